@@ -1,0 +1,52 @@
+"""sparsebench: benchmark and reproduction suite for truly sparse neural-network training.
+
+What a notebook, a script or a plugin may use is named in `__all__`; everything is imported
+on first use, so that `import sparsebench` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from sparsebench.api import Run, load_run, run
+    from sparsebench.registry import OfKind
+    from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern
+
+_WHERE = {
+    "run": "sparsebench.api",
+    "load_run": "sparsebench.api",
+    "Run": "sparsebench.api",
+    "OfKind": "sparsebench.registry",
+    "Change": "sparsebench.sparse.csr",
+    "CsrMatrix": "sparsebench.sparse.csr",
+    "CsrPattern": "sparsebench.sparse.csr",
+}
+
+__all__ = [
+    "Change",
+    "CsrMatrix",
+    "CsrPattern",
+    "OfKind",
+    "Run",
+    "hookimpl",
+    "load_run",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sparsebench")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sparsebench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,58 @@
+"""What can go wrong for a user, each with the exit code it ends in.
+
+Every one of these becomes one line on stderr. Anything else that escapes is our
+own mistake, keeps its traceback and ends in exit code 70.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SparsebenchError(Exception):
+    """A mistake of the user, told in one line: where, what, what is known, what next."""
+
+    exit_code = 2
+
+
+class SuiteError(SparsebenchError):
+    """A suite file, or a value given for it on the command line, is not usable."""
+
+
+class PluginError(SparsebenchError):
+    """A plugin is not usable: a name taken twice, a failed import, an unknown name."""
+
+
+class DataError(SparsebenchError):
+    """A data set is there but is not usable: truncated, NaN, wrong shapes or checksum."""
+
+
+class MissingData(DataError):
+    """A data set is not there; `command` gets it. The trial is recorded as skipped."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(f"{message}; get it with: {command}")
+        self.command = command
+
+
+class Unsupported(SparsebenchError):
+    """A component cannot do what the trial asks. The trial is recorded as unsupported."""
+
+
+class StoreError(SparsebenchError):
+    """The result store cannot be read or written."""
+
+
+class NothingMatched(SparsebenchError):
+    """A selection selected nothing."""
+
+    exit_code = 5
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The tail of an "unknown" message: the nearest match, then all that is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{hint} Known: {', '.join(names) or 'none'}"

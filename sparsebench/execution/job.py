@@ -1,0 +1,54 @@
+"""What travels to where a trial runs: one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsebench.suite.trial import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trial, and what its process needs to know beside it.
+
+    folder    the attempt's directory in the store: results and logs go there
+    cores     the cores the trial is pinned to; None leaves it to the kernel
+    contended other trials run at the same time
+    compile_only  build and run the throwaway network of the warm-up, nothing else
+    """
+
+    trial: Trial
+    folder: Path
+    data_dir: Path
+    plugin_files: tuple[Path, ...] = ()
+    cores: tuple[int, ...] | None = None
+    contended: bool = False
+    compile_only: bool = False
+    numba_cache: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        return data | {
+            "trial": self.trial.to_json(),
+            "folder": str(self.folder),
+            "data_dir": str(self.data_dir),
+            "plugin_files": [str(file) for file in self.plugin_files],
+            "numba_cache": str(self.numba_cache) if self.numba_cache is not None else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        return cls(
+            **{
+                **data,
+                "trial": Trial.from_json(data["trial"]),
+                "folder": Path(data["folder"]),
+                "data_dir": Path(data["data_dir"]),
+                "plugin_files": tuple(Path(file) for file in data["plugin_files"]),
+                "cores": tuple(data["cores"]) if data["cores"] is not None else None,
+                "numba_cache": Path(data["numba_cache"]) if data["numba_cache"] else None,
+            }
+        )

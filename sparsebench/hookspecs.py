@@ -1,0 +1,105 @@
+"""Every point a plugin can extend, on one screen.
+
+A hook receives `register(name, target, *, params=None, requires=(), summary="")`:
+
+name      what a suite says
+target    the component: a class, or "module:Class" that is imported only where it is used
+params    "module:Class" of a dataclass with the component's parameters, in a module free
+          of heavy imports; default: the target itself
+requires  modules that must be importable for the component to be available
+summary   one line for `sparsebench ls`
+
+plugins/README.md has a complete example of each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pluggy
+
+PROJECT = "sparsebench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Register(Protocol):
+    def __call__(
+        self,
+        name: str,
+        target: type | str,
+        *,
+        params: type | str | None = None,
+        requires: tuple[str, ...] = (),
+        summary: str = "",
+    ) -> None: ...
+
+
+class AddFolder(Protocol):
+    def __call__(self, folder: Path) -> None: ...
+
+
+@hookspec
+def register_backends(register: Register) -> None:
+    """Providers of layers: `protocols.Backend`."""
+
+
+@hookspec
+def register_models(register: Register) -> None:
+    """Networks over a backend's layers: `protocols.Model`."""
+
+
+@hookspec
+def register_topologies(register: Register) -> None:
+    """Where connections are, and how that changes: `protocols.Topology`."""
+
+
+@hookspec
+def register_prunings(register: Register) -> None:
+    """Add-ons that remove for good, on top of any topology: `protocols.Pruning`."""
+
+
+@hookspec
+def register_activations(register: Register) -> None:
+    """Nonlinearities between layers: `protocols.Activation`."""
+
+
+@hookspec
+def register_initializers(register: Register) -> None:
+    """Values of new connections: `protocols.Initializer`."""
+
+
+@hookspec
+def register_losses(register: Register) -> None:
+    """What training minimises: `protocols.Loss`."""
+
+
+@hookspec
+def register_optimizers(register: Register) -> None:
+    """Update rules: `protocols.Optimizer`."""
+
+
+@hookspec
+def register_schedules(register: Register) -> None:
+    """The learning rate over the steps: `protocols.Schedule`."""
+
+
+@hookspec
+def register_datasets(register: Register, data_dir: Path) -> None:
+    """Features and targets: `protocols.Dataset`. `data_dir` is the data directory in use."""
+
+
+@hookspec
+def register_trainers(register: Register) -> None:
+    """Who runs the training loop: `protocols.Trainer`."""
+
+
+@hookspec
+def register_executors(register: Register) -> None:
+    """Where trials run: `protocols.Executor`."""
+
+
+@hookspec
+def register_suites(add_folder: AddFolder) -> None:
+    """Folders of suite files."""

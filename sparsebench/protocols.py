@@ -1,0 +1,294 @@
+"""What a component must do to take part. One page; the kit in `sparsebench.testing` checks it.
+
+Letters: N batch, D inputs, K outputs of a layer. W is (K, D); activations are
+neuron-major, (D, N), so that a neuron's batch is contiguous. float32 throughout.
+
+A component is a frozen dataclass of its hyperparameters: it can be printed, hashed and
+recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sparsebench.execution.job import Job
+    from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern
+    from sparsebench.training.data import Parts, Samples
+    from sparsebench.training.dropout import Dropout
+    from sparsebench.training.work import Result, Work
+
+    Matrix = npt.NDArray[np.float32]
+    Vector = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+Shape = tuple[int, int]
+"""(K, D) of a layer."""
+
+
+# --- the network ---------------------------------------------------------------------
+
+
+class Layer(Protocol):
+    """Z = W X + b with the optimizer state of W and b. Made by a backend."""
+
+    shape: Shape
+
+    @property
+    def nnz(self) -> int: ...
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        """Z = W X + b.  X (D, N), Z (K, N) overwritten."""
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        """Keep DW = DZ X^T on the pattern and Db = DZ 1; DX = W^T DZ unless None."""
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        """DW (nnz,) in csr order and Db (K,) of the last `backward`."""
+
+    def step(self, rate: float, t: int) -> None:
+        """Update W and b with the kept gradients. t counts steps from 1."""
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        """`backward` then `step`, in one pass where the backend can. DX uses W before."""
+
+    def weights(self) -> CsrMatrix:
+        """The weights, canonical. May share memory with the layer: read only."""
+
+    def bias(self) -> Vector: ...
+
+    def state(self) -> dict[str, Vector]:
+        """The optimizer's arrays of the weights, (nnz,) each, in csr order, by slot name."""
+
+    def rewire(self, change: Change) -> None:
+        """Apply a change of topology; state follows its connections, grown ones start at 0."""
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes of every array that outlives a step, by purpose."""
+
+
+class Backend(Protocol):
+    """A provider of layers. `truly_sparse`: memory and work are O(nnz) in every step.
+
+    A backend may also define `unit(negative_slope, dropout) -> Unit` for activations that
+    are piecewise linear; without it the network uses the numpy one.
+    """
+
+    truly_sparse: bool
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> Layer: ...
+
+
+class Unit(Protocol):
+    """An activation, and the dropout behind it, at one layer of one network."""
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        """A = dropout(f(Z)); may overwrite Z. t is the training step, None in evaluation."""
+
+    def backward(self, DA: Matrix) -> Matrix:
+        """DZ from DA of the last training `forward`; may overwrite DA."""
+
+    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
+        """Update the unit's own trainable parameters, if it has any."""
+
+    def parameters(self) -> dict[str, Vector]: ...
+
+    def gradients(self) -> dict[str, Vector]: ...
+
+    def stored_bytes(self) -> int: ...
+
+
+class Activation(Protocol):
+    """A nonlinearity. `layer` counts hidden layers from 1."""
+
+    def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit: ...
+
+    def negative_slope(self, layer: int) -> float | None:
+        """s if f(z) = z for z >= 0 and s z below, so that backends may fuse it; else None."""
+
+
+class Initializer(Protocol):
+    def draw(
+        self, pattern: CsrPattern, rows: npt.NDArray[Any], rng: np.random.Generator
+    ) -> Vector:
+        """Values for connections of `pattern` (their fan-in, fan-out), one per entry of `rows`."""
+
+
+class Loss(Protocol):
+    """From the last layer's pre-activations Z (K, N) and labels y (N,)."""
+
+    def value(self, Z: Matrix, y: Labels) -> float:
+        """Mean over the batch."""
+
+    def value_and_gradient(self, Z: Matrix, y: Labels) -> tuple[float, Matrix]:
+        """The value, and DZ (K, N) of that mean; may overwrite Z."""
+
+
+class Schedule(Protocol):
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        """What the learning rate is multiplied by at step t = 1..steps."""
+
+
+class Optimizer(Protocol):
+    """An update rule over flat or shaped arrays. `slots` names its state arrays."""
+
+    learning_rate: float
+    schedule: Schedule
+    slots: tuple[str, ...]
+
+    def update(
+        self,
+        w: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        state: Sequence[npt.NDArray[np.float32]],
+        rate: float,
+        t: int,
+        kind: Literal["weight", "bias"],
+    ) -> None:
+        """Update w and its state in place from the gradient g. Entries do not mix."""
+
+
+class Network(Protocol):
+    """A model with weights: what the training loop drives."""
+
+    layers: Sequence[Layer]
+
+    def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
+        """Forward, backward and update; the loss before the update."""
+
+    def compute_gradients(self, X: Matrix, y: Labels, t: int) -> float:
+        """Forward and backward only; `step` updates. For parallel trainers and checks."""
+
+    def step(self, rate: float, t: int) -> None: ...
+
+    def outputs(self, X: Matrix) -> Matrix:
+        """Z of the last layer, (K, N), without dropout. Valid until the next call."""
+
+    def loss(self, Z: Matrix, y: Labels) -> float: ...
+
+    def stored_bytes(self) -> dict[str, int]: ...
+
+
+class Model(Protocol):
+    """The architecture: shapes of its layers, and a network made of layers of these shapes."""
+
+    initializer: Initializer
+
+    def shapes(self, features: int, classes: int) -> list[Shape]: ...
+
+    def network(
+        self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
+    ) -> Network: ...
+
+
+# --- topology ------------------------------------------------------------------------
+
+
+class Moment(Protocol):
+    """When something may happen. Epochs and steps count from 1 and are those just finished."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps_per_epoch: int
+    epoch_ended: bool
+
+    @property
+    def last_epoch(self) -> bool: ...
+
+
+class LayerView(Protocol):
+    """What a topology method sees of one layer at an update."""
+
+    W: CsrMatrix
+    index: int
+    count: int
+    closed_rows: Mask | None
+    closed_columns: Mask | None
+
+    def draw(
+        self, rows: npt.NDArray[Any], columns: npt.NDArray[Any], rng: np.random.Generator
+    ) -> Vector:
+        """Fresh weights from the model's initializer."""
+
+
+class Topology(Protocol):
+    """Where the connections are at the start, and how they move."""
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """nnz of each layer at the start."""
+
+    def due(self, moment: Moment) -> bool: ...
+
+    def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
+        """The change of one layer, or None. A grown position may not be closed."""
+
+
+class Pruning(Protocol):
+    """Removes hidden neurons for good, before the topology update of the same moment."""
+
+    outgoing: bool
+    regrow: bool
+
+    def due(self, moment: Moment) -> bool: ...
+
+    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+        """(K,) the neurons of this hidden layer whose connections go now."""
+
+
+# --- data ----------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Features and targets. Loading happens in the trial's own process."""
+
+    def load(self) -> Parts | tuple[Samples, Samples, int]:
+        """Arrays with or without a split; or train samples, test samples, classes."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """What else than the parameters decides the data (a checksum); cheap, no arrays.
+
+        Raises MissingData where the data is not there.
+        """
+
+
+# --- who runs what, where ------------------------------------------------------------
+
+
+class Trainer(Protocol):
+    def run(self, work: Work) -> Result: ...
+
+
+class Handle(Protocol):
+    """A trial under way."""
+
+    def poll(self) -> Mapping[str, Any] | None:
+        """Its outcome (see `records.record`) once it has ended, else None. Never blocks."""
+
+    def progress(self) -> Mapping[str, Any]:
+        """The latest of epoch, epochs, step, steps, loss, accuracy, rss_bytes; may be empty."""
+
+    def stop(self, kill: bool = False) -> None:
+        """Ask the trial to end (TERM), or end it (KILL). `poll` then gives its outcome."""
+
+
+class Executor(Protocol):
+    """Where trials run. `slots` trials may be under way at once."""
+
+    slots: int
+
+    def submit(self, job: Job) -> Handle: ...
+
+    def close(self) -> None: ...
+
+
+__all__ = [name for name, value in list(globals().items()) if isinstance(value, type)]
+_ = Iterator

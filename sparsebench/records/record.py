@@ -1,0 +1,126 @@
+"""The outcome of a trial: immutable, versioned, kept even for failure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sparsebench.suite.trial import Trial
+
+# Record format history:
+#   1  first version
+RECORD_FORMAT = 1
+
+
+class Status(StrEnum):
+    """How a trial ended. `cause` says more where there is more to say."""
+
+    OK = "ok"
+    DIVERGED = "diverged"  # the loss became nan or inf
+    ERROR = "error"  # an exception; cause: its type
+    OUT_OF_MEMORY = "out-of-memory"  # cause: alloc, limit, cgroup, suspected
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"  # cause: the signal's name, or "exit N without result"
+    KILLED = "killed"  # a SIGKILL that was not ours
+    SKIPPED = "skipped"  # the data set is not there
+    UNSUPPORTED = "unsupported"  # a component cannot do this, or is not installed
+    INTERRUPTED = "interrupted"  # Ctrl-C, or the supervisor died
+
+
+FAILURES = frozenset(
+    {Status.DIVERGED, Status.ERROR, Status.OUT_OF_MEMORY, Status.TIMEOUT, Status.CRASHED,
+     Status.KILLED}
+)  # fmt: skip
+"""Statuses that make a run exit with 1, unless the suite expects them."""
+
+NEVER_REUSED = frozenset({Status.INTERRUPTED, Status.SKIPPED, Status.UNSUPPORTED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One attempt at one trial.
+
+    measures   flat numbers by column name (design: what a trial records); absent if unknown
+    phases     per phase of the worker (import, data, warmup, build, train, topology, eval):
+               seconds, peak_rss_bytes
+    layers     per layer: shape, initial_connections, connections, stored bytes by purpose
+    fingerprint  code: hash of the sources a trial runs; versions: of numpy, scipy, numba
+    settings   what the process ran under: threads, memory method, huge pages, blas
+    log_tail   last lines of stderr, if the trial failed
+    """
+
+    trial: Trial
+    attempt: int
+    status: Status
+    cause: str = ""
+    detail: str = ""
+    measures: dict[str, float | int | None] = field(default_factory=dict)
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    data_fingerprint: str = ""
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    ended: str = ""
+    contended: bool = False
+    debug: bool = False
+    log_tail: str = ""
+    format: int = RECORD_FORMAT
+
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILURES
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data; NaN and infinities, which JSON lacks, become strings."""
+        data = asdict(self)
+        data["trial"] = self.trial.to_json()
+        data["status"] = str(self.status)
+        cleaned = jsonable(data)
+        assert isinstance(cleaned, dict)
+        return cleaned
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        data = upgrade(data)
+        measures = {key: _number(value) for key, value in data["measures"].items()}
+        return cls(
+            **{
+                **data,
+                "trial": Trial.from_json(data["trial"]),
+                "status": Status(data["status"]),
+                "measures": measures,
+            }
+        )
+
+
+def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of any past format in today's; refuses one from the future."""
+    found = data.get("format")
+    if found == RECORD_FORMAT:
+        return data
+    from sparsebench.errors import StoreError
+
+    raise StoreError(
+        f"record format {found!r} is not known; this sparsebench reads formats up to "
+        f"{RECORD_FORMAT}: install a newer one"
+    )
+
+
+def jsonable(value: Any) -> Any:
+    """JSON data with "nan", "inf" and "-inf" for the floats that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value
+
+
+def _number(value: Any) -> float | int | None:
+    return float(value) if isinstance(value, str) else value

@@ -1,0 +1,362 @@
+"""Named components per kind, listed without importing them, and the plugins they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pluggy
+
+from sparsebench import hookspecs
+from sparsebench.errors import PluginError, SuiteError, nearest
+from sparsebench.machine import data_directory
+
+HOOKS = {
+    "backend": "register_backends",
+    "model": "register_models",
+    "topology": "register_topologies",
+    "pruning": "register_prunings",
+    "activation": "register_activations",
+    "initializer": "register_initializers",
+    "loss": "register_losses",
+    "optimizer": "register_optimizers",
+    "schedule": "register_schedules",
+    "dataset": "register_datasets",
+    "trainer": "register_trainers",
+    "executor": "register_executors",
+}
+KINDS = tuple(HOOKS)
+
+Component = dict[str, Any]
+"""A component as data: its `name` and its parameters, nested components likewise."""
+
+
+@dataclass(frozen=True)
+class OfKind:
+    """Marks a parameter that is itself a component: `Annotated[Any, OfKind("activation")]`.
+
+    A suite gives it as a name or a table; the component receives it built.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component: what is known of it without importing it."""
+
+    kind: str
+    name: str
+    target: type | str
+    owner: str
+    params: type | str | None = None
+    requires: tuple[str, ...] = ()
+    summary: str = ""
+
+    def unavailable(self) -> str | None:
+        """Why the component cannot be used here, or None. Imports nothing."""
+        missing = [m for m in self.requires if importlib.util.find_spec(m) is None]
+        if missing:
+            return f"needs {', '.join(missing)}, not installed"
+        return None
+
+    def load(self) -> type:
+        return self._resolve(self.target)
+
+    def parameters(self) -> type:
+        """The dataclass of its parameters; imports no more than that."""
+        return self._resolve(self.params if self.params is not None else self.target)
+
+    def _resolve(self, target: type | str) -> type:
+        if isinstance(target, type):
+            return target
+        module, _, name = target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.owner} does not load from {target}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(found, type):
+            raise PluginError(f"{self.kind} {self.name!r} of {self.owner}: {target} is no class")
+        return found
+
+
+class Registry:
+    """The components of one kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        taken = self._entries.get(entry.name)
+        if taken is not None:
+            raise PluginError(
+                f"{self.kind} {entry.name!r} is registered twice: "
+                f"by {taken.owner} and by {entry.owner}"
+            )
+        self._entries[entry.name] = entry
+
+    def __getitem__(self, name: str) -> Entry:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise PluginError(
+                f"unknown {self.kind} {name!r}.{nearest(name, self._entries)}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A plugin that was found; `error` says why it did not load."""
+
+    name: str
+    origin: str
+    version: str = ""
+    path: Path | None = None
+    error: str | None = None
+
+
+@dataclass
+class Plugins:
+    """Everything that plugins brought."""
+
+    registries: dict[str, Registry] = field(
+        default_factory=lambda: {kind: Registry(kind) for kind in KINDS}
+    )
+    suite_folders: list[Path] = field(default_factory=list)
+    infos: list[PluginInfo] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+
+    def __getitem__(self, kind: str) -> Registry:
+        return self.registries[kind]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The entry, or an error that also names plugins that failed to load."""
+        try:
+            return self.registries[kind][name]
+        except PluginError as error:
+            broken = [f"{info.name} ({info.error})" for info in self.infos if info.error]
+            if not broken:
+                raise
+            raise PluginError(f"{error}; plugins that did not load: {'; '.join(broken)}") from None
+
+    def validate(self, kind: str, given: object, where: str) -> Component:
+        """A component as data with every default filled in, nested ones too.
+
+        `given` is a name, or a table with a name. Raises SuiteError that starts with `where`.
+        """
+        if isinstance(given, str):
+            given = {"name": given}
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            raise SuiteError(
+                f"{where}: expected a {kind} name or a table with a name, found {given!r}"
+            )
+        name = given["name"]
+        try:
+            cls = self.entry(kind, name).parameters()
+        except PluginError as error:
+            raise SuiteError(f"{where}.name: {error}") from None
+        values = {key: value for key, value in given.items() if key != "name"}
+        known = [f.name for f in dataclasses.fields(cls) if f.init]
+        for key in values:
+            if key not in known:
+                raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
+        nested = nested_kinds(cls)
+        for key, nested_kind in nested.items():
+            default = next(f for f in dataclasses.fields(cls) if f.name == key).default
+            value = values.get(key, None if default is dataclasses.MISSING else default)
+            if value is not None:
+                values[key] = self.validate(nested_kind, value, f"{where}.{key}")
+        return {"name": name, **validated(cls, values, where)}
+
+    def build(self, kind: str, component: Component) -> Any:
+        """The component itself, from validated data. Imports what it needs."""
+        entry = self.entry(kind, component["name"])
+        reason = entry.unavailable()
+        if reason is not None:
+            from sparsebench.errors import Unsupported
+
+            raise Unsupported(f"{kind} {entry.name!r} is not available: {reason}")
+        values = {key: value for key, value in component.items() if key != "name"}
+        for key, nested_kind in nested_kinds(entry.parameters()).items():
+            if values.get(key) is not None:
+                values[key] = self.build(nested_kind, values[key])
+        return entry.load()(**values)
+
+
+@functools.cache
+def nested_kinds(cls: type) -> dict[str, str]:
+    """Parameter name -> kind, of the parameters that are components."""
+    found = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for part in (hint, *get_args(hint)):
+            if get_origin(part) is Annotated:
+                for mark in get_args(part)[1:]:
+                    if isinstance(mark, OfKind):
+                        found[name] = mark.kind
+    return found
+
+
+def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(cls)
+    try:
+        text = json.dumps(dict(values))
+        built = adapter.validate_json(text, strict=True)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+            place = f"{where}.{path}" if path else where
+            raise SuiteError(f"{place}: {message}{found}") from None
+        raise SuiteError(f"{where}: {error}") from None
+    dumped = adapter.dump_python(built, mode="json")
+    assert isinstance(dumped, dict)
+    return dumped
+
+
+def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Plugins:
+    """All installed plugins (entry points of the group `sparsebench`), then `files`.
+
+    An installed plugin that fails to import is listed with its error and hurts nobody. A file
+    was asked for by name, so its failure is a PluginError, as are names taken twice and
+    misspelt hooks.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    plugins = Plugins(files=tuple(Path(f).resolve() for f in files))
+    for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
+        version = point.dist.version if point.dist is not None else ""
+        origin = point.dist.name if point.dist is not None else point.value
+        try:
+            module = point.load()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            plugins.infos.append(PluginInfo(point.name, origin, version, error=reason))
+            continue
+        _enlist(manager, plugins, module, PluginInfo(point.name, origin, version, _home(module)))
+    for file in plugins.files:
+        module = _import_file(file)
+        _enlist(manager, plugins, module, PluginInfo(file.stem, str(file), path=file))
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [name for name in vars(manager.hook) if not name.startswith("_")]
+        name = str(error).split("'")[1] if "'" in str(error) else str(error)
+        raise PluginError(f"unknown hook {name!r}.{nearest(name, known)}; {error}") from None
+    _collect(manager, plugins, data_dir if data_dir is not None else data_directory())
+    return plugins
+
+
+def _enlist(
+    manager: pluggy.PluginManager, plugins: Plugins, module: ModuleType, info: PluginInfo
+) -> None:
+    try:
+        manager.register(module, name=info.name)
+    except (ValueError, pluggy.PluginValidationError) as error:
+        raise PluginError(f"plugin {info.name!r} from {info.origin}: {error}") from None
+    plugins.infos.append(info)
+
+
+def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) -> None:
+    """Call each hook of each plugin on its own, so that each name knows its owner."""
+    for info in [info for info in plugins.infos if info.error is None]:
+        module = manager.get_plugin(info.name)
+        owner = f"{info.name} ({info.origin})"
+        for kind, hook in HOOKS.items():
+            register = functools.partial(_register, plugins.registries[kind], kind, owner)
+            _call(manager, module, hook, owner, register=register, data_dir=data_dir)
+        _call(
+            manager, module, "register_suites", owner, add_folder=plugins.suite_folders.append
+        )
+
+
+def _call(
+    manager: pluggy.PluginManager, module: object, hook: str, owner: str, **given: Any
+) -> None:
+    caller = getattr(manager.hook, hook)
+    for implementation in caller.get_hookimpls():
+        if implementation.plugin is module:
+            arguments = {name: given[name] for name in implementation.argnames}
+            try:
+                implementation.function(**arguments)
+            except PluginError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {owner}: {hook} raised {type(error).__name__}: {error}"
+                ) from error
+
+
+def _register(
+    registry: Registry,
+    kind: str,
+    owner: str,
+    name: str,
+    target: type | str,
+    *,
+    params: type | str | None = None,
+    requires: tuple[str, ...] = (),
+    summary: str = "",
+) -> None:
+    if not summary and isinstance(target, type) and target.__doc__:
+        summary = inspect.cleandoc(target.__doc__).splitlines()[0]
+    registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary))
+
+
+def _home(module: ModuleType) -> Path | None:
+    """What of a plugin its fingerprint covers: its package folder, or its file."""
+    if module.__file__ is None:
+        return None
+    file = Path(module.__file__)
+    return file.parent if file.name == "__init__.py" else file
+
+
+def _import_file(file: Path) -> ModuleType:
+    """Import a plugin by its path, once, under a name of its own."""
+    name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(file):
+        return loaded
+    if not file.is_file():
+        raise PluginError(f"plugin file {file} does not exist")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {file} does not import: {type(error).__name__}: {error}"
+        ) from error
+    return module

@@ -1,0 +1,87 @@
+"""What a trainer gets, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sparsebench.protocols import Backend, Model, Network, Optimizer, Pruning, Topology
+from sparsebench.training.data import TrialData
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+class Meter(Protocol):
+    """Measures seconds and peak memory by phase; `execution.meter` has the real one."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One line of epochs.jsonl. Accuracies are fractions; seconds are of this epoch.
+
+    connections, dropped, grown, pruned: per layer.
+    """
+
+    epoch: int
+    train_loss: float
+    test_loss: float | None
+    test_accuracy: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    connections: list[int]
+    dropped: list[int]
+    grown: list[int]
+    pruned: list[int]
+    data_seconds: float
+    train_seconds: float
+    topology_seconds: float
+    eval_seconds: float
+    rss_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A trial with its components built and its data loaded.
+
+    report    called with each finished epoch
+    progress  called often, with (epoch, step, loss); must be cheap
+    meter     phases build, train, topology, eval are measured through it
+    """
+
+    model: Model
+    backend: Backend
+    topology: Topology
+    pruning: Pruning | None
+    optimizer: Optimizer
+    data: TrialData
+    epochs: int
+    batch_size: int
+    seed: int
+    meter: Meter
+    report: Callable[[EpochRecord], None] = lambda epoch: None
+    progress: Callable[[int, int, float], None] = lambda epoch, step, loss: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What training gave.
+
+    measures  by column name: neurons, initial_connections, connections, dense_connections,
+              density, test_accuracy, best_test_accuracy, validation_accuracy,
+              selected_test_accuracy, train_loss, test_loss, train_seconds, topology_seconds,
+              eval_seconds, epoch_seconds, samples_per_second, stored_bytes, bytes_sent
+    diverged  the loss became nan or inf; training stopped there
+    """
+
+    measures: dict[str, float | int | None]
+    layers: list[dict[str, Any]]
+    network: Network
+    diverged: bool = False
+    epochs: list[EpochRecord] = field(default_factory=list)
