@@ -9,7 +9,7 @@ recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -115,10 +115,8 @@ class Activation(Protocol):
 
 
 class Initializer(Protocol):
-    def draw(
-        self, pattern: CsrPattern, rows: npt.NDArray[Any], rng: np.random.Generator
-    ) -> Vector:
-        """Values for connections of `pattern` (their fan-in, fan-out), one per entry of `rows`."""
+    def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
+        """Values of `count` new connections of a layer with this pattern (shape, fan-in)."""
 
 
 class Loss(Protocol):
@@ -213,9 +211,7 @@ class LayerView(Protocol):
     closed_rows: Mask | None
     closed_columns: Mask | None
 
-    def draw(
-        self, rows: npt.NDArray[Any], columns: npt.NDArray[Any], rng: np.random.Generator
-    ) -> Vector:
+    def draw(self, count: int, rng: np.random.Generator) -> Vector:
         """Fresh weights from the model's initializer."""
 
 
@@ -289,6 +285,3 @@ class Executor(Protocol):
 
     def close(self) -> None: ...
 
-
-__all__ = [name for name, value in list(globals().items()) if isinstance(value, type)]
-_ = Iterator

@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pluggy
 
 from sparsebench import hookspecs
-from sparsebench.errors import PluginError, SuiteError, nearest
+from sparsebench.errors import PluginError, SuiteError, Unsupported, nearest
 from sparsebench.machine import data_directory
 
 HOOKS = {
@@ -197,10 +197,12 @@ class Plugins:
         entry = self.entry(kind, component["name"])
         reason = entry.unavailable()
         if reason is not None:
-            from sparsebench.errors import Unsupported
-
             raise Unsupported(f"{kind} {entry.name!r} is not available: {reason}")
-        values = {key: value for key, value in component.items() if key != "name"}
+        values = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in component.items()
+            if key != "name"
+        }
         for key, nested_kind in nested_kinds(entry.parameters()).items():
             if values.get(key) is not None:
                 values[key] = self.build(nested_kind, values[key])
@@ -286,33 +288,40 @@ def _enlist(
 
 
 def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) -> None:
-    """Call each hook of each plugin on its own, so that each name knows its owner."""
-    for info in [info for info in plugins.infos if info.error is None]:
+    """Call each hook of each plugin on its own, so that each name knows its owner.
+
+    A hook that raises leaves the plugin's other hooks alone; the plugin is listed with its error.
+    """
+    for number, info in enumerate(plugins.infos):
+        if info.error is not None:
+            continue
         module = manager.get_plugin(info.name)
         owner = f"{info.name} ({info.origin})"
-        for kind, hook in HOOKS.items():
-            register = functools.partial(_register, plugins.registries[kind], kind, owner)
-            _call(manager, module, hook, owner, register=register, data_dir=data_dir)
-        _call(
-            manager, module, "register_suites", owner, add_folder=plugins.suite_folders.append
-        )
-
-
-def _call(
-    manager: pluggy.PluginManager, module: object, hook: str, owner: str, **given: Any
-) -> None:
-    caller = getattr(manager.hook, hook)
-    for implementation in caller.get_hookimpls():
-        if implementation.plugin is module:
-            arguments = {name: given[name] for name in implementation.argnames}
+        hooks: list[tuple[str, dict[str, Any]]] = [
+            (hook, {"register": functools.partial(_register, plugins.registries[kind], kind, owner)})
+            for kind, hook in HOOKS.items()
+        ]
+        hooks.append(("register_suites", {"add_folder": plugins.suite_folders.append}))
+        errors = []
+        for hook, given in hooks:
             try:
-                implementation.function(**arguments)
+                _call(manager, module, hook, {**given, "data_dir": data_dir})
             except PluginError:
                 raise
             except Exception as error:
-                raise PluginError(
-                    f"plugin {owner}: {hook} raised {type(error).__name__}: {error}"
-                ) from error
+                errors.append(f"{hook}: {type(error).__name__}: {error}")
+        if errors and info.path in plugins.files:
+            raise PluginError(f"plugin file {info.origin}: {'; '.join(errors)}")
+        if errors:
+            plugins.infos[number] = dataclasses.replace(info, error="; ".join(errors))
+
+
+def _call(
+    manager: pluggy.PluginManager, module: object, hook: str, given: Mapping[str, Any]
+) -> None:
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        if implementation.plugin is module:
+            implementation.function(**{name: given[name] for name in implementation.argnames})
 
 
 def _register(

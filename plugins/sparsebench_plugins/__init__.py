@@ -13,6 +13,159 @@ _HERE = "sparsebench_plugins"
 
 
 @hookimpl
+def register_backends(register: Register) -> None:
+    params = f"{_HERE}.backends.params:NoParams"
+    register(
+        "numba-csr",
+        f"{_HERE}.backends.numba_csr:NumbaCsr",
+        params=params,
+        requires=("numba",),
+        summary="truly sparse, numba kernels, backward and update in one pass",
+    )
+    register(
+        "scipy-csr",
+        f"{_HERE}.backends.scipy_csr:ScipyCsr",
+        params=params,
+        requires=("scipy",),
+        summary="truly sparse, scipy's products and numpy",
+    )
+    register(
+        "dense-mask",
+        f"{_HERE}.backends.dense_mask:DenseMask",
+        params=params,
+        summary="simulated sparsity: dense weights and a 0/1 mask",
+    )
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    register(
+        "mlp",
+        f"{_HERE}.models.mlp:MLP",
+        params=f"{_HERE}.models.params:MlpParams",
+        summary="multilayer perceptron",
+    )
+
+
+@hookimpl
+def register_topologies(register: Register) -> None:
+    params = f"{_HERE}.topologies.params"
+    register(
+        "dense",
+        f"{_HERE}.topologies.fixed:Dense",
+        params=f"{params}:NoParams",
+        summary="every position is a connection",
+    )
+    register(
+        "static",
+        f"{_HERE}.topologies.fixed:Static",
+        params=f"{params}:AllocationParams",
+        summary="random and fixed: ER by epsilon, ERK or uniform by density",
+    )
+    register(
+        "set",
+        f"{_HERE}.topologies.rewiring:SET",
+        params=f"{params}:SetParams",
+        summary="sparse evolutionary training (Mocanu et al. 2018)",
+    )
+
+
+@hookimpl
+def register_prunings(register: Register) -> None:
+    register(
+        "importance",
+        f"{_HERE}.prunings.importance:Importance",
+        params=f"{_HERE}.prunings.params:ImportanceParams",
+        summary="hidden neurons with the least incoming weight go (Curci et al. 2021)",
+    )
+
+
+@hookimpl
+def register_activations(register: Register) -> None:
+    params = f"{_HERE}.activations.params"
+    for name, where, parameters, summary in (
+        ("relu", "piecewise:ReLU", "NoParams", "max(z, 0)"),
+        ("leaky-relu", "piecewise:LeakyReLU", "AlphaParams", "slope alpha below zero"),
+        (
+            "all-relu",
+            "piecewise:AllReLU",
+            "AllReluParams",
+            "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)",
+        ),
+        ("identity", "piecewise:Identity", "NoParams", "z"),
+        ("tanh", "smooth:Tanh", "NoParams", "tanh(z)"),
+        ("sigmoid", "smooth:Sigmoid", "NoParams", "1 / (1 + exp(-z))"),
+        ("srelu", "smooth:SReLU", "SReluParams", "trained thresholds and slopes (Jin et al.)"),
+    ):
+        register(
+            name,
+            f"{_HERE}.activations.{where}",
+            params=f"{params}:{parameters}",
+            summary=summary,
+        )
+
+
+@hookimpl
+def register_initializers(register: Register) -> None:
+    params = f"{_HERE}.initializers.params"
+    for name, cls, parameters, summary in (
+        ("he-uniform", "HeUniform", "FanParams", "uniform within sqrt(6 / fan_in)"),
+        ("xavier-uniform", "XavierUniform", "FanParams", "uniform within sqrt(6 / (in + out))"),
+        ("normal", "Normal", "NormalParams", "normal, deviation 0.1"),
+        ("zeros", "Zeros", "NoParams", "0"),
+    ):
+        register(
+            name,
+            f"{_HERE}.initializers.values:{cls}",
+            params=f"{params}:{parameters}",
+            summary=summary,
+        )
+
+
+@hookimpl
+def register_losses(register: Register) -> None:
+    params = f"{_HERE}.losses.params:NoParams"
+    register(
+        "cross-entropy",
+        f"{_HERE}.losses.functions:CrossEntropy",
+        params=params,
+        summary="softmax outputs, negative log-likelihood",
+    )
+    register(
+        "mse",
+        f"{_HERE}.losses.functions:SquaredError",
+        params=params,
+        summary="sigmoid outputs, half the squared distance to the one-hot label",
+    )
+
+
+@hookimpl
+def register_optimizers(register: Register) -> None:
+    params = f"{_HERE}.optimizers.params"
+    register(
+        "sgd",
+        f"{_HERE}.optimizers.rules:SGD",
+        params=f"{params}:SgdParams",
+        summary="momentum, Nesterov, coupled or decoupled weight decay",
+    )
+    register(
+        "adam",
+        f"{_HERE}.optimizers.rules:Adam",
+        params=f"{params}:AdamParams",
+        summary="Adam; with decay = decoupled AdamW",
+    )
+
+
+@hookimpl
+def register_schedules(register: Register) -> None:
+    where = f"{_HERE}.schedules.rates"
+    register("constant", f"{where}:Constant", summary="the rate as given")
+    register("step", f"{where}:Step", summary="times gamma after given epochs")
+    register("cosine", f"{where}:Cosine", summary="half a cosine down to `final`")
+    register("warm-up", f"{where}:WarmUp", summary="linear rise, then another schedule")
+
+
+@hookimpl
 def register_datasets(register: Register, data_dir: Path) -> None:
     from sparsebench_plugins.datasets import registration
 
@@ -20,11 +173,13 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 
 @hookimpl
-def register_suites(add_folder: AddFolder) -> None:
-    """The suites beside the source tree, else those that travel in the wheel."""
-    here = Path(__file__).resolve().parent
-    beside = here.parent.parent / "suites"
-    add_folder(beside if beside.is_dir() else here / "suites")
+def register_trainers(register: Register) -> None:
+    register(
+        "sequential",
+        f"{_HERE}.trainers.sequential:Sequential",
+        params=f"{_HERE}.trainers.params:NoParams",
+        summary="one process, one batch after the other",
+    )
 
 
 @hookimpl
@@ -34,3 +189,11 @@ def register_executors(register: Register) -> None:
         f"{_HERE}.executors.local:Local",
         summary="a process of this machine per trial",
     )
+
+
+@hookimpl
+def register_suites(add_folder: AddFolder) -> None:
+    """The suites beside the source tree, else those that travel in the wheel."""
+    here = Path(__file__).resolve().parent
+    beside = here.parent.parent / "suites"
+    add_folder(beside if beside.is_dir() else here / "suites")

@@ -7,7 +7,6 @@ Nothing here allocates or walks K x D.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,9 @@ class CsrPattern:
         """nnz / (K D)."""
         return self.nnz / (self.shape[0] * self.shape[1])
 
-    @cached_property
+    @property
     def rows(self) -> Ints:
-        """(nnz,) the row of each connection."""
+        """(nnz,) the row of each connection. Made anew: hold on to it where it is used twice."""
         return np.repeat(
             np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr)
         )

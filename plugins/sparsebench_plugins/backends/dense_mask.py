@@ -1,0 +1,107 @@
+"""Simulated sparsity: a dense weight matrix and a 0/1 mask. The baseline everyone uses."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.protocols import Optimizer
+from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench_plugins.backends.params import NoParams
+
+Matrix = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
+
+
+class DenseMask(NoParams):
+    """Dense float32 BLAS; memory and work are K x D whatever the density."""
+
+    truly_sparse = False
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> DenseMaskLayer:
+        return DenseMaskLayer(W, bias, optimizer)
+
+
+class DenseMaskLayer:
+    """W (K, D) dense and 0 off the mask M (K, D); gradient and state dense likewise."""
+
+    def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
+        self.shape = W.shape
+        self.optimizer = optimizer
+        self._pattern = W.pattern
+        at = (W.rows, W.indices)
+        self.W = np.zeros(W.shape, dtype=W.data.dtype)
+        self.W[at] = W.data
+        self.M = np.zeros(W.shape, dtype=W.data.dtype)
+        self.M[at] = 1
+        self.DW = np.zeros(W.shape, dtype=W.data.dtype)
+        self._slots = [np.zeros(W.shape, dtype=W.data.dtype) for _ in optimizer.slots]
+        self._bias = bias
+        self._bias_slots = [np.zeros_like(bias) for _ in optimizer.slots]
+        self._bias_gradient = np.zeros_like(bias)
+
+    @property
+    def nnz(self) -> int:
+        return self._pattern.nnz
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        np.matmul(self.W, X, out=Z)
+        Z += self._bias[:, None]
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        np.matmul(DZ, X.T, out=self.DW)
+        self.DW *= self.M
+        DZ.sum(axis=1, out=self._bias_gradient)
+        if DX is not None:
+            np.matmul(self.W.T, DZ, out=DX)
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        return self._on_pattern(self.DW), self._bias_gradient
+
+    def step(self, rate: float, t: int) -> None:
+        self.optimizer.update(self.W, self.DW, self._slots, rate, t, "weight")
+        self.optimizer.update(self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias")
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        self.backward(X, DZ, DX)
+        self.step(rate, t)
+
+    def weights(self) -> CsrMatrix:
+        return CsrMatrix(self._pattern, self._on_pattern(self.W))
+
+    def bias(self) -> Vector:
+        return self._bias
+
+    def state(self) -> dict[str, Vector]:
+        names = self.optimizer.slots
+        return {n: self._on_pattern(slot) for n, slot in zip(names, self._slots, strict=True)}
+
+    def rewire(self, change: Change) -> None:
+        rewiring = Rewiring(self._pattern, change)
+        dropped = ~change.keep
+        gone = (self._pattern.rows[dropped], self._pattern.indices[dropped])
+        grown = (change.rows, change.columns)
+        for array in (self.W, self.M, *self._slots):
+            array[gone] = 0
+            array[grown] = 0
+        self.W[grown] = change.values
+        self.M[grown] = 1
+        self._pattern = rewiring.pattern
+
+    def stored_bytes(self) -> dict[str, int]:
+        bias = [self._bias, self._bias_gradient, *self._bias_slots]
+        pattern: CsrPattern = self._pattern
+        return {
+            "weights": int(self.W.nbytes),
+            "mask": int(self.M.nbytes),
+            "indices": int(pattern.indptr.nbytes + pattern.indices.nbytes),
+            "optimizer": sum(int(slot.nbytes) for slot in self._slots),
+            "gradient": int(self.DW.nbytes),
+            "bias": sum(int(array.nbytes) for array in bias),
+        }
+
+    def _on_pattern(self, dense: Matrix) -> Vector:
+        """(nnz,) the entries of a dense array at the connections, in csr order."""
+        return dense[self._pattern.rows, self._pattern.indices]

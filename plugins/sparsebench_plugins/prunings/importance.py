@@ -1,0 +1,41 @@
+"""Importance pruning of hidden neurons."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.protocols import Moment
+from sparsebench.sparse.csr import CsrMatrix
+from sparsebench_plugins.prunings.params import ImportanceParams
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Importance(ImportanceParams):
+    """Removes the hidden neurons whose importance, the sum of |incoming weights|, is lowest.
+
+    Curci et al. (2021), arXiv 2102.01732, importance pruning. Deviations, each with a switch:
+    the percentile is over living neurons, outgoing connections go too, nothing grows back.
+    """
+
+    def due(self, moment: Moment) -> bool:
+        since = moment.epoch - self.start
+        return (
+            moment.epoch_ended
+            and not moment.last_epoch
+            and since >= 0
+            and since % self.every == 0
+        )
+
+    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+        """(K,) the neurons to remove. A layer keeps at least one."""
+        importance = W.row_sums_of_magnitude()
+        counted = importance if self.count_dead else importance[alive]
+        if counted.size == 0:
+            return np.zeros(alive.size, dtype=bool)
+        limit = np.percentile(counted, self.percentile)
+        doomed = np.asarray(alive & (importance <= limit))
+        if doomed.sum() == alive.sum():
+            doomed[np.argmax(importance)] = False
+        return doomed

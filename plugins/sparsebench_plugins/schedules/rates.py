@@ -1,0 +1,56 @@
+"""The learning rate over the steps, as a factor. t = 1..steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from sparsebench.registry import OfKind
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate as given."""
+
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Multiplied by `gamma` after each of the `epochs`."""
+
+    epochs: tuple[Annotated[int, Field(gt=0)], ...]
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        passed = (t - 1) // steps_per_epoch
+        return float(self.gamma ** sum(epoch <= passed for epoch in self.epochs))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From 1 down to `final` along half a cosine over all steps."""
+
+    final: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        progress = (t - 1) / max(1, steps - 1)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Linearly from `start` to 1 over the first `epochs`, then as the schedule `then` says."""
+
+    epochs: Annotated[int, Field(gt=0)] = 5
+    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    then: Annotated[Any, OfKind("schedule")] = "constant"
+
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        warm = self.epochs * steps_per_epoch
+        rise = self.start + (1 - self.start) * min(1.0, t / warm)
+        return rise * float(self.then.factor(t, steps, steps_per_epoch))

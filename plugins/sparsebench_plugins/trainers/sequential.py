@@ -1,0 +1,18 @@
+"""One process, one network, one batch after the other."""
+
+from __future__ import annotations
+
+from sparsebench.training.loop import train
+from sparsebench.training.warmup import warm_up
+from sparsebench.training.work import Result, Work
+from sparsebench_plugins.trainers.params import NoParams
+
+
+class Sequential(NoParams):
+    """The training loop as it stands."""
+
+    def warm_up(self, work: Work) -> None:
+        warm_up(work)
+
+    def run(self, work: Work) -> Result:
+        return train(work)

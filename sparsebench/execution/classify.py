@@ -1,0 +1,89 @@
+"""How a trial ended: from what is left of its process to a status and a cause."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sparsebench.records.record import Status
+
+Asked = Literal["", "timeout", "limit", "stop"]
+"""Why we ended the process, if we did."""
+
+TAIL_LINES = 30
+SUSPECT = 0.9
+"""A SIGKILL by a stranger at this share of the memory there is was for want of memory."""
+
+_ALLOCATION = re.compile(
+    r"^MemoryError\b|\.?_ArrayMemoryError\b|std::bad_alloc|LLVM ERROR: out of memory"
+    r"|OpenBLAS.*(?:[Mm]emory allocation|mmap|malloc).*fail"
+    r"|OpenBLAS.*(?:cannot|could not|unable to) allocate"
+    r"|[Cc]annot allocate memory",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """What is known of a process that has ended.
+
+    code    exit code; the negative number of the signal that ended it
+    result  what the worker wrote at its end, if it came that far
+    tail    the last lines of its stderr
+    rss     resident bytes at the last sample
+    room    bytes it could have had: its limit, or what was available at its start
+    """
+
+    code: int
+    asked: Asked = ""
+    result: Mapping[str, Any] | None = None
+    tail: str = ""
+    rss: int = 0
+    room: int | None = None
+    oom_killed: bool = False
+
+
+def classify(end: End) -> tuple[Status, str, str]:
+    """Status, cause and a line of detail."""
+    if end.result is not None and end.code in (0, 1):
+        result = end.result
+        return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
+    if end.asked:
+        return _ended_by_us(end.asked)
+    if _ALLOCATION.search(end.tail) and end.result is None and end.code != -signal.SIGKILL:
+        return Status.OUT_OF_MEMORY, "alloc", _allocation_line(end.tail)
+    if end.code >= 0:
+        cause = f"exit {end.code} without result"
+        return Status.CRASHED, cause, _last_line(end.tail)
+    if end.code != -signal.SIGKILL:
+        return Status.CRASHED, signal_name(-end.code), ""
+    if end.oom_killed or (end.room is not None and end.rss > SUSPECT * end.room):
+        return Status.OUT_OF_MEMORY, "suspected", "killed when memory was short"
+    return Status.KILLED, "SIGKILL", "killed by someone else"
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _ended_by_us(asked: Asked) -> tuple[Status, str, str]:
+    if asked == "timeout":
+        return Status.TIMEOUT, "", "ran longer than its timeout"
+    if asked == "limit":
+        return Status.OUT_OF_MEMORY, "limit", "resident memory passed its limit"
+    return Status.INTERRUPTED, "", "stopped before its end"
+
+
+def _allocation_line(tail: str) -> str:
+    return next((line for line in tail.splitlines() if _ALLOCATION.search(line)), "")
+
+
+def _last_line(tail: str) -> str:
+    lines = tail.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,54 @@
+"""No trial outlives its supervisor: a guard process, started before anything else.
+
+A watching thread would need the GIL, and a serial compiled loop never gives it back. The
+guard is a process of its own in the trial's group; it waits on a pipe that only the
+supervisor holds open, and kills the group when the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+LIFELINE = "SPARSEBENCH_LIFELINE"
+"""Environment variable with the number of the pipe's read end."""
+
+_PR_SET_PDEATHSIG = 1
+_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def start() -> None:
+    """Start the guard if the supervisor left a lifeline.
+
+    Forked twice: the guard is nobody's child, so a plugin that waits for all its children
+    does not wait for the guard.
+    """
+    given = os.environ.pop(LIFELINE, None)
+    if given is None:
+        return
+    lifeline = int(given)
+    _die_with_parent()
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            _wait(lifeline)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(lifeline)
+
+
+def _wait(lifeline: int) -> None:
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _die_with_parent() -> None:
+    """The kernel's own way, where it has one; it does not reach the trial's children."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

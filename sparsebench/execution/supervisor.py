@@ -1,0 +1,217 @@
+"""Start, watch, stop and classify one trial's process. Light, and without threads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sparsebench import machine
+from sparsebench.execution import memory
+from sparsebench.execution.classify import TAIL_LINES, Asked, End, classify
+from sparsebench.execution.job import Job
+from sparsebench.execution.launch import launch
+from sparsebench.execution.trace import Trace
+from sparsebench.records.provenance import impersonal
+from sparsebench.records.record import FAILURES
+
+PERIOD = 0.05
+"""Seconds between two looks at a process."""
+
+GRACE = 2.0
+"""Seconds between asking a process to end and ending it."""
+
+
+class Supervised:
+    """A trial under way on this machine: a `protocols.Handle`.
+
+    Nothing happens on its own: `poll` looks, and acts on what it sees. `fileno` is readable
+    once the process has ended, for those who would rather wait than ask.
+    """
+
+    def __init__(self, job: Job, *, grace: float = GRACE) -> None:
+        self._job = job
+        self._grace = grace
+        self._asked: Asked = ""
+        self._kill_at: float | None = None
+        self._outcome: dict[str, Any] | None = None
+        self._room = job.trial.memory_limit or machine.available_memory()
+        self._oom_kills = memory.oom_kills()
+        self._started = utc_now()
+        self._clock = time.monotonic()
+        self._looked = 0.0
+        self._launched = launch(job)
+        self.pid = self._launched.process.pid
+        self._pidfd = _pidfd(self.pid)
+        self._trace = Trace(self.pid, job.folder / "mem.csv")
+
+    def fileno(self) -> int:
+        """-1 where the system has no such thing, or the trial has ended."""
+        return self._pidfd
+
+    def poll(self) -> Mapping[str, Any] | None:
+        """The fields of its record that this machine knows, once the trial has ended."""
+        if self._outcome is None:
+            code = self._reap()
+            if code is not None:
+                self._outcome = self._conclude(code)
+            else:
+                self._look()
+        return self._outcome
+
+    def progress(self) -> Mapping[str, Any]:
+        seen = _read_json(self._job.folder / "progress.json") or {}
+        return seen | {"rss_bytes": self._trace.rss}
+
+    def stop(self, kill: bool = False) -> None:
+        self._end("stop", at_once=kill)
+
+    # --- watching ---------------------------------------------------------------------
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._signal(signal.SIGKILL)
+        if now - self._looked < PERIOD:
+            return
+        self._looked = now
+        self._trace.sample()
+        limit, timeout = self._job.trial.memory_limit, self._job.trial.timeout
+        if limit is not None and self._trace.rss > limit:
+            self._end("limit", at_once=True)
+        elif timeout is not None and now - self._clock > timeout:
+            self._end("timeout")
+
+    def _end(self, why: Asked, at_once: bool = False) -> None:
+        """Ask the group to end, once; the first reason stands."""
+        if self._outcome is not None:
+            return
+        if not self._asked:
+            self._asked = why
+            self._kill_at = time.monotonic() + self._grace
+            self._signal(signal.SIGTERM)
+        if at_once:
+            self._kill_at = time.monotonic()
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    # --- the end ----------------------------------------------------------------------
+
+    def _reap(self) -> int | None:
+        """The exit code if the process has ended; then nothing of its group is left.
+
+        The group goes before its leader is reaped, while its number cannot be another's.
+        """
+        if hasattr(os, "waitid"):
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            if os.waitid(os.P_PID, self.pid, options) is None:
+                return None
+            self._signal(signal.SIGKILL)
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self._signal(signal.SIGKILL)
+        self._wall = time.monotonic() - self._clock
+        self._cpu = usage.ru_utime + usage.ru_stime
+        code = os.waitstatus_to_exitcode(status)
+        self._launched.process.returncode = code
+        return code
+
+    def _conclude(self, code: int) -> dict[str, Any]:
+        self._close()
+        result = _read_json(self._job.folder / "result.json")
+        tail = _tail(self._job)
+        end = End(
+            code=code,
+            asked=self._asked,
+            result=result,
+            tail=tail,
+            rss=self._trace.rss,
+            room=self._room,
+            oom_killed=memory.oom_kills() > self._oom_kills,
+        )
+        status, cause, detail = classify(end)
+        told: Mapping[str, Any] = result if result is not None else {}
+        return {
+            "status": str(status),
+            "cause": cause,
+            "detail": impersonal(detail),
+            "measures": self._measures(told),
+            "phases": told.get("phases", {}),
+            "layers": told.get("layers", []),
+            "data_fingerprint": told.get("data_fingerprint", ""),
+            "settings": self._settings(told),
+            "machine": machine.describe(),
+            "started": self._started,
+            "ended": utc_now(),
+            "contended": self._job.contended,
+            "log_tail": impersonal(tail) if status in FAILURES else "",
+        }
+
+    def _measures(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        measures = dict(told.get("measures", {}))
+        peak = max(measures.get("peak_rss_bytes") or 0, self._trace.peak)
+        return measures | {
+            "wall_seconds": self._wall,
+            "cpu_seconds": self._cpu,
+            "peak_rss_bytes": peak or None,
+        }
+
+    def _settings(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        trial = self._job.trial
+        seen = {
+            "threads": trial.threads,
+            "huge_pages": trial.huge_pages,
+            "cores": self._job.cores,
+            "swapped": self._trace.swapped,
+            "memory_method": "polled",
+            "exact": False,
+        }
+        return seen | dict(told.get("settings", {}))
+
+    def _close(self) -> None:
+        self._trace.close()
+        self._launched.let_go()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
+
+
+def _read_json(file: os.PathLike[str]) -> dict[str, Any] | None:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tail(job: Job, size: int = 8000) -> str:
+    """The last lines of the trial's stderr."""
+    try:
+        with (job.folder / "stderr.log").open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - size))
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-TAIL_LINES:])

@@ -1,0 +1,122 @@
+"""Frames as csv, json or parquet, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.records.frames import WHOLE
+from sparsebench.records.record import jsonable
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet read a text cell as a formula."""
+
+
+def export(frame: pd.DataFrame, format: str, path: Path | None = None) -> None:
+    """Write the frame to `path`, replaced in one step, or to stdout."""
+    try:
+        content = WRITERS[format](frame)
+    except KeyError:
+        raise SparsebenchError(f"unknown format {format!r}.{nearest(format, WRITERS)}") from None
+    if path is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        write_whole(path, content)
+
+
+def to_csv(frame: pd.DataFrame) -> bytes:
+    """Numbers by repr, so that they read back the same; unknown is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_harmless(str(name)) for name in frame.columns])
+    for row in _rows(frame):
+        writer.writerow([_csv_cell(value) for value in row])
+    return text.getvalue().encode()
+
+
+def to_json(frame: pd.DataFrame) -> bytes:
+    """A list of objects, one per row; unknown is null, infinity is the string "inf"."""
+    names = [str(name) for name in frame.columns]
+    rows = [jsonable(dict(zip(names, row))) for row in _rows(frame)]
+    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise SparsebenchError(
+            "format parquet needs pyarrow, which is not installed; "
+            "get it with: pip install 'sparsebench[parquet]'"
+        )
+    counts = {name: "Int64" for name in frame.columns if _is_whole(frame, str(name))}
+    content = io.BytesIO()
+    frame.astype(counts).to_parquet(content, engine="pyarrow", index=False)
+    return content.getvalue()
+
+
+WRITERS = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """The rows as Python values: counts as int, unknown as None."""
+    columns = [
+        [_value(value, _is_whole(frame, str(name))) for value in frame[name].tolist()]
+        for name in frame.columns
+    ]
+    return [list(row) for row in zip(*columns)]
+
+
+def _is_whole(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column counts something; per-layer columns such as connections_1 do."""
+    stem, _, layer = name.rpartition("_")
+    return name in frame and (name in WHOLE or (stem in WHOLE and layer.isdigit()))
+
+
+def _value(value: Any, whole: bool) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return int(value) if whole and math.isfinite(value) and value == int(value) else value
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return _harmless(value) if isinstance(value, str) else repr(value)
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before it."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

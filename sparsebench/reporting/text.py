@@ -1,0 +1,138 @@
+"""Numbers as people read them, and GitHub-flavoured markdown that nothing breaks out of."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+UNKNOWN = "–"
+
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1) over `n` seeds; `sd` is NaN for fewer than two."""
+
+    mean: float
+    sd: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        known = [float(value) for value in values if not math.isnan(value)]
+        n = len(known)
+        if n == 0:
+            return cls(math.nan, math.nan, 0)
+        mean = math.fsum(known) / n
+        if n == 1 or not all(map(math.isfinite, known)):
+            return cls(mean, math.nan, n)
+        return cls(mean, math.sqrt(math.fsum((x - mean) ** 2 for x in known) / (n - 1)), n)
+
+
+def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) -> str:
+    """`92.41 ± 0.35 %`: two digits of the sd decide those of the mean.
+
+    Without a spread the mean has `plain` significant digits, as it never has fewer than
+    the spread leaves it. The numbers are divided by `scale`.
+    """
+    if value.n == 0 or math.isnan(value.mean):
+        return UNKNOWN
+    tail = f" {unit}" if unit else ""
+    mean, sd = value.mean / scale, value.sd / scale
+    if math.isnan(sd) or sd == 0.0:
+        return f"{fixed(mean, decimals_for(mean, plain))}{tail}"
+    decimals = min(decimals_for(sd, 2), decimals_for(mean, plain + 1))
+    return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}{tail}"
+
+
+def decimals_for(value: float, digits: int) -> int:
+    """Decimals that show `digits` significant digits of `value`, 0 to 6."""
+    if value == 0.0 or not math.isfinite(value):
+        return digits - 1
+    return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
+def fixed(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals}f}"
+
+
+def percent(value: Spread) -> str:
+    """A fraction as a percentage: `92.41 ± 0.35 %`."""
+    if value.n and value.sd == 0.0 or math.isnan(value.sd):
+        return UNKNOWN if math.isnan(value.mean) else f"{value.mean * 100:.2f} %"
+    decimals = min(2, decimals_for(value.sd * 100, 2))
+    return f"{value.mean * 100:.{decimals}f} ± {value.sd * 100:.{decimals}f} %"
+
+
+def seconds(value: Spread) -> str:
+    """`3.21 ± 0.05 ms`, `2.5 min`: in the unit of the mean."""
+    if value.mean >= 120:
+        size, unit = (3600.0, "h") if value.mean >= 7200 else (60.0, "min")
+        return spread(value, size, unit)
+    return spread(value, *_unit(value.mean, SECONDS))
+
+
+def size(value: Spread) -> str:
+    """`12.3 ± 0.4 MiB`."""
+    return spread(value, *_unit(value.mean, BYTES))
+
+
+def rate(value: Spread) -> str:
+    """`48.2 ± 1.1 k`, of a number per second."""
+    scale, unit = _unit(value.mean, LARGE) if value.mean >= 1e3 else (1.0, "")
+    return spread(value, scale, unit)
+
+
+def count(value: float) -> str:
+    """12,345."""
+    return UNKNOWN if math.isnan(value) else f"{value:,.0f}"
+
+
+def ratio(value: float) -> str:
+    """`2.3`, `14`, `120`: two digits, or what is before the point."""
+    return fixed(value, decimals_for(value, 2 if value < 10 else 1))
+
+
+def one(value: float) -> Spread:
+    """A single number, for the formats of this module."""
+    return Spread.of([value])
+
+
+def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    return next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
+
+
+def escape(text: object) -> str:
+    """Text of others as it is: one line, nothing in it is markdown or HTML."""
+    plain = re.sub(r"([\\|*`\[\]<>~])", r"\\\1", " ".join(str(text).split()))
+    return plain.replace("&", "&amp;")
+
+
+def code(text: object) -> str:
+    """Text of others as a code span that fits into a table cell."""
+    plain = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{plain}`" if plain else ""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A GitHub table of ready cells; the first `left` columns are words, the rest numbers."""
+    marks = ["---" if i < left else "---:" for i in range(len(header))]
+    lines = [header, marks, *rows]
+    return "\n".join("| " + " | ".join(" ".join(c.split()) for c in line) + " |" for line in lines)
+
+
+def sentence_list(items: Sequence[str], last: str = "and") -> str:
+    """a, b and c."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def plural(n: int, word: str, words: str = "") -> str:
+    """1 trial, 2 trials."""
+    return f"{n:,} {word if n == 1 else words or word + 's'}"

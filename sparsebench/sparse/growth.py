@@ -1,0 +1,41 @@
+"""Growing connections."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.protocols import Initializer, LayerView
+from sparsebench.sparse.csr import Change, Mask
+from sparsebench.sparse.sampling import free_positions
+
+Vector = npt.NDArray[np.float32]
+
+
+def regrown_at_random(
+    layer: LayerView,
+    keep: Mask,
+    rng: np.random.Generator,
+    initializer: Initializer | None = None,
+) -> Change:
+    """Drop what `keep` leaves out and grow as many connections at random free positions.
+
+    Those just dropped are free too, so that a full layer works. Closed rows and columns get
+    nothing; where too few positions are free, fewer are grown. Values come from the model's
+    initializer unless one is given.
+    """
+    K, D = layer.W.shape
+    count = int(keep.size - np.count_nonzero(keep))
+    keys = free_positions(
+        (K, D),
+        layer.W.pattern.keys()[keep],
+        count,
+        rng,
+        layer.closed_rows,
+        layer.closed_columns,
+    )
+    if initializer is None:
+        values = layer.draw(keys.size, rng)
+    else:
+        values = initializer.draw(layer.W.pattern, keys.size, rng)
+    return Change(keep, keys // D, keys % D, values)

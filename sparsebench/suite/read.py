@@ -1,0 +1,331 @@
+"""From a suite file to a Suite. Every complaint: file, key, what was found, what is known."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsebench.errors import SuiteError, nearest
+from sparsebench.records.record import Status
+from sparsebench.suite.suite import Claim, Exclude, Expect, Suite, brief_path
+from sparsebench.suite.trial import PARTS
+from sparsebench.suite.where import PLAIN, check_key
+
+SCHEMA = 1
+
+REQUIRED = ("dataset", "model", "epochs")
+"""What [trial] or [grid] must say; everything else has a default."""
+
+METRICS = (
+    "neurons", "initial_connections", "connections", "dense_connections", "density",
+    "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
+    "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
+    "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
+    "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
+)  # fmt: skip
+"""What a claim can be about: the measured columns of a trial."""
+
+TOP = (
+    "schema", "name", "title", "source", "deviations", "plugins", "trial", "grid", "quick",
+    "exclude", "expect", "claims", "sources",
+)  # fmt: skip
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Table = dict[str, Any]
+
+
+def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
+    """The file of a suite: a path, or a name looked up in the suite folders."""
+    given = str(name_or_path)
+    is_path = given.endswith(".toml") or "/" in given or isinstance(name_or_path, Path)
+    known = suite_files(folders)
+    if not is_path and given in known:
+        found = known[given]
+        if len(found) > 1:
+            raise SuiteError(
+                f"suite {given!r} is in {' and in '.join(str(file.parent) for file in found)}: "
+                "give its path"
+            )
+        return found[0]
+    if _is_file(Path(given)):
+        return Path(given)
+    if is_path:
+        raise SuiteError(f"suite file {given!r} does not exist")
+    raise SuiteError(f"unknown suite {given!r}.{nearest(given, known)}")
+
+
+def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Suite name -> the files of that name, over all folders."""
+    known: dict[str, list[Path]] = {}
+    for folder in dict.fromkeys(folders):
+        for file in sorted(folder.glob("*.toml")):
+            known.setdefault(file.stem, []).append(file)
+    return known
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Read and check the form of a suite file; SuiteError is one line that names file and key."""
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode()
+        return _suite(tomllib.loads(text), path, text)
+    except SuiteError as error:
+        raise SuiteError(f"{brief_path(path)}: {error}") from None
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise SuiteError(f"{brief_path(path)}: nested too deeply") from None
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise SuiteError(f"{brief_path(path)}: is no TOML in UTF-8: {reason}") from None
+
+
+def _suite(data: Table, path: Path, text: str) -> Suite:
+    _check_schema(data)
+    _check_known(data, TOP, "")
+    name = _take(data, "name", _text, required=True)
+    if not _NAME.fullmatch(name):
+        raise SuiteError(f"name: found {shown(name)}; use letters, digits, '.', '_' and '-'")
+    trial, grid = _take_table(data, "trial", required=True), _take_table(data, "grid")
+    _check_trial(trial)
+    _check_grid(grid)
+    for key in REQUIRED:
+        if key not in trial and not any(axis.partition(".")[0] == key for axis in grid):
+            raise SuiteError(f"trial.{key}: missing; it is required")
+    quick = _take_table(data, "quick")
+    for key, value in quick.items():
+        _check_trial_key(key, "quick")
+        check_plain(value, f"quick.{quoted(key)}")
+    return Suite(
+        name=name,
+        title=_take(data, "title", _text) or "",
+        source=_take(data, "source", _text) or "",
+        deviations=tuple(_take(data, "deviations", _texts) or ()),
+        path=path,
+        text=text,
+        plugins=tuple(_plugin_files(_take(data, "plugins", _texts) or [], path)),
+        trial=trial,
+        grid=grid,
+        quick=quick,
+        excludes=tuple(_exclude(*item) for item in _tables(data, "exclude")),
+        expects=tuple(_expect(*item) for item in _tables(data, "expect")),
+        claims=tuple(_claim(*item) for item in _tables(data, "claims")),
+        sources=_sources(_take_table(data, "sources")),
+    )
+
+
+def _check_schema(data: Table) -> None:
+    found = data.get("schema")
+    if found is None:
+        raise SuiteError(f"schema: missing; write schema = {SCHEMA}")
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise SuiteError(f"schema: expected the number {SCHEMA}, found {shown(found)}")
+    if found != SCHEMA:
+        raise SuiteError(
+            f"schema: found {shown(found)}; this sparsebench reads {SCHEMA}: "
+            f"{'install a newer one' if found > SCHEMA else 'write schema = 1'}"
+        )
+
+
+def _check_known(table: Table, known: Iterable[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise SuiteError(f"{where}{quoted(key)}: unknown key.{nearest(key, known)}")
+
+
+def _check_trial(trial: Table) -> None:
+    _check_known(trial, (*PARTS, *PLAIN), "trial.")
+    for key, value in trial.items():
+        check_plain(value, f"trial.{key}")
+
+
+def _check_grid(grid: Table) -> None:
+    for key, values in grid.items():
+        _check_trial_key(key, "grid")
+        check_axis(values, f"grid.{quoted(key)}")
+
+
+def _check_trial_key(key: str, where: str) -> None:
+    try:
+        check_key(key, (*PARTS, *PLAIN))
+    except SuiteError as error:
+        raise SuiteError(f"{where}.{quoted(key)}: {error}") from None
+
+
+def check_axis(values: object, where: str) -> None:
+    """SuiteError unless `values` is a list of one or more plain values."""
+    if not isinstance(values, list):
+        raise SuiteError(f"{where}: expected a list, one trial each; found {shown(values)}")
+    if not values:
+        raise SuiteError(f"{where}: found an empty list; an axis needs a value")
+    for index, value in enumerate(values):
+        check_plain(value, f"{where}[{index}]")
+
+
+def check_plain(value: object, where: str) -> None:
+    """SuiteError for what no record can hold: dates, nan, infinities, numbers past 64 bits."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_plain(item, f"{where}.{quoted(key)}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_plain(item, f"{where}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SuiteError(f"{where}: expected a finite number, found {value!r}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise SuiteError(f"{where}: found a number that does not fit in 64 bits")
+    elif not isinstance(value, str | int | float | bool):
+        raise SuiteError(
+            f"{where}: expected a text, number, list or table, found {shown(str(value))}"
+        )
+
+
+def _exclude(table: Table, where: str) -> Exclude:
+    _check_known(table, ("where", "reason"), f"{where}.")
+    return Exclude(_where(table, where), _take(table, "reason", _text, where) or "")
+
+
+def _expect(table: Table, where: str) -> Expect:
+    _check_known(table, ("where", "status"), f"{where}.")
+    status = _take(table, "status", _text, where, required=True)
+    words = [str(word) for word in Status]
+    if status not in words:
+        raise SuiteError(f"{where}.status: unknown status {status!r}.{nearest(status, words)}")
+    return Expect(_where(table, where), status)
+
+
+def _claim(table: Table, where: str) -> Claim:
+    known = ("text", "metric", "where", "against", "value", "std", "n", "tolerance", "source")
+    _check_known(table, known, f"{where}.")
+    metric = _take(table, "metric", _text, where, required=True)
+    if metric not in METRICS:
+        raise SuiteError(f"{where}.metric: unknown metric {metric!r}.{nearest(metric, METRICS)}")
+    if ("against" in table) == ("value" in table):
+        found = "both" if "value" in table else "neither"
+        raise SuiteError(f"{where}: a claim needs `against` or `value`, found {found}")
+    tolerance = _take(table, "tolerance", _at_least_0, where)
+    return Claim(
+        text=_take(table, "text", _text, where, required=True),
+        metric=metric,
+        where=_where(table, where),
+        against=_where(table, where, "against") if "against" in table else None,
+        value=_take(table, "value", _number, where),
+        std=_take(table, "std", _at_least_0, where),
+        n=_take(table, "n", _count, where),
+        tolerance=0.0 if tolerance is None else tolerance,
+        source=_take(table, "source", _text, where) or "",
+    )
+
+
+def _where(table: Table, where: str, key: str = "where") -> Table:
+    found = _take_table(table, key, where, required=True)
+    for name, value in found.items():
+        try:
+            check_key(name)
+        except SuiteError as error:
+            raise SuiteError(f"{where}.{key}.{quoted(name)}: {error}") from None
+        check_plain(value, f"{where}.{key}.{quoted(name)}")
+    return found
+
+
+def _sources(tables: Table) -> dict[str, Table]:
+    for name in tables:
+        where = f"sources.{quoted(name)}"
+        table = _take_table(tables, name, "sources")
+        _check_known(table, ("openml", "note"), f"{where}.")
+        if not table:
+            raise SuiteError(f"{where}: say where to get it: openml = '...' or note = '...'")
+        for key in table:
+            _take(table, key, _text, where)
+    return tables
+
+
+def _plugin_files(names: Iterable[str], suite: Path) -> Iterable[Path]:
+    for index, name in enumerate(names):
+        file = suite.parent / name
+        if not _is_file(file):
+            raise SuiteError(f"plugins[{index}]: found {shown(name)}, no file {shown(str(file))}")
+        yield file.resolve()
+
+
+def _tables(data: Table, key: str) -> list[tuple[Table, str]]:
+    """The tables of [[key]], each with its place."""
+    found = data.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise SuiteError(f"{key}: expected tables, [[{key}]]; found {shown(found)}")
+    return [(item, f"{key}[{index}]") for index, item in enumerate(found)]
+
+
+def _take_table(data: Table, key: str, where: str = "", *, required: bool = False) -> Table:
+    found: Table | None = _take(data, key, _table, where, required=required)
+    return found if found is not None else {}
+
+
+def _take(
+    data: Table,
+    key: str,
+    check: Callable[[Any], str | None],
+    where: str = "",
+    *,
+    required: bool = False,
+) -> Any:
+    """data[key], None where it is missing. `check` says what was expected instead."""
+    place = f"{where}.{quoted(key)}" if where else quoted(key)
+    if key not in data:
+        if required:
+            raise SuiteError(f"{place}: missing; it is required")
+        return None
+    expected = check(data[key])
+    if expected is not None:
+        raise SuiteError(f"{place}: expected {expected}, found {shown(data[key])}")
+    return data[key]
+
+
+def _table(value: Any) -> str | None:
+    return None if isinstance(value, dict) else "a table"
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "a text"
+
+
+def _texts(value: Any) -> str | None:
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return None if is_list else "a list of texts"
+
+
+def _number(value: Any) -> str | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return None if is_number and math.isfinite(value) else "a finite number"
+
+
+def _at_least_0(value: Any) -> str | None:
+    return None if _number(value) is None and value >= 0 else "a number, 0 or more"
+
+
+def _count(value: Any) -> str | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return None if is_count else "a whole number above 0"
+
+
+def quoted(key: str) -> str:
+    """A key as TOML writes it: bare where it can be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else repr(key).replace("'", '"')
+
+
+def shown(value: object) -> str:
+    """A found value in at most 80 characters of one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:76] + " ..."
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,20 @@
+"""Points in time of a training run, as topologies and prunings see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Epochs and steps count from 1 and are those just finished."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps_per_epoch: int
+    epoch_ended: bool
+
+    @property
+    def last_epoch(self) -> bool:
+        return self.epoch >= self.epochs
