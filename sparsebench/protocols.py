@@ -201,6 +201,9 @@ class Moment(Protocol):
     @property
     def last_epoch(self) -> bool: ...
 
+    @property
+    def last_step(self) -> bool: ...
+
 
 class LayerView(Protocol):
     """What a topology method sees of one layer at an update."""

@@ -18,3 +18,8 @@ class Moment:
     @property
     def last_epoch(self) -> bool:
         return self.epoch >= self.epochs
+
+    @property
+    def last_step(self) -> bool:
+        """No training follows: what grows now stays untrained."""
+        return self.last_epoch and self.epoch_ended

@@ -20,12 +20,11 @@ class SET(SetParams, Static):
     """
 
     def due(self, moment: Moment) -> bool:
+        if moment.last_step or (self.update_until is not None and moment.step > self.update_until):
+            return False
         if self.update_every is None:
-            return moment.epoch_ended and not moment.last_epoch and self._before_end(moment)
-        return moment.step % self.update_every == 0 and self._before_end(moment)
-
-    def _before_end(self, moment: Moment) -> bool:
-        return self.update_until is None or moment.step <= self.update_until
+            return moment.epoch_ended and not moment.last_epoch
+        return moment.step % self.update_every == 0
 
     def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
         if self.evolve == "all-but-last" and layer.index == layer.count - 1:

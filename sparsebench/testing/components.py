@@ -1,0 +1,225 @@
+"""Checks of the smaller components: gradients by finite differences, laws of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsebench.protocols import (
+    Activation,
+    Dataset,
+    Initializer,
+    Layer,
+    Loss,
+    Model,
+    Optimizer,
+    Schedule,
+)
+from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.sparse.sampling import random_pattern
+from sparsebench.testing.fixtures import check_parameters
+from sparsebench.training.data import Parts
+from sparsebench.training.dropout import Dropout
+
+STEP = 1e-6
+"""Of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and
+1e-16 / STEP = 1e-10 from rounding, far below the tolerance of 1e-6."""
+
+
+def check_activation(activation: Activation) -> None:
+    """Backward is the derivative of forward, dropout included, in every layer; so are the
+    gradients of trained parameters; evaluation has no dropout; a declared slope is the slope."""
+    check_parameters(activation)
+    rng = np.random.default_rng(0)
+    for layer in (1, 2, 3):
+        for dropout in (None, Dropout(0.4, key=5)):
+            Z = rng.uniform(-3, 3, (6, 5))
+            Z[np.abs(Z) < 0.05] = 0.5  # finite differences do not see a kink
+            _check_activation_gradients(activation, layer, dropout, Z)
+        slope = activation.negative_slope(layer)
+        if slope is not None:
+            unit = activation.unit(layer, 2, None)
+            A = unit.forward(np.array([[2.0], [-2.0]]), None)  # type: ignore[arg-type]
+            assert np.allclose(A.ravel(), [2.0, -2.0 * slope]), f"slope of layer {layer}"
+
+
+def _check_activation_gradients(
+    activation: Activation, layer: int, dropout: Dropout | None, Z: Any
+) -> None:
+    unit = activation.unit(layer, Z.shape[0], dropout)
+    weights = np.random.default_rng(1).standard_normal(Z.shape)
+
+    def value(z: Any) -> float:
+        return float((weights * unit.forward(z.copy(), 3)).sum())
+
+    unit.forward(Z.copy(), 3)
+    DZ = unit.backward(weights.copy())  # type: ignore[arg-type]
+    gradients = {name: g.copy() for name, g in unit.gradients().items()}
+    _compare(DZ, numerical_gradient(value, Z), f"DZ of layer {layer}")
+    for name, p in unit.parameters().items():
+        p64 = p.astype(np.float64)
+
+        def value_of(candidate: Any, p: Any = p) -> float:
+            saved = p.copy()
+            p[...] = candidate
+            result = value(Z)
+            p[...] = saved
+            return result
+
+        numerical = numerical_gradient(value_of, p64, step=1e-2)  # parameters are float32
+        _compare(gradients[name], numerical, f"gradient of {name}", tolerance=2e-2)
+
+
+def check_loss(loss: Loss) -> None:
+    """The gradient is that of the mean over the batch; values agree; nothing overflows."""
+    check_parameters(loss)
+    rng = np.random.default_rng(0)
+    Z, y = rng.standard_normal((4, 7)), rng.integers(4, size=7)
+    before = loss.value(Z.copy(), y)  # type: ignore[arg-type]
+    value, DZ = loss.value_and_gradient(Z.copy(), y)  # type: ignore[arg-type]
+    assert np.isclose(before, value), "value() and value_and_gradient() differ"
+    _compare(DZ, numerical_gradient(lambda z: loss.value(z.copy(), y), Z), "DZ")
+    far = np.array([[500.0, -500.0], [-500.0, 500.0]], dtype=np.float32)
+    value, DZ = loss.value_and_gradient(far.copy(), np.array([0, 0]))
+    assert np.isfinite(value), "the loss of large outputs is not finite"
+    assert np.isfinite(DZ).all(), "the gradient of large outputs is not finite"
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Entries do not mix, the gradient is left alone, and descent descends."""
+    check_parameters(optimizer)
+    rng = np.random.default_rng(0)
+    w, g = rng.standard_normal(50).astype(np.float32), rng.standard_normal(50).astype(np.float32)
+    whole, parts = w.copy(), w.copy()
+    state = [np.zeros_like(w) for _ in optimizer.slots]
+    halves = [[np.zeros_like(w[:20]), np.zeros_like(w[20:])] for _ in optimizer.slots]
+    for t in (1, 2, 3):
+        given = g.copy()
+        optimizer.update(whole, given, state, 0.01, t, "weight")
+        assert np.array_equal(given, g), "update() writes into the gradient"
+        optimizer.update(parts[:20], g[:20].copy(), [h[0] for h in halves], 0.01, t, "weight")
+        optimizer.update(parts[20:], g[20:].copy(), [h[1] for h in halves], 0.01, t, "weight")
+    assert np.array_equal(whole, parts), "an entry's update depends on the other entries"
+    assert not np.array_equal(whole, w), "update() changed nothing"
+    x = np.full(1, 3.0, dtype=np.float32)
+    state = [np.zeros_like(x) for _ in optimizer.slots]
+    for t in range(1, 400):
+        optimizer.update(x, 2 * x, state, 0.05, t, "weight")
+    assert abs(float(x[0])) < 0.3, "does not descend x^2 from 3 in 400 steps at rate 0.05"
+
+
+def check_schedule(schedule: Schedule) -> None:
+    """A finite factor, never negative, at every step; no state."""
+    check_parameters(schedule)
+    first = [schedule.factor(t, 40, 10) for t in range(1, 41)]
+    assert all(np.isfinite(first)), "a factor is not finite"
+    assert min(first) >= 0, "a factor is negative"
+    assert first == [schedule.factor(t, 40, 10) for t in range(1, 41)], "factors depend on history"
+
+
+def check_initializer(initializer: Initializer) -> None:
+    """float32, as many as asked for, finite, repeatable."""
+    check_parameters(initializer)
+    pattern = random_pattern((20, 30), 100, np.random.default_rng(0))
+    for count in (0, 1, 100):
+        values = initializer.draw(pattern, count, np.random.default_rng(3))
+        assert values.dtype == np.float32, f"draws {values.dtype}"
+        assert values.shape == (count,), f"draws {values.shape} for {count}"
+        assert np.isfinite(values).all(), "draws a value that is not finite"
+        again = initializer.draw(pattern, count, np.random.default_rng(3))
+        assert np.array_equal(values, again), "equal generators, different values"
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """Loads twice the same, with features in two dimensions and a label per sample."""
+    check_parameters(dataset)
+    first, second = dataset.load(), dataset.load()
+    assert isinstance(dataset.identity(), dict), "identity() gives no dict"
+    if isinstance(first, Parts):
+        assert isinstance(second, Parts)
+        for name in ("X_train", "y_train", "X_test", "y_test"):
+            a, b = getattr(first, name), getattr(second, name)
+            assert (a is None and b is None) or np.array_equal(a, b), f"{name} changes"
+        assert first.X_train.ndim == 2, "X is not (samples, features)"
+        assert first.y_train.shape == first.X_train.shape[:1], "a label per sample"
+        return
+    train, test, classes = first
+    for samples in (train, test):
+        rows = np.arange(min(5, samples.labels.size))
+        X = samples.batch(rows)
+        assert X.shape == (samples.features, rows.size), f"batch() gives {X.shape}"
+        assert X.dtype == np.float32, f"batch() gives {X.dtype}"
+        assert X.flags.c_contiguous, "batch() is not contiguous"
+        assert 0 <= samples.labels.min(), "labels count from 0"
+        assert samples.labels.max() < classes, "a label outside the classes"
+        assert np.array_equal(X, samples.batch(rows)), "batch() changes"
+
+
+class _DenseLayer:
+    """A plain float64 layer, to take a model's gradients with."""
+
+    def __init__(self, W: Any, b: Any) -> None:
+        self.W, self.b, self.shape = W, b, W.shape
+        self.DW, self.Db = np.zeros_like(W), np.zeros_like(b)
+
+    nnz = property(lambda self: self.W.size)
+
+    def forward(self, X: Any, Z: Any) -> None:
+        Z[...] = self.W @ X + self.b[:, None]
+
+    def backward(self, X: Any, DZ: Any, DX: Any) -> None:
+        self.DW, self.Db = DZ @ X.T, DZ.sum(axis=1)
+        if DX is not None:
+            DX[...] = self.W.T @ DZ
+
+
+def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
+    """Shapes chain from features to classes, and the gradients of the whole network, taken in
+    training with dropout, are those of finite differences."""
+    check_parameters(model)
+    shapes = model.shapes(6, classes)
+    assert shapes[0][1] == 6, "the first layer does not take the features"
+    assert shapes[-1][0] == classes, "the last layer does not give the classes"
+    for (K, _), (_, D) in zip(shapes, shapes[1:]):
+        assert K == D, f"layers do not chain: {shapes}"
+    rng = np.random.default_rng(0)
+    layers = [_DenseLayer(rng.standard_normal(s), rng.standard_normal(s[0])) for s in shapes]
+
+    class NoBackend:
+        truly_sparse = False
+
+        def layer(self, W: CsrMatrix, bias: Any, optimizer: Optimizer) -> Layer:
+            raise NotImplementedError
+
+    network = model.network(layers, NoBackend(), optimizer, seed=0)  # type: ignore[arg-type]
+    X, y = rng.standard_normal((6, 5)).astype(np.float32), rng.integers(classes, size=5)
+    network.compute_gradients(X, y, 1)
+    for number, layer in enumerate(layers):
+        DW = layer.DW.copy()
+
+        def value(W: Any, layer: _DenseLayer = layer) -> float:
+            saved, layer.W = layer.W, W
+            result = network.compute_gradients(X, y, 1)
+            layer.W = saved
+            return result
+
+        numerical = numerical_gradient(value, layer.W, step=1e-2)  # activations are float32
+        _compare(DW, numerical, f"gradient of layer {number + 1}", tolerance=2e-2)
+
+
+def numerical_gradient(value: Any, at: Any, step: float = STEP) -> Any:
+    """Central differences of a scalar function at an array, entry by entry."""
+    gradient = np.zeros(at.shape)
+    for index in np.ndindex(at.shape):
+        up, down = at.copy(), at.copy()
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (value(up) - value(down)) / (2 * step)
+    return gradient
+
+
+def _compare(found: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None:
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    apart = float(np.abs(found - expected).max(initial=0.0))
+    assert apart <= tolerance * scale, f"{what}: off by {apart:.1e} from finite differences"

@@ -1,0 +1,129 @@
+"""Every built-in component is held to the kit that plugin authors use."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparsebench import testing
+from sparsebench.errors import SuiteError
+from sparsebench.registry import load_plugins
+
+PLUGINS = load_plugins()
+MINIMAL = {
+    "mlp": {"hidden": [7, 5], "activation": "tanh"},
+    "step": {"epochs": [1, 2]},
+    "importance": {"start": 2, "every": 2, "percentile": 30},
+}
+
+
+def names(kind: str) -> list[str]:
+    return [entry.name for entry in PLUGINS[kind]]
+
+
+def component(build, kind, name, **parameters):
+    return build(kind, {"name": name, **MINIMAL.get(name, {}), **parameters})
+
+
+@pytest.mark.parametrize("name", names("backend"))
+def test_backend(build, name):
+    optimizers = [
+        build("optimizer", {"name": "sgd", "momentum": momentum, **more})
+        for momentum in (0.0, 0.9)
+        for more in (
+            {},
+            {"weight_decay": 0.01},
+            {"weight_decay": 0.01, "decay": "decoupled"},
+            {"weight_decay": 0.01, "decay": "decoupled-unscaled", "nesterov": True},
+        )
+    ]
+    testing.check_backend(
+        component(build, "backend", name), [*optimizers, build("optimizer", "adam")]
+    )
+
+
+@pytest.mark.parametrize("name", names("topology"))
+def test_topology(build, name):
+    testing.check_topology(component(build, "topology", name))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"zeta": 0.0},
+        {"zeta": 0.99},
+        {"epsilon": 1000},
+        {"epsilon": 0.5},
+        {"evolve": "all-but-last"},
+        {"grown": "zeros"},
+        {"update_every": 2},
+        {"update_until": 4},
+        {"density": 0.1, "allocation": "erk"},
+        {"density": 0.1, "allocation": "uniform"},
+    ],
+    ids=str,
+)
+def test_set_with(build, parameters):
+    testing.check_topology(component(build, "topology", "set", **parameters))
+
+
+@pytest.mark.parametrize("name", names("pruning"))
+@pytest.mark.parametrize("parameters", [{}, {"count_dead": True}, {"percentile": 99}], ids=str)
+def test_pruning(build, name, parameters):
+    testing.check_pruning(component(build, "pruning", name, **parameters))
+
+
+@pytest.mark.parametrize("name", names("activation"))
+def test_activation(build, name):
+    testing.check_activation(component(build, "activation", name))
+
+
+@pytest.mark.parametrize("name", names("initializer"))
+def test_initializer(build, name):
+    testing.check_initializer(component(build, "initializer", name))
+
+
+@pytest.mark.parametrize("name", names("loss"))
+def test_loss(build, name):
+    testing.check_loss(component(build, "loss", name))
+
+
+@pytest.mark.parametrize("name", names("optimizer"))
+def test_optimizer(build, name):
+    testing.check_optimizer(component(build, "optimizer", name))
+
+
+@pytest.mark.parametrize("name", names("schedule"))
+def test_schedule(build, name):
+    testing.check_schedule(component(build, "schedule", name))
+
+
+@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("loss", names("loss"))
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_model(build, name, loss, dropout):
+    model = component(build, "model", name, loss=loss, dropout=dropout)
+    testing.check_model(model, build("optimizer", "sgd"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("topology", {"name": "set", "zeta": 1.5}, "topology.zeta"),
+        ("topology", {"name": "set", "epsilon": -1}, "topology.epsilon"),
+        ("topology", {"name": "set", "epsilon": 3, "density": 0.1}, "not both"),
+        ("topology", {"name": "set", "zta": 0.3}, "Did you mean 'zeta'?"),
+        ("topology", "sett", "Did you mean 'set'?"),
+        ("model", {"name": "mlp", "hidden": [10, 0]}, "model.hidden.1"),
+        ("model", {"name": "mlp"}, "hidden"),
+        ("model", {"name": "mlp", "hidden": [3], "activation": "rleu"}, "model.activation.name"),
+        ("model", {"name": "mlp", "hidden": [3], "dropout": 1.0}, "model.dropout"),
+        ("optimizer", {"name": "sgd", "learning_rate": "0.1"}, "optimizer.learning_rate"),
+        ("pruning", {"name": "importance", "percentile": 120}, "pruning.percentile"),
+        ("backend", 3, "backend"),
+    ],
+)
+def test_a_wrong_parameter_is_named_in_one_line(plugins, kind, given, message):
+    with pytest.raises(SuiteError) as caught:
+        plugins.validate(kind, given, kind)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
