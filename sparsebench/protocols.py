@@ -37,7 +37,8 @@ Shape = tuple[int, int]
 class Layer(Protocol):
     """Z = W X + b with the optimizer state of W and b. Made by a backend."""
 
-    shape: Shape
+    @property
+    def shape(self) -> Shape: ...
 
     @property
     def nnz(self) -> int: ...
@@ -81,7 +82,8 @@ class Backend(Protocol):
     are piecewise linear; without it the network uses the numpy one.
     """
 
-    truly_sparse: bool
+    @property
+    def truly_sparse(self) -> bool: ...
 
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> Layer: ...
 
@@ -137,9 +139,14 @@ class Schedule(Protocol):
 class Optimizer(Protocol):
     """An update rule over flat or shaped arrays. `slots` names its state arrays."""
 
-    learning_rate: float
-    schedule: Schedule
-    slots: tuple[str, ...]
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    @property
+    def slots(self) -> tuple[str, ...]: ...
 
     def update(
         self,
@@ -156,7 +163,8 @@ class Optimizer(Protocol):
 class Network(Protocol):
     """A model with weights: what the training loop drives."""
 
-    layers: Sequence[Layer]
+    @property
+    def layers(self) -> Sequence[Layer]: ...
 
     def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
         """Forward, backward and update; the loss before the update."""
@@ -177,7 +185,8 @@ class Network(Protocol):
 class Model(Protocol):
     """The architecture: shapes of its layers, and a network made of layers of these shapes."""
 
-    initializer: Initializer
+    @property
+    def initializer(self) -> Initializer: ...
 
     def shapes(self, features: int, classes: int) -> list[Shape]: ...
 
@@ -192,11 +201,20 @@ class Model(Protocol):
 class Moment(Protocol):
     """When something may happen. Epochs and steps count from 1 and are those just finished."""
 
-    epoch: int
-    epochs: int
-    step: int
-    steps_per_epoch: int
-    epoch_ended: bool
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def epoch_ended(self) -> bool: ...
 
     @property
     def last_epoch(self) -> bool: ...
@@ -208,11 +226,23 @@ class Moment(Protocol):
 class LayerView(Protocol):
     """What a topology method sees of one layer at an update."""
 
-    W: CsrMatrix
-    index: int
-    count: int
-    closed_rows: Mask | None
-    closed_columns: Mask | None
+    @property
+    def W(self) -> CsrMatrix: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def count(self) -> int:
+        """Layers of the network."""
+
+    @property
+    def closed_rows(self) -> Mask | None:
+        """(K,) output neurons that must not get connections; None: none."""
+
+    @property
+    def closed_columns(self) -> Mask | None:
+        """(D,) input neurons likewise."""
 
     def draw(self, count: int, rng: np.random.Generator) -> Vector:
         """Fresh weights from the model's initializer."""
@@ -233,8 +263,11 @@ class Topology(Protocol):
 class Pruning(Protocol):
     """Removes hidden neurons for good, before the topology update of the same moment."""
 
-    outgoing: bool
-    regrow: bool
+    @property
+    def outgoing(self) -> bool: ...
+
+    @property
+    def regrow(self) -> bool: ...
 
     def due(self, moment: Moment) -> bool: ...
 
@@ -287,4 +320,3 @@ class Executor(Protocol):
     def submit(self, job: Job) -> Handle: ...
 
     def close(self) -> None: ...
-

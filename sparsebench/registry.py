@@ -198,7 +198,7 @@ class Plugins:
         reason = entry.unavailable()
         if reason is not None:
             raise Unsupported(f"{kind} {entry.name!r} is not available: {reason}")
-        values = {
+        values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in component.items()
             if key != "name"
@@ -226,7 +226,7 @@ def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any
     """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
     from pydantic import TypeAdapter, ValidationError
 
-    adapter = TypeAdapter(cls)
+    adapter: TypeAdapter[Any] = TypeAdapter(cls)
     try:
         text = json.dumps(dict(values))
         built = adapter.validate_json(text, strict=True)
@@ -259,7 +259,7 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
         origin = point.dist.name if point.dist is not None else point.value
         try:
             module = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             plugins.infos.append(PluginInfo(point.name, origin, version, error=reason))
             continue
@@ -298,7 +298,10 @@ def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) ->
         module = manager.get_plugin(info.name)
         owner = f"{info.name} ({info.origin})"
         hooks: list[tuple[str, dict[str, Any]]] = [
-            (hook, {"register": functools.partial(_register, plugins.registries[kind], kind, owner)})
+            (
+                hook,
+                {"register": functools.partial(_register, plugins.registries[kind], kind, owner)},
+            )
             for kind, hook in HOOKS.items()
         ]
         hooks.append(("register_suites", {"add_folder": plugins.suite_folders.append}))
@@ -363,7 +366,7 @@ def _import_file(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(
             f"plugin file {file} does not import: {type(error).__name__}: {error}"

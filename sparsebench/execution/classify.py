@@ -18,12 +18,18 @@ SUSPECT = 0.9
 """A SIGKILL by a stranger at this share of the memory there is was for want of memory."""
 
 _ALLOCATION = re.compile(
-    r"^MemoryError\b|\.?_ArrayMemoryError\b|std::bad_alloc|LLVM ERROR: out of memory"
-    r"|OpenBLAS.*(?:[Mm]emory allocation|mmap|malloc).*fail"
-    r"|OpenBLAS.*(?:cannot|could not|unable to) allocate"
-    r"|[Cc]annot allocate memory",
+    "|".join(
+        (
+            r"^(?:\w+\.)*_?\w*MemoryError\b",
+            r"std::bad_alloc",
+            r"LLVM ERROR: (?:out of memory|.*[Aa]llocat)",
+            r"OpenBLAS.*(?:[Mm]emory allocation|too many memory regions|[Cc]annot allocate)",
+            r"[Cc]annot allocate memory",
+        )
+    ),
     re.MULTILINE,
 )
+"""What Python, C++, LLVM and OpenBLAS say last when they get no memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +54,14 @@ class End:
 
 def classify(end: End) -> tuple[Status, str, str]:
     """Status, cause and a line of detail."""
-    if end.result is not None and end.code in (0, 1):
+    if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
     if end.asked:
         return _ended_by_us(end.asked)
-    if _ALLOCATION.search(end.tail) and end.result is None and end.code != -signal.SIGKILL:
-        return Status.OUT_OF_MEMORY, "alloc", _allocation_line(end.tail)
+    refused = _refused_allocation(end.tail)
+    if refused and end.result is None and end.code != -signal.SIGKILL:
+        return Status.OUT_OF_MEMORY, "alloc", refused
     if end.code >= 0:
         cause = f"exit {end.code} without result"
         return Status.CRASHED, cause, _last_line(end.tail)
@@ -80,7 +87,8 @@ def _ended_by_us(asked: Asked) -> tuple[Status, str, str]:
     return Status.INTERRUPTED, "", "stopped before its end"
 
 
-def _allocation_line(tail: str) -> str:
+def _refused_allocation(tail: str) -> str:
+    """The line that says so, or nothing."""
     return next((line for line in tail.splitlines() if _ALLOCATION.search(line)), "")
 
 

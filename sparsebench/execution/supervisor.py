@@ -91,13 +91,13 @@ class Supervised:
         """Ask the group to end, once; the first reason stands."""
         if self._outcome is not None:
             return
-        if not self._asked:
-            self._asked = why
+        first = not self._asked
+        self._asked = self._asked or why
+        if at_once:
+            self._signal(signal.SIGKILL)
+        elif first:
             self._kill_at = time.monotonic() + self._grace
             self._signal(signal.SIGTERM)
-        if at_once:
-            self._kill_at = time.monotonic()
-            self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -110,7 +110,8 @@ class Supervised:
 
         The group goes before its leader is reaped, while its number cannot be another's.
         """
-        if hasattr(os, "waitid"):
+        can_look_first = hasattr(os, "waitid")  # not on every macOS
+        if can_look_first:
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             if os.waitid(os.P_PID, self.pid, options) is None:
                 return None
@@ -118,7 +119,8 @@ class Supervised:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid == 0:
             return None
-        self._signal(signal.SIGKILL)
+        if not can_look_first:
+            self._signal(signal.SIGKILL)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
         code = os.waitstatus_to_exitcode(status)
@@ -170,7 +172,7 @@ class Supervised:
         seen = {
             "threads": trial.threads,
             "huge_pages": trial.huge_pages,
-            "cores": self._job.cores,
+            "cores": list(self._job.cores) if self._job.cores is not None else None,
             "swapped": self._trace.swapped,
             "memory_method": "polled",
             "exact": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -27,7 +28,9 @@ class Trace:
         self._start = time.monotonic()
         self._written_rss = 0
         self._written_at = -1.0
-        self._file: int | None = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._file: int | None = None
+        with contextlib.suppress(OSError):
+            self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self._write("seconds,rss_bytes,peak_rss_bytes\n")
 
     def sample(self) -> None:

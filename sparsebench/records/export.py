@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -9,7 +10,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +70,20 @@ WRITERS = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
 
 def write_whole(path: Path, content: bytes) -> None:
     """A reader sees the old file or the new one, never a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SparsebenchError(f"cannot write {path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
 
 
 def _rows(frame: pd.DataFrame) -> list[list[Any]]:
@@ -118,5 +114,9 @@ def _csv_cell(value: Any) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe goes before it."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before it.
+
+    A carriage return, which the csv module does not quote, becomes a new line.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if text.startswith(FORMULA_STARTS) else lines

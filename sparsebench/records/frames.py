@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsebench.records.durable import read_lines
 from sparsebench.records.record import Record
 from sparsebench.suite.trial import Trial, brief
 
@@ -72,7 +71,7 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     trials: list[Trial] = []
     for record in stored_run.records:
         labels = _labels(record, stored_run.id)
-        lines = list(read_epochs(stored_run.folder(record) / "epochs.jsonl")) or [{}]
+        lines = list(read_lines(stored_run.folder(record) / "epochs.jsonl")) or [{}]
         rows += [{**labels, **_epoch_row(line)} for line in lines]
         trials += [record.trial] * len(lines)
     layers = max((_layer_of(key) for row in rows for key in row), default=0)
@@ -81,22 +80,6 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     columns = [*EPOCH_LABELS, *numbers]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
     return _with_axes(frame, trials, columns)
-
-
-def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of an epochs.jsonl; none if it is not there, and not a torn last one."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return
-    for number, line in enumerate(lines, start=1):
-        try:
-            found = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):
-                return
-            raise
-        yield found
 
 
 def manifest_commit(manifest: Mapping[str, Any]) -> str:

@@ -66,5 +66,7 @@ def _spec(trial: Trial) -> dict[str, Any]:
 
 
 def _varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
-    values = [brief(one.get(key)) for one in among]
+    """Whether those that have the key differ in it: what only some have lies below a nested
+    component, and that differs itself."""
+    values = [brief(one[key]) for one in among if key in one]
     return any(value != values[0] for value in values)

@@ -31,22 +31,29 @@ class Spread:
         mean = math.fsum(known) / n
         if n == 1 or not all(map(math.isfinite, known)):
             return cls(mean, math.nan, n)
+        if all(value == known[0] for value in known):
+            return cls(known[0], 0.0, n)
         return cls(mean, math.sqrt(math.fsum((x - mean) ** 2 for x in known) / (n - 1)), n)
 
 
 def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) -> str:
     """`92.41 ± 0.35 %`: two digits of the sd decide those of the mean.
 
-    Without a spread the mean has `plain` significant digits, as it never has fewer than
-    the spread leaves it. The numbers are divided by `scale`.
+    The mean has at most `plain` significant digits, or two more where the sd needs them to
+    show one of its own. The numbers are divided by `scale`.
     """
     if value.n == 0 or math.isnan(value.mean):
         return UNKNOWN
+    if value.mean == 0.0:
+        return "0"
     tail = f" {unit}" if unit else ""
     mean, sd = value.mean / scale, value.sd / scale
     if math.isnan(sd) or sd == 0.0:
         return f"{fixed(mean, decimals_for(mean, plain))}{tail}"
-    decimals = min(decimals_for(sd, 2), decimals_for(mean, plain + 1))
+    decimals = max(
+        min(decimals_for(sd, 2), decimals_for(mean, plain)),
+        min(decimals_for(sd, 1), decimals_for(mean, plain + 2)),
+    )
     return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}{tail}"
 
 
@@ -63,7 +70,7 @@ def fixed(value: float, decimals: int) -> str:
 
 def percent(value: Spread) -> str:
     """A fraction as a percentage: `92.41 ± 0.35 %`."""
-    if value.n and value.sd == 0.0 or math.isnan(value.sd):
+    if (value.n and value.sd == 0.0) or math.isnan(value.sd):
         return UNKNOWN if math.isnan(value.mean) else f"{value.mean * 100:.2f} %"
     decimals = min(2, decimals_for(value.sd * 100, 2))
     return f"{value.mean * 100:.{decimals}f} ± {value.sd * 100:.{decimals}f} %"
@@ -94,8 +101,8 @@ def count(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """`2.3`, `14`, `120`: two digits, or what is before the point."""
-    return fixed(value, decimals_for(value, 2 if value < 10 else 1))
+    """`1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
+    return fixed(value, 2 if value < 2 else decimals_for(value, 2 if value < 10 else 1))
 
 
 def one(value: float) -> Spread:

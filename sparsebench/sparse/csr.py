@@ -52,9 +52,7 @@ class CsrPattern:
     @property
     def rows(self) -> Ints:
         """(nnz,) the row of each connection. Made anew: hold on to it where it is used twice."""
-        return np.repeat(
-            np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr)
-        )
+        return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
 
     def keys(self) -> Keys:
         """(nnz,) row D + column of each connection, strictly rising."""
@@ -74,9 +72,8 @@ class CsrPattern:
         """Every position is a connection."""
         K, D = shape
         dtype = index_dtype(K * D)
-        return cls(
-            shape, np.arange(K + 1, dtype=dtype) * dtype(D), np.tile(np.arange(D, dtype=dtype), K)
-        )
+        indptr = np.arange(0, K * D + 1, D, dtype=dtype)
+        return cls(shape, indptr, np.tile(np.arange(D, dtype=dtype), K))
 
     def in_degrees(self) -> Ints:
         """(K,) connections into each output neuron."""
@@ -93,7 +90,7 @@ class CsrPattern:
             raise TopologyError(f"indptr does not frame {self.nnz} connections in {K} rows")
         if (np.diff(self.indptr) < 0).any():
             raise TopologyError("indptr falls")
-        if self.nnz and not (0 <= self.indices.min() and self.indices.max() < D):
+        if self.nnz and not (self.indices.min() >= 0 and self.indices.max() < D):
             raise TopologyError(f"a column lies outside 0..{D - 1}")
         if (np.diff(self.keys()) <= 0).any():
             raise TopologyError("columns are not sorted and unique in each row")

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.records.record import Status
+from sparsebench.suite.form import (
+    Table,
+    a_count,
+    a_number,
+    a_text,
+    at_least_0,
+    check_axis,
+    check_known,
+    check_plain,
+    quoted,
+    shown,
+    some_texts,
+    take,
+    take_table,
+)
 from sparsebench.suite.suite import Claim, Exclude, Expect, Suite, brief_path
 from sparsebench.suite.trial import PARTS
 from sparsebench.suite.where import PLAIN, check_key
@@ -35,8 +48,6 @@ TOP = (
 )  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-Table = dict[str, Any]
 
 
 def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
@@ -87,35 +98,35 @@ def read_suite(path: str | Path) -> Suite:
 
 def _suite(data: Table, path: Path, text: str) -> Suite:
     _check_schema(data)
-    _check_known(data, TOP, "")
-    name = _take(data, "name", _text, required=True)
+    check_known(data, TOP, "")
+    name = take(data, "name", a_text, required=True)
     if not _NAME.fullmatch(name):
         raise SuiteError(f"name: found {shown(name)}; use letters, digits, '.', '_' and '-'")
-    trial, grid = _take_table(data, "trial", required=True), _take_table(data, "grid")
+    trial, grid = take_table(data, "trial", required=True), take_table(data, "grid")
     _check_trial(trial)
     _check_grid(grid)
     for key in REQUIRED:
         if key not in trial and not any(axis.partition(".")[0] == key for axis in grid):
             raise SuiteError(f"trial.{key}: missing; it is required")
-    quick = _take_table(data, "quick")
+    quick = take_table(data, "quick")
     for key, value in quick.items():
         _check_trial_key(key, "quick")
         check_plain(value, f"quick.{quoted(key)}")
     return Suite(
         name=name,
-        title=_take(data, "title", _text) or "",
-        source=_take(data, "source", _text) or "",
-        deviations=tuple(_take(data, "deviations", _texts) or ()),
+        title=take(data, "title", a_text) or "",
+        source=take(data, "source", a_text) or "",
+        deviations=tuple(take(data, "deviations", some_texts) or ()),
         path=path,
         text=text,
-        plugins=tuple(_plugin_files(_take(data, "plugins", _texts) or [], path)),
+        plugins=tuple(_plugin_files(take(data, "plugins", some_texts) or [], path)),
         trial=trial,
         grid=grid,
         quick=quick,
         excludes=tuple(_exclude(*item) for item in _tables(data, "exclude")),
         expects=tuple(_expect(*item) for item in _tables(data, "expect")),
         claims=tuple(_claim(*item) for item in _tables(data, "claims")),
-        sources=_sources(_take_table(data, "sources")),
+        sources=_sources(take_table(data, "sources")),
     )
 
 
@@ -132,14 +143,8 @@ def _check_schema(data: Table) -> None:
         )
 
 
-def _check_known(table: Table, known: Iterable[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise SuiteError(f"{where}{quoted(key)}: unknown key.{nearest(key, known)}")
-
-
 def _check_trial(trial: Table) -> None:
-    _check_known(trial, (*PARTS, *PLAIN), "trial.")
+    check_known(trial, (*PARTS, *PLAIN), "trial.")
     for key, value in trial.items():
         check_plain(value, f"trial.{key}")
 
@@ -157,42 +162,14 @@ def _check_trial_key(key: str, where: str) -> None:
         raise SuiteError(f"{where}.{quoted(key)}: {error}") from None
 
 
-def check_axis(values: object, where: str) -> None:
-    """SuiteError unless `values` is a list of one or more plain values."""
-    if not isinstance(values, list):
-        raise SuiteError(f"{where}: expected a list, one trial each; found {shown(values)}")
-    if not values:
-        raise SuiteError(f"{where}: found an empty list; an axis needs a value")
-    for index, value in enumerate(values):
-        check_plain(value, f"{where}[{index}]")
-
-
-def check_plain(value: object, where: str) -> None:
-    """SuiteError for what no record can hold: dates, nan, infinities, numbers past 64 bits."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            check_plain(item, f"{where}.{quoted(key)}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            check_plain(item, f"{where}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise SuiteError(f"{where}: expected a finite number, found {value!r}")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise SuiteError(f"{where}: found a number that does not fit in 64 bits")
-    elif not isinstance(value, str | int | float | bool):
-        raise SuiteError(
-            f"{where}: expected a text, number, list or table, found {shown(str(value))}"
-        )
-
-
 def _exclude(table: Table, where: str) -> Exclude:
-    _check_known(table, ("where", "reason"), f"{where}.")
-    return Exclude(_where(table, where), _take(table, "reason", _text, where) or "")
+    check_known(table, ("where", "reason"), f"{where}.")
+    return Exclude(_where(table, where), take(table, "reason", a_text, where) or "")
 
 
 def _expect(table: Table, where: str) -> Expect:
-    _check_known(table, ("where", "status"), f"{where}.")
-    status = _take(table, "status", _text, where, required=True)
+    check_known(table, ("where", "status"), f"{where}.")
+    status = take(table, "status", a_text, where, required=True)
     words = [str(word) for word in Status]
     if status not in words:
         raise SuiteError(f"{where}.status: unknown status {status!r}.{nearest(status, words)}")
@@ -201,29 +178,29 @@ def _expect(table: Table, where: str) -> Expect:
 
 def _claim(table: Table, where: str) -> Claim:
     known = ("text", "metric", "where", "against", "value", "std", "n", "tolerance", "source")
-    _check_known(table, known, f"{where}.")
-    metric = _take(table, "metric", _text, where, required=True)
+    check_known(table, known, f"{where}.")
+    metric = take(table, "metric", a_text, where, required=True)
     if metric not in METRICS:
         raise SuiteError(f"{where}.metric: unknown metric {metric!r}.{nearest(metric, METRICS)}")
     if ("against" in table) == ("value" in table):
         found = "both" if "value" in table else "neither"
         raise SuiteError(f"{where}: a claim needs `against` or `value`, found {found}")
-    tolerance = _take(table, "tolerance", _at_least_0, where)
+    tolerance = take(table, "tolerance", at_least_0, where)
     return Claim(
-        text=_take(table, "text", _text, where, required=True),
+        text=take(table, "text", a_text, where, required=True),
         metric=metric,
         where=_where(table, where),
         against=_where(table, where, "against") if "against" in table else None,
-        value=_take(table, "value", _number, where),
-        std=_take(table, "std", _at_least_0, where),
-        n=_take(table, "n", _count, where),
+        value=take(table, "value", a_number, where),
+        std=take(table, "std", at_least_0, where),
+        n=take(table, "n", a_count, where),
         tolerance=0.0 if tolerance is None else tolerance,
-        source=_take(table, "source", _text, where) or "",
+        source=take(table, "source", a_text, where) or "",
     )
 
 
 def _where(table: Table, where: str, key: str = "where") -> Table:
-    found = _take_table(table, key, where, required=True)
+    found = take_table(table, key, where, required=True)
     for name, value in found.items():
         try:
             check_key(name)
@@ -236,12 +213,12 @@ def _where(table: Table, where: str, key: str = "where") -> Table:
 def _sources(tables: Table) -> dict[str, Table]:
     for name in tables:
         where = f"sources.{quoted(name)}"
-        table = _take_table(tables, name, "sources")
-        _check_known(table, ("openml", "note"), f"{where}.")
+        table = take_table(tables, name, "sources")
+        check_known(table, ("openml", "note"), f"{where}.")
         if not table:
             raise SuiteError(f"{where}: say where to get it: openml = '...' or note = '...'")
         for key in table:
-            _take(table, key, _text, where)
+            take(table, key, a_text, where)
     return tables
 
 
@@ -259,69 +236,6 @@ def _tables(data: Table, key: str) -> list[tuple[Table, str]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise SuiteError(f"{key}: expected tables, [[{key}]]; found {shown(found)}")
     return [(item, f"{key}[{index}]") for index, item in enumerate(found)]
-
-
-def _take_table(data: Table, key: str, where: str = "", *, required: bool = False) -> Table:
-    found: Table | None = _take(data, key, _table, where, required=required)
-    return found if found is not None else {}
-
-
-def _take(
-    data: Table,
-    key: str,
-    check: Callable[[Any], str | None],
-    where: str = "",
-    *,
-    required: bool = False,
-) -> Any:
-    """data[key], None where it is missing. `check` says what was expected instead."""
-    place = f"{where}.{quoted(key)}" if where else quoted(key)
-    if key not in data:
-        if required:
-            raise SuiteError(f"{place}: missing; it is required")
-        return None
-    expected = check(data[key])
-    if expected is not None:
-        raise SuiteError(f"{place}: expected {expected}, found {shown(data[key])}")
-    return data[key]
-
-
-def _table(value: Any) -> str | None:
-    return None if isinstance(value, dict) else "a table"
-
-
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) else "a text"
-
-
-def _texts(value: Any) -> str | None:
-    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return None if is_list else "a list of texts"
-
-
-def _number(value: Any) -> str | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return None if is_number and math.isfinite(value) else "a finite number"
-
-
-def _at_least_0(value: Any) -> str | None:
-    return None if _number(value) is None and value >= 0 else "a number, 0 or more"
-
-
-def _count(value: Any) -> str | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return None if is_count else "a whole number above 0"
-
-
-def quoted(key: str) -> str:
-    """A key as TOML writes it: bare where it can be."""
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else repr(key).replace("'", '"')
-
-
-def shown(value: object) -> str:
-    """A found value in at most 80 characters of one line."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:76] + " ..."
 
 
 def _is_file(path: Path) -> bool:

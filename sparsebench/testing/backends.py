@@ -81,9 +81,7 @@ def check_step(
         _close(fused_DX, DX, "DX of backward_and_step uses the weights before the update")
 
 
-def check_rewire(
-    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int
-) -> None:
+def check_rewire(backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int) -> None:
     """Values and state follow their connections; grown ones start with state 0."""
     if nnz < 2:
         return

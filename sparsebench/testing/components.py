@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def check_activation(activation: Activation) -> None:
         slope = activation.negative_slope(layer)
         if slope is not None:
             unit = activation.unit(layer, 2, None)
-            A = unit.forward(np.array([[2.0], [-2.0]]), None)  # type: ignore[arg-type]
+            A = unit.forward(np.array([[2.0], [-2.0]]), None)
             assert np.allclose(A.ravel(), [2.0, -2.0 * slope]), f"slope of layer {layer}"
 
 
@@ -54,7 +55,7 @@ def _check_activation_gradients(
         return float((weights * unit.forward(z.copy(), 3)).sum())
 
     unit.forward(Z.copy(), 3)
-    DZ = unit.backward(weights.copy())  # type: ignore[arg-type]
+    DZ = unit.backward(weights.copy())
     gradients = {name: g.copy() for name, g in unit.gradients().items()}
     _compare(DZ, numerical_gradient(value, Z), f"DZ of layer {layer}")
     for name, p in unit.parameters().items():
@@ -151,7 +152,7 @@ def check_dataset(dataset: Dataset) -> None:
         assert X.shape == (samples.features, rows.size), f"batch() gives {X.shape}"
         assert X.dtype == np.float32, f"batch() gives {X.dtype}"
         assert X.flags.c_contiguous, "batch() is not contiguous"
-        assert 0 <= samples.labels.min(), "labels count from 0"
+        assert samples.labels.min() >= 0, "labels count from 0"
         assert samples.labels.max() < classes, "a label outside the classes"
         assert np.array_equal(X, samples.batch(rows)), "batch() changes"
 
@@ -181,7 +182,7 @@ def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
     shapes = model.shapes(6, classes)
     assert shapes[0][1] == 6, "the first layer does not take the features"
     assert shapes[-1][0] == classes, "the last layer does not give the classes"
-    for (K, _), (_, D) in zip(shapes, shapes[1:]):
+    for (K, _), (_, D) in pairwise(shapes):
         assert K == D, f"layers do not chain: {shapes}"
     rng = np.random.default_rng(0)
     layers = [_DenseLayer(rng.standard_normal(s), rng.standard_normal(s[0])) for s in shapes]

@@ -32,7 +32,7 @@ class PlainDescent:
     """w -= rate (g + decay w) with a state array that counts updates: follows a connection."""
 
     learning_rate: float = 0.1
-    schedule: ConstantRate = ConstantRate()  # noqa: RUF009 - frozen
+    schedule: ConstantRate = ConstantRate()
     slots: tuple[str, ...] = ("momentum",)
 
     def update(self, w: Any, g: Any, state: Any, rate: float, t: int, kind: str) -> None:

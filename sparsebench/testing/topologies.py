@@ -106,7 +106,9 @@ def _check_closed(topology: Topology, W: CsrMatrix, index: int, moment: Moment) 
     change = topology.update(_view(W, index, rows, columns), moment, np.random.default_rng(1))
     if change is not None:
         assert not rows[np.asarray(change.rows, dtype=int)].any(), "grows into a closed row"
-        assert not columns[np.asarray(change.columns, dtype=int)].any(), "grows from a closed column"
+        assert not columns[np.asarray(change.columns, dtype=int)].any(), (
+            "grows from a closed column"
+        )
         W.apply(change).validate()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+from sparsebench_plugins.backends import numba_kernels as kernels
 
 from sparsebench.sparse import reference
 from sparsebench.testing.fixtures import random_matrix
 from sparsebench.training.dropout import Dropout
-from sparsebench_plugins.backends import numba_kernels as kernels
 
 NO = np.empty((0, 0), np.float32)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+from small import small_work
 
-from sparsebench import testing
-from sparsebench.hookspecs import hookspec
+from sparsebench import hookspecs, testing
 from sparsebench.registry import HOOKS, load_plugins
 
 README = Path(__file__).parents[2] / "plugins" / "README.md"
-EXAMPLES = dict(re.findall(r"^## (register_\w+)\(.*?```python\n(.*?)```", README.read_text(), re.S | re.M))
+EXAMPLE = re.compile(r"^## (register_\w+)\(.*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
+EXAMPLES = dict(EXAMPLE.findall(README.read_text()))
 CHECKS = {
     "topology": testing.check_topology,
     "pruning": testing.check_pruning,
@@ -33,11 +35,6 @@ def load(tmp_path, hook):
 
 
 def hook_signatures():
-    import inspect
-
-    from sparsebench import hookspecs
-
-    assert hookspec is hookspecs.hookspec
     return {
         name: list(inspect.signature(function).parameters)
         for name, function in vars(hookspecs).items()
@@ -65,8 +62,6 @@ def test_example_registers_and_conforms(tmp_path, build, kind):
         smooth = plugins.validate(kind, {"name": entry.name, "activation": "tanh"}, kind)
         testing.check_model(plugins.build(kind, smooth), build("optimizer", "sgd"))
     elif kind == "trainer":
-        from small import small_work
-
         result = component.run(small_work(build, epochs=2))
         assert result.measures["test_accuracy"] > 0
     else:

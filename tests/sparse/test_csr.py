@@ -77,7 +77,13 @@ def test_an_impossible_change_is_refused(rows, columns, message):
 
 @pytest.mark.parametrize(
     ("indptr", "indices"),
-    [([0, 2, 2], [1, 0]), ([0, 2, 2], [1, 1]), ([0, 1, 2], [0, 5]), ([0, 1], [0]), ([0, 2, 1], [0])],
+    [
+        ([0, 2, 2], [1, 0]),
+        ([0, 2, 2], [1, 1]),
+        ([0, 1, 2], [0, 5]),
+        ([0, 1], [0]),
+        ([0, 2, 1], [0]),
+    ],
 )
 def test_validate_refuses_what_is_not_canonical(indptr, indices):
     with pytest.raises(TopologyError):

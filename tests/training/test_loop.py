@@ -143,14 +143,15 @@ def test_an_epoch_is_one_line_of_json(build):
     assert set(lines[0]) == {field.name for field in dataclasses.fields(epochs[0])}
 
 
-class TestImportancePruning:
-    PRUNE = {"name": "importance", "start": 2, "every": 2, "percentile": 20}
+PRUNE = {"name": "importance", "start": 2, "every": 2, "percentile": 20}
 
+
+class TestImportancePruning:
     def run(self, build, topology="set", **more):
         work = small_work(
             build,
             topology={"name": topology, "epsilon": 6},
-            pruning={**self.PRUNE, **more},
+            pruning={**PRUNE, **more},
             epochs=7,
         )
         return train(work)
@@ -192,7 +193,7 @@ class TestImportancePruning:
     def test_backends_agree(self, build):
         ends = {}
         for backend in BACKENDS:
-            work = small_work(build, backend=backend, pruning=self.PRUNE, epochs=5)
+            work = small_work(build, backend=backend, pruning=PRUNE, epochs=5)
             ends[backend] = train(work)
         counts = [[e.connections for e in result.epochs] for result in ends.values()]
         assert counts[0] == counts[1] == counts[2]

@@ -106,8 +106,8 @@ class SReluUnit:
 
     def forward(self, Z: Matrix, t: int | None) -> Matrix:
         p = self._p
-        A = np.where(Z <= p["t_left"], p["t_left"] + p["a_left"] * (Z - p["t_left"]), Z)
-        A = np.where(Z >= p["t_right"], p["t_right"] + p["a_right"] * (Z - p["t_right"]), A)
+        A = np.where(p["t_left"] >= Z, p["t_left"] + p["a_left"] * (Z - p["t_left"]), Z)
+        A = np.where(p["t_right"] <= Z, p["t_right"] + p["a_right"] * (Z - p["t_right"]), A)
         if t is not None:
             self._Z = Z.copy()
             self._factor = None
@@ -123,8 +123,8 @@ class SReluUnit:
         Z, p, g = self._Z, self._p, self._g
         if self._factor is not None:
             DA *= self._factor
-        right = Z >= p["t_right"]
-        left = (Z <= p["t_left"]) & ~right
+        right = p["t_right"] <= Z
+        left = (p["t_left"] >= Z) & ~right
         of_left, of_right = np.where(left, DA, 0), np.where(right, DA, 0)
         g["t_left"][...] = ((1 - p["a_left"]) * of_left).sum(axis=1, keepdims=True)
         g["a_left"][...] = (of_left * (Z - p["t_left"])).sum(axis=1, keepdims=True)
@@ -145,8 +145,10 @@ class SReluUnit:
         return dict(self._g)
 
     def stored_bytes(self) -> int:
-        trained = [*self._p.values(), *self._g.values(), *sum(self._state.values(), [])]
-        return int(self._Z.nbytes) + sum(int(array.nbytes) for array in trained)
+        arrays = [self._Z, *self._p.values(), *self._g.values()]
+        for state in self._state.values():
+            arrays.extend(state)
+        return sum(int(array.nbytes) for array in arrays)
 
 
 class SReLU(SReluParams):

@@ -14,8 +14,8 @@ SUMS = {"reassoc", "contract"}
 GOLDEN = np.uint32(0x9E3779B9)
 
 
-@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def forward(indptr, indices, data, bias, X, Z):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")
+def forward(indptr, indices, data, bias, X, Z):
     """Z = W X + b.
 
     W  (K, D)  csr: indptr (K + 1,), indices (nnz,), data (nnz,)
@@ -52,8 +52,8 @@ def forward(indptr, indices, data, bias, X, Z):  # type: ignore[no-untyped-def]
             p += 1
 
 
-@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def backward(t_indptr, t_rows, t_place, data, X, DZ, DX, DW):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")
+def backward(t_indptr, t_rows, t_place, data, X, DZ, DX, DW):
     """DW = DZ X^T on the pattern and DX = W^T DZ, in one pass over the columns of W.
 
     t_indptr (D + 1,), t_rows (nnz,), t_place (nnz,): the connections by column
@@ -107,8 +107,8 @@ def backward(t_indptr, t_rows, t_place, data, X, DZ, DX, DW):  # type: ignore[no
             DW[q0] = g0
 
 
-@njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-def sgd(w, v, g, rate, momentum, nesterov, coupled, shrink):  # type: ignore[no-untyped-def]
+@njit(cache=True, inline="always", error_model="numpy")
+def sgd(w, v, g, rate, momentum, nesterov, coupled, shrink):
     """One connection's new weight and velocity; `shrink` is 1 - decoupled decay."""
     step = -rate * (g + coupled * w)
     w *= shrink
@@ -118,8 +118,8 @@ def sgd(w, v, g, rate, momentum, nesterov, coupled, shrink):  # type: ignore[no-
     return w + v, v
 
 
-@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def backward_and_sgd(  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")
+def backward_and_sgd(
     t_indptr, t_rows, t_place, data, velocity, X, DZ, DX, rate, momentum, nesterov, coupled, shrink
 ):
     """`backward` with the update of SGD while the gradient is in a register.
@@ -179,8 +179,8 @@ def backward_and_sgd(  # type: ignore[no-untyped-def]
             p += 2
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def transpose_index(indptr, indices, t_indptr, t_rows, t_place):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def transpose_index(indptr, indices, t_indptr, t_rows, t_place):
     """Fill the connections by column; rows rise within a column. t_indptr (D + 1,) is zeros."""
     for p in range(indices.size):
         t_indptr[indices[p] + 1] += 1
@@ -198,8 +198,8 @@ def transpose_index(indptr, indices, t_indptr, t_rows, t_place):  # type: ignore
     t_indptr[0] = 0
 
 
-@njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-def mix(x):  # type: ignore[no-untyped-def]
+@njit(cache=True, inline="always", error_model="numpy")
+def mix(x):
     """`sparsebench.training.dropout.mix`, one number. numba widens uint32 products: cut back."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x85EBCA6B))
@@ -208,8 +208,8 @@ def mix(x):  # type: ignore[no-untyped-def]
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@njit(cache=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def activate(Z, slope, state, key, threshold, scale):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, error_model="numpy")
+def activate(Z, slope, state, key, threshold, scale):
     """Z becomes dropout(f(Z)); state (K, N) uint8 keeps 0 dropped, 1 above zero, 2 below.
 
     threshold 0: no dropout.
@@ -233,8 +233,8 @@ def activate(Z, slope, state, key, threshold, scale):  # type: ignore[no-untyped
                 z[n] = z[n] * (below if negative else scale)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def deactivate(DA, slope, state, scale):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, error_model="numpy")
+def deactivate(DA, slope, state, scale):
     """DA becomes DZ, from the state that `activate` kept."""
     K, N = DA.shape
     for k in prange(K):
@@ -246,8 +246,8 @@ def deactivate(DA, slope, state, scale):  # type: ignore[no-untyped-def]
             d[n] *= factor
 
 
-@njit(cache=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def activate_only(Z, slope):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, error_model="numpy")
+def activate_only(Z, slope):
     """Z becomes f(Z), in evaluation."""
     K, N = Z.shape
     for k in prange(K):
@@ -257,8 +257,8 @@ def activate_only(Z, slope):  # type: ignore[no-untyped-def]
                 z[n] *= slope
 
 
-@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
-def sum_rows(DZ, sums):  # type: ignore[no-untyped-def]
+@njit(cache=True, parallel=True, fastmath=SUMS, error_model="numpy")
+def sum_rows(DZ, sums):
     """sums[k] = sum over the batch."""
     K, N = DZ.shape
     for k in prange(K):

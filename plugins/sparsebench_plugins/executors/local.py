@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
+from typing import ClassVar
 
 from sparsebench.execution.job import Job
 from sparsebench.execution.supervisor import Supervised
 
+PATIENCE = 5.0
+"""Seconds that killed processes get to be gone."""
+
 
 @dataclass
 class Local:
-    """`slots` processes at once, each under a supervisor of its own."""
+    """`slots` processes at once, each under a supervisor of its own.
+
+    shares_machine  its slots have to share cores and memory
+    """
 
     slots: int = 1
-    _started: list[Supervised] = field(default_factory=list, init=False, repr=False)
+    shares_machine: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._under_way: list[Supervised] = []
 
     def submit(self, job: Job) -> Supervised:
-        self._started = [trial for trial in self._started if trial.poll() is None]
+        self._forget_ended()
         trial = Supervised(job)
-        self._started.append(trial)
+        self._under_way.append(trial)
         return trial
 
     def close(self) -> None:
         """End what is still under way."""
-        for trial in self._started:
+        for trial in self._under_way:
             trial.stop(kill=True)
-        self._started = [trial for trial in self._started if trial.poll() is None]
+        deadline = time.monotonic() + PATIENCE
+        self._forget_ended()
+        while self._under_way and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        self._under_way = [trial for trial in self._under_way if trial.poll() is None]

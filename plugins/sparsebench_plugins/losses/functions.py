@@ -55,4 +55,5 @@ class SquaredError(NoParams):
 def _sigmoid(Z: Matrix) -> Matrix:
     """1 / (1 + exp(-z)), without overflow."""
     small = np.exp(-np.abs(Z))
-    return np.where(Z >= 0, 1, small) / (1 + small)
+    Y: Matrix = np.where(Z >= 0, Z.dtype.type(1), small) / (1 + small)
+    return Y

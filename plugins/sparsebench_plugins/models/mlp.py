@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class MLP(MlpParams):
 
     def shapes(self, features: int, classes: int) -> list[Shape]:
         sizes = [features, *self.hidden, classes]
-        return [(K, D) for D, K in zip(sizes, sizes[1:])]
+        return [(K, D) for D, K in pairwise(sizes)]
 
     def network(
         self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int

@@ -65,7 +65,8 @@ class Adam(AdamParams):
 
 def _decayed_gradient(rule: OptimizerParams, w: Array, g: Array, kind: Kind) -> Array:
     if rule.weight_decay and rule.decay == "coupled" and kind == "weight":
-        return g + w.dtype.type(rule.weight_decay) * w
+        decayed: Array = g + w.dtype.type(rule.weight_decay) * w
+        return decayed
     return g
 
 

@@ -22,10 +22,7 @@ class Importance(ImportanceParams):
     def due(self, moment: Moment) -> bool:
         since = moment.epoch - self.start
         return (
-            moment.epoch_ended
-            and not moment.last_epoch
-            and since >= 0
-            and since % self.every == 0
+            moment.epoch_ended and not moment.last_epoch and since >= 0 and since % self.every == 0
         )
 
     def remove(self, W: CsrMatrix, alive: Mask) -> Mask:

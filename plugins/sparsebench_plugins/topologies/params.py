@@ -52,5 +52,3 @@ class SetParams(AllocationParams):
     grown: Annotated[Any, OfKind("initializer")] = None
     update_every: Annotated[int, Field(gt=0)] | None = None
     update_until: Annotated[int, Field(gt=0)] | None = None
-
-

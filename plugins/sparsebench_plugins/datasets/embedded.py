@@ -1,0 +1,69 @@
+"""The csv files that ship with scikit-learn, read without importing it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sparsebench.catalogue import file_sha256
+from sparsebench.errors import MissingData
+
+if TYPE_CHECKING:
+    from sparsebench.training.data import Parts
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A csv file of scikit-learn, its labels in the last column. No split of its own."""
+
+    file: ClassVar[str]
+    header_lines: ClassVar[int] = 1
+
+    def path(self) -> Path:
+        spec = importlib.util.find_spec("sklearn")
+        for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+            path = Path(folder, "datasets", "data", self.file)
+            if path.is_file():
+                return path
+        raise MissingData(
+            f"{self.file} of scikit-learn is not there",
+            "pip install --force-reinstall scikit-learn",
+        )
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"sha256": file_sha256(self.path())}
+
+    def load(self) -> Parts:
+        import numpy as np
+
+        from sparsebench.training.data import Parts
+
+        path = self.path()
+        table = np.loadtxt(path, delimiter=",", skiprows=self.header_lines)
+        X, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)
+        return Parts(X, y, source=str(path))
+
+
+@dataclass(frozen=True)
+class Digits(Embedded):
+    """8 x 8 images of handwritten digits; Alpaydin and Kaynak (1998), UCI repository."""
+
+    file = "digits.csv.gz"
+    header_lines = 0
+
+
+@dataclass(frozen=True)
+class BreastCancer(Embedded):
+    """Cell nuclei, malignant or benign; Wolberg, Street and Mangasarian (1995), UCI repository."""
+
+    file = "breast_cancer.csv"
+
+
+@dataclass(frozen=True)
+class Wine(Embedded):
+    """Chemical analyses of wines of three growers; Aeberhard and Forina (1991), UCI repository."""
+
+    file = "wine_data.csv"

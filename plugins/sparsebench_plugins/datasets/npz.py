@@ -1,0 +1,135 @@
+"""npz files, read without trust: headers first, then arrays, never pickles."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.errors import DataError, nearest
+from sparsebench.machine import total_memory
+from sparsebench.training.data import Parts
+
+Arrays = dict[str, npt.NDArray[Any]]
+SPLIT = ("X_train", "y_train", "X_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array in a file declares of itself."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    stored: int
+    """Bytes of the array's data in the file, unpacked."""
+
+    @property
+    def declared(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Arrays:
+    """The arrays of the file, C-contiguous: those in `shapes` and their labels, else all.
+
+    Nothing is unpacked before each array's header has been held against `shapes`, against the
+    file's own directory and against this machine's memory. Raises DataError.
+    """
+    headers = read_headers(path)
+    expected = _with_labels(shapes) if shapes is not None else {}
+    for name, shape in expected.items():
+        if name not in headers:
+            raise DataError(f"{path}: array {name!r} is missing.{nearest(name, headers)}")
+        if headers[name].shape != shape:
+            raise DataError(
+                f"{path}: {name} has shape {headers[name].shape}; expected {shape}, as listed"
+            )
+    wanted = list(expected or headers)
+    for name in wanted:
+        _check_header(headers[name], f"{path}: {name}")
+    total = sum(headers[name].declared for name in wanted)
+    if total > total_memory():
+        raise DataError(
+            f"{path} declares {total / 2**30:.1f} GiB of arrays, more than this machine's "
+            f"{total_memory() / 2**30:.1f} GiB of memory; expected a set that fits"
+        )
+    with _readable(path), np.load(path, allow_pickle=False) as arrays:
+        return {name: np.ascontiguousarray(arrays[name]) for name in wanted}
+
+
+def read_headers(path: Path) -> dict[str, Header]:
+    """What the arrays of an npz file say of themselves, by name."""
+    headers = {}
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if not info.filename.endswith(".npy"):
+                continue
+            with archive.open(info) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }.get(version)
+                if read is None:
+                    raise ValueError(f"npy format {version} is not known")
+                shape, _, dtype = read(stream)
+                stored = info.file_size - stream.tell()
+            headers[info.filename.removesuffix(".npy")] = Header(shape, dtype, stored)
+    return headers
+
+
+def parts_of(arrays: Arrays, source: str) -> Parts:
+    """With its split where the four arrays are there, else X and y."""
+    if all(name in arrays for name in SPLIT):
+        X_train, y_train, X_test, y_test = (arrays[name] for name in SPLIT)
+        return Parts(X_train, y_train, X_test, y_test, source)
+    if "X" in arrays and "y" in arrays:
+        return Parts(arrays["X"], arrays["y"], source=source)
+    raise DataError(
+        f"{source} has arrays {', '.join(sorted(arrays)) or 'none'}; "
+        f"expected X, y or {', '.join(SPLIT)}"
+    )
+
+
+def _check_header(header: Header, where: str) -> None:
+    if header.dtype.hasobject:
+        raise DataError(f"{where} holds Python objects; expected numbers or strings: save it anew")
+    if header.stored != header.declared:
+        raise DataError(
+            f"{where} declares shape {header.shape} of {header.dtype}, {header.declared} bytes, "
+            f"but has {header.stored}; the file is damaged, get it anew"
+        )
+
+
+def _with_labels(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """A manifest may leave out the labels' shapes: one per row of the features."""
+    expected = {name: tuple(shape) for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        if name == "X" or name.startswith("X_"):
+            expected.setdefault("y" + name[1:], tuple(shape[:1]))
+    return expected
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What can go wrong in a file that is no npz, or no longer one, as one line."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+        raise _damaged(path, error) from None
+    except (zipfile.BadZipFile, zlib.error, SyntaxError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return DataError(f"{path} is truncated or no npz file: {reason}; get it or save it anew")

@@ -1,0 +1,99 @@
+"""Parameters of the generated sets and of `file`. Free of heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from sparsebench.catalogue import file_sha256
+from sparsebench.errors import DataError
+
+Count = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """`recipe` counts up when the same parameters would give other data."""
+
+    recipe: ClassVar[int] = 1
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"recipe": self.recipe}
+
+
+@dataclass(frozen=True)
+class MadelonLikeParams(Generated):
+    """seed  of the data, not of the trial"""
+
+    train: Annotated[int, Field(ge=2)] = 2000
+    test: Annotated[int, Field(ge=1)] = 600
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+@dataclass(frozen=True)
+class MicroarrayLikeParams(Generated):
+    """separation  standard deviation of the class means, in units of the noise's
+    seed        of the data, not of the trial
+    """
+
+    samples: Annotated[int, Field(ge=4)] = 2096
+    features: Count = 54675
+    informative: Count = 500
+    classes: Annotated[int, Field(ge=2)] = 18
+    separation: Annotated[float, Field(ge=0)] = 1.0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_informative(self.informative, self.features)
+        if self.samples < 2 * self.classes:
+            raise ValueError(f"samples must be at least 2 per class, {2 * self.classes}")
+
+
+@dataclass(frozen=True)
+class ExtremeParams(Generated):
+    """separation  standard deviation of the class means, in units of the noise's
+    seed        of the data, not of the trial
+    """
+
+    features: Count = 65536
+    train: Annotated[int, Field(ge=2)] = 7000
+    test: Annotated[int, Field(ge=1)] = 3000
+    informative: Count = 64
+    classes: Annotated[int, Field(ge=2)] = 2
+    separation: Annotated[float, Field(ge=0)] = 1.0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_informative(self.informative, self.features)
+        if self.train < self.classes:
+            raise ValueError(f"train must be at least 1 per class, {self.classes}")
+
+
+def _check_informative(informative: int, features: int) -> None:
+    if informative > features:
+        raise ValueError(f"informative must be at most features, {features}")
+
+
+@dataclass(frozen=True)
+class FileParams:
+    """path    an npz or csv file; a relative one is looked for from the current directory
+    target  the array of labels in an npz ("y"), the column in a csv (its last)
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    target: Annotated[str, Field(min_length=1)] | None = None
+
+    def file(self) -> Path:
+        """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise DataError(f"{path.absolute()} is no file; expected an npz or csv file at `path`")
+        return path
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"sha256": file_sha256(self.file())}

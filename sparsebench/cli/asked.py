@@ -1,0 +1,90 @@
+"""What a command line asks for: a suite, its plugins, and the chosen trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sparsebench.cli.config import trial_defaults
+from sparsebench.errors import NothingMatched, SuiteError
+from sparsebench.machine import data_directory
+from sparsebench.registry import Plugins
+from sparsebench.suite.expand import expand
+from sparsebench.suite.given import parse_seeds, parse_setting
+from sparsebench.suite.load import load_suite
+from sparsebench.suite.selection import select
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial import PARTS, Trial
+from sparsebench.suite.units import seconds, size
+
+
+@dataclass(frozen=True)
+class Asked:
+    suite: Suite
+    plugins: Plugins
+    trials: list[Trial]
+    data_dir: Path
+
+
+def ask(
+    name: str,
+    *,
+    sets: Sequence[str] | None = None,
+    seeds: str | None = None,
+    quick: bool = False,
+    expression: str | None = None,
+    data: Path | None = None,
+    threads: int | None = None,
+    timeout: str | None = None,
+    memory_limit: str | None = None,
+    plugin_files: Sequence[Path] | None = None,
+    allow_plugins: bool = False,
+) -> Asked:
+    """The trials in question; NothingMatched where none is left."""
+    data_dir = data.expanduser().resolve() if data is not None else data_directory()
+    suite, plugins = load_suite(
+        name, plugin_files=plugin_files or (), allow_plugins=allow_plugins, data_dir=data_dir
+    )
+    limits = {"threads": threads, "timeout": timeout, "memory_limit": memory_limit}
+    _check_limits(timeout, memory_limit)
+    settings: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+    settings.update(parse_setting(text) for text in sets or ())
+    trials = expand(
+        replace(suite, trial={**trial_defaults(), **suite.trial}),
+        plugins,
+        data_dir=data_dir,
+        quick=quick,
+        settings=settings,
+        seeds=parse_seeds(seeds) if seeds is not None else None,
+    )
+    if not trials:
+        raise NothingMatched(f"{suite.place}: every trial is excluded")
+    if expression is not None:
+        trials = select(trials, expression)
+    return Asked(suite, plugins, trials, data_dir)
+
+
+def _check_limits(timeout: str | None, memory_limit: str | None) -> None:
+    for option, value, read in (
+        ("--timeout", timeout, seconds),
+        ("--memory-limit", memory_limit, size),
+    ):
+        try:
+            if value is not None:
+                read(value)
+        except ValueError as error:
+            raise SuiteError(f"{option}: {error}") from None
+
+
+def why_not(trial: Trial, plugins: Plugins) -> str:
+    """Why a trial will be recorded as skipped or unsupported; empty if nothing is in its way."""
+    if "missing" in trial.data:
+        return f"skipped: {trial.data['missing']}"
+    for part in PARTS:
+        name = getattr(trial, part)["name"]
+        reason = plugins.entry(part, name).unavailable()
+        if reason is not None:
+            return f"unsupported: {part} {name!r} {reason}"
+    return ""

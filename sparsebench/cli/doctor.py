@@ -1,0 +1,100 @@
+"""`sparsebench doctor`: what this machine is, and what could disturb a measurement on it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sparsebench import machine
+from sparsebench.cli import options as o
+from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.errors import SparsebenchError
+from sparsebench.registry import load_plugins
+from sparsebench.suite.units import brief_size
+
+PACKAGES = ("numpy", "scipy", "numba", "pandas", "scikit-learn", "matplotlib", "pluggy", "typer")
+EXTRAS = {"pyarrow": "parquet export", "threadpoolctl": "equal BLAS threads"}
+
+
+def command(
+    store: o.Store = o.DEFAULT_STORE,
+    data: o.Data = None,
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """Describe this machine and installation, and warn about noise. Always exits with 0."""
+    data_dir = data.expanduser().resolve() if data is not None else machine.data_directory()
+    facts = _facts(store, data_dir)
+    warnings = [*_noise(facts), *_broken(data_dir), *_missing(data_dir)]
+    if json or format == "json":
+        print_json({"facts": facts, "warnings": warnings})
+        return
+    shown = {key: brief_size(v) if key.endswith("_bytes") else v for key, v in facts.items()}
+    print_rows([{"what": key, "found": value} for key, value in shown.items()], format)
+    for line in warnings:
+        typer.echo(f"warning: {line}")
+
+
+def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
+    load = os.getloadavg()
+    return {
+        "sparsebench": importlib.metadata.version("sparsebench"),
+        **machine.describe(),
+        "available_memory_bytes": machine.available_memory(),
+        "load_average": round(load[0], 2),
+        **{name: _version(name) for name in (*PACKAGES, *EXTRAS)},
+        "store": str(store.resolve()),
+        "data_directory": str(data_dir),
+        "cache_directory": str(machine.cache_directory()),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _noise(facts: dict[str, Any]) -> Iterator[str]:
+    refusal = machine.refuse_unmeasurable_system()
+    if refusal is not None:
+        yield refusal
+    if facts["load_average"] > 0.5:
+        yield (
+            f"the load average is {facts['load_average']}: something else runs here, "
+            "and times will be noisy"
+        )
+    if facts["governor"] not in ("", "performance"):
+        yield f"the cpu governor is {facts['governor']!r}: clocks vary; 'performance' is steadier"
+    if facts["transparent_hugepage"] == "always":
+        yield "transparent huge pages are 'always': memory peaks will be higher than needed"
+    if facts["usable_cores"] < facts["cores"]:
+        yield f"only {facts['usable_cores']} of {facts['cores']} cores may be used"
+    if facts["available_memory_bytes"] < 2 * 2**30:
+        yield f"only {brief_size(facts['available_memory_bytes'])} of memory are available"
+
+
+def _broken(data_dir: Path) -> Iterator[str]:
+    try:
+        plugins = load_plugins((), data_dir)
+    except SparsebenchError as error:
+        yield f"plugins do not load: {error}"
+        return
+    for info in plugins.infos:
+        if info.error is not None:
+            yield f"plugin {info.name!r} of {info.origin} does not load: {info.error}"
+
+
+def _missing(data_dir: Path) -> Iterator[str]:
+    for name, purpose in EXTRAS.items():
+        if importlib.util.find_spec(name) is None:
+            yield f"{name} is not installed: no {purpose}"
+    if not data_dir.is_dir():
+        yield f"the data directory {data_dir} does not exist: real data sets will be skipped"

@@ -1,0 +1,184 @@
+"""`sparsebench ls`: what there is to name in a suite, and what has been run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sparsebench.cli import options as o
+from sparsebench.cli.listing import print_rows
+from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.machine import data_directory
+from sparsebench.registry import KINDS, Entry, Plugins, load_plugins
+
+Row = dict[str, Any]
+
+PLURALS = {
+    kind: {"topology": "topologies", "loss": "losses"}.get(kind, f"{kind}s") for kind in KINDS
+}
+LISTS = (*PLURALS.values(), "suites", "runs", "plugins")
+
+
+def command(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help=f"One of: {', '.join(LISTS)}.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this component's parameters.")
+    ] = None,
+    store: o.Store = o.DEFAULT_STORE,
+    data: o.Data = None,
+    plugin: o.PluginFiles = None,
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """List components, suites, runs or plugins; without a KIND, how many there are of each."""
+    data_dir = data.expanduser().resolve() if data is not None else data_directory()
+    plugins = load_plugins(plugin or (), data_dir)
+    rows = listed(kind, name, plugins, store)
+    if not rows and not (json or format == "json"):
+        typer.echo(f"no {kind}", err=True)
+    print_rows(rows, format, json)
+
+
+def listed(kind: str | None, name: str | None, plugins: Plugins, store: Path) -> list[Row]:
+    """The rows of a list, of a component's parameters, or of the overview."""
+    if kind is None:
+        return _overview(plugins, store)
+    singular = {plural: kind for kind, plural in PLURALS.items()} | {kind: kind for kind in KINDS}
+    if kind in singular:
+        registry = plugins[singular[kind]]
+        if name is not None:
+            return _parameters(plugins.entry(singular[kind], name))
+        return [_component(entry) for entry in registry]
+    if name is not None:
+        raise SparsebenchError(f"ls {kind}: takes no NAME, found {name!r}")
+    if kind == "suites":
+        return _suites(plugins)
+    if kind == "runs":
+        return _runs(store)
+    if kind == "plugins":
+        return _plugins(plugins)
+    raise SparsebenchError(f"ls: unknown kind {kind!r}.{nearest(kind, LISTS)}")
+
+
+def _overview(plugins: Plugins, store: Path) -> list[Row]:
+    rows: list[Row] = [
+        {"kind": PLURALS[kind], "count": len(plugins[kind]), "names": _names(plugins[kind])}
+        for kind in KINDS
+    ]
+    suites = [row["suite"] for row in _suites(plugins)]
+    runs = _run_ids(store)
+    names = [info.name for info in plugins.infos]
+    rows.append({"kind": "suites", "count": len(suites), "names": suites})
+    rows.append({"kind": "runs", "count": len(runs), "names": runs[-1:]})
+    rows.append({"kind": "plugins", "count": len(names), "names": names})
+    return rows
+
+
+def _names(entries: Any) -> list[str]:
+    return [entry.name for entry in entries]
+
+
+def _component(entry: Entry) -> Row:
+    reason = entry.unavailable() or _missing_data(entry)
+    return {
+        "name": entry.name,
+        "available": "no" if reason else "yes",
+        "summary": entry.summary,
+        "plugin": entry.owner,
+        "reason": reason or "",
+    }
+
+
+def _missing_data(entry: Entry) -> str | None:
+    """Why a data set is not there; None for what needs parameters to tell."""
+    if entry.kind != "dataset":
+        return None
+    from sparsebench.suite.build import identity
+
+    try:
+        if any(field.default is dataclasses.MISSING for field in _fields(entry)):
+            return None
+        missing = identity(entry, {}).get("missing")
+    except SparsebenchError as error:
+        return str(error)
+    return str(missing) if missing is not None else None
+
+
+def _fields(entry: Entry) -> list[dataclasses.Field[Any]]:
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(entry.parameters())
+    has_factory = dataclasses.MISSING
+    return [f for f in fields if f.init and f.default_factory is has_factory]
+
+
+def _parameters(entry: Entry) -> list[Row]:
+    """A row per parameter; `required` where it has no default."""
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(entry.parameters())
+    return [
+        {"parameter": f.name, "type": _type_name(f), "default": _default(f)}
+        for f in fields
+        if f.init
+    ]
+
+
+def _type_name(field: dataclasses.Field[Any]) -> str:
+    return field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    return "required" if field.default is dataclasses.MISSING else repr(field.default)
+
+
+def _suites(plugins: Plugins) -> list[Row]:
+    from sparsebench.suite.read import read_suite, suite_files
+
+    rows = []
+    for name, files in suite_files(plugins.suite_folders).items():
+        for file in files:
+            try:
+                title, error = read_suite(file).title, ""
+            except SparsebenchError as problem:
+                title, error = "", str(problem)
+            rows.append({"suite": name, "title": title, "path": str(file), "error": error})
+    return rows
+
+
+def _run_ids(store: Path) -> list[str]:
+    from sparsebench.records.store import Store
+
+    return Store(store).runs()
+
+
+def _runs(store: Path) -> list[Row]:
+    from sparsebench.records.store import Store
+
+    shelf = Store(store)
+    return [_run_row(shelf, run) for run in shelf.runs()]
+
+
+def _run_row(shelf: Any, run: str) -> Row:
+    manifest = shelf.run(run).manifest
+    return {
+        "run": run,
+        "suite": manifest.get("suite", ""),
+        "trials": len(manifest.get("trials", ())),
+        "title": manifest.get("title", ""),
+    }
+
+
+def _plugins(plugins: Plugins) -> list[Row]:
+    return [
+        {
+            "plugin": info.name,
+            "version": info.version,
+            "origin": info.origin,
+            "error": info.error or "",
+        }
+        for info in plugins.infos
+    ]

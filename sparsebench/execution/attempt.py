@@ -1,0 +1,213 @@
+"""One attempt at a trial, in the process made for it: from a job to a result.json."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from sparsebench.errors import MissingData, SparsebenchError, Unsupported
+from sparsebench.execution import limits
+from sparsebench.execution.job import Job
+from sparsebench.execution.meter import Meter
+from sparsebench.execution.outbox import Outbox
+from sparsebench.records.record import Status
+from sparsebench.registry import Plugins, load_plugins
+from sparsebench.suite.trial import Trial
+
+if TYPE_CHECKING:
+    from sparsebench.training.data import TrialData
+    from sparsebench.training.work import Result, Work
+
+
+def attempt(job: Job) -> int:
+    """Leave a result.json, whatever happens; the exit code says whether all went well."""
+    limits.apply(job)
+    meter = Meter()
+    outbox = Outbox(job.folder, meter, job.trial.epochs)
+    try:
+        outbox.result(compile_only(job, meter) if job.compile_only else run(job, meter, outbox))
+    except Exception as error:
+        with limits.memory_to_report():
+            traceback.print_exception(error)
+            error.__traceback__ = None
+            outbox.result({**failure(error), "phases": meter.phases})
+        return 1
+    return 0
+
+
+def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
+    """Train the network of the job; what it gave, as the fields of a record."""
+    trial = job.trial
+    with meter.phase("import"):
+        parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
+    with meter.phase("data"):
+        data = prepare(parts, trial)
+    outbox.steps = -(-len(data.train.labels) // trial.batch_size)
+    work = assemble(parts, trial, data, meter, outbox)
+    with meter.phase("warmup"):
+        warm_up(parts, work)
+    meter.set_baseline()
+    result: Result = parts.trainer.run(work)
+    told = measured(meter)
+    told["measures"] = {**result.measures, **told["measures"]}
+    return {
+        "status": Status.DIVERGED if result.diverged else Status.OK,
+        "layers": result.layers,
+        "data_fingerprint": data.fingerprint,
+        **told,
+    }
+
+
+def compile_only(job: Job, meter: Meter) -> dict[str, Any]:
+    """Fill the cache of compiled code; the warm-up looks at no data."""
+    with meter.phase("import"):
+        parts = build(job.trial, load_plugins(job.plugin_files, job.data_dir))
+    with meter.phase("warmup"):
+        warm_up(parts, assemble(parts, job.trial, cast("TrialData", None), meter, None))
+    return {"status": Status.OK, **measured(meter)}
+
+
+# --- the steps -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of a trial, built."""
+
+    dataset: Any
+    model: Any
+    topology: Any
+    pruning: Any
+    optimizer: Any
+    trainer: Any
+    backend: Any
+
+
+def build(trial: Trial, plugins: Plugins) -> Components:
+    """The pruning is said with the topology, and is a component of its own."""
+    topology = dict(trial.topology)
+    pruning = topology.pop("prune", None)
+    return Components(
+        dataset=plugins.build("dataset", trial.dataset),
+        model=plugins.build("model", trial.model),
+        topology=plugins.build("topology", topology),
+        pruning=plugins.build("pruning", pruning) if pruning else None,
+        optimizer=plugins.build("optimizer", trial.optimizer),
+        trainer=plugins.build("trainer", trial.trainer),
+        backend=plugins.build("backend", trial.backend),
+    )
+
+
+def prepare(parts: Components, trial: Trial) -> TrialData:
+    from sparsebench.training.data import prepare as prepare_data
+
+    return prepare_data(
+        parts.dataset.load(),
+        seed=trial.seed,
+        split_seed=trial.split_seed,
+        validation=trial.validation,
+    )
+
+
+def assemble(
+    parts: Components, trial: Trial, data: TrialData, meter: Meter, outbox: Outbox | None
+) -> Work:
+    from sparsebench.training.work import Work
+
+    listening: dict[str, Any] = {}
+    if outbox is not None:
+        listening = {"report": outbox.epoch, "progress": outbox.progress}
+    return Work(
+        model=parts.model,
+        backend=parts.backend,
+        topology=parts.topology,
+        pruning=parts.pruning,
+        optimizer=parts.optimizer,
+        data=data,
+        epochs=trial.epochs,
+        batch_size=trial.batch_size,
+        seed=trial.seed,
+        meter=meter,
+        **listening,
+    )
+
+
+def warm_up(parts: Components, work: Work) -> None:
+    """Compile on a throwaway network, where the trainer knows how."""
+    if hasattr(parts.trainer, "warm_up"):
+        parts.trainer.warm_up(work)
+
+
+# --- what is told --------------------------------------------------------------------
+
+
+def measured(meter: Meter) -> dict[str, Any]:
+    """The fields of a record that the meter knows."""
+    measures: dict[str, float | int | None] = {
+        "peak_rss_bytes": meter.peak_rss_bytes(),
+        "net_peak_bytes": meter.net_peak_bytes(),
+    }
+    if "warmup" in meter.phases:
+        measures["warmup_seconds"] = meter.phases["warmup"]["seconds"]
+    settings = {
+        "memory_method": meter.method,
+        "exact": meter.exact,
+        "baseline_rss_bytes": meter.baseline,
+        **libraries(),
+    }
+    return {"measures": measures, "phases": meter.phases, "settings": settings}
+
+
+def libraries() -> dict[str, Any]:
+    """The linear algebra and threading libraries that were loaded; loads none."""
+    told: dict[str, Any] = {}
+    if "numpy" in sys.modules:
+        import threadpoolctl  # type: ignore[import-untyped]
+
+        told["blas"] = [
+            {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
+            for pool in threadpoolctl.threadpool_info()
+        ]
+    if "numba" in sys.modules:
+        try:
+            told["threading_layer"] = sys.modules["numba"].threading_layer()
+        except ValueError:  # no parallel kernel has run
+            told["threading_layer"] = None
+    return told
+
+
+def failure(error: BaseException) -> Mapping[str, str]:
+    """Status, cause and detail of an exception."""
+    kind = type(error).__name__
+    line = (str(error).strip().splitlines() or [""])[-1]
+    if any(out_of_memory(link) for link in chain(error)):
+        return {"status": Status.OUT_OF_MEMORY, "cause": "alloc", "detail": f"{kind}: {line}"}
+    if isinstance(error, MissingData):
+        return {"status": Status.SKIPPED, "cause": "", "detail": str(error)}
+    if isinstance(error, Unsupported):
+        return {"status": Status.UNSUPPORTED, "cause": "", "detail": str(error)}
+    if isinstance(error, SparsebenchError):
+        return {"status": Status.ERROR, "cause": kind, "detail": str(error)}
+    return {"status": Status.ERROR, "cause": kind, "detail": line}
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    )
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those it came from: kernels wrap a MemoryError in a SystemError."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        link = pending.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            pending += [link.__cause__, link.__context__]

@@ -1,0 +1,48 @@
+"""What is compiled once, in a process of its own, before trials that need it are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sparsebench.execution.job import Job
+from sparsebench.machine import cache_directory
+from sparsebench.registry import Plugins
+from sparsebench.suite.trial import Trial, canonical, digest
+
+COMPILER = "numba"
+PATIENCE = 900.0
+"""Seconds that a compilation may take."""
+
+
+def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
+    """One trial of each kind that compiles the same kernels, if its backend compiles any."""
+    chosen: dict[str, Trial] = {}
+    for trial in trials:
+        if COMPILER in plugins.entry("backend", trial.backend["name"]).requires:
+            parts = (trial.backend, trial.model, trial.optimizer, trial.trainer)
+            chosen.setdefault(canonical([skeleton(part) for part in parts]), trial)
+    return list(chosen.values())
+
+
+def skeleton(value: Any) -> Any:
+    """Component data without magnitudes: names, structure, and what is nothing."""
+    if isinstance(value, dict):
+        return {key: skeleton(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return []
+    return value if isinstance(value, str) else bool(value)
+
+
+def compile_job(job: Job) -> Job:
+    """The job that only compiles what `job` needs; without its limits."""
+    free = replace(job.trial, timeout=PATIENCE, memory_limit=None)
+    return replace(job, trial=free, compile_only=True)
+
+
+def compiled_code(fingerprint: dict[str, Any]) -> Path:
+    """Where kernels of these sources and versions are kept."""
+    sources = {key: fingerprint[key] for key in ("code", "versions")}
+    return cache_directory() / "numba" / digest(sources, 8)

@@ -1,0 +1,71 @@
+"""What a session is asked to do, what it tells while it runs, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sparsebench.records.record import Record
+from sparsebench.suite.trial import Trial
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a suite's trials.
+
+    resume       reuse finished records of the same trial and the same code
+    rerun        run again what would be reused: only what failed, or everything
+    reuse_stale  reuse records of other code too
+    fail_fast    start nothing more after a failure that the suite does not expect
+    debug        the one trial runs in this process, and its exceptions come through
+    """
+
+    store: Path
+    data_dir: Path
+    jobs: int = 1
+    executor: str = "local"
+    resume: bool = True
+    rerun: Literal["failed", "all"] | None = None
+    reuse_stale: bool = False
+    fail_fast: bool = False
+    debug: bool = False
+    argv: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run that is over. `counts` by status; `reused` of the records are from before."""
+
+    run: str
+    store: Path
+    records: list[Record]
+    reused: int
+    counts: dict[str, int]
+    exit_code: int
+
+
+class Listener:
+    """Told what happens, as it happens; override what is of interest."""
+
+    def started(self, run_id: str, total: int) -> None:
+        """`total` trials are planned."""
+
+    def compiling(self, names: Sequence[str]) -> None:
+        """Kernels of these backends are compiled before the first trial."""
+
+    def trial_started(self, trial: Trial, number: int) -> None:
+        """`number` is the trial's place in the plan, from 1."""
+
+    def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
+        """See `protocols.Handle.progress`."""
+
+    def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
+        """Its outcome is kept. A trial with retries may end more than once."""
+
+    def note(self, line: str) -> None:
+        """Something that a person should know."""
+
+    def ended(self, summary: Summary) -> None:
+        """All is kept."""

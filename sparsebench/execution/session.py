@@ -1,0 +1,317 @@
+"""Run the trials of a suite: reuse, start, watch, keep. Light: trains nothing itself."""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sparsebench import machine
+from sparsebench.errors import SparsebenchError, StoreError
+from sparsebench.execution import exits
+from sparsebench.execution.compiling import compile_job, compiled_code, representatives
+from sparsebench.execution.fingerprint import fingerprint, forget_sources
+from sparsebench.execution.job import Job
+from sparsebench.execution.options import Listener, Options, Summary
+from sparsebench.execution.resume import absent, reusable
+from sparsebench.execution.signals import Signals
+from sparsebench.execution.slots import Slots
+from sparsebench.protocols import Executor, Handle
+from sparsebench.records import provenance
+from sparsebench.records.record import Record, Status
+from sparsebench.records.store import Attempt, RunJournal, Store, planned
+from sparsebench.registry import Plugins
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial import Trial
+
+__all__ = ["Listener", "Options", "Summary", "run_trials"]
+
+PERIOD = 0.05
+PROGRESS_PERIOD = 0.25
+RETRIED = (Status.CRASHED, Status.KILLED)
+
+
+def run_trials(
+    suite: Suite,
+    trials: Sequence[Trial],
+    plugins: Plugins,
+    options: Options,
+    listener: Listener | None = None,
+) -> Summary:
+    """Bring every trial to a record in the store, by reuse or by running it.
+
+    Raises StoreError when the store cannot be written; what had finished is kept.
+    """
+    refusal = machine.refuse_unmeasurable_system()
+    if refusal is not None:
+        raise SparsebenchError(refusal)
+    trials = list({trial.id: trial for trial in trials}.values())
+    if options.debug and len(trials) != 1:
+        raise SparsebenchError(f"--debug runs one trial; {len(trials)} are selected")
+    listener = listener if listener is not None else Listener()
+    executor = plugins.build("executor", {"name": options.executor, "slots": options.jobs})
+    try:
+        with Signals() as signals:
+            session = Session(suite, trials, plugins, options, listener, executor, signals)
+            return session.run()
+    finally:
+        executor.close()
+
+
+@dataclass
+class UnderWay:
+    """A trial that an executor has, and the place it takes."""
+
+    attempt: Attempt
+    handle: Handle
+    place: int
+    told: float = 0.0
+
+
+class Session:
+    """One run: the trials that wait, those under way, and the records so far."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        trials: Sequence[Trial],
+        plugins: Plugins,
+        options: Options,
+        listener: Listener,
+        executor: Executor,
+        signals: Signals,
+    ) -> None:
+        self._suite = suite
+        self._trials = trials
+        self._plugins = plugins
+        self._options = options
+        self._listener = listener
+        self._executor = executor
+        self._signals = signals
+        shared = bool(getattr(executor, "shares_machine", False))
+        self._slots = Slots(executor.slots, shared=shared)
+        self._store = Store(options.store)
+        self._waiting: deque[Trial] = deque()
+        self._under_way: list[UnderWay] = []
+        self._records: dict[str, Record] = {}
+        self._fingerprints: dict[str, dict[str, Any]] = {}
+        self._tries: Counter[str] = Counter()
+        self._reused = 0
+        self._stopping = 0
+
+    def run(self) -> Summary:
+        forget_sources()
+        self._journal = self._open_run()
+        self._listener.started(self._journal.id, len(self._trials))
+        for trial in self._trials:
+            self._sort(trial)
+        if self._options.debug:
+            self._debug()
+        else:
+            self._compile()
+            while self._waiting or self._under_way:
+                self._start_what_fits()
+                self._wait([item.handle for item in self._under_way])
+                self._collect()
+        return self._summarise()
+
+    # --- before ------------------------------------------------------------------------
+
+    def _open_run(self) -> RunJournal:
+        manifest = {
+            "title": self._suite.title,
+            "suite_hash": hashlib.blake2b(self._suite.text.encode(), digest_size=16).hexdigest(),
+            "argv": [provenance.impersonal(word) for word in self._options.argv],
+            "versions": provenance.versions(),
+            "interpreter": provenance.interpreter(),
+            "machine": machine.describe(),
+            "plugins": provenance.plugin_list(self._plugins),
+            "git": provenance.git_state(),
+            "jobs": self._options.jobs,
+            "executor": self._options.executor,
+            "trials": planned(self._trials),
+        }
+        return self._store.open_run(self._suite.name, manifest, self._suite.text)
+
+    def _sort(self, trial: Trial) -> None:
+        """What cannot run and what need not run have their record now; the rest waits."""
+        reason = absent(trial, self._plugins)
+        if reason is not None:
+            status, detail = reason
+            attempt = self._store.begin(trial)
+            self._keep(attempt, {"status": status, "detail": detail})
+            return
+        self._fingerprints[trial.id] = fingerprint(trial, self._plugins)
+        records = self._store.records(trial.id) if self._options.resume else []
+        found = reusable(trial, records, self._fingerprints[trial.id], self._options)
+        if found is None:
+            self._waiting.append(trial)
+            return
+        self._reused += 1
+        self._journal.recorded(found, reused=True)
+        labelled = replace(found.trial, suite=trial.suite, axes=trial.axes)
+        self._records[trial.id] = replace(found, trial=labelled)
+        self._listener.trial_ended(trial, self._records[trial.id], True)
+
+    def _compile(self) -> None:
+        """In processes of their own, so that no trial is measured while it compiles."""
+        chosen = representatives(self._waiting, self._plugins)
+        if not chosen:
+            return
+        self._listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
+        for number, trial in enumerate(chosen):
+            folder = self._journal.folder / "compile" / str(number)
+            job = compile_job(self._job(trial, Attempt(trial, 0, folder), cores=None))
+            outcome = self._await(self._submit(job))
+            if self._signals.count:
+                return
+            if outcome["status"] != Status.OK:
+                self._listener.note(
+                    f"compiling for {trial.backend['name']} ended {outcome['status']} "
+                    f"{outcome['cause']} {outcome['detail']}".rstrip()
+                )
+
+    def _await(self, handle: Handle) -> Mapping[str, Any]:
+        while (outcome := handle.poll()) is None:
+            self._heed_signals([handle])
+            self._wait([handle])
+        return outcome
+
+    # --- during ------------------------------------------------------------------------
+
+    def _start_what_fits(self) -> None:
+        self._heed_signals([item.handle for item in self._under_way])
+        while self._waiting and self._slots.fits(self._waiting[0]):
+            trial = self._waiting.popleft()
+            attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
+            self._journal.began(attempt)
+            place = self._slots.take(trial)
+            job = self._job(trial, attempt, self._slots.cores(place))
+            self._under_way.append(UnderWay(attempt, self._submit(job), place))
+            self._listener.trial_started(trial, self._number(trial))
+
+    def _submit(self, job: Job) -> Handle:
+        try:
+            return self._executor.submit(job)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(f"cannot start a trial in {self._store.path}: {reason}") from error
+
+    def _collect(self) -> None:
+        for item in list(self._under_way):
+            outcome = item.handle.poll()
+            if outcome is None:
+                self._tell_progress(item)
+                continue
+            self._under_way.remove(item)
+            self._slots.give_back(item.place)
+            record = self._keep(item.attempt, outcome)
+            self._react(item.attempt.trial, record)
+
+    def _react(self, trial: Trial, record: Record) -> None:
+        """Once more after a crash, if the trial says so; no more at all if asked to fail fast."""
+        self._tries[trial.id] += 1
+        may_retry = self._tries[trial.id] <= trial.retries and not self._signals.count
+        if record.status in RETRIED and may_retry:
+            self._waiting.appendleft(trial)
+        elif self._options.fail_fast and exits.unexpected_failure(self._suite, record):
+            self._waiting.clear()
+
+    def _keep(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
+        trial = attempt.trial
+        fields = {"machine": machine.describe(), **outcome}
+        record = Record(
+            trial=trial,
+            attempt=attempt.number,
+            fingerprint=self._fingerprints.get(trial.id, {}),
+            debug=self._options.debug,
+            **{**fields, "status": Status(fields["status"])},
+        )
+        self._store.finish(attempt, record)
+        self._journal.recorded(record)
+        self._records[trial.id] = record
+        self._listener.trial_ended(trial, record, False)
+        return record
+
+    def _heed_signals(self, handles: Sequence[Handle]) -> None:
+        """The first signal asks the trials to end, the second ends them."""
+        if self._signals.count <= self._stopping:
+            return
+        self._stopping = self._signals.count
+        self._waiting.clear()
+        for handle in handles:
+            handle.stop(kill=self._stopping > 1)
+
+    def _tell_progress(self, item: UnderWay) -> None:
+        now = time.monotonic()
+        if now - item.told >= PROGRESS_PERIOD:
+            item.told = now
+            self._listener.progress(item.attempt.trial, item.handle.progress())
+
+    def _wait(self, handles: Sequence[Handle]) -> None:
+        """Until one of them may have ended, but not for long: there is memory to watch."""
+        watched = [number for handle in handles if (number := _fileno(handle)) >= 0]
+        if not watched:
+            time.sleep(PERIOD if handles else 0)
+            return
+        ended = select.poll()
+        for number in watched:
+            ended.register(number, select.POLLIN)
+        ended.poll(1000 * PERIOD)
+
+    def _debug(self) -> None:
+        from sparsebench.execution.debugging import run_here
+
+        while self._waiting:
+            trial = self._waiting.popleft()
+            attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
+            self._journal.began(attempt)
+            self._listener.trial_started(trial, self._number(trial))
+            run_here(
+                self._job(trial, attempt, cores=None),
+                lambda outcome, attempt=attempt: self._keep(attempt, outcome),  # type: ignore[misc]
+            )
+
+    # --- after -------------------------------------------------------------------------
+
+    def _summarise(self) -> Summary:
+        records = [self._records[t.id] for t in self._trials if t.id in self._records]
+        for line in exits.missed_expectations(self._suite, records):
+            self._listener.note(line)
+        code = self._signals.exit_code
+        summary = Summary(
+            run=self._journal.id,
+            store=self._store.path,
+            records=records,
+            reused=self._reused,
+            counts=dict(Counter(str(record.status) for record in records)),
+            exit_code=code if code is not None else exits.exit_code(self._suite, records),
+        )
+        self._journal.event("ended", exit_code=summary.exit_code, counts=summary.counts)
+        self._listener.ended(summary)
+        return summary
+
+    # --- in words ----------------------------------------------------------------------
+
+    def _job(self, trial: Trial, attempt: Attempt, cores: tuple[int, ...] | None) -> Job:
+        return Job(
+            trial=trial,
+            folder=attempt.folder,
+            data_dir=self._options.data_dir,
+            plugin_files=self._plugins.files,
+            cores=cores,
+            contended=self._slots.contended,
+            numba_cache=compiled_code(self._fingerprints[trial.id]),
+        )
+
+    def _number(self, trial: Trial) -> int:
+        return self._trials.index(trial) + 1
+
+
+def _fileno(handle: Handle) -> int:
+    ask = getattr(handle, "fileno", None)
+    return int(ask()) if ask is not None else -1

@@ -1,0 +1,52 @@
+"""Ctrl-C and its kin, as something to look at between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """While entered, the watched signals are counted and do nothing else.
+
+    Set explicitly: a process started in the background may inherit SIGINT as ignored. Only
+    the main thread can; elsewhere nothing is watched.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in WATCHED:
+                self._before[number] = signal.signal(number, self._note)
+            # a SIGCHLD inherited as ignored would have the kernel reap our trials
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What an interrupted run ends with; None if it was not interrupted."""
+        if self.first is None:
+            return None
+        return 130 if self.first == signal.SIGINT else 143
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.first is None:
+            self.first = number

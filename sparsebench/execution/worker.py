@@ -1,0 +1,23 @@
+"""The process of one trial: `python -m sparsebench.execution.worker`, a job on stdin.
+
+The guard starts first: from then on the process dies with its supervisor, whatever hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from sparsebench.execution import guard
+
+
+def main() -> int:
+    guard.start()
+    from sparsebench.execution.attempt import attempt
+    from sparsebench.execution.job import Job
+
+    return attempt(Job.from_json(json.loads(sys.stdin.readline())))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

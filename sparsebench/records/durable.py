@@ -1,0 +1,92 @@
+"""Files that survive a crash: replaced whole, or appended line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsebench.errors import StoreError
+from sparsebench.records.record import jsonable
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; finished trials are kept",
+    errno.EDQUOT: "the disk quota is used up; finished trials are kept",
+    errno.EROFS: "it is read-only; give another with --store",
+    errno.EACCES: "no permission to write there; give another with --store",
+    errno.EPERM: "no permission to write there; give another with --store",
+    errno.ENOTDIR: "a file stands where its folder should be; give another with --store",
+    errno.EEXIST: "a file stands where its folder should be; give another with --store",
+}
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """The old content or the new one, whatever happens: a temporary file, then a rename."""
+    scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            _write_all(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(scratch, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    _sync_folder(file.parent)
+
+
+def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
+    """One line of JSON in one write, so that lines of two writers do not mix."""
+    line = json.dumps(jsonable(data), separators=(",", ":")) + "\n"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _write_all(descriptor, line.encode())
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a JSONL file; a torn one, left by a crash, is passed over."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                yield data
+
+
+@contextlib.contextmanager
+def writing_to(store: Path) -> Iterator[None]:
+    """Every failed write becomes one line that names the store and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"cannot write to the store {store}: {reason}") from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, on the file systems that can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

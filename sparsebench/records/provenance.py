@@ -1,0 +1,81 @@
+"""What a run says of where it came from. Nothing personal: no home, host or environment."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import sparsebench
+from sparsebench.registry import Plugins
+
+NUMERIC = ("numpy", "scipy", "numba")
+"""The packages whose versions decide what a trial computes."""
+
+_TOLD = ("sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas")
+
+
+def versions(names: tuple[str, ...] = _TOLD) -> dict[str, str]:
+    """Of the packages that are installed; imports none of them."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def impersonal(text: str) -> str:
+    """Text with `~` for the user's home."""
+    home = str(Path.home())
+    return text if home == "/" else text.replace(home, "~")
+
+
+@functools.cache
+def git_state() -> dict[str, Any]:
+    """Commit of the sparsebench sources and whether they are changed; empty outside git."""
+    root = Path(sparsebench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    return {"commit": commit, "dirty": _git(root, "status", "--porcelain") != ""}
+
+
+def commit_name() -> str:
+    """The commit of the sources, with `+` if they are changed; empty outside git."""
+    state = git_state()
+    return f"{state['commit']}{'+' if state['dirty'] else ''}" if state else ""
+
+
+def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
+    """Name, origin and version of every plugin; a file's origin is its name."""
+    return [
+        {
+            "name": info.name,
+            "origin": Path(info.origin).name,
+            "version": info.version,
+            **({"error": impersonal(info.error)} if info.error else {}),
+        }
+        for info in plugins.infos
+    ]
+
+
+def interpreter() -> dict[str, str]:
+    return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,228 @@
+"""The tables of a report, one per question, as GitHub-flavoured markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from sparsebench.records.record import Status
+from sparsebench.reporting.evidence import CELL, FAILED, Evidence
+from sparsebench.reporting.text import (
+    UNKNOWN,
+    Spread,
+    code,
+    count,
+    decimals_for,
+    escape,
+    fixed,
+    percent,
+    rate,
+    seconds,
+    sentence_list,
+    size,
+    table,
+)
+
+Show = Callable[[Spread], str]
+
+NOT_RUN = (str(Status.SKIPPED), str(Status.UNSUPPORTED))
+
+
+def accuracy_table(evidence: Evidence) -> str:
+    """Mean test accuracy after the last epoch: topology by backend, the best of each setting
+    in bold."""
+    frame = evidence.frame
+    backends = list(dict.fromkeys(frame["backend_label"]))
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, "test_accuracy", max)
+        for topology, sub in groups(part, ["topology_label"]):
+            cells = [sub[sub["backend_label"] == backend] for backend in backends]
+            shown = [_cell(cell, "test_accuracy", percent, best) for cell in cells]
+            rows.append([*_setting(evidence, setting), escape(topology), *shown])
+    header = [*_setting_header(evidence), "topology", *map(escape, backends)]
+    return table(header, rows, left=len(header) - len(backends))
+
+
+def time_table(evidence: Evidence) -> str:
+    """Seconds per epoch and in all, and training samples per second."""
+    columns: list[tuple[str, str, Show]] = [
+        ("epoch", "epoch_seconds", seconds),
+        ("topology updates", "topology_seconds", seconds),
+        ("warm-up", "warmup_seconds", seconds),
+        ("whole trial", "wall_seconds", seconds),
+        ("samples/s", "samples_per_second", rate),
+    ]
+    return _by_cell(evidence, columns)
+
+
+def memory_table(evidence: Evidence) -> str:
+    """Net peak, what the network stores, and both by connection."""
+    columns: list[tuple[str, str, Show]] = [
+        ("net peak", "net_peak_bytes", size),
+        ("whole process", "peak_rss_bytes", size),
+        ("stored", "stored_bytes", size),
+        ("stored per connection", "bytes_per_connection", size),
+    ]
+    return _by_cell(evidence, columns)
+
+
+def connections_table(evidence: Evidence) -> str:
+    """Connections before and after training, and what share of the dense network they are."""
+    rows = []
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        dense = part["dense_connections"]
+        start, end = part["initial_connections"], part["connections"]
+        rows.append(
+            [*_setting(evidence, setting), escape(topology), _range(part["neurons"]),
+             _range(start), _range(end), _range(dense), _share(start / dense),
+             _share(end / dense)]
+        )  # fmt: skip
+    header = [*_setting_header(evidence), "topology", "neurons", "connections at the start",
+              "at the end", "of a dense network", "density at the start", "at the end"]  # fmt: skip
+    return table(header, rows, left=len(_setting_header(evidence)) + 1)
+
+
+def agreement_table(evidence: Evidence) -> str:
+    """How far backends end apart with the same seed and topology; empty if never two ran it."""
+    rows = []
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        wide = part.pivot_table(index="seed", columns="backend_label", values="test_accuracy")
+        wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
+        if wide.empty:
+            continue
+        apart = wide.max(axis="columns") - wide.min(axis="columns")
+        names = sentence_list([escape(name) for name in wide.columns])
+        rows.append(
+            [*_setting(evidence, setting), escape(topology), names, str(len(wide)),
+             f"{apart.max() * 100:.2f}", str(apart.idxmax())]
+        )  # fmt: skip
+    if not rows:
+        return ""
+    header = [*_setting_header(evidence), "topology", "backends", "seeds",
+              "largest difference (points)", "at seed"]  # fmt: skip
+    return table(header, rows, left=len(header) - 3)
+
+
+def failures_table(evidence: Evidence) -> str:
+    """Every trial that ran and did not end well; empty if there is none."""
+    bad = evidence.frame[evidence.frame["status"].isin([*FAILED, str(Status.INTERRUPTED)])]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for i, row in bad.iterrows():
+        record = evidence.records[int(str(i))]
+        lines = [line for line in record.log_tail.splitlines() if line.strip()]
+        told = code(shorten(lines[-1] if lines else record.detail))
+        words = [escape(row[name]) for name in (*CELL[1:], "status", "cause")]
+        expected = "yes" if row["expected"] else "no"
+        key = (*_setting(evidence, row["setting"]), *words, expected, told)
+        alike.setdefault(key, []).append(str(row["seed"]))
+    rows = [[*key, ", ".join(seeds)] for key, seeds in alike.items()]
+    header = [*_setting_header(evidence), "topology", "backend", "status", "cause", "expected",
+              "last log line", "seeds"]  # fmt: skip
+    return table(header, rows, left=len(header)) if rows else ""
+
+
+def not_run_table(evidence: Evidence) -> str:
+    """What was skipped or is not supported, by reason: what would make it run."""
+    frame = evidence.frame
+    out = frame[frame["status"].isin(NOT_RUN)]
+    reasons: dict[tuple[str, str, str, str], int] = {}
+    for i, row in out.iterrows():
+        record = evidence.records[int(str(i))]
+        reason = str(record.trial.data.get("missing") or record.detail or record.cause)
+        backend = str(row["backend_label"]) if row["status"] != Status.SKIPPED else ""
+        key = (str(row["status"]), str(row["dataset"]), backend, reason)
+        reasons[key] = reasons.get(key, 0) + 1
+    rows = [
+        [status, escape(dataset), escape(backend) or "all", code(reason), str(n)]
+        for (status, dataset, backend, reason), n in reasons.items()
+    ]
+    return table(["status", "data set", "backend", "reason", "trials"], rows, 4) if rows else ""
+
+
+def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Parts of a frame with equal labels, the first label outermost, each in order of
+    appearance."""
+    for head, part in frame.groupby(by[0], sort=False):
+        if len(by) == 1:
+            yield head, part
+        for tail, sub in groups(part, by[1:]) if len(by) > 1 else ():
+            yield (head, *(tail if len(by) > 2 else (tail,))), sub
+
+
+def outcome(part: pd.DataFrame) -> str:
+    """How the trials of a cell that gave no number ended: `2 timeout`; empty if all are ok."""
+    bad = part.loc[~part["ok"], "status"].value_counts(sort=False)
+    return ", ".join(f"{n} {escape(status)}" for status, n in bad.items())
+
+
+def shorten(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _by_cell(evidence: Evidence, columns: list[tuple[str, str, Show]]) -> str:
+    """A row per cell, the lowest of each setting's first measure in bold."""
+    frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
+    frame = frame.assign(bytes_per_connection=frame["stored_bytes"] / frame["connections"])
+    used = [(title, name, show) for title, name, show in columns if frame[name].notna().any()]
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, used[0][1], min) if used else UNKNOWN
+        for (topology, backend), cell in groups(part, CELL[1:]):
+            numbers = [show(Spread.of(cell.loc[cell["ok"], name])) for _, name, show in used]
+            if used and cell["ok"].any() and _key(cell, used[0][1]) == best:
+                numbers[0] = f"**{numbers[0]}**"
+            n = int(cell["ok"].sum())
+            ended = ", ".join(filter(None, [str(n) if n else "", outcome(cell)]))
+            label = [*_setting(evidence, setting), escape(topology), escape(backend)]
+            rows.append([*label, *numbers, ended])
+    header = [*_setting_header(evidence), "topology", "backend"]
+    return table([*header, *(title for title, _, _ in used), "n"], rows, left=len(header))
+
+
+def _cell(cell: pd.DataFrame, name: str, show: Show, best: Hashable) -> str:
+    """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
+    if cell.empty:
+        return ""
+    measured = Spread.of(cell.loc[cell["ok"], name])
+    if measured.n == 0:
+        statuses = dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"]))
+        return escape(", ".join(statuses)) or UNKNOWN
+    number = show(measured)
+    number = f"**{number}**" if _key(cell, name) == best else number
+    return f"{number} ({', '.join(filter(None, [f'n = {measured.n}', outcome(cell)]))})"
+
+
+def _best(part: pd.DataFrame, name: str, choose: Callable[[list[float]], float]) -> Hashable:
+    """The best mean over the cells of a part; equal means are all the best."""
+    means = [_key(cell, name) for _, cell in groups(part, CELL[1:])]
+    known = [mean for mean in means if mean == mean]
+    return choose(known) if len(known) > 1 else None
+
+
+def _key(cell: pd.DataFrame, name: str) -> float:
+    return Spread.of(cell.loc[cell["ok"], name]).mean
+
+
+def _setting_header(evidence: Evidence) -> list[str]:
+    if not evidence.varied:
+        return []
+    return [escape(evidence.varied[0]) if len(evidence.varied) == 1 else "setting"]
+
+
+def _setting(evidence: Evidence, setting: object) -> list[str]:
+    return [escape(setting)] if evidence.varied else []
+
+
+def _range(values: pd.Series[float]) -> str:
+    """A count, or the least and most of several."""
+    low, high = values.min(), values.max()
+    return count(low) if low == high or low != low else f"{count(low)} to {count(high)}"
+
+
+def _share(values: pd.Series[float]) -> str:
+    """A density as a percentage with three digits."""
+    mean = Spread.of(values).mean
+    return UNKNOWN if mean != mean else f"{fixed(mean * 100, decimals_for(mean * 100, 3))} %"

@@ -1,0 +1,194 @@
+"""One trial from raw tables: defaults filled in, every component validated."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError
+from sparsebench.machine import usable_cores
+from sparsebench.registry import Component, Entry, Plugins, nested_kinds
+from sparsebench.suite.form import shown
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial import PARTS, Trial, canonical
+from sparsebench.suite.values import check_value, one_value
+from sparsebench.suite.where import PLAIN
+
+DEFAULT_NAMES = {
+    "model": "mlp",
+    "topology": "dense",
+    "optimizer": "sgd",
+    "trainer": "sequential",
+    "backend": "numba-csr",
+}
+
+Raw = dict[str, Any]
+
+
+@dataclass
+class Builder:
+    """Makes trials of raw tables; validates each distinct component once."""
+
+    suite: Suite
+    plugins: Plugins
+    data_dir: Path
+    _known: dict[str, Component] = field(default_factory=dict)
+    _identities: dict[str, Raw] = field(default_factory=dict)
+
+    def trial(self, raw: Raw, axes: Raw) -> Trial:
+        parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
+        plain = {key: check_value(key, value) for key, value in raw.items() if key in PLAIN}
+        if "epochs" not in plain:
+            raise SuiteError("trial.epochs: missing; it is required")
+        defaults = {"batch_size": 128, "threads": len(usable_cores()), "seed": 0}
+        return Trial(
+            **parts,
+            **{**defaults, **plain},
+            data=self._identity(parts["dataset"]),
+            suite=self.suite.name,
+            axes=axes,
+        )
+
+    def named(self, key: str, value: Any) -> Any:
+        """A component with its default name filled in, for a label; other values as they are."""
+        if key in DEFAULT_NAMES and isinstance(value, Mapping):
+            return {"name": DEFAULT_NAMES[key], **value}
+        return copy.deepcopy(value)
+
+    def put(self, raw: Raw, path: str, value: Any) -> None:
+        """Set the value at a dotted path; names on the way become tables."""
+        part, *steps = path.split(".")
+        if not steps:
+            raw[part] = copy.deepcopy(value)
+            return
+        table, kind = self._table(raw, part, raw.get(part), DEFAULT_NAMES.get(part)), part
+        for step in steps[:-1]:
+            default, kind = self._default(kind, table.get("name"), step)
+            table = self._table(table, step, table.get(step), default)
+        table[steps[-1]] = copy.deepcopy(value)
+
+    @staticmethod
+    def _table(parent: Raw, key: str, value: Any, default: Any) -> Raw:
+        """parent[key] as a table that may be changed."""
+        found = default if value is None or value == "" else value
+        if isinstance(found, Mapping) and default is not None and "name" not in found:
+            found = {"name": default if isinstance(default, str) else default["name"], **found}
+        table = dict(found) if isinstance(found, Mapping) else {}
+        if isinstance(found, str):
+            table = {"name": found}
+        parent[key] = table
+        return table
+
+    def _default(self, kind: str, name: object, key: str) -> tuple[Any, str]:
+        """The default of a component's nested component, and its kind."""
+        if kind == "topology" and key == "prune":
+            return None, "pruning"
+        if kind not in self.plugins.registries or name not in self.plugins[kind]:
+            return None, ""
+        cls = self.plugins.entry(kind, str(name)).parameters()
+        for parameter in dataclasses.fields(cls):
+            default = parameter.default
+            if parameter.name == key and isinstance(default, str | Mapping):
+                return default, nested_kinds(cls).get(key, "")
+        return None, nested_kinds(cls).get(key, "")
+
+    def _component(self, part: str, given: Any) -> Component:
+        given = self._with_name(part, given)
+        key = f"{part} {canonical(given)}"
+        if key not in self._known:
+            self._known[key] = self._validated(part, given)
+        return copy.deepcopy(self._known[key])
+
+    def _with_name(self, part: str, given: Any) -> Raw:
+        where = f"trial.{part}"
+        if given is None and part not in DEFAULT_NAMES:
+            raise SuiteError(f"{where}: missing; it is required")
+        if isinstance(given, list):
+            raise SuiteError(f"{where}: {one_value(given)}")
+        if given is None or isinstance(given, str):
+            return {"name": DEFAULT_NAMES[part] if given is None else given}
+        if not isinstance(given, Mapping):
+            raise SuiteError(
+                f"{where}: expected a {part} name or a table with a name, found {shown(given)}"
+            )
+        if "name" not in given and part in DEFAULT_NAMES:
+            return {"name": DEFAULT_NAMES[part], **given}
+        return dict(given)
+
+    def _validated(self, part: str, given: Raw) -> Component:
+        where = f"trial.{part}"
+        if part == "dataset" and self._is_elsewhere(given):
+            return given
+        prune = given.pop("prune", None) if part == "topology" else None
+        try:
+            found = self.plugins.validate(part, given, where)
+            if part == "topology":
+                found["prune"] = None
+                if prune is not None and prune != "":
+                    found["prune"] = self.plugins.validate("pruning", prune, f"{where}.prune")
+        except SuiteError as error:
+            raise SuiteError(_with_hint(str(error), {part: given})) from None
+        return found
+
+    def _is_elsewhere(self, dataset: Raw) -> bool:
+        """A data set that no plugin brings, but of which the suite says where it is."""
+        name = dataset.get("name")
+        return name not in self.plugins["dataset"] and name in self.suite.sources
+
+    def _identity(self, dataset: Component) -> Raw:
+        key = canonical(dataset)
+        if key not in self._identities:
+            elsewhere = self._is_elsewhere(dataset)
+            found = self._missing(dataset) if elsewhere else _identity_of(self.plugins, dataset)
+            self._identities[key] = found
+        return copy.deepcopy(self._identities[key])
+
+    def _missing(self, dataset: Component) -> Raw:
+        name = dataset["name"]
+        source = self.suite.sources[name]
+        text = f"data set {name!r} is not in {self.data_dir}"
+        if "openml" in source:
+            command = f"sparsebench data fetch {name} --openml {shlex.quote(source['openml'])}"
+            return {"missing": f"{text}; get it with: {command}"}
+        return {"missing": f"{text}; {' '.join(source['note'].split())}"}
+
+
+def _identity_of(plugins: Plugins, dataset: Component) -> Raw:
+    values = {key: value for key, value in dataset.items() if key != "name"}
+    return identity(plugins.entry("dataset", dataset["name"]), values)
+
+
+def identity(entry: Entry, values: Mapping[str, Any]) -> Raw:
+    """What else than its parameters decides a data set, or {"missing": why}. Loads no arrays."""
+    if entry.unavailable() is not None:
+        return {}
+    try:
+        instance = entry.parameters()(**values)
+        found = instance.identity() if hasattr(instance, "identity") else {}
+        canonical(dict(found))
+    except MissingData as error:
+        return {"missing": " ".join(str(error).split())}
+    except SparsebenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"dataset {entry.name!r} of {entry.owner}: identity() raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return dict(found)
+
+
+def _with_hint(message: str, raw: Raw) -> str:
+    """The complaint about a parameter, with a word on grids if a list was given for a scalar."""
+    place = message.partition(":")[0].removeprefix("trial.")
+    value: Any = raw
+    for step in place.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if isinstance(value, list) and "valid list" not in message and "valid tuple" not in message:
+        return f"{message}; a list means one trial each only in [grid]"
+    return message

@@ -1,0 +1,38 @@
+"""What the command line says of trials: --set and --seeds."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+from sparsebench.errors import SuiteError
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`path=value` of --set; the value is TOML, or a text where it is not."""
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise SuiteError(f"--set: expected path=value, found {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return path, value
+    found = parsed["value"]
+    is_plain = isinstance(found, str | int | float | bool | list | dict)
+    return path, found if is_plain and len(parsed) == 1 else value
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0:5` is 0 to 4; `0,3,7` is those; both may be mixed."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?", part)
+        if found is None:
+            raise SuiteError(f"--seeds: expected a range 0:5 or a list 0,3,7; found {text!r}")
+        first, end = int(found[1]), int(found[2] if found[2] else int(found[1]) + 1)
+        if not 0 < end - first <= 100_000:
+            raise SuiteError(f"--seeds: {part.strip()!r} is no seed (the end is not included)")
+        seeds.extend(range(first, end))
+    return seeds

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_words import Cli, Done
+
+from sparsebench.cli import main
+
+SUITE = """
+schema = 1
+name = "tiny"
+title = "A tiny suite"
+
+[trial]
+dataset = "wine"
+model = { hidden = [8], activation = "relu" }
+topology = { name = "set", epsilon = 3 }
+backend = "scipy-csr"
+epochs = 2
+batch_size = 32
+threads = 1
+
+[grid]
+topology = ["dense", { name = "set", epsilon = 3 }]
+seed = [0, 1]
+
+[quick]
+epochs = 1
+seed = [0]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory: empty but for tiny.toml. No environment, no user config."""
+    for name in ("STORE", "DATA", "JOBS", "EXECUTOR", "THREADS", "TIMEOUT", "MEMORY_LIMIT"):
+        monkeypatch.setenv(f"SPARSEBENCH_{name}", "x")  # so that it is restored afterwards
+        monkeypatch.delenv(f"SPARSEBENCH_{name}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    (work / "tiny.toml").write_text(SUITE)
+    return work
+
+
+@pytest.fixture
+def cli(folder: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command line in this process."""
+
+    def run(*words: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run

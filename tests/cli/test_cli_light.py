@@ -1,0 +1,56 @@
+"""What only lists imports nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("numba", "pandas", "scipy", "torch", "matplotlib", "numpy", "sklearn")
+
+PROBE = """
+import contextlib, io, sys
+from sparsebench.cli import main
+code = 0
+try:
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+print([name for name in {heavy} if name in sys.modules])
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["ls"],
+        ["ls", "datasets"],
+        ["ls", "backends"],
+        ["plan", "tiny.toml"],
+        ["validate", "tiny.toml"],
+        ["run", "tiny.toml", "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_heavy_is_imported(folder: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(heavy=HEAVY), *words],
+        capture_output=True, text=True, timeout=60, cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_python_m_sparsebench(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sparsebench", "ls", "nothing"],
+        capture_output=True, text=True, timeout=60, cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ls: unknown kind 'nothing'.")

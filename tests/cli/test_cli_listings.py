@@ -1,0 +1,185 @@
+"""The verbs that run nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_words import Cli
+
+
+def test_help_names_every_verb(cli: Cli) -> None:
+    done = cli("--help")
+    assert done.code == 0
+    for verb in ("run", "plan", "validate", "prepare", "ls", "show", "logs", "status", "export",
+                 "report", "doctor", "data", "new"):  # fmt: skip
+        assert f"\n  {verb} " in done.out
+    assert cli("--version").out.strip() == "0.1.0"
+
+
+def test_usage_errors_end_in_2(cli: Cli) -> None:
+    for words in (["runn"], ["run"], ["run", "tiny.toml", "--jobs", "0"],
+                  ["run", "tiny.toml", "--rerun", "some"], ["ls", "--format", "xml"]):  # fmt: skip
+        assert cli(*words).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["plan", "tinny"], "unknown suite 'tinny'."),
+        (["plan", "no.toml"], "suite file 'no.toml' does not exist"),
+        (["plan", "tiny.toml", "--set", "epochs"], "--set: expected path=value, found 'epochs'"),
+        (["plan", "tiny.toml", "--set", "epoch=1"], "tiny.toml: --set epoch: unknown key 'epoch'."),
+        (["plan", "tiny.toml", "--seeds", "x"], "--seeds: expected a range 0:5"),
+        (["plan", "tiny.toml", "--timeout", "soon"], "--timeout: expected a duration"),
+        (["plan", "tiny.toml", "--memory-limit", "8GX"], "--memory-limit: expected a size"),
+        (["plan", "tiny.toml", "--plugin", "no.py"], "plugin file "),
+        (["run", "tiny.toml", "--executor", "locl"], "unknown executor 'locl'. Did you mean"),
+        (["ls", "backend", "nmba-csr"], "unknown backend 'nmba-csr'. Did you mean 'numba-csr'?"),
+        (["ls", "suites", "x"], "ls suites: takes no NAME, found 'x'"),
+        (["show", "latest"], "no run 'latest' in"),
+    ],
+)
+def test_a_mistake_is_one_line_and_2(cli: Cli, words: list[str], complaint: str) -> None:
+    done = cli(*words)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {complaint}")
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+
+
+def test_nothing_matched_is_5(cli: Cli) -> None:
+    for words in (["plan", "tiny.toml", "-k", "torch"],
+                  ["run", "tiny.toml", "-k", "torch"], ["show", "abcdef"]):  # fmt: skip
+        assert cli(*words).code == 5
+
+
+def test_our_bugs_keep_their_traceback_and_end_in_70(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**given: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("sparsebench.cli.app", fail)
+    done = cli("ls")
+    assert done.code == 70
+    assert "ZeroDivisionError: oh" in done.err
+
+
+def test_an_interrupt_ends_in_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sparsebench.cli.ls.load_plugins", interrupt)
+    assert cli("ls").code == 130
+
+
+def test_plan(cli: Cli) -> None:
+    done = cli("plan", "tiny.toml", "--json")
+    assert [trial["label"] for trial in done.json["trials"]] == [
+        "topology=dense seed=0", "topology=dense seed=1", "topology=set seed=0",
+        "topology=set seed=1",
+    ]  # fmt: skip
+    assert len(cli("plan", "tiny.toml", "--quick", "--json").json["trials"]) == 2
+    assert len(cli("plan", "tiny.toml", "--seeds", "0:5", "--json").json["trials"]) == 10
+    text = cli("run", "tiny.toml", "--dry-run", "-k", "set and seed=1")
+    assert text.out.splitlines()[1].split()[1:] == ["topology=set", "seed=1"]
+    assert text.err == "1 trials of tiny\n"
+    assert cli("plan", "tiny.toml", "--format", "md").out.startswith("| trial | what | note |\n")
+
+
+def test_the_command_line_wins_over_environment_suite_and_config(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(*words: str) -> tuple[int, float]:
+        (trial,) = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--json", *words).json[
+            "trials"
+        ]
+        return trial["threads"], trial["timeout"]
+
+    config = folder.parent / "config" / "sparsebench"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text("threads = 9\ntimeout = '9m'\n")
+    assert planned() == (1, 540)
+    monkeypatch.setenv("SPARSEBENCH_THREADS", "2")
+    monkeypatch.setenv("SPARSEBENCH_TIMEOUT", "1h")
+    assert planned() == (2, 3600)
+    assert planned("--threads", "3", "--timeout", "2h") == (3, 7200)
+    assert planned("--threads", "3", "--set", "threads=4") == (4, 3600)
+
+
+def test_config_names_stores_and_is_checked(cli: Cli, folder: Path) -> None:
+    config = folder.parent / "config" / "sparsebench"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text(f"store = '{folder}/elsewhere'\n")
+    assert f"no run 'latest' in {folder}/elsewhere" in cli("status").err
+    (config / "config.toml").write_text("stor = 'x'\n")
+    assert "stor: unknown key. Did you mean 'store'?" in cli("ls").err
+
+
+def test_validate(cli: Cli, folder: Path) -> None:
+    assert cli("validate", "tiny.toml").out == "tiny: 4 trials, 2 with --quick\n"
+    assert cli("validate", "tiny.toml", "--json").json["trials"] == 4
+    (folder / "bad.toml").write_text("schema = 1\nname = 'bad'\n[trial]\ndataset = 'wine'\n")
+    done = cli("validate", "bad.toml")
+    assert (done.code, done.err) == (2, "error: bad.toml: trial.model: missing; it is required\n")
+
+
+def test_every_shipped_suite_is_valid(cli: Cli) -> None:
+    suites = cli("ls", "suites", "--json").json
+    assert suites
+    for suite in suites:
+        assert suite["error"] == ""
+        assert cli("validate", suite["suite"]).code == 0
+
+
+def test_ls(cli: Cli) -> None:
+    kinds = {row["kind"]: row for row in cli("ls", "--json").json}
+    assert {"backends", "topologies", "losses", "suites", "runs", "plugins"} <= set(kinds)
+    assert "set" in kinds["topologies"]["names"]
+    rows = cli("ls", "topologies", "--json").json
+    assert {"name", "available", "summary", "plugin", "reason"} == set(rows[0])
+    parameters = cli("ls", "topologies", "set", "--json").json
+    assert {"parameter", "type", "default"} == set(parameters[0])
+    assert cli("ls", "plugins", "--json").json[0]["plugin"] == "builtin"
+    empty = cli("ls", "runs")
+    assert (empty.code, empty.out, empty.err) == (0, "", "no runs\n")
+    assert cli("ls", "datasets", "--format", "md").out.startswith("| name |")
+
+
+def test_doctor_always_ends_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (7.0, 7.0, 7.0))
+    done = cli("doctor", "--json")
+    assert done.code == 0
+    assert done.json["facts"]["load_average"] == 7.0
+    assert any("load average is 7.0" in line for line in done.json["warnings"])
+    assert "warning: the load average" in cli("doctor").out
+
+
+ABSENT = """
+from dataclasses import dataclass
+
+from sparsebench import hookimpl
+
+
+@hookimpl
+def register_backends(register):
+    register("absent", "no_such_module:Backend", params=f"{__name__}:Params",
+             requires=("no_such_module",), summary="needs what is not there")
+
+
+@dataclass(frozen=True)
+class Params:
+    pass
+"""
+
+
+def test_what_is_not_installed_is_listed_with_its_reason(cli: Cli, folder: Path) -> None:
+    (folder / "absent.py").write_text(ABSENT)
+    rows = cli("ls", "backends", "--plugin", "absent.py", "--json").json
+    (row,) = [row for row in rows if row["name"] == "absent"]
+    assert (row["available"], row["reason"]) == ("no", "needs no_such_module, not installed")
+    plan = cli("plan", "tiny.toml", "--plugin", "absent.py", "--set", "backend=absent", "--json")
+    assert plan.json["trials"][0]["note"] == (
+        "unsupported: backend 'absent' needs no_such_module, not installed"
+    )

@@ -1,0 +1,143 @@
+"""`run` and what reads its records, with real trials on data that ships with a dependency."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_words import Cli
+
+FAILING = '''
+from dataclasses import dataclass
+
+from sparsebench import hookimpl
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Fails as soon as it is asked."""
+
+    def due(self, moment):
+        raise ArithmeticError("by design")
+
+    connections = update = due
+
+
+@hookimpl
+def register_topologies(register):
+    register("failing", Failing)
+'''
+
+
+def test_a_run_its_reuse_and_what_reads_it(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = folder / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    done = cli("run", "tiny.toml", "--quick", "--json")
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"ok": 2}
+    assert done.json["store"] == str(folder / ".sparsebench")
+    assert "[2/2] topology=set seed=0: ok, accuracy" in done.err
+    assert "| cell | status |" in summary.read_text()
+
+    again = cli("run", "tiny.toml", "--quick")
+    assert again.code == 0
+    assert again.out.splitlines()[0].split() == [
+        "cell", "status", "accuracy", "seconds", "net", "peak", "MiB",
+    ]  # fmt: skip
+    assert "2 records, 2 of them reused" in again.err
+    assert "next: sparsebench report " in again.err
+
+    run = done.json["run"]
+    assert len(cli("ls", "runs", "--json").json) == 2
+    assert cli("show", run, "--json").json["run"] == run
+    assert cli("show", "latest").out.splitlines()[1].startswith("topology=dense  1 ok")
+    status = cli("status", run, "--json").json
+    assert (status["over"], status["ended"], status["trials"]) == (True, 2, 2)
+    assert "2 of 2 trials ended\n2 ok\n" in cli("status").out
+    trial = cli("plan", "tiny.toml", "--quick", "--json").json["trials"][0]["id"]
+    assert "test_accuracy" in cli("show", trial).out
+    assert cli("show", trial, "--json").json[0]["status"] == "ok"
+    assert cli("logs", trial).code == 0
+    assert cli("logs", trial, "--attempt", "7").code == 5
+    assert cli("logs", "0123456789").code == 5
+
+
+def test_a_failed_trial_ends_in_1_and_an_expected_failure_in_0(cli: Cli, folder: Path) -> None:
+    (folder / "failing.py").write_text(FAILING)
+    suite = (folder / "tiny.toml").read_text()
+    suite = suite.replace("[trial]", "plugins = ['failing.py']\n[trial]", 1)
+    suite = suite.replace("[quick]", "[quick]\ntopology = ['failing']")
+    (folder / "failing.toml").write_text(suite)
+    done = cli("run", "failing.toml", "--quick", "--json")
+    assert done.code == 1, done.err
+    assert done.json["counts"] == {"error": 1}
+    (trial,) = cli("plan", "failing.toml", "--quick", "--json").json["trials"]
+    shown = cli("show", trial["id"]).out
+    assert "by design" in shown
+    expecting = suite.replace("['dense',", "['failing', 'dense',") + (
+        "[[expect]]\nwhere = { topology = 'failing' }\nstatus = 'error'\n"
+    )
+    (folder / "failing.toml").write_text(expecting)
+    assert cli("run", "failing.toml", "--quick").code == 0
+
+
+def test_nothing_that_can_run_ends_in_5(cli: Cli, folder: Path) -> None:
+    with (folder / "tiny.toml").open("a") as file:
+        file.write("[sources.rare]\nnote = 'ask its authors'\n")
+    done = cli("run", "tiny.toml", "--set", "dataset=rare", "--json")
+    assert done.code == 5
+    assert done.json["counts"] == {"skipped": 4}
+    assert cli("prepare", "tiny.toml", "--set", "dataset=rare").code == 5
+
+
+def test_prepare(cli: Cli) -> None:
+    done = cli("prepare", "tiny.toml", "--json")
+    assert done.code == 0
+    assert {"what": "data wine", "state": "ok", "detail": ""} in done.json
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_ends_in_130_or_143(folder: Path, number: int, code: int) -> None:
+    words = ["run", "tiny.toml", "-k", "dense and seed=0", "--set", "epochs=10000000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sparsebench", *words],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith("[1/1]"):
+                    break
+            time.sleep(0.5)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == code, err
+    assert "interrupted" in out
+
+
+def test_new_plugin_and_suite_work_as_they_are(cli: Cli, folder: Path) -> None:
+    assert cli("new", "plugin", "my-method").code == 0
+    assert cli("new", "suite", "mine").code == 0
+    assert cli("new", "plugin", "my-method").code == 2
+    for name in ("2", "../x", "a b", ""):
+        assert cli("new", "plugin", name).code == 2
+    assert cli("new", "plugin", "class").code == 2
+    assert cli("validate", "mine.toml").code == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_method.py"],
+        capture_output=True, text=True, timeout=120, cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    done_run = cli(
+        "run", "tiny.toml", "--plugin", "my_method.py", "--set", "topology=my-method",
+        "--seeds", "0", "--json",
+    )  # fmt: skip
+    assert done_run.code == 0, done_run.err

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebench.execution.compiling import skeleton
+from sparsebench.execution.fingerprint import agrees, fingerprint, hash_of
+from sparsebench.execution.options import Options
+from sparsebench.execution.resume import reusable
+from sparsebench.records.record import Record, Status
+from sparsebench.registry import Plugins
+from sparsebench.suite.trial import Trial
+
+TODAY = {"code": "new", "versions": {"numpy": "2"}, "commit": "b"}
+BEFORE = {**TODAY, "code": "old"}
+MakeTrial = Callable[..., Trial]
+
+
+@pytest.fixture
+def record(trial: MakeTrial) -> Callable[..., Record]:
+    def make(status: str = "ok", code: dict[str, Any] = TODAY, **given: Any) -> Record:
+        limits = {k: given.pop(k) for k in ("timeout", "memory_limit") if k in given}
+        return Record(
+            trial=trial("fine", **limits), attempt=1, status=Status(status), fingerprint=code,
+            **given,
+        )  # fmt: skip
+
+    return make
+
+
+RULES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]] = [
+    # the record, today's limits, options, whether it is reused
+    ({}, {}, {}, True),
+    ({}, {}, {"resume": False}, False),
+    ({}, {}, {"rerun": "all"}, False),
+    ({}, {}, {"rerun": "failed"}, True),
+    ({"debug": True}, {}, {}, False),
+    ({"code": BEFORE}, {}, {}, False),
+    ({"code": BEFORE}, {}, {"reuse_stale": True}, True),
+    ({"status": "error"}, {}, {}, True),
+    ({"status": "error"}, {}, {"rerun": "failed"}, False),
+    ({"status": "interrupted"}, {}, {"reuse_stale": True}, False),
+    ({"status": "skipped"}, {}, {}, False),
+    ({"status": "unsupported"}, {}, {}, False),
+    ({"status": "timeout", "timeout": 10.0}, {"timeout": 10.0}, {}, True),
+    ({"status": "timeout", "timeout": 10.0}, {"timeout": 5.0}, {}, True),
+    ({"status": "timeout", "timeout": 10.0}, {"timeout": 11.0}, {}, False),
+    ({"status": "timeout", "timeout": 10.0}, {}, {}, False),
+    ({"status": "out-of-memory", "memory_limit": 10}, {"memory_limit": 10}, {}, True),
+    ({"status": "out-of-memory", "memory_limit": 10}, {"memory_limit": 11}, {}, False),
+    ({"status": "out-of-memory", "memory_limit": 10}, {"timeout": 1.0}, {}, False),
+    ({"status": "out-of-memory"}, {}, {}, True),
+    ({"status": "ok", "timeout": 10.0}, {"timeout": 20.0}, {}, True),
+]
+
+
+@pytest.mark.parametrize(("kept", "limits", "given", "reused"), RULES)
+def test_rules(
+    record: Callable[..., Record],
+    trial: MakeTrial,
+    options: Options,
+    kept: dict[str, Any],
+    limits: dict[str, Any],
+    given: dict[str, Any],
+    reused: bool,
+) -> None:
+    found = reusable(trial("fine", **limits), [record(**kept)], TODAY, replace(options, **given))
+    assert (found is not None) == reused
+
+
+def test_the_newest_that_counts_decides(
+    record: Callable[..., Record], trial: MakeTrial, options: Options
+) -> None:
+    good, bad = record(), record("error")
+    late = [good, record("interrupted"), record(code=BEFORE), record(debug=True)]
+    assert reusable(trial("fine"), late, TODAY, options) is good
+    assert reusable(trial("fine"), [good, bad], TODAY, replace(options, rerun="failed")) is None
+    assert reusable(trial("fine"), [], TODAY, options) is None
+
+
+def test_the_commit_does_not_count() -> None:
+    assert agrees({**TODAY, "commit": "a"}, TODAY)
+    assert not agrees({}, TODAY)
+    assert not agrees({**TODAY, "versions": {"numpy": "3"}}, TODAY)
+
+
+def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:
+    def hash_now() -> str:
+        hash_of.cache_clear()
+        return hash_of(tmp_path, ("cli",))
+
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "a.py").write_text("a = 1\n")
+    first = hash_now()
+    (tmp_path / "cli" / "verb.py").write_text("b = 1\n")
+    (tmp_path / "notes.txt").write_text("nothing\n")
+    assert hash_now() == first
+    (tmp_path / "a.py").write_text("a = 2\n")
+    edited = hash_now()
+    assert edited != first
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert hash_now() not in (first, edited)
+
+
+def test_a_trial_depends_on_the_plugins_it_uses(odd: Plugins, trial: MakeTrial) -> None:
+    given = trial("fine")
+    base = fingerprint(given, odd)
+    assert set(base) == {"code", "versions", "commit"}
+    assert set(base["versions"]) == {"numpy", "scipy", "numba"}
+    other = replace(given, topology={"name": "static"}, optimizer={"name": "sgd"})
+    assert fingerprint(other, odd)["code"] != base["code"]
+
+
+def test_trials_that_differ_in_magnitude_compile_the_same() -> None:
+    one = {"name": "mlp", "hidden": [10, 20], "dropout": 0.3, "activation": {"alpha": 0.5}}
+    two = {"name": "mlp", "hidden": [1000], "dropout": 0.1, "activation": {"alpha": 0.6}}
+    assert skeleton(one) == skeleton(two)
+    assert skeleton(one) != skeleton({**two, "dropout": 0.0})
+    assert skeleton(one) != skeleton({**two, "activation": {"name": "relu"}})

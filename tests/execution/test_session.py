@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsebench import machine
+from sparsebench.errors import SparsebenchError, StoreError
+from sparsebench.execution import session
+from sparsebench.execution.options import Listener, Options, Summary
+from sparsebench.execution.session import run_trials
+from sparsebench.execution.slots import Slots
+from sparsebench.machine import total_memory, usable_cores
+from sparsebench.records.record import Record
+from sparsebench.records.store import Store
+from sparsebench.registry import Plugins, load_plugins
+from sparsebench.suite.suite import Expect, Suite
+from sparsebench.suite.trial import Trial
+
+MakeTrial = Callable[..., Trial]
+HERE = Path(__file__).parent
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.log: list[tuple[Any, ...]] = []
+
+    def started(self, run_id: str, total: int) -> None:
+        self.log.append(("started", total))
+
+    def compiling(self, names: Any) -> None:
+        self.log.append(("compiling", *names))
+
+    def trial_started(self, trial: Trial, number: int) -> None:
+        self.log.append(("trial", number))
+
+    def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
+        self.log.append(("ended", str(record.status), reused))
+
+    def note(self, line: str) -> None:
+        self.log.append(("note", line))
+
+    def ended(self, summary: Summary) -> None:
+        self.log.append(("over", summary.exit_code))
+
+
+def statuses(summary: Summary) -> list[str]:
+    return [str(record.status) for record in summary.records]
+
+
+def test_the_others_finish_when_some_fail(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    trials = [
+        trial("dies"),
+        trial("dies", how="wild"),
+        trial("raises"),
+        trial("stays", timeout=1.0),
+        trial("fine", dataset={"name": "odd", "missing": True}),
+        trial("fine", backend={"name": "absent"}),
+        replace(trial("fine"), dataset={"name": "elsewhere"}, data={"missing": "get it there"}),
+        trial("fine"),
+    ]
+    heard = Heard()
+    summary = run_trials(suite, trials, odd, replace(options, argv=("run", "odd")), heard)
+    assert statuses(summary) == [
+        "killed", "crashed", "error", "timeout", "skipped", "unsupported", "skipped", "ok"
+    ]  # fmt: skip
+    assert summary.exit_code == 1
+    assert summary.counts == {
+        "killed": 1, "crashed": 1, "error": 1, "timeout": 1, "skipped": 2, "unsupported": 1,
+        "ok": 1,
+    }  # fmt: skip
+    assert heard.log[0] == ("started", 8)
+    assert heard.log[-1] == ("over", 1)
+    assert ("trial", 8) in heard.log
+    assert summary.records[5].detail.startswith("backend 'absent' needs a_module_that_nobody_has")
+    assert summary.records[6].detail == "get it there"
+    kept = Store(options.store).run(summary.run)
+    assert [record.status for record in kept.records] == [r.status for r in summary.records]
+    assert kept.suite_text == suite.text
+    assert kept.manifest["argv"] == ["run", "odd"]
+    assert "odd_components.py" in [plugin["origin"] for plugin in kept.manifest["plugins"]]
+    text = json.dumps(kept.manifest)
+    assert str(HERE) not in text
+
+
+def test_all_good_is_0_and_a_second_run_reuses(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    trials = [trial("fine", seed=seed) for seed in (0, 1)]
+    first = run_trials(suite, trials, odd, options)
+    assert (first.exit_code, first.reused) == (0, 0)
+    heard = Heard()
+    relabelled = [replace(t, suite="other", axes={"seed": t.seed}) for t in trials]
+    second = run_trials(suite, relabelled, odd, options, heard)
+    assert (second.exit_code, second.reused) == (0, 2)
+    assert not [event for event in heard.log if event[0] == "trial"]
+    assert [record.attempt for record in second.records] == [1, 1]
+    stored = Store(options.store).run("latest")
+    assert stored.id == second.run
+    assert [r.trial.axes for r in stored.records] == [{"seed": 0}, {"seed": 1}]
+    assert stored.records == second.records
+    third = run_trials(suite, trials, odd, replace(options, resume=False))
+    assert third.reused == 0
+    assert [record.attempt for record in third.records] == [2, 2]
+
+
+def test_nothing_ran_is_5(suite: Suite, odd: Plugins, options: Options, trial: MakeTrial) -> None:
+    assert run_trials(suite, [trial("raises", error="unsupported")], odd, options).exit_code == 5
+    assert run_trials(suite, [], odd, options).exit_code == 5
+
+
+def test_an_expected_failure_is_none_and_its_absence_is_one(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    expecting = replace(suite, expects=(Expect({"trainer": "raises"}, "error"),))
+    assert run_trials(expecting, [trial("raises")], odd, options).exit_code == 0
+    hoping = replace(suite, expects=(Expect({"trainer": "fine"}, "timeout"),))
+    heard = Heard()
+    assert run_trials(hoping, [trial("fine")], odd, options, heard).exit_code == 1
+    assert ("note", "trainer=fine: expected timeout, but it ended ok") in heard.log
+
+
+def test_fail_fast_starts_nothing_more(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    trials = [trial("raises"), trial("fine")]
+    summary = run_trials(suite, trials, odd, replace(options, fail_fast=True))
+    assert statuses(summary) == ["error"]
+    assert summary.exit_code == 1
+
+
+def test_a_crashed_trial_is_tried_again(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, tmp_path: Path
+) -> None:
+    given = trial("dies", once=str(tmp_path / "seen"), retries=2)
+    summary = run_trials(suite, [given], odd, options)
+    assert statuses(summary) == ["ok"]
+    assert summary.records[0].attempt == 2
+    assert [str(r.status) for r in Store(options.store).records(given.id)] == ["killed", "ok"]
+
+
+def test_retries_come_to_an_end(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    summary = run_trials(suite, [trial("dies", retries=1)], odd, options)
+    assert (statuses(summary), summary.records[0].attempt) == (["killed"], 2)
+
+
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="needs two cores")
+def test_trials_at_once_have_cores_of_their_own(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    trials = [trial("tells", seed=seed) for seed in range(3)]
+    summary = run_trials(suite, trials, odd, replace(options, jobs=2))
+    assert statuses(summary) == ["ok"] * 3
+    assert all(record.contended for record in summary.records)
+    half = len(usable_cores()) // 2
+    assert all(len(record.layers[0]["cores"]) == half for record in summary.records)
+
+
+def test_more_trials_at_once_than_cores_is_refused(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    with pytest.raises(SparsebenchError, match="need a core each"):
+        run_trials(suite, [trial("fine")], odd, replace(options, jobs=4096))
+
+
+def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2])
+    shared = Slots(2, shared=True)
+    assert (shared.cores(0), shared.cores(1)) == ((0,), (1,))
+    most = trial("fine", memory_limit=total_memory() * 2 // 3)
+    assert shared.fits(replace(most, memory_limit=2 * total_memory()))
+    place = shared.take(most)
+    assert not shared.fits(most)
+    assert shared.fits(trial("fine"))
+    shared.give_back(place)
+    assert shared.fits(most)
+
+
+def test_kernels_are_compiled_once_per_kind(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    heard = Heard()
+    trials = [trial("fine", seed=seed, backend={"name": "compiled"}) for seed in (0, 1)]
+    summary = run_trials(suite, trials, odd, options, heard)
+    assert heard.log.count(("compiling", "compiled")) == 1
+    assert statuses(summary) == ["ok", "ok"]
+    folder = options.store / "runs" / summary.run / "compile"
+    assert [entry.name for entry in folder.iterdir()] == ["0"]
+
+
+def test_a_failing_compilation_is_said_and_the_trial_shows_it(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    heard = Heard()
+    given = trial("uncompilable", backend={"name": "compiled"})
+    summary = run_trials(suite, [given], odd, options, heard)
+    assert ("note", "compiling for compiled ended error TypeError no such kernel") in heard.log
+    assert statuses(summary) == ["error"]
+
+
+def test_a_component_that_nobody_knows_is_an_error(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    with pytest.raises(SparsebenchError, match="unknown trainer 'no-such'"):
+        run_trials(suite, [trial("no-such")], odd, options)
+
+
+def test_debug_is_for_one_trial(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    trials = [trial("fine"), trial("fine", seed=1)]
+    with pytest.raises(SparsebenchError, match="--debug runs one trial; 2 are selected"):
+        run_trials(suite, trials, odd, replace(options, debug=True))
+
+
+def test_debug_lets_exceptions_through_and_is_never_reused(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    debugging = replace(options, debug=True)
+    with pytest.raises(ValueError, match="the last line"):
+        run_trials(suite, [trial("raises")], odd, debugging)
+    record = Store(options.store).latest_record(trial("raises").id)
+    assert record is not None
+    assert record.debug
+    assert record.status == "error"
+    assert run_trials(suite, [trial("fine")], odd, debugging).records[0].debug
+    after = run_trials(suite, [trial("fine")], odd, options)
+    assert after.reused == 0
+    assert not after.records[0].debug
+
+
+def test_a_full_disk_loses_nothing_finished(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, monkeypatch: Any
+) -> None:
+    trials = [trial("fine", seed=seed) for seed in range(3)]
+    real = os.replace
+
+    def full_after_one(source: Any, target: Any) -> None:
+        finished = list(options.store.glob("trials/*/*/*/outcome.json"))
+        if finished and Path(target).name == "outcome.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full_after_one)
+    with pytest.raises(StoreError, match="the disk is full; finished trials are kept") as caught:
+        run_trials(suite, trials, odd, options)
+    assert caught.value.exit_code == 2
+    monkeypatch.undo()
+    kept = Store(options.store).run("latest").records
+    assert [str(record.status) for record in kept][:1] == ["ok"]
+    assert not list(options.store.rglob("*.tmp"))
+
+
+def test_a_trial_that_cannot_start_is_one_line(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, monkeypatch: Any
+) -> None:
+    def full(*given: Any, **more: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with pytest.raises(StoreError, match=r"cannot start a trial in .*: No space left on device"):
+        run_trials(suite, [trial("fine")], odd, options)
+
+
+def test_edited_code_runs_again_in_the_same_session(
+    suite: Suite, options: Options, trial: MakeTrial, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd_components.py"
+    file.write_text((HERE / "odd_components.py").read_text())
+    plugins = load_plugins([file])
+    assert run_trials(suite, [trial("fine")], plugins, options).reused == 0
+    assert run_trials(suite, [trial("fine")], plugins, options).reused == 1
+    file.write_text(file.read_text() + "# edited\n")
+    assert run_trials(suite, [trial("fine")], plugins, options).reused == 0
+    stale = replace(options, reuse_stale=True)
+    file.write_text(file.read_text() + "# again\n")
+    assert run_trials(suite, [trial("fine")], plugins, stale).reused == 1
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from sparsebench.execution.options import Listener, Options
+from sparsebench.execution.session import run_trials
+from sparsebench.registry import load_plugins
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial import Trial
+import json
+trials = [Trial.from_json(data) for data in json.loads(sys.argv[1])]
+options = Options(Path(sys.argv[2]), Path("data"))
+plugins = load_plugins([Path({here!r}) / "odd_components.py"])
+summary = run_trials(Suite(name="odd", trial={{}}), trials, plugins, options)
+sys.exit(summary.exit_code)
+"""
+
+
+def start(trials: list[Trial], options: Options) -> subprocess.Popen[bytes]:
+    code = SCRIPT.format(here=str(HERE))
+    given = json.dumps([trial.to_json() for trial in trials])
+    return subprocess.Popen([sys.executable, "-c", code, given, str(options.store)])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_what_finished(
+    options: Options, trial: MakeTrial, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    file = tmp_path / "pids"
+    trials = [trial("fine"), trial("stays", file=str(file)), trial("fine", seed=1)]
+    process = start(trials, options)
+    wait_for(file.exists)
+    process.send_signal(number)
+    assert process.wait() == code
+    records = Store(options.store).run("latest").records
+    assert [str(record.status) for record in records] == ["ok", "interrupted"]
+
+
+def test_a_second_signal_does_not_wait(options: Options, trial: MakeTrial, tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    process = start([trial("stays", how="deaf", file=str(file))], options)
+    wait_for(file.exists)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() in (130, 143)
+    records = Store(options.store).run("latest").records
+    assert [str(record.status) for record in records] == ["interrupted"]
+
+
+def test_a_killed_run_reads_as_interrupted_and_resumes(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, tmp_path: Path
+) -> None:
+    file = tmp_path / "pids"
+    trials = [trial("fine"), trial("stays", file=str(file))]
+    process = start(trials, options)
+    wait_for(file.exists)
+    store = Store(options.store)
+    assert [str(r.status) for r in store.run("latest").records] == ["ok"]  # the other is alive
+    process.kill()
+    process.wait()
+    assert [str(r.status) for r in store.run("latest").records] == ["ok", "interrupted"]
+    again = run_trials(suite, [trials[0]], odd, options)
+    assert again.reused == 1
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_an_executor_without_file_numbers_is_asked_now_and_then(trial: MakeTrial) -> None:
+    class Silent:
+        def poll(self) -> Mapping[str, Any] | None:
+            return None
+
+    assert session._fileno(Silent()) == -1  # type: ignore[arg-type]

@@ -1,0 +1,22 @@
+"""What the tests of suites and of the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial import Trial
+
+TOYS = Path(__file__).with_name("toy_components.py")
+
+HEAD = """
+schema = 1
+name = "small"
+trial.dataset = "toy"
+trial.model = { hidden = [10] }
+trial.epochs = 2
+"""
+
+Write = Callable[[str], Suite]
+Expand = Callable[..., list[Trial]]
