@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from sparsebench.seeds import generator
 from sparsebench.sparse.csr import CsrMatrix
 from sparsebench.sparse.sampling import random_pattern
 
-FEATURES, CLASSES, BATCH, STEPS_PER_ROUND = 784, 10, 128, 5
+FEATURES, CLASSES, BATCH = 784, 10, 128
+TURN_SECONDS = 0.4
 
 
 def network(backend: str, hidden: list[int], epsilon: float) -> Network:
@@ -55,18 +57,19 @@ def network(backend: str, hidden: list[int], epsilon: float) -> Network:
 
 
 def serve(backend: str, hidden: list[int], epsilon: float) -> None:
-    """Answer every line on stdin with the seconds of a step, a mean over a few."""
+    """Answer every line on stdin with the seconds of a step, the median of a turn."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((FEATURES, BATCH), dtype=np.float32)
     y = rng.integers(CLASSES, size=BATCH)
     net = network(backend, hidden, epsilon)
     t = 0
     for _ in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(STEPS_PER_ROUND):
+        times = [time.perf_counter()]
+        while len(times) < 3 or times[-1] - times[0] < TURN_SECONDS:
             t += 1
             net.train_step(X, y, 0.01, t)
-        seconds = (time.perf_counter() - start) / STEPS_PER_ROUND
+            times.append(time.perf_counter())
+        seconds = statistics.median(b - a for a, b in pairwise(times))
         print(json.dumps([seconds, sum(layer.nnz for layer in net.layers)]), flush=True)
 
 
