@@ -1,0 +1,155 @@
+"""Plugins that collide, break, lack something or misspell something: each behaves as promised."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from sparsebench import registry
+from sparsebench.errors import PluginError, Unsupported
+from sparsebench.registry import load_plugins
+
+METHOD = """
+from dataclasses import dataclass
+from sparsebench import hookimpl
+
+@dataclass(frozen=True)
+class Mine:
+    \"\"\"A method of mine.\"\"\"
+    zeta: float = 0.3
+
+@hookimpl
+def register_topologies(register):
+    register({name!r}, {target}{more})
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(stem, name="mine", target="Mine", more="", text=METHOD):
+        file = tmp_path / f"{stem}.py"
+        file.write_text(text.format(name=name, target=target, more=more) if "{" in text else text)
+        return file
+
+    return write
+
+
+def test_a_file_registers_what_it_names(write):
+    plugins = load_plugins([write("good_one")])
+    entry = plugins["topology"]["mine"]
+    assert entry.summary == "A method of mine."
+    assert plugins.validate("topology", "mine", "topology") == {"name": "mine", "zeta": 0.3}
+    assert plugins.build("topology", {"name": "mine", "zeta": 0.1}).zeta == 0.1
+
+
+def test_a_name_taken_twice_names_both_owners(write):
+    with pytest.raises(PluginError) as caught:
+        load_plugins([write("first"), write("second")])
+    assert "topology 'mine' is registered twice: by first (" in str(caught.value)
+    assert "and by second (" in str(caught.value)
+
+
+def test_a_builtin_name_is_taken_too(write):
+    with pytest.raises(PluginError, match="topology 'set' is registered twice: by builtin"):
+        load_plugins([write("imitator", name="set")])
+
+
+def test_an_unknown_name_suggests_the_nearest_and_lists_all(plugins):
+    with pytest.raises(PluginError) as caught:
+        plugins.entry("topology", "statik")
+    assert "unknown topology 'statik'. Did you mean 'static'? Known: dense, set, static" in str(
+        caught.value
+    )
+
+
+def test_a_misspelt_hook_is_caught_with_the_nearest(write):
+    text = "from sparsebench import hookimpl\n@hookimpl\ndef register_topologys(register): pass\n"
+    with pytest.raises(PluginError, match=r"unknown hook 'register_topologys'.*register_topologies"):
+        load_plugins([write("misspelt", text=text)])
+
+
+def test_a_file_that_does_not_import_is_one_line(write):
+    with pytest.raises(PluginError) as caught:
+        load_plugins([write("broken", text="import no_such_module\n")])
+    assert "broken.py does not import: ModuleNotFoundError" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_exits_does_not_take_us_with_it(write):
+    with pytest.raises(PluginError, match="does not import: SystemExit"):
+        load_plugins([write("quitter", text="raise SystemExit(3)\n")])
+    assert "sparsebench_plugin_quitter" not in sys.modules
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(PluginError, match="does not exist"):
+        load_plugins(["nowhere.py"])
+
+
+class Point(SimpleNamespace):
+    dist = None
+    value = "somewhere"
+
+    def load(self):
+        if isinstance(self.module, Exception):
+            raise self.module
+        return self.module
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """As if these modules (or import errors) came by entry points beside the built-ins."""
+    real = importlib.metadata.entry_points(group="sparsebench")
+
+    def install(**modules):
+        points = [*real, *(Point(name=name, module=module) for name, module in modules.items())]
+        monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: points)
+
+    return install
+
+
+def test_an_installed_plugin_that_fails_hurts_only_who_needs_it(install):
+    install(rotten=ImportError("libfoo is missing"))
+    plugins = load_plugins()
+    (info,) = [info for info in plugins.infos if info.error]
+    assert info.name == "rotten"
+    assert info.error == "ImportError: libfoo is missing"
+    assert "set" in plugins["topology"]
+    with pytest.raises(PluginError, match=r"rotten \(ImportError: libfoo is missing\)"):
+        plugins.entry("topology", "what-rotten-brings")
+
+
+def test_a_hook_that_raises_leaves_the_others_alone(install):
+    def hook(register):
+        raise RuntimeError("no data today")
+
+    from sparsebench import hookimpl
+
+    module = SimpleNamespace(register_datasets=hookimpl(hook), __file__=None)
+    install(moody=module)
+    plugins = load_plugins()
+    (info,) = [info for info in plugins.infos if info.error]
+    assert info.error == "register_datasets: RuntimeError: no data today"
+    assert "digits" in plugins["dataset"]
+
+
+def test_a_missing_optional_dependency_is_a_reason_not_a_crash(write):
+    plugins = load_plugins([write("needy", more=', requires=("no_such_module",)')])
+    entry = plugins["topology"]["mine"]
+    assert entry.unavailable() == "needs no_such_module, not installed"
+    with pytest.raises(Unsupported, match="topology 'mine' is not available: needs no_such_module"):
+        plugins.build("topology", {"name": "mine"})
+
+
+def test_a_target_that_does_not_load_says_where(write):
+    plugins = load_plugins([write("pointer", target="'no_such_module:Thing'")])
+    with pytest.raises(PluginError, match=r"does not load from no_such_module:Thing"):
+        plugins["topology"]["mine"].load()
+
+
+def test_listing_imports_no_component(write):
+    plugins = load_plugins([write("lazy", target="'no_such_module:Thing'")])
+    assert "mine" in [entry.name for entry in plugins["topology"]]
