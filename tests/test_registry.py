@@ -67,7 +67,9 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all(plugins):
 
 def test_a_misspelt_hook_is_caught_with_the_nearest(write):
     text = "from sparsebench import hookimpl\n@hookimpl\ndef register_topologys(register): pass\n"
-    with pytest.raises(PluginError, match=r"unknown hook 'register_topologys'.*register_topologies"):
+    with pytest.raises(
+        PluginError, match=r"unknown hook 'register_topologys'.*register_topologies"
+    ):
         load_plugins([write("misspelt", text=text)])
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sparsebench.records.record import Record
-from sparsebench.suite.trial import Trial, brief
 
 
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
@@ -20,18 +19,11 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     return [_row(cell) for cell in cells.values()]
 
 
-def cell_label(trial: Trial) -> str:
-    """The label without the seed."""
-    axes = {key: value for key, value in trial.axes.items() if key != "seed"}
-    shown = axes or {key: getattr(trial, key) for key in ("backend", "topology")}
-    return " ".join(f"{key.rpartition('.')[2]}={brief(value)}" for key, value in shown.items())
-
-
 def _row(records: Sequence[Record]) -> dict[str, Any]:
     counts = Counter(str(record.status) for record in records)
     peaks = [peak / 2**20 for peak in _values(records, "net_peak_bytes")]
     return {
-        "cell": cell_label(records[0].trial),
+        "cell": records[0].trial.label(seed=False),
         "status": ", ".join(f"{n} {status}" for status, n in counts.items()),
         "accuracy": spread(_values(records, "test_accuracy")),
         "seconds": _mean(_values(records, "wall_seconds"), 1),

@@ -9,7 +9,8 @@ import pandas as pd
 
 from sparsebench.records.durable import read_lines
 from sparsebench.records.record import Record
-from sparsebench.suite.trial import Trial, brief
+from sparsebench.suite.trial import Trial
+from sparsebench.suite.words import brief
 
 if TYPE_CHECKING:
     from sparsebench.records.store import StoredRun

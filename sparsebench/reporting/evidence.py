@@ -13,10 +13,11 @@ import pandas as pd
 from sparsebench.errors import SuiteError
 from sparsebench.records.frames import manifest_commit, trials_frame
 from sparsebench.records.record import FAILURES, Record, Status
-from sparsebench.reporting.labels import cell_label, settings
+from sparsebench.reporting.labels import settings
 from sparsebench.reporting.text import escape, plural
 from sparsebench.suite.trial import Trial
 from sparsebench.suite.where import matches
+from sparsebench.suite.words import told_apart
 
 if TYPE_CHECKING:
     from sparsebench.records.store import StoredRun
@@ -122,7 +123,7 @@ def _frame(pairs: list[tuple[StoredRun, Record]]) -> pd.DataFrame:
 
 def _labels(components: list[dict[str, Any]]) -> list[str]:
     distinct = list({repr(one): one for one in components}.values())
-    known = {repr(one): cell_label(one, distinct) for one in distinct}
+    known = {repr(one): told_apart(one, distinct) for one in distinct}
     return [known[repr(one)] for one in components]
 
 

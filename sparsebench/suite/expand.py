@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from sparsebench.suite.reach import check_where
 from sparsebench.suite.suite import Suite
 from sparsebench.suite.trial import PARTS, Trial
 from sparsebench.suite.where import PLAIN, check_key, matches
+from sparsebench.suite.words import axis_words
 
 
 def expand(
@@ -107,6 +108,10 @@ def _lies_at_or_below(key: str, path: str) -> bool:
 
 def _trials(plan: _Plan, builder: Builder) -> Iterator[Trial]:
     axes = [[(key, *item) for item in enumerate(values)] for key, values in plan.grid.items()]
+    words = {
+        key: axis_words([builder.named(key, value) for value in values])
+        for key, values in plan.grid.items()
+    }
     for point in itertools.product(*axes):
         raw = copy.deepcopy(plan.trial)
         places = {}
@@ -118,9 +123,10 @@ def _trials(plan: _Plan, builder: Builder) -> Iterator[Trial]:
             places[key] = plan.places[key]
         axes_of_point = {key: builder.named(key, value) for key, _, value in point}
         try:
-            yield builder.trial(raw, axes_of_point)
+            trial = builder.trial(raw, axes_of_point)
         except SuiteError as error:
             raise SuiteError(_placed(str(error), places)) from None
+        yield replace(trial, words={key: words[key][index] for key, index, _ in point})
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:

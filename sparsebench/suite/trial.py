@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sparsebench.suite.words import brief
+
 SPEC_FORMAT = 1
 
 PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend")
@@ -23,7 +25,8 @@ class Trial:
 
     Components are validated data (`registry.Component`), every default filled in. `data` is
     the identity of the data set beyond its parameters, such as a checksum. `axes` holds the
-    suite's grid values by dotted key; `suite` and `axes` are labels and not part of the id.
+    suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
+    and `words` are labels and not part of the id.
     """
 
     dataset: dict[str, Any]
@@ -42,6 +45,7 @@ class Trial:
     data: dict[str, Any] = field(default_factory=dict)
     suite: str = ""
     axes: dict[str, Any] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
     timeout: float | None = None
     memory_limit: int | None = None
     retries: int = 0
@@ -49,7 +53,7 @@ class Trial:
 
     def spec(self) -> dict[str, Any]:
         """What the id is made of."""
-        left_out = (*LIMITS, "suite", "axes")
+        left_out = (*LIMITS, "suite", "axes", "words")
         spec = {key: value for key, value in asdict(self).items() if key not in left_out}
         return {"format": SPEC_FORMAT, **spec}
 
@@ -63,10 +67,15 @@ class Trial:
         """The id without the seed: trials of one cell are replicates."""
         return digest({k: v for k, v in self.spec().items() if k != "seed"}, 8)
 
-    def label(self) -> str:
+    def label(self, *, seed: bool = True) -> str:
         """A line for people: the grid axes, or the parts where there is no grid."""
-        shown = self.axes or {key: getattr(self, key) for key in ("backend", "topology", "seed")}
-        return " ".join(f"{key.rpartition('.')[2]}={brief(value)}" for key, value in shown.items())
+        words = self.words or {key: brief(value) for key, value in self.axes.items()}
+        if not seed:
+            words = {key: word for key, word in words.items() if key != "seed"}
+        if not words:
+            parts = ("backend", "topology", "seed") if seed else ("backend", "topology")
+            words = {key: brief(getattr(self, key)) for key in parts}
+        return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,17 +83,6 @@ class Trial:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         return cls(**data)
-
-
-def brief(value: Any) -> str:
-    """A grid value in a word: a component by its name, a list as 1000-1000."""
-    if isinstance(value, Mapping):
-        extra = [f"{k}={brief(v)}" for k, v in value.items() if k == "prune" and v]
-        name = str(value.get("name", "?"))
-        return name + (f"[{','.join(extra)}]" if extra else "")
-    if isinstance(value, list | tuple):
-        return "-".join(brief(item) for item in value)
-    return str(value)
 
 
 def canonical(data: Any) -> str:

@@ -5,7 +5,7 @@ from fabricated import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_
 
 from sparsebench.reporting import tables
 from sparsebench.reporting.evidence import evidence
-from sparsebench.reporting.labels import cell_label, settings
+from sparsebench.reporting.labels import settings
 from sparsebench.reporting.text import (
     Spread,
     code,
@@ -18,6 +18,7 @@ from sparsebench.reporting.text import (
     spread,
     table,
 )  # fmt: skip
+from sparsebench.suite.words import told_apart
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
 
@@ -73,11 +74,11 @@ def test_text_of_others_stays_in_its_cell():
 
 def test_a_label_says_what_differs_and_no_more():
     other = {**SET, "zeta": 0.5}
-    assert cell_label(SET, [SET, STATIC]) == "set"
-    assert cell_label(PRUNED, [SET, PRUNED]) == "set + importance"
-    assert cell_label(SET, [SET, other]) == "set (zeta=0.3)"
+    assert told_apart(SET, [SET, STATIC]) == "set"
+    assert told_apart(PRUNED, [SET, PRUNED]) == "set + importance"
+    assert told_apart(SET, [SET, other]) == "set (zeta=0.3)"
     later = {**SET, "prune": {"name": "importance", "start": 9}}
-    assert cell_label(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
+    assert told_apart(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
 
 
 def test_settings_are_what_varies_beside_topology_backend_and_seed():

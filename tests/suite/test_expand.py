@@ -80,7 +80,7 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
     a, b = trials(text)
     assert a.topology["prune"] is None
     assert b.topology["prune"] == {"name": "importance", "start": 5, "percentile": 10.0}
-    assert b.label() == "topology=set[prune=importance]"
+    assert b.label() == "topology=set + importance"
     a, b = trials("[grid]\n'topology.prune' = ['', 'importance']")
     assert a.topology["prune"] is None
     assert b.topology["prune"]["start"] == 200
