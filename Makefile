@@ -24,7 +24,8 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/plugins/test_numba_kernels.py
 
 format: install
 	$(BIN)/ruff check --fix .

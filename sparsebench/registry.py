@@ -65,18 +65,23 @@ class Entry:
     summary: str = ""
 
     def unavailable(self) -> str | None:
-        """Why the component cannot be used here, or None. Imports nothing."""
-        missing = [m for m in self.requires if importlib.util.find_spec(m) is None]
-        if missing:
-            return f"needs {', '.join(missing)}, not installed"
-        return None
+        """Why the component cannot be used here, or None. Imports nothing but the parents of
+        dotted names."""
+        missing = [module for module in self.requires if not _is_installed(module)]
+        return f"needs {', '.join(missing)}, not installed" if missing else None
 
     def load(self) -> type:
         return self._resolve(self.target)
 
     def parameters(self) -> type:
         """The dataclass of its parameters; imports no more than that."""
-        return self._resolve(self.params if self.params is not None else self.target)
+        cls = self._resolve(self.params if self.params is not None else self.target)
+        if not dataclasses.is_dataclass(cls):
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.owner}: {cls.__name__} is no dataclass; "
+                "put @dataclass(frozen=True) above it, its fields are the parameters"
+            )
+        return cls
 
     def _resolve(self, target: type | str) -> type:
         if isinstance(target, type):
@@ -209,6 +214,13 @@ class Plugins:
         return entry.load()(**values)
 
 
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # the parent of a dotted name
+        return False
+
+
 @functools.cache
 def nested_kinds(cls: type) -> dict[str, str]:
     """Parameter name -> kind, of the parameters that are components."""
@@ -225,19 +237,26 @@ def nested_kinds(cls: type) -> dict[str, str]:
 def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
     from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
 
-    adapter: TypeAdapter[Any] = TypeAdapter(cls)
     try:
-        text = json.dumps(dict(values))
-        built = adapter.validate_json(text, strict=True)
+        adapter: TypeAdapter[Any] = TypeAdapter(cls)
+    except (PydanticUserError, NameError) as error:
+        reason = str(error).splitlines()[0]
+        raise PluginError(
+            f"{where}: the parameters of {cls.__name__} have no schema: {reason}"
+        ) from None
+    try:
+        built = adapter.validate_json(json.dumps(dict(values)), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise SuiteError(
+            f"{where}.{path}: {message}{found}" if path else f"{where}: {message}"
+        ) from None
     except (TypeError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-            place = f"{where}.{path}" if path else where
-            raise SuiteError(f"{place}: {message}{found}") from None
         raise SuiteError(f"{where}: {error}") from None
     dumped = adapter.dump_python(built, mode="json")
     assert isinstance(dumped, dict)
@@ -338,6 +357,11 @@ def _register(
     requires: tuple[str, ...] = (),
     summary: str = "",
 ) -> None:
+    if not isinstance(name, str) or isinstance(requires, str):
+        raise PluginError(
+            f"{kind} {name!r} of {owner}: register() takes a name and a tuple of modules it "
+            f"requires, found requires={requires!r}"
+        )
     if not summary and isinstance(target, type) and target.__doc__:
         summary = inspect.cleandoc(target.__doc__).splitlines()[0]
     registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from sparsebench import registry
-from sparsebench.errors import PluginError, Unsupported
+from sparsebench.errors import PluginError, SuiteError, Unsupported
 from sparsebench.registry import load_plugins
 
 METHOD = """
@@ -144,6 +144,30 @@ def test_a_missing_optional_dependency_is_a_reason_not_a_crash(write):
     assert entry.unavailable() == "needs no_such_module, not installed"
     with pytest.raises(Unsupported, match="topology 'mine' is not available: needs no_such_module"):
         plugins.build("topology", {"name": "mine"})
+
+
+def test_a_missing_module_inside_a_missing_package(write):
+    plugins = load_plugins([write("deep", more=', requires=("no_such.module",)')])
+    assert plugins["topology"]["mine"].unavailable() == "needs no_such.module, not installed"
+
+
+def test_requires_is_a_tuple(write):
+    with pytest.raises(PluginError, match="tuple of modules it requires, found requires='json'"):
+        load_plugins([write("texts", more=', requires="json"')])
+
+
+def test_a_forgotten_dataclass_says_what_to_do(write):
+    text = METHOD.replace("@dataclass(frozen=True)", "").replace("{more}", "")
+    plugins = load_plugins([write("plain", text=text)])
+    with pytest.raises(SuiteError, match=r"Mine is no dataclass; put @dataclass"):
+        plugins.validate("topology", "mine", "trial.topology")
+
+
+def test_a_parameter_without_a_schema_is_one_line(write):
+    text = METHOD.replace("zeta: float = 0.3", "zeta: object() = 0.3").replace("{more}", "")
+    plugins = load_plugins([write("odd_type", text=text)])
+    with pytest.raises(PluginError, match="the parameters of Mine have no schema"):
+        plugins.validate("topology", "mine", "trial.topology")
 
 
 def test_a_target_that_does_not_load_says_where(write):
