@@ -99,8 +99,12 @@ def run(
 
     settings  path below [trial] -> value, as --set
     timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
+
+    Interrupted, it first ends the trials under way and keeps what there is, so that
+    `load_run("latest")` finds it; then it raises: KeyboardInterrupt after Ctrl-C, else
+    SystemExit(143), after TERM or HUP.
     """
-    data_dir = Path(data).resolve() if data is not None else data_directory()
+    data_dir = Path(data).expanduser().resolve() if data is not None else data_directory()
     loaded, known = load_suite(
         suite,
         plugin_files=[Path(file) for file in plugins],
@@ -129,18 +133,23 @@ def run(
         debug=debug,
     )
     summary = run_trials(loaded, trials, known, options, listener)
+    if summary.exit_code == 130:
+        raise KeyboardInterrupt
+    if summary.exit_code == 143:
+        raise SystemExit(143)
     return Run(Store(summary.store).run(summary.run), summary)
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:
     """A run by its folder, or by its id (or `latest`) in a store."""
-    if store is None and Path(run).is_dir():
-        return Run(open_run_folder(Path(run)))
+    folder = Path(run).expanduser()
+    if store is None and folder.is_dir():
+        return Run(open_run_folder(folder))
     return Run(Store(store_directory(store)).run(run))
 
 
 def store_directory(given: str | Path | None = None) -> Path:
     """The store to use: as given, else SPARSEBENCH_STORE, else `.sparsebench` here."""
-    if given is not None:
-        return Path(given).resolve()
-    return Path(os.environ.get("SPARSEBENCH_STORE") or ".sparsebench").resolve()
+    if given is None:
+        given = os.environ.get("SPARSEBENCH_STORE") or ".sparsebench"
+    return Path(given).expanduser().resolve()

@@ -29,10 +29,13 @@ class DataError(SparsebenchError):
 
 
 class MissingData(DataError):
-    """A data set is not there; `command` gets it. The trial is recorded as skipped."""
+    """A data set is not there. The trial is recorded as skipped.
 
-    def __init__(self, message: str, command: str) -> None:
-        super().__init__(f"{message}; get it with: {command}")
+    command  gets it; without one, the message says what to do
+    """
+
+    def __init__(self, message: str, command: str = "") -> None:
+        super().__init__(f"{message}; get it with: {command}" if command else message)
         self.command = command
 
 

@@ -19,10 +19,10 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sparsebench"
 
 
-def data_directory() -> Path:
-    """Where real data sets are (`SPARSEBENCH_DATA`, else in the user's cache)."""
-    given = os.environ.get("SPARSEBENCH_DATA")
-    return Path(given).expanduser().resolve() if given else cache_directory() / "data"
+def data_directory(given: Path | None = None) -> Path:
+    """Where real data sets are: as given, else `SPARSEBENCH_DATA`, else in the user's cache."""
+    chosen = given if given is not None else os.environ.get("SPARSEBENCH_DATA")
+    return Path(chosen).expanduser().resolve() if chosen else cache_directory() / "data"
 
 
 def usable_cores() -> list[int]:

@@ -368,11 +368,16 @@ def _register(
 
 
 def _home(module: ModuleType) -> Path | None:
-    """What of a plugin its fingerprint covers: its package folder, or its file."""
-    if module.__file__ is None:
-        return None
-    file = Path(module.__file__)
-    return file.parent if file.name == "__init__.py" else file
+    """What of a plugin its fingerprint covers: the folder of its outermost package, or its file.
+
+    A namespace package has no file; it may hold other people's packages, and is passed over.
+    """
+    parts = module.__name__.split(".")
+    for count in range(1, len(parts) + 1):
+        file = getattr(sys.modules.get(".".join(parts[:count])), "__file__", None)
+        if file is not None and Path(file).name == "__init__.py":
+            return Path(file).parent
+    return Path(module.__file__) if module.__file__ is not None else None
 
 
 def _import_file(file: Path) -> ModuleType:

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sparsebench import catalogue
-from sparsebench.catalogue import fetch, file_sha256, find, read_manifest, states, verify
+from sparsebench.catalogue import find, read_manifest
+from sparsebench.catalogue import states as states_of
+from sparsebench.checksums import file_sha256
 from sparsebench.cli.data import app
 from sparsebench.errors import DataError, MissingData, NothingMatched
+from sparsebench.fetch import fetch
+from sparsebench.openml import Place, fetch_command, place_of
+from sparsebench.records.durable import replacing
 
 CLOSED = "http://127.0.0.1:9"
 """A port where nobody listens: as good as no network, and at once."""
@@ -32,6 +36,10 @@ def data_dir(tmp_path):
 def listed(data_dir, *entries):
     (data_dir / "data.json").write_text(json.dumps(entries))
     return data_dir
+
+
+def states(data_dir, **how):
+    return states_of(read_manifest(data_dir), **how)
 
 
 def entry(data_dir, name="mine", **changes):
@@ -119,13 +127,46 @@ def test_an_unknown_name_gets_its_nearest_match(data_dir):
 # --- files and checksums -------------------------------------------------------------
 
 
-def test_a_missing_file_says_how_to_get_it(data_dir):
-    found = find(listed(data_dir, entry(data_dir)), "mine")
+PLACE = {"name": "Pets", "version": 2, "target": None}
+MADE = {"source_repo": "example.org/repo", "source_path": "data/mine.mat"}
+REMEDIES = {
+    "a place": ({"openml": PLACE, **MADE}, "get it with: sparsebench data fetch mine"),
+    "an origin": (MADE, "put the listed mine.npz there (its entry says it is made from "
+                  "example.org/repo data/mine.mat)"),
+    "neither": ({}, "put the listed mine.npz back"),
+    "no usable place": ({"openml": {"name": 3}}, "put the listed mine.npz back"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", list(REMEDIES))
+def test_a_missing_or_wrong_file_says_what_really_helps(data_dir, monkeypatch, what):
+    monkeypatch.setenv("SPARSEBENCH_DATA", str(data_dir))
+    facts, remedy = REMEDIES[what]
+    found = find(listed(data_dir, entry(data_dir, sha256="0" * 64, **facts)), "mine")
+    with pytest.raises(DataError) as caught:
+        found.verify()
+    first = "remove it, then " if what == "a place" else ""
+    assert str(caught.value).endswith(f"damaged or another version; {first}{remedy}")
     found.path.unlink()
-    with pytest.raises(MissingData) as caught:
+    with pytest.raises(MissingData) as missing:
         found.require()
-    assert caught.value.command == "sparsebench data fetch mine"
+    assert str(missing.value) == f"data set 'mine': {found.path} is not there; {remedy}"
+    assert missing.value.command == remedy.partition("get it with: ")[2]
     assert states(data_dir)[0].state == "missing"
+
+
+def test_the_command_names_the_directory_if_it_is_not_the_usual_one(data_dir, monkeypatch):
+    place = Place("Fashion MNIST", train=60000)
+    fetched = "sparsebench data fetch f --openml 'Fashion MNIST' --train 60000"
+    assert fetch_command("f", data_dir, place) == f"{fetched} --data {data_dir}"
+    monkeypatch.setenv("SPARSEBENCH_DATA", str(data_dir))
+    assert fetch_command("f", data_dir, place) == fetched
+
+
+def test_only_a_usable_place_is_one():
+    assert place_of({"name": "Pets", "train": 3}) == Place("Pets", train=3)
+    for said in (None, "Pets", {}, {"name": "Pets", "version": "2"}, {"name": "x", "train": True}):
+        assert place_of(said) is None
 
 
 def test_a_wrong_checksum_is_corrupt_and_only_hashing_finds_it(data_dir):
@@ -133,7 +174,7 @@ def test_a_wrong_checksum_is_corrupt_and_only_hashing_finds_it(data_dir):
     assert states(data_dir)[0].state == "present"
     with pytest.raises(DataError, match="sha256 is"):
         found.verify()
-    assert verify(data_dir)[0].state == "corrupt"
+    assert states(data_dir, check=True)[0].state == "corrupt"
 
 
 def test_a_checksum_is_remembered_until_the_file_changes(data_dir):
@@ -205,7 +246,9 @@ def test_fetch_writes_the_arrays_and_the_entry(data_dir, openml):
         assert arrays["y"].tolist() == [1, 0, 1]
     assert found.shapes == {"X": (3, 2), "y": (3,)}
     assert found.facts["class_names"] == ["cat", "dog"]
-    assert found.facts["openml"] == {"name": "Pets", "version": 2, "target": "kind"}
+    assert found.facts["openml"] == {
+        "name": "Pets", "version": 2, "target": "kind", "train": None
+    }  # fmt: skip
     assert sorted(path.suffix for path in data_dir.glob("*")) == [".json", ".lock", ".npz", ".npz"]
     assert openml.asked[0]["version"] == "active"
 
@@ -221,12 +264,56 @@ def test_what_is_there_is_left_and_what_is_gone_is_fetched_as_before(data_dir, o
     assert openml.asked[1]["version"] == 2
 
 
+@pytest.mark.parametrize("option", [{"version": 3}, {"target": "kind"}, {"train": 1}])
+def test_nothing_can_be_given_for_what_is_there(data_dir, openml, option):
+    fetch("pets", openml="Pets", data_dir=data_dir)
+    with pytest.raises(DataError, match="is there already"):
+        fetch("pets", **option, data_dir=data_dir)
+    assert len(openml.asked) == 1
+
+
+def test_what_is_given_wins_and_the_entry_fills_in_the_rest(data_dir, openml):
+    fetch("pets", openml="Pets", target="kind", train=2, data_dir=data_dir).path.unlink()
+    asked = {"name": "Pets", "version": 7, "target_column": "kind"}
+    found = fetch("pets", version=7, data_dir=data_dir)
+    assert asked.items() <= openml.asked[1].items()
+    assert found.place == Place("Pets", 2, "kind", 2)  # the version is what OpenML answers
+    found.path.unlink()
+    found = fetch("pets", openml="Other", data_dir=data_dir)
+    assert (openml.asked[2]["version"], openml.asked[2]["target_column"]) == (
+        "active", "default-target"
+    )  # fmt: skip
+    assert found.shapes == {"X": (3, 2), "y": (3,)}
+
+
+def test_the_first_rows_train_and_the_rest_test(data_dir, openml):
+    found = fetch("pets", train=2, data_dir=data_dir)
+    assert found.shapes == {"X_train": (2, 2), "y_train": (2,), "X_test": (1, 2), "y_test": (1,)}
+    assert (found.facts["n"], found.facts["features"], found.facts["classes"]) == (3, 2, 2)
+    with np.load(found.verify(), allow_pickle=False) as arrays:
+        assert arrays["X_train"].tolist() == [[1, 2], [3, 4]]
+        assert arrays["X_test"].tolist() == [[5, 6]]
+        assert arrays["y_train"].tolist() == [1, 0]
+        assert arrays["y_test"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [(0, "from 1 to 2"), (3, "has 3 rows.*from 1 to 2"), (1, "1 of the classes are not among")],
+)
+def test_a_split_that_cannot_be_is_not_stored(data_dir, openml, train, message):
+    with pytest.raises(DataError, match=message):
+        fetch("pets", train=train, data_dir=data_dir)
+    assert list(data_dir.iterdir()) == []
+
+
 def test_what_is_listed_without_a_source_says_so(data_dir, openml):
     made = entry(data_dir, source_repo="example.org/repo")
     (data_dir / "mine.npz").unlink()
-    with pytest.raises(DataError, match="made from example"):
-        fetch("mine", data_dir=listed(data_dir, made))
+    with pytest.raises(DataError, match=r"made from example.*data fetch mine .*--openml NAME"):
+        fetch("mine", version=1, data_dir=listed(data_dir, made))
     assert openml.asked == []
+    assert fetch("mine", openml="Mine", data_dir=data_dir).verify()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +358,7 @@ def test_fetch_refuses_names_that_are_no_file_names(data_dir, name):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(data_dir):
     path = data_dir / "data.json"
     path.write_text("old")
-    with pytest.raises(TypeError), catalogue.replacing(path) as stream:
+    with pytest.raises(TypeError), replacing(path) as stream:
         stream.write("text where bytes belong")  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert os.listdir(data_dir) == ["data.json"]
@@ -322,3 +409,33 @@ def test_verify_shows_all_and_fails_for_a_corrupt_set(data_dir):
 def test_fetch_prints_what_it_got(data_dir, openml):
     result = run("fetch", "pets", "--data", data_dir, "--json")
     assert json.loads(result.stdout)[0]["state"] == "verified"
+
+
+def test_fetch_passes_the_options_on(data_dir, openml):
+    options = ["--openml", "Pets", "--version", 1, "--target", "kind", "--train", 2]
+    assert run("fetch", "pets", *options, "--data", data_dir).exit_code == 0
+    assert openml.asked[0]["version"] == 1
+    assert set(find(data_dir, "pets").shapes) == {"X_train", "y_train", "X_test", "y_test"}
+    assert isinstance(run("fetch", "pets", *options, "--data", data_dir).exception, DataError)
+
+
+@pytest.mark.parametrize("name", ["wine", "extreme", "file"])
+def test_fetch_leaves_the_names_of_plugins_alone(data_dir, openml, name):
+    result = run("fetch", name, "--data", data_dir)
+    assert isinstance(result.exception, DataError)
+    assert f"'{name}' is a data set of builtin" in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert (openml.asked, list(data_dir.iterdir())) == ([], [])
+
+
+def test_an_entry_with_the_name_of_a_built_in_is_unusable_in_every_verb(data_dir, openml):
+    listed(data_dir, entry(data_dir, "wine"), entry(data_dir))
+    for verb in ("list", "verify"):
+        shown = json.loads(run(verb, "--data", data_dir, "--json").stdout)
+        assert [found["state"] for found in shown] == [
+            "unusable", "present" if verb == "list" else "verified"
+        ]  # fmt: skip
+        assert "a built-in data set has this name" in shown[0]["detail"]
+    assert "a built-in data set has this name" in str(
+        run("fetch", "wine", "--data", data_dir).exception
+    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from sparsebench import registry
+from sparsebench import hookimpl, registry
 from sparsebench.errors import PluginError, SuiteError, Unsupported
 from sparsebench.registry import load_plugins
 
@@ -128,9 +128,9 @@ def test_a_hook_that_raises_leaves_the_others_alone(install):
     def hook(register):
         raise RuntimeError("no data today")
 
-    from sparsebench import hookimpl
-
-    module = SimpleNamespace(register_datasets=hookimpl(hook), __file__=None)
+    module = ModuleType("moody")
+    module.register_datasets = hookimpl(hook)
+    module.__file__ = None
     install(moody=module)
     plugins = load_plugins()
     (info,) = [info for info in plugins.infos if info.error]

@@ -6,6 +6,7 @@ usage or suite error; 5 nothing matched or nothing ran; 70 our bug; 130 and 143 
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -53,20 +54,28 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
     """Benchmark and reproduction suite for truly sparse neural-network training."""
+    from sparsebench.cli.config import use_config
+
+    if "--help" in (context.obj or ()):
+        return
+    try:
+        use_config()
+    except SparsebenchError:
+        if context.invoked_subcommand != "doctor":  # which shows it
+            raise
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. A user's mistake is one line; ours keeps its traceback."""
-    from sparsebench.cli.config import use_config
-
+    words = sys.argv[1:] if args is None else list(args)
     try:
-        use_config()
-        app(args=args, prog_name="sparsebench")
+        app(args=words, obj=words, prog_name="sparsebench")
     except SparsebenchError as error:
         typer.secho(f"error: {' '.join(str(error).split())}", err=True, fg="red")
         raise SystemExit(error.exit_code) from None

@@ -16,7 +16,7 @@ from sparsebench.suite.given import parse_seeds, parse_setting
 from sparsebench.suite.load import load_suite
 from sparsebench.suite.selection import select
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import PARTS, Trial
+from sparsebench.suite.trial import Trial
 from sparsebench.suite.units import seconds, size
 
 
@@ -43,7 +43,7 @@ def ask(
     allow_plugins: bool = False,
 ) -> Asked:
     """The trials in question; NothingMatched where none is left."""
-    data_dir = data.expanduser().resolve() if data is not None else data_directory()
+    data_dir = data_directory(data)
     suite, plugins = load_suite(
         name, plugin_files=plugin_files or (), allow_plugins=allow_plugins, data_dir=data_dir
     )
@@ -76,15 +76,3 @@ def _check_limits(timeout: str | None, memory_limit: str | None) -> None:
                 read(value)
         except ValueError as error:
             raise SuiteError(f"{option}: {error}") from None
-
-
-def why_not(trial: Trial, plugins: Plugins) -> str:
-    """Why a trial will be recorded as skipped or unsupported; empty if nothing is in its way."""
-    if "missing" in trial.data:
-        return f"skipped: {trial.data['missing']}"
-    for part in PARTS:
-        name = getattr(trial, part)["name"]
-        reason = plugins.entry(part, name).unavailable()
-        if reason is not None:
-            return f"unsupported: {part} {name!r} {reason}"
-    return ""

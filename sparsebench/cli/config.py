@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sparsebench.errors import SuiteError, nearest
+from sparsebench.suite.units import seconds, size
+from sparsebench.suite.values import whole
 
-FOR_RUNS = ("store", "data", "jobs", "executor")
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected a text, found {value!r}")
+    return value
+
+
+FOR_RUNS: dict[str, Callable[[Any], Any]] = {
+    "store": _text,
+    "data": _text,
+    "jobs": whole(1),
+    "executor": _text,
+}
 """Become SPARSEBENCH_* where that is not set."""
 
-FOR_TRIALS = ("threads", "timeout", "memory_limit")
+FOR_TRIALS: dict[str, Callable[[Any], Any]] = {
+    "threads": whole(1),
+    "timeout": seconds,
+    "memory_limit": size,
+}
 """Become defaults of [trial]: a suite that says otherwise wins."""
 
 
@@ -22,7 +41,7 @@ def config_file() -> Path:
 
 
 def read_config() -> dict[str, Any]:
-    """What the file says; empty where there is none."""
+    """What the file says, checked; empty where there is none."""
     file = config_file()
     try:
         found = tomllib.loads(file.read_bytes().decode())
@@ -30,12 +49,14 @@ def read_config() -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise SuiteError(f"{file}: cannot be read: {error}") from None
+    checks = {**FOR_RUNS, **FOR_TRIALS}
     for key, value in found.items():
-        known = (*FOR_RUNS, *FOR_TRIALS)
-        if key not in known:
-            raise SuiteError(f"{file}: {key}: unknown key.{nearest(key, known)}")
-        if not isinstance(value, str | int):
-            raise SuiteError(f"{file}: {key}: expected a text or a number, found {value!r}")
+        if key not in checks:
+            raise SuiteError(f"{file}: {key}: unknown key.{nearest(key, checks)}")
+        try:
+            checks[key](value)
+        except ValueError as error:
+            raise SuiteError(f"{file}: {key}: {error}") from None
     return found
 
 

@@ -13,13 +13,17 @@ import typer
 
 from sparsebench import machine
 from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.cli.config import read_config
+from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import load_plugins
 from sparsebench.suite.units import brief_size
 
-PACKAGES = ("numpy", "scipy", "numba", "pandas", "scikit-learn", "matplotlib", "pluggy", "typer")
-EXTRAS = {"pyarrow": "parquet export", "threadpoolctl": "equal BLAS threads"}
+PACKAGES = (
+    "numpy", "scipy", "numba", "threadpoolctl", "pandas", "scikit-learn", "matplotlib", "pluggy",
+    "typer",
+)  # fmt: skip
+EXTRAS = {"pyarrow": "parquet export"}
 
 
 def command(
@@ -29,14 +33,18 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Describe this machine and installation, and warn about noise. Always exits with 0."""
-    data_dir = data.expanduser().resolve() if data is not None else machine.data_directory()
+    data_dir = machine.data_directory(data)
     facts = _facts(store, data_dir)
-    warnings = [*_noise(facts), *_broken(data_dir), *_missing(data_dir)]
+    warnings = [*_noise(facts), *_config(), *_broken(data_dir), *_missing(data_dir)]
     if json or format == "json":
         print_json({"facts": facts, "warnings": warnings})
         return
     shown = {key: brief_size(v) if key.endswith("_bytes") else v for key, v in facts.items()}
-    print_rows([{"what": key, "found": value} for key, value in shown.items()], format)
+    rows = [{"what": key, "found": value} for key, value in shown.items()]
+    if format == "md":
+        print_tables([rows, [{"warning": line} for line in warnings]], format)
+        return
+    print_rows(rows, format)
     for line in warnings:
         typer.echo(f"warning: {line}")
 
@@ -79,6 +87,13 @@ def _noise(facts: dict[str, Any]) -> Iterator[str]:
         yield f"only {facts['usable_cores']} of {facts['cores']} cores may be used"
     if facts["available_memory_bytes"] < 2 * 2**30:
         yield f"only {brief_size(facts['available_memory_bytes'])} of memory are available"
+
+
+def _config() -> Iterator[str]:
+    try:
+        read_config()
+    except SparsebenchError as error:
+        yield f"the user config is not used: {error}"
 
 
 def _broken(data_dir: Path) -> Iterator[str]:

@@ -21,6 +21,14 @@ def print_rows(rows: Sequence[Row], format: Format = "text", as_json: bool = Fal
         typer.echo(as_markdown(rows) if format == "md" else as_text(rows))
 
 
+def print_tables(tables: Sequence[Sequence[Row]], format: Format) -> None:
+    """Those that have rows, as text or markdown, an empty line between them."""
+    for number, rows in enumerate(filter(None, tables)):
+        if number:
+            typer.echo()
+        print_rows(rows, format)
+
+
 def print_json(data: Any) -> None:
     from sparsebench.records.record import jsonable
 

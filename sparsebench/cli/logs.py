@@ -27,7 +27,8 @@ def command(
     }
     if not folders or (attempt is not None and attempt not in folders):
         known = ", ".join(map(str, sorted(folders))) or "none"
-        raise NothingMatched(f"no attempt {attempt or ''} at trial {trial}. Known: {known}")
+        wanted = "attempt" if attempt is None else f"attempt {attempt}"
+        raise NothingMatched(f"no {wanted} at trial {trial}. Known: {known}")
     folder = folders[attempt if attempt is not None else max(folders)]
     for name in ("stdout.log", "stderr.log"):
         file = folder / name

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_rows
+from sparsebench.cli.listing import print_rows, print_tables
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.machine import data_directory
-from sparsebench.registry import KINDS, Entry, Plugins, load_plugins
+from sparsebench.registry import KINDS, Entry, Plugins, load_plugins, nested_kinds
 
 Row = dict[str, Any]
 
@@ -35,10 +36,20 @@ def command(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """List components, suites, runs or plugins; without a KIND, how many there are of each."""
-    data_dir = data.expanduser().resolve() if data is not None else data_directory()
-    plugins = load_plugins(plugin or (), data_dir)
+    """List components, suites, runs or plugins.
+
+    Without a KIND: how many there are of each, and what is not available, and why.
+    """
+    plugins = load_plugins(plugin or (), data_directory(data))
     rows = listed(kind, name, plugins, store)
+    if kind is None and not (json or format == "json"):
+        absent = [
+            {"kind": row["kind"], "unavailable": name, "reason": reason}
+            for row in rows
+            for name, reason in row.pop("unavailable").items()
+        ]
+        print_tables([rows, absent], format)
+        return
     if not rows and not (json or format == "json"):
         typer.echo(f"no {kind}", err=True)
     print_rows(rows, format, json)
@@ -66,21 +77,25 @@ def listed(kind: str | None, name: str | None, plugins: Plugins, store: Path) ->
 
 
 def _overview(plugins: Plugins, store: Path) -> list[Row]:
-    rows: list[Row] = [
-        {"kind": PLURALS[kind], "count": len(plugins[kind]), "names": _names(plugins[kind])}
-        for kind in KINDS
-    ]
-    suites = [row["suite"] for row in _suites(plugins)]
+    """A row per kind; `unavailable` is name -> reason. Of runs only the last is named."""
     runs = _run_ids(store)
-    names = [info.name for info in plugins.infos]
-    rows.append({"kind": "suites", "count": len(suites), "names": suites})
-    rows.append({"kind": "runs", "count": len(runs), "names": runs[-1:]})
-    rows.append({"kind": "plugins", "count": len(names), "names": names})
-    return rows
+    return [
+        *(_counted(PLURALS[k], map(_component, plugins[k]), "name", "reason") for k in KINDS),
+        _counted("suites", _suites(plugins), "suite", "error"),
+        {"kind": "runs", "count": len(runs), "names": runs[-1:], "unavailable": {}},
+        _counted("plugins", _plugins(plugins), "plugin", "error"),
+    ]
 
 
-def _names(entries: Any) -> list[str]:
-    return [entry.name for entry in entries]
+def _counted(kind: str, rows: Iterable[Row], name: str, reason: str) -> Row:
+    """A list in a row: `name` and `reason` are the columns that say so."""
+    rows = list(rows)
+    return {
+        "kind": kind,
+        "count": len(rows),
+        "names": [row[name] for row in rows],
+        "unavailable": {row[name]: row[reason] for row in rows if row[reason]},
+    }
 
 
 def _component(entry: Entry) -> Row:
@@ -116,13 +131,18 @@ def _fields(entry: Entry) -> list[dataclasses.Field[Any]]:
 
 
 def _parameters(entry: Entry) -> list[Row]:
-    """A row per parameter; `required` where it has no default."""
-    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(entry.parameters())
-    return [
-        {"parameter": f.name, "type": _type_name(f), "default": _default(f)}
+    """A row per parameter; `required` where it has no default. A component's type is its kind."""
+    cls = entry.parameters()
+    kinds = nested_kinds(cls)
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)
+    rows = [
+        {"parameter": f.name, "type": kinds.get(f.name) or _type_name(f), "default": _default(f)}
         for f in fields
         if f.init
     ]
+    if entry.kind == "topology":  # goes on top of any
+        rows.append({"parameter": "prune", "type": "pruning", "default": "None"})
+    return rows
 
 
 def _type_name(field: dataclasses.Field[Any]) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import importlib.util
 import keyword
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.registry import load_plugins
 
 app = typer.Typer(
     help="Write a plugin or a suite to start from.",
@@ -28,15 +33,16 @@ Folder = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to writ
 def plugin(name: Name, to: Folder = Path()) -> None:
     """A complete topology method and its test."""
     module = _checked(name).replace("-", "_").replace(".", "_")
-    if keyword.iskeyword(module):
-        raise SparsebenchError(f"new plugin: {name!r} is a word of Python; choose another")
     words = {"NAME": name, "MODULE": module, "CLASS": _class_name(module)}
-    _write(
-        {
-            to / f"{module}.py": _filled("plugin.py.txt", words),
-            to / f"test_{module}.py": _filled("test_plugin.py.txt", words),
-        }
-    )
+    files = {
+        to / f"{module}.py": _filled("plugin.py.txt", words),
+        to / f"test_{module}.py": _filled("test_plugin.py.txt", words),
+    }
+    _refuse_existing(files)
+    reason = _unfit(name, module, words["CLASS"])
+    if reason is not None:
+        raise SparsebenchError(f"new plugin: {name!r} {reason}; choose another")
+    _write(files)
     typer.echo(f"try it: sparsebench ls topologies --plugin {to / module}.py", err=True)
     typer.echo(f"test it: python -m pytest {to / f'test_{module}.py'}", err=True)
 
@@ -45,6 +51,7 @@ def plugin(name: Name, to: Folder = Path()) -> None:
 def suite(name: Name, to: Folder = Path()) -> None:
     """A suite of two topologies and three seeds."""
     file = to / f"{_checked(name)}.toml"
+    _refuse_existing([file])
     _write({file: _filled("suite.toml.txt", {"NAME": name})})
     path = file if file.parent != Path() else Path(file.name)
     typer.echo(f"try it: sparsebench run {path} --quick", err=True)
@@ -58,6 +65,33 @@ def _checked(name: str) -> str:
     return name
 
 
+def _unfit(name: str, module: str, cls: str) -> str | None:
+    """Why the files of a plugin of that name would not work, or None."""
+    if keyword.iskeyword(module):
+        return "is a word of Python"
+    if keyword.iskeyword(cls) or cls in dir(builtins):
+        return f"makes a class {cls}, a word of Python"
+    if cls in _imported("plugin.py.txt"):
+        return f"makes a class {cls}, a name that the plugin imports"
+    taken = load_plugins()["topology"]
+    if name in taken:
+        return f"is a topology of {taken[name].owner} already"
+    if importlib.util.find_spec(module) is not None:
+        return f"makes a module {module}, which would hide another of that name"
+    return None
+
+
+def _imported(template: str) -> set[str]:
+    """What a template imports by name."""
+    words = {"NAME": "name", "MODULE": "module", "CLASS": "Class"}
+    imports = [
+        node
+        for node in ast.walk(ast.parse(_filled(template, words)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
+
+
 def _class_name(module: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in module.split("_"))
 
@@ -69,11 +103,13 @@ def _filled(template: str, words: dict[str, str]) -> str:
     return text
 
 
-def _write(files: dict[Path, str]) -> None:
-    """All of them, or none if one is there already."""
+def _refuse_existing(files: Iterable[Path]) -> None:
     for file in files:
         if file.exists():
             raise SparsebenchError(f"new: {file} is there already")
+
+
+def _write(files: dict[Path, str]) -> None:
     for file, text in files.items():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.asked import Asked, ask, why_not
+from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.execution.fingerprint import fingerprint
+from sparsebench.execution.options import Options
+from sparsebench.execution.resume import absent, reusable
+from sparsebench.records.store import Store
+from sparsebench.suite.trial import Trial
 from sparsebench.suite.where import matches
 
 
@@ -16,6 +23,7 @@ def command(
     seeds: o.Seeds = None,
     quick: o.Quick = False,
     select: o.Select = None,
+    store: o.Store = o.DEFAULT_STORE,
     data: o.Data = None,
     threads: o.Threads = None,
     timeout: o.Timeout = None,
@@ -25,7 +33,7 @@ def command(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """List the trials SUITE asks for, without running them."""
+    """List the trials SUITE asks for, and which of them have a record that `run` would reuse."""
     asked = ask(
         suite,
         sets=set,
@@ -39,12 +47,13 @@ def command(
         plugin_files=plugin,
         allow_plugins=allow_plugins,
     )
-    print_plan(asked, format, json)
+    print_plan(asked, Options(store=store, data_dir=asked.data_dir), format, json)
 
 
-def print_plan(asked: Asked, format: o.Format, as_json: bool) -> None:
+def print_plan(asked: Asked, options: Options, format: o.Format, as_json: bool) -> None:
     """The trials on stdout, their number on stderr."""
-    notes = [_note(asked, index) for index in range(len(asked.trials))]
+    shelf = Store(options.store)
+    notes = [_note(trial, asked, shelf, options) for trial in asked.trials]
     if as_json or format == "json":
         print_json(
             {
@@ -64,11 +73,29 @@ def print_plan(asked: Asked, format: o.Format, as_json: bool) -> None:
         ],
         format,
     )
-    typer.echo(f"{len(asked.trials)} trials of {asked.suite.name}", err=True)
+    kept = [sum(note.startswith(word) for note in notes) for word in ("reused", "stale")]
+    told = [f"{count} {word}" for count, word in zip(kept, ("reused", "stale")) if count]
+    typer.echo(", ".join([f"{len(notes)} trials of {asked.suite.name}", *told]), err=True)
 
 
-def _note(asked: Asked, index: int) -> str:
-    trial = asked.trials[index]
+def _note(trial: Trial, asked: Asked, shelf: Store, options: Options) -> str:
+    """Why it cannot run here; else whether it need not, and what the suite expects of it."""
+    reason = absent(trial, asked.plugins)
+    if reason is not None:
+        return ": ".join(reason)
     expected = [e.status for e in asked.suite.expects if matches(e.where, trial)]
-    told = why_not(trial, asked.plugins)
-    return told or (f"expected: {expected[0]}" if expected else "")
+    notes = [_kept(trial, asked, shelf, options), f"expected: {expected[0]}" if expected else ""]
+    return "; ".join(filter(None, notes))
+
+
+def _kept(trial: Trial, asked: Asked, shelf: Store, options: Options) -> str:
+    """`reused` with the record's status, or `stale` if only its code is another."""
+    records = shelf.records(trial.id)
+    if not records:
+        return ""
+    today = fingerprint(trial, asked.plugins)
+    found = reusable(trial, records, today, options)
+    if found is not None:
+        return f"reused ({found.status})"
+    stale = reusable(trial, records, today, replace(options, reuse_stale=True))
+    return "stale" if stale is not None else ""

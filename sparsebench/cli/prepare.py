@@ -10,9 +10,10 @@ from typing import Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.asked import Asked, ask, why_not
+from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import print_rows
 from sparsebench.errors import NothingMatched
+from sparsebench.execution.resume import absent
 from sparsebench.suite.trial import Trial, canonical
 
 POLL_SECONDS = 0.05
@@ -41,7 +42,7 @@ def command(
         plugin_files=plugin,
         allow_plugins=allow_plugins,
     )
-    runnable = [trial for trial in asked.trials if not why_not(trial, asked.plugins)]
+    runnable = [trial for trial in asked.trials if absent(trial, asked.plugins) is None]
     print_rows([*_data_rows(asked), *_compiled(asked, runnable)], format, json)
     if not runnable:
         raise NothingMatched(f"{asked.suite.name}: none of its trials can be run here")

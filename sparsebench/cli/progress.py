@@ -52,6 +52,7 @@ class Plain(Listener):
     def __init__(self) -> None:
         self.total = 0
         self.ended_trials: set[str] = set()
+        self.reused_failures = 0
 
     def started(self, run_id: str, total: int) -> None:
         self.total = total
@@ -69,11 +70,14 @@ class Plain(Listener):
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self.ended_trials.add(trial.id)
+        self.reused_failures += reused and record.failed
         self.say(f"[{len(self.ended_trials)}/{self.total}] {trial.label()}: {told(record, reused)}")
 
     def ended(self, summary: Summary) -> None:
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-        self.say(f"run {summary.run}: {counts or 'nothing ran'}")
+        again = f"; {self.reused_failures} failed before: --rerun failed runs them again"
+        hint = again if self.reused_failures else ""
+        self.say(f"run {summary.run}: {counts or 'nothing ran'}{hint}")
 
     def note(self, line: str) -> None:
         self.say(f"note: {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,9 +12,7 @@ from sparsebench.cli import options as o
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import as_markdown, print_json, print_rows
 from sparsebench.cli.plan import print_plan
-
-if TYPE_CHECKING:
-    from sparsebench.execution.options import Options, Summary
+from sparsebench.execution.options import Options, Summary
 
 
 def command(
@@ -66,11 +64,6 @@ def command(
         allow_plugins=allow_plugins,
     )
     asked.plugins.entry("executor", executor)
-    if dry_run:
-        print_plan(asked, format, json)
-        return
-    from sparsebench.execution.options import Options
-
     options = Options(
         store=store,
         data_dir=asked.data_dir,
@@ -83,6 +76,9 @@ def command(
         debug=debug,
         argv=tuple(sys.argv),
     )
+    if dry_run:
+        print_plan(asked, options, format, json)
+        return
     summary = _run(asked, options)
     _print_summary(summary, format, json)
     raise typer.Exit(summary.exit_code)
@@ -101,8 +97,6 @@ def _print_summary(summary: Summary, format: o.Format, as_json: bool) -> None:
     from sparsebench.cli.results import result_rows
 
     rows = result_rows(summary.records)
-    if rows:
-        append_step_summary(f"### sparsebench run {summary.run}\n\n{as_markdown(rows)}\n")
     if as_json or format == "json":
         print_json(
             {
@@ -114,8 +108,10 @@ def _print_summary(summary: Summary, format: o.Format, as_json: bool) -> None:
                 "cells": rows,
             }
         )
-        return
-    print_rows(rows, format)
-    typer.echo(f"{len(summary.records)} records, {summary.reused} of them reused", err=True)
-    where = "" if summary.store == o.DEFAULT_STORE else f" --store {summary.store}"
-    typer.echo(f"next: sparsebench report {summary.run}{where}", err=True)
+    else:
+        print_rows(rows, format)
+        typer.echo(f"{len(summary.records)} records, {summary.reused} of them reused", err=True)
+        where = "" if summary.store == o.DEFAULT_STORE else f" --store {summary.store}"
+        typer.echo(f"next: sparsebench report {summary.run}{where}", err=True)
+    if rows:
+        append_step_summary(f"### sparsebench run {summary.run}\n\n{as_markdown(rows)}\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.cli.listing import print_json, print_rows, print_tables
 
 if TYPE_CHECKING:
     from sparsebench.records.store import StoredRun
@@ -28,6 +28,11 @@ def command(
     found = state_of(Store(store).run(run))
     if json or format == "json":
         print_json(found)
+        return
+    if format == "md":
+        summary = {**found, "counts": [f"{n} {status}" for status, n in found["counts"].items()]}
+        del summary["under_way"]
+        print_tables([[summary], found["under_way"]], format)
         return
     counts = ", ".join(f"{count} {status}" for status, count in found["counts"].items())
     over = "over" if found["over"] else "not over"

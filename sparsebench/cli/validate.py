@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.asked import ask, why_not
-from sparsebench.cli.listing import print_json
+from sparsebench.cli.asked import ask
+from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.execution.resume import absent
 
 
 def command(
@@ -14,23 +18,29 @@ def command(
     data: o.Data = None,
     plugin: o.PluginFiles = None,
     allow_plugins: o.AllowPlugins = False,
+    format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
     """Check SUITE: its form, every component, --quick, and that each where matches."""
     asked = ask(suite, data=data, plugin_files=plugin, allow_plugins=allow_plugins)
     quick = ask(suite, quick=True, data=data, plugin_files=plugin, allow_plugins=allow_plugins)
-    reasons = [why_not(trial, asked.plugins) for trial in asked.trials]
-    found = {
+    absences = [absent(trial, asked.plugins) for trial in asked.trials]
+    reasons = Counter(": ".join(absence) for absence in absences if absence is not None)
+    found: dict[str, Any] = {
         "suite": asked.suite.name,
         "path": str(asked.suite.path),
         "trials": len(asked.trials),
         "quick_trials": len(quick.trials),
         "claims": len(asked.suite.claims),
-        "not_runnable_here": {why: reasons.count(why) for why in dict.fromkeys(reasons) if why},
+        "not_runnable_here": dict(reasons),
     }
-    if json:
+    if json or format == "json":
         print_json(found)
         return
-    typer.echo(f"{asked.suite.name}: {len(asked.trials)} trials, {len(quick.trials)} with --quick")
-    for reason in dict.fromkeys(filter(None, reasons)):
-        typer.echo(f"note: {reasons.count(reason)} trials {reason}", err=True)
+    if format == "md":
+        print_rows([{**found, "not_runnable_here": reasons.total()}], format)
+    else:
+        counts = f"{len(asked.trials)} trials, {len(quick.trials)} with --quick"
+        typer.echo(f"{asked.suite.name}: {counts}")
+    for reason, count in reasons.items():
+        typer.echo(f"note: {count} trials {reason}", err=True)

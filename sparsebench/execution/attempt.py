@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import math
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 from sparsebench.execution import limits
+from sparsebench.execution.classify import NO_DISK
 from sparsebench.execution.job import Job
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
@@ -22,9 +27,12 @@ if TYPE_CHECKING:
     from sparsebench.training.data import TrialData
     from sparsebench.training.work import Result, Work
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
 
 def attempt(job: Job) -> int:
-    """Leave a result.json, whatever happens; the exit code says whether all went well."""
+    """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
+    even that could be written."""
     limits.apply(job)
     meter = Meter()
     outbox = Outbox(job.folder, meter, job.trial.epochs)
@@ -32,11 +40,22 @@ def attempt(job: Job) -> int:
         outbox.result(compile_only(job, meter) if job.compile_only else run(job, meter, outbox))
     except Exception as error:
         with limits.memory_to_report():
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError):  # stderr goes to the disk that may be full
+                traceback.print_exception(error)
             error.__traceback__ = None
-            outbox.result({**failure(error), "phases": meter.phases})
-        return 1
+            return report(error, job, meter, outbox)
     return 0
+
+
+def report(error: Exception, job: Job, meter: Meter, outbox: Outbox) -> int:
+    """Tell how the attempt failed, and what it took until then."""
+    try:
+        outbox.result({**failure(error, job.folder), **measured(meter)})
+    except OSError as refused:
+        if disk_failure(refused, job.folder) is None:
+            raise
+        return NO_DISK
+    return 1
 
 
 def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
@@ -46,7 +65,7 @@ def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
     with meter.phase("data"):
         data = prepare(parts, trial)
-    outbox.steps = -(-len(data.train.labels) // trial.batch_size)
+    outbox.steps = trial.epochs * math.ceil(len(data.train.labels) / trial.batch_size)
     work = assemble(parts, trial, data, meter, outbox)
     with meter.phase("warmup"):
         warm_up(parts, work)
@@ -180,12 +199,19 @@ def libraries() -> dict[str, Any]:
     return told
 
 
-def failure(error: BaseException) -> Mapping[str, str]:
-    """Status, cause and detail of an exception."""
+def failure(error: BaseException, folder: Path) -> Mapping[str, str]:
+    """Status, cause and detail of an exception. That the disk of the attempt's folder failed
+    says nothing of the trial: it is interrupted, and runs again."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"status": Status.INTERRUPTED, "cause": "", "detail": "stopped before its end"}
     kind = type(error).__name__
     line = (str(error).strip().splitlines() or [""])[-1]
     if any(out_of_memory(link) for link in chain(error)):
         return {"status": Status.OUT_OF_MEMORY, "cause": "alloc", "detail": f"{kind}: {line}"}
+    refused = disk_failure(error, folder)
+    if refused is not None:
+        detail = f"the disk of {folder} failed: {refused.strerror}"
+        return {"status": Status.INTERRUPTED, "cause": "", "detail": detail}
     if isinstance(error, MissingData):
         return {"status": Status.SKIPPED, "cause": "", "detail": str(error)}
     if isinstance(error, Unsupported):
@@ -199,6 +225,17 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     )
+
+
+def disk_failure(error: BaseException, folder: Path) -> OSError | None:
+    """The link of an exception's chain that tells of a failed disk, if it is not that of a file
+    elsewhere."""
+    for link in chain(error):
+        if isinstance(link, OSError) and link.errno in DISK_ERRORS:
+            file = link.filename
+            if not isinstance(file, str | os.PathLike) or Path(file).is_relative_to(folder):
+                return link
+    return None
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

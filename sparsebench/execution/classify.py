@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ from sparsebench.records.record import Status
 
 Asked = Literal["", "timeout", "limit", "stop"]
 """Why we ended the process, if we did."""
+
+NO_DISK = os.EX_IOERR
+"""What a worker exits with that could not even write its result; 120 is what Python itself
+exits with when it cannot write the last of stdout."""
 
 TAIL_LINES = 30
 SUSPECT = 0.9
@@ -59,6 +64,8 @@ def classify(end: End) -> tuple[Status, str, str]:
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
     if end.asked:
         return _ended_by_us(end.asked)
+    if end.result is None and end.code in (NO_DISK, 120):
+        return Status.INTERRUPTED, "", "its folder could not be written: the disk is full or fails"
     refused = _refused_allocation(end.tail)
     if refused and end.result is None and end.code != -signal.SIGKILL:
         return Status.OUT_OF_MEMORY, "alloc", refused

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sparsebench.execution.fingerprint import sources
 from sparsebench.execution.job import Job
 from sparsebench.machine import cache_directory
 from sparsebench.registry import Plugins
@@ -18,12 +20,13 @@ PATIENCE = 900.0
 
 
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
-    """One trial of each kind that compiles the same kernels, if its backend compiles any."""
+    """One trial for each set of kernels and folder they are kept in, if its backend compiles."""
     chosen: dict[str, Trial] = {}
     for trial in trials:
         if COMPILER in plugins.entry("backend", trial.backend["name"]).requires:
             parts = (trial.backend, trial.model, trial.optimizer, trial.trainer)
-            chosen.setdefault(canonical([skeleton(part) for part in parts]), trial)
+            kernels = sources(trial, plugins)["kernels"]
+            chosen.setdefault(canonical([kernels, *map(skeleton, parts)]), trial)
     return list(chosen.values())
 
 
@@ -44,5 +47,10 @@ def compile_job(job: Job) -> Job:
 
 def compiled_code(fingerprint: dict[str, Any]) -> Path:
     """Where kernels of these sources and versions are kept."""
-    sources = {key: fingerprint[key] for key in ("code", "versions")}
-    return cache_directory() / "numba" / digest(sources, 8)
+    decisive = {key: fingerprint[key] for key in ("kernels", "versions")}
+    return cache_directory() / "numba" / digest(decisive, 8)
+
+
+def forget_compiled(fingerprint: dict[str, Any]) -> None:
+    """Kernels of sources that changed meanwhile must not be found under the old ones' name."""
+    shutil.rmtree(compiled_code(fingerprint), ignore_errors=True)

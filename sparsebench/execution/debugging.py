@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import pdb
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution.attempt import failure, run
+from sparsebench.execution.attempt import failure, measured, run
 from sparsebench.execution.job import Job
 from sparsebench.execution.limits import environment
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
-from sparsebench.execution.supervisor import utc_now
 from sparsebench.records.provenance import impersonal
+from sparsebench.records.record import utc_now
 
 
 def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
-    """Run the job and `keep` its outcome; then raise what the trial raised, if it did."""
+    """Run the job and `keep` its outcome; then raise what the trial raised, if it did.
+
+    On a terminal, the debugger first shows where it was raised.
+    """
     if "numpy" not in sys.modules:
         os.environ.update(environment(job))
     meter = Meter()
@@ -36,9 +41,17 @@ def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
     try:
         result = run(job, meter, Outbox(job.folder, meter, job.trial.epochs))
     except BaseException as error:
-        failed = dict(failure(error))
+        failed = dict(failure(error, job.folder))
         failed["detail"] = impersonal(failed["detail"])
-        keep(outcome({**failed, "phases": meter.phases}))
+        keep(outcome(inexact({**failed, **measured(meter)})))
+        if isinstance(error, Exception) and sys.stdin.isatty() and sys.stderr.isatty():
+            traceback.print_exception(error)
+            pdb.post_mortem(error.__traceback__)
         raise
+    keep(outcome(inexact(result)))
+
+
+def inexact(result: dict[str, Any]) -> dict[str, Any]:
+    """Memory is that of the whole process, which other things share."""
     settings = {**result["settings"], "exact": False, "memory_method": "shared process"}
-    keep(outcome({**result, "settings": settings}))
+    return {**result, "settings": settings}

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import sparsebench
-from sparsebench.records.provenance import NUMERIC, commit_name, git_state, versions
+from sparsebench.records.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.trial import PARTS, Trial, digest
 
-NOT_RUN = ("cli", "reporting")
-"""Folders of sparsebench that no trial runs."""
+NOT_RUN = (
+    "api.py", "cli", "fetch.py", "records/export.py", "records/frames.py", "reporting", "testing",
+)  # fmt: skip
+"""Files and folders of sparsebench that no trial runs."""
+
+COMPILED = ("backend", "model", "optimizer", "trainer")
+"""The components of a trial whose code is compiled."""
+
+CHANGED = "changed while it ran"
+"""The `code` of a trial of which nobody can say what it ran; agrees with nothing."""
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`code`: hash of the sources a trial runs; `versions` of numpy, scipy and numba; `commit`.
-
-    The sources are sparsebench's and those of every plugin that brings a component.
-    """
-    homes = {home for entry in entries(trial, plugins) if (home := _home(entry, plugins))}
-    sources = [_sources_of_sparsebench(), *(hash_of(home) for home in sorted(homes))]
+    """`sources`, `versions` of numpy, scipy and numba, and `commit`."""
     return {
-        "code": digest(sources, 16),
+        **sources(trial, plugins),
         "versions": versions(NUMERIC),
-        "commit": commit_name(),
+        "commit": commit_name(git_state()),
+    }
+
+
+def sources(trial: Trial, plugins: Plugins) -> dict[str, str]:
+    """`code`: hash of the sources a trial runs; `kernels`: of those it may compile.
+
+    They are sparsebench's and those of the plugins that bring its components.
+    """
+    return {
+        "code": _hash(entries(trial, plugins), plugins),
+        "kernels": _hash(entries(trial, plugins, COMPILED), plugins),
     }
 
 
 def forget_sources() -> None:
-    """Look at the files again: a notebook may run, edit and run."""
+    """Look at the files again: people edit while trials run."""
     hash_of.cache_clear()
-    _sources_of_sparsebench.cache_clear()
     git_state.cache_clear()
 
 
@@ -43,9 +54,9 @@ def agrees(recorded: dict[str, Any], today: dict[str, Any]) -> bool:
     return all(recorded.get(key) == today[key] for key in ("code", "versions"))
 
 
-def entries(trial: Trial, plugins: Plugins) -> Iterator[Entry]:
+def entries(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> Iterator[Entry]:
     """The registry entries of a trial's components, nested ones too."""
-    for kind in PARTS:
+    for kind in kinds:
         yield from _entries(kind, getattr(trial, kind), plugins)
 
 
@@ -67,18 +78,8 @@ def _home(entry: Entry, plugins: Plugins) -> Path | None:
     )
 
 
-@functools.cache
-def _sources_of_sparsebench() -> str:
-    return hash_of(Path(sparsebench.__file__).parent, NOT_RUN)
-
-
-@functools.cache
-def hash_of(home: Path, left_out: tuple[str, ...] = ()) -> str:
-    """Of the .py files below a folder, or of one file; names and contents, not places."""
-    total = hashlib.blake2b(digest_size=16)
-    for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
-        inside = file.relative_to(home) if file != home else Path(file.name)
-        if inside.parts[0] not in left_out:
-            content = hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
-            total.update(f"{inside.as_posix()} {content}\n".encode())
-    return total.hexdigest()
+def _hash(found: Iterable[Entry], plugins: Plugins) -> str:
+    """Of the sources of sparsebench and of what brings these entries."""
+    homes = {home for entry in found if (home := _home(entry, plugins))}
+    ours = hash_of(Path(sparsebench.__file__).parent, NOT_RUN)
+    return digest([ours, *(hash_of(home) for home in sorted(homes))], 16)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from sparsebench.execution import guard, limits
 from sparsebench.execution.job import Job
+from sparsebench.records.durable import writing_to
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.execution.worker")
 """-P keeps the current folder, and what lies there, out of the imports."""
+
+
+LOGS = ("stdout.log", "stderr.log")
 
 
 @dataclass
@@ -30,17 +36,21 @@ class Launched:
 def launch(job: Job) -> Launched:
     """The job travels as one line of JSON on stdin; what is printed goes to files.
 
-    stdin is a file and not a pipe, so that neither side ever waits for the other.
+    stdin is a file and not a pipe, so that neither side ever waits for the other. Raises
+    StoreError if the folder cannot be written, OSError if there is to be no process.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as files:
+        with writing_to(job.folder):
+            job.folder.mkdir(parents=True, exist_ok=True)
+            logs = [files.enter_context((job.folder / name).open("wb")) for name in LOGS]
+        return _start(job, *logs)
+
+
+def _start(job: Job, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
     read_end, write_end = os.pipe()
     variables = os.environ | limits.environment(job) | {guard.LIFELINE: str(read_end)}
     try:
-        with (
-            tempfile.TemporaryFile() as line,
-            (job.folder / "stdout.log").open("wb") as stdout,
-            (job.folder / "stderr.log").open("wb") as stderr,
-        ):
+        with tempfile.TemporaryFile() as line:
             line.write(json.dumps(job.to_json()).encode() + b"\n")
             line.seek(0)
             process = subprocess.Popen(

@@ -59,19 +59,3 @@ def memory_to_report() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def core_slots(cores: list[int], count: int) -> list[tuple[int, ...]]:
-    """`count` disjoint sets of cores of equal size, threads of one physical core together."""
-    together = sorted(cores, key=lambda core: (_first_sibling(core), core))
-    size = len(cores) // count
-    return [tuple(together[i * size : (i + 1) * size]) for i in range(count)]
-
-
-def _first_sibling(core: int) -> int:
-    path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
-    try:
-        text = path.read_text()
-    except OSError:
-        return core
-    return int(text.replace("-", ",").split(",")[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sparsebench.errors import SparsebenchError
 from sparsebench.records.record import Record
 from sparsebench.suite.trial import Trial
 
@@ -32,6 +33,12 @@ class Options:
     fail_fast: bool = False
     debug: bool = False
     argv: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
+            raise SparsebenchError(f"jobs: expected a whole number from 1, found {self.jobs!r}")
+        if self.rerun not in (None, "failed", "all"):
+            raise SparsebenchError(f"rerun: expected failed or all, found {self.rerun!r}")
 
 
 @dataclass(frozen=True)

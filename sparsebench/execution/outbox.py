@@ -25,7 +25,7 @@ PROGRESS_PERIOD = 0.25
 class Outbox:
     """epochs.jsonl, progress.json and result.json of one attempt.
 
-    steps  per epoch, for those who watch
+    steps  of the whole training, for those who watch; `progress` counts its step likewise
     """
 
     def __init__(self, folder: Path, meter: Meter, epochs: int) -> None:

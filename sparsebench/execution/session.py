@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import select
 import time
@@ -13,8 +14,13 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.execution import exits
-from sparsebench.execution.compiling import compile_job, compiled_code, representatives
-from sparsebench.execution.fingerprint import fingerprint, forget_sources
+from sparsebench.execution.compiling import (
+    compile_job,
+    compiled_code,
+    forget_compiled,
+    representatives,
+)
+from sparsebench.execution.fingerprint import CHANGED, fingerprint, forget_sources, sources
 from sparsebench.execution.job import Job
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.resume import absent, reusable
@@ -32,6 +38,9 @@ __all__ = ["Listener", "Options", "Summary", "run_trials"]
 
 PERIOD = 0.05
 PROGRESS_PERIOD = 0.25
+PATIENCE = 5.0
+"""Seconds that killed trials get to be gone."""
+
 RETRIED = (Status.CRASHED, Status.KILLED)
 
 
@@ -54,12 +63,11 @@ def run_trials(
         raise SparsebenchError(f"--debug runs one trial; {len(trials)} are selected")
     listener = listener if listener is not None else Listener()
     executor = plugins.build("executor", {"name": options.executor, "slots": options.jobs})
-    try:
-        with Signals() as signals:
-            session = Session(suite, trials, plugins, options, listener, executor, signals)
-            return session.run()
-    finally:
-        executor.close()
+    signals = Signals()
+    # in a debugger Ctrl-C is to come through
+    with contextlib.nullcontext() if options.debug else signals, contextlib.closing(executor):
+        session = Session(suite, trials, plugins, options, listener, executor, signals)
+        return session.run()
 
 
 @dataclass
@@ -97,6 +105,7 @@ class Session:
         self._store = Store(options.store)
         self._waiting: deque[Trial] = deque()
         self._under_way: list[UnderWay] = []
+        self._begun: list[Attempt] = []
         self._records: dict[str, Record] = {}
         self._fingerprints: dict[str, dict[str, Any]] = {}
         self._tries: Counter[str] = Counter()
@@ -104,6 +113,13 @@ class Session:
         self._stopping = 0
 
     def run(self) -> Summary:
+        """Everything. An exception leaves no trial under way, in the store neither."""
+        try:
+            return self._run()
+        finally:
+            self._abandon()
+
+    def _run(self) -> Summary:
         forget_sources()
         self._journal = self._open_run()
         self._listener.started(self._journal.id, len(self._trials))
@@ -112,6 +128,9 @@ class Session:
         if self._options.debug:
             self._debug()
         else:
+            narrow = self._slots.narrow_for(self._waiting)
+            if narrow:
+                self._listener.note(narrow)
             self._compile()
             while self._waiting or self._under_way:
                 self._start_what_fits()
@@ -141,9 +160,10 @@ class Session:
         """What cannot run and what need not run have their record now; the rest waits."""
         reason = absent(trial, self._plugins)
         if reason is not None:
-            status, detail = reason
-            attempt = self._store.begin(trial)
-            self._keep(attempt, {"status": status, "detail": detail})
+            status, detail = reason[0], provenance.impersonal(reason[1])
+            if "missing" in trial.data:
+                trial = replace(trial, data={"missing": detail})
+            self._keep(self._store.begin(trial), {"status": status, "detail": detail})
             return
         self._fingerprints[trial.id] = fingerprint(trial, self._plugins)
         records = self._store.records(trial.id) if self._options.resume else []
@@ -159,7 +179,7 @@ class Session:
 
     def _compile(self) -> None:
         """In processes of their own, so that no trial is measured while it compiles."""
-        chosen = representatives(self._waiting, self._plugins)
+        chosen = representatives(list(self._waiting), self._plugins)
         if not chosen:
             return
         self._listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
@@ -167,6 +187,7 @@ class Session:
             folder = self._journal.folder / "compile" / str(number)
             job = compile_job(self._job(trial, Attempt(trial, 0, folder), cores=None))
             outcome = self._await(self._submit(job))
+            self._as_run(trial)
             if self._signals.count:
                 return
             if outcome["status"] != Status.OK:
@@ -187,19 +208,44 @@ class Session:
         self._heed_signals([item.handle for item in self._under_way])
         while self._waiting and self._slots.fits(self._waiting[0]):
             trial = self._waiting.popleft()
-            attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
-            self._journal.began(attempt)
+            attempt = self._begin(trial)
             place = self._slots.take(trial)
             job = self._job(trial, attempt, self._slots.cores(place))
             self._under_way.append(UnderWay(attempt, self._submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
+
+    def _begin(self, trial: Trial) -> Attempt:
+        """The sources are looked at now: what is there now, its process will import."""
+        forget_sources()
+        self._fingerprints[trial.id] = fingerprint(trial, self._plugins)
+        attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
+        self._begun.append(attempt)
+        self._journal.began(attempt)
+        return attempt
+
+    def _as_run(self, trial: Trial) -> dict[str, Any]:
+        """The fingerprint of what a process has run: the one it began with, if that still holds.
+
+        Otherwise it may have imported either, and compiled it under the name of the old.
+        """
+        begun = self._fingerprints[trial.id]
+        forget_sources()
+        now = sources(trial, self._plugins)
+        if now["code"] == begun["code"]:
+            return begun
+        in_use = [self._fingerprints[item.attempt.trial.id]["kernels"] for item in self._under_way]
+        if now["kernels"] != begun["kernels"] and begun["kernels"] not in in_use:
+            forget_compiled(begun)
+        return {**begun, "code": CHANGED}
 
     def _submit(self, job: Job) -> Handle:
         try:
             return self._executor.submit(job)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StoreError(f"cannot start a trial in {self._store.path}: {reason}") from error
+            raise SparsebenchError(
+                f"executor {self._options.executor!r} cannot start a trial: {reason}"
+            ) from error
 
     def _collect(self) -> None:
         for item in list(self._under_way):
@@ -222,19 +268,28 @@ class Session:
             self._waiting.clear()
 
     def _keep(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
+        """Store the outcome, and tell of it."""
+        trial = attempt.trial
+        record = self._record(attempt, outcome)
+        self._records[trial.id] = record
+        if record.fingerprint.get("code") == CHANGED:
+            self._listener.note(f"{trial.label()}: its code {CHANGED}; it counts for no later run")
+        self._listener.trial_ended(trial, record, False)
+        return record
+
+    def _record(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
         trial = attempt.trial
         fields = {"machine": machine.describe(), **outcome}
         record = Record(
             trial=trial,
             attempt=attempt.number,
-            fingerprint=self._fingerprints.get(trial.id, {}),
+            fingerprint=self._as_run(trial) if trial.id in self._fingerprints else {},
             debug=self._options.debug,
             **{**fields, "status": Status(fields["status"])},
         )
         self._store.finish(attempt, record)
+        self._begun = [other for other in self._begun if other is not attempt]
         self._journal.recorded(record)
-        self._records[trial.id] = record
-        self._listener.trial_ended(trial, record, False)
         return record
 
     def _heed_signals(self, handles: Sequence[Handle]) -> None:
@@ -268,8 +323,7 @@ class Session:
 
         while self._waiting:
             trial = self._waiting.popleft()
-            attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
-            self._journal.began(attempt)
+            attempt = self._begin(trial)
             self._listener.trial_started(trial, self._number(trial))
             run_here(
                 self._job(trial, attempt, cores=None),
@@ -277,6 +331,23 @@ class Session:
             )
 
     # --- after -------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """End what is under way, and keep that it was; there is some only after an exception."""
+        for item in self._under_way:
+            item.handle.stop(kill=True)
+        deadline = time.monotonic() + PATIENCE
+        cut_off = {"status": Status.INTERRUPTED, "detail": "an error ended the run before it"}
+        with contextlib.suppress(StoreError):  # a store that cannot be written is what ended it
+            while self._under_way and time.monotonic() < deadline:
+                self._wait([item.handle for item in self._under_way])
+                for item in list(self._under_way):
+                    outcome = item.handle.poll()
+                    if outcome is not None:
+                        self._under_way.remove(item)
+                        self._record(item.attempt, outcome)
+            for attempt in self._begun:
+                self._record(attempt, cut_off)
 
     def _summarise(self) -> Summary:
         records = [self._records[t.id] for t in self._trials if t.id in self._records]

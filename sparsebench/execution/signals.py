@@ -13,8 +13,9 @@ WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """While entered, the watched signals are counted and do nothing else.
 
-    Set explicitly: a process started in the background may inherit SIGINT as ignored. Only
-    the main thread can; elsewhere nothing is watched.
+    Set explicitly: a process started in the background may inherit SIGINT as ignored. A SIGHUP
+    inherited as ignored stays so: that is how `nohup` asks to outlive the terminal. Only the
+    main thread can; elsewhere nothing is watched.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,8 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
             for number in WATCHED:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._note)
             # a SIGCHLD inherited as ignored would have the kernel reap our trials
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)

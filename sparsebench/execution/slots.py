@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution.limits import core_slots
 from sparsebench.suite.trial import Trial
 
 
@@ -45,14 +48,43 @@ class Slots:
     def cores(self, place: int) -> tuple[int, ...] | None:
         return self._cores[place]
 
+    def narrow_for(self, trials: Iterable[Trial]) -> str:
+        """A line if trials ask for more threads than a place has cores; else nothing."""
+        cores = min((len(cores) for cores in self._cores if cores is not None), default=None)
+        threads = max((trial.threads for trial in trials), default=0)
+        if cores is None or threads <= cores:
+            return ""
+        return (
+            f"{self.count} trials at once have {cores} of the cores each, but ask for up to "
+            f"{threads} threads: their threads wait for each other"
+        )
+
     def give_back(self, place: int) -> None:
         del self._taken[place]
 
 
 def _shares(count: int) -> list[tuple[int, ...] | None]:
-    cores = machine.usable_cores()
-    if count > len(cores):
+    """Disjoint sets of cores, of as many physical cores each; what is left over stays idle.
+
+    The threads of a physical core go to one place: they would slow each other down.
+    """
+    groups: dict[int, list[int]] = {}
+    for core in sorted(machine.usable_cores()):
+        groups.setdefault(_first_sibling(core), []).append(core)
+    if count > len(groups):
         raise SparsebenchError(
-            f"{count} trials at once need a core each; this machine has {len(cores)} to use"
+            f"{count} trials at once need a physical core each; "
+            f"this machine has {len(groups)} to use"
         )
-    return [*core_slots(cores, count)]
+    dealt, size = list(groups.values()), len(groups) // count
+    return [tuple(chain(*dealt[i * size : (i + 1) * size])) for i in range(count)]
+
+
+def _first_sibling(core: int) -> int:
+    """The physical core that a core is a thread of, by its first thread."""
+    path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    try:
+        text = path.read_text()
+    except OSError:
+        return core
+    return int(text.replace("-", ",").split(",")[0])

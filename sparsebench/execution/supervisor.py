@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sparsebench import machine
@@ -18,7 +17,7 @@ from sparsebench.execution.job import Job
 from sparsebench.execution.launch import launch
 from sparsebench.execution.trace import Trace
 from sparsebench.records.provenance import impersonal
-from sparsebench.records.record import FAILURES
+from sparsebench.records.record import FAILURES, utc_now
 
 PERIOD = 0.05
 """Seconds between two looks at a process."""
@@ -185,10 +184,6 @@ class Supervised:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-
-
-def utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _pidfd(pid: int) -> int:

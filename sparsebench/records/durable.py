@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sparsebench.errors import StoreError
 from sparsebench.records.record import jsonable
@@ -24,16 +24,21 @@ _REASONS = {
 }
 
 
-def write_atomically(file: Path, text: str) -> None:
-    """The old content or the new one, whatever happens: a temporary file, then a rename."""
+def write_atomically(file: Path, content: str | bytes) -> None:
+    with replacing(file) as stream:
+        _write_all(stream.fileno(), content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """A stream that becomes `file` at the end of the block: the old content or the new one,
+    whatever happens. A temporary file, then a rename; nothing is left of a failure."""
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            _write_all(descriptor, text.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with scratch.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(scratch, file)
     except BaseException:
         with contextlib.suppress(OSError):

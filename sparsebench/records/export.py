@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib.util
 import io
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.records.durable import write_atomically
 from sparsebench.records.frames import WHOLE
 from sparsebench.records.record import jsonable
 
@@ -69,21 +68,13 @@ WRITERS = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never a part of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Its folder is made; a failure is one line, and leaves the old file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
+        write_atomically(path, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SparsebenchError(f"cannot write {path}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
 
 
 def _rows(frame: pd.DataFrame) -> list[list[Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sparsebench.records.durable import read_lines
+from sparsebench.records.provenance import commit_name
 from sparsebench.records.record import Record
 from sparsebench.suite.trial import Trial
 from sparsebench.suite.words import brief
@@ -85,11 +86,7 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
 
 def manifest_commit(manifest: Mapping[str, Any]) -> str:
     """The commit that ran, with `+` if the tree was changed; empty if unknown."""
-    git = manifest.get("git")
-    if isinstance(git, Mapping):
-        commit = git.get("commit") or git.get("sha")
-        return f"{commit}{'+' if git.get('dirty') else ''}" if commit else ""
-    return str(manifest.get("commit") or git or "")
+    return commit_name(manifest.get("git", {}))
 
 
 def component_name(value: Any) -> str:
@@ -139,9 +136,8 @@ def _labels(record: Record, run_id: str) -> dict[str, Any]:
 
 
 def _exact(record: Record) -> bool:
-    """Whether memory was measured exactly: so on Linux, unless the record says otherwise."""
-    said = record.settings.get("exact", record.measures.get("exact"))
-    return bool(said) if said is not None else record.machine.get("system") == "Linux"
+    """Whether memory was measured exactly; not where nothing was measured."""
+    return bool(record.settings.get("exact", False))
 
 
 def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:

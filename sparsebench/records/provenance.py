@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +49,33 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "dirty": _git(root, "status", "--porcelain") != ""}
 
 
-def commit_name() -> str:
-    """The commit of the sources, with `+` if they are changed; empty outside git."""
-    state = git_state()
+def commit_name(state: Mapping[str, Any]) -> str:
+    """The commit of a git state, with `+` if the tree is changed; empty if unknown."""
     return f"{state['commit']}{'+' if state['dirty'] else ''}" if state else ""
 
 
+@functools.cache
+def hash_of(home: Path, left_out: tuple[str, ...] = ()) -> str:
+    """Of the .py files below a folder, or of one file; names and contents, not places.
+
+    left_out  files and folders below `home`
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
+        inside = file.relative_to(home) if file != home else Path(file.name)
+        if not any(inside.is_relative_to(path) for path in left_out):
+            total.update(f"{inside.as_posix()} {_content(file)}\n".encode())
+    return total.hexdigest()
+
+
 def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
-    """Name, origin and version of every plugin; a file's origin is its name."""
+    """Name, origin, version and source hash of every plugin; a file's origin is its name."""
     return [
         {
             "name": info.name,
             "origin": Path(info.origin).name,
             "version": info.version,
+            **({"source": hash_of(info.path)} if info.path is not None else {}),
             **({"error": impersonal(info.error)} if info.error else {}),
         }
         for info in plugins.infos
@@ -68,6 +84,14 @@ def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
 
 def interpreter() -> dict[str, str]:
     return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+
+
+def _content(file: Path) -> str:
+    """A hash; that of nothing for a file that goes away while we look."""
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -112,14 +113,24 @@ def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """JSON data with "nan", "inf" and "-inf" for the floats that JSON lacks."""
+    """JSON data with "nan", "inf" and "-inf" for the floats that JSON lacks.
+
+    Numpy's scalars become Python's; numpy itself is not imported for that.
+    """
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     return value
+
+
+def utc_now() -> str:
+    """How records, attempts and journals write a moment."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _number(value: Any) -> float | int | None:

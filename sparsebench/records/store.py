@@ -24,7 +24,7 @@ from typing import Any
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.records import alive
 from sparsebench.records.durable import append_line, read_lines, write_atomically, writing_to
-from sparsebench.records.record import Record, Status, jsonable
+from sparsebench.records.record import Record, Status, jsonable, utc_now
 from sparsebench.suite.trial import Trial
 
 # Store schema history:
@@ -86,14 +86,6 @@ class Store:
         """None while the attempt is under way; interrupted if its supervisor is gone."""
         return read_attempt(self._trial_folder(trial_id) / str(attempt))
 
-    def latest_record(self, trial_id: str) -> Record | None:
-        """Of the last attempt that has ended."""
-        for number in reversed(_numbers(self._trial_folder(trial_id))):
-            record = self.record(trial_id, number)
-            if record is not None:
-                return record
-        return None
-
     def find_trial(self, prefix: str) -> list[Record]:
         """The records of the trial whose id starts with `prefix`, the oldest first."""
         matching = [trial_id for trial_id in self.trial_ids() if trial_id.startswith(prefix)]
@@ -130,7 +122,7 @@ class Store:
                 "trial": trial.to_json(),
                 "attempt": number,
                 "fingerprint": dict(fingerprint or {}),
-                "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "started": utc_now(),
                 "process": alive.this_process(),
             }
             write_atomically(folder / "spec.json", json.dumps(jsonable(spec)))
@@ -167,11 +159,13 @@ class Store:
         return writing_to(self.path)
 
     def _create(self) -> None:
+        """The folder and its marker; another run may be making them, too."""
         marker = self.path / "store.json"
         if marker.exists():
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        if any(not name.startswith("store.json") for name in os.listdir(self.path)):
+        foreign = any(not name.startswith("store.json") for name in os.listdir(self.path))
+        if foreign and not marker.exists():
             raise StoreError(f"{self.path} is not a store, and not empty: it has no store.json")
         write_atomically(marker, json.dumps({"schema": STORE_SCHEMA}))
 
@@ -215,11 +209,9 @@ class RunJournal:
 
     def event(self, what: str, **data: Any) -> None:
         """A line of events.jsonl, on the disk when this returns."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"event": what, "at": utc_now(), **data}
         with writing_to(self.store.path):
-            append_line(
-                self.folder / "events.jsonl", {"event": what, "at": at, **data}, durable=True
-            )
+            append_line(self.folder / "events.jsonl", line, durable=True)
 
 
 class StoredRun:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError
+from sparsebench.catalogue import MANIFEST
+from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
 from sparsebench.machine import usable_cores
+from sparsebench.openml import Place, fetch_command
 from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.form import shown
 from sparsebench.suite.suite import Suite
@@ -126,6 +127,8 @@ class Builder:
             return given
         prune = given.pop("prune", None) if part == "topology" else None
         try:
+            if part == "topology":
+                self._check_topology_keys(given, where)
             found = self.plugins.validate(part, given, where)
             if part == "topology":
                 found["prune"] = None
@@ -134,6 +137,17 @@ class Builder:
         except SuiteError as error:
             raise SuiteError(_with_hint(str(error), {part: given})) from None
         return found
+
+    def _check_topology_keys(self, given: Raw, where: str) -> None:
+        """What `Plugins.validate` says of an unknown parameter, knowing `prune` too."""
+        try:
+            cls = self.plugins.entry("topology", str(given["name"])).parameters()
+        except PluginError:  # told by `validate`
+            return
+        known = [*(field.name for field in dataclasses.fields(cls) if field.init), "prune"]
+        for key in given:
+            if key != "name" and key not in known:
+                raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
 
     def _is_elsewhere(self, dataset: Raw) -> bool:
         """A data set that no plugin brings, but of which the suite says where it is."""
@@ -144,27 +158,47 @@ class Builder:
         key = canonical(dataset)
         if key not in self._identities:
             elsewhere = self._is_elsewhere(dataset)
-            found = self._missing(dataset) if elsewhere else _identity_of(self.plugins, dataset)
+            try:
+                found = self._missing(dataset) if elsewhere else self._of_plugin(dataset)
+            except SparsebenchError as error:
+                raise SuiteError(f"trial.dataset: {error}") from error
             self._identities[key] = found
         return copy.deepcopy(self._identities[key])
 
     def _missing(self, dataset: Component) -> Raw:
         name = dataset["name"]
-        source = self.suite.sources[name]
         text = f"data set {name!r} is not in {self.data_dir}"
-        if "openml" in source:
-            command = f"sparsebench data fetch {name} --openml {shlex.quote(source['openml'])}"
-            return {"missing": f"{text}; get it with: {command}"}
-        return {"missing": f"{text}; {' '.join(source['note'].split())}"}
+        command = self._fetch_command(name)
+        if command is None:
+            text += (
+                f"; make {name}.npz (X, y) from {self.suite.sources[name]['note']} and list it in "
+                f"{self.data_dir / MANIFEST}, or look for it on OpenML: "
+                f"{fetch_command(name, self.data_dir)} --openml NAME"
+            )
+        else:
+            text += f"; get it with: {command}"
+        return {"missing": " ".join(text.split())}
+
+    def _fetch_command(self, name: str) -> str | None:
+        """The command that gets the set from where the suite's [sources] say; None without."""
+        source = self.suite.sources.get(name, {})
+        if not source.get("openml"):
+            return None
+        place = Place(source["openml"], train=source.get("train"))
+        return fetch_command(name, self.data_dir, place)
+
+    def _of_plugin(self, dataset: Component) -> Raw:
+        name = dataset["name"]
+        values = {key: value for key, value in dataset.items() if key != "name"}
+        entry = self.plugins.entry("dataset", name)
+        return identity(entry, values, self._fetch_command(name))
 
 
-def _identity_of(plugins: Plugins, dataset: Component) -> Raw:
-    values = {key: value for key, value in dataset.items() if key != "name"}
-    return identity(plugins.entry("dataset", dataset["name"]), values)
+def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:
+    """What else than its parameters decides a data set, or {"missing": why}. Loads no arrays.
 
-
-def identity(entry: Entry, values: Mapping[str, Any]) -> Raw:
-    """What else than its parameters decides a data set, or {"missing": why}. Loads no arrays."""
+    `command` gets the set where its plugin knows none that does.
+    """
     if entry.unavailable() is not None:
         return {}
     try:
@@ -172,7 +206,8 @@ def identity(entry: Entry, values: Mapping[str, Any]) -> Raw:
         found = instance.identity() if hasattr(instance, "identity") else {}
         canonical(dict(found))
     except MissingData as error:
-        return {"missing": " ".join(str(error).split())}
+        more = f", or get another version with: {command}" if command and not error.command else ""
+        return {"missing": " ".join(f"{error}{more}".split())}
     except SparsebenchError:
         raise
     except Exception as error:

@@ -18,7 +18,7 @@ from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
 from sparsebench.suite.form import check_axis, check_plain, quoted
 from sparsebench.suite.reach import check_where
-from sparsebench.suite.suite import Suite
+from sparsebench.suite.suite import Exclude, Suite
 from sparsebench.suite.trial import PARTS, Trial
 from sparsebench.suite.where import PLAIN, check_key, matches
 from sparsebench.suite.words import axis_words
@@ -46,7 +46,7 @@ def expand(
     try:
         plan = _plan(suite, quick, settings, seeds)
         every = list(_trials(plan, Builder(suite, plugins, data_dir)))
-        kept = [t for t in every if not any(matches(e.where, t) for e in suite.excludes)]
+        kept = [t for t in every if not any(_excluded(t, e) for e in suite.excludes)]
         if not (quick or settings or seeds is not None):
             check_where(suite, every, kept)
         _check_unique(kept)
@@ -127,6 +127,11 @@ def _trials(plan: _Plan, builder: Builder) -> Iterator[Trial]:
         except SuiteError as error:
             raise SuiteError(_placed(str(error), places)) from None
         yield replace(trial, words={key: words[key][index] for key, index, _ in point})
+
+
+def _excluded(trial: Trial, exclude: Exclude) -> bool:
+    spared = exclude.unless is not None and matches(exclude.unless, trial)
+    return matches(exclude.where, trial) and not spared
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:

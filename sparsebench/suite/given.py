@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from typing import Any
 
 from sparsebench.errors import SuiteError
@@ -35,4 +36,7 @@ def parse_seeds(text: str) -> list[int]:
         if not 0 < end - first <= 100_000:
             raise SuiteError(f"--seeds: {part.strip()!r} is no seed (the end is not included)")
         seeds.extend(range(first, end))
+    twice = [seed for seed, count in Counter(seeds).items() if count > 1]
+    if twice:
+        raise SuiteError(f"--seeds: {twice[0]} is given twice in {text!r}")
     return seeds

@@ -39,6 +39,8 @@ def _wheres(
 ) -> Iterator[tuple[Where, str, Sequence[Trial]]]:
     for index, exclude in enumerate(suite.excludes):
         yield exclude.where, f"exclude[{index}].where", every
+        if exclude.unless is not None:
+            yield {**exclude.where, **exclude.unless}, f"exclude[{index}].unless", every
     for index, expect in enumerate(suite.expects):
         yield expect.where, f"expect[{index}].where", kept
     for index, claim in enumerate(suite.claims):

@@ -163,8 +163,9 @@ def _check_trial_key(key: str, where: str) -> None:
 
 
 def _exclude(table: Table, where: str) -> Exclude:
-    check_known(table, ("where", "reason"), f"{where}.")
-    return Exclude(_where(table, where), take(table, "reason", a_text, where) or "")
+    check_known(table, ("where", "unless", "reason"), f"{where}.")
+    unless = _where(table, where, "unless") if "unless" in table else None
+    return Exclude(_where(table, where), take(table, "reason", a_text, where) or "", unless)
 
 
 def _expect(table: Table, where: str) -> Expect:
@@ -214,11 +215,11 @@ def _sources(tables: Table) -> dict[str, Table]:
     for name in tables:
         where = f"sources.{quoted(name)}"
         table = take_table(tables, name, "sources")
-        check_known(table, ("openml", "note"), f"{where}.")
-        if not table:
+        check_known(table, ("openml", "note", "train"), f"{where}.")
+        if not take(table, "openml", a_text, where) and not take(table, "note", a_text, where):
             raise SuiteError(f"{where}: say where to get it: openml = '...' or note = '...'")
-        for key in table:
-            take(table, key, a_text, where)
+        if take(table, "train", a_count, where) is not None and "openml" not in table:
+            raise SuiteError(f"{where}.train: so many first rows of openml = '...', found without")
     return tables
 
 

@@ -1,9 +1,10 @@
-"""-k: words with and, or, not and brackets, held against a trial's label and names."""
+"""-k: words with and, or, not and brackets, held against a trial's values and names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sparsebench.errors import NothingMatched, SuiteError
@@ -15,21 +16,37 @@ _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
     """The trials that `expression` is true of; NothingMatched if there is none.
 
-    A word is true of a trial if it occurs in its label, its id or a component's name, whatever
-    the case; a word with `=` must be a whole word of the label.
+    A word is true of a trial if it occurs in a value of its label, its id or a component's name,
+    whatever the case; a word with `=` must be a whole word of the label.
     """
     tokens = _TOKEN.findall(expression)
-    _truth(list(tokens), [], expression)
-    kept = [trial for trial in trials if _truth(list(tokens), words_of(trial), expression)]
+    _truth(list(tokens), _Seen(), expression)
+    kept = [trial for trial in trials if _truth(list(tokens), _seen(trial), expression)]
     if not kept:
         raise NothingMatched(f"-k {expression!r} matches none of {len(trials)} trials")
     return kept
 
 
-def words_of(trial: Trial) -> list[str]:
-    """What -k sees of a trial."""
-    names = [name for part in PARTS for name in _names(getattr(trial, part))]
-    return [word.lower() for word in (*trial.label().split(), *names, trial.id)]
+@dataclass(frozen=True)
+class _Seen:
+    """What -k sees of a trial, in lower case.
+
+    words  of the label: `dataset=wine`, `zeta=0.3`
+    values  what stands behind their `=`, names of components, and the id
+    """
+
+    words: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+    def has(self, word: str) -> bool:
+        return word in self.words if "=" in word else any(word in value for value in self.values)
+
+
+def _seen(trial: Trial) -> _Seen:
+    words = [word.strip("(),") for word in trial.label().lower().split()]
+    values = [word.partition("=")[2] or word for word in words]
+    names = [name.lower() for part in PARTS for name in _names(getattr(trial, part))]
+    return _Seen(words, [*values, *names, trial.id])
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -41,7 +58,7 @@ def _names(value: Any) -> Iterator[str]:
             yield from _names(item)
 
 
-def _truth(tokens: list[str], words: Iterable[str], expression: str) -> bool:
+def _truth(tokens: list[str], seen: _Seen, expression: str) -> bool:
     """Recursive descent over `tokens`, which are used up: or < and < not < word."""
 
     def take_or() -> bool:
@@ -69,8 +86,7 @@ def _truth(tokens: list[str], words: Iterable[str], expression: str) -> bool:
             return found
         if token in ("", ")", "and", "or"):
             raise SuiteError(f"-k: expected a word, found {token or 'the end'!r}: {expression!r}")
-        word = token.lower()
-        return any(word == seen if "=" in word else word in seen for seen in words)
+        return seen.has(token.lower())
 
     try:
         found = take_or()

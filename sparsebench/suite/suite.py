@@ -13,10 +13,12 @@ Where = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Exclude:
-    """Trials of the grid that are not to be run, and why."""
+    """Trials of the grid that are not to be run, and why: those at `where`, but for those that
+    also lie at `unless`."""
 
     where: Where
     reason: str = ""
+    unless: Where | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Trial:
     """Everything that decides the outcome of one training run.
 
     Components are validated data (`registry.Component`), every default filled in. `data` is
-    the identity of the data set beyond its parameters, such as a checksum. `axes` holds the
+    the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
+    of which the id takes only that it is missing. `axes` holds the
     suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
     and `words` are labels and not part of the id.
     """
@@ -55,6 +56,8 @@ class Trial:
         """What the id is made of."""
         left_out = (*LIMITS, "suite", "axes", "words")
         spec = {key: value for key, value in asdict(self).items() if key not in left_out}
+        if "missing" in self.data:
+            spec["data"] = {"missing": True}
         return {"format": SPEC_FORMAT, **spec}
 
     @property

@@ -25,7 +25,9 @@ def check_value(key: str, value: Any) -> Any:
         raise SuiteError(f"trial.{key}: {error}") from None
 
 
-def _whole(least: int) -> Callable[[Any], int]:
+def whole(least: int) -> Callable[[Any], int]:
+    """Takes a whole number from `least`; ValueError for anything else."""
+
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"expected a whole number from {least}, found {shown(value)}")
@@ -46,16 +48,20 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _no_checkpoint(value: Any) -> float:
+    raise ValueError("checkpoints are not available in this version; leave it out")
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "epochs": _whole(1),
-    "batch_size": _whole(1),
-    "threads": _whole(1),
-    "seed": _whole(0),
-    "split_seed": _whole(0),
+    "epochs": whole(1),
+    "batch_size": whole(1),
+    "threads": whole(1),
+    "seed": whole(0),
+    "split_seed": whole(0),
     "validation": _share,
     "huge_pages": _flag,
     "timeout": seconds,
     "memory_limit": size,
-    "retries": _whole(0),
-    "checkpoint": seconds,
+    "retries": whole(0),
+    "checkpoint": _no_checkpoint,
 }

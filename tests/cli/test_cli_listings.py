@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_words import Cli
 
+from sparsebench.registry import PluginInfo, Plugins
+
 
 def test_help_names_every_verb(cli: Cli) -> None:
     done = cli("--help")
@@ -38,10 +40,23 @@ def test_usage_errors_end_in_2(cli: Cli) -> None:
         (["ls", "backend", "nmba-csr"], "unknown backend 'nmba-csr'. Did you mean 'numba-csr'?"),
         (["ls", "suites", "x"], "ls suites: takes no NAME, found 'x'"),
         (["show", "latest"], "no run 'latest' in"),
+        (["plan", "tiny.toml", "--seeds", "0,0"], "--seeds: 0 is given twice in '0,0'"),
+        (["plan", "tiny.toml", "--set", "checkpoint=10m"], "tiny.toml: --set checkpoint: "
+         "checkpoints are not available in this version; leave it out"),
+        (["new", "plugin", "none"], "new plugin: 'none' makes a class None, a word of Python"),
+        (["new", "plugin", "class"], "new plugin: 'class' is a word of Python; choose another"),
+        (["new", "plugin", "exception"], "new plugin: 'exception' makes a class Exception"),
+        (["new", "plugin", "change"], "new plugin: 'change' makes a class Change, a name that"),
+        (["new", "plugin", "numpy"], "new plugin: 'numpy' makes a module numpy, which would hide"),
+        (["new", "plugin", "random"], "new plugin: 'random' makes a module random, which would"),
+        (["new", "plugin", "set"], "new plugin: 'set' is a topology of builtin (sparsebench)"),
     ],
-)
-def test_a_mistake_is_one_line_and_2(cli: Cli, words: list[str], complaint: str) -> None:
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_2(
+    cli: Cli, folder: Path, words: list[str], complaint: str
+) -> None:
     done = cli(*words)
+    assert [file.name for file in folder.iterdir()] == ["tiny.toml"]
     assert done.code == 2
     assert done.err.startswith(f"error: {complaint}")
     assert done.err.count("\n") == 1
@@ -108,18 +123,58 @@ def test_the_command_line_wins_over_environment_suite_and_config(
     assert planned("--threads", "3", "--set", "threads=4") == (4, 3600)
 
 
-def test_config_names_stores_and_is_checked(cli: Cli, folder: Path) -> None:
+def test_config_names_stores(cli: Cli, folder: Path) -> None:
     config = folder.parent / "config" / "sparsebench"
     config.mkdir(parents=True)
-    (config / "config.toml").write_text(f"store = '{folder}/elsewhere'\n")
+    (config / "config.toml").write_text(f"store = '{folder}/elsewhere'\njobs = 3\n")
     assert f"no run 'latest' in {folder}/elsewhere" in cli("status").err
-    (config / "config.toml").write_text("stor = 'x'\n")
-    assert "stor: unknown key. Did you mean 'store'?" in cli("ls").err
+    assert cli("doctor", "--json").json["facts"]["store"] == f"{folder}/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("stor = 'x'", "stor: unknown key. Did you mean 'store'?"),
+        ("store = 5", "store: expected a text, found 5"),
+        ("data = ''", "data: expected a text, found ''"),
+        ("jobs = 0", "jobs: expected a whole number from 1, found 0"),
+        ("jobs = true", "jobs: expected a whole number from 1, found True"),
+        ("executor = 1", "executor: expected a text, found 1"),
+        ("threads = 'two'", "threads: expected a whole number from 1, found 'two'"),
+        ("timeout = 'soon'", "timeout: expected a duration such as '30m', found 'soon'."),
+        ("memory_limit = [1]", "memory_limit: expected a size such as '8GiB', found [1]"),
+        ("store", "cannot be read: "),
+    ],
+)
+def test_a_faulty_config_is_named_and_stops_neither_help_nor_doctor(
+    cli: Cli, folder: Path, text: str, complaint: str
+) -> None:
+    config = folder.parent / "config" / "sparsebench" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(text)
+    for words in (["plan", "tiny.toml"], ["ls"], ["status"]):
+        done = cli(*words)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"error: {config}: {complaint}")
+        assert done.err.count("\n") == 1
+    for words in (["--help"], ["run", "--help"], ["--version"], ["doctor", "--help"]):
+        assert cli(*words).code == 0
+    doctor = cli("doctor", "--json")
+    assert doctor.code == 0
+    told = [line for line in doctor.json["warnings"] if str(config) in line]
+    assert told[0].startswith(f"the user config is not used: {config}: {complaint}")
+    assert len(told) == 1
 
 
 def test_validate(cli: Cli, folder: Path) -> None:
     assert cli("validate", "tiny.toml").out == "tiny: 4 trials, 2 with --quick\n"
     assert cli("validate", "tiny.toml", "--json").json["trials"] == 4
+    assert cli("validate", "tiny.toml", "--format", "json").json["quick_trials"] == 2
+    assert cli("validate", "tiny.toml", "--format", "md").out == (
+        "| suite | path | trials | quick_trials | claims | not_runnable_here |\n"
+        "|---|---|---|---|---|---|\n"
+        "| tiny | tiny.toml | 4 | 2 | 0 | 0 |\n"
+    )
     (folder / "bad.toml").write_text("schema = 1\nname = 'bad'\n[trial]\ndataset = 'wine'\n")
     done = cli("validate", "bad.toml")
     assert (done.code, done.err) == (2, "error: bad.toml: trial.model: missing; it is required\n")
@@ -141,6 +196,9 @@ def test_ls(cli: Cli) -> None:
     assert {"name", "available", "summary", "plugin", "reason"} == set(rows[0])
     parameters = cli("ls", "topologies", "set", "--json").json
     assert {"parameter", "type", "default"} == set(parameters[0])
+    assert {"parameter": "prune", "type": "pruning", "default": "None"} in parameters
+    activation = {"parameter": "activation", "type": "activation"}.items()
+    assert any(activation <= row.items() for row in cli("ls", "models", "mlp", "--json").json)
     assert cli("ls", "plugins", "--json").json[0]["plugin"] == "builtin"
     empty = cli("ls", "runs")
     assert (empty.code, empty.out, empty.err) == (0, "", "no runs\n")
@@ -154,6 +212,10 @@ def test_doctor_always_ends_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
     assert done.json["facts"]["load_average"] == 7.0
     assert any("load average is 7.0" in line for line in done.json["warnings"])
     assert "warning: the load average" in cli("doctor").out
+    assert "threadpoolctl" in done.json["facts"]
+    md = cli("doctor", "--format", "md").out
+    assert all(line.startswith("|") for line in md.splitlines() if line)
+    assert "\n\n| warning |\n|---|\n" in md
 
 
 ABSENT = """
@@ -179,7 +241,57 @@ def test_what_is_not_installed_is_listed_with_its_reason(cli: Cli, folder: Path)
     rows = cli("ls", "backends", "--plugin", "absent.py", "--json").json
     (row,) = [row for row in rows if row["name"] == "absent"]
     assert (row["available"], row["reason"]) == ("no", "needs no_such_module, not installed")
+    overview = cli("ls", "--plugin", "absent.py")
+    assert overview.out.splitlines()[-1].split(maxsplit=2) == [
+        "backends", "absent", "needs no_such_module, not installed",
+    ]  # fmt: skip
+    assert "\n\n| kind | unavailable | reason |\n" in (
+        cli("ls", "--plugin", "absent.py", "--format", "md").out
+    )
+    kinds = {row["kind"]: row for row in cli("ls", "--plugin", "absent.py", "--json").json}
+    assert kinds["backends"]["unavailable"] == {"absent": row["reason"]}
     plan = cli("plan", "tiny.toml", "--plugin", "absent.py", "--set", "backend=absent", "--json")
     assert plan.json["trials"][0]["note"] == (
         "unsupported: backend 'absent' needs no_such_module, not installed"
     )
+
+
+NESTED = """
+from dataclasses import dataclass
+
+from sparsebench import hookimpl
+
+
+@dataclass(frozen=True)
+class Params:
+    pass
+
+
+@hookimpl
+def register_activations(register):
+    register("absent", "no_such_module:A", params=Params, requires=("no_such_module",))
+"""
+
+
+def test_a_nested_component_that_is_not_installed_is_told_before_the_run(
+    cli: Cli, folder: Path
+) -> None:
+    (folder / "absent.py").write_text(NESTED)
+    suite = (folder / "tiny.toml").read_text().replace("'relu'", "relu")
+    suite = suite.replace('activation = "relu"', 'activation = "absent"')
+    (folder / "tiny.toml").write_text(suite)
+    reason = "unsupported: activation 'absent' needs no_such_module, not installed"
+    planned = cli("plan", "tiny.toml", "--plugin", "absent.py", "--json").json["trials"]
+    assert {trial["note"] for trial in planned} == {reason}
+    done = cli("validate", "tiny.toml", "--plugin", "absent.py")
+    assert (done.code, done.err) == (0, f"note: 4 trials {reason}\n")
+    assert cli("prepare", "tiny.toml", "--plugin", "absent.py").code == 5
+
+
+def test_the_overview_names_what_did_not_load(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*given: object) -> Plugins:
+        return Plugins(infos=[PluginInfo("mine", "my-package", error="ImportError: no")])
+
+    monkeypatch.setattr("sparsebench.cli.ls.load_plugins", load)
+    last = cli("ls").out.splitlines()[-1]
+    assert last.split(maxsplit=2) == ["plugins", "mine", "ImportError: no"]

@@ -66,7 +66,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "[1/2] seed=0: ok, accuracy 0.5000, 1m30s",
         "[2/2] seed=1: timeout [reused]",
         "note: look here",
-        "run r: 1 ok, 1 timeout",
+        "run r: 1 ok, 1 timeout; 1 failed before: --rerun failed runs them again",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -60,11 +61,18 @@ def test_a_run_its_reuse_and_what_reads_it(
     status = cli("status", run, "--json").json
     assert (status["over"], status["ended"], status["trials"]) == (True, 2, 2)
     assert "2 of 2 trials ended\n2 ok\n" in cli("status").out
+    assert cli("status", run, "--format", "md").out.splitlines() == [
+        "| run | over | trials | ended | counts |", "|---|---|---|---|---|",
+        f"| {run} | True | 2 | 2 | 2 ok |",
+    ]  # fmt: skip
     trial = cli("plan", "tiny.toml", "--quick", "--json").json["trials"][0]["id"]
     assert "test_accuracy" in cli("show", trial).out
     assert cli("show", trial, "--json").json[0]["status"] == "ok"
     assert cli("logs", trial).code == 0
-    assert cli("logs", trial, "--attempt", "7").code == 5
+    for attempt in ("0", "7"):
+        done = cli("logs", trial, "--attempt", attempt)
+        assert done.code == 5
+        assert done.err == f"error: no attempt {attempt} at trial {trial}. Known: 1\n"
     assert cli("logs", "0123456789").code == 5
 
 
@@ -84,7 +92,47 @@ def test_a_failed_trial_ends_in_1_and_an_expected_failure_in_0(cli: Cli, folder:
         "[[expect]]\nwhere = { topology = 'failing' }\nstatus = 'error'\n"
     )
     (folder / "failing.toml").write_text(expecting)
-    assert cli("run", "failing.toml", "--quick").code == 0
+    again = cli("run", "failing.toml", "--quick")
+    assert again.code == 0
+    assert ": 1 error; 1 failed before: --rerun failed runs them again\n" in again.err
+
+
+def test_a_summary_page_that_cannot_be_written_is_a_note(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder))
+    note = f"note: cannot write GITHUB_STEP_SUMMARY {folder}: Is a directory\n"
+    done = cli("run", "tiny.toml", "--quick", "-k", "dense", "--json")
+    assert (done.code, done.json["counts"]) == (0, {"ok": 1})
+    assert done.err.endswith(note)
+    report = cli("report", "latest", "-o", "out/index.md")
+    assert (report.code, report.err) == (0, note)
+
+
+def test_plan_tells_what_would_be_reused(cli: Cli, folder: Path) -> None:
+    def notes(*words: str) -> list[str]:
+        return [trial["note"] for trial in cli(*words, "--json").json["trials"]]
+
+    plan = ("plan", "tiny.toml", "--quick")
+    assert notes(*plan) == ["", ""]
+    assert not (folder / ".sparsebench").exists()
+    assert cli("run", "tiny.toml", "--quick", "-k", "dense").code == 0
+    assert notes(*plan) == ["reused (ok)", ""]
+    assert cli(*plan).err == "2 trials of tiny, 1 reused\n"
+    assert notes(*plan, "--store", "elsewhere") == ["", ""]
+    dry = ("run", "tiny.toml", "--quick", "--dry-run")
+    assert notes(*dry) == ["reused (ok)", ""]
+    assert notes(*dry, "--rerun", "all") == ["", ""]
+
+    (outcome,) = (folder / ".sparsebench").glob("trials/*/*/1/outcome.json")
+    record = json.loads(outcome.read_text())
+    record["fingerprint"]["code"] = "another"
+    outcome.write_text(json.dumps(record))
+    assert notes(*plan) == ["stale", ""]
+    assert cli(*plan).err == "2 trials of tiny, 1 stale\n"
+    assert notes(*dry, "--reuse-stale") == ["reused (ok)", ""]
+    outcome.write_text(json.dumps(record | {"status": "interrupted"}))
+    assert notes(*plan) == ["", ""]
 
 
 def test_nothing_that_can_run_ends_in_5(cli: Cli, folder: Path) -> None:

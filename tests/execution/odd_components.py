@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import signal
@@ -76,6 +77,7 @@ class Allocates:
     """`mib` while building and twice that while compiling; tells the state of its limits."""
 
     mib: int = 24
+    fails: bool = False
 
     def warm_up(self, work: Any) -> None:
         touched(2 * self.mib)
@@ -83,6 +85,8 @@ class Allocates:
     def run(self, work: Any) -> Result:
         with work.meter.phase("build"):
             kept = touched(self.mib)
+            if self.fails:
+                raise ValueError("no more")
         with work.meter.phase("train"):
             with work.meter.phase("topology"):
                 touched(self.mib)
@@ -138,6 +142,36 @@ class Raises:
         if self.error == "unsupported":
             raise Unsupported("odd cannot do that")
         raise ValueError("the first line\nthe last line")
+
+
+@dataclass(frozen=True)
+class Fills:
+    """Finds the disk full while it reports; `again`: from then on; `elsewhere`: another disk."""
+
+    again: bool = False
+    elsewhere: bool = False
+
+    def run(self, work: Any) -> Result:
+        def full(*given: Any) -> Any:
+            if not self.again:
+                os.write = real
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *where)
+
+        real, where = os.write, ["/elsewhere/file"] if self.elsewhere else []
+        os.write = full  # type: ignore[assignment]
+        work.report(epoch(1))
+        return result()
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Edits the file of a plugin that it uses."""
+
+    file: str = ""
+
+    def run(self, work: Any) -> Result:
+        Path(self.file).write_text(Path(self.file).read_text() + "# edited\n")
+        return result()
 
 
 @dataclass(frozen=True)
@@ -219,7 +253,7 @@ class Tells:
 TRAINERS = {
     "fine": Fine, "nan": Nan, "allocates": Allocates, "greedy": Greedy, "raises": Raises,
     "dies": Dies, "stays": Stays, "prints": Prints, "tells": Tells,
-    "uncompilable": Uncompilable,
+    "uncompilable": Uncompilable, "fills": Fills, "edits": Edits,
 }  # fmt: skip
 
 

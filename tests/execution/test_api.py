@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import sparsebench
+from sparsebench.api import store_directory
 from sparsebench.errors import SparsebenchError, StoreError
+from sparsebench.execution.options import Listener
+from sparsebench.suite.trial import Trial
 
 SUITE = """
 schema = 1
@@ -80,3 +85,30 @@ def test_the_default_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SPARSEBENCH_STORE", str(tmp_path / "mine"))
     with pytest.raises(StoreError, match="mine"):
         sparsebench.load_run()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_an_interrupted_run_raises_and_is_kept(
+    suite_file: Path, tmp_path: Path, number: signal.Signals, raised: type[BaseException]
+) -> None:
+    class Impatient(Listener):
+        def trial_started(self, trial: Trial, number_in_plan: int) -> None:
+            os.kill(os.getpid(), number)
+
+    plugin = Path(__file__).parent / "odd_components.py"
+    with pytest.raises(raised) as caught:
+        sparsebench.run(
+            suite_file, plugins=[plugin], store=tmp_path / "store", listener=Impatient()
+        )
+    assert isinstance(caught.value, KeyboardInterrupt) or caught.value.code == 143
+    [record] = sparsebench.load_run("latest", tmp_path / "store").records
+    assert record.status == "interrupted"
+
+
+def test_folders_may_be_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store_directory("~/mine") == tmp_path.resolve() / "mine"
+    monkeypatch.setenv("SPARSEBENCH_STORE", "~/other")
+    assert store_directory() == tmp_path.resolve() / "other"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.execution.classify import End, classify
+from sparsebench.execution.classify import NO_DISK, End, classify
 
 OK = {"status": "ok"}
 BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
@@ -37,6 +37,8 @@ ENDS: list[tuple[dict[str, Any], str, str]] = [
     ({"code": -8}, "crashed", "SIGFPE"),
     ({"code": -(signal.SIGRTMIN + 3)}, "crashed", f"signal {signal.SIGRTMIN + 3}"),
     ({"code": 7}, "crashed", "exit 7 without result"),
+    ({"code": NO_DISK}, "interrupted", ""),
+    ({"code": NO_DISK, "asked": "timeout"}, "timeout", ""),
 ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,20 @@ from typing import Any
 
 import pytest
 
-from sparsebench.execution.compiling import skeleton
-from sparsebench.execution.fingerprint import agrees, fingerprint, hash_of
+import sparsebench
+from sparsebench.execution.compiling import compiled_code, representatives, skeleton
+from sparsebench.execution.fingerprint import (
+    CHANGED,
+    NOT_RUN,
+    agrees,
+    fingerprint,
+    forget_sources,
+)
 from sparsebench.execution.options import Options
 from sparsebench.execution.resume import reusable
+from sparsebench.records.provenance import hash_of, plugin_list
 from sparsebench.records.record import Record, Status
-from sparsebench.registry import Plugins
+from sparsebench.registry import Plugins, _home, load_plugins
 from sparsebench.suite.trial import Trial
 
 TODAY = {"code": "new", "versions": {"numpy": "2"}, "commit": "b"}
@@ -85,18 +94,21 @@ def test_the_newest_that_counts_decides(
 def test_the_commit_does_not_count() -> None:
     assert agrees({**TODAY, "commit": "a"}, TODAY)
     assert not agrees({}, TODAY)
+    assert not agrees({**TODAY, "code": CHANGED}, TODAY)
     assert not agrees({**TODAY, "versions": {"numpy": "3"}}, TODAY)
 
 
 def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:
     def hash_now() -> str:
         hash_of.cache_clear()
-        return hash_of(tmp_path, ("cli",))
+        return hash_of(tmp_path, ("cli", "records/export.py"))
 
     (tmp_path / "cli").mkdir()
+    (tmp_path / "records").mkdir()
     (tmp_path / "a.py").write_text("a = 1\n")
     first = hash_now()
     (tmp_path / "cli" / "verb.py").write_text("b = 1\n")
+    (tmp_path / "records" / "export.py").write_text("b = 1\n")
     (tmp_path / "notes.txt").write_text("nothing\n")
     assert hash_now() == first
     (tmp_path / "a.py").write_text("a = 2\n")
@@ -109,7 +121,7 @@ def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:
 def test_a_trial_depends_on_the_plugins_it_uses(odd: Plugins, trial: MakeTrial) -> None:
     given = trial("fine")
     base = fingerprint(given, odd)
-    assert set(base) == {"code", "versions", "commit"}
+    assert set(base) == {"code", "kernels", "versions", "commit"}
     assert set(base["versions"]) == {"numpy", "scipy", "numba"}
     other = replace(given, topology={"name": "static"}, optimizer={"name": "sgd"})
     assert fingerprint(other, odd)["code"] != base["code"]
@@ -121,3 +133,74 @@ def test_trials_that_differ_in_magnitude_compile_the_same() -> None:
     assert skeleton(one) == skeleton(two)
     assert skeleton(one) != skeleton({**two, "dropout": 0.0})
     assert skeleton(one) != skeleton({**two, "activation": {"name": "relu"}})
+
+
+def test_what_no_trial_runs_is_there() -> None:
+    home = Path(sparsebench.__file__).parent
+    assert [name for name in NOT_RUN if not (home / name).exists()] == []
+
+
+def test_kernels_are_kept_by_what_is_compiled(
+    odd: Plugins, trial: MakeTrial, tmp_path: Path
+) -> None:
+    """A data set's plugin compiles nothing; a model's does."""
+    more = tmp_path / "more.py"
+    more.write_text(MORE)
+    plugins = load_plugins([*odd.files, more])
+    plain = trial("fine", backend={"name": "compiled"})
+    data, model = replace(plain, dataset={"name": "more"}), replace(plain, model={"name": "more"})
+    prints = [fingerprint(each, plugins) for each in (plain, data, model)]
+    assert len({each["code"] for each in prints}) == 2
+    folders = [compiled_code(each) for each in prints]
+    assert folders[0] == folders[1] != folders[2]
+    assert representatives([plain, data, model], plugins) == [plain, model]
+    more.write_text(MORE.replace("more", "odd") + "# edited")
+    forget_sources()
+    assert compiled_code(fingerprint(data, plugins)) == folders[0]
+    assert compiled_code(fingerprint(model, plugins)) != folders[2]
+
+
+MORE = """
+from dataclasses import dataclass
+from sparsebench import hookimpl
+
+@dataclass(frozen=True)
+class More:
+    pass
+
+@hookimpl
+def register_datasets(register):
+    register("more", More)
+
+@hookimpl
+def register_models(register):
+    register("more", More)
+"""
+
+
+def test_a_plugin_in_a_package_is_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "space" / "methods_of_ours"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name in ("plugin.py", "__init__.py"):
+        (package / "sub" / name).touch()
+    (tmp_path / "a_module_of_ours.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = importlib.import_module("space.methods_of_ours.sub.plugin")
+    assert _home(plugin) == package
+    assert _home(importlib.import_module("space")) is None
+    module = importlib.import_module("a_module_of_ours")
+    assert _home(module) == tmp_path / "a_module_of_ours.py"
+
+
+def test_plugins_are_listed_with_their_sources(odd: Plugins) -> None:
+    listed = {plugin["name"]: plugin for plugin in plugin_list(odd)}
+    assert listed["odd_components"]["source"] == hash_of(odd.files[0])
+
+
+def test_that_data_is_missing_is_in_the_id_but_not_why(trial: MakeTrial) -> None:
+    one, two = (replace(trial("fine"), data={"missing": why}) for why in ("/home/a", "/home/b"))
+    assert one.id == two.id != trial("fine").id
+    assert replace(one, data={"sha256": "a"}).id != replace(one, data={"sha256": "b"}).id

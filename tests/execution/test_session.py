@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pdb
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.execution import session
+from sparsebench.execution import debugging, session, slots
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.session import run_trials
+from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
 from sparsebench.machine import total_memory, usable_cores
 from sparsebench.records.record import Record
@@ -173,12 +175,30 @@ def test_trials_at_once_have_cores_of_their_own(
 def test_more_trials_at_once_than_cores_is_refused(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
 ) -> None:
-    with pytest.raises(SparsebenchError, match="need a core each"):
+    with pytest.raises(SparsebenchError, match="need a physical core each"):
         run_trials(suite, [trial("fine")], odd, replace(options, jobs=4096))
+
+
+def test_places_share_no_physical_core(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2, 3, 4, 5])
+    monkeypatch.setattr(slots, "_first_sibling", lambda core: core % 3)
+    assert [Slots(3, shared=True).cores(place) for place in range(3)] == [(0, 3), (1, 4), (2, 5)]
+    two = Slots(2, shared=True)
+    assert [two.cores(place) for place in range(2)] == [(0, 3), (1, 4)]
+    with pytest.raises(SparsebenchError, match="4 trials at once .* this machine has 3 to use"):
+        Slots(4, shared=True)
+    wide = replace(trial("fine"), threads=3)
+    assert two.narrow_for([trial("fine"), wide]).startswith(
+        "2 trials at once have 2 of the cores each, but ask for up to 3 threads"
+    )
+    assert two.narrow_for([replace(wide, threads=2)]) == ""
+    assert two.narrow_for([]) == ""
+    assert Slots(1, shared=True).narrow_for([wide]) == ""
 
 
 def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2])
+    monkeypatch.setattr(slots, "_first_sibling", lambda core: core)
     shared = Slots(2, shared=True)
     assert (shared.cores(0), shared.cores(1)) == ((0,), (1,))
     most = trial("fine", memory_limit=total_memory() * 2 // 3)
@@ -233,14 +253,48 @@ def test_debug_lets_exceptions_through_and_is_never_reused(
     debugging = replace(options, debug=True)
     with pytest.raises(ValueError, match="the last line"):
         run_trials(suite, [trial("raises")], odd, debugging)
-    record = Store(options.store).latest_record(trial("raises").id)
-    assert record is not None
+    [record] = Store(options.store).records(trial("raises").id)
     assert record.debug
+    assert record.settings["exact"] is False
     assert record.status == "error"
     assert run_trials(suite, [trial("fine")], odd, debugging).records[0].debug
     after = run_trials(suite, [trial("fine")], odd, options)
     assert after.reused == 0
     assert not after.records[0].debug
+
+
+def test_ctrl_c_ends_a_trial_in_debug(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+
+    def interrupted(*given: Any) -> Any:
+        assert signal.getsignal(signal.SIGINT) is handler
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(debugging, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(suite, [trial("fine")], odd, replace(options, debug=True))
+    [record] = Store(options.store).run("latest").records
+    assert (record.status, record.debug) == ("interrupted", True)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_debug_shows_the_debugger_on_a_terminal(
+    suite: Suite,
+    odd: Plugins,
+    options: Options,
+    trial: MakeTrial,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(pdb, "post_mortem", shown.append)
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: terminal, raising=False)
+    with pytest.raises(ValueError, match="the last line"):
+        run_trials(suite, [trial("raises")], odd, replace(options, debug=True))
+    assert len(shown) == int(terminal)
 
 
 def test_a_full_disk_loses_nothing_finished(
@@ -272,8 +326,74 @@ def test_a_trial_that_cannot_start_is_one_line(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(subprocess, "Popen", full)
-    with pytest.raises(StoreError, match=r"cannot start a trial in .*: No space left on device"):
+    line = "executor 'local' cannot start a trial: No space left on device"
+    with pytest.raises(SparsebenchError, match=line):
         run_trials(suite, [trial("fine")], odd, options)
+    [record] = Store(options.store).run("latest").records
+    assert record.status == "interrupted"
+
+
+def test_an_exception_leaves_nothing_under_way(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, tmp_path: Path
+) -> None:
+    file = tmp_path / "pids"
+
+    class Broken(Listener):
+        def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
+            if file.exists():
+                assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+                raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_trials(suite, [trial("stays", file=str(file))], odd, options, Broken())
+    [record] = Store(options.store).run("latest").records
+    assert record.status == "interrupted"
+    assert record.started
+    assert not Path(f"/proc/{file.read_text()}").exists()
+
+
+def test_sources_are_looked_at_when_a_trial_begins_and_when_it_ends(
+    suite: Suite, options: Options, trial: MakeTrial, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd_components.py"
+    file.write_text((HERE / "odd_components.py").read_text())
+    plugins = load_plugins([file])
+    heard = Heard()
+    trials = [trial("edits", file=str(file)), trial("fine")]
+    edits, fine = run_trials(suite, trials, plugins, options, heard).records
+    assert edits.fingerprint["code"] == "changed while it ran"
+    assert [event for event in heard.log if event[0] == "note"] == [
+        ("note", "trainer=edits: its code changed while it ran; it counts for no later run")
+    ]
+    again = run_trials(suite, trials[1:], plugins, options)
+    assert again.reused == 1  # it began after the edit, and its fingerprint says so
+    assert fine.fingerprint == again.records[0].fingerprint
+
+
+def test_a_missing_data_set_is_told_without_the_home(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    missing = f"x is not in {Path.home()}/data"
+    given = replace(trial("fine"), data={"missing": missing})
+    [record] = run_trials(suite, [given], odd, options).records
+    assert record.detail == record.trial.data["missing"] == "x is not in ~/data"
+    assert record.trial.id == given.id
+    assert Store(options.store).run("latest").records == [record]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"jobs": 0}, "jobs: expected a whole number from 1, found 0"),
+        ({"jobs": "2"}, "jobs: expected a whole number from 1, found '2'"),
+        ({"rerun": "some"}, "rerun: expected failed or all, found 'some'"),
+    ],
+)
+def test_options_that_make_no_sense(
+    options: Options, given: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(SparsebenchError, match=complaint):
+        replace(options, **given)
 
 
 def test_edited_code_runs_again_in_the_same_session(
@@ -327,6 +447,19 @@ def test_an_interrupted_run_keeps_what_finished(
     assert process.wait() == code
     records = Store(options.store).run("latest").records
     assert [str(record.status) for record in records] == ["ok", "interrupted"]
+
+
+def test_a_run_under_nohup_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.count == 0
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (signals.count, signals.exit_code) == (1, 143)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_signal_does_not_wait(options: Options, trial: MakeTrial, tmp_path: Path) -> None:

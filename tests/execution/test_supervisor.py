@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sparsebench.errors import StoreError
 from sparsebench.execution.job import Job
 from sparsebench.execution.supervisor import Supervised
 from sparsebench.machine import usable_cores
@@ -83,6 +84,9 @@ ENDINGS = [
     ("stays", {"how": "loop", "timeout": 1.0}, "timeout", ""),
     ("prints", {}, "ok", ""),
     ("no-such-trainer", {}, "error", "PluginError"),
+    ("fills", {}, "interrupted", ""),
+    ("fills", {"again": True}, "interrupted", ""),
+    ("fills", {"elsewhere": True}, "error", "OSError"),
 ]
 
 
@@ -219,4 +223,24 @@ def test_progress_is_there_to_see(job: MakeJob, tmp_path: Path) -> None:
     trial = Supervised(given)
     wait(trial)
     seen = trial.progress()
-    assert (seen["epoch"], seen["epochs"], seen["step"], seen["steps"]) == (1, 2, 1, 3)
+    assert (seen["epoch"], seen["epochs"], seen["step"], seen["steps"]) == (1, 2, 1, 6)
+
+
+def test_a_failed_trial_keeps_what_it_took(job: MakeJob) -> None:
+    outcome = finish(job("allocates", mib=24, fails=True))
+    assert outcome["status"] == "error"
+    assert abs(outcome["measures"]["net_peak_bytes"] - 24 * MIB) < 2 * MIB
+    assert outcome["settings"]["exact"] is True
+    assert "build" in outcome["phases"]
+
+
+def test_a_full_disk_is_named(job: MakeJob) -> None:
+    given = job("fills")
+    outcome = finish(given)
+    assert outcome["detail"] == f"the disk of {given.folder} failed: No space left on device"
+
+
+def test_a_folder_that_cannot_be_made_is_the_stores_fault(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write to the store .*: a file stands"):
+        Supervised(replace(job("fine"), folder=tmp_path / "file" / "1"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -216,7 +217,7 @@ def test_a_listed_set_that_is_not_there_is_missing_with_its_command(data_dir):
     for ask in ("identity", "load"):
         with pytest.raises(MissingData) as caught:
             getattr(component(data_dir, "mine"), ask)()
-        assert caught.value.command == "sparsebench data fetch mine"
+        assert str(caught.value).endswith("is not there; put the listed mine.npz back")
 
 
 def test_a_wrong_checksum_is_found_before_the_file_is_read(data_dir):
@@ -382,6 +383,23 @@ CSV = {
     "header only": ("a,y\n", "has no rows"),
     "no header": ("1,2.5,0\n3,4,1\n", "first row, 1, 2.5, 0, holds numbers"),
 }
+
+
+@pytest.mark.parametrize("how", ["cut", "overwritten", "no gzip"])
+def test_a_damaged_csv_gz_is_one_line(tmp_path, how):
+    content = bytearray(gzip.compress(b"a,y\n" + b"1,0\n2,1\n" * 500))
+    if how == "cut":
+        del content[-20:]
+    elif how == "overwritten":
+        content[12:40] = b"\xff" * 28
+    else:
+        content[:2] = b"ab"
+    path = tmp_path / "my.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is no csv table") as caught:
+        of_file(path).load()
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("what", list(CSV))

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.records.durable import append_line, read_lines, write_atomically
-from sparsebench.records.record import Record, Status
+from sparsebench.records.record import Record, Status, jsonable
 from sparsebench.records.store import Store, open_run_folder, planned
 from sparsebench.suite.trial import Trial
 
@@ -43,19 +45,25 @@ def test_a_record_comes_back_as_it_was(store: Store, trial: Trial) -> None:
     measures = {"train_loss": float("inf"), "connections": 12, "test_accuracy": 0.1 + 0.2}
     record = keep(store, trial, measures=measures)
     assert Store(store.path).records(trial.id) == [record]
-    assert store.latest_record(trial.id) == record
     assert (store.folder(record) / "outcome.json").is_file()
     assert json.loads((store.path / "store.json").read_text()) == {"schema": 1}
 
 
-def test_attempts_are_counted_and_the_last_is_the_latest(store: Store, trial: Trial) -> None:
+def test_attempts_are_counted(store: Store, trial: Trial) -> None:
     keep(store, trial, Status.ERROR)
     keep(store, trial)
     assert [(r.attempt, r.status) for r in store.records(trial.id)] == [(1, "error"), (2, "ok")]
-    latest = store.latest_record(trial.id)
-    assert latest is not None
-    assert latest.attempt == 2
-    assert store.latest_record("0" * 16) is None
+    assert store.records("0" * 16) == []
+
+
+def test_numpy_scalars_are_numbers(store: Store, trial: Trial) -> None:
+    given = {"loss": np.float64("nan"), "accuracy": np.float32(0.5), "connections": np.int64(3)}
+    keep(store, trial, measures=given, settings={"ok": np.bool_(True), "at": np.array(2)})
+    [record] = store.records(trial.id)
+    assert math.isnan(record.measures.pop("loss"))
+    assert record.measures == {"accuracy": 0.5, "connections": 3}
+    assert record.settings == {"ok": True, "at": 2}
+    assert jsonable([np.float64("-inf"), np.float32("inf")]) == ["-inf", "inf"]
 
 
 def test_what_only_the_attempt_needed_goes(store: Store, trial: Trial) -> None:
@@ -184,6 +192,21 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, trial: Trial) -> 
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(StoreError, match="is not a store, and not empty"):
         Store(tmp_path).begin(trial)
+
+
+def test_two_runs_may_make_the_store_at_once(
+    store: Store, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.listdir
+
+    def other_is_faster(folder: Any) -> list[str]:
+        if Path(folder) == store.path:
+            monkeypatch.undo()
+            Store(store.path).begin(trial)
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", other_is_faster)
+    assert store.begin(trial).number == 2
 
 
 def test_a_file_in_the_place_of_the_store(tmp_path: Path, trial: Trial) -> None:

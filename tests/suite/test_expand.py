@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from suite_files import Expand, Write
 
-from sparsebench.errors import NothingMatched, PluginError, SuiteError
+from sparsebench.errors import DataError, MissingData, NothingMatched, SuiteError
 from sparsebench.machine import usable_cores
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
@@ -31,8 +31,8 @@ def test_defaults(trials: Expand) -> None:
 
 
 def test_limits_in_their_units(trials: Expand) -> None:
-    (trial,) = trials("trial.timeout='30m'\ntrial.memory_limit='8GiB'\ntrial.checkpoint='10m'")
-    assert (trial.timeout, trial.memory_limit, trial.checkpoint) == (1800, 8 * 2**30, 600)
+    (trial,) = trials("trial.timeout='30m'\ntrial.memory_limit='8GiB'")
+    assert (trial.timeout, trial.memory_limit) == (1800, 8 * 2**30)
     assert trial.id == trials()[0].id
 
 
@@ -102,6 +102,11 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
         ("trial.seed = [1, 2]", "trial.seed: found [1, 2]; a list means one trial each only in"),
         ("trial.optimizer = {learning_rate = [0.1, 0.2]}", "trial.optimizer.learning_rate: "),
         ("trial.optimizer = 3", "trial.optimizer: expected a optimizer name or a table with"),
+        ("trial.topology = {name='set', prun='importance'}", "trial.topology.prun: unknown "
+         "parameter. Did you mean 'prune'? Known: epsilon, prune, zeta"),
+        ("trial.checkpoint = '10m'", "trial.checkpoint: checkpoints are not available in this "
+         "version; leave it out"),
+        ("grid.checkpoint = ['10m', '1h']", "grid.checkpoint[0]: checkpoints are not available"),
         ("trial.batch_size = 0", "trial.batch_size: expected a whole number from 1, found 0"),
         ("trial.seed = true", "trial.seed: expected a whole number from 0, found True"),
         ("grid.timeout = ['3 years']", "grid.timeout[0]: expected a duration such as '30m'"),
@@ -207,7 +212,9 @@ def test_parse_seeds() -> None:
     assert parse_seeds("0:5") == [0, 1, 2, 3, 4]
     assert parse_seeds("0,3,7") == [0, 3, 7]
     assert parse_seeds("0:2, 5") == [0, 1, 5]
-    for text in ("", "a", "1:", "5:5", "-1", "0:999999999", "1,,2", "9" * 5000):
+    with pytest.raises(SuiteError, match="--seeds: 3 is given twice in '0:5,3'"):
+        parse_seeds("0:5,3")
+    for text in ("", "a", "1:", "5:5", "-1", "0:999999999", "1,,2", "9" * 5000, "0,0"):
         with pytest.raises(SuiteError, match="--seeds: "):
             parse_seeds(text)
 
@@ -231,14 +238,51 @@ def test_data_that_is_not_there(trials: Expand, tmp_path: Path) -> None:
     assert trial.data == {
         "missing": "data set 'gone' is not there; get it with: sparsebench data fetch gone"
     }
-    text = "sources.rare.openml = '12'\nsources.odd.note = 'ask its authors'"
+    text = "sources.rare = {openml = '12', train = 9}\nsources.odd.note = \"odd.mat\\nof them\""
     rare, odd = trials(text + "\n[grid]\ndataset = ['rare', {name = 'odd', x = 1}]")
     assert rare.data["missing"] == (
         f"data set 'rare' is not in {tmp_path}; "
-        "get it with: sparsebench data fetch rare --openml 12"
+        f"get it with: sparsebench data fetch rare --openml 12 --train 9 --data {tmp_path}"
     )
     assert odd.dataset == {"name": "odd", "x": 1}
-    assert odd.data["missing"].endswith("ask its authors")
+    assert odd.data["missing"] == (
+        f"data set 'odd' is not in {tmp_path}; make odd.npz (X, y) from odd.mat of them and list "
+        f"it in {tmp_path}/data.json, or look for it on OpenML: "
+        f"sparsebench data fetch odd --data {tmp_path} --openml NAME"
+    )
+
+
+def test_the_suite_says_how_to_get_what_its_plugin_cannot(
+    plugins: Plugins, suite: Write, tmp_path: Path
+) -> None:
+    def missing(self: object) -> None:
+        error = MissingData("", "")
+        error.args = ("toy.npz is not there; put it back",)
+        raise error
+
+    entry = plugins["dataset"]["toy"]
+    target = type("Absent", (entry.load(),), {"identity": missing})
+    plugins["dataset"]._entries["toy"] = dataclasses.replace(entry, target=target)
+    (plain,) = expand(suite(), plugins, data_dir=tmp_path)
+    assert plain.data["missing"] == "toy.npz is not there; put it back"
+    (told,) = expand(suite("sources.toy.openml = 'Toy'"), plugins, data_dir=tmp_path)
+    assert told.data["missing"] == (
+        "toy.npz is not there; put it back, or get another version with: "
+        f"sparsebench data fetch toy --openml Toy --data {tmp_path}"
+    )
+
+
+def test_data_that_is_not_usable_is_told_with_file_and_key(
+    trials: Expand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object) -> None:
+        raise DataError("wine.npz: truncated")
+
+    monkeypatch.setattr("sparsebench_plugin_toy_components.Toy.identity", refuse)
+    for text, place in (("", "trial.dataset"), ("grid.dataset=['toy']", "grid.dataset[0]")):
+        with pytest.raises(SuiteError) as error:
+            trials(text)
+        assert str(error.value) == f"small.toml: {place}: wine.npz: truncated"
 
 
 def test_an_identity_that_fails_is_the_plugins_fault(
@@ -250,7 +294,7 @@ def test_an_identity_that_fails_is_the_plugins_fault(
     entry = plugins["dataset"]["toy"]
     target = type("Bad", (entry.load(),), {"identity": fail})
     plugins["dataset"]._entries["toy"] = dataclasses.replace(entry, target=target)
-    with pytest.raises(PluginError, match=r"identity\(\) raised ZeroDivisionError: oh"):
+    with pytest.raises(SuiteError, match=r"dataset: .*identity\(\) raised ZeroDivisionError: oh"):
         expand(suite(), plugins, data_dir=tmp_path)
 
 
@@ -274,3 +318,42 @@ def test_select(trials: Expand) -> None:
     for bad in ("", "and", "a and", "(a", "a b", ")", "not"):
         with pytest.raises(SuiteError, match="-k: "):
             chosen(bad)
+
+
+def test_select_holds_plain_words_against_values_only(trials: Expand) -> None:
+    found = trials(
+        "grid.dataset = [{name='toy', samples=10}, {name='toy', samples=3}]\n"
+        "grid.topology = ['dense', {name='set', zeta=0.1}, {name='set', zeta=0.2}]"
+    )
+    assert found[1].label() == "dataset=toy (samples=10) topology=set (zeta=0.1)"
+    assert len(select(found, "set")) == 4
+    assert len(select(found, "se")) == 6  # dense, too
+    assert len(select(found, "zeta=0.1")) == 2
+    assert len(select(found, "samples=3 and topology=set")) == 2
+    for key in ("dataset", "topology", "zeta", "zeta=0"):
+        with pytest.raises(NothingMatched):
+            select(found, key)
+
+
+def test_unless_spares_some_of_what_an_exclude_names(trials):
+    text = """
+        [grid]
+        seed = [0, 1, 2]
+        epochs = [1, 2]
+        [[exclude]]
+        where = { epochs = 2 }
+        unless = { seed = 1 }
+    """
+    assert [(t.seed, t.epochs) for t in trials(text)] == [(0, 1), (1, 1), (1, 2), (2, 1)]
+
+
+def test_an_unless_that_spares_nothing_is_an_error(trials):
+    text = """
+        [grid]
+        seed = [0, 1]
+        [[exclude]]
+        where = { seed = 1 }
+        unless = { epochs = 77 }
+    """
+    with pytest.raises(SuiteError, match=r"exclude\[0\]\.unless: matches no trial"):
+        trials(text)

@@ -53,6 +53,7 @@ source = "table 2"
 
 [sources.rare]
 openml = "1234"
+train = 100
 """
 
 
@@ -71,7 +72,7 @@ def test_a_full_suite_is_read(tmp_path: Path) -> None:
         Claim(text="it learns", metric="test_accuracy", where={"topology": "dense"}, value=0.88,
               std=0.01, n=5, tolerance=0.01, source="table 2"),
     )  # fmt: skip
-    assert suite.sources == {"rare": {"openml": "1234"}}
+    assert suite.sources == {"rare": {"openml": "1234", "train": 100}}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,9 @@ def test_what_a_suite_needs(suite: Write, text: str, complaint: str) -> None:
         ("[[claims]]\nmetric = 'density'\ntext = ''\nwhere = {}",
          "claims[0]: a claim needs `against` or `value`, found neither"),
         ("sources.x = {}", "sources.x: say where to get it"),
+        ("sources.x.note = ''", "sources.x: say where to get it"),
+        ("sources.x = {note = 'y', train = 3}", "sources.x.train: so many first rows of openml"),
+        ("sources.x = {openml = 'y', train = 0}", "sources.x.train: expected a whole number "),
         ("sources.x.url = 'y'", "sources.x.url: unknown key. Known: note, openml"),
     ],
 )  # fmt: skip

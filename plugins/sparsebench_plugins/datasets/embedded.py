@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsebench.catalogue import file_sha256
+from sparsebench.checksums import file_sha256
 from sparsebench.errors import MissingData
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def csv_parts(path: Path, target: str | None) -> Parts:
 
     try:
         table = pd.read_csv(path)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"{path} is no csv table with a header row: {reason}") from None
     names = [str(column) for column in table.columns]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sparsebench.catalogue import file_sha256
+from sparsebench.checksums import file_sha256
 from sparsebench.errors import DataError
 
 Count = Annotated[int, Field(gt=0)]

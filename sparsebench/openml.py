@@ -1,0 +1,155 @@
+"""Data sets on OpenML: where one is, the command that fetches it, and its arrays.
+
+No numpy before something is downloaded: listings and plans are light.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.errors import DataError
+from sparsebench.machine import data_directory
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where on OpenML a data set is, and how its one table becomes arrays.
+
+    version  None: the active one
+    target   the label column; None: the one OpenML names
+    train    so many first rows train and the rest test; None: the set has no split
+    """
+
+    name: str
+    version: int | None = None
+    target: str | None = None
+    train: int | None = None
+
+
+def place_of(said: object) -> Place | None:
+    """The place that an entry of data.json gives; None where what it says is none."""
+    if not isinstance(said, Mapping) or not isinstance(said.get("name"), str):
+        return None
+    version, target, train = (said.get(key) for key in ("version", "target", "train"))
+    if any(number is not None and type(number) is not int for number in (version, train)):
+        return None
+    return Place(said["name"], version, target if isinstance(target, str) else None, train)
+
+
+def fetch_command(name: str, data_dir: Path, place: Place | None = None) -> str:
+    """What to type so that the set gets into `data_dir`."""
+    words = ["sparsebench", "data", "fetch", name]
+    if place is not None:
+        given = {
+            "--openml": place.name,
+            "--version": place.version,
+            "--target": place.target,
+            "--train": place.train,
+        }
+        for option, value in given.items():
+            words += [option, str(value)] if value is not None else []
+    if data_dir.resolve() != data_directory().resolve():
+        words += ["--data", str(data_dir)]
+    return shlex.join(words)
+
+
+def download(place: Place) -> tuple[Arrays, dict[str, Any]]:
+    """X (float32) and y (0..classes - 1), or four arrays with `train`; and facts about them."""
+    found = _ask(place)
+    where = f"OpenML {place.name!r}"
+    X, y, class_names = _features_and_labels(found.data, found.target, where)
+    details = found.details
+    version = int(details.get("version", 0)) or place.version
+    facts = {
+        "class_names": class_names,
+        "source": f"OpenML {details.get('id', '?')}: {place.name}, version {version}",
+        "licence": details.get("licence"),
+        "openml": {
+            "name": place.name,
+            "version": version,
+            "target": place.target,
+            "train": place.train,
+        },
+    }
+    if place.train is None:
+        return {"X": X, "y": y}, facts
+    return _first_rows_train(X, y, place.train, where), facts
+
+
+def _ask(place: Place) -> Any:
+    import warnings
+    from http.client import HTTPException
+
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return fetch_openml(
+                name=place.name,
+                version="active" if place.version is None else place.version,
+                target_column="default-target" if place.target is None else place.target,
+                as_frame=False,
+                cache=False,
+                parser="auto",
+                n_retries=1,
+            )
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(
+            f"OpenML cannot be reached for {place.name!r}: {reason}; try again later, or put a "
+            "file of your own in a suite with dataset = { name = 'file', path = 'my.npz' }"
+        ) from None
+    except (ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"OpenML has no usable data set {place.name!r}: {reason}; "
+            "look for its name and version on https://www.openml.org"
+        ) from None
+
+
+def _features_and_labels(
+    X: Any, y: Any, where: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], list[str]]:
+    """Features, labels 0..classes - 1, and what the labels stand for."""
+    import numpy as np
+
+    if y is None or np.ndim(y) != 1:
+        raise DataError(f"{where} has no single label column; name one with --target COLUMN")
+    try:
+        X = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise DataError(f"{where} has features that are no numbers; encode them first") from None
+    if not np.isfinite(X).all():
+        raise DataError(f"{where} has missing values; fill them in first")
+    labels = np.asarray(y)
+    known, codes = np.unique(
+        labels.astype(str) if labels.dtype == object else labels, return_inverse=True
+    )
+    return X, codes.astype(np.int64), [str(label) for label in known]
+
+
+def _first_rows_train(X: npt.NDArray[Any], y: npt.NDArray[Any], train: int, where: str) -> Arrays:
+    import numpy as np
+
+    if not 0 < train < y.size:
+        raise DataError(
+            f"{where} has {y.size} rows, of which the first {train} cannot train and the rest "
+            f"test; expected --train from 1 to {y.size - 1}"
+        )
+    unseen = np.setdiff1d(y[train:], y[:train]).size
+    if unseen:
+        raise DataError(
+            f"{where}: {unseen} of the classes are not among the first {train} rows; "
+            "expected --train where its training part ends, if it has one"
+        )
+    return {"X_train": X[:train], "y_train": y[:train], "X_test": X[train:], "y_test": y[train:]}
