@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.1
 
 
-def listener() -> Plain:
-    """Bars if stderr is a terminal and neither NO_COLOR nor CI says otherwise."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("CI", "").lower() in ("true", "1")
-    if plain or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
+def listener(*, plain: bool = False) -> Plain:
+    """Bars if stderr is a terminal and neither `plain`, NO_COLOR nor CI says otherwise."""
+    said = os.environ.get("NO_COLOR") or os.environ.get("CI", "").lower() in ("true", "1")
+    if plain or said or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
         return Plain()
     return Live()
 

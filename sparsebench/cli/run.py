@@ -88,7 +88,7 @@ def _run(asked: Asked, options: Options) -> Summary:
     from sparsebench.cli.progress import listener
     from sparsebench.execution.session import run_trials
 
-    with listener() as shown:
+    with listener(plain=options.debug) as shown:
         return run_trials(asked.suite, asked.trials, asked.plugins, options, shown)
 
 

@@ -51,7 +51,7 @@ class Work:
     """A trial with its components built and its data loaded.
 
     report    called with each finished epoch
-    progress  called often, with (epoch, step, loss); must be cheap
+    progress  called often, with (epoch, step, loss); must be cheap; steps count from the start
     meter     phases build, train, topology, eval are measured through it
     """
 

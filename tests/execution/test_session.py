@@ -185,7 +185,7 @@ def test_places_share_no_physical_core(trial: MakeTrial, monkeypatch: pytest.Mon
     assert [Slots(3, shared=True).cores(place) for place in range(3)] == [(0, 3), (1, 4), (2, 5)]
     two = Slots(2, shared=True)
     assert [two.cores(place) for place in range(2)] == [(0, 3), (1, 4)]
-    with pytest.raises(SparsebenchError, match="4 trials at once .* this machine has 3 to use"):
+    with pytest.raises(SparsebenchError, match=r"4 trials at once .* this machine has 3 to use"):
         Slots(4, shared=True)
     wide = replace(trial("fine"), threads=3)
     assert two.narrow_for([trial("fine"), wide]).startswith(

@@ -242,5 +242,5 @@ def test_a_full_disk_is_named(job: MakeJob) -> None:
 
 def test_a_folder_that_cannot_be_made_is_the_stores_fault(job: MakeJob, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot write to the store .*: a file stands"):
+    with pytest.raises(StoreError, match=r"cannot write to the store .*: a file stands"):
         Supervised(replace(job("fine"), folder=tmp_path / "file" / "1"))
