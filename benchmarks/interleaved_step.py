@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.discovery import load_plugins
 from sparsebench.protocols import Network
-from sparsebench.registry import load_plugins
 from sparsebench.seeds import generator
 from sparsebench.sparse.csr import CsrMatrix
 from sparsebench.sparse.sampling import random_pattern

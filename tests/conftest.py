@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.discovery import load_plugins
+from sparsebench.registry import Plugins
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,9 @@ from sparsebench.catalogue import (
 )
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_rows
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, NothingMatched
 from sparsebench.machine import data_directory
-from sparsebench.registry import load_plugins
 
 SHOWN = ("name", "state", "samples", "features", "classes", "detail")
 """Columns of the text and markdown tables; JSON has more."""

@@ -15,8 +15,8 @@ from sparsebench import machine
 from sparsebench.cli import options as o
 from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.registry import load_plugins
 from sparsebench.suite.units import brief_size
 
 PACKAGES = (

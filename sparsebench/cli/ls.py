@@ -11,9 +11,10 @@ import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_rows, print_tables
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.machine import data_directory
-from sparsebench.registry import KINDS, Entry, Plugins, load_plugins, nested_kinds
+from sparsebench.registry import KINDS, Entry, Plugins, nested_kinds
 
 Row = dict[str, Any]
 

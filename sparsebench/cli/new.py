@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.registry import load_plugins
 
 app = typer.Typer(
     help="Write a plugin or a suite to start from.",

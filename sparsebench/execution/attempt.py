@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 from sparsebench.execution import limits
 from sparsebench.execution.classify import NO_DISK
@@ -20,7 +21,7 @@ from sparsebench.execution.job import Job
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
 from sparsebench.records.record import Status
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.registry import Plugins
 from sparsebench.suite.trial import Trial
 
 if TYPE_CHECKING:

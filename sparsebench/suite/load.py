@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.registry import Plugins
 from sparsebench.suite.read import find_suite, read_suite
 from sparsebench.suite.suite import Suite
 

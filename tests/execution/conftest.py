@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from sparsebench.discovery import load_plugins
 from sparsebench.execution.job import Job
 from sparsebench.execution.options import Options
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.registry import Plugins
 from sparsebench.suite.suite import Suite
 from sparsebench.suite.trial import Trial
 

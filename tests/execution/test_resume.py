@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import sparsebench
+from sparsebench.discovery import load_plugins
 from sparsebench.execution.compiling import compiled_code, representatives, skeleton
 from sparsebench.execution.fingerprint import (
     CHANGED,
@@ -21,7 +22,7 @@ from sparsebench.execution.options import Options
 from sparsebench.execution.resume import reusable
 from sparsebench.records.provenance import hash_of, plugin_list
 from sparsebench.records.record import Record, Status
-from sparsebench.registry import Plugins, _home, load_plugins
+from sparsebench.registry import Plugins, _home
 from sparsebench.suite.trial import Trial
 
 TODAY = {"code": "new", "versions": {"numpy": "2"}, "commit": "b"}

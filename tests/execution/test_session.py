@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sparsebench import machine
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.execution import debugging, session, slots
 from sparsebench.execution.options import Listener, Options, Summary
@@ -25,7 +26,7 @@ from sparsebench.execution.slots import Slots
 from sparsebench.machine import total_memory, usable_cores
 from sparsebench.records.record import Record
 from sparsebench.records.store import Store
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.registry import Plugins
 from sparsebench.suite.suite import Expect, Suite
 from sparsebench.suite.trial import Trial
 
@@ -417,7 +418,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from sparsebench.execution.options import Listener, Options
 from sparsebench.execution.session import run_trials
-from sparsebench.registry import load_plugins
+from sparsebench.discovery import load_plugins
 from sparsebench.suite.suite import Suite
 from sparsebench.suite.trial import Trial
 import json

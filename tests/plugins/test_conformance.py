@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sparsebench import testing
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError
-from sparsebench.registry import load_plugins
 
 PLUGINS = load_plugins()
 MINIMAL = {

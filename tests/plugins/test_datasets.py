@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from sparsebench_plugins.datasets import registration
 
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
 from sparsebench.protocols import Dataset
-from sparsebench.registry import Plugins, load_plugins
+from sparsebench.registry import Plugins
 from sparsebench.training.data import prepare
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)

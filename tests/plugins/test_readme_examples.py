@@ -10,7 +10,8 @@ import pytest
 from small import small_work
 
 from sparsebench import hookspecs, testing
-from sparsebench.registry import HOOKS, load_plugins
+from sparsebench.discovery import load_plugins
+from sparsebench.registry import HOOKS
 
 README = Path(__file__).parents[2] / "plugins" / "README.md"
 EXAMPLE = re.compile(r"^## (register_\w+)\(.*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
-from sparsebench.training import data
-from sparsebench.training.data import Parts, prepare, stratified_split
+from sparsebench.training import standardise
+from sparsebench.training.data import Parts, prepare
+from sparsebench.training.split import stratified_split
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
 y = np.array([3, 7, 3, 7, 3, 7, 3, 7])
@@ -146,12 +147,12 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     wide = np.random.default_rng(0).normal(5, 2, (50, 7)).astype(np.float32)
     parts = Parts(wide, np.arange(50) % 2)
     whole = prepare(parts, seed=0).train.batch(np.arange(9))
-    monkeypatch.setattr(data, "BLOCK", 10)
+    monkeypatch.setattr(standardise, "BLOCK", 10)
     np.testing.assert_allclose(prepare(parts, seed=0).train.batch(np.arange(9)), whole, atol=1e-6)
 
 
 def test_no_second_copy_of_the_features_comes_to_exist(monkeypatch):
-    monkeypatch.setattr(data, "BLOCK", 1 << 14)
+    monkeypatch.setattr(standardise, "BLOCK", 1 << 14)
     large = np.random.default_rng(0).random((4000, 500), dtype=np.float32)
     parts = Parts(large, np.arange(4000) % 2)
     tracemalloc.start()

@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from sparsebench import hookimpl, registry
+from sparsebench import discovery, hookimpl
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import PluginError, SuiteError, Unsupported
-from sparsebench.registry import load_plugins
 
 METHOD = """
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def install(monkeypatch):
 
     def install(**modules):
         points = [*real, *(Point(name=name, module=module) for name, module in modules.items())]
-        monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: points)
+        monkeypatch.setattr(discovery.importlib.metadata, "entry_points", lambda group: points)
 
     return install
 

@@ -1,0 +1,161 @@
+"""Finding plugins: installed ones by their entry points, then files; calling their hooks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from sparsebench import hookspecs
+from sparsebench.errors import PluginError, nearest
+from sparsebench.machine import data_directory
+from sparsebench.registry import HOOKS, Entry, PluginInfo, Plugins, Registry
+
+
+def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Plugins:
+    """All installed plugins (entry points of the group `sparsebench`), then `files`.
+
+    An installed plugin that fails to import is listed with its error and hurts nobody. A file
+    was asked for by name, so its failure is a PluginError, as are names taken twice and
+    misspelt hooks.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    plugins = Plugins(files=tuple(Path(f).resolve() for f in files))
+    for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
+        version = point.dist.version if point.dist is not None else ""
+        origin = point.dist.name if point.dist is not None else point.value
+        try:
+            module = point.load()
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}"
+            plugins.infos.append(PluginInfo(point.name, origin, version, error=reason))
+            continue
+        _enlist(manager, plugins, module, PluginInfo(point.name, origin, version, _home(module)))
+    for file in plugins.files:
+        module = _import_file(file)
+        _enlist(manager, plugins, module, PluginInfo(file.stem, str(file), path=file))
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [name for name in vars(manager.hook) if not name.startswith("_")]
+        name = str(error).split("'")[1] if "'" in str(error) else str(error)
+        raise PluginError(f"unknown hook {name!r}.{nearest(name, known)}; {error}") from None
+    _collect(manager, plugins, data_dir if data_dir is not None else data_directory())
+    return plugins
+
+
+def _enlist(
+    manager: pluggy.PluginManager, plugins: Plugins, module: ModuleType, info: PluginInfo
+) -> None:
+    try:
+        manager.register(module, name=info.name)
+    except (ValueError, pluggy.PluginValidationError) as error:
+        raise PluginError(f"plugin {info.name!r} from {info.origin}: {error}") from None
+    plugins.infos.append(info)
+
+
+def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) -> None:
+    """Call each hook of each plugin on its own, so that each name knows its owner.
+
+    A hook that raises leaves the plugin's other hooks alone; the plugin is listed with its error.
+    """
+    for number, info in enumerate(plugins.infos):
+        if info.error is not None:
+            continue
+        module = manager.get_plugin(info.name)
+        owner = f"{info.name} ({info.origin})"
+        hooks: list[tuple[str, dict[str, Any]]] = [
+            (
+                hook,
+                {"register": functools.partial(_register, plugins.registries[kind], kind, owner)},
+            )
+            for kind, hook in HOOKS.items()
+        ]
+        hooks.append(("register_suites", {"add_folder": plugins.suite_folders.append}))
+        errors = []
+        for hook, given in hooks:
+            try:
+                _call(manager, module, hook, {**given, "data_dir": data_dir})
+            except PluginError:
+                raise
+            except Exception as error:
+                errors.append(f"{hook}: {type(error).__name__}: {error}")
+        if errors and info.path in plugins.files:
+            raise PluginError(f"plugin file {info.origin}: {'; '.join(errors)}")
+        if errors:
+            plugins.infos[number] = dataclasses.replace(info, error="; ".join(errors))
+
+
+def _call(
+    manager: pluggy.PluginManager, module: object, hook: str, given: Mapping[str, Any]
+) -> None:
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        if implementation.plugin is module:
+            implementation.function(**{name: given[name] for name in implementation.argnames})
+
+
+def _register(
+    registry: Registry,
+    kind: str,
+    owner: str,
+    name: str,
+    target: type | str,
+    *,
+    params: type | str | None = None,
+    requires: tuple[str, ...] = (),
+    summary: str = "",
+) -> None:
+    if not isinstance(name, str) or isinstance(requires, str):
+        raise PluginError(
+            f"{kind} {name!r} of {owner}: register() takes a name and a tuple of modules it "
+            f"requires, found requires={requires!r}"
+        )
+    if not summary and isinstance(target, type) and target.__doc__:
+        summary = inspect.cleandoc(target.__doc__).splitlines()[0]
+    registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary))
+
+
+def _home(module: ModuleType) -> Path | None:
+    """What of a plugin its fingerprint covers: the folder of its outermost package, or its file.
+
+    A namespace package has no file; it may hold other people's packages, and is passed over.
+    """
+    parts = module.__name__.split(".")
+    for count in range(1, len(parts) + 1):
+        file = getattr(sys.modules.get(".".join(parts[:count])), "__file__", None)
+        if file is not None and Path(file).name == "__init__.py":
+            return Path(file).parent
+    return Path(module.__file__) if module.__file__ is not None else None
+
+
+def _import_file(file: Path) -> ModuleType:
+    """Import a plugin by its path, once, under a name of its own."""
+    name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(file):
+        return loaded
+    if not file.is_file():
+        raise PluginError(f"plugin file {file} does not exist")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {file} does not import: {type(error).__name__}: {error}"
+        ) from error
+    return module
