@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Optimizer
 from sparsebench.training.dropout import Dropout
 from sparsebench_plugins.activations.params import AllReluParams, AlphaParams, NoParams
+from sparsebench_plugins.activations.untrained import Untrained
 
 Matrix = npt.NDArray[np.float32]
 
 
-class PiecewiseLinearUnit:
+class PiecewiseLinearUnit(Untrained):
     """a = z for z >= 0 and slope z below, then dropout; in place.
 
     What backward needs is one small number per activation: the sign of the pre-activation
@@ -37,15 +37,6 @@ class PiecewiseLinearUnit:
     def backward(self, DA: Matrix) -> Matrix:
         DA *= self._factor
         return DA
-
-    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
-        """Nothing here is trained."""
-
-    def parameters(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {}
-
-    def gradients(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {}
 
     def stored_bytes(self) -> int:
         return int(self._factor.nbytes)

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from sparsebench.protocols import Optimizer
 from sparsebench.training.dropout import Dropout
 from sparsebench_plugins.activations.params import NoParams, SReluParams
+from sparsebench_plugins.activations.untrained import Untrained
 
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
 
-class SmoothUnit:
+class SmoothUnit(Untrained):
     """a = f(z), then dropout. Keeps the derivative, dropout included."""
 
     def __init__(
@@ -41,15 +42,6 @@ class SmoothUnit:
     def backward(self, DA: Matrix) -> Matrix:
         DA *= self._derivative
         return DA
-
-    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
-        """Nothing here is trained."""
-
-    def parameters(self) -> dict[str, Vector]:
-        return {}
-
-    def gradients(self) -> dict[str, Vector]:
-        return {}
 
     def stored_bytes(self) -> int:
         return int(self._derivative.nbytes)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sparsebench.protocols import Optimizer
 from sparsebench.sparse.csr import CsrMatrix, CsrPattern, Ints
 from sparsebench.training.dropout import Dropout
+from sparsebench_plugins.activations.untrained import Untrained
 from sparsebench_plugins.backends import numba_kernels as kernels
 from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench_plugins.backends.params import NoParams
@@ -95,7 +96,7 @@ class NumbaCsrLayer(CsrLayer):
         self.step_bias(rate, t)
 
 
-class NumbaUnit:
+class NumbaUnit(Untrained):
     """A piecewise linear activation and dropout in one pass, in place; a byte per activation."""
 
     def __init__(self, slope: float, dropout: Dropout | None) -> None:
@@ -119,15 +120,6 @@ class NumbaUnit:
     def backward(self, DA: Matrix) -> Matrix:
         kernels.deactivate(DA, self._slope, self._state, self._scale)
         return DA
-
-    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
-        """Nothing here is trained."""
-
-    def parameters(self) -> dict[str, Vector]:
-        return {}
-
-    def gradients(self) -> dict[str, Vector]:
-        return {}
 
     def stored_bytes(self) -> int:
         return int(self._state.nbytes)
