@@ -10,9 +10,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from sparsebench.errors import PluginError, SuiteError, Unsupported, nearest
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 HOOKS = {
     "backend": "register_backends",
@@ -226,18 +229,35 @@ def nested_kinds(cls: type) -> dict[str, str]:
     return found
 
 
-def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
-    from pydantic import TypeAdapter, ValidationError
+def parameter_schema(cls: type) -> dict[str, Any]:
+    """JSON schema of each parameter by name."""
+    adapter = _adapter(cls, cls.__name__)
+    properties: dict[str, Any] = adapter.json_schema()["properties"] if _has_fields(cls) else {}
+    return properties
+
+
+def _has_fields(cls: type) -> bool:
+    return any(field.init for field in dataclasses.fields(cls))
+
+
+def _adapter(cls: type, where: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
 
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(cls)
+        return TypeAdapter(cls)
     except (PydanticUserError, NameError) as error:
         reason = str(error).splitlines()[0]
         raise PluginError(
             f"{where}: the parameters of {cls.__name__} have no schema: {reason}"
         ) from None
+
+
+def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
+    from pydantic import ValidationError
+
+    adapter = _adapter(cls, where)
     try:
         built = adapter.validate_json(json.dumps(dict(values)), strict=True)
     except ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +52,7 @@ def command(
         print_tables([rows, absent], format)
         return
     if not rows and not (json or format == "json"):
-        typer.echo(f"no {kind}", err=True)
+        typer.echo(f"{name} has no parameters" if name else f"no {kind}", err=True)
     print_rows(rows, format, json)
 
 
@@ -133,21 +133,54 @@ def _fields(entry: Entry) -> list[dataclasses.Field[Any]]:
 
 def _parameters(entry: Entry) -> list[Row]:
     """A row per parameter; `required` where it has no default. A component's type is its kind."""
+    from sparsebench.registry import parameter_schema
+
     cls = entry.parameters()
-    kinds = nested_kinds(cls)
+    kinds, schema = nested_kinds(cls), parameter_schema(cls)
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)
     rows = [
-        {"parameter": f.name, "type": kinds.get(f.name) or _type_name(f), "default": _default(f)}
-        for f in fields
-        if f.init
+        {
+            "parameter": field.name,
+            "type": kinds.get(field.name) or _in_words(schema[field.name]),
+            "default": _default(field),
+        }
+        for field in fields
+        if field.init
     ]
     if entry.kind == "topology":  # goes on top of any
         rows.append({"parameter": "prune", "type": "pruning", "default": "None"})
     return rows
 
 
-def _type_name(field: dataclasses.Field[Any]) -> str:
-    return field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "none",
+    "array": "list",
+    "object": "table",
+}
+BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "from",
+    "exclusiveMaximum": "below",
+    "maximum": "to",
+    "minItems": "at least",
+}
+
+
+def _in_words(schema: Mapping[str, Any]) -> str:
+    """A JSON schema as people say it: `number from 0 below 1`, `all | all-but-last`."""
+    if "anyOf" in schema:
+        return " or ".join(_in_words(one) for one in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " | ".join(str(word) for word in schema.get("enum", [schema.get("const")]))
+    words = [TYPES.get(str(schema.get("type")), "anything")]
+    if isinstance(schema.get("items"), Mapping):
+        words.append(f"of ({_in_words(schema['items'])})")
+    words += [f"{word} {schema[key]:g}" for key, word in BOUNDS.items() if key in schema]
+    return " ".join(words)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

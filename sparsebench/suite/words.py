@@ -29,7 +29,10 @@ def told_apart(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
 
 
 def axis_words(values: Sequence[Any]) -> list[str]:
-    """The values of a grid axis, each told apart from the others."""
+    """The values of a grid axis, each told apart from the others. Where one is a component,
+    a text is short for another."""
+    if any(isinstance(value, Mapping) for value in values):
+        values = [{"name": value} if isinstance(value, str) else value for value in values]
     components = [value for value in values if isinstance(value, Mapping)]
     return [
         told_apart(value, components) if isinstance(value, Mapping) else brief(value)
