@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
+
+settings.register_profile("no-deadline", deadline=None)  # no test asserts on wall-clock time
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")
