@@ -109,6 +109,8 @@ class Live(Plain):
         self._display = Display(console=self._console, auto_refresh=False, transient=True)
         self._running: dict[str, tuple[Trial, float, dict[str, Any]]] = {}
         self._drawn = 0.0
+        self._began = time.monotonic()
+        self._ran = 0
 
     def __enter__(self) -> Plain:
         self._display.start()
@@ -132,6 +134,7 @@ class Live(Plain):
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self._running.pop(trial.id, None)
+        self._ran += not reused
         super().trial_ended(trial, record, reused)
 
     def _draw(self, now: bool = False) -> None:
@@ -155,7 +158,11 @@ class Live(Plain):
         bars = []
         if self.total:
             done = len(self.ended_trials) / self.total
-            bars.append(("all", done, f"{len(self.ended_trials)}/{self.total} trials"))
+            text = f"{len(self.ended_trials)}/{self.total} trials"
+            if self._ran:
+                rest = (at - self._began) / self._ran * (self.total - len(self.ended_trials))
+                text += f", ETA {brief_seconds(rest)}"
+            bars.append(("all", done, text))
         for trial, began, state in self._running.values():
             share = _share(trial, state)
             bars.append((trial.label()[:60], share, _state(trial, state, at - began, share)))
