@@ -95,9 +95,18 @@ def _bound(record: Record, measure: str) -> float | None:
     if measure == "epoch_seconds" and record.status == Status.TIMEOUT and trial.timeout:
         return trial.timeout / trial.epochs
     if measure == "net_peak_bytes" and record.status == Status.OUT_OF_MEMORY:
-        reached = record.measures.get("net_peak_bytes") or trial.memory_limit
-        return float(reached or record.measures.get("peak_rss_bytes") or 0) or None
+        return memory_refused(record)
     return None
+
+
+def memory_refused(record: Record) -> float | None:
+    """What the network needed more than: the limit, less what the process held before it. An
+    allocation is refused as a whole, so what was reached by then may be next to nothing."""
+    peak, net = (record.measures.get(name) for name in ("peak_rss_bytes", "net_peak_bytes"))
+    if record.trial.memory_limit is None:
+        return float(net or peak or 0) or None
+    before = peak - net if peak and net else 0
+    return float(max(record.trial.memory_limit - before, net or 0))
 
 
 def _size(frame: pd.DataFrame, row: pd.Series) -> float | None:

@@ -1,5 +1,5 @@
 import pytest
-from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
+from fabricated import make_record, make_trial, realistic
 from matplotlib.collections import PathCollection
 
 from sparsebench.reporting.evidence import evidence
@@ -10,7 +10,7 @@ from sparsebench.reporting.plots import (
     plain,
     write_plots,
 )  # fmt: skip
-from sparsebench.reporting.scaling import censored, scaling
+from sparsebench.reporting.scaling import censored, memory_refused, scaling
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,10 @@ def test_files_are_png_at_twice_the_size(small, tmp_path):
 def test_names_are_no_mathematics():
     assert plain("a$b$") == r"a\$b\$"
     assert len(plain("x" * 100)) == 60
+
+
+def test_an_allocation_refused_early_is_bounded_by_the_limit_not_by_what_was_reached():
+    trial = make_trial(memory_limit=3 * 2**30)
+    measures = {"peak_rss_bytes": 100 * 2**20, "net_peak_bytes": 14 * 2**20}
+    record = make_record(trial, "out-of-memory", measures=measures)
+    assert memory_refused(record) == 3 * 2**30 - 86 * 2**20
