@@ -156,7 +156,7 @@ def _arrows(ax: Axes, met: list[tuple[Censored, str]]) -> None:
 
 
 def _arrow(ax: Axes, one: Censored, y: float, color: str) -> None:
-    """From (size, y) up, its status beside it; `y` is a share of the height without a bound."""
+    """From (size, y) up, its status below it; `y` is a share of the height without a bound."""
     x = 0.97 if one.connections is None else one.connections
     transform = blended_transform_factory(
         ax.transAxes if one.connections is None else ax.transData,
@@ -171,6 +171,6 @@ def _arrow(ax: Axes, one: Censored, y: float, color: str) -> None:
                     "shrinkB": 0},
     )  # fmt: skip
     ax.annotate(
-        plain(one.status), (x, y), xycoords=transform, xytext=(-6, 8),
-        textcoords="offset points", ha="right", va="center", fontsize=7, color=color,
+        plain(one.status), (x, y), xycoords=transform, xytext=(0, -5), rotation=90,
+        textcoords="offset points", ha="center", va="top", fontsize=7, color=color,
     )  # fmt: skip

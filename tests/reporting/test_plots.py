@@ -1,5 +1,5 @@
 import pytest
-from fabricated import make_record, make_trial, realistic
+from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
 from matplotlib.collections import PathCollection
 
 from sparsebench.reporting.evidence import evidence
