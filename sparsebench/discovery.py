@@ -40,7 +40,9 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
             reason = f"{type(error).__name__}: {error}"
             plugins.infos.append(PluginInfo(point.name, origin, version, error=reason))
             continue
-        _enlist(manager, plugins, module, PluginInfo(point.name, origin, version, _home(module)))
+        _enlist(
+            manager, plugins, module, PluginInfo(point.name, origin, version, plugin_home(module))
+        )
     for file in plugins.files:
         module = _import_file(file)
         _enlist(manager, plugins, module, PluginInfo(file.stem, str(file), path=file))
@@ -125,7 +127,7 @@ def _register(
     registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary))
 
 
-def _home(module: ModuleType) -> Path | None:
+def plugin_home(module: ModuleType) -> Path | None:
     """What of a plugin its fingerprint covers: the folder of its outermost package, or its file.
 
     A namespace package has no file; it may hold other people's packages, and is passed over.

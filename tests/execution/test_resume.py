@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import sparsebench
-from sparsebench.discovery import load_plugins
+from sparsebench.discovery import load_plugins, plugin_home
 from sparsebench.execution.compiling import compiled_code, representatives, skeleton
 from sparsebench.execution.fingerprint import (
     CHANGED,
@@ -22,7 +22,7 @@ from sparsebench.execution.options import Options
 from sparsebench.execution.resume import reusable
 from sparsebench.records.provenance import hash_of, plugin_list
 from sparsebench.records.record import Record, Status
-from sparsebench.registry import Plugins, _home
+from sparsebench.registry import Plugins
 from sparsebench.suite.trial import Trial
 
 TODAY = {"code": "new", "versions": {"numpy": "2"}, "commit": "b"}
@@ -190,10 +190,10 @@ def test_a_plugin_in_a_package_is_all_of_it(
     (tmp_path / "a_module_of_ours.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     plugin = importlib.import_module("space.methods_of_ours.sub.plugin")
-    assert _home(plugin) == package
-    assert _home(importlib.import_module("space")) is None
+    assert plugin_home(plugin) == package
+    assert plugin_home(importlib.import_module("space")) is None
     module = importlib.import_module("a_module_of_ours")
-    assert _home(module) == tmp_path / "a_module_of_ours.py"
+    assert plugin_home(module) == tmp_path / "a_module_of_ours.py"
 
 
 def test_plugins_are_listed_with_their_sources(odd: Plugins) -> None:
