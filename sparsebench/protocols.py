@@ -75,11 +75,30 @@ class Layer(Protocol):
         """Bytes of every array that outlives a step, by purpose."""
 
 
+class ThroughLayer(Layer, Protocol):
+    """A layer that applies its backend's units while it writes. Optional.
+
+    `below` made X, `unit` comes behind this layer; None: no unit, and a plain float32 array
+    beyond. Between two layers the array's type and layout are the backend's own.
+    """
+
+    def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
+        """A = unit(W X + b).  t is the training step, None in evaluation."""
+
+    def backward_through(
+        self, X: Matrix, below: Any, DZ: Matrix, unit: Any, DX: Matrix | None,
+        rate: float | None, t: int,
+    ) -> None:  # fmt: skip
+        """`backward`, and with a rate the step; DX comes out as DZ of the layer below."""
+
+
 class Backend(Protocol):
     """A provider of layers. `truly_sparse`: memory and work are O(nnz) in every step.
 
-    A backend may also define `unit(negative_slope, dropout) -> Unit` for activations that
-    are piecewise linear; without it the network uses the numpy one.
+    Two things a backend may define beside:
+    unit(negative_slope, dropout) -> Unit  for activations that are piecewise linear; without
+                      it the network uses the numpy one
+    activation_dtype  of arrays between two `ThroughLayer`s, float32 unless told
     """
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.errors import DataError
+from sparsebench.training.aligned import aligned_empty
 from sparsebench.training.checks import check_parts, encode_labels
 from sparsebench.training.split import split
 from sparsebench.training.standardise import standardisation
@@ -112,7 +113,7 @@ class ArraySamples:
 
     def batch(self, rows: Rows) -> Matrix:
         chosen = self.X[self.rows[rows]]
-        out = np.empty(chosen.shape[::-1], dtype=self.mean.dtype)
+        out = aligned_empty((chosen.shape[1], chosen.shape[0]), self.mean.dtype)
         out[...] = chosen.T
         out -= self.mean
         out *= self.scale

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numba
 import numpy as np
 import pytest
-from sparsebench_plugins.backends import numba_kernels as kernels
+from sparsebench_plugins.backends.numba_csr import layout, plain, rules
+from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColumn, blocks, chunks
+from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
+from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench.sparse import reference
+from sparsebench.sparse.csr import CsrMatrix
 from sparsebench.testing.fixtures import random_matrix
 from sparsebench.training.dropout import Dropout
+
+JIT = not getattr(numba.config, "DISABLE_JIT", False)
 
 # Run as plain Python (NUMBA_DISABLE_JIT=1), the generator's wrapping products warn.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 
-NO = np.empty((0, 0), np.float32)
+NONE = np.empty(0, np.float32)
+NO_BITS = np.empty(0, np.uint8)
+MODULES = ["plain", "simd"] if JIT else ["plain"]
+
+
+@pytest.fixture(params=MODULES)
+def kernels(request) -> ModuleType:
+    if request.param == "plain":
+        return plain
+    from sparsebench_plugins.backends.numba_csr import simd
+
+    return simd
 
 
 def case(shape, density, N, seed=0):
@@ -23,103 +42,352 @@ def case(shape, density, N, seed=0):
     W = random_matrix(shape, round(density * K * D), rng)
     X = rng.standard_normal((D, N)).astype(np.float32)
     DZ = rng.standard_normal((K, N)).astype(np.float32)
-    t_indptr = np.zeros(D + 1, W.indices.dtype)
-    t_rows, t_place = (np.empty(W.nnz, W.indices.dtype) for _ in range(2))
-    kernels.transpose_index(W.indptr, W.indices, t_indptr, t_rows, t_place)
-    return W, X, DZ, (t_indptr, t_rows, t_place)
+    return W, X, DZ
 
 
-def close(a, b):
-    np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max(initial=0)), rtol=0)
+def close(a, b, tolerance=2e-5):
+    np.testing.assert_allclose(a, b, atol=tolerance * max(1, np.abs(b).max(initial=0)), rtol=0)
 
 
-cases = pytest.mark.parametrize(
+def laid_out(A, where: Layout):
+    """A (rows, N) in a layout, flat."""
+    rows, N = A.shape
+    if where.tile == N:
+        return A.reshape(-1).copy()
+    return A.reshape(rows, N // where.tile, where.tile).transpose(1, 0, 2).reshape(-1).copy()
+
+
+def plainly(flat, rows, N, where: Layout):
+    """The other way round."""
+    if where.tile == N:
+        return flat.reshape(rows, N)
+    return flat.reshape(N // where.tile, rows, where.tile).transpose(1, 0, 2).reshape(rows, N)
+
+
+def tiled(rows, tile=32):
+    return Layout(tile, tile, rows * tile)
+
+
+def forward(kernels, W: CsrMatrix, b, X, x, z, unit=NO_UNIT, bits=NO_BITS, ahead=0):
+    K, N = W.shape[0], X.shape[1]
+    Z = np.full(K * N, np.nan, np.float32)
+    kernels.forward(
+        chunks(W.indptr), W.indptr, W.indices, W.data, b, laid_out(X, x), x, Z, z, N, unit, bits,
+        ahead,
+    )  # fmt: skip
+    return plainly(Z, K, N, z)
+
+
+def narrow_forward(kernels, W: CsrMatrix, b, X, unit=NO_UNIT, bits=NO_BITS, ahead=0):
+    K, N = W.shape[0], X.shape[1]
+    Z = np.full(K * N, np.nan, np.float32)
+    bounds, rows = blocks(W.pattern, CHUNKS)
+    kernels.narrow_forward(
+        bounds, rows, W.indptr, W.indices, W.data, b, X.reshape(-1), Z, N, unit, bits, ahead
+    )
+    return Z.reshape(K, N)
+
+
+class Backward:
+    """One backward pass by column; everything in csr order afterwards."""
+
+    def __init__(
+        self, kernels, W, X, DZ, x, z, rule, slots=(), *,
+        wanted=True, stored=True, unit=NO_UNIT, bits=NO_BITS, ahead=0,
+    ):  # fmt: skip
+        order, N = ByColumn(W.pattern), X.shape[1]
+        w, self.data = order.taken(W.data), W.data.copy()
+        first, second = (*(order.taken(slot) for slot in slots), NONE, NONE)[:2]
+        DX = np.full(X.size if wanted else 0, np.nan, np.float32)
+        G = np.full(W.nnz if stored else 0, np.nan, np.float32)
+        kernels.backward(
+            order.chunks, order.indptr, order.rows, order.place, w, first, second, self.data,
+            laid_out(X, x), x, laid_out(DZ, z), z, DX, x, N, G, order.widest, rule, unit, bits,
+            ahead,
+        )  # fmt: skip
+        self.DX = plainly(DX, *X.shape, x) if wanted else None
+        self.DW = order.put_back(G) if stored else None
+        assert np.array_equal(order.put_back(w), self.data)
+        self.slots = [order.put_back(slot) for slot in (first, second)[: len(slots)]]
+
+
+class NarrowBackward:
+    """One backward pass in csr order."""
+
+    def __init__(
+        self, kernels, W, X, DZ, rule, slots=(), *, wanted=True, unit=NO_UNIT, bits=NO_BITS, ahead=0
+    ):
+        N = X.shape[1]
+        self.data, self.slots = W.data.copy(), [slot.copy() for slot in slots]
+        first, second = (*self.slots, NONE, NONE)[:2]
+        bounds, rows = blocks(W.pattern, BLOCKS)
+        DX = np.full(X.size if wanted else 0, np.nan, np.float32)
+        parts = np.full(BLOCKS * DX.size, np.nan, np.float32)
+        self.DW = np.full(W.nnz if rule.kind == rules.KEEP else 0, np.nan, np.float32)
+        kernels.narrow_backward(
+            bounds, rows, W.indptr, W.indices, self.data, first, second, X.reshape(-1),
+            DZ.reshape(-1), DX, parts, N, self.DW, rule, unit, bits, ahead,
+        )  # fmt: skip
+        self.DX = DX.reshape(X.shape) if wanted else None
+
+
+def expected(W: CsrMatrix, X, DZ):
+    DX = reference.spmm_t(W.indptr, W.indices, W.data, DZ, W.shape[1])
+    return DX, reference.sddmm(W.indptr, W.indices, DZ, X)
+
+
+SHAPES = [(1, 1), (5, 7), (64, 33)]
+wide = pytest.mark.parametrize(
     ("shape", "density", "N"),
     [
         (shape, density, N)
-        for shape in [(1, 1), (5, 7), (64, 33)]
+        for shape in SHAPES
         for density in [0.0, 0.03, 0.5, 1.0]
-        for N in [1, 2, 17, 128]
+        for N in [1, 2, 17, 128, 247]
     ],
+)
+narrow = pytest.mark.parametrize(
+    ("shape", "density", "N"),
+    [
+        (shape, density, N)
+        for shape in [*SHAPES, (3, 400)]
+        for density in [0.0, 0.03, 0.5, 1.0]
+        for N in range(1, 9)
+    ],
+)
+layouts = pytest.mark.parametrize(
+    ("x_tiled", "z_tiled"), [(True, True), (True, False), (False, True)]
 )
 
 
-@cases
-def test_forward_agrees_with_reference(shape, density, N):
-    W, X, DZ, _ = case(shape, density, N)
+@wide
+def test_forward_agrees_with_reference(kernels, shape, density, N):
+    W, X, _ = case(shape, density, N)
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
-    Z = np.full_like(DZ, np.nan)
-    kernels.forward(W.indptr, W.indices, W.data, b, X, Z)
-    close(Z, reference.spmm(W.indptr, W.indices, W.data, X) + b[:, None])
+    Z = reference.spmm(W.indptr, W.indices, W.data, X) + b[:, None]
+    for ahead in (0, 3):
+        close(forward(kernels, W, b, X, layout.plain(N), layout.plain(N), ahead=ahead), Z)
 
 
-@cases
-def test_backward_agrees_with_reference(shape, density, N):
-    W, X, DZ, index = case(shape, density, N)
-    DX, DW = np.full_like(X, np.nan), np.full(W.nnz, np.nan, np.float32)
-    kernels.backward(*index, W.data, X, DZ, DX, DW)
-    close(DX, reference.spmm_t(W.indptr, W.indices, W.data, DZ, shape[1]))
-    close(DW, reference.sddmm(W.indptr, W.indices, DZ, X))
+@wide
+def test_backward_agrees_with_reference(kernels, shape, density, N):
+    W, X, DZ = case(shape, density, N)
+    DX, DW = expected(W, X, DZ)
+    where = layout.plain(N)
+    for ahead in (0, 3):
+        found = Backward(kernels, W, X, DZ, where, where, rules.KEPT, ahead=ahead)
+        close(found.DX, DX)
+        close(found.DW, DW)
+        assert np.array_equal(found.data, W.data)
+    close(Backward(kernels, W, X, DZ, where, where, rules.KEPT, wanted=False).DW, DW)
 
 
-@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
-def test_transpose_index_agrees_with_reference(density):
-    W, _, _, index = case((20, 30), density, 1)
-    for found, expected in zip(index, reference.transpose_index(W.indptr, W.indices, 30)):
-        assert np.array_equal(found, expected)
+@layouts
+def test_tiles_change_nothing(kernels, x_tiled, z_tiled):
+    N = 96
+    W, X, DZ = case((64, 33), 0.3, N)
+    x = tiled(33) if x_tiled else layout.plain(N)
+    z = tiled(64) if z_tiled else layout.plain(N)
+    b = np.linspace(-1, 1, 64, dtype=np.float32)
+    close(forward(kernels, W, b, X, x, z), reference.spmm(*W_of(W), X) + b[:, None])
+    found = Backward(kernels, W, X, DZ, x, z, rules.KEPT)
+    DX, DW = expected(W, X, DZ)
+    close(found.DX, DX)
+    close(found.DW, DW)
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.3, -0.6, 1.0])
-def test_activation_agrees_with_reference(slope):
-    rng = np.random.default_rng(0)
-    Z = rng.standard_normal((9, 21)).astype(np.float32)
-    Z[0, :3] = [0.0, -0.0, 1.0]
-    DA = rng.standard_normal(Z.shape).astype(np.float32)
-    A, state, DZ = Z.copy(), np.empty(Z.shape, np.uint8), DA.copy()
-    one = np.float32(1)
-    kernels.activate(A, np.float32(slope), state, np.uint32(0), np.uint32(0), one)
-    kernels.deactivate(DZ, np.float32(slope), state, one)
-    close(A, reference.piecewise_linear(Z, slope))
-    close(DZ, reference.piecewise_linear_gradient(Z, slope, DA))
+def W_of(W: CsrMatrix):
+    return W.indptr, W.indices, W.data
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
-def test_dropout_bits_are_those_of_numpy(rate):
-    dropout = Dropout(rate, key=123456)
-    for t in (1, 2, 70_000):
-        A = np.ones((100, 130), np.float32)
-        state = np.empty(A.shape, np.uint8)
-        key = dropout.step_key(t)
-        kernels.activate(A, np.float32(0), state, key, dropout.threshold, dropout.scale)
-        kept = dropout.kept(A.shape, t)
-        assert np.array_equal(A, kept * dropout.scale)
-        assert np.array_equal(state > 0, kept)
-        share = 1 - kept.mean()
-        assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / kept.size)
-
-
-def test_the_same_bits_for_any_number_of_threads():
-    W, X, DZ, index = case((257, 301), 0.1, 64)
-    f = np.float32
-    results = []
-    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-        numba.set_num_threads(threads)
-        data, velocity = W.data.copy(), np.zeros_like(W.data)
-        Z, DX, DW = np.empty_like(DZ), np.empty_like(X), np.empty_like(W.data)
-        kernels.forward(W.indptr, W.indices, data, np.zeros(257, f), X, Z)
-        kernels.backward(*index, data, X, DZ, DX, DW)
-        kernels.backward_and_sgd(
-            *index, data, velocity, X, DZ, NO, f(0.1), f(0.9), True, f(0.1), f(1.0)
+@narrow
+def test_narrow_kernels_agree_with_reference(kernels, shape, density, N):
+    W, X, DZ = case(shape, density, N)
+    b = np.linspace(-1, 1, shape[0], dtype=np.float32)
+    DX, DW = expected(W, X, DZ)
+    for ahead in (0, 3):
+        close(
+            narrow_forward(kernels, W, b, X, ahead=ahead), reference.spmm(*W_of(W), X) + b[:, None]
         )
-        results.append((Z, DX, DW, data, velocity))
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            assert np.array_equal(a, b)
+        found = NarrowBackward(kernels, W, X, DZ, rules.KEPT, ahead=ahead)
+        close(found.DX, DX)
+        close(found.DW, DW)
+    close(NarrowBackward(kernels, W, X, DZ, rules.KEPT, wanted=False).DW, DW)
 
 
-def test_nan_is_not_lost():
-    W, X, _, _ = case((8, 8), 1.0, 16)
-    X[3, 5] = np.nan
-    Z = np.empty((8, 16), np.float32)
-    kernels.forward(W.indptr, W.indices, W.data, np.zeros(8, np.float32), X, Z)
-    assert np.isnan(Z[:, 5]).all()
+OPTIMIZERS = [
+    SGD(),
+    SGD(momentum=0.9, weight_decay=0.01),
+    SGD(momentum=0.9, nesterov=True, weight_decay=0.01, decay="decoupled"),
+    SGD(momentum=0.9, weight_decay=0.01, decay="decoupled-unscaled"),
+    Adam(weight_decay=0.01),
+    Adam(weight_decay=0.01, decay="decoupled"),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("way", ["whole", "tiles", "absorbed", "narrow"])
+def test_the_update_is_the_optimizers(kernels, optimizer, way):
+    N = 5 if way == "narrow" else 96
+    W, X, DZ = case((64, 33), 0.3, N, seed=3)
+    _, DW = expected(W, X, DZ)
+    rng = np.random.default_rng(4)
+    state = [rng.random(W.nnz, dtype=np.float32) for _ in optimizer.slots]
+    w, slots = W.data.copy(), [slot.copy() for slot in state]
+    optimizer.update(w, DW, slots, 0.1, 3, "weight")
+    rule = rules.of(optimizer, 0.1, 3)
+    if way == "narrow":
+        found = NarrowBackward(kernels, W, X, DZ, rule, state)
+    else:
+        if way == "absorbed" and (rule.momentum == 0 or rule.nesterov):
+            pytest.skip("a gradient in parts goes into a velocity, without Nesterov")
+        x, z = (layout.plain(N),) * 2 if way == "whole" else (tiled(33), tiled(64))
+        found = Backward(kernels, W, X, DZ, x, z, rule, state, stored=way == "tiles")
+    close(found.data, w)
+    for ours, theirs in zip(found.slots, slots, strict=True):
+        close(ours, theirs)
+    close(found.DX, expected(W, X, DZ)[0])  # from the weights before the update
+
+
+def unit_of(slope, rate, t, N):
+    dropout = Dropout.of_layer(rate, 5, 1)
+    scale = dropout.scale if dropout else np.float32(1)
+    key = dropout.step_key(t) if dropout else np.uint32(0)
+    threshold = dropout.threshold if dropout else np.uint32(0)
+    below = np.float32(scale * np.float32(slope))
+    return dropout, UnitNumbers(layout.TRAIN, scale, below, key, threshold, layout.bit_bytes(N))
+
+
+@pytest.mark.parametrize("slope", [0.0, -0.6, 0.25])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("N", [1, 8, 17, 128])
+def test_units_agree_with_reference_and_numpys_dropout(kernels, slope, rate, N):
+    K = 37
+    dropout, unit = unit_of(slope, rate, 7, N)
+    rng = np.random.default_rng(1)
+    Z = rng.standard_normal((K, N)).astype(np.float32)
+    Z[0, 0] = 0.0
+    DA = rng.standard_normal((K, N)).astype(np.float32)
+    kept = dropout.kept((K, N), 7) * dropout.scale if dropout else np.float32(1)
+    bits = np.zeros(K * unit.row_bytes, np.uint8)
+    A = Z.copy()
+    kernels.activate(A.reshape(-1), K, N, unit, bits)
+    close(A, reference.piecewise_linear(Z, slope) * kept)
+    DZ = DA.copy()
+    kernels.deactivate(DZ.reshape(-1), K, N, unit, bits)
+    close(DZ, reference.piecewise_linear_gradient(Z, slope, DA) * kept)
+
+
+@pytest.mark.parametrize("N", [3, 96])
+@pytest.mark.parametrize("tiles", [False, True])
+def test_units_are_applied_on_the_way(kernels, N, tiles):
+    """Forward through a unit, and backward through the unit below, as one pass after another."""
+    if tiles and N == 3:
+        pytest.skip("tiles are for batches above 32")
+    K, D = 64, 33
+    W, X, DZ = case((K, D), 0.3, N)
+    b = np.linspace(-1, 1, K, dtype=np.float32)
+    _, unit = unit_of(-0.6, 0.3, 7, N)
+    x, z = (tiled(D), tiled(K)) if tiles else (layout.plain(N),) * 2
+    Z = reference.spmm(*W_of(W), X) + b[:, None]
+    bits, apart_bits = (np.zeros(K * unit.row_bytes, np.uint8) for _ in range(2))
+    apart = np.ascontiguousarray(Z, dtype=np.float32)
+    plain.activate(apart.reshape(-1), K, N, unit, apart_bits)
+    if N > 8:
+        close(forward(kernels, W, b, X, x, z, unit, bits), apart)
+    else:
+        close(narrow_forward(kernels, W, b, X, unit, bits), apart)
+    tail = [
+        np.unpackbits(a.reshape(K, -1), axis=1, bitorder="little")[:, :N]
+        for a in (bits, apart_bits)
+    ]
+    assert np.array_equal(*tail)
+    below = np.random.default_rng(2).integers(256, size=D * unit.row_bytes, dtype=np.uint8)
+    DX = np.ascontiguousarray(expected(W, X, DZ)[0], dtype=np.float32)
+    plain.deactivate(DX.reshape(-1), D, N, unit, below)
+    if N > 8:
+        close(Backward(kernels, W, X, DZ, x, z, rules.KEPT, unit=unit, bits=below).DX, DX)
+    else:
+        close(NarrowBackward(kernels, W, X, DZ, rules.KEPT, unit=unit, bits=below).DX, DX)
+
+
+@pytest.mark.parametrize("N", [2, 100])
+def test_bfloat16_activations_err_by_their_rounding(kernels, N):
+    """8 bits of mantissa: 2^-9 of each product's size, and of the result's."""
+    if kernels is plain:
+        pytest.skip("plain loops know float32 only")
+    W, X, _ = case((64, 33), 0.3, N)
+    x = layout.plain(N)
+    rounded = layout.rounded(X)
+    assert np.abs(layout.widened(rounded) - X).max() <= np.abs(X).max() * 2.0**-8
+    b = np.zeros(64, np.float32)
+    Z = np.zeros(64 * N, np.uint16)
+    kernels.forward(
+        chunks(W.indptr), *W_of(W), b, rounded.reshape(-1), x, Z, x, N, NO_UNIT, NO_BITS, 0
+    )
+    exact = reference.spmm(*W_of(W), X)
+    close(layout.widened(Z).reshape(64, N), exact, tolerance=2.0**-7)
+    assert not np.array_equal(layout.widened(Z).reshape(64, N), exact)
+
+
+def test_bfloat16_rounds_to_nearest_even_and_keeps_nan():
+    a = np.array([1.0, 1.00390625, 1.01171875, np.nan, np.inf, -0.0, 3.4e38], np.float32)
+    back = layout.widened(layout.rounded(a))
+    assert np.array_equal(back[:3], np.array([1.0, 1.0, 1.015625], np.float32))
+    assert np.isnan(back[3])
+    assert np.array_equal(back[4:], np.array([np.inf, -0.0, np.inf], np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_a_number_is_passed_on(kernels, bad):
+    W, X, _ = case((64, 33), 0.5, 17)
+    X[3, 5] = bad
+    b = np.zeros(64, np.float32)
+    Z = forward(kernels, W, b, X, layout.plain(17), layout.plain(17))
+    touched = np.isin(np.arange(64), W.rows[W.indices == 3])
+    assert np.array_equal(~np.isfinite(Z).all(axis=1), touched)
+
+
+def test_transpose_index_agrees_with_reference():
+    for shape, density in [((64, 33), 0.3), ((3, 400), 0.5), ((400, 3), 0.02)]:
+        W, _, _ = case(shape, density, 1)
+        found = ByColumn(W.pattern)
+        for ours, theirs in zip(
+            (found.indptr, found.rows, found.place),
+            reference.transpose_index(W.indptr, W.indices, shape[1]),
+            strict=True,
+        ):
+            assert np.array_equal(ours, theirs)
+        assert found.widest == np.diff(found.indptr).max()
+
+
+@pytest.mark.skipif(not JIT, reason="plain Python has one thread")
+@pytest.mark.parametrize("N", [2, 128])
+def test_threads_do_not_change_a_bit(kernels, N):
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one core")
+    W, X, DZ = case((500, 300), 0.1, N, seed=1)
+    b = np.linspace(-1, 1, 500, dtype=np.float32)
+    rule = rules.of(SGD(momentum=0.9), 0.1, 1)
+    state = [np.zeros(W.nnz, np.float32)]
+
+    def everything():
+        if N > 8:
+            where = layout.plain(N)
+            Z = forward(kernels, W, b, X, where, where)
+            back = Backward(kernels, W, X, DZ, where, where, rule, state, stored=False)
+        else:
+            Z = narrow_forward(kernels, W, b, X)
+            back = NarrowBackward(kernels, W, X, DZ, rule, state)
+        return Z, back.DX, back.data, *back.slots
+
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = everything()
+        numba.set_num_threads(2)
+        together = everything()
+    finally:
+        numba.set_num_threads(before)
+    for a, c in zip(alone, together, strict=True):
+        assert np.array_equal(a, c)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.seeds import generator
+from sparsebench.training.aligned import aligned_empty
 from sparsebench.training.data import Labels, Matrix, Parts, Rows
 from sparsebench_plugins.datasets.params import (
     ExtremeParams,
@@ -98,7 +99,7 @@ class GeneratedSamples:
     scale: npt.NDArray[np.float32]
 
     def batch(self, rows: Rows) -> Matrix:
-        out = np.empty((self.features, rows.size), dtype=np.float32)
+        out: Matrix = aligned_empty((self.features, rows.size))
         tile = np.empty((TILE, self.features), dtype=np.float32)
         for start in range(0, rows.size, TILE):
             chosen = rows[start : start + TILE]

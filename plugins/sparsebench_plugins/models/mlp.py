@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Backend, Initializer, Layer, Loss, Optimizer, Shape, Unit
+from sparsebench.errors import SuiteError
+from sparsebench.protocols import (
+    Backend,
+    Initializer,
+    Layer,
+    Loss,
+    Optimizer,
+    Shape,
+    ThroughLayer,
+    Unit,
+)
 from sparsebench.training.dropout import Dropout
+from sparsebench_plugins.models.buffers import Buffer
 from sparsebench_plugins.models.params import MlpParams
 
 Matrix = npt.NDArray[np.float32]
@@ -31,41 +43,58 @@ class MLP(MlpParams):
     def network(
         self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
     ) -> MlpNetwork:
-        units = [
-            self._unit(backend, number, layer.shape[0], seed)
-            for number, layer in enumerate(layers[:-1], start=1)
-        ]
-        return MlpNetwork(layers, units, self.loss, optimizer)
-
-    def _unit(self, backend: Backend, number: int, size: int, seed: int) -> Unit:
-        """The backend's fused unit where it has one for this activation."""
-        dropout = Dropout.of_layer(self.dropout, seed, number)
-        slope = self.activation.negative_slope(number)
-        fused = getattr(backend, "unit", None)
-        if slope is not None and fused is not None:
-            unit: Unit = fused(slope, dropout)
+        """Raises SuiteError where the backend's activations are not float32 and it cannot apply
+        this activation itself."""
+        numbers = range(1, len(layers))
+        slopes = [self.activation.negative_slope(number) for number in numbers]
+        dropouts = [Dropout.of_layer(self.dropout, seed, number) for number in numbers]
+        its_own = getattr(backend, "unit", None)
+        through, dtype = False, np.dtype(np.float32)
+        if its_own is not None and None not in slopes:
+            units: list[Unit] = [its_own(*given) for given in zip(slopes, dropouts, strict=True)]
+            through = all(hasattr(layer, "forward_through") for layer in layers)
         else:
-            unit = self.activation.unit(number, size, dropout)
-        return unit
+            units = [
+                self.activation.unit(number, layer.shape[0], dropout)
+                for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
+            ]
+        if through:
+            dtype = np.dtype(getattr(backend, "activation_dtype", dtype))
+        elif getattr(backend, "activation_dtype", dtype) != dtype:
+            raise SuiteError(
+                "backend.activations: this activation is not linear on both sides of zero, so "
+                "the backend cannot apply it to anything but float32; set activations = 'float32'"
+            )
+        return MlpNetwork(layers, units, self.loss, optimizer, dtype, through)
 
 
 class MlpNetwork:
     """A_0 = X;  Z_l = W_l A_{l-1} + b_l;  A_l = dropout(f(Z_l)), kept for backward.
 
     A_l overwrites Z_l, so activations are stored once; two scratch arrays hold the gradient
-    that travels back.
+    that travels back. Where the units are the backend's own (`through`), its layers apply them
+    as they write, and what lies between two layers is the backend's affair: its type, and how
+    its samples are laid out.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], units: Sequence[Unit], loss: Loss, optimizer: Optimizer
+        self,
+        layers: Sequence[Layer],
+        units: Sequence[Unit],
+        loss: Loss,
+        optimizer: Optimizer,
+        dtype: npt.DTypeLike = np.float32,
+        through: bool = False,
     ) -> None:
         self.layers = layers
         self.units = units
         self._loss = loss
         self._optimizer = optimizer
-        self._activations = [_Buffer(layer.shape[0]) for layer in layers]
+        self._through = through
+        self._activations = [Buffer(layer.shape[0], dtype) for layer in layers[:-1]]
+        self._activations.append(Buffer(layers[-1].shape[0]))
         widest = max((layer.shape[0] for layer in layers[:-1]), default=0)
-        self._scratch = (_Buffer(widest), _Buffer(widest))
+        self._scratch = (Buffer(widest, dtype), Buffer(widest, dtype))
 
     def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
         return self._pass(X, y, t, rate)
@@ -97,13 +126,24 @@ class MlpNetwork:
         )
         return total
 
+    def _unit(self, number: int) -> Unit | None:
+        """Behind layer `number`; None before the first and behind the last."""
+        return self.units[number] if 0 <= number < len(self.units) else None
+
     def _forward(self, X: Matrix, t: int | None) -> list[Matrix]:
         """[X, A_1, ..., Z_L]; dropout only in a training step t."""
         A = [X]
         for number, layer in enumerate(self.layers):
             Z = self._activations[number].view(layer.shape[0], X.shape[1])
-            layer.forward(A[-1], Z)
-            A.append(self.units[number].forward(Z, t) if number < len(self.units) else Z)
+            unit = self._unit(number)
+            if self._through:
+                fused = cast(ThroughLayer, layer)
+                fused.forward_through(A[-1], self._unit(number - 1), Z, unit, t)
+            else:
+                layer.forward(A[-1], Z)
+                if unit is not None:
+                    Z = unit.forward(Z, t)
+            A.append(Z)
         return A
 
     def _pass(self, X: Matrix, y: Labels, t: int, rate: float | None) -> float:
@@ -111,35 +151,20 @@ class MlpNetwork:
         A = self._forward(X, t)
         value, DZ = self._loss.value_and_gradient(A[-1], y)
         for number in range(len(self.layers) - 1, -1, -1):
-            layer = self.layers[number]
+            layer, below = self.layers[number], self._unit(number - 1)
             DX = None
             if number > 0:
                 DX = self._scratch[number % 2].view(layer.shape[1], X.shape[1])
-            if rate is None:
+            if self._through:
+                fused = cast(ThroughLayer, layer)
+                unit = self._unit(number)
+                fused.backward_through(A[number], below, DZ, unit, DX, rate, t)
+            elif rate is None:
                 layer.backward(A[number], DZ, DX)
             else:
                 layer.backward_and_step(A[number], DZ, DX, rate, t)
-            if DX is not None:
-                unit = self.units[number - 1]
-                DZ = unit.backward(DX)
+            if DX is not None and below is not None:
+                DZ = DX if self._through else below.backward(DX)
                 if rate is not None:
-                    unit.step(self._optimizer, rate, t)
+                    below.step(self._optimizer, rate, t)
         return value
-
-
-class _Buffer:
-    """Memory for a (rows, N) array whose N varies, taken once at its largest."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._flat: Matrix = np.empty(0, dtype=np.float32)
-
-    def view(self, rows: int, N: int) -> Matrix:
-        """(rows, N), contiguous; holds what the last user left."""
-        if self._flat.size < self._rows * N:
-            self._flat = np.empty(self._rows * N, dtype=np.float32)
-        return self._flat[: rows * N].reshape(rows, N)
-
-    @property
-    def nbytes(self) -> int:
-        return int(self._flat.nbytes)

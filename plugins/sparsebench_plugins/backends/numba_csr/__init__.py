@@ -1,0 +1,5 @@
+"""Truly sparse layers with numba kernels: see `backend`, then `layer`."""
+
+from sparsebench_plugins.backends.numba_csr.backend import NumbaCsr
+
+__all__ = ["NumbaCsr"]

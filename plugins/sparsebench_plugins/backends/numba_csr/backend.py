@@ -1,0 +1,42 @@
+"""Truly sparse layers with numba kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import config
+
+from sparsebench.protocols import Optimizer
+from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.training.dropout import Dropout
+from sparsebench_plugins.backends.csr_layer import Vector
+from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.backends.params import NumbaCsrParams
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(np.uint16),
+}
+
+
+class NumbaCsr(NumbaCsrParams):
+    """csr, with a second order by column for batches above 8; see `layer.NumbaCsrLayer`."""
+
+    truly_sparse = True
+
+    @property
+    def activation_dtype(self) -> np.dtype[Any]:
+        """Of what lies between two layers; bfloat16 is kept as its bits."""
+        return DTYPES[self.activations]
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> NumbaCsrLayer:
+        return NumbaCsrLayer(W, bias, optimizer, self._kernels(), DTYPES[self.momenta])
+
+    def unit(self, negative_slope: float, dropout: Dropout | None) -> NumbaUnit:
+        return NumbaUnit(negative_slope, dropout, self._kernels())
+
+    def _kernels(self) -> str:
+        """Explicit vectors cannot run as plain Python, which debuggers and some tests want."""
+        return "plain" if getattr(config, "DISABLE_JIT", False) else self.kernels

@@ -1,0 +1,73 @@
+"""The connections by column, arrays between the two orders, and how work is cut in chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.sparse.csr import CsrPattern, Ints
+from sparsebench_plugins.backends.numba_csr.orders import put, take, transpose
+
+CHUNKS = 64
+"""Chunks of a wide kernel: enough to share evenly among many threads, few enough to cost
+nothing. Fixed, so that results do not depend on the number of threads."""
+
+BLOCKS = 8
+"""Blocks of a narrow kernel's backward pass, each with a downstream gradient of its own."""
+
+Bounds = npt.NDArray[np.int64]
+
+
+def chunks(indptr: Ints, count: int = CHUNKS) -> Bounds:
+    """(count + 1,) bounds of rows with about as many connections in each chunk.
+
+    Rows weigh something even when empty: they are written too.
+    """
+    rows = indptr.size - 1
+    weight = indptr.astype(np.int64) + np.arange(rows + 1)
+    goals = np.linspace(0, weight[-1], count + 1)
+    return np.searchsorted(weight, goals).astype(np.int64)
+
+
+def blocks(pattern: CsrPattern, count: int) -> tuple[Bounds, Bounds]:
+    """(count + 1,) bounds of connections, and (count + 1,) of the rows that begin in each block."""
+    bounds = np.arange(count + 1, dtype=np.int64) * pattern.nnz // count
+    rows = np.searchsorted(pattern.indptr[:-1], bounds).astype(np.int64)
+    rows[0], rows[-1] = 0, pattern.shape[0]
+    return bounds, rows
+
+
+class ByColumn:
+    """A pattern's connections in the order of columns, rows rising in each.
+
+    indptr (D + 1,)   rows (nnz,)   place (nnz,) where each stands in csr order
+    """
+
+    def __init__(self, pattern: CsrPattern) -> None:
+        D, dtype = pattern.shape[1], pattern.indices.dtype
+        self.indptr = np.zeros(D + 1, dtype=dtype)
+        self.rows = np.empty(pattern.nnz, dtype=dtype)
+        self.place = np.empty(pattern.nnz, dtype=dtype)
+        cuts = chunks(pattern.indptr, BLOCKS)
+        transpose(cuts, pattern.indptr, pattern.indices, self.indptr, self.rows, self.place)
+        self.chunks = chunks(self.indptr)
+        self.widest = int(np.diff(self.indptr).max(initial=0))
+
+    def taken(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A (nnz,) array in csr order, by column."""
+        out = np.empty_like(array)
+        take(array, self.place, out)
+        return out
+
+    def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A (nnz,) array by column, in csr order."""
+        out = np.empty_like(array)
+        put(array, self.place, out)
+        return out
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.indptr, self.rows, self.place)
+        return sum(int(array.nbytes) for array in arrays)

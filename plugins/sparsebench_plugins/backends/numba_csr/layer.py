@@ -1,0 +1,267 @@
+"""A layer whose connections are kept in one order or in two, as the batch asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.protocols import Optimizer
+from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench_plugins.backends.numba_csr import layout, rules, select
+from sparsebench_plugins.backends.numba_csr.index import (
+    BLOCKS,
+    CHUNKS,
+    Bounds,
+    ByColumn,
+    blocks,
+    chunks,
+)
+from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
+from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+
+CACHE = 2**20
+"""Bytes of gathered activations above which they are prefetched: a second-level cache."""
+
+AHEAD = 16
+"""Connections ahead of the one at work."""
+
+EMPTY: Vector = np.empty(0, dtype=np.float32)
+NO_BITS = np.empty(0, dtype=np.uint8)
+
+
+class NumbaCsrLayer(CsrLayer):
+    """Z = W X + b.
+
+    Batches of up to 8 need the csr arrays only: `data` and `slots` are in csr order.
+    From the first backward pass of a larger batch on there is a second order, by column:
+    `w` is a copy of `data` in it, and the slots are kept in it, so that backward and update
+    run through memory in order; only the new weights are scattered into `data`.
+    """
+
+    def __init__(
+        self,
+        W: CsrMatrix,
+        bias: Vector,
+        optimizer: Optimizer,
+        kernels: str,
+        slot_dtype: npt.DTypeLike,
+    ) -> None:
+        self._kernels = select.kernels(kernels)
+        self._slot_dtype = np.dtype(slot_dtype)
+        self._by_column: ByColumn | None = None
+        self._w = EMPTY
+        super().__init__(W, bias, optimizer)
+        self.slots = [np.zeros(W.nnz, dtype=self._slot_dtype) for _ in optimizer.slots]
+
+    # --- the orders ------------------------------------------------------------------
+
+    def index(self, pattern: CsrPattern) -> None:
+        self._chunks = chunks(pattern.indptr)
+        self._row_blocks = blocks(pattern, CHUNKS)
+        self._blocks = blocks(pattern, BLOCKS)
+
+    def _order_by_column(self) -> ByColumn:
+        if self._by_column is None:
+            order = ByColumn(self.pattern)
+            self.slots = [order.taken(slot) for slot in self.slots]
+            self._w = order.taken(self.data)
+            self._gradient = None
+            self._by_column = order
+        return self._by_column
+
+    def _order_by_row(self) -> None:
+        """Give up the second order: the slots go back to csr order."""
+        if self._by_column is not None:
+            self._w = EMPTY
+            for i, slot in enumerate(self.slots):
+                self.slots[i] = self._by_column.put_back(slot)
+            self._gradient = None
+            self._by_column = None
+
+    def _in_csr_order(self, array: Vector) -> Vector:
+        return array if self._by_column is None else self._by_column.put_back(array)
+
+    # --- the passes ------------------------------------------------------------------
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        self.forward_through(X, None, Z, None, None)
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        self.backward_through(X, None, DZ, None, DX, None, 0)
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        self.backward_through(X, None, DZ, None, DX, rate, t)
+
+    def forward_through(
+        self,
+        X: Matrix,
+        below: NumbaUnit | None,
+        A: Matrix,
+        unit: NumbaUnit | None,
+        t: int | None,
+    ) -> None:
+        """A = unit(W X + b) in one pass. `below` made X."""
+        K, N = A.shape
+        numbers = unit.at_step(t, K, N) if unit is not None else NO_UNIT
+        bits = unit.bits if unit is not None else NO_BITS
+        flat = (X.reshape(-1), A.reshape(-1))
+        x = self._layout(X, below)
+        if N <= WIDEST and self._by_column is None:
+            bounds, rows = self._row_blocks
+            self._kernels.narrow_forward(
+                bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
+                *flat, N, numbers, bits, _ahead(X, x),
+            )  # fmt: skip
+            return
+        self._kernels.forward(
+            self._chunks, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
+            flat[0], x, flat[1], self._layout(A, unit), N, numbers, bits, _ahead(X, x),
+        )  # fmt: skip
+
+    def backward_through(
+        self,
+        X: Matrix,
+        below: NumbaUnit | None,
+        DZ: Matrix,
+        unit: NumbaUnit | None,
+        DX: Matrix | None,
+        rate: float | None,
+        t: int,
+    ) -> None:
+        """DX becomes the DZ of the layer below, through its unit; with a rate, W moves too.
+
+        `unit` is this layer's own, through which DZ came.
+        """
+        N = X.shape[1]
+        fused = rate is not None and rules.known(self.optimizer)
+        rule = rules.of(self.optimizer, rate, t) if fused and rate is not None else rules.KEPT
+        numbers, bits = (below.numbers, below.bits) if below is not None else (NO_UNIT, NO_BITS)
+        if N <= WIDEST and self._by_column is None:
+            self._narrow_backward(X, DZ, DX, rule, numbers, bits)
+        else:
+            self._wide_backward(X, below, DZ, unit, DX, rule, numbers, bits)
+        self._kernels.sum_rows(DZ.reshape(-1), self._layout(DZ, unit), N, self.bias_gradient)
+        if rate is not None:
+            if fused:
+                self.step_bias(rate, t)
+            else:
+                self.step(rate, t)
+
+    def _narrow_backward(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
+        N = X.shape[1]
+        bounds, rows = self._blocks
+        parts = SCRATCH.of(self, BLOCKS * X.size) if DX is not None else EMPTY
+        flat_DX = DX.reshape(-1) if DX is not None else X.reshape(-1)[:0]
+        self._kernels.narrow_backward(
+            bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self._two_slots(),
+            X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
+            self.gradient if rule.kind == rules.KEEP else EMPTY, rule, numbers, bits,
+            _ahead(X, layout.plain(N)),
+        )  # fmt: skip
+
+    def _wide_backward(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
+        order = self._order_by_column()
+        N = X.shape[1]
+        x, z = self._layout(X, below), self._layout(DZ, unit)
+        d = x if DX is not None and below is not None else layout.plain(N)
+        tiles = min(x.tile, z.tile) < N
+        absorbed = rule.kind == rules.SGD and rule.momentum != 0 and not rule.nesterov
+        stored = rule.kind == rules.KEEP or (tiles and not absorbed)
+        self._kernels.backward(
+            order.chunks, order.indptr, order.rows, order.place, self._w, *self._two_slots(),
+            self.data, X.reshape(-1), x, DZ.reshape(-1), z,
+            DX.reshape(-1) if DX is not None else X.reshape(-1)[:0], d, N,
+            self.gradient if stored else EMPTY, order.widest, rule, numbers, bits,
+            _ahead(DZ, z),
+        )  # fmt: skip
+
+    def _two_slots(self) -> tuple[Vector, Vector]:
+        none = np.empty(0, dtype=self._slot_dtype)
+        first, second = (*self.slots, none, none)[:2]
+        return first, second
+
+    @staticmethod
+    def _layout(A: Matrix, unit: NumbaUnit | None) -> Layout:
+        """Of an array that a unit of this backend wrote; from outside it is plain."""
+        rows, N = A.shape
+        return layout.plain(N) if unit is None else layout.of(rows, N, A.itemsize)
+
+    # --- the state -------------------------------------------------------------------
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        return self._in_csr_order(self.gradient), self.bias_gradient
+
+    def step(self, rate: float, t: int) -> None:
+        w = self.data if self._by_column is None else self._w
+        state = [layout.widened(slot) for slot in self.slots]
+        self.optimizer.update(w, self.gradient, state, rate, t, "weight")
+        for slot, new in zip(self.slots, state, strict=True):
+            if slot is not new:
+                slot[...] = layout.rounded(new)
+        if self._by_column is not None:
+            self.data = self._by_column.put_back(w)
+        self.step_bias(rate, t)
+
+    def state(self) -> dict[str, Vector]:
+        names = self.optimizer.slots
+        return {
+            name: layout.widened(self._in_csr_order(slot))
+            for name, slot in zip(names, self.slots, strict=True)
+        }
+
+    def rewire(self, change: Change) -> None:
+        """The second order is given up while the topology changes, so that the peak of memory
+        is no higher than in training."""
+        ordered = self._by_column is not None
+        self._order_by_row()
+        rewiring = Rewiring(self.pattern, change)
+        self._gradient = None
+        self.data = rewiring.carry(self.data, change.values)
+        for i, slot in enumerate(self.slots):
+            self.slots[i] = rewiring.carry(slot)
+        self.pattern = rewiring.pattern
+        self.index(rewiring.pattern)
+        if ordered:
+            self._order_by_column()
+
+    def stored_bytes(self) -> dict[str, int]:
+        stored = super().stored_bytes()
+        stored["weights"] += int(self._w.nbytes)
+        stored["scratch"] = SCRATCH.nbytes if SCRATCH.owner is self else 0
+        return stored
+
+    def index_bytes(self) -> int:
+        cuts: list[Bounds] = [self._chunks, *self._row_blocks, *self._blocks]
+        order = self._by_column.nbytes if self._by_column is not None else 0
+        return order + sum(int(cut.nbytes) for cut in cuts)
+
+
+class Scratch:
+    """Memory that every layer of a process may use during one pass, as large as the largest
+    needs."""
+
+    def __init__(self) -> None:
+        self._flat = EMPTY
+        self.owner: NumbaCsrLayer | None = None
+
+    def of(self, layer: NumbaCsrLayer, size: int) -> Vector:
+        if self._flat.size < size:
+            self._flat = np.empty(size, dtype=np.float32)
+            self.owner = layer
+        return self._flat[:size]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._flat.nbytes)
+
+
+SCRATCH = Scratch()
+
+
+def _ahead(A: Matrix, where: Layout) -> int:
+    """How far to prefetch: not at all where one tile of the rows stays in the cache."""
+    return AHEAD if A.shape[0] * where.tile * A.itemsize > CACHE else 0

@@ -1,0 +1,149 @@
+"""Kernels for batches of 1 to 8: csr only, vectors run over the few samples of a connection.
+
+At such batches the connections are the traffic, and a second order of them, with its copy of
+the values, would double it. Connections are cut into blocks of equal size, rows or not, the
+same ones for any number of threads. Forward, a row cut by a block is put together afterwards;
+backward, each block adds into a DX of its own, and these are added in the order of the blocks:
+no two threads write to one place, and the bits do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench_plugins.backends.numba_csr.rows import gather, narrow_row
+from sparsebench_plugins.backends.numba_csr.rules import KEEP
+from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.updates import sum_blocks, update, wide_add
+
+WIDEST = 8
+PIECE = 1024
+"""Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
+
+gather_1, gather_2, gather_3, gather_4, gather_5, gather_6, gather_7, gather_8 = (
+    gather(1, lanes=lanes, abreast=4) for lanes in range(1, WIDEST + 1)
+)
+narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
+    narrow_row(lanes) for lanes in range(1, WIDEST + 1)
+)
+
+
+@njit(forceinline=True, error_model="numpy")
+def products(N, data, indices, start, stop, X, b, Z, z, ahead):
+    """Z[z : z + N] = b + the products of connections start..stop - 1."""
+    last = indices.size - 1
+    if N == 1:
+        gather_1(data, indices, start, stop, last, X, 1, 0, b, Z, z, 0, ahead)
+    elif N == 2:
+        gather_2(data, indices, start, stop, last, X, 2, 0, b, Z, z, 0, ahead)
+    elif N == 3:
+        gather_3(data, indices, start, stop, last, X, 3, 0, b, Z, z, 0, ahead)
+    elif N == 4:
+        gather_4(data, indices, start, stop, last, X, 4, 0, b, Z, z, 0, ahead)
+    elif N == 5:
+        gather_5(data, indices, start, stop, last, X, 5, 0, b, Z, z, 0, ahead)
+    elif N == 6:
+        gather_6(data, indices, start, stop, last, X, 6, 0, b, Z, z, 0, ahead)
+    elif N == 7:
+        gather_7(data, indices, start, stop, last, X, 7, 0, b, Z, z, 0, ahead)
+    else:
+        gather_8(data, indices, start, stop, last, X, 8, 0, b, Z, z, 0, ahead)
+
+
+@njit(forceinline=True, error_model="numpy")
+def part_of_row(N, data, indices, start, stop, DZ, z, X, DX, wanted, G, g, ahead):
+    """The dots of connections start..stop - 1 of one row into G[g..], and DX += w dz."""
+    last = indices.size - 1
+    if N == 1:
+        narrow_1(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 2:
+        narrow_2(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 3:
+        narrow_3(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 4:
+        narrow_4(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 5:
+        narrow_5(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 6:
+        narrow_6(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    elif N == 7:
+        narrow_7(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+    else:
+        narrow_8(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
+    """Z = unit(W X + b).
+
+    bounds (C + 1,)  connections of each block      rows (C + 1,)  the rows that begin in it
+    W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
+    X, Z  flat       (D, N) and (K, N)
+    bits  (K, row_bytes) flat: the signs that the unit keeps
+    """
+    blocks = bounds.size - 1
+    edges = np.zeros(blocks * N, dtype=np.float32)
+    for c in prange(blocks):
+        end = bounds[c + 1]
+        begun = min(np.int64(indptr[rows[c]]), end)
+        if bounds[c] < begun:
+            zero = np.float32(0.0)
+            products(N, data, indices, bounds[c], begun, X, zero, edges, c * N, ahead)
+        for k in range(rows[c], rows[c + 1]):
+            start, stop = np.int64(indptr[k]), min(np.int64(indptr[k + 1]), end)
+            products(N, data, indices, start, stop, X, bias[k], Z, k * N, ahead)
+    for c in range(blocks):
+        if bounds[c] < min(np.int64(indptr[rows[c]]), bounds[c + 1]):
+            wide_add(Z, (rows[c] - 1) * N, edges, c * N, N)
+    for k in prange(bias.size):
+        activate_row(Z, k * N, k, 0, N, unit, bits)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def backward(
+    bounds, rows, indptr, indices, data, first, second,
+    X, DZ, DX, parts, N, G, rule, unit, bits, ahead,
+):  # fmt: skip
+    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
+
+    bounds (B + 1,), rows (B + 1,)  as in `forward`
+    data, first, second (nnz,)      weights and the optimizer's state, csr
+    X, DZ, DX flat    (D, N), (K, N), (D, N); DX empty: not wanted
+    parts  (B, D N)   flat, float32: each block's own DX; not looked at where DX is empty
+    G      (nnz,)     csr: the gradient, where the rule keeps it; else empty
+    bits              the signs of the unit below
+
+    DX uses the weights before the update.
+    """
+    blocks = bounds.size - 1
+    wanted = DX.size > 0
+    size = DX.size
+    for c in prange(blocks):
+        mine = parts[c * size : (c + 1) * size]
+        for i in range(mine.size):
+            mine[i] = 0.0
+        own = np.empty(PIECE + 16, dtype=np.float32)
+        k = np.int64(rows[c])
+        if np.int64(indptr[k]) > bounds[c]:
+            k -= 1
+        for p in range(bounds[c], bounds[c + 1], PIECE):
+            end = min(p + PIECE, bounds[c + 1])
+            q = p
+            while q < end:
+                while np.int64(indptr[k + 1]) <= q:
+                    k += 1
+                stop = min(np.int64(indptr[k + 1]), end)
+                part_of_row(
+                    N, data, indices, q, stop, DZ, k * N, X, mine, wanted, own, q - p, ahead
+                )
+                q = stop
+            if rule.kind == KEEP:
+                for i in range(end - p):
+                    G[p + i] = own[i]
+            else:
+                update(data, first, second, own, p, end, 0, rule)
+    if wanted:
+        for j in prange(size // N):
+            sum_blocks(parts, blocks, size, j * N, DX, N)
+            deactivate_row(DX, j * N, j, 0, N, unit, bits)

@@ -1,0 +1,259 @@
+"""The kernels as plain loops: twins of the vector ones, and what runs without a compiler.
+
+Same names, arguments and results (but for the order of sums) as `simd`. Arrays of uint16 hold
+bfloat16.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
+from sparsebench_plugins.backends.numba_csr.rules import ADAM, KEEP, SGD
+
+GOLDEN = np.uint32(0x9E3779B9)
+SUMS = {"reassoc", "contract"}
+
+
+@njit(inline="always", error_model="numpy")
+def mix(x):
+    """`sparsebench.training.dropout.mix`, one number. numba widens uint32 products: cut back."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x85EBCA6B))
+    x = np.uint32(x ^ (x >> np.uint32(13)))
+    x = np.uint32(x * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@njit(error_model="numpy")
+def factor(unit, row, n, negative):
+    """Of sample n: the slope, dropout's scale or 0. row: dropout's key of the neuron."""
+    if unit.threshold > 0 and mix(np.uint32(row + np.uint32(n) * GOLDEN)) < unit.threshold:
+        return np.float32(0.0)
+    return unit.below if negative else unit.above
+
+
+@njit(error_model="numpy")
+def activate_row(Z, z, k, n, N, unit, bits):
+    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and the signs into bits."""
+    if unit.mode == NONE:
+        return
+    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    for i in range(N):
+        negative = Z[z + i] < 0.0
+        if unit.mode == TRAIN:
+            byte, bit = k * unit.row_bytes + (n + i) // 8, np.uint8(1 << ((n + i) % 8))
+            kept = bits[byte] & np.uint8(255 - bit)
+            bits[byte] = np.uint8(kept | (bit if negative else np.uint8(0)))
+        Z[z + i] *= factor(unit, row, n + i, negative)
+
+
+@njit(error_model="numpy")
+def deactivate_row(D, d, k, n, N, unit, bits):
+    """Samples n..n + N - 1 of neuron k, at D[d]: DA becomes DZ."""
+    if unit.mode == NONE:
+        return
+    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    for i in range(N):
+        byte = k * unit.row_bytes + (n + i) // 8
+        negative = (bits[byte] >> np.uint8((n + i) % 8)) & 1 == 1
+        D[d + i] *= factor(unit, row, n + i, negative)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def activate(Z, K, N, unit, bits):
+    """Z (K, N) flat becomes dropout(f(Z))."""
+    for k in prange(K):
+        activate_row(Z, k * N, k, 0, N, unit, bits)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def deactivate(D, K, N, unit, bits):
+    """DA (K, N) flat becomes DZ."""
+    for k in prange(K):
+        deactivate_row(D, k * N, k, 0, N, unit, bits)
+
+
+@njit(error_model="numpy", fastmath=SUMS)
+def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
+    """Z[z : z + N] = b + the products of connections start..stop - 1, four at a time."""
+    for n in range(N):
+        Z[z + n] = b
+    p = start
+    while p + 4 <= stop:
+        x0, x1 = indices[p] * stride + at, indices[p + 1] * stride + at
+        x2, x3 = indices[p + 2] * stride + at, indices[p + 3] * stride + at
+        w0, w1, w2, w3 = data[p], data[p + 1], data[p + 2], data[p + 3]
+        for n in range(N):
+            Z[z + n] += (w0 * X[x0 + n] + w1 * X[x1 + n]) + (w2 * X[x2 + n] + w3 * X[x3 + n])
+        p += 4
+    while p < stop:
+        x, w = indices[p] * stride + at, data[p]
+        for n in range(N):
+            Z[z + n] += w * X[x + n]
+        p += 1
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
+    """`wide.forward`."""
+    tile = min(x.tile, z.tile)
+    for n in range(0, N, tile):
+        count = min(tile, N - n)
+        at = n // x.tile * x.step + n % x.tile
+        to = n // z.tile * z.step + n % z.tile
+        for c in prange(chunks.size - 1):
+            for k in range(chunks[c], chunks[c + 1]):
+                start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
+                row = to + k * z.stride
+                gathered(data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count)
+                activate_row(Z, row, k, n, count, unit, bits)
+
+
+@njit(error_model="numpy")
+def sgd(w, v, g, rule):
+    """One connection's new weight and velocity."""
+    step = -rule.rate * (g + rule.coupled * w)
+    v = rule.momentum * v + step
+    return w * rule.shrink + (rule.momentum * v + step if rule.nesterov else v), v
+
+
+@njit(error_model="numpy")
+def update(w, first, second, p, g, rule):
+    """The rules of `sparsebench_plugins.optimizers.rules` for connection p."""
+    if rule.kind == SGD:
+        v = first[p] if rule.momentum != 0 else np.float32(0.0)
+        w[p], v = sgd(w[p], v, g, rule)
+        if rule.momentum != 0:
+            first[p] = v
+    elif rule.kind == ADAM:
+        g = g + rule.coupled * w[p]
+        first[p] = rule.beta1 * first[p] + rule.rest1 * g
+        second[p] = rule.beta2 * second[p] + rule.rest2 * g * g
+        size = np.sqrt(second[p] * rule.unbias) + rule.tiny
+        w[p] = w[p] * rule.shrink - rule.rate * first[p] / size
+
+
+@njit(error_model="numpy")
+def absorb(w, velocity, p, g, first, final, rule):
+    """SGD with momentum for a gradient that comes in parts, connection p."""
+    v = velocity[p]
+    if first:
+        v = rule.momentum * v - rule.rate * rule.coupled * w[p]
+    v -= rule.rate * g
+    velocity[p] = v
+    if final:
+        w[p] = rule.shrink * w[p] + v
+
+
+@njit(error_model="numpy", fastmath=SUMS)
+def dot(A, a, B, b, N):
+    total = np.float32(0.0)
+    for n in range(N):
+        total += A[a + n] * B[b + n]
+    return total
+
+
+@njit(error_model="numpy", fastmath=SUMS)
+def dot_and_add(A, a, B, b, w, C, c, N):
+    """A . B over N samples, and C += w A on the way."""
+    total = np.float32(0.0)
+    for n in range(N):
+        total += A[a + n] * B[b + n]
+        C[c + n] += w * A[a + n]
+    return total
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def backward(
+    chunks, t_indptr, t_rows, t_place, w, first, second, data,
+    X, x, DZ, z, DX, d, N, G, widest, rule, unit, bits, ahead,
+):  # fmt: skip
+    """`wide.backward`."""
+    tile = min(x.tile, min(z.tile, d.tile))
+    wanted, stored = DX.size > 0, G.size > 0
+    for n in range(0, N, tile):
+        count = min(tile, N - n)
+        at = n // z.tile * z.step + n % z.tile
+        source = n // x.tile * x.step + n % x.tile
+        to = n // d.tile * d.step + n % d.tile
+        final = n + tile >= N
+        for c in prange(chunks.size - 1):
+            for j in range(chunks[c], chunks[c + 1]):
+                xj, dj = source + j * x.stride, to + j * d.stride
+                if wanted:
+                    for i in range(count):
+                        DX[dj + i] = 0.0
+                for p in range(t_indptr[j], t_indptr[j + 1]):
+                    zk = at + t_rows[p] * z.stride
+                    if wanted:
+                        g = dot_and_add(DZ, zk, X, xj, w[p], DX, dj, count)
+                    else:
+                        g = dot(DZ, zk, X, xj, count)
+                    if stored:
+                        g = g + (G[p] if n > 0 else np.float32(0.0))
+                        G[p] = g
+                    if rule.kind != KEEP:
+                        if stored or tile >= N:
+                            if final:
+                                update(w, first, second, p, g, rule)
+                        else:
+                            absorb(w, first, p, g, n == 0, final, rule)
+                        data[t_place[p]] = w[p]
+                if wanted:
+                    deactivate_row(DX, dj, j, n, count, unit, bits)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def narrow_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
+    """`narrow.forward`."""
+    for k in prange(bias.size):
+        start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
+        gathered(data, indices, start, stop, X, N, 0, bias[k], Z, k * N, N)
+        activate_row(Z, k * N, k, 0, N, unit, bits)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def narrow_backward(
+    bounds, rows, indptr, indices, data, first, second,
+    X, DZ, DX, parts, N, G, rule, unit, bits, ahead,
+):  # fmt: skip
+    """`narrow.backward`."""
+    blocks, wanted, size = bounds.size - 1, DX.size > 0, DX.size
+    for c in prange(blocks):
+        mine = parts[c * size : (c + 1) * size]
+        mine[:] = 0.0
+        k = np.int64(rows[c])
+        if indptr[k] > bounds[c]:
+            k -= 1
+        for p in range(bounds[c], bounds[c + 1]):
+            while indptr[k + 1] <= p:
+                k += 1
+            j = indices[p] * N
+            if wanted:
+                g = dot_and_add(DZ, k * N, X, j, data[p], mine, j, N)
+            else:
+                g = dot(DZ, k * N, X, j, N)
+            if rule.kind == KEEP:
+                G[p] = g
+            else:
+                update(data, first, second, p, g, rule)
+    if wanted:
+        for j in prange(size // N):
+            for i in range(j * N, j * N + N):
+                total = np.float32(0.0)
+                for c in range(blocks):
+                    total += parts[c * size + i]
+                DX[i] = total
+            deactivate_row(DX, j * N, j, 0, N, unit, bits)
+
+
+@njit(cache=True, parallel=True, error_model="numpy", fastmath=SUMS)
+def sum_rows(DZ, z, N, sums):
+    """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    for k in prange(sums.size):
+        total = np.float32(0.0)
+        for n in range(N):
+            total += DZ[n // z.tile * z.step + k * z.stride + n % z.tile]
+        sums[k] = total

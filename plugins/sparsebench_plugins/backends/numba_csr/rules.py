@@ -1,0 +1,81 @@
+"""An optimizer's numbers at one step, as the kernels take them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsebench.protocols import Optimizer
+from sparsebench_plugins.optimizers.rules import SGD as Sgd
+from sparsebench_plugins.optimizers.rules import Adam
+
+KEEP, SGD, ADAM = 0, 1, 2
+"""What a kernel does with a gradient: keep it, or update by a rule."""
+
+
+class Rule(NamedTuple):
+    """shrink: 1 - decoupled decay; unbias, rate: with Adam's corrections at this step."""
+
+    kind: int
+    rate: np.float32
+    coupled: np.float32
+    shrink: np.float32
+    momentum: np.float32
+    nesterov: bool
+    beta1: np.float32
+    rest1: np.float32
+    beta2: np.float32
+    rest2: np.float32
+    unbias: np.float32
+    tiny: np.float32
+
+
+def _rule(kind: int, *, nesterov: bool = False, **given: float) -> Rule:
+    names = [name for name in Rule._fields if name not in ("kind", "nesterov")]
+    return Rule(
+        kind=kind, nesterov=nesterov, **{name: np.float32(given.get(name, 0.0)) for name in names}
+    )
+
+
+KEPT = _rule(KEEP)
+"""The gradient is kept."""
+
+
+def known(optimizer: Optimizer) -> bool:
+    """Whether kernels know its rule; another one updates through its own `update`."""
+    return type(optimizer) in (Sgd, Adam)
+
+
+def of(optimizer: Optimizer, rate: float, t: int) -> Rule:
+    """The rule of weights at step t."""
+    assert isinstance(optimizer, Sgd | Adam)
+    decay = optimizer.weight_decay
+    shrink = {
+        "coupled": 1.0,
+        "decoupled": 1.0 - rate * decay,
+        "decoupled-unscaled": 1.0 - decay,
+    }[optimizer.decay]
+    coupled = decay if optimizer.decay == "coupled" else 0.0
+    if isinstance(optimizer, Sgd):
+        nesterov = optimizer.nesterov and optimizer.momentum > 0
+        return _rule(
+            SGD,
+            nesterov=nesterov,
+            rate=rate,
+            coupled=coupled,
+            shrink=shrink,
+            momentum=optimizer.momentum,
+        )
+    return _rule(
+        ADAM,
+        rate=rate / (1 - optimizer.beta1**t),
+        coupled=coupled,
+        shrink=shrink,
+        beta1=optimizer.beta1,
+        rest1=1 - optimizer.beta1,
+        beta2=optimizer.beta2,
+        rest2=1 - optimizer.beta2,
+        unbias=1 / (1 - optimizer.beta2**t),
+        tiny=optimizer.tiny,
+    )

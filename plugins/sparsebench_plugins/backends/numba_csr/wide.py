@@ -1,0 +1,212 @@
+"""Kernels for batches of more than 8: vectors run over the samples.
+
+Forward goes by rows of W, backward by columns, each in chunks of about as many connections,
+the same ones for any number of threads. A chunk owns what it writes and sums in index order,
+so the result is the same bit for bit for any number of threads.
+
+Activations are flat arrays in a `layout.Layout`; a tile of the batch is done by all threads
+before the next, so that what is gathered stays in the cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench_plugins.backends.numba_csr.lanes import (
+    WIDTH,
+    add,
+    load,
+    load_some,
+    splat,
+    total,
+)
+from sparsebench_plugins.backends.numba_csr.rows import column, gather
+from sparsebench_plugins.backends.numba_csr.rules import KEEP
+from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.updates import absorb, update
+
+PIECE = 512
+"""Connections whose gradients wait for the update: small enough for the nearest cache, so many
+that the vectors of the update do not read what was written a moment ago in smaller parts."""
+
+gather_8, gather_4, gather_2 = gather(8), gather(4), gather(2, abreast=2)
+gather_1, gather_some = gather(1, abreast=4), gather(1, some=True)
+
+
+@njit(forceinline=True, error_model="numpy")
+def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
+    """N samples of a row of Z = W X + b; X's tile begins at `at`, Z's row at z."""
+    last = indices.size - 1
+    n = 0
+    while n + 8 * WIDTH <= N:
+        gather_8(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, 0, ahead)
+        n += 8 * WIDTH
+    if n + 4 * WIDTH <= N:
+        gather_4(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, 0, ahead)
+        n += 4 * WIDTH
+    if n + 2 * WIDTH <= N:
+        gather_2(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, 0, ahead)
+        n += 2 * WIDTH
+    if n + WIDTH <= N:
+        gather_1(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, 0, ahead)
+        n += WIDTH
+    if n < N:
+        gather_some(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, N - n, ahead)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
+    """Z = unit(W X + b).
+
+    chunks (C + 1,)  bounds of rows
+    W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
+    X, Z  flat       (D, N) and (K, N) in the layouts x and z
+    bits  (K, row_bytes) flat: the signs that the unit keeps
+    """
+    tile = min(x.tile, z.tile)
+    for n in range(0, N, tile):
+        count = min(tile, N - n)
+        at = n // x.tile * x.step + n % x.tile
+        to = n // z.tile * z.step + n % z.tile
+        for c in prange(chunks.size - 1):
+            for k in range(chunks[c], chunks[c + 1]):
+                start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
+                row = to + k * z.stride
+                forward_row(
+                    data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count, ahead
+                )
+                activate_row(Z, row, k, n, count, unit, bits)
+
+
+@njit(error_model="numpy")
+def scatter(w, place, start, stop, data):
+    """data[place[p]] = w[p]."""
+    for p in range(start, stop):
+        data[place[p]] = w[p]
+
+
+def spanning(downstream):
+    """A column of the backward pass for any number of samples; without dx if not downstream."""
+    column_8, column_4, column_2, column_1 = (
+        column(vectors, downstream=downstream) for vectors in (8, 4, 2, 1)
+    )
+    column_some = column(1, some=True, downstream=downstream)
+
+    @njit(forceinline=True, error_model="numpy")
+    def backward_column(w, rows, start, stop, DZ, stride, at, X, x, DX, d, G, g, N, more, ahead):
+        last = rows.size - 1
+        n = 0
+        while n + 8 * WIDTH <= N:
+            column_8(
+                w, rows, start, stop, last, DZ, stride, at + n,
+                X, x + n, DX, d + n, G, g, more, 0, ahead,
+            )  # fmt: skip
+            more = True
+            n += 8 * WIDTH
+        if n + 4 * WIDTH <= N:
+            column_4(
+                w, rows, start, stop, last, DZ, stride, at + n,
+                X, x + n, DX, d + n, G, g, more, 0, ahead,
+            )  # fmt: skip
+            more = True
+            n += 4 * WIDTH
+        if n + 2 * WIDTH <= N:
+            column_2(
+                w, rows, start, stop, last, DZ, stride, at + n,
+                X, x + n, DX, d + n, G, g, more, 0, ahead,
+            )  # fmt: skip
+            more = True
+            n += 2 * WIDTH
+        if n + WIDTH <= N:
+            column_1(
+                w, rows, start, stop, last, DZ, stride, at + n,
+                X, x + n, DX, d + n, G, g, more, 0, ahead,
+            )  # fmt: skip
+            more = True
+            n += WIDTH
+        if n < N:
+            column_some(
+                w, rows, start, stop, last, DZ, stride, at + n,
+                X, x + n, DX, d + n, G, g, more, N - n, ahead,
+            )  # fmt: skip
+
+    return backward_column
+
+
+downstream_column, dots_column = spanning(True), spanning(False)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def backward(
+    chunks, t_indptr, t_rows, t_place, w, first, second, data,
+    X, x, DZ, z, DX, d, N, G, widest, rule, unit, bits, ahead,
+):  # fmt: skip
+    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
+
+    chunks (C + 1,)  bounds of columns
+    t_indptr (D + 1,), t_rows (nnz,), t_place (nnz,): the connections by column
+    w, first, second (nnz,)  weights and the optimizer's state by column; data (nnz,) csr
+    X, DZ, DX flat   (D, N), (K, N), (D, N) in the layouts x, z, d; DX empty: not wanted
+    G      (nnz,) by column: the gradient is kept there; empty: never stored
+    widest           the largest number of connections of a column
+    bits             the signs of the unit below
+
+    DX uses the weights before the update. In several tiles the parts of the gradient add up in
+    G, or, where G is empty, in the velocity, in which SGD is linear.
+    """
+    tile = min(x.tile, min(z.tile, d.tile))
+    wanted = DX.size > 0
+    stored = G.size > 0
+    updated = rule.kind != KEEP
+    for n in range(0, N, tile):
+        count = min(tile, N - n)
+        at = n // z.tile * z.step + n % z.tile
+        source = n // x.tile * x.step + n % x.tile
+        to = n // d.tile * d.step + n % d.tile
+        final = n + tile >= N
+        for c in prange(chunks.size - 1):
+            own = np.empty(1 if stored else PIECE + widest, dtype=np.float32)
+            done = np.int64(t_indptr[chunks[c]])
+            for j in range(chunks[c], chunks[c + 1]):
+                start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
+                xj, dj = source + j * x.stride, to + j * d.stride
+                dots, g = (G, start) if stored else (own, start - done)
+                more = stored and n > 0
+                if wanted:
+                    downstream_column(
+                        w, t_rows, start, stop, DZ, z.stride, at,
+                        X, xj, DX, dj, dots, g, count, more, ahead,
+                    )  # fmt: skip
+                    deactivate_row(DX, dj, j, n, count, unit, bits)
+                else:
+                    dots_column(
+                        w, t_rows, start, stop, DZ, z.stride, at,
+                        X, xj, X, 0, dots, g, count, more, ahead,
+                    )  # fmt: skip
+                if stop - done >= PIECE or j == chunks[c + 1] - 1:
+                    if updated and (stored or tile >= N):
+                        if final:
+                            update(w, first, second, dots, done, stop, done - start + g, rule)
+                    elif updated:
+                        absorb(w, first, dots, done, stop, n == 0, final, rule)
+                    if updated and final:
+                        scatter(w, t_place, done, stop, data)
+                    done = stop
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def sum_rows(DZ, z, N, sums):
+    """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    for k in prange(sums.size):
+        parts = splat(np.float32(0.0))
+        for n in range(0, N, z.tile):
+            row = n // z.tile * z.step + k * z.stride
+            count = min(z.tile, N - n)
+            i = 0
+            while i + WIDTH <= count:
+                parts = add(parts, load(DZ, row + i))
+                i += WIDTH
+            if i < count:
+                parts = add(parts, load_some(DZ, row + i, count - i))
+        sums[k] = total(parts)
