@@ -116,6 +116,7 @@ def _register(
     params: type | str | None = None,
     requires: tuple[str, ...] = (),
     summary: str = "",
+    get: str = "",
 ) -> None:
     if not isinstance(name, str) or isinstance(requires, str):
         raise PluginError(
@@ -124,7 +125,7 @@ def _register(
         )
     if not summary and isinstance(target, type) and target.__doc__:
         summary = inspect.cleandoc(target.__doc__).splitlines()[0]
-    registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary))
+    registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary, get))
 
 
 def plugin_home(module: ModuleType) -> Path | None:

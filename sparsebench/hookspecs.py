@@ -1,6 +1,6 @@
 """Every point a plugin can extend, on one screen.
 
-A hook receives `register(name, target, *, params=None, requires=(), summary="")`:
+A hook receives `register(name, target, *, params=None, requires=(), summary="", get="")`:
 
 name      what a suite says
 target    the component: a class, or "module:Class" that is imported only where it is used
@@ -8,6 +8,7 @@ params    "module:Class" of a dataclass with the component's parameters, in a mo
           of heavy imports; default: the target itself
 requires  modules that must be importable for the component to be available
 summary   one line for `sparsebench ls`
+get       the command that installs what is required, told where it is missing
 
 plugins/README.md has a complete example of each.
 """
@@ -33,6 +34,7 @@ class Register(Protocol):
         params: type | str | None = None,
         requires: tuple[str, ...] = (),
         summary: str = "",
+        get: str = "",
     ) -> None: ...
 
 

@@ -58,12 +58,16 @@ class Entry:
     params: type | str | None = None
     requires: tuple[str, ...] = ()
     summary: str = ""
+    get: str = ""
 
     def unavailable(self) -> str | None:
         """Why the component cannot be used here, or None. Imports nothing but the parents of
         dotted names."""
         missing = [module for module in self.requires if not _is_installed(module)]
-        return f"needs {', '.join(missing)}, not installed" if missing else None
+        if not missing:
+            return None
+        how = f"; get it with: {self.get}" if self.get else ""
+        return f"needs {', '.join(missing)}, not installed{how}"
 
     def load(self) -> type:
         return self._resolve(self.target)

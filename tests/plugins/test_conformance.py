@@ -6,7 +6,7 @@ import pytest
 
 from sparsebench import testing
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import SuiteError
+from sparsebench.errors import SuiteError, Unsupported
 
 PLUGINS = load_plugins()
 MINIMAL = {
@@ -36,9 +36,11 @@ def test_backend(build, name):
             {"weight_decay": 0.01, "decay": "decoupled-unscaled", "nesterov": True},
         )
     ]
-    testing.check_backend(
-        component(build, "backend", name), [*optimizers, build("optimizer", "adam")]
-    )
+    try:
+        backend = component(build, "backend", name)
+        testing.check_backend(backend, [*optimizers, build("optimizer", "adam")])
+    except Unsupported as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.mark.parametrize("name", names("topology"))

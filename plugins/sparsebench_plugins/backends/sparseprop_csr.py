@@ -1,0 +1,59 @@
+"""SparseProp's kernels (Nikdan et al. 2023, arXiv 2302.04852; 0.1.14 on PyPI) under our layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsebench.errors import Unsupported
+from sparsebench.protocols import Optimizer
+from sparsebench.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench_plugins.backends.params import NoParams
+
+LIMIT = 2**31
+"""Its kernels count connections, and entries of X and Z, in 32 bits."""
+
+
+class SparseProp(NoParams):
+    """Its forward, and its backward that gives DX and DW in one pass over W; the rest is ours.
+
+    Its own SparseLinear transposes around the same calls, and wrongly for an input that is itself
+    a transposed view. It starts from a dense matrix, loses connections of value 0, and can only
+    drop connections, without their optimizer state: it cannot follow the common trajectory, and
+    is not used. DX is worked out for the first layer too, where nobody wants it.
+    """
+
+    truly_sparse = True
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> SparsePropLayer:
+        return SparsePropLayer(W, bias, optimizer)
+
+
+class SparsePropLayer(CsrLayer):
+    def index(self, pattern: CsrPattern) -> None:
+        """It reads the arrays as they are."""
+        if pattern.indices.dtype != np.int32:
+            raise Unsupported(f"backend 'sparseprop' cannot count {pattern.nnz} connections")
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        from sparseprop import backend
+
+        if max(X.size, Z.size) >= LIMIT:
+            raise Unsupported(
+                f"backend 'sparseprop' cannot count {max(X.size, Z.size)} activations of a layer; "
+                f"its limit is 2^31 - 1: take a smaller batch than {X.shape[1]}"
+            )
+        Z[...] = self._bias[:, None]
+        backend.sparse_linear_vectorized_forward(
+            X, self.pattern.indptr, self.pattern.indices, self.data, Z
+        )
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        from sparseprop import backend
+
+        DX = DX if DX is not None else np.empty_like(X)
+        DX[...] = 0
+        backend.sparse_linear_vectorized_backward(
+            X, self.pattern.indptr, self.pattern.indices, self.data, DZ, DX, self.gradient
+        )
+        DZ.sum(axis=1, out=self.bias_gradient)

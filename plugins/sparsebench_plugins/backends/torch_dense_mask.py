@@ -1,0 +1,47 @@
+"""Simulated sparsity in torch: what most papers' code does, without what slows it needlessly."""
+
+from __future__ import annotations
+
+import torch
+
+from sparsebench.protocols import Optimizer
+from sparsebench.sparse.csr import CsrMatrix
+from sparsebench_plugins.backends import torch_rules
+from sparsebench_plugins.backends.dense_mask import DenseMaskLayer, Matrix, Vector
+from sparsebench_plugins.backends.params import NoParams
+
+
+class TorchDenseMask(NoParams):
+    """torch's dense products, DW times the mask, and torch's update; K x D whatever the density."""
+
+    truly_sparse = False
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> TorchDenseMaskLayer:
+        return TorchDenseMaskLayer(W, bias, optimizer)
+
+
+class TorchDenseMaskLayer(DenseMaskLayer):
+    """The arrays of the numpy layer, seen as tensors: a rewiring changes both."""
+
+    def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
+        super().__init__(W, bias, optimizer)
+        tensor = torch.from_numpy
+        self._w, self._m, self._dw = tensor(self.W), tensor(self.M), tensor(self.DW)
+        self._state = [tensor(slot) for slot in self._slots]
+        self._b, self._db = tensor(self._bias), tensor(self._bias_gradient)
+        self._b_state = [tensor(slot) for slot in self._bias_slots]
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        torch.addmm(self._b[:, None], self._w, torch.from_numpy(X), out=torch.from_numpy(Z))
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        dz = torch.from_numpy(DZ)
+        torch.mm(dz, torch.from_numpy(X).t(), out=self._dw)
+        self._dw.mul_(self._m)
+        torch.sum(dz, 1, out=self._db)
+        if DX is not None:
+            torch.mm(self._w.t(), dz, out=torch.from_numpy(DX))
+
+    def step(self, rate: float, t: int) -> None:
+        torch_rules.update(self.optimizer, self._w, self._dw, self._state, rate, t, "weight")
+        torch_rules.update(self.optimizer, self._b, self._db, self._b_state, rate, t, "bias")
