@@ -64,7 +64,28 @@ class Emit:
         """array[index : index + lanes] as float32."""
         if kind.dtype == types.float32:
             return self._load(kind, array, index, FLOAT, 4)
-        bits = self._load(kind, array, index, HALF, 2)
+        return self._widened(self._load(kind, array, index, HALF, 2))
+
+    def load_packed(self, kind, array, places):
+        """The samples at each of `places`, lanes / len(places) of them, one after another."""
+        narrow = Emit(self.context, self.builder, self.lanes // len(places))
+        element, align = (FLOAT, 4) if kind.dtype == types.float32 else (HALF, 2)
+        parts = [narrow._load(kind, array, place, element, align) for place in places]
+        while len(parts) > 1:
+            lanes = range(2 * parts[0].type.count)
+            parts = [self.shuffle(a, c, lanes) for a, c in zip(parts[::2], parts[1::2])]
+        return parts[0] if element == FLOAT else self._widened(parts[0])
+
+    def store_packed(self, kind, array, places, value):
+        """The other way round, float32."""
+        lanes = self.lanes // len(places)
+        narrow = Emit(self.context, self.builder, lanes)
+        for i, place in enumerate(places):
+            part = self.shuffle(value, value, range(i * lanes, (i + 1) * lanes))
+            narrow.store(kind, array, place, part)
+
+    def _widened(self, bits):
+        """bfloat16 bits as float32."""
         wide = self.builder.zext(bits, vector(I32, self.lanes))
         return self.builder.bitcast(self.builder.shl(wide, self._all(16)), self.type)
 
@@ -129,7 +150,27 @@ class Emit:
         return self.builder.call(self._function(name, self.type, [self.type] * 3), [a, b, c])
 
     def shuffle(self, a, b, where):
+        where = list(where)
         return self.builder.shuffle_vector(a, b, vector(I32, len(where))(where))
+
+    def repeated(self, v, times):
+        """Each lane `times` over: a a b b for two."""
+        return self.shuffle(v, v, [i // times for i in range(times * v.type.count)])
+
+    def tiled(self, v, times):
+        """The vector `times` over: a b a b for two."""
+        return self.shuffle(v, v, list(range(v.type.count)) * times)
+
+    def folded(self, v, parts):
+        """(parts,) sums over equal stretches of lanes."""
+        lanes = v.type.count // parts
+        while lanes > 1:
+            even = [i for i in range(v.type.count) if i % 2 == 0]
+            v = self.builder.fadd(
+                self.shuffle(v, v, even), self.shuffle(v, v, [i + 1 for i in even])
+            )
+            lanes //= 2
+        return v
 
     def total(self, v):
         """The sum over lanes: halves are added until one is left."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.rows import gather, narrow_row
+from sparsebench_plugins.backends.numba_csr.rows import narrow_column, narrow_gather
 from sparsebench_plugins.backends.numba_csr.rules import KEEP
 from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.updates import sum_blocks, update, wide_add
@@ -22,10 +22,7 @@ PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
 gather_1, gather_2, gather_3, gather_4, gather_5, gather_6, gather_7, gather_8 = (
-    gather(1, lanes=lanes, abreast=4) for lanes in range(1, WIDEST + 1)
-)
-narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
-    narrow_row(lanes) for lanes in range(1, WIDEST + 1)
+    narrow_gather(lanes) for lanes in range(1, WIDEST + 1)
 )
 
 
@@ -34,43 +31,54 @@ def products(N, data, indices, start, stop, X, b, Z, z, ahead):
     """Z[z : z + N] = b + the products of connections start..stop - 1."""
     last = indices.size - 1
     if N == 1:
-        gather_1(data, indices, start, stop, last, X, 1, 0, b, Z, z, 0, ahead)
+        gather_1(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 2:
-        gather_2(data, indices, start, stop, last, X, 2, 0, b, Z, z, 0, ahead)
+        gather_2(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 3:
-        gather_3(data, indices, start, stop, last, X, 3, 0, b, Z, z, 0, ahead)
+        gather_3(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 4:
-        gather_4(data, indices, start, stop, last, X, 4, 0, b, Z, z, 0, ahead)
+        gather_4(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 5:
-        gather_5(data, indices, start, stop, last, X, 5, 0, b, Z, z, 0, ahead)
+        gather_5(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 6:
-        gather_6(data, indices, start, stop, last, X, 6, 0, b, Z, z, 0, ahead)
+        gather_6(data, indices, start, stop, last, X, b, Z, z, ahead)
     elif N == 7:
-        gather_7(data, indices, start, stop, last, X, 7, 0, b, Z, z, 0, ahead)
+        gather_7(data, indices, start, stop, last, X, b, Z, z, ahead)
     else:
-        gather_8(data, indices, start, stop, last, X, 8, 0, b, Z, z, 0, ahead)
+        gather_8(data, indices, start, stop, last, X, b, Z, z, ahead)
 
 
-@njit(forceinline=True, error_model="numpy")
-def part_of_row(N, data, indices, start, stop, DZ, z, X, DX, wanted, G, g, ahead):
-    """The dots of connections start..stop - 1 of one row into G[g..], and DX += w dz."""
-    last = indices.size - 1
-    if N == 1:
-        narrow_1(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 2:
-        narrow_2(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 3:
-        narrow_3(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 4:
-        narrow_4(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 5:
-        narrow_5(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 6:
-        narrow_6(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    elif N == 7:
-        narrow_7(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
-    else:
-        narrow_8(data, indices, start, stop, last, DZ, z, X, DX, wanted, G, g, ahead)
+def spanning(downstream):
+    """Part of a row backward for each batch; without DX if not downstream."""
+    narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
+        narrow_column(lanes, downstream) for lanes in range(1, WIDEST + 1)
+    )
+
+    @njit(forceinline=True, error_model="numpy")
+    def part_of_row(N, data, indices, start, stop, DZ, z, X, DX, G, g, ahead):
+        """The dots of connections start..stop - 1 of one row into G[g..], and DX += w dz."""
+        last = indices.size - 1
+        if N == 1:
+            narrow_1(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 2:
+            narrow_2(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 3:
+            narrow_3(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 4:
+            narrow_4(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 5:
+            narrow_5(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 6:
+            narrow_6(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        elif N == 7:
+            narrow_7(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+        else:
+            narrow_8(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+
+    return part_of_row
+
+
+downstream_part, dots_part = spanning(True), spanning(False)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -134,9 +142,12 @@ def backward(
                 while np.int64(indptr[k + 1]) <= q:
                     k += 1
                 stop = min(np.int64(indptr[k + 1]), end)
-                part_of_row(
-                    N, data, indices, q, stop, DZ, k * N, X, mine, wanted, own, q - p, ahead
-                )
+                if wanted:
+                    downstream_part(
+                        N, data, indices, q, stop, DZ, k * N, X, mine, own, q - p, ahead
+                    )
+                else:
+                    dots_part(N, data, indices, q, stop, DZ, k * N, X, mine, own, q - p, ahead)
                 q = stop
             if rule.kind == KEEP:
                 for i in range(end - p):

@@ -179,43 +179,104 @@ def column(vectors, some=False, downstream=True):
     return column_pass
 
 
-def narrow_row(lanes):
-    """Part of a row of W at a batch of `lanes` samples: the dots, and DX += w dz.
+def _group_sizes(lanes):
+    """Connections whose samples fill one vector, then single ones."""
+    together = WIDTH // lanes if WIDTH % lanes == 0 else 1
+    return sorted({together, 1}, reverse=True)
 
-    data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, `lanes` per neuron
-    G flat: the dots go to g.. ;  downstream: whether DX is wanted
+
+def _neurons(emit, kind, indices, p, size, lanes):
+    """Where the samples of connections p..p + size - 1 begin."""
+    here = [emit.builder.add(p, I64(i)) for i in range(size)]
+    return [_row(emit, kind, indices, q, I64(lanes), I64(0)) for q in here]
+
+
+def _fetch_group(emit, kind, indices, p, size, last, ahead, lanes, targets):
+    """Prefetch for connections `ahead` of a group; targets (kind, array, to write)."""
+    b = emit.builder
+    with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
+        for i in range(size):
+            q = b.add(b.add(p, ahead), I64(i))
+            q = b.select(b.icmp_signed("<", q, last), q, last)
+            j = _row(emit, kind, indices, q, I64(lanes), I64(0))
+            for target, array, write in targets:
+                emit.prefetch(target, array, j, 1, write=write)
+
+
+def narrow_gather(lanes):
+    """Part of a row of Z = W X + b at a batch of `lanes` samples, several connections at once.
+
+    data, indices (nnz,) csr, connections start..stop - 1      last  the last one of the matrix
+    X flat, `lanes` per neuron      Z flat: the sum goes to z..
     """
 
     @intrinsic
-    def narrow_pass(
-        typing, data, indices, start, stop, last, DZ, z, X, DX, downstream, G, g, ahead
-    ):
+    def narrow_sum(typing, data, indices, start, stop, last, X, b, Z, z, ahead):
         def code(context, builder, signature, args):
-            (data_, indices_, start, stop, last, DZ_, z, X_, DX_, downstream, G_, g, ahead) = args
-            b = builder
-            emit = Emit(context, b, lanes)
-            dz = emit.load(DZ, DZ_, z)
-            (p_slot,) = _slots(b, [start])
-            stride, at = I64(lanes), I64(0)
-            with _Loop(b, p_slot, stop, 1) as p:
-                with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
-                    q = b.add(p, ahead)
-                    q = b.select(b.icmp_signed("<", q, last), q, last)
-                    j = _row(emit, indices, indices_, q, stride, at)
-                    emit.prefetch(X, X_, j, 1)
-                    with b.if_then(downstream):
-                        emit.prefetch(DX, DX_, j, 1, write=True)
-                j = _row(emit, indices, indices_, p, stride, at)
-                dot = emit.total(b.fmul(dz, emit.load(X, X_, j)))
-                b.store(dot, emit.pointer(G, G_, b.add(g, b.sub(p, start)), FLOAT))
-                with b.if_then(downstream):
-                    w = emit.splat(emit.scalar(data, data_, p))
-                    emit.store(DX, DX_, j, emit.fma(w, dz, emit.load(DX, DX_, j)))
+            (data_, indices_, start, stop, last, X_, b, Z_, z, ahead) = args
+            single = Emit(context, builder, lanes)
+            (p_slot, sum_slot) = _slots(builder, [start, single.splat(b)])
+            for size in _group_sizes(lanes):
+                emit = Emit(context, builder, size * lanes)
+                (slot,) = _slots(builder, [emit.zero()])
+                with _Loop(builder, p_slot, stop, size) as p:
+                    targets = [(X, X_, False)]
+                    _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
+                    at = _neurons(emit, indices, indices_, p, size, lanes)
+                    w = emit.repeated(Emit(context, builder, size).load(data, data_, p), lanes)
+                    x = emit.load_packed(X, X_, at)
+                    builder.store(emit.fma(w, x, builder.load(slot)), slot)
+                v = builder.load(slot)
+                while v.type.count > lanes:
+                    half = v.type.count // 2
+                    low = emit.shuffle(v, v, range(half))
+                    v = builder.fadd(low, emit.shuffle(v, v, range(half, 2 * half)))
+                builder.store(builder.fadd(builder.load(sum_slot), v), sum_slot)
+            single.store(Z, Z_, z, builder.load(sum_slot))
             return context.get_dummy_value()
 
-        signature = types.void(
-            data, indices, INT, INT, INT, DZ, INT, X, DX, types.boolean, G, INT, INT
-        )
+        f = types.float32
+        return types.void(data, indices, INT, INT, INT, X, f, Z, INT, INT), code
+
+    return narrow_sum
+
+
+def narrow_column(lanes, downstream):
+    """Part of a row backward at a batch of `lanes` samples: the dots, and DX += w dz.
+
+    data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, `lanes` per neuron
+    G flat: the dots go to g.. ;  downstream False: DX is not looked at
+    A row's columns are unique, so that several rows of DX can be read and written at once.
+    """
+
+    @intrinsic
+    def narrow_pass(typing, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
+        def code(context, builder, signature, args):
+            (data_, indices_, start, stop, last, DZ_, z, X_, DX_, G_, g, ahead) = args
+            b = builder
+            dz = Emit(context, b, lanes).load(DZ, DZ_, z)
+            (p_slot,) = _slots(b, [start])
+            for size in _group_sizes(lanes):
+                emit = Emit(context, b, size * lanes)
+                group = Emit(context, b, size)
+                dzs = emit.tiled(dz, size)
+                with _Loop(b, p_slot, stop, size) as p:
+                    targets = [(X, X_, False)] + [(DX, DX_, True)] * downstream
+                    _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
+                    at = _neurons(emit, indices, indices_, p, size, lanes)
+                    products = b.fmul(dzs, emit.load_packed(X, X_, at))
+                    if size > 1:
+                        dots = emit.folded(products, size)
+                    else:
+                        dots = group.splat(emit.total(products))
+                    group.store(G, G_, b.add(g, b.sub(p, start)), dots)
+                    if downstream:
+                        w = emit.repeated(group.load(data, data_, p), lanes)
+                        dx = emit.fma(w, dzs, emit.load_packed(DX, DX_, at))
+                        emit.store_packed(DX, DX_, at, dx)
+            return context.get_dummy_value()
+
+        signature = types.void(data, indices, INT, INT, INT, DZ, INT, X, DX, G, INT, INT)
         return signature, code
 
     return narrow_pass
