@@ -24,12 +24,16 @@ class CsrLayer:
         self.optimizer = optimizer
         self.data = W.data
         self._bias = bias
-        self.slots = [np.zeros_like(W.data) for _ in optimizer.slots]
+        self.slots = [self._empty_slot() for _ in optimizer.slots]
         self.bias_slots = [np.zeros_like(bias) for _ in optimizer.slots]
         self.bias_gradient = np.zeros_like(bias)
         self._gradient: Vector | None = None
         self.pattern = W.pattern
         self.index(W.pattern)
+
+    def _empty_slot(self) -> Vector:
+        """(nnz,) zeros; memory is taken when they are first written."""
+        return np.zeros(self.data.size, dtype=np.float32)
 
     def index(self, pattern: CsrPattern) -> None:
         """Make whatever the products need beside the pattern itself."""

@@ -20,6 +20,7 @@ from sparsebench_plugins.backends.numba_csr.index import (
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.optimizers.rules import SGD
 
 CACHE = 2**20
 """Bytes of gathered activations above which they are prefetched: a second-level cache."""
@@ -53,7 +54,9 @@ class NumbaCsrLayer(CsrLayer):
         self._by_column: ByColumn | None = None
         self._w = EMPTY
         super().__init__(W, bias, optimizer)
-        self.slots = [np.zeros(W.nnz, dtype=self._slot_dtype) for _ in optimizer.slots]
+
+    def _empty_slot(self) -> Vector:
+        return np.zeros(self.data.size, dtype=self._slot_dtype)
 
     # --- the orders ------------------------------------------------------------------
 
@@ -109,7 +112,11 @@ class NumbaCsrLayer(CsrLayer):
         numbers = unit.at_step(t, K, N) if unit is not None else NO_UNIT
         bits = unit.bits if unit is not None else NO_BITS
         flat = (X.reshape(-1), A.reshape(-1))
-        x = self._layout(X, below)
+        x, a = self._layout(X, below), layout.plain(N)
+        if unit is not None:
+            if self._absorbs:
+                a = layout.of(K, N, A.itemsize)
+            unit.layout = a
         if N <= WIDEST and self._by_column is None:
             bounds, rows = self._row_blocks
             self._kernels.narrow_forward(
@@ -119,7 +126,7 @@ class NumbaCsrLayer(CsrLayer):
             return
         self._kernels.forward(
             self._chunks, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
-            flat[0], x, flat[1], self._layout(A, unit), N, numbers, bits, _ahead(X, x),
+            flat[0], x, flat[1], a, N, numbers, bits, _ahead(X, x),
         )  # fmt: skip
 
     def backward_through(
@@ -169,8 +176,7 @@ class NumbaCsrLayer(CsrLayer):
         x, z = self._layout(X, below), self._layout(DZ, unit)
         d = x if DX is not None and below is not None else layout.plain(N)
         tiles = min(x.tile, z.tile) < N
-        absorbed = rule.kind == rules.SGD and rule.momentum != 0 and not rule.nesterov
-        stored = rule.kind == rules.KEEP or (tiles and not absorbed)
+        stored = rule.kind == rules.KEEP or (tiles and not self._absorbs)
         self._kernels.backward(
             order.chunks, order.indptr, order.rows, order.place, self._w, *self._two_slots(),
             self.data, X.reshape(-1), x, DZ.reshape(-1), z,
@@ -184,11 +190,17 @@ class NumbaCsrLayer(CsrLayer):
         first, second = (*self.slots, none, none)[:2]
         return first, second
 
+    @property
+    def _absorbs(self) -> bool:
+        """Whether a gradient in parts can go into the optimizer's state at once. Otherwise tiles
+        would cost an array for it."""
+        rule = self.optimizer
+        return type(rule) is SGD and rule.momentum != 0 and not rule.nesterov
+
     @staticmethod
     def _layout(A: Matrix, unit: NumbaUnit | None) -> Layout:
-        """Of an array that a unit of this backend wrote; from outside it is plain."""
-        rows, N = A.shape
-        return layout.plain(N) if unit is None else layout.of(rows, N, A.itemsize)
+        """Of an array behind a unit; from outside it is plain."""
+        return layout.plain(A.shape[1]) if unit is None else unit.layout
 
     # --- the state -------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ import numpy.typing as npt
 TILE = 32
 """Samples per tile: 128 bytes a neuron, two cache lines."""
 
-TILE_ABOVE = 16 * 2**20
-"""Bytes of a (D, N) array above which it is stored in tiles: it would not stay in the cache."""
+CACHE = 16 * 2**20
+"""Bytes of activations that stay in a last-level cache, others' data beside them. An array is
+stored in tiles where it does not fit but a tile does. A number and not the host's: the order of
+sums depends on it."""
 
 BIT_GROUP = 16
 """Samples whose sign bits are stored together."""
@@ -33,11 +35,10 @@ def plain(N: int) -> Layout:
     return Layout(N, N, 0)
 
 
-def of(rows: int, N: int, itemsize: int, above: int = TILE_ABOVE) -> Layout:
-    """Of (rows, N) activations inside a network: tiles where the array outgrows `above` bytes."""
-    if N > TILE and N % TILE == 0 and rows * N * itemsize > above:
-        return Layout(TILE, TILE, rows * TILE)
-    return plain(N)
+def of(rows: int, N: int, itemsize: int, cache: int = CACHE) -> Layout:
+    """Of (rows, N) activations inside a network, where tiles are allowed."""
+    pays = rows * TILE * itemsize <= cache < rows * N * itemsize
+    return Layout(TILE, TILE, rows * TILE) if pays and N % TILE == 0 else plain(N)
 
 
 NONE, EVALUATE, TRAIN = 0, 1, 2

@@ -17,7 +17,7 @@ class NumbaUnit(Untrained):
     """A piecewise linear activation and dropout: one bit per activation is kept, the sign of
     its pre-activation; dropout's bits are made again in backward.
 
-    bits  (K, row_bytes) flat     numbers  of the last training step
+    bits  (K, row_bytes) flat     numbers, layout  of the last pass
     """
 
     def __init__(self, slope: float, dropout: Dropout | None, kernels: str) -> None:
@@ -26,6 +26,7 @@ class NumbaUnit(Untrained):
         self._kernels = select.kernels(kernels)
         self.bits: npt.NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
         self.numbers = layout.NO_UNIT
+        self.layout = layout.plain(0)
 
     def at_step(self, t: int | None, K: int, N: int) -> UnitNumbers:
         """What kernels need at training step t, None: in evaluation; room for the bits."""
