@@ -17,6 +17,8 @@ from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
+from sparsebench.execution import threading_layer
+from sparsebench.execution.denormals import flushes, flushing_to_zero
 from sparsebench.suite.units import brief_size
 
 PACKAGES = (
@@ -56,11 +58,18 @@ def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
         **machine.describe(),
         "available_memory_bytes": machine.available_memory(),
         "load_average": round(load[0], 2),
+        "threading_layer": threading_layer.expected(),
+        "flush_to_zero": _can_flush_to_zero(),
         **{name: _version(name) for name in (*PACKAGES, *EXTRAS)},
         "store": str(store.resolve()),
         "data_directory": str(data_dir),
         "cache_directory": str(machine.cache_directory()),
     }
+
+
+def _can_flush_to_zero() -> bool:
+    with flushing_to_zero():
+        return flushes()
 
 
 def _version(name: str) -> str:
@@ -85,6 +94,8 @@ def _noise(facts: dict[str, Any]) -> Iterator[str]:
         yield "transparent huge pages are 'always': memory peaks will be higher than needed"
     if facts["usable_cores"] < facts["cores"]:
         yield f"only {facts['usable_cores']} of {facts['cores']} cores may be used"
+    if not facts["flush_to_zero"]:
+        yield "denormal numbers cannot be made zero here: training may slow down where they occur"
     if facts["available_memory_bytes"] < 2 * 2**30:
         yield f"only {brief_size(facts['available_memory_bytes'])} of memory are available"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,19 @@ def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
             for name, value in found.items()
         },
         **{f"machine {key}": value for key, value in record.machine.items()},
+        **{f"setting {key}": value for key, value in _flat(record.settings)},
     }
     return [
         {"what": key, "value": value} for key, value in facts.items() if value not in ("", None)
     ]
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Nested settings as one word after the other; what a list has, numbered."""
+    for key, value in settings.items():
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if isinstance(value, dict):
+            yield from ((f"{key} {inner}", found) for inner, found in _flat(value))
+        else:
+            yield key, value

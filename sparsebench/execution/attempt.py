@@ -17,6 +17,7 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 from sparsebench.execution import limits
 from sparsebench.execution.classify import NO_DISK
+from sparsebench.execution.flushed import flushed, threading_layer
 from sparsebench.execution.job import Job
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
@@ -70,10 +71,12 @@ def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
     work = assemble(parts, trial, data, meter, outbox)
     with meter.phase("warmup"):
         warm_up(parts, work)
+    denormals = flushed()
     meter.set_baseline()
     result: Result = parts.trainer.run(work)
     told = measured(meter)
     told["measures"] = {**result.measures, **told["measures"]}
+    told["settings"] |= denormals
     return {
         "status": Status.DIVERGED if result.diverged else Status.OK,
         "layers": result.layers,
@@ -88,6 +91,7 @@ def compile_only(job: Job, meter: Meter) -> dict[str, Any]:
         parts = build(job.trial, load_plugins(job.plugin_files, job.data_dir))
     with meter.phase("warmup"):
         warm_up(parts, assemble(parts, job.trial, cast("TrialData", None), meter, None))
+        flushed()
     return {"status": Status.OK, **measured(meter)}
 
 
@@ -193,10 +197,7 @@ def libraries() -> dict[str, Any]:
             for pool in threadpoolctl.threadpool_info()
         ]
     if "numba" in sys.modules:
-        try:
-            told["threading_layer"] = sys.modules["numba"].threading_layer()
-        except ValueError:  # no parallel kernel has run
-            told["threading_layer"] = None
+        told["threading_layer"] = threading_layer()
     return told
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.execution.attempt import failure, measured, run
+from sparsebench.execution.denormals import flushing_to_zero
 from sparsebench.execution.job import Job
 from sparsebench.execution.limits import environment
 from sparsebench.execution.meter import Meter
@@ -39,7 +40,8 @@ def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
         return {**told, "measures": {**result.get("measures", {}), **seconds}}
 
     try:
-        result = run(job, meter, Outbox(job.folder, meter, job.trial.epochs))
+        with flushing_to_zero():
+            result = run(job, meter, Outbox(job.folder, meter, job.trial.epochs))
     except BaseException as error:
         failed = dict(failure(error, job.folder))
         failed["detail"] = impersonal(failed["detail"])

@@ -1,6 +1,7 @@
 """The process of one trial: `python -m sparsebench.execution.worker`, a job on stdin.
 
-The guard starts first: from then on the process dies with its supervisor, whatever hangs.
+The guard starts first: from then on the process dies with its supervisor, whatever hangs. Then
+denormals become zero, before anything that starts threads is imported.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 
-from sparsebench.execution import guard
+from sparsebench.execution import denormals, guard
 
 
 def main() -> int:
     guard.start()
+    denormals.flush_to_zero()
     from sparsebench.execution.attempt import attempt
     from sparsebench.execution.job import Job
 

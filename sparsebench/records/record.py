@@ -49,7 +49,9 @@ class Record:
                seconds, peak_rss_bytes
     layers     per layer: shape, initial_connections, connections, stored bytes by purpose
     fingerprint  code: hash of the sources a trial runs; versions: of numpy, scipy, numba
-    settings   what the process ran under: threads, memory method, huge pages, blas
+    settings   what the process ran under: threads, memory method, huge pages, blas, threading
+               layer of numba; flush_to_zero: whether denormals were zero in all threads, and
+               flush_to_zero_in: in those of each pool, both measured after the warm-up
     log_tail   last lines of stderr, if the trial failed
     """
 
