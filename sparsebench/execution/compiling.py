@@ -8,26 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sparsebench.execution.fingerprint import sources
+from sparsebench.execution.fingerprint import COMPILED, sources
 from sparsebench.execution.job import Job
 from sparsebench.machine import cache_directory
-from sparsebench.registry import Plugins
+from sparsebench.registry import Entry, Plugins
 from sparsebench.suite.trial import Trial, canonical, digest
 
-COMPILER = "numba"
 PATIENCE = 900.0
 """Seconds that a compilation may take."""
 
 
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
-    """One trial for each set of kernels and folder they are kept in, if its backend compiles."""
+    """One trial for each set of kernels and folder they are kept in.
+
+    Whatever the backend: drawing and rewiring connections is compiled too. A trainer that
+    does not warm up leaves nothing to compile ahead.
+    """
     chosen: dict[str, Trial] = {}
     for trial in trials:
-        if COMPILER in plugins.entry("backend", trial.backend["name"]).requires:
-            parts = (trial.backend, trial.model, trial.optimizer, trial.trainer)
+        if _warms_up(plugins.entry("trainer", trial.trainer["name"])):
+            parts = [skeleton(getattr(trial, kind)) for kind in COMPILED]
             kernels = sources(trial, plugins)["kernels"]
-            chosen.setdefault(canonical([kernels, *map(skeleton, parts)]), trial)
+            chosen.setdefault(canonical([kernels, *parts]), trial)
     return list(chosen.values())
+
+
+def _warms_up(trainer: Entry) -> bool:
+    """One that is registered by name is not imported to be asked."""
+    return isinstance(trainer.target, str) or hasattr(trainer.target, "warm_up")
 
 
 def skeleton(value: Any) -> Any:

@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.sparse.compiled import merging
+from sparsebench.sparse.parts import even_parts, row_parts, threads_for
+
 Ints = npt.NDArray[Any]
 Vector = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.int64]
+
+NOTHING: Mask = np.empty(0, dtype=bool)
+"""Stands for no mask where a kernel wants one."""
 
 
 class TopologyError(ValueError):
@@ -55,7 +61,7 @@ class CsrPattern:
         return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
 
     def keys(self) -> Keys:
-        """(nnz,) row D + column of each connection, strictly rising."""
+        """(nnz,) row D + column of each connection, strictly rising. For small layers."""
         return self.rows.astype(np.int64) * self.shape[1] + self.indices
 
     @classmethod
@@ -83,6 +89,16 @@ class CsrPattern:
         """(D,) connections out of each input neuron."""
         return np.bincount(self.indices, minlength=self.shape[1])
 
+    def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
+        """(nnz,) True for connections in none of these rows (K,) and columns (D,)."""
+        keep = np.empty(self.nnz, dtype=bool)
+        gone_rows = NOTHING if rows is None else rows
+        gone_columns = NOTHING if columns is None else columns
+        with threads_for(self.nnz):
+            bounds = row_parts(self.indptr)
+            merging.keep_apart(bounds, self.indptr, self.indices, gone_rows, gone_columns, keep)
+        return keep
+
     def validate(self) -> None:
         """Raise TopologyError unless this is canonical."""
         K, D = self.shape
@@ -92,7 +108,10 @@ class CsrPattern:
             raise TopologyError("indptr falls")
         if self.nnz and not (self.indices.min() >= 0 and self.indices.max() < D):
             raise TopologyError(f"a column lies outside 0..{D - 1}")
-        if (np.diff(self.keys()) <= 0).any():
+        stays_or_falls = self.indices[1:] <= self.indices[:-1]
+        first = self.indptr[1:-1]
+        stays_or_falls[first[(first > 0) & (first < self.nnz)] - 1] = False
+        if stays_or_falls.any():
             raise TopologyError("columns are not sorted and unique in each row")
 
 
@@ -130,44 +149,82 @@ class Rewiring:
     """A change worked out for one pattern: the new pattern, and how arrays follow.
 
     Raises TopologyError if the change grows a position twice, outside the layer, or where a
-    connection is kept.
+    connection is kept. Holds nothing of the old pattern but its indptr, so that its columns,
+    and each array that was carried, can be freed before the next one is.
     """
 
     def __init__(self, old: CsrPattern, change: Change) -> None:
-        K, D = old.shape
-        rows, columns = np.asarray(change.rows), np.asarray(change.columns)
         if change.keep.shape != (old.nnz,):
             raise TopologyError(f"keep has {change.keep.size} entries for {old.nnz} connections")
-        if not rows.size == columns.size == change.values.size:
+        if not np.size(change.rows) == np.size(change.columns) == change.values.size:
             raise TopologyError("rows, columns and values of grown connections differ in number")
-        inside = (rows >= 0) & (rows < K) & (columns >= 0) & (columns < D)
-        if not inside.all():
-            raise TopologyError(f"a grown connection lies outside {K} x {D}")
-        kept = old.keys()[change.keep]
-        grown = rows.astype(np.int64) * D + columns
-        if (np.diff(grown) <= 0).any():
-            raise TopologyError("grown connections are not in rising order, or one is grown twice")
-        before = np.searchsorted(kept, grown)
-        taken = before < kept.size
-        if (kept[before[taken]] == grown[taken]).any():
-            raise TopologyError("a connection is grown where one is kept")
-        self._keep = change.keep
-        self._at = before + np.arange(grown.size)
-        self._size = kept.size + grown.size
-        self._stays = np.ones(self._size, dtype=bool)
-        self._stays[self._at] = False
+        self._keep = np.ascontiguousarray(change.keep)
+        self._old_indptr = old.indptr
         self.grown_values = change.values
-        self.pattern = CsrPattern.from_keys(old.shape, self.carry(kept, grown, kept=True))
+        with threads_for(old.nnz):
+            self._bounds = row_parts(old.indptr)
+            self._rows, self._columns = _inside(old, change)
+            self.pattern = self._merged(old)
 
-    def carry(self, old: npt.NDArray[Any], grown: Any = 0, *, kept: bool = False) -> Any:
+    def carry(self, old: npt.NDArray[Any], grown: Any = 0) -> Any:
         """An array over the new connections: old values where they stay, `grown` elsewhere.
 
-        `kept` says that `old` holds the kept connections only.
+        old    (nnz,) of any type of 1, 2, 4 or 8 bytes, which the result has too
+        grown  (grown,), or one value
         """
-        new = np.empty(self._size, dtype=old.dtype)
-        new[self._stays] = old if kept else old[self._keep]
-        new[self._at] = grown
+        new = np.empty(self.pattern.nnz, dtype=old.dtype)
+        fresh = np.atleast_1d(np.ascontiguousarray(grown, dtype=old.dtype))
+        bits = np.dtype(f"u{old.itemsize}")
+        with threads_for(old.size):
+            merging.carry(
+                self._bounds,
+                self._old_indptr,
+                self._keep,
+                self._rows,
+                self._columns,
+                self.pattern.indptr,
+                self.pattern.indices,
+                np.ascontiguousarray(old).view(bits),
+                fresh.view(bits),
+                0 if np.ndim(grown) == 0 else 1,
+                new.view(bits),
+            )
         return new
+
+    def _merged(self, old: CsrPattern) -> CsrPattern:
+        """The new pattern: kept and grown columns, row by row."""
+        nnz = int(np.count_nonzero(self._keep)) + self._rows.size
+        dtype = index_dtype(nnz)
+        indptr = np.zeros(old.shape[0] + 1, dtype=dtype)
+        indices = np.empty(nnz, dtype=dtype)
+        taken = np.zeros(self._bounds.size - 1, dtype=bool)
+        kept = (self._bounds, old.indptr)
+        grown = (self._rows, self._columns)
+        merging.count_merged(*kept, self._keep, self._rows, indptr[1:])
+        np.cumsum(indptr, out=indptr)
+        merging.merge_columns(*kept, old.indices, self._keep, *grown, indptr, indices, taken)
+        if taken.any():
+            raise TopologyError("a connection is grown where one is kept")
+        return CsrPattern(old.shape, indptr, indices)
+
+
+def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
+    """Rows and columns of the grown connections in the pattern's type, checked."""
+    K, D = old.shape
+    rows, columns = np.asarray(change.rows), np.asarray(change.columns)
+    if rows.size == 0:
+        none: Ints = np.empty(0, dtype=old.indices.dtype)
+        return none, none
+    if rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D:
+        raise TopologyError(f"a grown connection lies outside {K} x {D}")
+    rows = np.ascontiguousarray(rows, dtype=old.indices.dtype)
+    columns = np.ascontiguousarray(columns, dtype=old.indices.dtype)
+    bounds = even_parts(rows.size)
+    falls = np.zeros(bounds.size - 1, dtype=bool)
+    merging.find_falls(bounds, rows, columns, falls)
+    if falls.any():
+        raise TopologyError("grown connections are not in rising order, or one is grown twice")
+    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -213,5 +270,8 @@ class CsrMatrix:
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""
-        sums = np.bincount(self.rows, weights=np.abs(self.data), minlength=self.shape[0])
-        return sums.astype(np.float32)
+        sums = np.empty(self.shape[0], dtype=np.float32)
+        with threads_for(self.nnz):
+            bounds = row_parts(self.indptr)
+            merging.row_sums_of_magnitude(bounds, self.indptr, self.data, sums)
+        return sums

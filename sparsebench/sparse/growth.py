@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.protocols import Initializer, LayerView
 from sparsebench.sparse.csr import Change, Mask
 from sparsebench.sparse.sampling import free_positions
-
-Vector = npt.NDArray[np.float32]
 
 
 def regrown_at_random(
@@ -24,18 +21,13 @@ def regrown_at_random(
     nothing; where too few positions are free, fewer are grown. Values come from the model's
     initializer unless one is given.
     """
-    K, D = layer.W.shape
+    pattern = layer.W.pattern
     count = int(keep.size - np.count_nonzero(keep))
-    keys = free_positions(
-        (K, D),
-        layer.W.pattern.keys()[keep],
-        count,
-        rng,
-        layer.closed_rows,
-        layer.closed_columns,
+    rows, columns = free_positions(
+        pattern, keep, count, rng, layer.closed_rows, layer.closed_columns
     )
     if initializer is None:
-        values = layer.draw(keys.size, rng)
+        values = layer.draw(rows.size, rng)
     else:
-        values = initializer.draw(layer.W.pattern, keys.size, rng)
-    return Change(keep, keys // D, keys % D, values)
+        values = initializer.draw(pattern, rows.size, rng)
+    return Change(keep, rows, columns, values)

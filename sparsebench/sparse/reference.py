@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Position = tuple[int, int]
 
 
 def spmm(indptr: Array, indices: Array, data: Array, X: Array) -> Array:
@@ -55,3 +59,76 @@ def piecewise_linear_gradient(Z: Array, slope: float, DA: Array) -> Array:
     """DZ from DA. The sign is that of the pre-activation: with a negative slope outputs are
     positive on both sides."""
     return np.where(Z >= 0, DA, slope * DA)
+
+
+# --- changes of the topology ---------------------------------------------------------
+
+
+def all_but_smallest(scores: Array, count: int) -> Array:
+    """False for the `count` smallest; of equal ones for the earlier. NaN is the largest."""
+    keep = np.ones(scores.size, dtype=bool)
+    keep[np.argsort(scores, kind="stable")[: max(0, count)]] = False
+    return keep
+
+
+def weakest_per_sign_dropped(w: Array, zeta: float) -> Array:
+    """False for the smallest floor(zeta n) of the n weights >= 0, likewise of those < 0."""
+    keep = np.ones(w.size, dtype=bool)
+    for chosen in (np.flatnonzero(w >= 0), np.flatnonzero(w < 0)):
+        keep[chosen] = all_but_smallest(np.abs(w[chosen]), math.floor(zeta * chosen.size))
+    return keep
+
+
+def bits(key: int, counter: int) -> int:
+    """64 random bits: SplitMix64 at a place of its stream."""
+    x = key + counter * 0x9E3779B97F4A7C15 & 2**64 - 1
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & 2**64 - 1
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & 2**64 - 1
+    return x ^ x >> 31
+
+
+def below(bound: int, x: int) -> int:
+    """64 random bits to an integer below the bound."""
+    return bound * x >> 64
+
+
+def row_key(key: int, row: int) -> int:
+    """The stream of a row."""
+    return bits(~key & 2**64 - 1, row)
+
+
+def drawn(
+    key: int, rows: Sequence[int], columns: Sequence[int], taken: set[Position], count: int
+) -> list[Position]:
+    """The first `count` proposals that are new and not taken, sorted.
+
+    Each proposal is in a random one of the rows, and in a random one of the columns, which
+    depends on how many proposals the row had before.
+    """
+    found: set[Position] = set()
+    proposals: Counter[int] = Counter()
+    t = 0
+    while len(found) < count:
+        r = rows[below(len(rows), bits(key, t))]
+        j = columns[below(len(columns), bits(row_key(key, r), proposals[r]))]
+        proposals[r] += 1
+        t += 1
+        if (r, j) not in taken:
+            found.add((r, j))
+    return sorted(found)
+
+
+def lowest(
+    key: int, rows: Sequence[int], columns: Sequence[int], taken: set[Position], count: int
+) -> list[Position]:
+    """The `count` positions of lowest priority that are not taken, sorted."""
+    free = [(r, j) for r in rows for j in columns if (r, j) not in taken]
+    return sorted(sorted(free, key=lambda at: bits(row_key(key, at[0]), at[1]) >> 9)[:count])
+
+
+def rewired(
+    old: dict[Position, Any], keep: Sequence[bool], grown: dict[Position, Any]
+) -> dict[Position, Any]:
+    """Values by position after a change, in csr order; `keep` is in the order of `old`."""
+    kept = {at: value for (at, value), stays in zip(old.items(), keep, strict=True) if stays}
+    return dict(sorted({**kept, **grown}.items()))

@@ -1,122 +1,210 @@
-"""Drawing positions for connections: exact, without replacement, in O(count) memory."""
+"""Drawing positions for connections: exact, without replacement, in O(count) memory.
+
+Positions are proposed in a fixed random order, and the first so many that can be had are
+taken. The order depends on nothing but the shape and a 64-bit key from the generator, so every
+set is equally likely, and one position more or less that is taken changes one choice and not
+all that follow: backends whose rounding differs stay together.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrPattern, Keys, Mask
+from sparsebench.sparse.compiled import drawing, walking
+from sparsebench.sparse.csr import NOTHING, CsrPattern, Ints, Mask, index_dtype
+from sparsebench.sparse.parts import even_parts, row_parts, threads_for
+
+WIDEST = 2**31 - 1
+"""Rows or columns of a layer."""
 
 
-def unique_sorted(values: Keys) -> Keys:
-    """Distinct values in rising order. Sorts in place; `np.unique` is slower by far."""
-    values.sort()
-    if values.size == 0:
-        return values
-    first = np.empty(values.size, dtype=bool)
-    first[0] = True
-    np.not_equal(values[1:], values[:-1], out=first[1:])
-    return values[first]
+@dataclass(frozen=True)
+class Space:
+    """Positions to draw from: those of open rows and columns where no connection is kept.
 
-
-def distinct_below(n: int, count: int, rng: np.random.Generator) -> Keys:
-    """`count` distinct integers below `n` in rising order, every set equally likely.
-
-    O(count) memory. Draws with replacement, keeps what is distinct and tops up what is
-    missing: relabelling 0..n-1 changes nothing in that, so no set is preferred.
+    pattern       (K, D)
+    keep          (nnz,) of its connections; empty: no position is taken
+    open_rows     (rows,) numbers of the rows that may be drawn; empty: all K
+    open_columns  (columns,) likewise
     """
-    if not 0 <= count <= n:
-        raise ValueError(f"cannot draw {count} distinct integers below {n}")
-    if 2 * count > n:
-        left_out = distinct_below(n, n - count, rng)
-        chosen = np.ones(n, dtype=bool)  # O(n), but here n < 2 count
-        chosen[left_out] = False
-        return np.flatnonzero(chosen).astype(np.int64)
-    found = np.empty(0, dtype=np.int64)
-    while found.size < count:
-        missing = rng.integers(n, size=count - found.size, dtype=np.int64)
-        found = unique_sorted(np.concatenate([found, missing]))
-    return found
+
+    pattern: CsrPattern
+    keep: Mask
+    open_rows: Ints
+    open_columns: Ints
+
+
+class Draw:
+    """The first `count` positions of the order that can be had.
+
+    starts  (K + 1,)  where the columns of each row begin in the result
+    """
+
+    def __init__(self, space: Space, count: int, rng: np.random.Generator) -> None:
+        K, D = space.pattern.shape
+        dtype = index_dtype(count)
+        bounds = even_parts(K)
+        self.starts = np.zeros(K + 1, dtype=dtype)
+        self._key = rng.integers(2**64, dtype=np.uint64)
+        self._proposals = np.zeros(K, dtype=dtype)
+        self._words = np.zeros((bounds.size - 1, D // 64 + 1), dtype=np.uint64)
+        self._proposed = (bounds, self._key, self._proposals)
+        self._columns = (space.open_columns, D)
+        self._taken = (space.pattern.indptr, space.pattern.indices, space.keep)
+        self._propose(space.open_rows, count)
+        np.cumsum(self.starts, out=self.starts)
+
+    @np.errstate(over="ignore")
+    def _propose(self, open_rows: Ints, count: int) -> None:
+        """Propose what is missing until nothing is, so that it is never too much. Puts what
+        each row gets into `starts`."""
+        accepted, proposed, missing = self.starts[1:], 0, count
+        while missing > 0:
+            last = proposed + missing
+            drawing.count_proposals(self._key, proposed, last, open_rows, self._proposals, accepted)
+            drawing.count_accepted(
+                *self._proposed, *self._columns, *self._taken, *self._scratch(), accepted
+            )
+            proposed, missing = last, count - int(accepted.sum(dtype=np.int64))
+
+    @np.errstate(over="ignore")
+    def fill(self, rows: Ints, columns: Ints) -> None:
+        """The positions, rising: columns (count,), and rows (count,) or empty."""
+        parts, words = self._words.shape
+        summary = np.zeros((parts, words // 64 + 1), dtype=np.uint64)
+        given = (*self._proposed, *self._columns, *self._taken, *self._scratch())
+        drawing.fill_accepted(*given, summary, self.starts, rows, columns)
+
+    @np.errstate(over="ignore")
+    def fill_others(self, indptr: Ints, columns: Ints) -> None:
+        """The columns of all other positions, rising, where nothing is taken or closed."""
+        drawing.fill_others(*self._proposed, self._columns[1], *self._scratch(), indptr, columns)
+
+    def _scratch(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
+        """Room for the proposals of a row, and for its columns as bits, in each part."""
+        longest = int(self._proposals.max(initial=0))
+        return np.empty((len(self._words), longest), dtype=self._proposals.dtype), self._words
 
 
 def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> CsrPattern:
-    """`nnz` connections, every set of positions equally likely."""
-    size = shape[0] * shape[1]
+    """`nnz` connections, every set of positions equally likely.
+
+    Above half density what is left out is drawn. Memory: the pattern, and 4 bytes a row.
+    """
+    K, D = shape
+    size = K * D
+    if not 0 <= nnz <= size or max(shape) > WIDEST:
+        raise ValueError(f"cannot draw {nnz} distinct positions of {K} x {D}")
     if nnz == size:
         return CsrPattern.full(shape)
-    return CsrPattern.from_keys(shape, distinct_below(size, nnz, rng))
+    dtype = index_dtype(nnz)
+    none: Ints = np.empty(0, dtype=dtype)
+    space = Space(CsrPattern(shape, none, none), NOTHING, none, none)
+    indices = np.empty(nnz, dtype=dtype)
+    with threads_for(nnz):
+        if 2 * nnz <= size:
+            draw = Draw(space, nnz, rng)
+            draw.fill(none, indices)
+            return CsrPattern(shape, draw.starts, indices)
+        draw = Draw(space, size - nnz, rng)
+        indptr = (np.arange(K + 1, dtype=np.int64) * D - draw.starts).astype(dtype)
+        draw.fill_others(indptr, indices)
+    return CsrPattern(shape, indptr, indices)
 
 
 def free_positions(
-    shape: tuple[int, int],
-    taken: Keys,
+    pattern: CsrPattern,
+    keep: Mask,
     count: int,
     rng: np.random.Generator,
     closed_rows: Mask | None = None,
     closed_columns: Mask | None = None,
-) -> Keys:
-    """`count` positions that are not taken and not closed, in rising order.
+) -> tuple[Ints, Ints]:
+    """Rows and columns of `count` positions that are not kept and not closed, rising.
 
-    taken           row D + column of the kept connections, rising
+    keep            (nnz,) of the pattern's connections; those dropped are free
     closed_rows     (K,) output neurons that get no connection; likewise closed_columns (D,)
 
-    Every set of free positions is equally likely. Proposes positions in a fixed order and
-    rejects those taken, so that one more or less taken changes one growth and not all that
-    follow: backends whose rounding differs stay together. Gives fewer than `count` if fewer
-    are free. Memory O(taken + count): where less than half of the open positions are free,
-    walking all of them is O(taken) too.
+    Every set of free positions is equally likely. Gives fewer than `count` if fewer are free.
+    Memory: the result, and 8 bytes a row, or 16 where something is closed. Where less than half
+    of the open positions is free all of them are walked, which is O(nnz) too.
     """
-    D = shape[1]
-    rows = _open(shape[0], closed_rows)
-    columns = _open(D, closed_columns)
-    size = rows.size * columns.size
-    if closed_rows is not None or closed_columns is not None:
-        inside = _is_open(taken // D, closed_rows) & _is_open(taken % D, closed_columns)
-        taken = taken[inside]
-    free = size - taken.size
-    count = min(count, free)
-    if count == 0:
-        return np.empty(0, dtype=np.int64)
-
-    def keys_of(ranks: Keys) -> Keys:
-        keys: Keys = rows[ranks // columns.size] * D + columns[ranks % columns.size]
-        return keys
-
-    if 2 * (taken.size + count) > size:
-        order = keys_of(rng.permutation(size))
-        found = order[~_contains(taken, order)][:count]
-    else:
-        found = np.empty(0, dtype=np.int64)
-        while found.size < count:
-            proposed = keys_of(rng.integers(size, size=count + 64, dtype=np.int64))
-            proposed = proposed[~_contains(taken, proposed)]
-            found = _distinct_in_order(np.concatenate([found, proposed]))[:count]
-    found.sort()
-    return found
+    K, D = pattern.shape
+    dtype = pattern.indices.dtype
+    none: Ints = np.empty(0, dtype=dtype)
+    closed = tuple(NOTHING if mask is None else mask for mask in (closed_rows, closed_columns))
+    open_rows, open_columns = (np.flatnonzero(~mask).astype(dtype) for mask in closed)
+    size = (open_rows.size if closed[0].size else K) * (open_columns.size if closed[1].size else D)
+    with threads_for(pattern.nnz):
+        taken = _taken(pattern, keep, *closed)
+        count = min(count, size - taken)
+        if count <= 0:
+            return none, none
+        if 2 * (taken + count) > size:
+            return _lowest_of_free(pattern, keep, count, size - taken, rng, *closed)
+        draw = Draw(Space(pattern, keep, open_rows, open_columns), count, rng)
+        rows, columns = np.empty(count, dtype=dtype), np.empty(count, dtype=dtype)
+        draw.fill(rows, columns)
+    return rows, columns
 
 
-def _open(size: int, closed: Mask | None) -> Keys:
-    return np.arange(size, dtype=np.int64) if closed is None else np.flatnonzero(~closed)
+def _taken(pattern: CsrPattern, keep: Mask, closed_rows: Mask, closed_columns: Mask) -> int:
+    """Kept connections in open rows and columns."""
+    if not closed_rows.size and not closed_columns.size:
+        return int(np.count_nonzero(keep))
+    bounds = row_parts(pattern.indptr)
+    totals = np.zeros(bounds.size - 1, dtype=np.int64)
+    walking.count_taken(
+        bounds, pattern.indptr, pattern.indices, keep, closed_rows, closed_columns, totals
+    )
+    return int(totals.sum())
 
 
-def _is_open(index: Keys, closed: Mask | None) -> Any:
-    return np.ones(index.size, dtype=bool) if closed is None else ~closed[index]
+@np.errstate(over="ignore")
+def _lowest_of_free(
+    pattern: CsrPattern,
+    keep: Mask,
+    count: int,
+    free: int,
+    rng: np.random.Generator,
+    closed_rows: Mask,
+    closed_columns: Mask,
+) -> tuple[Ints, Ints]:
+    """The `count` of all free positions with the lowest random priorities, rising."""
+    K, D = pattern.shape
+    dtype = pattern.indices.dtype
+    key = rng.integers(2**64, dtype=np.uint64)
+    bounds = even_parts(K)
+    of = (bounds, key, D, pattern.indptr, pattern.indices, keep)
+    closed = (closed_rows, closed_columns)
+    limit = 2**walking.PRIORITY_BITS
+    if count < free:
+        limit = _limit(count, of, closed)
+    starts = np.zeros(K + 1, dtype=dtype)
+    walking.count_free(*of, *closed, limit, starts[1:])
+    np.cumsum(starts, out=starts)
+    rows, columns = np.empty(starts[-1], dtype=dtype), np.empty(starts[-1], dtype=dtype)
+    walking.fill_free(*of, closed_columns, limit, starts, rows, columns)
+    return rows[:count], columns[:count]  # more only if two priorities are the same
 
 
-def _contains(sorted_keys: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
-    if sorted_keys.size == 0:
-        return np.zeros(keys.size, dtype=bool)
-    at = np.searchsorted(sorted_keys, keys)
-    at[at == sorted_keys.size] = 0
-    return np.asarray(sorted_keys[at] == keys)
-
-
-def _distinct_in_order(keys: Keys) -> Keys:
-    """The first occurrence of each key, in the order of occurrence."""
-    order = np.argsort(keys, kind="stable")
-    ranked = keys[order]
-    first = np.ones(keys.size, dtype=bool)
-    first[1:] = ranked[1:] != ranked[:-1]
-    return keys[np.sort(order[first])]
+def _limit(
+    count: int,
+    of: tuple[npt.NDArray[np.int64], np.uint64, int, Ints, Ints, Mask],
+    closed: tuple[Mask, Mask],
+) -> int:
+    """The priority up to which there are `count`: bits of it by histograms, until it is clear."""
+    prefix, left = 0, count
+    for shift in range(walking.PRIORITY_BITS - walking.LEVEL_BITS, -1, -walking.LEVEL_BITS):
+        counts = np.zeros((of[0].size - 1, walking.LEVEL), dtype=np.int64)
+        walking.free_histogram(*of, *closed, shift, prefix, counts)
+        upto = counts.sum(axis=0).cumsum()
+        bin_ = int(np.searchsorted(upto, left))
+        left -= int(upto[bin_ - 1]) if bin_ > 0 else 0
+        prefix = prefix << walking.LEVEL_BITS | bin_
+        if left == upto[bin_] - (upto[bin_ - 1] if bin_ > 0 else 0):
+            break
+    return (prefix + 1 << shift) - 1

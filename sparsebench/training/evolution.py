@@ -77,13 +77,23 @@ class Evolution:
         if self._pruning is not None and self._pruning.due(moment):
             self._prune(self._pruning)
         if self._topology.due(moment):
-            for index in range(len(self._network.layers)):
-                self._rewire(index, moment)
+            self._rewire_all(moment)
+
+    def rehearse(self, moment: Moment) -> None:
+        """`update` whether due or not: for a throwaway network, so that all is compiled."""
+        self.due(moment)
+        if self._pruning is not None:
+            self._prune(self._pruning)
+        self._rewire_all(moment)
 
     def take_counts(self) -> Counts:
         """The counts since the last call."""
         counts, self._counts = self._counts, Counts.zero(len(self._network.layers))
         return counts
+
+    def _rewire_all(self, moment: Moment) -> None:
+        for index in range(len(self._network.layers)):
+            self._rewire(index, moment)
 
     def _rewire(self, index: int, moment: Moment) -> None:
         layer = self._network.layers[index]
@@ -107,24 +117,24 @@ class Evolution:
     def _prune(self, pruning: Pruning) -> None:
         """Remove hidden neurons: all incoming connections, and the outgoing ones if so set."""
         layers = self._network.layers
-        doomed = []
-        for index in range(len(layers) - 1):
-            W = layers[index].weights()
+        doomed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
+        for index, layer in enumerate(layers[:-1]):
+            W = layer.weights()
             alive = W.pattern.in_degrees() > 0
             if not pruning.regrow:
                 alive &= ~self._removed[index]
             gone = pruning.remove(W, alive)
             self._removed[index] |= gone
-            doomed.append(gone)
+            doomed.append(_if_any(gone))
+        doomed.append(None)
         for index, layer in enumerate(layers):
-            pattern = layer.weights().pattern
-            keep = np.ones(pattern.nnz, dtype=bool)
-            if index < len(doomed):
-                keep &= ~doomed[index][pattern.rows]
-            if index > 0 and pruning.outgoing:
-                keep &= ~doomed[index - 1][pattern.indices]
-            if not keep.all():
-                change = Change.drop(keep)
+            columns, rows = doomed[index : index + 2]
+            if not pruning.outgoing:
+                columns = None
+            if rows is None and columns is None:
+                continue
+            change = Change.drop(layer.weights().pattern.outside(rows, columns))
+            if change.dropped:
                 layer.rewire(change)
                 self._counts.pruned[index] += change.dropped
 

@@ -12,36 +12,44 @@ from sparsebench.training.moment import Moment
 from sparsebench.training.work import Work
 
 WIDTH = 12
-BATCH = 4
+REHEARSALS = ((0.25, 4), (0.75, 20))
+"""Density and batch: above half density positions are drawn by other means than below, and
+backends may have other kernels for a few samples than for many."""
 
 
 def warm_up(work: Work) -> None:
-    """Train, rewire and evaluate a throwaway network: the trial's components, tiny layers.
+    """Train, rewire and evaluate throwaway networks: the trial's components, tiny layers.
 
-    As many layers as the trial's network has, each WIDTH wide and half full, so that every
-    kernel is compiled for the types it will meet. The data is not looked at.
+    As many layers as the trial's network has, each WIDTH wide, so that every kernel is compiled
+    for the types it will meet, those of the topology and the pruning whether due or not. The
+    data is not looked at.
     """
-    rng = np.random.default_rng(0)
+    for density, batch in REHEARSALS:
+        _rehearse(work, density, batch, np.random.default_rng(0))
+
+
+def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) -> None:
     layers = len(work.model.shapes(WIDTH, WIDTH))
-    network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, rng)
-    X = rng.standard_normal((WIDTH, BATCH), dtype=np.float32)
-    y = np.arange(BATCH, dtype=np.int64)
+    network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, density, rng)
+    X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
+    y = np.arange(batch, dtype=np.int64) % WIDTH
     for t in (1, 2):
         network.train_step(X, y, 0.01, t)
     network.compute_gradients(X, y, 3)
     network.step(0.01, 3)
     moment = Moment(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
-    evolution = Evolution(network, work.topology, None, work.model.initializer, work.seed)
-    if evolution.due(moment):
-        evolution.update(moment)
+    pruning, initializer = work.pruning, work.model.initializer
+    Evolution(network, work.topology, pruning, initializer, work.seed).rehearse(moment)
     network.train_step(X, y, 0.01, 4)
     network.loss(network.outputs(X), y)
 
 
-def _tiny_network(work: Work, shapes: list[Shape], rng: np.random.Generator) -> Network:
+def _tiny_network(
+    work: Work, shapes: list[Shape], density: float, rng: np.random.Generator
+) -> Network:
     layers = []
     for K, D in shapes:
-        pattern = random_pattern((K, D), K * D // 2, rng)
+        pattern = random_pattern((K, D), int(density * K * D), rng)
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
         bias = np.zeros(K, dtype=np.float32)
         layers.append(work.backend.layer(W, bias, work.optimizer))

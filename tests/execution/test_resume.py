@@ -144,17 +144,19 @@ def test_what_no_trial_runs_is_there() -> None:
 def test_kernels_are_kept_by_what_is_compiled(
     odd: Plugins, trial: MakeTrial, tmp_path: Path
 ) -> None:
-    """A data set's plugin compiles nothing; a model's does."""
+    """A data set's plugin compiles nothing; a model's and a topology's do."""
     more = tmp_path / "more.py"
     more.write_text(MORE)
     plugins = load_plugins([*odd.files, more])
-    plain = trial("fine", backend={"name": "compiled"})
+    plain = trial("allocates")
     data, model = replace(plain, dataset={"name": "more"}), replace(plain, model={"name": "more"})
+    rewired = replace(plain, topology={"name": "set"})
     prints = [fingerprint(each, plugins) for each in (plain, data, model)]
     assert len({each["code"] for each in prints}) == 2
     folders = [compiled_code(each) for each in prints]
     assert folders[0] == folders[1] != folders[2]
-    assert representatives([plain, data, model], plugins) == [plain, model]
+    assert representatives([plain, data, model, rewired], plugins) == [plain, model, rewired]
+    assert representatives([trial("fine")], plugins) == []  # its trainer does not warm up
     more.write_text(MORE.replace("more", "odd") + "# edited")
     forget_sources()
     assert compiled_code(fingerprint(data, plugins)) == folders[0]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sparsebench.sparse import allocation
+from sparsebench.sparse import allocation, parts, reference
 from sparsebench.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
+
+compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="too much for Python")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,54 @@ def test_zero_counts_as_positive():
 
 def test_counts_are_rounded_down_per_sign():
     assert weakest_per_sign_dropped(np.float32([1, 2, 3, -1, -2, -3]), 0.3).all()
+
+
+ODD = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan, 2.0])
+NUMBERS = st.lists(ODD | st.floats(width=32), max_size=60)
+
+
+@given(NUMBERS, st.integers(-1, 70))
+def test_selection_agrees_with_sorting(numbers, count):
+    scores = np.float32(numbers)
+    assert np.array_equal(
+        all_but_smallest(scores, count), reference.all_but_smallest(scores, count)
+    )
+
+
+@given(NUMBERS, st.floats(0, 0.99))
+def test_selection_by_sign_agrees_with_sorting(numbers, zeta):
+    w = np.float32(numbers)
+    kept = reference.weakest_per_sign_dropped(w, zeta)
+    assert np.array_equal(weakest_per_sign_dropped(w, zeta), kept)
+
+
+def test_scores_of_another_type_are_sorted():
+    scores = np.array([2.0, 1.0 + 1e-12, 1.0])
+    assert all_but_smallest(scores, 1).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("values", [50, 1_000_000], ids=["many ties", "few ties"])
+def test_selection_is_the_same_for_any_number_of_threads(monkeypatch, threads, values):
+    monkeypatch.setattr(parts, "WORTH_THREADS", 0)
+    w = np.random.default_rng(0).integers(-values, values, 5000).astype(np.float32)
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    kept, rest = weakest_per_sign_dropped(w, 0.3), all_but_smallest(w, 1234)
+    numba.set_num_threads(before)
+    assert np.array_equal(kept, reference.weakest_per_sign_dropped(w, 0.3))
+    assert np.array_equal(rest, reference.all_but_smallest(w, 1234))
+
+
+@compiled_only
+def test_selection_takes_a_byte_per_connection():
+    w = np.random.default_rng(0).standard_normal(1_000_000, dtype=np.float32)
+    weakest_per_sign_dropped(w[:9], 0.3)
+    tracemalloc.start()
+    weakest_per_sign_dropped(w, 0.3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < w.size + 100_000 * (1 + numba.get_num_threads())
 
 
 PAPER = [(1000, 784), (1000, 1000), (1000, 1000), (10, 1000)]

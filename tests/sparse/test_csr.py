@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsebench.sparse import parts, reference
 from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring, TopologyError
-from sparsebench.sparse.sampling import random_pattern
+from sparsebench.sparse.sampling import free_positions, random_pattern
 from sparsebench.testing.fixtures import to_dense
+
+compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="too much for Python")
 
 
 @st.composite
@@ -56,6 +62,97 @@ def test_state_follows_its_connections_through_a_change():
     assert rewiring.carry(np.array([10.0, 20.0, 30.0])).tolist() == [10.0, 0.0, 30.0, 0.0]
 
 
+@st.composite
+def changes(draw):
+    """A matrix and a change of it."""
+    W = draw(matrices())
+    K, D = W.shape
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    keep = rng.random(W.nnz) < draw(st.sampled_from([0.0, 0.6, 1.0]))
+    free = np.setdiff1d(np.arange(K * D), W.pattern.keys()[keep])
+    grown = free[rng.random(free.size) < draw(st.sampled_from([0.0, 0.4, 1.0]))]
+    return W, Change(keep, grown // D, grown % D, rng.random(grown.size, dtype=np.float32))
+
+
+def by_position(pattern, values):
+    where = zip(pattern.rows.tolist(), pattern.indices.tolist(), strict=True)
+    return dict(zip(where, np.asarray(values).tolist(), strict=True))
+
+
+DTYPES = st.sampled_from([np.float32, np.uint16, np.int32, np.int64, np.uint8, np.float16])
+
+
+@given(changes(), DTYPES, st.integers(1, 2), st.booleans())
+def test_arrays_of_any_type_follow_as_in_the_twin(case, dtype, threads, one_value):
+    W, change = case
+    old = (np.arange(W.nnz) * 7 % 251).astype(dtype)
+    grown = 3 if one_value else (np.arange(change.grown) * 5 % 241).astype(dtype)
+    worth, before = parts.WORTH_THREADS, numba.get_num_threads()
+    parts.WORTH_THREADS = 0
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    rewiring = Rewiring(W.pattern, change)
+    carried = rewiring.carry(old, grown)
+    parts.WORTH_THREADS = worth
+    numba.set_num_threads(before)
+    assert carried.dtype == dtype
+    fresh = dict(
+        zip(
+            zip(change.rows.tolist(), change.columns.tolist(), strict=True),
+            np.broadcast_to(grown, change.grown).tolist(),
+            strict=True,
+        )
+    )
+    expected = reference.rewired(by_position(W.pattern, old), change.keep, fresh)
+    rewiring.pattern.validate()
+    assert list(by_position(rewiring.pattern, carried).items()) == list(expected.items())
+
+
+@compiled_only
+def test_rewiring_takes_memory_of_what_it_makes():
+    """The new pattern, and one array at a time."""
+    side, nnz = 3000, 500_000
+    rng = np.random.default_rng(0)
+    pattern = random_pattern((side, side), nnz, rng)
+    keep = np.arange(nnz) % 10 >= 3
+    rows, columns = free_positions(pattern, keep, int((~keep).sum()), rng)
+    change = Change(keep, rows, columns, np.zeros(rows.size, np.float32))
+    values = np.zeros(nnz, np.float32)
+    Rewiring(pattern, change).carry(values, change.values)
+    slack = 64 * side + 100_000
+    tracemalloc.start()
+    try:
+        rewiring = Rewiring(pattern, change)
+        assert tracemalloc.get_traced_memory()[1] < 4 * nnz + slack
+        tracemalloc.reset_peak()
+        kept = tracemalloc.get_traced_memory()[0]
+        for _ in range(2):
+            values = rewiring.carry(values, change.values)
+        assert tracemalloc.get_traced_memory()[1] - kept < 8 * nnz + slack
+    finally:
+        tracemalloc.stop()
+
+
+@given(matrices(), st.integers(0, 2**32 - 1))
+def test_what_lies_outside_of_rows_and_columns(W, seed):
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.random(size) < 0.4 for size in W.shape)
+    assert W.pattern.outside(None, None).all()
+    assert np.array_equal(W.pattern.outside(rows, None), ~rows[W.rows])
+    assert np.array_equal(W.pattern.outside(None, columns), ~columns[W.indices])
+    both = ~(rows[W.rows] | columns[W.indices])
+    assert np.array_equal(W.pattern.outside(rows, columns), both)
+
+
+def test_a_change_of_another_size_is_refused():
+    pattern = CsrPattern.from_keys((2, 3), np.array([0, 2]))
+    with pytest.raises(TopologyError, match="keep has 3 entries for 2 connections"):
+        Rewiring(pattern, Change.drop(np.ones(3, dtype=bool)))
+    some = np.array([1])
+    change = Change(np.ones(2, dtype=bool), some, some, np.zeros(2, np.float32))
+    with pytest.raises(TopologyError, match="differ in number"):
+        Rewiring(pattern, change)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
@@ -80,6 +177,7 @@ def test_an_impossible_change_is_refused(rows, columns, message):
     [
         ([0, 2, 2], [1, 0]),
         ([0, 2, 2], [1, 1]),
+        ([0, 0, 2], [2, 0]),
         ([0, 1, 2], [0, 5]),
         ([0, 1], [0]),
         ([0, 2, 1], [0]),
