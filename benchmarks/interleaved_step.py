@@ -1,38 +1,36 @@
-"""Training steps of the backends, a process each, taking turns: medians and ratios.
+"""A training step of every backend, side by side: they take turns, so noise hits all alike.
 
-    python benchmarks/interleaved_step.py [--hidden 1000 1000 1000] [--rounds 15]
+    python benchmarks/interleaved_step.py
+    python benchmarks/interleaved_step.py --backends numba-csr numba-csr:activations=bfloat16
 
-The network of Curci et al. (2021): 784 inputs, 10 classes, epsilon 20, All-ReLU, dropout 0.3,
-SGD with momentum and weight decay, batch 128. The backends take turns, so that a noisy machine
-is noisy for all of them; each has its own process, because BLAS threads go on spinning after a
-product and would take the cores from whoever is next.
+Prints each backend's median time per step and its ratio to the first, round by round. The
+network is 784-1000-1000-1000-10 at epsilon 20, batch 128, All-ReLU, dropout 0.3, momentum,
+unless told otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from turns import compare, component, serve
 
 from sparsebench.discovery import load_plugins
 from sparsebench.protocols import Network
 from sparsebench.seeds import generator
 from sparsebench.sparse.csr import CsrMatrix
 from sparsebench.sparse.sampling import random_pattern
-
-FEATURES, CLASSES, BATCH = 784, 10, 128
-TURN_SECONDS = 0.4
+from sparsebench.training.aligned import aligned_empty
 
 
-def network(backend: str, hidden: list[int], epsilon: float) -> Network:
+def network(
+    backend: str | dict[str, Any],
+    hidden: list[int],
+    epsilon: float,
+    features: int = 784,
+    classes: int = 10,
+) -> Network:
     """The same network on any backend."""
     plugins = load_plugins()
 
@@ -45,7 +43,7 @@ def network(backend: str, hidden: list[int], epsilon: float) -> Network:
     )
     optimizer = build("optimizer", {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0002})
     provider = build("backend", backend)
-    shapes = model.shapes(FEATURES, CLASSES)
+    shapes = model.shapes(features, classes)
     counts = build("topology", {"name": "static", "epsilon": epsilon}).connections(shapes)
     layers = []
     for index, (shape, nnz) in enumerate(zip(shapes, counts, strict=True)):
@@ -56,83 +54,29 @@ def network(backend: str, hidden: list[int], epsilon: float) -> Network:
     return made
 
 
-def serve(backend: str, hidden: list[int], epsilon: float) -> None:
-    """Answer every line on stdin with the seconds of a step, the median of a turn."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((FEATURES, BATCH), dtype=np.float32)
-    y = rng.integers(CLASSES, size=BATCH)
-    net = network(backend, hidden, epsilon)
-    t = 0
-    for _ in sys.stdin:
-        times = [time.perf_counter()]
-        while len(times) < 3 or times[-1] - times[0] < TURN_SECONDS:
-            t += 1
-            net.train_step(X, y, 0.01, t)
-            times.append(time.perf_counter())
-        seconds = statistics.median(b - a for a, b in pairwise(times))
-        print(json.dumps([seconds, sum(layer.nnz for layer in net.layers)]), flush=True)
-
-
-class Worker:
-    """A process that serves one backend."""
-
-    def __init__(self, backend: str, threads: int, arguments: list[str]) -> None:
-        names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
-        limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, *arguments, "--serve", backend],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **limits},
-        )
-
-    def round(self) -> tuple[float, int]:
-        """Seconds per step, connections."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write("go\n")
-        stdin.flush()
-        seconds, nnz = json.loads(stdout.readline())
-        return seconds, nnz
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--features", type=int, default=784)
     parser.add_argument("--hidden", type=int, nargs="+", default=[1000, 1000, 1000])
     parser.add_argument("--epsilon", type=float, default=20)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     backends = ["numba-csr", "scipy-csr", "dense-mask"]
-    parser.add_argument("--backends", nargs="+", default=backends)
+    parser.add_argument("--backends", nargs="+", default=backends, help="NAME[:parameter=value]")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve:
-        serve(given.serve, given.hidden, given.epsilon)
+    if not given.serve:
+        print(f"{given.features}-{given.hidden}-10, epsilon {given.epsilon}, batch {given.batch}")
+        compare(__file__, given.backends, given.threads, given.rounds)
         return
-    workers = {name: Worker(name, given.threads, sys.argv[1:]) for name in given.backends}
-    times: dict[str, list[float]] = {name: [] for name in workers}
-    nnz = 0
-    for turn in range(given.rounds + 1):
-        for name, worker in workers.items():
-            seconds, nnz = worker.round()
-            if turn > 0:  # the first turn compiles and touches memory
-                times[name].append(seconds)
-    for worker in workers.values():
-        worker.close()
-    first = given.backends[0]
-    print(f"hidden {given.hidden}, {nnz} connections, batch {BATCH}, {given.rounds} rounds")
-    for name, measured in times.items():
-        ratios = [b / a for a, b in zip(times[first], measured, strict=True)]
-        print(
-            f"{name:12s} {1e3 * statistics.median(measured):9.2f} ms per step, "
-            f"{statistics.median(ratios):6.2f} x {first} "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    net = network(component(given.serve), given.hidden, given.epsilon, given.features)
+    rng = np.random.default_rng(0)
+    X = aligned_empty((given.features, given.batch))
+    rng.standard_normal(dtype=np.float32, out=X)
+    y = rng.integers(10, size=given.batch)
+    steps = iter(range(1, 10**9))
+    serve(lambda: net.train_step(X, y, 1e-3, next(steps)) and None)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.sparse.csr import CsrPattern, Ints
-from sparsebench_plugins.backends.numba_csr.orders import put, take, transpose
+from sparsebench_plugins.backends.numba_csr.orders import by_column, by_row, transpose
 
 CHUNKS = 64
 """Chunks of a wide kernel: enough to share evenly among many threads, few enough to cost
@@ -42,7 +42,8 @@ def blocks(pattern: CsrPattern, count: int) -> tuple[Bounds, Bounds]:
 class ByColumn:
     """A pattern's connections in the order of columns, rows rising in each.
 
-    indptr (D + 1,)   rows (nnz,)   place (nnz,) where each stands in csr order
+    indptr (D + 1,)   rows (nnz,)
+    place (nnz,)      in csr order: where each connection stands in this one
     """
 
     def __init__(self, pattern: CsrPattern) -> None:
@@ -55,16 +56,16 @@ class ByColumn:
         self.chunks = chunks(self.indptr)
         self.widest = int(np.diff(self.indptr).max(initial=0))
 
-    def taken(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array in csr order, by column."""
         out = np.empty_like(array)
-        take(array, self.place, out)
+        by_column(array, self.place, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array by column, in csr order."""
         out = np.empty_like(array)
-        put(array, self.place, out)
+        by_row(array, self.place, out)
         return out
 
     @property

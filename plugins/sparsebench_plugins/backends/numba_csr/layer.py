@@ -19,6 +19,7 @@ from sparsebench_plugins.backends.numba_csr.index import (
 )
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
+from sparsebench_plugins.backends.numba_csr.orders import by_row
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers.rules import SGD
 
@@ -36,9 +37,9 @@ class NumbaCsrLayer(CsrLayer):
     """Z = W X + b.
 
     Batches of up to 8 need the csr arrays only: `data` and `slots` are in csr order.
-    From the first backward pass of a larger batch on there is a second order, by column:
-    `w` is a copy of `data` in it, and the slots are kept in it, so that backward and update
-    run through memory in order; only the new weights are scattered into `data`.
+    From the first backward pass of a larger batch on there is a second order, by column: the
+    weights `w` and the slots are kept in it, so that backward and update run through memory in
+    order. `data` is then a copy that the next forward pass brings up to date, row by row.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class NumbaCsrLayer(CsrLayer):
         self._slot_dtype = np.dtype(slot_dtype)
         self._by_column: ByColumn | None = None
         self._w = EMPTY
+        self._stale = False
         super().__init__(W, bias, optimizer)
 
     def _empty_slot(self) -> Vector:
@@ -68,8 +70,8 @@ class NumbaCsrLayer(CsrLayer):
     def _order_by_column(self) -> ByColumn:
         if self._by_column is None:
             order = ByColumn(self.pattern)
-            self.slots = [order.taken(slot) for slot in self.slots]
-            self._w = order.taken(self.data)
+            self.slots = [order.arranged(slot) for slot in self.slots]
+            self._w = order.arranged(self.data)
             self._gradient = None
             self._by_column = order
         return self._by_column
@@ -77,11 +79,22 @@ class NumbaCsrLayer(CsrLayer):
     def _order_by_row(self) -> None:
         """Give up the second order: the slots go back to csr order."""
         if self._by_column is not None:
+            self._refresh()
             self._w = EMPTY
             for i, slot in enumerate(self.slots):
                 self.slots[i] = self._by_column.put_back(slot)
             self._gradient = None
             self._by_column = None
+
+    def _refresh(self) -> None:
+        """Bring `data` up to date."""
+        if self._stale and self._by_column is not None:
+            by_row(self._w, self._by_column.place, self.data)
+        self._stale = False
+
+    def weights(self) -> CsrMatrix:
+        self._refresh()
+        return super().weights()
 
     def _in_csr_order(self, array: Vector) -> Vector:
         return array if self._by_column is None else self._by_column.put_back(array)
@@ -124,9 +137,13 @@ class NumbaCsrLayer(CsrLayer):
                 *flat, N, numbers, bits, _ahead(X, x),
             )  # fmt: skip
             return
+        w, place = EMPTY, np.empty(0, dtype=self.pattern.indices.dtype)
+        if self._stale and self._by_column is not None:
+            w, place = self._w, self._by_column.place
+        self._stale = False
         self._kernels.forward(
-            self._chunks, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
-            flat[0], x, flat[1], a, N, numbers, bits, _ahead(X, x),
+            self._chunks, self.pattern.indptr, self.pattern.indices, self.data, w, place,
+            self._bias, flat[0], x, flat[1], a, N, numbers, bits, _ahead(X, x),
         )  # fmt: skip
 
     def backward_through(
@@ -178,12 +195,13 @@ class NumbaCsrLayer(CsrLayer):
         tiles = min(x.tile, z.tile) < N
         stored = rule.kind == rules.KEEP or (tiles and not self._absorbs)
         self._kernels.backward(
-            order.chunks, order.indptr, order.rows, order.place, self._w, *self._two_slots(),
-            self.data, X.reshape(-1), x, DZ.reshape(-1), z,
+            order.chunks, order.indptr, order.rows, self._w, *self._two_slots(),
+            X.reshape(-1), x, DZ.reshape(-1), z,
             DX.reshape(-1) if DX is not None else X.reshape(-1)[:0], d, N,
             self.gradient if stored else EMPTY, order.widest, rule, numbers, bits,
             _ahead(DZ, z),
         )  # fmt: skip
+        self._stale = self._stale or rule.kind != rules.KEEP
 
     def _two_slots(self) -> tuple[Vector, Vector]:
         none = np.empty(0, dtype=self._slot_dtype)
@@ -214,8 +232,7 @@ class NumbaCsrLayer(CsrLayer):
         for slot, new in zip(self.slots, state, strict=True):
             if slot is not new:
                 slot[...] = layout.rounded(new)
-        if self._by_column is not None:
-            self.data = self._by_column.put_back(w)
+        self._stale = self._by_column is not None
         self.step_bias(rate, t)
 
     def state(self) -> dict[str, Vector]:

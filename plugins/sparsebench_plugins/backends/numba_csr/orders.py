@@ -7,10 +7,11 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transpose(cuts, indptr, indices, t_indptr, t_rows, t_place):
+def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
     """Fill the connections by column: a counting sort, stable, over blocks of rows.
 
     cuts (B + 1,)  bounds of rows; each block counts and places its own connections
+    place (nnz,)   where each connection in csr order goes
     """
     B, D = cuts.size - 1, t_indptr.size - 1
     starts = np.zeros((B, D), dtype=t_indptr.dtype)
@@ -31,18 +32,18 @@ def transpose(cuts, indptr, indices, t_indptr, t_rows, t_place):
                 q = starts[b, indices[p]]
                 starts[b, indices[p]] = q + 1
                 t_rows[q] = k
-                t_place[q] = p
+                place[p] = q
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def take(array, place, out):
-    """out[p] = array[place[p]]."""
+def by_row(array, place, out):
+    """A (nnz,) array by column into csr order."""
     for p in prange(place.size):
         out[p] = array[place[p]]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def put(array, place, out):
-    """out[place[p]] = array[p]."""
+def by_column(array, place, out):
+    """A (nnz,) array in csr order into the order of columns."""
     for p in prange(place.size):
         out[place[p]] = array[p]

@@ -96,7 +96,7 @@ def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
+def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, bits, ahead):
     """`wide.forward`."""
     tile = min(x.tile, z.tile)
     for n in range(0, N, tile):
@@ -107,6 +107,9 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
             for k in range(chunks[c], chunks[c + 1]):
                 start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
                 row = to + k * z.stride
+                if n == 0 and place.size > 0:
+                    for p in range(start, stop):
+                        data[p] = w[place[p]]
                 gathered(data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count)
                 activate_row(Z, row, k, n, count, unit, bits)
 
@@ -167,8 +170,8 @@ def dot_and_add(A, a, B, b, w, C, c, N):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def backward(
-    chunks, t_indptr, t_rows, t_place, w, first, second, data,
-    X, x, DZ, z, DX, d, N, G, widest, rule, unit, bits, ahead,
+    chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
+    N, G, widest, rule, unit, bits, ahead,
 ):  # fmt: skip
     """`wide.backward`."""
     tile = min(x.tile, min(z.tile, d.tile))
@@ -200,7 +203,6 @@ def backward(
                                 update(w, first, second, p, g, rule)
                         else:
                             absorb(w, first, p, g, n == 0, final, rule)
-                        data[t_place[p]] = w[p]
                 if wanted:
                     deactivate_row(DX, dj, j, n, count, unit, bits)
 

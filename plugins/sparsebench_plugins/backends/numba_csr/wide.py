@@ -56,11 +56,12 @@ def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
+def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, bits, ahead):
     """Z = unit(W X + b).
 
     chunks (C + 1,)  bounds of rows
     W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
+    w, place (nnz,)  new weights in another order, data[p] = w[place[p]]; empty: data is new
     X, Z  flat       (D, N) and (K, N) in the layouts x and z
     bits  (K, row_bytes) flat: the signs that the unit keeps
     """
@@ -73,17 +74,13 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
             for k in range(chunks[c], chunks[c + 1]):
                 start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
                 row = to + k * z.stride
+                if n == 0 and place.size > 0:
+                    for p in range(start, stop):
+                        data[p] = w[place[p]]
                 forward_row(
                     data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count, ahead
                 )
                 activate_row(Z, row, k, n, count, unit, bits)
-
-
-@njit(error_model="numpy")
-def scatter(w, place, start, stop, data):
-    """data[place[p]] = w[p]."""
-    for p in range(start, stop):
-        data[place[p]] = w[p]
 
 
 def spanning(downstream):
@@ -139,14 +136,14 @@ downstream_column, dots_column = spanning(True), spanning(False)
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def backward(
-    chunks, t_indptr, t_rows, t_place, w, first, second, data,
-    X, x, DZ, z, DX, d, N, G, widest, rule, unit, bits, ahead,
+    chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
+    N, G, widest, rule, unit, bits, ahead,
 ):  # fmt: skip
     """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
 
     chunks (C + 1,)  bounds of columns
-    t_indptr (D + 1,), t_rows (nnz,), t_place (nnz,): the connections by column
-    w, first, second (nnz,)  weights and the optimizer's state by column; data (nnz,) csr
+    t_indptr (D + 1,), t_rows (nnz,): the connections by column
+    w, first, second (nnz,)  weights and the optimizer's state by column
     X, DZ, DX flat   (D, N), (K, N), (D, N) in the layouts x, z, d; DX empty: not wanted
     G      (nnz,) by column: the gradient is kept there; empty: never stored
     widest           the largest number of connections of a column
@@ -190,8 +187,6 @@ def backward(
                             update(w, first, second, dots, done, stop, done - start + g, rule)
                     elif updated:
                         absorb(w, first, dots, done, stop, n == 0, final, rule)
-                    if updated and final:
-                        scatter(w, t_place, done, stop, data)
                     done = stop
 
 
