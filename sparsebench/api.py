@@ -92,6 +92,7 @@ def run(
     rerun: Literal["failed", "all"] | None = None,
     reuse_stale: bool = False,
     fail_fast: bool = False,
+    predict: bool = True,
     debug: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -130,6 +131,7 @@ def run(
         rerun=rerun,
         reuse_stale=reuse_stale,
         fail_fast=fail_fast,
+        predict=predict,
         debug=debug,
     )
     summary = run_trials(loaded, trials, known, options, listener)

@@ -30,14 +30,14 @@ def register_backends(register: Register) -> None:
     register(
         "scipy-csr",
         f"{_HERE}.backends.scipy_csr:ScipyCsr",
-        params=params,
+        params=f"{_HERE}.backends.params:ScipyCsrParams",
         requires=("scipy",),
         summary="truly sparse, scipy's products and numpy",
     )
     register(
         "dense-mask",
         f"{_HERE}.backends.dense_mask:DenseMask",
-        params=params,
+        params=f"{_HERE}.backends.params:DenseMaskParams",
         summary="simulated sparsity: dense weights and a 0/1 mask",
     )
     for name, where, requires, extra, summary in (
@@ -110,7 +110,7 @@ def register_topologies(register: Register) -> None:
     register(
         "dense",
         f"{_HERE}.topologies.fixed:Dense",
-        params=f"{params}:NoParams",
+        params=f"{params}:DenseParams",
         summary="every position is a connection",
     )
     register(
@@ -141,7 +141,7 @@ def register_prunings(register: Register) -> None:
 def register_activations(register: Register) -> None:
     params = f"{_HERE}.activations.params"
     for name, where, parameters, summary in (
-        ("relu", "piecewise:ReLU", "NoParams", "max(z, 0)"),
+        ("relu", "piecewise:ReLU", "PiecewiseParams", "max(z, 0)"),
         ("leaky-relu", "piecewise:LeakyReLU", "AlphaParams", "slope alpha below zero"),
         (
             "all-relu",
@@ -149,9 +149,9 @@ def register_activations(register: Register) -> None:
             "AllReluParams",
             "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)",
         ),
-        ("identity", "piecewise:Identity", "NoParams", "z"),
-        ("tanh", "smooth:Tanh", "NoParams", "tanh(z)"),
-        ("sigmoid", "smooth:Sigmoid", "NoParams", "1 / (1 + exp(-z))"),
+        ("identity", "piecewise:Identity", "PiecewiseParams", "z"),
+        ("tanh", "smooth:Tanh", "SmoothParams", "tanh(z)"),
+        ("sigmoid", "smooth:Sigmoid", "SmoothParams", "1 / (1 + exp(-z))"),
         ("srelu", "smooth:SReLU", "SReluParams", "trained thresholds and slopes (Jin et al.)"),
     ):
         register(
@@ -236,6 +236,13 @@ def register_trainers(register: Register) -> None:
         f"{_HERE}.trainers.sequential:Sequential",
         params=f"{_HERE}.trainers.params:NoParams",
         summary="one process, one batch after the other",
+    )
+    register(
+        "kernel",
+        f"{_HERE}.trainers.kernel:Kernel",
+        params=f"{_HERE}.trainers.params:KernelParams",
+        requires=("numba",),
+        summary="times one operation of a layer against what this machine could do",
     )
 
 

@@ -12,7 +12,9 @@ from sparsebench.cli import options as o
 
 def command(
     run: o.RunName,
-    format: Annotated[str, typer.Option("--format", help="csv, json or parquet.")] = "csv",
+    format: Annotated[
+        str, typer.Option("--format", help="csv, json, parquet or pytest-benchmark.")
+    ] = "csv",
     epochs: Annotated[
         bool, typer.Option("--epochs", help="A row per epoch instead of one per trial.")
     ] = False,
@@ -21,10 +23,19 @@ def command(
     ] = None,
     store: o.Store = o.DEFAULT_STORE,
 ) -> None:
-    """Write one row per trial of RUN, failed ones included."""
-    from sparsebench.records.export import export
+    """Write one row per trial of RUN, failed ones included; for pytest-benchmark, one benchmark
+    per cell."""
+    from sparsebench.errors import SparsebenchError
+    from sparsebench.records.export import export, write
     from sparsebench.records.frames import epochs_frame, run_frame
     from sparsebench.records.store import Store
 
     found = Store(store).run(run)
+    if format == "pytest-benchmark":
+        from sparsebench.records.benchmarks import to_benchmarks
+
+        if epochs:
+            raise SparsebenchError("--epochs: a benchmark is a cell; leave it out, or take csv")
+        write(to_benchmarks(found), output)
+        return
     export(epochs_frame(found) if epochs else run_frame(found), format, output)

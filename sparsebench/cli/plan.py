@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
@@ -12,8 +13,10 @@ from sparsebench.cli.listing import print_json, print_rows
 from sparsebench.execution.fingerprint import fingerprint
 from sparsebench.execution.options import Options
 from sparsebench.execution.resume import absent, reusable
+from sparsebench.planning.prediction import Prediction, doubt, predict, refusal
 from sparsebench.records.store import Store
 from sparsebench.suite.trial import Trial
+from sparsebench.suite.units import brief_seconds, brief_size
 from sparsebench.suite.where import matches
 
 
@@ -30,10 +33,13 @@ def command(
     memory_limit: o.MemoryLimit = None,
     plugin: o.PluginFiles = None,
     allow_plugins: o.AllowPlugins = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the backends now, to predict seconds.")
+    ] = False,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """List the trials SUITE asks for, and which of them have a record that `run` would reuse."""
+    """List the trials SUITE asks for, what each needs, and which of them `run` would reuse."""
     asked = ask(
         suite,
         sets=set,
@@ -47,45 +53,96 @@ def command(
         plugin_files=plugin,
         allow_plugins=allow_plugins,
     )
-    print_plan(asked, Options(store=store, data_dir=asked.data_dir), format, json)
+    options = Options(store=store, data_dir=asked.data_dir)
+    print_plan(asked, options, format, json, measure=measure)
 
 
-def print_plan(asked: Asked, options: Options, format: o.Format, as_json: bool) -> None:
-    """The trials on stdout, their number on stderr."""
+def print_plan(
+    asked: Asked, options: Options, format: o.Format, as_json: bool, *, measure: bool = False
+) -> None:
+    """The trials on stdout, their number and what they need on stderr."""
     shelf = Store(options.store)
-    notes = [_note(trial, asked, shelf, options) for trial in asked.trials]
+    predictions = _predictions(asked, measure)
+    notes = [
+        _note(trial, prediction, asked, shelf, options)
+        for trial, prediction in zip(asked.trials, predictions, strict=True)
+    ]
+    planned = list(zip(asked.trials, predictions, notes, strict=True))
     if as_json or format == "json":
         print_json(
             {
                 "suite": asked.suite.name,
                 "trials": [
                     {"id": trial.id, "cell": trial.cell, "label": trial.label(), "note": note}
+                    | prediction.measures()
+                    | {"predicted_seconds": _total(trial, prediction)}
                     | trial.to_json()
-                    for trial, note in zip(asked.trials, notes, strict=True)
+                    for trial, prediction, note in planned
                 ],
             }
         )
         return
-    print_rows(
-        [
-            {"trial": trial.id, "what": trial.label(), "note": note}
-            for trial, note in zip(asked.trials, notes, strict=True)
-        ],
-        format,
-    )
+    print_rows([_row(*one) for one in planned], format)
     kept = [sum(note.startswith(word) for note in notes) for word in ("reused", "stale")]
     told = [f"{count} {word}" for count, word in zip(kept, ("reused", "stale")) if count]
-    typer.echo(", ".join([f"{len(notes)} trials of {asked.suite.name}", *told]), err=True)
+    line = ", ".join([f"{len(notes)} trials of {asked.suite.name}", *told])
+    typer.echo("; ".join([line, *_needs(planned)]), err=True)
 
 
-def _note(trial: Trial, asked: Asked, shelf: Store, options: Options) -> str:
-    """Why it cannot run here; else whether it need not, and what the suite expects of it."""
+def _predictions(asked: Asked, measure: bool) -> list[Prediction]:
+    rates = None
+    if measure:
+        from sparsebench.execution.surveying import survey
+
+        able = [trial for trial in asked.trials if absent(trial, asked.plugins) is None]
+        rates = survey(able, asked.plugins, asked.data_dir)
+    return [predict(trial, asked.plugins, rates) for trial in asked.trials]
+
+
+def _total(trial: Trial, prediction: Prediction) -> float | None:
+    """Seconds of training: no start, no compilation, no evaluation."""
+    epoch = prediction.epoch_seconds
+    return epoch * trial.epochs if epoch is not None else None
+
+
+def _row(trial: Trial, prediction: Prediction, note: str) -> dict[str, Any]:
+    peak, epoch = prediction.net_peak_bytes, prediction.epoch_seconds
+    total = _total(trial, prediction)
+    return {
+        "trial": trial.id,
+        "what": trial.label(),
+        "bytes": brief_size(peak) if peak is not None else "unknown",
+        "seconds per epoch": f"{epoch:.3g}" if epoch is not None else "",
+        "total time": brief_seconds(total) if total is not None else "",
+        "note": note,
+    }
+
+
+def _needs(planned: list[tuple[Trial, Prediction, str]]) -> list[str]:
+    """The largest trial, and the time of those that would run; nothing where it is not known."""
+    running = [(t, p) for t, p, note in planned if not note.startswith(("reused", "refused"))]
+    peaks = [p.net_peak_bytes for _, p in running if p.net_peak_bytes is not None]
+    totals = [total for t, p in running if (total := _total(t, p)) is not None]
+    told = [f"up to {brief_size(max(peaks))}"] if peaks else []
+    return [*told, f"{brief_seconds(sum(totals))} of training"] if totals else told
+
+
+def _note(
+    trial: Trial, prediction: Prediction, asked: Asked, shelf: Store, options: Options
+) -> str:
+    """Why it cannot run here; else whether it need not, whether it is refused, and what the suite
+    expects of it."""
     reason = absent(trial, asked.plugins)
     if reason is not None:
         return ": ".join(reason)
     expected = [e.status for e in asked.suite.expects if matches(e.where, trial)]
-    notes = [_kept(trial, asked, shelf, options), f"expected: {expected[0]}" if expected else ""]
-    return "; ".join(filter(None, notes))
+    kept = _kept(trial, asked, shelf, options)
+    fits = "" if kept.startswith("reused") else doubt(trial, prediction)
+    if options.predict and not kept.startswith("reused") and "out-of-memory" not in expected:
+        refused = refusal(trial, prediction)
+        fits = f"refused: {refused}" if refused else fits
+    notes = [fits, kept] if fits.startswith("refused") else [kept, fits]
+    return "; ".join(filter(None, [*notes, f"expected: {expected[0]}" if expected else ""]))
 
 
 def _kept(trial: Trial, asked: Asked, shelf: Store, options: Options) -> str:

@@ -62,6 +62,9 @@ class Plain(Listener):
         if names:
             self.say(f"compiling {', '.join(names)}")
 
+    def timing(self, names: Sequence[str]) -> None:
+        self.say(f"timing {', '.join(names)}")
+
     def trial_started(self, trial: Trial, number: int) -> None:
         self.say(f"[{number}/{self.total}] {trial.label()}")
 

@@ -43,6 +43,13 @@ def command(
     ] = False,
     plugin: o.PluginFiles = None,
     allow_plugins: o.AllowPlugins = False,
+    planned: Annotated[
+        bool,
+        typer.Option(
+            "--plan/--no-plan",
+            help="Time the backends first; skip what cannot fit the memory limit.",
+        ),
+    ] = True,
     debug: Annotated[
         bool, typer.Option("--debug", help="One trial, in this process, with pdb.")
     ] = False,
@@ -73,6 +80,7 @@ def command(
         rerun=rerun,
         reuse_stale=reuse_stale,
         fail_fast=fail_fast,
+        predict=planned,
         debug=debug,
         argv=tuple(sys.argv),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import math
 import os
 import sys
@@ -21,6 +22,8 @@ from sparsebench.execution.flushed import flushed, threading_layer
 from sparsebench.execution.job import Job
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
+from sparsebench.execution.surveying import RATES
+from sparsebench.records.durable import write_atomically
 from sparsebench.records.record import Status
 from sparsebench.registry import Plugins
 from sparsebench.suite.trial import Trial
@@ -39,7 +42,12 @@ def attempt(job: Job) -> int:
     meter = Meter()
     outbox = Outbox(job.folder, meter, job.trial.epochs)
     try:
-        outbox.result(compile_only(job, meter) if job.compile_only else run(job, meter, outbox))
+        if job.ladders:
+            outbox.result(time_layers(job, meter))
+        elif job.compile_only:
+            outbox.result(compile_only(job, meter))
+        else:
+            outbox.result(run(job, meter, outbox))
     except Exception as error:
         with limits.memory_to_report():
             with contextlib.suppress(OSError):  # stderr goes to the disk that may be full
@@ -92,6 +100,20 @@ def compile_only(job: Job, meter: Meter) -> dict[str, Any]:
     with meter.phase("warmup"):
         warm_up(parts, assemble(parts, job.trial, cast("TrialData", None), meter, None))
         flushed()
+    return {"status": Status.OK, **measured(meter)}
+
+
+def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
+    """Leave a rates.json; no data is looked at."""
+    from sparsebench.planning.timing import time_ladder
+
+    with meter.phase("import"):
+        parts = build(job.trial, load_plugins(job.plugin_files, job.data_dir))
+    work = assemble(parts, job.trial, cast("TrialData", None), meter, None)
+    with meter.phase("warmup"):
+        warm_up(parts, work)
+    rates = [time_ladder(work, ladder) for ladder in job.ladders]
+    write_atomically(job.folder / RATES, json.dumps(rates))
     return {"status": Status.OK, **measured(meter)}
 
 

@@ -12,22 +12,24 @@ from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.trial import PARTS, Trial, digest
 
 NOT_RUN = (
-    "api.py", "cli", "fetch.py", "records/export.py", "records/frames.py", "reporting", "testing",
+    "api.py", "cli", "execution/surveying.py", "fetch.py", "planning", "records/benchmarks.py",
+    "records/export.py", "records/frames.py", "reporting", "testing",
 )  # fmt: skip
 """Files and folders of sparsebench that no trial runs."""
 
-COMPILED = ("backend", "model", "optimizer", "trainer")
-"""The components of a trial whose code is compiled."""
+COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
+"""The components of a trial whose code, or what they call of ours, is compiled."""
 
 CHANGED = "changed while it ran"
 """The `code` of a trial of which nobody can say what it ran; agrees with nothing."""
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`sources`, `versions` of numpy, scipy and numba, and `commit`."""
+    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`."""
+    required = {module for entry in entries(trial, plugins) for module in entry.requires}
     return {
         **sources(trial, plugins),
-        "versions": versions(NUMERIC),
+        "versions": versions((*NUMERIC, *sorted(required - set(NUMERIC)))),
         "commit": commit_name(git_state()),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sparsebench.planning.rates import Ladder
 from sparsebench.suite.trial import Trial
 
 
@@ -18,6 +19,7 @@ class Job:
     cores     the cores the trial is pinned to; None leaves it to the kernel
     contended other trials run at the same time
     compile_only  build and run the throwaway network of the warm-up, nothing else
+    ladders   only time layers of the trial's backend, and leave a rates.json
     """
 
     trial: Trial
@@ -28,6 +30,7 @@ class Job:
     contended: bool = False
     compile_only: bool = False
     numba_cache: Path | None = None
+    ladders: tuple[Ladder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -36,6 +39,7 @@ class Job:
             "folder": str(self.folder),
             "data_dir": str(self.data_dir),
             "plugin_files": [str(file) for file in self.plugin_files],
+            "ladders": [ladder.to_json() for ladder in self.ladders],
             "numba_cache": str(self.numba_cache) if self.numba_cache is not None else None,
         }
 
@@ -49,6 +53,7 @@ class Job:
                 "data_dir": Path(data["data_dir"]),
                 "plugin_files": tuple(Path(file) for file in data["plugin_files"]),
                 "cores": tuple(data["cores"]) if data["cores"] is not None else None,
+                "ladders": tuple(map(Ladder.from_json, data.get("ladders", ()))),
                 "numba_cache": Path(data["numba_cache"]) if data["numba_cache"] else None,
             }
         )

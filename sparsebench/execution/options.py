@@ -20,6 +20,7 @@ class Options:
     rerun        run again what would be reused: only what failed, or everything
     reuse_stale  reuse records of other code too
     fail_fast    start nothing more after a failure that the suite does not expect
+    predict      time the backends first, and start nothing that cannot fit its memory limit
     debug        the one trial runs in this process, and its exceptions come through
     """
 
@@ -31,6 +32,7 @@ class Options:
     rerun: Literal["failed", "all"] | None = None
     reuse_stale: bool = False
     fail_fast: bool = False
+    predict: bool = True
     debug: bool = False
     argv: Sequence[str] = ()
 
@@ -61,6 +63,9 @@ class Listener:
 
     def compiling(self, names: Sequence[str]) -> None:
         """Kernels of these backends are compiled before the first trial."""
+
+    def timing(self, names: Sequence[str]) -> None:
+        """Layers of these backends are timed before the first trial."""
 
     def trial_started(self, trial: Trial, number: int) -> None:
         """`number` is the trial's place in the plan, from 1."""

@@ -26,6 +26,9 @@ from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.resume import absent, reusable
 from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
+from sparsebench.execution.surveying import read_rates, survey_job, surveys
+from sparsebench.planning.prediction import Prediction, predict, refusal
+from sparsebench.planning.rates import Rates
 from sparsebench.protocols import Executor, Handle
 from sparsebench.records import provenance
 from sparsebench.records.record import Record, Status
@@ -108,6 +111,7 @@ class Session:
         self._begun: list[Attempt] = []
         self._records: dict[str, Record] = {}
         self._fingerprints: dict[str, dict[str, Any]] = {}
+        self._predictions: dict[str, Prediction] = {}
         self._tries: Counter[str] = Counter()
         self._reused = 0
         self._stopping = 0
@@ -132,6 +136,7 @@ class Session:
             if narrow:
                 self._listener.note(narrow)
             self._compile()
+            self._time_backends()
             while self._waiting or self._under_way:
                 self._start_what_fits()
                 self._wait([item.handle for item in self._under_way])
@@ -169,13 +174,43 @@ class Session:
         records = self._store.records(trial.id) if self._options.resume else []
         found = reusable(trial, records, self._fingerprints[trial.id], self._options)
         if found is None:
-            self._waiting.append(trial)
+            self._plan(trial)
             return
         self._reused += 1
         self._journal.recorded(found, reused=True)
         labelled = replace(found.trial, suite=trial.suite, axes=trial.axes)
         self._records[trial.id] = replace(found, trial=labelled)
         self._listener.trial_ended(trial, self._records[trial.id], True)
+
+    def _plan(self, trial: Trial) -> None:
+        """It waits for its turn, unless it cannot fit and nobody wants to see it fail."""
+        if self._options.predict:
+            prediction = predict(trial, self._plugins)
+            self._predictions[trial.id] = prediction
+            detail = refusal(trial, prediction)
+            if detail and Status.OUT_OF_MEMORY not in exits.expected(self._suite, trial):
+                outcome = {"status": Status.SKIPPED, "cause": "memory limit", "detail": detail}
+                self._keep(self._store.begin(trial), outcome)
+                return
+        self._waiting.append(trial)
+
+    def _time_backends(self) -> None:
+        """In processes of their own, once a run; without them there is no prediction of time."""
+        chosen = surveys(list(self._waiting), self._plugins) if self._options.predict else {}
+        if not chosen or self._signals.count:
+            return
+        self._listener.timing(sorted({e.trial.backend["name"] for e in chosen.values()}))
+        rates: dict[str, list[Rates]] = {}
+        for number, (key, errand) in enumerate(chosen.items()):
+            folder = self._journal.folder / "timing" / str(number)
+            job = self._job(errand.trial, Attempt(errand.trial, 0, folder), cores=None)
+            self._await(self._submit(survey_job(errand, job)))
+            self._as_run(errand.trial)
+            if self._signals.count:
+                return
+            rates[key] = read_rates(folder)
+        for trial in self._waiting:
+            self._predictions[trial.id] = predict(trial, self._plugins, rates)
 
     def _compile(self) -> None:
         """In processes of their own, so that no trial is measured while it compiles."""
@@ -280,6 +315,9 @@ class Session:
     def _record(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
         trial = attempt.trial
         fields = {"machine": machine.describe(), **outcome}
+        if trial.id in self._predictions:
+            predicted = self._predictions[trial.id].measures()
+            fields["measures"] = {**predicted, **fields.get("measures", {})}
         record = Record(
             trial=trial,
             attempt=attempt.number,

@@ -27,7 +27,13 @@ def export(frame: pd.DataFrame, format: str, path: Path | None = None) -> None:
     try:
         content = WRITERS[format](frame)
     except KeyError:
-        raise SparsebenchError(f"unknown format {format!r}.{nearest(format, WRITERS)}") from None
+        known = [*WRITERS, "pytest-benchmark"]
+        raise SparsebenchError(f"unknown format {format!r}.{nearest(format, known)}") from None
+    write(content, path)
+
+
+def write(content: bytes, path: Path | None) -> None:
+    """To `path`, replaced in one step, or to stdout."""
     if path is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

@@ -23,17 +23,28 @@ COLUMNS = (
     "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
     "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
     "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
-    "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes", "contended", "exact",
-    "machine", "commit",
+    "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
+    "predicted_net_peak_bytes", "predicted_stored_bytes", "predicted_epoch_seconds",
+    "contended", "exact", "machine", "commit",
+    "kernel", "bound", "kernel_seconds", "kernel_least_seconds",
+    "kernel_bytes", "kernel_flops", "bytes_per_second", "flops_per_second", "roofline_share",
+    "roofline_best_share", "gather_bytes_per_second", "stream_bytes_per_second",
+    "memory_bytes_per_second", "peak_flops_per_second", "start_seconds",
 )  # fmt: skip
-"""The contract: these names, in this order, then one column per grid axis."""
+"""The contract: these names, in this order, then one column per grid axis. From `kernel` on they
+are of trials that time one operation, and unknown for those that train."""
 
-MEASURES = COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")]
+MEASURES = (
+    *COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")],
+    *COLUMNS[COLUMNS.index("kernel_seconds") :],
+)
 """Measured numbers: float64, NaN where unknown."""
 
 WHOLE = frozenset(
     {"neurons", "initial_connections", "connections", "dense_connections", "bytes_sent",
      "peak_rss_bytes", "net_peak_bytes", "stored_bytes", "rss_bytes", "epoch",
+     "predicted_net_peak_bytes", "predicted_stored_bytes",
+     "kernel_bytes", "kernel_flops",
      "dropped", "grown", "pruned"}
 )  # fmt: skip
 """Measured numbers that count something; an export writes them without a point."""
@@ -117,6 +128,8 @@ def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
         "exact": _exact(record),
         "machine": str(record.machine.get("id", "")),
         "commit": str(record.fingerprint.get("commit") or commit),
+        "kernel": str(trial.trainer.get("kernel") or ""),
+        "bound": next((str(layer["bound"]) for layer in record.layers if "bound" in layer), ""),
     }
 
 

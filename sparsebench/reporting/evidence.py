@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -47,6 +47,16 @@ class Evidence:
     def ok(self) -> pd.DataFrame:
         """The rows that finished well: the only ones whose numbers are pooled."""
         return self.frame[self.frame["ok"]]
+
+    @property
+    def trained(self) -> Evidence:
+        """Without the trials that time a kernel."""
+        return replace(self, frame=self.frame[self.frame["kernel"] == ""])
+
+    @property
+    def timed(self) -> Evidence:
+        """Only the trials that time a kernel."""
+        return replace(self, frame=self.frame[self.frame["kernel"] != ""])
 
 
 def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:

@@ -12,6 +12,7 @@ from sparsebench.records.frames import manifest_commit
 from sparsebench.reporting import tables
 from sparsebench.reporting.evidence import Evidence, evidence, suite_facts
 from sparsebench.reporting.plots import Plot, write_plots
+from sparsebench.reporting.predicted import predicted_table
 from sparsebench.reporting.summary import summary
 from sparsebench.reporting.text import code, escape, fixed, one, sentence_list, size, table
 
@@ -32,6 +33,17 @@ NOTE_MEMORY = (
     "is what the network itself keeps: values, indices, masks and optimizer state. The lowest net "
     "peak of each setting is bold."
 )
+NOTE_KERNELS = (
+    "Share of the time that the binding limit allows at best, of the time measured: the median of "
+    "the repeats and, in parentheses, the shortest; then the limit. The machine's bandwidths and "
+    "flops were measured in the same process, in turns with the operation."
+)
+NOTE_PREDICTED = (
+    "Bytes are worked out before the run from what the components declare; what the system's "
+    "allocator keeps of freed memory is not among them. Seconds come from layers of a few sizes, "
+    "timed at the start of the run. Each number is the median over the trials; an error is the "
+    "difference over what was measured."
+)
 NOTE_AGREEMENT = (
     "Backends start from the same connections, weights and batches. Over many steps float32 "
     "rounding changes which connections are dropped, so small differences are expected."
@@ -46,7 +58,7 @@ def report(
     Plot files start with `prefix`; `links` goes before their names in the text.
     """
     found = evidence(stored_runs)
-    plots = write_plots(found, folder, prefix)
+    plots = write_plots(found.trained, folder, prefix)
     parts = [
         _heading(stored_runs),
         summary(found),
@@ -71,13 +83,20 @@ def _heading(runs: Sequence[StoredRun]) -> str:
 
 def _sections(found: Evidence) -> Iterator[str]:
     """A heading, a table and a note for each question that the trials answer."""
-    if found.ok["test_accuracy"].notna().any():
-        yield from ("## Accuracy", tables.accuracy_table(found), NOTE_ACCURACY)
-    if not found.ok.empty:
-        yield from ("## Time", tables.time_table(found), NOTE_TIME)
-        yield from ("## Memory", tables.memory_table(found), NOTE_MEMORY, _inexact(found))
-        yield from ("## Connections", tables.connections_table(found))
-    agreement = tables.agreement_table(found)
+    kernels = tables.kernels_table(found)
+    if kernels:
+        yield from ("## Kernels", kernels, NOTE_KERNELS)
+    trained = found.trained
+    if trained.ok["test_accuracy"].notna().any():
+        yield from ("## Accuracy", tables.accuracy_table(trained), NOTE_ACCURACY)
+    if not trained.ok.empty:
+        yield from ("## Time", tables.time_table(trained), NOTE_TIME)
+        yield from ("## Memory", tables.memory_table(trained), NOTE_MEMORY, _inexact(trained))
+        predicted = predicted_table(trained)
+        if predicted:
+            yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
+        yield from ("## Connections", tables.connections_table(trained))
+    agreement = tables.agreement_table(trained)
     if agreement:
         yield from ("## Agreement between backends", agreement, NOTE_AGREEMENT)
     failures = tables.failures_table(found)

@@ -31,8 +31,8 @@ def summary(evidence: Evidence) -> str:
     """One paragraph: what ran, accuracy, time, memory, failures."""
     if evidence.frame.empty:
         return "The run has no trials, so there is nothing to report."
-    parts = [_counts(evidence), *_accuracy(evidence)]
-    for run, frame in groups(evidence.ok, ["run"]):
+    parts = [_counts(evidence), *_kernels(evidence), *_accuracy(evidence)]
+    for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
     parts += _failures(evidence)
@@ -56,6 +56,20 @@ def _counts(evidence: Evidence) -> str:
     if well and evidence.ok.groupby(["cell", "machine", "contended"])["seed"].nunique().max() < 2:
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
+
+
+def _kernels(evidence: Evidence) -> list[str]:
+    """By backend: the least and the most of the shares of the roofline."""
+    texts = []
+    for backend, frame in groups(evidence.timed.ok, ["backend_label"]):
+        shares = frame["roofline_share"].dropna()
+        if not shares.empty:
+            low, high = (f"{share * 100:.0f}" for share in (shares.min(), shares.max()))
+            span = low if low == high else f"{low} to {high}"
+            texts.append(
+                f"The operations of {escape(backend)} reach {span} % of what this machine allows."
+            )
+    return texts
 
 
 def _accuracy(evidence: Evidence) -> list[str]:

@@ -12,9 +12,11 @@ from sparsebench.training.moment import Moment
 from sparsebench.training.work import Work
 
 WIDTH = 12
-REHEARSALS = ((0.25, 4), (0.75, 20))
-"""Density and batch: above half density positions are drawn by other means than below, and
-backends may have other kernels for a few samples than for many."""
+BATCHES = (4, 12)
+"""A backend may have kernels of its own for small batches."""
+
+DENSITIES = (0.25, 0.75)
+"""Above half density positions are drawn by other means than below."""
 
 
 def warm_up(work: Work) -> None:
@@ -24,15 +26,16 @@ def warm_up(work: Work) -> None:
     for the types it will meet, those of the topology and the pruning whether due or not. The
     data is not looked at.
     """
-    for density, batch in REHEARSALS:
-        _rehearse(work, density, batch, np.random.default_rng(0))
+    for density in DENSITIES:
+        for batch in sorted({min(batch, work.batch_size) for batch in BATCHES}):
+            _rehearse(work, density, batch, np.random.default_rng(0))
 
 
 def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) -> None:
     layers = len(work.model.shapes(WIDTH, WIDTH))
     network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, density, rng)
     X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
-    y = np.arange(batch, dtype=np.int64) % WIDTH
+    y = np.arange(batch, dtype=np.int64)
     for t in (1, 2):
         network.train_step(X, y, 0.01, t)
     network.compute_gradients(X, y, 3)

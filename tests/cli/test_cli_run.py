@@ -118,7 +118,7 @@ def test_plan_tells_what_would_be_reused(cli: Cli, folder: Path) -> None:
     assert not (folder / ".sparsebench").exists()
     assert cli("run", "tiny.toml", "--quick", "-k", "dense").code == 0
     assert notes(*plan) == ["reused (ok)", ""]
-    assert cli(*plan).err == "2 trials of tiny, 1 reused\n"
+    assert cli(*plan).err.startswith("2 trials of tiny, 1 reused; up to ")
     assert notes(*plan, "--store", "elsewhere") == ["", ""]
     dry = ("run", "tiny.toml", "--quick", "--dry-run")
     assert notes(*dry) == ["reused (ok)", ""]
@@ -129,7 +129,7 @@ def test_plan_tells_what_would_be_reused(cli: Cli, folder: Path) -> None:
     record["fingerprint"]["code"] = "another"
     outcome.write_text(json.dumps(record))
     assert notes(*plan) == ["stale", ""]
-    assert cli(*plan).err == "2 trials of tiny, 1 stale\n"
+    assert cli(*plan).err.startswith("2 trials of tiny, 1 stale; up to ")
     assert notes(*dry, "--reuse-stale") == ["reused (ok)", ""]
     outcome.write_text(json.dumps(record | {"status": "interrupted"}))
     assert notes(*plan) == ["", ""]
@@ -189,3 +189,54 @@ def test_new_plugin_and_suite_work_as_they_are(cli: Cli, folder: Path) -> None:
         "--seeds", "0", "--json",
     )  # fmt: skip
     assert done_run.code == 0, done_run.err
+
+
+BIG = ("--set", "model.hidden=[60000]", "--set", "backend=dense-mask", "--memory-limit", "1MiB")
+
+
+def test_what_cannot_fit_is_not_started(cli: Cli, folder: Path) -> None:
+    note = "refused: needs at least 35.2 MiB"
+    planned = cli("plan", "tiny.toml", "-k", "topology=dense and seed=0", *BIG, "--json").json[
+        "trials"
+    ]
+    assert planned[0]["note"].startswith(note)
+    assert planned[0]["predicted_stored_bytes"] > 2**20
+    done = cli("run", "tiny.toml", "-k", "topology=dense and seed=0", *BIG, "--json")
+    assert (done.code, done.json["counts"]) == (5, {"skipped": 1})
+    (record,) = cli("show", planned[0]["id"], "--json").json
+    assert (record["status"], record["cause"]) == ("skipped", "memory limit")
+    assert record["detail"].startswith(note.removeprefix("refused: "))
+    assert "--no-plan" in record["detail"]
+    with (folder / "tiny.toml").open("a") as file:
+        file.write("[[expect]]\nwhere = { topology = 'dense' }\nstatus = 'out-of-memory'\n")
+    (planned,) = cli("plan", "tiny.toml", "-k", "topology=dense and seed=0", *BIG, "--json").json[
+        "trials"
+    ]
+    assert planned["note"] == "expected: out-of-memory"
+
+
+def test_plan_predicts_bytes_and_with_measure_seconds(cli: Cli) -> None:
+    (row,) = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--json").json["trials"]
+    assert row["predicted_stored_bytes"] > 0
+    assert (row["predicted_epoch_seconds"], row["predicted_seconds"]) == (None, None)
+    plain = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--format", "md").out
+    assert plain.startswith("| trial | what | bytes | seconds per epoch | total time | note |")
+    (row,) = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--measure", "--json").json[
+        "trials"
+    ]
+    assert row["predicted_seconds"] == pytest.approx(2 * row["predicted_epoch_seconds"])
+    unknown = cli("plan", "tiny.toml", "--set", "backend=mkl-csr", "-k", "dense and seed=0")
+    assert "unknown" in unknown.out or "not installed" in unknown.out
+
+
+def test_a_run_keeps_what_was_predicted(cli: Cli) -> None:
+    assert cli("run", "tiny.toml", "--quick", "-k", "dense").code == 0
+    (row,) = json.loads(cli("export", "latest", "--format", "json").out)
+    assert row["predicted_stored_bytes"] == row["stored_bytes"]
+    assert row["predicted_net_peak_bytes"] > row["stored_bytes"]
+    assert row["predicted_epoch_seconds"] > 0
+    assert (
+        cli("run", "tiny.toml", "--quick", "-k", "dense", "--rerun", "all", "--no-plan").code == 0
+    )
+    (row,) = json.loads(cli("export", "latest", "--format", "json").out)
+    assert row["predicted_stored_bytes"] is None

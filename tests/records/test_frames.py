@@ -144,3 +144,17 @@ def test_a_torn_last_line_is_no_epoch(tmp_path):
     one = record()
     write_epochs(tmp_path, one, json.dumps(epoch_line()) + '\n{"epoch": 2, "tr')
     assert list(epochs_frame(stored(tmp_path, one))["epoch"]) == [1]
+
+
+def test_a_trial_that_times_a_kernel_has_its_columns_and_one_that_trains_does_not():
+    timed = record(
+        trial=trial(trainer={"name": "kernel", "kernel": "sddmm"}),
+        measures={"kernel_seconds": 0.5, "roofline_share": 0.7},
+        layers=[{"shape": [1, 1]}, {"shape": [2, 2], "bound": "row gather, L2"}],
+    )
+    frame = trials_frame([timed, record()], "r1")
+    assert list(frame["kernel"]) == ["sddmm", ""]
+    assert list(frame["bound"]) == ["row gather, L2", ""]
+    assert frame["roofline_share"][0] == 0.7
+    assert frame["roofline_share"].isna()[1]
+    assert frame["kernel_seconds"].isna()[1]

@@ -6,6 +6,7 @@ from fabricated import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_
 from sparsebench.reporting import tables
 from sparsebench.reporting.evidence import evidence
 from sparsebench.reporting.labels import settings
+from sparsebench.reporting.predicted import predicted_table
 from sparsebench.reporting.text import (
     Spread,
     code,
@@ -160,3 +161,14 @@ def test_a_seed_run_again_is_shown_once_the_later_one():
     found = evidence([FakeRun(accuracies([0.9])), FakeRun([later], id="again")])
     assert list(found.frame["test_accuracy"]) == [0.5]
     assert "1 record repeats a seed" in found.notes[0]
+
+
+def test_predicted_stands_beside_measured():
+    predicted = {"predicted_stored_bytes": 84000, "predicted_epoch_seconds": 0.015}
+    found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
+    rows = predicted_table(found).splitlines()[2:]
+    assert rows == [
+        "| numba-csr | stored bytes | 82.0 KiB | 82.0 KiB | 0.0 % | 0.0 % | 1 |",
+        "| numba-csr | epoch | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
+    ]
+    assert predicted_table(evidence([FakeRun([make_record(make_trial())])])) == ""

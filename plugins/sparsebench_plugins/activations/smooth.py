@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparsebench.protocols import Optimizer
 from sparsebench.training.dropout import Dropout
-from sparsebench_plugins.activations.params import NoParams, SReluParams
+from sparsebench_plugins.activations.params import SmoothParams, SReluParams
 from sparsebench_plugins.activations.untrained import Untrained
 
 Matrix = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ def _sigmoid(Z: Matrix) -> tuple[Matrix, Matrix]:
     return A, A * (1 - A)
 
 
-class Tanh(NoParams):
+class Tanh(SmoothParams):
     """tanh(z)."""
 
     def negative_slope(self, layer: int) -> None:
@@ -68,7 +68,7 @@ class Tanh(NoParams):
         return SmoothUnit(_tanh, dropout)
 
 
-class Sigmoid(NoParams):
+class Sigmoid(SmoothParams):
     """1 / (1 + exp(-z))."""
 
     def negative_slope(self, layer: int) -> None:

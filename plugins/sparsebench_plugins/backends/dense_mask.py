@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from sparsebench.protocols import Optimizer
 from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
-from sparsebench_plugins.backends.params import NoParams
+from sparsebench_plugins.backends.params import DenseMaskParams
 
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
 
-class DenseMask(NoParams):
+class DenseMask(DenseMaskParams):
     """Dense float32 BLAS; memory and work are K x D whatever the density."""
 
     truly_sparse = False

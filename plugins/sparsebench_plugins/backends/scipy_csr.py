@@ -8,14 +8,14 @@ from scipy.sparse import csr_matrix
 from sparsebench.protocols import Optimizer
 from sparsebench.sparse.csr import CsrMatrix, CsrPattern, Ints
 from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
-from sparsebench_plugins.backends.params import NoParams
+from sparsebench_plugins.backends.params import ScipyCsrParams
 
 BLOCK = 256
 """Connections per block of the pattern's gradient: two gathered blocks of 256 x 128 float32
 stay in the second-level cache."""
 
 
-class ScipyCsr(NoParams):
+class ScipyCsr(ScipyCsrParams):
     """float32 products on neuron-major arrays; the gradient on the pattern in blocks."""
 
     truly_sparse = True

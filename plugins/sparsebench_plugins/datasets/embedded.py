@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sparsebench.checksums import file_sha256
 from sparsebench.errors import MissingData
+from sparsebench.planning.sizes import DataSize
+from sparsebench_plugins.datasets.params import whole
 
 if TYPE_CHECKING:
     from sparsebench.training.data import Parts
@@ -21,6 +23,8 @@ class Embedded:
 
     file: ClassVar[str]
     header_lines: ClassVar[int] = 1
+    known: ClassVar[tuple[int, int, int]]
+    """Samples, features, classes."""
 
     def path(self) -> Path:
         spec = importlib.util.find_spec("sklearn")
@@ -32,6 +36,9 @@ class Embedded:
             f"{self.file} of scikit-learn is not there",
             "pip install --force-reinstall scikit-learn",
         )
+
+    def size(self) -> DataSize:
+        return whole(*self.known)
 
     def identity(self) -> Mapping[str, Any]:
         return {"sha256": file_sha256(self.path())}
@@ -52,6 +59,7 @@ class Digits(Embedded):
     """8 x 8 images of handwritten digits; Alpaydin and Kaynak (1998), UCI repository."""
 
     file = "digits.csv.gz"
+    known = (1797, 64, 10)
     header_lines = 0
 
 
@@ -60,6 +68,7 @@ class BreastCancer(Embedded):
     """Cell nuclei, malignant or benign; Wolberg, Street and Mangasarian (1995), UCI repository."""
 
     file = "breast_cancer.csv"
+    known = (569, 30, 2)
 
 
 @dataclass(frozen=True)
@@ -67,3 +76,4 @@ class Wine(Embedded):
     """Chemical analyses of wines of three growers; Aeberhard and Forina (1991), UCI repository."""
 
     file = "wine_data.csv"
+    known = (178, 13, 3)

@@ -11,9 +11,19 @@ from pydantic import Field
 
 from sparsebench.checksums import file_sha256
 from sparsebench.errors import DataError
+from sparsebench.planning.sizes import DataSize
+
+TEST_FRACTION = 1 / 3
+"""As in sparsebench/training/data.py, which imports numpy."""
 
 Count = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+
+
+def whole(samples: int, features: int, classes: int) -> DataSize:
+    """A set of float32 without a split of its own."""
+    test = round(TEST_FRACTION * samples)
+    return DataSize(features, classes, samples - test, test)
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,9 @@ class MadelonLikeParams(Generated):
     test: Annotated[int, Field(ge=1)] = 600
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
+    def size(self) -> DataSize:
+        return DataSize(500, 2, self.train, self.test)
+
 
 @dataclass(frozen=True)
 class MicroarrayLikeParams(Generated):
@@ -52,6 +65,9 @@ class MicroarrayLikeParams(Generated):
         _check_informative(self.informative, self.features)
         if self.samples < 2 * self.classes:
             raise ValueError(f"samples must be at least 2 per class, {2 * self.classes}")
+
+    def size(self) -> DataSize:
+        return whole(self.samples, self.features, self.classes)
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,9 @@ class ExtremeParams(Generated):
         _check_informative(self.informative, self.features)
         if self.train < self.classes:
             raise ValueError(f"train must be at least 1 per class, {self.classes}")
+
+    def size(self) -> DataSize:
+        return DataSize(self.features, self.classes, self.train, self.test, itemsize=0)
 
 
 def _check_informative(informative: int, features: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -16,7 +15,6 @@ from sparsebench.protocols import (
     Layer,
     Loss,
     Optimizer,
-    Shape,
     ThroughLayer,
     Unit,
 )
@@ -35,10 +33,6 @@ class MLP(MlpParams):
     def initializer(self) -> Initializer:
         initializer: Initializer = self.init
         return initializer
-
-    def shapes(self, features: int, classes: int) -> list[Shape]:
-        sizes = [features, *self.hidden, classes]
-        return [(K, D) for D, K in pairwise(sizes)]
 
     def network(
         self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sparsebench.planning.sizes import UpdateRule
 from sparsebench.registry import OfKind
 
 Rate = Annotated[float, Field(gt=0)]
@@ -37,6 +38,13 @@ class SgdParams(OptimizerParams):
     momentum: Momentum = 0.0
     nesterov: bool = False
 
+    def rule(self) -> UpdateRule:
+        return UpdateRule(
+            slots=int(self.momentum > 0),
+            kernel="sgd",
+            temporary=2 if self.nesterov and self.momentum else 1,
+        )
+
 
 @dataclass(frozen=True)
 class AdamParams(OptimizerParams):
@@ -46,3 +54,6 @@ class AdamParams(OptimizerParams):
     beta1: Momentum = 0.9
     beta2: Momentum = 0.999
     tiny: Annotated[float, Field(gt=0)] = 1e-8
+
+    def rule(self) -> UpdateRule:
+        return UpdateRule(slots=2, kernel="adam", temporary=3)

@@ -8,6 +8,7 @@ from sparsebench.protocols import LayerView, Moment
 from sparsebench.sparse.csr import Change
 from sparsebench_plugins.topologies.params import AllocationParams, DenseParams
 
+
 class Dense(DenseParams):
     """Every position is a connection."""
 

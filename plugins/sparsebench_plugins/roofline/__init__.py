@@ -1,0 +1,1 @@
+"""How fast this machine could do what a kernel does: `probes` measure, `model` counts."""

@@ -1,0 +1,37 @@
+"""The caches of this machine, as the kernel tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
+UNKNOWN_LAST = 64 * 2**20
+"""Bytes taken for the last cache where nobody tells."""
+
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def caches(folder: Path = FOLDER) -> list[tuple[str, int]]:
+    """(name, bytes) of each level that holds data, the nearest first; empty if unknown."""
+    found = {}
+    for entry in sorted(folder.glob("index*")):
+        try:
+            kind, number, size = (
+                (entry / name).read_text().strip() for name in ("type", "level", "size")
+            )
+            if kind != "Instruction":
+                found[int(number)] = _bytes(size)
+        except (OSError, ValueError):
+            continue
+    return [(f"L{number}", size) for number, size in sorted(found.items())]
+
+
+def last_cache(known: list[tuple[str, int]]) -> int:
+    """Bytes of the last cache."""
+    return known[-1][1] if known else UNKNOWN_LAST
+
+
+def _bytes(text: str) -> int:
+    """1024K."""
+    unit = UNITS.get(text[-1:], 1)
+    return int(text.rstrip("KMG")) * unit

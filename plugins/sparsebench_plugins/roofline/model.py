@@ -1,0 +1,191 @@
+"""Bytes and flops of each operation of a sparse layer, and which limit binds it.
+
+Letters: W is (K, D) with E connections, N samples, an activation has `a` bytes (4, or 2), an index
+i bytes (4, or 8), the optimizer's state of a connection s bytes (4 with momentum).
+
+| operation         | gathered     | read beside                  | written                | flops |
+|-------------------|--------------|------------------------------|------------------------|-------|
+| forward           | E rows of X  | (4 + i) E + i (K + 1) + 4 K  | a K N                  | 2 E N |
+| transposed        | E rows of DZ | (4 + i) E + i (D + 1)        | a D N                  | 2 E N |
+| sddmm             | E rows of DZ | i E + i (D + 1) + a D N      | 4 E + 4 K              | 2 E N |
+| backward          | E rows of DZ | sddmm's + 4 E                | sddmm's + a D N        | 4 E N |
+| backward-and-step | E rows of DZ | sddmm's + (4 + s) E          | sddmm's + s E + a D N  | 4 E N |
+| index             |              | (1 + 4 + s + i) E            | (4 + s + 3 i) E        | 0     |
+| drop              |              | E + (4 + s + i) E'           | (4 + s + i) E'         | 0     |
+| grow              |              | (5 + s + i) E' + (4 + 2 i) G | (4 + s + i) (E' + G)   | 0     |
+| rewire            |              | (1 + 8 + s + i) E            | (1 + 4 + s + i) E      | 0     |
+
+E' is what is left of E after the drop; G connections are grown back.
+A row is a N bytes. Up to 8 samples the backward passes go by rows of W, for want of a second order
+of the connections: the row gathered is one of X, and one of DX is added to at the same place.
+Arrays that go by once, such as outputs, count as streamed; what a cache line holds beside a row,
+and what a backend keeps beyond the csr arrays, do not count. Every figure is thus the least that
+must move, and the time that follows from it a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+NARROW = 8
+"""Samples up to which a gathered row is shorter than a cache line."""
+
+UPDATE_SHARE = 0.25
+"""Of what is streamed: from there on writing counts, and triad is the yardstick, not reading."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a layer and its batch; letters as above."""
+
+    K: int
+    D: int
+    E: int
+    N: int
+    activation: int = 4
+    index: int = 4
+    state: int = 4
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What an operation needs from the machine.
+
+    gathers   rows read from random places, of row_bytes each, out of working_set bytes
+    added     whether a row is also added to at each place, out of as many bytes again
+    read, written  bytes that go by in order
+    """
+
+    gathers: int = 0
+    row_bytes: int = 0
+    working_set: int = 0
+    added: bool = False
+    read: int = 0
+    written: int = 0
+    flops: int = 0
+
+    @property
+    def gathered(self) -> int:
+        """Bytes: a row that is added to is read and written."""
+        return self.gathers * self.row_bytes * (3 if self.added else 1)
+
+    @property
+    def streamed(self) -> int:
+        return self.read + self.written
+
+    @property
+    def bytes(self) -> int:
+        return self.gathered + self.streamed
+
+    @property
+    def updates(self) -> bool:
+        """Whether so much is written that streams are to be held against triad."""
+        return self.written >= UPDATE_SHARE * self.streamed
+
+    def __add__(self, other: Demand) -> Demand:
+        """One after the other; rows come from the larger working set."""
+        return Demand(
+            gathers=self.gathers + other.gathers,
+            row_bytes=max(self.row_bytes, other.row_bytes),
+            working_set=max(self.working_set, other.working_set),
+            added=self.added or other.added,
+            read=self.read + other.read,
+            written=self.written + other.written,
+            flops=self.flops + other.flops,
+        )
+
+
+def demand(kernel: str, n: Size, share: float = 0.0) -> Demand:
+    """Of one operation on one layer; `share` of the connections are dropped or grown."""
+    K, D, E, N, i = n.K, n.D, n.E, n.N, n.index
+    row = n.activation * N
+    weights = 4 + n.state
+    match kernel:
+        case "forward" | "evaluate":
+            ends = i * (K + 1) + 4 * K
+            return Demand(
+                E, row, D * row, read=(4 + i) * E + ends, written=K * row, flops=2 * E * N
+            )
+        case "transposed":
+            return Demand(
+                E, row, K * row, read=(4 + i) * E + i * (D + 1), written=D * row, flops=2 * E * N
+            )
+        case "sddmm":
+            return _backward(n, read=i * E, written=4 * E, downstream=False)
+        case "backward":
+            return _backward(n, read=(4 + i) * E, written=4 * E)
+        case "backward-and-step":
+            return _backward(n, read=(weights + i) * E, written=weights * E)
+        case "index":
+            return Demand(read=(1 + weights + i) * E, written=(weights + 3 * i) * E)
+        case "drop" | "grow":
+            before, after = E, round((1 - share) * E)
+            if kernel == "grow":
+                before, after = after, before
+            old = before + (weights + i) * min(before, after)
+            new = (after - min(before, after)) * (4 + 2 * i)
+            return Demand(read=old + new, written=(weights + i) * after)
+        case "rewire":
+            return Demand(read=(1 + 4 + weights + i) * E, written=(1 + weights + i) * E)
+    raise ValueError(f"no kernel {kernel!r}")
+
+
+def _backward(n: Size, read: int, written: int, downstream: bool = True) -> Demand:
+    row = n.activation * n.N
+    flops = (4 if downstream else 2) * n.E * n.N
+    written += 4 * n.K
+    if n.N <= NARROW:
+        return Demand(
+            n.E, row, n.D * row, downstream,
+            read=read + n.index * (n.K + 1) + n.K * row, written=written, flops=flops,
+        )  # fmt: skip
+    outputs = n.D * row if downstream else 0
+    return Demand(
+        n.E, row, n.K * row,
+        read=read + n.index * (n.D + 1) + n.D * row, written=written + outputs, flops=flops,
+    )  # fmt: skip
+
+
+# --- which limit binds ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the machine reached, per second; gather: bytes of rows as `Demand.gathered` counts.
+
+    part  of the batch that was gathered at a time, where that was fastest; 1: all of it
+    """
+
+    gather: float
+    stream: float
+    flops: float
+    part: float = 1.0
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The limit that binds: its name, and the least seconds that any of them allows."""
+
+    name: str
+    seconds: float
+    limits: Mapping[str, float]
+
+
+def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -> Bound:
+    """Limits overlap at best: the slowest alone is the bound."""
+    row = "row" if needs.row_bytes > NARROW * 4 else "narrow"
+    word = "gather-add" if needs.added else "gather"
+    held = int(needs.working_set * (2 if needs.added else 1) * rates.part)
+    rows = f"{row} {word}, {'tiles in ' if rates.part < 1 else ''}{level(held, caches)}"
+    limits = {"flops": needs.flops / rates.flops}
+    if needs.gathers:
+        limits[rows] = needs.gathered / rates.gather
+    limits[f"stream, {level(needs.streamed, caches)}"] = needs.streamed / rates.stream
+    name = max(limits, key=lambda key: limits[key])
+    return Bound(name, limits[name], limits)
+
+
+def level(size: int, caches: Sequence[tuple[str, int]]) -> str:
+    """The nearest cache that holds `size` bytes, else memory."""
+    return next((name for name, room in caches if size <= room), "memory")

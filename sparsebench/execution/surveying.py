@@ -1,0 +1,69 @@
+"""Having backends timed before the trials that use them, in processes like theirs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sparsebench.execution.compiling import PATIENCE, compiled_code
+from sparsebench.execution.fingerprint import fingerprint
+from sparsebench.execution.job import Job
+from sparsebench.planning.predict import outline
+from sparsebench.planning.rates import Errand, Rates, errands
+from sparsebench.registry import Plugins
+from sparsebench.suite.trial import Trial
+
+RATES = "rates.json"
+"""What a process that times layers leaves in its folder."""
+
+Run = Callable[[Job], object]
+"""Runs a job to its end."""
+
+
+def surveys(trials: Sequence[Trial], plugins: Plugins) -> dict[str, Errand]:
+    """What to time for these trials; nothing for those whose parts are not declared."""
+    known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
+    return errands(known)
+
+
+def survey_job(errand: Errand, job: Job) -> Job:
+    """The job that times what `errand` asks for, made of one for its trial; without limits."""
+    free = replace(job.trial, timeout=PATIENCE, memory_limit=None)
+    return replace(job, trial=free, ladders=errand.ladders)
+
+
+def read_rates(folder: Path) -> list[Rates]:
+    """What the process left; nothing if it failed."""
+    try:
+        return [Rates.from_json(one) for one in json.loads((folder / RATES).read_text())]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def survey(trials: Sequence[Trial], plugins: Plugins, data_dir: Path) -> dict[str, list[Rates]]:
+    """Time what these trials use now, outside of any run."""
+    from sparsebench.execution.supervisor import PERIOD, Supervised
+
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, (key, errand) in enumerate(surveys(trials, plugins).items()):
+            folder = Path(scratch, str(number))
+            job = Job(
+                trial=errand.trial,
+                folder=folder,
+                data_dir=data_dir,
+                plugin_files=plugins.files,
+                numba_cache=compiled_code(fingerprint(errand.trial, plugins)),
+            )
+            handle = Supervised(survey_job(errand, job))
+            try:
+                while handle.poll() is None:
+                    time.sleep(PERIOD)
+            finally:
+                handle.stop(kill=True)
+            found[key] = read_rates(folder)
+    return found
