@@ -17,6 +17,7 @@ from sparsebench.cli import (
     data,
     doctor,
     export,
+    fit,
     logs,
     ls,
     new,
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _verb in (run, plan, validate, prepare, ls, show, logs, status, export, report, doctor):
+for _verb in (run, plan, validate, prepare, ls, show, logs, status, export, report, fit, doctor):
     app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
 app.add_typer(data.app, name="data")
 app.add_typer(new.app, name="new")

@@ -14,7 +14,7 @@ from sparsebench.planning.sizes import LayerSize
 from sparsebench.suite.trial import Trial, canonical
 
 POINTS = 4
-LARGEST = 4_000_000
+LARGEST = 16_000_000
 """Connections of the largest layer that is tried; larger ones cost as much by connection."""
 
 SMALLEST = 2_000

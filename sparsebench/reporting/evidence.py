@@ -30,7 +30,8 @@ CELL = ["setting", "topology_label", "backend_label"]
 @dataclass(frozen=True)
 class Evidence:
     """frame    the contract's columns and: cell, setting, topology_label, backend_label,
-              expected (the suite expects this status), ok; one row per record, by `index`
+              apart (the part of the setting that is no parameter), expected (the suite expects
+              this status), ok; one row per record, by `index`
     records  the record of each row
     runs     the run of each row
     varied   the keys that make up a setting; empty if all trials share one
@@ -74,6 +75,7 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     expects = {run.id: suite_facts(run).get("expect", []) for run in stored_runs}
     frame["expected"] = [_expected(expects[run.id], record) for run, record in pairs]
     apart, notes = _kept_apart(frame)
+    frame["apart"] = apart
     frame["setting"] = [", ".join(filter(None, both)) for both in zip(values, apart)]
     if repeated:
         notes.append(

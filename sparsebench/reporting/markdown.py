@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sparsebench.records.frames import manifest_commit
-from sparsebench.reporting import tables
+from sparsebench.reporting import crossover_table, published, tables
 from sparsebench.reporting.evidence import Evidence, evidence, suite_facts
+from sparsebench.reporting.fit_tables import fits
 from sparsebench.reporting.plots import Plot, write_plots
 from sparsebench.reporting.predicted import predicted_table
 from sparsebench.reporting.summary import summary
-from sparsebench.reporting.text import code, escape, fixed, one, sentence_list, size, table
+from sparsebench.reporting.text import code, escape, one, sentence_list, size, table
 
 if TYPE_CHECKING:
     from sparsebench.records.store import StoredRun
@@ -96,6 +97,9 @@ def _sections(found: Evidence) -> Iterator[str]:
         if predicted:
             yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
         yield from ("## Connections", tables.connections_table(trained))
+        yield from fits(trained)
+        yield from crossover_table.section(trained)
+    yield from published.section(found)
     agreement = tables.agreement_table(trained)
     if agreement:
         yield from ("## Agreement between backends", agreement, NOTE_AGREEMENT)
@@ -185,18 +189,6 @@ def _remarks(runs: Sequence[StoredRun]) -> Iterator[str]:
     if deviations:
         yield "## Deviations from the source"
         yield "\n".join(f"- {escape(text)}" for text in deviations)
-    claims = dict.fromkeys(_claim(c) for f in facts for c in f.get("claims", []))
-    if claims:
-        yield "## Claims"
-        yield "The suite tests these statements; verdicts are not part of this report yet."
-        yield "\n".join(f"- {text}" for text in claims)
-
-
-def _claim(claim: Mapping[str, Any]) -> str:
-    value = claim.get("value")
-    tail = f" Published: {fixed(value, 4)}." if isinstance(value, float) else ""
-    source = f" ({escape(claim['source'])})" if claim.get("source") else ""
-    return f"{escape(claim.get('text', ''))}{source}{tail}"
 
 
 def _repeat(runs: Sequence[StoredRun]) -> str:

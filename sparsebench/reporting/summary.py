@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sparsebench.records.record import Status
+from sparsebench.reporting.crossover_table import crossings, crossover_sentence
 from sparsebench.reporting.evidence import FAILED, Evidence
 from sparsebench.reporting.tables import groups
 from sparsebench.reporting.text import (
@@ -35,7 +36,10 @@ def summary(evidence: Evidence) -> str:
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
-    parts += _failures(evidence)
+    parts += [
+        *filter(None, [crossover_sentence(crossings(evidence.trained))]),
+        *_failures(evidence),
+    ]
     return " ".join(parts)
 
 

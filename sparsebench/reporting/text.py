@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 UNKNOWN = "–"
 
-SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -101,8 +101,9 @@ def count(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """`1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
-    return fixed(value, 2 if value < 2 else decimals_for(value, 2 if value < 10 else 1))
+    """`0.034`, `1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
+    near_one = 0.1 <= value < 2
+    return fixed(value, 2 if near_one else decimals_for(value, 2 if value < 10 else 1))
 
 
 def one(value: float) -> Spread:

@@ -14,7 +14,7 @@ def test_help_names_every_verb(cli: Cli) -> None:
     done = cli("--help")
     assert done.code == 0
     for verb in ("run", "plan", "validate", "prepare", "ls", "show", "logs", "status", "export",
-                 "report", "doctor", "data", "new"):  # fmt: skip
+                 "report", "fit", "doctor", "data", "new"):  # fmt: skip
         assert f"\n  {verb} " in done.out
     assert cli("--version").out.strip() == "0.1.0"
 

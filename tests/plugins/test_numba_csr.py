@@ -80,8 +80,8 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 96)).astype(np.float32), rng.integers(4, size=96)
     weights = []
-    for cache in (layout.CACHE, 2**13):
-        monkeypatch.setattr(layout, "of", partial(ORIGINAL, cache=cache))
+    for untiled in (layout.UNTILED, 2**13):
+        monkeypatch.setattr(layout, "of", partial(ORIGINAL, untiled=untiled))
         backend = NumbaCsr()
         layers = [
             backend.layer(
@@ -94,7 +94,7 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
         net = model.network(layers, backend, optimizer, 0)
         for t in range(1, 5):
             net.train_step(X, y, 0.1, t)
-        if cache < layout.CACHE:
+        if untiled < layout.UNTILED:
             tiled = [unit.layout.tile < 96 for unit in net.units]
             assert all(tiled) == (optimizer == SGD(momentum=0.9))
         weights.append([layer.weights().data.copy() for layer in net.layers])

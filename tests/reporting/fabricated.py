@@ -29,6 +29,14 @@ metric = "test_accuracy"
 where = { topology = "set" }
 against = { topology = "static" }
 source = "Fig. 3"
+
+[[claims]]
+text = "0.3 minutes | epoch"
+metric = "epoch_seconds"
+where = { topology = "set", prune = "", backend = "numba-csr" }
+value = 18.0
+n = 1
+source = "README"
 """
 
 MACHINE = {
@@ -179,6 +187,34 @@ def _trained(
             "topology_seconds": 0.02 * slow,
         },
     )  # fmt: skip
+
+
+def lawful(
+    backend: str,
+    size: int,
+    seconds: float,
+    peak: float,
+    *,
+    connections: int | None = None,
+    epsilon: float = 20.0,
+    samples: int = 1000,
+    seed: int = 0,
+    **changed: Any,
+) -> Record:
+    """A network of two hidden layers with the given cost, trained on so many samples."""
+    trial = make_trial(
+        model={"name": "mlp", "hidden": [size, size], "activation": {"name": "relu"}},
+        topology={**STATIC, "epsilon": epsilon}, backend={"name": backend}, seed=seed, **changed,
+    )  # fmt: skip
+    connections = connections or 20 * (64 + 4 * size + 10)
+    dense = size * (64 + size + 10)
+    measures = {
+        "initial_connections": connections, "connections": connections, "neurons": 74 + 2 * size,
+        "dense_connections": dense, "density": connections / dense, "epoch_seconds": seconds,
+        "net_peak_bytes": peak, "train_seconds": 4 * seconds,
+        "samples_per_second": samples / seconds,
+    }  # fmt: skip
+    return make_record(trial, measures=measures)
 
 
 def _out_of_memory(record: Record) -> Record:

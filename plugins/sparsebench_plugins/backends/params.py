@@ -160,15 +160,14 @@ class NumbaCsrParams:
         return found
 
     def transient(self, network: NetworkSize) -> list[Transient]:
-        """The second order is given up while the first one changes, and made anew after that;
-        the old array of the last slot lives until then."""
+        """The second order is given up while the first one changes, and made anew after that."""
         wide, slots = network.batches[0] > NARROW, network.rule.slots
         found = []
         for layer in network.layers:
-            n, state = layer.nnz, self._momentum() * layer.nnz
+            n = layer.nnz
             built = layer.pattern + FLOAT * n + layer.bias(slots)
             counts = layer.index * BLOCKS * layer.shape[1]
-            ordering = max(counts - FLOAT * n + min(1, slots) * state, slots * state)
+            ordering = max(0, counts - FLOAT * n)
             found.append(
                 Transient(
                     built=built,

@@ -23,11 +23,17 @@ from sparsebench_plugins.backends.numba_csr.orders import by_row
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers.rules import SGD
 
+LINE = 64
+"""Bytes of a cache line."""
+
 CACHE = 2**20
 """Bytes of gathered activations above which they are prefetched: a second-level cache."""
 
-AHEAD = 16
-"""Connections ahead of the one at work."""
+LINES_AHEAD = 160
+"""Cache lines of activations between what is prefetched and what is at work."""
+
+NARROW_AHEAD = 32
+"""The same in connections, for batches whose rows are shorter than a line."""
 
 EMPTY: Vector = np.empty(0, dtype=np.float32)
 NO_BITS = np.empty(0, dtype=np.uint8)
@@ -70,7 +76,8 @@ class NumbaCsrLayer(CsrLayer):
     def _order_by_column(self) -> ByColumn:
         if self._by_column is None:
             order = ByColumn(self.pattern)
-            self.slots = [order.arranged(slot) for slot in self.slots]
+            for i in range(len(self.slots)):
+                self.slots[i] = order.arranged(self.slots[i])
             self._w = order.arranged(self.data)
             self._gradient = None
             self._by_column = order
@@ -81,8 +88,8 @@ class NumbaCsrLayer(CsrLayer):
         if self._by_column is not None:
             self._refresh()
             self._w = EMPTY
-            for i, slot in enumerate(self.slots):
-                self.slots[i] = self._by_column.put_back(slot)
+            for i in range(len(self.slots)):
+                self.slots[i] = self._by_column.put_back(self.slots[i])
             self._gradient = None
             self._by_column = None
 
@@ -250,8 +257,8 @@ class NumbaCsrLayer(CsrLayer):
         rewiring = Rewiring(self.pattern, change)
         self._gradient = None
         self.data = rewiring.carry(self.data, change.values)
-        for i, slot in enumerate(self.slots):
-            self.slots[i] = rewiring.carry(slot)
+        for i in range(len(self.slots)):
+            self.slots[i] = rewiring.carry(self.slots[i])
         self.pattern = rewiring.pattern
         self.index(rewiring.pattern)
         if ordered:
@@ -293,4 +300,7 @@ SCRATCH = Scratch()
 
 def _ahead(A: Matrix, where: Layout) -> int:
     """How far to prefetch: not at all where one tile of the rows stays in the cache."""
-    return AHEAD if A.shape[0] * where.tile * A.itemsize > CACHE else 0
+    row = where.tile * A.itemsize
+    if A.shape[0] * row <= CACHE:
+        return 0
+    return NARROW_AHEAD if where.tile <= WIDEST else LINES_AHEAD // -(-row // LINE)

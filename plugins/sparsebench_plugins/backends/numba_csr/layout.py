@@ -10,10 +10,12 @@ import numpy.typing as npt
 TILE = 32
 """Samples per tile: 128 bytes a neuron, two cache lines."""
 
-CACHE = 16 * 2**20
-"""Bytes of activations that stay in a last-level cache, others' data beside them. An array is
-stored in tiles where it does not fit but a tile does. A number and not the host's: the order of
-sums depends on it."""
+UNTILED = 24 * 2**20
+"""Bytes up to which an array is plain: most of it stays in a last-level cache."""
+
+TILED = 64 * 2**20
+"""Bytes of a tile up to which tiles pay. Numbers and not the host's: the order of sums depends
+on them."""
 
 BIT_GROUP = 16
 """Samples whose sign bits are stored together."""
@@ -35,9 +37,9 @@ def plain(N: int) -> Layout:
     return Layout(N, N, 0)
 
 
-def of(rows: int, N: int, itemsize: int, cache: int = CACHE) -> Layout:
+def of(rows: int, N: int, itemsize: int, untiled: int = UNTILED, tiled: int = TILED) -> Layout:
     """Of (rows, N) activations inside a network, where tiles are allowed."""
-    pays = rows * TILE * itemsize <= cache < rows * N * itemsize
+    pays = rows * N * itemsize > untiled and rows * TILE * itemsize <= tiled
     return Layout(TILE, TILE, rows * TILE) if pays and N % TILE == 0 else plain(N)
 
 
