@@ -13,7 +13,7 @@ from sparsebench.execution.compiling import PATIENCE, compiled_code
 from sparsebench.execution.fingerprint import fingerprint
 from sparsebench.execution.job import Job
 from sparsebench.planning.predict import outline
-from sparsebench.planning.rates import Errand, Rates, errands
+from sparsebench.planning.rates import Errand, Rates, errand_key, errands
 from sparsebench.registry import Plugins
 from sparsebench.suite.trial import Trial
 
@@ -24,10 +24,18 @@ Run = Callable[[Job], object]
 """Runs a job to its end."""
 
 
-def surveys(trials: Sequence[Trial], plugins: Plugins) -> dict[str, Errand]:
-    """What to time for these trials; nothing for those whose parts are not declared."""
+WORTH_TIMING = 1e9
+"""Connections times samples of a trial, a second or less: timing a backend takes longer."""
+
+
+def surveys(
+    trials: Sequence[Trial], plugins: Plugins, least: float = WORTH_TIMING
+) -> dict[str, Errand]:
+    """What to time for these trials; nothing for those whose parts are not declared, nor where
+    every trial of a kind is smaller than `least`."""
     known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
-    return errands(known)
+    large = {errand_key(trial) for trial, of in known if of.work >= least}
+    return errands([(trial, of) for trial, of in known if errand_key(trial) in large])
 
 
 def survey_job(errand: Errand, job: Job) -> Job:
@@ -50,7 +58,7 @@ def survey(trials: Sequence[Trial], plugins: Plugins, data_dir: Path) -> dict[st
 
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for number, (key, errand) in enumerate(surveys(trials, plugins).items()):
+        for number, (key, errand) in enumerate(surveys(trials, plugins, least=0).items()):
             folder = Path(scratch, str(number))
             job = Job(
                 trial=errand.trial,

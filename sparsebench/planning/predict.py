@@ -42,6 +42,15 @@ class Outline:
         """Of an epoch."""
         return -(-self.data.train // self.batch_size)
 
+    @property
+    def work(self) -> int:
+        """Connections times samples of the whole training."""
+        looked_at = (
+            layer.nnz if self.backend is None else self.backend.work(layer)
+            for layer in self.network.layers
+        )
+        return sum(looked_at) * self.data.train * self.epochs
+
 
 @dataclass(frozen=True)
 class BytesNeeded:

@@ -234,7 +234,7 @@ def test_a_run_keeps_what_was_predicted(cli: Cli) -> None:
     (row,) = json.loads(cli("export", "latest", "--format", "json").out)
     assert row["predicted_stored_bytes"] == row["stored_bytes"]
     assert row["predicted_net_peak_bytes"] > row["stored_bytes"]
-    assert row["predicted_epoch_seconds"] > 0
+    assert row["predicted_epoch_seconds"] is None  # too small to be worth timing
     assert (
         cli("run", "tiny.toml", "--quick", "-k", "dense", "--rerun", "all", "--no-plan").code == 0
     )

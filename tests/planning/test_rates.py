@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from trials import make_trial
 
+from sparsebench.execution.surveying import WORTH_TIMING, surveys
 from sparsebench.planning.predict import outline
 from sparsebench.planning.rates import Ladder, Point, Rates, epoch_seconds, errands
 from sparsebench.registry import Plugins
@@ -90,3 +91,15 @@ def test_one_errand_for_trials_that_differ_in_size(plugins: Plugins) -> None:
     of = outline(other, plugins)
     assert of is not None
     assert len(errands([*known, (other, of)])) == 2
+
+
+def test_small_trials_are_not_worth_timing(plugins: Plugins) -> None:
+    """Unless one of their kind is large: 650 connections x 40 samples an epoch."""
+    small = make_trial(plugins)
+    large = make_trial(plugins, epochs=round(WORTH_TIMING / (650 * 40)) + 1)
+    of = outline(small, plugins)
+    assert of is not None
+    assert of.work == 650 * 40 * 2
+    assert surveys([small], plugins) == {}
+    assert len(surveys([small], plugins, least=0)) == 1
+    assert len(surveys([small, large], plugins)) == 1
