@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import numpy.typing as npt
 
@@ -267,7 +269,7 @@ class NumbaCsrLayer(CsrLayer):
     def stored_bytes(self) -> dict[str, int]:
         stored = super().stored_bytes()
         stored["weights"] += int(self._w.nbytes)
-        stored["scratch"] = SCRATCH.nbytes if SCRATCH.owner is self else 0
+        stored["scratch"] = SCRATCH.counted_by(self)
         return stored
 
     def index_bytes(self) -> int:
@@ -282,17 +284,18 @@ class Scratch:
 
     def __init__(self) -> None:
         self._flat = EMPTY
-        self.owner: NumbaCsrLayer | None = None
+        self._owner: weakref.ref[NumbaCsrLayer] | None = None
 
     def of(self, layer: NumbaCsrLayer, size: int) -> Vector:
         if self._flat.size < size:
             self._flat = np.empty(size, dtype=np.float32)
-            self.owner = layer
+            self._owner = weakref.ref(layer)
         return self._flat[:size]
 
-    @property
-    def nbytes(self) -> int:
-        return int(self._flat.nbytes)
+    def counted_by(self, layer: NumbaCsrLayer) -> int:
+        """Bytes, for the layer that it last grew for; 0 for others."""
+        mine = self._owner is not None and self._owner() is layer
+        return int(self._flat.nbytes) if mine else 0
 
 
 SCRATCH = Scratch()
