@@ -23,7 +23,6 @@ JIT = not getattr(numba.config, "DISABLE_JIT", False)
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:RuntimeWarning")
 
 NONE = np.empty(0, np.float32)
-NO_PLACE = np.empty(0, np.int32)
 NO_BITS = np.empty(0, np.uint8)
 MODULES = ["plain", "simd"] if JIT else ["plain"]
 
@@ -73,7 +72,7 @@ def forward(kernels, W: CsrMatrix, b, X, x, z, unit=NO_UNIT, bits=NO_BITS, ahead
     K, N = W.shape[0], X.shape[1]
     Z = np.full(K * N, np.nan, np.float32)
     kernels.forward(
-        chunks(W.indptr), W.indptr, W.indices, W.data, NONE, NO_PLACE, b, laid_out(X, x), x, Z, z,
+        chunks(W.indptr), W.indptr, W.indices, W.data, b, laid_out(X, x), x, Z, z,
         N, unit, bits, ahead,
     )  # fmt: skip
     return plainly(Z, K, N, z)
@@ -181,18 +180,6 @@ def test_backward_agrees_with_reference(kernels, shape, density, N):
         close(found.DW, DW)
         assert np.array_equal(found.data, W.data)
     close(Backward(kernels, W, X, DZ, where, where, rules.KEPT, wanted=False).DW, DW)
-
-
-def test_forward_brings_weights_of_another_order_up_to_date(kernels):
-    W, X, _ = case((64, 33), 0.3, 40)
-    order, stale = ByColumn(W.pattern), np.full_like(W.data, np.nan)
-    Z, x = np.empty(64 * 40, np.float32), layout.plain(40)
-    kernels.forward(
-        chunks(W.indptr), W.indptr, W.indices, stale, order.arranged(W.data), order.place,
-        np.zeros(64, np.float32), X.reshape(-1), x, Z, x, 40, NO_UNIT, NO_BITS, 0,
-    )  # fmt: skip
-    assert np.array_equal(stale, W.data)
-    close(Z.reshape(64, 40), reference.spmm(*W_of(W), X))
 
 
 @layouts
@@ -338,8 +325,6 @@ def test_bfloat16_activations_err_by_their_rounding(kernels, N):
     kernels.forward(
         chunks(W.indptr),
         *W_of(W),
-        NONE,
-        NO_PLACE,
         b,
         rounded.reshape(-1),
         x,

@@ -47,7 +47,7 @@ class NumbaCsrLayer(CsrLayer):
     Batches of up to 8 need the csr arrays only: `data` and `slots` are in csr order.
     From the first backward pass of a larger batch on there is a second order, by column: the
     weights `w` and the slots are kept in it, so that backward and update run through memory in
-    order. `data` is then a copy that the next forward pass brings up to date, row by row.
+    order. `data` is then a copy that the next forward pass brings up to date first.
     """
 
     def __init__(
@@ -146,12 +146,9 @@ class NumbaCsrLayer(CsrLayer):
                 *flat, N, numbers, bits, _ahead(X, x),
             )  # fmt: skip
             return
-        w, place = EMPTY, np.empty(0, dtype=self.pattern.indices.dtype)
-        if self._stale and self._by_column is not None:
-            w, place = self._w, self._by_column.place
-        self._stale = False
+        self._refresh()  # apart from the products: read as soon as written, the weights stall them
         self._kernels.forward(
-            self._chunks, self.pattern.indptr, self.pattern.indices, self.data, w, place,
+            self._chunks, self.pattern.indptr, self.pattern.indices, self.data,
             self._bias, flat[0], x, flat[1], a, N, numbers, bits, _ahead(X, x),
         )  # fmt: skip
 

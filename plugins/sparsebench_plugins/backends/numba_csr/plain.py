@@ -96,7 +96,7 @@ def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, bits, ahead):
+def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
     """`wide.forward`."""
     tile = min(x.tile, z.tile)
     for n in range(0, N, tile):
@@ -107,9 +107,6 @@ def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, 
             for k in range(chunks[c], chunks[c + 1]):
                 start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
                 row = to + k * z.stride
-                if n == 0 and place.size > 0:
-                    for p in range(start, stop):
-                        data[p] = w[place[p]]
                 gathered(data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count)
                 activate_row(Z, row, k, n, count, unit, bits)
 

@@ -56,12 +56,11 @@ def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, bits, ahead):
+def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
     """Z = unit(W X + b).
 
     chunks (C + 1,)  bounds of rows
     W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
-    w, place (nnz,)  new weights in another order, data[p] = w[place[p]]; empty: data is new
     X, Z  flat       (D, N) and (K, N) in the layouts x and z
     bits  (K, row_bytes) flat: the signs that the unit keeps
     """
@@ -74,9 +73,6 @@ def forward(chunks, indptr, indices, data, w, place, bias, X, x, Z, z, N, unit, 
             for k in range(chunks[c], chunks[c + 1]):
                 start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
                 row = to + k * z.stride
-                if n == 0 and place.size > 0:
-                    for p in range(start, stop):
-                        data[p] = w[place[p]]
                 forward_row(
                     data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count, ahead
                 )
