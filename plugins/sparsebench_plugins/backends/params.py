@@ -26,8 +26,21 @@ class NoParams:
     """None."""
 
 
+class UnitsOfNumpy:
+    """What a backend declares that leaves activations to the model: float32 between layers."""
+
+    def own_units(self) -> bool:
+        return False
+
+    def bits(self, K: int, N: int) -> int:
+        return 0
+
+    def between(self) -> int:
+        return FLOAT
+
+
 @dataclass(frozen=True)
-class ScipyCsrParams:
+class ScipyCsrParams(UnitsOfNumpy):
     """None."""
 
     def stored(self, network: NetworkSize) -> list[Bytes]:
@@ -63,21 +76,12 @@ class ScipyCsrParams:
             )
         return found
 
-    def own_units(self) -> bool:
-        return False
-
-    def bits(self, K: int, N: int) -> int:
-        return 0
-
-    def between(self) -> int:
-        return FLOAT
-
     def work(self, layer: LayerSize) -> int:
         return layer.nnz
 
 
 @dataclass(frozen=True)
-class DenseMaskParams:
+class DenseMaskParams(UnitsOfNumpy):
     """None."""
 
     def stored(self, network: NetworkSize) -> list[Bytes]:
@@ -109,15 +113,6 @@ class DenseMaskParams:
                 )
             )
         return found
-
-    def own_units(self) -> bool:
-        return False
-
-    def bits(self, K: int, N: int) -> int:
-        return 0
-
-    def between(self) -> int:
-        return FLOAT
 
     def work(self, layer: LayerSize) -> int:
         return layer.shape[0] * layer.shape[1]

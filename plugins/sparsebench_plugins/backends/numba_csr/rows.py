@@ -65,8 +65,8 @@ def _bytes(kind, count):
     return count * (4 if kind.dtype == types.float32 else 2)
 
 
-def gather(vectors, lanes=WIDTH, some=False, abreast=1):
-    """z = b + sum over p of data[p] x[indices[p]], for `vectors` x `lanes` samples.
+def gather(vectors, some=False, abreast=1):
+    """z = b + sum over p of data[p] x[indices[p]], for `vectors` x WIDTH samples.
 
     data, indices (nnz,), connections start..stop - 1      last  the last one of the matrix
     X flat, a neuron's samples at indices[p] stride + at   Z flat, at z
@@ -78,7 +78,7 @@ def gather(vectors, lanes=WIDTH, some=False, abreast=1):
     def gather_row(typing, data, indices, start, stop, last, X, stride, at, b, Z, z, count, ahead):
         def code(context, builder, signature, args):
             (data_, indices_, start, stop, last, X_, stride, at, b, Z_, z, count, ahead) = args
-            emit = Emit(context, builder, lanes)
+            emit = Emit(context, builder, WIDTH)
             if some:
                 emit.mask = emit.first(count)
             start_values = [emit.splat(b)] * vectors + [emit.zero()] * vectors * (abreast - 1)
@@ -89,7 +89,7 @@ def gather(vectors, lanes=WIDTH, some=False, abreast=1):
                 w = emit.splat(emit.scalar(data, data_, p))
                 x = _row(emit, indices, indices_, p, stride, at)
                 for v, slot in enumerate(sums):
-                    here = emit.load(X, X_, builder.add(x, I64(v * lanes)))
+                    here = emit.load(X, X_, builder.add(x, I64(v * WIDTH)))
                     builder.store(emit.fma(w, here, builder.load(slot)), slot)
 
             for step in sorted({abreast, 1}, reverse=True):
@@ -97,7 +97,7 @@ def gather(vectors, lanes=WIDTH, some=False, abreast=1):
                     for i in range(step):
                         here = builder.add(p, I64(i))
                         kinds, arrays = (indices, X), (indices_, X_)
-                        size = _bytes(X, vectors * lanes)
+                        size = _bytes(X, vectors * WIDTH)
                         _fetch(emit, kinds, arrays, here, last, ahead, stride, at, size)
                         one(here, sums[i * vectors : (i + 1) * vectors])
             for v in range(vectors):
@@ -105,7 +105,7 @@ def gather(vectors, lanes=WIDTH, some=False, abreast=1):
                 while len(parts) > 1:
                     pairs = zip(parts[::2], parts[1::2], strict=True)
                     parts = [builder.fadd(a, c) for a, c in pairs]
-                emit.store(Z, Z_, builder.add(z, I64(v * lanes)), parts[0])
+                emit.store(Z, Z_, builder.add(z, I64(v * WIDTH)), parts[0])
             return context.get_dummy_value()
 
         f = types.float32
