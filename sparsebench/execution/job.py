@@ -19,6 +19,7 @@ class Job:
     cores     the cores the trial is pinned to; None leaves it to the kernel
     contended other trials run at the same time
     compile_only  build and run the throwaway network of the warm-up, nothing else
+    resume_from   a checkpoint of an earlier attempt to go on from; None starts anew
     ladders   only time layers of the trial's backend, and leave a rates.json
     """
 
@@ -30,6 +31,7 @@ class Job:
     contended: bool = False
     compile_only: bool = False
     numba_cache: Path | None = None
+    resume_from: Path | None = None
     ladders: tuple[Ladder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class Job:
             "plugin_files": [str(file) for file in self.plugin_files],
             "ladders": [ladder.to_json() for ladder in self.ladders],
             "numba_cache": str(self.numba_cache) if self.numba_cache is not None else None,
+            "resume_from": str(self.resume_from) if self.resume_from is not None else None,
         }
 
     @classmethod
@@ -55,5 +58,6 @@ class Job:
                 "cores": tuple(data["cores"]) if data["cores"] is not None else None,
                 "ladders": tuple(map(Ladder.from_json, data.get("ladders", ()))),
                 "numba_cache": Path(data["numba_cache"]) if data["numba_cache"] else None,
+                "resume_from": Path(data["resume_from"]) if data.get("resume_from") else None,
             }
         )

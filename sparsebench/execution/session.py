@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import select
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.execution import exits
-from sparsebench.execution.compiling import (
-    compile_job,
-    compiled_code,
-    forget_compiled,
-    representatives,
-)
-from sparsebench.execution.fingerprint import CHANGED, fingerprint, forget_sources, sources
+from sparsebench.execution.begun import Fingerprints
+from sparsebench.execution.compiling import compiled_code
+from sparsebench.execution.context import Context, wait
+from sparsebench.execution.fingerprint import CHANGED, forget_sources
 from sparsebench.execution.job import Job
 from sparsebench.execution.options import Listener, Options, Summary
+from sparsebench.execution.preparing import Preparation
 from sparsebench.execution.resume import absent, reusable
 from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
-from sparsebench.execution.surveying import read_rates, survey_job, surveys
 from sparsebench.planning.prediction import Prediction, predict, refusal
-from sparsebench.planning.rates import Rates
-from sparsebench.protocols import Executor, Handle
+from sparsebench.protocols import Handle
 from sparsebench.records import provenance
 from sparsebench.records.record import Record, Status
 from sparsebench.records.store import Attempt, RunJournal, Store, planned
@@ -39,7 +35,6 @@ from sparsebench.suite.trial import Trial
 
 __all__ = ["Listener", "Options", "Summary", "run_trials"]
 
-PERIOD = 0.05
 PROGRESS_PERIOD = 0.25
 PATIENCE = 5.0
 """Seconds that killed trials get to be gone."""
@@ -69,8 +64,8 @@ def run_trials(
     signals = Signals()
     # in a debugger Ctrl-C is to come through
     with contextlib.nullcontext() if options.debug else signals, contextlib.closing(executor):
-        session = Session(suite, trials, plugins, options, listener, executor, signals)
-        return session.run()
+        context = Context(suite, plugins, options, listener, executor, signals)
+        return Session(trials, context).run()
 
 
 @dataclass
@@ -86,31 +81,22 @@ class UnderWay:
 class Session:
     """One run: the trials that wait, those under way, and the records so far."""
 
-    def __init__(
-        self,
-        suite: Suite,
-        trials: Sequence[Trial],
-        plugins: Plugins,
-        options: Options,
-        listener: Listener,
-        executor: Executor,
-        signals: Signals,
-    ) -> None:
-        self._suite = suite
+    def __init__(self, trials: Sequence[Trial], context: Context) -> None:
         self._trials = trials
-        self._plugins = plugins
-        self._options = options
-        self._listener = listener
-        self._executor = executor
-        self._signals = signals
-        shared = bool(getattr(executor, "shares_machine", False))
-        self._slots = Slots(executor.slots, shared=shared)
-        self._store = Store(options.store)
+        self._context = context
+        self._suite = context.suite
+        self._plugins = context.plugins
+        self._options = context.options
+        self._listener = context.listener
+        self._signals = context.signals
+        shared = bool(getattr(context.executor, "shares_machine", False))
+        self._slots = Slots(context.executor.slots, shared=shared)
+        self._store = Store(context.options.store)
+        self._fingerprints = Fingerprints(context.plugins)
         self._waiting: deque[Trial] = deque()
         self._under_way: list[UnderWay] = []
         self._begun: list[Attempt] = []
         self._records: dict[str, Record] = {}
-        self._fingerprints: dict[str, dict[str, Any]] = {}
         self._predictions: dict[str, Prediction] = {}
         self._tries: Counter[str] = Counter()
         self._reused = 0
@@ -135,11 +121,10 @@ class Session:
             narrow = self._slots.narrow_for(self._waiting)
             if narrow:
                 self._listener.note(narrow)
-            self._compile()
-            self._time_backends()
+            self._prepare()
             while self._waiting or self._under_way:
                 self._start_what_fits()
-                self._wait([item.handle for item in self._under_way])
+                wait([item.handle for item in self._under_way])
                 self._collect()
         return self._summarise()
 
@@ -170,9 +155,9 @@ class Session:
                 trial = replace(trial, data={"missing": detail})
             self._keep(self._store.begin(trial), {"status": status, "detail": detail})
             return
-        self._fingerprints[trial.id] = fingerprint(trial, self._plugins)
+        fingerprint = self._fingerprints.take(trial)
         records = self._store.records(trial.id) if self._options.resume else []
-        found = reusable(trial, records, self._fingerprints[trial.id], self._options)
+        found = reusable(trial, records, fingerprint, self._options)
         if found is None:
             self._plan(trial)
             return
@@ -194,48 +179,21 @@ class Session:
                 return
         self._waiting.append(trial)
 
-    def _time_backends(self) -> None:
-        """In processes of their own, once a run; without them there is no prediction of time."""
-        chosen = surveys(list(self._waiting), self._plugins) if self._options.predict else {}
-        if not chosen or self._signals.count:
-            return
-        self._listener.timing(sorted({e.trial.backend["name"] for e in chosen.values()}))
-        rates: dict[str, list[Rates]] = {}
-        for number, (key, errand) in enumerate(chosen.items()):
-            folder = self._journal.folder / "timing" / str(number)
-            job = self._job(errand.trial, Attempt(errand.trial, 0, folder), cores=None)
-            self._await(self._submit(survey_job(errand, job)))
-            self._as_run(errand.trial)
-            if self._signals.count:
-                return
-            rates[key] = read_rates(folder)
-        for trial in self._waiting:
-            self._predictions[trial.id] = predict(trial, self._plugins, rates)
-
-    def _compile(self) -> None:
-        """In processes of their own, so that no trial is measured while it compiles."""
-        chosen = representatives(list(self._waiting), self._plugins)
-        if not chosen:
-            return
-        self._listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
-        for number, trial in enumerate(chosen):
-            folder = self._journal.folder / "compile" / str(number)
-            job = compile_job(self._job(trial, Attempt(trial, 0, folder), cores=None))
-            outcome = self._await(self._submit(job))
-            self._as_run(trial)
-            if self._signals.count:
-                return
-            if outcome["status"] != Status.OK:
-                self._listener.note(
-                    f"compiling for {trial.backend['name']} ended {outcome['status']} "
-                    f"{outcome['cause']} {outcome['detail']}".rstrip()
-                )
-
-    def _await(self, handle: Handle) -> Mapping[str, Any]:
-        while (outcome := handle.poll()) is None:
-            self._heed_signals([handle])
-            self._wait([handle])
-        return outcome
+    def _prepare(self) -> None:
+        """Compile, and time the backends, for the trials that wait."""
+        preparation = Preparation(
+            self._context,
+            self._fingerprints,
+            self._journal.folder,
+            lambda trial, folder: self._job(trial, folder, cores=None),
+            self._heed_signals,
+        )
+        waiting = list(self._waiting)
+        preparation.compile(waiting)
+        rates = preparation.time_backends(waiting)
+        if rates:
+            for trial in waiting:
+                self._predictions[trial.id] = predict(trial, self._plugins, rates)
 
     # --- during ------------------------------------------------------------------------
 
@@ -245,42 +203,15 @@ class Session:
             trial = self._waiting.popleft()
             attempt = self._begin(trial)
             place = self._slots.take(trial)
-            job = self._job(trial, attempt, self._slots.cores(place))
-            self._under_way.append(UnderWay(attempt, self._submit(job), place))
+            job = self._job(trial, attempt.folder, self._slots.cores(place))
+            self._under_way.append(UnderWay(attempt, self._context.submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
 
     def _begin(self, trial: Trial) -> Attempt:
-        """The sources are looked at now: what is there now, its process will import."""
-        forget_sources()
-        self._fingerprints[trial.id] = fingerprint(trial, self._plugins)
-        attempt = self._store.begin(trial, fingerprint=self._fingerprints[trial.id])
+        attempt = self._store.begin(trial, fingerprint=self._fingerprints.take_anew(trial))
         self._begun.append(attempt)
         self._journal.began(attempt)
         return attempt
-
-    def _as_run(self, trial: Trial) -> dict[str, Any]:
-        """The fingerprint of what a process has run: the one it began with, if that still holds.
-
-        Otherwise it may have imported either, and compiled it under the name of the old.
-        """
-        begun = self._fingerprints[trial.id]
-        forget_sources()
-        now = sources(trial, self._plugins)
-        if now["code"] == begun["code"]:
-            return begun
-        in_use = [self._fingerprints[item.attempt.trial.id]["kernels"] for item in self._under_way]
-        if now["kernels"] != begun["kernels"] and begun["kernels"] not in in_use:
-            forget_compiled(begun)
-        return {**begun, "code": CHANGED}
-
-    def _submit(self, job: Job) -> Handle:
-        try:
-            return self._executor.submit(job)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise SparsebenchError(
-                f"executor {self._options.executor!r} cannot start a trial: {reason}"
-            ) from error
 
     def _collect(self) -> None:
         for item in list(self._under_way):
@@ -321,7 +252,7 @@ class Session:
         record = Record(
             trial=trial,
             attempt=attempt.number,
-            fingerprint=self._as_run(trial) if trial.id in self._fingerprints else {},
+            fingerprint=self._as_run(trial),
             debug=self._options.debug,
             **{**fields, "status": Status(fields["status"])},
         )
@@ -329,6 +260,12 @@ class Session:
         self._begun = [other for other in self._begun if other is not attempt]
         self._journal.recorded(record)
         return record
+
+    def _as_run(self, trial: Trial) -> dict[str, Any]:
+        """Empty for a trial that needed no process."""
+        if not self._fingerprints.of(trial):
+            return {}
+        return self._fingerprints.as_run(trial, [item.attempt.trial for item in self._under_way])
 
     def _heed_signals(self, handles: Sequence[Handle]) -> None:
         """The first signal asks the trials to end, the second ends them."""
@@ -345,17 +282,6 @@ class Session:
             item.told = now
             self._listener.progress(item.attempt.trial, item.handle.progress())
 
-    def _wait(self, handles: Sequence[Handle]) -> None:
-        """Until one of them may have ended, but not for long: there is memory to watch."""
-        watched = [number for handle in handles if (number := _fileno(handle)) >= 0]
-        if not watched:
-            time.sleep(PERIOD if handles else 0)
-            return
-        ended = select.poll()
-        for number in watched:
-            ended.register(number, select.POLLIN)
-        ended.poll(1000 * PERIOD)
-
     def _debug(self) -> None:
         from sparsebench.execution.debugging import run_here
 
@@ -364,7 +290,7 @@ class Session:
             attempt = self._begin(trial)
             self._listener.trial_started(trial, self._number(trial))
             run_here(
-                self._job(trial, attempt, cores=None),
+                self._job(trial, attempt.folder, cores=None),
                 lambda outcome, attempt=attempt: self._keep(attempt, outcome),  # type: ignore[misc]
             )
 
@@ -378,7 +304,7 @@ class Session:
         cut_off = {"status": Status.INTERRUPTED, "detail": "an error ended the run before it"}
         with contextlib.suppress(StoreError):  # a store that cannot be written is what ended it
             while self._under_way and time.monotonic() < deadline:
-                self._wait([item.handle for item in self._under_way])
+                wait([item.handle for item in self._under_way])
                 for item in list(self._under_way):
                     outcome = item.handle.poll()
                     if outcome is not None:
@@ -406,21 +332,16 @@ class Session:
 
     # --- in words ----------------------------------------------------------------------
 
-    def _job(self, trial: Trial, attempt: Attempt, cores: tuple[int, ...] | None) -> Job:
+    def _job(self, trial: Trial, folder: Path, cores: tuple[int, ...] | None) -> Job:
         return Job(
             trial=trial,
-            folder=attempt.folder,
+            folder=folder,
             data_dir=self._options.data_dir,
             plugin_files=self._plugins.files,
             cores=cores,
             contended=self._slots.contended,
-            numba_cache=compiled_code(self._fingerprints[trial.id]),
+            numba_cache=compiled_code(self._fingerprints.of(trial)),
         )
 
     def _number(self, trial: Trial) -> int:
         return self._trials.index(trial) + 1
-
-
-def _fileno(handle: Handle) -> int:
-    ask = getattr(handle, "fileno", None)
-    return int(ask()) if ask is not None else -1

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from sparsebench.errors import StoreError
 from sparsebench.suite.trial import Trial
 
 # Record format history:
+#   2  `noise` and `audit`
 #   1  first version
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 
 
 class Status(StrEnum):
@@ -52,6 +54,8 @@ class Record:
     settings   what the process ran under: threads, memory method, huge pages, blas, threading
                layer of numba; flush_to_zero: whether denormals were zero in all threads, and
                flush_to_zero_in: in those of each pool, both measured after the warm-up
+    noise      what disturbed the machine while the trial ran, and `marks`: the words for it
+    audit      what the backend declares about its sparsity, beside what was measured
     log_tail   last lines of stderr, if the trial failed
     """
 
@@ -66,6 +70,8 @@ class Record:
     data_fingerprint: str = ""
     fingerprint: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    noise: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     started: str = ""
     ended: str = ""
@@ -104,14 +110,22 @@ class Record:
 def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """A record of any past format in today's; refuses one from the future."""
     found = data.get("format")
-    if found == RECORD_FORMAT:
-        return data
-    from sparsebench.errors import StoreError
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= RECORD_FORMAT:
+        raise StoreError(
+            f"record format {found!r} is not known; this sparsebench reads formats up to "
+            f"{RECORD_FORMAT}: install a newer one"
+        )
+    for step in _STEPS[found - 1 :]:
+        data = step(data)
+    return data
 
-    raise StoreError(
-        f"record format {found!r} is not known; this sparsebench reads formats up to "
-        f"{RECORD_FORMAT}: install a newer one"
-    )
+
+def _1_to_2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**data, "noise": {}, "audit": {}, "format": 2}
+
+
+_STEPS = (_1_to_2,)
+"""From format 1, one after the other."""
 
 
 def jsonable(value: Any) -> Any:

@@ -18,7 +18,7 @@ import pytest
 from sparsebench import machine
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.execution import debugging, session, slots
+from sparsebench.execution import context, debugging, session, slots
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.session import run_trials
 from sparsebench.execution.signals import Signals
@@ -500,4 +500,4 @@ def test_an_executor_without_file_numbers_is_asked_now_and_then(trial: MakeTrial
         def poll(self) -> Mapping[str, Any] | None:
             return None
 
-    assert session._fileno(Silent()) == -1  # type: ignore[arg-type]
+    assert context._fileno(Silent()) == -1  # type: ignore[arg-type]

@@ -1,0 +1,68 @@
+"""What a run does before its first trial, in processes like the trials' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsebench.execution.begun import Fingerprints
+from sparsebench.execution.compiling import compile_job, representatives
+from sparsebench.execution.context import Context
+from sparsebench.execution.job import Job
+from sparsebench.execution.surveying import read_rates, survey_job, surveys
+from sparsebench.planning.rates import Rates
+from sparsebench.protocols import Handle
+from sparsebench.records.record import Status
+from sparsebench.suite.trial import Trial
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """folder   of the run; each process gets one of its own below it
+    job_for  the job of a trial in a folder
+    heed     called with the handle of a process while it is waited for
+    """
+
+    context: Context
+    fingerprints: Fingerprints
+    folder: Path
+    job_for: Callable[[Trial, Path], Job]
+    heed: Callable[[Sequence[Handle]], None]
+
+    def compile(self, trials: Sequence[Trial]) -> None:
+        """So that no trial is measured while it compiles."""
+        chosen = representatives(trials, self.context.plugins)
+        if not chosen:
+            return
+        listener = self.context.listener
+        listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
+        for number, trial in enumerate(chosen):
+            job = compile_job(self.job_for(trial, self.folder / "compile" / str(number)))
+            outcome = self.context.run_to_end(job, self.heed)
+            self.fingerprints.as_run(trial, ())
+            if self.context.signals.count:
+                return
+            if outcome["status"] != Status.OK:
+                listener.note(
+                    f"compiling for {trial.backend['name']} ended {outcome['status']} "
+                    f"{outcome['cause']} {outcome['detail']}".rstrip()
+                )
+
+    def time_backends(self, trials: Sequence[Trial]) -> dict[str, list[Rates]]:
+        """Once a run; without them there is no prediction of time. Empty if interrupted."""
+        context = self.context
+        chosen = surveys(trials, context.plugins) if context.options.predict else {}
+        if not chosen or context.signals.count:
+            return {}
+        context.listener.timing(sorted({e.trial.backend["name"] for e in chosen.values()}))
+        rates: dict[str, list[Rates]] = {}
+        for number, (key, errand) in enumerate(chosen.items()):
+            folder = self.folder / "timing" / str(number)
+            job = survey_job(errand, self.job_for(errand.trial, folder))
+            context.run_to_end(job, self.heed)
+            self.fingerprints.as_run(errand.trial, ())
+            if context.signals.count:
+                return {}
+            rates[key] = read_rates(folder)
+        return rates
