@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.hookspecs import hookimpl
-
 if TYPE_CHECKING:
     from sparsebench.api import Run, load_run, run
+    from sparsebench.hookspecs import hookimpl
     from sparsebench.registry import OfKind
     from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern
+    from sparsebench.trained import load_model
 
 _WHERE = {
+    "hookimpl": "sparsebench.hookspecs",
     "run": "sparsebench.api",
     "load_run": "sparsebench.api",
+    "load_model": "sparsebench.trained",
     "Run": "sparsebench.api",
     "OfKind": "sparsebench.registry",
     "Change": "sparsebench.sparse.csr",
@@ -33,6 +35,7 @@ __all__ = [
     "OfKind",
     "Run",
     "hookimpl",
+    "load_model",
     "load_run",
     "run",
 ]

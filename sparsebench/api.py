@@ -93,6 +93,7 @@ def run(
     reuse_stale: bool = False,
     fail_fast: bool = False,
     predict: bool = True,
+    audit: bool = True,
     debug: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -132,6 +133,7 @@ def run(
         reuse_stale=reuse_stale,
         fail_fast=fail_fast,
         predict=predict,
+        audit=audit,
         debug=debug,
     )
     summary = run_trials(loaded, trials, known, options, listener)

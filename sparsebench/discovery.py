@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from sparsebench import hookspecs
-from sparsebench.errors import PluginError, nearest
+from sparsebench.errors import PluginError, nearest, printable
 from sparsebench.machine import data_directory
 from sparsebench.registry import HOOKS, Entry, PluginInfo, Plugins, Registry
 
@@ -32,17 +32,14 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(files=tuple(Path(f).resolve() for f in files))
     for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
-        version = point.dist.version if point.dist is not None else ""
-        origin = point.dist.name if point.dist is not None else point.value
+        info = _told(point)
         try:
             module = point.load()
         except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}"
-            plugins.infos.append(PluginInfo(point.name, origin, version, error=reason))
+            reason = printable(f"{type(error).__name__}: {error}")
+            plugins.infos.append(dataclasses.replace(info, error=reason))
             continue
-        _enlist(
-            manager, plugins, module, PluginInfo(point.name, origin, version, plugin_home(module))
-        )
+        _enlist(manager, plugins, module, dataclasses.replace(info, path=plugin_home(module)))
     for file in plugins.files:
         module = _import_file(file)
         _enlist(manager, plugins, module, PluginInfo(file.stem, str(file), path=file))
@@ -54,6 +51,14 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
         raise PluginError(f"unknown hook {name!r}.{nearest(name, known)}; {error}") from None
     _collect(manager, plugins, data_dir if data_dir is not None else data_directory())
     return plugins
+
+
+def _told(point: importlib.metadata.EntryPoint) -> PluginInfo:
+    """What a distribution says of itself. Anyone may have written it, so nothing in it reaches a
+    terminal raw."""
+    version = point.dist.version if point.dist is not None else ""
+    origin = point.dist.name if point.dist is not None else point.value
+    return PluginInfo(printable(point.name), printable(origin), printable(version))
 
 
 def _enlist(
@@ -91,7 +96,7 @@ def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) ->
             except PluginError:
                 raise
             except Exception as error:
-                errors.append(f"{hook}: {type(error).__name__}: {error}")
+                errors.append(printable(f"{hook}: {type(error).__name__}: {error}"))
         if errors and info.path in plugins.files:
             raise PluginError(f"plugin file {info.origin}: {'; '.join(errors)}")
         if errors:
@@ -123,9 +128,14 @@ def _register(
             f"{kind} {name!r} of {owner}: register() takes a name and a tuple of modules it "
             f"requires, found requires={requires!r}"
         )
+    if not name or name != printable(name):
+        raise PluginError(
+            f"{kind} {name!r} of {owner}: a name is one line of printable characters; rename it"
+        )
     if not summary and isinstance(target, type) and target.__doc__:
         summary = inspect.cleandoc(target.__doc__).splitlines()[0]
-    registry.add(Entry(kind, name, target, owner, params, tuple(requires), summary, get))
+    told = (printable(summary), printable(get))
+    registry.add(Entry(kind, name, target, owner, params, tuple(requires), *told))
 
 
 def plugin_home(module: ModuleType) -> Path | None:

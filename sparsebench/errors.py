@@ -47,6 +47,10 @@ class StoreError(SparsebenchError):
     """The result store cannot be read or written."""
 
 
+class GateError(SparsebenchError):
+    """A gate of `compare`, in a file or on the command line, is not usable."""
+
+
 class NothingMatched(SparsebenchError):
     """A selection selected nothing."""
 
@@ -59,3 +63,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{hint} Known: {', '.join(names) or 'none'}"
+
+
+def printable(text: str) -> str:
+    """Text of strangers as one line that a terminal only shows; see `spelt_out`."""
+    return spelt_out(" ".join(text.split()))
+
+
+def spelt_out(line: str) -> str:
+    """A line with control characters, escape sequences and marks that reorder text spelt out;
+    its spaces stay as they are."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -9,7 +9,7 @@ recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sparsebench.training.work import Result, Work
 
     Matrix = npt.NDArray[np.float32]
+    Array = npt.NDArray[Any]
     Vector = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
@@ -74,6 +75,16 @@ class Layer(Protocol):
     def stored_bytes(self) -> dict[str, int]:
         """Bytes of every array that outlives a step, by purpose."""
 
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on beside `weights` and `bias`, an array at a time.
+
+        Each may share memory with the layer, and is O(nnz). Weights and bias come from
+        elsewhere: a layer is made anew from them before it is given these back.
+        """
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        """Go on as the layer would have that `saved` these: bit for bit."""
+
 
 class ThroughLayer(Layer, Protocol):
     """A layer that applies its backend's units while it writes. Optional.
@@ -124,6 +135,11 @@ class Unit(Protocol):
     def gradients(self) -> dict[str, Vector]: ...
 
     def stored_bytes(self) -> int: ...
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on: trainable parameters, and the optimizer's state."""
+
+    def restore(self, saved: Mapping[str, Array]) -> None: ...
 
 
 class Activation(Protocol):
@@ -199,6 +215,15 @@ class Network(Protocol):
     def loss(self, Z: Matrix, y: Labels) -> float: ...
 
     def stored_bytes(self) -> dict[str, int]: ...
+
+    def parameters(self) -> dict[str, Vector]:
+        """What is trained beside weights and biases, by name."""
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on, but for weights and biases of the layers."""
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        """Go on from what `saved` gave; the layers have their weights and biases already."""
 
 
 class Model(Protocol):

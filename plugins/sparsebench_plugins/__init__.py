@@ -244,6 +244,12 @@ def register_trainers(register: Register) -> None:
         requires=("numba",),
         summary="times one operation of a layer against what this machine could do",
     )
+    register(
+        "calibration",
+        f"{_HERE}.trainers.calibration:Calibration",
+        params=f"{_HERE}.trainers.params:CalibrationParams",
+        summary="takes a known amount of memory; for sparsebench doctor --calibrate",
+    )
 
 
 @hookimpl

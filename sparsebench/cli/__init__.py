@@ -1,7 +1,6 @@
 """The command line: a file per verb, each of which parses, calls and prints.
 
-stdout carries the result, stderr the progress. Exit codes: 0 all good; 1 a trial failed; 2
-usage or suite error; 5 nothing matched or nothing ran; 70 our bug; 130 and 143 interrupted.
+stdout carries the result, stderr the progress. Exit codes: see EXIT_CODES.
 """
 
 from __future__ import annotations
@@ -14,12 +13,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from sparsebench.cli import (
+    check,
+    compare,
     data,
     doctor,
     export,
+    export_model,
     fit,
     logs,
     ls,
+    merge,
     new,
     plan,
     prepare,
@@ -27,9 +30,10 @@ from sparsebench.cli import (
     run,
     show,
     status,
+    store,
     validate,
 )
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import SparsebenchError, printable
 
 app = typer.Typer(
     name="sparsebench",
@@ -39,10 +43,28 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _verb in (run, plan, validate, prepare, ls, show, logs, status, export, report, fit, doctor):
+EXIT_CODES = {
+    0: "all good",
+    1: "a trial failed, timed out or ran out of memory, and the suite does not expect it",
+    2: "the command line, a suite, a plugin, data or the store is not usable",
+    3: "compare: a gate failed",
+    4: "check: a claim fails",
+    5: "nothing matched, or nothing ran",
+    6: "compare, check: nothing could be decided; with --strict, not everything",
+    70: "a bug of sparsebench or of a plugin",
+    130: "interrupted (Ctrl-C); finished trials are kept",
+    143: "terminated; finished trials are kept",
+}
+
+for _verb in (
+    run, plan, validate, prepare, ls, show, logs, status, export, report, compare, check, fit,
+    merge, doctor,
+):  # fmt: skip
     app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
+app.command("export-model")(export_model.command)
 app.add_typer(data.app, name="data")
 app.add_typer(new.app, name="new")
+app.add_typer(store.app, name="store")
 
 
 def _version(wanted: bool) -> None:
@@ -53,7 +75,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+_EPILOG = "\b\nExit codes:\n" + "\n".join(
+    f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()
+)
+
+
+@app.callback(epilog=_EPILOG)
 def _root(
     context: typer.Context,
     version: Annotated[
@@ -78,7 +105,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=words, obj=words, prog_name="sparsebench")
     except SparsebenchError as error:
-        typer.secho(f"error: {' '.join(str(error).split())}", err=True, fg="red")
+        typer.secho(f"error: {printable(str(error))}", err=True, fg="red")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -89,4 +116,4 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     raise SystemExit(0)
 
 
-__all__ = ["app", "main"]
+__all__ = ["EXIT_CODES", "app", "main"]

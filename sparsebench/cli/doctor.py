@@ -7,7 +7,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution import threading_layer
+from sparsebench.execution import noise, quiet, surroundings, threading_layer
 from sparsebench.execution.denormals import flushes, flushing_to_zero
 from sparsebench.suite.units import brief_size
 
@@ -31,17 +31,38 @@ EXTRAS = {"pyarrow": "parquet export"}
 def command(
     store: o.Store = o.DEFAULT_STORE,
     data: o.Data = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure trials that take a known amount of memory."),
+    ] = False,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Describe this machine and installation, and warn about noise. Always exits with 0."""
+    """Describe this machine and installation, and warn about noise.
+
+    Exits with 0; with --calibrate, with 1 if memory is measured wrongly here.
+    """
     data_dir = machine.data_directory(data)
+    if calibrate:
+        from sparsebench.cli.calibrating import print_calibration
+
+        raise typer.Exit(print_calibration(data_dir, format, json))
     facts = _facts(store, data_dir)
-    warnings = [*_noise(facts), *_config(), *_broken(data_dir), *_missing(data_dir)]
+    warnings = [
+        *_noise(facts),
+        *noise.now(),
+        *quiet.warnings(store),
+        *_config(),
+        *_broken(data_dir),
+        *_missing(data_dir),
+    ]
     if json or format == "json":
         print_json({"facts": facts, "warnings": warnings})
         return
-    shown = {key: brief_size(v) if key.endswith("_bytes") else v for key, v in facts.items()}
+    shown = {
+        key: brief_size(v) if key.endswith("_bytes") and v is not None else v
+        for key, v in facts.items()
+    }
     rows = [{"what": key, "found": value} for key, value in shown.items()]
     if format == "md":
         print_tables([rows, [{"warning": line} for line in warnings]], format)
@@ -58,6 +79,10 @@ def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
         **machine.describe(),
         "available_memory_bytes": machine.available_memory(),
         "load_average": round(load[0], 2),
+        "turbo": surroundings.turbo(),
+        "smt": surroundings.smt(),
+        "swap_used_bytes": surroundings.swap_used(),
+        "store_filesystem": surroundings.filesystem(store),
         "threading_layer": threading_layer.expected(),
         "flush_to_zero": _can_flush_to_zero(),
         **{name: _version(name) for name in (*PACKAGES, *EXTRAS)},
@@ -88,12 +113,6 @@ def _noise(facts: dict[str, Any]) -> Iterator[str]:
             f"the load average is {facts['load_average']}: something else runs here, "
             "and times will be noisy"
         )
-    if facts["governor"] not in ("", "performance"):
-        yield f"the cpu governor is {facts['governor']!r}: clocks vary; 'performance' is steadier"
-    if facts["transparent_hugepage"] == "always":
-        yield "transparent huge pages are 'always': memory peaks will be higher than needed"
-    if facts["usable_cores"] < facts["cores"]:
-        yield f"only {facts['usable_cores']} of {facts['cores']} cores may be used"
     if not facts["flush_to_zero"]:
         yield "denormal numbers cannot be made zero here: training may slow down where they occur"
     if facts["available_memory_bytes"] < 2 * 2**30:

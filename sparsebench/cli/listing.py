@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from sparsebench.cli.options import Format
+from sparsebench.errors import printable
 
 Row = Mapping[str, Any]
 
@@ -66,4 +67,4 @@ def _cell(value: Any) -> str:
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, float):
         return f"{value:.4g}"
-    return " ".join(str(value).split())
+    return printable(str(value))

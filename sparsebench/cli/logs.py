@@ -19,19 +19,14 @@ def command(
     from sparsebench.records.store import Store
 
     shelf = Store(store)
-    shelf.find_trial(trial)
-    folders = {
-        int(folder.name): folder
-        for folder in shelf.path.glob(f"trials/??/{trial}*/*")
-        if folder.name.isdecimal()
-    }
-    if not folders or (attempt is not None and attempt not in folders):
-        known = ", ".join(map(str, sorted(folders))) or "none"
+    trial_id = shelf.trial_id(trial)
+    known = shelf.attempts(trial_id)
+    chosen = attempt if attempt is not None else max(known, default=0)
+    if chosen not in known:
         wanted = "attempt" if attempt is None else f"attempt {attempt}"
-        raise NothingMatched(f"no {wanted} at trial {trial}. Known: {known}")
-    folder = folders[attempt if attempt is not None else max(folders)]
+        listed = ", ".join(map(str, known)) or "none"
+        raise NothingMatched(f"no {wanted} at trial {trial}. Known: {listed}")
     for name in ("stdout.log", "stderr.log"):
-        file = folder / name
-        text = file.read_text(errors="replace") if file.is_file() else ""
-        typer.echo(f"== {name} of attempt {folder.name}", err=True)
+        text = shelf.log(trial_id, chosen, name)
+        typer.echo(f"== {name} of attempt {chosen}", err=True)
         typer.echo(text, nl=bool(text) and not text.endswith("\n"))

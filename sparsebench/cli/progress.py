@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sparsebench.errors import printable
 from sparsebench.execution.options import Listener, Summary
 from sparsebench.records.record import Record
 from sparsebench.suite.trial import Trial
@@ -86,7 +88,9 @@ class Plain(Listener):
         self.say(f"note: {line}")
 
     def say(self, line: str) -> None:
-        typer.echo(line, err=True)
+        """Whoever read stderr may be gone; that is no reason to stop."""
+        with contextlib.suppress(BrokenPipeError):
+            typer.echo(printable(line), err=True)
 
     def __enter__(self) -> Plain:
         return self
@@ -123,7 +127,11 @@ class Live(Plain):
         self._display.stop()
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        with contextlib.suppress(BrokenPipeError):
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._console.print(printable(line), markup=False, highlight=False)
         self._draw(now=True)
 
     def trial_started(self, trial: Trial, number: int) -> None:
@@ -168,7 +176,8 @@ class Live(Plain):
             bars.append(("all", done, text))
         for trial, began, state in self._running.values():
             share = _share(trial, state)
-            bars.append((trial.label()[:60], share, _state(trial, state, at - began, share)))
+            name = printable(trial.label())[:60]
+            bars.append((name, share, _state(trial, state, at - began, share)))
         return bars
 
 

@@ -50,13 +50,23 @@ def command(
             help="Time the backends first; skip what cannot fit the memory limit.",
         ),
     ] = True,
+    audit: Annotated[
+        bool, typer.Option(help="Probe the backends for dense work first, once a machine.")
+    ] = True,
     debug: Annotated[
         bool, typer.Option("--debug", help="One trial, in this process, with pdb.")
+    ] = False,
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Name this host in the run's manifest.")
     ] = False,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Run the trials of SUITE, each in a process of its own, and keep their records."""
+    """Run the trials of SUITE, each in a process of its own, and keep their records.
+
+    Exit codes: 0 all ended as the suite expects; 1 a trial failed; 5 nothing matched or ran; 130
+    and 143 stopped, finished trials are kept; 2 usage.
+    """
     asked = ask(
         suite,
         sets=set,
@@ -81,7 +91,9 @@ def command(
         reuse_stale=reuse_stale,
         fail_fast=fail_fast,
         predict=planned,
+        audit=audit,
         debug=debug,
+        identify=identify,
         argv=tuple(sys.argv),
     )
     if dry_run:
@@ -94,9 +106,12 @@ def command(
 
 def _run(asked: Asked, options: Options) -> Summary:
     from sparsebench.cli.progress import listener
+    from sparsebench.execution import noise
     from sparsebench.execution.session import run_trials
 
     with listener(plain=options.debug) as shown:
+        for line in () if options.debug else noise.now():
+            shown.note(line)
         return run_trials(asked.suite, asked.trials, asked.plugins, options, shown)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json, print_rows
+from sparsebench.errors import printable, spelt_out
 
 if TYPE_CHECKING:
     from sparsebench.records.record import Record
@@ -47,7 +48,7 @@ def _show_run(run: StoredRun, format: o.Format, as_json: bool) -> None:
         records = [record.to_json() for record in run.records]
         print_json({"run": run.id, "manifest": run.manifest, "records": records})
         return
-    typer.echo(f"run {run.id}: {run.manifest.get('title', '')}", err=True)
+    typer.echo(f"run {run.id}: {printable(str(run.manifest.get('title', '')))}", err=True)
     print_rows(result_rows(run.records), format)
 
 
@@ -59,7 +60,8 @@ def _show_trial(records: list[Record], format: o.Format, as_json: bool) -> None:
     else:
         print_rows(_facts(records[-1], len(records)), format)
         if records[-1].log_tail:
-            typer.echo(records[-1].log_tail.rstrip())
+            lines = records[-1].log_tail.rstrip().expandtabs().splitlines()
+            typer.echo("\n".join(map(spelt_out, lines)))
 
 
 def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
@@ -81,10 +83,20 @@ def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
         },
         **{f"machine {key}": value for key, value in record.machine.items()},
         **{f"setting {key}": value for key, value in _flat(record.settings)},
+        **{f"audit {key}": value for key, value in _flat(_in_words(record.audit))},
+        **{f"noise {key}": value for key, value in _flat(_in_words(record.noise))},
     }
     return [
         {"what": key, "value": value} for key, value in facts.items() if value not in ("", None)
     ]
+
+
+def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists as words with commas between; `none` where a list is empty."""
+    return {
+        key: (", ".join(map(str, value)) or "none") if isinstance(value, list | tuple) else value
+        for key, value in found.items()
+    }
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

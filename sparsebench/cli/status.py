@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json, print_rows, print_tables
+from sparsebench.errors import StoreError
+from sparsebench.records.plain import read_object
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import StoredRun
+    from sparsebench.records.store import Store, StoredRun
 
 
 def command(
@@ -54,18 +54,17 @@ def state_of(run: StoredRun) -> dict[str, Any]:
         "ended": len(records),
         "counts": dict(Counter(str(record.status) for record in records.values())),
         "under_way": [
-            {"trial": trial, **_progress(run.store.path, trial, attempt)}
+            {"trial": trial, **_progress(run.store, trial, attempt)}
             for trial, attempt in begun.items()
             if trial not in records
         ],
     }
 
 
-def _progress(store: Path, trial: str, attempt: int) -> dict[str, Any]:
+def _progress(store: Store, trial: str, attempt: int) -> dict[str, Any]:
     """Of an attempt under way; nothing known is None."""
-    file = store / "trials" / trial[:2] / trial / str(attempt) / "progress.json"
     try:
-        state = json_.loads(file.read_text())
-    except (OSError, ValueError):
+        state = read_object(store.attempt_folder(trial, attempt) / "progress.json", store.root)
+    except StoreError:
         state = {}
     return {key: state.get(key) for key in ("epoch", "epochs", "loss", "accuracy")}

@@ -10,20 +10,24 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sparsebench.auditing.sizes import Sizes
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 from sparsebench.execution import limits
+from sparsebench.execution.auditing import EVIDENCE
 from sparsebench.execution.classify import NO_DISK
 from sparsebench.execution.flushed import flushed, threading_layer
 from sparsebench.execution.job import Job
+from sparsebench.execution.keeping import Checkpoints
 from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
 from sparsebench.execution.surveying import RATES
 from sparsebench.records.durable import write_atomically
+from sparsebench.records.kept import MODEL
 from sparsebench.records.record import Status
 from sparsebench.registry import Plugins
 from sparsebench.suite.trial import Trial
@@ -31,6 +35,10 @@ from sparsebench.suite.trial import Trial
 if TYPE_CHECKING:
     from sparsebench.training.data import TrialData
     from sparsebench.training.work import Result, Work
+
+POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
+              "threading_layer")  # fmt: skip
+"""Of a threading pool, what is told: no paths."""
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -44,6 +52,8 @@ def attempt(job: Job) -> int:
     try:
         if job.ladders:
             outbox.result(time_layers(job, meter))
+        elif job.probe is not None:
+            outbox.result(probe_layers(job, job.probe, meter))
         elif job.compile_only:
             outbox.result(compile_only(job, meter))
         else:
@@ -76,7 +86,8 @@ def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
     with meter.phase("data"):
         data = prepare(parts, trial)
     outbox.steps = trial.epochs * math.ceil(len(data.train.labels) / trial.batch_size)
-    work = assemble(parts, trial, data, meter, outbox)
+    keeper = Checkpoints(job, meter) if wants_checkpoints(job) else None
+    work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper)
     with meter.phase("warmup"):
         warm_up(parts, work)
     denormals = flushed()
@@ -85,12 +96,35 @@ def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
     told = measured(meter)
     told["measures"] = {**result.measures, **told["measures"]}
     told["settings"] |= denormals
+    if hasattr(parts.backend, "truly_sparse"):
+        told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)
+    if keeper is not None:
+        told["settings"] |= keeper.told()["settings"]
+        told["measures"] |= keeper.told()["measures"]
+    if not result.diverged:
+        leave_model(job, data, result)
     return {
         "status": Status.DIVERGED if result.diverged else Status.OK,
         "layers": result.layers,
         "data_fingerprint": data.fingerprint,
         **told,
     }
+
+
+def wants_checkpoints(job: Job) -> bool:
+    return job.trial.checkpoint is not None or job.resume_from is not None
+
+
+def leave_model(job: Job, data: TrialData, result: Result) -> None:
+    """The trained network, after everything is measured. A disk that is full loses no record."""
+    from sparsebench.training.model_file import keep_model
+
+    if result.network is None:
+        return
+    try:
+        keep_model(job.folder / MODEL, job.trial, data, result.network)
+    except OSError as error:
+        print(f"the trained network is not kept: {error}", file=sys.stderr)  # noqa: T201
 
 
 def compile_only(job: Job, meter: Meter) -> dict[str, Any]:
@@ -114,6 +148,19 @@ def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
         warm_up(parts, work)
     rates = [time_ladder(work, ladder) for ladder in job.ladders]
     write_atomically(job.folder / RATES, json.dumps(rates))
+    return {"status": Status.OK, **measured(meter)}
+
+
+def probe_layers(job: Job, sizes: Sizes, meter: Meter) -> dict[str, Any]:
+    """Leave an evidence.json; no data is looked at, and the network is none of the trial's."""
+    from sparsebench.auditing.probe import probe
+
+    with meter.phase("import"):
+        plugins = load_plugins(job.plugin_files, job.data_dir)
+        backend = plugins.build("backend", job.trial.backend)
+        optimizer = plugins.build("optimizer", job.trial.optimizer)
+    evidence = probe(backend, optimizer, sizes)
+    write_atomically(job.folder / EVIDENCE, json.dumps(evidence.to_json()))
     return {"status": Status.OK, **measured(meter)}
 
 
@@ -215,7 +262,7 @@ def libraries() -> dict[str, Any]:
         import threadpoolctl  # type: ignore[import-untyped]
 
         told["blas"] = [
-            {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
+            {key: pool[key] for key in POOL_FACTS if pool.get(key) is not None}
             for pool in threadpoolctl.threadpool_info()
         ]
     if "numba" in sys.modules:

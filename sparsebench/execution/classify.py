@@ -46,6 +46,8 @@ class End:
     tail    the last lines of its stderr
     rss     resident bytes at the last sample
     room    bytes it could have had: its limit, or what was available at its start
+    oom_killed  the kernel has killed for want of memory, somewhere on this machine
+    group_oom_killed  it has killed in the trial's own control group
     """
 
     code: int
@@ -55,6 +57,7 @@ class End:
     rss: int = 0
     room: int | None = None
     oom_killed: bool = False
+    group_oom_killed: bool = False
 
 
 def classify(end: End) -> tuple[Status, str, str]:
@@ -74,6 +77,8 @@ def classify(end: End) -> tuple[Status, str, str]:
         return Status.CRASHED, cause, _last_line(end.tail)
     if end.code != -signal.SIGKILL:
         return Status.CRASHED, signal_name(-end.code), ""
+    if end.group_oom_killed:
+        return Status.OUT_OF_MEMORY, "cgroup", "the kernel killed it at the limit of its group"
     if end.oom_killed or (end.room is not None and end.rss > SUSPECT * end.room):
         return Status.OUT_OF_MEMORY, "suspected", "killed when memory was short"
     return Status.KILLED, "SIGKILL", "killed by someone else"

@@ -12,8 +12,12 @@ from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.trial import PARTS, Trial, digest
 
 NOT_RUN = (
-    "api.py", "cli", "execution/surveying.py", "fetch.py", "planning", "records/benchmarks.py",
-    "records/export.py", "records/frames.py", "reporting", "testing",
+    "__main__.py", "api.py", "auditing", "cli", "comparing", "execution/calibration.py",
+    "execution/noise.py", "execution/quiet.py", "execution/surroundings.py",
+    "execution/surveying.py", "fetch.py", "planning", "records/benchmarks.py",
+    "records/export.py", "records/findings.py", "records/frames.py", "records/inspect.py",
+    "records/leftovers.py", "records/merge.py", "records/migrate.py", "records/provenance.py",
+    "records/transfer.py", "records/verify.py", "reporting", "testing", "trained.py",
 )  # fmt: skip
 """Files and folders of sparsebench that no trial runs."""
 

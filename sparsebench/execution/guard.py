@@ -2,7 +2,8 @@
 
 A watching thread would need the GIL, and a serial compiled loop never gives it back. The
 guard is a process of its own in the trial's group; it waits on a pipe that only the
-supervisor holds open, and kills the group when the supervisor is gone.
+supervisor holds open, and kills what the trial started, then the group, when the supervisor is
+gone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import os
 import signal
 import sys
 
+from sparsebench.execution import sweep
+
 LIFELINE = "SPARSEBENCH_LIFELINE"
 """Environment variable with the number of the pipe's read end."""
+
+GROUP = "SPARSEBENCH_CGROUP"
+"""Environment variable with the folder of the control group made for the trial, if any."""
 
 _PR_SET_PDEATHSIG = 1
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -40,11 +46,25 @@ def start() -> None:
     os.close(lifeline)
 
 
+def join_group() -> None:
+    """Go into the control group made for this trial; the guard, started before, stays outside.
+
+    The supervisor looks whether it came to that.
+    """
+    folder = os.environ.pop(GROUP, None)
+    if folder is not None:
+        with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs", "w") as members:
+            members.write(str(os.getpid()))
+
+
 def _wait(lifeline: int) -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.read(lifeline, 1)
+    word = os.environ.get(sweep.MARK)
+    if word:
+        sweep.kill_marked(word, spare=os.getpid())
     os.killpg(0, signal.SIGKILL)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sparsebench.auditing.sizes import Sizes
 from sparsebench.planning.rates import Ladder
 from sparsebench.suite.trial import Trial
 
@@ -21,6 +22,7 @@ class Job:
     compile_only  build and run the throwaway network of the warm-up, nothing else
     resume_from   a checkpoint of an earlier attempt to go on from; None starts anew
     ladders   only time layers of the trial's backend, and leave a rates.json
+    probe     only probe layers of these sizes for dense work, and leave an evidence.json
     """
 
     trial: Trial
@@ -33,6 +35,7 @@ class Job:
     numba_cache: Path | None = None
     resume_from: Path | None = None
     ladders: tuple[Ladder, ...] = ()
+    probe: Sizes | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -57,6 +60,7 @@ class Job:
                 "plugin_files": tuple(Path(file) for file in data["plugin_files"]),
                 "cores": tuple(data["cores"]) if data["cores"] is not None else None,
                 "ladders": tuple(map(Ladder.from_json, data.get("ladders", ()))),
+                "probe": Sizes.from_json(data["probe"]) if data.get("probe") else None,
                 "numba_cache": Path(data["numba_cache"]) if data["numba_cache"] else None,
                 "resume_from": Path(data["resume_from"]) if data.get("resume_from") else None,
             }

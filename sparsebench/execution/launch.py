@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sparsebench.execution import guard, limits
+from sparsebench.execution import guard, limits, sweep
+from sparsebench.execution.cgroup import Group
 from sparsebench.execution.job import Job
 from sparsebench.records.durable import writing_to
 
@@ -24,17 +26,20 @@ LOGS = ("stdout.log", "stderr.log")
 
 @dataclass
 class Launched:
-    """A process that leads its own session, and our end of its lifeline."""
+    """A process that leads its own session, our end of its lifeline, and its mark."""
 
     process: subprocess.Popen[bytes]
     lifeline: int
+    mark: str
 
     def let_go(self) -> None:
         os.close(self.lifeline)
 
 
-def launch(job: Job) -> Launched:
-    """The job travels as one line of JSON on stdin; what is printed goes to files.
+def launch(job: Job, group: Group | None = None) -> Launched:
+    """A process that goes into `group` before it imports anything.
+
+    The job travels as one line of JSON on stdin; what is printed goes to files.
 
     stdin is a file and not a pipe, so that neither side ever waits for the other. Raises
     StoreError if the folder cannot be written, OSError if there is to be no process.
@@ -43,12 +48,16 @@ def launch(job: Job) -> Launched:
         with writing_to(job.folder):
             job.folder.mkdir(parents=True, exist_ok=True)
             logs = [files.enter_context((job.folder / name).open("wb")) for name in LOGS]
-        return _start(job, *logs)
+        return _start(job, group, *logs)
 
 
-def _start(job: Job, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
+def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
     read_end, write_end = os.pipe()
-    variables = os.environ | limits.environment(job) | {guard.LIFELINE: str(read_end)}
+    mark = secrets.token_hex(8)
+    variables = os.environ | limits.environment(job)
+    variables |= {guard.LIFELINE: str(read_end), sweep.MARK: mark}
+    if group is not None:
+        variables[guard.GROUP] = str(group.folder)
     try:
         with tempfile.TemporaryFile() as line:
             line.write(json.dumps(job.to_json()).encode() + b"\n")
@@ -67,4 +76,4 @@ def _start(job: Job, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
         raise
     finally:
         os.close(read_end)
-    return Launched(process, write_end)
+    return Launched(process, write_end, mark)

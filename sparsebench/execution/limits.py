@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def apply(job: Job) -> None:
         if hard != resource.RLIM_INFINITY:
             soft = min(soft, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def in_force(limit: int | None, *, in_group: bool) -> list[str]:
+    """What holds a trial to a limit of `limit` bytes; the order is that of who acts first.
+
+    rlimit-data  the kernel refuses the allocation: MemoryError
+    cgroup       the kernel kills the trial's control group
+    rss          the supervisor kills what it sees past the limit
+    """
+    if limit is None:
+        return []
+    refusing = ["rlimit-data"] if sys.platform == "linux" else []
+    return [*refusing, *(["cgroup"] if in_group else []), "rss"]
 
 
 @contextlib.contextmanager

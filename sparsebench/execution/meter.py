@@ -6,7 +6,8 @@ import contextlib
 import ctypes
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sparsebench.execution import memory
 
@@ -31,6 +32,7 @@ class Meter:
         self._clock = time.perf_counter()
         self._peak = 0
         self._peak_since_baseline = 0
+        self._earlier_net_peak = 0
         self.method = self._choose_method()
 
     @property
@@ -73,7 +75,25 @@ class Meter:
         self._settle()
         if self.baseline is None:
             return None
-        return max(0, self._peak_since_baseline - self.baseline)
+        return max(self._earlier_net_peak, self._peak_since_baseline - self.baseline)
+
+    def so_far(self) -> dict[str, Any]:
+        """For a process that goes on where this one ends."""
+        self._settle()
+        return {
+            "phases": {name: dict(phase) for name, phase in self.phases.items()},
+            "peak_rss_bytes": self._peak,
+            "net_peak_bytes": self.net_peak_bytes(),
+        }
+
+    def go_on(self, earlier: Mapping[str, Any]) -> None:
+        """Add the phases and keep the peaks of an earlier process, as `so_far` told them."""
+        for name, phase in earlier["phases"].items():
+            mine = self.phases.setdefault(name, {"seconds": 0.0, "peak_rss_bytes": 0})
+            mine["seconds"] += phase["seconds"]
+            mine["peak_rss_bytes"] = max(mine["peak_rss_bytes"], phase["peak_rss_bytes"])
+        self._peak = max(self._peak, earlier["peak_rss_bytes"])
+        self._earlier_net_peak = earlier["net_peak_bytes"] or 0
 
     def _settle(self) -> None:
         """Give what was since the last call to the phase it belongs to; start afresh."""

@@ -21,7 +21,9 @@ class Options:
     reuse_stale  reuse records of other code too
     fail_fast    start nothing more after a failure that the suite does not expect
     predict      time the backends first, and start nothing that cannot fit its memory limit
+    audit        probe the backends for dense work first, where no earlier run has
     debug        the one trial runs in this process, and its exceptions come through
+    identify     the manifest names this host
     """
 
     store: Path
@@ -33,7 +35,9 @@ class Options:
     reuse_stale: bool = False
     fail_fast: bool = False
     predict: bool = True
+    audit: bool = True
     debug: bool = False
+    identify: bool = False
     argv: Sequence[str] = ()
 
     def __post_init__(self) -> None:

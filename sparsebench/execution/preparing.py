@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsebench.execution import auditing
 from sparsebench.execution.begun import Fingerprints
 from sparsebench.execution.compiling import compile_job, representatives
 from sparsebench.execution.context import Context
+from sparsebench.execution.fingerprint import CHANGED
 from sparsebench.execution.job import Job
 from sparsebench.execution.surveying import read_rates, survey_job, surveys
 from sparsebench.planning.rates import Rates
@@ -66,3 +68,43 @@ class Preparation:
                 return {}
             rates[key] = read_rates(folder)
         return rates
+
+    def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
+        """What the backends do with K D growing, by `auditing.errand_key`; measured now where no
+        earlier run has. A probe that fails, or is interrupted, ends no run."""
+        if not self.context.options.audit or self.context.signals.count:
+            return {}
+        found: dict[str, auditing.Found] = {}
+        waiting: dict[str, auditing.Errand] = {}
+        for key, errand in auditing.errands(trials, self.context.plugins).items():
+            known = auditing.read_evidence(self._kept(errand))
+            if known is not None:
+                found[key] = known
+            else:
+                waiting[key] = errand
+        if waiting:
+            self.context.listener.timing(
+                sorted({e.trial.backend["name"] for e in waiting.values()})
+            )
+        for number, (key, errand) in enumerate(waiting.items()):
+            found[key] = self._probe(errand, self.folder / "audit" / str(number))
+        return found
+
+    def _probe(self, errand: auditing.Errand, folder: Path) -> auditing.Found:
+        if self.context.signals.count:
+            return "the run was interrupted before the probe"
+        if errand.sizes is None:
+            return "no memory for a layer large enough"
+        job = auditing.audit_job(errand, self.job_for(errand.trial, folder))
+        file = self._kept(errand)
+        outcome = self.context.run_to_end(job, self.heed)
+        as_run = self.fingerprints.as_run(errand.trial, ())
+        evidence = auditing.read_evidence(folder / auditing.EVIDENCE)
+        if evidence is None:
+            return auditing.outcome_in_words(outcome)
+        if as_run["code"] != CHANGED:
+            auditing.keep(file, evidence)
+        return evidence
+
+    def _kept(self, errand: auditing.Errand) -> Path:
+        return auditing.kept_file(errand, self.fingerprints.of(errand.trial))

@@ -27,7 +27,7 @@ def reusable(
     trial: Trial, records: Sequence[Record], fingerprint: dict[str, Any], options: Options
 ) -> Record | None:
     """The newest of a trial's records (the oldest first) that stands for running it again."""
-    if not options.resume or options.rerun == "all" or options.debug:
+    if not shares(options):
         return None
     for record in reversed(records):
         if record.status in NEVER_REUSED or record.debug:
@@ -35,6 +35,11 @@ def reusable(
         if options.reuse_stale or agrees(record.fingerprint, fingerprint):
             return record if _still_stands(record, trial, options) else None
     return None
+
+
+def shares(options: Options) -> bool:
+    """Whether what others have done, or are doing, may stand for a trial of this run."""
+    return options.resume and options.rerun != "all" and not options.debug
 
 
 def _still_stands(record: Record, trial: Trial, options: Options) -> bool:

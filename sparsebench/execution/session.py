@@ -13,20 +13,23 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.execution import exits
+from sparsebench.execution import auditing, exits
 from sparsebench.execution.begun import Fingerprints
 from sparsebench.execution.compiling import compiled_code
 from sparsebench.execution.context import Context, wait
-from sparsebench.execution.fingerprint import CHANGED, forget_sources
+from sparsebench.execution.elsewhere import Elsewhere
+from sparsebench.execution.fingerprint import CHANGED, agrees, forget_sources
 from sparsebench.execution.job import Job
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.preparing import Preparation
-from sparsebench.execution.resume import absent, reusable
+from sparsebench.execution.resume import absent, reusable, shares
 from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
+from sparsebench.execution.surroundings import moment, surroundings
 from sparsebench.planning.prediction import Prediction, predict, refusal
 from sparsebench.protocols import Handle
 from sparsebench.records import provenance
+from sparsebench.records.kept import checkpoint_of, has_model, tidy_checkpoints
 from sparsebench.records.record import Record, Status
 from sparsebench.records.store import Attempt, RunJournal, Store, planned
 from sparsebench.registry import Plugins
@@ -95,9 +98,11 @@ class Session:
         self._fingerprints = Fingerprints(context.plugins)
         self._waiting: deque[Trial] = deque()
         self._under_way: list[UnderWay] = []
+        self._elsewhere = Elsewhere(self._store, context.listener)
         self._begun: list[Attempt] = []
         self._records: dict[str, Record] = {}
         self._predictions: dict[str, Prediction] = {}
+        self._audits: dict[str, auditing.Found] = {}
         self._tries: Counter[str] = Counter()
         self._reused = 0
         self._stopping = 0
@@ -122,8 +127,10 @@ class Session:
             if narrow:
                 self._listener.note(narrow)
             self._prepare()
-            while self._waiting or self._under_way:
+            while self._waiting or self._under_way or self._elsewhere:
+                self._waiting.extend(self._elsewhere.ended())
                 self._start_what_fits()
+                self._elsewhere.pause(idle=not self._under_way)
                 wait([item.handle for item in self._under_way])
                 self._collect()
         return self._summarise()
@@ -140,6 +147,9 @@ class Session:
             "machine": machine.describe(),
             "plugins": provenance.plugin_list(self._plugins),
             "git": provenance.git_state(),
+            "data": provenance.data_list(self._trials),
+            "surroundings": surroundings(self._options.store),
+            **({"identity": provenance.identity()} if self._options.identify else {}),
             "jobs": self._options.jobs,
             "executor": self._options.executor,
             "trials": planned(self._trials),
@@ -156,11 +166,21 @@ class Session:
             self._keep(self._store.begin(trial), {"status": status, "detail": detail})
             return
         fingerprint = self._fingerprints.take(trial)
-        records = self._store.records(trial.id) if self._options.resume else []
-        found = reusable(trial, records, fingerprint, self._options)
+        found = self._standing(trial, fingerprint)
         if found is None:
             self._plan(trial)
-            return
+        else:
+            self._reuse(trial, found)
+
+    def _standing(self, trial: Trial, fingerprint: dict[str, Any]) -> Record | None:
+        """The record that is there and need not be made again."""
+        records = self._store.records(trial.id) if self._options.resume else []
+        found = reusable(trial, records, fingerprint, self._options)
+        if found is None or (trial.keep_model and not has_model(self._store, found)):
+            return None
+        return found
+
+    def _reuse(self, trial: Trial, found: Record) -> None:
         self._reused += 1
         self._journal.recorded(found, reused=True)
         labelled = replace(found.trial, suite=trial.suite, axes=trial.axes)
@@ -190,6 +210,7 @@ class Session:
         )
         waiting = list(self._waiting)
         preparation.compile(waiting)
+        self._audits = preparation.audit(waiting)
         rates = preparation.time_backends(waiting)
         if rates:
             for trial in waiting:
@@ -201,14 +222,42 @@ class Session:
         self._heed_signals([item.handle for item in self._under_way])
         while self._waiting and self._slots.fits(self._waiting[0]):
             trial = self._waiting.popleft()
-            attempt = self._begin(trial)
+            attempt = self._claim(trial)
+            if attempt is None:
+                continue
             place = self._slots.take(trial)
-            job = self._job(trial, attempt.folder, self._slots.cores(place))
+            job = self._going_on(self._job(trial, attempt.folder, self._slots.cores(place)))
             self._under_way.append(UnderWay(attempt, self._context.submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
 
-    def _begin(self, trial: Trial) -> Attempt:
-        attempt = self._store.begin(trial, fingerprint=self._fingerprints.take_anew(trial))
+    def _going_on(self, job: Job) -> Job:
+        """The job, with the checkpoint that an earlier attempt at its trial left for it."""
+        if not self._options.resume or self._options.rerun == "all":
+            return job
+        today = self._fingerprints.of(job.trial)
+        found = checkpoint_of(self._store, job.trial, lambda recorded: agrees(recorded, today))
+        return replace(job, resume_from=found)
+
+    def _claim(self, trial: Trial) -> Attempt | None:
+        """An attempt that is ours; None if another run has done the trial by now, or is at it.
+
+        A crashed trial that is tried again is this run's own affair.
+        """
+        if self._tries[trial.id] or not shares(self._options):
+            return self._begin(trial)
+        fingerprint = self._fingerprints.take_anew(trial)
+        with self._store.locked():
+            found = self._standing(trial, fingerprint)
+            if found is None:
+                return None if self._elsewhere.has(trial) else self._begin(trial, fingerprint)
+        self._reuse(trial, found)
+        return None
+
+    def _begin(self, trial: Trial, fingerprint: dict[str, Any] | None = None) -> Attempt:
+        """fingerprint  as just taken; without it, it is taken now"""
+        if fingerprint is None:
+            fingerprint = self._fingerprints.take_anew(trial)
+        attempt = self._store.begin(trial, fingerprint=fingerprint, run=self._journal.id)
         self._begun.append(attempt)
         self._journal.began(attempt)
         return attempt
@@ -232,12 +281,14 @@ class Session:
             self._waiting.appendleft(trial)
         elif self._options.fail_fast and exits.unexpected_failure(self._suite, record):
             self._waiting.clear()
+            self._elsewhere.forget()
 
     def _keep(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
         """Store the outcome, and tell of it."""
         trial = attempt.trial
         record = self._record(attempt, outcome)
         self._records[trial.id] = record
+        tidy_checkpoints(self._store, record)
         if record.fingerprint.get("code") == CHANGED:
             self._listener.note(f"{trial.label()}: its code {CHANGED}; it counts for no later run")
         self._listener.trial_ended(trial, record, False)
@@ -249,6 +300,8 @@ class Session:
         if trial.id in self._predictions:
             predicted = self._predictions[trial.id].measures()
             fields["measures"] = {**predicted, **fields.get("measures", {})}
+        found = self._audits.get(auditing.errand_key(trial))
+        fields["audit"] = auditing.audit_of(trial, fields, found, self._plugins)
         record = Record(
             trial=trial,
             attempt=attempt.number,
@@ -273,6 +326,7 @@ class Session:
             return
         self._stopping = self._signals.count
         self._waiting.clear()
+        self._elsewhere.forget()
         for handle in handles:
             handle.stop(kill=self._stopping > 1)
 
@@ -326,7 +380,13 @@ class Session:
             counts=dict(Counter(str(record.status) for record in records)),
             exit_code=code if code is not None else exits.exit_code(self._suite, records),
         )
-        self._journal.event("ended", exit_code=summary.exit_code, counts=summary.counts)
+        self._journal.event(
+            "ended",
+            exit_code=summary.exit_code,
+            counts=summary.counts,
+            moment=moment(),
+            threadpools=provenance.pools(records),
+        )
         self._listener.ended(summary)
         return summary
 

@@ -11,16 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution import memory
+from sparsebench.execution import cgroup, limits, memory, noise, sweep
 from sparsebench.execution.classify import TAIL_LINES, Asked, End, classify
 from sparsebench.execution.job import Job
-from sparsebench.execution.launch import launch
+from sparsebench.execution.launch import Launched, launch
 from sparsebench.execution.trace import Trace
 from sparsebench.records.provenance import impersonal
 from sparsebench.records.record import FAILURES, utc_now
 
 PERIOD = 0.05
 """Seconds between two looks at a process."""
+
+EARLIER = ("wall_seconds", "cpu_seconds")
+"""What a trial that goes on from a checkpoint has taken before this process."""
 
 GRACE = 2.0
 """Seconds between asking a process to end and ending it."""
@@ -44,10 +47,21 @@ class Supervised:
         self._started = utc_now()
         self._clock = time.monotonic()
         self._looked = 0.0
-        self._launched = launch(job)
+        self._before, self._own_before = noise.sample(job.cores), time.process_time()
+        self._group = cgroup.make(job.trial.memory_limit)
+        self._in_group = False
+        self._launched = self._launch()
         self.pid = self._launched.process.pid
         self._pidfd = _pidfd(self.pid)
         self._trace = Trace(self.pid, job.folder / "mem.csv")
+
+    def _launch(self) -> Launched:
+        try:
+            return launch(self._job, self._group)
+        except BaseException:
+            if self._group is not None:
+                self._group.remove()
+            raise
 
     def fileno(self) -> int:
         """-1 where the system has no such thing, or the trial has ended."""
@@ -80,8 +94,10 @@ class Supervised:
             return
         self._looked = now
         self._trace.sample()
+        if self._group is not None and not self._in_group:
+            self._in_group = self._group.has(self.pid)
         limit, timeout = self._job.trial.memory_limit, self._job.trial.timeout
-        if limit is not None and self._trace.rss > limit:
+        if limit is not None and self._trace.exceeds(limit):
             self._end("limit", at_once=True)
         elif timeout is not None and now - self._clock > timeout:
             self._end("timeout")
@@ -105,9 +121,10 @@ class Supervised:
     # --- the end ----------------------------------------------------------------------
 
     def _reap(self) -> int | None:
-        """The exit code if the process has ended; then nothing of its group is left.
+        """The exit code if the process has ended; then nothing that it started is left.
 
-        The group goes before its leader is reaped, while its number cannot be another's.
+        The group goes before its leader is reaped, while its number cannot be another's. What
+        left the group is found by the mark it bears, or was seen among the trial's children.
         """
         can_look_first = hasattr(os, "waitid")  # not on every macOS
         if can_look_first:
@@ -120,6 +137,8 @@ class Supervised:
             return None
         if not can_look_first:
             self._signal(signal.SIGKILL)
+        sweep.kill_known(self._trace.tree.members.items())
+        sweep.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
         code = os.waitstatus_to_exitcode(status)
@@ -127,9 +146,10 @@ class Supervised:
         return code
 
     def _conclude(self, code: int) -> dict[str, Any]:
-        self._close()
+        after, own = noise.sample(self._job.cores), time.process_time() - self._own_before
         result = _read_json(self._job.folder / "result.json")
         tail = _tail(self._job)
+        told: Mapping[str, Any] = result if result is not None else {}
         end = End(
             code=code,
             asked=self._asked,
@@ -138,18 +158,24 @@ class Supervised:
             rss=self._trace.rss,
             room=self._room,
             oom_killed=memory.oom_kills() > self._oom_kills,
+            group_oom_killed=self._group is not None and self._group.oom_kills() > 0,
         )
         status, cause, detail = classify(end)
-        told: Mapping[str, Any] = result if result is not None else {}
+        measures, settings = self._measures(told), self._settings(told)
+        own += self._cpu + self._trace.tree.cpu_seconds
+        swapped = self._trace.swapped
+        disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
+        self._close()
         return {
             "status": str(status),
             "cause": cause,
             "detail": impersonal(detail),
-            "measures": self._measures(told),
+            "measures": measures,
             "phases": told.get("phases", {}),
             "layers": told.get("layers", []),
             "data_fingerprint": told.get("data_fingerprint", ""),
-            "settings": self._settings(told),
+            "settings": settings,
+            "noise": disturbed,
             "machine": machine.describe(),
             "started": self._started,
             "ended": utc_now(),
@@ -160,11 +186,20 @@ class Supervised:
     def _measures(self, told: Mapping[str, Any]) -> dict[str, Any]:
         measures = dict(told.get("measures", {}))
         peak = max(measures.get("peak_rss_bytes") or 0, self._trace.peak)
+        earlier = {name: measures.pop(f"earlier_{name}", 0.0) for name in EARLIER}
         return measures | {
-            "wall_seconds": self._wall,
-            "cpu_seconds": self._cpu,
+            "wall_seconds": self._wall + earlier["wall_seconds"],
+            "cpu_seconds": self._cpu + earlier["cpu_seconds"],
             "peak_rss_bytes": peak or None,
+            **self._beyond_the_process(),
         }
+
+    def _beyond_the_process(self) -> dict[str, int]:
+        """Peaks of all its processes, where there were several, and of its control group."""
+        tree = self._trace.tree.peak_pss
+        group = self._group.peak() if self._group is not None and self._in_group else None
+        peaks = {"peak_tree_pss_bytes": tree, "cgroup_peak_bytes": group}
+        return {name: peak for name, peak in peaks.items() if peak is not None}
 
     def _settings(self, told: Mapping[str, Any]) -> dict[str, Any]:
         trial = self._job.trial
@@ -175,12 +210,15 @@ class Supervised:
             "swapped": self._trace.swapped,
             "memory_method": "polled",
             "exact": False,
+            "memory_limits": limits.in_force(trial.memory_limit, in_group=self._in_group),
         }
         return seen | dict(told.get("settings", {}))
 
     def _close(self) -> None:
         self._trace.close()
         self._launched.let_go()
+        if self._group is not None:
+            self._group.remove()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from sparsebench.execution import memory
+from sparsebench.execution.tree import Tree
 
 NOTABLE = 0.01
 """A sample is written if the memory moved by this share, or a second has passed."""
@@ -18,12 +19,14 @@ class Trace:
 
     rss   at the last sample
     peak  the largest high-water mark of all samples
+    tree  the memory of the process and its children, if it has some
     """
 
     def __init__(self, pid: int, file: Path) -> None:
         self.rss = 0
         self.peak = 0
         self.swapped = False
+        self.tree = Tree(pid)
         self._pid = pid
         self._start = time.monotonic()
         self._written_rss = 0
@@ -41,10 +44,16 @@ class Trace:
         self.peak = max(self.peak, now.peak)
         self.swapped = self.swapped or now.swap > 0
         seconds = time.monotonic() - self._start
+        self.tree.sample(now.rss, seconds)
         moved = abs(now.rss - self._written_rss) > NOTABLE * self._written_rss
         if moved or seconds - self._written_at >= 1.0:
             self._written_rss, self._written_at = now.rss, seconds
             self._write(f"{seconds:.3f},{now.rss},{now.peak}\n")
+
+    def exceeds(self, limit: int) -> bool:
+        """Whether the process, or it and its children together, hold more than `limit` bytes."""
+        seconds = time.monotonic() - self._start
+        return self.rss > limit or self.tree.exceeds(limit, seconds)
 
     def close(self) -> None:
         if self._file is not None:

@@ -19,12 +19,19 @@ def is_alive(process: Mapping[str, Any]) -> bool:
         return False
     if process["start"] is not None:
         return bool(_start(pid) == process["start"])
+    return is_there(pid)
+
+
+def is_there(pid: int) -> bool:
+    """Whether any process of this machine has that number now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
+        return True
+    except OverflowError:
+        return False
     return True
 
 

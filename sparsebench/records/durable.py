@@ -44,7 +44,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
@@ -60,13 +60,13 @@ def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a JSONL file; a torn one, left by a crash, is passed over."""
+    """The lines of a JSONL file of our own; a torn one, left by a crash, is passed over."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError:
         return
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             data = json.loads(line)
             if isinstance(data, dict):
                 yield data
@@ -87,7 +87,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable, on the file systems that can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.records.durable import read_lines
+from sparsebench.auditing.verdict import SIMULATED, TRULY_SPARSE
 from sparsebench.records.provenance import commit_name
 from sparsebench.records.record import Record
 from sparsebench.suite.trial import Trial
@@ -30,13 +30,16 @@ COLUMNS = (
     "kernel_bytes", "kernel_flops", "bytes_per_second", "flops_per_second", "roofline_share",
     "roofline_best_share", "gather_bytes_per_second", "stream_bytes_per_second",
     "memory_bytes_per_second", "peak_flops_per_second", "start_seconds",
+    "truly_sparse", "audit", "noise",
 )  # fmt: skip
-"""The contract: these names, in this order, then one column per grid axis. From `kernel` on they
-are of trials that time one operation, and unknown for those that train."""
+"""The contract: these names, in this order, then one column per grid axis. From `kernel` to
+`start_seconds` they are of trials that time one operation, and unknown for those that train.
+`truly_sparse` is what the backend claims, None if it says nothing; `audit` what was found; `noise`
+the words for what disturbed the machine, with spaces between."""
 
 MEASURES = (
     *COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")],
-    *COLUMNS[COLUMNS.index("kernel_seconds") :],
+    *COLUMNS[COLUMNS.index("kernel_seconds") : COLUMNS.index("truly_sparse")],
 )
 """Measured numbers: float64, NaN where unknown."""
 
@@ -84,7 +87,7 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     trials: list[Trial] = []
     for record in stored_run.records:
         labels = _labels(record, stored_run.id)
-        lines = list(read_lines(stored_run.folder(record) / "epochs.jsonl")) or [{}]
+        lines = stored_run.epochs(record) or [{}]
         rows += [{**labels, **_epoch_row(line)} for line in lines]
         trials += [record.trial] * len(lines)
     layers = max((_layer_of(key) for row in rows for key in row), default=0)
@@ -129,8 +132,15 @@ def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
         "machine": str(record.machine.get("id", "")),
         "commit": str(record.fingerprint.get("commit") or commit),
         "kernel": str(trial.trainer.get("kernel") or ""),
+        "truly_sparse": CLAIMS.get(str(record.audit.get("claims", ""))),
+        "audit": str(record.audit.get("verdict", "")),
+        "noise": " ".join(map(str, record.noise.get("marks", ()))),
         "bound": next((str(layer["bound"]) for layer in record.layers if "bound" in layer), ""),
     }
+
+
+CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
+"""What a record's audit calls a claim, as the export does."""
 
 
 def _labels(record: Record, run_id: str) -> dict[str, Any]:

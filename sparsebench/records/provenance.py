@@ -5,19 +5,27 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import sparsebench
+from sparsebench.records.record import Record
 from sparsebench.registry import Plugins
+from sparsebench.suite.trial import Trial, canonical
 
 NUMERIC = ("numpy", "scipy", "numba")
 """The packages whose versions decide what a trial computes."""
 
-_TOLD = ("sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas")
+_TOLD = (
+    "sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas", "threadpoolctl", "typer",
+    "pydantic",
+)  # fmt: skip
 
 
 def versions(names: tuple[str, ...] = _TOLD) -> dict[str, str]:
@@ -32,9 +40,16 @@ def versions(names: tuple[str, ...] = _TOLD) -> dict[str, str]:
 
 
 def impersonal(text: str) -> str:
-    """Text with `~` for the user's home."""
+    """Text with `~` for the user's home, and neither the user's name in paths nor the host's."""
     home = str(Path.home())
-    return text if home == "/" else text.replace(home, "~")
+    text = text if home == "/" else text.replace(home, "~")
+    for name in (os.environ.get("USER"), os.environ.get("LOGNAME")):
+        if name:
+            text = re.sub(rf"(?<=/){re.escape(name)}(?![\w.-])", "<user>", text)
+    host = platform.node()
+    if len(host) > 3 and host != "localhost":  # `vm` names nobody, and is a word
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "<host>", text)
+    return text
 
 
 @functools.cache
@@ -82,8 +97,43 @@ def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
     ]
 
 
-def interpreter() -> dict[str, str]:
-    return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+def interpreter() -> dict[str, Any]:
+    """Python as it runs here; `flags` are those that differ from a plain start's zero."""
+    flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"}
+    raised = {n: int(v) for n, v in flags.items() if isinstance(v, int) and v > 0 and n[:2] != "n_"}
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "flags": raised,
+    }
+
+
+def identity() -> dict[str, str]:
+    """Whose machine it is: only for those who ask for it."""
+    named = os.environ.get("SPARSEBENCH_MACHINE")
+    return {"host": platform.node(), **({"machine": named} if named else {})}
+
+
+def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+    """The data sets of these trials, each once: name, parameters, and checksum or recipe."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in trials:
+        told = {
+            key: impersonal(value) if isinstance(value, str) else value
+            for key, value in {**trial.dataset, **trial.data}.items()
+        }
+        found.setdefault(canonical(told), told)
+    return list(found.values())
+
+
+def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """The threadpools that these records ran with, each once: library, version, threads."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for pool in record.settings.get("blas", ()):
+            found.setdefault(canonical(pool), dict(pool))
+    return list(found.values())
 
 
 def _content(file: Path) -> str:

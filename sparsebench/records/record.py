@@ -108,11 +108,13 @@ class Record:
 
 
 def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record of any past format in today's; refuses one from the future."""
+    """A record of any past format in today's; refuses one from the future by a StoreError."""
     found = data.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= RECORD_FORMAT:
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ValueError(f"format: expected a whole number from 1, found {found!r:.40}")
+    if found > RECORD_FORMAT:
         raise StoreError(
-            f"record format {found!r} is not known; this sparsebench reads formats up to "
+            f"record format {found} is not known; this sparsebench reads formats up to "
             f"{RECORD_FORMAT}: install a newer one"
         )
     for step in _STEPS[found - 1 :]:

@@ -1,11 +1,12 @@
 """All outcomes, as plain files: a folder per attempt, a folder per run.
 
-    store.json                               {"schema": 1}
+    store.json                               {"schema": 2}
     runs/<run>/manifest.json suite.toml events.jsonl
     trials/<aa>/<trial>/<attempt>/spec.json outcome.json epochs.jsonl mem.csv stdout.log stderr.log
 
 An outcome.json is there whole or not at all, and its being there means that the attempt has
-ended. Reading needs no permission to write.
+ended. Reading needs no permission to write. Names and contents are checked before they are used:
+a store may come from anywhere.
 """
 
 from __future__ import annotations
@@ -14,49 +15,48 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.records import alive
-from sparsebench.records.durable import append_line, read_lines, write_atomically, writing_to
-from sparsebench.records.record import Record, Status, jsonable, utc_now
+from sparsebench.records.attempts import Attempt, numbers, read_attempt, read_spec
+from sparsebench.records.durable import write_atomically, writing_to
+from sparsebench.records.locking import StoreLock
+from sparsebench.records.marker import STORE_SCHEMA, make_or_raise, read_schema
+from sparsebench.records.names import is_attempt, is_run, is_trial
+from sparsebench.records.plain import Damaged, read_bytes, reading
+from sparsebench.records.record import Record, jsonable, utc_now
+from sparsebench.records.runs import RunJournal, StoredRun, planned
 from sparsebench.suite.trial import Trial
 
-# Store schema history:
-#   1  first version
-STORE_SCHEMA = 1
+__all__ = ["STORE_SCHEMA", "Attempt", "RunJournal", "Store", "StoredRun", "open_run_folder",
+           "planned"]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Attempt:
-    """An attempt that has been begun: where its process leaves what it writes."""
-
-    trial: Trial
-    number: int
-    folder: Path
+NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
+"""What an attempt leaves that nobody needs after its outcome."""
 
 
 class Store:
-    """The outcomes in a folder. It is made on the first write, not before."""
+    """The outcomes in a folder. It is made on the first write, not before.
+
+    root  the folder with every link of its own resolved: nothing outside it is read
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._check_schema()
+        self.root = os.path.realpath(path)
+        self.schema = read_schema(self.path, self.root)
+        self._lock = StoreLock(self.path)
 
     # --- reading ----------------------------------------------------------------------
 
     def runs(self) -> list[str]:
         """Ids of the runs, the oldest first."""
         folder = self.path / "runs"
-        if not folder.is_dir():
-            return []
-        found = [run for run in folder.iterdir() if (run / "manifest.json").is_file()]
-        return sorted(run.name for run in found)
+        return [run for run in _names(folder) if is_run(run) and _is_there(folder / run)]
 
     def run(self, name: str | Path) -> StoredRun:
         """A run by its id, the start of one, `latest`, or its folder."""
@@ -73,31 +73,79 @@ class Store:
         listed = ", ".join(known[-5:]) or "none"
         raise StoreError(f"no run {name!r} in {self.path}. The latest: {listed}")
 
-    def trial_ids(self) -> list[str]:
-        return sorted(folder.name for folder in (self.path / "trials").glob("??/*"))
+    def trial_ids(self, prefix: str = "") -> list[str]:
+        """Of all trials, or of those whose id starts so."""
+        folder = self.path / "trials"
+        shelves = [prefix[:2]] if len(prefix) >= 2 and prefix[:2].isalnum() else _names(folder)
+        return [
+            name
+            for shelf in shelves
+            for name in _names(folder / shelf)
+            if is_trial(name) and name[:2] == shelf and name.startswith(prefix)
+        ]
 
     def records(self, trial_id: str) -> list[Record]:
         """Every attempt that has ended, the oldest first."""
-        numbers = _numbers(self._trial_folder(trial_id))
-        found = [self.record(trial_id, number) for number in numbers]
+        found = [self.record(trial_id, number) for number in self.attempts(trial_id)]
         return [record for record in found if record is not None]
 
     def record(self, trial_id: str, attempt: int) -> Record | None:
-        """None while the attempt is under way; interrupted if its supervisor is gone."""
-        return read_attempt(self._trial_folder(trial_id) / str(attempt))
+        """None while the attempt is under way; interrupted if its supervisor is gone, or its
+        files are damaged."""
+        return read_attempt(self.attempt_folder(trial_id, attempt), self.root)
+
+    def attempts(self, trial_id: str) -> list[int]:
+        """Numbers of a trial's attempts, in order."""
+        return numbers(self.trial_folder(trial_id))
 
     def find_trial(self, prefix: str) -> list[Record]:
         """The records of the trial whose id starts with `prefix`, the oldest first."""
-        matching = [trial_id for trial_id in self.trial_ids() if trial_id.startswith(prefix)]
+        return self.records(self.trial_id(prefix))
+
+    def trial_id(self, prefix: str) -> str:
+        """The one id that starts with `prefix`."""
+        matching = self.trial_ids(prefix)
         if not matching:
             raise NothingMatched(f"no trial {prefix!r} in {self.path}")
         if len(matching) > 1:
             raise StoreError(f"trial {prefix!r} is not one trial: {', '.join(matching[:5])} ...")
-        return self.records(matching[0])
+        return matching[0]
 
     def folder(self, record: Record) -> Path:
         """Where the files of a record's attempt are."""
-        return self._trial_folder(record.trial.id) / str(record.attempt)
+        return self.attempt_folder(record.trial.id, record.attempt)
+
+    def trial_folder(self, trial_id: str) -> Path:
+        if not is_trial(trial_id):
+            raise StoreError(f"{self.path}: {trial_id!r:.80} is no trial's id")
+        return self.path / "trials" / trial_id[:2] / trial_id
+
+    def attempt_folder(self, trial_id: str, attempt: int) -> Path:
+        if not is_attempt(attempt):
+            raise StoreError(f"{self.path}: {attempt!r:.80} is no attempt's number")
+        return self.trial_folder(trial_id) / str(attempt)
+
+    def log(self, trial_id: str, attempt: int, name: str) -> str:
+        """What an attempt's process wrote; empty if there is no such file."""
+        file = self.attempt_folder(trial_id, attempt) / name
+        if not os.path.lexists(file):
+            return ""
+        with reading(file):
+            return read_bytes(file, self.root).decode(errors="replace")
+
+    def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
+        """The newest attempt that another process of this machine is busy with, and its run."""
+        for number in reversed(self.attempts(trial_id)):
+            folder = self.attempt_folder(trial_id, number)
+            if (folder / "outcome.json").exists():
+                continue
+            with contextlib.suppress(Damaged):
+                spec = read_spec(folder / "spec.json", self.root)
+                process = spec["process"]
+                if process != alive.this_process() and alive.is_alive(process):
+                    trial = Trial.from_json(spec["trial"])
+                    return Attempt(trial, number, folder), str(spec.get("run", ""))
+        return None
 
     # --- writing ----------------------------------------------------------------------
 
@@ -113,17 +161,28 @@ class Store:
             write_atomically(folder / "manifest.json", json.dumps(told, indent=1))
         return RunJournal(self, run_id)
 
-    def begin(self, trial: Trial, *, fingerprint: Mapping[str, Any] | None = None) -> Attempt:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While held, no other run begins an attempt. For a moment only; see `StoreLock`."""
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                self._create()
+                stack.enter_context(self._lock.held())
+            yield
+
+    def begin(
+        self, trial: Trial, *, fingerprint: Mapping[str, Any] | None = None, run: str = ""
+    ) -> Attempt:
         """A new attempt at a trial, this process being its supervisor."""
-        with self._writing():
-            self._create()
-            number, folder = self._new_folder(self._trial_folder(trial.id))
+        with self.locked(), self._writing():
+            number, folder = self._new_folder(self.trial_folder(trial.id))
             spec = {
                 "trial": trial.to_json(),
                 "attempt": number,
                 "fingerprint": dict(fingerprint or {}),
                 "started": utc_now(),
                 "process": alive.this_process(),
+                **({"run": run} if run else {}),
             }
             write_atomically(folder / "spec.json", json.dumps(jsonable(spec)))
         return Attempt(trial, number, folder)
@@ -133,19 +192,16 @@ class Store:
         with self._writing():
             text = json.dumps(record.to_json())
             write_atomically(attempt.folder / "outcome.json", text)
-        for name in ("result.json", "progress.json", "progress.tmp"):
+        for name in NEEDED_ONCE:
             with contextlib.suppress(OSError):
                 (attempt.folder / name).unlink()
 
     # --- inside -----------------------------------------------------------------------
 
-    def _trial_folder(self, trial_id: str) -> Path:
-        return self.path / "trials" / trial_id[:2] / trial_id
-
     def _new_folder(self, trial_folder: Path) -> tuple[int, Path]:
         """The next free number; another run may take it first."""
         trial_folder.mkdir(parents=True, exist_ok=True)
-        number = max(_numbers(trial_folder), default=0)
+        number = max(numbers(trial_folder), default=0)
         while True:
             number += 1
             folder = trial_folder / str(number)
@@ -159,107 +215,7 @@ class Store:
         return writing_to(self.path)
 
     def _create(self) -> None:
-        """The folder and its marker; another run may be making them, too."""
-        marker = self.path / "store.json"
-        if marker.exists():
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
-        foreign = any(not name.startswith("store.json") for name in os.listdir(self.path))
-        if foreign and not marker.exists():
-            raise StoreError(f"{self.path} is not a store, and not empty: it has no store.json")
-        write_atomically(marker, json.dumps({"schema": STORE_SCHEMA}))
-
-    def _check_schema(self) -> None:
-        marker = self.path / "store.json"
-        try:
-            schema = json.loads(marker.read_text())["schema"]
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{marker} cannot be read: {error}") from None
-        if schema != STORE_SCHEMA:
-            raise StoreError(
-                f"{self.path} has store schema {schema!r}; this sparsebench reads schemas up to "
-                f"{STORE_SCHEMA}: install a newer one"
-            )
-
-
-@dataclass(frozen=True)
-class RunJournal:
-    """A run being written: which attempts it began, and which records are its own."""
-
-    store: Store
-    id: str
-
-    @property
-    def folder(self) -> Path:
-        return self.store.path / "runs" / self.id
-
-    def began(self, attempt: Attempt) -> None:
-        self.event("began", trial=attempt.trial.id, attempt=attempt.number)
-
-    def recorded(self, record: Record, *, reused: bool = False) -> None:
-        self.event(
-            "recorded",
-            trial=record.trial.id,
-            attempt=record.attempt,
-            status=str(record.status),
-            reused=reused,
-        )
-
-    def event(self, what: str, **data: Any) -> None:
-        """A line of events.jsonl, on the disk when this returns."""
-        line = {"event": what, "at": utc_now(), **data}
-        with writing_to(self.store.path):
-            append_line(self.folder / "events.jsonl", line, durable=True)
-
-
-class StoredRun:
-    """A run as it was kept; of a run under way, what there is so far."""
-
-    def __init__(self, store: Store, run_id: str) -> None:
-        self.store = store
-        self.id = run_id
-
-    @property
-    def path(self) -> Path:
-        return self.store.path / "runs" / self.id
-
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        return _read(self.path / "manifest.json")
-
-    @property
-    def suite_text(self) -> str:
-        file = self.path / "suite.toml"
-        return file.read_text() if file.exists() else ""
-
-    @cached_property
-    def records(self) -> list[Record]:
-        """One per trial that was begun or reused, in the order of the plan.
-
-        Each carries the labels of this run: a record reused from another suite has its own.
-        """
-        return list(self._records())
-
-    def folder(self, record: Record) -> Path:
-        return self.store.folder(record)
-
-    def events(self) -> list[dict[str, Any]]:
-        return list(read_lines(self.path / "events.jsonl"))
-
-    def _records(self) -> Iterator[Record]:
-        chosen = {
-            event["trial"]: event["attempt"]
-            for event in self.events()
-            if event["event"] in ("began", "recorded")
-        }
-        for planned in self.manifest["trials"]:
-            number = chosen.get(planned["id"])
-            record = self.store.record(planned["id"], number) if number is not None else None
-            if record is not None:
-                trial = replace(record.trial, suite=planned["suite"], axes=planned["axes"])
-                yield replace(record, trial=trial)
+        make_or_raise(self.path, self.root)
 
 
 def open_run_folder(folder: Path) -> StoredRun:
@@ -272,49 +228,18 @@ def open_run_folder(folder: Path) -> StoredRun:
     raise StoreError(f"{folder} is neither a run nor a store")
 
 
-def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """What a manifest keeps of the trials: ids, and the labels that are not part of them."""
-    return [{"id": trial.id, "suite": trial.suite, "axes": trial.axes} for trial in trials]
-
-
-def read_attempt(folder: Path) -> Record | None:
-    """The record of an attempt's folder; see `Store.record`."""
-    outcome = folder / "outcome.json"
-    if outcome.is_file():
-        return Record.from_json(_read(outcome))
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder, sorted; nothing if it is none."""
     try:
-        spec = _read(folder / "spec.json")
-    except StoreError:
-        return None
-    if alive.is_alive(spec["process"]):
-        return None
-    return Record(
-        trial=Trial.from_json(spec["trial"]),
-        attempt=spec["attempt"],
-        status=Status.INTERRUPTED,
-        detail="its supervisor was gone before it ended",
-        fingerprint=spec["fingerprint"],
-        started=spec["started"],
-    )
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read: {error}") from None
-    if not isinstance(data, dict):
-        raise StoreError(f"{file} cannot be read: it holds no object")
-    return data
-
-
-def _numbers(trial_folder: Path) -> list[int]:
-    """The attempts there are; whatever else lies there is passed over."""
-    try:
-        names = os.listdir(trial_folder)
-    except OSError:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(name) for name in names if name.isdecimal())
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be read: {error.strerror or error}") from None
+
+
+def _is_there(run: Path) -> bool:
+    return os.path.lexists(run / "manifest.json")
 
 
 def _stamp() -> str:

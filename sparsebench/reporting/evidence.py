@@ -14,6 +14,7 @@ from sparsebench.errors import SuiteError
 from sparsebench.records.frames import manifest_commit, trials_frame
 from sparsebench.records.record import FAILURES, Record, Status
 from sparsebench.reporting.labels import settings
+from sparsebench.reporting.marks import marked_labels
 from sparsebench.reporting.text import escape, plural
 from sparsebench.suite.trial import Trial
 from sparsebench.suite.where import matches
@@ -70,7 +71,8 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     varied, values = settings(trials)
     frame["cell"] = [trial.cell for trial in trials]
     frame["topology_label"] = _labels([trial.topology for trial in trials])
-    frame["backend_label"] = _labels([trial.backend for trial in trials])
+    backends = _labels([trial.backend for trial in trials])
+    frame["backend_label"] = marked_labels(backends, records)
     frame["ok"] = frame["status"] == str(Status.OK)
     expects = {run.id: suite_facts(run).get("expect", []) for run in stored_runs}
     frame["expected"] = [_expected(expects[run.id], record) for run, record in pairs]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sparsebench.records.frames import manifest_commit
-from sparsebench.reporting import crossover_table, published, tables
+from sparsebench.reporting import audit_table, crossover_table, published, tables
 from sparsebench.reporting.evidence import Evidence, evidence, suite_facts
 from sparsebench.reporting.fit_tables import fits
+from sparsebench.reporting.marks import backend_legend, noise_footnote
 from sparsebench.reporting.plots import Plot, write_plots
 from sparsebench.reporting.predicted import predicted_table
 from sparsebench.reporting.summary import summary
@@ -63,6 +64,7 @@ def report(
     parts = [
         _heading(stored_runs),
         summary(found),
+        backend_legend(found.frame),
         *found.notes,
         *_where(stored_runs, found),
         *_sections(found),
@@ -86,12 +88,12 @@ def _sections(found: Evidence) -> Iterator[str]:
     """A heading, a table and a note for each question that the trials answer."""
     kernels = tables.kernels_table(found)
     if kernels:
-        yield from ("## Kernels", kernels, NOTE_KERNELS)
+        yield from ("## Kernels", kernels, NOTE_KERNELS, noise_footnote(found.timed.ok))
     trained = found.trained
     if trained.ok["test_accuracy"].notna().any():
         yield from ("## Accuracy", tables.accuracy_table(trained), NOTE_ACCURACY)
     if not trained.ok.empty:
-        yield from ("## Time", tables.time_table(trained), NOTE_TIME)
+        yield from ("## Time", tables.time_table(trained), NOTE_TIME, noise_footnote(trained.ok))
         yield from ("## Memory", tables.memory_table(trained), NOTE_MEMORY, _inexact(trained))
         predicted = predicted_table(trained)
         if predicted:
@@ -99,6 +101,7 @@ def _sections(found: Evidence) -> Iterator[str]:
         yield from ("## Connections", tables.connections_table(trained))
         yield from fits(trained)
         yield from crossover_table.section(trained)
+    yield from audit_table.section(found)
     yield from published.section(found)
     agreement = tables.agreement_table(trained)
     if agreement:

@@ -11,6 +11,7 @@ import pandas as pd
 from sparsebench.records.record import Status
 from sparsebench.reporting.crossover_table import crossings, crossover_sentence
 from sparsebench.reporting.evidence import FAILED, Evidence
+from sparsebench.reporting.marks import contradictions
 from sparsebench.reporting.tables import groups
 from sparsebench.reporting.text import (
     Spread,
@@ -32,7 +33,8 @@ def summary(evidence: Evidence) -> str:
     """One paragraph: what ran, accuracy, time, memory, failures."""
     if evidence.frame.empty:
         return "The run has no trials, so there is nothing to report."
-    parts = [_counts(evidence), *_kernels(evidence), *_accuracy(evidence)]
+    parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
+    parts += [*_kernels(evidence), *_accuracy(evidence)]
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sparsebench.records.record import Status
 from sparsebench.reporting.evidence import CELL, FAILED, Evidence
+from sparsebench.reporting.marks import noisy
 from sparsebench.reporting.text import (
     UNKNOWN,
     Spread,
@@ -56,7 +57,7 @@ def time_table(evidence: Evidence) -> str:
         ("whole trial", "wall_seconds", seconds),
         ("samples/s", "samples_per_second", rate),
     ]
-    return _by_cell(evidence, columns)
+    return _by_cell(evidence, columns, noisy)
 
 
 def memory_table(evidence: Evidence) -> str:
@@ -138,7 +139,7 @@ def _share_of_roofline(cell: pd.DataFrame) -> str:
     if share != share or best != best:
         return UNKNOWN
     bounds = sentence_list([escape(bound) for bound in dict.fromkeys(cell["bound"])], "or")
-    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}"
+    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}"
 
 
 def failures_table(evidence: Evidence) -> str:
@@ -197,8 +198,13 @@ def shorten(text: str, most: int = 120) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _by_cell(evidence: Evidence, columns: list[tuple[str, str, Show]]) -> str:
-    """A row per cell, the lowest of each setting's first measure in bold."""
+def _by_cell(
+    evidence: Evidence,
+    columns: list[tuple[str, str, Show]],
+    mark: Callable[[pd.DataFrame], str] = lambda cell: "",
+) -> str:
+    """A row per cell, the lowest of each setting's first measure in bold; `mark` behind the
+    first number of a row."""
     frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
     frame = frame.assign(bytes_per_connection=frame["stored_bytes"] / frame["connections"])
     used = [(title, name, show) for title, name, show in columns if frame[name].notna().any()]
@@ -209,6 +215,8 @@ def _by_cell(evidence: Evidence, columns: list[tuple[str, str, Show]]) -> str:
             numbers = [show(Spread.of(cell.loc[cell["ok"], name])) for _, name, show in used]
             if used and cell["ok"].any() and _key(cell, used[0][1]) == best:
                 numbers[0] = f"**{numbers[0]}**"
+            if numbers and cell["ok"].any():
+                numbers[0] += mark(cell[cell["ok"]])
             n = int(cell["ok"].sum())
             ended = ", ".join(filter(None, [str(n) if n else "", outcome(cell)]))
             label = [*_setting(evidence, setting), escape(topology), escape(backend)]

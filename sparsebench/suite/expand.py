@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from sparsebench.suite.suite import Exclude, Suite
 from sparsebench.suite.trial import PARTS, Trial
 from sparsebench.suite.where import PLAIN, check_key, matches
 from sparsebench.suite.words import axis_words
+
+MOST_TRIALS = 50_000
+"""Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
 
 
 def expand(
@@ -99,7 +103,19 @@ def _plan(
             raise SuiteError(f"{place}: {error}") from None
         check_plain(value, place)
         override(path, value, place)
+    _check_size(grid)
     return _Plan(suite.trial, grid, overrides, places)
+
+
+def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
+    count = math.prod(len(values) for values in grid.values())
+    if count > MOST_TRIALS:
+        factors = " x ".join(str(len(values)) for values in grid.values() if len(values) > 1)
+        shown = f"{count:,}" if count < 10**15 else f"about 10^{len(str(count)) - 1}"
+        raise SuiteError(
+            f"grid: {factors if len(factors) < 80 else f'{len(grid)} axes'} asks for {shown} "
+            f"trials, excluded ones included; at most {MOST_TRIALS:,}: split it into several suites"
+        )
 
 
 def _lies_at_or_below(key: str, path: str) -> bool:

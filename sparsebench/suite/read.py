@@ -29,6 +29,8 @@ from sparsebench.suite.trial import PARTS
 from sparsebench.suite.where import PLAIN, check_key
 
 SCHEMA = 1
+LARGEST = 4 * 2**20
+"""Bytes of a suite file."""
 
 REQUIRED = ("dataset", "model", "epochs")
 """What [trial] or [grid] must say; everything else has a default."""
@@ -83,6 +85,8 @@ def read_suite(path: str | Path) -> Suite:
     """Read and check the form of a suite file; SuiteError is one line that names file and key."""
     path = Path(path)
     try:
+        if path.stat().st_size > LARGEST:
+            raise SuiteError(f"is larger than {LARGEST >> 20} MiB; expected a suite")
         text = path.read_bytes().decode()
         return _suite(tomllib.loads(text), path, text)
     except SuiteError as error:

@@ -15,8 +15,9 @@ SPEC_FORMAT = 1
 PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend")
 """The components of a trial; a kind each."""
 
-LIMITS = ("timeout", "memory_limit", "retries", "checkpoint")
-"""What bounds a trial without being part of what it computes: not in its id."""
+LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
+"""What bounds a trial, or what it leaves, without being part of what it computes: not in its
+id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Trial:
     the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
     of which the id takes only that it is missing. `axes` holds the
     suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
-    and `words` are labels and not part of the id.
+    and `words` are labels and not part of the id. `checkpoint` is in seconds; `keep_model` None
+    keeps a small network only.
     """
 
     dataset: dict[str, Any]
@@ -51,6 +53,7 @@ class Trial:
     memory_limit: int | None = None
     retries: int = 0
     checkpoint: float | None = None
+    keep_model: bool | None = None
 
     def spec(self) -> dict[str, Any]:
         """What the id is made of."""

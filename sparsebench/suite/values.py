@@ -48,10 +48,6 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _no_checkpoint(value: Any) -> float:
-    raise ValueError("checkpoints are not available in this version; leave it out")
-
-
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "epochs": whole(1),
     "batch_size": whole(1),
@@ -63,5 +59,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timeout": seconds,
     "memory_limit": size,
     "retries": whole(0),
-    "checkpoint": _no_checkpoint,
+    "checkpoint": seconds,
+    "keep_model": _flag,
 }

@@ -1,7 +1,7 @@
 """The conformance kit: the checks we hold our own components to, for yours.
 
 Each `check_*` takes a component and raises AssertionError with what is wrong. They need no
-data set and take well under a second each (a backend may compile first)::
+data set and take well under a second each (a backend may compile first, and is audited for a few)::
 
     from sparsebench.testing import check_topology
     from my_plugin import MyTopology
@@ -12,7 +12,7 @@ data set and take well under a second each (a backend may compile first)::
 
 from __future__ import annotations
 
-from sparsebench.testing.backends import check_backend, check_trajectory
+from sparsebench.testing.backends import check_backend, check_honesty, check_trajectory
 from sparsebench.testing.components import (
     check_activation,
     check_dataset,
@@ -28,6 +28,7 @@ __all__ = [
     "check_activation",
     "check_backend",
     "check_dataset",
+    "check_honesty",
     "check_initializer",
     "check_loss",
     "check_model",

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.auditing.judging import judge
+from sparsebench.auditing.probe import probe
+from sparsebench.auditing.sizes import Sizes
 from sparsebench.protocols import Backend, Layer, Optimizer
 from sparsebench.sparse.csr import Change, CsrMatrix
 from sparsebench.testing.fixtures import (
@@ -20,6 +23,9 @@ from sparsebench.testing.fixtures import (
 SHAPES = ((1, 1, 1, 1), (5, 7, 0, 3), (5, 7, 35, 4), (64, 33, 211, 9), (20, 50, 130, 128))
 """K, D, nnz, N: one connection, none, a full layer, and batches on both sides of a vector."""
 
+HONEST = Sizes(side=4096, batch=32)
+"""What `check_honesty` probes: a dense float32 matrix of its square layer takes 64 MiB."""
+
 
 def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> None:
     """Everything below; `optimizers` are tried beside a plain one (fused updates are per rule)."""
@@ -29,9 +35,11 @@ def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> Non
         for optimizer in (PlainDescent(), *optimizers):
             check_step(backend, optimizer, (K, D), nnz, N)
             check_rewire(backend, optimizer, (K, D), nnz)
+            check_saving(backend, optimizer, (K, D), nnz, N)
     check_columns_without_connections(backend)
     if backend.truly_sparse:
         check_memory(backend)
+        check_honesty(backend, *optimizers[:1])
 
 
 def check_products(backend: Backend, shape: tuple[int, int], nnz: int, N: int) -> None:
@@ -123,6 +131,38 @@ def check_rewire(backend: Backend, optimizer: Optimizer, shape: tuple[int, int],
     _close(DX, to_dense(after).T @ DZ, "DX after a rewiring")
 
 
+def check_saving(
+    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
+) -> None:
+    """A layer made anew from weights and bias, and given what `saved` gave, goes on bit for bit;
+    what is saved is O(nnz)."""
+    rng = np.random.default_rng(nnz + N)
+    layer, _ = _layer(backend, random_matrix(shape, nnz, rng), optimizer)
+    X, DZ = _batch(shape, N, rng)
+    for t in (1, 2):
+        layer.backward_and_step(X, DZ, None, 0.1, t)
+    saved = {name: np.array(array, copy=True) for name, array in layer.saved()}
+    size = sum(array.nbytes for array in saved.values())
+    slots = len(optimizer.slots)
+    assert size <= 8 * slots * (nnz + shape[0]) + 1000, f"{size} bytes saved of {nnz} connections"
+    W = layer.weights()
+    mine = CsrMatrix(W.pattern, np.array(W.data, copy=True))
+    again = backend.layer(mine, np.array(layer.bias(), copy=True), optimizer)
+    again.restore(saved)
+    for one in (layer, again):
+        one.backward_and_step(X, DZ, None, 0.1, 3)
+    for name, before, after in (
+        ("weights", layer.weights().data, again.weights().data),
+        ("bias", layer.bias(), again.bias()),
+        *((slot, layer.state()[slot], again.state()[slot]) for slot in optimizer.slots),
+    ):
+        assert np.array_equal(before, after), f"{name} of a restored layer"
+    Z, Z_again = np.empty((shape[0], N), np.float32), np.empty((shape[0], N), np.float32)
+    layer.forward(X, Z)
+    again.forward(X, Z_again)
+    assert np.array_equal(Z, Z_again), "Z of a restored layer"
+
+
 def check_columns_without_connections(backend: Backend) -> None:
     """Rows and columns that lost everything give bias and zero, not what a buffer held."""
     rng = np.random.default_rng(0)
@@ -155,6 +195,14 @@ def check_memory(backend: Backend) -> None:
     assert peak < 250 * (nnz + K + D), f"{peak} bytes for {nnz} connections: not truly sparse"
     stored = sum(layer.stored_bytes().values())
     assert stored < 100 * (nnz + K + D), f"declares {stored} stored bytes"
+
+
+def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
+    """The audit of `sparsebench run`, here: nothing of what a backend that says it is truly
+    sparse does may grow with K D. Takes a few seconds, and half a gibibyte if it does."""
+    found = judge(probe(backend, optimizer or PlainDescent(), HONEST))
+    if backend.truly_sparse:
+        assert not found.flags, f"says it is truly sparse; {', '.join(found.flags)}: {found.why}"
 
 
 def check_trajectory(

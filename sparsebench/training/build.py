@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.protocols import Layer, Network
+from sparsebench.protocols import Network
 from sparsebench.seeds import generator
 from sparsebench.sparse.csr import CsrMatrix
 from sparsebench.sparse.sampling import random_pattern
+from sparsebench.training.resuming import refuse_unsaveable, saved_layer
 from sparsebench.training.work import Work
+
+Vector = npt.NDArray[np.float32]
 
 
 def build_network(work: Work) -> Network:
-    """The network of a trial: the same connections and weights on every backend."""
-    return work.model.network(list(_layers(work)), work.backend, work.optimizer, work.seed)
+    """The network of a trial: the same connections and weights on every backend.
+
+    With a checkpoint to go on from it is the network of that moment.
+    """
+    found = work.keeper.found if work.keeper is not None else None
+    made = _drawn(work) if found is None else _saved(work, found)
+    layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
+    if work.keeper is not None:
+        refuse_unsaveable(layers, work.backend)
+    network = work.model.network(layers, work.backend, work.optimizer, work.seed)
+    if found is not None:
+        network.restore(found)
+    return network
 
 
-def _layers(work: Work) -> Iterator[Layer]:
+def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
     """One after the other, so that what a layer needs while it is made is freed for the next."""
     shapes = work.model.shapes(work.data.features, work.data.classes)
     counts = work.topology.connections(shapes)
@@ -26,4 +41,10 @@ def _layers(work: Work) -> Iterator[Layer]:
         pattern = random_pattern(shape, nnz, generator(work.seed, "topology", index))
         rng = generator(work.seed, "init", index)
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, nnz, rng))
-        yield work.backend.layer(W, np.zeros(shape[0], dtype=np.float32), work.optimizer)
+        yield W, np.zeros(shape[0], dtype=np.float32)
+
+
+def _saved(work: Work, found: Mapping[str, Vector]) -> Iterator[tuple[CsrMatrix, Vector]]:
+    shapes = work.model.shapes(work.data.features, work.data.classes)
+    for number, shape in enumerate(shapes, 1):
+        yield saved_layer(found, number, shape)

@@ -73,8 +73,8 @@ def _check_labels(y: Array, samples: int, where: str) -> None:
 
 def encode_labels(
     y_train: Array, y_test: Array | None, source: str
-) -> tuple[Labels, Labels | None, int]:
-    """Labels as 0..classes - 1 in the order of the training part's sorted labels."""
+) -> tuple[Labels, Labels | None, Array]:
+    """Labels as 0, 1, ... in the order of the training part's sorted labels, and these."""
     known, codes = np.unique(y_train, return_inverse=True)
     if known.size < 2:
         raise DataError(
@@ -82,7 +82,7 @@ def encode_labels(
         )
     train = codes.astype(np.int64)
     if y_test is None:
-        return train, None, known.size
+        return train, None, known
     text_train, text_test = (y.dtype.kind in "US" for y in (y_train, y_test))
     if text_train != text_test:
         raise DataError(
@@ -96,4 +96,4 @@ def encode_labels(
             f"{source}: label {y_test[unseen[0]]} at row {unseen[0]} of the test part is not "
             f"among the {known.size} labels of the train part; expected every class in training"
         )
-    return train, test, known.size
+    return train, test, known

@@ -67,13 +67,20 @@ class Parts:
 
 @dataclass(frozen=True)
 class TrialData:
-    """What a trial trains on."""
+    """What a trial trains on.
+
+    names        (classes,) the labels as they came, where they came as arrays
+    mean, scale  (features, 1) what features are standardised with: (x - mean) * scale
+    """
 
     train: Samples
     test: Samples
     validation: Samples | None
     classes: int
     fingerprint: str
+    names: Array | None = None
+    mean: Array | None = None
+    scale: Array | None = None
 
     @property
     def features(self) -> int:
@@ -177,7 +184,7 @@ def prepare(
 
 def _from_arrays(parts: Parts, root: int, validation: float) -> TrialData:
     check_parts(parts)
-    y, y_test, classes = encode_labels(parts.y_train, parts.y_test, parts.source)
+    y, y_test, names = encode_labels(parts.y_train, parts.y_test, parts.source)
     rows = np.arange(y.size, dtype=np.int64)
     if y_test is None:
         rows, test_rows = split(y, TEST_FRACTION, root, parts.source, "test part")
@@ -199,8 +206,11 @@ def _from_arrays(parts: Parts, root: int, validation: float) -> TrialData:
         train=samples(parts.X_train, rows, y[rows]),
         test=samples(X_test, test_rows, y_test),
         validation=samples(parts.X_train, held, y[held]) if held.size else None,
-        classes=classes,
+        classes=names.size,
         fingerprint=origin,
+        names=names,
+        mean=mean,
+        scale=scale,
     )
 
 

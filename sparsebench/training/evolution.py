@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,9 @@ from sparsebench.protocols import Initializer, Network, Pruning, Topology
 from sparsebench.seeds import generator
 from sparsebench.sparse.csr import Change, CsrMatrix
 from sparsebench.training.moment import Moment
+from sparsebench.training.resuming import flags, saved_flags
 
+Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Vector = npt.NDArray[np.float32]
 
@@ -90,6 +94,22 @@ class Evolution:
         """The counts since the last call."""
         counts, self._counts = self._counts, Counts.zero(len(self._network.layers))
         return counts
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """Which neurons are gone."""
+        yield from flags(self._removed)
+
+    @property
+    def counts(self) -> Counts:
+        """Since `take_counts` was last called."""
+        return self._counts
+
+    def restore(self, saved: Mapping[str, Array], counts: Counts) -> None:
+        self._removed = [
+            saved_flags(saved, number, layer.shape[0])
+            for number, layer in enumerate(self._network.layers, 1)
+        ]
+        self._counts = counts
 
     def _rewire_all(self, moment: Moment) -> None:
         for index in range(len(self._network.layers)):

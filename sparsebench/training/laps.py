@@ -24,6 +24,9 @@ class Laps:
     def add(self, name: str, seconds: float) -> None:
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
+    def so_far(self) -> dict[str, float]:
+        return dict(self._seconds)
+
     def take(self) -> dict[str, float]:
         taken, self._seconds = self._seconds, {}
         return taken

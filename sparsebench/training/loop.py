@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -13,35 +14,45 @@ from sparsebench.protocols import Network
 from sparsebench.seeds import generator
 from sparsebench.training.build import build_network
 from sparsebench.training.evaluate import evaluate
-from sparsebench.training.evolution import Evolution
+from sparsebench.training.evolution import Counts, Evolution
 from sparsebench.training.laps import Laps
 from sparsebench.training.moment import Moment
+from sparsebench.training.resuming import Position, network_arrays
 from sparsebench.training.work import EpochRecord, Result, Work
 
 
 def train(work: Work) -> Result:
     """Build the network and train it; every epoch is reported as it ends.
 
-    Timed apart: batches (data), steps (train), topology updates, evaluation. Stops where the
-    loss is no longer finite.
+    Timed apart: batches (data), steps (train), topology updates, evaluation, checkpoints. Stops
+    where the loss is no longer finite. With a checkpoint to go on from, the epochs that it holds
+    are reported first.
     """
     with work.meter.phase("build"):
         network = build_network(work)
-        started = [layer.nnz for layer in network.layers]
-    run = _Run(work, network)
-    for epoch in range(1, work.epochs + 1):
+        run = _Run(work, network)
+        run.take_up()
+    for record in run.epochs:
+        work.report(record)
+    for epoch in range(run.begin.epoch, work.epochs + 1):
         with work.meter.phase("train"):
             run.train_epoch(epoch)
         record = run.finish_epoch(epoch)
         work.report(record)
         if run.diverged:
             break
-    return _result(work, network, run, started)
+        if epoch < work.epochs:
+            run.keep_if_due(Position(epoch=epoch + 1, step=run.step))
+    return _result(work, network, run, run.started)
 
 
 @dataclass
 class _Run:
-    """A network in training."""
+    """A network in training.
+
+    begin  where training begins       started  connections of each layer at its very start
+    step   steps done, from the start
+    """
 
     work: Work
     network: Network
@@ -56,16 +67,48 @@ class _Run:
         )
         samples = work.data.train.labels.size
         self._steps_per_epoch = math.ceil(samples / work.batch_size)
-        self._t = 0
+        self.begin = Position()
+        self.step = 0
+        self.started = [layer.nnz for layer in self.network.layers]
         self._rate = work.optimizer.learning_rate
         self._loss = 0.0
+
+    def take_up(self) -> None:
+        """Go on where the checkpoint was made, if there is one."""
+        found = self.work.keeper.found if self.work.keeper is not None else None
+        if found is None:
+            return
+        facts = found.facts
+        self.begin = Position(**facts["position"])
+        self.step = self.begin.step
+        self.started = facts["started"]
+        self.epochs = [EpochRecord.from_json(line) for line in facts["epochs"]]
+        for name, seconds in facts["laps"].items():
+            self._laps.add(name, seconds)
+        self._evolution.restore(found, Counts(**facts["counts"]))
+
+    def keep_if_due(self, at: Position) -> None:
+        """A checkpoint, if it is time for one; `at` is where to go on from it."""
+        keeper = self.work.keeper
+        if keeper is None or not keeper.due():
+            return
+        facts = {
+            "position": at.to_json(),
+            "started": self.started,
+            "epochs": [record.to_json() for record in self.epochs],
+            "laps": self._laps.so_far(),
+            "counts": asdict(self._evolution.counts),
+        }
+        with self.work.meter.phase("checkpoint"):
+            keeper.keep(facts, chain(network_arrays(self.network), self._evolution.saved()))
 
     def train_epoch(self, epoch: int) -> None:
         """Every sample once, in an order that depends on seed and epoch alone."""
         work, samples = self.work, self.work.data.train
         order = generator(work.seed, "shuffle", epoch).permutation(samples.labels.size)
-        losses = 0.0
-        for start in range(0, order.size, work.batch_size):
+        begin = self.begin if self.begin.epoch == epoch else Position()
+        losses = begin.losses
+        for start in range(begin.start, order.size, work.batch_size):
             rows = order[start : start + work.batch_size]
             with self._laps("data"):
                 X, y = samples.batch(rows), samples.labels[rows]
@@ -75,25 +118,27 @@ class _Run:
                 self.diverged = True
                 self._loss = loss
                 return
-            work.progress(epoch, self._t, loss)
-            if start + work.batch_size < order.size:
+            work.progress(epoch, self.step, loss)
+            done = start + work.batch_size
+            if done < order.size:
                 self._evolve(epoch, epoch_ended=False)
+                self.keep_if_due(Position(epoch=epoch, start=done, step=self.step, losses=losses))
         self._loss = losses / order.size
         self._evolve(epoch, epoch_ended=True)
 
     def _step(self, X: np.ndarray, y: np.ndarray) -> float:
-        self._t += 1
-        optimizer = self.work.optimizer
+        self.step += 1
+        optimizer, t = self.work.optimizer, self.step
         steps = self.work.epochs * self._steps_per_epoch
-        factor = optimizer.schedule.factor(self._t, steps, self._steps_per_epoch)
+        factor = optimizer.schedule.factor(t, steps, self._steps_per_epoch)
         self._rate = optimizer.learning_rate * factor
         start = time.perf_counter()
-        loss = self.network.train_step(X, y, self._rate, self._t)
+        loss = self.network.train_step(X, y, self._rate, t)
         self._laps.add("train", time.perf_counter() - start)
         return loss
 
     def _evolve(self, epoch: int, *, epoch_ended: bool) -> None:
-        moment = Moment(epoch, self.work.epochs, self._t, self._steps_per_epoch, epoch_ended)
+        moment = Moment(epoch, self.work.epochs, self.step, self._steps_per_epoch, epoch_ended)
         if self._evolution.due(moment):
             with self.work.meter.phase("topology"), self._laps("topology"):
                 self._evolution.update(moment)
@@ -124,6 +169,7 @@ class _Run:
             train_seconds=seconds.get("train", 0.0),
             topology_seconds=seconds.get("topology", 0.0),
             eval_seconds=seconds.get("eval", 0.0),
+            rss_bytes=work.meter.rss(),
         )
         self.epochs.append(record)
         return record

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.protocols import Backend, Model, Network, Optimizer, Pruning, Topology
 from sparsebench.training.data import TrialData
+from sparsebench.training.resuming import Keeper
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -17,6 +18,9 @@ class Meter(Protocol):
     """Measures seconds and peak memory by phase; `execution.meter` has the real one."""
 
     def phase(self, name: str) -> AbstractContextManager[None]: ...
+
+    def rss(self) -> int:
+        """Resident bytes now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,10 @@ class EpochRecord:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EpochRecord:
+        return cls(**data)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -52,7 +60,8 @@ class Work:
 
     report    called with each finished epoch
     progress  called often, with (epoch, step, loss); must be cheap; steps count from the start
-    meter     phases build, train, topology, eval are measured through it
+    meter     phases build, train, topology, eval, checkpoint are measured through it
+    keeper    of checkpoints; None keeps none
     """
 
     model: Model
@@ -67,6 +76,7 @@ class Work:
     meter: Meter
     report: Callable[[EpochRecord], None] = lambda epoch: None
     progress: Callable[[int, int, float], None] = lambda epoch, step, loss: None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

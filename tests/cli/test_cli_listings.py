@@ -41,8 +41,8 @@ def test_usage_errors_end_in_2(cli: Cli) -> None:
         (["ls", "suites", "x"], "ls suites: takes no NAME, found 'x'"),
         (["show", "latest"], "no run 'latest' in"),
         (["plan", "tiny.toml", "--seeds", "0,0"], "--seeds: 0 is given twice in '0,0'"),
-        (["plan", "tiny.toml", "--set", "checkpoint=10m"], "tiny.toml: --set checkpoint: "
-         "checkpoints are not available in this version; leave it out"),
+        (["plan", "tiny.toml", "--set", "checkpoint=often"], "tiny.toml: --set checkpoint: "
+         "expected a duration such as '30m'"),
         (["new", "plugin", "none"], "new plugin: 'none' makes a class None, a word of Python"),
         (["new", "plugin", "class"], "new plugin: 'class' is a word of Python; choose another"),
         (["new", "plugin", "exception"], "new plugin: 'exception' makes a class Exception"),

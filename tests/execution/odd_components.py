@@ -250,10 +250,111 @@ class Tells:
         return Result(measures={}, layers=[seen], network=None)
 
 
+@dataclass(frozen=True)
+class Family:
+    """Has `count` children: all on one block of `mib` MiB that the parent took, or each with a
+    block of its own, shared with nobody but out of reach of a limit on data."""
+
+    how: str = "one"
+    count: int = 7
+    mib: int = 96
+    seconds: float = 1.5
+
+    def run(self, work: Any) -> Result:
+        block = written(self.mib) if self.how == "one" else None
+        for _ in range(self.count):
+            if os.fork() == 0:
+                block = written(self.mib) if block is None else block
+                sum(block[at] for at in range(0, self.mib * MIB, mmap.PAGESIZE))
+                time.sleep(self.seconds)
+                os._exit(0)
+        for _ in range(self.count):
+            os.wait()
+        return result()
+
+
+def written(mib: int) -> mmap.mmap:
+    shared = mmap.mmap(-1, mib * MIB)
+    for at in range(0, mib * MIB, mmap.PAGESIZE):
+        shared[at] = 1
+    return shared
+
+
+@dataclass(frozen=True)
+class Escapes:
+    """Leaves a process that made a session of its own: an orphan that was never this one's child
+    for long, or a child that lost its environment. Writes its number into `file`, and ends; or
+    stays.
+    """
+
+    file: str = ""
+    cleared: bool = False
+    stays: bool = False
+
+    def run(self, work: Any) -> Result:
+        code = (
+            "import os, sys, time; orphan = os.fork() if sys.argv[2] == 'orphan' else 0\n"
+            "if orphan: os._exit(0)\n"
+            "os.setsid() if sys.argv[2] == 'orphan' else None\n"
+            "open(sys.argv[1] + '.tmp', 'w').write(str(os.getpid()))\n"
+            "os.rename(sys.argv[1] + '.tmp', sys.argv[1]); time.sleep(600)"
+        )
+        words = [sys.executable, "-c", code, self.file, "child" if self.cleared else "orphan"]
+        if self.cleared:
+            subprocess.Popen(words, env={}, start_new_session=True)
+        else:
+            subprocess.run(words, check=True)
+        while not Path(self.file).exists():
+            time.sleep(0.01)
+        time.sleep(600 if self.stays else 1.2 if self.cleared else 0)
+        return result()
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """400 MiB for a tenth of a second; then it is killed, or ends."""
+
+    mib: int = 400
+    killed: bool = False
+
+    def run(self, work: Any) -> Result:
+        kept = touched(self.mib)
+        time.sleep(0.1)
+        del kept
+        if self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result()
+
+
+@dataclass(frozen=True)
+class Floods:
+    """Prints 50 MB, then closes stdout and stderr."""
+
+    def run(self, work: Any) -> Result:
+        line = "x" * 999 + "\n"
+        for _ in range(50_000):
+            sys.stdout.write(line)
+        sys.stdout.flush()
+        for number in (1, 2):
+            os.close(number)
+        return result()
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Tells what the kernel is to think of its process."""
+
+    def run(self, work: Any) -> Result:
+        score = int(Path("/proc/self/oom_score_adj").read_text())
+        marked = {name: name in os.environ for name in ("SPARSEBENCH_TRIAL", "SPARSEBENCH_CGROUP")}
+        return Result(measures={}, layers=[{"oom_score_adj": score, **marked}], network=None)
+
+
 TRAINERS = {
     "fine": Fine, "nan": Nan, "allocates": Allocates, "greedy": Greedy, "raises": Raises,
     "dies": Dies, "stays": Stays, "prints": Prints, "tells": Tells,
-    "uncompilable": Uncompilable, "fills": Fills, "edits": Edits,
+    "uncompilable": Uncompilable, "fills": Fills, "edits": Edits, "family": Family,
+    "escapes": Escapes, "spikes": Spikes, "floods": Floods, "offers": Offers,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import pytest
 from sparsebench import machine
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.execution import context, debugging, session, slots
+from sparsebench.execution import context, debugging, slots
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.session import run_trials
 from sparsebench.execution.signals import Signals

@@ -244,3 +244,84 @@ def test_a_folder_that_cannot_be_made_is_the_stores_fault(job: MakeJob, tmp_path
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot write to the store .*: a file stands"):
         Supervised(replace(job("fine"), folder=tmp_path / "file" / "1"))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_short_spike_is_measured_also_in_a_trial_that_is_killed(
+    job: MakeJob, killed: bool
+) -> None:
+    """400 MiB for 100 ms, long gone when the process ends."""
+    outcome = finish(job("spikes", killed=killed))
+    floor = finish(job("spikes", mib=1))["measures"]["peak_rss_bytes"] - MIB
+    assert outcome["status"] == ("killed" if killed else "ok")
+    assert abs(outcome["measures"]["peak_rss_bytes"] - floor - 400 * MIB) < 5 * MIB
+    settings = outcome["settings"]
+    assert settings["exact"] is not killed
+    assert settings["memory_method"] == ("polled" if killed else "vmhwm-reset")
+
+
+def test_a_trial_may_print_much_and_close_its_outputs(job: MakeJob) -> None:
+    given = job("floods")
+    assert finish(given)["status"] == "ok"
+    assert (given.folder / "stdout.log").stat().st_size == 50_000_000
+
+
+def test_a_plugin_that_hangs_while_it_is_imported_runs_into_the_timeout(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    """It counts from the start of the process, whatever that does."""
+    plugin = tmp_path / "hangs.py"
+    plugin.write_text("import time\ntime.sleep(600)\n")
+    given = job("fine", timeout=1.0)
+    outcome = finish(replace(given, plugin_files=(*given.plugin_files, plugin)))
+    assert outcome["status"] == "timeout"
+    assert outcome["settings"]["exact"] is False
+
+
+IGNORING = """
+import json, os, signal, sys
+for number in map(int, sys.argv[2].split()):
+    signal.signal(number, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], sys.argv[1]])
+"""
+
+SUPERVISING = """
+import json, sys, time
+from sparsebench.execution.job import Job
+from sparsebench.execution.signals import Signals
+from sparsebench.execution.supervisor import Supervised
+with Signals() as signals:
+    trial = Supervised(Job.from_json(json.load(open(sys.argv[1]))))
+    while (outcome := trial.poll()) is None:
+        time.sleep(0.02)
+        if signals.count:
+            trial.stop()
+print(outcome["status"], signals.exit_code)
+"""
+
+
+def supervised_where_ignored(job: Job, tmp_path: Path, *ignored: int) -> subprocess.Popen[str]:
+    """A supervisor in a process that was started with these signals ignored."""
+    job_file = tmp_path / "job.json"
+    job_file.write_text(json.dumps(job.to_json()))
+    words = [sys.executable, "-c", IGNORING, str(job_file), " ".join(map(str, map(int, ignored)))]
+    return subprocess.Popen([*words, SUPERVISING], stdout=subprocess.PIPE, text=True)
+
+
+def test_an_exit_code_is_had_where_sigchld_came_ignored(job: MakeJob, tmp_path: Path) -> None:
+    supervisor = supervised_where_ignored(job("dies", how="exit"), tmp_path, signal.SIGCHLD)
+    assert supervisor.communicate()[0] == "crashed None\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
+def test_signals_are_heeded_where_int_and_term_came_ignored(
+    job: MakeJob, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    file = tmp_path / "pids"
+    ignored = {signal.SIGINT, signal.SIGTERM}
+    supervisor = supervised_where_ignored(job("stays", file=str(file)), tmp_path, *ignored)
+    wait_for(file.exists)
+    supervisor.send_signal(number)
+    assert supervisor.communicate()[0] == f"interrupted {code}\n"

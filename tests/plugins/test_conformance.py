@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
+from sparsebench_plugins.backends.dense_mask import DenseMask
 
 from sparsebench import testing
 from sparsebench.discovery import load_plugins
@@ -41,6 +44,16 @@ def test_backend(build, name):
         testing.check_backend(backend, [*optimizers, build("optimizer", "adam")])
     except Unsupported as reason:
         pytest.skip(str(reason))
+
+
+def test_the_kit_flags_a_mask_that_says_it_is_truly_sparse(build):
+    @dataclass(frozen=True)
+    class Pretends(DenseMask):
+        truly_sparse = True
+
+    testing.check_honesty(build("backend", "dense-mask"))
+    with pytest.raises(AssertionError, match="says it is truly sparse; dense-storage, dense-work"):
+        testing.check_honesty(Pretends(), build("optimizer", "sgd"))
 
 
 @pytest.mark.parametrize("name", names("topology"))

@@ -296,8 +296,104 @@ def test_a_bomb_in_the_shape_that_is_listed_is_refused_too(data_dir):
 
 def test_more_than_this_machine_holds_is_refused(data_dir, monkeypatch):
     listed(data_dir, X=X, y=y)
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz.total_memory", lambda: 100)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz.available_memory", lambda: 100)
     with pytest.raises(DataError, match="more than this machine"):
+        component(data_dir, "mine").load()
+
+
+def zeros(path, gibibytes):
+    """A file of a few MiB that unpacks to so many GiB of zeros, as its headers rightly say."""
+    count = gibibytes * 2**28
+    header = io.BytesIO()
+    declared = {"descr": "<f4", "fortran_order": False, "shape": (count // 1024, 1024)}
+    np.lib.format.write_array_header_1_0(header, declared)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("X.npy", "w", force_zip64=True) as member:
+            member.write(header.getvalue())
+            for _ in range(gibibytes * 64):
+                member.write(bytes(2**24))
+        labels = io.BytesIO()
+        np.save(labels, np.zeros(count // 1024))
+        archive.writestr("y.npy", labels.getvalue())
+
+
+def test_a_zip_bomb_is_refused_by_its_ratio_before_it_is_read(data_dir, monkeypatch):
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz.HARMLESS", 2**28)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz.available_memory", lambda: 2**40)
+    path = data_dir / "bomb.npz"
+    zeros(path, 1)
+    assert path.stat().st_size < 2**21
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more than 200 times as much"):
+            of_file(path).load()
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def raw_npz(path, descr, shape, content=b"", how=zipfile.ZIP_STORED):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    with zipfile.ZipFile(path, "w", how) as archive:
+        archive.writestr("X.npy", header.getvalue() + content)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "message"),
+    [
+        ("<f4", (10**9, 10**9), "declares shape"),
+        ("<f4", (-1, 3), "declares shape"),
+        ("<U0", (10**12,), "expected numbers or strings"),
+        ("|V0", (10**12,), "expected numbers or strings"),
+        ([("a", "<f4"), ("b", "<i4")], (0,), "expected numbers or strings"),
+        ("|O", (3,), "holds Python objects"),
+        ("<M8[s]", (0,), "expected numbers or strings"),
+    ],
+)
+def test_headers_that_no_data_set_has(data_dir, descr, shape, message):
+    raw_npz(data_dir / "odd.npz", descr, shape)
+    with pytest.raises(DataError, match=message) as caught:
+        of_file(data_dir / "odd.npz", target="X").load()
+    assert "\n" not in str(caught.value)
+
+
+def test_odd_archives_are_refused(data_dir):
+    raw_npz(data_dir / "lzma.npz", "<f4", (0, 3), how=zipfile.ZIP_LZMA)
+    with pytest.raises(DataError, match="packed in a way that numpy does not write"):
+        of_file(data_dir / "lzma.npz").load()
+    with zipfile.ZipFile(data_dir / "many.npz", "w") as archive:
+        for i in range(1001):
+            archive.writestr(f"{i}.npy", b"")
+    with pytest.raises(DataError, match="it has 1001 members"):
+        of_file(data_dir / "many.npz").load()
+
+
+def test_a_header_of_megabytes_is_refused(data_dir):
+    """numpy reads a header by evaluating a literal; a long one is refused first."""
+    with zipfile.ZipFile(data_dir / "long.npz", "w") as archive:
+        text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1, " * 10**6 + b")}"
+        archive.writestr("X.npy", b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text)
+    with pytest.raises(DataError, match="truncated or no npz"):
+        of_file(data_dir / "long.npz").load()
+
+
+@pytest.mark.parametrize("place", ["../x.npz", "/etc/passwd", "a/../../x.npz", "..\\x.npz", "."])
+def test_a_listed_file_stays_in_the_data_directory(data_dir, place):
+    entry = {"name": "mine", "file": place, "sha256": "0" * 64, "shapes": {"X": [8, 3]}}
+    (data_dir / "data.json").write_text(json.dumps([entry]))
+    with pytest.raises(DataError, match="expected a path inside the data directory"):
+        component(data_dir, "mine").load()
+
+
+def test_a_link_out_of_the_data_directory_needs_the_listed_checksum(data_dir, tmp_path):
+    np.savez(tmp_path / "elsewhere.npz", X=X + 1, y=y)
+    path = listed(data_dir, X=X, y=y)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere.npz")
+    with pytest.raises(DataError, match="sha256 is"):
         component(data_dir, "mine").load()
 
 
@@ -384,6 +480,38 @@ CSV = {
     "header only": ("a,y\n", "has no rows"),
     "no header": ("1,2.5,0\n3,4,1\n", "first row, 1, 2.5, 0, holds numbers"),
 }
+
+
+def test_an_absurdly_wide_csv_is_refused_by_its_header(tmp_path, monkeypatch):
+    path = tmp_path / "wide.csv"
+    path.write_text("a," * 10**6 + "y\n")
+    with pytest.raises(DataError, match="1,000,001 columns") as caught:
+        of_file(path).load()
+    assert len(str(caught.value)) < 500
+    monkeypatch.setattr("sparsebench_plugins.datasets.file.LONGEST_HEADER", 1000)
+    with pytest.raises(DataError, match="its header row has over 501 columns"):
+        of_file(path).load()
+
+
+def test_a_csv_bomb_is_unpacked_no_further_than_there_is_room(tmp_path, monkeypatch):
+    memory = 64 * 2**20
+    monkeypatch.setattr("sparsebench_plugins.datasets.file.available_memory", lambda: memory)
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb") as stream:
+        stream.write(b"a,y\n")
+        for _ in range(100):
+            stream.write(b"0,0\n" * 2**18)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="does not fit into the free memory"):
+            of_file(path).load()
+        assert tracemalloc.get_traced_memory()[1] < memory
+    finally:
+        tracemalloc.stop()
+    plain = tmp_path / "large.csv"
+    plain.write_bytes(b"a,y\n" + b"0,0\n" * 2**22)
+    with pytest.raises(DataError, match="does not fit into the free memory"):
+        of_file(plain).load()
 
 
 @pytest.mark.parametrize("how", ["cut", "overwritten", "no gzip"])

@@ -6,8 +6,9 @@ import json
 import pandas as pd
 import pytest
 
+from sparsebench.cli import main
 from sparsebench.errors import SparsebenchError
-from sparsebench.records.export import export, to_csv, to_json, to_parquet
+from sparsebench.records.export import FORMULA_STARTS, export, to_csv, to_json, to_parquet
 
 FRAME = pd.DataFrame(
     {
@@ -93,3 +94,39 @@ def test_without_a_file_it_goes_to_stdout(capfdbinary):
 def test_an_unknown_format_names_the_nearest():
     with pytest.raises(SparsebenchError, match="Did you mean 'json'"):
         export(FRAME, "jsn")
+
+
+ODD_FILES = """
+schema = 1
+name = "odd"
+[trial]
+dataset = {{ name = "file", path = "plain.csv" }}
+model = {{ hidden = [4] }}
+topology = {{ name = "set", epsilon = 2 }}
+backend = "scipy-csr"
+epochs = 1
+threads = 1
+[grid]
+"dataset.path" = {paths}
+"""
+
+
+@pytest.mark.slow
+def test_no_text_of_a_suite_is_a_formula_in_an_exported_csv(tmp_path, monkeypatch, capsysbinary):
+    """Through the real command: grid values become cells, whatever they begin with."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("SPARSEBENCH_STORE", raising=False)
+    paths = [f"{start}1.csv" for start in FORMULA_STARTS]
+    for i, path in enumerate(paths):
+        (tmp_path / path).write_text("a,b,y\n" + f"{i},1,0\n2,{i},1\n" * 20)
+    (tmp_path / "odd.toml").write_text(ODD_FILES.format(paths=json.dumps(paths)))
+    for words in (["run", "odd.toml", "--no-plan"], ["export", "latest"]):
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        said = capsysbinary.readouterr()
+        assert ended.value.code in (0, None), said.err.decode()
+    header, *lines = rows(said.out)
+    shown = [line[header.index("dataset.path")] for line in lines]
+    assert shown == ["'" + path.replace("\r", "\n") for path in paths]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sparsebench.records.durable import read_lines
 from sparsebench.records.frames import (
     COLUMNS,
     epochs_frame,
@@ -50,7 +51,7 @@ def epoch_line(**changed):
 def stored(folder: Path, *records, manifest=None):
     return SimpleNamespace(
         id="r1", records=list(records), manifest=manifest or {}, suite_text="",
-        folder=lambda one: folder / one.trial.id,
+        epochs=lambda one: list(read_lines(folder / one.trial.id / "epochs.jsonl")),
     )  # fmt: skip
 
 
@@ -158,3 +159,20 @@ def test_a_trial_that_times_a_kernel_has_its_columns_and_one_that_trains_does_no
     assert frame["roofline_share"][0] == 0.7
     assert frame["roofline_share"].isna()[1]
     assert frame["kernel_seconds"].isna()[1]
+
+
+def test_claim_verdict_and_noise_have_columns_of_their_own():
+    audited = {"claims": "truly sparse", "verdict": "contradicted"}
+    simulated = {"claims": "simulated", "verdict": "simulated"}
+    rows = trials_frame(
+        [
+            record(audit=audited, noise={"marks": ["load", "steal"]}),
+            record(audit=simulated),
+            record(audit={"claims": "unknown", "verdict": "cannot tell"}),
+            record(),
+        ],
+        "r1",
+    )
+    assert rows["truly_sparse"].tolist() == [True, False, None, None]
+    assert rows["audit"].tolist() == ["contradicted", "simulated", "cannot tell", ""]
+    assert rows["noise"].tolist() == ["load steal", "", "", ""]

@@ -21,15 +21,6 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
-def trial() -> Trial:
-    part = {"name": "odd"}
-    return Trial(
-        dataset=part, model=part, topology=part, optimizer=part, trainer=part, backend=part,
-        epochs=1, batch_size=1, threads=1, seed=0, suite="odd", axes={"seed": 0},
-    )  # fmt: skip
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
@@ -46,7 +37,7 @@ def test_a_record_comes_back_as_it_was(store: Store, trial: Trial) -> None:
     record = keep(store, trial, measures=measures)
     assert Store(store.path).records(trial.id) == [record]
     assert (store.folder(record) / "outcome.json").is_file()
-    assert json.loads((store.path / "store.json").read_text()) == {"schema": 1}
+    assert json.loads((store.path / "store.json").read_text()) == {"schema": 2}
 
 
 def test_attempts_are_counted(store: Store, trial: Trial) -> None:
@@ -176,8 +167,8 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "store.json").write_text('{"schema": 2}')
-    with pytest.raises(StoreError, match="store schema 2; this sparsebench reads schemas up to 1"):
+    (tmp_path / "store.json").write_text('{"schema": 3}')
+    with pytest.raises(StoreError, match="store schema 3; this sparsebench reads schemas up to 2"):
         Store(tmp_path)
 
 

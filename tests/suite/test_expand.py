@@ -104,9 +104,9 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
         ("trial.optimizer = 3", "trial.optimizer: expected a optimizer name or a table with"),
         ("trial.topology = {name='set', prun='importance'}", "trial.topology.prun: unknown "
          "parameter. Did you mean 'prune'? Known: epsilon, prune, zeta"),
-        ("trial.checkpoint = '10m'", "trial.checkpoint: checkpoints are not available in this "
-         "version; leave it out"),
-        ("grid.checkpoint = ['10m', '1h']", "grid.checkpoint[0]: checkpoints are not available"),
+        ("trial.checkpoint = 'often'", "trial.checkpoint: expected a duration such as '30m'"),
+        ("trial.checkpoint = 0", "trial.checkpoint: expected a duration such as '30m', more than"),
+        ("trial.keep_model = 'yes'", "trial.keep_model: expected true or false, found 'yes'"),
         ("trial.batch_size = 0", "trial.batch_size: expected a whole number from 1, found 0"),
         ("trial.seed = true", "trial.seed: expected a whole number from 0, found True"),
         ("grid.timeout = ['3 years']", "grid.timeout[0]: expected a duration such as '30m'"),

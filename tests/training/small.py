@@ -34,6 +34,9 @@ class NoMeter:
     def phase(self, name: str):
         yield
 
+    def rss(self) -> int:
+        return 0
+
 
 def small_work(build, **given: Any) -> Work:
     """Components by kind as a suite would give them; other keywords go to Work."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,19 @@ class SReluUnit:
 
     def gradients(self) -> dict[str, Vector]:
         return dict(self._g)
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        yield from self._p.items()
+        for name, state in self._state.items():
+            for number, array in enumerate(state):
+                yield f"state.{name}.{number}", array
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        for name, value in self._p.items():
+            value[...] = saved[name]
+            keys = sorted(key for key in saved if key.startswith(f"state.{name}."))
+            if keys:
+                self._state[name] = [np.array(saved[key]) for key in keys]
 
     def stored_bytes(self) -> int:
         arrays = [self._Z, *self._p.values(), *self._g.values()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,3 +23,9 @@ class Untrained:
 
     def gradients(self) -> dict[str, Vector]:
         return {}
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        return iter(())
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        """Nothing to do."""

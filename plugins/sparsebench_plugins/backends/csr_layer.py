@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -77,6 +79,17 @@ class CsrLayer:
 
     def state(self) -> dict[str, Vector]:
         return dict(zip(self.optimizer.slots, self.slots, strict=True))
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
+            yield f"state.{name}", slot
+        for name, slot in zip(self.optimizer.slots, self.bias_slots, strict=True):
+            yield f"bias_state.{name}", slot
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        for number, name in enumerate(self.optimizer.slots):
+            self.slots[number] = saved[f"state.{name}"]
+            self.bias_slots[number] = saved[f"bias_state.{name}"]
 
     def rewire(self, change: Change) -> None:
         rewiring = Rewiring(self.pattern, change)

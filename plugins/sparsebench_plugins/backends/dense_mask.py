@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -77,6 +79,19 @@ class DenseMaskLayer:
     def state(self) -> dict[str, Vector]:
         names = self.optimizer.slots
         return {n: self._on_pattern(slot) for n, slot in zip(names, self._slots, strict=True)}
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        """Off the connections everything is 0."""
+        for name, slot in zip(self.optimizer.slots, self._slots, strict=True):
+            yield f"state.{name}", self._on_pattern(slot)
+        for name, slot in zip(self.optimizer.slots, self._bias_slots, strict=True):
+            yield f"bias_state.{name}", slot
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        at = (self._pattern.rows, self._pattern.indices)
+        for number, name in enumerate(self.optimizer.slots):
+            self._slots[number][at] = saved[f"state.{name}"]
+            self._bias_slots[number][...] = saved[f"bias_state.{name}"]
 
     def rewire(self, change: Change) -> None:
         rewiring = Rewiring(self._pattern, change)

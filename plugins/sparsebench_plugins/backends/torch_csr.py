@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,18 @@ class TorchCsrLayer:
     def state(self) -> dict[str, Vector]:
         slots = [self._device.array(slot) for slot in self._slots]
         return dict(zip(self.optimizer.slots, slots, strict=True))
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        array = self._device.array
+        for name, slot in zip(self.optimizer.slots, self._slots, strict=True):
+            yield f"state.{name}", array(slot)
+        for name, slot in zip(self.optimizer.slots, self._bias_slots, strict=True):
+            yield f"bias_state.{name}", array(slot)
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        names, put = self.optimizer.slots, self._device.put
+        self._slots = [put(saved[f"state.{name}"]) for name in names]
+        self._bias_slots = [put(saved[f"bias_state.{name}"]) for name in names]
 
     def rewire(self, change: Change) -> None:
         rewiring = Rewiring(self.pattern, change)

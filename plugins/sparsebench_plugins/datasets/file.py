@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.errors import DataError, nearest
+from sparsebench.machine import available_memory
 from sparsebench.training.data import Parts
 from sparsebench_plugins.datasets.npz import SPLIT, Arrays, parts_of, read_npz
 from sparsebench_plugins.datasets.params import FileParams
+
+MOST_COLUMNS = 1_000_000
+LONGEST_HEADER = 64 * 2**20
+BYTES_PER_CHARACTER = 4
+"""A number takes 8 bytes once it is read, and in the text 2 at the least."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ def csv_parts(path: Path, target: str | None) -> Parts:
     import pandas as pd
 
     try:
+        check_size(path)
         table = pd.read_csv(path)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -79,6 +87,32 @@ def csv_parts(path: Path, target: str | None) -> Parts:
     return Parts(
         features.to_numpy(np.float64), _labels(labels, f"{path}: {name}"), source=str(path)
     )
+
+
+def check_size(path: Path) -> None:
+    """DataError for a header too wide, or for more text than memory has room for as numbers.
+
+    A packed file is unpacked for that piece by piece, and no further than there is room.
+    """
+    room = available_memory() // BYTES_PER_CHARACTER
+    packed = path.name.endswith(".gz")
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        header = stream.readline(LONGEST_HEADER + 1)
+        columns = header.count(b",") + 1
+        if len(header) > LONGEST_HEADER or columns > MOST_COLUMNS:
+            many = f"{columns:,}" if len(header) <= LONGEST_HEADER else f"over {columns:,}"
+            raise DataError(
+                f"{path}: its header row has {many} columns, {len(header):,} bytes; expected at "
+                f"most {MOST_COLUMNS:,}: for wider data use npz"
+            )
+        size = len(header) if packed else path.stat().st_size
+        while packed and size <= room and (piece := stream.read(2**20)):
+            size += len(piece)
+    if size > room:
+        raise DataError(
+            f"{path} has {'more than ' if packed else ''}{size / 2**30:.1f} GiB of text, which as "
+            "numbers does not fit into the free memory; expected a set that fits, such as an npz"
+        )
 
 
 def _is_number(text: str) -> bool:

@@ -15,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.errors import DataError, nearest
-from sparsebench.machine import total_memory
+from sparsebench.machine import available_memory
 from sparsebench.training.data import Parts
 
 Arrays = dict[str, npt.NDArray[Any]]
+MOST_ARRAYS = 1000
+MOST_RATIO = 200
+"""Unpacked to packed bytes; arrays of up to `HARMLESS` bytes may have any, as zeros do."""
+HARMLESS = 2**30
 SPLIT = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -30,6 +34,8 @@ class Header:
     dtype: np.dtype[Any]
     stored: int
     """Bytes of the array's data in the file, unpacked."""
+    packed: int
+    """Bytes that it takes in the file."""
 
     @property
     def declared(self) -> int:
@@ -55,10 +61,10 @@ def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> A
     for name in wanted:
         _check_header(headers[name], f"{path}: {name}")
     total = sum(headers[name].declared for name in wanted)
-    if total > total_memory():
+    if total > available_memory():
         raise DataError(
             f"{path} declares {total / 2**30:.1f} GiB of arrays, more than this machine's "
-            f"{total_memory() / 2**30:.1f} GiB of memory; expected a set that fits"
+            f"{available_memory() / 2**30:.1f} GiB of free memory; expected a set that fits"
         )
     with _readable(path), np.load(path, allow_pickle=False) as arrays:
         return {name: np.ascontiguousarray(arrays[name]) for name in wanted}
@@ -68,9 +74,14 @@ def read_headers(path: Path) -> dict[str, Header]:
     """What the arrays of an npz file say of themselves, by name."""
     headers = {}
     with _readable(path), zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        members = archive.infolist()
+        if len(members) > MOST_ARRAYS:
+            raise ValueError(f"it has {len(members)} members, more than {MOST_ARRAYS}")
+        for info in members:
             if not info.filename.endswith(".npy"):
                 continue
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{info.filename} is packed in a way that numpy does not write")
             with archive.open(info) as stream:
                 version = np.lib.format.read_magic(stream)
                 read = {
@@ -81,7 +92,8 @@ def read_headers(path: Path) -> dict[str, Header]:
                     raise ValueError(f"npy format {version} is not known")
                 shape, _, dtype = read(stream)
                 stored = info.file_size - stream.tell()
-            headers[info.filename.removesuffix(".npy")] = Header(shape, dtype, stored)
+            name = info.filename.removesuffix(".npy")
+            headers[name] = Header(shape, dtype, stored, info.compress_size)
     return headers
 
 
@@ -101,10 +113,18 @@ def parts_of(arrays: Arrays, source: str) -> Parts:
 def _check_header(header: Header, where: str) -> None:
     if header.dtype.hasobject:
         raise DataError(f"{where} holds Python objects; expected numbers or strings: save it anew")
-    if header.stored != header.declared:
+    if header.dtype.kind not in "biufUS" or not header.dtype.itemsize:
+        raise DataError(f"{where} holds {header.dtype}; expected numbers or strings: save it anew")
+    if header.stored != header.declared or min(header.shape, default=0) < 0:
         raise DataError(
             f"{where} declares shape {header.shape} of {header.dtype}, {header.declared} bytes, "
             f"but has {header.stored}; the file is damaged, get it anew"
+        )
+    if header.declared > HARMLESS and header.declared > MOST_RATIO * header.packed:
+        raise DataError(
+            f"{where} unpacks {header.packed / 2**20:.1f} MiB to {header.declared / 2**30:.1f} "
+            f"GiB, more than {MOST_RATIO} times as much; if it is to be trusted, save it anew "
+            "with numpy.savez, unpacked"
         )
 
 

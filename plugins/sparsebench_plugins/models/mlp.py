@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,14 @@ from sparsebench.protocols import (
     ThroughLayer,
     Unit,
 )
+from sparsebench.training.archive import Below
 from sparsebench.training.dropout import Dropout
 from sparsebench_plugins.models.buffers import Buffer
 from sparsebench_plugins.models.params import MlpParams
 
+Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
@@ -107,6 +110,29 @@ class MlpNetwork:
 
     def loss(self, Z: Matrix, y: Labels) -> float:
         return self._loss.value(Z, y)
+
+    def parameters(self) -> dict[str, Vector]:
+        """Of the units, `unit1.NAME` for the first hidden layer's."""
+        return {
+            f"unit{number}.{name}": value
+            for number, unit in enumerate(self.units, 1)
+            for name, value in unit.parameters().items()
+        }
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        for name, part in self._parts():
+            for key, array in part.saved():
+                yield f"{name}.{key}", array
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        for name, part in self._parts():
+            part.restore(Below(saved, name))
+
+    def _parts(self) -> Iterator[tuple[str, Layer | Unit]]:
+        for number, layer in enumerate(self.layers, 1):
+            yield f"layer{number}", layer
+        for number, unit in enumerate(self.units, 1):
+            yield f"unit{number}", unit
 
     def stored_bytes(self) -> dict[str, int]:
         """By purpose, over all layers."""

@@ -26,3 +26,14 @@ class KernelParams:
     ]  # fmt: skip
     repeats: Annotated[int, Field(gt=0)] = 7
     through: bool = False
+
+
+@dataclass(frozen=True)
+class CalibrationParams:
+    """how  kept until the end, given back after 100 ms, kept by a child process, or kept while
+         the process is killed
+    mib  MiB that are taken
+    """
+
+    how: Literal["held", "spike", "child", "killed"] = "held"
+    mib: Annotated[int, Field(gt=0)] = 100

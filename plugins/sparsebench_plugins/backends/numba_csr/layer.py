@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,8 @@ from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
 from sparsebench_plugins.backends.numba_csr.orders import by_row
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers.rules import SGD
+
+Array = npt.NDArray[Any]
 
 LINE = 64
 """Bytes of a cache line."""
@@ -247,6 +251,20 @@ class NumbaCsrLayer(CsrLayer):
             name: layout.widened(self._in_csr_order(slot))
             for name, slot in zip(names, self.slots, strict=True)
         }
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """The state in csr order, in the type it is kept in; and whether there are two orders,
+        because small batches take another way through one."""
+        yield "two_orders", np.array(self._by_column is not None)
+        for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
+            yield f"state.{name}", self._in_csr_order(slot)
+        for name, slot in zip(self.optimizer.slots, self.bias_slots, strict=True):
+            yield f"bias_state.{name}", slot
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        super().restore(saved)
+        if saved["two_orders"]:
+            self._order_by_column()
 
     def rewire(self, change: Change) -> None:
         """The second order is given up while the topology changes, so that the peak of memory

@@ -1,0 +1,73 @@
+"""What a probe has measured, as data. Light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sparsebench.auditing.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Point:
+    """A layer of one shape.
+
+    declared  bytes, the sum of `stored_bytes` after the calls
+    held      bytes that the process held after them, above what it held before the layer
+    peaks     call -> bytes at its highest moment, above the same; empty where the system has no
+              high-water mark that can be reset
+    seconds   call -> the shortest of its repeats
+    """
+
+    shape: tuple[int, int]
+    declared: int
+    held: int
+    peaks: dict[str, int]
+    seconds: dict[str, float]
+
+    @property
+    def size(self) -> int:
+        """K D."""
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """truly_sparse  what the backend says; None if it says nothing
+    points        thin, its transpose, square
+    spent         seconds that the probe took, imports and compilation left out
+    """
+
+    truly_sparse: bool | None
+    sizes: Sizes
+    points: tuple[Point, ...]
+    spent: float
+
+    @property
+    def thin(self) -> tuple[Point, ...]:
+        return self.points[:-1]
+
+    @property
+    def square(self) -> Point:
+        return self.points[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        points = tuple(
+            Point(
+                shape=(int(point["shape"][0]), int(point["shape"][1])),
+                declared=int(point["declared"]),
+                held=int(point["held"]),
+                peaks={str(call): int(peak) for call, peak in point["peaks"].items()},
+                seconds={str(call): float(took) for call, took in point["seconds"].items()},
+            )
+            for point in data["points"]
+        )
+        if len(points) != len(Sizes(1, 1).shapes):
+            raise ValueError(f"{len(points)} points")
+        sizes = Sizes.from_json(data["sizes"])
+        return cls(data["truly_sparse"], sizes, points, float(data["spent"]))

@@ -1,0 +1,113 @@
+"""`sparsebench compare`: did anything get worse from one run to another?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sparsebench.cli import options as o
+from sparsebench.errors import GateError
+
+if TYPE_CHECKING:
+    from sparsebench.comparing.comparison import Comparison
+    from sparsebench.comparing.gates import Gates
+    from sparsebench.records.store import Store, StoredRun
+
+RunOrFolder = "Run id, run or store directory, or 'latest'."
+
+
+def command(
+    base: Annotated[str, typer.Argument(metavar="BASE", help=RunOrFolder)],
+    head: Annotated[str, typer.Argument(metavar="HEAD", help=RunOrFolder)],
+    gates: Annotated[
+        Path | None, typer.Option("--gates", metavar="FILE", help="Gates, as TOML.")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if",
+            metavar="METRIC:AMOUNT",
+            help="A gate, such as 'net_peak_bytes:+5%,2MiB'; repeatable.",
+        ),
+    ] = None,
+    format: Annotated[Literal["table", "md", "json"], typer.Option(help="How to print.")] = "table",
+    min_seeds: Annotated[
+        int | None, typer.Option(min=2, help="Fewer seeds decide nothing that varies. Default: 5.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="False alarms, per metric, over its cells. Default: 0.05.")
+    ] = None,
+    time_gate: Annotated[
+        bool, typer.Option("--time-gate", help="Slower fails, too: for a quiet machine of its own.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="What cannot be decided ends in exit code 6.")
+    ] = False,
+    store: o.Store = o.DEFAULT_STORE,
+    json: o.Json = False,
+) -> None:
+    """Compare HEAD with BASE, cell by cell: what got worse, better, or cannot be told.
+
+    Exit codes: 0 no gate failed; 3 a gate failed; 5 no cell in common; 6 nothing could be
+    decided, or with --strict not everything; 2 usage.
+    """
+    from sparsebench.comparing.comparison import compare
+    from sparsebench.comparing.sides import side
+    from sparsebench.records.store import Store
+
+    asked = _gates(gates, fail_if or [], min_seeds, alpha, time_gate, strict)
+    shelf = Store(store)
+    found = compare(side(_run(shelf, base)), side(_run(shelf, head)), asked)
+    _print(found, "json" if json else format)
+    raise typer.Exit(found.exit_code)
+
+
+def _run(shelf: Store, name: str) -> StoredRun:
+    """A run by its id, or by a folder, whose name needs no slash where no run is called so."""
+    if name != "latest" and name not in shelf.runs() and Path(name).is_dir():
+        return shelf.run(Path(name))
+    return shelf.run(name)
+
+
+def _gates(
+    file: Path | None,
+    given: list[str],
+    min_seeds: int | None,
+    alpha: float | None,
+    time_gate: bool,
+    strict: bool,
+) -> Gates:
+    """The command line over the file over the defaults."""
+    from sparsebench.comparing.gates import default_gates, fail_if
+    from sparsebench.comparing.gates_file import check_alpha, read_gates
+
+    gates = read_gates(file) if file is not None else default_gates()
+    if time_gate:
+        gates = gates.failing_on_time()
+    gates = gates.with_gates(*map(fail_if, given))
+    if alpha is not None:
+        try:
+            gates = replace(gates, alpha=check_alpha(alpha))
+        except GateError as error:
+            raise GateError(f"--{error}") from None
+    return replace(
+        gates,
+        min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
+        strict=gates.strict or strict,
+    )
+
+
+def _print(found: Comparison, format: str) -> None:
+    from sparsebench.cli.listing import print_json
+    from sparsebench.cli.report import append_step_summary
+    from sparsebench.comparing.tables import as_markdown, as_text, to_json
+
+    page = as_markdown(found)
+    if format == "json":
+        print_json(to_json(found))
+    else:
+        typer.echo(page if format == "md" else as_text(found), nl=format != "md")
+    append_step_summary(page)

@@ -1,0 +1,87 @@
+"""What a trial started goes with it, wherever it went: a mark in the environment finds it.
+
+A process that made a session of its own left the group, and one whose parent ended left the
+tree; both still have the environment they were started with. Light: the guard uses it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+
+MARK = "SPARSEBENCH_TRIAL"
+"""Environment variable with a word that no other trial has."""
+
+ROUNDS = 20
+PAUSE = 0.001
+"""Seconds between two rounds: what is killed needs a moment, and may have forked before."""
+
+
+def kill_marked(word: str, spare: int = 0) -> None:
+    """End every process that bears the mark, but `spare`. A cleared environment bears none."""
+    mark = f"{MARK}={word}".encode()
+    for round_ in range(ROUNDS):
+        if round_:
+            time.sleep(PAUSE)
+        found = [pid for pid in _pids() if pid != spare and _bears(pid, mark)]
+        if not found:
+            return
+        for pid in found:
+            with _held(pid) as handle:
+                if handle is not None and _bears(pid, mark):
+                    _kill(handle)
+
+
+def kill_known(processes: Iterable[tuple[int, int]]) -> None:
+    """End these, told by number and start, so that a number used again is nobody's end."""
+    for pid, start in processes:
+        with _held(pid) as handle:
+            if handle is not None and started(pid) == start:
+                _kill(handle)
+
+
+def started(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            state, *fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if state in (b"Z", b"X") else int(fields[18])
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return []
+
+
+def _bears(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return mark in environ.read().split(b"\0")
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _held(pid: int) -> Iterator[int | None]:
+    """A handle on exactly the process that has this number now; None if there is none."""
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _kill(handle: int) -> None:
+    with contextlib.suppress(OSError):
+        signal.pidfd_send_signal(handle, signal.SIGKILL)

@@ -1,0 +1,82 @@
+"""What an attempt may leave beside its record: where to go on from, and the trained network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sparsebench.errors import NothingMatched
+from sparsebench.records.record import Record, Status
+from sparsebench.records.store import Store
+from sparsebench.suite.trial import Trial
+
+CHECKPOINT = "checkpoint.npz"
+MODEL = "model.npz"
+
+OVER = (Status.OK, Status.DIVERGED)
+"""Nothing follows these."""
+
+
+def checkpoint_of(store: Store, trial: Trial, agrees: Any) -> Path | None:
+    """The newest checkpoint of an earlier attempt at the trial that ran the code of today.
+
+    agrees  called with the fingerprint of an attempt
+    """
+    for record in reversed(store.records(trial.id)):
+        file = store.folder(record) / CHECKPOINT
+        if record.status not in OVER and file.is_file() and agrees(record.fingerprint):
+            return file
+    return None
+
+
+def tidy_checkpoints(store: Store, record: Record) -> None:
+    """Remove those that nobody goes on from, now that this attempt has ended."""
+    newest = store.folder(record) / CHECKPOINT
+    over = record.status in OVER
+    if not over and not newest.is_file():
+        return
+    for file in _checkpoints(store, store.records(record.trial.id)):
+        if over or file != newest:
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _checkpoints(store: Store, records: Sequence[Record]) -> Iterator[Path]:
+    return (store.folder(record) / CHECKPOINT for record in records)
+
+
+def model_of(store: Store, prefix: str) -> tuple[Record, Path]:
+    """The newest trained network of the trial whose id starts with `prefix`.
+
+    Raises NothingMatched, with what to do, where none was kept.
+    """
+    records = store.find_trial(prefix)
+    for record in reversed(records):
+        file = store.folder(record) / MODEL
+        if file.is_file():
+            return record, file
+    raise NothingMatched(_why_none(records))
+
+
+def _why_none(records: Sequence[Record]) -> str:
+    if not records:
+        return "the trial has not ended yet: there is no trained network"
+    last = records[-1]
+    if last.status != Status.OK:
+        return f"trial {last.trial.id} ended {last.status}: there is no trained network"
+    return (
+        f"trial {last.trial.id} kept no network (those above 4 MiB are not kept unasked); run it "
+        "again with: sparsebench run SUITE --set keep_model=true"
+    )
+
+
+def has_model(store: Store, record: Record) -> bool:
+    return (store.folder(record) / MODEL).is_file()
+
+
+def resumed_from(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """attempt, epoch, step; empty for a trial that ran from its beginning to its end."""
+    found = settings.get("resumed")
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,134 @@
+"""A trained network back from its file, for prediction.
+
+net = sparsebench.load_model("model.npz")
+labels = net.predict(X)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from sparsebench.discovery import load_plugins
+from sparsebench.errors import DataError
+from sparsebench.protocols import Network
+from sparsebench.sparse.csr import CsrMatrix, CsrPattern, TopologyError
+from sparsebench.training.archive import Archive, BadArchive, Below
+from sparsebench.training.model_file import MODEL_FORMAT
+
+Array = npt.NDArray[Any]
+Matrix = npt.NDArray[np.float32]
+
+BATCH = 128
+
+
+class TrainedNetwork:
+    """weights  W_1, W_2, ... as scipy's csr, a row per output neuron
+    biases   b_1, b_2, ...
+    facts    trial, model, backend, optimizer, seed, shapes
+    names    (classes,) the labels, or None where they are 0, 1, ...
+    """
+
+    def __init__(
+        self, found: Archive, backend: Any = None, plugin_files: Sequence[Path] = ()
+    ) -> None:
+        self.facts = found.facts
+        layers = range(1, len(self.facts["shapes"]) + 1)
+        self._matrices = [_matrix(found, number) for number in layers]
+        self.biases = [found[f"b{number}"] for number in layers]
+        self.names = found.get("names")
+        self._mean, self._scale = (found.get(name) for name in ("mean", "scale"))
+        self._network = self._built(found, backend, plugin_files)
+
+    @property
+    def features(self) -> int:
+        return self._matrices[0].shape[1]
+
+    @cached_property
+    def weights(self) -> list[csr_matrix]:
+        return [csr_matrix((W.data, W.indices, W.indptr), shape=W.shape) for W in self._matrices]
+
+    def predict(self, X: Array) -> Array:
+        """(samples,) the most likely label of each sample. X is (samples, features), as the data
+        set has it: it is standardised here as in training."""
+        best = self.outputs(X).argmax(axis=1)
+        labels: Array = best if self.names is None else self.names[best]
+        return labels
+
+    def outputs(self, X: Array) -> Matrix:
+        """(samples, classes) pre-activations of the last layer."""
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != self.features:
+            raise DataError(
+                f"X has shape {X.shape}; expected (samples, {self.features}), features as in "
+                "training"
+            )
+        out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
+        for start in range(0, X.shape[0], BATCH):
+            rows = slice(start, start + BATCH)
+            out[rows] = self._network.outputs(self._standardised(X[rows])).T
+        return out
+
+    def _standardised(self, X: Array) -> Matrix:
+        """(features, N), as the network takes it."""
+        columns = X.T
+        if self._mean is not None and self._scale is not None:
+            columns = (columns - self._mean[:, None]) * self._scale[:, None]
+        return np.ascontiguousarray(columns, dtype=np.float32)
+
+    def _built(self, found: Archive, backend: Any, plugin_files: Sequence[Path]) -> Network:
+        known = load_plugins(tuple(plugin_files))
+        chosen = self.facts["backend"] if backend is None else backend
+        parts = {
+            kind: known.build(kind, known.validate(kind, given, kind))
+            for kind, given in (
+                ("backend", chosen),
+                ("model", self.facts["model"]),
+                ("optimizer", self.facts["optimizer"]),
+            )
+        }
+        layers = [
+            parts["backend"].layer(CsrMatrix(W.pattern, W.data.copy()), bias.copy(), optimizer)
+            for optimizer in (parts["optimizer"],)
+            for W, bias in zip(self._matrices, self.biases, strict=True)
+        ]
+        network: Network = parts["model"].network(
+            layers, parts["backend"], parts["optimizer"], self.facts["seed"]
+        )
+        for name, value in network.parameters().items():
+            value[...] = found[name]
+        return network
+
+
+def load_model(
+    file: str | Path, *, backend: Any = None, plugins: Sequence[str | Path] = ()
+) -> TrainedNetwork:
+    """The network in a file that `sparsebench export-model` wrote.
+
+    backend  to run it with, as a suite names one; None: the one it was trained with
+    plugins  files of plugins that its components come from
+
+    Raises DataError where the file is not such a file.
+    """
+    path = Path(file).expanduser()
+    try:
+        found = Archive(path)
+        if found.facts.get("format") != MODEL_FORMAT:
+            raise BadArchive(f"model format {found.facts.get('format')!r} is not known")
+        return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins])
+    except (BadArchive, TopologyError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no exported model: {error}") from error
+
+
+def _matrix(found: Archive, number: int) -> CsrMatrix:
+    part = Below(found, f"W{number}")
+    K, D = (int(size) for size in part["shape"])
+    W = CsrMatrix(CsrPattern((K, D), part["indptr"], part["indices"]), part["data"])
+    W.validate()
+    return W

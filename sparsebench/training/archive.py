@@ -1,0 +1,97 @@
+"""Named arrays and a few facts in one npz file, read one array at a time.
+
+Any numpy reads it: `np.load(file)["NAME"]`. The facts are JSON text in the array `facts`. Nothing
+is pickled, and nothing is compressed, so that what a member takes is what its header says.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FACTS = "facts"
+
+
+class BadArchive(ValueError):
+    """A file that is no archive of ours, or no whole one."""
+
+
+def write_archive(
+    stream: BinaryIO, facts: Mapping[str, Any], arrays: Iterable[tuple[str, Array]]
+) -> None:
+    """Each array is asked for when the one before is written, and may then be gone."""
+    text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
+        _add(file, FACTS, text)
+        for name, array in arrays:
+            _add(file, name, array)
+
+
+def _add(file: zipfile.ZipFile, name: str, array: Array) -> None:
+    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+class Archive(Mapping[str, Array]):
+    """The arrays of a file by name; each is read when it is asked for, its checksum compared.
+
+    Raises BadArchive where the file is not what `write_archive` wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = np.load(path, allow_pickle=False)
+            self._check_members()
+            self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadArchive(f"{path.name} cannot be read: {error}") from error
+
+    def _check_members(self) -> None:
+        if not isinstance(self._file, np.lib.npyio.NpzFile) or self._file.zip is None:
+            raise BadArchive(f"{self.path.name} is no npz file")
+        for member in self._file.zip.infolist():
+            if member.compress_size != member.file_size:
+                raise BadArchive(f"{self.path.name}: {member.filename} is compressed")
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            array: Array = self._file[name]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise BadArchive(f"{self.path.name}: {name} cannot be read: {error}") from error
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._file.files if name != FACTS)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Below(Mapping[str, Array]):
+    """The arrays whose names start with a prefix and a point, by the rest of their names."""
+
+    def __init__(self, whole: Mapping[str, Array], prefix: str) -> None:
+        self._whole = whole
+        self._prefix = f"{prefix}."
+
+    def __getitem__(self, name: str) -> Array:
+        return self._whole[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        start = len(self._prefix)
+        return (name[start:] for name in self._whole if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

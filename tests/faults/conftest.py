@@ -1,0 +1,8 @@
+"""The campaign's files are modules of one folder, which also run without pytest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,56 @@
+"""A few faults of every kind; `make faults` tries hundreds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from campaign import END, Kind, Outcome, kinds, run_kind, table, write_into
+
+ONCE = {kind.name: kind for kind in kinds() if not kind.name.startswith("disk-")}
+SPREAD = {"disk-write": 3, "disk-fsync": 2, "disk-replace": 2, "disk-mkdir": 2, "disk-open": 2,
+          "disk-small": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_survived_once(name: str, tmp_path: Path) -> None:
+    times = 2 if name.startswith("supervisor-") else 1
+    survived(run_kind(ONCE[name], tmp_path, seed=1, count=times))
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_a_full_disk_here_and_there(name: str, tmp_path: Path) -> None:
+    (kind,) = (kind for kind in kinds() if kind.name == name)
+    survived(run_kind(kind, tmp_path, seed=1, count=SPREAD[name]))
+
+
+def survived(outcome: Outcome) -> None:
+    if outcome.skipped:
+        pytest.skip(outcome.skipped)
+    assert not outcome.why
+    assert outcome.survived == outcome.tried > 0
+
+
+def test_a_loss_is_told(tmp_path: Path) -> None:
+    def lost(*given: object) -> int:
+        raise AssertionError("a result is gone")
+
+    outcome = run_kind(Kind("x", "x happens", 4, lost), tmp_path, seed=0, count=4)
+    assert (outcome.tried, outcome.survived, outcome.why) == (
+        4,
+        0,
+        "AssertionError: a result is gone",
+    )
+    assert "| x happens | 4 | 0 |" in table([outcome])
+
+
+def test_the_whole_campaign_is_large_enough() -> None:
+    """At least 500, the calls of a disk not counted: how many there are is seen only in a run."""
+    assert sum(kind.times for kind in kinds() if not kind.name.startswith("disk-")) >= 500
+
+
+def test_the_table_replaces_the_one_before(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n<!-- campaign: begin -->\nold\n{END}after\n")
+    write_into(page, "new\n")
+    assert page.read_text() == f"before\n<!-- campaign: begin -->\nnew\n{END}after\n"
