@@ -79,9 +79,11 @@ def _stores_all(layer: Mapping[str, Any]) -> bool:
 
 def _hidden(measures: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> str:
     """Why the net peak is too high for what was declared; empty if it is not. What is missing
-    has to be a byte for each entry of the largest layer: then a dense matrix may be hidden."""
+    has to be a byte for each entry of the largest layer: then a dense matrix may be hidden.
+    A trial that times a kernel holds more than its network."""
     declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
-    if not declared or not peak:
+    times_a_kernel = measures.get("kernel_seconds") is not None
+    if not declared or not peak or times_a_kernel or _dense_bytes(layers, measures) < SMALL:
         return ""
     predicted = measures.get("predicted_net_peak_bytes")
     known = KNOWN_SHARE * predicted if predicted else UNKNOWN_SHARE * declared

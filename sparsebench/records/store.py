@@ -15,8 +15,8 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from sparsebench.suite.trial import Trial
 
 __all__ = ["STORE_SCHEMA", "Attempt", "RunJournal", "Store", "StoredRun", "open_run_folder",
            "planned"]  # fmt: skip
+
+STAMP = "%Y%m%dT%H%M%S.%fZ"
 
 NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
 """What an attempt leaves that nobody needs after its outcome."""
@@ -151,9 +153,8 @@ class Store:
 
     def open_run(self, name: str, manifest: Mapping[str, Any], suite_text: str = "") -> RunJournal:
         """A new run of the suite `name`."""
-        with self._writing():
-            self._create()
-            run_id = f"{_stamp()}-{name}-{secrets.token_hex(3)}"
+        with self.locked(), self._writing():
+            run_id = f"{_stamp(self.runs())}-{name}-{secrets.token_hex(3)}"
             folder = self.path / "runs" / run_id
             folder.mkdir(parents=True)
             write_atomically(folder / "suite.toml", suite_text)
@@ -242,6 +243,12 @@ def _is_there(run: Path) -> bool:
     return os.path.lexists(run / "manifest.json")
 
 
-def _stamp() -> str:
-    """UTC to the microsecond, so that the order of ids is that of time."""
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+def _stamp(runs: Sequence[str]) -> str:
+    """UTC to the microsecond, so that the order of ids is that of time; a moment after the last
+    of `runs` where the clock has been set back since."""
+    now = datetime.now(UTC)
+    if runs:
+        with contextlib.suppress(ValueError):
+            last = datetime.strptime(runs[-1].partition("-")[0], STAMP).replace(tzinfo=UTC)
+            now = max(now, last + timedelta(microseconds=1))
+    return now.strftime(STAMP)

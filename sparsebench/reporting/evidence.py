@@ -119,9 +119,16 @@ def _once(
         before = kept.get(key)
         if before is not None and before[1] != record:
             repeated += 1
-        if before is None or record.started > before[1].started:
+        if before is None or _is_later((run, record), before):
             kept[key] = (run, record)
     return list(kept.values()), repeated
+
+
+def _is_later(one: tuple[StoredRun, Record], other: tuple[StoredRun, Record]) -> bool:
+    """By the number of the attempt where both are of one store: clocks are set back."""
+    if one[0].store.path == other[0].store.path:
+        return one[1].attempt > other[1].attempt
+    return one[1].started > other[1].started
 
 
 def _frame(pairs: list[tuple[StoredRun, Record]]) -> pd.DataFrame:

@@ -19,7 +19,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.records.durable import read_lines
 from sparsebench.reporting.evidence import CELL, Evidence
 from sparsebench.reporting.tables import groups
 from sparsebench.reporting.text import Spread, one, seconds, size
@@ -170,8 +169,7 @@ def _curves(evidence: Evidence) -> pd.DataFrame:
     for i, row in evidence.frame.iterrows():
         at = int(str(i))
         labels = [row[name] for name in CELL]
-        path = evidence.runs[at].folder(evidence.records[at]) / "epochs.jsonl"
-        for line in read_lines(path):
+        for line in evidence.runs[at].epochs(evidence.records[at]):
             accuracy = line.get("test_accuracy")
             if accuracy is not None:
                 rows.append([*labels, row["seed"], int(line["epoch"]), float(accuracy)])

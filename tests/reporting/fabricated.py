@@ -7,8 +7,10 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from sparsebench.records.durable import read_lines
 from sparsebench.records.record import Record, Status
 from sparsebench.suite.trial import Trial
 
@@ -104,8 +106,13 @@ class FakeRun:
         }
     )
 
+    store: Any = field(default_factory=lambda: SimpleNamespace(path=Path("/nonexistent")))
+
     def folder(self, record: Record) -> Path:
         return self.path / record.trial.id
+
+    def epochs(self, record: Record) -> list[dict[str, Any]]:
+        return list(read_lines(self.folder(record) / "epochs.jsonl"))
 
     def write_epochs(self, record: Record, lines: Iterable[dict[str, Any]]) -> None:
         self.folder(record).mkdir(parents=True, exist_ok=True)
