@@ -56,7 +56,7 @@ def measure(backend: str) -> dict[str, float]:
     }
     import numpy as np
 
-    from sparsebench.execution.meter import Meter
+    from sparsebench.measuring.meter import Meter
     from sparsebench.training.build import build_network
     from sparsebench.training.data import Parts, prepare
     from sparsebench.training.work import Work

@@ -11,7 +11,7 @@ from sparsebench.auditing.calls import Subject
 from sparsebench.auditing.evidence import Evidence, Point
 from sparsebench.auditing.judging import beyond_doubt, suspicious
 from sparsebench.auditing.sizes import Shape, Sizes
-from sparsebench.execution import memory
+from sparsebench.measuring import memory
 from sparsebench.protocols import Backend, Optimizer
 
 FEWEST, ENOUGH, MOST = 3, 8, 40

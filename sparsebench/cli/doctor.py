@@ -17,8 +17,9 @@ from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution import noise, quiet, surroundings, threading_layer
+from sparsebench.execution import threading_layer
 from sparsebench.execution.denormals import flushes, flushing_to_zero
+from sparsebench.measuring import noise, quiet, surroundings
 from sparsebench.suite.units import brief_size
 
 PACKAGES = (

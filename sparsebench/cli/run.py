@@ -106,8 +106,8 @@ def command(
 
 def _run(asked: Asked, options: Options) -> Summary:
     from sparsebench.cli.progress import listener
-    from sparsebench.execution import noise
     from sparsebench.execution.session import run_trials
+    from sparsebench.measuring import noise
 
     with listener(plain=options.debug) as shown:
         for line in () if options.debug else noise.now():

@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
-import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.auditing.sizes import Sizes
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 from sparsebench.execution import limits
+from sparsebench.execution.assembling import assemble, build, prepare, warm_up
 from sparsebench.execution.auditing import EVIDENCE
 from sparsebench.execution.classify import NO_DISK
+from sparsebench.execution.failing import disk_failure, failure
 from sparsebench.execution.flushed import flushed, threading_layer
 from sparsebench.execution.job import Job
 from sparsebench.execution.keeping import Checkpoints
-from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
 from sparsebench.execution.surveying import RATES
+from sparsebench.measuring.meter import Meter
 from sparsebench.records.durable import write_atomically
 from sparsebench.records.kept import MODEL
 from sparsebench.records.record import Status
-from sparsebench.registry import Plugins
-from sparsebench.suite.trial import Trial
 
 if TYPE_CHECKING:
     from sparsebench.training.data import TrialData
-    from sparsebench.training.work import Result, Work
+    from sparsebench.training.work import Result
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
               "threading_layer")  # fmt: skip
 """Of a threading pool, what is told: no paths."""
-
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def attempt(job: Job) -> int:
@@ -164,77 +157,6 @@ def probe_layers(job: Job, sizes: Sizes, meter: Meter) -> dict[str, Any]:
     return {"status": Status.OK, **measured(meter)}
 
 
-# --- the steps -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Components:
-    """The parts of a trial, built."""
-
-    dataset: Any
-    model: Any
-    topology: Any
-    pruning: Any
-    optimizer: Any
-    trainer: Any
-    backend: Any
-
-
-def build(trial: Trial, plugins: Plugins) -> Components:
-    """The pruning is said with the topology, and is a component of its own."""
-    topology = dict(trial.topology)
-    pruning = topology.pop("prune", None)
-    return Components(
-        dataset=plugins.build("dataset", trial.dataset),
-        model=plugins.build("model", trial.model),
-        topology=plugins.build("topology", topology),
-        pruning=plugins.build("pruning", pruning) if pruning else None,
-        optimizer=plugins.build("optimizer", trial.optimizer),
-        trainer=plugins.build("trainer", trial.trainer),
-        backend=plugins.build("backend", trial.backend),
-    )
-
-
-def prepare(parts: Components, trial: Trial) -> TrialData:
-    from sparsebench.training.data import prepare as prepare_data
-
-    return prepare_data(
-        parts.dataset.load(),
-        seed=trial.seed,
-        split_seed=trial.split_seed,
-        validation=trial.validation,
-    )
-
-
-def assemble(
-    parts: Components, trial: Trial, data: TrialData, meter: Meter, outbox: Outbox | None
-) -> Work:
-    from sparsebench.training.work import Work
-
-    listening: dict[str, Any] = {}
-    if outbox is not None:
-        listening = {"report": outbox.epoch, "progress": outbox.progress}
-    return Work(
-        model=parts.model,
-        backend=parts.backend,
-        topology=parts.topology,
-        pruning=parts.pruning,
-        optimizer=parts.optimizer,
-        data=data,
-        epochs=trial.epochs,
-        batch_size=trial.batch_size,
-        seed=trial.seed,
-        meter=meter,
-        **listening,
-    )
-
-
-def warm_up(parts: Components, work: Work) -> None:
-    """Compile on a throwaway network, where the trainer knows how."""
-    if hasattr(parts.trainer, "warm_up"):
-        parts.trainer.warm_up(work)
-
-
 # --- what is told --------------------------------------------------------------------
 
 
@@ -268,54 +190,3 @@ def libraries() -> dict[str, Any]:
     if "numba" in sys.modules:
         told["threading_layer"] = threading_layer()
     return told
-
-
-def failure(error: BaseException, folder: Path) -> Mapping[str, str]:
-    """Status, cause and detail of an exception. That the disk of the attempt's folder failed
-    says nothing of the trial: it is interrupted, and runs again."""
-    if isinstance(error, KeyboardInterrupt):
-        return {"status": Status.INTERRUPTED, "cause": "", "detail": "stopped before its end"}
-    kind = type(error).__name__
-    line = (str(error).strip().splitlines() or [""])[-1]
-    if any(out_of_memory(link) for link in chain(error)):
-        return {"status": Status.OUT_OF_MEMORY, "cause": "alloc", "detail": f"{kind}: {line}"}
-    refused = disk_failure(error, folder)
-    if refused is not None:
-        detail = f"the disk of {folder} failed: {refused.strerror}"
-        return {"status": Status.INTERRUPTED, "cause": "", "detail": detail}
-    if isinstance(error, MissingData):
-        return {"status": Status.SKIPPED, "cause": "", "detail": str(error)}
-    if isinstance(error, Unsupported):
-        return {"status": Status.UNSUPPORTED, "cause": "", "detail": str(error)}
-    if isinstance(error, SparsebenchError):
-        return {"status": Status.ERROR, "cause": kind, "detail": str(error)}
-    return {"status": Status.ERROR, "cause": kind, "detail": line}
-
-
-def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or (
-        isinstance(error, OSError) and error.errno == errno.ENOMEM
-    )
-
-
-def disk_failure(error: BaseException, folder: Path) -> OSError | None:
-    """The link of an exception's chain that tells of a failed disk, if it is not that of a file
-    elsewhere."""
-    for link in chain(error):
-        if isinstance(link, OSError) and link.errno in DISK_ERRORS:
-            file = link.filename
-            if not isinstance(file, str | os.PathLike) or Path(file).is_relative_to(folder):
-                return link
-    return None
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those it came from: kernels wrap a MemoryError in a SystemError."""
-    seen: set[int] = set()
-    pending = [error]
-    while pending:
-        link = pending.pop()
-        if link is not None and id(link) not in seen:
-            seen.add(id(link))
-            yield link
-            pending += [link.__cause__, link.__context__]

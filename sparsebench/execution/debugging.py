@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution.attempt import failure, measured, run
+from sparsebench.execution.attempt import measured, run
 from sparsebench.execution.denormals import flushing_to_zero
+from sparsebench.execution.failing import failure
 from sparsebench.execution.job import Job
 from sparsebench.execution.limits import environment
-from sparsebench.execution.meter import Meter
 from sparsebench.execution.outbox import Outbox
+from sparsebench.measuring.meter import Meter
 from sparsebench.records.provenance import impersonal
 from sparsebench.records.record import utc_now
 

@@ -13,7 +13,7 @@ from sparsebench.suite.trial import PARTS, Trial, digest
 
 NOT_RUN = (
     "__main__.py", "api.py", "auditing", "cli", "comparing", "execution/calibration.py",
-    "execution/noise.py", "execution/quiet.py", "execution/surroundings.py",
+    "measuring/noise.py", "measuring/quiet.py", "measuring/surroundings.py",
     "execution/surveying.py", "fetch.py", "planning", "records/benchmarks.py",
     "records/export.py", "records/findings.py", "records/frames.py", "records/inspect.py",
     "records/leftovers.py", "records/merge.py", "records/migrate.py", "records/provenance.py",

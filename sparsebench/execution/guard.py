@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 
-from sparsebench.execution import sweep
+from sparsebench.measuring import sweep
 
 LIFELINE = "SPARSEBENCH_LIFELINE"
 """Environment variable with the number of the pipe's read end."""

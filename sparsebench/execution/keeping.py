@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsebench import machine
 from sparsebench.execution.job import Job
-from sparsebench.execution.meter import Meter
+from sparsebench.measuring.meter import Meter
 from sparsebench.records.durable import replacing
 from sparsebench.records.kept import CHECKPOINT
 

@@ -12,9 +12,10 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sparsebench.execution import guard, limits, sweep
-from sparsebench.execution.cgroup import Group
+from sparsebench.execution import guard, limits
 from sparsebench.execution.job import Job
+from sparsebench.measuring import sweep
+from sparsebench.measuring.cgroup import Group
 from sparsebench.records.durable import writing_to
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.execution.worker")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.execution.meter import Meter
+from sparsebench.measuring.meter import Meter
 from sparsebench.records.durable import append_line, write_atomically
 from sparsebench.records.record import jsonable
 

@@ -25,7 +25,7 @@ from sparsebench.execution.preparing import Preparation
 from sparsebench.execution.resume import absent, reusable, shares
 from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
-from sparsebench.execution.surroundings import moment, surroundings
+from sparsebench.measuring.surroundings import moment, surroundings
 from sparsebench.planning.prediction import Prediction, predict, refusal
 from sparsebench.protocols import Handle
 from sparsebench.records import provenance

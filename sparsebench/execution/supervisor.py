@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution import cgroup, limits, memory, noise, sweep
+from sparsebench.execution import limits
 from sparsebench.execution.classify import TAIL_LINES, Asked, End, classify
 from sparsebench.execution.job import Job
 from sparsebench.execution.launch import Launched, launch
-from sparsebench.execution.trace import Trace
+from sparsebench.measuring import cgroup, memory, noise, sweep
+from sparsebench.measuring.trace import Trace
 from sparsebench.records.provenance import impersonal
 from sparsebench.records.record import FAILURES, utc_now
 

@@ -9,7 +9,7 @@ from sparsebench.auditing.evidence import Evidence
 from sparsebench.auditing.judging import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
 from sparsebench.auditing.probe import probe
 from sparsebench.auditing.sizes import Sizes
-from sparsebench.execution import memory
+from sparsebench.measuring import memory
 
 pytestmark = pytest.mark.skipif(
     not (memory.HAS_PROC and memory.reset_peak()), reason="needs a high-water mark that resets"

@@ -9,7 +9,7 @@ from sparsebench.execution.calibration import MIB, Case, Reading
 
 def test_doctor_warns_of_what_run_would_tell(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "this machine is not quiet: it is swapping; times will be noisy"
-    monkeypatch.setattr("sparsebench.execution.noise.now", lambda: [line])
+    monkeypatch.setattr("sparsebench.measuring.noise.now", lambda: [line])
     assert f"warning: {line}\n" in cli("doctor").out
     done = cli("run", "tiny.toml", "--quick")
     notes = [at for at, said in enumerate(done.err.splitlines()) if said == f"note: {line}"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sparsebench.cli.calibrating import complaint, print_calibration
-from sparsebench.execution import calibration, memory
+from sparsebench.execution import calibration
 from sparsebench.execution.calibration import MIB, Reading, cases
+from sparsebench.measuring import memory
 from sparsebench.registry import Plugins
 
 GIB = 2**30

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sparsebench.execution import cgroup, surroundings
 from sparsebench.execution.options import Options
 from sparsebench.execution.session import run_trials
+from sparsebench.measuring import cgroup, surroundings
 from sparsebench.records import provenance
 from sparsebench.registry import Plugins
 from sparsebench.suite.suite import Suite

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from sparsebench.execution import memory, sweep
 from sparsebench.execution.job import Job
 from sparsebench.execution.supervisor import Supervised
-from sparsebench.execution.tree import Tree, children, cpu_seconds, together
+from sparsebench.measuring import memory, sweep
+from sparsebench.measuring.tree import Tree, children, cpu_seconds, together
 
 MIB = 2**20
 

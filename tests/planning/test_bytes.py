@@ -10,10 +10,10 @@ import pytest
 from sparsebench_plugins.backends.numba_csr import layer as numba_layer
 from trials import DATA, make_trial
 
-from sparsebench.execution.attempt import assemble, build, prepare
+from sparsebench.execution.assembling import assemble, build, prepare
 from sparsebench.execution.job import Job
-from sparsebench.execution.meter import Meter
 from sparsebench.execution.supervisor import Supervised
+from sparsebench.measuring.meter import Meter
 from sparsebench.planning.predict import bytes_needed, outline
 from sparsebench.planning.prediction import Prediction, predict, refusal
 from sparsebench.registry import Plugins

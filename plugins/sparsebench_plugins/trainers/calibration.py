@@ -9,7 +9,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.execution.tree import together
+from sparsebench.measuring.tree import together
 from sparsebench.training.work import Result, Work
 from sparsebench_plugins.trainers.params import CalibrationParams
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparsebench.execution import memory
+from sparsebench.measuring import memory
 
 EXACT = "vmhwm-reset"
 """The kernel's own high-water mark, reset at each phase. Any other method is not exact."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution import noise
-from sparsebench.execution.cgroup import own_group
+from sparsebench.measuring import noise
+from sparsebench.measuring.cgroup import own_group
 from sparsebench.records.record import utc_now
 
 ROOT = Path("/")

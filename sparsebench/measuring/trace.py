@@ -7,8 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from sparsebench.execution import memory
-from sparsebench.execution.tree import Tree
+from sparsebench.measuring import memory
+from sparsebench.measuring.tree import Tree
 
 NOTABLE = 0.01
 """A sample is written if the memory moved by this share, or a second has passed."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution.cgroup import own_group
+from sparsebench.measuring.cgroup import own_group
 
 ROOT = Path("/")
 """Where /proc and /sys are."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sparsebench.execution import cgroup, memory, noise, quiet, surroundings
 from sparsebench.execution.job import Job
 from sparsebench.execution.supervisor import Supervised
-from sparsebench.execution.tree import cpu_seconds
+from sparsebench.measuring import cgroup, memory, noise, quiet, surroundings
+from sparsebench.measuring.tree import cpu_seconds
 
 CPU = "sys/devices/system/cpu"
 

@@ -16,7 +16,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebench.execution.sweep import started
+from sparsebench.measuring.sweep import started
 
 ROOT = Path("/")
 """Where /proc is; the mount points it tells of are below it too."""

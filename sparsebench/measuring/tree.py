@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sparsebench.execution import memory
-from sparsebench.execution.sweep import started
+from sparsebench.measuring import memory
+from sparsebench.measuring.sweep import started
 
 PERIOD = 0.5
 """Seconds between two looks for children, and between two sums of Pss, which walk page tables."""

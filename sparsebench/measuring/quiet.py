@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsebench import machine
-from sparsebench.execution import noise
-from sparsebench.execution.surroundings import (
+from sparsebench.measuring import noise
+from sparsebench.measuring.surroundings import (
     CPU,
     container,
     filesystem,

@@ -4,8 +4,8 @@ import mmap
 
 import pytest
 
-from sparsebench.execution import memory
-from sparsebench.execution.meter import Meter
+from sparsebench.measuring import memory
+from sparsebench.measuring.meter import Meter
 
 MIB = 2**20
 NEAR = 2 * MIB

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.execution import cgroup
 from sparsebench.execution.job import Job
 from sparsebench.execution.supervisor import Supervised
+from sparsebench.measuring import cgroup
 
 MOUNT = "sys/fs/cgroup"
 
