@@ -112,8 +112,8 @@ def leave_model(job: Job, data: TrialData, result: Result) -> None:
     """The trained network, after everything is measured. A disk that is full loses no record."""
     from sparsebench.training.model_file import keep_model
 
-    if result.network is None:
-        return
+    if not hasattr(result.network, "parameters"):
+        return  # of a trainer that trains none, or of a model that does not tell
     try:
         keep_model(job.folder / MODEL, job.trial, data, result.network)
     except OSError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
@@ -17,6 +17,8 @@ from sparsebench.execution.job import Job
 from sparsebench.execution.launch import Launched, launch
 from sparsebench.measuring import cgroup, memory, noise, sweep
 from sparsebench.measuring.trace import Trace
+from sparsebench.records import shapes
+from sparsebench.records.plain import Damaged, read_object
 from sparsebench.records.provenance import impersonal
 from sparsebench.records.record import FAILURES, utc_now
 
@@ -79,7 +81,7 @@ class Supervised:
         return self._outcome
 
     def progress(self) -> Mapping[str, Any]:
-        seen = _read_json(self._job.folder / "progress.json") or {}
+        seen = _read(self._job.folder / "progress.json", shapes.PROGRESS) or {}
         return seen | {"rss_bytes": self._trace.rss}
 
     def stop(self, kill: bool = False) -> None:
@@ -148,7 +150,7 @@ class Supervised:
 
     def _conclude(self, code: int) -> dict[str, Any]:
         after, own = noise.sample(self._job.cores), time.process_time() - self._own_before
-        result = _read_json(self._job.folder / "result.json")
+        result = _read(self._job.folder / "result.json", shapes.RESULT)
         tail = _tail(self._job)
         told: Mapping[str, Any] = result if result is not None else {}
         end = End(
@@ -232,13 +234,15 @@ def _pidfd(pid: int) -> int:
         return -1
 
 
-def _read_json(file: os.PathLike[str]) -> dict[str, Any] | None:
+def _read(file: Path, shape: shapes.Check) -> dict[str, Any] | None:
+    """What the trial's process left; None where that is not there, or is not what it should be:
+    it is the trial's word, and the supervisor has to outlive it."""
     try:
-        with open(file, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError):
+        found = read_object(file, os.path.realpath(file.parent))
+        shape(found, file.name)
+    except (Damaged, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found
 
 
 def _tail(job: Job, size: int = 8000) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ OVER = (Status.OK, Status.DIVERGED)
 """Nothing follows these."""
 
 
-def checkpoint_of(store: Store, trial: Trial, agrees: Any) -> Path | None:
+def checkpoint_of(
+    store: Store, trial: Trial, agrees: Callable[[dict[str, Any]], bool]
+) -> Path | None:
     """The newest checkpoint of an earlier attempt at the trial that ran the code of today.
 
     agrees  called with the fingerprint of an attempt
     """
     for record in reversed(store.records(trial.id)):
         file = store.folder(record) / CHECKPOINT
-        if record.status not in OVER and file.is_file() and agrees(record.fingerprint):
+        if record.status not in OVER and _is_own(file) and agrees(record.fingerprint):
             return file
     return None
 
@@ -35,7 +37,7 @@ def tidy_checkpoints(store: Store, record: Record) -> None:
     """Remove those that nobody goes on from, now that this attempt has ended."""
     newest = store.folder(record) / CHECKPOINT
     over = record.status in OVER
-    if not over and not newest.is_file():
+    if not over and not _is_own(newest):
         return
     for file in _checkpoints(store, store.records(record.trial.id)):
         if over or file != newest:
@@ -55,7 +57,7 @@ def model_of(store: Store, prefix: str) -> tuple[Record, Path]:
     records = store.find_trial(prefix)
     for record in reversed(records):
         file = store.folder(record) / MODEL
-        if file.is_file():
+        if _is_own(file):
             return record, file
     raise NothingMatched(_why_none(records))
 
@@ -73,10 +75,9 @@ def _why_none(records: Sequence[Record]) -> str:
 
 
 def has_model(store: Store, record: Record) -> bool:
-    return (store.folder(record) / MODEL).is_file()
+    return _is_own(store.folder(record) / MODEL)
 
 
-def resumed_from(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """attempt, epoch, step; empty for a trial that ran from its beginning to its end."""
-    found = settings.get("resumed")
-    return found if isinstance(found, Mapping) else {}
+def _is_own(file: Path) -> bool:
+    """A file, and no link to one that may lie anywhere."""
+    return file.is_file() and not file.is_symlink()

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sparsebench.records.names import is_attempt, is_trial
+from sparsebench.records.record import Status
+
+STATUSES = frozenset(str(status) for status in Status)
 
 Check = Callable[[Any, str], None]
 """Raises ValueError that says where and what was expected."""
@@ -94,20 +97,38 @@ TRIAL = table(
     split_seed=MAYBE_NUMBER, validation=NUMBER, huge_pages=FLAG, data=each(ANYTHING), suite=TEXT,
     axes=each(ANYTHING), words=each(TEXT), timeout=MAYBE_NUMBER, memory_limit=MAYBE_NUMBER,
     retries=COUNT, checkpoint=MAYBE_NUMBER,
+    keep_model=one("true, false or nothing", lambda value: value is None or value in (True, False)),
 )  # fmt: skip
 FINGERPRINT = table({}, code=TEXT, versions=each(ANYTHING), commit=TEXT)
 MACHINE = table({}, memory_bytes=MAYBE_NUMBER)
 PHASE = table({}, seconds=MEASURE)
 LAYER = table({}, repeats=many(NUMBER))
+NOISE = table({}, marks=many(TEXT))
+AUDIT = table(
+    {},
+    **dict.fromkeys(("claims", "verdict", "why"), TEXT),
+    flags=many(TEXT),
+    probe=each(ANYTHING),
+)
 RECORD = table(
     {
         "trial": TRIAL, "attempt": ATTEMPT, "status": TEXT, "cause": TEXT, "detail": TEXT,
         "measures": each(MEASURE), "phases": each(PHASE), "layers": many(LAYER),
         "data_fingerprint": TEXT, "fingerprint": FINGERPRINT, "settings": each(ANYTHING),
-        "noise": each(ANYTHING), "audit": each(ANYTHING), "machine": MACHINE,
+        "noise": NOISE, "audit": AUDIT, "machine": MACHINE,
         "started": TEXT, "ended": TEXT, "contended": FLAG, "debug": FLAG, "log_tail": TEXT,
     }
 )  # fmt: skip
+RESULT = table(
+    {"status": one("a status", lambda value: isinstance(value, str) and value in STATUSES)},
+    cause=TEXT, detail=TEXT, measures=each(MEASURE), phases=each(PHASE), layers=many(LAYER),
+    data_fingerprint=TEXT, settings=each(ANYTHING),
+)  # fmt: skip
+PROGRESS = table(
+    {},
+    **dict.fromkeys(("epoch", "epochs", "step", "steps", "rss_bytes"), MAYBE_NUMBER),
+    **dict.fromkeys(("loss", "accuracy"), MEASURE),
+)
 PROCESS = table(
     {"pid": one("a process", lambda value: is_attempt(value)), "boot": TEXT, "start": MAYBE_NUMBER}
 )

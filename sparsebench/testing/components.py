@@ -38,11 +38,22 @@ def check_activation(activation: Activation) -> None:
             Z = rng.uniform(-3, 3, (6, 5))
             Z[np.abs(Z) < 0.05] = 0.5  # finite differences do not see a kink
             _check_activation_gradients(activation, layer, dropout, Z)
+        _check_saving(activation, layer)
         slope = activation.negative_slope(layer)
         if slope is not None:
             unit = activation.unit(layer, 2, None)
             A = unit.forward(np.array([[2.0], [-2.0]]), None)
             assert np.allclose(A.ravel(), [2.0, -2.0 * slope]), f"slope of layer {layer}"
+
+
+def _check_saving(activation: Activation, layer: int) -> None:
+    """Another unit that is given what one saved has its parameters."""
+    unit, again = (activation.unit(layer, 4, None) for _ in range(2))
+    for value in unit.parameters().values():
+        value += 0.25
+    again.restore({name: np.array(array, copy=True) for name, array in unit.saved()})
+    for name, value in unit.parameters().items():
+        assert np.array_equal(again.parameters()[name], value), f"{name} is not saved"
 
 
 def _check_activation_gradients(

@@ -25,9 +25,9 @@ def build_network(work: Work) -> Network:
     found = work.keeper.found if work.keeper is not None else None
     made = _drawn(work) if found is None else _saved(work, found)
     layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
-    if work.keeper is not None:
-        refuse_unsaveable(layers, work.backend)
     network = work.model.network(layers, work.backend, work.optimizer, work.seed)
+    if work.keeper is not None:
+        refuse_unsaveable([*layers, network])
     if found is not None:
         network.restore(found)
     return network

@@ -7,7 +7,7 @@ keep for the optimizer, and which neurons were pruned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Layer, Network, Shape
+from sparsebench.protocols import Network, Shape
 from sparsebench.sparse.csr import CsrMatrix, CsrPattern
 
 if TYPE_CHECKING:
@@ -73,13 +73,14 @@ def saved_layer(found: Mapping[str, Array], number: int, shape: Shape) -> tuple[
     return W, found[f"layer{number}.bias"]
 
 
-def refuse_unsaveable(layers: list[Layer], backend: object) -> None:
+def refuse_unsaveable(parts: Iterable[object]) -> None:
     """Raise Unsupported before training, not when the first checkpoint is due."""
-    if not all(hasattr(layer, "saved") and hasattr(layer, "restore") for layer in layers):
-        raise Unsupported(
-            f"{type(backend).__name__}'s layers cannot be saved (they have no saved and restore), "
-            "so there can be no checkpoint; leave trial.checkpoint out"
-        )
+    for part in parts:
+        if not (hasattr(part, "saved") and hasattr(part, "restore")):
+            raise Unsupported(
+                f"{type(part).__name__} cannot be saved (it has no saved and restore), so there "
+                "can be no checkpoint; leave trial.checkpoint out"
+            )
 
 
 def flags(masks: list[npt.NDArray[np.bool_]]) -> Iterator[tuple[str, Array]]:

@@ -280,6 +280,7 @@ def test_a_plugin_that_hangs_while_it_is_imported_runs_into_the_timeout(
 
 IGNORING = """
 import json, os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it stays ignored where the tests run under nohup
 for number in map(int, sys.argv[2].split()):
     signal.signal(number, signal.SIG_IGN)
 os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], sys.argv[1]])

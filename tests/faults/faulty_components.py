@@ -189,6 +189,19 @@ def spoils_result(work: Any) -> None:
     os._exit(0)
 
 
+def false_result(work: Any) -> None:
+    """Leaves a result of the wrong shape, and goes."""
+    (own_folder() / "result.json").write_text('{"status": "splendid", "measures": [1]}')
+    (own_folder() / "progress.json").write_text('{"epoch": [], "loss": {}}')
+    os._exit(0)
+
+
+def nested_result(work: Any) -> None:
+    """Leaves JSON that no parser gets to the bottom of, and goes."""
+    (own_folder() / "result.json").write_text("[" * 200_000)
+    os._exit(0)
+
+
 def spoils_outcome(work: Any) -> Result:
     """Writes what looks like an outcome, and rubbish beside it."""
     folder = own_folder()
@@ -207,7 +220,7 @@ HOW = {
     f.__name__: f
     for f in (raises, nan, segfault, killed, aborts, leaves, leaves_quietly, allocates, shares,
               spikes, deaf_family, stays, loops, prints, closes_stdout, spoils_result,
-              spoils_outcome)
+              false_result, nested_result, spoils_outcome)
 }  # fmt: skip
 
 

@@ -77,6 +77,10 @@ FAULTS = (
     TrialFault("prints", "it prints 50 MB", "ok"),
     TrialFault("closes_stdout", "it closes stdout and stderr", "ok"),
     TrialFault("spoils_result", "it leaves half a result", "crashed", "exit 0 without result"),
+    TrialFault("false_result", "it leaves a result of the wrong shape", "crashed",
+               "exit 0 without result"),
+    TrialFault("nested_result", "it leaves JSON without a bottom", "crashed",
+               "exit 0 without result"),
     TrialFault("spoils_outcome", "it writes a false outcome and rubbish into the store", "ok"),
 )  # fmt: skip
 
