@@ -89,6 +89,13 @@ def judge(found: Evidence) -> Judgement:
     return Judgement(tuple(flags), not unclear, head + why, _numbers(found, slowest, biggest))
 
 
+def worth_another_look(found: Evidence) -> bool:
+    """Whether a backend that says it is truly sparse has not been found so: a second probe, at
+    another moment, is cheap beside a false accusation."""
+    judged = judge(found)
+    return bool(found.truly_sparse) and (bool(judged.flags) or not judged.sure)
+
+
 def suspicious(points: Sequence[Point]) -> bool:
     """Whether more repeats may still change what the seconds say."""
     return slowest_growth(points).factor >= SPARSE_GROWTH

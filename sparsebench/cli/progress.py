@@ -67,6 +67,9 @@ class Plain(Listener):
     def timing(self, names: Sequence[str]) -> None:
         self.say(f"timing {', '.join(names)}")
 
+    def probing(self, names: Sequence[str]) -> None:
+        self.say(f"auditing {', '.join(names)}: truly sparse?")
+
     def trial_started(self, trial: Trial, number: int) -> None:
         self.say(f"[{number}/{self.total}] {trial.label()}")
 

@@ -71,6 +71,9 @@ class Listener:
     def timing(self, names: Sequence[str]) -> None:
         """Layers of these backends are timed before the first trial."""
 
+    def probing(self, names: Sequence[str]) -> None:
+        """Layers of these backends are audited before the first trial."""
+
     def trial_started(self, trial: Trial, number: int) -> None:
         """`number` is the trial's place in the plan, from 1."""
 

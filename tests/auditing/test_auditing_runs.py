@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import sparsebench
+from sparsebench.auditing.evidence import Evidence, Point
+from sparsebench.auditing.judging import judge, worth_another_look
 from sparsebench.discovery import load_plugins
 from sparsebench.execution import auditing
 from sparsebench.execution.job import Job
@@ -117,6 +119,29 @@ def test_evidence_is_kept_by_all_that_decides_it(known, tmp_path, monkeypatch):
     assert auditing.kept_file(replace(errand, trial=trial(known, seed=5)), today) in files
 
 
+def test_the_calmer_of_two_probes_counts(known):
+    """A layer that was slow, or took memory, in one of them only."""
+    sizes = auditing.Sizes(1, 1)
+
+    def found(seconds, peak):
+        thin = [
+            Point(shape, 100, 50, {"forward": 10}, {"forward": 1e-3})
+            for shape in ((64, 8128), (8128, 64))
+        ]
+        square = Point((4096, 4096), 100, 50, {"forward": peak}, {"forward": seconds})
+        return Evidence(True, sizes, (*thin, square), 1.0)
+
+    slow, large = found(20e-3, 10), found(1e-3, 2**30)
+    assert judge(slow).flags == ("dense-work",)
+    assert judge(large).flags == ("dense-storage",)
+    assert worth_another_look(slow)
+    assert worth_another_look(large)
+    assert judge(slow.calmest(large)).flags == ()
+    assert judge(slow.calmest(slow)).flags == ("dense-work",)
+    assert not worth_another_look(slow.calmest(large))
+    assert not worth_another_look(replace(slow, truly_sparse=False))
+
+
 def test_a_torn_file_is_no_evidence(tmp_path):
     torn = tmp_path / "evidence.json"
     for text in ("", "{", "[]", '{"points": []}'):
@@ -161,8 +186,12 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     assert "**liar ‡** says that its layers are truly sparse" in text
     assert "| **contradicted** | dense-storage" in text
 
-    measured = auditing.read_evidence(first.stored.path / "audit" / "0" / auditing.EVIDENCE)
-    auditing.keep(kept, measured)  # sources that change meanwhile keep the run from doing it
+    assert not kept.exists(), "what would accuse is looked at again in the next run"
+    folder = first.stored.path / "audit" / "0"
+    once, twice = (
+        auditing.read_evidence(where / auditing.EVIDENCE) for where in (folder, folder / "again")
+    )
+    auditing.keep(kept, once.calmest(twice))  # as a run keeps what acquits
     again = run()
     assert again.records[0].audit["probe"] == record.audit["probe"]
     assert not (again.stored.path / "audit").exists()
