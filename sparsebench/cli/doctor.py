@@ -16,7 +16,7 @@ from sparsebench.cli import options as o
 from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import SparsebenchError, printable
 from sparsebench.execution import threading_layer
 from sparsebench.execution.denormals import flushes, flushing_to_zero
 from sparsebench.measuring import noise, quiet, surroundings
@@ -70,7 +70,7 @@ def command(
         return
     print_rows(rows, format)
     for line in warnings:
-        typer.echo(f"warning: {line}")
+        typer.echo(f"warning: {printable(line)}")
 
 
 def _facts(store: Path, data_dir: Path) -> dict[str, Any]:

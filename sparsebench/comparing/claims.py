@@ -19,7 +19,7 @@ from sparsebench.comparing.equivalence import (
 from sparsebench.comparing.metrics import METRICS
 from sparsebench.comparing.statistics import Summary, from_zero, holm, summary, welch
 from sparsebench.reporting.evidence import evidence
-from sparsebench.reporting.published import _at, _cells, _pairs, claims
+from sparsebench.reporting.published import cells_of, claims, pairs_of, rows_at
 from sparsebench.reporting.tables import outcome
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def check(run: StoredRun, alpha: float = 0.05) -> list[Judged]:
     rows: list[Judged] = []
     for claim, frame in claims(seen):
         if "against" in claim:
-            for (label, ours), (other_label, theirs) in _pairs(seen, frame, claim):
+            for (label, ours), (other_label, theirs) in pairs_of(seen, frame, claim):
                 rows.append(_two_sides(claim, label, ours, other_label, theirs, alpha))
         else:
-            for label, ours in _cells(_at(seen, frame, claim["where"])):
+            for label, ours in cells_of(rows_at(seen, frame, claim["where"])):
                 rows.append(_published(claim, label, ours, alpha))
     return _corrected(rows, alpha)
 

@@ -1,4 +1,5 @@
-"""What a suite claims, beside what its trials measured: numbers, no verdicts."""
+"""What a suite claims, beside what its trials measured: numbers; `comparing.claims` has the
+verdicts."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ NOTE_PUBLISHED = (
     "Means ± standard deviations, n seeds each where it is known. Published times and memory were "
     "measured on other machines; what else differs is among the deviations from the source."
 )
-NOTE_COMPARED = "Rows compare trials that are equal but for what the claim names. No verdicts yet."
+NOTE_COMPARED = "Rows compare trials that are equal but for what the claim names. Verdicts: `sparsebench check`."
 
 
 def section(evidence: Evidence) -> Iterator[str]:
@@ -62,7 +63,7 @@ def published_table(evidence: Evidence) -> str:
         metric = str(claim["metric"])
         n = f" (n = {claim['n']})" if "n" in claim else ""
         published = f"{shown(value, metric)}{n}"
-        for label, cell in _cells(_at(evidence, frame, claim["where"])):
+        for label, cell in cells_of(rows_at(evidence, frame, claim["where"])):
             ours, ended = _ours(cell, metric)
             rows.append(
                 [escape(claim["text"]), escape(claim.get("source", "")), label, metric, published,
@@ -81,7 +82,7 @@ def compared_table(evidence: Evidence) -> str:
         if "against" not in claim:
             continue
         metric = str(claim["metric"])
-        for one, other in _pairs(evidence, frame, claim):
+        for one, other in pairs_of(evidence, frame, claim):
             (label, cell), (label_against, cell_against) = one, other
             (ours, ended), (theirs, ended_against) = (
                 _ours(cell, metric),
@@ -137,7 +138,7 @@ Side = tuple[str, pd.DataFrame]
 """A cell in words, and its rows."""
 
 
-def _cells(frame: pd.DataFrame) -> Iterator[Side]:
+def cells_of(frame: pd.DataFrame) -> Iterator[Side]:
     """By setting, topology and backend; one without rows if there are none."""
     if frame.empty:
         yield "", frame
@@ -145,20 +146,20 @@ def _cells(frame: pd.DataFrame) -> Iterator[Side]:
         yield ", ".join(escape(label) for label in labels if label), cell
 
 
-def _pairs(evidence: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
+def pairs_of(evidence: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
     """Every cell of the one side with those of the other that are equal but for the keys that
     the claim names; with no rows where there is none."""
     named = [*claim["where"], *claim["against"]]
     alike = pd.Series(families(evidence, *named), index=evidence.frame.index)
-    other_side = _at(evidence, frame, claim["against"])
-    for label, cell in _cells(_at(evidence, frame, claim["where"])):
+    other_side = rows_at(evidence, frame, claim["against"])
+    for label, cell in cells_of(rows_at(evidence, frame, claim["where"])):
         mine = alike[cell.index].unique()
         same = alike[other_side.index].isin(mine) & other_side["apart"].isin(cell["apart"].unique())
-        for other in _cells(other_side[same] if len(cell) else other_side):
+        for other in cells_of(other_side[same] if len(cell) else other_side):
             yield (label, cell), other
 
 
-def _at(evidence: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def rows_at(evidence: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows whose trials lie there."""
     trials = dict(zip(evidence.frame.index, trials_of(evidence)))
     try:
