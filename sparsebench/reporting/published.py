@@ -39,7 +39,10 @@ NOTE_PUBLISHED = (
     "Means ± standard deviations, n seeds each where it is known. Published times and memory were "
     "measured on other machines; what else differs is among the deviations from the source."
 )
-NOTE_COMPARED = "Rows compare trials that are equal but for what the claim names. Verdicts: `sparsebench check`."
+NOTE_COMPARED = (
+    "Rows compare trials that are equal but for what the claim names; for verdicts there is "
+    "`sparsebench check`."
+)
 
 
 def section(evidence: Evidence) -> Iterator[str]:
