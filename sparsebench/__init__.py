@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparsebench.api import Run, load_run, run
+    from sparsebench.api import Run, compare, load_run, run
     from sparsebench.hookspecs import hookimpl
     from sparsebench.registry import OfKind
     from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "hookimpl": "sparsebench.hookspecs",
     "run": "sparsebench.api",
+    "compare": "sparsebench.api",
     "load_run": "sparsebench.api",
     "load_model": "sparsebench.trained",
     "Run": "sparsebench.api",
@@ -34,6 +35,7 @@ __all__ = [
     "CsrPattern",
     "OfKind",
     "Run",
+    "compare",
     "hookimpl",
     "load_model",
     "load_run",

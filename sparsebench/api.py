@@ -6,13 +6,14 @@ run.trials().groupby("backend")["test_accuracy"].mean()
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.session import run_trials
 from sparsebench.machine import data_directory
@@ -23,6 +24,12 @@ from sparsebench.suite.load import load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sparsebench.notebook.comparison_view import Compared
+    from sparsebench.notebook.drawing import Plots
+    from sparsebench.notebook.trial_view import Trial
+
+REPORTS = ("md", "html", "latex")
 
 
 class Run:
@@ -62,10 +69,39 @@ class Run:
 
         return epochs_frame(self.stored)
 
+    def trial(self, which: str) -> Trial:
+        """The trial of this id, start of an id, or label."""
+        from sparsebench.notebook.trial_view import find
+
+        return find(self.stored, which)
+
+    @property
+    def plot(self) -> Plots:
+        """`run.plot.curves()` and its like: the pictures of the report as matplotlib figures."""
+        from sparsebench.notebook.drawing import Plots
+
+        return Plots(self.stored)
+
+    def _repr_html_(self) -> str:
+        from sparsebench.notebook.run_card import run_card
+
+        return run_card(self.stored).html("see .trials() or .report()")
+
     def report(self, format: str = "md", folder: Path | None = None) -> str:
-        """The report as text; its plots go into `folder`, and nowhere without one."""
-        if format != "md":
-            raise SparsebenchError(f"no report format {format!r}. Known: md")
+        """The report as text: "md" or "html"; "latex" has the tables only.
+
+        Plots of markdown go into `folder`, and nowhere without one; html has its own in it.
+        """
+        if format not in REPORTS:
+            raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
+        if format == "html":
+            from sparsebench.reporting.html.page import report as html_report
+
+            return html_report([self.stored])
+        if format == "latex":
+            from sparsebench.reporting.latex import report as latex_report
+
+            return latex_report([self.stored])
         from sparsebench.reporting.markdown import report
 
         if folder is not None:
@@ -96,11 +132,14 @@ def run(
     audit: bool = True,
     debug: bool = False,
     listener: Listener | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Run the suite of a name or a file, as `sparsebench run` does.
 
     settings  path below [trial] -> value, as --set
     timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
+    progress  show how far it is: in a notebook in place, elsewhere on stderr. None: only in a
+              notebook. A `listener` is told instead.
 
     Interrupted, it first ends the trials under way and keeps what there is, so that
     `load_run("latest")` finds it; then it raises: KeyboardInterrupt after Ctrl-C, else
@@ -136,12 +175,51 @@ def run(
         audit=audit,
         debug=debug,
     )
-    summary = run_trials(loaded, trials, known, options, listener)
+    with _shown(progress) if listener is None else contextlib.nullcontext(listener) as told:
+        summary = run_trials(loaded, trials, known, options, told)
     if summary.exit_code == 130:
         raise KeyboardInterrupt
     if summary.exit_code == 143:
         raise SystemExit(143)
     return Run(Store(summary.store).run(summary.run), summary)
+
+
+def _shown(progress: bool | None) -> contextlib.AbstractContextManager[Listener]:
+    """What tells a person how far a run is."""
+    from sparsebench.notebook.progress import Live, in_notebook
+
+    if progress is not False and in_notebook():
+        return contextlib.nullcontext(Live())
+    if not progress:
+        return contextlib.nullcontext(Listener())
+    from sparsebench.cli.progress import listener
+
+    return listener()
+
+
+def compare(
+    base: Run | str | Path,
+    head: Run | str | Path,
+    *,
+    gates: str | Path | None = None,
+    fail_if: Sequence[str] = (),
+    min_seeds: int | None = None,
+    alpha: float | None = None,
+    time_gate: bool = False,
+    strict: bool = False,
+    store: str | Path | None = None,
+) -> Compared:
+    """Compare HEAD with BASE, as `sparsebench compare` does.
+
+    base, head  runs; or ids, folders, "latest", names of baselines or their files
+    gates       a TOML file; fail_if: ["net_peak_bytes:+5%,2MiB"]
+    """
+    from sparsebench.notebook.comparison_view import compared
+
+    return compared(
+        base, head, store=store_directory(store), gates=gates, fail_if_any=fail_if,
+        min_seeds=min_seeds, alpha=alpha, time_gate=time_gate, strict=strict,
+    )  # fmt: skip
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:

@@ -30,7 +30,7 @@ def test_suites_of_this_install_are_found_from_another_folder(tmp_path):
     assert [row["suite"] for row in listed(tmp_path)] == SUITES
 
 
-def test_a_wheel_carries_the_suites(tmp_path):
+def test_a_wheel_carries_the_suites_and_the_templates(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -41,6 +41,10 @@ def test_a_wheel_carries_the_suites(tmp_path):
     unpacked = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
+    templates = unpacked / "sparsebench" / "reporting" / "html" / "templates"
+    assert {file.name for file in templates.iterdir()} == {
+        "page.html.jinja", "page.css", "page.js",
+    }  # fmt: skip
     rows = listed(tmp_path, PYTHONPATH=str(unpacked))
     assert [row["suite"] for row in rows] == SUITES
     assert all(Path(row["path"]).is_relative_to(unpacked) for row in rows)

@@ -13,6 +13,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from sparsebench.cli import (
+    ab,
+    baseline,
     check,
     compare,
     data,
@@ -47,21 +49,22 @@ EXIT_CODES = {
     0: "all good",
     1: "a trial failed, timed out or ran out of memory, and the suite does not expect it",
     2: "the command line, a suite, a plugin, data or the store is not usable",
-    3: "compare: a gate failed",
+    3: "compare, ab: a gate failed",
     4: "check: a claim fails",
     5: "nothing matched, or nothing ran",
-    6: "compare, check: nothing could be decided; with --strict, not everything",
+    6: "compare, ab, check: nothing could be decided; with --strict, not everything",
     70: "a bug of sparsebench or of a plugin",
     130: "interrupted (Ctrl-C); finished trials are kept",
     143: "terminated; finished trials are kept",
 }
 
 for _verb in (
-    run, plan, validate, prepare, ls, show, logs, status, export, report, compare, check, fit,
+    run, plan, validate, prepare, ls, show, logs, status, export, report, compare, ab, check, fit,
     merge, doctor,
 ):  # fmt: skip
     app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
 app.command("export-model")(export_model.command)
+app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")
 app.add_typer(new.app, name="new")
 app.add_typer(store.app, name="store")

@@ -14,9 +14,11 @@ from sparsebench.errors import GateError
 if TYPE_CHECKING:
     from sparsebench.comparing.comparison import Comparison
     from sparsebench.comparing.gates import Gates
-    from sparsebench.records.store import Store, StoredRun
+    from sparsebench.comparing.sides import Side
+    from sparsebench.records.store import Store
 
-RunOrFolder = "Run id, run or store directory, or 'latest'."
+Format = Literal["table", "md", "json", "junit"]
+RunOrFolder = "Run id, run or store directory, 'latest', or a baseline: name or file."
 
 
 def command(
@@ -33,7 +35,7 @@ def command(
             help="A gate, such as 'net_peak_bytes:+5%,2MiB'; repeatable.",
         ),
     ] = None,
-    format: Annotated[Literal["table", "md", "json"], typer.Option(help="How to print.")] = "table",
+    format: Annotated[Format, typer.Option(help="How to print.")] = "table",
     min_seeds: Annotated[
         int | None, typer.Option(min=2, help="Fewer seeds decide nothing that varies. Default: 5.")
     ] = None,
@@ -55,36 +57,53 @@ def command(
     decided, or with --strict not everything; 2 usage.
     """
     from sparsebench.comparing.comparison import compare
-    from sparsebench.comparing.sides import side
+    from sparsebench.comparing.gates import default_gates
+    from sparsebench.comparing.rounds import compare_rounds, folder_of_halves, gates_of_rounds
     from sparsebench.records.store import Store
 
-    asked = _gates(gates, fail_if or [], min_seeds, alpha, time_gate, strict)
+    rounds = folder_of_halves(Path(base), Path(head))
+    defaults = default_gates() if rounds is None else gates_of_rounds()
+    asked = asked_gates(gates, fail_if or [], min_seeds, alpha, strict, defaults, time_gate)
     shelf = Store(store)
-    found = compare(side(_run(shelf, base)), side(_run(shelf, head)), asked)
-    _print(found, "json" if json else format)
+    if rounds is not None:
+        found = compare_rounds(rounds, asked)
+    else:
+        found = compare(_side(shelf, base), _side(shelf, head), asked)
+    print_comparison(found, "json" if json else format)
     raise typer.Exit(found.exit_code)
 
 
-def _run(shelf: Store, name: str) -> StoredRun:
-    """A run by its id, or by a folder, whose name needs no slash where no run is called so."""
-    if name != "latest" and name not in shelf.runs() and Path(name).is_dir():
-        return shelf.run(Path(name))
-    return shelf.run(name)
+def _side(shelf: Store, name: str) -> Side:
+    """A run by its id, a run's or store's folder, a baseline by name or file: the first of these
+    that there is. A folder's name needs no slash where no run is called so."""
+    from sparsebench.comparing import baselines
+    from sparsebench.comparing.sides import side
+
+    folder = Path(name)
+    if name == "latest" or name in shelf.runs():
+        return side(shelf.run(name))
+    if (folder / "manifest.json").is_file() or (folder / "store.json").is_file():
+        return side(shelf.run(folder))
+    if name in baselines.names(shelf) or folder.is_file():
+        file = baselines.find(shelf, name)
+        return baselines.read(file).side(file)
+    return side(shelf.run(folder if folder.is_dir() else name))
 
 
-def _gates(
+def asked_gates(
     file: Path | None,
     given: list[str],
     min_seeds: int | None,
     alpha: float | None,
-    time_gate: bool,
     strict: bool,
+    defaults: Gates,
+    time_gate: bool = False,
 ) -> Gates:
     """The command line over the file over the defaults."""
-    from sparsebench.comparing.gates import default_gates, fail_if
+    from sparsebench.comparing.gates import fail_if
     from sparsebench.comparing.gates_file import check_alpha, read_gates
 
-    gates = read_gates(file) if file is not None else default_gates()
+    gates = read_gates(file, defaults) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
     gates = gates.with_gates(*map(fail_if, given))
@@ -100,7 +119,8 @@ def _gates(
     )
 
 
-def _print(found: Comparison, format: str) -> None:
+def print_comparison(found: Comparison, format: str) -> None:
+    """The result on stdout; on a page of GitHub, too, if there is one."""
     from sparsebench.cli.listing import print_json
     from sparsebench.cli.report import append_step_summary
     from sparsebench.comparing.tables import as_markdown, as_text, to_json
@@ -108,6 +128,10 @@ def _print(found: Comparison, format: str) -> None:
     page = as_markdown(found)
     if format == "json":
         print_json(to_json(found))
+    elif format == "junit":
+        from sparsebench.comparing.junit import as_junit
+
+        typer.echo(as_junit(found), nl=False)
     else:
         typer.echo(page if format == "md" else as_text(found), nl=format != "md")
     append_step_summary(page)

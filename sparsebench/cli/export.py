@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sparsebench.cli import options as o
 
+if TYPE_CHECKING:
+    from sparsebench.records.store import StoredRun
+
 
 def command(
     run: o.RunName,
     format: Annotated[
-        str, typer.Option("--format", help="csv, json, parquet or pytest-benchmark.")
+        str,
+        typer.Option(
+            "--format",
+            help="csv, json or parquet; or for another tool: pytest-benchmark, bencher, "
+            "github-action-benchmark (smaller is better) or github-action-benchmark-bigger.",
+        ),
     ] = "csv",
     epochs: Annotated[
         bool, typer.Option("--epochs", help="A row per epoch instead of one per trial.")
@@ -23,19 +31,29 @@ def command(
     ] = None,
     store: o.Store = o.DEFAULT_STORE,
 ) -> None:
-    """Write one row per trial of RUN, failed ones included; for pytest-benchmark, one benchmark
-    per cell."""
+    """Write one row per trial of RUN, failed ones included; for the formats of other tools, which
+    csv, json and parquet are not, what they ask of each cell."""
     from sparsebench.errors import SparsebenchError
-    from sparsebench.records.export import export, write
+    from sparsebench.records.export import OF_RUNS, export, write
     from sparsebench.records.frames import epochs_frame, run_frame
     from sparsebench.records.store import Store
 
     found = Store(store).run(run)
+    if format in OF_RUNS:
+        if epochs:
+            raise SparsebenchError("--epochs: a benchmark is a cell; leave it out, or take csv")
+        write(_for_others(found, format), output)
+        return
+    export(epochs_frame(found) if epochs else run_frame(found), format, output)
+
+
+def _for_others(run: StoredRun, format: str) -> bytes:
+    from sparsebench.records.tracked import to_bencher, to_github_action_benchmark
+
     if format == "pytest-benchmark":
         from sparsebench.records.benchmarks import to_benchmarks
 
-        if epochs:
-            raise SparsebenchError("--epochs: a benchmark is a cell; leave it out, or take csv")
-        write(to_benchmarks(found), output)
-        return
-    export(epochs_frame(found) if epochs else run_frame(found), format, output)
+        return to_benchmarks(run)
+    if format == "bencher":
+        return to_bencher(run)
+    return to_github_action_benchmark(run, "bigger" if format.endswith("-bigger") else "smaller")

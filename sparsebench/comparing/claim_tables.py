@@ -30,16 +30,22 @@ def _numbers(row: Judged) -> Iterator[str]:
     yield f"  {row.metric}: {sides[0]} {_spread(row, row.ours)}"
     yield f"  against {sides[1]} {_spread(row, row.other)}{_source(row)}"
     if row.verdict not in (Holds.SHOWN, Holds.NOT_RUN):
-        yield f"  {row.word!s}: {', '.join(filter(None, _tested(row)))}"
+        yield f"  {row.word!s}: {', '.join(tested(row))}"
     if row.reason:
         yield f"  {row.reason}"
 
 
-def _tested(row: Judged) -> list[str]:
-    told = [_change(row), _interval(row), f"tolerance {_amount(row, row.tolerance)}"]
+def tested(row: Judged) -> list[str]:
+    """The numbers behind a verdict: difference, interval, tolerance, p."""
+    return list(filter(None, [_change(row), *bounds(row)]))
+
+
+def bounds(row: Judged) -> list[str]:
+    """`tested`, without the difference."""
+    told = [_interval(row), f"tolerance {_amount(row, row.tolerance)}"]
     if row.p is not None:
         told.append(f"p {amounts.p_value(row.p)}")
-    return told
+    return list(filter(None, told))
 
 
 def as_markdown(rows: Sequence[Judged]) -> str:

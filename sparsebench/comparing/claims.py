@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparsebench.comparing.equivalence import (
     Equivalence,
@@ -18,8 +18,8 @@ from sparsebench.comparing.equivalence import (
 )
 from sparsebench.comparing.metrics import METRICS
 from sparsebench.comparing.statistics import Summary, from_zero, holm, summary, welch
-from sparsebench.reporting.evidence import evidence
-from sparsebench.reporting.published import cells_of, claims, pairs_of, rows_at
+from sparsebench.reporting.claimed import Claim, cells_of, claims, pairs_of, rows_at
+from sparsebench.reporting.evidence import Evidence, evidence
 from sparsebench.reporting.tables import outcome
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Holds(StrEnum):
 class Judged:
     """A claim in one cell, or in one pair of cells.
 
+    claim         as the suite has it
+    ended, other_ended   how many trials of each side ended how: `3, 1 timeout`
     ours, other   means and spreads;  other  of the published value, or of the second side
     low, high     the 90 % interval of ours - other, which two one-sided tests at 5 % look at
     p_fails       of the test that ours is beyond the tolerance on the bad side
@@ -62,11 +64,19 @@ class Judged:
     other: Summary
     verdict: Holds
     word: Reproduction
+    claim: Claim
+    ended: str = ""
+    other_ended: str = ""
     reason: str = ""
     low: float | None = None
     high: float | None = None
     p: float | None = None
     p_fails: float | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether it is about a published value, and not about two sides."""
+        return "against" not in self.claim
 
     @property
     def effect(self) -> float | None:
@@ -75,11 +85,15 @@ class Judged:
 
 
 def check(run: StoredRun, alpha: float = 0.05) -> list[Judged]:
-    """A row per claim and cell (or pair of cells) of the run; empty if its suite claims nothing.
+    """`judge` of one run."""
+    return judge(evidence([run]), alpha)
+
+
+def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
+    """A row per claim and cell (or pair of cells); empty if no suite claims anything.
 
     That a claim fails is said at a family-wise error of `alpha` over all rows (Holm).
     """
-    seen = evidence([run])
     rows: list[Judged] = []
     for claim, frame in claims(seen):
         if "against" in claim:
@@ -100,13 +114,16 @@ def exit_code(rows: list[Judged]) -> int:
     return OK if Holds.HOLDS in verdicts else INCONCLUSIVE
 
 
-def _published(claim: Mapping[str, Any], label: str, cell: pd.DataFrame, alpha: float) -> Judged:
+def _published(claim: Claim, label: str, cell: pd.DataFrame, alpha: float) -> Judged:
     metric = str(claim["metric"])
     n = int(claim.get("n", 1))
     sd = float(claim["std"]) if n > 1 and "std" in claim else math.nan
     published = Summary(float(claim["value"]), sd, n, math.nan, math.nan)
     values = _values(cell, metric)
-    row = _row(claim, label, "published", summary([*values.values()]), published)
+    row = replace(
+        _row(claim, label, "published", summary([*values.values()]), published),
+        ended=_ended(cell, values),
+    )
     stated = _not_judged(row, cell, values)
     if stated is not None:
         return stated
@@ -121,7 +138,7 @@ def _published(claim: Mapping[str, Any], label: str, cell: pd.DataFrame, alpha: 
 
 
 def _two_sides(
-    claim: Mapping[str, Any],
+    claim: Claim,
     label: str,
     cell: pd.DataFrame,
     other_label: str,
@@ -132,8 +149,13 @@ def _two_sides(
     one-sided test, of pairs where both sides have the same seeds."""
     metric = str(claim["metric"])
     ours, theirs = _values(cell, metric), _values(other, metric)
-    row = _row(claim, label, other_label, summary([*ours.values()]), summary([*theirs.values()]))
-    stated = _not_judged(row, cell, ours) or _not_judged(row, other, theirs)
+    row = replace(
+        _row(claim, label, other_label, summary([*ours.values()]), summary([*theirs.values()])),
+        ended=_ended(cell, ours),
+        other_ended=_ended(other, theirs),
+    )
+    fewest_first = sorted([(cell, ours), (other, theirs)], key=lambda side: len(side[1]))
+    stated = next(filter(None, (_not_judged(row, *side) for side in fewest_first)), None)
     if stated is not None:
         return stated
     if _is_exact(metric):
@@ -237,9 +259,13 @@ def _values(cell: pd.DataFrame, metric: str) -> dict[int, float]:
     return {int(s): float(v) for s, v in zip(known["seed"], known[metric]) if math.isfinite(v)}
 
 
-def _row(
-    claim: Mapping[str, Any], label: str, against: str, ours: Summary, other: Summary
-) -> Judged:
+def _ended(cell: pd.DataFrame, values: Mapping[int, float]) -> str:
+    if cell.empty:
+        return "no trial"
+    return ", ".join(filter(None, [str(len(values)) if values else "", outcome(cell)]))
+
+
+def _row(claim: Claim, label: str, against: str, ours: Summary, other: Summary) -> Judged:
     return Judged(
         text=str(claim["text"]),
         metric=str(claim["metric"]),
@@ -251,6 +277,7 @@ def _row(
         other=other,
         verdict=Holds.CANNOT_TELL,
         word=Reproduction.INCONCLUSIVE,
+        claim=claim,
     )
 
 

@@ -25,6 +25,7 @@ from sparsebench.comparing.verdicts import (
     Finding,
     Verdict,
     exactly,
+    in_pairs,
     judged,
     measured,
 )
@@ -154,8 +155,8 @@ def _metric(
     theirs, ours = base.values(gate.name), head.values(gate.name)
     if not theirs and not ours:
         return
-    pending = Finding(
-        cell, head.label, gate.name, Verdict.CANNOT_TELL, gate, base=theirs, head=ours
+    pending = in_pairs(
+        Finding(cell, head.label, gate.name, Verdict.CANNOT_TELL, gate, base=theirs, head=ours)
     )
     why = "; ".join(spoiling)
     if why:
@@ -164,11 +165,11 @@ def _metric(
         yield replace(pending, reason=f"{'HEAD' if theirs else 'BASE'} has no value")
     elif gate.exact:
         yield exactly(pending)
-    elif theirs == ours and len(ours) >= 2:
+    elif pending.base == pending.head and pending.n >= 2:
         yield measured(replace(pending, verdict=Verdict.SAME), 0.05)
-    elif min(len(theirs), len(ours)) < min_seeds:
-        seeds = f"{min(len(theirs), len(ours))} of at least {min_seeds} seeds"
-        yield replace(pending, reason=seeds)
+    elif pending.n < min_seeds:
+        few = f"{pending.n} of at least {min_seeds} {pending.replicates}"
+        yield replace(pending, reason=few)
     else:
         yield pending
 

@@ -37,10 +37,11 @@ GATE = ("threshold", "floor", "exact", "action")
 ACTIONS = ("fail", "warn", "off")
 
 
-def read_gates(file: Path) -> Gates:
+def read_gates(file: Path, defaults: Gates | None = None) -> Gates:
     """The gates of a file: those it names, and the default ones unless `defaults = false`."""
+    defaults = defaults if defaults is not None else default_gates()
     try:
-        return _gates(tomllib.loads(file.read_bytes().decode()))
+        return _gates(tomllib.loads(file.read_bytes().decode()), defaults)
     except SparsebenchError as error:
         raise GateError(f"{file}: {error}") from None
     except OSError as error:
@@ -51,7 +52,7 @@ def read_gates(file: Path) -> Gates:
         raise GateError(f"{file}: is no TOML in UTF-8: {' '.join(str(error).split())}") from None
 
 
-def _gates(data: dict[str, Any]) -> Gates:
+def _gates(data: dict[str, Any], defaults: Gates) -> Gates:
     for key in data:
         if key not in TOP:
             raise GateError(f"{quoted(key)}: unknown key.{nearest(key, TOP)}")
@@ -61,10 +62,7 @@ def _gates(data: dict[str, Any]) -> Gates:
     tables = data.get("gates", {})
     if not isinstance(tables, dict):
         raise GateError(f"gates: expected tables [gates.METRIC], found {shown(tables)}")
-    gates = default_gates()
-    if not _flag(data, "defaults", True):
-        gates = replace(gates, by_metric={})
-    found_gates = dict(gates.by_metric)
+    found_gates = dict(defaults.by_metric) if _flag(data, "defaults", True) else {}
     for name, table in tables.items():
         gate = _gate(name, table, found_gates.get(name))
         if gate is None:

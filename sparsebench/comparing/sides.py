@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.comparing.metrics import METRICS
+from sparsebench.comparing.statistics import mean_of
+from sparsebench.comparing.verdicts import Replicate
 from sparsebench.records.record import Record, Status
 from sparsebench.suite.words import brief, flat
 
@@ -27,27 +30,34 @@ SPOILED_BY: dict[str, str] = {
 
 @dataclass
 class Cell:
-    """The seeds of one cell on one side.
+    """The seeds of one cell on one side, or the pairs of seed and round.
 
-    ok, failed, not_run  seed -> record; interrupted, skipped and unsupported trials did not run
+    ok, failed, not_run  replicate -> record; interrupted, skipped and unsupported did not run
     """
 
     label: str = ""
-    ok: dict[int, Record] = field(default_factory=dict)
-    failed: dict[int, Record] = field(default_factory=dict)
-    not_run: dict[int, Record] = field(default_factory=dict)
+    ok: dict[Replicate, Record] = field(default_factory=dict)
+    failed: dict[Replicate, Record] = field(default_factory=dict)
+    not_run: dict[Replicate, Record] = field(default_factory=dict)
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, round: int | None = None) -> None:
         kind = self.failed if record.failed else self.not_run
         if record.status is Status.OK:
             kind = self.ok
         self.label = record.trial.label(seed=False)
-        kind[record.trial.seed] = record
+        seed = record.trial.seed
+        kind[seed if round is None else (seed, round)] = record
 
-    def values(self, name: str) -> dict[int, float]:
-        """The finite values of a measure by seed, of the trials that ended well."""
-        found = {seed: self.ok[seed].measures.get(name) for seed in sorted(self.ok)}
-        return {s: float(v) for s, v in found.items() if v is not None and math.isfinite(v)}
+    def values(self, name: str) -> dict[Replicate, float]:
+        """The finite values of a measure, of the trials that ended well, in order.
+
+        Rounds of a seed are no replicates of what the seed decides: accuracy and loss are
+        averaged over them. Time and memory are another measurement in each.
+        """
+        found = {key: self.ok[key].measures.get(name) for key in sorted(self.ok, key=_order)}
+        known = {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
+        of_seeds = METRICS[name].scale in ("points", "number") if name in METRICS else False
+        return _over_rounds(known) if of_seeds else known
 
     def circumstances(self) -> dict[str, list[str]]:
         """Each circumstance with the values it had, usually one."""
@@ -134,6 +144,18 @@ def same_records(base: Side, head: Side) -> int:
     """How many records are the very same attempt on both sides: reused, not run again."""
     ours = {_attempt(record) for record in head.records() if record.status is Status.OK}
     return sum(_attempt(r) in ours for r in base.records() if r.status is Status.OK)
+
+
+def _order(key: Replicate) -> tuple[int, int]:
+    return key if isinstance(key, tuple) else (key, 0)
+
+
+def _over_rounds(values: Mapping[Replicate, float]) -> dict[Replicate, float]:
+    """By seed; without rounds nothing changes."""
+    by_seed: dict[Replicate, list[float]] = {}
+    for key, value in values.items():
+        by_seed.setdefault(_order(key)[0], []).append(value)
+    return {seed: mean_of(found) for seed, found in by_seed.items()}
 
 
 def _attempt(record: Record) -> tuple[str, int, str, str]:

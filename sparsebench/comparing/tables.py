@@ -39,7 +39,7 @@ def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield _cut(f"  {_marked(one)}: {printable(one.reason)}")
         elif one.verdict is not Verdict.SAME:
             yield "  " + _aligned(_row(one))
-            yield from (_cut(f"      {printable(why)}") for why in _whys(one))
+            yield from (_cut(f"      {printable(why)}") for why in whys(one))
     if same:
         yield _cut(f"  same: {', '.join(same)}")
 
@@ -64,13 +64,14 @@ def _marked(one: Finding) -> str:
     return f"{one.verdict}"
 
 
-def _whys(one: Finding) -> Iterator[str]:
+def whys(one: Finding) -> Iterator[str]:
+    """Why there is this verdict, where the numbers alone do not say it."""
     if one.reason:
         yield one.reason
     if one.detectable is not None:
         assert one.gate is not None
         yield (
-            f"{one.n} seeds show a change of {amounts.detectable(one)} or more "
+            f"{one.n} {one.replicates} show a change of {amounts.detectable(one)} or more "
             f"(power 0.8); the gate is {one.gate.told()}"
         )
 
@@ -138,7 +139,7 @@ def _markdown_table(findings: Sequence[Finding]) -> str:
             escape(printable(one.label)),
             one.metric,
             f"**{one.verdict}**" if one.fails else str(one.verdict),
-            escape(printable("; ".join(_whys(one)))),
+            escape(printable("; ".join(whys(one)))),
             *(_row(one)[1:7] if one.metric != STATUS else [""] * 6),
         ]
         for one in findings
@@ -202,6 +203,6 @@ def _side(values: Any, alpha: float) -> dict[str, Any] | None:
         "n": found.n,
         "interval": [found.low, found.high] if several else None,
         "interval_bca": list(resampled) if resampled is not None else None,
-        "seeds": list(values),
+        "seeds": [key[0] if isinstance(key, tuple) else key for key in values],
         "values": list(values.values()),
     }

@@ -10,6 +10,9 @@ from enum import StrEnum
 from sparsebench.comparing.gates import Gate
 from sparsebench.comparing.statistics import Difference, from_zero, mean_of, welch
 
+Replicate = int | tuple[int, int]
+"""A seed; or a seed and a round, where both sides ran it several times in turn."""
+
 
 class Verdict(StrEnum):
     WORSE = "worse"  # beyond the gate, and not by chance
@@ -40,7 +43,8 @@ class Finding:
     effect, low, high  the change and its interval: a share for ratios, else in the metric's unit
     p, p_holm          of the change; adjusted within the metric's family of cells
     detectable         the least change that would have been seen, where it cannot be told
-    n                  seeds (pairs of seeds where paired)
+    base, head         values by replicate, in the same order on both sides
+    n                  seeds (pairs of seeds where paired), or pairs of a seed's rounds
     """
 
     cell: str
@@ -49,8 +53,8 @@ class Finding:
     verdict: Verdict
     gate: Gate | None = None
     reason: str = ""
-    base: Mapping[int, float] | None = None
-    head: Mapping[int, float] | None = None
+    base: Mapping[Replicate, float] | None = None
+    head: Mapping[Replicate, float] | None = None
     difference: Difference | None = None
     p_holm: float | None = None
     detectable: float | None = None
@@ -85,16 +89,33 @@ class Finding:
         """Seeds, or pairs of seeds; of two sides that differ in them, the fewer."""
         return min(len(self.base or ()), len(self.head or ()))
 
+    @property
+    def replicates(self) -> str:
+        """What `n` counts."""
+        rounds = any(isinstance(key, tuple) for key in self.head or self.base or ())
+        return "pairs" if rounds else "seeds"
+
     def _shown(self, value: float) -> float:
         """A difference of logarithms as a share."""
         return math.expm1(min(value, 700.0)) if self.is_ratio else value
 
 
+def in_pairs(finding: Finding) -> Finding:
+    """Of rounds, only those that both sides have: a pair is what cancels the machine's moods."""
+    base, head = finding.base or {}, finding.head or {}
+    if finding.replicates == "seeds" or base.keys() == head.keys():
+        return finding
+    common = [key for key in base if key in head]
+    return replace(
+        finding, base={key: base[key] for key in common}, head={key: head[key] for key in common}
+    )
+
+
 def exactly(finding: Finding) -> Finding:
     """The verdict on a metric that is the same for the same seed."""
     base, head = finding.base or {}, finding.head or {}
-    common = sorted(base.keys() & head.keys())
-    pairs = [(base[seed], head[seed]) for seed in common]
+    common = [key for key in base if key in head]
+    pairs = [(base[key], head[key]) for key in common]
     if not common:
         both = set(base.values()), set(head.values())
         if not all(len(one) == 1 for one in both):
@@ -109,7 +130,7 @@ def exactly(finding: Finding) -> Finding:
     verdict = {1.0: Verdict.BETTER, -1.0: Verdict.WORSE}.get(gains.pop() if len(gains) == 1 else 0)
     if verdict is None:
         verdict = Verdict.WORSE if better else Verdict.DIFFERENT
-    of = f"at {len(changed)} of {len(pairs)} seeds" if common else "at every seed"
+    of = f"at {len(changed)} of {len(pairs)} {finding.replicates}" if common else "at every seed"
     return replace(finding, verdict=verdict, reason=f"not equal {of}")
 
 
@@ -128,9 +149,9 @@ def measured(finding: Finding, alpha: float) -> Finding:
 
 
 def paired_differences(finding: Finding) -> list[float]:
-    """Head - base by seed, of logarithms for ratios; exactly 0 for equal values."""
+    """Head - base by replicate, of logarithms for ratios; exactly 0 for equal values."""
     base, head = finding.base or {}, finding.head or {}
-    pairs = [(base[seed], head[seed]) for seed in sorted(base)]
+    pairs = [(base[key], head[key]) for key in base]
     if finding.is_ratio:
         return [0.0 if a == b else math.log(b / a) for a, b in pairs]
     return [b - a for a, b in pairs]

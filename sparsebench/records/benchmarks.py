@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_benchmark import __version__
 from pytest_benchmark.stats import Stats
 
+from sparsebench.records.cells import NamedCell, grid_words, named_cells
 from sparsebench.records.record import Record, Status, jsonable
-from sparsebench.suite.trial import Trial
-from sparsebench.suite.words import brief
 
 if TYPE_CHECKING:
     from sparsebench.records.store import StoredRun
@@ -31,23 +30,22 @@ def to_benchmarks(run: StoredRun) -> bytes:
 
     A cell without a time has no place among benchmarks: it is listed under `left_out`.
     """
-    cells: dict[str, list[Record]] = {}
-    for record in sorted(run.records, key=lambda record: record.trial.seed):
-        cells.setdefault(record.trial.cell, []).append(record)
-    timed = {cell: seconds for cell, found in cells.items() if (seconds := _seconds(found))}
-    names = _names({cell: found[0].trial for cell, found in cells.items()})
+    cells = named_cells(run)
+    timed = {cell.id: seconds for cell in cells if (seconds := _seconds(cell.records))}
     told = {
         "machine_info": _machine(run),
         "commit_info": _commit(run),
-        "benchmarks": [
-            _benchmark(names[cell], cells[cell], seconds) for cell, seconds in timed.items()
-        ],
+        "benchmarks": [_benchmark(cell, timed[cell.id]) for cell in cells if cell.id in timed],
         "datetime": str(run.manifest.get("started") or _first_start(run)),
         "version": __version__,
         "left_out": [
-            {"name": names[cell], "why": NONE_TIMED, "statuses": [str(r.status) for r in found]}
-            for cell, found in cells.items()
-            if cell not in timed
+            {
+                "name": cell.name,
+                "why": NONE_TIMED,
+                "statuses": [str(record.status) for record in cell.records],
+            }
+            for cell in cells
+            if cell.id not in timed
         ],
     }
     return (json.dumps(jsonable(told), indent=1, ensure_ascii=True) + "\n").encode()
@@ -63,26 +61,26 @@ def _seconds(records: Iterable[Record]) -> list[float]:
     return [second for second in found if second > 0]
 
 
-def _benchmark(name: str, records: list[Record], seconds: list[float]) -> dict[str, Any]:
+def _benchmark(cell: NamedCell, seconds: list[float]) -> dict[str, Any]:
     stats = Stats()
     for second in seconds:
         stats.update(second)
-    trial = records[0].trial
+    trial = cell.trial
     kernel = trial.trainer.get("kernel")
-    params = _params(trial)
+    params = grid_words(trial)
     return {
         "group": str(kernel or trial.suite),
-        "name": name,
-        "fullname": f"{trial.suite}::{name}",
+        "name": cell.name,
+        "fullname": f"{trial.suite}::{cell.name}",
         "params": params or None,
         "param": "-".join(params.values()) or None,
-        "extra_info": _extra(records),
+        "extra_info": _extra(cell.records),
         "options": OPTIONS,
         "stats": {**stats.as_dict(), "data": stats.data, "iterations": 1},
     }
 
 
-def _extra(records: list[Record]) -> dict[str, Any]:
+def _extra(records: Sequence[Record]) -> dict[str, Any]:
     """What else is known of the cell: what its seconds are, which trials, and its roofline."""
     first = next(record for record in records if record.status is Status.OK)
     kept = ("connections", "roofline_share", "kernel_bytes", "kernel_flops", "net_peak_bytes")
@@ -96,25 +94,6 @@ def _extra(records: list[Record]) -> dict[str, Any]:
         "contended": any(record.contended for record in records),
         **numbers,
     }
-
-
-def _names(trials: Mapping[str, Trial]) -> dict[str, str]:
-    """By cell: `suite[value-value]`, with the cell where two would be called the same."""
-    plain = {
-        cell: f"{trial.suite}[{'-'.join(_params(trial).values()) or 'all'}]"
-        for cell, trial in trials.items()
-    }
-    taken = list(plain.values())
-    return {
-        cell: name if taken.count(name) == 1 else f"{name[:-1]}-{cell}]"
-        for cell, name in plain.items()
-    }
-
-
-def _params(trial: Trial) -> dict[str, str]:
-    """The grid values but for the seed, in words."""
-    words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
-    return {key: words[key] for key in words if key != "seed"}
 
 
 def _machine(run: StoredRun) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def export(frame: pd.DataFrame, format: str, path: Path | None = None) -> None:
     try:
         content = WRITERS[format](frame)
     except KeyError:
-        known = [*WRITERS, "pytest-benchmark"]
+        known = [*WRITERS, *OF_RUNS]
         raise SparsebenchError(f"unknown format {format!r}.{nearest(format, known)}") from None
     write(content, path)
 
@@ -69,6 +69,11 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     frame.astype(counts).to_parquet(content, engine="pyarrow", index=False)
     return content.getvalue()
 
+
+OF_RUNS = (
+    "pytest-benchmark", "github-action-benchmark", "github-action-benchmark-bigger", "bencher",
+)  # fmt: skip
+"""Formats of other tools, which are no tables: made of a run, not of a frame."""
 
 WRITERS = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
 

@@ -11,7 +11,7 @@ _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
 MARKER, LOCK = "store.json", "store.lock"
 INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite-journal")
-TOP = (MARKER, LOCK, "runs", "trials", *INDEX)
+TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab", *INDEX)
 """What lies in the store's own folder."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -67,29 +68,52 @@ NOTE_MARGINAL = (
 
 def fits(evidence: Evidence) -> Iterator[str]:
     """The section: a heading, two tables and their notes; nothing without three sizes."""
-    laws, slopes = fits_table(evidence), marginal_table(evidence)
-    if laws or slopes:
+    growth, slopes = fits_table(evidence), marginal_table(evidence)
+    if growth or slopes:
         yield "## Growth with size"
-    if laws:
-        yield from (laws, NOTE_FITS)
+    if growth:
+        yield from (growth, NOTE_FITS)
     if slopes:
         yield from (slopes, NOTE_MARGINAL)
 
 
-def fits_table(evidence: Evidence) -> str:
+@dataclass(frozen=True)
+class Law:
+    """A power law of one measure over the connections, and the trials that it is of.
+
+    words  the setting, leaving out the size;  show  its numbers as people read them
+    """
+
+    words: str
+    topology: str
+    backend: str
+    title: str
+    measure: str
+    show: Callable[[Spread], str]
+    fit: Fit
+
+
+def laws(evidence: Evidence) -> Iterator[Law]:
     """By setting, topology and backend: the power law of each measure over the connections;
-    empty if there are never three sizes."""
+    none without three sizes."""
     frame = _with_samples(evidence.frame).assign(
         words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE)
     )
-    rows = []
     keys = ["words", "topology_label", "backend_label", "family", "apart"]
     for (words, topology, backend, *_), part in groups(frame[frame["ok"]], keys):
         for title, name, show in MEASURES:
             fit = _fit(part, name)
             if fit is not None:
-                label = [escape(words), escape(topology), escape(backend), title]
-                rows.append([*label, *_fit_cells(fit, show)])
+                yield Law(words, topology, backend, title, name, show, fit)
+
+
+def fits_table(evidence: Evidence) -> str:
+    """A row per law; empty if there are none."""
+    rows = [
+        [escape(law.words), escape(law.topology), escape(law.backend), law.title,
+         *_fit_cells(law.fit, law.show)]
+        for law in laws(evidence)
+    ]  # fmt: skip
     header = ["setting", "topology", "backend", "measure", "exponent", "factor", "connections",
               "at the smallest", "at the largest", "ratio", "sizes"]  # fmt: skip
     return _table(header, rows, left=4)

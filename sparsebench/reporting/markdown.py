@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sparsebench.records.frames import manifest_commit
-from sparsebench.reporting import audit_table, crossover_table, published, tables
+from sparsebench.reporting import (
+    audit_table,
+    crossover_table,
+    interquartile_table,
+    published,
+    ranks_table,
+    tables,
+)
 from sparsebench.reporting.evidence import Evidence, evidence, suite_facts
 from sparsebench.reporting.fit_tables import fits
 from sparsebench.reporting.marks import backend_legend, noise_footnote
@@ -66,10 +73,10 @@ def report(
         summary(found),
         backend_legend(found.frame),
         *found.notes,
-        *_where(stored_runs, found),
-        *_sections(found),
+        *where(stored_runs, found),
+        *sections(found),
         *_plots(plots, links),
-        *_remarks(stored_runs),
+        *remarks(stored_runs),
         _repeat(stored_runs),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -84,7 +91,7 @@ def _heading(runs: Sequence[StoredRun]) -> str:
     return "\n\n".join(lines)
 
 
-def _sections(found: Evidence) -> Iterator[str]:
+def sections(found: Evidence) -> Iterator[str]:
     """A heading, a table and a note for each question that the trials answer."""
     kernels = tables.kernels_table(found)
     if kernels:
@@ -92,6 +99,9 @@ def _sections(found: Evidence) -> Iterator[str]:
     trained = found.trained
     if trained.ok["test_accuracy"].notna().any():
         yield from ("## Accuracy", tables.accuracy_table(trained), NOTE_ACCURACY)
+        robust = interquartile_table.interquartile_table(trained)
+        if robust:
+            yield from (robust, interquartile_table.NOTE)
     if not trained.ok.empty:
         yield from ("## Time", tables.time_table(trained), NOTE_TIME, noise_footnote(trained.ok))
         yield from ("## Memory", tables.memory_table(trained), NOTE_MEMORY, _inexact(trained))
@@ -101,6 +111,7 @@ def _sections(found: Evidence) -> Iterator[str]:
         yield from ("## Connections", tables.connections_table(trained))
         yield from fits(trained)
         yield from crossover_table.section(trained)
+        yield from ranks_table.section(trained)
     yield from audit_table.section(found)
     yield from published.section(found)
     agreement = tables.agreement_table(trained)
@@ -130,7 +141,7 @@ def _plots(plots: Sequence[Plot], links: str) -> Iterator[str]:
         yield plot.caption
 
 
-def _where(runs: Sequence[StoredRun], found: Evidence) -> Iterator[str]:
+def where(runs: Sequence[StoredRun], found: Evidence) -> Iterator[str]:
     """What ran where: a table with a column per run."""
     if not runs:
         return
@@ -186,7 +197,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
     return escape(f"{machine['id']}: {known}" if machine.get("id") else known)
 
 
-def _remarks(runs: Sequence[StoredRun]) -> Iterator[str]:
+def remarks(runs: Sequence[StoredRun]) -> Iterator[str]:
     facts = [suite_facts(run) for run in runs]
     deviations = dict.fromkeys(str(d) for f in facts for d in f.get("deviations", []))
     if deviations:

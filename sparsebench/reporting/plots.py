@@ -53,6 +53,7 @@ class Plot:
 
 def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot]:
     """Write every plot that these trials have something to show in."""
+    from sparsebench.reporting.ranks_plot import critical_differences, profile_curves
     from sparsebench.reporting.scaling import scaling
 
     kinds: Sequence[tuple[str, str, str, Callable[[Evidence], Figure | None]]] = (
@@ -66,6 +67,12 @@ def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot
         ("scaling", "Time and memory by size",
          "Both axes are logarithmic. Arrows: trials that ended at a limit, which is a lower "
          "bound, or at the edge where no bound is known.", scaling),
+        ("critical-differences", "Average ranks over the data sets",
+         "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart.",
+         critical_differences),
+        ("profiles", "Cost of the target accuracy",
+         "Higher and further to the left is better; a curve ends at the share of data sets on "
+         "which the target was reached.", profile_curves),
     )  # fmt: skip
     plots = []
     for name, title, caption, draw in kinds:
@@ -129,7 +136,7 @@ def plain(text: object, most: int = 60) -> str:
 
 def learning_curves(evidence: Evidence) -> Figure | None:
     """Mean test accuracy by epoch, a panel per setting and backend, a colour per topology."""
-    curves = _curves(evidence)
+    curves = accuracy_by_epoch(evidence)
     if curves.empty or curves["epoch"].nunique() < 2:
         return None
     panels = list(groups(curves, ["setting", "backend_label"]))
@@ -163,7 +170,7 @@ def learning_curves(evidence: Evidence) -> Figure | None:
     return figure
 
 
-def _curves(evidence: Evidence) -> pd.DataFrame:
+def accuracy_by_epoch(evidence: Evidence) -> pd.DataFrame:
     """Labels, seed, epoch and test accuracy of every epoch that has one."""
     rows = []
     for i, row in evidence.frame.iterrows():

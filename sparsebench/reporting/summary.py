@@ -31,18 +31,23 @@ MOST = 6
 
 def summary(evidence: Evidence) -> str:
     """One paragraph: what ran, accuracy, time, memory, failures."""
+    return " ".join(statements(evidence))
+
+
+def statements(evidence: Evidence) -> list[str]:
+    """The sentences of the summary, one or two for each thing that is told."""
     if evidence.frame.empty:
-        return "The run has no trials, so there is nothing to report."
+        return ["The run has no trials, so there is nothing to report."]
     parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
     parts += [*_kernels(evidence), *_accuracy(evidence)]
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
-    parts += [
+    return [
+        *parts,
         *filter(None, [crossover_sentence(crossings(evidence.trained))]),
         *_failures(evidence),
     ]
-    return " ".join(parts)
 
 
 def _counts(evidence: Evidence) -> str:

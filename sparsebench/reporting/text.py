@@ -127,11 +127,25 @@ def code(text: object) -> str:
     return f"`{plain}`" if plain else ""
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+class Table(str):
+    """A GitHub table as text, which still knows its ready cells.
+
+    header, rows  markdown, a string per cell;  left  how many of the first columns are words
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
     """A GitHub table of ready cells; the first `left` columns are words, the rest numbers."""
     marks = ["---" if i < left else "---:" for i in range(len(header))]
     lines = [header, marks, *rows]
-    return "\n".join("| " + " | ".join(" ".join(c.split()) for c in line) + " |" for line in lines)
+    text = "\n".join("| " + " | ".join(" ".join(c.split()) for c in line) + " |" for line in lines)
+    made = Table(text)
+    made.header, made.rows, made.left = header, rows, left
+    return made
 
 
 def sentence_list(items: Sequence[str], last: str = "and") -> str:

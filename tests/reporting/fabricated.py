@@ -111,6 +111,9 @@ class FakeRun:
     def folder(self, record: Record) -> Path:
         return self.path / record.trial.id
 
+    def events(self) -> list[dict[str, Any]]:
+        return [{"event": "ended", "exit_code": 0}]
+
     def epochs(self, record: Record) -> list[dict[str, Any]]:
         return list(read_lines(self.folder(record) / "epochs.jsonl"))
 

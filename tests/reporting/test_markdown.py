@@ -8,7 +8,6 @@ from fabricated import MACHINE, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.cli.export import command as export_command
 from sparsebench.cli.report import command as report_command
-from sparsebench.errors import SparsebenchError
 from sparsebench.records.store import Store, planned
 from sparsebench.reporting.evidence import evidence
 from sparsebench.reporting.markdown import command, report
@@ -117,11 +116,6 @@ def test_report_command_writes_a_file(store, capsys, monkeypatch, tmp_path):
     report_command(["latest"], output=file, store=store.path)
     assert file.read_text().startswith("# demo\n")
     assert capsys.readouterr().out == ""
-
-
-def test_only_markdown_is_there_yet(store):
-    with pytest.raises(SparsebenchError, match="only md is there yet"):
-        report_command(["latest"], format="html", store=store.path)
 
 
 def test_export_command(store, capfdbinary, tmp_path):

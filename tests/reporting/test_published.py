@@ -3,8 +3,15 @@ import math
 import pytest
 from fabricated import SET, STATIC, FakeRun, make_record, make_trial
 
+from sparsebench.comparing.claims import check
 from sparsebench.reporting.evidence import evidence
-from sparsebench.reporting.published import against, compared_table, published_table, shown
+from sparsebench.reporting.published import (
+    against,
+    compared_table,
+    published_table,
+    section,
+    shown,
+)
 from sparsebench.reporting.text import Spread, one
 
 VALUE = """
@@ -41,7 +48,9 @@ def accurate(values, **changed):
 
 def test_published_stands_beside_measured():
     assert rows(published_table, accurate([0.90, 0.92]), VALUE) == [
-        "| SET reaches | Table 2 | set, numba-csr | test_accuracy | 88.0 ± 1.0 % (n = 5) "
+        "| SET reaches | cannot tell | 90 % interval \\[-1.28 points, +7.28 points\\], tolerance "
+        "0.00 points, p 0.921; the claim gives no tolerance | Table 2 | set, numba-csr "
+        "| test_accuracy | 88.0 ± 1.0 % (n = 5) "
         "| 91.0 ± 1.4 % | 2 | +3.00 points |"
     ]
 
@@ -76,7 +85,7 @@ def test_missing_and_failed_trials_say_so():
 
 def test_cells_that_a_claim_does_not_tell_apart_are_rows():
     records = accurate([0.9]) + accurate([0.8], backend={"name": "scipy-csr"})
-    assert [row.split(" | ")[2] for row in rows(published_table, records, VALUE)] == [
+    assert [row.split(" | ")[4] for row in rows(published_table, records, VALUE)] == [
         "set, numba-csr",
         "set, scipy-csr",
     ]
@@ -89,9 +98,11 @@ def test_sides_are_paired_by_what_the_claim_does_not_name():
         *accurate([0.8], topology=SET, backend=scipy),
     ]  # fmt: skip
     assert rows(compared_table, records, SIDES) == [
-        "| SET is ahead |  | test_accuracy | set, numba-csr | static, numba-csr | 91.0 ± 1.4 % | 2 "
+        "| SET is ahead | cannot tell | tolerance 0.00 points; 1 seed; a spread needs two |  "
+        "| test_accuracy | set, numba-csr | static, numba-csr | 91.0 ± 1.4 % | 2 "
         "| 89.00 % | 1 | +2.00 points |",
-        "| SET is ahead |  | test_accuracy | set, scipy-csr |  | 80.00 % | 1 | – | no trial | – |",
+        "| SET is ahead | not run | no trial |  | test_accuracy | set, scipy-csr |  | 80.00 % "
+        "| 1 | – | no trial | – |",
     ]
 
 
@@ -102,6 +113,22 @@ def test_a_claim_of_two_runs_is_one():
     ]
     (row,) = published_table(evidence(runs)).splitlines()[2:]
     assert "| 91.0 ± 1.4 % | 2 |" in row
+
+
+def test_verdicts_are_those_of_check_and_are_counted_first():
+    suite = VALUE.replace("n = 5", "n = 5\ntolerance = 0.02")
+    good, bad = [0.88, 0.882, 0.879, 0.881, 0.88], [0.78, 0.782, 0.779, 0.781, 0.78]
+    scipy = {"name": "scipy-csr"}
+    run = FakeRun([*accurate(good), *accurate(bad, backend=scipy)], suite_text=suite)
+    heading, sentence, table, note = section(evidence([run]))
+    assert heading == "## Published and measured"
+    assert sentence == "2 verdicts: 1 holds, 1 fails."
+    cells = [row.split(" | ") for row in table.splitlines()[2:]]
+    assert [(row[1], row[4]) for row in cells] == [
+        ("holds", "set, numba-csr"), ("**fails**", "set, scipy-csr"),
+    ]  # fmt: skip
+    assert [row.verdict for row in check(run)] == ["holds", "fails"]
+    assert "(Holm)" in note
 
 
 @pytest.mark.parametrize("where", ["topolgy = 'set'", "seed.x = 1"])

@@ -1,0 +1,68 @@
+"""What the fixture `sparsebench` gives a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparsebench.errors import printable
+
+if TYPE_CHECKING:
+    from sparsebench.api import Run
+    from sparsebench.notebook.comparison_view import Compared
+    from sparsebench.records.record import Record
+
+NOTHING_RAN = 5
+
+
+class Bench:
+    """Runs and comparisons that fail, or skip, the test they are in.
+
+    store  where records are kept if nothing else is said
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def run(self, suite: str | Path, *, check: bool = True, **given: Any) -> Run:
+        """`sparsebench.run`. With `check` the test fails where a trial did not end as the suite
+        expects, and is skipped where nothing could run."""
+        from sparsebench.api import run
+
+        found = run(suite, **{"store": self.store, **given})
+        code = found.summary.exit_code if found.summary is not None else 0
+        if check and code == NOTHING_RAN:
+            pytest.skip("; ".join(dict.fromkeys(map(_told, found.records))) or "no trial")
+        if check and code:
+            bad = [record for record in found.records if str(record.status) != "ok"]
+            lines = [f"run {found.id} did not end as its suite expects"]
+            lines += [
+                f"{printable(one.trial.label())}: {_told(one)}" for one in bad or found.records
+            ]
+            pytest.fail("\n".join(lines), pytrace=False)
+        return found
+
+    def compare(
+        self, base: Run | str | Path, head: Run | str | Path, *, check: bool = True, **given: Any
+    ) -> Compared:
+        """`sparsebench.compare`. With `check` the test fails where a gate fails or none could be
+        decided."""
+        from sparsebench.api import compare
+
+        found = compare(base, head, **{"store": self.store, **given})
+        if check and found.exit_code:
+            pytest.fail(str(found), pytrace=False)
+        return found
+
+    def load(self, run: str | Path, store: str | Path | None = None) -> Run:
+        """`sparsebench.load_run`: a run that is already there, to compare with."""
+        from sparsebench.api import load_run
+
+        return load_run(run, store if store is not None or Path(run).is_dir() else self.store)
+
+
+def _told(record: Record) -> str:
+    parts = [str(record.status), record.cause, record.detail]
+    return printable(", ".join(filter(None, parts)))

@@ -1,0 +1,79 @@
+"""What a notebook shows of an object: a title, facts, a table and notes, as one piece of HTML.
+
+Nothing is loaded from anywhere, all text is escaped, and colours are those of the notebook, so
+that it reads on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jinja2 import Environment
+
+from sparsebench.errors import printable
+
+MOST_ROWS = 30
+
+TEMPLATE = """
+<div class="sparsebench" style="max-width:100%;overflow-x:auto">
+<div><strong>{{ card.title }}</strong></div>
+{% for fact in card.facts %}<div style="opacity:.85">{{ fact }}</div>
+{% endfor %}{% if rows %}<table style="border-collapse:collapse;margin:.4em 0">
+<thead><tr>{% for name in card.header %}<th style="{{ style(loop.index0) }};\
+border-bottom:1px solid rgba(128,128,128,.7)">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr{% if row.bad %} class="bad"{% endif %}>\
+{% for cell in row.cells %}<td style="{{ style(loop.index0) }};\
+{% if row.bad %}font-weight:bold;{% if loop.first %}border-left:3px solid #d55e00;{% endif %}\
+{% endif %}border-bottom:1px solid rgba(128,128,128,.25)">{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table>
+{% endif %}{% for note in notes %}<div style="opacity:.75">{{ note }}</div>
+{% endfor %}{% if card.text %}<pre style="white-space:pre-wrap;opacity:.85">{{ card.text }}</pre>
+{% endif %}</div>
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """bad  what a reader must not overlook"""
+
+    cells: Sequence[str]
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """left  how many of the first columns are words;  text  as it is, in letters of one width"""
+
+    title: str
+    facts: Sequence[str] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Row] = ()
+    left: int = 1
+    notes: Sequence[str] = field(default_factory=list)
+    text: str = ""
+
+    def html(self, where_more: str = "") -> str:
+        """The first rows of a long table, and where there are more. Bad ones come first then."""
+        rows, notes = list(self.rows), list(self.notes)
+        if len(rows) > MOST_ROWS:
+            rows = sorted(rows, key=lambda row: not row.bad)[:MOST_ROWS]
+            told = f"{len(self.rows) - len(rows)} more rows"
+            notes.insert(0, f"{told}: {where_more}" if where_more else told)
+        return _TEMPLATE.render(card=self, rows=rows, notes=notes, style=self._style).strip()
+
+    def _style(self, column: int) -> str:
+        look = "left" if column < self.left else "right;white-space:nowrap"
+        return f"text-align:{look};padding:.15em .6em"
+
+
+_TEMPLATE = Environment(autoescape=True, finalize=lambda value: shown(value)).from_string(TEMPLATE)
+
+
+def shown(value: object) -> object:
+    """Text of others as a browser only shows it: control characters and marks that reorder
+    text are spelt out, line by line. What is not text stays as it is."""
+    if type(value) is not str:
+        return value
+    return "\n".join(printable(line) if not line.isprintable() else line
+                     for line in value.splitlines())  # fmt: skip

@@ -1,0 +1,155 @@
+"""Two runs compared, for notebooks and tests: the CLI's `compare`, with a face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.comparing import amounts
+from sparsebench.comparing.comparison import Comparison, compare
+from sparsebench.comparing.gates import Gates, default_gates, fail_if
+from sparsebench.comparing.sides import Side, side
+from sparsebench.comparing.tables import as_markdown, as_text, to_json, verdict_line, whys
+from sparsebench.comparing.verdicts import STATUS, Finding, Verdict
+from sparsebench.notebook.cards import Card, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sparsebench.api import Run
+
+QUIET = (Verdict.SAME, Verdict.OK)
+
+
+class Compared:
+    """What became worse, better, or cannot be told, from BASE to HEAD.
+
+    found  the comparison itself: its findings, notes and gates
+    """
+
+    def __init__(self, found: Comparison) -> None:
+        self.found = found
+
+    def __str__(self) -> str:
+        return as_text(self.found)
+
+    def __repr__(self) -> str:
+        return f"<Compared: {verdict_line(self.found)}>"
+
+    @property
+    def exit_code(self) -> int:
+        """0 no gate failed, 3 one did, 6 nothing could be decided."""
+        return self.found.exit_code
+
+    @property
+    def failures(self) -> list[Finding]:
+        """The findings beyond a gate."""
+        return self.found.failures
+
+    def frame(self) -> pd.DataFrame:
+        """A row per finding; numbers as in the JSON of `sparsebench compare`."""
+        import pandas as pd
+
+        keys = ["label", "metric", "verdict", "fails", "reason", "effect", "effect_unit",
+                "p_holm", "n"]  # fmt: skip
+        rows = to_json(self.found)["findings"]
+        frame = pd.DataFrame(rows, columns=[*keys, "interval", "base", "head"])
+        for name in ("base", "head"):
+            frame[name] = [None if one is None else one["mean"] for one in frame[name]]
+        for i, name in enumerate(("low", "high")):
+            frame[name] = [None if one is None else one[i] for one in frame["interval"]]
+        return frame.drop(columns="interval")
+
+    def markdown(self) -> str:
+        return as_markdown(self.found)
+
+    def _repr_html_(self) -> str:
+        return self.card().html("print it, or see .frame()")
+
+    def card(self) -> Card:
+        loud = [one for one in self.found.findings if one.verdict not in QUIET]
+        quiet = len(self.found.findings) - len(loud)
+        base, head = (_name(one) for one in (self.found.base, self.found.head))
+        same = [f"{quiet} findings are the same or ok and not shown"] if quiet else []
+        return Card(
+            title=verdict_line(self.found),
+            facts=[f"BASE {base}, HEAD {head}"],
+            header=["cell", "metric", "verdict", "why", "base", "head", "change", "interval", "p"],
+            rows=[_row(one) for one in loud],
+            left=4,
+            notes=[*same, *self.found.notes],
+        )
+
+
+def compared(
+    base: Run | str | Path,
+    head: Run | str | Path,
+    *,
+    store: Path,
+    gates: str | Path | None,
+    fail_if_any: Sequence[str],
+    min_seeds: int | None,
+    alpha: float | None,
+    time_gate: bool,
+    strict: bool,
+) -> Compared:
+    asked = asked_gates(gates, fail_if_any, min_seeds, alpha, time_gate, strict)
+    return Compared(compare(_side(base, store), _side(head, store), asked))
+
+
+def asked_gates(
+    file: str | Path | None,
+    given: Sequence[str],
+    min_seeds: int | None,
+    alpha: float | None,
+    time_gate: bool,
+    strict: bool,
+) -> Gates:
+    """What is given over the file over the defaults."""
+    from sparsebench.comparing.gates_file import check_alpha, read_gates
+
+    gates = read_gates(Path(file)) if file is not None else default_gates()
+    gates = gates.failing_on_time() if time_gate else gates
+    gates = gates.with_gates(*map(fail_if, given))
+    return replace(
+        gates,
+        alpha=gates.alpha if alpha is None else check_alpha(alpha),
+        min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
+        strict=gates.strict or strict,
+    )
+
+
+def _side(given: Any, store: Path) -> Side:
+    """A run; by id or folder; a baseline by name or file."""
+    from sparsebench.comparing import baselines
+    from sparsebench.records.store import Store
+
+    stored = getattr(given, "stored", None)
+    if stored is not None:
+        return side(stored)
+    shelf, name, place = Store(store), str(given), Path(given).expanduser()
+    if name != "latest" and name not in shelf.runs():
+        if place.is_file() or (name in baselines.names(shelf) and not place.is_dir()):
+            file = baselines.find(shelf, str(place) if place.is_file() else name)
+            return baselines.read(file).side(file)
+        if place.is_dir():
+            return side(shelf.run(place))
+    return side(shelf.run(name))
+
+
+def _name(one: Side) -> str:
+    return str(one.facts.get("run", ""))
+
+
+def _row(one: Finding) -> Row:
+    words = [one.label, one.metric, str(one.verdict), "; ".join(whys(one))]
+    if one.metric == STATUS:
+        return Row([*words, *[""] * 5], one.fails)
+    numbers = [
+        amounts.value(one.metric, (one.base or {}).values()),
+        amounts.value(one.metric, (one.head or {}).values()),
+        amounts.change(one), amounts.interval(one), amounts.p_value(one.p_holm),
+    ]  # fmt: skip
+    return Row([*words, *numbers], one.fails)

@@ -1,0 +1,93 @@
+"""`run.plot`: the pictures of the report, as matplotlib figures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sparsebench.errors import NothingMatched
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sparsebench.records.store import StoredRun
+    from sparsebench.reporting.evidence import Evidence
+
+
+class Plots:
+    """Each method gives a figure, which a notebook shows and `figure.savefig(file)` writes.
+
+    NothingMatched where the trials at hand have nothing to show in it; it says what would.
+    """
+
+    def __init__(self, stored: StoredRun) -> None:
+        self._stored = stored
+
+    def __repr__(self) -> str:
+        return "<plots: accuracy(), curves(), memory(), scaling(), ranks(), profiles()>"
+
+    def accuracy(self) -> Figure:
+        """Test accuracy against net peak memory, a marker per cell, its area the time."""
+        from sparsebench.reporting.plots import accuracy_memory
+
+        return self._drawn(accuracy_memory, "accuracy", "two cells with an accuracy and a net peak")
+
+    def curves(self) -> Figure:
+        """Test accuracy by epoch."""
+        from sparsebench.reporting.plots import learning_curves
+
+        return self._drawn(learning_curves, "curves", "trials that finished two epochs")
+
+    def memory(self) -> Figure:
+        """Time per epoch and net peak memory, a bar per backend."""
+        from sparsebench.reporting.plots import backend_bars
+
+        return self._drawn(
+            backend_bars, "memory", "two backends, at most 16 settings, and networks of one size"
+        )
+
+    def scaling(self) -> Figure:
+        """Time and memory against the number of connections."""
+        from sparsebench.reporting.scaling import scaling
+
+        return self._drawn(scaling, "scaling", "networks whose connections differ four times")
+
+    def ranks(self) -> Figure:
+        """Average ranks over the data sets, with what cannot be told apart."""
+        from sparsebench.reporting.ranks_plot import critical_differences
+
+        return self._drawn(critical_differences, "ranks", "two methods on three data sets")
+
+    def profiles(self) -> Figure:
+        """Performance profiles of the cost of a target accuracy."""
+        from sparsebench.reporting.ranks_plot import profile_curves
+
+        return self._drawn(profile_curves, "profiles", "two methods on three data sets")
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        from sparsebench.reporting.evidence import evidence
+
+        return evidence([self._stored]).trained
+
+    def _drawn(self, draw: Callable[[Evidence], Figure | None], name: str, needs: str) -> Figure:
+        figure = draw(self._evidence)
+        if figure is None:
+            raise NothingMatched(
+                f"run {self._stored.id}: nothing to plot by {name}(): needs {needs}"
+            )
+        return displayable(figure)
+
+
+def displayable(figure: Figure) -> Figure:
+    """The same figure, which a notebook shows without pyplot's inline backend."""
+
+    def png() -> bytes:
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=110)
+        return picture.getvalue()
+
+    setattr(figure, "_repr_png_", png)  # noqa: B010 - a method of this one figure
+    return figure

@@ -1,0 +1,64 @@
+"""A run as a notebook shows it: what came out, by cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sparsebench.notebook.cards import Card, Row
+from sparsebench.reporting.evidence import CELL, FAILED, Evidence, evidence, suite_facts
+from sparsebench.reporting.marks import backend_legend
+from sparsebench.reporting.tables import groups, outcome
+from sparsebench.reporting.text import Spread, percent, plural, seconds, size
+
+if TYPE_CHECKING:
+    from sparsebench.records.store import StoredRun
+
+COLUMNS = (
+    ("test accuracy", "test_accuracy", percent),
+    ("time per epoch", "epoch_seconds", seconds),
+    ("net peak", "net_peak_bytes", size),
+    ("stored", "stored_bytes", size),
+)
+
+
+def run_card(stored: StoredRun) -> Card:
+    """A row per cell, means ± standard deviations over the seeds; failures stand out."""
+    found = evidence([stored])
+    varied = bool(found.varied)
+    header = [*(["setting"] if varied else []), "topology", "backend",
+              *(title for title, _, _ in COLUMNS), "n"]  # fmt: skip
+    rows = [
+        _row(labels if varied else labels[1:], cell)
+        for labels, cell in (groups(found.frame, CELL) if len(found.frame) else ())
+    ]
+    title = str(suite_facts(stored).get("title") or stored.manifest.get("title") or "")
+    legend = backend_legend(found.frame).removesuffix(" See the honesty audit.")
+    notes = [*found.notes, *filter(None, [legend])]
+    return Card(
+        title=f"Run {stored.id}",
+        facts=[*filter(None, [title]), statuses(found)],
+        header=header, rows=rows, left=3 if varied else 2, notes=notes,
+    )  # fmt: skip
+
+
+def statuses(found: Evidence) -> str:
+    """`9 trials: 7 ok, 2 timeout (1 expected)`."""
+    frame = found.frame
+    counts = Counter(map(str, frame["status"]))
+    parts = []
+    for status, n in counts.items():
+        foreseen = int(((frame["status"] == status) & frame["expected"]).sum())
+        expected = f" ({foreseen} expected)" if foreseen and status in FAILED else ""
+        parts.append(f"{n} {status}{expected}")
+    return f"{plural(len(frame), 'trial')}: {', '.join(parts) or 'none has a record'}"
+
+
+def _row(labels: tuple[str, ...], cell: pd.DataFrame) -> Row:
+    ok = cell[cell["ok"]]
+    numbers = [show(Spread.of(ok[name])) for _, name, show in COLUMNS]
+    n = ", ".join(filter(None, [str(len(ok)) if len(ok) else "", outcome(cell)]))
+    failed = cell["status"].isin([*FAILED, "interrupted"]) & ~cell["expected"]
+    return Row([*labels, *numbers, n], bad=bool(failed.any()))

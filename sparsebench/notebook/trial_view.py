@@ -1,0 +1,103 @@
+"""One trial of a run: what it was, what it measured, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sparsebench.errors import NothingMatched, nearest
+from sparsebench.notebook.cards import Card, Row
+from sparsebench.records.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sparsebench.records.store import StoredRun
+
+SHOWN = (
+    "test_accuracy", "test_loss", "train_loss", "epoch_seconds", "wall_seconds", "warmup_seconds",
+    "samples_per_second", "net_peak_bytes", "peak_rss_bytes", "stored_bytes", "neurons",
+    "initial_connections", "connections", "density",
+)  # fmt: skip
+
+MOST_NAMED = 10
+
+
+class Trial:
+    """A trial with its record.
+
+    record  everything that was kept; `run.trials()` has it as a row
+    folder  where its logs, epochs and memory trace lie
+    """
+
+    def __init__(self, stored: StoredRun, record: Record) -> None:
+        self._stored = stored
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.id}: {self.record.trial.label()}: {self.record.status}>"
+
+    @property
+    def id(self) -> str:
+        return self.record.trial.id
+
+    @property
+    def status(self) -> str:
+        return str(self.record.status)
+
+    @property
+    def folder(self) -> Path:
+        return self._stored.folder(self.record)
+
+    def epochs(self) -> pd.DataFrame:
+        """A row per epoch, as `run.epochs()` has it."""
+        from sparsebench.records.frames import epochs_frame
+
+        frame = epochs_frame(self._stored)
+        return frame[frame["trial"] == self.id].reset_index(drop=True)
+
+    def log(self, stream: Literal["stdout", "stderr"] = "stderr") -> str:
+        """What it wrote."""
+        return self._stored.store.log(self.id, self.record.attempt, f"{stream}.log")
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def card(self) -> Card:
+        record = self.record
+        told = ", ".join(filter(None, [str(record.status), record.cause, record.detail]))
+        noise = ", ".join(map(str, record.noise.get("marks", ())))
+        audit = str(record.audit.get("verdict", ""))
+        notes = [f"the machine was disturbed: {noise}"] if noise else []
+        return Card(
+            title=f"Trial {record.trial.label()}",
+            facts=[told, f"trial {self.id}, attempt {record.attempt}, {record.started}",
+                   *([f"audit: {audit}"] if audit else [])],
+            header=["measure", "value"], rows=list(_measured(record)), notes=notes,
+            text=record.log_tail,
+        )  # fmt: skip
+
+
+def find(stored: StoredRun, which: str) -> Trial:
+    """By the start of its id, or by its label; NothingMatched for none or several."""
+    records = stored.records
+    chosen = [r for r in records if r.trial.label() == which]
+    chosen = chosen or [r for r in records if which and r.trial.id.startswith(which)]
+    if len(chosen) == 1:
+        return Trial(stored, chosen[0])
+    if chosen:
+        several = ", ".join(record.trial.id for record in chosen)
+        raise NothingMatched(f"run {stored.id}: {which!r} is the start of several: {several}")
+    ids = [record.trial.id for record in records[:MOST_NAMED]]
+    more = "; run.trials() has all" if len(records) > MOST_NAMED else ""
+    raise NothingMatched(f"run {stored.id}: no trial {which!r}.{nearest(which, ids)}{more}")
+
+
+def _measured(record: Record) -> Iterator[Row]:
+    from sparsebench.comparing.amounts import amount
+
+    for name in SHOWN:
+        value = record.measures.get(name)
+        if value is not None:
+            yield Row([name, amount(name, float(value))])
