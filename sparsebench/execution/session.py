@@ -178,7 +178,8 @@ class Session:
         found = reusable(trial, records, fingerprint, self._options)
         if found is None or (trial.keep_model and not has_model(self._store, found)):
             return None
-        return found
+        cut_off = found.status in RETRIED and self._checkpoint(trial) is not None
+        return None if cut_off else found
 
     def _reuse(self, trial: Trial, found: Record) -> None:
         self._reused += 1
@@ -232,11 +233,14 @@ class Session:
 
     def _going_on(self, job: Job) -> Job:
         """The job, with the checkpoint that an earlier attempt at its trial left for it."""
+        return replace(job, resume_from=self._checkpoint(job.trial))
+
+    def _checkpoint(self, trial: Trial) -> Path | None:
+        """Of the code of today."""
         if not self._options.resume or self._options.rerun == "all":
-            return job
-        today = self._fingerprints.of(job.trial)
-        found = checkpoint_of(self._store, job.trial, lambda recorded: agrees(recorded, today))
-        return replace(job, resume_from=found)
+            return None
+        today = self._fingerprints.of(trial)
+        return checkpoint_of(self._store, trial, lambda recorded: agrees(recorded, today))
 
     def _claim(self, trial: Trial) -> Attempt | None:
         """An attempt that is ours; None if another run has done the trial by now, or is at it.

@@ -99,14 +99,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     store = tmp_path / "store"
     rng = random.Random(topology)
     for attempt in (1, 2):
-        process = start(suite, store, "--rerun", "failed")
+        process = start(suite, store)
         pid = worker_pid(process, store, attempt)
         time.sleep(rng.uniform(0, 0.3))
         os.kill(pid, signal.SIGKILL)
         code, told = finish(process)
         assert newest(store).status in ("killed", "ok"), told
-    # a kill is a failure, which stands until it is asked for again
-    code, told = finish(start(suite, store, "--rerun", "failed"))
+    code, told = finish(start(suite, store, "--resume"))
     assert code == 0, told
     ended = newest(store)
     assert_went_on(ended, undisturbed, store)
@@ -161,7 +160,7 @@ def test_anew_where_that_is_asked_for_or_the_checkpoint_is_spoilt(tmp_path: Path
     (file,) = store.rglob(CHECKPOINT)
     spoilt = bytearray(file.read_bytes())
     file.write_bytes(spoilt[: len(spoilt) // 2])
-    code, told = finish(start(suite, store, "--rerun", "failed"))
+    code, told = finish(start(suite, store))
     assert code == 0, told
     assert "checkpoint.npz cannot be read" in newest(store).settings["resumed"]["refused"]
     code, told = finish(start(suite, store, "--no-resume"))

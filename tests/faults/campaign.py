@@ -1,6 +1,6 @@
 """The fault campaign: every kind of fault, many times, at random moments, and what came of it.
 
-    python tests/faults/campaign.py                    # at least 500 faults, about twenty minutes
+    python tests/faults/campaign.py                    # at least 500 faults, about forty minutes
     python tests/faults/campaign.py --write docs/reliability.md
     python tests/faults/campaign.py -k disk --scale 0.1
 
