@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SUITE ?= quickstart
 
-.PHONY: install run test faults lint format clean
+.PHONY: install run test test-all faults lint format clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,9 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest -n 2
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/plugins/test_numba_kernels.py
+
+test-all: lint
+	$(BIN)/python -m pytest -n 2 -m ""
 
 faults: install
 	$(BIN)/python tests/faults/campaign.py $(FAULTS)

@@ -72,7 +72,7 @@ def baseline_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_against_a_baseline(folder: Path) -> None:
     """The same code passes; with a byte more than the baseline has, the gate fails."""
     data = baseline_of(folder)
@@ -101,7 +101,7 @@ def test_against_a_baseline(folder: Path) -> None:
     assert script(folder, **undecided, INCONCLUSIVE="fail").returncode == 6
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_against_a_commit_as_the_action_does(folder: Path) -> None:
     done = script(
         folder, step("Run and compare")["run"], BASE="HEAD", ROUNDS="1", INCONCLUSIVE="pass",

@@ -95,7 +95,7 @@ def repository(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_a_slower_commit_is_found(cli: Cli, repository: Path) -> None:
     """The suite is as it is now on both sides; the plugin beside it is each commit's."""
     words = ["git:HEAD~1", "git:HEAD", "mine.toml", "--rounds", "2", "--min-seeds", "2"]
@@ -183,7 +183,7 @@ def test_an_environment_is_not_given_our_packages(cli: Cli, folder: Path) -> Non
     assert found["SPARSEBENCH_DATA"] == str(folder / "data")
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_in_the_middle(cli: Cli, folder: Path, number: signal.Signals, code: int) -> None:
     """After the first pair: what is done can be compared; the trial under way has its record."""
