@@ -151,8 +151,8 @@ class Lowest:
 
 
 def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
-    """The backend with the lowest value in most pairs of trials that are equal but for the
-    backend, and how the others compare with it; None where there are no pairs.
+    """The backend whose values are lowest, in the geometric mean over trials that are equal but
+    for the backend, and how the others compare with it; None where there are no such trials.
     """
     keys = ["machine", "contended", "setting", "topology_label", "seed"]
     known = frame[frame[measure] > 0]
@@ -160,16 +160,23 @@ def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
     wide = wide[wide.notna().sum(axis="columns") > 1]
     if wide.empty:
         return None
-    wins = wide.idxmin(axis="columns").value_counts()
-    name = str(wins.index[0])
-    others = []
+    logs = wide.map(math.log)
+    order = logs.sub(logs.mean(axis="columns"), axis="index").mean().sort_values().index
+    compared = [Lowest(str(name), _others(wide, name)) for name in order]
+    # not each backend ran each trial: the first may yet lose to one in the trials they share
+    found = next((one for one in compared if all(o.mean >= 1 for o in one.others)), compared[0])
+    return found if found.others else None
+
+
+def _others(wide: pd.DataFrame, name: str) -> list[Other]:
+    """How many times as much as `name` each other column has, over the rows of both."""
+    found = []
     for other in wide.columns:
         ratios = (wide[other] / wide[name]).dropna().tolist()
         if other != name and ratios:
             mean = math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
-            others.append(Other(str(other), mean, min(ratios), max(ratios)))
-    others.sort(key=lambda one: one.mean)
-    return Lowest(name, others) if others else None
+            found.append(Other(str(other), mean, min(ratios), max(ratios)))
+    return sorted(found, key=lambda one: one.mean)
 
 
 def _times(other: Other) -> str:
