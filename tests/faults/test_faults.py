@@ -7,14 +7,25 @@ from pathlib import Path
 import pytest
 from campaign import END, Kind, Outcome, kinds, run_kind, table, write_into
 
-ONCE = {kind.name: kind for kind in kinds() if not kind.name.startswith("disk-")}
+ELSEWHERE = frozenset(
+    f"trial-{how}"
+    for how in ("raises", "nan", "segfault", "aborts", "killed", "leaves", "leaves_quietly",
+                "allocates", "spikes", "stays", "loops", "prints", "closes_stdout")
+)  # fmt: skip
+"""How such a trial ends is in tests/execution/test_supervisor.py already."""
+
+ONCE = {
+    kind.name: kind
+    for kind in kinds()
+    if not kind.name.startswith("disk-") and kind.name not in ELSEWHERE
+}
 SPREAD = {"disk-write": 3, "disk-fsync": 2, "disk-replace": 2, "disk-mkdir": 2, "disk-open": 2,
           "disk-small": 1}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ONCE)
 def test_survived_once(name: str, tmp_path: Path) -> None:
-    times = 2 if name.startswith("supervisor-") else 1
+    times = 2 if name == "supervisor-SIGKILL" else 1
     survived(run_kind(ONCE[name], tmp_path, seed=1, count=times))
 
 
@@ -29,6 +40,10 @@ def survived(outcome: Outcome) -> None:
         pytest.skip(outcome.skipped)
     assert not outcome.why
     assert outcome.survived == outcome.tried > 0
+
+
+def test_what_is_left_out_here_is_a_kind() -> None:
+    assert {kind.name for kind in kinds()} >= ELSEWHERE
 
 
 def test_a_loss_is_told(tmp_path: Path) -> None:
