@@ -116,7 +116,7 @@ def test_an_empty_run_says_so():
     assert "<figure" not in page
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_a_thousand_trials_stay_below_6_megabytes(tmp_path):
     run = realistic(tmp_path, sizes=(100, 200, 400), epochs=30, seeds=1)
     records = [
