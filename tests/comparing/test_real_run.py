@@ -26,7 +26,7 @@ threads = 1
 SHUFFLES = 200
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_shuffled_halves_of_a_real_run_are_no_regression(tmp_path: Path) -> None:
     suite = tmp_path / "real.toml"
     suite.write_text(SUITE)
