@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,8 +13,6 @@ from sparsebench.errors import GateError
 if TYPE_CHECKING:
     from sparsebench.comparing.comparison import Comparison
     from sparsebench.comparing.gates import Gates
-    from sparsebench.comparing.sides import Side
-    from sparsebench.records.store import Store
 
 Format = Literal["table", "md", "json", "junit"]
 RunOrFolder = "Run id, run or store directory, 'latest', or a baseline: name or file."
@@ -56,6 +53,7 @@ def command(
     Exit codes: 0 no gate failed; 3 a gate failed; 5 no cell in common; 6 nothing could be
     decided, or with --strict not everything; 2 usage.
     """
+    from sparsebench.comparing.asked import side_named
     from sparsebench.comparing.comparison import compare
     from sparsebench.comparing.gates import default_gates
     from sparsebench.comparing.rounds import compare_rounds, folder_of_halves, gates_of_rounds
@@ -68,26 +66,9 @@ def command(
     if rounds is not None:
         found = compare_rounds(rounds, asked)
     else:
-        found = compare(_side(shelf, base), _side(shelf, head), asked)
+        found = compare(side_named(shelf, base), side_named(shelf, head), asked)
     print_comparison(found, "json" if json else format)
     raise typer.Exit(found.exit_code)
-
-
-def _side(shelf: Store, name: str) -> Side:
-    """A run by its id, a run's or store's folder, a baseline by name or file: the first of these
-    that there is. A folder's name needs no slash where no run is called so."""
-    from sparsebench.comparing import baselines
-    from sparsebench.comparing.sides import side
-
-    folder = Path(name)
-    if name == "latest" or name in shelf.runs():
-        return side(shelf.run(name))
-    if (folder / "manifest.json").is_file() or (folder / "store.json").is_file():
-        return side(shelf.run(folder))
-    if name in baselines.names(shelf) or folder.is_file():
-        file = baselines.find(shelf, name)
-        return baselines.read(file).side(file)
-    return side(shelf.run(folder if folder.is_dir() else name))
 
 
 def asked_gates(
@@ -100,23 +81,15 @@ def asked_gates(
     time_gate: bool = False,
 ) -> Gates:
     """The command line over the file over the defaults."""
-    from sparsebench.comparing.gates import fail_if
-    from sparsebench.comparing.gates_file import check_alpha, read_gates
+    from sparsebench.comparing.asked import gates_asked
+    from sparsebench.comparing.gates_file import check_alpha
 
-    gates = read_gates(file, defaults) if file is not None else defaults
-    if time_gate:
-        gates = gates.failing_on_time()
-    gates = gates.with_gates(*map(fail_if, given))
     if alpha is not None:
         try:
-            gates = replace(gates, alpha=check_alpha(alpha))
+            check_alpha(alpha)
         except GateError as error:
             raise GateError(f"--{error}") from None
-    return replace(
-        gates,
-        min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
-        strict=gates.strict or strict,
-    )
+    return gates_asked(file, given, min_seeds, alpha, strict, defaults, time_gate)
 
 
 def print_comparison(found: Comparison, format: str) -> None:

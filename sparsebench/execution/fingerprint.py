@@ -12,12 +12,14 @@ from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.trial import PARTS, Trial, digest
 
 NOT_RUN = (
-    "__main__.py", "api.py", "auditing", "cli", "comparing", "execution/calibration.py",
+    "__main__.py", "api.py", "as_tests", "auditing", "cli", "comparing", "execution/calibration.py",
     "measuring/noise.py", "measuring/quiet.py", "measuring/surroundings.py",
-    "execution/surveying.py", "fetch.py", "planning", "records/benchmarks.py",
+    "execution/surveying.py", "fetch.py", "notebook", "planning", "pytest_plugin.py",
+    "records/benchmarks.py", "records/cells.py",
     "records/export.py", "records/findings.py", "records/frames.py", "records/inspect.py",
     "records/leftovers.py", "records/merge.py", "records/migrate.py", "records/provenance.py",
-    "records/transfer.py", "records/verify.py", "reporting", "testing", "trained.py",
+    "records/tracked.py", "records/transfer.py", "records/verify.py", "reporting", "testing",
+    "trained.py",
 )  # fmt: skip
 """Files and folders of sparsebench that no trial runs."""
 

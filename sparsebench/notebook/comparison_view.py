@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparsebench.comparing import amounts
+from sparsebench.comparing.asked import gates_asked, side_named
 from sparsebench.comparing.comparison import Comparison, compare
-from sparsebench.comparing.gates import Gates, default_gates, fail_if
+from sparsebench.comparing.gates import default_gates
 from sparsebench.comparing.sides import Side, side
 from sparsebench.comparing.tables import as_markdown, as_text, to_json, verdict_line, whys
 from sparsebench.comparing.verdicts import STATUS, Finding, Verdict
@@ -95,48 +95,19 @@ def compared(
     time_gate: bool,
     strict: bool,
 ) -> Compared:
-    asked = asked_gates(gates, fail_if_any, min_seeds, alpha, time_gate, strict)
+    file = Path(gates) if gates is not None else None
+    defaults = default_gates()
+    asked = gates_asked(file, fail_if_any, min_seeds, alpha, strict, defaults, time_gate)
     return Compared(compare(_side(base, store), _side(head, store), asked))
 
 
-def asked_gates(
-    file: str | Path | None,
-    given: Sequence[str],
-    min_seeds: int | None,
-    alpha: float | None,
-    time_gate: bool,
-    strict: bool,
-) -> Gates:
-    """What is given over the file over the defaults."""
-    from sparsebench.comparing.gates_file import check_alpha, read_gates
-
-    gates = read_gates(Path(file)) if file is not None else default_gates()
-    gates = gates.failing_on_time() if time_gate else gates
-    gates = gates.with_gates(*map(fail_if, given))
-    return replace(
-        gates,
-        alpha=gates.alpha if alpha is None else check_alpha(alpha),
-        min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
-        strict=gates.strict or strict,
-    )
-
-
-def _side(given: Any, store: Path) -> Side:
-    """A run; by id or folder; a baseline by name or file."""
-    from sparsebench.comparing import baselines
+def _side(given: Run | str | Path, store: Path) -> Side:
+    """A run, or what `compare` on the command line takes."""
     from sparsebench.records.store import Store
 
-    stored = getattr(given, "stored", None)
-    if stored is not None:
-        return side(stored)
-    shelf, name, place = Store(store), str(given), Path(given).expanduser()
-    if name != "latest" and name not in shelf.runs():
-        if place.is_file() or (name in baselines.names(shelf) and not place.is_dir()):
-            file = baselines.find(shelf, str(place) if place.is_file() else name)
-            return baselines.read(file).side(file)
-        if place.is_dir():
-            return side(shelf.run(place))
-    return side(shelf.run(name))
+    if isinstance(given, str | Path):
+        return side_named(Store(store), str(Path(given).expanduser()))
+    return side(given.stored)
 
 
 def _name(one: Side) -> str:

@@ -10,8 +10,7 @@ _ATTEMPT = re.compile(r"[1-9][0-9]{0,8}")
 _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
 MARKER, LOCK = "store.json", "store.lock"
-INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite-journal")
-TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab", *INDEX)
+TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
 """What lies in the store's own folder."""
 
 

@@ -12,12 +12,13 @@ from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
 from matplotlib.figure import Figure
 
 from sparsebench.api import Run
+from sparsebench.comparing.asked import gates_asked
 from sparsebench.comparing.comparison import compare
 from sparsebench.comparing.gates import default_gates
 from sparsebench.comparing.sides import side_of
 from sparsebench.errors import NothingMatched
 from sparsebench.notebook.cards import MOST_ROWS, Card, Row
-from sparsebench.notebook.comparison_view import Compared, asked_gates
+from sparsebench.notebook.comparison_view import Compared
 from sparsebench.notebook.progress import Live, in_notebook
 
 HOSTILE = "<script>alert(1)</script> & \x1b[31m"
@@ -131,7 +132,9 @@ def test_a_comparison_shows_what_is_not_the_same():
 
 
 def test_gates_as_given_win():
-    gates = asked_gates(None, ["test_accuracy:10points"], 3, 0.01, True, True)
+    gates = gates_asked(
+        None, ["test_accuracy:10points"], 3, 0.01, True, default_gates(), time_gate=True
+    )
     assert (gates.alpha, gates.min_seeds, gates.strict) == (0.01, 3, True)
     assert gates.by_metric["test_accuracy"].floor == pytest.approx(0.1)
     assert gates.by_metric["epoch_seconds"].action == "fail"
