@@ -16,7 +16,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install
 	$(BIN)/sparsebench run $(SUITE)
 	$(BIN)/sparsebench report latest -o .sparsebench/report/index.md
-	@echo "report: .sparsebench/report/index.md"
+	$(BIN)/sparsebench report latest -o .sparsebench/report/index.html
+	@echo "report: .sparsebench/report/index.html, and index.md beside it"
 
 lint: install
 	$(BIN)/ruff check .

@@ -94,6 +94,12 @@ def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
 
     That a claim fails is said at a family-wise error of `alpha` over all rows (Holm).
     """
+    if alpha not in seen.judged:
+        seen.judged[alpha] = _judge(seen, alpha)
+    return list(seen.judged[alpha])
+
+
+def _judge(seen: Evidence, alpha: float) -> list[Judged]:
     rows: list[Judged] = []
     for claim, frame in claims(seen):
         if "against" in claim:

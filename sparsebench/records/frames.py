@@ -25,17 +25,20 @@ COLUMNS = (
     "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
     "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
     "predicted_net_peak_bytes", "predicted_stored_bytes", "predicted_epoch_seconds",
+    "bytes_sent_per_step", "staleness_mean", "staleness_max", "worker_step_seconds",
+    "master_step_seconds", "phase_two_seconds",
     "contended", "exact", "machine", "commit",
     "kernel", "bound", "kernel_seconds", "kernel_least_seconds",
     "kernel_bytes", "kernel_flops", "bytes_per_second", "flops_per_second", "roofline_share",
     "roofline_best_share", "gather_bytes_per_second", "stream_bytes_per_second",
     "memory_bytes_per_second", "peak_flops_per_second", "start_seconds",
-    "truly_sparse", "audit", "noise",
+    "truly_sparse", "audit", "noise", "oversubscribed",
 )  # fmt: skip
 """The contract: these names, in this order, then one column per grid axis. From `kernel` to
 `start_seconds` they are of trials that time one operation, and unknown for those that train.
 `truly_sparse` is what the backend claims, None if it says nothing; `audit` what was found; `noise`
-the words for what disturbed the machine, with spaces between."""
+the words for what disturbed the machine, with spaces between; `oversubscribed` whether the trial
+had more threads, of all its processes, than cores."""
 
 MEASURES = (
     *COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")],
@@ -135,6 +138,7 @@ def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
         "truly_sparse": CLAIMS.get(str(record.audit.get("claims", ""))),
         "audit": str(record.audit.get("verdict", "")),
         "noise": " ".join(map(str, record.noise.get("marks", ()))),
+        "oversubscribed": record.settings.get("oversubscribed") is True,
         "bound": next((str(layer["bound"]) for layer in record.layers if "bound" in layer), ""),
     }
 

@@ -37,6 +37,8 @@ class Evidence:
     runs     the run of each row
     varied   the keys that make up a setting; empty if all trials share one
     notes    what was not pooled, in sentences
+    judged   the verdicts on the suites' claims by family-wise error, once they are worked out:
+             several places of a report show them
     """
 
     frame: pd.DataFrame
@@ -44,6 +46,9 @@ class Evidence:
     runs: list[StoredRun]
     varied: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    judged: dict[float, list[Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def ok(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from sparsebench.reporting import (
     audit_table,
     crossover_table,
     interquartile_table,
+    parallel_table,
     published,
     ranks_table,
     tables,
@@ -109,6 +110,7 @@ def sections(found: Evidence) -> Iterator[str]:
         if predicted:
             yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
         yield from ("## Connections", tables.connections_table(trained))
+        yield from parallel_table.section(trained)
         yield from fits(trained)
         yield from crossover_table.section(trained)
         yield from ranks_table.section(trained)

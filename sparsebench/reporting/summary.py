@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sparsebench.comparing.claims import judge
 from sparsebench.records.record import Status
 from sparsebench.reporting.crossover_table import crossings, crossover_sentence
 from sparsebench.reporting.evidence import FAILED, Evidence
 from sparsebench.reporting.marks import contradictions
+from sparsebench.reporting.published import verdicts_sentence
 from sparsebench.reporting.tables import groups
 from sparsebench.reporting.text import (
     Spread,
@@ -30,7 +32,7 @@ MOST = 6
 
 
 def summary(evidence: Evidence) -> str:
-    """One paragraph: what ran, accuracy, time, memory, failures."""
+    """One paragraph: what ran, the claims, accuracy, time, memory, failures."""
     return " ".join(statements(evidence))
 
 
@@ -39,7 +41,7 @@ def statements(evidence: Evidence) -> list[str]:
     if evidence.frame.empty:
         return ["The run has no trials, so there is nothing to report."]
     parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
-    parts += [*_kernels(evidence), *_accuracy(evidence)]
+    parts += [*_claims(evidence), *_kernels(evidence), *_accuracy(evidence)]
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
@@ -67,6 +69,12 @@ def _counts(evidence: Evidence) -> str:
     if well and evidence.ok.groupby(["cell", "machine", "contended"])["seed"].nunique().max() < 2:
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
+
+
+def _claims(evidence: Evidence) -> list[str]:
+    """What became of the suites' claims, if they make any."""
+    rows = judge(evidence)
+    return [f"The suite's claims have {verdicts_sentence(rows)}"] if rows else []
 
 
 def _kernels(evidence: Evidence) -> list[str]:

@@ -1,7 +1,7 @@
 """From a suite to its trials: the grid multiplied out, every component validated.
 
-What decides a value, weakest first: the defaults, [trial], a whole component of [grid], one
-parameter of [grid], [quick], and `settings` (--set and the like).
+What decides a value, weakest first: the defaults, [trial], a whole component of [[case]] or
+[grid], one parameter of these, [quick], and `settings` (--set and the like).
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def expand(
     settings: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[Trial]:
-    """The trials of a suite, in the grid's order, the last axis fastest.
+    """The trials of a suite: case by case, in the grid's order, the last axis fastest.
 
     quick     apply the suite's [quick]
-    settings  path below [trial] -> value; removes that axis of the grid and those below it
+    settings  path below [trial] -> value; removes that axis of the grid and those below it, and
+              those keys from the cases
     seeds     the values of the seed axis
 
     That each exclude, expect and claim matches a trial is judged on the suite as written, so
@@ -64,6 +65,7 @@ class _Plan:
     """What to multiply out. `places` says where an overriding value was given."""
 
     trial: Raw
+    cases: list[Raw]
     grid: dict[str, list[Any]]
     overrides: Raw
     places: dict[str, str]
@@ -72,26 +74,25 @@ class _Plan:
 def _plan(
     suite: Suite, quick: bool, settings: Mapping[str, Any], seeds: Sequence[int] | None
 ) -> _Plan:
-    grid = dict(suite.grid)
+    grid, cases = dict(suite.grid), [dict(case) for case in suite.cases]
     overrides: Raw = {}
     places: dict[str, str] = {}
 
     def override(path: str, value: Any, place: str) -> None:
-        for given in (grid, overrides):
-            for key in [key for key in given if _lies_at_or_below(key, path)]:
-                del given[key]
+        _leave_out(path, grid, overrides, *cases)
         overrides[path] = value
         places[path] = place
 
     for key, value in suite.quick.items() if quick else ():
         if isinstance(value, list) and (key in suite.grid or key == "seed"):
             check_axis(value, f"quick.{quoted(key)}")
+            _leave_out(key, *cases)
             grid[key] = value
         else:
             override(key, value, f"quick.{quoted(key)}")
     if seeds is not None:
         check_axis(list(seeds), "--seeds")
-        overrides.pop("seed", None)
+        _leave_out("seed", overrides, *cases)
         grid["seed"] = list(seeds)
     for path, value in settings.items():
         place = f"--set {path}"
@@ -103,8 +104,9 @@ def _plan(
             raise SuiteError(f"{place}: {error}") from None
         check_plain(value, place)
         override(path, value, place)
-    _check_size(grid)
-    return _Plan(suite.trial, grid, overrides, places)
+    cases = [case for index, case in enumerate(cases) if case not in cases[:index]]
+    _check_size({**grid, **({"case": cases} if cases else {})})
+    return _Plan(suite.trial, cases, grid, overrides, places)
 
 
 def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
@@ -118,31 +120,55 @@ def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
         )
 
 
-def _lies_at_or_below(key: str, path: str) -> bool:
-    return key == path or key.startswith(path + ".")
+def _leave_out(path: str, *given: Raw) -> None:
+    """What lies at `path` or below it is said elsewhere."""
+    for values in given:
+        for key in [key for key in values if key == path or key.startswith(path + ".")]:
+            del values[key]
 
 
 def _trials(plan: _Plan, builder: Builder) -> Iterator[Trial]:
-    axes = [[(key, *item) for item in enumerate(values)] for key, values in plan.grid.items()]
+    """A point has of each axis its key, the number of a value among the axis' values, the value,
+    and the place where that stands. A case is a point of several axes at once."""
+    cases = [
+        [(key, index, value, f"case[{index}].{quoted(key)}") for key, value in case.items()]
+        for index, case in enumerate(plan.cases)
+    ]
+    axes = [
+        [[(key, i, value, f"grid.{quoted(key)}[{i}]")] for i, value in enumerate(values)]
+        for key, values in plan.grid.items()
+    ]
     words = {
         key: axis_words([builder.named(key, value) for value in values])
-        for key, values in plan.grid.items()
+        for key, values in (_telling_apart(plan.cases) | plan.grid).items()
     }
-    for point in itertools.product(*axes):
+    for parts in itertools.product(cases or [[]], *axes):
+        point = list(itertools.chain(*parts))
         raw = copy.deepcopy(plan.trial)
         places = {}
-        for key, index, value in sorted(point, key=lambda item: item[0].count(".")):
+        for key, _, value, place in sorted(point, key=lambda item: item[0].count(".")):
             builder.put(raw, key, value)
-            places[key] = f"grid.{quoted(key)}[{index}]"
+            places[key] = place
         for key, value in sorted(plan.overrides.items(), key=lambda item: item[0].count(".")):
             builder.put(raw, key, value)
             places[key] = plan.places[key]
-        axes_of_point = {key: builder.named(key, value) for key, _, value in point}
+        axes_of_point = {key: builder.named(key, value) for key, _, value, _ in point}
         try:
             trial = builder.trial(raw, axes_of_point)
         except SuiteError as error:
             raise SuiteError(_placed(str(error), places)) from None
-        yield replace(trial, words={key: words[key][index] for key, index, _ in point})
+        yield replace(trial, words={key: words[key][i] for key, i, _, _ in point if key in words})
+
+
+def _telling_apart(cases: list[Raw]) -> dict[str, list[Any]]:
+    """The first keys of the cases, as many as tell them apart: a label needs no more."""
+    keys: dict[str, list[Any]] = {}
+    for key in cases[0] if cases else ():
+        keys[key] = [case[key] for case in cases]
+        points = [repr(point) for point in zip(*keys.values(), strict=True)]
+        if len(set(points)) == len(points):
+            break
+    return keys
 
 
 def _excluded(trial: Trial, exclude: Exclude) -> bool:

@@ -45,8 +45,8 @@ METRICS = (
 """What a claim can be about: the measured columns of a trial."""
 
 TOP = (
-    "schema", "name", "title", "source", "deviations", "plugins", "trial", "grid", "quick",
-    "exclude", "expect", "claims", "sources",
+    "schema", "name", "title", "source", "deviations", "plugins", "trial", "case", "grid",
+    "quick", "exclude", "expect", "claims", "sources",
 )  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -109,8 +109,10 @@ def _suite(data: Table, path: Path, text: str) -> Suite:
     trial, grid = take_table(data, "trial", required=True), take_table(data, "grid")
     _check_trial(trial)
     _check_grid(grid)
+    cases = _cases(data, grid)
     for key in REQUIRED:
-        if key not in trial and not any(axis.partition(".")[0] == key for axis in grid):
+        given = (*grid, *(cases[0] if cases else ()))
+        if key not in trial and not any(axis.partition(".")[0] == key for axis in given):
             raise SuiteError(f"trial.{key}: missing; it is required")
     quick = take_table(data, "quick")
     for key, value in quick.items():
@@ -125,6 +127,7 @@ def _suite(data: Table, path: Path, text: str) -> Suite:
         text=text,
         plugins=tuple(_plugin_files(take(data, "plugins", some_texts) or [], path)),
         trial=trial,
+        cases=cases,
         grid=grid,
         quick=quick,
         excludes=tuple(_exclude(*item) for item in _tables(data, "exclude")),
@@ -157,6 +160,27 @@ def _check_grid(grid: Table) -> None:
     for key, values in grid.items():
         _check_trial_key(key, "grid")
         check_axis(values, f"grid.{quoted(key)}")
+
+
+def _cases(data: Table, grid: Table) -> tuple[Table, ...]:
+    """The tables of [[case]]: all with the same keys, none of which is an axis of the grid."""
+    tables = _tables(data, "case")
+    for table, where in tables:
+        for key, value in table.items():
+            _check_trial_key(key, where)
+            check_plain(value, f"{where}.{quoted(key)}")
+            if key in grid:
+                raise SuiteError(f"{where}.{quoted(key)}: is an axis of [grid] too; keep one")
+        if not table or table.keys() != tables[0][0].keys():
+            first = ", ".join(tables[0][0]) or "no keys"
+            raise SuiteError(
+                f"{where}: has {', '.join(table) or 'no keys'}, {tables[0][1]} has {first}; "
+                "every case says the same keys"
+            )
+    for index, (table, where) in enumerate(tables):
+        if table in [other for other, _ in tables[:index]]:
+            raise SuiteError(f"{where}: is the same as an earlier case")
+    return tuple(table for table, _ in tables)
 
 
 def _check_trial_key(key: str, where: str) -> None:

@@ -53,6 +53,7 @@ class Suite:
     """A suite file as read: its form is checked, its components not yet.
 
     trial    what [trial] says, raw
+    cases    values that go together, by dotted key: each is multiplied with the grid
     grid     dotted key -> values, one trial each
     quick    what --quick overrides: a list for a grid axis or `seed` replaces the axis, any
              other value sets the trial's value and removes the axis
@@ -67,6 +68,7 @@ class Suite:
     path: Path = Path("suite.toml")
     text: str = ""
     plugins: tuple[Path, ...] = ()
+    cases: tuple[dict[str, Any], ...] = ()
     grid: dict[str, list[Any]] = field(default_factory=dict)
     quick: dict[str, Any] = field(default_factory=dict)
     excludes: tuple[Exclude, ...] = ()

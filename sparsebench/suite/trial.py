@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sparsebench.suite.words import brief
@@ -63,12 +64,12 @@ class Trial:
             spec["data"] = {"missing": True}
         return {"format": SPEC_FORMAT, **spec}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hex digits of the spec: the same trial has the same id in every suite."""
         return digest(self.spec(), 8)
 
-    @property
+    @cached_property
     def cell(self) -> str:
         """The id without the seed: trials of one cell are replicates."""
         return digest({k: v for k, v in self.spec().items() if k != "seed"}, 8)

@@ -33,7 +33,7 @@ def namespace() -> dict[str, Any]:
     return known
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_its_cells_run_as_python(namespace: dict[str, Any]) -> None:
     assert set(namespace["trials"]["status"]) == {"ok"}
     assert len(namespace["trials"]) == 8
@@ -41,7 +41,7 @@ def test_its_cells_run_as_python(namespace: dict[str, Any]) -> None:
     assert "## Claims" in namespace["run"].report()
 
 
-@pytest.mark.minutes
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the libraries of the kernel's client
 def test_it_runs_in_a_kernel(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")

@@ -99,7 +99,7 @@ def test_what_a_suite_needs(suite: Write, text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[gird]", "gird: unknown key. Did you mean 'grid'? Known: claims, deviations"),
+        ("[gird]", "gird: unknown key. Did you mean 'grid'? Known: case, claims, deviations"),
         ("trial.epoch = 3", "trial.epoch: unknown key. Did you mean 'epochs'? Known: backend"),
         ("grid.sed = [1]", "grid.sed: unknown key 'sed'. Did you mean 'seed'? Known"),
         ("[grid]\n'seed.x' = [1]", 'grid."seed.x": unknown key \'seed.x\': only components'),
