@@ -170,8 +170,18 @@ def _metric(
     elif pending.n < min_seeds:
         few = f"{pending.n} of at least {min_seeds} {pending.replicates}"
         yield replace(pending, reason=few)
+    elif gate.metric.is_time and pending.replicates == "seeds" and (why := _disturbed(base, head)):
+        yield measured(replace(pending, reason=why), 0.05)
     else:
         yield pending
+
+
+def _disturbed(base: Cell, head: Cell) -> str:
+    """Why times that were not measured in turn cannot be told apart: what disturbed one side need
+    not have met the other, and no interval over seeds knows of it."""
+    told = [(name, one.disturbed()) for name, one in (("BASE", base), ("HEAD", head))]
+    marked = "; ".join(f"{name}: {words}" for name, words in told if words)
+    return f"disturbed, and not in turn ({marked})" if marked else ""
 
 
 def _tested(findings: list[Finding], gates: Gates) -> list[Finding]:

@@ -64,6 +64,14 @@ class Cell:
         found = [_circumstances(record) for record in self.ok.values()]
         return {name: sorted({str(one[name]) for one in found}) for name in SPOILED_BY}
 
+    def disturbed(self) -> str:
+        """`load on 4 of 5 trials` where more than half of them were disturbed; else nothing."""
+        marked = [r.noise["marks"] for r in self.ok.values() if r.noise.get("marks")]
+        if 2 * len(marked) <= len(self.ok):
+            return ""
+        words = " and ".join(dict.fromkeys(str(word) for marks in marked for word in marks))
+        return f"{words} on {len(marked)} of {len(self.ok)} trials"
+
     def outcome(self) -> str:
         """`2 ok, 1 timeout`."""
         every = [*self.ok.values(), *self.failed.values(), *self.not_run.values()]

@@ -261,6 +261,30 @@ def test_what_disturbs_time_leaves_memory_comparable(changed, reason):
     assert found.exit_code == 0
 
 
+@pytest.mark.parametrize(("disturbed", "verdict"), [(5, "cannot tell"), (2, "worse")])
+def test_times_of_a_disturbed_machine_cannot_be_told_apart(disturbed, verdict):
+    slow, quiet = {"marks": ["load"]}, {"marks": []}
+    base = cell([1.0, 1.01, 0.99, 1.0, 1.02], "epoch_seconds")
+    head = [
+        replace(one, noise=slow if seed < disturbed else quiet)
+        for seed, one in enumerate(cell([1.5, 1.51, 1.49, 1.5, 1.52], "epoch_seconds"))
+    ]
+    found = only(compared(base, head), "epoch_seconds")
+    assert str(found.verdict) == verdict
+    assert found.interval is not None
+    if verdict == "cannot tell":
+        assert found.reason == "disturbed, and not in turn (HEAD: load on 5 of 5 trials)"
+
+
+def test_a_disturbed_machine_leaves_memory_comparable():
+    base = cell([100 * MIB + i for i in range(5)])
+    head = [
+        replace(one, noise={"marks": ["load"]})
+        for one in cell([150 * MIB + 2 * i for i in range(5)])
+    ]
+    assert str(only(compared(base, head), "net_peak_bytes").verdict) == "worse"
+
+
 def test_a_side_of_two_machines_is_not_comparable():
     mixed = [*cell([MIB] * 3), *cell([MIB] * 2, seeds=[3, 4], machine={"id": "other"})]
     assert verdicts(compared(mixed, mixed), STATUS) == ["not comparable"]
