@@ -17,6 +17,7 @@ from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.execution.options import Listener, Options, Summary
 from sparsebench.execution.session import run_trials
 from sparsebench.machine import data_directory
+from sparsebench.planning.sharding import parse_shard, shard_of
 from sparsebench.records.record import Record
 from sparsebench.records.store import Store, StoredRun, open_run_folder
 from sparsebench.suite.expand import expand
@@ -124,6 +125,8 @@ def run(
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
     executor: str = "local",
+    address: str | None = None,
+    shard: str | None = None,
     resume: bool = True,
     rerun: Literal["failed", "all"] | None = None,
     reuse_stale: bool = False,
@@ -138,6 +141,8 @@ def run(
 
     settings  path below [trial] -> value, as --set
     timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
+    address   of a cluster's scheduler, for an executor that takes one ("dask")
+    shard     "2/8": the second of eight parts of the trials
     progress  show how far it is: in a notebook in place, elsewhere on stderr. None: only in a
               notebook. A `listener` is told instead.
 
@@ -162,11 +167,16 @@ def run(
         settings={**(settings or {}), **limits},
         seeds=seeds,
     )
+    part = parse_shard(shard) if shard is not None else None
+    if part is not None:
+        trials = shard_of(part, trials, known)
     options = Options(
         store=store_directory(store),
         data_dir=data_dir,
         jobs=jobs,
         executor=executor,
+        address=address,
+        shard=str(part) if part is not None else None,
         resume=resume,
         rerun=rerun,
         reuse_stale=reuse_stale,

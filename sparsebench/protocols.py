@@ -9,7 +9,7 @@ recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ class Layer(Protocol):
 
     def step(self, rate: float, t: int) -> None:
         """Update W and b with the kept gradients. t counts steps from 1."""
+
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        """`step` with these gradients instead, DW (nnz,) in csr order and Db (K,)."""
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        """Take over these values of W, (nnz,) in csr order, and of b, (K,).
+
+        The optimizer's state stays. Copies: the arrays are the caller's.
+        """
 
     def backward_and_step(
         self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
@@ -130,9 +139,11 @@ class Unit(Protocol):
     def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
         """Update the unit's own trainable parameters, if it has any."""
 
-    def parameters(self) -> dict[str, Vector]: ...
+    def parameters(self) -> dict[str, Vector]:
+        """The arrays themselves: what is written into them counts."""
 
-    def gradients(self) -> dict[str, Vector]: ...
+    def gradients(self) -> dict[str, Vector]:
+        """Of `parameters`; what `step` uses, likewise the arrays themselves."""
 
     def stored_bytes(self) -> int: ...
 
@@ -204,10 +215,28 @@ class Network(Protocol):
     def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
         """Forward, backward and update; the loss before the update."""
 
-    def compute_gradients(self, X: Matrix, y: Labels, t: int) -> float:
-        """Forward and backward only; `step` updates. For parallel trainers and checks."""
+    def compute_gradients(
+        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
+    ) -> float:
+        """Forward and backward only; `step` updates. For parallel trainers and checks.
+
+        ready  called with the index of a layer as soon as its gradients are there, last one first
+        """
 
     def step(self, rate: float, t: int) -> None: ...
+
+    def values(self) -> list[Vector]:
+        """All that is trained: of each layer the weights, (nnz,) in csr order, and the bias;
+        then `parameters`. May share memory with the network: read only."""
+
+    def gradients(self) -> list[Vector]:
+        """Of `values`, in the same order, from the last `compute_gradients`."""
+
+    def assign(self, values: Sequence[Vector]) -> None:
+        """Take over `values` of a network with the same connections; optimizer state stays."""
+
+    def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
+        """`step` with these gradients instead, in the order of `values`."""
 
     def outputs(self, X: Matrix) -> Matrix:
         """Z of the last layer, (K, N), without dropout. Valid until the next call."""
@@ -340,6 +369,16 @@ class Dataset(Protocol):
 
 
 class Trainer(Protocol):
+    """Beside `run` a trainer may define:
+
+    processes() -> int      of its parameters: how many processes of this program the trial is to
+                            have, started together by mpiexec. Each builds its parts, loads its
+                            data and calls `run`, with `work.team` set; all but the first return
+                            None.
+    fork(work) -> Work      called when the data is there and nothing has started a thread yet
+    warm_up(work)           compiles whatever `run` will need, on throwaway networks
+    """
+
     def run(self, work: Work) -> Result: ...
 
 
@@ -357,7 +396,16 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Where trials run. `slots` trials may be under way at once."""
+    """Where trials run. `slots` trials may be under way at once.
+
+    Beside this an executor may define:
+
+    shares_machine  its places are on this machine, whose cores and memory are dealt out to them
+    many_machines   kernels are compiled where they run, and no machine is timed for all
+    room() -> int   trials that may be under way now, where that changes; instead of `slots`
+    lost: str       why nothing more can run; empty while it can
+    address         a parameter: where its cluster is reached
+    """
 
     slots: int
 

@@ -238,6 +238,24 @@ def register_trainers(register: Register) -> None:
         summary="one process, one batch after the other",
     )
     register(
+        "hogwild",
+        f"{_HERE}.trainers.hogwild:Hogwild",
+        params=f"{_HERE}.trainers.params:HogwildParams",
+        summary="processes of one machine that share values without locks (Niu et al. 2011)",
+    )
+    for name, cls, summary in (
+        ("wassp", "Wassp", "synchronous parallel training over MPI (Curci et al. 2021)"),
+        ("wasap", "Wasap", "asynchronous parameter server over MPI (Curci et al. 2021)"),
+    ):
+        register(
+            name,
+            f"{_HERE}.trainers.parallel.trainer:{cls}",
+            params=f"{_HERE}.trainers.params:{cls}Params",
+            requires=("mpi4py",),
+            summary=summary,
+            get='pip install "sparsebench[mpi]"',
+        )
+    register(
         "kernel",
         f"{_HERE}.trainers.kernel:Kernel",
         params=f"{_HERE}.trainers.params:KernelParams",
@@ -258,6 +276,14 @@ def register_executors(register: Register) -> None:
         "local",
         f"{_HERE}.executors.local:Local",
         summary="a process of this machine per trial",
+    )
+    register(
+        "dask",
+        f"{_HERE}.executors.dask_executor:Dask",
+        params=f"{_HERE}.executors.params:DaskParams",
+        requires=("distributed",),
+        summary="the workers of a Dask cluster: --address tcp://..., or processes here",
+        get="pip install 'sparsebench[dask]'",
     )
 
 

@@ -30,6 +30,7 @@ from sparsebench.cli import (
     prepare,
     report,
     run,
+    scaling,
     show,
     status,
     store,
@@ -60,7 +61,7 @@ EXIT_CODES = {
 
 for _verb in (
     run, plan, validate, prepare, ls, show, logs, status, export, report, compare, ab, check, fit,
-    merge, doctor,
+    scaling, merge, doctor,
 ):  # fmt: skip
     app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
 app.command("export-model")(export_model.command)

@@ -10,6 +10,7 @@ from typing import Any
 from sparsebench.cli.config import trial_defaults
 from sparsebench.errors import NothingMatched, SuiteError
 from sparsebench.machine import data_directory
+from sparsebench.planning.sharding import parse_shard, shard_of
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
 from sparsebench.suite.given import parse_seeds, parse_setting
@@ -41,8 +42,10 @@ def ask(
     memory_limit: str | None = None,
     plugin_files: Sequence[Path] | None = None,
     allow_plugins: bool = False,
+    shard: str | None = None,
 ) -> Asked:
     """The trials in question; NothingMatched where none is left."""
+    part = parse_shard(shard) if shard is not None else None
     data_dir = data_directory(data)
     suite, plugins = load_suite(
         name, plugin_files=plugin_files or (), allow_plugins=allow_plugins, data_dir=data_dir
@@ -63,6 +66,10 @@ def ask(
         raise NothingMatched(f"{suite.place}: every trial is excluded")
     if expression is not None:
         trials = select(trials, expression)
+    if part is not None:
+        count, trials = len(trials), shard_of(part, trials, plugins)
+        if not trials:
+            raise NothingMatched(f"shard {part} of {suite.place}: it has only {count} trials")
     return Asked(suite, plugins, trials, data_dir)
 
 

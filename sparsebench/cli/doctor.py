@@ -19,12 +19,13 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.execution import threading_layer
 from sparsebench.execution.denormals import flushes, flushing_to_zero
+from sparsebench.execution.hello import say_hello
 from sparsebench.measuring import noise, quiet, surroundings
 from sparsebench.suite.units import brief_size
 
 PACKAGES = (
     "numpy", "scipy", "numba", "threadpoolctl", "pandas", "scikit-learn", "matplotlib", "pluggy",
-    "typer",
+    "typer", "mpi4py",
 )  # fmt: skip
 EXTRAS = {"pyarrow": "parquet export"}
 
@@ -48,7 +49,8 @@ def command(
         from sparsebench.cli.calibrating import print_calibration
 
         raise typer.Exit(print_calibration(data_dir, format, json))
-    facts = _facts(store, data_dir)
+    heard = say_hello()
+    facts = {**_facts(store, data_dir), "mpiexec": str(heard.mpiexec), "mpi": heard.told}
     warnings = [
         *_noise(facts),
         *noise.now(),
@@ -56,6 +58,7 @@ def command(
         *_config(),
         *_broken(data_dir),
         *_missing(data_dir),
+        *([f"no training by several processes: {heard.wrong}"] if heard.wrong else []),
     ]
     if json or format == "json":
         print_json({"facts": facts, "warnings": warnings})

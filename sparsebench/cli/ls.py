@@ -13,6 +13,7 @@ from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_rows, print_tables
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.execution import mpiexec
 from sparsebench.machine import data_directory
 from sparsebench.registry import KINDS, Entry, Plugins, nested_kinds
 
@@ -100,7 +101,7 @@ def _counted(kind: str, rows: Iterable[Row], name: str, reason: str) -> Row:
 
 
 def _component(entry: Entry) -> Row:
-    reason = entry.unavailable() or _missing_data(entry)
+    reason = entry.unavailable() or _missing_data(entry) or _missing_mpiexec(entry)
     return {
         "name": entry.name,
         "available": "no" if reason else "yes",
@@ -123,6 +124,18 @@ def _missing_data(entry: Entry) -> str | None:
     except SparsebenchError as error:
         return str(error)
     return str(missing) if missing is not None else None
+
+
+def _missing_mpiexec(entry: Entry) -> str | None:
+    """Why a trainer of several processes cannot start them here."""
+    if entry.kind != "trainer":
+        return None
+    try:
+        if not hasattr(entry.parameters(), "processes"):
+            return None
+    except SparsebenchError:
+        return None  # told where it is used
+    return mpiexec.missing() or None
 
 
 def _fields(entry: Entry) -> list[dataclasses.Field[Any]]:

@@ -44,5 +44,9 @@ AllowPlugins = Annotated[
     bool,
     typer.Option("--allow-plugins", help="Run plugins of a suite outside this directory."),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="N/OF", help="Of the trials, this part: 2/8 is the second of eight."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -12,7 +12,8 @@ from sparsebench.cli import options as o
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import as_markdown, print_json, print_rows
 from sparsebench.cli.plan import print_plan
-from sparsebench.execution.options import Options, Summary
+from sparsebench.execution.options import Options, Summary, executor_of
+from sparsebench.planning.sharding import parse_shard
 
 
 def command(
@@ -22,6 +23,7 @@ def command(
     quick: o.Quick = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trials only.")] = False,
     select: o.Select = None,
+    shard: o.Shard = None,
     store: o.Store = o.DEFAULT_STORE,
     data: o.Data = None,
     jobs: Annotated[
@@ -31,6 +33,12 @@ def command(
     executor: Annotated[
         str, typer.Option(envvar="SPARSEBENCH_EXECUTOR", help="Where trials run.")
     ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SPARSEBENCH_ADDRESS", metavar="URL", help="Of a cluster's scheduler: tcp://..."
+        ),
+    ] = None,
     timeout: o.Timeout = None,
     memory_limit: o.MemoryLimit = None,
     resume: Annotated[bool, typer.Option(help="Reuse finished records that still hold.")] = True,
@@ -73,6 +81,7 @@ def command(
         seeds=seeds,
         quick=quick,
         expression=select,
+        shard=shard,
         data=data,
         threads=threads,
         timeout=timeout,
@@ -86,6 +95,8 @@ def command(
         data_dir=asked.data_dir,
         jobs=jobs,
         executor=executor,
+        address=address,
+        shard=str(parse_shard(shard)) if shard is not None else None,
         resume=resume,
         rerun=rerun,
         reuse_stale=reuse_stale,
@@ -96,6 +107,7 @@ def command(
         identify=identify,
         argv=tuple(sys.argv),
     )
+    executor_of(options, asked.plugins)
     if dry_run:
         print_plan(asked, options, format, json)
         return

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.auditing.sizes import Sizes
 from sparsebench.discovery import load_plugins
-from sparsebench.execution import limits
+from sparsebench.errors import Unsupported
+from sparsebench.execution import limits, mpiexec
 from sparsebench.execution.assembling import assemble, build, prepare, warm_up
 from sparsebench.execution.auditing import EVIDENCE
 from sparsebench.execution.classify import NO_DISK
@@ -23,11 +24,14 @@ from sparsebench.execution.keeping import Checkpoints
 from sparsebench.execution.outbox import Outbox
 from sparsebench.execution.surveying import RATES
 from sparsebench.measuring.meter import Meter
+from sparsebench.measuring.together import add_up, own_costs
 from sparsebench.records.durable import write_atomically
 from sparsebench.records.kept import MODEL
-from sparsebench.records.record import Status
+from sparsebench.records.record import FAILURES, Status
 
 if TYPE_CHECKING:
+    from sparsebench.execution.ranks import Diary
+    from sparsebench.execution.team import MpiTeam
     from sparsebench.training.data import TrialData
     from sparsebench.training.work import Result
 
@@ -36,13 +40,19 @@ POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads"
 """Of a threading pool, what is told: no paths."""
 
 
-def attempt(job: Job) -> int:
+def attempt(job: Job, team: MpiTeam | None = None, diary: Diary | None = None) -> int:
     """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
-    even that could be written."""
+    even that could be written.
+
+    team   the processes of the trial, if there are several; what they have in common is left by
+           the first, what ends them by the one that it happened to
+    diary  of this one of them
+    """
     limits.apply(job)
     meter = Meter()
-    outbox = Outbox(job.folder, meter, job.trial.epochs)
+    outbox = Outbox(job.folder, meter, job.trial.epochs, diary)
     try:
+        require_team(job, team)
         if job.ladders:
             outbox.result(time_layers(job, meter))
         elif job.probe is not None:
@@ -50,20 +60,47 @@ def attempt(job: Job) -> int:
         elif job.compile_only:
             outbox.result(compile_only(job, meter))
         else:
-            outbox.result(run(job, meter, outbox))
+            result = run(job, meter, outbox, team)
+            if team is None or team.rank == 0:
+                outbox.result(result)
     except Exception as error:
+        if team is not None:
+            team.hear_out(error)
         with limits.memory_to_report():
             with contextlib.suppress(OSError):  # stderr goes to the disk that may be full
                 traceback.print_exception(error)
             error.__traceback__ = None
-            return report(error, job, meter, outbox)
+            return report(error, job, meter, outbox, team)
     return 0
 
 
-def report(error: Exception, job: Job, meter: Meter, outbox: Outbox) -> int:
-    """Tell how the attempt failed, and what it took until then."""
+def require_team(job: Job, team: MpiTeam | None) -> None:
+    """Raises Unsupported where the processes that the trial is to have are not there."""
+    if job.processes == 1:
+        return
+    missing = mpiexec.missing()
+    if missing:
+        raise Unsupported(f"trainer {job.trial.trainer['name']!r} {missing}")
+    if team is None or team.size != job.processes:
+        library = f"mpi4py's library ({team.library()})" if team is not None else "mpi4py"
+        raise Unsupported(
+            f"{mpiexec.found()} was to start {job.processes} processes that know of each other, "
+            f"and {library} does not: both have to be of one MPI; get one with: {mpiexec.GET}"
+        )
+
+
+def report(
+    error: Exception, job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None
+) -> int:
+    """Tell how the attempt failed, and what it took until then: of several processes, which, and
+    nothing of the net peak, as that of the others is not known."""
+    told = {**failure(error, job.folder), **measured(meter)}
+    if team is not None:
+        told["measures"].pop("net_peak_bytes")
+        if told["status"] in FAILURES:
+            told["detail"] = f"{team.name}: {told['detail']}"
     try:
-        outbox.result({**failure(error, job.folder), **measured(meter)})
+        outbox.result(told)
     except OSError as refused:
         if disk_failure(refused, job.folder) is None:
             raise
@@ -71,22 +108,32 @@ def report(error: Exception, job: Job, meter: Meter, outbox: Outbox) -> int:
     return 1
 
 
-def run(job: Job, meter: Meter, outbox: Outbox) -> dict[str, Any]:
-    """Train the network of the job; what it gave, as the fields of a record."""
+def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> dict[str, Any]:
+    """Train the network of the job; what it gave, as the fields of a record. Of several processes
+    only the first has something to tell; checkpoints are its affair."""
     trial = job.trial
     with meter.phase("import"):
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
     with meter.phase("data"):
         data = prepare(parts, trial)
     outbox.steps = trial.epochs * math.ceil(len(data.train.labels) / trial.batch_size)
-    keeper = Checkpoints(job, meter) if wants_checkpoints(job) else None
-    work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper)
+    first = team is None or team.rank == 0
+    keeper = Checkpoints(job, meter) if wants_checkpoints(job) and first else None
+    work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper, team=team)
+    if hasattr(parts.trainer, "fork"):
+        work = parts.trainer.fork(work)
     with meter.phase("warmup"):
         warm_up(parts, work)
     denormals = flushed()
     meter.set_baseline()
-    result: Result = parts.trainer.run(work)
+    trained: Result | None = parts.trainer.run(work)
     told = measured(meter)
+    if team is not None:
+        rows = team.gather(own_costs(meter))
+        if not first:
+            return {}
+        told = add_up(told, rows)
+    result = cast("Result", trained)
     told["measures"] = {**result.measures, **told["measures"]}
     told["settings"] |= denormals
     if hasattr(parts.backend, "truly_sparse"):

@@ -48,6 +48,7 @@ class End:
     room    bytes it could have had: its limit, or what was available at its start
     oom_killed  the kernel has killed for want of memory, somewhere on this machine
     group_oom_killed  it has killed in the trial's own control group
+    who     the one of a trial's several processes that ended like this, before the others did
     """
 
     code: int
@@ -58,10 +59,17 @@ class End:
     room: int | None = None
     oom_killed: bool = False
     group_oom_killed: bool = False
+    who: str = ""
 
 
 def classify(end: End) -> tuple[Status, str, str]:
     """Status, cause and a line of detail."""
+    status, cause, detail = _classify(end)
+    of_one = end.who and not end.asked and not (end.result is not None and end.code >= 0)
+    return status, cause, f"{end.who}: {detail or cause}" if of_one else detail
+
+
+def _classify(end: End) -> tuple[Status, str, str]:
     if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")

@@ -23,6 +23,7 @@ GROUP = "SPARSEBENCH_CGROUP"
 """Environment variable with the folder of the control group made for the trial, if any."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -36,7 +37,7 @@ def start() -> None:
     if given is None:
         return
     lifeline = int(given)
-    _die_with_parent()
+    die_with_parent()
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
@@ -57,18 +58,33 @@ def join_group() -> None:
             members.write(str(os.getpid()))
 
 
-def _wait(lifeline: int) -> None:
+def become_guard() -> None:
+    """From here on this process is deaf to requests to end, and known for what it is."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.read(lifeline, 1)
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(sweep.GUARD.encode()))
+
+
+def end_all() -> None:
+    """The supervisor is gone: so goes what the trial started, and this process with its group."""
     word = os.environ.get(sweep.MARK)
     if word:
-        sweep.kill_marked(word, spare=os.getpid())
+        sweep.kill_marked(word, guards=False)
     os.killpg(0, signal.SIGKILL)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """The kernel's own way, where it has one; it does not reach the trial's children."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait(lifeline: int) -> None:
+    become_guard()
+    with contextlib.suppress(OSError):
+        os.read(lifeline, 1)
+    end_all()
+
+
+def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value)

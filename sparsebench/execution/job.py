@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.auditing.sizes import Sizes
+from sparsebench.machine import usable_cores
 from sparsebench.planning.rates import Ladder
 from sparsebench.suite.trial import Trial
 
@@ -23,6 +24,7 @@ class Job:
     resume_from   a checkpoint of an earlier attempt to go on from; None starts anew
     ladders   only time layers of the trial's backend, and leave a rates.json
     probe     only probe layers of these sizes for dense work, and leave an evidence.json
+    processes how many of this program the trial has, each with the trial's threads
     """
 
     trial: Trial
@@ -36,6 +38,13 @@ class Job:
     resume_from: Path | None = None
     ladders: tuple[Ladder, ...] = ()
     probe: Sizes | None = None
+    processes: int = 1
+
+    @property
+    def oversubscribed(self) -> bool:
+        """Whether here the trial has more threads than cores."""
+        cores = self.cores if self.cores is not None else usable_cores()
+        return self.processes * self.trial.threads > len(cores)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

@@ -1,4 +1,4 @@
-"""Starting a trial's process."""
+"""Starting a trial's process, or its processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from sparsebench.execution import guard, limits
+from sparsebench.execution import guard, limits, mpiexec, ranks
 from sparsebench.execution.job import Job
 from sparsebench.measuring import sweep
 from sparsebench.measuring.cgroup import Group
@@ -27,7 +27,10 @@ LOGS = ("stdout.log", "stderr.log")
 
 @dataclass
 class Launched:
-    """A process that leads its own session, our end of its lifeline, and its mark."""
+    """A process that leads its own session, our end of its lifeline, and its mark.
+
+    With several processes to a trial it is mpiexec; each of them has the mark and the lifeline.
+    """
 
     process: subprocess.Popen[bytes]
     lifeline: int
@@ -57,6 +60,8 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
     mark = secrets.token_hex(8)
     variables = os.environ | limits.environment(job)
     variables |= {guard.LIFELINE: str(read_end), sweep.MARK: mark}
+    if job.processes > 1:
+        variables[ranks.FOLDER] = str(job.folder.resolve())
     if group is not None:
         variables[guard.GROUP] = str(group.folder)
     try:
@@ -64,7 +69,7 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
             line.write(json.dumps(job.to_json()).encode() + b"\n")
             line.seek(0)
             process = subprocess.Popen(
-                COMMAND,
+                mpiexec.command(job.processes, COMMAND),
                 stdin=line,
                 stdout=stdout,
                 stderr=stderr,

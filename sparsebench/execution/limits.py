@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sparsebench.execution import threading_layer
+from sparsebench.execution import mpiexec, threading_layer
 from sparsebench.execution.job import Job
 
 THREAD_VARIABLES = (
@@ -23,12 +23,14 @@ THREAD_VARIABLES = (
 
 
 def environment(job: Job) -> dict[str, str]:
-    """The variables a trial's process starts with, on top of the inherited ones."""
+    """The variables a trial's processes start with, on top of the inherited ones."""
     given = dict.fromkeys(THREAD_VARIABLES, str(job.trial.threads))
     given |= threading_layer.environment()
     given["PYTHONHASHSEED"] = "0"
     given["MALLOC_ARENA_MAX"] = "2"
     given["NUMPY_MADVISE_HUGEPAGE"] = "1" if job.trial.huge_pages else "0"
+    if job.processes > 1:
+        given |= mpiexec.environment(job.processes, crowded=job.oversubscribed)
     if job.numba_cache is not None:
         given["NUMBA_CACHE_DIR"] = str(job.numba_cache)
     return given

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sparsebench.errors import SparsebenchError
+from sparsebench.errors import PluginError, SparsebenchError
 from sparsebench.records.record import Record
+from sparsebench.registry import Component, Plugins
 from sparsebench.suite.trial import Trial
 
 
@@ -16,6 +18,8 @@ from sparsebench.suite.trial import Trial
 class Options:
     """How to run a suite's trials.
 
+    address      where an executor of several machines is reached
+    shard        which part of the suite these trials are, such as 2/8; for the manifest
     resume       reuse finished records of the same trial and the same code
     rerun        run again what would be reused: only what failed, or everything
     reuse_stale  reuse records of other code too
@@ -30,6 +34,8 @@ class Options:
     data_dir: Path
     jobs: int = 1
     executor: str = "local"
+    address: str | None = None
+    shard: str | None = None
     resume: bool = True
     rerun: Literal["failed", "all"] | None = None
     reuse_stale: bool = False
@@ -45,6 +51,34 @@ class Options:
             raise SparsebenchError(f"jobs: expected a whole number from 1, found {self.jobs!r}")
         if self.rerun not in (None, "failed", "all"):
             raise SparsebenchError(f"rerun: expected failed or all, found {self.rerun!r}")
+
+
+def executor_of(options: Options, plugins: Plugins) -> Component:
+    """The executor that is asked for, as what `Plugins.build` takes. Imports nothing heavy.
+
+    Raises SparsebenchError for an address that it does not take.
+    """
+    if options.debug:
+        return {"name": "local", "slots": 1}
+    given = {"name": options.executor, "slots": options.jobs}
+    if options.address is None:
+        return given
+    if not _takes_address(options.executor, plugins):
+        able = [e.name for e in plugins["executor"] if _takes_address(e.name, plugins)]
+        raise SparsebenchError(
+            f"--address {options.address} (or SPARSEBENCH_ADDRESS): executor "
+            f"{options.executor!r} takes none; those that do: {', '.join(able) or 'none'}; "
+            "give one with --executor"
+        )
+    return {**given, "address": options.address}
+
+
+def _takes_address(executor: str, plugins: Plugins) -> bool:
+    entry = plugins.entry("executor", executor)
+    try:
+        return "address" in {field.name for field in dataclasses.fields(entry.parameters())}
+    except PluginError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.execution import auditing, exits
+from sparsebench.execution import auditing, exits, mpiexec
 from sparsebench.execution.begun import Fingerprints
 from sparsebench.execution.compiling import compiled_code
 from sparsebench.execution.context import Context, wait
 from sparsebench.execution.elsewhere import Elsewhere
 from sparsebench.execution.fingerprint import CHANGED, agrees, forget_sources
 from sparsebench.execution.job import Job
-from sparsebench.execution.options import Listener, Options, Summary
+from sparsebench.execution.options import Listener, Options, Summary, executor_of
 from sparsebench.execution.preparing import Preparation
 from sparsebench.execution.resume import absent, reusable, shares
 from sparsebench.execution.signals import Signals
@@ -42,6 +42,9 @@ PROGRESS_PERIOD = 0.25
 PATIENCE = 5.0
 """Seconds that killed trials get to be gone."""
 
+MOST_PLACES = 10_000
+"""Trials under way at once, of an executor that says itself how many it has room for."""
+
 RETRIED = (Status.CRASHED, Status.KILLED)
 
 
@@ -62,8 +65,13 @@ def run_trials(
     trials = list({trial.id: trial for trial in trials}.values())
     if options.debug and len(trials) != 1:
         raise SparsebenchError(f"--debug runs one trial; {len(trials)} are selected")
+    if options.debug and (wanted := mpiexec.processes(trials[0], plugins)) > 1:
+        raise SparsebenchError(
+            f"--debug runs a trial in this one process; trainer {trials[0].trainer['name']!r} "
+            f"needs {wanted}: run it without --debug"
+        )
     listener = listener if listener is not None else Listener()
-    executor = plugins.build("executor", {"name": options.executor, "slots": options.jobs})
+    executor = plugins.build("executor", executor_of(options, plugins))
     signals = Signals()
     # in a debugger Ctrl-C is to come through
     with contextlib.nullcontext() if options.debug else signals, contextlib.closing(executor):
@@ -93,7 +101,13 @@ class Session:
         self._listener = context.listener
         self._signals = context.signals
         shared = bool(getattr(context.executor, "shares_machine", False))
-        self._slots = Slots(context.executor.slots, shared=shared)
+        self._room = getattr(context.executor, "room", None)
+        count = context.executor.slots if self._room is None else MOST_PLACES
+        self._slots = Slots(
+            count,
+            shared=shared,
+            wanting=lambda trial: mpiexec.cores_wanted(trial, context.plugins),
+        )
         self._store = Store(context.options.store)
         self._fingerprints = Fingerprints(context.plugins)
         self._waiting: deque[Trial] = deque()
@@ -133,6 +147,7 @@ class Session:
                 self._elsewhere.pause(idle=not self._under_way)
                 wait([item.handle for item in self._under_way])
                 self._collect()
+                self._require_executor()
         return self._summarise()
 
     # --- before ------------------------------------------------------------------------
@@ -141,7 +156,7 @@ class Session:
         manifest = {
             "title": self._suite.title,
             "suite_hash": hashlib.blake2b(self._suite.text.encode(), digest_size=16).hexdigest(),
-            "argv": [provenance.impersonal(word) for word in self._options.argv],
+            "argv": self._argv(),
             "versions": provenance.versions(),
             "interpreter": provenance.interpreter(),
             "machine": machine.describe(),
@@ -152,9 +167,25 @@ class Session:
             **({"identity": provenance.identity()} if self._options.identify else {}),
             "jobs": self._options.jobs,
             "executor": self._options.executor,
+            **self._where(),
             "trials": planned(self._trials),
         }
         return self._store.open_run(self._suite.name, manifest, self._suite.text)
+
+    def _argv(self) -> list[str]:
+        """Without the name of a cluster's host, unless hosts are to be named."""
+        argv, address = self._options.argv, self._options.address
+        if address and not self._options.identify:
+            argv = [word.replace(address, "<address>") for word in argv]
+        return [provenance.impersonal(word) for word in argv]
+
+    def _where(self) -> dict[str, str]:
+        """The shard, and how a cluster was reached."""
+        address, shard = self._options.address, self._options.shard
+        if address is not None and not self._options.identify:
+            address = f"{address.partition('://')[0]}://" if "://" in address else "tcp://"
+        told = {"address": address, "shard": shard}
+        return {key: value for key, value in told.items() if value is not None}
 
     def _sort(self, trial: Trial) -> None:
         """What cannot run and what need not run have their record now; the rest waits."""
@@ -201,7 +232,10 @@ class Session:
         self._waiting.append(trial)
 
     def _prepare(self) -> None:
-        """Compile, and time the backends, for the trials that wait."""
+        """Compile, and time the backends, for the trials that wait.
+
+        An executor of many machines compiles on each, and no one of them is timed for all.
+        """
         preparation = Preparation(
             self._context,
             self._fingerprints,
@@ -210,8 +244,12 @@ class Session:
             self._heed_signals,
         )
         waiting = list(self._waiting)
-        preparation.compile(waiting)
+        many = bool(getattr(self._context.executor, "many_machines", False))
+        if not many:
+            preparation.compile(waiting)
         self._audits = preparation.audit(waiting)
+        if many:
+            return
         rates = preparation.time_backends(waiting)
         if rates:
             for trial in waiting:
@@ -221,15 +259,26 @@ class Session:
 
     def _start_what_fits(self) -> None:
         self._heed_signals([item.handle for item in self._under_way])
-        while self._waiting and self._slots.fits(self._waiting[0]):
+        while self._waiting and self._has_room() and self._slots.fits(self._waiting[0]):
             trial = self._waiting.popleft()
             attempt = self._claim(trial)
             if attempt is None:
                 continue
             place = self._slots.take(trial)
             job = self._going_on(self._job(trial, attempt.folder, self._slots.cores(place)))
+            job = replace(job, processes=mpiexec.processes(trial, self._plugins))
             self._under_way.append(UnderWay(attempt, self._context.submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
+
+    def _has_room(self) -> bool:
+        """Whether the executor takes one more, where that changes as machines come and go."""
+        return self._room is None or len(self._under_way) < self._room()
+
+    def _require_executor(self) -> None:
+        """Go on only while there is something that runs trials; what it ran is kept by now."""
+        lost = getattr(self._context.executor, "lost", "")
+        if lost and not self._signals.count:
+            raise SparsebenchError(lost)
 
     def _going_on(self, job: Job) -> Job:
         """The job, with the checkpoint that an earlier attempt at its trial left for it."""

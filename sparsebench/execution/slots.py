@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -14,11 +14,15 @@ from sparsebench.suite.trial import Trial
 class Slots:
     """`count` places for trials; with more than one, each has cores of its own.
 
-    shared  the places are on this machine, so cores and memory have to go round
+    shared   the places are on this machine, so cores and memory have to go round
+    wanting  how many cores a trial has work for: a thread each, of each of its processes
     """
 
-    def __init__(self, count: int, *, shared: bool) -> None:
+    def __init__(
+        self, count: int, *, shared: bool, wanting: Callable[[Trial], int] | None = None
+    ) -> None:
         self.count = count
+        self._wanting = wanting if wanting is not None else lambda trial: trial.threads
         self._shared = shared
         self._cores = _shares(count) if shared and count > 1 else [None] * count
         self._taken: dict[int, Trial] = {}
@@ -49,11 +53,26 @@ class Slots:
         return self._cores[place]
 
     def narrow_for(self, trials: Iterable[Trial]) -> str:
-        """A line if trials ask for more threads than a place has cores; else nothing."""
-        cores = min((len(cores) for cores in self._cores if cores is not None), default=None)
-        threads = max((trial.threads for trial in trials), default=0)
-        if cores is None or threads <= cores:
+        """A line if trials ask for more threads than a place has cores; else nothing.
+
+        With one place that is told only of trials of several processes: threads beyond the cores
+        of a machine are what somebody wrote, processes are what a number of workers comes to.
+        """
+        waiting = list(trials)
+        if not self._shared:
             return ""
+        if self.count == 1:
+            waiting = [trial for trial in waiting if self._wanting(trial) > trial.threads]
+        cores = min(len(machine.usable_cores() if own is None else own) for own in self._cores)
+        threads = max(map(self._wanting, waiting), default=0)
+        if threads <= cores:
+            return ""
+        if self.count == 1:
+            return (
+                f"trials of several processes ask for up to {threads} threads together and have "
+                f"{cores} core{'s' * (cores != 1)}: their processes take turns, and their records "
+                "say `oversubscribed`"
+            )
         return (
             f"{self.count} trials at once have {cores} of the cores each, but ask for up to "
             f"{threads} threads: their threads wait for each other"

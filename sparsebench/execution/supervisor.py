@@ -1,4 +1,4 @@
-"""Start, watch, stop and classify one trial's process. Light, and without threads."""
+"""Start, watch, stop and classify one trial's process, or processes. Light, and without threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.execution import limits
+from sparsebench.execution import limits, ranks
 from sparsebench.execution.classify import TAIL_LINES, Asked, End, classify
 from sparsebench.execution.job import Job
 from sparsebench.execution.launch import Launched, launch
@@ -31,6 +31,10 @@ EARLIER = ("wall_seconds", "cpu_seconds")
 GRACE = 2.0
 """Seconds between asking a process to end and ending it."""
 
+LINGER = 2.0
+"""Seconds for mpiexec to end the others when one of a trial's processes is missing, and itself:
+it waits for whatever still holds their stdout, too."""
+
 
 class Supervised:
     """A trial under way on this machine: a `protocols.Handle`.
@@ -44,6 +48,8 @@ class Supervised:
         self._grace = grace
         self._asked: Asked = ""
         self._kill_at: float | None = None
+        self._over_at: float | None = None
+        self._ranks = ranks.Ranks()
         self._outcome: dict[str, Any] | None = None
         self._room = job.trial.memory_limit or machine.available_memory()
         self._oom_kills = memory.oom_kills()
@@ -96,14 +102,25 @@ class Supervised:
         if now - self._looked < PERIOD:
             return
         self._looked = now
+        if self._job.processes > 1:
+            self._look_at_ranks(now)
         self._trace.sample()
         if self._group is not None and not self._in_group:
-            self._in_group = self._group.has(self.pid)
+            self._in_group = any(map(self._group.has, self._ranks.begun or (self.pid,)))
         limit, timeout = self._job.trial.memory_limit, self._job.trial.timeout
         if limit is not None and self._trace.exceeds(limit):
             self._end("limit", at_once=True)
         elif timeout is not None and now - self._clock > timeout:
             self._end("timeout")
+
+    def _look_at_ranks(self, now: float) -> None:
+        """Who they are, and whether there is anything left to wait for."""
+        self._ranks = ranks.read(self._job.folder)
+        self._trace.ranks = tuple(self._ranks.begun)
+        if self._ranks.over and self._over_at is None:
+            self._over_at = now
+        if self._over_at is not None and now - self._over_at > LINGER:
+            self._signal(signal.SIGKILL)
 
     def _end(self, why: Asked, at_once: bool = False) -> None:
         """Ask the group to end, once; the first reason stands."""
@@ -118,6 +135,11 @@ class Supervised:
             self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
+        """To the group. Of several processes each is a group of its own, and mpiexec, asked to
+        end, would kill them: it is their own affair what they do when they are asked."""
+        if self._ranks.living and number != signal.SIGKILL:
+            sweep.signal_known(self._ranks.living.items(), number)
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -140,7 +162,9 @@ class Supervised:
             return None
         if not can_look_first:
             self._signal(signal.SIGKILL)
-        sweep.kill_known(self._trace.tree.members.items())
+        if self._job.processes > 1:
+            self._ranks = ranks.read(self._job.folder)
+        sweep.kill_known([*self._trace.tree.members.items(), *self._ranks.begun.items()])
         sweep.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
@@ -154,7 +178,8 @@ class Supervised:
         tail = _tail(self._job)
         told: Mapping[str, Any] = result if result is not None else {}
         end = End(
-            code=code,
+            code=self._ranks.code(code),
+            who=self._ranks.first_to_end,
             asked=self._asked,
             result=result,
             tail=tail,
@@ -164,11 +189,12 @@ class Supervised:
             group_oom_killed=self._group is not None and self._group.oom_kills() > 0,
         )
         status, cause, detail = classify(end)
+        own += self._cpu_of_all(told)
         measures, settings = self._measures(told), self._settings(told)
-        own += self._cpu + self._trace.tree.cpu_seconds
         swapped = self._trace.swapped
         disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
         self._close()
+        ranks.forget(self._job.folder)
         return {
             "status": str(status),
             "cause": cause,
@@ -185,6 +211,16 @@ class Supervised:
             "contended": self._job.contended,
             "log_tail": impersonal(tail) if status in FAILURES else "",
         }
+
+    def _cpu_of_all(self, told: Mapping[str, Any]) -> float:
+        """Seconds of all that the trial started. Of several processes those of mpiexec tell
+        nothing; what each says of itself does, or was seen last."""
+        if self._job.processes == 1:
+            return self._cpu + self._trace.tree.cpu_seconds
+        seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
+        own = told.get("measures", {}).get("cpu_seconds")
+        self._cpu = max(self._cpu, seen, own if isinstance(own, int | float) else 0.0)
+        return self._cpu
 
     def _measures(self, told: Mapping[str, Any]) -> dict[str, Any]:
         measures = dict(told.get("measures", {}))
@@ -211,6 +247,8 @@ class Supervised:
             "huge_pages": trial.huge_pages,
             "cores": list(self._job.cores) if self._job.cores is not None else None,
             "swapped": self._trace.swapped,
+            **({"processes": self._job.processes} if self._job.processes > 1 else {}),
+            **({"oversubscribed": True} if self._job.oversubscribed else {}),
             "memory_method": "polled",
             "exact": False,
             "memory_limits": limits.in_force(trial.memory_limit, in_group=self._in_group),

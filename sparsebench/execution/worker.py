@@ -1,4 +1,5 @@
-"""The process of one trial: `python -m sparsebench.execution.worker`, a job on stdin.
+"""The process of one trial, or one of several that mpiexec started together:
+`python -m sparsebench.execution.worker`, a job on stdin, of the first of several.
 
 The guard starts first: from then on the process dies with its supervisor, whatever hangs. Then
 the process joins the control group made for it, if there is one, before it takes memory, and
@@ -8,15 +9,26 @@ denormals become zero, before anything that starts threads is imported.
 from __future__ import annotations
 
 import json
+import os
 import sys
 
-from sparsebench.execution import denormals, guard
+from sparsebench.execution import denormals, guard, mpiexec
 
 
 def main() -> int:
-    guard.start()
+    several = os.environ.pop(mpiexec.PROCESSES, "1") != "1" and not mpiexec.missing()
+    if several:
+        from sparsebench.execution import minder
+
+        minded = minder.start()
+    else:
+        guard.start()
     guard.join_group()
     denormals.flush_to_zero()
+    if several:
+        from sparsebench.execution.together import attempt_together
+
+        return attempt_together(minded)
     from sparsebench.execution.attempt import attempt
     from sparsebench.execution.job import Job
 

@@ -15,18 +15,25 @@ from collections.abc import Iterable, Iterator
 MARK = "SPARSEBENCH_TRIAL"
 """Environment variable with a word that no other trial has."""
 
+GUARD = "sparse-guard"
+"""What the processes call themselves that end a trial whose supervisor is gone; a trial of
+several processes has one for each, and they are not to end each other before they are done."""
+
 ROUNDS = 20
 PAUSE = 0.001
 """Seconds between two rounds: what is killed needs a moment, and may have forked before."""
 
 
-def kill_marked(word: str, spare: int = 0) -> None:
-    """End every process that bears the mark, but `spare`. A cleared environment bears none."""
+def kill_marked(word: str, *, guards: bool = True) -> None:
+    """End every process that bears the mark. A cleared environment bears none.
+
+    guards  they too
+    """
     mark = f"{MARK}={word}".encode()
     for round_ in range(ROUNDS):
         if round_:
             time.sleep(PAUSE)
-        found = [pid for pid in _pids() if pid != spare and _bears(pid, mark)]
+        found = [pid for pid in _pids() if _bears(pid, mark) and (guards or not _guards(pid))]
         if not found:
             return
         for pid in found:
@@ -37,10 +44,14 @@ def kill_marked(word: str, spare: int = 0) -> None:
 
 def kill_known(processes: Iterable[tuple[int, int]]) -> None:
     """End these, told by number and start, so that a number used again is nobody's end."""
+    signal_known(processes, signal.SIGKILL)
+
+
+def signal_known(processes: Iterable[tuple[int, int]], number: signal.Signals) -> None:
     for pid, start in processes:
         with _held(pid) as handle:
             if handle is not None and started(pid) == start:
-                _kill(handle)
+                _kill(handle, number)
 
 
 def started(pid: int) -> int | None:
@@ -68,6 +79,14 @@ def _bears(pid: int, mark: bytes) -> bool:
         return False
 
 
+def _guards(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as name:
+            return name.read().strip() == GUARD.encode()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _held(pid: int) -> Iterator[int | None]:
     """A handle on exactly the process that has this number now; None if there is none."""
@@ -82,6 +101,6 @@ def _held(pid: int) -> Iterator[int | None]:
         os.close(handle)
 
 
-def _kill(handle: int) -> None:
+def _kill(handle: int, number: signal.Signals = signal.SIGKILL) -> None:
     with contextlib.suppress(OSError):
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        signal.pidfd_send_signal(handle, number)

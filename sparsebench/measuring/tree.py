@@ -27,6 +27,7 @@ class Tree:
     rss       bytes of all, pages shared by n counted n times: never less than `pss`
     peak_pss  the largest of what they held `together`; None if there never were children to look at
     cpu_seconds  of the descendants in `members`, when last looked at
+    spent     the same of every descendant there ever was: number -> seconds
     """
 
     def __init__(self, leader: int) -> None:
@@ -34,6 +35,7 @@ class Tree:
         self.rss = 0
         self.peak_pss: int | None = None
         self.cpu_seconds = 0.0
+        self.spent: dict[int, float] = {}
         self._leader = leader
         self._pss = 0
         self._walked = self._weighed = float("-inf")
@@ -71,7 +73,9 @@ class Tree:
                     waiting.append(child)
                     living[child] = start
         self.members = living
-        self.cpu_seconds = sum(map(cpu_seconds, living))
+        spent = {pid: cpu_seconds(pid) for pid in living}
+        self.cpu_seconds = sum(spent.values())
+        self.spent |= {pid: seconds for pid, seconds in spent.items() if seconds}
 
     def _weigh(self, now: float) -> None:
         self._weighed = now

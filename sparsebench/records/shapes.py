@@ -132,6 +132,12 @@ PROGRESS = table(
 PROCESS = table(
     {"pid": one("a process", lambda value: is_attempt(value)), "boot": TEXT, "start": MAYBE_NUMBER}
 )
+_INTEGER = one("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool))
+RANK = table(
+    {"rank": _INTEGER},
+    pid=one("a process", lambda value: is_attempt(value)), start=COUNT, code=_INTEGER,
+    orderly=FLAG, left=TEXT,
+)  # fmt: skip
 SPEC = table(
     {
         "trial": TRIAL, "attempt": ATTEMPT, "fingerprint": FINGERPRINT, "started": TEXT,
@@ -172,6 +178,12 @@ def event(data: Any) -> dict[str, Any]:
     EVENT(data, "the event")
     if data["event"] in ("began", "recorded"):
         CHOICE(data, "the event")
+    return dict(data)
+
+
+def rank(data: Any) -> dict[str, Any]:
+    """A line of ranks.jsonl."""
+    RANK(data, "the line")
     return dict(data)
 
 

@@ -1,5 +1,5 @@
 """Marks behind names and numbers: what is simulated, what contradicts its claim, what was
-disturbed."""
+disturbed, what had too few cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparsebench.auditing.verdict import CONTRADICTED, SIMULATED
 from sparsebench.records.record import Record
 from sparsebench.reporting.text import escape, plural, sentence_list
 
-SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK = "†", "‡", "§"
+SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
 
 EVENTS = {
     "load": "other programs ran",
@@ -71,12 +71,31 @@ def contradictions(frame: pd.DataFrame) -> str:
 
 
 def noisy(cell: pd.DataFrame) -> str:
-    """The mark of a row's times, if one of its trials was disturbed."""
-    return f" {NOISE_MARK}" if cell["noise"].astype(bool).any() else ""
+    """The marks of a row's times: one of its trials was disturbed, or had too few cores."""
+    marks = NOISE_MARK if cell["noise"].astype(bool).any() else ""
+    marks += CROWDED_MARK if cell["oversubscribed"].astype(bool).any() else ""
+    return f" {marks}" if marks else ""
 
 
 def noise_footnote(frame: pd.DataFrame) -> str:
-    """How many of these trials were disturbed, and by what; empty if none was."""
+    """How many of these trials were disturbed, and by what, and how many had too few cores; empty
+    if none."""
+    return "\n\n".join(filter(None, [_disturbed(frame), _oversubscribed(frame)]))
+
+
+def _oversubscribed(frame: pd.DataFrame) -> str:
+    crowded = frame[frame["oversubscribed"].astype(bool)]
+    if crowded.empty:
+        return ""
+    return (
+        f"{CROWDED_MARK} {len(crowded)} of {plural(len(frame), 'trial')} had more threads, of all "
+        "their processes together, than cores: they took turns, and the times of a marked row are "
+        "not those of so many workers with a core each. The column `oversubscribed` of the export "
+        "names the trials."
+    )
+
+
+def _disturbed(frame: pd.DataFrame) -> str:
     disturbed = [words.split() for words in frame["noise"] if words]
     if not disturbed:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -91,8 +92,8 @@ def parallel_families(evidence: Evidence) -> list[Family]:
         family=families(part, *VARIED),
         team_setting=setting_labels(part, *VARIED),
         seconds=frame["train_seconds"] + frame["topology_seconds"],
-        curve=[_curve(part, int(str(index))) for index in frame.index],
-        trainer_parts=[trial.trainer for trial in trials_of(part)],
+        curve=_column([_curve(part, int(str(index))) for index in frame.index], frame),
+        trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
     )
     keys = ["family", "machine", "contended"]
     found = [_family(members) for _, members in groups(frame, keys)]
@@ -140,6 +141,11 @@ def in_words(family: Family) -> str:
         f"{escape(fastest.label)}, {ratio(speed)} times as fast; the highest accuracy of several "
         f"processes is that of {escape(nearest.label)}, {_signed(gap)} points from it{tail}."
     )
+
+
+def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
+    """Objects, one for each row."""
+    return pd.Series(values, index=frame.index, dtype=object)
 
 
 def _family(members: pd.DataFrame) -> Family | None:

@@ -34,6 +34,8 @@ def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> Non
         check_products(backend, (K, D), nnz, N)
         for optimizer in (PlainDescent(), *optimizers):
             check_step(backend, optimizer, (K, D), nnz, N)
+            check_given_gradients(backend, optimizer, (K, D), nnz, N)
+            check_assignment(backend, optimizer, (K, D), nnz, N)
             check_rewire(backend, optimizer, (K, D), nnz)
             check_saving(backend, optimizer, (K, D), nnz, N)
     check_columns_without_connections(backend)
@@ -87,6 +89,67 @@ def check_step(
             for name, slot in zip(optimizer.slots, w_state, strict=True):
                 _close(layer.state()[name], slot, f"{name} after {how} {t}")
         _close(fused_DX, DX, "DX of backward_and_step uses the weights before the update")
+
+
+def check_given_gradients(
+    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
+) -> None:
+    """`step_by` with a layer's own gradients is `step`; with others it is the optimizer's rule,
+    whether or not the layer has seen a batch. What it is given stays as it is."""
+    rng = np.random.default_rng(nnz + N)
+    W = random_matrix(shape, nnz, rng)
+    one, other, fresh = (_layer(backend, W, optimizer)[0] for _ in range(3))
+    w, b = W.data.copy(), np.array(fresh.bias(), copy=True)
+    w_state = [np.zeros_like(w) for _ in optimizer.slots]
+    b_state = [np.zeros_like(b) for _ in optimizer.slots]
+    for t in (1, 2, 3):
+        X, DZ = _batch(shape, N, rng)
+        one.backward(X, DZ, None)
+        DW, Db = (np.array(g, copy=True) for g in one.gradients())
+        one.step(0.1, t)
+        if t == 2:
+            other.backward(X, 2 * DZ, None)
+        for layer in (other, fresh):
+            given = (DW.copy(), Db.copy())
+            layer.step_by(*given, 0.1, t)
+            for before, after in zip((DW, Db), given, strict=True):
+                assert np.array_equal(before, after), "step_by writes into what it was given"
+        optimizer.update(w, DW, w_state, 0.1, t, "weight")
+        optimizer.update(b, Db, b_state, 0.1, t, "bias")
+        for layer, how in ((one, "step"), (other, "step_by"), (fresh, "step_by, no batch seen,")):
+            _close(layer.weights().data, w, f"weights after {how} {t}")
+            _close(layer.bias(), b, f"bias after {how} {t}")
+            for name, slot in zip(optimizer.slots, w_state, strict=True):
+                _close(layer.state()[name], slot, f"{name} after {how} {t}")
+
+
+def check_assignment(
+    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
+) -> None:
+    """After `assign` a layer has these values, its own optimizer state, and no tie to the arrays,
+    before a batch and after one."""
+    rng = np.random.default_rng(nnz + N)
+    layer, _ = _layer(backend, random_matrix(shape, nnz, rng), optimizer)
+    X, DZ = _batch(shape, N, rng)
+    for t in (1, 2):
+        data = rng.standard_normal(nnz).astype(np.float32)
+        bias = rng.standard_normal(shape[0]).astype(np.float32)
+        state = {name: np.array(slot, copy=True) for name, slot in layer.state().items()}
+        given, given_bias = data.copy(), bias.copy()
+        layer.assign(given, given_bias)
+        given[...], given_bias[...] = np.nan, np.nan
+        W = layer.weights()
+        assert np.array_equal(W.data, data), f"weights after assign {t}"
+        assert np.array_equal(layer.bias(), bias), f"bias after assign {t}"
+        for name, slot in state.items():
+            assert np.array_equal(layer.state()[name], slot), f"assign changed {name}"
+        Z, DX = np.empty((shape[0], N), np.float32), np.empty_like(X)
+        layer.forward(X, Z)
+        _close(Z, to_dense(W).astype(np.float64) @ X + bias[:, None], f"Z after assign {t}")
+        layer.backward_and_step(X, DZ, DX, 0.1, t)
+        expected = np.zeros(shape, np.float64)
+        expected[W.rows, W.indices] = data
+        _close(DX, expected.T @ DZ, f"DX after assign {t}")
 
 
 def check_rewire(backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int) -> None:

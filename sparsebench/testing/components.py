@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sparsebench.protocols import (
     Layer,
     Loss,
     Model,
+    Network,
     Optimizer,
     Schedule,
 )
@@ -185,10 +187,32 @@ class _DenseLayer:
         if DX is not None:
             DX[...] = self.W.T @ DZ
 
+    def weights(self) -> Any:
+        return SimpleNamespace(data=self.W.reshape(-1))
+
+    def bias(self) -> Any:
+        return self.b
+
+    def gradients(self) -> tuple[Any, Any]:
+        return self.DW.reshape(-1), self.Db
+
+    def step(self, rate: float, t: int) -> None:
+        self.W -= rate * self.DW
+        self.b -= rate * self.Db
+
+    def step_by(self, DW: Any, Db: Any, rate: float, t: int) -> None:
+        self.DW, self.Db = np.array(DW).reshape(self.shape), np.array(Db)
+        self.step(rate, t)
+
+    def assign(self, data: Any, bias: Any) -> None:
+        self.W[...] = np.reshape(data, self.shape)
+        self.b[...] = bias
+
 
 def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
-    """Shapes chain from features to classes, and the gradients of the whole network, taken in
-    training with dropout, are those of finite differences."""
+    """Shapes chain from features to classes; the gradients of the whole network, taken in
+    training with dropout, are those of finite differences; values and gradients can be taken
+    out and put in, parameters of units included."""
     check_parameters(model)
     shapes = model.shapes(6, classes)
     assert shapes[0][1] == 6, "the first layer does not take the features"
@@ -197,14 +221,7 @@ def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
         assert K == D, f"layers do not chain: {shapes}"
     rng = np.random.default_rng(0)
     layers = [_DenseLayer(rng.standard_normal(s), rng.standard_normal(s[0])) for s in shapes]
-
-    class NoBackend:
-        truly_sparse = False
-
-        def layer(self, W: CsrMatrix, bias: Any, optimizer: Optimizer) -> Layer:
-            raise NotImplementedError
-
-    network = model.network(layers, NoBackend(), optimizer, seed=0)  # type: ignore[arg-type]
+    network = _network(model, layers, optimizer)
     X, y = rng.standard_normal((6, 5)).astype(np.float32), rng.integers(classes, size=5)
     network.compute_gradients(X, y, 1)
     for number, layer in enumerate(layers):
@@ -218,6 +235,50 @@ def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
 
         numerical = numerical_gradient(value, layer.W, step=1e-2)  # activations are float32
         _compare(DW, numerical, f"gradient of layer {number + 1}", tolerance=2e-2)
+    twins = [_DenseLayer(layer.W.copy(), layer.b.copy()) for layer in layers]
+    _check_values(network, _network(model, twins, optimizer), X, y)
+
+
+class _NoBackend:
+    truly_sparse = False
+
+    def layer(self, W: CsrMatrix, bias: Any, optimizer: Optimizer) -> Layer:
+        raise NotImplementedError
+
+
+def _network(model: Model, layers: list[_DenseLayer], optimizer: Optimizer) -> Network:
+    return model.network(layers, _NoBackend(), optimizer, seed=0)  # type: ignore[arg-type]
+
+
+def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
+    """A network that is stepped by another's gradients goes the same way; `assign` takes over
+    `values`; layers are announced when their gradients are there, last one first."""
+    count = len(network.layers)
+    for t in (1, 2):
+        announced: list[int] = []
+        at_once: dict[int, Any] = {}
+
+        def ready(number: int, announced: list[int] = announced, at: Any = at_once) -> None:
+            announced.append(number)
+            at[number] = np.array(network.layers[number].gradients()[0])
+
+        network.compute_gradients(X, y, t, ready)
+        assert announced == list(range(count))[::-1], f"layers announced: {announced}"
+        gradients = [np.array(array) for array in network.gradients()]
+        for number, DW in at_once.items():
+            assert np.array_equal(DW, gradients[2 * number]), f"layer {number} came too early"
+        sizes = [value.size for value in network.values()]
+        assert [array.size for array in gradients] == sizes, "gradients are not as the values"
+        own = sum(array.size for array in network.parameters().values())
+        assert sum(sizes[2 * count :]) == own, "values() does not end with the parameters"
+        network.step(0.1, t)
+        twin.step_by(gradients, 0.1, t)
+        for number, (a, b) in enumerate(zip(network.values(), twin.values(), strict=True)):
+            assert np.allclose(a, b, atol=1e-6), f"values {number} after step_by {t}"
+    given = [np.array(value) + 1 for value in network.values()]
+    twin.assign([value.copy() for value in given])
+    for number, (a, b) in enumerate(zip(given, twin.values(), strict=True)):
+        assert np.allclose(a, b, atol=1e-6), f"values {number} after assign"
 
 
 def numerical_gradient(value: Any, at: Any, step: float = STEP) -> Any:

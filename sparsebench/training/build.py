@@ -17,15 +17,18 @@ from sparsebench.training.work import Work
 Vector = npt.NDArray[np.float32]
 
 
-def build_network(work: Work) -> Network:
+def build_network(work: Work, seed: int | None = None) -> Network:
     """The network of a trial: the same connections and weights on every backend.
 
     With a checkpoint to go on from it is the network of that moment.
+    seed  of what is drawn in training, dropout; the trial's unless told
     """
     found = work.keeper.found if work.keeper is not None else None
     made = _drawn(work) if found is None else _saved(work, found)
     layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
-    network = work.model.network(layers, work.backend, work.optimizer, work.seed)
+    network = work.model.network(
+        layers, work.backend, work.optimizer, work.seed if seed is None else seed
+    )
     if work.keeper is not None:
         refuse_unsaveable([*layers, network])
     if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,10 @@ class Evolution:
         pruning: Pruning | None,
         initializer: Initializer,
         seed: int,
+        told: Callable[[int, Change], None] | None = None,
     ) -> None:
+        """told  called with the index of a layer and its change, after each change"""
+        self._told = told if told is not None else lambda index, change: None
         self._network = network
         self._topology = topology
         self._pruning = pruning
@@ -121,6 +124,7 @@ class Evolution:
         change = self._topology.update(self._view(index), moment, rng)
         if change is not None:
             layer.rewire(change)
+            self._told(index, change)
             self._counts.dropped[index] += change.dropped
             self._counts.grown[index] += change.grown
 
@@ -156,6 +160,7 @@ class Evolution:
             change = Change.drop(layer.weights().pattern.outside(rows, columns))
             if change.dropped:
                 layer.rewire(change)
+                self._told(index, change)
                 self._counts.pruned[index] += change.dropped
 
 

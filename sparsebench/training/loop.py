@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsebench.protocols import Network
 from sparsebench.seeds import generator
+from sparsebench.sparse.csr import Change
 from sparsebench.training.build import build_network
 from sparsebench.training.evaluate import evaluate
 from sparsebench.training.evolution import Counts, Evolution
@@ -19,6 +22,10 @@ from sparsebench.training.laps import Laps
 from sparsebench.training.moment import Moment
 from sparsebench.training.resuming import Position, network_arrays
 from sparsebench.training.work import EpochRecord, Result, Work
+
+Rows = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 
 
 def train(work: Work) -> Result:
@@ -30,48 +37,119 @@ def train(work: Work) -> Result:
     """
     with work.meter.phase("build"):
         network = build_network(work)
-        run = _Run(work, network)
-        run.take_up()
-    for record in run.epochs:
+        training = Training(work, network, Batches(work, network))
+        training.take_up()
+    for record in training.records:
         work.report(record)
-    for epoch in range(run.begin.epoch, work.epochs + 1):
-        with work.meter.phase("train"):
-            run.train_epoch(epoch)
-        record = run.finish_epoch(epoch)
-        work.report(record)
-        if run.diverged:
-            break
-        if epoch < work.epochs:
-            run.keep_if_due(Position(epoch=epoch + 1, step=run.step))
-    return _result(work, network, run, run.started)
+    training.run(training.begin.epoch, work.epochs)
+    return training.result()
 
 
-@dataclass
-class _Run:
-    """A network in training.
+class Steps(Protocol):
+    """Who makes the steps of training. A turn is what one step needs to know."""
 
-    begin  where training begins       started  connections of each layer at its very start
-    step   steps done, from the start
+    laps: Laps
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+
+    def turns(self, epoch: int, start: int) -> Iterator[Any]:
+        """The turns of an epoch from the sample `start` on."""
+
+    def take(self, turn: Any, rate: float, t: int) -> tuple[float, int]:
+        """Make step t; the mean loss before the update, and over how many samples."""
+
+
+class Batches:
+    """The steps of one process: a batch each, every sample once an epoch.
+
+    stream  numbers behind the seed and "shuffle" that name the order of the samples, besides the
+            epoch
     """
 
-    work: Work
-    network: Network
-    diverged: bool = False
-    epochs: list[EpochRecord] = field(default_factory=list)
+    def __init__(self, work: Work, network: Network, stream: tuple[int, ...] = ()) -> None:
+        self.laps = Laps()
+        self._work = work
+        self._network = network
+        self._stream = stream
 
-    def __post_init__(self) -> None:
-        work = self.work
-        self._laps = Laps()
-        self._evolution = Evolution(
-            self.network, work.topology, work.pruning, work.model.initializer, work.seed
-        )
-        samples = work.data.train.labels.size
-        self._steps_per_epoch = math.ceil(samples / work.batch_size)
+    @property
+    def per_epoch(self) -> int:
+        return math.ceil(self._work.data.train.labels.size / self._work.batch_size)
+
+    def turns(self, epoch: int, start: int) -> Iterator[Rows]:
+        rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
+        order = rng.permutation(self._work.data.train.labels.size)
+        for at in range(start, order.size, self._work.batch_size):
+            yield order[at : at + self._work.batch_size]
+
+    def take(self, turn: Rows, rate: float, t: int) -> tuple[float, int]:
+        X, y = self.batch(turn)
+        with self.laps("train"):
+            return self._network.train_step(X, y, rate, t), turn.size
+
+    def batch(self, rows: Rows) -> tuple[Matrix, Labels]:
+        with self.laps("data"):
+            samples = self._work.data.train
+            return samples.batch(rows), samples.labels[rows]
+
+
+class Training:
+    """A network in training: its steps, the evolution of its topology, and its records.
+
+    begin    where training begins        started  connections of each layer at its very start
+    step     steps done, from the start   records  of the epochs so far
+    told     called with the index of a layer and each change of its connections
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        network: Network,
+        steps: Steps,
+        *,
+        seed: int | None = None,
+        told: Callable[[int, Change], None] | None = None,
+        scaled: Callable[[float, int], float] | None = None,
+    ) -> None:
+        """seed    of the topology's draws, the trial's unless told
+        scaled  what becomes of the rate that the schedule says, at step t
+        """
+        self.work = work
+        self.network = network
+        self.diverged = False
+        self.records: list[EpochRecord] = []
         self.begin = Position()
         self.step = 0
-        self.started = [layer.nnz for layer in self.network.layers]
+        self.started = [layer.nnz for layer in network.layers]
+        self.evolution = Evolution(
+            network,
+            work.topology,
+            work.pruning,
+            work.model.initializer,
+            work.seed if seed is None else seed,
+            told,
+        )
+        self._steps = steps
+        self._laps = steps.laps
+        self._scaled = scaled
         self._rate = work.optimizer.learning_rate
         self._loss = 0.0
+
+    def run(self, first: int, last: int, *, tested: bool = True) -> None:
+        """Epochs from `first` to `last`, or until the loss is no longer finite; each is reported.
+
+        tested  whether the network is evaluated at the end of each
+        """
+        for epoch in range(first, last + 1):
+            with self.work.meter.phase("train"):
+                self._train_epoch(epoch)
+            self.close_epoch(epoch, tested=tested)
+            if self.diverged:
+                break
+            if epoch < self.work.epochs:
+                self._keep_if_due(Position(epoch=epoch + 1, step=self.step))
 
     def take_up(self) -> None:
         """Go on where the checkpoint was made, if there is one."""
@@ -82,12 +160,15 @@ class _Run:
         self.begin = Position(**facts["position"])
         self.step = self.begin.step
         self.started = facts["started"]
-        self.epochs = [EpochRecord.from_json(line) for line in facts["epochs"]]
+        self.records = [EpochRecord.from_json(line) for line in facts["epochs"]]
         for name, seconds in facts["laps"].items():
             self._laps.add(name, seconds)
-        self._evolution.restore(found, Counts(**facts["counts"]))
+        self.evolution.restore(found, Counts(**facts["counts"]))
 
-    def keep_if_due(self, at: Position) -> None:
+    def result(self) -> Result:
+        return _result(self.work, self.network, self)
+
+    def _keep_if_due(self, at: Position) -> None:
         """A checkpoint, if it is time for one; `at` is where to go on from it."""
         keeper = self.work.keeper
         if keeper is None or not keeper.due():
@@ -95,66 +176,64 @@ class _Run:
         facts = {
             "position": at.to_json(),
             "started": self.started,
-            "epochs": [record.to_json() for record in self.epochs],
+            "epochs": [record.to_json() for record in self.records],
             "laps": self._laps.so_far(),
-            "counts": asdict(self._evolution.counts),
+            "counts": asdict(self.evolution.counts),
         }
         with self.work.meter.phase("checkpoint"):
-            keeper.keep(facts, chain(network_arrays(self.network), self._evolution.saved()))
+            keeper.keep(facts, chain(network_arrays(self.network), self.evolution.saved()))
 
-    def train_epoch(self, epoch: int) -> None:
-        """Every sample once, in an order that depends on seed and epoch alone."""
-        work, samples = self.work, self.work.data.train
-        order = generator(work.seed, "shuffle", epoch).permutation(samples.labels.size)
+    def _train_epoch(self, epoch: int) -> None:
+        """All its turns; between two of them the topology may change and a checkpoint be made."""
         begin = self.begin if self.begin.epoch == epoch else Position()
-        losses = begin.losses
-        for start in range(begin.start, order.size, work.batch_size):
-            rows = order[start : start + work.batch_size]
-            with self._laps("data"):
-                X, y = samples.batch(rows), samples.labels[rows]
-            loss = self._step(X, y)
-            losses += loss * rows.size
+        losses, done = begin.losses, begin.start
+        turns = self._steps.turns(epoch, begin.start)
+        turn = next(turns, None)
+        while turn is not None:
+            self.step += 1
+            self._rate = self.rate_at(self.step)
+            loss, samples = self._steps.take(turn, self._rate, self.step)
+            losses, done = losses + loss * samples, done + samples
             if not math.isfinite(loss):
                 self.diverged = True
                 self._loss = loss
                 return
-            work.progress(epoch, self.step, loss)
-            done = start + work.batch_size
-            if done < order.size:
+            self.work.progress(epoch, self.step, loss)
+            turn = next(turns, None)
+            if turn is not None:
                 self._evolve(epoch, epoch_ended=False)
-                self.keep_if_due(Position(epoch=epoch, start=done, step=self.step, losses=losses))
-        self._loss = losses / order.size
+                at = Position(epoch=epoch, start=done, step=self.step, losses=losses)
+                self._keep_if_due(at)
+        self._loss = losses / done
         self._evolve(epoch, epoch_ended=True)
 
-    def _step(self, X: np.ndarray, y: np.ndarray) -> float:
-        self.step += 1
-        optimizer, t = self.work.optimizer, self.step
-        steps = self.work.epochs * self._steps_per_epoch
-        factor = optimizer.schedule.factor(t, steps, self._steps_per_epoch)
-        self._rate = optimizer.learning_rate * factor
-        start = time.perf_counter()
-        loss = self.network.train_step(X, y, self._rate, t)
-        self._laps.add("train", time.perf_counter() - start)
-        return loss
+    def rate_at(self, t: int) -> float:
+        """The learning rate at step t."""
+        optimizer, per_epoch = self.work.optimizer, self._steps.per_epoch
+        factor = optimizer.schedule.factor(t, self.work.epochs * per_epoch, per_epoch)
+        rate = optimizer.learning_rate * factor
+        return rate if self._scaled is None else self._scaled(rate, t)
 
     def _evolve(self, epoch: int, *, epoch_ended: bool) -> None:
-        moment = Moment(epoch, self.work.epochs, self.step, self._steps_per_epoch, epoch_ended)
-        if self._evolution.due(moment):
+        per_epoch = self._steps.per_epoch
+        moment = Moment(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
+        if self.evolution.due(moment):
             with self.work.meter.phase("topology"), self._laps("topology"):
-                self._evolution.update(moment)
+                self.evolution.update(moment)
 
-    def finish_epoch(self, epoch: int) -> EpochRecord:
+    def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
+        """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
         work, data = self.work, self.work.data
         test_loss = test_accuracy = validation_accuracy = None
-        if not self.diverged:
+        if tested and not self.diverged:
             with work.meter.phase("eval"), self._laps("eval"):
                 test_loss, test_accuracy = evaluate(self.network, data.test, work.batch_size)
                 if data.validation is not None:
                     _, validation_accuracy = evaluate(
                         self.network, data.validation, work.batch_size
                     )
-        counts, seconds = self._evolution.take_counts(), self._laps.take()
-        record = EpochRecord(
+        counts, seconds = self.evolution.take_counts(), self._laps.take()
+        found = EpochRecord(
             epoch=epoch,
             train_loss=self._loss,
             test_loss=test_loss,
@@ -171,12 +250,14 @@ class _Run:
             eval_seconds=seconds.get("eval", 0.0),
             rss_bytes=work.meter.rss(),
         )
-        self.epochs.append(record)
+        record = replace(found, **known)
+        self.records.append(record)
+        work.report(record)
         return record
 
 
-def _result(work: Work, network: Network, run: _Run, started: list[int]) -> Result:
-    epochs, last = run.epochs, run.epochs[-1]
+def _result(work: Work, network: Network, run: Training) -> Result:
+    epochs, last = run.records, run.records[-1]
     shapes = [layer.shape for layer in network.layers]
     possible = sum(K * D for K, D in shapes)
     connections = sum(last.connections)
@@ -187,7 +268,7 @@ def _result(work: Work, network: Network, run: _Run, started: list[int]) -> Resu
     stored = network.stored_bytes()
     measures: dict[str, float | int | None] = {
         "neurons": work.data.features + sum(K for K, _ in shapes),
-        "initial_connections": sum(started),
+        "initial_connections": sum(run.started),
         "connections": connections,
         "dense_connections": possible,
         "density": connections / possible,
@@ -213,7 +294,7 @@ def _result(work: Work, network: Network, run: _Run, started: list[int]) -> Resu
             "connections": layer.nnz,
             "stored_bytes": layer.stored_bytes(),
         }
-        for layer, first in zip(network.layers, started, strict=True)
+        for layer, first in zip(network.layers, run.started, strict=True)
     ]
     return Result(
         measures=measures, layers=layers, network=network, diverged=run.diverged, epochs=epochs

@@ -54,6 +54,22 @@ class EpochRecord:
         return cls(**data)
 
 
+class Team(Protocol):
+    """The processes that train one network together. The first, rank 0, is the master.
+
+    comm  mpi4py's communicator of them all
+    """
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def comm(self) -> Any: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """A trial with its components built and its data loaded.
@@ -62,6 +78,7 @@ class Work:
     progress  called often, with (epoch, step, loss); must be cheap; steps count from the start
     meter     phases build, train, topology, eval, checkpoint are measured through it
     keeper    of checkpoints; None keeps none
+    team      the processes that train this network; None: this one alone
     """
 
     model: Model
@@ -77,6 +94,7 @@ class Work:
     report: Callable[[EpochRecord], None] = lambda epoch: None
     progress: Callable[[int, int, float], None] = lambda epoch, step, loss: None
     keeper: Keeper | None = None
+    team: Team | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +104,8 @@ class Result:
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, test_accuracy, best_test_accuracy, validation_accuracy,
               selected_test_accuracy, train_loss, test_loss, train_seconds, topology_seconds,
-              eval_seconds, epoch_seconds, samples_per_second, stored_bytes, bytes_sent
+              eval_seconds, epoch_seconds, samples_per_second, stored_bytes, bytes_sent; and
+              what the trainer adds
     diverged  the loss became nan or inf; training stopped there
     """
 

@@ -34,7 +34,8 @@ seed = [0]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory: empty but for tiny.toml. No environment, no user config."""
-    for name in ("STORE", "DATA", "JOBS", "EXECUTOR", "THREADS", "TIMEOUT", "MEMORY_LIMIT"):
+    names = ("STORE", "DATA", "JOBS", "EXECUTOR", "ADDRESS", "THREADS", "TIMEOUT", "MEMORY_LIMIT")
+    for name in names:
         monkeypatch.setenv(f"SPARSEBENCH_{name}", "x")  # so that it is restored afterwards
         monkeypatch.delenv(f"SPARSEBENCH_{name}")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -62,6 +62,15 @@ class CsrLayer:
         self.optimizer.update(self.data, self.gradient, self.slots, rate, t, "weight")
         self.step_bias(rate, t)
 
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        self.gradient[...] = DW
+        self.bias_gradient[...] = Db
+        self.step(rate, t)
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        self.data[...] = data
+        self._bias[...] = bias
+
     def step_bias(self, rate: float, t: int) -> None:
         self.optimizer.update(self._bias, self.bias_gradient, self.bias_slots, rate, t, "bias")
 

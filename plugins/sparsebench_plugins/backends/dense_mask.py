@@ -64,6 +64,16 @@ class DenseMaskLayer:
         self.optimizer.update(self.W, self.DW, self._slots, rate, t, "weight")
         self.optimizer.update(self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias")
 
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        self.DW[...] = 0
+        self.DW[self._pattern.rows, self._pattern.indices] = DW
+        self._bias_gradient[...] = Db
+        self.step(rate, t)
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        self.W[self._pattern.rows, self._pattern.indices] = data
+        self._bias[...] = bias
+
     def backward_and_step(
         self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
     ) -> None:

@@ -98,6 +98,15 @@ class TorchCsrLayer:
         torch_rules.update(rule, self._data, self._gradient, self._slots, rate, t, "weight")
         torch_rules.update(rule, self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias")
 
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        self._gradient.copy_(self._device.put(DW))
+        self._bias_gradient.copy_(self._device.put(Db))
+        self.step(rate, t)
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        self._data.copy_(self._device.put(data))
+        self._bias.copy_(self._device.put(bias))
+
     def backward_and_step(
         self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -96,14 +96,51 @@ class MlpNetwork:
     def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
         return self._pass(X, y, t, rate)
 
-    def compute_gradients(self, X: Matrix, y: Labels, t: int) -> float:
-        return self._pass(X, y, t, None)
+    def compute_gradients(
+        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
+    ) -> float:
+        return self._pass(X, y, t, None, ready)
 
     def step(self, rate: float, t: int) -> None:
         for layer in self.layers:
             layer.step(rate, t)
         for unit in self.units:
             unit.step(self._optimizer, rate, t)
+
+    def values(self) -> list[Vector]:
+        found: list[Vector] = []
+        for layer in self.layers:
+            found += (layer.weights().data, layer.bias())
+        return found + self._trained(lambda unit: unit.parameters())
+
+    def gradients(self) -> list[Vector]:
+        found: list[Vector] = []
+        for layer in self.layers:
+            found += layer.gradients()
+        return found + self._trained(lambda unit: unit.gradients())
+
+    def assign(self, values: Sequence[Vector]) -> None:
+        for number, layer in enumerate(self.layers):
+            layer.assign(*values[2 * number : 2 * number + 2])
+        self._fill(lambda unit: unit.parameters(), values)
+
+    def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
+        for number, layer in enumerate(self.layers):
+            DW, Db = gradients[2 * number : 2 * number + 2]
+            layer.step_by(DW, Db, rate, t)
+        self._fill(lambda unit: unit.gradients(), gradients)
+        for unit in self.units:
+            unit.step(self._optimizer, rate, t)
+
+    def _trained(self, of: Callable[[Unit], Mapping[str, Vector]]) -> list[Vector]:
+        """Flat views of the units' arrays, one after the other."""
+        return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
+
+    def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], given: Sequence[Vector]) -> None:
+        """Write what comes behind the layers' arrays into those of the units."""
+        behind = given[2 * len(self.layers) :]
+        for array, new in zip(self._trained(of), behind, strict=True):
+            array[...] = new
 
     def outputs(self, X: Matrix) -> Matrix:
         return self._forward(X, None)[-1]
@@ -166,7 +203,14 @@ class MlpNetwork:
             A.append(Z)
         return A
 
-    def _pass(self, X: Matrix, y: Labels, t: int, rate: float | None) -> float:
+    def _pass(
+        self,
+        X: Matrix,
+        y: Labels,
+        t: int,
+        rate: float | None,
+        ready: Callable[[int], None] | None = None,
+    ) -> float:
         """Forward and backward; with a rate each layer is updated on the way."""
         A = self._forward(X, t)
         value, DZ = self._loss.value_and_gradient(A[-1], y)
@@ -187,4 +231,6 @@ class MlpNetwork:
                 DZ = DX if self._through else below.backward(DX)
                 if rate is not None:
                     below.step(self._optimizer, rate, t)
+            if ready is not None:
+                ready(number)
         return value

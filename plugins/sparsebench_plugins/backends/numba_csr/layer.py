@@ -245,6 +245,16 @@ class NumbaCsrLayer(CsrLayer):
         self._stale = self._by_column is not None
         self.step_bias(rate, t)
 
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        order = self._by_column
+        super().step_by(DW if order is None else order.arranged(DW), Db, rate, t)
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        super().assign(data, bias)
+        self._stale = False
+        if self._by_column is not None:
+            self._w = self._by_column.arranged(self.data)
+
     def state(self) -> dict[str, Vector]:
         names = self.optimizer.slots
         return {
@@ -262,6 +272,7 @@ class NumbaCsrLayer(CsrLayer):
             yield f"bias_state.{name}", slot
 
     def restore(self, saved: Mapping[str, Array]) -> None:
+        self._order_by_row()
         super().restore(saved)
         if saved["two_orders"]:
             self._order_by_column()

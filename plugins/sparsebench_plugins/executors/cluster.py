@@ -1,0 +1,261 @@
+"""A Dask cluster as seen from the caller: its workers, what they have, and whether it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, Future, LocalCluster
+
+from sparsebench import machine
+from sparsebench.errors import SparsebenchError
+
+CORES, MEMORY = "cores", "memory"
+"""Names of the Dask resources that a trial takes: its threads, and its memory limit in bytes."""
+
+TIMEOUT = 10.0
+"""Seconds for a scheduler to answer, and for the first worker to come."""
+
+ENDING = 3.0
+"""Seconds for the connection, and for a cluster of our own, to be closed."""
+
+Handler = Callable[[Mapping[str, Any]], None]
+
+
+class ClusterError(SparsebenchError):
+    """A cluster is not usable: nobody answers, or its workers have not what trials take."""
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """A worker with resources. `threads`: tasks that it runs at once."""
+
+    name: str
+    host: str
+    threads: int
+    cores: float
+    memory: float
+
+    @property
+    def places(self) -> int:
+        return min(self.threads, int(self.cores))
+
+
+class Cluster:
+    """A connection to a scheduler; without an address, to one of our own on this machine.
+
+    heard  called with each message of a trial, in a thread of the client's
+    gone   called with the address of each worker that went, likewise
+    """
+
+    def __init__(self, address: str | None, count: int, heard: Handler, gone: Handler) -> None:
+        self.topic = f"sparsebench-{secrets.token_hex(8)}"
+        self._loud = _silence()
+        self._own: LocalCluster | None = None
+        self._client: Client | None = None
+        self._heard, self._gone = heard, gone
+        self._known: dict[str, WorkerInfo] = {}
+        self._hosts: dict[str, str] = {}
+        self._most: Counter[str] = Counter()
+        self._stale = True
+        self._over = False
+        try:
+            self._client = self._connect(address, count)
+            self.address = str(self._client.scheduler.address)
+            self._client.subscribe_topic(self.topic, self._on_message)
+            self._client.subscribe_topic("all", self._on_cluster)
+            self._require_workers()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- what is there -----------------------------------------------------------------
+
+    @property
+    def lost(self) -> str:
+        """Why nothing more comes of this cluster; empty while it is there."""
+        if not self._over and self._client is not None and self._client.status == "running":
+            return ""
+        self._over = True
+        return (
+            f"the Dask scheduler at {self.address} is gone; what arrived is kept, and trials that "
+            "were under way are interrupted: run again, with a scheduler that answers, to go on"
+        )
+
+    def lose(self) -> None:
+        """The connection broke: even if it is there again, it has forgotten our trials."""
+        self._over = True
+
+    @property
+    def local(self) -> bool:
+        return self._own is not None
+
+    def workers(self) -> dict[str, WorkerInfo]:
+        """Those that have our resources, by address; asked for anew when some came or went."""
+        if self._stale and not self.lost:
+            self._stale = False
+            assert self._client is not None
+            try:
+                found = self._client.scheduler_info(n_workers=-1)["workers"]
+            except (OSError, RuntimeError):  # asked again the next time
+                self._stale = True
+                return self._known
+            self._known = {a: w for a, info in found.items() if (w := _worker(info))}
+            self._count_places()
+        return self._known
+
+    def places(self) -> int:
+        return sum(worker.places for worker in self.workers().values())
+
+    def crowded(self, address: str) -> bool:
+        """Whether the workers on the host of this one could run several trials at once."""
+        self.workers()
+        return self._most[self._hosts.get(address, "")] > 1
+
+    def too_small(self, cores: int, memory: int) -> str:
+        """A line if no worker has so much; else nothing."""
+        workers = self.workers().values()
+        if not workers or any(w.cores >= cores and w.memory >= memory for w in workers):
+            return ""
+        most = max(workers, key=lambda worker: (worker.cores, worker.memory))
+        needs = f"{cores} cores" + (f" and {memory} bytes of memory" if memory else "")
+        first = "give fewer --jobs" if self.local else self._start_line(cores, memory)
+        return (
+            f"it takes {needs}, and no Dask worker has that (the largest: {most.cores:g} cores, "
+            f"{most.memory:.0f} bytes); {first}, or give smaller --threads or --memory-limit"
+        )
+
+    # --- what is done ------------------------------------------------------------------
+
+    def submit(self, function: Any, given: Any, blob: bytes | None, token: str, **needs: float
+               ) -> Future:  # fmt: skip
+        """Once, whatever becomes of it. `blob` may be large."""
+        assert self._client is not None
+        data = self._client.scatter(blob, hash=False) if blob is not None else None
+        return self._client.submit(
+            function, given, data, key=token, pure=False, retries=0, resources=needs
+        )
+
+    def tell(self, token: str, **message: Any) -> None:
+        """To the worker that has the trial, or will have it. Does not wait."""
+        if self._client is not None and not self.lost:
+            asyncio.run_coroutine_threadsafe(
+                self._client.scheduler.log_event(topic=token, msg=message),
+                self._client.loop.asyncio_loop,
+            )
+
+    def close(self) -> None:
+        """Leave the cluster; one of our own ends."""
+        for part in (self._client, self._own):
+            if part is not None:
+                with contextlib.suppress(OSError, RuntimeError, asyncio.TimeoutError):
+                    part.close(timeout=ENDING)
+        self._loud()
+
+    # --- inside ------------------------------------------------------------------------
+
+    def _connect(self, address: str | None, count: int) -> Client:
+        try:
+            if address is None:
+                self._own = _local_cluster(count)
+            target = self._own if self._own is not None else address
+            return Client(target, timeout=TIMEOUT, set_as_default=False)
+        except (TimeoutError, OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            if address is None:
+                raise ClusterError(f"no Dask cluster starts on this machine: {reason}") from None
+            raise ClusterError(
+                f"no Dask scheduler answers at {address}: {reason}; start one with: dask scheduler"
+            ) from None
+
+    def _require_workers(self) -> None:
+        assert self._client is not None
+        with contextlib.suppress(asyncio.TimeoutError):
+            self._client.wait_for_workers(1, timeout=TIMEOUT)
+        if self.workers():
+            return
+        count = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        what = "has no workers"
+        if count:
+            what = f"has {count} workers, but none with the resources 'cores' and 'memory'"
+        raise ClusterError(
+            f"the Dask scheduler at {self.address} {what}; {self._start_line(None, 0)}"
+        )
+
+    def _count_places(self) -> None:
+        """The most that each host had at one moment: a worker started again is no second one."""
+        now: Counter[str] = Counter()
+        for address, worker in self._known.items():
+            self._hosts[address] = worker.host
+            now[worker.host] += worker.places
+        self._most |= now
+
+    def _start_line(self, cores: int | None, memory: int) -> str:
+        much = f"cores={cores or 'N'},memory={memory or 'BYTES'}"
+        return (
+            f"start one with: dask worker {self.address} --nworkers 1 --nthreads 1 "
+            f"--resources '{much}'"
+        )
+
+    def _on_message(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        self._heard(event[1])
+
+    def _on_cluster(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        action = event[1].get("action") if isinstance(event[1], Mapping) else None
+        if action in ("add-worker", "remove-worker"):
+            self._stale = True
+        if action == "remove-worker":
+            self._gone(event[1])
+
+
+def _worker(info: Mapping[str, Any]) -> WorkerInfo | None:
+    has = info.get("resources") or {}
+    if not has.get(CORES):
+        return None
+    return WorkerInfo(
+        str(info["name"]), str(info["host"]), int(info["nthreads"]), float(has[CORES]),
+        float(has.get(MEMORY, 0)),
+    )  # fmt: skip
+
+
+def _local_cluster(count: int) -> LocalCluster:
+    """`count` workers, a process and a thread each, that share this machine's cores and memory.
+
+    Dask's own limit of memory is left out: it is on the worker, where no trial is.
+    """
+    cores = len(machine.usable_cores())
+    if count > cores:
+        raise ClusterError(f"{count} workers need a core each; this machine has {cores} to use")
+    return LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=None,
+        silence_logs=logging.CRITICAL,
+        resources={CORES: cores // count, MEMORY: machine.total_memory() // count},
+    )
+
+
+def _silence() -> Callable[[], None]:
+    """Our lines say what matters; the library's log comes back by what is returned.
+
+    Its loggers have levels of their own.
+    """
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    before = {name: logging.getLogger(name).level for name in ("distributed", *names)}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def restore() -> None:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+    return restore

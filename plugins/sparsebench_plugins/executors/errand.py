@@ -1,0 +1,111 @@
+"""What travels to a worker and back: plain data, and files as bytes. No disk is shared."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsebench.catalogue import listing_of
+from sparsebench.execution.fingerprint import fingerprint
+from sparsebench.execution.job import Job
+from sparsebench.records.attempts import OUTCOME, SPEC
+from sparsebench.records.durable import writing_to
+from sparsebench.records.provenance import versions
+from sparsebench.records.store import NEEDED_ONCE
+from sparsebench.registry import Plugins
+from sparsebench.suite.trial import Trial
+from sparsebench.suite.units import brief_size
+
+Errand = dict[str, Any]
+"""token, topic, job, code, data_dir, place, and `here`: the versions that must be there too."""
+
+Reply = dict[str, Any]
+"""worker, and one of `again`, `refused`, or `outcome` with `files` and `left`."""
+
+MOST = 256 * 2**20
+"""Bytes of a file that travels. Larger ones stay where they are, and a line says so."""
+
+STAYING = (*NEEDED_ONCE, OUTCOME, SPEC)
+"""What nobody needs beside the outcome, or what is only the store's to write."""
+
+
+def errand(job: Job, plugins: Plugins, *, token: str, topic: str, data_dir: Path | None) -> Errand:
+    """Of a job of this machine. data_dir: where the worker finds data; None: it knows itself."""
+    return {
+        "token": token,
+        "topic": topic,
+        "job": job.to_json(),
+        "attempt": job.folder.name,
+        "here": told_versions(),
+        "plugin_files": [(file.name, file.read_text()) for file in job.plugin_files],
+        "data_dir": str(data_dir) if data_dir is not None else None,
+        "place": place(job.trial, plugins),
+        **code(job.trial, plugins),
+    }
+
+
+def told_versions() -> dict[str, str]:
+    """What has to be equal before anything else is looked at."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **versions(("sparsebench", "numpy", "scipy", "numba"))}
+
+
+def code(trial: Trial, plugins: Plugins) -> dict[str, Any]:
+    """The sources that a trial runs, and the versions of what its components require."""
+    taken = fingerprint(trial, plugins)
+    return {"code": taken["code"], "versions": taken["versions"]}
+
+
+def place(trial: Trial, plugins: Plugins) -> dict[str, Any] | None:
+    """Where the trial's data set can be fetched from; None where nobody knows a command."""
+    known = plugins["dataset"]
+    name = trial.dataset["name"]
+    listing = listing_of(known[name].target) if name in known else None
+    if listing is None or listing.place is None:
+        return None
+    found = listing.place
+    return {
+        "openml": found.name,
+        "version": found.version,
+        "target": found.target,
+        "train": found.train,
+    }
+
+
+def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """The files that an attempt left, and a line for each that is too large to travel."""
+    files, left = {}, []
+    for file in sorted(folder.iterdir()):
+        if file.is_symlink() or not file.is_file() or _stays(file.name):
+            continue
+        size = file.stat().st_size
+        if size > MOST:
+            left.append(f"{file.name} stays on the worker: {too_large(size)}")
+        else:
+            files[file.name] = file.read_bytes()
+    return files, left
+
+
+def too_large(size: int) -> str:
+    return f"{brief_size(size)} are more than the {brief_size(MOST)} that travel"
+
+
+def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write them into the attempt's folder. A worker names files, never places."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            if Path(name).name == name and not _stays(name):
+                (folder / name).write_bytes(content)
+
+
+def add_lines(lines: Iterable[str], folder: Path) -> None:
+    """To the attempt's log of errors, where a person looks."""
+    with writing_to(folder), (folder / "stderr.log").open("a", encoding="utf-8") as log:
+        log.writelines(f"{line}\n" for line in lines)
+
+
+def _stays(name: str) -> bool:
+    return name in STAYING or name.endswith(".tmp")

@@ -1,0 +1,47 @@
+"""Epochs that workers trained alone: as rows of numbers that travel, and as one epoch of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.training.work import EpochRecord
+
+Rows = npt.NDArray[np.float64]
+
+PER_LAYER = ("connections", "dropped", "grown", "pruned")
+SECONDS = ("data_seconds", "train_seconds", "topology_seconds")
+NUMBERS = ("train_loss", "learning_rate", *SECONDS)
+
+
+def rows(records: Sequence[EpochRecord]) -> Rows:
+    """A row per epoch: NUMBERS, then PER_LAYER, each layer by layer."""
+    return np.array(
+        [
+            [getattr(record, name) for name in NUMBERS]
+            + [count for name in PER_LAYER for count in getattr(record, name)]
+            for record in records
+        ],
+        dtype=np.float64,
+    )
+
+
+def merged(workers: Sequence[Rows]) -> Iterator[dict[str, Any]]:
+    """Fields of an EpochRecord for each epoch: means over the workers, and the seconds of the
+    slowest. Ends with the epoch in which a loss is not finite."""
+    first, last = len(NUMBERS) - len(SECONDS), len(NUMBERS)
+    for epoch in range(max(map(len, workers))):
+        at = np.array([one[epoch] for one in workers if epoch < len(one)])
+        slowest = at[at[:, first:last].sum(axis=1).argmax()]
+        means = at.mean(axis=0)
+        line: dict[str, Any] = {"train_loss": float(means[0]), "learning_rate": float(at[0, 1])}
+        line |= zip(SECONDS, slowest[first:last].tolist(), strict=True)
+        counts = means[last:].round().astype(int).reshape(len(PER_LAYER), -1)
+        line |= zip(PER_LAYER, counts.tolist(), strict=True)
+        yield line
+        if not math.isfinite(line["train_loss"]):
+            return

@@ -1,0 +1,147 @@
+"""What is known of the processes of one trial, as they left it: ranks.jsonl in its folder.
+
+A line is one write, so the order of the lines is that of the events, whoever wrote them: of
+several ends the first is the cause of the others. Light.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsebench.measuring.sweep import started
+from sparsebench.records import shapes
+from sparsebench.records.durable import append_line
+from sparsebench.records.plain import parse_lines, read_bytes
+
+FILE = "ranks.jsonl"
+LARGEST = 2**20
+"""Bytes of it that are looked at: three short lines of each process."""
+
+FOLDER = "SPARSEBENCH_ATTEMPT"
+"""Environment variable with the folder of the attempt."""
+
+NUMBER = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+"""Environment variables in which one of the MPI libraries tells a process its number."""
+
+
+KILLED = (9, 255)
+"""What mpiexec exits with when a process that it started, or its proxy, was ended by SIGKILL. Of
+MPICH."""
+
+
+def own_number() -> int:
+    """Of this process among those of its trial; -1 where nobody says."""
+    told = (os.environ.get(name, "") for name in NUMBER)
+    return next((int(text) for text in told if text.isdecimal()), -1)
+
+
+def name_of(rank: int) -> str:
+    """How a person knows it."""
+    if rank < 0:
+        return "one of its processes"
+    return "master" if rank == 0 else f"worker {rank}"
+
+
+@dataclass(frozen=True)
+class Diary:
+    """What the process `rank` of a trial leaves in ranks.jsonl; a full disk costs only that."""
+
+    folder: Path
+    rank: int
+
+    def began(self, pid: int) -> None:
+        self._write({"pid": pid, "start": started(pid)})
+
+    def left(self, *, failed: bool) -> None:
+        """It has left the result of the trial."""
+        self._write({"left": "failure" if failed else "success"})
+
+    def ended(self, pid: int, code: int, *, orderly: bool) -> None:
+        """code     exit code; the negative number of the signal that ended it
+        orderly  it had come to the end of its program, together with the others
+        """
+        self._write({"pid": pid, "code": code, "orderly": orderly})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            append_line(self.folder / FILE, {"rank": self.rank, **line})
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a trial.
+
+    living    number -> start in ticks, of those whose end is not told
+    begun     the same of all
+    ended     how many ends are told
+    broken    the rank and code of the first that ended otherwise than all together
+    failed    one has left a result that says what went wrong, before any ended like that
+    """
+
+    living: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, int] = field(default_factory=dict)
+    ended: int = 0
+    broken: tuple[int, int] | None = None
+    failed: bool = False
+
+    @property
+    def first_to_end(self) -> str:
+        """Its name, if one ended before the others did; else nothing."""
+        return name_of(self.broken[0]) if self.broken is not None and not self.failed else ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to come: all have ended, or one is missing to the others."""
+        gone = bool(self.begun) and all(started(p) != start for p, start in self.living.items())
+        return gone or self.failed or self.broken is not None
+
+    def code(self, of_mpiexec: int) -> int:
+        """The exit code that tells how the trial ended.
+
+        mpiexec's own tells little: whoever is missing first, it ends all the others. It counts
+        where nobody could tell more, because what watches over a process was killed with it.
+        """
+        if self.failed:
+            return 1
+        if self.broken is not None:
+            return self.broken[1]
+        if self.begun and not self.living:
+            return 0
+        return -9 if self.begun and of_mpiexec in KILLED else of_mpiexec
+
+
+def read(folder: Path) -> Ranks:
+    """As told until now. Lines that are none are passed over: they are the trial's word."""
+    living: dict[int, int] = {}
+    begun: dict[int, int] = {}
+    ended, broken, failed = 0, None, False
+    for line in _lines(folder):
+        if "start" in line and "pid" in line:
+            living[line["pid"]] = begun[line["pid"]] = line["start"]
+        elif "code" in line and "pid" in line:
+            ended += 1
+            living.pop(line["pid"], None)
+            if broken is None and (line["code"] or not line.get("orderly")):
+                broken = (line["rank"], line["code"])
+        elif line.get("left") == "failure":
+            failed = failed or broken is None
+    return Ranks(living, begun, ended, broken, failed)
+
+
+def _lines(folder: Path) -> list[dict[str, Any]]:
+    try:
+        content = read_bytes(folder / FILE, os.path.realpath(folder), LARGEST)
+    except (OSError, ValueError):
+        return []
+    return parse_lines(content, shapes.rank)[0]
+
+
+def forget(folder: Path) -> None:
+    """Nobody needs it after the trial's outcome."""
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink()
