@@ -375,6 +375,7 @@ class Trainer(Protocol):
                             have, started together by mpiexec. Each builds its parts, loads its
                             data and calls `run`, with `work.team` set; all but the first return
                             None.
+    forks() -> int          likewise, how many processes it starts itself and waits for
     fork(work) -> Work      called when the data is there and nothing has started a thread yet
     warm_up(work)           compiles whatever `run` will need, on throwaway networks
     """

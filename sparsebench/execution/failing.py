@@ -8,9 +8,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
+from sparsebench.execution.classify import End, classify
 from sparsebench.records.record import Status
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+class ProcessEnded(Exception):
+    """A process that a trainer started is gone: by a signal, or without a word.
+
+    code  its exit code; the negative number of the signal that ended it
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def failure(error: BaseException, folder: Path) -> Mapping[str, str]:
@@ -26,6 +38,9 @@ def failure(error: BaseException, folder: Path) -> Mapping[str, str]:
     if refused is not None:
         detail = f"the disk of {folder} failed: {refused.strerror}"
         return {"status": Status.INTERRUPTED, "cause": "", "detail": detail}
+    if isinstance(error, ProcessEnded):
+        status, cause, _ = classify(End(code=error.code))
+        return {"status": status, "cause": cause, "detail": str(error)}
     if isinstance(error, MissingData):
         return {"status": Status.SKIPPED, "cause": "", "detail": str(error)}
     if isinstance(error, Unsupported):

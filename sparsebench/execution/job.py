@@ -25,6 +25,7 @@ class Job:
     ladders   only time layers of the trial's backend, and leave a rates.json
     probe     only probe layers of these sizes for dense work, and leave an evidence.json
     processes how many of this program the trial has, each with the trial's threads
+    forks     how many its trainer starts by itself, likewise, and waits for
     """
 
     trial: Trial
@@ -39,12 +40,13 @@ class Job:
     ladders: tuple[Ladder, ...] = ()
     probe: Sizes | None = None
     processes: int = 1
+    forks: int = 0
 
     @property
     def oversubscribed(self) -> bool:
         """Whether here the trial has more threads than cores."""
         cores = self.cores if self.cores is not None else usable_cores()
-        return self.processes * self.trial.threads > len(cores)
+        return max(self.processes, self.forks) * self.trial.threads > len(cores)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

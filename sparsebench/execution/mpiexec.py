@@ -29,16 +29,24 @@ after a thousand looks. Of MPICH."""
 
 def processes(trial: Trial, plugins: Plugins) -> int:
     """How many the trainer's parameters ask for; 1 where they say nothing."""
+    return team_of(trial, plugins)["processes"]
+
+
+def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
+    """processes  that are to be started together for the trial
+    forks      that its trainer starts by itself; it waits while they work
+    """
     from sparsebench.planning.predict import declared
 
     trainer = declared(plugins, "trainer", trial.trainer)
-    asked = getattr(trainer, "processes", None)
-    return max(1, int(asked())) if callable(asked) else 1
+    asked = {name: getattr(trainer, name, None) for name in ("processes", "forks")}
+    counts = {name: int(ask()) if callable(ask) else 0 for name, ask in asked.items()}
+    return {**counts, "processes": max(1, counts["processes"])}
 
 
 def cores_wanted(trial: Trial, plugins: Plugins) -> int:
     """A thread of a process each."""
-    return trial.threads * processes(trial, plugins)
+    return trial.threads * max(team_of(trial, plugins).values())
 
 
 def found() -> Path | None:

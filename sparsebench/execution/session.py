@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -20,18 +19,19 @@ from sparsebench.execution.context import Context, wait
 from sparsebench.execution.elsewhere import Elsewhere
 from sparsebench.execution.fingerprint import CHANGED, agrees, forget_sources
 from sparsebench.execution.job import Job
+from sparsebench.execution.opening import manifest
 from sparsebench.execution.options import Listener, Options, Summary, executor_of
 from sparsebench.execution.preparing import Preparation
 from sparsebench.execution.resume import absent, reusable, shares
 from sparsebench.execution.signals import Signals
 from sparsebench.execution.slots import Slots
-from sparsebench.measuring.surroundings import moment, surroundings
+from sparsebench.measuring.surroundings import moment
 from sparsebench.planning.prediction import Prediction, predict, refusal
 from sparsebench.protocols import Handle
 from sparsebench.records import provenance
 from sparsebench.records.kept import checkpoint_of, has_model, tidy_checkpoints
 from sparsebench.records.record import Record, Status
-from sparsebench.records.store import Attempt, RunJournal, Store, planned
+from sparsebench.records.store import Attempt, Store
 from sparsebench.registry import Plugins
 from sparsebench.suite.suite import Suite
 from sparsebench.suite.trial import Trial
@@ -130,7 +130,8 @@ class Session:
 
     def _run(self) -> Summary:
         forget_sources()
-        self._journal = self._open_run()
+        plan = manifest(self._context, self._trials)
+        self._journal = self._store.open_run(self._suite.name, plan, self._suite.text)
         self._listener.started(self._journal.id, len(self._trials))
         for trial in self._trials:
             self._sort(trial)
@@ -151,41 +152,6 @@ class Session:
         return self._summarise()
 
     # --- before ------------------------------------------------------------------------
-
-    def _open_run(self) -> RunJournal:
-        manifest = {
-            "title": self._suite.title,
-            "suite_hash": hashlib.blake2b(self._suite.text.encode(), digest_size=16).hexdigest(),
-            "argv": self._argv(),
-            "versions": provenance.versions(),
-            "interpreter": provenance.interpreter(),
-            "machine": machine.describe(),
-            "plugins": provenance.plugin_list(self._plugins),
-            "git": provenance.git_state(),
-            "data": provenance.data_list(self._trials),
-            "surroundings": surroundings(self._options.store),
-            **({"identity": provenance.identity()} if self._options.identify else {}),
-            "jobs": self._options.jobs,
-            "executor": self._options.executor,
-            **self._where(),
-            "trials": planned(self._trials),
-        }
-        return self._store.open_run(self._suite.name, manifest, self._suite.text)
-
-    def _argv(self) -> list[str]:
-        """Without the name of a cluster's host, unless hosts are to be named."""
-        argv, address = self._options.argv, self._options.address
-        if address and not self._options.identify:
-            argv = [word.replace(address, "<address>") for word in argv]
-        return [provenance.impersonal(word) for word in argv]
-
-    def _where(self) -> dict[str, str]:
-        """The shard, and how a cluster was reached."""
-        address, shard = self._options.address, self._options.shard
-        if address is not None and not self._options.identify:
-            address = f"{address.partition('://')[0]}://" if "://" in address else "tcp://"
-        told = {"address": address, "shard": shard}
-        return {key: value for key, value in told.items() if value is not None}
 
     def _sort(self, trial: Trial) -> None:
         """What cannot run and what need not run have their record now; the rest waits."""
@@ -266,7 +232,8 @@ class Session:
                 continue
             place = self._slots.take(trial)
             job = self._going_on(self._job(trial, attempt.folder, self._slots.cores(place)))
-            job = replace(job, processes=mpiexec.processes(trial, self._plugins))
+            team = mpiexec.team_of(trial, self._plugins)
+            job = replace(job, processes=team["processes"], forks=team["forks"])
             self._under_way.append(UnderWay(attempt, self._context.submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
 

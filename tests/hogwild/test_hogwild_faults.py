@@ -79,20 +79,20 @@ def test_a_worker_that_raises_ends_the_trial_with_its_words(job: Callable[..., J
     given = job({"name": "faulty", "how": "raises"})
     outcome = finish(Supervised(given))
     assert (outcome["status"], outcome["cause"]) == ("error", "WorkerError")
-    assert outcome["detail"] in {f"worker {k}: ValueError: the last line" for k in (0, 1)}
+    assert outcome["detail"] in {f"worker {k}: ValueError: the last line" for k in (1, 2)}
     assert "Traceback" in (given.folder / "stderr.log").read_text()
 
 
 def test_a_worker_without_memory_is_out_of_memory(job: Callable[..., Job]) -> None:
     outcome = finish(Supervised(job({"name": "faulty", "how": "greedy"})))
     assert (outcome["status"], outcome["cause"]) == ("out-of-memory", "alloc")
-    assert outcome["detail"] in {f"MemoryError: worker {k}: no more" for k in (0, 1)}
+    assert outcome["detail"] in {f"MemoryError: worker {k}: no more" for k in (1, 2)}
 
 
 def test_a_worker_that_leaves_is_missed(job: Callable[..., Job]) -> None:
     outcome = finish(Supervised(job({"name": "faulty", "how": "exits"})))
-    assert outcome["status"] == "error"
-    assert outcome["detail"] in {f"worker {k}: ended with exit code 3" for k in (0, 1)}
+    assert (outcome["status"], outcome["cause"]) == ("crashed", "exit 3 without result")
+    assert outcome["detail"] in {f"worker {k}: ended with exit code 3" for k in (1, 2)}
 
 
 def test_a_worker_that_is_killed_ends_the_trial(job: Callable[..., Job]) -> None:
@@ -101,7 +101,8 @@ def test_a_worker_that_is_killed_ends_the_trial(job: Callable[..., Job]) -> None
     assert len(pids) == 2
     os.kill(pids[1], signal.SIGKILL)
     outcome = finish(trial)
-    assert outcome["detail"] == "worker 1: ended by SIGKILL"
+    assert (outcome["status"], outcome["cause"]) == ("killed", "SIGKILL")
+    assert outcome["detail"] == "worker 2: ended by SIGKILL"
     wait_until_gone(pids)
 
 

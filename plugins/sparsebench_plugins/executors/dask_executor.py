@@ -59,7 +59,7 @@ class Dask(DaskParams):
         checkpoint, notes = _checkpoint(job)
         token = f"sparsebench-{secrets.token_hex(8)}"
         trial = RemoteTrial(job, self._cluster, token, notes)
-        cores = job.trial.threads * int(getattr(job, "processes", 1))
+        cores = job.trial.threads * max(job.processes, job.forks)
         memory = job.trial.memory_limit or 0
         refusal = self._cluster.too_small(cores, memory)
         if refusal:

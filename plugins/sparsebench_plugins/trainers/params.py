@@ -47,6 +47,9 @@ class HogwildParams:
 
     workers: Annotated[int, Field(gt=0, le=512)] = 2
 
+    def forks(self) -> int:
+        return self.workers
+
 
 SHARE_ALONE = 0.3
 """Of the epochs, in which workers train alone: `wasap_sgd/mpi/process.py` of the released code."""

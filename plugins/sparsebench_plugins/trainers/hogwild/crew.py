@@ -16,6 +16,7 @@ from typing import Any
 
 from sparsebench.errors import Unsupported
 from sparsebench.execution.classify import signal_name
+from sparsebench.execution.failing import ProcessEnded
 from sparsebench.training.work import Work
 from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, SharedMemory
 from sparsebench_plugins.trainers.hogwild.worker import serve
@@ -29,7 +30,7 @@ which the same went wrong."""
 
 
 class WorkerError(Exception):
-    """A worker has failed or ended; the message begins with which."""
+    """A worker has failed; the message begins with which."""
 
 
 @dataclass(eq=False)
@@ -42,6 +43,10 @@ class Seat:
     answers: int
     heard: bytes = field(default=b"", repr=False)
 
+    @property
+    def name(self) -> str:
+        return f"worker {self.number + 1}"
+
     def tell(self, order: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has ended: to be heard from its answers
             os.write(self.orders, (json.dumps(order) + "\n").encode())
@@ -50,7 +55,7 @@ class Seat:
         """Its answer once that is there whole. Raises what went wrong with the worker."""
         part = os.read(self.answers, 1 << 16)
         if not part:
-            raise WorkerError(f"worker {self.number}: {self._end()}")
+            raise self._ended()
         self.heard += part
         if not self.heard.endswith(b"\n"):
             return None
@@ -61,15 +66,16 @@ class Seat:
         return answer
 
     def _raise(self, kind: str, said: str) -> None:
-        words = f"worker {self.number}: {said}"
+        words = f"{self.name}: {said}"
         if kind in RAISED_AS:
             raise RAISED_AS[kind](words)
-        raise WorkerError(f"worker {self.number}: {kind}: {said}".rstrip(": "))
+        raise WorkerError(f"{self.name}: {kind}: {said}".rstrip(": "))
 
-    def _end(self) -> str:
+    def _ended(self) -> ProcessEnded:
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = 0
-        return f"ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        how = f"ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        return ProcessEnded(f"{self.name}: {how}", code)
 
 
 class Crew:
