@@ -21,6 +21,7 @@ def halves(folder: Path) -> tuple[str, str]:
     return str(found / "base"), str(found / "head")
 
 
+@pytest.mark.minutes
 @pytest.mark.slow
 def test_this_installation_against_itself(cli: Cli, folder: Path) -> None:
     """Every trial once on both sides, in stores of their own; the comparison can be had again."""

@@ -7,6 +7,7 @@ from sparsebench.execution import calibration
 from sparsebench.execution.calibration import MIB, Case, Reading
 
 
+@pytest.mark.minutes
 def test_doctor_warns_of_what_run_would_tell(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "this machine is not quiet: it is swapping; times will be noisy"
     monkeypatch.setattr("sparsebench.measuring.noise.now", lambda: [line])

@@ -11,6 +11,7 @@ from cli_words import Cli
 from sparsebench.records.store import Store
 
 
+@pytest.mark.minutes
 def test_three_shards_merged_are_the_whole(cli: Cli, folder: Path) -> None:
     epoch = ("--set", "epochs=1")
     whole = [trial["id"] for trial in cli("plan", "tiny.toml", *epoch, "--json").json["trials"]]

@@ -87,7 +87,8 @@ def worker_pid(supervisor: subprocess.Popen[str], store: Path, attempt: int) -> 
     raise AssertionError(f"no checkpoint was kept: {supervisor.communicate()}")
 
 
-@pytest.mark.parametrize("topology", ["set", pytest.param("static", marks=pytest.mark.minutes)])
+@pytest.mark.minutes
+@pytest.mark.parametrize("topology", ["set", "static"])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
     tmp_path: Path, topology: str
 ) -> None:

@@ -79,6 +79,7 @@ threads = 1
 """
 
 
+@pytest.mark.minutes
 def test_an_edited_helper_of_a_kernel_is_compiled_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

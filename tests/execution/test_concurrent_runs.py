@@ -84,6 +84,7 @@ def test_two_runs_share_the_trials(folder: Path) -> None:
     assert verify(store).findings == []
 
 
+@pytest.mark.minutes
 def test_when_one_is_killed_the_other_does_it_all(folder: Path) -> None:
     first = start(folder)
     wait_for(lambda: outcomes(folder))

@@ -169,6 +169,7 @@ def test_the_users_own_threading_layer_wins(monkeypatch: pytest.MonkeyPatch) -> 
     assert threading_layer.expected() == "workqueue"
 
 
+@pytest.mark.minutes
 def test_a_trial_has_the_layer_that_is_expected(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_worker_that_dies_ends_the_attempt_and_retries_decide(
     assert sorted(file.name for file in tmp_path.glob("[0-9]")) == ["1"]
 
 
+@pytest.mark.minutes
 def test_a_worker_that_dies_without_retries_is_not_started_again(
     odd: Plugins, suite: Suite, there: Options, trial: MakeTrial, tmp_path: Path
 ) -> None:

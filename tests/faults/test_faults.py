@@ -1,8 +1,10 @@
-"""A few faults of every kind; `make faults` tries hundreds."""
+"""A few faults of some kinds, of every kind with `make test-all`; `make faults` tries hundreds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from campaign import END, Kind, Outcome, kinds, run_kind, table, write_into
@@ -25,13 +27,32 @@ SPREAD = {"disk-write": 2, "disk-fsync": 1, "disk-replace": 1, "disk-mkdir": 1, 
           "disk-small": 1}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ONCE)
+DAILY = frozenset(
+    {
+        "clock",
+        "read-only",
+        "supervisor-SIGKILL",
+        "trial-nested_result",
+        "two-one-killed",
+        "disk-write",
+    }
+)
+"""Of what takes seconds each, those that are tried every time."""
+
+
+def often(names: Iterable[str]) -> list[Any]:
+    return [
+        name if name in DAILY else pytest.param(name, marks=pytest.mark.minutes) for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", often(ONCE))
 def test_survived_once(name: str, tmp_path: Path) -> None:
     times = 2 if name == "supervisor-SIGKILL" else 1
     survived(run_kind(ONCE[name], tmp_path, seed=1, count=times))
 
 
-@pytest.mark.parametrize("name", SPREAD)
+@pytest.mark.parametrize("name", often(SPREAD))
 def test_a_full_disk_here_and_there(name: str, tmp_path: Path) -> None:
     (kind,) = (kind for kind in kinds() if kind.name == name)
     survived(run_kind(kind, tmp_path, seed=1, count=SPREAD[name]))

@@ -114,6 +114,7 @@ def test_workers_end_with_a_trial_that_is_killed(job: Callable[..., Job]) -> Non
     wait_until_gone(pids)
 
 
+@pytest.mark.minutes
 def test_workers_end_with_a_trial_that_is_too_long(job: Callable[..., Job]) -> None:
     """In the midst of a round that never ends."""
     trial = Supervised(job({"name": "faulty", "how": "hangs"}, timeout=8.0), grace=0.2)

@@ -111,6 +111,7 @@ threads = 1
 """
 
 
+@pytest.mark.minutes
 @pytest.mark.slow
 def test_no_text_of_a_suite_is_a_formula_in_an_exported_csv(tmp_path, monkeypatch, capsysbinary):
     """Through the real command: grid values become cells, whatever they begin with."""
