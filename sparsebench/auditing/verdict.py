@@ -40,9 +40,11 @@ def audited(
     layers: Sequence[Mapping[str, Any]],
     measures: Mapping[str, Any],
     probed: Judgement | str,
+    processes: int = 1,
 ) -> dict[str, Any]:
-    """The `audit` of a record. `probed`: what the probe found, or why there is none."""
-    own = weigh(layers, measures)
+    """The `audit` of a record. `probed`: what the probe found, or why there is none; `processes`
+    of the trial, each with a network."""
+    own = weigh(layers, measures, processes)
     judged = probed if isinstance(probed, Judgement) else None
     flags = list(dict.fromkeys([*(judged.flags if judged else ()), *own.flags]))
     return {

@@ -35,8 +35,14 @@ class Weight:
     dense_bytes: int
 
 
-def weigh(layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any]) -> Weight:
-    """From a record's `layers` and `measures`; of a trial that failed there are few."""
+def weigh(
+    layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], processes: int = 1
+) -> Weight:
+    """From a record's `layers` and `measures`; of a trial that failed there are few.
+
+    processes  of the trial, each with a network of its own: the measured peak is that of all, what
+               is declared and predicted is of one
+    """
     dense = _dense_bytes(layers, measures)
     declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
     flags, reasons = [], []
@@ -45,7 +51,7 @@ def weigh(layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any]) -> W
         flags.append(DENSE_STORAGE)
         shapes = ", ".join("{} x {}".format(*layer["shape"]) for layer in full[:3])
         reasons.append(f"stores a value for each entry of K D in {len(full)} layers ({shapes})")
-    hidden = _hidden(measures, layers)
+    hidden = _hidden(measures, layers, processes)
     if hidden:
         flags.append(UNDECLARED)
         reasons.append(hidden)
@@ -77,7 +83,9 @@ def _stores_all(layer: Mapping[str, Any]) -> bool:
     return sum(stored.values()) >= dense and dense >= 2 * needed
 
 
-def _hidden(measures: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> str:
+def _hidden(
+    measures: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], processes: int
+) -> str:
     """Why the net peak is too high for what was declared; empty if it is not. What is missing
     has to be a byte for each entry of the largest layer: then a dense matrix may be hidden.
     A trial that times a kernel holds more than its network."""
@@ -87,7 +95,7 @@ def _hidden(measures: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) ->
         return ""
     predicted = measures.get("predicted_net_peak_bytes")
     known = KNOWN_SHARE * predicted if predicted else UNKNOWN_SHARE * declared
-    known = max(known, KNOWN_SHARE * declared) + PEAK_FLOOR
+    known = processes * (max(known, KNOWN_SHARE * declared) + PEAK_FLOOR)
     largest = max((_entries(layer) for layer in layers if "shape" in layer), default=0)
     if peak <= known or peak - known < largest:
         return ""

@@ -18,6 +18,7 @@ from sparsebench.auditing.verdict import SIMULATED, audited, claim, claim_of
 from sparsebench.errors import SparsebenchError
 from sparsebench.execution.compiling import skeleton
 from sparsebench.execution.job import Job
+from sparsebench.execution.mpiexec import team_of
 from sparsebench.planning.predict import declared
 from sparsebench.planning.sizes import SizedOptimizer
 from sparsebench.records.durable import write_atomically
@@ -138,4 +139,6 @@ def audit_of(
     if isinstance(found, Evidence):
         probed = judge(found)
     claims = claim(said, claim_of(trial.backend, plugins))
-    return audited(claims, outcome.get("layers", ()), outcome.get("measures", {}), probed)
+    layers, measures = outcome.get("layers", ()), outcome.get("measures", {})
+    team = team_of(trial, plugins)
+    return audited(claims, layers, measures, probed, team["processes"] + team["forks"])

@@ -146,6 +146,17 @@ def test_a_trial_tells_by_its_bytes(layers, measures, flags):
     assert weigh(layers, measures).flags == flags
 
 
+@pytest.mark.parametrize(("processes", "flags"), [(1, (UNDECLARED,)), (3, ())])
+def test_each_process_of_a_trial_has_a_network(processes, flags):
+    measures = {"stored_bytes": 600_000, "net_peak_bytes": 24 * MIB}
+    assert weigh([layer()], measures, processes).flags == flags
+
+
+def test_several_processes_hide_no_dense_matrix():
+    measures = {"stored_bytes": 600_000, "net_peak_bytes": 90 * MIB}
+    assert weigh([layer()], measures, 3).flags == (UNDECLARED,)
+
+
 def test_a_small_network_cannot_tell():
     small = weigh([layer((100, 100), 500, 9000)], {"stored_bytes": 9000, "net_peak_bytes": MIB})
     assert small.dense_bytes == 40_000
