@@ -20,8 +20,9 @@ GUARD = "sparse-guard"
 several processes has one for each, and they are not to end each other before they are done."""
 
 ROUNDS = 20
-PAUSE = 0.001
-"""Seconds between two rounds: what is killed needs a moment, and may have forked before."""
+PAUSE, LONGEST_PAUSE = 0.001, 0.05
+"""Seconds between two rounds, doubled up to the longest: what is killed needs a moment, on a busy
+machine more than one, and may have forked before."""
 
 
 def kill_marked(word: str, *, guards: bool = True) -> None:
@@ -32,7 +33,7 @@ def kill_marked(word: str, *, guards: bool = True) -> None:
     mark = f"{MARK}={word}".encode()
     for round_ in range(ROUNDS):
         if round_:
-            time.sleep(PAUSE)
+            time.sleep(min(PAUSE * 2**round_, LONGEST_PAUSE))
         found = [pid for pid in _pids() if _bears(pid, mark) and (guards or not _guards(pid))]
         if not found:
             return

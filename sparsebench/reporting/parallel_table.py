@@ -31,6 +31,9 @@ SEQUENTIAL = "sequential"
 VARIED = ("trainer", "threads")
 """What the rows of one family differ in: two threads of one process are a rival to two workers."""
 
+SAID = ("seed", "backend")
+"""Said elsewhere in a row."""
+
 NOTE = (
     "Each row is held against `sequential` with one thread, or with the fewest there are: "
     "difference in test accuracy over the same seeds with its 95 % t-interval, in points, and "
@@ -90,7 +93,7 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     part = Evidence(frame, evidence.records, evidence.runs)
     frame = frame.assign(
         family=families(part, *VARIED),
-        team_setting=setting_labels(part, *VARIED),
+        team_setting=_settings(part),
         seconds=frame["train_seconds"] + frame["topology_seconds"],
         curve=_column([_curve(part, int(str(index))) for index in frame.index], frame),
         trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
@@ -141,6 +144,17 @@ def in_words(family: Family) -> str:
         f"{escape(fastest.label)}, {ratio(speed)} times as fast; the highest accuracy of several "
         f"processes is that of {escape(nearest.label)}, {_signed(gap)} points from it{tail}."
     )
+
+
+def _settings(evidence: Evidence) -> list[str]:
+    """What keeps families apart, in the suite's own words where these are enough."""
+    trials, full = trials_of(evidence), setting_labels(evidence, *VARIED)
+    brief = [
+        ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
+        for one in trials
+    ]
+    told = len(set(zip(brief, full, strict=True))) == len(set(brief)) == len(set(full))
+    return brief if told and all(brief) else full
 
 
 def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:

@@ -1,5 +1,7 @@
 """Invented trials of several processes, whose differences and speeds are known beforehand."""
 
+from dataclasses import replace
+
 import pytest
 from fabricated import FakeRun, epoch_line, make_record, make_trial
 
@@ -75,6 +77,18 @@ def test_what_it_comes_to_in_words(tmp_path):
     slow = [(SEQUENTIAL, 1, [0.9], 1.0, {}), (WASSP, 1, [0.9], 2.0, {})]
     (family,) = parallel_families(evidence([several(tmp_path, slow)]))
     assert "1 way is slower than one process" in in_words(family)
+
+
+def test_a_setting_is_told_in_the_words_of_its_suite(tmp_path):
+    run = several(tmp_path, WAYS[:3])
+    for one in list(run.records):
+        other = replace(one.trial, dataset={"name": "wine"}, epochs=9, words={"dataset": "wine"})
+        run.records.append(replace(one, trial=other))
+        run.records[run.records.index(one)] = replace(
+            one, trial=replace(one.trial, words={"dataset": "digits", "trainer": "any"})
+        )
+    found = parallel_families(evidence([run]))
+    assert [family.setting for family in found] == ["digits", "wine"]
 
 
 def test_without_a_sequential_trial_nothing_is_compared(tmp_path):
