@@ -22,7 +22,9 @@ raise RuntimeError("not today")
 """
 
 
-@pytest.fixture(params=[SLOW, FAILS], ids=["slow", "fails"])
+@pytest.fixture(
+    params=[pytest.param(SLOW, marks=pytest.mark.minutes), FAILS], ids=["slow", "fails"]
+)
 def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, str], Path]:
     """The environment in which a distribution with such a plugin is installed; and the file that
     tells of its import."""

@@ -153,6 +153,7 @@ def test_the_supervisor_killed_and_run_again(tmp_path: Path) -> None:
     assert newest(store).settings["resumed"]["attempt"] == 1
 
 
+@pytest.mark.minutes
 def test_anew_where_that_is_asked_for_or_the_checkpoint_is_spoilt(tmp_path: Path) -> None:
     suite, store = write_suite(tmp_path), tmp_path / "store"
     process = start(suite, store)

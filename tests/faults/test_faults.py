@@ -27,16 +27,7 @@ SPREAD = {"disk-write": 2, "disk-fsync": 1, "disk-replace": 1, "disk-mkdir": 1, 
           "disk-small": 1}  # fmt: skip
 
 
-DAILY = frozenset(
-    {
-        "clock",
-        "read-only",
-        "supervisor-SIGKILL",
-        "trial-nested_result",
-        "two-one-killed",
-        "disk-write",
-    }
-)
+DAILY = frozenset({"read-only", "supervisor-SIGKILL", "disk-write"})
 """Of what takes seconds each, those that are tried every time."""
 
 
