@@ -56,10 +56,10 @@ def measure(backend: str) -> dict[str, float]:
     }
     import numpy as np
 
-    from sparsebench.measuring.meter import Meter
-    from sparsebench.training.build import build_network
-    from sparsebench.training.data import Parts, prepare
-    from sparsebench.training.work import Work
+    from sparsebench.core.data.samples import Parts, prepare
+    from sparsebench.core.training.build import build_network
+    from sparsebench.core.training.work import Work
+    from sparsebench.core.worker.meter import Meter
 
     lap("import")
     rng = np.random.default_rng(0)

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from turns import compare, component, serve
 
+from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.discovery import load_plugins
-from sparsebench.protocols import Network
 from sparsebench.seeds import generator
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.sparse.sampling import random_pattern
-from sparsebench.training.aligned import aligned_empty
 
 
 def network(

@@ -15,11 +15,11 @@ import argparse
 import numpy as np
 from turns import compare, component, serve
 
+from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.discovery import load_plugins
 from sparsebench.seeds import generator
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.sparse.sampling import random_pattern
-from sparsebench.training.aligned import aligned_empty
 
 
 class Step:

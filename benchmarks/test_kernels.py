@@ -21,10 +21,10 @@ from sparsebench_plugins.roofline.model import bound
 from sparsebench_plugins.roofline.operations import operation
 from sparsebench_plugins.trainers.kernel import yardsticks_of
 
+from sparsebench.core.data.samples import TrialData, prepare
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins
-from sparsebench.training.build import build_network
-from sparsebench.training.data import TrialData, prepare
-from sparsebench.training.work import Work
 
 PLUGINS = load_plugins()
 

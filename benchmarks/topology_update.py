@@ -20,13 +20,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparsebench.sparse.allocation import erdos_renyi
-from sparsebench.sparse.criteria import weakest_per_sign_dropped
-from sparsebench.sparse.csr import CsrMatrix, Rewiring
-from sparsebench.sparse.growth import regrown_at_random
-from sparsebench.sparse.sampling import random_pattern
+from sparsebench.core.methods.update import LayerView
+from sparsebench.core.sparse.allocation import erdos_renyi
+from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
+from sparsebench.core.sparse.csr import CsrMatrix, Rewiring
+from sparsebench.core.sparse.growth import regrown_at_random
+from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
-from sparsebench.training.evolution import LayerView
 
 ZETA, EPSILON = 0.3, 20
 NETWORKS = {

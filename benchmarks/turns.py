@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from sparsebench.execution.denormals import flush_to_zero
+from sparsebench.core.worker.denormals import flush_to_zero
 
 TURN_SECONDS = 0.4
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparsebench.api import Run, compare, load_run, run
+    from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.hookspecs import hookimpl
     from sparsebench.registry import OfKind
-    from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.trained import load_model
 
 _WHERE = {
@@ -24,9 +24,9 @@ _WHERE = {
     "load_model": "sparsebench.trained",
     "Run": "sparsebench.api",
     "OfKind": "sparsebench.registry",
-    "Change": "sparsebench.sparse.csr",
-    "CsrMatrix": "sparsebench.sparse.csr",
-    "CsrPattern": "sparsebench.sparse.csr",
+    "Change": "sparsebench.core.sparse.csr",
+    "CsrMatrix": "sparsebench.core.sparse.csr",
+    "CsrPattern": "sparsebench.core.sparse.csr",
 }
 
 __all__ = [

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.execution.options import Listener, Options, Summary
-from sparsebench.execution.session import run_trials
 from sparsebench.machine import data_directory
-from sparsebench.planning.sharding import parse_shard, shard_of
-from sparsebench.records.record import Record
-from sparsebench.records.store import Store, StoredRun, open_run_folder
+from sparsebench.run.options import Listener, Options, Summary
+from sparsebench.run.planning.sharding import parse_shard, shard_of
+from sparsebench.run.session import run_trials
+from sparsebench.store.record import Record
+from sparsebench.store.store import Store, StoredRun, open_run_folder
 from sparsebench.suite.expand import expand
 from sparsebench.suite.load import load_suite
 
@@ -60,13 +60,13 @@ class Run:
 
     def trials(self) -> pd.DataFrame:
         """A row per trial, failed ones included: the columns of `sparsebench export`."""
-        from sparsebench.records.frames import run_frame
+        from sparsebench.store.frames import run_frame
 
         return run_frame(self.stored)
 
     def epochs(self) -> pd.DataFrame:
         """A row per trial and epoch."""
-        from sparsebench.records.frames import epochs_frame
+        from sparsebench.store.frames import epochs_frame
 
         return epochs_frame(self.stored)
 
@@ -96,14 +96,14 @@ class Run:
         if format not in REPORTS:
             raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
         if format == "html":
-            from sparsebench.reporting.html.page import report as html_report
+            from sparsebench.report.html.page import report as html_report
 
             return html_report([self.stored])
         if format == "latex":
-            from sparsebench.reporting.latex import report as latex_report
+            from sparsebench.report.latex import report as latex_report
 
             return latex_report([self.stored])
-        from sparsebench.reporting.markdown import report
+        from sparsebench.report.markdown import report
 
         if folder is not None:
             return report([self.stored], folder)

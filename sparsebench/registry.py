@@ -212,6 +212,23 @@ class Plugins:
                 values[key] = self.build(nested_kind, values[key])
         return entry.load()(**values)
 
+    def parameters(self, kind: str, component: Component) -> Any:
+        """The parameters of a component, nested ones too, as their classes declare them; None if
+        they cannot be had. Imports no more than `Entry.parameters`."""
+        try:
+            cls = self.entry(kind, component["name"]).parameters()
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in component.items()
+                if key != "name"
+            }
+            for key, nested in nested_kinds(cls).items():
+                if isinstance(values.get(key), Mapping):
+                    values[key] = self.parameters(nested, values[key])
+            return cls(**values)
+        except (PluginError, TypeError, ValueError):
+            return None
+
 
 def _is_installed(module: str) -> bool:
     try:

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from sparsebench.core.archive import Archive, BadArchive, Below
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
+from sparsebench.core.training.model_file import MODEL_FORMAT
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
-from sparsebench.protocols import Network
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern, TopologyError
-from sparsebench.training.archive import Archive, BadArchive, Below
-from sparsebench.training.model_file import MODEL_FORMAT
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]

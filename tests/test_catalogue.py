@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sparsebench.catalogue import find, read_manifest
-from sparsebench.catalogue import states as states_of
-from sparsebench.checksums import file_sha256
 from sparsebench.cli.data import app
+from sparsebench.core.data.catalogue import find, read_manifest
+from sparsebench.core.data.catalogue import states as states_of
+from sparsebench.core.data.checksums import file_sha256
+from sparsebench.core.data.openml import Place, fetch_command, place_of
+from sparsebench.core.files import replacing
 from sparsebench.errors import DataError, MissingData, NothingMatched
-from sparsebench.fetch import fetch
-from sparsebench.openml import Place, fetch_command, place_of
-from sparsebench.records.durable import replacing
+from sparsebench.run.fetch import fetch
 
 CLOSED = "http://127.0.0.1:9"
 """A port where nobody listens: as good as no network, and at once."""

@@ -41,7 +41,7 @@ def test_a_wheel_carries_the_suites_and_the_templates(tmp_path):
     unpacked = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
-    templates = unpacked / "sparsebench" / "reporting" / "html" / "templates"
+    templates = unpacked / "sparsebench" / "report" / "html" / "templates"
     assert {file.name for file in templates.iterdir()} == {
         "page.html.jinja", "page.css", "page.js",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from sparsebench.cli import run as verb
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.config import use_config
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution.options import Options
+from sparsebench.run.options import Options
 
 NOT_HERE = {"dry_run": "--collect-only", "debug": "--pdb on a test of your own"}
 """Options of `sparsebench run` that make no sense here, and what does."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparsebench.errors import printable
+from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
     from sparsebench.api import Run
     from sparsebench.notebook.comparison_view import Compared
-    from sparsebench.records.record import Record
+    from sparsebench.store.record import Record
 
 NOTHING_RAN = 5
 
@@ -39,7 +40,7 @@ class Bench:
             bad = [record for record in found.records if str(record.status) != "ok"]
             lines = [f"run {found.id} did not end as its suite expects"]
             lines += [
-                f"{printable(one.trial.label())}: {_told(one)}" for one in bad or found.records
+                f"{printable(label(one.trial))}: {_told(one)}" for one in bad or found.records
             ]
             pytest.fail("\n".join(lines), pytrace=False)
         return found

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from sparsebench.as_tests.asked import SuiteRun
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
 from sparsebench.errors import printable, spelt_out
-from sparsebench.execution.exits import NOT_RUN, expected
-from sparsebench.records.record import Record, Status
-from sparsebench.suite.trial import Trial
+from sparsebench.run.exit_codes import NOT_RUN, expected
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
 
 MEASURED = ("test_accuracy", "epoch_seconds", "net_peak_bytes", "stored_bytes")
 """What a JUnit file gets of a trial, as properties."""
@@ -31,9 +33,9 @@ class SuiteNode(pytest.Collector):
     def collect(self) -> Iterator[pytest.Item]:
         taken: set[str] = set()
         for trial in self.suite_run.asked.trials:
-            label = printable(trial.label())
-            name = f"{label} {trial.id}" if label in taken else label
-            taken.add(label)
+            words = printable(label(trial))
+            name = f"{words} {trial.id}" if words in taken else words
+            taken.add(words)
             yield TrialItem.from_parent(self, name=name, trial=trial, suite_run=self.suite_run)
 
 

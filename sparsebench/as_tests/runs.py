@@ -8,11 +8,11 @@ import pytest
 
 from sparsebench.as_tests.asked import SuiteRun, asked_for
 from sparsebench.as_tests.items import SuiteNode, TrialItem
+from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, printable
-from sparsebench.execution.options import Listener, Summary
-from sparsebench.execution.session import run_trials
-from sparsebench.records.record import Record
-from sparsebench.suite.trial import Trial
+from sparsebench.run.options import Listener, Summary
+from sparsebench.run.session import run_trials
+from sparsebench.store.record import Record
 
 STOPPED = (130, 143)
 

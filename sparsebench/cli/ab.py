@@ -15,7 +15,7 @@ from sparsebench.cli.compare import Format, asked_gates, print_comparison
 from sparsebench.errors import printable
 
 if TYPE_CHECKING:
-    from sparsebench.comparing.turns import Ended, Turn
+    from sparsebench.run.ab.turns import Ended, Turn
 
 Env = "Folder of a virtual environment, git:REV, or . for this installation."
 
@@ -67,7 +67,7 @@ def command(
     A machine that gets slower meets both sides, so times can fail here. Exit codes: as compare;
     130 and 143 stopped, finished pairs are kept and can be compared.
     """
-    from sparsebench.comparing.rounds import compare_rounds, gates_of_rounds
+    from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds
 
     asked = asked_gates(gates, fail_if or [], min_seeds, alpha, strict, gates_of_rounds())
     both = _words(
@@ -93,8 +93,8 @@ def command(
 def _run(
     base: str, head: str, suite: str, both: list[str], which: list[str], rounds: int, folder: Path
 ) -> Ended:
-    from sparsebench.comparing.installations import installation
-    from sparsebench.comparing.turns import in_common, plan, take_turns
+    from sparsebench.run.ab.installations import installation
+    from sparsebench.run.ab.turns import in_common, plan, take_turns
 
     with ExitStack() as stack:
         sides = [

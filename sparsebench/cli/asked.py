@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.cli.config import trial_defaults
+from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, SuiteError
 from sparsebench.machine import data_directory
-from sparsebench.planning.sharding import parse_shard, shard_of
 from sparsebench.registry import Plugins
+from sparsebench.run.planning.sharding import parse_shard, shard_of
 from sparsebench.suite.expand import expand
-from sparsebench.suite.given import parse_seeds, parse_setting
 from sparsebench.suite.load import load_suite
+from sparsebench.suite.overrides import parse_seeds, parse_setting
 from sparsebench.suite.selection import select
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import Trial
 from sparsebench.suite.units import seconds, size
 
 

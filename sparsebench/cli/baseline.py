@@ -12,7 +12,7 @@ from sparsebench.cli.listing import print_json, print_rows
 from sparsebench.errors import SparsebenchError, StoreError, nearest
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
 app = typer.Typer(
     help="Keep what later runs are compared with, as a small JSON that can be committed.",
@@ -39,8 +39,8 @@ def set(
     if len(words) > 2:
         raise SparsebenchError(f"baseline set: expected [RUN] NAME, found {' '.join(words)!r}")
     run, name = words if len(words) == 2 else ("latest", words[0])
-    from sparsebench.comparing.baselines import file_of, keep
-    from sparsebench.records.store import Store
+    from sparsebench.analysis.baselines import file_of, keep
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     file = file_of(shelf, name)
@@ -57,10 +57,10 @@ def show(
     json: o.Json = False,
 ) -> None:
     """Show what a baseline has: its run, and a row per cell. JSON: the file as it is."""
+    from sparsebench.analysis.baselines import find, read
     from sparsebench.cli.results import result_rows
-    from sparsebench.comparing.baselines import find, read
-    from sparsebench.records.plain import read_object
-    from sparsebench.records.store import Store
+    from sparsebench.store.plain import read_object
+    from sparsebench.store.store import Store
 
     file = find(Store(store), name)
     found = read(file)
@@ -77,8 +77,8 @@ def list_(
     store: o.Store = o.DEFAULT_STORE, format: o.FormatOption = "text", json: o.Json = False
 ) -> None:
     """List the store's baselines."""
-    from sparsebench.comparing.baselines import names
-    from sparsebench.records.store import Store
+    from sparsebench.analysis.baselines import names
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     found = names(shelf)
@@ -90,8 +90,8 @@ def list_(
 @app.command()
 def rm(name: Name, store: o.Store = o.DEFAULT_STORE) -> None:
     """Remove a baseline of the store. Its run stays."""
-    from sparsebench.comparing.baselines import file_of, names
-    from sparsebench.records.store import Store
+    from sparsebench.analysis.baselines import file_of, names
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     file = file_of(shelf, name)
@@ -107,7 +107,7 @@ def rm(name: Name, store: o.Store = o.DEFAULT_STORE) -> None:
 
 def _row(shelf: Store, name: str) -> dict[str, Any]:
     """What can be said of it; one that cannot be read is listed with the reason."""
-    from sparsebench.comparing.baselines import file_of, read
+    from sparsebench.analysis.baselines import file_of, read
 
     try:
         found = read(file_of(shelf, name))

@@ -9,8 +9,8 @@ import typer
 from sparsebench.cli.listing import Row, print_json, print_rows
 from sparsebench.cli.options import Format
 from sparsebench.discovery import load_plugins
-from sparsebench.execution import calibration
 from sparsebench.machine import available_memory
+from sparsebench.run import calibration
 from sparsebench.suite.units import brief_size
 
 MEANS = {

@@ -20,12 +20,12 @@ def command(
     Exit codes: 0 none fails, and one holds at least; 4 a claim fails; 5 the suite makes no
     claims; 6 nothing could be decided; 2 usage.
     """
+    from sparsebench.analysis.claims import check, exit_code
     from sparsebench.cli.listing import print_json
     from sparsebench.cli.report import append_step_summary
-    from sparsebench.comparing.claim_tables import as_markdown, as_text, to_json
-    from sparsebench.comparing.claims import check, exit_code
     from sparsebench.errors import NothingMatched
-    from sparsebench.records.store import Store
+    from sparsebench.report.comparison.claim_tables import as_markdown, as_text, to_json
+    from sparsebench.store.store import Store
 
     found = Store(store).run(run)
     rows = check(found)

@@ -11,8 +11,8 @@ from sparsebench.cli import options as o
 from sparsebench.errors import GateError
 
 if TYPE_CHECKING:
-    from sparsebench.comparing.comparison import Comparison
-    from sparsebench.comparing.gates import Gates
+    from sparsebench.analysis.comparison import Comparison
+    from sparsebench.analysis.gates import Gates
 
 Format = Literal["table", "md", "json", "junit"]
 RunOrFolder = "Run id, run or store directory, 'latest', or a baseline: name or file."
@@ -53,11 +53,11 @@ def command(
     Exit codes: 0 no gate failed; 3 a gate failed; 5 no cell in common; 6 nothing could be
     decided, or with --strict not everything; 2 usage.
     """
-    from sparsebench.comparing.asked import side_named
-    from sparsebench.comparing.comparison import compare
-    from sparsebench.comparing.gates import default_gates
-    from sparsebench.comparing.rounds import compare_rounds, folder_of_halves, gates_of_rounds
-    from sparsebench.records.store import Store
+    from sparsebench.analysis.comparison import compare
+    from sparsebench.analysis.gates import default_gates
+    from sparsebench.analysis.resolve import side_named
+    from sparsebench.analysis.rounds import compare_rounds, folder_of_halves, gates_of_rounds
+    from sparsebench.store.store import Store
 
     rounds = folder_of_halves(Path(base), Path(head))
     defaults = default_gates() if rounds is None else gates_of_rounds()
@@ -81,8 +81,8 @@ def asked_gates(
     time_gate: bool = False,
 ) -> Gates:
     """The command line over the file over the defaults."""
-    from sparsebench.comparing.asked import gates_asked
-    from sparsebench.comparing.gates_file import check_alpha
+    from sparsebench.analysis.gates_file import check_alpha
+    from sparsebench.analysis.resolve import gates_asked
 
     if alpha is not None:
         try:
@@ -96,13 +96,13 @@ def print_comparison(found: Comparison, format: str) -> None:
     """The result on stdout; on a page of GitHub, too, if there is one."""
     from sparsebench.cli.listing import print_json
     from sparsebench.cli.report import append_step_summary
-    from sparsebench.comparing.tables import as_markdown, as_text, to_json
+    from sparsebench.report.comparison.tables import as_markdown, as_text, to_json
 
     page = as_markdown(found)
     if format == "json":
         print_json(to_json(found))
     elif format == "junit":
-        from sparsebench.comparing.junit import as_junit
+        from sparsebench.report.comparison.junit import as_junit
 
         typer.echo(as_junit(found), nl=False)
     else:

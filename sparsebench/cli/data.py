@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sparsebench.catalogue import (
+from sparsebench.cli import options as o
+from sparsebench.cli.listing import print_rows
+from sparsebench.core.data.catalogue import (
     MANIFEST,
     Checked,
     Listing,
@@ -17,8 +19,6 @@ from sparsebench.catalogue import (
     read_manifest,
     states,
 )
-from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_rows
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, NothingMatched
 from sparsebench.machine import data_directory
@@ -82,7 +82,7 @@ def fetch(
     json: o.Json = False,
 ) -> None:
     """Get a data set from OpenML into the data directory."""
-    from sparsebench.fetch import fetch as fetch_set
+    from sparsebench.run.fetch import fetch as fetch_set
 
     directory = data_directory(data)
     _refuse_taken(name, directory)

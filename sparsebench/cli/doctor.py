@@ -15,12 +15,13 @@ from sparsebench import machine
 from sparsebench.cli import options as o
 from sparsebench.cli.config import read_config
 from sparsebench.cli.listing import print_json, print_rows, print_tables
+from sparsebench.core.worker import threading_layer
+from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
-from sparsebench.execution import threading_layer
-from sparsebench.execution.denormals import flushes, flushing_to_zero
-from sparsebench.execution.hello import say_hello
-from sparsebench.measuring import noise, quiet, surroundings
+from sparsebench.run import machine_setup as quiet
+from sparsebench.run import noise, surroundings
+from sparsebench.run.mpi_check import say_hello
 from sparsebench.suite.units import brief_size
 
 PACKAGES = (

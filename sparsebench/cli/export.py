@@ -10,7 +10,7 @@ import typer
 from sparsebench.cli import options as o
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import StoredRun
+    from sparsebench.store.store import StoredRun
 
 
 def command(
@@ -34,9 +34,9 @@ def command(
     """Write one row per trial of RUN, failed ones included; for the formats of other tools, which
     csv, json and parquet are not, what they ask of each cell."""
     from sparsebench.errors import SparsebenchError
-    from sparsebench.records.export import OF_RUNS, export, write
-    from sparsebench.records.frames import epochs_frame, run_frame
-    from sparsebench.records.store import Store
+    from sparsebench.store.export import OF_RUNS, export, write
+    from sparsebench.store.frames import epochs_frame, run_frame
+    from sparsebench.store.store import Store
 
     found = Store(store).run(run)
     if format in OF_RUNS:
@@ -48,10 +48,10 @@ def command(
 
 
 def _for_others(run: StoredRun, format: str) -> bytes:
-    from sparsebench.records.tracked import to_bencher, to_github_action_benchmark
+    from sparsebench.store.tracked import to_bencher, to_github_action_benchmark
 
     if format == "pytest-benchmark":
-        from sparsebench.records.benchmarks import to_benchmarks
+        from sparsebench.store.benchmarks import to_benchmarks
 
         return to_benchmarks(run)
     if format == "bencher":

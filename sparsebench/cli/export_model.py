@@ -9,10 +9,11 @@ import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json
+from sparsebench.core.files import replacing
 from sparsebench.errors import SparsebenchError
-from sparsebench.records.durable import replacing
-from sparsebench.records.kept import model_of
-from sparsebench.records.store import Store
+from sparsebench.store.kept import model_of
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
 
 PIECE = 2**20
 
@@ -30,7 +31,7 @@ def command(
         told = {"trial": record.trial.id, "attempt": record.attempt, "file": str(output)}
         print_json({**told, "bytes": output.stat().st_size})
     else:
-        typer.echo(f"{output}: {record.trial.label()}, attempt {record.attempt}")
+        typer.echo(f"{output}: {label(record.trial)}, attempt {record.attempt}")
 
 
 def _copy(source: Path, target: Path) -> None:

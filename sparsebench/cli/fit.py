@@ -27,10 +27,10 @@ def command(
     One point per size, the mean over its seeds; 95 % intervals, empty with fewer than four
     sizes. Columns are those of `sparsebench export`.
     """
+    from sparsebench.analysis.evidence import evidence
+    from sparsebench.analysis.fits import fit_rows
     from sparsebench.cli.listing import print_rows
-    from sparsebench.records.store import Store
-    from sparsebench.reporting.evidence import evidence
-    from sparsebench.reporting.fits import fit_rows
+    from sparsebench.store.store import Store
 
     found = evidence([Store(store).run(run)])
     rows = list(fit_rows(found.ok, x, y, by or ["backend"]))

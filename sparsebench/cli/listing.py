@@ -31,7 +31,7 @@ def print_tables(tables: Sequence[Sequence[Row]], format: Format) -> None:
 
 
 def print_json(data: Any) -> None:
-    from sparsebench.records.record import jsonable
+    from sparsebench.core.files import jsonable
 
     typer.echo(json.dumps(jsonable(data), indent=1, default=str))
 

@@ -16,7 +16,7 @@ def command(
     store: o.Store = o.DEFAULT_STORE,
 ) -> None:
     """Print what TRIAL wrote to stdout and stderr, also while it runs."""
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     trial_id = shelf.trial_id(trial)

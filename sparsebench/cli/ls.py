@@ -11,9 +11,9 @@ import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_rows, print_tables
+from sparsebench.core.worker import mpiexec
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.execution import mpiexec
 from sparsebench.machine import data_directory
 from sparsebench.registry import KINDS, Entry, Plugins, nested_kinds
 
@@ -217,13 +217,13 @@ def _suites(plugins: Plugins) -> list[Row]:
 
 
 def _run_ids(store: Path) -> list[str]:
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     return Store(store).runs()
 
 
 def _runs(store: Path) -> list[Row]:
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     return [_run_row(shelf, run) for run in shelf.runs()]

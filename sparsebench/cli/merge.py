@@ -21,7 +21,7 @@ def command(
 
     A source is only read. Merging the same again changes nothing.
     """
-    from sparsebench.records.merge import merge
+    from sparsebench.store.merge import merge
 
     done = {"store": str(store), **asdict(merge(sources, store))}
     if json:

@@ -10,12 +10,13 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import print_json, print_rows
-from sparsebench.execution.fingerprint import fingerprint
-from sparsebench.execution.options import Options
-from sparsebench.execution.resume import absent, reusable
-from sparsebench.planning.prediction import Prediction, doubt, predict, refusal
-from sparsebench.records.store import Store
-from sparsebench.suite.trial import Trial
+from sparsebench.core.trial import Trial
+from sparsebench.run.fingerprint import fingerprint
+from sparsebench.run.options import Options
+from sparsebench.run.planning.prediction import Prediction, doubt, predict, refusal
+from sparsebench.run.reuse import absent, reusable
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
 from sparsebench.suite.units import brief_seconds, brief_size
 from sparsebench.suite.where import matches
 
@@ -75,7 +76,7 @@ def print_plan(
             {
                 "suite": asked.suite.name,
                 "trials": [
-                    {"id": trial.id, "cell": trial.cell, "label": trial.label(), "note": note}
+                    {"id": trial.id, "cell": trial.cell, "label": label(trial), "note": note}
                     | prediction.measures()
                     | {"predicted_seconds": _total(trial, prediction)}
                     | trial.to_json()
@@ -94,7 +95,7 @@ def print_plan(
 def _predictions(asked: Asked, measure: bool) -> list[Prediction]:
     rates = None
     if measure:
-        from sparsebench.execution.surveying import survey
+        from sparsebench.run.layer_timing import survey
 
         able = [trial for trial in asked.trials if absent(trial, asked.plugins) is None]
         rates = survey(able, asked.plugins, asked.data_dir)
@@ -112,7 +113,7 @@ def _row(trial: Trial, prediction: Prediction, note: str) -> dict[str, Any]:
     total = _total(trial, prediction)
     return {
         "trial": trial.id,
-        "what": trial.label(),
+        "what": label(trial),
         "bytes": brief_size(peak) if peak is not None else "unknown",
         "seconds per epoch": f"{epoch:.3g}" if epoch is not None else "",
         "total time": brief_seconds(total) if total is not None else "",

@@ -12,9 +12,9 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import print_rows
+from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
-from sparsebench.execution.resume import absent
-from sparsebench.suite.trial import Trial, canonical
+from sparsebench.run.reuse import absent
 
 POLL_SECONDS = 0.05
 
@@ -62,9 +62,9 @@ def _data_rows(asked: Asked) -> list[dict[str, Any]]:
 
 def _compiled(asked: Asked, trials: list[Trial]) -> list[dict[str, Any]]:
     """Each kind of kernel compiled in a process of its own, as a run does before its trials."""
-    from sparsebench.execution.compiling import compile_job, compiled_code, representatives
-    from sparsebench.execution.fingerprint import fingerprint
-    from sparsebench.execution.job import Job
+    from sparsebench.core.job import Job
+    from sparsebench.run.fingerprint import fingerprint
+    from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
 
     chosen = representatives(trials, asked.plugins)
     if not chosen:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
-from sparsebench.execution.options import Listener, Summary
-from sparsebench.records.record import Record
-from sparsebench.suite.trial import Trial
+from sparsebench.run.options import Listener, Summary
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
 from sparsebench.suite.units import brief_seconds, brief_size
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Plain(Listener):
         self.say(f"auditing {', '.join(names)}: truly sparse?")
 
     def trial_started(self, trial: Trial, number: int) -> None:
-        self.say(f"[{number}/{self.total}] {trial.label()}")
+        self.say(f"[{number}/{self.total}] {label(trial)}")
 
     def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
         """Plain lines say nothing in between."""
@@ -79,7 +80,7 @@ class Plain(Listener):
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self.ended_trials.add(trial.id)
         self.reused_failures += reused and record.failed
-        self.say(f"[{len(self.ended_trials)}/{self.total}] {trial.label()}: {told(record, reused)}")
+        self.say(f"[{len(self.ended_trials)}/{self.total}] {label(trial)}: {told(record, reused)}")
 
     def ended(self, summary: Summary) -> None:
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
@@ -179,7 +180,7 @@ class Live(Plain):
             bars.append(("all", done, text))
         for trial, began, state in self._running.values():
             share = _share(trial, state)
-            name = printable(trial.label())[:60]
+            name = printable(label(trial))[:60]
             bars.append((name, share, _state(trial, state, at - began, share)))
         return bars
 

@@ -13,13 +13,13 @@ from sparsebench.cli import options as o
 from sparsebench.errors import SparsebenchError, nearest
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import StoredRun
+    from sparsebench.store.store import StoredRun
 
 
 def write_markdown(runs: Sequence[StoredRun], output: Path | None) -> str:
     """Print it, its plots with the first run; or write it, its plots beside it."""
-    from sparsebench.records.export import write_whole
-    from sparsebench.reporting.markdown import report
+    from sparsebench.report.markdown import report
+    from sparsebench.store.export import write_whole
 
     if output is None:
         text = _markdown(runs)
@@ -32,8 +32,8 @@ def write_markdown(runs: Sequence[StoredRun], output: Path | None) -> str:
 
 def write_html(runs: Sequence[StoredRun], output: Path | None) -> None:
     """Write the page; without -o into the folder of the first run, and print where."""
-    from sparsebench.records.export import write_whole
-    from sparsebench.reporting.html.page import report
+    from sparsebench.report.html.page import report
+    from sparsebench.store.export import write_whole
 
     file = runs[0].path / "report.html" if output is None else output
     write_whole(file, report(runs).encode())
@@ -43,8 +43,8 @@ def write_html(runs: Sequence[StoredRun], output: Path | None) -> None:
 
 def write_latex(runs: Sequence[StoredRun], output: Path | None) -> None:
     """Print the tables, or write them."""
-    from sparsebench.records.export import write_whole
-    from sparsebench.reporting.latex import report
+    from sparsebench.report.latex import report
+    from sparsebench.store.export import write_whole
 
     if output is None:
         typer.echo(report(runs), nl=False)
@@ -87,7 +87,7 @@ def command(
 ) -> None:
     """Write RUN... as a report: accuracy, time, memory, claims, failures and plots."""
     write = _writer(format, output)
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     found = [shelf.run(name) for name in runs]
@@ -108,7 +108,7 @@ def _writer(format: str | None, output: Path | None) -> Writer:
 
 def _markdown(runs: Sequence[StoredRun]) -> str:
     """The report as it is printed: its plots lie with the first run."""
-    from sparsebench.reporting.markdown import report
+    from sparsebench.report.markdown import report
 
     folder = runs[0].path
     return report(runs, folder, prefix="report-", links=f"{folder}/")

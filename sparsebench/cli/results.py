@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sparsebench.records.record import Record
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
 
 
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
@@ -23,7 +24,7 @@ def _row(records: Sequence[Record]) -> dict[str, Any]:
     counts = Counter(str(record.status) for record in records)
     peaks = [peak / 2**20 for peak in _values(records, "net_peak_bytes")]
     return {
-        "cell": records[0].trial.label(seed=False),
+        "cell": label(records[0].trial, seed=False),
         "status": ", ".join(f"{n} {status}" for status, n in counts.items()),
         "accuracy": spread(_values(records, "test_accuracy")),
         "seconds": _mean(_values(records, "wall_seconds"), 1),

@@ -12,8 +12,8 @@ from sparsebench.cli import options as o
 from sparsebench.cli.asked import Asked, ask
 from sparsebench.cli.listing import as_markdown, print_json, print_rows
 from sparsebench.cli.plan import print_plan
-from sparsebench.execution.options import Options, Summary, executor_of
-from sparsebench.planning.sharding import parse_shard
+from sparsebench.run.options import Options, Summary, executor_of
+from sparsebench.run.planning.sharding import parse_shard
 
 
 def command(
@@ -118,8 +118,8 @@ def command(
 
 def _run(asked: Asked, options: Options) -> Summary:
     from sparsebench.cli.progress import listener
-    from sparsebench.execution.session import run_trials
-    from sparsebench.measuring import noise
+    from sparsebench.run import noise
+    from sparsebench.run.session import run_trials
 
     with listener(plain=options.debug) as shown:
         for line in () if options.debug else noise.now():

@@ -9,7 +9,7 @@ import typer
 from sparsebench.cli import options as o
 
 if TYPE_CHECKING:
-    from sparsebench.scaling.report import Asked, Report
+    from sparsebench.analysis.scaling.report import Asked, Report
 
 Runs = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run ids, run directories, or 'latest'.")
@@ -40,10 +40,10 @@ def command(
     First the model against the trials it was not made of, then the curve, then where a server
     has no pause left and what more servers would give. docs/scaling.md says what is assumed.
     """
-    from sparsebench.records.store import Store
-    from sparsebench.scaling.asking import asked
-    from sparsebench.scaling.cells import ways
-    from sparsebench.scaling.report import report
+    from sparsebench.analysis.scaling.asking import asked
+    from sparsebench.analysis.scaling.cells import ways
+    from sparsebench.analysis.scaling.report import report
+    from sparsebench.store.store import Store
 
     given = asked(workers, servers, cores, latency, bandwidth)
     records = [record for run in runs for record in Store(store).run(run).records]

@@ -12,10 +12,11 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json, print_rows
 from sparsebench.errors import printable, spelt_out
+from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
-    from sparsebench.records.record import Record
-    from sparsebench.records.store import Store, StoredRun
+    from sparsebench.store.record import Record
+    from sparsebench.store.store import Store, StoredRun
 
 
 def command(
@@ -25,7 +26,7 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Show a run's results by cell, or everything that is recorded of a trial."""
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     shelf = Store(store)
     if is_trial(what, shelf):
@@ -68,7 +69,7 @@ def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
     """A row per thing known of the last attempt."""
     facts: dict[str, Any] = {
         "trial": record.trial.id,
-        "what": record.trial.label(),
+        "what": label(record.trial),
         "attempt": f"{record.attempt} ({attempts} ended)",
         "status": str(record.status),
         "cause": record.cause,

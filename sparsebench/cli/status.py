@@ -10,10 +10,10 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.errors import StoreError
-from sparsebench.records.plain import read_object
+from sparsebench.store.plain import read_object
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import Store, StoredRun
+    from sparsebench.store.store import Store, StoredRun
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Say how many trials of RUN have ended, and how, and which are under way."""
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     found = state_of(Store(store).run(run))
     if json or format == "json":

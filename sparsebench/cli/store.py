@@ -12,8 +12,8 @@ from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.errors import NothingMatched, StoreError
 
 if TYPE_CHECKING:
-    from sparsebench.records.findings import Verdict
-    from sparsebench.records.store import Store
+    from sparsebench.store.findings import Verdict
+    from sparsebench.store.store import Store
 
 app = typer.Typer(help="Verify, rebuild and migrate the store.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def verify(
 
     Exit code 2 if anything is damaged; what killed processes left behind is only noted.
     """
-    from sparsebench.records.verify import verify as look_at
+    from sparsebench.store.verify import verify as look_at
 
     verdict = look_at(_opened(store))
     findings = [asdict(finding) for finding in verdict.findings]
@@ -43,7 +43,7 @@ def verify(
 @app.command()
 def rebuild(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
     """Remove what killed processes left behind."""
-    from sparsebench.records.leftovers import remove_leftovers
+    from sparsebench.store.leftovers import remove_leftovers
 
     shelf = _opened(store)
     _told({"store": str(store), "removed": remove_leftovers(shelf.path)}, json)
@@ -52,7 +52,7 @@ def rebuild(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
 @app.command()
 def migrate(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
     """Rewrite records of older formats in today's. Can be stopped, and run again."""
-    from sparsebench.records.migrate import migrate as bring_up
+    from sparsebench.store.migrate import migrate as bring_up
 
     done = bring_up(_opened(store))
     found: dict[str, Any] = {"store": str(store), **asdict(done)}
@@ -68,7 +68,7 @@ def migrate(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
 
 def _opened(path: Any) -> Store:
     """NothingMatched where there is none."""
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     shelf = Store(path)
     if shelf.schema is None:

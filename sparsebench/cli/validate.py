@@ -10,7 +10,7 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.asked import ask
 from sparsebench.cli.listing import print_json, print_rows
-from sparsebench.execution.resume import absent
+from sparsebench.run.reuse import absent
 
 
 def command(

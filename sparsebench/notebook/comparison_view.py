@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsebench.comparing import amounts
-from sparsebench.comparing.asked import gates_asked, side_named
-from sparsebench.comparing.comparison import Comparison, compare
-from sparsebench.comparing.gates import default_gates
-from sparsebench.comparing.sides import Side, side
-from sparsebench.comparing.tables import as_markdown, as_text, to_json, verdict_line, whys
-from sparsebench.comparing.verdicts import STATUS, Finding, Verdict
+from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.gates import default_gates
+from sparsebench.analysis.resolve import gates_asked, side_named
+from sparsebench.analysis.sides import Side, side
+from sparsebench.analysis.verdicts import STATUS, Finding, Verdict
 from sparsebench.notebook.cards import Card, Row
+from sparsebench.report.comparison import amounts
+from sparsebench.report.comparison.tables import as_markdown, as_text, to_json, verdict_line, whys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def compared(
 
 def _side(given: Run | str | Path, store: Path) -> Side:
     """A run, or what `compare` on the command line takes."""
-    from sparsebench.records.store import Store
+    from sparsebench.store.store import Store
 
     if isinstance(given, str | Path):
         return side_named(Store(store), str(Path(given).expanduser()))

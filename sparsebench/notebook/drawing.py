@@ -12,8 +12,8 @@ from sparsebench.errors import NothingMatched
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sparsebench.records.store import StoredRun
-    from sparsebench.reporting.evidence import Evidence
+    from sparsebench.analysis.evidence import Evidence
+    from sparsebench.store.store import StoredRun
 
 
 class Plots:
@@ -30,19 +30,19 @@ class Plots:
 
     def accuracy(self) -> Figure:
         """Test accuracy against net peak memory, a marker per cell, its area the time."""
-        from sparsebench.reporting.plots import accuracy_memory
+        from sparsebench.report.plots import accuracy_memory
 
         return self._drawn(accuracy_memory, "accuracy", "two cells with an accuracy and a net peak")
 
     def curves(self) -> Figure:
         """Test accuracy by epoch."""
-        from sparsebench.reporting.plots import learning_curves
+        from sparsebench.report.plots import learning_curves
 
         return self._drawn(learning_curves, "curves", "trials that finished two epochs")
 
     def memory(self) -> Figure:
         """Time per epoch and net peak memory, a bar per backend."""
-        from sparsebench.reporting.plots import backend_bars
+        from sparsebench.report.plots import backend_bars
 
         return self._drawn(
             backend_bars, "memory", "two backends, at most 16 settings, and networks of one size"
@@ -50,25 +50,25 @@ class Plots:
 
     def scaling(self) -> Figure:
         """Time and memory against the number of connections."""
-        from sparsebench.reporting.scaling import scaling
+        from sparsebench.report.scaling import scaling
 
         return self._drawn(scaling, "scaling", "networks whose connections differ four times")
 
     def ranks(self) -> Figure:
         """Average ranks over the data sets, with what cannot be told apart."""
-        from sparsebench.reporting.ranks_plot import critical_differences
+        from sparsebench.report.ranks_plot import critical_differences
 
         return self._drawn(critical_differences, "ranks", "two methods on three data sets")
 
     def profiles(self) -> Figure:
         """Performance profiles of the cost of a target accuracy."""
-        from sparsebench.reporting.ranks_plot import profile_curves
+        from sparsebench.report.ranks_plot import profile_curves
 
         return self._drawn(profile_curves, "profiles", "two methods on three data sets")
 
     @cached_property
     def _evidence(self) -> Evidence:
-        from sparsebench.reporting.evidence import evidence
+        from sparsebench.analysis.evidence import evidence
 
         return evidence([self._stored]).trained
 

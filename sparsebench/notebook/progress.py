@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparsebench.execution.options import Listener, Summary
+from sparsebench.core.trial import Trial
 from sparsebench.notebook.cards import Card, Row
-from sparsebench.records.record import Record
-from sparsebench.suite.trial import Trial
+from sparsebench.run.options import Listener, Summary
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
 from sparsebench.suite.units import brief_seconds
 
 REFRESH_SECONDS = 0.5
@@ -67,7 +68,7 @@ class Live(Listener):
         self._counts[f"{record.status}{' (reused)' if reused else ''}"] += 1
         if record.failed:
             told = ", ".join(filter(None, [str(record.status), record.cause, record.detail]))
-            self._failures.append(f"{trial.label()}: {told[:200]}")
+            self._failures.append(f"{label(trial)}: {told[:200]}")
         self._draw(now=not reused)
 
     def note(self, line: str) -> None:
@@ -91,7 +92,7 @@ class Live(Listener):
             title=f"Run {self._run}",
             facts=[told, *filter(None, [self._doing])],
             header=["running", "epoch"] if self._running else (),
-            rows=[Row([trial.label(), _epoch(trial, state)])
+            rows=[Row([label(trial), _epoch(trial, state)])
                   for trial, state in self._running.values()],
             notes=[*self._notes, *self._failures[-LAST_FAILURES:]],
         )  # fmt: skip

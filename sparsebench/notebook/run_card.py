@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sparsebench.analysis.evidence import CELL, FAILED, Evidence, evidence, suite_facts
+from sparsebench.analysis.formats import Spread, percent, plural, seconds, size
+from sparsebench.analysis.groups import groups, outcome
+from sparsebench.analysis.marks import backend_legend
 from sparsebench.notebook.cards import Card, Row
-from sparsebench.reporting.evidence import CELL, FAILED, Evidence, evidence, suite_facts
-from sparsebench.reporting.marks import backend_legend
-from sparsebench.reporting.tables import groups, outcome
-from sparsebench.reporting.text import Spread, percent, plural, seconds, size
 
 if TYPE_CHECKING:
-    from sparsebench.records.store import StoredRun
+    from sparsebench.store.store import StoredRun
 
 COLUMNS = (
     ("test accuracy", "test_accuracy", percent),

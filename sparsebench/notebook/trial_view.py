@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from sparsebench.errors import NothingMatched, nearest
 from sparsebench.notebook.cards import Card, Row
-from sparsebench.records.record import Record
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sparsebench.records.store import StoredRun
+    from sparsebench.store.store import StoredRun
 
 SHOWN = (
     "test_accuracy", "test_loss", "train_loss", "epoch_seconds", "wall_seconds", "warmup_seconds",
@@ -36,7 +37,7 @@ class Trial:
         self.record = record
 
     def __repr__(self) -> str:
-        return f"<Trial {self.id}: {self.record.trial.label()}: {self.record.status}>"
+        return f"<Trial {self.id}: {label(self.record.trial)}: {self.record.status}>"
 
     @property
     def id(self) -> str:
@@ -52,7 +53,7 @@ class Trial:
 
     def epochs(self) -> pd.DataFrame:
         """A row per epoch, as `run.epochs()` has it."""
-        from sparsebench.records.frames import epochs_frame
+        from sparsebench.store.frames import epochs_frame
 
         frame = epochs_frame(self._stored)
         return frame[frame["trial"] == self.id].reset_index(drop=True)
@@ -71,7 +72,7 @@ class Trial:
         audit = str(record.audit.get("verdict", ""))
         notes = [f"the machine was disturbed: {noise}"] if noise else []
         return Card(
-            title=f"Trial {record.trial.label()}",
+            title=f"Trial {label(record.trial)}",
             facts=[told, f"trial {self.id}, attempt {record.attempt}, {record.started}",
                    *([f"audit: {audit}"] if audit else [])],
             header=["measure", "value"], rows=list(_measured(record)), notes=notes,
@@ -82,7 +83,7 @@ class Trial:
 def find(stored: StoredRun, which: str) -> Trial:
     """By the start of its id, or by its label; NothingMatched for none or several."""
     records = stored.records
-    chosen = [r for r in records if r.trial.label() == which]
+    chosen = [r for r in records if label(r.trial) == which]
     chosen = chosen or [r for r in records if which and r.trial.id.startswith(which)]
     if len(chosen) == 1:
         return Trial(stored, chosen[0])
@@ -95,7 +96,7 @@ def find(stored: StoredRun, which: str) -> Trial:
 
 
 def _measured(record: Record) -> Iterator[Row]:
-    from sparsebench.comparing.amounts import amount
+    from sparsebench.report.comparison.amounts import amount
 
     for name in SHOWN:
         value = record.measures.get(name)

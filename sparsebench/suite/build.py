@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsebench.catalogue import MANIFEST
+from sparsebench.core.data.catalogue import MANIFEST
+from sparsebench.core.data.openml import Place, fetch_command
+from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
 from sparsebench.machine import usable_cores
-from sparsebench.openml import Place, fetch_command
 from sparsebench.registry import Component, Entry, Plugins, nested_kinds
 from sparsebench.suite.form import shown
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import PARTS, Trial, canonical
 from sparsebench.suite.values import check_value, one_value
 from sparsebench.suite.where import PLAIN
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
+from sparsebench.suite.check_selectors import check_where
 from sparsebench.suite.form import check_axis, check_plain, quoted
-from sparsebench.suite.reach import check_where
+from sparsebench.suite.labels import axis_words, label
 from sparsebench.suite.suite import Exclude, Suite
-from sparsebench.suite.trial import PARTS, Trial
 from sparsebench.suite.where import PLAIN, check_key, matches
-from sparsebench.suite.words import axis_words
 
 MOST_TRIALS = 50_000
 """Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
@@ -190,6 +190,4 @@ def _check_unique(trials: Iterable[Trial]) -> None:
     for trial in trials:
         twin = seen.setdefault(trial.id, trial)
         if twin is not trial:
-            raise SuiteError(
-                f"grid: two trials are the same: {twin.label()!r} and {trial.label()!r}"
-            )
+            raise SuiteError(f"grid: two trials are the same: {label(twin)!r} and {label(trial)!r}")

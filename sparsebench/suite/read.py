@@ -7,8 +7,9 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from sparsebench.core.status import Status
+from sparsebench.core.trial import PARTS
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.records.record import Status
 from sparsebench.suite.form import (
     Table,
     a_count,
@@ -25,7 +26,6 @@ from sparsebench.suite.form import (
     take_table,
 )
 from sparsebench.suite.suite import Claim, Exclude, Expect, Suite, brief_path
-from sparsebench.suite.trial import PARTS
 from sparsebench.suite.where import PLAIN, check_key
 
 SCHEMA = 1

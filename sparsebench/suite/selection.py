@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import NothingMatched, SuiteError
-from sparsebench.suite.trial import PARTS, Trial
+from sparsebench.suite.labels import label
 
 _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 
@@ -43,7 +44,7 @@ class _Seen:
 
 
 def _seen(trial: Trial) -> _Seen:
-    words = [word.strip("(),") for word in trial.label().lower().split()]
+    words = [word.strip("(),") for word in label(trial).lower().split()]
     values = [word.partition("=")[2] or word for word in words]
     names = [name.lower() for part in PARTS for name in _names(getattr(trial, part))]
     return _Seen(words, [*values, *names, trial.id])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.suite.trial import PARTS, Trial
 from sparsebench.suite.units import seconds, size
 
 PLAIN = (

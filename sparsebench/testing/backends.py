@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.auditing.judging import judge
-from sparsebench.auditing.probe import probe
-from sparsebench.auditing.sizes import Sizes
-from sparsebench.protocols import Backend, Layer, Optimizer
-from sparsebench.sparse.csr import Change, CsrMatrix
+from sparsebench.analysis.honesty.judging import judge
+from sparsebench.core.audit.probe import probe
+from sparsebench.core.audit.sizes import Sizes
+from sparsebench.core.protocols import Backend, Layer, Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.testing.fixtures import (
     PlainDescent,
     check_parameters,

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.protocols import (
+from sparsebench.core.data.samples import Parts
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.protocols import (
     Activation,
     Dataset,
     Initializer,
@@ -19,11 +21,9 @@ from sparsebench.protocols import (
     Optimizer,
     Schedule,
 )
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.sparse.sampling import random_pattern
+from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.testing.fixtures import check_parameters
-from sparsebench.training.data import Parts
-from sparsebench.training.dropout import Dropout
 
 STEP = 1e-6
 """Of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.sparse.sampling import random_pattern
+from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.sampling import random_pattern
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,11 @@ import tracemalloc
 
 import numpy as np
 
-from sparsebench.protocols import Pruning, Topology
-from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.core.methods.moment import Moment
+from sparsebench.core.methods.update import LayerView
+from sparsebench.core.protocols import Pruning, Topology
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.testing.fixtures import UniformWeights, check_parameters, random_matrix
-from sparsebench.training.evolution import LayerView
-from sparsebench.training.moment import Moment
 
 SHAPES = [(30, 40), (30, 30), (4, 30)]
 

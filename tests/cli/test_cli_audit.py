@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sparsebench.cli.show import _facts
-from sparsebench.records.record import Record, Status
-from sparsebench.suite.trial import Trial
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.store.record import Record
 
 
 def test_a_trial_is_shown_with_its_audit_and_its_noise():

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 from cli_words import Cli
 
-from sparsebench.execution import calibration
-from sparsebench.execution.calibration import MIB, Case, Reading
+from sparsebench.run import calibration
+from sparsebench.run.calibration import MIB, Case, Reading
 
 
 @pytest.mark.minutes
 def test_doctor_warns_of_what_run_would_tell(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "this machine is not quiet: it is swapping; times will be noisy"
-    monkeypatch.setattr("sparsebench.measuring.noise.now", lambda: [line])
+    monkeypatch.setattr("sparsebench.run.noise.now", lambda: [line])
     assert f"warning: {line}\n" in cli("doctor").out
     done = cli("run", "tiny.toml", "--quick")
     notes = [at for at, said in enumerate(done.err.splitlines()) if said == f"note: {line}"]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sparsebench.cli.asked import ask
-from sparsebench.execution.fingerprint import fingerprint
-from sparsebench.records.record import Record, Status
-from sparsebench.records.store import Store
+from sparsebench.core.status import Status
+from sparsebench.run.fingerprint import fingerprint
+from sparsebench.store.record import Record
+from sparsebench.store.store import Store
 
 HEAVY = ("numba", "pandas", "scipy", "torch", "matplotlib", "numpy", "sklearn")
 

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from sparsebench.cli.progress import Live, Plain, listener
 from sparsebench.cli.results import result_rows
-from sparsebench.execution.options import Summary
-from sparsebench.records.record import Record, Status
-from sparsebench.suite.trial import Trial
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.run.options import Summary
+from sparsebench.store.record import Record
 
 
 def trial(seed: int = 0) -> Trial:

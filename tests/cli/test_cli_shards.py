@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_words import Cli
 
-from sparsebench.records.store import Store
+from sparsebench.store.store import Store
 
 
 @pytest.mark.minutes

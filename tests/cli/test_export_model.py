@@ -9,7 +9,7 @@ from cli_words import Cli
 from scipy.sparse import csr_matrix
 
 import sparsebench
-from sparsebench.records.store import Store
+from sparsebench.store.store import Store
 
 
 def ran(folder: Path, cli: Cli, *more: str) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from clusters import FILES, Cluster, running
 
+from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
-from sparsebench.execution.options import Options
 from sparsebench.registry import Plugins
+from sparsebench.run.options import Options
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import Trial
 
 
 @pytest.fixture(scope="session")

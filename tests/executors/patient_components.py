@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import hookimpl
-from sparsebench.training.work import Result
+from sparsebench.core.training.work import Result
 
 
 @dataclass(frozen=True)

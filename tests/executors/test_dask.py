@@ -21,17 +21,17 @@ from sparsebench_plugins.executors import cluster as connection
 from sparsebench_plugins.executors import dask_executor, errand
 
 from sparsebench import registry
+from sparsebench.core.job import Job
+from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution.job import Job
-from sparsebench.execution.options import Listener, Options
-from sparsebench.execution.session import run_trials
-from sparsebench.records.record import Record
-from sparsebench.records.store import Store
 from sparsebench.registry import Plugins
+from sparsebench.run.options import Listener, Options
+from sparsebench.run.session import run_trials
+from sparsebench.store.record import Record
+from sparsebench.store.store import Store
 from sparsebench.suite.expand import expand
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import Trial
 
 MakeTrial = Callable[..., Trial]
 

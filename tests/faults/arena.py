@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsebench.records.record import Record
-from sparsebench.records.store import Store
+from sparsebench.store.record import Record
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
 
 PLUGIN = Path(__file__).parent / "faulty_components.py"
 MARK = "SPARSEBENCH_FAULT_MARK"
@@ -144,7 +145,7 @@ class Arena:
         now = {record.trial.id: record for record in self.records()}
         check(len(now) == len(self.trainers), f"{len(now)} of {len(self.trainers)} trials")
         for record in now.values():
-            check(record.status == "ok", f"{record.trial.label()} is {record.status}")
+            check(record.status == "ok", f"{label(record.trial)} is {record.status}")
         for trial, attempt in finished.items():
             check(now[trial].attempt == attempt, f"{trial} was finished and ran again")
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from sparsebench import hookimpl
-from sparsebench.training.data import Parts
-from sparsebench.training.work import EpochRecord, Result
+from sparsebench.core.data.samples import Parts
+from sparsebench.core.training.work import EpochRecord, Result
 
 MIB = 2**20
 

@@ -14,7 +14,7 @@ ELSEWHERE = frozenset(
     for how in ("raises", "nan", "segfault", "aborts", "killed", "leaves", "leaves_quietly",
                 "allocates", "spikes", "stays", "loops", "prints", "closes_stdout")
 )  # fmt: skip
-"""How such a trial ends is in tests/execution/test_supervisor.py already."""
+"""How such a trial ends is in tests/run/test_supervisor.py already."""
 
 ELSEWHERE |= {"supervisor-SIGTERM", "supervisor-SIGHUP"}  # as SIGINT, and test_exit_codes.py
 

@@ -9,10 +9,10 @@ import numpy as np
 from small import small_work
 from sparsebench_plugins.trainers.hogwild import Hogwild
 
+from sparsebench.core.data.samples import prepare
+from sparsebench.core.training.loop import train
+from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins
-from sparsebench.training.data import prepare
-from sparsebench.training.loop import train
-from sparsebench.training.work import Work
 
 
 def build(kind: str, given: Any) -> Any:

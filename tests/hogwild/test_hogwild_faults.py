@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from sparsebench.core.job import Job
+from sparsebench.core.trial import Trial
+from sparsebench.core.worker import memory, sweep
+from sparsebench.core.worker.process_tree import children
 from sparsebench.discovery import load_plugins
-from sparsebench.execution.job import Job
-from sparsebench.execution.supervisor import Supervised
-from sparsebench.measuring import memory, sweep
-from sparsebench.measuring.tree import children
-from sparsebench.suite.trial import Trial
+from sparsebench.run.supervisor import Supervised
 
 PLUGIN = Path(__file__).parent / "faulty_backend.py"
 
@@ -132,9 +132,9 @@ def test_workers_end_with_the_supervisor(job: Callable[..., Job], tmp_path: Path
     job_file.write_text(json.dumps(job("scipy-csr").to_json()))
     code = (
         "import json, sys, time; from pathlib import Path;"
-        "from sparsebench.execution.job import Job;"
-        "from sparsebench.execution.supervisor import Supervised;"
-        "from sparsebench.measuring.tree import children;"
+        "from sparsebench.core.job import Job;"
+        "from sparsebench.run.supervisor import Supervised;"
+        "from sparsebench.core.worker.process_tree import children;"
         "trial = Supervised(Job.from_json(json.load(open(sys.argv[1]))))\n"
         "while trial.poll() is None:\n"
         "    if (trial.progress().get('epoch') or 0) > 1:\n"

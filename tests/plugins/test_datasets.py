@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from sparsebench_plugins.datasets import registration
 
+from sparsebench.core.data.samples import prepare
+from sparsebench.core.protocols import Dataset
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
-from sparsebench.protocols import Dataset
 from sparsebench.registry import Plugins
-from sparsebench.training.data import prepare
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
 y = np.array([0, 1] * 4)

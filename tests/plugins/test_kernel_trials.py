@@ -12,8 +12,8 @@ import pytest
 
 import sparsebench
 from sparsebench.errors import SuiteError
-from sparsebench.records.benchmarks import to_benchmarks
-from sparsebench.records.store import Store
+from sparsebench.store.benchmarks import to_benchmarks
+from sparsebench.store.store import Store
 
 SUITE = """
 schema = 1

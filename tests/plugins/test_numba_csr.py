@@ -12,11 +12,11 @@ from sparsebench_plugins.backends.numba_csr import NumbaCsr, layout
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench import testing
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix
+from sparsebench.core.training.loop import train
 from sparsebench.errors import SuiteError
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import Change, CsrMatrix
 from sparsebench.testing.fixtures import random_matrix
-from sparsebench.training.loop import train
 
 ORIGINAL = layout.of
 JIT = not getattr(numba.config, "DISABLE_JIT", False)

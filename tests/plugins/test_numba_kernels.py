@@ -12,10 +12,10 @@ from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColum
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
-from sparsebench.sparse import reference
-from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.sparse import reference
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.testing.fixtures import random_matrix
-from sparsebench.training.dropout import Dropout
 
 JIT = not getattr(numba.config, "DISABLE_JIT", False)
 

@@ -12,10 +12,10 @@ from sparsebench_plugins.backends.params import NoParams
 from sparsebench_plugins.backends.transposed import Transposed
 
 from sparsebench import testing
+from sparsebench.core.sparse.csr import CsrPattern
+from sparsebench.core.training.loop import train
 from sparsebench.errors import Unsupported
-from sparsebench.sparse.csr import CsrPattern
 from sparsebench.testing.fixtures import PlainDescent, random_matrix, to_dense
-from sparsebench.training.loop import train
 
 RIVALS = ("torch-csr", "torch-dense-mask", "mkl-csr", "sparselab", "sparseprop", "cuda-csr")
 RULES = [

@@ -14,9 +14,9 @@ from sparsebench_plugins.roofline import quiet
 from sparsebench_plugins.roofline.caches import caches, last_cache
 from sparsebench_plugins.roofline.model import Demand, Rates, Size, bound, demand, level
 
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench.training.build import build_network
-from sparsebench.training.work import Work
 
 needs_jit = pytest.mark.skipif(
     bool(getattr(config, "DISABLE_JIT", False)), reason="probes are explicit vectors"

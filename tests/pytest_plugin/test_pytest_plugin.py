@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench import pytest_plugin as plugin
-from sparsebench.records.store import Store
+from sparsebench.store.store import Store
 
 pytest_plugins = ["pytester"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sparsebench.records.record import Record, Status
-from sparsebench.records.runs import planned
-from sparsebench.records.store import Store
-from sparsebench.suite.trial import Trial
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.store.record import Record
+from sparsebench.store.runs import planned
+from sparsebench.store.store import Store
 
 MACHINE = {"id": "ab12", "usable_cores": 8}
 

@@ -9,11 +9,11 @@ import sys
 import pytest
 from made_up import SAMPLES, keep, parallel, record, sequential
 
+from sparsebench.analysis.scaling.asking import ScalingError, asked, counts
+from sparsebench.analysis.scaling.cells import costs_of, ways
+from sparsebench.analysis.scaling.report import Asked, report
 from sparsebench.cli import main
 from sparsebench.errors import NothingMatched
-from sparsebench.scaling.asking import ScalingError, asked, counts
-from sparsebench.scaling.cells import costs_of, ways
-from sparsebench.scaling.report import Asked, report
 
 # 2 ms + 0.5 ms + 0.2 ms + 2 x 20 us, 100 times, and 10 ms for the topology with 0.1 ms to send it
 ONE = 100 * 2.74e-3 + 0.01 + 1e-4 + 2e-5

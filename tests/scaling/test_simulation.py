@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsebench.scaling.costs import Costs
-from sparsebench.scaling.prediction import bound, predict, saturation
-from sparsebench.scaling.simulation import Setting, simulate
+from sparsebench.analysis.scaling.costs import Costs
+from sparsebench.analysis.scaling.prediction import bound, predict, saturation
+from sparsebench.analysis.scaling.simulation import Setting, simulate
 
 FREE = Costs(
     samples=640, batch=10, step_seconds=1.0, serve_seconds=0.0, up_bytes=0.0, down_bytes=0.0,

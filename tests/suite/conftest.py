@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from suite_files import HEAD, TOYS, Expand, Write
 
+from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
 from sparsebench.suite.read import read_suite
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import Trial
 
 
 @pytest.fixture

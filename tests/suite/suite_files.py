@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sparsebench.core.trial import Trial
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial import Trial
 
 TOYS = Path(__file__).with_name("toy_components.py")
 

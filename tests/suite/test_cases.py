@@ -6,6 +6,7 @@ import pytest
 from suite_files import Expand, Write
 
 from sparsebench.errors import SuiteError
+from sparsebench.suite.labels import label
 
 TWO = """
 case = [
@@ -25,7 +26,7 @@ def test_each_case_is_multiplied_with_the_grid(trials: Expand) -> None:
 
 
 def test_a_label_says_no_more_of_a_case_than_tells_it_apart(trials: Expand) -> None:
-    assert [t.label() for t in trials(TWO)] == [
+    assert [label(t) for t in trials(TWO)] == [
         "dataset=toy (samples=10)",
         "dataset=toy (samples=20)",
     ]

@@ -10,7 +10,8 @@ from sparsebench.errors import DataError, MissingData, NothingMatched, SuiteErro
 from sparsebench.machine import usable_cores
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
-from sparsebench.suite.given import parse_seeds, parse_setting
+from sparsebench.suite.labels import label
+from sparsebench.suite.overrides import parse_seeds, parse_setting
 from sparsebench.suite.selection import select
 
 
@@ -42,7 +43,7 @@ def test_a_grid_is_multiplied_out_last_axis_fastest(trials: Expand) -> None:
         ("numba-csr", 0), ("numba-csr", 1), ("dense-mask", 0), ("dense-mask", 1),
     ]  # fmt: skip
     assert found[1].axes == {"backend": "numba-csr", "seed": 1}
-    assert found[1].label() == "backend=numba-csr seed=1"
+    assert label(found[1]) == "backend=numba-csr seed=1"
     assert found[0].cell == found[1].cell
     assert found[0].cell != found[2].cell
 
@@ -80,7 +81,7 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
     a, b = trials(text)
     assert a.topology["prune"] is None
     assert b.topology["prune"] == {"name": "importance", "start": 5, "percentile": 10.0}
-    assert b.label() == "topology=set + importance"
+    assert label(b) == "topology=set + importance"
     a, b = trials("[grid]\n'topology.prune' = ['', 'importance']")
     assert a.topology["prune"] is None
     assert b.topology["prune"]["start"] == 200
@@ -325,7 +326,7 @@ def test_select_holds_plain_words_against_values_only(trials: Expand) -> None:
         "grid.dataset = [{name='toy', samples=10}, {name='toy', samples=3}]\n"
         "grid.topology = ['dense', {name='set', zeta=0.1}, {name='set', zeta=0.2}]"
     )
-    assert found[1].label() == "dataset=toy (samples=10) topology=set (zeta=0.1)"
+    assert label(found[1]) == "dataset=toy (samples=10) topology=set (zeta=0.1)"
     assert len(select(found, "set")) == 4
     assert len(select(found, "se")) == 6  # dense, too
     assert len(select(found, "zeta=0.1")) == 2

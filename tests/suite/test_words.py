@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsebench.suite.words import axis_words, brief
+from sparsebench.suite.labels import axis_words, brief
 
 
 def test_brief():

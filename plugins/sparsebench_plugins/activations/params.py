@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sparsebench.planning.sizes import FLOAT, UnitSize
+from sparsebench.core.sizes import FLOAT, UnitSize
 
 
 class Piecewise:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.training.dropout import Dropout
+from sparsebench.core.nn.dropout import Dropout
 from sparsebench_plugins.activations.params import AllReluParams, AlphaParams, PiecewiseParams
 from sparsebench_plugins.activations.untrained import Untrained
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Optimizer
-from sparsebench.training.dropout import Dropout
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.activations.params import SmoothParams, SReluParams
 from sparsebench_plugins.activations.untrained import Untrained
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Optimizer
+from sparsebench.core.protocols import Optimizer
 
 Vector = npt.NDArray[np.float32]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix
 from sparsebench_plugins.backends.params import NoParams
 from sparsebench_plugins.backends.torch_csr import TorchCsrLayer, Vector
 from sparsebench_plugins.backends.torch_device import Device

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
 from sparsebench_plugins.backends.params import DenseMaskParams
 
 Matrix = npt.NDArray[np.float32]

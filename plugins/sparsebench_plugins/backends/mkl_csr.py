@@ -8,10 +8,10 @@ from importlib import metadata
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench_plugins.backends.params import NoParams
 from sparsebench_plugins.backends.pattern_gradient import pattern_gradient
 from sparsebench_plugins.backends.transposed import Transposed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sparsebench.planning.sizes import FLOAT, Bytes, LayerSize, NetworkSize, Transient
+from sparsebench.core.sizes import FLOAT, Bytes, LayerSize, NetworkSize, Transient
 
 NARROW = 8
 """The widest batch that numba-csr needs no second order for."""

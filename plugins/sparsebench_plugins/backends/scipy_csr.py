@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern, Ints
-from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Ints
 from sparsebench_plugins.backends.params import ScipyCsrParams
 
 BLOCK = 256

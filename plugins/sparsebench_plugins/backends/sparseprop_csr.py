@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench_plugins.backends.params import NoParams
 
 LIMIT = 2**31

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
 from sparsebench_plugins.backends import torch_rules
 from sparsebench_plugins.backends.params import NoParams
 from sparsebench_plugins.backends.torch_device import HOST, Device, size_in_bytes

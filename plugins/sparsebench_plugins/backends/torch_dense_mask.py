@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.backends import torch_rules
 from sparsebench_plugins.backends.dense_mask import DenseMaskLayer, Matrix, Vector
 from sparsebench_plugins.backends.params import NoParams

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from sparsebench.protocols import Optimizer
+from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.optimizers.params import OptimizerParams
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sparsebench.sparse.csr import CsrPattern, Ints
+from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsebench.checksums import file_sha256
+from sparsebench.core.data.checksums import file_sha256
+from sparsebench.core.sizes import DataSize
 from sparsebench.errors import MissingData
-from sparsebench.planning.sizes import DataSize
 from sparsebench_plugins.datasets.params import whole
 
 if TYPE_CHECKING:
-    from sparsebench.training.data import Parts
+    from sparsebench.core.data.samples import Parts
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Embedded:
     def load(self) -> Parts:
         import numpy as np
 
-        from sparsebench.training.data import Parts
+        from sparsebench.core.data.samples import Parts
 
         path = self.path()
         table = np.loadtxt(path, delimiter=",", skiprows=self.header_lines)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
 from sparsebench.machine import available_memory
-from sparsebench.training.data import Parts
 from sparsebench_plugins.datasets.npz import SPLIT, Arrays, parts_of, read_npz
 from sparsebench_plugins.datasets.params import FileParams
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsebench.catalogue import Listing
-from sparsebench.planning.sizes import DataSize
+from sparsebench.core.data.catalogue import Listing
+from sparsebench.core.sizes import DataSize
 from sparsebench_plugins.datasets.params import whole
 
 if TYPE_CHECKING:
-    from sparsebench.training.data import Parts
+    from sparsebench.core.data.samples import Parts
 
 ITEMSIZES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "float32": 4, "int32": 4}
 """Of the types that are made float32 batch by batch."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
 from sparsebench.machine import available_memory
-from sparsebench.training.data import Parts
 
 Arrays = dict[str, npt.NDArray[Any]]
 MOST_ARRAYS = 1000

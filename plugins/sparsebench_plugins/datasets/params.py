@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sparsebench.checksums import file_sha256
+from sparsebench.core.data.checksums import file_sha256
+from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
-from sparsebench.planning.sizes import DataSize
 
 TEST_FRACTION = 1 / 3
-"""As in sparsebench/training/data.py, which imports numpy."""
+"""As in sparsebench/core/data/samples.py, which imports numpy."""
 
 Count = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
-from sparsebench.catalogue import MANIFEST, NAME, Listing, read_manifest
+from sparsebench.core.data.catalogue import MANIFEST, NAME, Listing, read_manifest
 from sparsebench.errors import DataError
 from sparsebench.hookspecs import Register
 from sparsebench_plugins.datasets.listed import Listed

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.data.samples import Labels, Matrix, Parts, Rows
+from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench.seeds import generator
-from sparsebench.training.aligned import aligned_empty
-from sparsebench.training.data import Labels, Matrix, Parts, Rows
 from sparsebench_plugins.datasets.params import (
     ExtremeParams,
     MadelonLikeParams,

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sparsebench.core.job import Job
+from sparsebench.core.status import Status
 from sparsebench.discovery import load_plugins
-from sparsebench.execution.fingerprint import forget_sources
-from sparsebench.execution.job import Job
-from sparsebench.records.record import Status
 from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import forget_sources
 from sparsebench_plugins.executors.cluster import CORES, MEMORY, Cluster, ClusterError
 from sparsebench_plugins.executors.errand import MOST, errand, too_large
 from sparsebench_plugins.executors.on_worker import run_errand

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sparsebench.catalogue import listing_of
-from sparsebench.execution.fingerprint import fingerprint
-from sparsebench.execution.job import Job
-from sparsebench.records.attempts import OUTCOME, SPEC
-from sparsebench.records.durable import writing_to
-from sparsebench.records.provenance import versions
-from sparsebench.records.store import NEEDED_ONCE
+from sparsebench.core.data.catalogue import listing_of
+from sparsebench.core.files import writing_to
+from sparsebench.core.job import Job
+from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
-from sparsebench.suite.trial import Trial
+from sparsebench.run.fingerprint import fingerprint
+from sparsebench.store.attempts import OUTCOME, SPEC
+from sparsebench.store.provenance import versions
+from sparsebench.store.store import NEEDED_ONCE
 from sparsebench.suite.units import brief_size
 
 Errand = dict[str, Any]

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sparsebench.execution.job import Job
-from sparsebench.execution.supervisor import Supervised
+from sparsebench.core.job import Job
+from sparsebench.run.supervisor import Supervised
 
 PATIENCE = 5.0
 """Seconds that killed processes get to be gone."""

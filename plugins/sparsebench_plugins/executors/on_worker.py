@@ -14,17 +14,17 @@ import dask
 from filelock import FileLock, Timeout
 
 from sparsebench import machine
-from sparsebench.execution.compiling import compile_job, compiled_code, representatives
-from sparsebench.execution.compiling import skeleton as without_magnitudes
-from sparsebench.execution.context import wait
-from sparsebench.execution.fingerprint import COMPILED, fingerprint, forget_sources, sources
-from sparsebench.execution.job import Job
-from sparsebench.execution.supervisor import Supervised
-from sparsebench.records.kept import CHECKPOINT
-from sparsebench.records.provenance import impersonal
-from sparsebench.records.record import Status
+from sparsebench.core.job import Job
+from sparsebench.core.status import Status
+from sparsebench.core.trial import canonical
+from sparsebench.core.worker.file_names import CHECKPOINT
 from sparsebench.registry import Plugins
-from sparsebench.suite.trial import canonical
+from sparsebench.run.context import wait
+from sparsebench.run.fingerprint import COMPILED, fingerprint, forget_sources, sources
+from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
+from sparsebench.run.kernel_cache import skeleton as without_magnitudes
+from sparsebench.run.supervisor import Supervised
+from sparsebench.store.provenance import impersonal
 from sparsebench_plugins.executors.errand import Errand, Reply, packed
 from sparsebench_plugins.executors.line import KILL, Line
 from sparsebench_plugins.executors.verifying import Refused, verified

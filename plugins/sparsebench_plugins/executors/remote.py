@@ -8,10 +8,11 @@ from typing import Any
 
 from distributed import CancelledError, Future, KilledWorker
 
+from sparsebench.core.job import Job
+from sparsebench.core.status import Status
 from sparsebench.errors import printable
-from sparsebench.execution.job import Job
-from sparsebench.records.provenance import impersonal
-from sparsebench.records.record import Status, utc_now
+from sparsebench.store.provenance import impersonal
+from sparsebench.store.record import utc_now
 from sparsebench_plugins.executors.cluster import Cluster
 from sparsebench_plugins.executors.errand import Reply, add_lines, unpack
 

@@ -13,15 +13,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from sparsebench.catalogue import listing_of
+from sparsebench.core.data.catalogue import listing_of
+from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.execution.fingerprint import forget_sources
-from sparsebench.fetch import fetch
 from sparsebench.machine import data_directory
 from sparsebench.registry import Plugins
+from sparsebench.run.fetch import fetch
+from sparsebench.run.fingerprint import forget_sources
 from sparsebench.suite.build import identity
-from sparsebench.suite.trial import Trial
 from sparsebench_plugins.executors.errand import Errand, code, told_versions
 
 _LOADING = threading.Lock()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrPattern
+from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.initializers.params import FanParams, NoParams, NormalParams
 
 Vector = npt.NDArray[np.float32]

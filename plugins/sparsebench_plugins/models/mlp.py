@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.errors import SuiteError
-from sparsebench.protocols import (
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.nn.network import LayeredNetwork
+from sparsebench.core.protocols import (
     Backend,
     Initializer,
     Layer,
-    Loss,
     Optimizer,
-    ThroughLayer,
     Unit,
 )
-from sparsebench.training.archive import Below
-from sparsebench.training.dropout import Dropout
-from sparsebench_plugins.models.buffers import Buffer
+from sparsebench.errors import SuiteError
 from sparsebench_plugins.models.params import MlpParams
 
 Array = npt.NDArray[Any]
@@ -39,7 +36,7 @@ class MLP(MlpParams):
 
     def network(
         self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
-    ) -> MlpNetwork:
+    ) -> LayeredNetwork:
         """Raises SuiteError where the backend's activations are not float32 and it cannot apply
         this activation itself."""
         numbers = range(1, len(layers))
@@ -62,175 +59,4 @@ class MLP(MlpParams):
                 "backend.activations: this activation is not linear on both sides of zero, so "
                 "the backend cannot apply it to anything but float32; set activations = 'float32'"
             )
-        return MlpNetwork(layers, units, self.loss, optimizer, dtype, through)
-
-
-class MlpNetwork:
-    """A_0 = X;  Z_l = W_l A_{l-1} + b_l;  A_l = dropout(f(Z_l)), kept for backward.
-
-    A_l overwrites Z_l, so activations are stored once; two scratch arrays hold the gradient
-    that travels back. Where the units are the backend's own (`through`), its layers apply them
-    as they write, and what lies between two layers is the backend's affair: its type, and how
-    its samples are laid out.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        units: Sequence[Unit],
-        loss: Loss,
-        optimizer: Optimizer,
-        dtype: npt.DTypeLike = np.float32,
-        through: bool = False,
-    ) -> None:
-        self.layers = layers
-        self.units = units
-        self._loss = loss
-        self._optimizer = optimizer
-        self._through = through
-        self._activations = [Buffer(layer.shape[0], dtype) for layer in layers[:-1]]
-        self._activations.append(Buffer(layers[-1].shape[0]))
-        widest = max((layer.shape[0] for layer in layers[:-1]), default=0)
-        self._scratch = (Buffer(widest, dtype), Buffer(widest, dtype))
-
-    def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
-        return self._pass(X, y, t, rate)
-
-    def compute_gradients(
-        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
-    ) -> float:
-        return self._pass(X, y, t, None, ready)
-
-    def step(self, rate: float, t: int) -> None:
-        for layer in self.layers:
-            layer.step(rate, t)
-        for unit in self.units:
-            unit.step(self._optimizer, rate, t)
-
-    def values(self) -> list[Vector]:
-        found: list[Vector] = []
-        for layer in self.layers:
-            found += (layer.weights().data, layer.bias())
-        return found + self._trained(lambda unit: unit.parameters())
-
-    def gradients(self) -> list[Vector]:
-        found: list[Vector] = []
-        for layer in self.layers:
-            found += layer.gradients()
-        return found + self._trained(lambda unit: unit.gradients())
-
-    def assign(self, values: Sequence[Vector]) -> None:
-        for number, layer in enumerate(self.layers):
-            layer.assign(*values[2 * number : 2 * number + 2])
-        self._fill(lambda unit: unit.parameters(), values)
-
-    def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
-        for number, layer in enumerate(self.layers):
-            DW, Db = gradients[2 * number : 2 * number + 2]
-            layer.step_by(DW, Db, rate, t)
-        self._fill(lambda unit: unit.gradients(), gradients)
-        for unit in self.units:
-            unit.step(self._optimizer, rate, t)
-
-    def _trained(self, of: Callable[[Unit], Mapping[str, Vector]]) -> list[Vector]:
-        """Flat views of the units' arrays, one after the other."""
-        return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
-
-    def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], given: Sequence[Vector]) -> None:
-        """Write what comes behind the layers' arrays into those of the units."""
-        behind = given[2 * len(self.layers) :]
-        for array, new in zip(self._trained(of), behind, strict=True):
-            array[...] = new
-
-    def outputs(self, X: Matrix) -> Matrix:
-        return self._forward(X, None)[-1]
-
-    def loss(self, Z: Matrix, y: Labels) -> float:
-        return self._loss.value(Z, y)
-
-    def parameters(self) -> dict[str, Vector]:
-        """Of the units, `unit1.NAME` for the first hidden layer's."""
-        return {
-            f"unit{number}.{name}": value
-            for number, unit in enumerate(self.units, 1)
-            for name, value in unit.parameters().items()
-        }
-
-    def saved(self) -> Iterator[tuple[str, Array]]:
-        for name, part in self._parts():
-            for key, array in part.saved():
-                yield f"{name}.{key}", array
-
-    def restore(self, saved: Mapping[str, Array]) -> None:
-        for name, part in self._parts():
-            part.restore(Below(saved, name))
-
-    def _parts(self) -> Iterator[tuple[str, Layer | Unit]]:
-        for number, layer in enumerate(self.layers, 1):
-            yield f"layer{number}", layer
-        for number, unit in enumerate(self.units, 1):
-            yield f"unit{number}", unit
-
-    def stored_bytes(self) -> dict[str, int]:
-        """By purpose, over all layers."""
-        total: dict[str, int] = {}
-        for layer in self.layers:
-            for purpose, size in layer.stored_bytes().items():
-                total[purpose] = total.get(purpose, 0) + size
-        buffers = (*self._activations, *self._scratch)
-        total["activations"] = sum(buffer.nbytes for buffer in buffers) + sum(
-            unit.stored_bytes() for unit in self.units
-        )
-        return total
-
-    def _unit(self, number: int) -> Unit | None:
-        """Behind layer `number`; None before the first and behind the last."""
-        return self.units[number] if 0 <= number < len(self.units) else None
-
-    def _forward(self, X: Matrix, t: int | None) -> list[Matrix]:
-        """[X, A_1, ..., Z_L]; dropout only in a training step t."""
-        A = [X]
-        for number, layer in enumerate(self.layers):
-            Z = self._activations[number].view(layer.shape[0], X.shape[1])
-            unit = self._unit(number)
-            if self._through:
-                fused = cast(ThroughLayer, layer)
-                fused.forward_through(A[-1], self._unit(number - 1), Z, unit, t)
-            else:
-                layer.forward(A[-1], Z)
-                if unit is not None:
-                    Z = unit.forward(Z, t)
-            A.append(Z)
-        return A
-
-    def _pass(
-        self,
-        X: Matrix,
-        y: Labels,
-        t: int,
-        rate: float | None,
-        ready: Callable[[int], None] | None = None,
-    ) -> float:
-        """Forward and backward; with a rate each layer is updated on the way."""
-        A = self._forward(X, t)
-        value, DZ = self._loss.value_and_gradient(A[-1], y)
-        for number in range(len(self.layers) - 1, -1, -1):
-            layer, below = self.layers[number], self._unit(number - 1)
-            DX = None
-            if number > 0:
-                DX = self._scratch[number % 2].view(layer.shape[1], X.shape[1])
-            if self._through:
-                fused = cast(ThroughLayer, layer)
-                unit = self._unit(number)
-                fused.backward_through(A[number], below, DZ, unit, DX, rate, t)
-            elif rate is None:
-                layer.backward(A[number], DZ, DX)
-            else:
-                layer.backward_and_step(A[number], DZ, DX, rate, t)
-            if DX is not None and below is not None:
-                DZ = DX if self._through else below.backward(DX)
-                if rate is not None:
-                    below.step(self._optimizer, rate, t)
-            if ready is not None:
-                ready(number)
-        return value
+        return LayeredNetwork(layers, units, self.loss, optimizer, dtype, through)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sparsebench.planning.sizes import (
+from sparsebench.core.sizes import (
     FLOAT,
     NetworkSize,
     Shape,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sparsebench.planning.sizes import UpdateRule
+from sparsebench.core.sizes import UpdateRule
 from sparsebench.registry import OfKind
 
 Rate = Annotated[float, Field(gt=0)]

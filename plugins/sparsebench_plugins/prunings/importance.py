@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Moment
-from sparsebench.sparse.csr import CsrMatrix
+from sparsebench.core.protocols import Moment
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.prunings.params import ImportanceParams
 
 Mask = npt.NDArray[np.bool_]

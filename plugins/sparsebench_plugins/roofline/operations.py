@@ -27,14 +27,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.methods.moment import Moment
+from sparsebench.core.methods.update import Evolution, LayerView
+from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
+from sparsebench.core.sparse.csr import Change
+from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Layer, Network, ThroughLayer, Unit
 from sparsebench.seeds import generator
-from sparsebench.sparse.csr import Change
-from sparsebench.training.aligned import aligned_empty
-from sparsebench.training.evolution import Evolution, LayerView
-from sparsebench.training.moment import Moment
-from sparsebench.training.work import Work
 from sparsebench_plugins.roofline.model import Demand, Size, demand
 from sparsebench_plugins.roofline.quiet import quietest
 

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.training.aligned import aligned_empty
+from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench_plugins.backends.numba_csr.lanes import WIDTH
 from sparsebench_plugins.roofline import probes
 from sparsebench_plugins.roofline.model import NARROW

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsebench.protocols import LayerView, Moment
-from sparsebench.sparse.csr import Change
+from sparsebench.core.protocols import LayerView, Moment
+from sparsebench.core.sparse.csr import Change
 from sparsebench_plugins.topologies.params import AllocationParams, DenseParams
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sparsebench.planning.sizes import Shape
+from sparsebench.core.sizes import Shape
+from sparsebench.core.sparse import allocation
 from sparsebench.registry import OfKind
-from sparsebench.sparse import allocation
 
 DEFAULT_EPSILON = 20.0
 

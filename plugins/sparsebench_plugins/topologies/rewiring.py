@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsebench.protocols import LayerView, Moment
-from sparsebench.sparse.criteria import weakest_per_sign_dropped
-from sparsebench.sparse.csr import Change
-from sparsebench.sparse.growth import regrown_at_random
+from sparsebench.core.protocols import LayerView, Moment
+from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
+from sparsebench.core.sparse.csr import Change
+from sparsebench.core.sparse.growth import regrown_at_random
 from sparsebench_plugins.topologies.fixed import Static
 from sparsebench_plugins.topologies.params import SetParams
 

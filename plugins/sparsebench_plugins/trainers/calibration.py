@@ -9,8 +9,8 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.measuring.tree import together
-from sparsebench.training.work import Result, Work
+from sparsebench.core.training.work import Result, Work
+from sparsebench.core.worker.process_tree import together
 from sparsebench_plugins.trainers.params import CalibrationParams
 
 MIB = 2**20

@@ -6,10 +6,10 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from sparsebench.protocols import Layer, Network
-from sparsebench.training.build import build_network
-from sparsebench.training.warmup import warm_up
-from sparsebench.training.work import Result, Work
+from sparsebench.core.protocols import Layer, Network
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Result, Work
 from sparsebench_plugins.roofline import yardsticks
 from sparsebench_plugins.roofline.caches import caches, last_cache
 from sparsebench_plugins.roofline.model import Bound, Demand, Rates, bound

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sparsebench.training.loop import train
-from sparsebench.training.warmup import warm_up
-from sparsebench.training.work import Result, Work
+from sparsebench.core.training.loop import train
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Result, Work
 from sparsebench_plugins.trainers.params import NoParams
 
 

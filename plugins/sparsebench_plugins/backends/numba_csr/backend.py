@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.training.dropout import Dropout
-from sparsebench_plugins.backends.csr_layer import Vector
+from sparsebench.core.nn.csr_layer import Vector
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.backends.params import NumbaCsrParams

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrPattern, Ints
+from sparsebench.core.sparse.csr import CsrPattern, Ints
 from sparsebench_plugins.backends.numba_csr.orders import by_column, by_row, transpose
 
 CHUNKS = 64

@@ -410,7 +410,7 @@ def scaled(typing, v, below, kept, above_factor, below_factor):
 
 @intrinsic
 def kept_bits(typing, row, n, threshold):
-    """Dropout's bits of samples n.. of a neuron; see `sparsebench.training.dropout`.
+    """Dropout's bits of samples n.. of a neuron; see `sparsebench.core.nn.dropout`.
 
     row  mix(step key + k GOLDEN)
     """

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Optimizer
-from sparsebench.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
-from sparsebench_plugins.backends.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
 from sparsebench_plugins.backends.numba_csr import layout, rules, select
 from sparsebench_plugins.backends.numba_csr.index import (
     BLOCKS,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsebench.protocols import Optimizer
+from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.optimizers.rules import SGD as Sgd
 from sparsebench_plugins.optimizers.rules import Adam
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.training.dropout import Dropout
+from sparsebench.core.nn.dropout import Dropout
 from sparsebench_plugins.activations.untrained import Untrained
 from sparsebench_plugins.backends.numba_csr import layout, select
 from sparsebench_plugins.backends.numba_csr.layout import EVALUATE, TRAIN, UnitNumbers

@@ -25,7 +25,7 @@ ALL = np.uint32(0xFFFFFFFF)
 
 @njit(forceinline=True, error_model="numpy")
 def mix(x):
-    """`sparsebench.training.dropout.mix`, one number. numba widens uint32 products: cut back."""
+    """`sparsebench.core.nn.dropout.mix`, one number. numba widens uint32 products: cut back."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x85EBCA6B))
     x = np.uint32(x ^ (x >> np.uint32(13)))

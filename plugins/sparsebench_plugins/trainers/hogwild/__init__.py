@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Result, Work
+from sparsebench.core.worker.denormals_check import threading_layer
 from sparsebench.errors import Unsupported
-from sparsebench.execution.flushed import threading_layer
-from sparsebench.training.build import build_network
-from sparsebench.training.warmup import warm_up
-from sparsebench.training.work import Result, Work
 from sparsebench_plugins.trainers.hogwild.crew import Crew
 from sparsebench_plugins.trainers.hogwild.order import Order
 from sparsebench_plugins.trainers.hogwild.rounds import Rounds, in_all

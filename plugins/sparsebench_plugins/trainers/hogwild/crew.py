@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparsebench.core.training.work import Work
+from sparsebench.core.worker.classify import signal_name
+from sparsebench.core.worker.error_status import ProcessEnded
 from sparsebench.errors import Unsupported
-from sparsebench.execution.classify import signal_name
-from sparsebench.execution.failing import ProcessEnded
-from sparsebench.training.work import Work
 from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, SharedMemory
 from sparsebench_plugins.trainers.hogwild.worker import serve
 

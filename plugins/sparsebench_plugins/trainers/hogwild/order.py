@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.training.work import Work
+from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.partition import part_bounds
 
 Places = npt.NDArray[np.int64]

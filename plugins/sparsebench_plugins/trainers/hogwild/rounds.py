@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.protocols import Network
-from sparsebench.sparse.csr import Change, Rewiring
-from sparsebench.training.laps import Laps
-from sparsebench.training.loop import Training
-from sparsebench.training.moment import Moment
-from sparsebench.training.work import EpochRecord, Work
+from sparsebench.core.methods.moment import Moment
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import Change, Rewiring
+from sparsebench.core.training.loop import Training
+from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench_plugins.trainers.hogwild.crew import Crew
 from sparsebench_plugins.trainers.hogwild.order import Order, Round
 from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, Vector

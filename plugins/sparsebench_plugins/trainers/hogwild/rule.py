@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sparsebench.protocols import Optimizer, Schedule
+from sparsebench.core.protocols import Optimizer, Schedule
 from sparsebench_plugins.trainers.hogwild.shared import Board, Vector
 
 BLOCK = 1 << 15

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Shape
-from sparsebench.sparse.csr import CsrPattern, index_dtype
+from sparsebench.core.protocols import Shape
+from sparsebench.core.sparse.csr import CsrPattern, index_dtype
 
 Array = npt.NDArray[Any]
 Vector = npt.NDArray[np.float32]

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.execution import limits
-from sparsebench.execution.failing import chain, out_of_memory
-from sparsebench.execution.guard import die_with_parent
-from sparsebench.measuring.meter import Meter
-from sparsebench.protocols import Network
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Work
+from sparsebench.core.worker import limits
+from sparsebench.core.worker.error_status import chain, out_of_memory
+from sparsebench.core.worker.guard import die_with_parent
+from sparsebench.core.worker.meter import Meter
 from sparsebench.seeds import generator
-from sparsebench.sparse.csr import CsrMatrix
-from sparsebench.training.laps import Laps
-from sparsebench.training.warmup import warm_up
-from sparsebench.training.work import Work
 from sparsebench_plugins.trainers.hogwild.order import Order, Round
 from sparsebench_plugins.trainers.hogwild.rule import Stateless, update
 from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, SharedMemory

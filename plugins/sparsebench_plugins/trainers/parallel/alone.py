@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Network
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.training.archive import Below
-from sparsebench.training.evolution import Counts
-from sparsebench.training.loop import Batches, Rows, Training
-from sparsebench.training.work import Work
+from sparsebench.core.archive import Below
+from sparsebench.core.methods.update import Counts
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.core.training.loop import Batches, Rows, Training
+from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.parallel import summary
 from sparsebench_plugins.trainers.parallel.differences import Encoded, change_between, encode
 from sparsebench_plugins.trainers.parallel.flat import Flat, Vector

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from sparsebench.protocols import Network
+from sparsebench.core.protocols import Network
 from sparsebench_plugins.trainers.parallel.figures import Figures
 from sparsebench_plugins.trainers.parallel.flat import Vector
 from sparsebench_plugins.trainers.parallel.link import Link

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.criteria import all_but_smallest
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern, Mask
+from sparsebench.core.sparse.criteria import all_but_smallest
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Mask
 from sparsebench_plugins.trainers.parallel.differences import found_in
 
 Keys = npt.NDArray[np.int64]

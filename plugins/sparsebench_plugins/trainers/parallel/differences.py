@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import Change, CsrPattern
+from sparsebench.core.sparse.csr import Change, CsrPattern
 
 Ints = npt.NDArray[Any]
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.protocols import Network
+from sparsebench.core.protocols import Network
 
 Vector = npt.NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrMatrix, CsrPattern, Rewiring
-from sparsebench.training.loop import Training
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.training.loop import Training
 from sparsebench_plugins.trainers.parallel.averaging import UnionMean, pruned_to
 from sparsebench_plugins.trainers.parallel.differences import (
     Encoded,

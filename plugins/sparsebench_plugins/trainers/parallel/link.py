@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrPattern
+from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.trainers.parallel.differences import Encoded
 from sparsebench_plugins.trainers.parallel.flat import Flat, Vector
 from sparsebench_plugins.trainers.parallel.messages import (

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.data.samples import Samples
+from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
-from sparsebench.training.data import Samples
-from sparsebench.training.work import Work
 from sparsebench_plugins.trainers.partition import part_of
 
 Rows = npt.NDArray[np.int64]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench.training.work import Work
 from sparsebench_plugins.trainers.parallel.partition import Rows, rows_of
 from sparsebench_plugins.trainers.parallel.rates import Scaling
 from sparsebench_plugins.trainers.params import Options

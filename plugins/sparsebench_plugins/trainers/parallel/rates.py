@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.protocols import Network, Optimizer
 from sparsebench.errors import Unsupported
-from sparsebench.protocols import Network, Optimizer
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.sparse.csr import CsrPattern
+from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.trainers.parallel.differences import found_in
 
 Vector = npt.NDArray[np.float32]

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sparsebench.protocols import Network
-from sparsebench.sparse.csr import Change, CsrPattern
-from sparsebench.training.laps import Laps
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import Change, CsrPattern
+from sparsebench.core.training.timers import Laps
 from sparsebench_plugins.trainers.parallel.differences import Encoded, encode
 from sparsebench_plugins.trainers.parallel.figures import Figures
 from sparsebench_plugins.trainers.parallel.flat import Flat

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.training.work import EpochRecord
+from sparsebench.core.training.work import EpochRecord
 
 Rows = npt.NDArray[np.float64]
 

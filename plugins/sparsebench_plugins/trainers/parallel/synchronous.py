@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.protocols import Network
+from sparsebench.core.protocols import Network
 from sparsebench_plugins.trainers.parallel.figures import Figures
 from sparsebench_plugins.trainers.parallel.link import Link
 from sparsebench_plugins.trainers.parallel.plan import Plan

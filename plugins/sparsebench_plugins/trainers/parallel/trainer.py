@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sparsebench.training.build import build_network
-from sparsebench.training.loop import Batches, Training
-from sparsebench.training.warmup import warm_up
-from sparsebench.training.work import Result, Work
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.loop import Batches, Training
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Result, Work
 from sparsebench_plugins.trainers.parallel.alone import received, train_alone
 from sparsebench_plugins.trainers.parallel.asynchronous import Asynchronous
 from sparsebench_plugins.trainers.parallel.figures import Figures, probe_link

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.protocols import Network
-from sparsebench.training.loop import Batches, Labels, Matrix
-from sparsebench.training.work import Work
+from sparsebench.core.protocols import Network
+from sparsebench.core.training.loop import Batches, Labels, Matrix
+from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.parallel.differences import (
     FIELDS,
     Encoded,

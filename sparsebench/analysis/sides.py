@@ -1,0 +1,205 @@
+"""A run as one side of a comparison: its cells, each with what became of every seed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.analysis.metrics import METRICS
+from sparsebench.analysis.statistics import mean_of
+from sparsebench.analysis.verdicts import Replicate
+from sparsebench.core.status import Status
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import brief, flat, label
+
+if TYPE_CHECKING:
+    from sparsebench.store.store import StoredRun
+
+SPOILED_BY: dict[str, str] = {
+    "machine": "all",
+    "debug": "all",
+    "memory method": "all",
+    "exact memory": "all",
+    "contended": "time",
+    "threading layer": "time",
+}
+"""Circumstances in which records must agree to be compared, and what they spoil if they do not."""
+
+
+@dataclass
+class Cell:
+    """The seeds of one cell on one side, or the pairs of seed and round.
+
+    ok, failed, not_run  replicate -> record; interrupted, skipped and unsupported did not run
+    """
+
+    label: str = ""
+    ok: dict[Replicate, Record] = field(default_factory=dict)
+    failed: dict[Replicate, Record] = field(default_factory=dict)
+    not_run: dict[Replicate, Record] = field(default_factory=dict)
+
+    def put(self, record: Record, round: int | None = None) -> None:
+        kind = self.failed if record.failed else self.not_run
+        if record.status is Status.OK:
+            kind = self.ok
+        self.label = label(record.trial, seed=False)
+        seed = record.trial.seed
+        kind[seed if round is None else (seed, round)] = record
+
+    def values(self, name: str) -> dict[Replicate, float]:
+        """The finite values of a measure, of the trials that ended well, in order.
+
+        Rounds of a seed are no replicates of what the seed decides: accuracy and loss are
+        averaged over them. Time and memory are another measurement in each.
+        """
+        found = {key: self.ok[key].measures.get(name) for key in sorted(self.ok, key=_order)}
+        known = {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
+        of_seeds = METRICS[name].scale in ("points", "number") if name in METRICS else False
+        return _over_rounds(known) if of_seeds else known
+
+    def circumstances(self) -> dict[str, list[str]]:
+        """Each circumstance with the values it had, usually one."""
+        found = [_circumstances(record) for record in self.ok.values()]
+        return {name: sorted({str(one[name]) for one in found}) for name in SPOILED_BY}
+
+    def disturbed(self) -> str:
+        """`load on 4 of 5 trials` where more than half of them were disturbed; else nothing."""
+        marked = [r.noise["marks"] for r in self.ok.values() if r.noise.get("marks")]
+        if 2 * len(marked) <= len(self.ok):
+            return ""
+        words = " and ".join(dict.fromkeys(str(word) for marks in marked for word in marks))
+        return f"{words} on {len(marked)} of {len(self.ok)} trials"
+
+    def outcome(self) -> str:
+        """`2 ok, 1 timeout`."""
+        every = [*self.ok.values(), *self.failed.values(), *self.not_run.values()]
+        counts = Counter(str(record.status) for record in every)
+        return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+@dataclass(frozen=True)
+class Side:
+    """cells    by id, in the run's order
+    missing  ids of the trials that were planned and have no record
+    facts    what a reader wants to know of the run: id, store, machines, commit
+    """
+
+    cells: Mapping[str, Cell]
+    missing: frozenset[str] = frozenset()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def records(self) -> Iterator[Record]:
+        for cell in self.cells.values():
+            for kind in (cell.ok, cell.failed, cell.not_run):
+                yield from kind.values()
+
+
+def side_of(records: Iterable[Record]) -> Side:
+    cells: dict[str, Cell] = {}
+    for record in records:
+        cells.setdefault(record.trial.cell, Cell()).put(record)
+    return Side(cells)
+
+
+def side(run: StoredRun) -> Side:
+    records = run.records
+    planned = {str(one["id"]) for one in run.manifest.get("trials", ())}
+    git = run.manifest.get("git") or {}
+    facts = {
+        "run": run.id,
+        "store": str(run.path.parent.parent),
+        "suite": str(run.manifest.get("suite", "")),
+        "machines": sorted({str(r.machine["id"]) for r in records if r.machine.get("id")}),
+        "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
+    }
+    done = {record.trial.id for record in records}
+    return Side(side_of(records).cells, frozenset(planned - done), facts)
+
+
+def disagreements(base: Cell, head: Cell) -> list[tuple[str, str]]:
+    """What keeps two cells from being compared: the circumstance, and a phrase on it.
+
+    A side whose own records disagree is not comparable either.
+    """
+    ours, theirs = head.circumstances(), base.circumstances()
+    return [
+        (name, f"{name} differs: {_either(theirs[name])} against {_either(ours[name])}")
+        for name in SPOILED_BY
+        if ours[name] and theirs[name] and not (ours[name] == theirs[name] and len(ours[name]) == 1)
+    ]
+
+
+def nearest_difference(base: Side, head: Side) -> str:
+    """In what the most alike cells of the two sides differ; empty if a side has none."""
+    specs = [[_spec(record) for record in _one_per_cell(one)] for one in (base, head)]
+    pairs = [(a, b) for a in specs[0] for b in specs[1]]
+    if not pairs:
+        return ""
+    a, b = min(pairs, key=lambda pair: len(_differing(*pair)))
+    told = [f"{key} ({_brief(a.get(key))}, {_brief(b.get(key))})" for key in _differing(a, b)]
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return f"the most alike differ in {', '.join(told[:3])}{more}"
+
+
+def noisy(one: Side) -> dict[str, int]:
+    """Trials by the word for what disturbed the machine while they ran."""
+    return dict(Counter(str(m) for r in one.records() for m in r.noise.get("marks", ())))
+
+
+def same_records(base: Side, head: Side) -> int:
+    """How many records are the very same attempt on both sides: reused, not run again."""
+    ours = {_attempt(record) for record in head.records() if record.status is Status.OK}
+    return sum(_attempt(r) in ours for r in base.records() if r.status is Status.OK)
+
+
+def _order(key: Replicate) -> tuple[int, int]:
+    return key if isinstance(key, tuple) else (key, 0)
+
+
+def _over_rounds(values: Mapping[Replicate, float]) -> dict[Replicate, float]:
+    """By seed; without rounds nothing changes."""
+    by_seed: dict[Replicate, list[float]] = {}
+    for key, value in values.items():
+        by_seed.setdefault(_order(key)[0], []).append(value)
+    return {seed: mean_of(found) for seed, found in by_seed.items()}
+
+
+def _attempt(record: Record) -> tuple[str, int, str, str]:
+    return record.trial.id, record.attempt, record.started, record.ended
+
+
+def _circumstances(record: Record) -> dict[str, Any]:
+    settings = record.settings
+    return {
+        "machine": record.machine.get("id", ""),
+        "debug": record.debug,
+        "memory method": settings.get("memory_method", ""),
+        "exact memory": settings.get("exact", ""),
+        "contended": record.contended,
+        "threading layer": settings.get("threading_layer") or "",
+    }
+
+
+def _either(values: Sequence[str]) -> str:
+    return " and ".join(value or "unknown" for value in values)
+
+
+def _one_per_cell(one: Side, most: int = 50) -> list[Record]:
+    firsts = {record.trial.cell: record for record in one.records()}
+    return list(firsts.values())[:most]
+
+
+def _spec(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in flat(record.trial.spec()).items() if key != "seed"}
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    return [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+
+
+def _brief(value: Any) -> str:
+    text = brief(value) if value is not None else "none"
+    return text if len(text) <= 24 else f"{text[:12]}..."

@@ -1,0 +1,113 @@
+"""Files that survive a crash: replaced whole, or appended line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sparsebench.errors import StoreError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; finished trials are kept",
+    errno.EDQUOT: "the disk quota is used up; finished trials are kept",
+    errno.EROFS: "it is read-only; give another with --store",
+    errno.EACCES: "no permission to write there; give another with --store",
+    errno.EPERM: "no permission to write there; give another with --store",
+    errno.ENOTDIR: "a file stands where its folder should be; give another with --store",
+    errno.EEXIST: "a file stands where its folder should be; give another with --store",
+}
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    with replacing(file) as stream:
+        _write_all(stream.fileno(), content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """A stream that becomes `file` at the end of the block: the old content or the new one,
+    whatever happens. A temporary file, then a rename; nothing is left of a failure."""
+    scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with scratch.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(scratch, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    sync_folder(file.parent)
+
+
+def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
+    """One line of JSON in one write, so that lines of two writers do not mix."""
+    line = json.dumps(jsonable(data), separators=(",", ":")) + "\n"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _write_all(descriptor, line.encode())
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a JSONL file of our own; a torn one, left by a crash, is passed over."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                yield data
+
+
+@contextlib.contextmanager
+def writing_to(store: Path) -> Iterator[None]:
+    """Every failed write becomes one line that names the store and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"cannot write to the store {store}: {reason}") from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable, on the file systems that can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def jsonable(value: Any) -> Any:
+    """JSON data with "nan", "inf" and "-inf" for the floats that JSON lacks.
+
+    Numpy's scalars become Python's; numpy itself is not imported for that.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value

@@ -1,0 +1,124 @@
+"""What truly sparse layers share: canonical csr weights, a bias, state that follows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.protocols import Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+
+Vector = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float32]
+
+
+class CsrLayer:
+    """Z = W X + b with W in csr. A backend adds the products.
+
+    pattern  where W's connections are         data  (nnz,) their values
+    bias     (K,)                              slots (nnz,) each, the optimizer's state of W
+    """
+
+    def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
+        self.shape = W.shape
+        self.optimizer = optimizer
+        self.data = W.data
+        self._bias = bias
+        self.slots = [self._empty_slot() for _ in optimizer.slots]
+        self.bias_slots = [np.zeros_like(bias) for _ in optimizer.slots]
+        self.bias_gradient = np.zeros_like(bias)
+        self._gradient: Vector | None = None
+        self.pattern = W.pattern
+        self.index(W.pattern)
+
+    def _empty_slot(self) -> Vector:
+        """(nnz,) zeros; memory is taken when they are first written."""
+        return np.zeros(self.data.size, dtype=np.float32)
+
+    def index(self, pattern: CsrPattern) -> None:
+        """Make whatever the products need beside the pattern itself."""
+        raise NotImplementedError
+
+    @property
+    def nnz(self) -> int:
+        return self.pattern.nnz
+
+    @property
+    def gradient(self) -> Vector:
+        """(nnz,) where `backward` puts DW; made when first needed."""
+        if self._gradient is None or self._gradient.size != self.nnz:
+            self._gradient = np.zeros_like(self.data)
+        return self._gradient
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        return self.gradient, self.bias_gradient
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        raise NotImplementedError
+
+    def step(self, rate: float, t: int) -> None:
+        self.optimizer.update(self.data, self.gradient, self.slots, rate, t, "weight")
+        self.step_bias(rate, t)
+
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        self.gradient[...] = DW
+        self.bias_gradient[...] = Db
+        self.step(rate, t)
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        self.data[...] = data
+        self._bias[...] = bias
+
+    def step_bias(self, rate: float, t: int) -> None:
+        self.optimizer.update(self._bias, self.bias_gradient, self.bias_slots, rate, t, "bias")
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        self.backward(X, DZ, DX)
+        self.step(rate, t)
+
+    def weights(self) -> CsrMatrix:
+        return CsrMatrix(self.pattern, self.data)
+
+    def bias(self) -> Vector:
+        return self._bias
+
+    def state(self) -> dict[str, Vector]:
+        return dict(zip(self.optimizer.slots, self.slots, strict=True))
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
+            yield f"state.{name}", slot
+        for name, slot in zip(self.optimizer.slots, self.bias_slots, strict=True):
+            yield f"bias_state.{name}", slot
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        for number, name in enumerate(self.optimizer.slots):
+            self.slots[number] = saved[f"state.{name}"]
+            self.bias_slots[number] = saved[f"bias_state.{name}"]
+
+    def rewire(self, change: Change) -> None:
+        rewiring = Rewiring(self.pattern, change)
+        self._gradient = None
+        self.data = rewiring.carry(self.data, change.values)
+        self.slots = [rewiring.carry(slot) for slot in self.slots]
+        self.pattern = rewiring.pattern
+        self.index(rewiring.pattern)
+
+    def index_bytes(self) -> int:
+        """Bytes of what `index` made."""
+        return 0
+
+    def stored_bytes(self) -> dict[str, int]:
+        bias = [self._bias, self.bias_gradient, *self.bias_slots]
+        return {
+            "weights": int(self.data.nbytes),
+            "indices": int(self.pattern.indptr.nbytes + self.pattern.indices.nbytes)
+            + self.index_bytes(),
+            "optimizer": sum(int(slot.nbytes) for slot in self.slots),
+            "gradient": int(self._gradient.nbytes) if self._gradient is not None else 0,
+            "bias": sum(int(array.nbytes) for array in bias),
+        }

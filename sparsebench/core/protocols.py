@@ -1,0 +1,382 @@
+"""What a component must do to take part. One page; the kit in `sparsebench.testing` checks it.
+
+Letters: N batch, D inputs, K outputs of a layer. W is (K, D); activations are
+neuron-major, (D, N), so that a neuron's batch is contiguous. float32 throughout.
+
+A component is a frozen dataclass of its hyperparameters: it can be printed, hashed and
+recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sparsebench.core.data.samples import Parts, Samples
+    from sparsebench.core.nn.dropout import Dropout
+    from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
+    from sparsebench.core.training.work import Result, Work
+
+    Matrix = npt.NDArray[np.float32]
+    Array = npt.NDArray[Any]
+    Vector = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+Shape = tuple[int, int]
+"""(K, D) of a layer."""
+
+
+# --- the network ---------------------------------------------------------------------
+
+
+class Layer(Protocol):
+    """Z = W X + b with the optimizer state of W and b. Made by a backend."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def nnz(self) -> int: ...
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        """Z = W X + b.  X (D, N), Z (K, N) overwritten."""
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        """Keep DW = DZ X^T on the pattern and Db = DZ 1; DX = W^T DZ unless None."""
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        """DW (nnz,) in csr order and Db (K,) of the last `backward`."""
+
+    def step(self, rate: float, t: int) -> None:
+        """Update W and b with the kept gradients. t counts steps from 1."""
+
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        """`step` with these gradients instead, DW (nnz,) in csr order and Db (K,)."""
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        """Take over these values of W, (nnz,) in csr order, and of b, (K,).
+
+        The optimizer's state stays. Copies: the arrays are the caller's.
+        """
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        """`backward` then `step`, in one pass where the backend can. DX uses W before."""
+
+    def weights(self) -> CsrMatrix:
+        """The weights, canonical. May share memory with the layer: read only."""
+
+    def bias(self) -> Vector: ...
+
+    def state(self) -> dict[str, Vector]:
+        """The optimizer's arrays of the weights, (nnz,) each, in csr order, by slot name."""
+
+    def rewire(self, change: Change) -> None:
+        """Apply a change of topology; state follows its connections, grown ones start at 0."""
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes of every array that outlives a step, by purpose."""
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on beside `weights` and `bias`, an array at a time.
+
+        Each may share memory with the layer, and is O(nnz). Weights and bias come from
+        elsewhere: a layer is made anew from them before it is given these back.
+        """
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        """Go on as the layer would have that `saved` these: bit for bit."""
+
+
+class ThroughLayer(Layer, Protocol):
+    """A layer that applies its backend's units while it writes. Optional.
+
+    `below` made X, `unit` comes behind this layer; None: no unit, and a plain float32 array
+    beyond. Between two layers the array's type and layout are the backend's own.
+    """
+
+    def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
+        """A = unit(W X + b).  t is the training step, None in evaluation."""
+
+    def backward_through(
+        self, X: Matrix, below: Any, DZ: Matrix, unit: Any, DX: Matrix | None,
+        rate: float | None, t: int,
+    ) -> None:  # fmt: skip
+        """`backward`, and with a rate the step; DX comes out as DZ of the layer below."""
+
+
+class Backend(Protocol):
+    """A provider of layers. `truly_sparse`: memory and work are O(nnz) in every step.
+
+    Two things a backend may define beside:
+    unit(negative_slope, dropout) -> Unit  for activations that are piecewise linear; without
+                      it the network uses the numpy one
+    activation_dtype  of arrays between two `ThroughLayer`s, float32 unless told
+    """
+
+    @property
+    def truly_sparse(self) -> bool: ...
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> Layer: ...
+
+
+class Unit(Protocol):
+    """An activation, and the dropout behind it, at one layer of one network."""
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        """A = dropout(f(Z)); may overwrite Z. t is the training step, None in evaluation."""
+
+    def backward(self, DA: Matrix) -> Matrix:
+        """DZ from DA of the last training `forward`; may overwrite DA."""
+
+    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
+        """Update the unit's own trainable parameters, if it has any."""
+
+    def parameters(self) -> dict[str, Vector]:
+        """The arrays themselves: what is written into them counts."""
+
+    def gradients(self) -> dict[str, Vector]:
+        """Of `parameters`; what `step` uses, likewise the arrays themselves."""
+
+    def stored_bytes(self) -> int: ...
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on: trainable parameters, and the optimizer's state."""
+
+    def restore(self, saved: Mapping[str, Array]) -> None: ...
+
+
+class Activation(Protocol):
+    """A nonlinearity. `layer` counts hidden layers from 1."""
+
+    def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit: ...
+
+    def negative_slope(self, layer: int) -> float | None:
+        """s if f(z) = z for z >= 0 and s z below, so that backends may fuse it; else None."""
+
+
+class Initializer(Protocol):
+    def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
+        """Values of `count` new connections of a layer with this pattern (shape, fan-in)."""
+
+
+class Loss(Protocol):
+    """From the last layer's pre-activations Z (K, N) and labels y (N,)."""
+
+    def value(self, Z: Matrix, y: Labels) -> float:
+        """Mean over the batch."""
+
+    def value_and_gradient(self, Z: Matrix, y: Labels) -> tuple[float, Matrix]:
+        """The value, and DZ (K, N) of that mean; may overwrite Z."""
+
+
+class Schedule(Protocol):
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        """What the learning rate is multiplied by at step t = 1..steps."""
+
+
+class Optimizer(Protocol):
+    """An update rule over flat or shaped arrays. `slots` names its state arrays."""
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    @property
+    def slots(self) -> tuple[str, ...]: ...
+
+    def update(
+        self,
+        w: npt.NDArray[np.float32],
+        g: npt.NDArray[np.float32],
+        state: Sequence[npt.NDArray[np.float32]],
+        rate: float,
+        t: int,
+        kind: Literal["weight", "bias"],
+    ) -> None:
+        """Update w and its state in place from the gradient g. Entries do not mix."""
+
+
+class Network(Protocol):
+    """A model with weights: what the training loop drives."""
+
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+
+    def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
+        """Forward, backward and update; the loss before the update."""
+
+    def compute_gradients(
+        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
+    ) -> float:
+        """Forward and backward only; `step` updates. For parallel trainers and checks.
+
+        ready  called with the index of a layer as soon as its gradients are there, last one first
+        """
+
+    def step(self, rate: float, t: int) -> None: ...
+
+    def values(self) -> list[Vector]:
+        """All that is trained: of each layer the weights, (nnz,) in csr order, and the bias;
+        then `parameters`. May share memory with the network: read only."""
+
+    def gradients(self) -> list[Vector]:
+        """Of `values`, in the same order, from the last `compute_gradients`."""
+
+    def assign(self, values: Sequence[Vector]) -> None:
+        """Take over `values` of a network with the same connections; optimizer state stays."""
+
+    def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
+        """`step` with these gradients instead, in the order of `values`."""
+
+    def outputs(self, X: Matrix) -> Matrix:
+        """Z of the last layer, (K, N), without dropout. Valid until the next call."""
+
+    def loss(self, Z: Matrix, y: Labels) -> float: ...
+
+    def stored_bytes(self) -> dict[str, int]: ...
+
+    def parameters(self) -> dict[str, Vector]:
+        """What is trained beside weights and biases, by name."""
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """What the next step depends on, but for weights and biases of the layers."""
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        """Go on from what `saved` gave; the layers have their weights and biases already."""
+
+
+class Model(Protocol):
+    """The architecture: shapes of its layers, and a network made of layers of these shapes."""
+
+    @property
+    def initializer(self) -> Initializer: ...
+
+    def shapes(self, features: int, classes: int) -> list[Shape]: ...
+
+    def network(
+        self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
+    ) -> Network: ...
+
+
+# --- topology ------------------------------------------------------------------------
+
+
+class Moment(Protocol):
+    """When something may happen. Epochs and steps count from 1 and are those just finished."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def epoch_ended(self) -> bool: ...
+
+    @property
+    def last_epoch(self) -> bool: ...
+
+    @property
+    def last_step(self) -> bool: ...
+
+
+class LayerView(Protocol):
+    """What a topology method sees of one layer at an update."""
+
+    @property
+    def W(self) -> CsrMatrix: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def count(self) -> int:
+        """Layers of the network."""
+
+    @property
+    def closed_rows(self) -> Mask | None:
+        """(K,) output neurons that must not get connections; None: none."""
+
+    @property
+    def closed_columns(self) -> Mask | None:
+        """(D,) input neurons likewise."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> Vector:
+        """Fresh weights from the model's initializer."""
+
+
+class Topology(Protocol):
+    """Where the connections are at the start, and how they move."""
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """nnz of each layer at the start."""
+
+    def due(self, moment: Moment) -> bool: ...
+
+    def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
+        """The change of one layer, or None. A grown position may not be closed."""
+
+
+class Pruning(Protocol):
+    """Removes hidden neurons for good, before the topology update of the same moment."""
+
+    @property
+    def outgoing(self) -> bool: ...
+
+    @property
+    def regrow(self) -> bool: ...
+
+    def due(self, moment: Moment) -> bool: ...
+
+    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+        """(K,) the neurons of this hidden layer whose connections go now."""
+
+
+# --- data ----------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Features and targets. Loading happens in the trial's own process."""
+
+    def load(self) -> Parts | tuple[Samples, Samples, int]:
+        """Arrays with or without a split; or train samples, test samples, classes."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """What else than the parameters decides the data (a checksum); cheap, no arrays.
+
+        Raises MissingData where the data is not there.
+        """
+
+
+# --- who runs what, where ------------------------------------------------------------
+
+
+class Trainer(Protocol):
+    """Beside `run` a trainer may define:
+
+    processes() -> int      of its parameters: how many processes of this program the trial is to
+                            have, started together by mpiexec. Each builds its parts, loads its
+                            data and calls `run`, with `work.team` set; all but the first return
+                            None.
+    forks() -> int          likewise, how many processes it starts itself and waits for
+    fork(work) -> Work      called when the data is there and nothing has started a thread yet
+    warm_up(work)           compiles whatever `run` will need, on throwaway networks
+    """
+
+    def run(self, work: Work) -> Result: ...

@@ -1,0 +1,173 @@
+"""Positions in a fixed random order, and the first so many of them that can be had.
+
+Proposal t = 0, 1, .. is in row number `below(open rows, bits(key, t))`. The i-th proposal of
+row r has the column number `below(open columns, bits(bits(~key, r), i))`. So a row's proposals
+are made again, without the others', from how many there are.
+
+A row's columns are collected as bits, 64 to a word, and `summary` has a bit for each word that
+is not 0: walking both gives them sorted, for the price of the columns and D / 4096.
+
+indptr, indices  the connections, csr          keep      (nnz,) those whose place is taken;
+open_rows        (rows,) that may be drawn;              empty: no place is
+                 empty: all K                  bounds    (parts + 1,) rows of each part
+open_columns     (columns,) likewise           draws     (parts, longest) scratch
+proposals        (K,) how many a row has       words     (parts, D / 64) scratch, zeros
+starts           (K + 1,) where a row of the   summary   (parts, D / 4096) scratch, zeros
+                 result begins
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench.core.sparse.compiled.counter import below, bits
+
+UNCOUNTED = -1
+ONE = np.uint64(1)
+NONE = np.uint64(0)
+ALL = ~NONE
+SIX = np.uint64(6)
+U58 = np.uint64(58)
+LOW_SIX = np.uint64(63)
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+"""Each of its 64 windows of 6 bits is different."""
+
+PLACE_OF_BIT = np.zeros(64, dtype=np.int64)
+for _place in range(64):
+    PLACE_OF_BIT[((int(DE_BRUIJN) << _place) & (2**64 - 1)) >> 58] = _place
+
+
+@njit(cache=True)
+def lowest(word):
+    """The place of the lowest bit that is set."""
+    return PLACE_OF_BIT[((word & (~word + ONE)) * DE_BRUIJN) >> U58]
+
+
+@njit(cache=True)
+def bit_of(number):
+    """The bit of a number in its word."""
+    return ONE << (np.uint64(number) & LOW_SIX)
+
+
+@njit(cache=True)
+def count_proposals(key, first, last, open_rows, proposals, accepted):
+    """Add proposals first..last-1 to `proposals`; the rows they are in are `UNCOUNTED`."""
+    chosen = open_rows.size > 0
+    bound = open_rows.size if chosen else proposals.size
+    for t in range(first, last):
+        r = below(bound, bits(key, t))
+        if chosen:
+            r = open_rows[r]
+        proposals[r] += 1
+        accepted[r] = UNCOUNTED
+
+
+@njit(cache=True)
+def kept_bit(p, indices, keep):
+    """The bit of a connection's column in its word; 0 if it is dropped."""
+    return np.uint64(keep[p]) << (np.uint64(indices[p]) & LOW_SIX)
+
+
+@njit(cache=True)
+def accept(r, key, count, open_columns, D, indptr, indices, keep, draws, words):
+    """Set the bits of the acceptable ones of row r's first `count` proposals.
+
+    Their columns are left in `draws`, in the order proposed. Returns how many there are.
+    """
+    stream = bits(~key, r)
+    chosen = open_columns.size > 0
+    bound = open_columns.size if chosen else D
+    for i in range(count):
+        draws[i] = below(bound, bits(stream, i))
+    taken = keep.size > 0
+    if taken:
+        for p in range(indptr[r], indptr[r + 1]):
+            words[indices[p] >> 6] |= kept_bit(p, indices, keep)
+    found = 0
+    for i in range(count):
+        j = draws[i]
+        if chosen:
+            j = open_columns[j]
+        bit = bit_of(j)
+        if words[j >> 6] & bit == NONE:
+            words[j >> 6] |= bit
+            draws[found] = j
+            found += 1
+    if taken:
+        for p in range(indptr[r], indptr[r + 1]):
+            words[indices[p] >> 6] &= ~kept_bit(p, indices, keep)
+    return found
+
+
+@njit(cache=True, parallel=True)
+def count_accepted(
+    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, accepted
+):
+    """accepted[r], where it is `UNCOUNTED`: how many of row r's proposals can be had."""
+    for part in prange(bounds.size - 1):
+        for r in range(bounds[part], bounds[part + 1]):
+            if accepted[r] == UNCOUNTED:
+                found = accept(
+                    r, key, proposals[r], open_columns, D, indptr, indices, keep,
+                    draws[part], words[part],
+                )  # fmt: skip
+                accepted[r] = found
+                for i in range(found):
+                    words[part, draws[part, i] >> 6] = NONE
+
+
+@njit(cache=True, parallel=True)
+def fill_accepted(
+    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, summary,
+    starts, rows, columns,
+):  # fmt: skip
+    """The accepted positions, rising: columns (count,), and rows (count,) or empty."""
+    for part in prange(bounds.size - 1):
+        w = words[part]
+        for r in range(bounds[part], bounds[part + 1]):
+            if starts[r] == starts[r + 1]:
+                continue
+            found = accept(
+                r, key, proposals[r], open_columns, D, indptr, indices, keep, draws[part], w
+            )
+            for i in range(found):
+                at = draws[part, i] >> 6
+                summary[part, at >> 6] |= bit_of(at)
+            q = starts[r]
+            for s in range(summary.shape[1]):
+                marked = summary[part, s]
+                summary[part, s] = NONE
+                while marked != NONE:
+                    at = s * 64 + lowest(marked)
+                    marked &= marked - ONE
+                    word = w[at]
+                    w[at] = NONE
+                    while word != NONE:
+                        columns[q] = at * 64 + lowest(word)
+                        word &= word - ONE
+                        q += 1
+            if rows.size > 0:
+                for q in range(starts[r], starts[r + 1]):
+                    rows[q] = r
+
+
+@njit(cache=True, parallel=True)
+def fill_others(bounds, key, proposals, D, draws, words, starts, columns):
+    """The columns of each row that were not proposed, rising. Nothing is taken or closed."""
+    nowhere = proposals[:0]
+    nothing = np.empty(0, dtype=np.bool_)
+    for part in prange(bounds.size - 1):
+        w = words[part]
+        for r in range(bounds[part], bounds[part + 1]):
+            accept(r, key, proposals[r], nowhere, D, nowhere, nowhere, nothing, draws[part], w)
+            q = starts[r]
+            for at in range(w.size):
+                word = ~w[at]
+                w[at] = NONE
+                if at * 64 + 64 > D:
+                    word &= bit_of(D) - ONE
+                while word != NONE:
+                    columns[q] = at * 64 + lowest(word)
+                    word &= word - ONE
+                    q += 1

@@ -1,0 +1,277 @@
+"""Sparse matrices in canonical CSR, and changes of their topology.
+
+A row holds one output neuron's incoming connections, its columns sorted and unique.
+Nothing here allocates or walks K x D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.sparse.compiled import merging
+from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
+
+Ints = npt.NDArray[Any]
+Vector = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Keys = npt.NDArray[np.int64]
+
+NOTHING: Mask = np.empty(0, dtype=bool)
+"""Stands for no mask where a kernel wants one."""
+
+
+class TopologyError(ValueError):
+    """An invariant of a sparse matrix does not hold."""
+
+
+def index_dtype(nnz: int) -> type[np.int32] | type[np.int64]:
+    """int32 as long as it can count the connections."""
+    return np.int32 if nnz < 2**31 else np.int64
+
+
+@dataclass(frozen=True)
+class CsrPattern:
+    """Where the connections of a (K, D) layer are.
+
+    shape    (K, D)
+    indptr   (K + 1,)
+    indices  (nnz,)  columns, sorted and unique in each row
+    """
+
+    shape: tuple[int, int]
+    indptr: Ints
+    indices: Ints
+
+    @property
+    def nnz(self) -> int:
+        return int(self.indices.size)
+
+    @property
+    def density(self) -> float:
+        """nnz / (K D)."""
+        return self.nnz / (self.shape[0] * self.shape[1])
+
+    @property
+    def rows(self) -> Ints:
+        """(nnz,) the row of each connection. Made anew: hold on to it where it is used twice."""
+        return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
+
+    def keys(self) -> Keys:
+        """(nnz,) row D + column of each connection, strictly rising. For small layers."""
+        return self.rows.astype(np.int64) * self.shape[1] + self.indices
+
+    @classmethod
+    def from_keys(cls, shape: tuple[int, int], keys: Keys) -> CsrPattern:
+        """From positions row D + column, strictly rising."""
+        K, D = shape
+        dtype = index_dtype(keys.size)
+        bounds = np.arange(K + 1, dtype=np.int64) * D
+        indptr = np.searchsorted(keys, bounds).astype(dtype)
+        return cls(shape, indptr, (keys % D).astype(dtype))
+
+    @classmethod
+    def full(cls, shape: tuple[int, int]) -> CsrPattern:
+        """Every position is a connection."""
+        K, D = shape
+        dtype = index_dtype(K * D)
+        indptr = np.arange(0, K * D + 1, D, dtype=dtype)
+        return cls(shape, indptr, np.tile(np.arange(D, dtype=dtype), K))
+
+    def in_degrees(self) -> Ints:
+        """(K,) connections into each output neuron."""
+        return np.diff(self.indptr)
+
+    def out_degrees(self) -> Ints:
+        """(D,) connections out of each input neuron."""
+        return np.bincount(self.indices, minlength=self.shape[1])
+
+    def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
+        """(nnz,) True for connections in none of these rows (K,) and columns (D,)."""
+        keep = np.empty(self.nnz, dtype=bool)
+        gone_rows = NOTHING if rows is None else rows
+        gone_columns = NOTHING if columns is None else columns
+        with threads_for(self.nnz):
+            bounds = row_parts(self.indptr)
+            merging.keep_apart(bounds, self.indptr, self.indices, gone_rows, gone_columns, keep)
+        return keep
+
+    def validate(self) -> None:
+        """Raise TopologyError unless this is canonical."""
+        K, D = self.shape
+        if self.indptr.shape != (K + 1,) or self.indptr[0] != 0 or self.indptr[-1] != self.nnz:
+            raise TopologyError(f"indptr does not frame {self.nnz} connections in {K} rows")
+        if (np.diff(self.indptr) < 0).any():
+            raise TopologyError("indptr falls")
+        if self.nnz and not (self.indices.min() >= 0 and self.indices.max() < D):
+            raise TopologyError(f"a column lies outside 0..{D - 1}")
+        stays_or_falls = self.indices[1:] <= self.indices[:-1]
+        first = self.indptr[1:-1]
+        stays_or_falls[first[(first > 0) & (first < self.nnz)] - 1] = False
+        if stays_or_falls.any():
+            raise TopologyError("columns are not sorted and unique in each row")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of topology: what stays of the old connections, and what is grown.
+
+    keep     (nnz,)    of the old connections
+    rows     (grown,)  of the new ones, with `columns` in rising order, none among the kept
+    columns  (grown,)
+    values   (grown,)
+    """
+
+    keep: Mask
+    rows: Ints
+    columns: Ints
+    values: Vector
+
+    @classmethod
+    def drop(cls, keep: Mask) -> Change:
+        """A change that grows nothing."""
+        none = np.empty(0, dtype=np.int64)
+        return cls(keep, none, none, np.empty(0, dtype=np.float32))
+
+    @property
+    def dropped(self) -> int:
+        return int(self.keep.size - np.count_nonzero(self.keep))
+
+    @property
+    def grown(self) -> int:
+        return int(self.values.size)
+
+
+class Rewiring:
+    """A change worked out for one pattern: the new pattern, and how arrays follow.
+
+    Raises TopologyError if the change grows a position twice, outside the layer, or where a
+    connection is kept. Holds nothing of the old pattern but its indptr, so that its columns,
+    and each array that was carried, can be freed before the next one is.
+    """
+
+    def __init__(self, old: CsrPattern, change: Change) -> None:
+        if change.keep.shape != (old.nnz,):
+            raise TopologyError(f"keep has {change.keep.size} entries for {old.nnz} connections")
+        if not np.size(change.rows) == np.size(change.columns) == change.values.size:
+            raise TopologyError("rows, columns and values of grown connections differ in number")
+        self._keep = np.ascontiguousarray(change.keep)
+        self._old_indptr = old.indptr
+        self.grown_values = change.values
+        with threads_for(old.nnz):
+            self._bounds = row_parts(old.indptr)
+            self._rows, self._columns = _inside(old, change)
+            self.pattern = self._merged(old)
+
+    def carry(self, old: npt.NDArray[Any], grown: Any = 0) -> Any:
+        """An array over the new connections: old values where they stay, `grown` elsewhere.
+
+        old    (nnz,) of any type of 1, 2, 4 or 8 bytes, which the result has too
+        grown  (grown,), or one value
+        """
+        new = np.empty(self.pattern.nnz, dtype=old.dtype)
+        fresh = np.atleast_1d(np.ascontiguousarray(grown, dtype=old.dtype))
+        bits = np.dtype(f"u{old.itemsize}")
+        with threads_for(old.size):
+            merging.carry(
+                self._bounds,
+                self._old_indptr,
+                self._keep,
+                self._rows,
+                self._columns,
+                self.pattern.indptr,
+                self.pattern.indices,
+                np.ascontiguousarray(old).view(bits),
+                fresh.view(bits),
+                0 if np.ndim(grown) == 0 else 1,
+                new.view(bits),
+            )
+        return new
+
+    def _merged(self, old: CsrPattern) -> CsrPattern:
+        """The new pattern: kept and grown columns, row by row."""
+        nnz = int(np.count_nonzero(self._keep)) + self._rows.size
+        dtype = index_dtype(nnz)
+        indptr = np.zeros(old.shape[0] + 1, dtype=dtype)
+        indices = np.empty(nnz, dtype=dtype)
+        taken = np.zeros(self._bounds.size - 1, dtype=bool)
+        kept = (self._bounds, old.indptr)
+        grown = (self._rows, self._columns)
+        merging.count_merged(*kept, self._keep, self._rows, indptr[1:])
+        np.cumsum(indptr, out=indptr)
+        merging.merge_columns(*kept, old.indices, self._keep, *grown, indptr, indices, taken)
+        if taken.any():
+            raise TopologyError("a connection is grown where one is kept")
+        return CsrPattern(old.shape, indptr, indices)
+
+
+def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
+    """Rows and columns of the grown connections in the pattern's type, checked."""
+    K, D = old.shape
+    rows, columns = np.asarray(change.rows), np.asarray(change.columns)
+    if rows.size == 0:
+        none: Ints = np.empty(0, dtype=old.indices.dtype)
+        return none, none
+    if rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D:
+        raise TopologyError(f"a grown connection lies outside {K} x {D}")
+    rows = np.ascontiguousarray(rows, dtype=old.indices.dtype)
+    columns = np.ascontiguousarray(columns, dtype=old.indices.dtype)
+    bounds = even_parts(rows.size)
+    falls = np.zeros(bounds.size - 1, dtype=bool)
+    merging.find_falls(bounds, rows, columns, falls)
+    if falls.any():
+        raise TopologyError("grown connections are not in rising order, or one is grown twice")
+    return rows, columns
+
+
+@dataclass(frozen=True)
+class CsrMatrix:
+    """A pattern with a value on each connection, which may be 0.0.
+
+    data  (nnz,)  float32
+    """
+
+    pattern: CsrPattern
+    data: Vector
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pattern.shape
+
+    @property
+    def indptr(self) -> Ints:
+        return self.pattern.indptr
+
+    @property
+    def indices(self) -> Ints:
+        return self.pattern.indices
+
+    @property
+    def nnz(self) -> int:
+        return self.pattern.nnz
+
+    @property
+    def rows(self) -> Ints:
+        return self.pattern.rows
+
+    def validate(self) -> None:
+        """Raise TopologyError unless this is canonical and every value has a place."""
+        self.pattern.validate()
+        if self.data.shape != (self.nnz,):
+            raise TopologyError(f"{self.data.size} values for {self.nnz} connections")
+
+    def apply(self, change: Change) -> CsrMatrix:
+        """The matrix after a change; kept connections keep their values."""
+        rewiring = Rewiring(self.pattern, change)
+        return CsrMatrix(rewiring.pattern, rewiring.carry(self.data, change.values))
+
+    def row_sums_of_magnitude(self) -> Vector:
+        """(K,) sum of |w| over the incoming connections of each output neuron."""
+        sums = np.empty(self.shape[0], dtype=np.float32)
+        with threads_for(self.nnz):
+            bounds = row_parts(self.indptr)
+            merging.row_sums_of_magnitude(bounds, self.indptr, self.data, sums)
+        return sums

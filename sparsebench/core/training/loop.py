@@ -1,0 +1,301 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.methods.moment import Moment
+from sparsebench.core.methods.update import Counts, Evolution
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.csr import Change
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.evaluate import evaluate
+from sparsebench.core.training.position import Position, network_arrays
+from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.work import EpochRecord, Result, Work
+from sparsebench.seeds import generator
+
+Rows = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+def train(work: Work) -> Result:
+    """Build the network and train it; every epoch is reported as it ends.
+
+    Timed apart: batches (data), steps (train), topology updates, evaluation, checkpoints. Stops
+    where the loss is no longer finite. With a checkpoint to go on from, the epochs that it holds
+    are reported first.
+    """
+    with work.meter.phase("build"):
+        network = build_network(work)
+        training = Training(work, network, Batches(work, network))
+        training.take_up()
+    for record in training.records:
+        work.report(record)
+    training.run(training.begin.epoch, work.epochs)
+    return training.result()
+
+
+class Steps(Protocol):
+    """Who makes the steps of training. A turn is what one step needs to know."""
+
+    laps: Laps
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+
+    def turns(self, epoch: int, start: int) -> Iterator[Any]:
+        """The turns of an epoch from the sample `start` on."""
+
+    def take(self, turn: Any, rate: float, t: int) -> tuple[float, int]:
+        """Make step t; the mean loss before the update, and over how many samples."""
+
+
+class Batches:
+    """The steps of one process: a batch each, every sample once an epoch.
+
+    stream  numbers behind the seed and "shuffle" that name the order of the samples, besides the
+            epoch
+    """
+
+    def __init__(self, work: Work, network: Network, stream: tuple[int, ...] = ()) -> None:
+        self.laps = Laps()
+        self._work = work
+        self._network = network
+        self._stream = stream
+
+    @property
+    def per_epoch(self) -> int:
+        return math.ceil(self._work.data.train.labels.size / self._work.batch_size)
+
+    def turns(self, epoch: int, start: int) -> Iterator[Rows]:
+        rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
+        order = rng.permutation(self._work.data.train.labels.size)
+        for at in range(start, order.size, self._work.batch_size):
+            yield order[at : at + self._work.batch_size]
+
+    def take(self, turn: Rows, rate: float, t: int) -> tuple[float, int]:
+        X, y = self.batch(turn)
+        with self.laps("train"):
+            return self._network.train_step(X, y, rate, t), turn.size
+
+    def batch(self, rows: Rows) -> tuple[Matrix, Labels]:
+        with self.laps("data"):
+            samples = self._work.data.train
+            return samples.batch(rows), samples.labels[rows]
+
+
+class Training:
+    """A network in training: its steps, the evolution of its topology, and its records.
+
+    begin    where training begins        started  connections of each layer at its very start
+    step     steps done, from the start   records  of the epochs so far
+    told     called with the index of a layer and each change of its connections
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        network: Network,
+        steps: Steps,
+        *,
+        seed: int | None = None,
+        told: Callable[[int, Change], None] | None = None,
+        scaled: Callable[[float, int], float] | None = None,
+    ) -> None:
+        """seed    of the topology's draws, the trial's unless told
+        scaled  what becomes of the rate that the schedule says, at step t
+        """
+        self.work = work
+        self.network = network
+        self.diverged = False
+        self.records: list[EpochRecord] = []
+        self.begin = Position()
+        self.step = 0
+        self.started = [layer.nnz for layer in network.layers]
+        self.evolution = Evolution(
+            network,
+            work.topology,
+            work.pruning,
+            work.model.initializer,
+            work.seed if seed is None else seed,
+            told,
+        )
+        self._steps = steps
+        self._laps = steps.laps
+        self._scaled = scaled
+        self._rate = work.optimizer.learning_rate
+        self._loss = 0.0
+
+    def run(self, first: int, last: int, *, tested: bool = True) -> None:
+        """Epochs from `first` to `last`, or until the loss is no longer finite; each is reported.
+
+        tested  whether the network is evaluated at the end of each
+        """
+        for epoch in range(first, last + 1):
+            with self.work.meter.phase("train"):
+                self._train_epoch(epoch)
+            self.close_epoch(epoch, tested=tested)
+            if self.diverged:
+                break
+            if epoch < self.work.epochs:
+                self._keep_if_due(Position(epoch=epoch + 1, step=self.step))
+
+    def take_up(self) -> None:
+        """Go on where the checkpoint was made, if there is one."""
+        found = self.work.keeper.found if self.work.keeper is not None else None
+        if found is None:
+            return
+        facts = found.facts
+        self.begin = Position(**facts["position"])
+        self.step = self.begin.step
+        self.started = facts["started"]
+        self.records = [EpochRecord.from_json(line) for line in facts["epochs"]]
+        for name, seconds in facts["laps"].items():
+            self._laps.add(name, seconds)
+        self.evolution.restore(found, Counts(**facts["counts"]))
+
+    def result(self) -> Result:
+        return _result(self.work, self.network, self)
+
+    def _keep_if_due(self, at: Position) -> None:
+        """A checkpoint, if it is time for one; `at` is where to go on from it."""
+        keeper = self.work.keeper
+        if keeper is None or not keeper.due():
+            return
+        facts = {
+            "position": at.to_json(),
+            "started": self.started,
+            "epochs": [record.to_json() for record in self.records],
+            "laps": self._laps.so_far(),
+            "counts": asdict(self.evolution.counts),
+        }
+        with self.work.meter.phase("checkpoint"):
+            keeper.keep(facts, chain(network_arrays(self.network), self.evolution.saved()))
+
+    def _train_epoch(self, epoch: int) -> None:
+        """All its turns; between two of them the topology may change and a checkpoint be made."""
+        begin = self.begin if self.begin.epoch == epoch else Position()
+        losses, done = begin.losses, begin.start
+        turns = self._steps.turns(epoch, begin.start)
+        turn = next(turns, None)
+        while turn is not None:
+            self.step += 1
+            self._rate = self.rate_at(self.step)
+            loss, samples = self._steps.take(turn, self._rate, self.step)
+            losses, done = losses + loss * samples, done + samples
+            if not math.isfinite(loss):
+                self.diverged = True
+                self._loss = loss
+                return
+            self.work.progress(epoch, self.step, loss)
+            turn = next(turns, None)
+            if turn is not None:
+                self._evolve(epoch, epoch_ended=False)
+                at = Position(epoch=epoch, start=done, step=self.step, losses=losses)
+                self._keep_if_due(at)
+        self._loss = losses / done
+        self._evolve(epoch, epoch_ended=True)
+
+    def rate_at(self, t: int) -> float:
+        """The learning rate at step t."""
+        optimizer, per_epoch = self.work.optimizer, self._steps.per_epoch
+        factor = optimizer.schedule.factor(t, self.work.epochs * per_epoch, per_epoch)
+        rate = optimizer.learning_rate * factor
+        return rate if self._scaled is None else self._scaled(rate, t)
+
+    def _evolve(self, epoch: int, *, epoch_ended: bool) -> None:
+        per_epoch = self._steps.per_epoch
+        moment = Moment(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
+        if self.evolution.due(moment):
+            with self.work.meter.phase("topology"), self._laps("topology"):
+                self.evolution.update(moment)
+
+    def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
+        """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
+        work, data = self.work, self.work.data
+        test_loss = test_accuracy = validation_accuracy = None
+        if tested and not self.diverged:
+            with work.meter.phase("eval"), self._laps("eval"):
+                test_loss, test_accuracy = evaluate(self.network, data.test, work.batch_size)
+                if data.validation is not None:
+                    _, validation_accuracy = evaluate(
+                        self.network, data.validation, work.batch_size
+                    )
+        counts, seconds = self.evolution.take_counts(), self._laps.take()
+        found = EpochRecord(
+            epoch=epoch,
+            train_loss=self._loss,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            validation_accuracy=validation_accuracy,
+            learning_rate=self._rate,
+            connections=[layer.nnz for layer in self.network.layers],
+            dropped=counts.dropped,
+            grown=counts.grown,
+            pruned=counts.pruned,
+            data_seconds=seconds.get("data", 0.0),
+            train_seconds=seconds.get("train", 0.0),
+            topology_seconds=seconds.get("topology", 0.0),
+            eval_seconds=seconds.get("eval", 0.0),
+            rss_bytes=work.meter.rss(),
+        )
+        record = replace(found, **known)
+        self.records.append(record)
+        work.report(record)
+        return record
+
+
+def _result(work: Work, network: Network, run: Training) -> Result:
+    epochs, last = run.records, run.records[-1]
+    shapes = [layer.shape for layer in network.layers]
+    possible = sum(K * D for K, D in shapes)
+    connections = sum(last.connections)
+    train_seconds = sum(epoch.train_seconds for epoch in epochs)
+    tested = [e.test_accuracy for e in epochs if e.test_accuracy is not None]
+    validated = [e for e in epochs if e.validation_accuracy is not None]
+    selected = max(validated, key=lambda e: e.validation_accuracy or 0.0, default=None)
+    stored = network.stored_bytes()
+    measures: dict[str, float | int | None] = {
+        "neurons": work.data.features + sum(K for K, _ in shapes),
+        "initial_connections": sum(run.started),
+        "connections": connections,
+        "dense_connections": possible,
+        "density": connections / possible,
+        "test_accuracy": last.test_accuracy,
+        "best_test_accuracy": max(tested, default=None),
+        "validation_accuracy": last.validation_accuracy,
+        "selected_test_accuracy": selected.test_accuracy if selected is not None else None,
+        "train_loss": last.train_loss,
+        "test_loss": last.test_loss,
+        "train_seconds": train_seconds,
+        "topology_seconds": sum(epoch.topology_seconds for epoch in epochs),
+        "eval_seconds": sum(epoch.eval_seconds for epoch in epochs),
+        "data_seconds": sum(epoch.data_seconds for epoch in epochs),
+        "epoch_seconds": statistics.median(e.train_seconds + e.topology_seconds for e in epochs),
+        "samples_per_second": work.data.train.labels.size * len(epochs) / train_seconds,
+        "stored_bytes": sum(stored.values()),
+        "bytes_sent": 0,
+    }
+    layers = [
+        {
+            "shape": list(layer.shape),
+            "initial_connections": first,
+            "connections": layer.nnz,
+            "stored_bytes": layer.stored_bytes(),
+        }
+        for layer, first in zip(network.layers, run.started, strict=True)
+    ]
+    return Result(
+        measures=measures, layers=layers, network=network, diverged=run.diverged, epochs=epochs
+    )

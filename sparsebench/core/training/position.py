@@ -1,0 +1,93 @@
+"""Stopping in the middle of training, and going on: what a checkpoint holds.
+
+Random numbers need no state: every stream is named by seed, purpose and epoch or step, so a
+position is enough. What is held is O(nnz): each layer's csr arrays, biases, what layers and units
+keep for the optimizer, and which neurons were pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.protocols import Network, Shape
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.errors import Unsupported
+
+if TYPE_CHECKING:
+    from sparsebench.core.archive import Archive
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Between two steps.
+
+    epoch   under way, from 1       start   samples of it that are done
+    step    steps done in all       losses  sum over those samples' losses
+    """
+
+    epoch: int = 1
+    start: int = 0
+    step: int = 0
+    losses: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Keeper(Protocol):
+    """Keeps checkpoints, and has the one to go on from."""
+
+    @property
+    def found(self) -> Archive | None:
+        """Where to go on; None to begin at the beginning."""
+
+    def due(self) -> bool:
+        """Whether the next one is to be made now; cheap."""
+
+    def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None: ...
+
+
+def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
+    """Weights, biases and everything else that the next step depends on, an array at a time."""
+    for number, layer in enumerate(network.layers, 1):
+        W = layer.weights()
+        yield f"layer{number}.indptr", W.indptr
+        yield f"layer{number}.indices", W.indices
+        yield f"layer{number}.data", W.data
+        yield f"layer{number}.bias", layer.bias()
+    yield from network.saved()
+
+
+def saved_layer(found: Mapping[str, Array], number: int, shape: Shape) -> tuple[CsrMatrix, Array]:
+    """Weights and bias of a layer, counted from 1, as they were saved; checked."""
+    indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
+    W = CsrMatrix(CsrPattern(shape, indptr, indices), found[f"layer{number}.data"])
+    W.validate()
+    return W, found[f"layer{number}.bias"]
+
+
+def refuse_unsaveable(parts: Iterable[object]) -> None:
+    """Raise Unsupported before training, not when the first checkpoint is due."""
+    for part in parts:
+        if not (hasattr(part, "saved") and hasattr(part, "restore")):
+            raise Unsupported(
+                f"{type(part).__name__} cannot be saved (it has no saved and restore), so there "
+                "can be no checkpoint; leave trial.checkpoint out"
+            )
+
+
+def flags(masks: list[npt.NDArray[np.bool_]]) -> Iterator[tuple[str, Array]]:
+    """Which neurons behind each layer were pruned, eight to a byte."""
+    for number, mask in enumerate(masks, 1):
+        yield f"layer{number}.removed", np.packbits(mask)
+
+
+def saved_flags(found: Mapping[str, Array], number: int, size: int) -> npt.NDArray[np.bool_]:
+    return np.unpackbits(found[f"layer{number}.removed"], count=size).astype(bool)

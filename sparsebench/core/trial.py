@@ -1,0 +1,90 @@
+"""A trial: one network to be trained with one seed, as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+SPEC_FORMAT = 1
+
+PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend")
+"""The components of a trial; a kind each."""
+
+LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
+"""What bounds a trial, or what it leaves, without being part of what it computes: not in its
+id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Everything that decides the outcome of one training run.
+
+    Components are validated data (`registry.Component`), every default filled in. `data` is
+    the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
+    of which the id takes only that it is missing. `axes` holds the
+    suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
+    and `words` are labels and not part of the id. `checkpoint` is in seconds; `keep_model` None
+    keeps a small network only.
+    """
+
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    topology: dict[str, Any]
+    optimizer: dict[str, Any]
+    trainer: dict[str, Any]
+    backend: dict[str, Any]
+    epochs: int
+    batch_size: int
+    threads: int
+    seed: int
+    split_seed: int | None = None
+    validation: float = 0.0
+    huge_pages: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+    suite: str = ""
+    axes: dict[str, Any] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    memory_limit: int | None = None
+    retries: int = 0
+    checkpoint: float | None = None
+    keep_model: bool | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """What the id is made of."""
+        left_out = (*LIMITS, "suite", "axes", "words")
+        spec = {key: value for key, value in asdict(self).items() if key not in left_out}
+        if "missing" in self.data:
+            spec["data"] = {"missing": True}
+        return {"format": SPEC_FORMAT, **spec}
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits of the spec: the same trial has the same id in every suite."""
+        return digest(self.spec(), 8)
+
+    @cached_property
+    def cell(self) -> str:
+        """The id without the seed: trials of one cell are replicates."""
+        return digest({k: v for k, v in self.spec().items() if k != "seed"}, 8)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        return cls(**data)
+
+
+def canonical(data: Any) -> str:
+    """JSON with sorted keys and no spaces: equal data, equal text."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(data: Any, size: int) -> str:
+    """2 x `size` hex digits of canonical JSON."""
+    return hashlib.blake2b(canonical(data).encode(), digest_size=size).hexdigest()

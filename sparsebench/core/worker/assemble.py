@@ -1,0 +1,83 @@
+"""From a trial as data to components, data and work, in the trial's process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.core.trial import Trial
+from sparsebench.core.worker.meter import Meter
+from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.registry import Plugins
+
+if TYPE_CHECKING:
+    from sparsebench.core.data.samples import TrialData
+    from sparsebench.core.training.work import Work
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of a trial, built."""
+
+    dataset: Any
+    model: Any
+    topology: Any
+    pruning: Any
+    optimizer: Any
+    trainer: Any
+    backend: Any
+
+
+def build(trial: Trial, plugins: Plugins) -> Components:
+    """The pruning is said with the topology, and is a component of its own."""
+    topology = dict(trial.topology)
+    pruning = topology.pop("prune", None)
+    return Components(
+        dataset=plugins.build("dataset", trial.dataset),
+        model=plugins.build("model", trial.model),
+        topology=plugins.build("topology", topology),
+        pruning=plugins.build("pruning", pruning) if pruning else None,
+        optimizer=plugins.build("optimizer", trial.optimizer),
+        trainer=plugins.build("trainer", trial.trainer),
+        backend=plugins.build("backend", trial.backend),
+    )
+
+
+def prepare(parts: Components, trial: Trial) -> TrialData:
+    from sparsebench.core.data.samples import prepare as prepare_data
+
+    return prepare_data(
+        parts.dataset.load(),
+        seed=trial.seed,
+        split_seed=trial.split_seed,
+        validation=trial.validation,
+    )
+
+
+def assemble(
+    parts: Components, trial: Trial, data: TrialData, meter: Meter, outbox: Outbox | None
+) -> Work:
+    from sparsebench.core.training.work import Work
+
+    listening: dict[str, Any] = {}
+    if outbox is not None:
+        listening = {"report": outbox.epoch, "progress": outbox.progress}
+    return Work(
+        model=parts.model,
+        backend=parts.backend,
+        topology=parts.topology,
+        pruning=parts.pruning,
+        optimizer=parts.optimizer,
+        data=data,
+        epochs=trial.epochs,
+        batch_size=trial.batch_size,
+        seed=trial.seed,
+        meter=meter,
+        **listening,
+    )
+
+
+def warm_up(parts: Components, work: Work) -> None:
+    """Compile on a throwaway network, where the trainer knows how."""
+    if hasattr(parts.trainer, "warm_up"):
+        parts.trainer.warm_up(work)

@@ -1,0 +1,79 @@
+"""What a trial's process may use: cores, threads, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sparsebench.core.job import Job
+from sparsebench.core.worker import mpiexec, threading_layer
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def environment(job: Job) -> dict[str, str]:
+    """The variables a trial's processes start with, on top of the inherited ones."""
+    given = dict.fromkeys(THREAD_VARIABLES, str(job.trial.threads))
+    given |= threading_layer.environment()
+    given["PYTHONHASHSEED"] = "0"
+    given["MALLOC_ARENA_MAX"] = "2"
+    given["NUMPY_MADVISE_HUGEPAGE"] = "1" if job.trial.huge_pages else "0"
+    if job.processes > 1:
+        given |= mpiexec.environment(job.processes, crowded=job.oversubscribed)
+    if job.numba_cache is not None:
+        given["NUMBA_CACHE_DIR"] = str(job.numba_cache)
+    return given
+
+
+def apply(job: Job) -> None:
+    """Bind this process to its cores and its memory, and offer it to the kernel first.
+
+    The limit is on data, not on addresses: numpy and numba reserve three times the
+    addresses they use.
+    """
+    if job.cores is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if job.trial.memory_limit is not None:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        soft = job.trial.memory_limit
+        if hard != resource.RLIM_INFINITY:
+            soft = min(soft, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def in_force(limit: int | None, *, in_group: bool) -> list[str]:
+    """What holds a trial to a limit of `limit` bytes; the order is that of who acts first.
+
+    rlimit-data  the kernel refuses the allocation: MemoryError
+    cgroup       the kernel kills the trial's control group
+    rss          the supervisor kills what it sees past the limit
+    """
+    if limit is None:
+        return []
+    refusing = ["rlimit-data"] if sys.platform == "linux" else []
+    return [*refusing, *(["cgroup"] if in_group else []), "rss"]
+
+
+@contextlib.contextmanager
+def memory_to_report() -> Iterator[None]:
+    """Room to say that memory ran out: lifts the limit on data for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

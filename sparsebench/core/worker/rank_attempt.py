@@ -1,0 +1,44 @@
+"""One of several processes of a trial: from what mpiexec started to its share of the attempt."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+from sparsebench.core.job import Job
+from sparsebench.core.worker.attempt import attempt
+from sparsebench.core.worker.rank_monitor import Minded
+from sparsebench.core.worker.team import MpiTeam
+
+
+def attempt_together(minded: Minded) -> int:
+    """The exit code. A process that cannot go on ends the others; one that is thrown out of here
+    by anything but its own end leaves that to its minder."""
+    line = sys.stdin.buffer.readline() if minded.diary.rank <= 0 else b""
+    team = _joined()
+    if team is None or team.size == 1:  # they do not find each other
+        code = attempt(_job(line), None, minded.diary) if line else 0
+        minded.finished()
+        return code
+    diary = replace(minded.diary, rank=team.rank)
+    code = attempt(_job(team.share(line)), team, diary)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        team.abort(code)
+    team.finish()
+    minded.finished()
+    return code
+
+
+def _joined() -> MpiTeam | None:
+    try:
+        return MpiTeam()
+    except (ImportError, RuntimeError) as error:
+        print(f"mpi4py does not load: {error}", file=sys.stderr)  # noqa: T201
+        return None
+
+
+def _job(line: bytes) -> Job:
+    return Job.from_json(json.loads(line))

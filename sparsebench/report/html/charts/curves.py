@@ -1,0 +1,90 @@
+"""Learning curves: mean test accuracy by epoch, with the spread over seeds as a band."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.models import BasicTicker, ColumnDataSource
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.formats import Spread, percent
+from sparsebench.analysis.groups import groups
+from sparsebench.report.html.charts.canvas import (
+    MOST_PANELS,
+    Chart,
+    Panel,
+    add_hover,
+    new_figure,
+    share_axis,
+)
+from sparsebench.report.html.charts.looks import Looks
+from sparsebench.report.plots import accuracy_by_epoch
+
+MOST_POINTS = 200
+"""Of a curve; of longer ones every so manieth epoch is drawn, and the last."""
+
+FEW_POINTS = 12
+"""Of a curve whose points are marked; those of longer ones show when hovered over."""
+
+CAPTION = "Line: mean over seeds; band: one standard deviation."
+TOOLTIPS = [("topology", "@topology"), ("epoch", "@epoch"), ("accuracy", "@shown"), ("seeds", "@n")]
+
+
+def chart(evidence: Evidence) -> Chart | None:
+    """A panel per setting and backend; None where nothing has two epochs."""
+    curves = accuracy_by_epoch(evidence)
+    if curves.empty or curves["epoch"].nunique() < 2:
+        return None
+    topologies = list(dict.fromkeys(curves["topology_label"]))
+    looks = Looks.of(topologies, topologies)
+    parts = list(groups(curves, ["setting", "backend_label"]))
+    low, high = _extent(curves)
+    panels = []
+    for (setting, backend), part in parts[:MOST_PANELS]:
+        made = new_figure(300, y_range=(low, high))
+        share_axis(made.yaxis[0])
+        made.xaxis[0].ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
+        made.xaxis[0].axis_label, made.yaxis[0].axis_label = "epoch", "test accuracy"
+        lines = [_curve(made, name, one, looks) for name, one in groups(part, ["topology_label"])]
+        add_hover(made, lines, TOOLTIPS)
+        panels.append(Panel(", ".join(filter(None, (setting, backend))), made))
+    notes = [f"The first {MOST_PANELS} of {len(parts)} panels."] if len(parts) > MOST_PANELS else []
+    return Chart("Test accuracy by epoch", CAPTION, panels, looks.keys(lines=True), notes)
+
+
+def _extent(curves: pd.DataFrame) -> tuple[float, float]:
+    """One range for all panels, so that they can be compared."""
+    known = curves["accuracy"].replace([math.inf, -math.inf], math.nan).dropna()
+    low, high = float(known.min()), float(known.max())
+    margin = 0.05 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _curve(made: Any, name: str, part: pd.DataFrame, looks: Looks) -> Any:
+    """A band, the line over it, and marks to hover over."""
+    spreads = [(epoch, Spread.of(seeds["accuracy"])) for epoch, seeds in part.groupby("epoch")]
+    step = math.ceil(len(spreads) / MOST_POINTS)
+    kept = spreads[:-1:step] + spreads[-1:]
+    mean = np.array([s.mean for _, s in kept], dtype=np.float32)
+    sd = np.nan_to_num(np.array([s.sd for _, s in kept], dtype=np.float32))
+    source = ColumnDataSource(
+        {
+            "epoch": np.array([epoch for epoch, _ in kept], dtype=np.int32), "mean": mean,
+            "low": mean - sd, "high": mean + sd, "topology": [name] * len(kept),
+            "shown": [percent(s) for _, s in kept],
+            "n": np.array([s.n for _, s in kept], dtype=np.int32),
+        }
+    )  # fmt: skip
+    tags, tone = looks.tags(name, name), looks.tone(name)
+    if any(s.n > 1 for _, s in kept):
+        made.varea("epoch", "low", "high", source=source, color=tone, alpha=0.18, tags=tags)
+    made.line(
+        "epoch", "mean", source=source, color=tone, width=2, line_dash=looks.line(name), tags=tags
+    )
+    return made.scatter(
+        "epoch", "mean", source=source, color=tone, marker=looks.shape(name), size=6, tags=tags,
+        alpha=1.0 if len(kept) <= FEW_POINTS else 0.0, hover_alpha=1.0,
+    )  # fmt: skip

@@ -1,0 +1,253 @@
+"""The section on training by several processes: how close each way stays to one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.families import families, setting_labels, trials_of
+from sparsebench.analysis.formats import (
+    UNKNOWN,
+    Spread,
+    escape,
+    fixed,
+    one,
+    percent,
+    plural,
+    ratio,
+    seconds,
+    size,
+    table,
+)
+from sparsebench.analysis.groups import groups
+from sparsebench.analysis.statistics import from_zero
+from sparsebench.suite.labels import told_apart
+
+SEQUENTIAL = "sequential"
+VARIED = ("trainer", "threads")
+"""What the rows of one family differ in: two threads of one process are a rival to two workers."""
+
+SAID = ("seed", "backend")
+"""Said elsewhere in a row."""
+
+NOTE = (
+    "Each row is held against `sequential` with one thread, or with the fewest there are: "
+    "difference in test accuracy over the same seeds with its 95 % t-interval, in points, and "
+    "how many times as fast an epoch is. At equal time: the test accuracy after the last epoch "
+    "that was evaluated within the training time of the quickest row of its kind. Sent: bytes "
+    "of all processes in a step. Staleness: updates of the master between the weights that a "
+    "gradient was computed from and its use, mean and most. Net peak is the sum over the "
+    "processes of a trial."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """The trials of one trainer in one family.
+
+    workers  0 for one process that trains alone
+    frame  of the evidence, with `seconds` (of training, evaluation aside) and `at_equal_time`
+    """
+
+    label: str
+    workers: int
+    frame: pd.DataFrame
+
+    def by_seed(self, name: str) -> pd.Series:
+        return self.frame.set_index("seed")[name].dropna()
+
+    def spread(self, name: str) -> Spread:
+        return Spread.of(self.frame[name])
+
+
+@dataclass(frozen=True)
+class Family:
+    """Trials that are equal but for trainer, threads and seed."""
+
+    setting: str
+    backend: str
+    baseline: Way | None
+    ways: list[Way]
+
+
+def section(evidence: Evidence) -> Iterator[str]:
+    """A heading, a table, what it comes to and a note; nothing where no trial has a team."""
+    found = parallel_families(evidence)
+    if not found:
+        return
+    yield "## Training by several processes"
+    yield "\n".join(f"- {sentence}" for sentence in map(in_words, found) if sentence)
+    yield parallel_table(found)
+    yield NOTE
+
+
+def parallel_families(evidence: Evidence) -> list[Family]:
+    """Of the trials that finished: the families in which not all are sequential."""
+    frame = evidence.ok
+    if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
+        return []
+    part = Evidence(frame, evidence.records, evidence.runs)
+    frame = frame.assign(
+        family=families(part, *VARIED),
+        team_setting=_settings(part),
+        seconds=frame["train_seconds"] + frame["topology_seconds"],
+        curve=_column([_curve(part, int(str(index))) for index in frame.index], frame),
+        trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
+    )
+    keys = ["family", "machine", "contended"]
+    found = [_family(members) for _, members in groups(frame, keys)]
+    return [one for one in found if one is not None]
+
+
+def parallel_table(found: Sequence[Family]) -> str:
+    """A row per way of training, family by family."""
+    rows = []
+    for family in found:
+        for way in family.ways:
+            rows.append(
+                [escape(family.setting), escape(family.backend), escape(way.label),
+                 str(way.workers or 1), str(len(way.frame)), percent(way.spread("test_accuracy")),
+                 _apart(way, family.baseline), percent(way.spread("at_equal_time")),
+                 seconds(way.spread("epoch_seconds")), _faster(way, family.baseline),
+                 size(way.spread("net_peak_bytes")), _sent(way), _staleness(way)]
+            )  # fmt: skip
+    header = ["setting", "backend", "trainer", "workers", "n", "test accuracy",
+              "against sequential (points)", "at equal time", "epoch", "times as fast", "net peak",
+              "sent a step", "staleness"]  # fmt: skip
+    if not any(family.setting for family in found):
+        header, rows = header[1:], [row[1:] for row in rows]
+    return table(header, rows, left=header.index("workers"))
+
+
+def in_words(family: Family) -> str:
+    """`With 2 workers wassp differs by -0.12 points ...`; empty without a sequential trial."""
+    base = family.baseline
+    others = [way for way in family.ways if way.workers > 0]
+    if base is None or not others:
+        return ""
+    fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
+    nearest = max(others, key=lambda way: way.spread("test_accuracy").mean)
+    within = f"{escape(family.setting)}: " if family.setting else ""
+    speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
+    gap = (nearest.spread("test_accuracy").mean - base.spread("test_accuracy").mean) * 100
+    slower = [way for way in others if _speed(way, base) < 1]
+    tail = (
+        f"; {plural(len(slower), 'way is', 'ways are')} slower than one process" if slower else ""
+    )
+    return (
+        f"{within}sequential reaches {percent(base.spread('test_accuracy'))} with "
+        f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
+        f"{escape(fastest.label)}, {ratio(speed)} times as fast; the highest accuracy of several "
+        f"processes is that of {escape(nearest.label)}, {_signed(gap)} points from it{tail}."
+    )
+
+
+def _settings(evidence: Evidence) -> list[str]:
+    """What keeps families apart, in the suite's own words where these are enough."""
+    trials, full = trials_of(evidence), setting_labels(evidence, *VARIED)
+    brief = [
+        ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
+        for one in trials
+    ]
+    told = len(set(zip(brief, full, strict=True))) == len(set(brief)) == len(set(full))
+    return brief if told and all(brief) else full
+
+
+def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
+    """Objects, one for each row."""
+    return pd.Series(values, index=frame.index, dtype=object)
+
+
+def _family(members: pd.DataFrame) -> Family | None:
+    if set(members["trainer"]) <= {SEQUENTIAL}:
+        return None
+    labels = _way_labels(members)
+    budget = min(part["seconds"].median() for _, part in members.groupby(labels, sort=False))
+    reached = [_reached(curve, budget) for curve in members["curve"]]
+    members = members.assign(at_equal_time=reached, way=labels)
+    ways = [Way(str(label), _workers(part), part) for label, part in groups(members, ["way"])]
+    sequential = [way for way in ways if way.frame["trainer"].iloc[0] == SEQUENTIAL]
+    baseline = min(sequential, key=lambda way: way.frame["threads"].iloc[0], default=None)
+    first = members.iloc[0]
+    return Family(str(first["team_setting"]), str(first["backend_label"]), baseline, ways)
+
+
+def _workers(part: pd.DataFrame) -> int:
+    row = part.iloc[0]
+    return 0 if row["trainer"] == SEQUENTIAL else int(row["workers"])
+
+
+def _way_labels(members: pd.DataFrame) -> list[str]:
+    """Trainers told apart by what they differ in, and by threads where these differ."""
+    trainers = list(members["trainer_parts"])
+    distinct = list({repr(one): one for one in trainers}.values())
+    words = {repr(one): told_apart(one, distinct) for one in distinct}
+    threads = members["threads"].nunique() > 1
+    return [
+        words[repr(trainer)] + (f", {plural(int(count), 'thread')}" if threads else "")
+        for trainer, count in zip(trainers, members["threads"], strict=True)
+    ]
+
+
+def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
+    """Seconds of training so far and test accuracy, of each epoch that was evaluated."""
+    record, run = evidence.records[index], evidence.runs[index]
+    seconds_so_far, curve = 0.0, []
+    for line in run.epochs(record):
+        seconds_so_far += float(line.get("train_seconds") or 0)
+        seconds_so_far += float(line.get("topology_seconds") or 0)
+        accuracy = line.get("test_accuracy")
+        if accuracy is not None:
+            curve.append((seconds_so_far, float(accuracy)))
+    return curve
+
+
+def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
+    """The accuracy of the last evaluation within the budget; NaN if there was none."""
+    within = [accuracy for spent, accuracy in curve if spent <= budget * (1 + 1e-9)]
+    return within[-1] if within else float("nan")
+
+
+def _apart(way: Way, base: Way | None) -> str:
+    """`-0.12 [-0.40, +0.16]`; the interval needs two seeds in common."""
+    if base is None or way is base:
+        return UNKNOWN
+    differences = (way.by_seed("test_accuracy") - base.by_seed("test_accuracy")).dropna() * 100
+    if differences.empty:
+        return UNKNOWN
+    if len(differences) < 2:
+        return _signed(float(differences.iloc[0]))
+    found = from_zero(differences.tolist())
+    return f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}]"
+
+
+def _signed(points: float) -> str:
+    sign = "+" if points > 0 else "−" if points < 0 else ""
+    return f"{sign}{fixed(abs(points), 2)}"
+
+
+def _speed(way: Way, base: Way) -> float:
+    return base.spread("epoch_seconds").mean / way.spread("epoch_seconds").mean
+
+
+def _faster(way: Way, base: Way | None) -> str:
+    return UNKNOWN if base is None or way is base else ratio(_speed(way, base))
+
+
+def _sent(way: Way) -> str:
+    return _if_known(way.spread("bytes_sent_per_step"), size)
+
+
+def _staleness(way: Way) -> str:
+    mean, most = way.spread("staleness_mean"), way.frame["staleness_max"].max()
+    if not mean.n:
+        return UNKNOWN
+    return f"{mean.mean:.1f}, at most {most:.0f}"
+
+
+def _if_known(value: Spread, show: Callable[[Spread], str]) -> str:
+    return show(one(value.mean)) if value.n else UNKNOWN

@@ -1,0 +1,330 @@
+"""The plots of a report as PNG: only those that say something for the trials at hand.
+
+matplotlib's object-oriented interface on Agg: no display, no global state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.formats import Spread, one, seconds, size
+from sparsebench.analysis.groups import groups
+from sparsebench.errors import SparsebenchError
+
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
+)  # fmt: skip
+"""Okabe and Ito (2008): told apart with any colour vision."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", ":", "-.")
+DPI = 200
+"""Twice the pixels of a page at its width of 8 inches."""
+
+WIDTH = 8.0
+MOST_PANELS = 9
+MOST_BARS = 16
+"""Groups of bars that can be read."""
+
+LEAST_SPAN = 4.0
+"""Sizes closer together than this factor are no scaling, and can share an axis of bars."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that was written: its file and what it shows."""
+
+    path: Path
+    title: str
+    caption: str
+
+
+def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot]:
+    """Write every plot that these trials have something to show in."""
+    from sparsebench.report.ranks_plot import critical_differences, profile_curves
+    from sparsebench.report.scaling import scaling
+
+    kinds: Sequence[tuple[str, str, str, Callable[[Evidence], Figure | None]]] = (
+        ("learning-curves", "Test accuracy by epoch",
+         "Line: mean over seeds; band: one standard deviation.", learning_curves),
+        ("accuracy-memory", "Accuracy against memory",
+         "Up and to the left is better; the larger the marker, the longer an epoch. "
+         "Bars: one standard deviation over seeds.", accuracy_memory),
+        ("backends", "Time and memory by backend",
+         "Means over seeds, whiskers one standard deviation; shorter is better.", backend_bars),
+        ("scaling", "Time and memory by size",
+         "Both axes are logarithmic. Arrows: trials that ended at a limit, which is a lower "
+         "bound, or at the edge where no bound is known.", scaling),
+        ("critical-differences", "Average ranks over the data sets",
+         "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart.",
+         critical_differences),
+        ("profiles", "Cost of the target accuracy",
+         "Higher and further to the left is better; a curve ends at the share of data sets on "
+         "which the target was reached.", profile_curves),
+    )  # fmt: skip
+    plots = []
+    for name, title, caption, draw in kinds:
+        figure = draw(evidence)
+        if figure is not None:
+            path = folder / f"{prefix}{name}.png"
+            save(figure, path)
+            plots.append(Plot(path, title, caption))
+    return plots
+
+
+def new_figure(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Any]]:
+    """A figure of the page's width, and its axes row by row."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in axes.flat:
+        ax.grid(color="0.9", linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, list(axes.flat)
+
+
+def save(figure: Figure, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI, metadata={"Software": "sparsebench"})
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SparsebenchError(f"cannot write the plot {path}: {reason}; see -o") from error
+
+
+def colors(names: Sequence[str]) -> dict[str, str]:
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
+    """One legend for all panels: each group of (handle, label) begins a row of its own."""
+    widest = max((len(label) for group in groups_of for _, label in group), default=1)
+    across = max(1, min(max(map(len, groups_of)), 5, int(105 // (widest + 6))))
+    rows = [g[i : i + across] for g in groups_of for i in range(0, len(g), across)]
+    blank = (Line2D([], [], linestyle=""), "")
+    cells = [row[i] if i < len(row) else blank for i in range(across) for row in rows]
+    handles, labels = zip(*cells)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=across, frameon=False, fontsize=9
+    )
+
+
+def line_keys(color: dict[str, str], **look: Any) -> list[tuple[Any, str]]:
+    """What a legend shows of colours."""
+    look = {"linewidth": 2, **look}
+    return [(Line2D([], [], color=value, **look), plain(name)) for name, value in color.items()]
+
+
+def plain(text: object, most: int = 60) -> str:
+    """Text of others: no mathematics between dollar signs, and not too long for a plot."""
+    words = " ".join(str(text).split()).replace("$", r"\$")
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def learning_curves(evidence: Evidence) -> Figure | None:
+    """Mean test accuracy by epoch, a panel per setting and backend, a colour per topology."""
+    curves = accuracy_by_epoch(evidence)
+    if curves.empty or curves["epoch"].nunique() < 2:
+        return None
+    panels = list(groups(curves, ["setting", "backend_label"]))
+    shown = panels[:MOST_PANELS]
+    backends = curves["backend_label"].nunique()
+    across = min(backends if 2 <= backends <= 4 else 3, len(shown))
+    down = math.ceil(len(shown) / across)
+    figure, axes = new_figure(down, across, 0.6 + 2.7 * down, sharex=True, sharey=True)
+    color = colors(list(curves["topology_label"]))
+    dash: dict[str, Any] = {name: DASHES[i % len(DASHES)] for i, name in enumerate(color)}
+    for ax, ((setting, backend), panel) in zip(axes, shown):
+        for topology, part in groups(panel, ["topology_label"]):
+            _band(ax, part, color[topology], dash[topology])
+        title = [plain(name, 34) for name in (setting, backend) if name]
+        ax.set_title("\n".join(title), fontsize=9)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.0f} %"))
+    for ax in axes[len(shown) :]:
+        ax.set_visible(False)
+    for ax in axes[max(0, len(shown) - across) : len(shown)]:
+        ax.set_xlabel("epoch")
+        ax.tick_params(labelbottom=True)
+    figure.supylabel("test accuracy", fontsize=10)
+    if len(panels) > len(shown):
+        figure.suptitle(f"the first {len(shown)} of {len(panels)} panels", fontsize=9)
+    keys = [
+        (Line2D([], [], color=color[name], linestyle=dash[name], linewidth=2), plain(name))
+        for name in color
+    ]
+    legend_below(figure, keys)
+    return figure
+
+
+def accuracy_by_epoch(evidence: Evidence) -> pd.DataFrame:
+    """Labels, seed, epoch and test accuracy of every epoch that has one."""
+    rows = []
+    for i, row in evidence.frame.iterrows():
+        at = int(str(i))
+        labels = [row[name] for name in CELL]
+        for line in evidence.runs[at].epochs(evidence.records[at]):
+            accuracy = line.get("test_accuracy")
+            if accuracy is not None:
+                rows.append([*labels, row["seed"], int(line["epoch"]), float(accuracy)])
+    return pd.DataFrame(rows, columns=[*CELL, "seed", "epoch", "accuracy"])
+
+
+def _band(ax: Axes, part: pd.DataFrame, color: str, dash: str) -> None:
+    """Dashes let a line be seen that lies below another."""
+    by_epoch = [(epoch, Spread.of(seeds["accuracy"])) for epoch, seeds in part.groupby("epoch")]
+    x = [float(str(epoch)) for epoch, _ in by_epoch]
+    mean = [s.mean for _, s in by_epoch]
+    few = len(x) <= 12
+    marker = "o" if few else ""
+    ax.plot(x, mean, color=color, linestyle=dash, linewidth=1.6, marker=marker, markersize=3)
+    if any(s.n > 1 for _, s in by_epoch):
+        sd = [0.0 if math.isnan(s.sd) else s.sd for _, s in by_epoch]
+        low = [m - d for m, d in zip(mean, sd)]
+        high = [m + d for m, d in zip(mean, sd)]
+        ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+def accuracy_memory(evidence: Evidence) -> Figure | None:
+    """A marker per cell: colour its topology, shape its backend, area its seconds per epoch."""
+    cells = [
+        (*key, *(Spread.of(c[m]) for m in ("test_accuracy", "net_peak_bytes", "epoch_seconds")))
+        for key, c in groups(evidence.ok, CELL)
+    ]
+    cells = [cell for cell in cells if cell[3].n and cell[4].n and cell[4].mean > 0]
+    if len(cells) < 2:
+        return None
+    figure, (ax,) = new_figure(1, 1, 4.4)
+    color = colors([cell[1] for cell in cells])
+    backends = list(dict.fromkeys(cell[2] for cell in cells))
+    marker = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(backends)}
+    slowest = max((c[5].mean for c in cells if c[5].n), default=math.nan)
+    for _, topology, backend, accuracy, memory, epoch in cells:
+        share = epoch.mean / slowest if epoch.n and slowest > 0 else 0.3
+        x, y = memory.mean, accuracy.mean
+        errors = [0.0 if math.isnan(s.sd) else s.sd for s in (memory, accuracy)]
+        ax.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt="none", ecolor="0.7", linewidth=1)
+        ax.scatter(
+            [x], [y], s=40 + 360 * share, color=color[topology], marker=marker[backend],
+            alpha=0.75, edgecolors="white", linewidths=0.8, zorder=3,
+        )  # fmt: skip
+    spread_out = max(c[4].mean for c in cells) > 8 * min(c[4].mean for c in cells)
+    byte_axis(ax.xaxis, log=spread_out)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.4g} %"))
+    ax.set_xlabel("net peak memory")
+    ax.set_ylabel("test accuracy")
+    ax.margins(0.12)
+    keys = [
+        (Line2D([], [], color=color[name], marker="o", linestyle=""), plain(name)) for name in color
+    ]
+    shapes = [
+        (Line2D([], [], color="0.4", marker=marker[name], linestyle=""), plain(name))
+        for name in backends
+    ]
+    legend_below(figure, keys, *([shapes] if len(backends) > 1 else []))
+    return figure
+
+
+def backend_bars(evidence: Evidence) -> Figure | None:
+    """Seconds per epoch and net peak, a bar per backend, grouped by topology and setting."""
+    frame = evidence.frame[~evidence.frame["status"].isin(["skipped", "unsupported"])]
+    backends = list(dict.fromkeys(frame["backend_label"]))
+    labels = [key for key, _ in groups(frame, CELL[:2])] if len(frame) else []
+    if len(backends) < 2 or len(labels) > MOST_BARS or sizes_vary(evidence.ok):
+        return None
+    figure, axes = new_figure(1, 2, 1.1 + 0.24 * len(labels) * (len(backends) + 1), sharey=True)
+    color, thick = colors(backends), 0.84 / len(backends)
+    for ax, name in zip(axes, ("epoch_seconds", "net_peak_bytes")):
+        for j, label in enumerate(labels):
+            cell = frame[(frame["setting"] == label[0]) & (frame["topology_label"] == label[1])]
+            for i, backend in enumerate(backends):
+                y = j + (i - (len(backends) - 1) / 2) * thick
+                bar = cell[cell["backend_label"] == backend]
+                _bar(ax, bar, name, y, 0.9 * thick, color[backend])
+        ax.set_xlim(left=0)
+        ax.grid(axis="y", visible=False)
+    names = [plain(topology) + (f"\n{plain(s, 34)}" if s else "") for s, topology in labels]
+    axes[0].set_yticks(range(len(labels)), names, fontsize=9)
+    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    axes[0].set_xlabel("time per epoch")
+    axes[1].set_xlabel("net peak memory")
+    second_axis(axes[0].xaxis)
+    byte_axis(axes[1].xaxis)
+    legend_below(figure, line_keys(color, linewidth=7, solid_capstyle="butt"))
+    return figure
+
+
+def sizes_vary(ok: pd.DataFrame) -> bool:
+    """Whether one topology and backend ran with numbers of connections far apart."""
+    for _, part in groups(ok, CELL[1:]) if len(ok) else ():
+        sizes = part["initial_connections"].dropna()
+        if sizes.nunique() > 1 and sizes.max() >= LEAST_SPAN * sizes.min() > 0:
+            return True
+    return False
+
+
+def _bar(ax: Axes, cell: pd.DataFrame, name: str, y: float, thick: float, color: str) -> None:
+    """A bar, or in its place how the trials ended."""
+    measured = Spread.of(cell.loc[cell["ok"], name])
+    if measured.n:
+        whisker = None if math.isnan(measured.sd) else measured.sd
+        ax.barh(y, measured.mean, thick, color=color, xerr=whisker, ecolor="0.25")
+    elif not cell.empty:
+        ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"])))
+        ax.text(
+            0.01, y, plain(ended) or "not measured", color="0.3", fontsize=7, va="center",
+            transform=ax.get_yaxis_transform(),
+        )  # fmt: skip
+
+
+def byte_axis(axis: Any, log: bool = False) -> None:
+    """Ticks at powers of two where the axis is logarithmic, and at round binary sizes."""
+    _axis(axis, lambda x: size(one(x)), 2 if log else None)
+    if not log:
+        _, high = axis.get_view_interval()
+        unit = next((u for u in (2**30, 2**20, 2**10) if high >= 2 * u), 1)
+        axis.set_major_locator(_Multiples(unit))
+
+
+def second_axis(axis: Any, log: bool = False) -> None:
+    _axis(axis, lambda x: seconds(one(x)), 10 if log else None)
+
+
+def _axis(axis: Any, show: Callable[[float], str], base: int | None) -> None:
+    if base is not None:
+        getattr(axis.axes, f"set_{axis.axis_name}scale")("log", base=base)
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: "0" if x == 0 else _short(show(x))))
+
+
+def _short(text: str) -> str:
+    """A tick without its trailing zeros: 4.00 MiB as 4 MiB."""
+    number, _, unit = text.partition(" ")
+    if "." in number:
+        number = number.rstrip("0").rstrip(".")
+    return f"{number} {unit}".strip()
+
+
+class _Multiples(MaxNLocator):
+    """At most six ticks at round multiples of a unit."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__(nbins=5, steps=[1, 2, 4, 5, 10])
+        self.unit = unit
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        ticks = super().tick_values(vmin / self.unit, vmax / self.unit)
+        return [tick * self.unit for tick in ticks]

@@ -1,0 +1,255 @@
+"""The tables of a report, one per question, as GitHub-flavoured markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import CELL, FAILED, Evidence
+from sparsebench.analysis.formats import (
+    UNKNOWN,
+    Spread,
+    code,
+    count,
+    decimals_for,
+    escape,
+    fixed,
+    percent,
+    rate,
+    seconds,
+    sentence_list,
+    size,
+    table,
+)
+from sparsebench.analysis.groups import groups, outcome
+from sparsebench.analysis.marks import noisy
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+
+Show = Callable[[Spread], str]
+
+NOT_RUN = (str(Status.SKIPPED), str(Status.UNSUPPORTED))
+
+
+def accuracy_table(evidence: Evidence) -> str:
+    """Mean test accuracy after the last epoch: topology by backend, the best of each setting
+    in bold."""
+    frame = evidence.frame
+    backends = list(dict.fromkeys(frame["backend_label"]))
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, "test_accuracy", max)
+        for topology, sub in groups(part, ["topology_label"]):
+            cells = [sub[sub["backend_label"] == backend] for backend in backends]
+            shown = [_cell(cell, "test_accuracy", percent, best) for cell in cells]
+            rows.append([*_setting(evidence, setting), escape(topology), *shown])
+    header = [*_setting_header(evidence), "topology", *map(escape, backends)]
+    return table(header, rows, left=len(header) - len(backends))
+
+
+def time_table(evidence: Evidence) -> str:
+    """Seconds per epoch and in all, and training samples per second."""
+    columns: list[tuple[str, str, Show]] = [
+        ("epoch", "epoch_seconds", seconds),
+        ("topology updates", "topology_seconds", seconds),
+        ("warm-up", "warmup_seconds", seconds),
+        ("whole trial", "wall_seconds", seconds),
+        ("samples/s", "samples_per_second", rate),
+    ]
+    return _by_cell(evidence, columns, noisy)
+
+
+def memory_table(evidence: Evidence) -> str:
+    """Net peak, what the network stores, and both by connection."""
+    columns: list[tuple[str, str, Show]] = [
+        ("net peak", "net_peak_bytes", size),
+        ("whole process", "peak_rss_bytes", size),
+        ("stored", "stored_bytes", size),
+        ("stored per connection", "bytes_per_connection", size),
+    ]
+    return _by_cell(evidence, columns)
+
+
+def connections_table(evidence: Evidence) -> str:
+    """Connections before and after training, and what share of the dense network they are."""
+    rows = []
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        dense = part["dense_connections"]
+        start, end = part["initial_connections"], part["connections"]
+        rows.append(
+            [*_setting(evidence, setting), escape(topology), _range(part["neurons"]),
+             _range(start), _range(end), _range(dense), _share(start / dense),
+             _share(end / dense)]
+        )  # fmt: skip
+    header = [*_setting_header(evidence), "topology", "neurons", "connections at the start",
+              "at the end", "of a dense network", "density at the start", "at the end"]  # fmt: skip
+    return table(header, rows, left=len(_setting_header(evidence)) + 1)
+
+
+def agreement_table(evidence: Evidence) -> str:
+    """How far backends end apart with the same seed and topology; empty if never two ran it."""
+    rows = []
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        wide = part.pivot_table(index="seed", columns="backend_label", values="test_accuracy")
+        wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
+        if wide.empty:
+            continue
+        apart = wide.max(axis="columns") - wide.min(axis="columns")
+        names = sentence_list([escape(name) for name in wide.columns])
+        rows.append(
+            [*_setting(evidence, setting), escape(topology), names, str(len(wide)),
+             f"{apart.max() * 100:.2f}", str(apart.idxmax())]
+        )  # fmt: skip
+    if not rows:
+        return ""
+    header = [*_setting_header(evidence), "topology", "backends", "seeds",
+              "largest difference (points)", "at seed"]  # fmt: skip
+    return table(header, rows, left=len(header) - 3)
+
+
+def kernels_table(evidence: Evidence) -> str:
+    """Share of the roofline by size and batch, and the limit that binds."""
+    frame = evidence.timed.frame
+    trials = [evidence.records[int(str(i))].trial for i in frame.index]
+    frame = frame.assign(variant=[_variant(trial) for trial in trials])
+    keys = ["kernel", *CELL[1:], "neurons"]
+    keys += [key for key in ("variant", "machine", "contended") if frame[key].nunique() > 1]
+    batches = sorted(frame["batch_size"].unique())
+    rows = []
+    for labels, part in groups(frame[frame["ok"]], keys):
+        words = [count(label) if key == "neurons" else escape(label)
+                 for key, label in zip(keys, labels)]  # fmt: skip
+        cells = [_share_of_roofline(part[part["batch_size"] == batch]) for batch in batches]
+        rows.append([*words, *cells])
+    names = {"topology_label": "topology", "backend_label": "backend"}
+    header = [*(names.get(key, key) for key in keys), *(f"batch {batch}" for batch in batches)]
+    return table(header, rows, left=len(keys)) if rows else ""
+
+
+def _variant(trial: Trial) -> str:
+    """The parameters of the trainer but for the kernel's name."""
+    return ", ".join(f"{k}={v}" for k, v in trial.trainer.items() if k not in ("name", "kernel"))
+
+
+def _share_of_roofline(cell: pd.DataFrame) -> str:
+    """`71 % (88 %), row gather, L3`: of the median, of the shortest repeat, and what binds."""
+    share = Spread.of(cell["roofline_share"]).mean
+    best = Spread.of(cell["roofline_best_share"]).mean
+    if share != share or best != best:
+        return UNKNOWN
+    bounds = sentence_list([escape(bound) for bound in dict.fromkeys(cell["bound"])], "or")
+    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}"
+
+
+def failures_table(evidence: Evidence) -> str:
+    """Every trial that ran and did not end well; empty if there is none."""
+    bad = evidence.frame[evidence.frame["status"].isin([*FAILED, str(Status.INTERRUPTED)])]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for i, row in bad.iterrows():
+        record = evidence.records[int(str(i))]
+        lines = [line for line in record.log_tail.splitlines() if line.strip()]
+        told = code(shorten(lines[-1] if lines else record.detail))
+        words = [escape(row[name]) for name in (*CELL[1:], "status", "cause")]
+        expected = "yes" if row["expected"] else "no"
+        key = (*_setting(evidence, row["setting"]), *words, expected, told)
+        alike.setdefault(key, []).append(str(row["seed"]))
+    rows = [[*key, ", ".join(seeds)] for key, seeds in alike.items()]
+    header = [*_setting_header(evidence), "topology", "backend", "status", "cause", "expected",
+              "last log line", "seeds"]  # fmt: skip
+    return table(header, rows, left=len(header)) if rows else ""
+
+
+def not_run_table(evidence: Evidence) -> str:
+    """What was skipped or is not supported, by reason: what would make it run."""
+    frame = evidence.frame
+    out = frame[frame["status"].isin(NOT_RUN)]
+    reasons: dict[tuple[str, str, str, str], int] = {}
+    for i, row in out.iterrows():
+        record = evidence.records[int(str(i))]
+        reason = str(record.trial.data.get("missing") or record.detail or record.cause)
+        backend = str(row["backend_label"]) if row["status"] != Status.SKIPPED else ""
+        key = (str(row["status"]), str(row["dataset"]), backend, reason)
+        reasons[key] = reasons.get(key, 0) + 1
+    rows = [
+        [status, escape(dataset), escape(backend) or "all", code(reason), str(n)]
+        for (status, dataset, backend, reason), n in reasons.items()
+    ]
+    return table(["status", "data set", "backend", "reason", "trials"], rows, 4) if rows else ""
+
+
+def shorten(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _by_cell(
+    evidence: Evidence,
+    columns: list[tuple[str, str, Show]],
+    mark: Callable[[pd.DataFrame], str] = lambda cell: "",
+) -> str:
+    """A row per cell, the lowest of each setting's first measure in bold; `mark` behind the
+    first number of a row."""
+    frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
+    frame = frame.assign(bytes_per_connection=frame["stored_bytes"] / frame["connections"])
+    used = [(title, name, show) for title, name, show in columns if frame[name].notna().any()]
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, used[0][1], min) if used else UNKNOWN
+        for (topology, backend), cell in groups(part, CELL[1:]):
+            numbers = [show(Spread.of(cell.loc[cell["ok"], name])) for _, name, show in used]
+            if used and cell["ok"].any() and _key(cell, used[0][1]) == best:
+                numbers[0] = f"**{numbers[0]}**"
+            if numbers and cell["ok"].any():
+                numbers[0] += mark(cell[cell["ok"]])
+            n = int(cell["ok"].sum())
+            ended = ", ".join(filter(None, [str(n) if n else "", outcome(cell)]))
+            label = [*_setting(evidence, setting), escape(topology), escape(backend)]
+            rows.append([*label, *numbers, ended])
+    header = [*_setting_header(evidence), "topology", "backend"]
+    return table([*header, *(title for title, _, _ in used), "n"], rows, left=len(header))
+
+
+def _cell(cell: pd.DataFrame, name: str, show: Show, best: Hashable) -> str:
+    """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
+    if cell.empty:
+        return ""
+    measured = Spread.of(cell.loc[cell["ok"], name])
+    if measured.n == 0:
+        statuses = dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"]))
+        return escape(", ".join(statuses)) or UNKNOWN
+    number = show(measured)
+    number = f"**{number}**" if _key(cell, name) == best else number
+    return f"{number} ({', '.join(filter(None, [f'n = {measured.n}', outcome(cell)]))})"
+
+
+def _best(part: pd.DataFrame, name: str, choose: Callable[[list[float]], float]) -> Hashable:
+    """The best mean over the cells of a part; equal means are all the best."""
+    means = [_key(cell, name) for _, cell in groups(part, CELL[1:])]
+    known = [mean for mean in means if mean == mean]
+    return choose(known) if len(known) > 1 else None
+
+
+def _key(cell: pd.DataFrame, name: str) -> float:
+    return Spread.of(cell.loc[cell["ok"], name]).mean
+
+
+def _setting_header(evidence: Evidence) -> list[str]:
+    if not evidence.varied:
+        return []
+    return [escape(evidence.varied[0]) if len(evidence.varied) == 1 else "setting"]
+
+
+def _setting(evidence: Evidence, setting: object) -> list[str]:
+    return [escape(setting)] if evidence.varied else []
+
+
+def _range(values: pd.Series[float]) -> str:
+    """A count, or the least and most of several."""
+    low, high = values.min(), values.max()
+    return count(low) if low == high or low != low else f"{count(low)} to {count(high)}"
+
+
+def _share(values: pd.Series[float]) -> str:
+    """A density as a percentage with three digits."""
+    mean = Spread.of(values).mean
+    return UNKNOWN if mean != mean else f"{fixed(mean * 100, decimals_for(mean * 100, 3))} %"

@@ -1,0 +1,23 @@
+"""From trials to records: session, supervisor, preflight.
+
+`sparsebench.run(SUITE, ...)` and the package `sparsebench.run` share a name, so the module can be
+called: it does what `sparsebench.api.run` does.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _CallablePackage(ModuleType):
+    """importlib sets a package as an attribute of its parent, in place of a function there."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        from sparsebench.api import run
+
+        return run(*arguments, **named)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,199 @@
+"""Two installations, trial by trial in turn, so that what disturbs the machine meets both.
+
+    FOLDER/turns.jsonl    a header, and a line per turn, written when it has ended
+    FOLDER/base, head     a store for each side, as its own `sparsebench run` leaves it
+
+A round is every trial once on both sides. Which side goes first alternates from pair to pair, and
+for a trial from round to round.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.files import append_line, writing_to
+from sparsebench.errors import NothingMatched, SparsebenchError, printable
+from sparsebench.run.ab.installations import Installation
+from sparsebench.run.signals import Signals
+from sparsebench.store.names import TURNS, TURNS_SCHEMA
+
+RUN = ("--no-resume", "--no-plan", "--no-audit", "--jobs", "1", "--json")
+"""A trial alone: nothing is reused, and nothing else is measured in between."""
+
+STOPPED = (130, 143)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial that both sides plan."""
+
+    id: str
+    seed: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A trial on one side; `exit_code` is that of its `sparsebench run`."""
+
+    side: str
+    round: int
+    trial: Planned
+    run: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """stopped  130 or 143 if a signal ended it, else None"""
+
+    pairs: int
+    planned: int
+    stopped: int | None
+
+
+def plan(one: Installation, words: Sequence[str]) -> list[Planned]:
+    """The trials that the side's `sparsebench plan` lists."""
+    code, out, errors = _call(one, ["plan", one.suite, "--json", *words], None)
+    if code:
+        raise SparsebenchError(f"{one.side} ({one.told}) cannot run the suite: {_last(errors)}")
+    try:
+        trials = json.loads(out)["trials"]
+        return [Planned(str(t["id"]), int(t["seed"]), str(t["label"])) for t in trials]
+    except (ValueError, KeyError, TypeError):
+        raise SparsebenchError(f"{one.side} ({one.told}): its plan cannot be read") from None
+
+
+def in_common(base: Sequence[Planned], head: Sequence[Planned]) -> list[Planned]:
+    """In HEAD's order; NothingMatched if there is none."""
+    known = {trial.id for trial in base}
+    found = [trial for trial in head if trial.id in known]
+    if not found:
+        raise NothingMatched(
+            f"the {len(base)} trials of BASE and the {len(head)} of HEAD have none in common: "
+            "the two versions read the suite differently"
+        )
+    return found
+
+
+def order(trials: Sequence[Planned], rounds: int) -> Iterator[tuple[int, Planned, bool]]:
+    """Round, trial, and whether HEAD goes first."""
+    for round in range(rounds):
+        for number, trial in enumerate(trials):
+            yield round, trial, (number + round) % 2 == 1
+
+
+def take_turns(
+    base: Installation,
+    head: Installation,
+    trials: Sequence[Planned],
+    rounds: int,
+    folder: Path,
+    words: Sequence[str] = (),
+    tell: Callable[[Turn], None] = lambda turn: None,
+) -> Ended:
+    """Run it all. A signal goes to the running side, which keeps its record, and ends it."""
+    _begin(folder, base, head, rounds)
+    pairs = 0
+    with Signals() as signals:
+        for round, trial, head_first in order(trials, rounds):
+            for one in (head, base) if head_first else (base, head):
+                turn = _turn(one, trial, round, folder, words, signals)
+                if turn is None or signals.exit_code is not None:
+                    return Ended(pairs, rounds * len(trials), signals.exit_code or 130)
+                tell(turn)
+            pairs += 1
+    return Ended(pairs, rounds * len(trials), None)
+
+
+def _begin(folder: Path, base: Installation, head: Installation, rounds: int) -> None:
+    header = {"ab": TURNS_SCHEMA, "base": base.told, "head": head.told, "rounds": rounds}
+    with writing_to(folder):
+        folder.mkdir(parents=True)
+        append_line(folder / TURNS, header, durable=True)
+
+
+def _turn(
+    one: Installation, trial: Planned, round: int, folder: Path, words: Sequence[str],
+    signals: Signals,
+) -> Turn | None:  # fmt: skip
+    """None if it was stopped."""
+    store = (folder / one.side.lower()).absolute()
+    given = ["--seeds", str(trial.seed), "-k", trial.id, "--store", str(store), *RUN, *words]
+    code, out, errors = _call(one, ["run", one.suite, *given], signals)
+    if code < 0 or code in STOPPED:
+        return None
+    told = _object(out)
+    if "run" not in told:
+        raise SparsebenchError(
+            f"{one.side} ({one.told}): {trial.label}: exit code {code}: {_last(errors)}; "
+            f"what is done is in {folder}"
+        )
+    turn = Turn(one.side, round, trial, str(told["run"]), code)
+    with writing_to(folder):
+        append_line(folder / TURNS, _line(turn), durable=True)
+    return turn
+
+
+def _line(turn: Turn) -> dict[str, Any]:
+    return {
+        "side": turn.side.lower(),
+        "round": turn.round,
+        "trial": turn.trial.id,
+        "run": turn.run,
+        "exit_code": turn.exit_code,
+    }
+
+
+def _call(one: Installation, words: Sequence[str], signals: Signals | None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr. In a process group of its own: a Ctrl-C comes once, from us."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                [*one.command, *words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=errors, cwd=one.folder,
+                env=dict(one.environment), process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise SparsebenchError(
+                f"{one.side} ({one.told}) cannot be started: {error.strerror}"
+            ) from None
+        with process:
+            code = _wait(process, signals)
+        out.seek(0)
+        errors.seek(0)
+        return code, out.read().decode(errors="replace"), errors.read().decode(errors="replace")
+
+
+def _wait(process: subprocess.Popen[bytes], signals: Signals | None) -> int:
+    sent = 0
+    while True:
+        try:
+            return process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            if signals is not None and signals.first is not None and signals.count > sent:
+                sent = signals.count
+                process.send_signal(signals.first)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _last(errors: str) -> str:
+    """The last line, which says what is wrong, without its `error: `."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return printable(lines[-1]).removeprefix("error: ")[:300] if lines else "it said nothing"

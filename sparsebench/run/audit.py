@@ -1,0 +1,143 @@
+"""Having backends probed before the trials that use them, once for each machine and code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sparsebench
+from sparsebench import machine
+from sparsebench.analysis.honesty.judging import Judgement, judge
+from sparsebench.analysis.honesty.verdict import audited, claim, claim_of
+from sparsebench.core.audit.evidence import Evidence
+from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
+from sparsebench.core.files import write_atomically
+from sparsebench.core.job import Job
+from sparsebench.core.sizes import SizedOptimizer
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial, canonical, digest
+from sparsebench.errors import SparsebenchError
+from sparsebench.registry import Plugins
+from sparsebench.run.kernel_cache import skeleton
+from sparsebench.run.team_size import team_of
+from sparsebench.store.audit_words import SIMULATED
+from sparsebench.store.provenance import hash_of
+
+"""What a process that probes a backend leaves in its folder."""
+
+PATIENCE = 120.0
+"""Seconds for a probe, imports included; one takes two to six."""
+
+LIBRARIES = 256 * 2**20
+"""Bytes of a process's memory limit that are not for layers."""
+
+MOST_MEMORY = 3 * 2**30
+"""Bytes that a probe may take at most, however much there is."""
+
+NOT_MEASURED = (Status.SKIPPED, Status.UNSUPPORTED)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A process that probes a backend: a trial with it, and the layers; None: they do not fit."""
+
+    trial: Trial
+    sizes: Sizes | None
+
+
+def errand_key(trial: Trial) -> str:
+    """Trials of one key have one probe: what changes only magnitudes of the optimizer, and not
+    what it does, changes nothing that a probe sees."""
+    sizes = sizes_for(MOST_MEMORY, trial.batch_size)
+    batch = sizes.batch if sizes is not None else 0
+    return canonical([trial.backend, skeleton(trial.optimizer), trial.threads, batch])
+
+
+def errands(trials: Sequence[Trial], plugins: Plugins) -> dict[str, Errand]:
+    """By `errand_key`; for trials whose optimizer declares what it keeps, as ours do."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if isinstance(plugins.parameters("optimizer", trial.optimizer), SizedOptimizer):
+            groups.setdefault(errand_key(trial), []).append(trial)
+    return {key: _errand(group, plugins) for key, group in groups.items()}
+
+
+def _errand(group: Sequence[Trial], plugins: Plugins) -> Errand:
+    """Of a backend that says it simulates, a smaller layer is enough to agree."""
+    limits = [trial.memory_limit for trial in group if trial.memory_limit is not None]
+    room = min([machine.available_memory() // 2, MOST_MEMORY, *limits]) - LIBRARIES
+    simulated = claim_of(group[0].backend, plugins) == SIMULATED
+    largest = SIDES[1] if simulated else SIDES[0]
+    return Errand(group[0], sizes_for(room, group[0].batch_size, largest=largest))
+
+
+def audit_job(errand: Errand, job: Job) -> Job:
+    """The job that probes, made of one for its trial: within what the machine can spare."""
+    room = min(machine.available_memory() // 2, MOST_MEMORY)
+    trial = replace(errand.trial, timeout=PATIENCE, memory_limit=room)
+    return replace(job, trial=trial, probe=errand.sizes)
+
+
+def read_evidence(file: Path) -> Evidence | None:
+    """What a process left, or a run before; None if there is nothing, or nothing whole."""
+    try:
+        return Evidence.from_json(json.loads(file.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def outcome_in_words(outcome: Mapping[str, Any]) -> str:
+    """Why a probe left nothing."""
+    words = [str(outcome.get(key) or "") for key in ("status", "cause", "detail")]
+    return " ".join(["the probe ended", *filter(None, words)])
+
+
+# --- what is known of earlier runs ---------------------------------------------------
+
+
+def kept_file(errand: Errand, fingerprint: Mapping[str, Any]) -> Path:
+    """Where the evidence is kept: a name of all that decides it."""
+    decisive = [
+        errand_key(errand.trial),
+        errand.sizes.to_json() if errand.sizes is not None else None,
+        errand.trial.huge_pages,
+        fingerprint.get("kernels"),
+        fingerprint.get("versions"),
+        hash_of(Path(sparsebench.__file__).parent / "auditing"),
+        machine.describe()["id"],
+    ]
+    return machine.cache_directory() / "audits" / f"{digest(decisive, 8)}.json"
+
+
+def keep(file: Path, evidence: Evidence) -> None:
+    """For later runs; a cache that cannot be written costs them a few seconds."""
+    with contextlib.suppress(OSError, SparsebenchError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(evidence.to_json()))
+
+
+# --- what a record gets --------------------------------------------------------------
+
+Found = Evidence | str
+"""What a probe measured, or why it did not."""
+
+
+def audit_of(
+    trial: Trial, outcome: Mapping[str, Any], found: Found | None, plugins: Plugins
+) -> dict[str, Any]:
+    """The `audit` of a record; empty for a trial that never ran."""
+    if outcome.get("status") in NOT_MEASURED:
+        return {}
+    said = found.truly_sparse if isinstance(found, Evidence) else None
+    said = outcome.get("settings", {}).get("truly_sparse", said)
+    probed: Judgement | str = found if isinstance(found, str) else "it was not asked for"
+    if isinstance(found, Evidence):
+        probed = judge(found)
+    claims = claim(said, claim_of(trial.backend, plugins))
+    layers, measures = outcome.get("layers", ()), outcome.get("measures", {})
+    team = team_of(trial, plugins)
+    return audited(claims, layers, measures, probed, team["processes"] + team["forks"])

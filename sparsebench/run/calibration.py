@@ -1,0 +1,151 @@
+"""Is memory measured rightly on this machine? Trials that take a known amount, measured as any.
+
+Real trials, in processes of their own, under the supervisor and the meter of every run; no store
+is touched.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsebench import machine
+from sparsebench.core.job import Job
+from sparsebench.core.trial import Trial
+from sparsebench.registry import Plugins
+from sparsebench.run.supervisor import PERIOD, Supervised
+
+MIB = 2**20
+
+SHARE = 0.01
+FLOOR = 2 * MIB
+"""An error is within bounds up to 1 % or 2 MiB, whichever is more."""
+
+TIMEOUT = 30.0
+
+PARENT = 1024
+"""MiB that the supervisor holds in the last case: a parent must not be charged to its child."""
+
+COMFORTABLE = 2 * PARENT * MIB
+"""Bytes to have available for the sizes as they are; with less, all shrink alike."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trial and what is known of it.
+
+    quantity  the measure that is held against `mib`
+    parent    MiB that the supervisor holds while it runs
+    """
+
+    name: str
+    how: str
+    mib: int
+    quantity: str
+    parent: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Bytes known and measured of a case. `measured` is None where the trial gave nothing."""
+
+    case: Case
+    known: int
+    measured: int | None
+    status: str
+    detail: str = ""
+
+    @property
+    def error(self) -> int | None:
+        return None if self.measured is None else self.measured - self.known
+
+    @property
+    def within(self) -> bool:
+        return self.error is not None and abs(self.error) <= max(SHARE * self.known, FLOOR)
+
+
+def cases(available: int) -> list[Case]:
+    """What is tried, in sizes that fit into `available` bytes."""
+    share = min(1.0, available / COMFORTABLE)
+
+    def fitting(mib: int) -> int:
+        return max(1, int(mib * share))
+
+    held, parent = fitting(100), fitting(PARENT)
+    return [
+        Case("held", "held", fitting(24), "net_peak_bytes"),
+        Case("held", "held", held, "net_peak_bytes"),
+        Case("spike of 100 ms", "spike", fitting(400), "net_peak_bytes"),
+        Case("held by a child", "child", held, "peak_tree_pss_bytes"),
+        Case("held, then killed", "killed", held, "peak_rss_bytes"),
+        Case(f"held, supervisor holds {parent} MiB", "held", held, "net_peak_bytes", parent),
+    ]
+
+
+def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) -> Iterator[Reading]:
+    """A reading per case, as they come."""
+    room = available if available is not None else machine.available_memory()
+    rest: int | None = None
+    for case in cases(room):
+        outcome = _run(case, plugins, data_dir)
+        measures = outcome["measures"]
+        if case.how == "held" and measures.get("peak_rss_bytes") and rest is None:
+            rest = measures["peak_rss_bytes"] - case.mib * MIB
+        yield _reading(case, outcome, rest)
+
+
+def _reading(case: Case, outcome: Mapping[str, Any], rest: int | None) -> Reading:
+    """rest  resident bytes of a calibrating trial beside what it takes: those of a killed one
+    are not told by itself."""
+    measures = outcome["measures"]
+    floor = {"child": measures.get("calibration_floor_bytes"), "killed": rest}.get(case.how, 0)
+    found = measures.get(case.quantity)
+    status = str(outcome["status"])
+    expected = "killed" if case.how == "killed" else "ok"
+    known = status == expected and found is not None and floor is not None
+    measured = found - floor if known else None
+    return Reading(case, case.mib * MIB, measured, status, outcome["detail"])
+
+
+def _run(case: Case, plugins: Plugins, data_dir: Path) -> Mapping[str, Any]:
+    ballast = b"\1" * (case.parent * MIB)  # written, so resident
+    with tempfile.TemporaryDirectory(prefix="sparsebench-") as folder:
+        job = Job(trial=_trial(case, plugins), folder=Path(folder) / "1", data_dir=data_dir)
+        handle = Supervised(job)
+        try:
+            while (outcome := handle.poll()) is None:
+                time.sleep(PERIOD / 5)
+        except BaseException:
+            handle.stop(kill=True)
+            while handle.poll() is None:
+                time.sleep(PERIOD / 5)
+            raise
+    del ballast
+    return outcome
+
+
+def _trial(case: Case, plugins: Plugins) -> Trial:
+    """The smallest there is of all but the trainer."""
+
+    def component(kind: str, name: str, **given: Any) -> dict[str, Any]:
+        return plugins.validate(kind, {"name": name, **given}, f"calibration: {kind}")
+
+    return Trial(
+        dataset=component(
+            "dataset", "microarray-like", samples=8, features=4, informative=2, classes=2
+        ),
+        model=component("model", "mlp", hidden=[2]),
+        topology=component("topology", "dense"),
+        optimizer=component("optimizer", "sgd"),
+        backend=component("backend", "dense-mask"),
+        trainer=component("trainer", "calibration", how=case.how, mib=case.mib),
+        epochs=1,
+        batch_size=4,
+        threads=1,
+        seed=0,
+        timeout=TIMEOUT,
+    )

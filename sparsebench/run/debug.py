@@ -1,0 +1,60 @@
+"""A trial in this process, for a debugger: nothing is isolated, exceptions come through."""
+
+from __future__ import annotations
+
+import os
+import pdb
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from sparsebench import machine
+from sparsebench.core.job import Job
+from sparsebench.core.worker.attempt import measured, run
+from sparsebench.core.worker.denormals import flushing_to_zero
+from sparsebench.core.worker.error_status import failure
+from sparsebench.core.worker.limits import environment
+from sparsebench.core.worker.meter import Meter
+from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.store.provenance import impersonal
+from sparsebench.store.record import utc_now
+
+
+def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
+    """Run the job and `keep` its outcome; then raise what the trial raised, if it did.
+
+    On a terminal, the debugger first shows where it was raised.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.update(environment(job))
+    meter = Meter()
+    started, clock, cpu = utc_now(), time.monotonic(), time.process_time()
+
+    def outcome(result: dict[str, Any]) -> dict[str, Any]:
+        seconds = {
+            "wall_seconds": time.monotonic() - clock,
+            "cpu_seconds": time.process_time() - cpu,
+        }
+        told = {"started": started, "ended": utc_now(), "machine": machine.describe(), **result}
+        return {**told, "measures": {**result.get("measures", {}), **seconds}}
+
+    try:
+        with flushing_to_zero():
+            result = run(job, meter, Outbox(job.folder, meter, job.trial.epochs))
+    except BaseException as error:
+        failed = dict(failure(error, job.folder))
+        failed["detail"] = impersonal(failed["detail"])
+        keep(outcome(inexact({**failed, **measured(meter)})))
+        if isinstance(error, Exception) and sys.stdin.isatty() and sys.stderr.isatty():
+            traceback.print_exception(error)
+            pdb.post_mortem(error.__traceback__)
+        raise
+    keep(outcome(inexact(result)))
+
+
+def inexact(result: dict[str, Any]) -> dict[str, Any]:
+    """Memory is that of the whole process, which other things share."""
+    settings = {**result["settings"], "exact": False, "memory_method": "shared process"}
+    return {**result, "settings": settings}

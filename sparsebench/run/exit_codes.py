@@ -1,0 +1,48 @@
+"""The exit code of a run, and the findings that were expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import label
+from sparsebench.suite.suite import Suite
+from sparsebench.suite.where import matches
+
+OK, FAILED, NOTHING_RAN = 0, 1, 5
+
+NOT_RUN = (Status.SKIPPED, Status.UNSUPPORTED)
+
+
+def expected(suite: Suite, trial: Trial) -> set[str]:
+    """The statuses that the suite expects of a trial; empty if it expects it to work."""
+    return {expect.status for expect in suite.expects if matches(expect.where, trial)}
+
+
+def unexpected_failure(suite: Suite, record: Record) -> bool:
+    return record.failed and record.status not in expected(suite, record.trial)
+
+
+def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str]:
+    """A line per trial that ran and did not end as the suite says it would."""
+    for record in records:
+        wanted = expected(suite, record.trial)
+        ran = record.status not in (*NOT_RUN, Status.INTERRUPTED)
+        if wanted and ran and record.status not in wanted:
+            yield (
+                f"{label(record.trial)}: expected {' or '.join(sorted(wanted))}, "
+                f"but it ended {record.status}"
+            )
+
+
+def exit_code(suite: Suite, records: Sequence[Record]) -> int:
+    """Of a run that was not interrupted; a record per trial."""
+    if all(record.status in NOT_RUN for record in records):
+        return NOTHING_RAN
+    if any(record.status == Status.INTERRUPTED for record in records):
+        return FAILED
+    if any(unexpected_failure(suite, record) for record in records):
+        return FAILED
+    return FAILED if any(missed_expectations(suite, records)) else OK

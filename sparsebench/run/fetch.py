@@ -1,0 +1,135 @@
+"""Getting a data set from OpenML into the data directory, with its entry in data.json."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.core.data.catalogue import (
+    MANIFEST,
+    NAME,
+    NAMES,
+    Listing,
+    find,
+    read_entries,
+    read_manifest,
+)
+from sparsebench.core.data.checksums import file_sha256
+from sparsebench.core.data.openml import Place, download, fetch_command
+from sparsebench.core.files import replacing, write_atomically
+from sparsebench.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def fetch(
+    name: str,
+    *,
+    openml: str | None = None,
+    version: int | None = None,
+    target: str | None = None,
+    train: int | None = None,
+    data_dir: Path,
+) -> Listing:
+    """Get a data set from OpenML into the data directory and list it in data.json.
+
+    `openml` is the name there, by default `name`; the others are those of `Place`. What is
+    given wins, and the entry of a set that is listed but not there fills in the rest, unless
+    `openml` is another name than the entry's. A set that is there is left as it is, once its
+    checksum is right; nothing can be given for it.
+    """
+    if not NAME.fullmatch(name):
+        raise DataError(f"{name!r} is no name for a data set; expected {NAMES}")
+    options = {"name": openml, "version": version, "target": target, "train": train}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    listed = {listing.name: listing for listing in read_manifest(data_dir)}.get(name)
+    if listed is not None and listed.problem is not None:
+        raise DataError(listed.problem)
+    if listed is not None and listed.path.is_file():
+        return _already_there(listed, given)
+    place = listed.place if listed is not None else None
+    if listed is not None and place is None and openml is None:
+        raise DataError(_by_hand(listed))
+    if place is None or openml not in (None, place.name):
+        place = Place(name)
+    _check_writable(data_dir)
+    arrays, facts = download(replace(place, **given))
+    return _store(name, arrays, facts, data_dir)
+
+
+def _already_there(listed: Listing, given: Mapping[str, Any]) -> Listing:
+    if given:
+        raise DataError(
+            f"data set {listed.name!r} is there already, {listed.path}; choose another name, or "
+            "move the file away to replace it"
+        )
+    listed.verify(remember=False)
+    return listed
+
+
+def _by_hand(listed: Listing) -> str:
+    command = fetch_command(listed.name, listed.manifest.parent)
+    return (
+        f"data set {listed.name!r}: {listed.path} is not there, and {listed.manifest} has no "
+        f"place to fetch it from; {listed.what_to_do()}, or get another version with: "
+        f"{command} --openml NAME"
+    )
+
+
+def _check_writable(data_dir: Path) -> None:
+    """Before anything is downloaded."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(data_dir, error) from None
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise _unwritable(data_dir, PermissionError(errno.EACCES, "permission denied"))
+
+
+def _unwritable(data_dir: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{data_dir} cannot be written: {error.strerror}; "
+        "choose another data directory with --data DIR or SPARSEBENCH_DATA"
+    )
+
+
+def _store(
+    name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any], data_dir: Path
+) -> Listing:
+    """Write the file, then list it in the place of an entry of its name."""
+    import numpy as np
+    from filelock import FileLock
+
+    path, manifest = data_dir / f"{name}.npz", data_dir / MANIFEST
+    features = [array for key, array in arrays.items() if key.startswith("X")]
+    try:
+        with replacing(path) as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        entry = {
+            "name": name,
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": file_sha256(path),
+            "shapes": {key: list(array.shape) for key, array in arrays.items()},
+            "dtype": str(features[0].dtype),
+            "n": sum(X.shape[0] for X in features),
+            "features": features[0].shape[1],
+            "classes": len(facts["class_names"]),
+            **facts,
+        }
+        with FileLock(data_dir / f".{MANIFEST}.lock"):
+            others = [
+                other
+                for other in read_entries(manifest)
+                if not (isinstance(other, dict) and other.get("name") == name)
+            ]
+            write_atomically(manifest, json.dumps([*others, entry], indent=1) + "\n")
+    except OSError as error:
+        raise _unwritable(data_dir, error) from None
+    return find(data_dir, name)

@@ -1,0 +1,49 @@
+"""What code the trials of a run began with, and whether that is what they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sparsebench.core.trial import Trial
+from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import CHANGED, fingerprint, forget_sources, sources
+from sparsebench.run.kernel_cache import forget_compiled
+
+
+class Fingerprints:
+    """By trial, as they were when it was last looked at: people edit while trials run."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._begun: dict[str, dict[str, Any]] = {}
+
+    def of(self, trial: Trial) -> dict[str, Any]:
+        """As last taken; empty for a trial that never was."""
+        return self._begun.get(trial.id, {})
+
+    def take(self, trial: Trial) -> dict[str, Any]:
+        """Of the sources as they were when this run last looked."""
+        self._begun[trial.id] = fingerprint(trial, self._plugins)
+        return self._begun[trial.id]
+
+    def take_anew(self, trial: Trial) -> dict[str, Any]:
+        """Of the sources as they are now: what is there now, a process will import."""
+        forget_sources()
+        return self.take(trial)
+
+    def as_run(self, trial: Trial, others: Iterable[Trial]) -> dict[str, Any]:
+        """The fingerprint of what a process has run: the one it began with, if that still holds.
+
+        Otherwise it may have imported either, and compiled it under the name of the old, which
+        is then forgotten unless `others` that are under way use it.
+        """
+        begun = self._begun[trial.id]
+        forget_sources()
+        now = sources(trial, self._plugins)
+        if now["code"] == begun["code"]:
+            return begun
+        in_use = [self._begun[other.id]["kernels"] for other in others]
+        if now["kernels"] != begun["kernels"] and begun["kernels"] not in in_use:
+            forget_compiled(begun)
+        return {**begun, "code": CHANGED}

@@ -1,0 +1,96 @@
+"""Do the processes that mpiexec starts here find each other? Two of them are asked. Light."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsebench.core.worker import mpiexec, sweep
+
+PATIENCE = 20.0
+"""Seconds: two processes need one, on a busy machine a few."""
+
+PROGRAM = """
+from array import array
+from mpi4py import MPI
+team = MPI.COMM_WORLD
+present = array("q", [0])
+team.Allreduce(array("q", [1]), present)
+if team.Get_rank() == 0:
+    name, version = MPI.get_vendor()
+    print("hello", present[0], name, ".".join(map(str, version)), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """mpiexec  where it was found
+    told     the library, and that the processes of a trial find each other
+    wrong    why there can be no trial of several processes, and what to do; else nothing
+    """
+
+    mpiexec: Path | str
+    told: str
+    wrong: str = ""
+
+
+def say_hello(count: int = 2) -> Heard:
+    starter = mpiexec.found() or "not found"
+    missing = mpiexec.missing()
+    if missing:
+        return Heard(starter, "none", f"it {missing}")
+    try:
+        said, complaint = _ask(count)
+    except subprocess.TimeoutExpired:
+        return Heard(starter, "no answer", f"{starter} gave no answer in {PATIENCE:.0f} s")
+    words = said.split()
+    if words[:1] != ["hello"] or len(words) < 4:
+        why = complaint or "said nothing"
+        return Heard(starter, "does not work", f"{starter} started no {count} processes: {why}")
+    library, version = " ".join(words[2:-1]), words[-1]
+    if words[1] != str(count):
+        wrong = (
+            f"{starter} and mpi4py's library ({library} {version}) are not of one MPI; get one "
+            f"with: {mpiexec.GET}"
+        )
+        return Heard(starter, f"{library} {version}", wrong)
+    return Heard(starter, f"{library} {version}, {count} processes found each other")
+
+
+def _ask(count: int) -> tuple[str, str]:
+    """The first line that says hello, and the last of the complaints. Nothing is left running."""
+    mark = secrets.token_hex(8)
+    crowded = mpiexec.environment(count, crowded=True)
+    command = mpiexec.command(count, (sys.executable, "-P", "-c", PROGRAM))
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=os.environ | crowded | {sweep.MARK: mark},
+            start_new_session=True,
+        )
+        try:
+            process.wait(PATIENCE)
+        finally:
+            _end(process, mark)
+        out.seek(0)
+        err.seek(0)
+        said = [line for line in out.read().decode(errors="replace").splitlines() if line.strip()]
+        complaints = err.read().decode(errors="replace").split("\n")
+    hello = next((line for line in said if line.startswith("hello ")), "")
+    return hello, next((line.strip() for line in reversed(complaints) if line.strip()), "")
+
+
+def _end(process: subprocess.Popen[bytes], mark: str) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    sweep.kill_marked(mark)

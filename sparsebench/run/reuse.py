@@ -1,0 +1,58 @@
+"""Which trials need no process: their record is there, or they cannot run here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import agrees, entries
+from sparsebench.run.options import Options
+from sparsebench.store.record import NEVER_REUSED, Record
+
+
+def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
+    """Why a trial cannot run here: no data, or a component that is not available."""
+    if "missing" in trial.data:
+        return Status.SKIPPED, str(trial.data["missing"])
+    for entry in entries(trial, plugins):
+        reason = entry.unavailable()
+        if reason is not None:
+            return Status.UNSUPPORTED, f"{entry.kind} {entry.name!r} {reason}"
+    return None
+
+
+def reusable(
+    trial: Trial, records: Sequence[Record], fingerprint: dict[str, Any], options: Options
+) -> Record | None:
+    """The newest of a trial's records (the oldest first) that stands for running it again."""
+    if not shares(options):
+        return None
+    for record in reversed(records):
+        if record.status in NEVER_REUSED or record.debug:
+            continue
+        if options.reuse_stale or agrees(record.fingerprint, fingerprint):
+            return record if _still_stands(record, trial, options) else None
+    return None
+
+
+def shares(options: Options) -> bool:
+    """Whether what others have done, or are doing, may stand for a trial of this run."""
+    return options.resume and options.rerun != "all" and not options.debug
+
+
+def _still_stands(record: Record, trial: Trial, options: Options) -> bool:
+    if record.failed and options.rerun == "failed":
+        return False
+    if record.status == Status.OUT_OF_MEMORY:
+        return _no_larger(trial.memory_limit, record.trial.memory_limit)
+    if record.status == Status.TIMEOUT:
+        return _no_larger(trial.timeout, record.trial.timeout)
+    return True
+
+
+def _no_larger(today: float | None, recorded: float | None) -> bool:
+    """Of two limits; None is no limit."""
+    return recorded is None or (today is not None and today <= recorded)

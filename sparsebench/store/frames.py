@@ -1,0 +1,203 @@
+"""Records as pandas frames: one row per trial, or one row per trial and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sparsebench.core.trial import Trial
+from sparsebench.store.audit_words import SIMULATED, TRULY_SPARSE
+from sparsebench.store.provenance import commit_name
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import brief
+
+if TYPE_CHECKING:
+    from sparsebench.store.store import StoredRun
+
+COLUMNS = (
+    "run", "trial", "status", "cause", "suite", "dataset", "backend", "model", "topology",
+    "activation", "trainer", "optimizer", "seed", "threads", "workers", "epochs", "batch_size",
+    "prune", "neurons", "initial_connections", "connections", "dense_connections", "density",
+    "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
+    "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
+    "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
+    "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
+    "predicted_net_peak_bytes", "predicted_stored_bytes", "predicted_epoch_seconds",
+    "bytes_sent_per_step", "staleness_mean", "staleness_max", "worker_step_seconds",
+    "master_step_seconds", "phase_two_seconds",
+    "contended", "exact", "machine", "commit",
+    "kernel", "bound", "kernel_seconds", "kernel_least_seconds",
+    "kernel_bytes", "kernel_flops", "bytes_per_second", "flops_per_second", "roofline_share",
+    "roofline_best_share", "gather_bytes_per_second", "stream_bytes_per_second",
+    "memory_bytes_per_second", "peak_flops_per_second", "start_seconds",
+    "truly_sparse", "audit", "noise", "oversubscribed",
+)  # fmt: skip
+"""The contract: these names, in this order, then one column per grid axis. From `kernel` to
+`start_seconds` they are of trials that time one operation, and unknown for those that train.
+`truly_sparse` is what the backend claims, None if it says nothing; `audit` what was found; `noise`
+the words for what disturbed the machine, with spaces between; `oversubscribed` whether the trial
+had more threads, of all its processes, than cores."""
+
+MEASURES = (
+    *COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")],
+    *COLUMNS[COLUMNS.index("kernel_seconds") : COLUMNS.index("truly_sparse")],
+)
+"""Measured numbers: float64, NaN where unknown."""
+
+WHOLE = frozenset(
+    {"neurons", "initial_connections", "connections", "dense_connections", "bytes_sent",
+     "peak_rss_bytes", "net_peak_bytes", "stored_bytes", "rss_bytes", "epoch",
+     "predicted_net_peak_bytes", "predicted_stored_bytes",
+     "kernel_bytes", "kernel_flops",
+     "dropped", "grown", "pruned"}
+)  # fmt: skip
+"""Measured numbers that count something; an export writes them without a point."""
+
+EPOCH_LABELS = (
+    "run", "trial", "status", "dataset", "backend", "model", "topology", "prune", "seed",
+)  # fmt: skip
+EPOCH_NUMBERS = (
+    "epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate",
+)  # fmt: skip
+PER_LAYER = ("connections", "dropped", "grown", "pruned")
+EPOCH_COSTS = (
+    "data_seconds", "train_seconds", "topology_seconds", "eval_seconds", "rss_bytes",
+)  # fmt: skip
+
+
+def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd.DataFrame:
+    """One row per trial, whatever became of it: the contract's columns, then the grid axes.
+
+    An axis named like a column of the contract is that column. `commit` fills in where a
+    record does not name its own.
+    """
+    rows = [_row(record, run_id, commit) for record in records]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame.astype(dict.fromkeys(MEASURES, "float64"))
+    return _with_axes(frame, [record.trial for record in records], COLUMNS)
+
+
+def run_frame(stored: StoredRun) -> pd.DataFrame:
+    """`trials_frame` of a stored run, with the commit that its manifest names."""
+    return trials_frame(stored.records, stored.id, manifest_commit(stored.manifest))
+
+
+def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
+    """One row per trial and epoch; a trial that finished no epoch is one row with NaN."""
+    rows: list[dict[str, Any]] = []
+    trials: list[Trial] = []
+    for record in stored_run.records:
+        labels = _labels(record, stored_run.id)
+        lines = stored_run.epochs(record) or [{}]
+        rows += [{**labels, **_epoch_row(line)} for line in lines]
+        trials += [record.trial] * len(lines)
+    layers = max((_layer_of(key) for row in rows for key in row), default=0)
+    numbered = [f"{name}_{i}" for name in PER_LAYER for i in range(1, layers + 1)]
+    numbers = [*EPOCH_NUMBERS, *PER_LAYER, *numbered, *EPOCH_COSTS]
+    columns = [*EPOCH_LABELS, *numbers]
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
+    return _with_axes(frame, trials, columns)
+
+
+def manifest_commit(manifest: Mapping[str, Any]) -> str:
+    """The commit that ran, with `+` if the tree was changed; empty if unknown."""
+    return commit_name(manifest.get("git", {}))
+
+
+def component_name(value: Any) -> str:
+    """The name of a component as data; empty if there is none."""
+    if isinstance(value, Mapping):
+        return str(value.get("name", ""))
+    return "" if value is None else str(value)
+
+
+def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
+    trial = record.trial
+    row: dict[str, Any] = {name: record.measures.get(name) for name in MEASURES}
+    if row["warmup_seconds"] is None:
+        row["warmup_seconds"] = record.phases.get("warmup", {}).get("seconds")
+    return {
+        **row,
+        **_labels(record, run_id),
+        "cause": record.cause,
+        "suite": trial.suite,
+        "activation": component_name(trial.model.get("activation")),
+        "trainer": component_name(trial.trainer),
+        "optimizer": component_name(trial.optimizer),
+        "threads": trial.threads,
+        "workers": int(trial.trainer.get("workers") or 1),
+        "epochs": trial.epochs,
+        "batch_size": trial.batch_size,
+        "contended": record.contended,
+        "exact": _exact(record),
+        "machine": str(record.machine.get("id", "")),
+        "commit": str(record.fingerprint.get("commit") or commit),
+        "kernel": str(trial.trainer.get("kernel") or ""),
+        "truly_sparse": CLAIMS.get(str(record.audit.get("claims", ""))),
+        "audit": str(record.audit.get("verdict", "")),
+        "noise": " ".join(map(str, record.noise.get("marks", ()))),
+        "oversubscribed": record.settings.get("oversubscribed") is True,
+        "bound": next((str(layer["bound"]) for layer in record.layers if "bound" in layer), ""),
+    }
+
+
+CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
+"""What a record's audit calls a claim, as the export does."""
+
+
+def _labels(record: Record, run_id: str) -> dict[str, Any]:
+    trial = record.trial
+    return {
+        "run": run_id,
+        "trial": trial.id,
+        "status": str(record.status),
+        "dataset": component_name(trial.dataset),
+        "backend": component_name(trial.backend),
+        "model": component_name(trial.model),
+        "topology": component_name(trial.topology),
+        "prune": component_name(trial.topology.get("prune")),
+        "seed": trial.seed,
+    }
+
+
+def _exact(record: Record) -> bool:
+    """Whether memory was measured exactly; not where nothing was measured."""
+    return bool(record.settings.get("exact", False))
+
+
+def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of epochs.jsonl, its lists as numbered columns and a total."""
+    row = {name: line.get(name) for name in (*EPOCH_NUMBERS, *EPOCH_COSTS)}
+    for name in PER_LAYER:
+        layers = line.get(name)
+        if layers is not None:
+            row[name] = sum(layers)
+            row.update({f"{name}_{i}": count for i, count in enumerate(layers, start=1)})
+    return row
+
+
+def _layer_of(column: str) -> int:
+    """1 for connections_1; 0 for a column of no layer."""
+    name, _, number = column.rpartition("_")
+    return int(number) if name in PER_LAYER and number.isdigit() else 0
+
+
+def _with_axes(frame: pd.DataFrame, trials: Sequence[Trial], known: Sequence[str]) -> pd.DataFrame:
+    """The frame with a column per grid axis that it does not have yet, in order of appearance."""
+    names = dict.fromkeys(name for trial in trials for name in trial.axes)
+    added = {
+        name: _axis([trial.axes.get(name) for trial in trials])
+        for name in names
+        if name not in known
+    }
+    return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1) if added else frame
+
+
+def _axis(values: list[Any]) -> list[Any]:
+    """Grid values of one type: numbers if all are, else text; empty where a trial has none."""
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        return [float("nan") if value is None else value for value in values]
+    return ["" if value is None else brief(value) for value in values]

@@ -1,0 +1,82 @@
+"""What an attempt may leave beside its record: where to go on from, and the trained network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.core.worker.file_names import CHECKPOINT, MODEL
+from sparsebench.errors import NothingMatched
+from sparsebench.store.record import Record
+from sparsebench.store.store import Store
+
+OVER = (Status.OK, Status.DIVERGED)
+"""Nothing follows these."""
+
+
+def checkpoint_of(
+    store: Store, trial: Trial, agrees: Callable[[dict[str, Any]], bool]
+) -> Path | None:
+    """The newest checkpoint of an earlier attempt at the trial that ran the code of today.
+
+    agrees  called with the fingerprint of an attempt
+    """
+    for record in reversed(store.records(trial.id)):
+        file = store.folder(record) / CHECKPOINT
+        if record.status not in OVER and _is_own(file) and agrees(record.fingerprint):
+            return file
+    return None
+
+
+def tidy_checkpoints(store: Store, record: Record) -> None:
+    """Remove those that nobody goes on from, now that this attempt has ended."""
+    newest = store.folder(record) / CHECKPOINT
+    over = record.status in OVER
+    if not over and not _is_own(newest):
+        return
+    for file in _checkpoints(store, store.records(record.trial.id)):
+        if over or file != newest:
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _checkpoints(store: Store, records: Sequence[Record]) -> Iterator[Path]:
+    return (store.folder(record) / CHECKPOINT for record in records)
+
+
+def model_of(store: Store, prefix: str) -> tuple[Record, Path]:
+    """The newest trained network of the trial whose id starts with `prefix`.
+
+    Raises NothingMatched, with what to do, where none was kept.
+    """
+    records = store.find_trial(prefix)
+    for record in reversed(records):
+        file = store.folder(record) / MODEL
+        if _is_own(file):
+            return record, file
+    raise NothingMatched(_why_none(records))
+
+
+def _why_none(records: Sequence[Record]) -> str:
+    if not records:
+        return "the trial has not ended yet: there is no trained network"
+    last = records[-1]
+    if last.status != Status.OK:
+        return f"trial {last.trial.id} ended {last.status}: there is no trained network"
+    return (
+        f"trial {last.trial.id} kept no network (those above 4 MiB are not kept unasked); run it "
+        "again with: sparsebench run SUITE --set keep_model=true"
+    )
+
+
+def has_model(store: Store, record: Record) -> bool:
+    return _is_own(store.folder(record) / MODEL)
+
+
+def _is_own(file: Path) -> bool:
+    """A file, and no link to one that may lie anywhere."""
+    return file.is_file() and not file.is_symlink()

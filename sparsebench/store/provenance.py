@@ -1,0 +1,155 @@
+"""What a run says of where it came from. Nothing personal: no home, host or environment."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sparsebench
+from sparsebench.core.trial import Trial, canonical
+from sparsebench.registry import Plugins
+from sparsebench.store.record import Record
+
+NUMERIC = ("numpy", "scipy", "numba")
+"""The packages whose versions decide what a trial computes."""
+
+_TOLD = (
+    "sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas", "threadpoolctl", "typer",
+    "pydantic",
+)  # fmt: skip
+
+
+def versions(names: tuple[str, ...] = _TOLD) -> dict[str, str]:
+    """Of the packages that are installed; imports none of them."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def impersonal(text: str) -> str:
+    """Text with `~` for the user's home, and neither the user's name in paths nor the host's."""
+    home = str(Path.home())
+    text = text if home == "/" else text.replace(home, "~")
+    for name in (os.environ.get("USER"), os.environ.get("LOGNAME")):
+        if name:
+            text = re.sub(rf"(?<=/){re.escape(name)}(?![\w.-])", "<user>", text)
+    host = platform.node()
+    if len(host) > 3 and host != "localhost":  # `vm` names nobody, and is a word
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "<host>", text)
+    return text
+
+
+@functools.cache
+def git_state() -> dict[str, Any]:
+    """Commit of the sparsebench sources and whether they are changed; empty outside git."""
+    root = Path(sparsebench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    return {"commit": commit, "dirty": _git(root, "status", "--porcelain") != ""}
+
+
+def commit_name(state: Mapping[str, Any]) -> str:
+    """The commit of a git state, with `+` if the tree is changed; empty if unknown."""
+    return f"{state['commit']}{'+' if state['dirty'] else ''}" if state else ""
+
+
+@functools.cache
+def hash_of(home: Path, left_out: tuple[str, ...] = ()) -> str:
+    """Of the .py files below a folder, or of one file; names and contents, not places.
+
+    left_out  files and folders below `home`
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
+        inside = file.relative_to(home) if file != home else Path(file.name)
+        if not any(inside.is_relative_to(path) for path in left_out):
+            total.update(f"{inside.as_posix()} {_content(file)}\n".encode())
+    return total.hexdigest()
+
+
+def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
+    """Name, origin, version and source hash of every plugin; a file's origin is its name."""
+    return [
+        {
+            "name": info.name,
+            "origin": Path(info.origin).name,
+            "version": info.version,
+            **({"source": hash_of(info.path)} if info.path is not None else {}),
+            **({"error": impersonal(info.error)} if info.error else {}),
+        }
+        for info in plugins.infos
+    ]
+
+
+def interpreter() -> dict[str, Any]:
+    """Python as it runs here; `flags` are those that differ from a plain start's zero."""
+    flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"}
+    raised = {n: int(v) for n, v in flags.items() if isinstance(v, int) and v > 0 and n[:2] != "n_"}
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "flags": raised,
+    }
+
+
+def identity() -> dict[str, str]:
+    """Whose machine it is: only for those who ask for it."""
+    named = os.environ.get("SPARSEBENCH_MACHINE")
+    return {"host": platform.node(), **({"machine": named} if named else {})}
+
+
+def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+    """The data sets of these trials, each once: name, parameters, and checksum or recipe."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in trials:
+        told = {
+            key: impersonal(value) if isinstance(value, str) else value
+            for key, value in {**trial.dataset, **trial.data}.items()
+        }
+        found.setdefault(canonical(told), told)
+    return list(found.values())
+
+
+def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """The threadpools that these records ran with, each once: library, version, threads."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for pool in record.settings.get("blas", ()):
+            found.setdefault(canonical(pool), dict(pool))
+    return list(found.values())
+
+
+def _content(file: Path) -> str:
+    """A hash; that of nothing for a file that goes away while we look."""
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

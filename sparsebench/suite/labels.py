@@ -1,0 +1,73 @@
+"""Values in a word or two, and components told apart by what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sparsebench.core.trial import Trial
+
+
+def brief(value: Any) -> str:
+    """A component by its name and pruning, a list as 1000-1000, anything else as it is."""
+    if isinstance(value, Mapping):
+        pruning = value.get("prune")
+        return str(value.get("name", "?")) + (f" + {brief(pruning)}" if pruning else "")
+    if isinstance(value, list | tuple):
+        return "-".join(brief(item) for item in value)
+    return str(value)
+
+
+def told_apart(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    """A component by its name, ` + ` its pruning, and the parameters in which the components
+    of that name among `others` differ: `set + importance (zeta=0.3)`.
+    """
+    own = flat(component)
+    alike = [flat(other) for other in others if other.get("name") == component.get("name")]
+    varied = [k for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)]
+    values = [f"{k}={brief(own[k])}" for k in varied if k in own and k != "prune"]
+    pruning = f" + {own['prune']}" if own.get("prune") else ""
+    return f"{own.get('name', '')}{pruning}" + (f" ({', '.join(values)})" if values else "")
+
+
+def axis_words(values: Sequence[Any]) -> list[str]:
+    """The values of a grid axis, each told apart from the others. Where one is a component,
+    a text is short for another."""
+    if any(isinstance(value, Mapping) for value in values):
+        values = [{"name": value} if isinstance(value, str) else value for value in values]
+    components = [value for value in values if isinstance(value, Mapping)]
+    return [
+        told_apart(value, components) if isinstance(value, Mapping) else brief(value)
+        for value in values
+    ]
+
+
+def flat(component: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Parameters by dotted key; a nested component is its name, and its parameters below it."""
+    found: dict[str, Any] = {}
+    for key, value in component.items():
+        if isinstance(value, Mapping):
+            found[path + key] = value.get("name", "")
+            below = {k: v for k, v in value.items() if k != "name"}
+            found.update(flat(below, f"{path}{key}."))
+        else:
+            found[path + key] = value
+    return found
+
+
+def varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether they differ in it. A key below a nested component is compared among those that
+    have it: where it is missing, the component itself is another."""
+    values = [brief(one.get(key)) for one in among if key in one or "." not in key]
+    return any(value != values[0] for value in values)
+
+
+def label(trial: Trial, *, seed: bool = True) -> str:
+    """A line for people: the grid axes, or the parts where there is no grid."""
+    words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
+    if not seed:
+        words = {key: word for key, word in words.items() if key != "seed"}
+    if not words:
+        parts = ("backend", "topology", "seed") if seed else ("backend", "topology")
+        words = {key: brief(getattr(trial, key)) for key in parts}
+    return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())

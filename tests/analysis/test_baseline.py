@@ -1,0 +1,130 @@
+"""Baselines: as good as the run they were made of, and checked before they are believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from invented import InventedRun, record, run_of, trial
+
+from sparsebench.analysis import baselines
+from sparsebench.analysis.baseline import from_json, to_json
+from sparsebench.analysis.comparison import compare
+from sparsebench.analysis.gates import default_gates
+from sparsebench.analysis.sides import side, side_of
+from sparsebench.errors import StoreError
+from sparsebench.report.comparison.tables import as_text
+from sparsebench.suite.labels import label
+
+
+def round_trip(run: Any) -> Any:
+    return from_json(json.loads(json.dumps(to_json(run, "main"), allow_nan=False)))
+
+
+def test_a_baseline_compares_as_its_run_does() -> None:
+    rng = np.random.default_rng(1)
+    base, head = run_of(rng), run_of(rng, memory=1.1, accuracy=-0.01)
+    base[3] = record(base[3].trial, "timeout", cause="limit")
+    base[7] = record(base[7].trial, "skipped")
+    run: Any = InventedRun(base, manifest={"suite": "demo", "trials": []})
+    gates = default_gates()
+    first = compare(side(run), side_of(head), gates)
+    again = compare(round_trip(run).side(Path("b.json")), side_of(head), gates)
+    assert as_text(again) == as_text(first)
+    assert [one.cell for one in again.findings] == [one.cell for one in first.findings]
+
+
+def test_circumstances_and_plans_are_kept() -> None:
+    settings = {"memory_method": "VmHWM", "exact": True, "threading_layer": "omp"}
+    one = record(
+        trial(), measures={"stored_bytes": 1, "test_loss": float("nan"), "odd": 3},
+        settings={**settings, "blas": "/usr/lib/libblas.so"}, contended=True, debug=True,
+        machine={"id": "m1", "cpu": "Some"}, noise={"marks": ["load"], "steal": 1},
+        fingerprint={"code": "c0de", "versions": {"numpy": "2"}}, log_tail="/home/me/x",
+        detail="at /home/me/x", data_fingerprint="f00d",
+    )  # fmt: skip
+    missing = trial(seed=9).id
+    planned = [{"id": one.trial.id}, {"id": missing}]
+    run: Any = InventedRun([one], manifest={"suite": "demo", "trials": planned})
+    text = json.dumps(to_json(run, "main"))
+    assert "/" not in text
+    found = round_trip(run)
+    (kept,) = found.records
+    assert kept.settings == settings
+    assert (kept.contended, kept.debug, kept.machine) == (True, True, {"id": "m1"})
+    assert kept.measures == {"stored_bytes": 1}
+    assert kept.fingerprint == {"code": "c0de", "versions": {"numpy": "2"}}
+    assert (kept.noise, kept.data_fingerprint) == ({"marks": ["load"]}, "f00d")
+    assert found.missing == {missing}
+    assert kept.trial.id == one.trial.id
+    assert label(kept.trial) == label(one.trial, seed=False)
+
+
+def spoil(*path: Any, value: Any) -> Callable[[Any], None]:
+    def change(data: Any) -> None:
+        for key in path[:-1]:
+            data = data[key]
+        data[path[-1]] = value
+
+    return change
+
+
+TRIAL = ("cells", 0, "trials", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (spoil("schema", value=2), "baseline of schema 2; this sparsebench reads 1"),
+        (spoil("schema", value=True), "baseline of schema True"),
+        (spoil("kind", value="x"), "it is no baseline; make one with"),
+        (spoil("cells", value={}), "cells: expected a list"),
+        (spoil("missing", value=["../x"]), "expected a trial's id"),
+        (spoil(*TRIAL, "status", value="fine"), "status: expected a status, found 'fine'"),
+        (spoil(*TRIAL, "status", value=[]), "status: expected a status"),
+        (spoil(*TRIAL, "measures", value={"net_peak_bytes": "1"}), "expected a number"),
+        (spoil(*TRIAL, "seed", value=-1), "seed: expected a whole number from 0"),
+        (spoil(*TRIAL, "seed", value=7), "its spec has been changed"),
+        (spoil("cells", 0, "spec", "epochs", value=99), "its spec has been changed"),
+        (spoil("cells", 0, "spec", "more", value=1), "unexpected keyword argument"),
+        (spoil("cells", 0, "spec", "model", value=1), "expected an object"),
+    ],
+)
+def test_what_is_no_baseline_is_one_line(
+    tmp_path: Path, change: Callable[[Any], None], told: str
+) -> None:
+    run: Any = InventedRun([record(trial(), measures={"stored_bytes": 1})])
+    data = to_json(run, "main")
+    change(data)
+    file = tmp_path / "main.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(StoreError, match=told) as raised:
+        baselines.read(file)
+    assert str(file) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"kind": NaN}', b"[" * 10_000])
+def test_what_is_no_json_is_one_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "main.json"
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be read"):
+        baselines.read(file)
+
+
+@pytest.mark.parametrize("name", ["latest", "../x", "a/b", "", ".x", "-x", "x" * 101])
+def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
+    store: Any = SimpleNamespace(path=tmp_path)
+    with pytest.raises(StoreError, match="expected letters, digits"):
+        baselines.file_of(store, name)
+
+
+def test_a_run_without_records_is_no_baseline(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has no record yet"):
+        baselines.keep(InventedRun([]), "main", tmp_path / "b.json")  # type: ignore[arg-type]
+    assert not (tmp_path / "b.json").exists()

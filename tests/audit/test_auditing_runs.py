@@ -1,0 +1,201 @@
+"""The audit of a run: in processes of its own, once, and never in a trial's way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sparsebench
+from sparsebench.analysis.honesty.judging import judge, worth_another_look
+from sparsebench.core.audit.evidence import Evidence, Point
+from sparsebench.core.job import Job
+from sparsebench.core.trial import Trial
+from sparsebench.discovery import load_plugins
+from sparsebench.run import audit as auditing
+from sparsebench.run.supervisor import Supervised
+
+LIARS = Path(__file__).parent / "liars.py"
+
+
+@pytest.fixture(scope="module")
+def known():
+    yield load_plugins([LIARS])
+    sys.modules.pop("sparsebench_plugin_liars", None)
+
+
+def trial(known, backend="liar", optimizer=None, **given):
+    parts = {
+        "dataset": {"name": "wine"},
+        "model": {"name": "mlp", "hidden": [16]},
+        "topology": {"name": "static", "density": 0.3},
+        "optimizer": optimizer or {"name": "sgd", "momentum": 0.9},
+        "trainer": {"name": "sequential"},
+        "backend": backend if isinstance(backend, dict) else {"name": backend},
+    }
+    valid = {kind: known.validate(kind, value, kind) for kind, value in parts.items()}
+    return Trial(**{**valid, "epochs": 1, "batch_size": 16, "threads": 1, "seed": 0, "suite": "x",
+                    "axes": {}, **given})  # fmt: skip
+
+
+def test_trials_that_differ_in_magnitudes_share_a_probe(known):
+    alike = [
+        trial(known),
+        trial(known, seed=3, epochs=9),
+        trial(known, optimizer={"name": "sgd", "momentum": 0.5, "learning_rate": 0.3}),
+        trial(known, model={"name": "mlp", "hidden": [500]}),
+    ]
+    apart = [
+        trial(known, threads=2),
+        trial(known, batch_size=1),
+        trial(known, backend={"name": "liar", "how": "KeepsDense"}),
+        trial(known, optimizer={"name": "adam"}),
+    ]
+    assert len({auditing.errand_key(one) for one in alike}) == 1
+    assert len(auditing.errands([*alike, *apart], known)) == 5
+
+
+def test_layers_fit_the_memory_limit(known):
+    def side(limit, backend="liar"):
+        (errand,) = auditing.errands([trial(known, backend, memory_limit=limit)], known).values()
+        return errand.sizes.side if errand.sizes else None
+
+    assert [side(mib * 2**20) for mib in (280, 330, 500, 1024)] == [None, 1024, 2048, 4096]
+    assert side(1024 * 2**20, "dense-mask") == 2048
+
+
+def probe_of(known, tmp_path, one):
+    (errand,) = auditing.errands([one], known).values()
+    plain = Job(trial=one, folder=tmp_path / "probe", data_dir=tmp_path, plugin_files=(LIARS,))
+    job = auditing.audit_job(errand, plain)
+    assert Job.from_json(job.to_json()) == job
+    handle = Supervised(job)
+    while (outcome := handle.poll()) is None:
+        time.sleep(0.02)
+    return outcome, auditing.read_evidence(job.folder / auditing.EVIDENCE)
+
+
+def test_a_process_leaves_evidence_of_a_hidden_dense_matrix(known, tmp_path):
+    one = trial(known, backend={"name": "liar", "how": "KeepsDense"})
+    outcome, evidence = probe_of(known, tmp_path, one)
+    assert outcome["status"] == "ok", outcome
+    audit = auditing.audit_of(one, outcome, evidence, known)
+    assert (audit["claims"], audit["verdict"]) == ("truly sparse", "contradicted")
+    assert "dense-storage" in audit["flags"]
+    assert audit["probe"]["size_growth"] > 30
+
+
+def test_a_probe_that_fails_cannot_tell_and_says_why(known, tmp_path):
+    one = trial(known, backend="raises")
+    outcome, evidence = probe_of(known, tmp_path, one)
+    assert evidence is None
+    why = auditing.outcome_in_words(outcome)
+    audit = auditing.audit_of(one, {"status": "ok"}, why, known)
+    assert audit["verdict"] == "cannot tell"
+    assert audit["why"].startswith("no probe: the probe ended error RuntimeError not that large")
+
+
+def test_a_trial_that_never_ran_has_no_audit(known):
+    assert auditing.audit_of(trial(known), {"status": "skipped"}, None, known) == {}
+
+
+def test_evidence_is_kept_by_all_that_decides_it(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path))
+    today = {"kernels": "a", "versions": {"numpy": "2"}}
+    (errand,) = auditing.errands([trial(known)], known).values()
+    other = replace(errand, trial=trial(known, threads=2))
+    files = {
+        auditing.kept_file(errand, today),
+        auditing.kept_file(errand, {**today, "kernels": "b"}),
+        auditing.kept_file(errand, {**today, "versions": {"numpy": "3"}}),
+        auditing.kept_file(other, today),
+    }
+    monkeypatch.setenv("SPARSEBENCH_MACHINE", "another")
+    files.add(auditing.kept_file(errand, today))
+    assert len(files) == 5
+    assert auditing.kept_file(replace(errand, trial=trial(known, seed=5)), today) in files
+
+
+def test_the_calmer_of_two_probes_counts(known):
+    """A layer that was slow, or took memory, in one of them only."""
+    sizes = auditing.Sizes(1, 1)
+
+    def found(seconds, peak):
+        thin = [
+            Point(shape, 100, 50, {"forward": 10}, {"forward": 1e-3})
+            for shape in ((64, 8128), (8128, 64))
+        ]
+        square = Point((4096, 4096), 100, 50, {"forward": peak}, {"forward": seconds})
+        return Evidence(True, sizes, (*thin, square), 1.0)
+
+    slow, large = found(20e-3, 10), found(1e-3, 2**30)
+    assert judge(slow).flags == ("dense-work",)
+    assert judge(large).flags == ("dense-storage",)
+    assert worth_another_look(slow)
+    assert worth_another_look(large)
+    assert judge(slow.calmest(large)).flags == ()
+    assert judge(slow.calmest(slow)).flags == ("dense-work",)
+    assert not worth_another_look(slow.calmest(large))
+    assert not worth_another_look(replace(slow, truly_sparse=False))
+
+
+def test_a_torn_file_is_no_evidence(tmp_path):
+    torn = tmp_path / "evidence.json"
+    for text in ("", "{", "[]", '{"points": []}'):
+        torn.write_text(text)
+        assert auditing.read_evidence(torn) is None
+
+
+SUITE = """
+schema = 1
+name = "lies"
+title = "Lies"
+[trial]
+dataset = "wine"
+model = { hidden = [16], activation = "relu" }
+topology = { name = "static", density = 0.3 }
+optimizer = { name = "sgd" }
+backend = { name = "liar", how = "DenseForAMoment" }
+epochs = 1
+batch_size = 16
+threads = 1
+"""
+
+
+def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_path, monkeypatch):
+    suite = tmp_path / "lies.toml"
+    suite.write_text(SUITE)
+    kept = tmp_path / "cache" / "kept.json"
+    monkeypatch.setattr(auditing, "kept_file", lambda errand, today: kept)
+
+    def run(**given):
+        return sparsebench.run(
+            suite, store=tmp_path / "store", plugins=[LIARS], predict=False, rerun="all", **given
+        )
+
+    first = run()
+    (record,) = first.records
+    assert record.audit["verdict"] == "contradicted", record.audit
+    assert "backward" in record.audit["why"]
+    (row,) = first.trials().to_dict("records")
+    assert (row["truly_sparse"], row["audit"]) == (True, "contradicted")
+    text = first.report()
+    assert "**liar ‡** says that its layers are truly sparse" in text
+    assert "| **contradicted** | dense-storage" in text
+
+    assert not kept.exists(), "what would accuse is looked at again in the next run"
+    folder = first.stored.path / "audit" / "0"
+    once, twice = (
+        auditing.read_evidence(where / auditing.EVIDENCE) for where in (folder, folder / "again")
+    )
+    auditing.keep(kept, once.calmest(twice))  # as a run keeps what acquits
+    again = run()
+    assert again.records[0].audit["probe"] == record.audit["probe"]
+    assert not (again.stored.path / "audit").exists()
+
+    unprobed = run(audit=False)
+    assert unprobed.records[0].audit["verdict"] == "cannot tell"
+    assert "not asked for" in unprobed.records[0].audit["why"]

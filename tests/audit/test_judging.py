@@ -1,0 +1,207 @@
+"""From numbers to words: worked examples on both sides of each threshold."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparsebench.analysis.honesty.judging import (
+    DENSE_STORAGE,
+    DENSE_WORK,
+    MIB,
+    UNDECLARED,
+    Judgement,
+    beyond_doubt,
+    judge,
+    suspicious,
+)
+from sparsebench.analysis.honesty.verdict import audited, claim
+from sparsebench.analysis.honesty.weighing import weigh
+from sparsebench.core.audit.evidence import Evidence, Point
+from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
+
+SIZES = Sizes(side=4096, batch=32)
+ENTRIES = 4096 * 4096
+
+
+def evidence(*, declared=MIB, held=MIB, peak=2 * MIB, step=0.002, rewire=0.001, exact=True):
+    """A square layer with these numbers beside thin ones with those of a truly sparse layer."""
+
+    def point(shape, declared, held, peak, step, rewire):
+        peaks = {"step": peak, "rewire": 2 * MIB} if exact else {}
+        return Point(shape, int(declared), int(held), peaks, {"step": step, "rewire": rewire})
+
+    thin = [point(shape, MIB, MIB, 2 * MIB, 0.002, 0.001) for shape in SIZES.shapes[:2]]
+    square = point(SIZES.shapes[2], declared, held, int(peak), step, rewire)
+    return Evidence(True, SIZES, (*thin, square), 1.0)
+
+
+def test_the_shapes_differ_in_k_times_d_only():
+    assert {K + D for K, D in SIZES.shapes} == {8192}
+    thin, across, square = (K * D for K, D in SIZES.shapes)
+    assert thin == across
+    assert 32 <= square / thin < 33
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_thin_layers_have_room_for_the_connections(side):
+    K, D = Sizes(side, 32).shapes[0]
+    assert Sizes(side, 32).nnz < K * D / 2
+
+
+@pytest.mark.parametrize(
+    ("room", "side"), [(2**31, 4096), (2**30 // 2, 2048), (2**26, 1024), (2**25, None)]
+)
+def test_sizes_are_chosen_by_what_a_dense_backend_would_take(room, side):
+    found = sizes_for(room, 100)
+    assert (found.side if found else None) == side
+
+
+def test_a_small_batch_stands_and_a_large_one_is_cut():
+    assert [sizes_for(2**31, N).batch for N in (1, 8, 500)] == [1, 8, 32]
+    assert sizes_for(2**31, 8, largest=2048).side == 2048
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ({}, ()),
+        ({"step": 0.0039}, ()),  # 1.95 times as long
+        ({"step": 0.0101}, (DENSE_WORK,)),
+        ({"rewire": 0.0051}, (DENSE_WORK,)),
+        ({"declared": MIB + 16 * ENTRIES}, (DENSE_STORAGE,)),
+        ({"declared": MIB + ENTRIES / 8}, (DENSE_STORAGE,)),  # a mask of bits
+        ({"declared": MIB + 1000}, ()),
+        ({"peak": 2 * MIB + ENTRIES}, (DENSE_STORAGE,)),  # a mask of bytes
+        ({"peak": 4 * MIB}, ()),
+        ({"held": 20 * MIB}, (UNDECLARED,)),
+        ({"held": 8 * MIB}, ()),
+        ({"held": 65 * MIB, "peak": 66 * MIB}, (DENSE_STORAGE, UNDECLARED)),
+    ],
+    ids=str,
+)
+def test_flags_follow_what_grows(given, flags):
+    found = judge(evidence(**given))
+    assert found.flags == flags, found.why
+    assert found.sure
+
+
+def test_a_growth_between_the_thresholds_is_too_close_to_tell():
+    found = judge(evidence(step=0.008))
+    assert (found.flags, found.sure) == ((), False)
+    assert "4.0 times as long (2 ms to 8 ms), too close to tell" in found.why
+
+
+def test_growth_too_short_for_any_pass_over_the_entries_is_none():
+    quick = evidence()
+    for point, seconds in zip(quick.points, (1e-6, 1e-6, 1e-4), strict=True):
+        point.seconds["weights"] = seconds
+    assert judge(quick).flags == ()
+    assert not suspicious(quick.points)
+
+
+def test_more_repeats_are_worth_it_only_while_it_looks_dense():
+    assert [suspicious(evidence(step=s).points) for s in (0.002, 0.007, 0.03)] == [0, 1, 1]
+    assert [beyond_doubt(evidence(step=s).points) for s in (0.002, 0.012, 0.03)] == [0, 0, 1]
+
+
+def test_without_a_high_water_mark_only_declarations_and_time_are_judged():
+    blind = judge(evidence(exact=False))
+    assert not blind.sure
+    assert "high-water mark" in blind.why
+    assert "biggest_call" not in blind.numbers
+    assert judge(evidence(exact=False, step=0.05)).flags == (DENSE_WORK,)
+
+
+# --- a trial's own bytes -------------------------------------------------------------
+
+
+def layer(shape=(2000, 2000), nnz=20_000, stored=480_000):
+    return {
+        "shape": list(shape), "initial_connections": nnz, "connections": nnz,
+        "stored_bytes": {"weights": stored},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layers", "measures", "flags"),
+    [
+        ([layer()], {"stored_bytes": 600_000, "net_peak_bytes": 2 * MIB}, ()),
+        ([layer(stored=64_000_000)], {}, (DENSE_STORAGE,)),
+        ([layer(nnz=4_000_000, stored=96_000_000)], {}, ()),  # a dense topology says nothing
+        ([layer()], {"stored_bytes": 600_000, "net_peak_bytes": 30 * MIB}, (UNDECLARED,)),
+        (
+            [layer()],
+            {
+                "stored_bytes": 600_000,
+                "net_peak_bytes": 30 * MIB,
+                "predicted_net_peak_bytes": 15 * MIB,
+            },
+            (),
+        ),
+        ([], {}, ()),
+    ],
+    ids=["sparse", "declared", "full", "hidden", "foreseen", "nothing"],
+)
+def test_a_trial_tells_by_its_bytes(layers, measures, flags):
+    assert weigh(layers, measures).flags == flags
+
+
+@pytest.mark.parametrize(("processes", "flags"), [(1, (UNDECLARED,)), (3, ())])
+def test_each_process_of_a_trial_has_a_network(processes, flags):
+    measures = {"stored_bytes": 600_000, "net_peak_bytes": 24 * MIB}
+    assert weigh([layer()], measures, processes).flags == flags
+
+
+def test_several_processes_hide_no_dense_matrix():
+    measures = {"stored_bytes": 600_000, "net_peak_bytes": 90 * MIB}
+    assert weigh([layer()], measures, 3).flags == (UNDECLARED,)
+
+
+def test_a_small_network_cannot_tell():
+    small = weigh([layer((100, 100), 500, 9000)], {"stored_bytes": 9000, "net_peak_bytes": MIB})
+    assert small.dense_bytes == 40_000
+    assert small.why == "a network whose dense weights are 39.1 KiB is too small to tell"
+
+
+# --- the verdict ---------------------------------------------------------------------
+
+CLEAN = Judgement((), True, "nothing grows", {"side": 4096})
+DENSE = Judgement((DENSE_WORK,), True, "step takes 20 times as long", {"side": 4096})
+CLOSE = Judgement((), False, "too close to tell", {"side": 4096})
+
+
+@pytest.mark.parametrize(
+    ("claims", "probed", "word"),
+    [
+        ("truly sparse", CLEAN, "truly sparse"),
+        ("truly sparse", DENSE, "contradicted"),
+        ("truly sparse", CLOSE, "cannot tell"),
+        ("truly sparse", "the probe ended timeout", "cannot tell"),
+        ("simulated", DENSE, "simulated"),
+        ("unknown", DENSE, "simulated"),
+        ("unknown", CLEAN, "truly sparse"),
+    ],
+)
+def test_the_verdict_sets_the_finding_against_the_claim(claims, probed, word):
+    assert audited(claims, [], {}, probed)["verdict"] == word
+
+
+def test_a_trial_contradicts_a_claim_that_the_probe_let_pass():
+    found = audited("truly sparse", [layer(stored=64_000_000)], {}, CLEAN)
+    assert (found["verdict"], found["flags"]) == ("contradicted", [DENSE_STORAGE])
+    assert found["why"] == "stores a value for each entry of K D in 1 layers (2000 x 2000)"
+    assert found["dense_bytes"] == 16_000_000
+
+
+def test_why_there_was_no_probe_is_said():
+    assert audited("truly sparse", [], {}, "it was not asked for")["why"].startswith(
+        "no probe: it was not asked for"
+    )
+
+
+def test_the_class_is_believed_before_the_parameters():
+    assert [claim(said, "unknown") for said in (True, False, None)] == [
+        "truly sparse",
+        "simulated",
+        "unknown",
+    ]

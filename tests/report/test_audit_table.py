@@ -1,0 +1,110 @@
+"""What a reader learns of claims that do not hold, and of times that were disturbed."""
+
+from __future__ import annotations
+
+from fabricated import FakeRun, make_record, make_trial
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.marks import noise_footnote
+from sparsebench.report.markdown import report
+from sparsebench.report.tables import accuracy_table, time_table
+
+NUMBERS = {"size_growth": 32.25, "time_growth": 1.04, "memory_growth": 0.98}
+
+
+def audit(claims, verdict, flags=(), **changed):
+    return {
+        "claims": claims, "verdict": verdict, "flags": list(flags), "why": "the reason",
+        "probe": NUMBERS, "declared_bytes": 1000, "net_peak_bytes": 1500, "dense_bytes": 9000,
+        **changed,
+    }  # fmt: skip
+
+
+SPARSE = audit("truly sparse", "truly sparse")
+GROWN = {"size_growth": 32.25, "time_growth": 47.2, "memory_growth": 27.9}
+DECLARED = audit("simulated", "simulated", ["dense-storage", "dense-work"], probe=GROWN)
+LIES = audit("truly sparse", "contradicted", ["dense-work"], why="forward takes 20 times as long")
+
+
+def run(**audits):
+    """A run of two seeds for each backend, named with underscores."""
+    return FakeRun(
+        [
+            make_record(make_trial(backend={"name": name.replace("_", "-")}, seed=s), audit=found)
+            for name, found in audits.items()
+            for s in (0, 1)
+        ]
+    )
+
+
+def test_the_report_begins_with_a_claim_that_is_contradicted(tmp_path):
+    text = report([run(numba_csr=SPARSE, liar=LIES)], tmp_path)
+    summary = text.split("## What ran where")[0]
+    assert "**liar ‡** says that its layers are truly sparse, and the audit contradicts" in summary
+    assert "‡ says that it is truly sparse" in summary
+    assert "†" not in summary
+
+
+def test_a_row_has_claim_finding_and_evidence(tmp_path):
+    text = report([run(numba_csr=SPARSE, dense_mask=DECLARED, liar=LIES)], tmp_path)
+    table = text.split("## Honesty audit")[1].split("\n## ")[0]
+    assert (
+        "| numba-csr | truly sparse | truly sparse | none | 32 | 1.0 | 1.0 | 1.5 (1.5) | 2 |"
+        in table
+    )
+    assert (
+        "| dense-mask † | simulated | simulated sparsity (declared) | dense-storage and dense-work "
+        "| 32 | 47 | 28 | 1.5 (1.5) | 2 |"
+    ) in table
+    assert "| liar ‡ | truly sparse | **contradicted** | dense-work |" in table
+    assert "- liar ‡, contradicted: forward takes 20 times as long." in table
+
+
+def test_names_are_marked_in_the_other_tables():
+    found = evidence([run(numba_csr=SPARSE, dense_mask=DECLARED)])
+    assert "| numba-csr | dense-mask † |" in accuracy_table(found)
+    assert "| dense-mask † |" in time_table(found)
+    assert set(found.frame["backend"]) == {"numba-csr", "dense-mask"}, "the export has plain names"
+
+
+def test_one_finding_marks_the_name_in_every_row():
+    records = run(liar=LIES).records
+    unsure = make_record(make_trial(backend={"name": "liar"}, seed=7),
+                         audit=audit("truly sparse", "cannot tell", probe={}))  # fmt: skip
+    found = evidence([FakeRun([*records, unsure])])
+    assert set(found.frame["backend_label"]) == {"liar ‡"}
+
+
+def test_records_of_before_the_audit_have_no_table_and_no_marks(tmp_path):
+    text = report([run(numba_csr={}, dense_mask={})], tmp_path)
+    assert "Honesty" not in text
+    assert not {"†", "‡", "§"} & set(text)
+
+
+def test_what_cannot_be_told_is_shown_with_its_reason(tmp_path):
+    unsure = audit("unknown", "cannot tell", probe={}, why="no probe: it was not asked for",
+                   declared_bytes=None)  # fmt: skip
+    text = report([run(other=unsure)], tmp_path)
+    assert "| other | unknown | cannot tell | none | – | – | – | – | 2 |" in text
+    assert "- other, cannot tell: no probe: it was not asked for." in text
+
+
+def test_disturbed_times_are_marked_and_counted(tmp_path):
+    quiet = make_record(make_trial(seed=0), noise={"marks": []})
+    loud = [
+        make_record(make_trial(seed=1), noise={"marks": ["load", "steal"]}),
+        make_record(make_trial(seed=2), noise={"marks": ["load"]}),
+    ]
+    text = report([FakeRun([quiet, *loud])], tmp_path)
+    times = text.split("## Time")[1].split("\n## ")[0]
+    assert "12.0 ms §" in times
+    assert (
+        "§ 2 of 3 trials ran while the machine was disturbed (other programs ran in 2 and the "
+        "hypervisor took time in 1)"
+    ) in times
+    assert "§" not in text.split("## Memory")[1]
+
+
+def test_a_quiet_run_has_no_footnote():
+    assert noise_footnote(evidence([run(numba_csr=SPARSE)]).ok) == ""
+    assert "§" not in time_table(evidence([run(numba_csr=SPARSE)]))

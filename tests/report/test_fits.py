@@ -1,0 +1,192 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from fabricated import MACHINE, FakeRun, lawful, make_record, make_trial
+from scipy import stats
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.fits import fit_rows, marginal, points, power_law
+from sparsebench.cli.fit import command as fit_command
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.fit_tables import fits, fits_table, marginal_table
+from sparsebench.store.store import Store, planned
+
+SIZES = (100, 400, 1600, 6400)
+
+
+def found(records):
+    return evidence([FakeRun(records)])
+
+
+def connections(size):
+    return 20 * (74 + 4 * size)
+
+
+def linear(sizes=SIZES, seeds=2, **changed):
+    """Twelve nanoseconds by connection and sample, 44 bytes by connection."""
+    return [
+        lawful("numba-csr", s, 1.2e-5 * connections(s), 44 * connections(s), seed=seed, **changed)
+        for s in sizes
+        for seed in range(seeds)
+    ]
+
+
+def test_a_power_law_is_found():
+    x = np.array([10.0, 100.0, 1000.0, 5000.0])
+    fit = power_law(x, 3 * x**0.5)
+    assert fit.exponent == pytest.approx(0.5)
+    assert fit.factor == pytest.approx(3)
+    assert fit.exponent_interval == pytest.approx((0.5, 0.5))
+    assert fit.sizes == 4
+    assert fit.least == (10.0, pytest.approx(3 * math.sqrt(10)))
+    assert fit.ratio == pytest.approx(math.sqrt(500))
+
+
+def test_intervals_are_those_of_student():
+    rng = np.random.default_rng(0)
+    x = np.geomspace(10, 1e5, 6)
+    y = 2 * x**1.1 * np.exp(rng.normal(0, 0.2, 6))
+    fit, known = power_law(x, y), stats.linregress(np.log(x), np.log(y))
+    t = stats.t.ppf(0.975, 4)
+    assert fit.exponent == pytest.approx(known.slope)
+    low, high = fit.exponent_interval
+    assert (high - low) / 2 == pytest.approx(t * known.stderr)
+    low, high = map(math.log, fit.factor_interval)
+    assert (high - low) / 2 == pytest.approx(t * known.intercept_stderr)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    x = np.geomspace(1e3, 1e7, 5)
+    held = 0
+    for _ in range(400):
+        low, high = power_law(x, x * np.exp(rng.normal(0, 0.1, 5))).exponent_interval
+        held += low <= 1 <= high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_three_sizes_have_no_interval_and_two_no_fit():
+    fit = power_law([1.0, 2.0, 4.0], [1.0, 2.1, 3.9])
+    assert math.isnan(fit.exponent_interval[0])
+    assert fit.exponent == pytest.approx(1, abs=0.05)
+    assert power_law([1.0, 2.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]) is None
+    assert power_law([1.0, 2.0, 4.0], [1.0, 0.0, math.nan]) is None
+
+
+def test_connections_and_neurons_are_told_apart_where_they_can_be():
+    c = np.array([1e4, 1e5, 1e4, 1e5, 1e6, 1e6])
+    n = np.array([1e3, 1e3, 1e4, 1e4, 1e4, 1e3])
+    both = marginal(c, n, 5000 + 20 * c + 300 * n)
+    assert (both.per_connection, both.per_neuron) == (pytest.approx(20), pytest.approx(300))
+    assert both.per_connection_interval == pytest.approx((20, 20))
+
+
+def test_neurons_in_step_with_connections_are_left_out():
+    n = np.array([1e3, 4e3, 2e4, 1e5, 5e5])
+    one = marginal(13 * n, n, 500 + 40 * 13 * n)
+    assert one.per_connection == pytest.approx(40)
+    assert math.isnan(one.per_neuron)
+    assert math.isnan(marginal(n[:3], n[:3], n[:3]).per_connection_interval[0])
+    assert marginal(n[:2], n[:2], n[:2]) is None
+
+
+def test_seeds_are_no_points_of_their_own():
+    at = points(found(linear(seeds=3)).ok, "connections", ["epoch_seconds"])
+    assert list(at["connections"]) == [connections(size) for size in SIZES]
+    assert len(at) == 4
+
+
+def test_the_table_has_a_row_per_measure():
+    rows = fits_table(found(linear()).trained).splitlines()
+    assert rows[0].startswith("| topology | backend | measure | exponent | factor |")
+    assert rows[2] == (
+        "| static | numba-csr | time per epoch | 1.00 (1.00 to 1.00) | "
+        "12.0 µs (12.0 µs to 12.0 µs) | 9,480 to 513,480 | 114 ms | 6.16 s | 54 | 4 |"
+    )
+    assert rows[3] == (
+        "| static | numba-csr | time per connection and sample | 0.00 (0.00 to 0.00) | "
+        "12.0 ns (12.0 ns to 12.0 ns) | 9,480 to 513,480 | 12.0 ns | 12.0 ns | 1.00 | 4 |"
+    )
+    assert "| net peak | 1.00 (1.00 to 1.00) | 44.0 B (44.0 B to 44.0 B) |" in rows[4]
+    bytes_row = marginal_table(found(linear()).trained).splitlines()[2]
+    assert bytes_row == "| static | numba-csr | 44.0 B (44.0 B to 44.0 B) | – | 4 |"
+
+
+def test_few_sizes_say_that_the_interval_is_not_known():
+    text = "\n".join(fits(found(linear(sizes=SIZES[:3])).trained))
+    assert "| 1.00 (interval not known) |" in text
+    assert list(fits(found(linear(sizes=SIZES[:2])).trained)) == []
+
+
+def test_time_per_epoch_is_not_fitted_over_unequal_numbers_of_samples():
+    records = [
+        record for size in SIZES for record in linear(sizes=[size], seeds=1, samples=10 * size)
+    ]
+    text = fits_table(found(records).trained)
+    assert "time per epoch" not in text
+    assert "time per connection and sample" in text
+
+
+def test_other_settings_and_machines_are_rows_of_their_own():
+    batches = [r for b in (2, 128) for r in linear(seeds=1, batch_size=b)]
+    text = fits_table(found(batches).trained)
+    assert text.splitlines()[0].startswith("| setting | topology |")
+    assert len(text.splitlines()) == 2 + 2 * 3
+    assert "| 128 | static |" in text
+    there = [
+        make_record(r.trial, measures=r.measures, machine={**MACHINE, "id": "cd34"})
+        for r in linear(seeds=1)
+    ]
+    text = fits_table(found([*linear(seeds=1), *there]).trained)
+    assert "| machine cd34 | static |" in text
+    assert len(text.splitlines()) == 2 + 2 * 3
+
+
+def test_bytes_are_fitted_over_densities_too():
+    records = [
+        lawful("numba-csr", size, 1.0, 1e4 + 24 * epsilon * size + 100 * (74 + 2 * size),
+               connections=int(epsilon * size), epsilon=epsilon)
+        for size in (100, 400, 1600) for epsilon in (5.0, 20.0, 80.0)
+    ]  # fmt: skip
+    (row,) = marginal_table(found(records).trained).splitlines()[2:]
+    assert row == (
+        "| static | numba-csr | 24.0 B (24.0 B to 24.0 B) | 100.0 B (100.0 B to 100.0 B) | 9 |"
+    )
+
+
+def test_failed_trials_are_not_fitted():
+    bad = make_record(make_trial(model={"name": "mlp", "hidden": [9]}), "timeout")
+    (row,) = fit_rows(found([*linear(), bad]).ok, "connections", "net_peak_bytes", ["backend"])
+    assert (row["backend"], row["sizes"]) == ("numba-csr", 4)
+    assert row["exponent"] == pytest.approx(1)
+
+
+def test_columns_of_a_fit_are_checked():
+    frame = found(linear()).ok
+    with pytest.raises(SparsebenchError, match="unknown column 'connection'"):
+        list(fit_rows(frame, "connection", "net_peak_bytes", ["backend"]))
+    with pytest.raises(SparsebenchError, match="status is no number"):
+        list(fit_rows(frame, "connections", "status", ["backend"]))
+
+
+@pytest.fixture
+def store(tmp_path):
+    shelf, records = Store(tmp_path / "store"), linear(sizes=SIZES[:3], seeds=1)
+    journal = shelf.open_run("demo", {"trials": planned([r.trial for r in records])}, "")
+    for record in records:
+        attempt = shelf.begin(record.trial)
+        journal.began(attempt)
+        shelf.finish(attempt, record)
+        journal.recorded(record)
+    return shelf
+
+
+def test_fit_command(store, capsys):
+    fit_command("latest", by=["backend"], store=store.path, json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["exponent"] == pytest.approx(1)
+    assert row["exponent_low"] is None
+    fit_command("latest", store=store.path, format="md")
+    assert capsys.readouterr().out.startswith("| backend | x | y | sizes | exponent |")

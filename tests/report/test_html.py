@@ -1,0 +1,362 @@
+"""The HTML report as text: the numbers of the markdown, escaped, in one file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from bokeh.models import HBar, Span
+from fabricated import FakeRun, make_record, make_trial, realistic
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.formats import (
+    Spread,
+    Table,
+    code,
+    count,
+    escape,
+    one,
+    percent,
+    ratio,
+    seconds,
+    size,
+)
+from sparsebench.api import Run
+from sparsebench.cli.report import command as report_command
+from sparsebench.core.archive import write_archive
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.html.charts import charts, degrees, growth, phases
+from sparsebench.report.html.charts.trade_off import Point, pareto
+from sparsebench.report.html.logs import logs
+from sparsebench.report.html.page import report
+from sparsebench.report.html.prose import inline, words
+from sparsebench.report.html.sorting import sort_key
+from sparsebench.report.markdown import report as markdown
+from sparsebench.report.tables import accuracy_table
+from sparsebench.store.store import Store, planned
+
+HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
+
+
+class Reader(HTMLParser):
+    """The tables of a page, and what it would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.fetched: list[str] = []
+        self._cell: list[str] | None = None
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.fetched += [v for k, v in given.items() if k == "src" or (tag == "link" and v)]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self._cell = []
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self._cell is not None:
+            self.tables[-1][-1].append("".join(self._cell))
+            self._cell = None
+
+    def handle_data(self, data):
+        if self._cell is not None:
+            self._cell.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+def test_the_tables_are_those_of_the_markdown(tmp_path):
+    run = realistic(tmp_path, sizes=(100, 200, 400), epochs=3, seeds=2)
+    lines = markdown([run], tmp_path).splitlines()
+    told = [
+        [words(cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in lines
+        if line.startswith("|") and not line.startswith("| ---")
+    ]
+    page = [row for table in read(report([run])).tables for row in table]
+    assert len(told) > 40
+    missing = [row for row in told if row not in page]
+    assert missing == []
+
+
+def test_nothing_is_fetched(tmp_path):
+    page = report([realistic(tmp_path, epochs=2, seeds=1)])
+    assert read(page).fetched == []
+    assert "default-src 'none'" in page
+
+
+def test_hostile_text_stays_text(tmp_path):
+    trial = make_trial(backend={"name": HOSTILE}, topology={"name": HOSTILE, "prune": None})
+    suite = f'title = """{HOSTILE}"""\nsource = """{HOSTILE}"""\n'
+    bad = make_record(make_trial(seed=1), "error", detail=HOSTILE, log_tail=HOSTILE)
+    run = FakeRun([make_record(trial), bad], suite_text=suite)
+    page = report([run])
+    assert "<script>alert" not in page
+    assert "49&amp;" not in page
+    assert str(Markup.escape(HOSTILE)) in page
+
+
+def test_an_empty_run_says_so():
+    page = report([FakeRun([])])
+    assert "The run has no trials" in page
+    assert "<figure" not in page
+
+
+@pytest.mark.minutes
+def test_a_thousand_trials_stay_below_6_megabytes(tmp_path):
+    run = realistic(tmp_path, sizes=(100, 200, 400), epochs=30, seeds=1)
+    records = [
+        replace(record, trial=replace(record.trial, seed=seed))
+        for seed in range(38)
+        for record in run.records
+    ]
+    assert len(records) > 1000
+    for record in records:
+        run.write_epochs(record, [{"epoch": e, "test_accuracy": 0.5} for e in range(1, 31)])
+    run.records = records
+    page = report([run])
+    assert page.count("<tr>") > 1000
+    assert len(page.encode()) < 6e6
+
+
+def test_failures_that_nobody_expects_come_first_with_their_last_words(tmp_path):
+    run = realistic(tmp_path, sizes=(100, 200, 400), epochs=2, seeds=2)
+    run.records.append(make_record(make_trial(seed=7), "crashed", cause="SIGSEGV", log_tail="last"))
+    found, more = logs(evidence([run]))
+    assert more == 0
+    assert (found[0].status, found[0].expected) == ("timeout", False)
+    assert [log.expected for log in found] == sorted(log.expected for log in found)
+    (crash,) = [log for log in found if log.status == "crashed: SIGSEGV"]
+    assert (crash.tail, crash.seeds) == ("last", [7])
+    page = report([run])
+    assert "MemoryError: 4 GiB" in page
+    assert f"sparsebench logs {crash.trials[0]}" in page
+
+
+def test_claims_are_at_the_top_with_their_verdicts(tmp_path):
+    page = report([realistic(tmp_path, epochs=2, seeds=3)])
+    top = page[: page.index('id="charts"')]
+    assert "SET reaches at least the accuracy of the fixed random topology" in top
+    assert "</span> holds" in top
+    assert "not judged" in top
+
+
+def test_the_page_has_the_command_and_the_manifest_without_folders_of_the_user(tmp_path):
+    page = report([FakeRun([make_record(make_trial())])])
+    assert "sparsebench run demo --seeds 0:3" in page
+    assert "&#34;dirty&#34;: false" in page
+    assert "/home/somebody" not in page
+
+
+@pytest.mark.parametrize(
+    ("shown", "key"),
+    [
+        ("9.43 ± 0.04 ms §", 0.00943),
+        ("1,234", 1234.0),
+        ("96.86 ± 0.37 % (n = 2, 1 crashed)", 0.9686),
+        ("2.5 min", 150.0),
+        ("−1.25 points", -1.25),
+        ("120 k", 120000.0),
+        ("3.50 MiB", 3.5 * 2**20),
+        ("0.98 (0.91 to 1.05)", 0.98),
+        ("–", None),
+        ("timeout", None),
+        ("", None),
+    ],
+)
+def test_what_a_cell_is_sorted_by(shown, key):
+    assert sort_key(shown) == pytest.approx(key)
+
+
+def test_bounds_sort_next_to_their_number():
+    assert sort_key("below 1.0 %") < sort_key("1.0 %") < sort_key("above 1.0 %")
+
+
+@given(st.floats(1e-9, 1e9))
+def test_sorting_agrees_with_what_the_formats_show(value):
+    """Two digits are always shown, so a key is within a few percent of the number."""
+    for show in (seconds, size) if value >= 1 else (seconds,):
+        assert sort_key(show(one(value))) == pytest.approx(value, rel=0.05)
+    assert sort_key(ratio(value)) == pytest.approx(value, rel=0.06, abs=1e-6)
+    assert sort_key(count(value)) == pytest.approx(value, abs=0.5)
+
+
+@given(st.floats(0, 1), st.floats(0, 0.5))
+def test_sorting_agrees_with_percentages(mean, sd):
+    assert sort_key(percent(Spread(mean, sd, 3))) == pytest.approx(mean, abs=0.011)
+
+
+@given(st.text())
+def test_escaped_text_comes_back_as_it_was(text):
+    plain = " ".join(text.split())
+    assert words(escape(text)) == plain
+    assert "<" not in str(inline(escape(text)))
+
+
+def test_bold_and_code():
+    assert inline("**3 < 4** of " + code("a|b <c>")) == Markup(
+        "<strong>3 &lt; 4</strong> of <code>a|b &lt;c&gt;</code>"
+    )
+
+
+def test_a_table_is_its_text_and_knows_its_cells(tmp_path):
+    found = accuracy_table(evidence([realistic(tmp_path, epochs=2, seeds=2)]))
+    assert isinstance(found, Table)
+    assert found.splitlines()[2] == "| " + " | ".join(found.rows[0]) + " |"
+
+
+def point(memory: float, accuracy: float) -> Point:
+    return Point("", "", "", one(accuracy), one(memory), one(1.0))
+
+
+def test_the_front_is_what_nothing_beats():
+    a, b, c, d = point(1, 0.5), point(2, 0.9), point(3, 0.8), point(4, 0.9)
+    assert pareto([d, c, b, a]) == [a, b]
+    assert pareto([point(1, 0.6), point(1, 0.7)]) == [point(1, 0.7)]
+
+
+def test_charts_are_of_what_is_there(tmp_path):
+    alone = evidence([FakeRun([make_record(make_trial())])])
+    assert charts(alone) == []
+    several = evidence([realistic(tmp_path, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
+    titles = [chart.title for chart in charts(several.trained)]
+    assert titles == [
+        "Accuracy against memory", "Test accuracy by epoch", "Time and memory by size",
+    ]  # fmt: skip
+
+
+def test_growth_shows_failures_as_arrows_from_their_bounds_and_the_dense_weights(tmp_path):
+    found = evidence([realistic(tmp_path, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
+    drawn = growth.chart(found)
+    assert drawn is not None
+    time, memory = (panel.figure for panel in drawn.panels)
+    heads = [r for r in time.renderers if "bound" in r.data_source.data]
+    assert {r.data_source.data["status"][0] for r in heads} == {"timeout", "out-of-memory"}
+    bounded = {r.data_source.data["bound"][0] for r in heads}
+    assert bounded == {"more than 20.0 s", "not known"}
+    laws = [r for r in time.renderers if "law" in r.data_source.data]
+    assert len(laws) == 9
+    assert laws[0].data_source.data["law"][0].startswith("connections^1.0")
+    (limit,) = memory.select({"type": Span})
+    assert limit.location == 2**30
+
+
+def test_one_topology_leaves_tone_and_shape_to_the_backends():
+    records = [
+        make_record(make_trial(backend={"name": name}), measures={"net_peak_bytes": 2.0**at})
+        for at, name in enumerate(("numba-csr", "scipy-csr"), 20)
+    ]
+    drawn = charts(evidence([FakeRun(records)]))[0]
+    (keys,) = drawn.keys
+    assert [key.label for key in keys] == ["numba-csr", "scipy-csr"]
+    assert len({key.tone for key in keys}) == len({key.shape for key in keys}) == 2
+
+
+def test_phases_are_means_over_the_seeds():
+    records = [
+        replace(make_record(make_trial(seed=seed)), phases={"train": {"seconds": spent}})
+        for seed, spent in ((0, 1.0), (1, 3.0))
+    ]
+    drawn = phases.chart(evidence([FakeRun(records)]))
+    assert drawn is not None
+    (bar,) = [r for r in drawn.panels[0].figure.renderers if isinstance(r.glyph, HBar)]
+    assert list(bar.data_source.data["right"]) == [2.0]
+    assert bar.data_source.data["shown"] == ["2.00 s"]
+
+
+def network(run, record, indptr, indices, columns):
+    folder = run.folder(record)
+    folder.mkdir(parents=True)
+    arrays = {"W1.indptr": indptr, "W1.indices": indices, "W1.shape": [len(indptr) - 1, columns]}
+    with (folder / "model.npz").open("wb") as file:
+        write_archive(file, {"shapes": []}, ((k, np.array(v)) for k, v in arrays.items()))
+
+
+def test_degrees_come_from_the_networks_that_were_kept(tmp_path):
+    record = make_record(make_trial())
+    run = FakeRun([record], tmp_path)
+    assert degrees.chart(evidence([run])) is None
+    network(run, record, [0, 1, 4], [0, 0, 1, 2], 4)
+    drawn = degrees.chart(evidence([run]))
+    assert drawn is not None
+    assert [panel.title for panel in drawn.panels] == ["layer 1, incoming", "layer 1, outgoing"]
+    data = drawn.panels[1].figure.renderers[0].data_source.data
+    assert data["span"] == ["0", "1", "2"]
+    assert list(data["y"]) == [0.25, 0.5, 0.25]
+
+
+def test_a_network_that_lies_about_its_size_is_named_and_left_out(tmp_path):
+    records = [make_record(make_trial(seed=seed)) for seed in (0, 1)]
+    run = FakeRun(records, tmp_path)
+    network(run, records[0], [0, 1], [0], 10**15)
+    network(run, records[1], [0, 1, 4], [0, 0, 1, 2], 4)
+    drawn = degrees.chart(evidence([run]))
+    assert drawn is not None
+    assert drawn.notes == [
+        "1 network could not be read: model.npz: layer 1 cannot have 1000000000000000 columns."
+    ]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with one run of one trial."""
+    store, trial = Store(tmp_path / "store"), make_trial()
+    journal = store.open_run("demo", {"trials": planned([trial])}, 'name = "demo"\n')
+    attempt = store.begin(trial)
+    journal.began(attempt)
+    record = make_record(trial, attempt=attempt.number)
+    store.finish(attempt, record)
+    journal.recorded(record)
+    return store
+
+
+def test_without_a_file_it_goes_to_the_run_and_says_where(store, capsys, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    report_command(["latest"], format="html", store=store.path)
+    file = store.run("latest").path / "report.html"
+    assert capsys.readouterr().out == f"{file}\n"
+    assert file.read_text().startswith("<!doctype html>")
+
+
+def test_the_step_summary_is_markdown_whatever_is_written(store, capsys, monkeypatch, tmp_path):
+    page, file = tmp_path / "summary.md", tmp_path / "out" / "index.html"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    report_command(["latest"], output=file, store=store.path)
+    assert capsys.readouterr().out == ""
+    assert page.read_text().startswith("# demo\n")
+    assert file.read_text().startswith("<!doctype html>")
+
+
+def test_the_ending_of_the_file_is_the_format(store, monkeypatch, tmp_path):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    report_command(["latest"], output=tmp_path / "a.html", store=store.path)
+    report_command(["latest"], output=tmp_path / "a.md", store=store.path)
+    report_command(["latest"], format="md", output=tmp_path / "b.html", store=store.path)
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype")
+    assert (tmp_path / "a.md").read_text().startswith("# demo")
+    assert (tmp_path / "b.html").read_text().startswith("# demo")
+
+
+def test_a_run_in_python_gives_the_same_page(store):
+    page = Run(store.run("latest")).report("html")
+    assert page.startswith("<!doctype html>")
+    assert read(page).tables == read(report([store.run("latest")])).tables
+
+
+def test_an_unknown_format_names_the_nearest(store):
+    with pytest.raises(SparsebenchError, match=r"no report format 'htm'\. Did you mean 'html'"):
+        report_command(["latest"], format="htm", store=store.path)

@@ -1,0 +1,223 @@
+"""The page in a real Chromium: it sorts, filters, hovers, and asks the network for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import chromium
+import pytest
+from fabricated import make_record, make_trial, realistic
+
+from sparsebench.report.html.page import report
+
+HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\">"
+
+pytestmark = pytest.mark.skipif(
+    chromium.executable() is None, reason="no Chromium here: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    with chromium.started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    run = realistic(folder, sizes=(100, 200, 400), epochs=4, seeds=2)
+    spent = {"import": {"seconds": 0.6}, "train": {"seconds": 1.0}}
+    run.records[:] = [replace(record, phases=spent) for record in run.records]
+    bad = make_trial(seed=9, backend={"name": HOSTILE})
+    run.records.append(make_record(bad, "crashed", detail=HOSTILE, log_tail=HOSTILE))
+    run.records.append(make_record(make_trial(seed=8, backend={"name": HOSTILE})))
+    page = folder / "index.html"
+    page.write_text(report([run]))
+    return page
+
+
+@pytest.fixture
+def page(browser: chromium.Browser, file: Path) -> chromium.Page:
+    page = browser.page()
+    page.look()
+    page.open(file)
+    page.wait("document.documentElement.dataset.charts === 'drawn'")
+    return page
+
+
+def column(page: chromium.Page, section: str, at: int) -> list[str]:
+    rows = f"[...document.querySelectorAll('#{section} tbody tr')].filter(r => !r.hidden)"
+    found: list[str] = page.js(f"{rows}.map(row => row.cells[{at}].textContent)")
+    return found
+
+
+def head(section: str, words: str) -> str:
+    heads = f"[...document.querySelectorAll('#{section} th')]"
+    return f"{heads}.find(one => one.textContent.startsWith('{words}'))"
+
+
+def test_nothing_is_fetched_and_nothing_is_complained_about(page, file):
+    assert page.errors == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [file.as_uri()]
+
+
+def test_the_browser_itself_refuses_to_fetch(page):
+    got = page.js("fetch('data:,x').then(() => 'fetched', () => 'refused')")
+    assert got == "refused"
+
+
+def test_text_of_others_is_text(page):
+    assert page.js("document.title") == "Sparse | dense on handwritten digits"
+    assert page.js("document.images.length") == 0
+    assert page.js("document.querySelector('#logs').textContent").count(HOSTILE) == 3
+
+
+def test_sorting_goes_up_down_and_back_with_the_keyboard(page):
+    given = column(page, "time", 3)
+    page.js(f"{head('time', 'epoch')}.querySelector('button').focus()")
+    for direction in ("ascending", "descending"):
+        page.press("Enter", "\r")
+        assert page.js(f"{head('time', 'epoch')}.getAttribute('aria-sort')") == direction
+        cells = "[...document.querySelectorAll('#time tbody tr')].map(row => row.cells[3])"
+        keys = page.js(f"{cells}.map(one => one.dataset.key).filter(Boolean).map(Number)")
+        assert len(set(keys)) > 5
+        assert keys == sorted(keys, reverse=direction == "descending")
+        assert column(page, "time", 3)[-1] == "–"
+    page.press("Enter", "\r")
+    assert page.js(f"{head('time', 'epoch')}.getAttribute('aria-sort')") is None
+    assert column(page, "time", 3) == given
+
+
+def test_units_do_not_mislead_sorting(page):
+    page.js(f"{head('memory', 'net peak')}.querySelector('button').click()")
+    shown = column(page, "memory", 3)
+    kinds = [text.rpartition(" ")[2] for text in shown if text != "–"]
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {"KiB", "MiB"}
+
+
+def test_a_filter_keeps_the_rows_with_every_word(page):
+    page.js("document.querySelector('#time .filter').focus()")
+    page.send("Input.insertText", text="SCIPY 200-200")
+    assert set(column(page, "time", 2)) == {"scipy-csr"}
+    assert set(column(page, "time", 0)) == {"200-200"}
+    told = page.js("document.querySelector('#time .count').textContent")
+    assert told.startswith("3 of ")
+    assert page.js("document.querySelector('#time .count').getAttribute('role')") == "status"
+    page.js("document.querySelector('#time .filter').value = ''")
+    page.js("document.querySelector('#time .filter').dispatchEvent(new Event('input'))")
+    assert len(column(page, "time", 0)) > 20
+
+
+def tooltip(page: chromium.Page, chart: str, backend: str) -> str:
+    """What is told when the pointer is on the first mark of a backend."""
+    page.js(f"document.querySelector('{chart} .plot').scrollIntoView({{block: 'center'}})")
+    x, y = page.js(f"""(() => {{
+      const plot = document.querySelector('{chart} .plot');
+      const view = Object.values(Bokeh.index.roots ?? Bokeh.index)
+        .find((one) => plot.contains(one.el) || one.el.getRootNode().host === plot);
+      const marks = view.model.renderers.find((one) => one.glyph.type === 'Scatter' &&
+        one.data_source.data.backend[0] === {json.dumps(backend)});
+      const at = view.views?.find_one?.(marks) ?? view.owner.find_one(marks);
+      const [sx, sy] = [at.glyph.sx[0], at.glyph.sy[0]];
+      const box = view.canvas_view.el.getBoundingClientRect();
+      return [box.left + sx, box.top + sy];
+    }})()""")
+    page.move(x - 3, y)
+    page.move(x, y)
+    seen = """(() => {
+      const found = [];
+      const walk = (node) => {
+        if (node.classList?.contains('bk-Tooltip')) found.push(node);
+        const inside = [...(node.shadowRoot?.children ?? []), ...(node.children ?? [])];
+        inside.forEach(walk);
+      };
+      walk(document.body);
+      const text = (node) => node.nodeType === 3 ? node.data : node.nodeName === 'STYLE' ? '' :
+        [...(node.shadowRoot?.childNodes ?? []), ...node.childNodes].map(text).join(' ');
+      return found.map(text).join(' ');
+    })()"""
+    page.wait(f"{seen} !== ''")
+    told: str = page.js(seen)
+    return " ".join(told.split())
+
+
+def test_hovering_tells_the_numbers_of_a_mark(page):
+    told = tooltip(page, "#chart-1", "numba-csr")
+    assert "net peak" in told
+    assert "KiB" in told or "MiB" in told
+    assert "%" in told
+
+
+def test_text_of_others_is_text_in_a_tooltip_too(page):
+    assert HOSTILE in tooltip(page, "#chart-1", HOSTILE)
+    assert page.js("document.title") == "Sparse | dense on handwritten digits"
+
+
+def test_a_key_hides_what_it_stands_for(page):
+    renderers = "Bokeh.documents.flatMap(one => one.roots()).flatMap(one => one.renderers)"
+    shown = f"{renderers}.filter(one => one.visible).length"
+    before = page.js(shown)
+    page.js("document.querySelector('#chart-1 .key').focus()")
+    page.press(" ", " ")
+    assert (
+        page.js("document.querySelector('#chart-1 .key').getAttribute('aria-pressed')") == "false"
+    )
+    assert page.js(shown) < before
+    page.press(" ", " ")
+    assert page.js(shown) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_is_that_of_the_system_until_it_is_switched(browser, file, scheme):
+    page = browser.page()
+    page.look(scheme=scheme)
+    page.open(file)
+    page.wait("document.documentElement.dataset.charts === 'drawn'")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    models = "[...Bokeh.documents[0].all_models]"
+    axis = f"{models}.find(one => one.type.endsWith('Axis')).axis_label_text_color"
+    was = page.js(ground), str(page.js(f"JSON.stringify({axis})"))
+    assert (was[0] == "rgb(255, 255, 255)") == (scheme == "light")
+    page.js("document.getElementById('theme').click()")
+    now = page.js(ground), str(page.js(f"JSON.stringify({axis})"))
+    assert now[0] != was[0]
+    assert now[1] != was[1]
+    assert page.errors == []
+
+
+def test_the_page_fits_a_phone(browser, file):
+    page = browser.page()
+    page.look(width=390, height=844)
+    page.open(file)
+    page.wait("document.documentElement.dataset.charts === 'drawn'")
+    assert page.js("document.documentElement.scrollWidth") <= 390
+    plots = "[...document.querySelectorAll('.plot')]"
+    assert page.js(f"Math.max(...{plots}.map(one => one.getBoundingClientRect().right))") <= 390
+
+
+def test_the_keyboard_reaches_the_content_first(page):
+    page.press("Tab")
+    assert page.js("document.activeElement.textContent") == "Skip to the summary"
+    assert page.js("document.activeElement.getBoundingClientRect().left") >= 0
+
+
+def test_every_table_has_a_caption_and_every_control_a_name(page):
+    assert page.js("[...document.querySelectorAll('table')].every(t => t.caption.textContent)")
+    controls = "[...document.querySelectorAll('button, input')]"
+    assert page.js(f"{controls}.every(one => one.textContent.trim() || one.ariaLabel)")
+
+
+def test_on_paper_it_is_light_and_logs_are_open(page):
+    page.js("document.getElementById('theme').click()")
+    page.js("dispatchEvent(new Event('beforeprint'))")
+    page.send("Emulation.setEmulatedMedia", media="print")
+    assert page.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.js("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert page.js("[...document.querySelectorAll('#logs details')].every(d => d.open)")
+    page.js("dispatchEvent(new Event('afterprint'))")
+    assert page.js("document.documentElement.dataset.theme") == "dark"

@@ -1,0 +1,130 @@
+"""Methods over invented data sets whose ranks and costs are known beforehand."""
+
+import math
+
+import pytest
+from fabricated import SET, STATIC, FakeRun, epoch_line, make_record, make_trial
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.over_datasets import cost_profiles, rankings
+from sparsebench.report.markdown import report
+from sparsebench.report.ranks_plot import critical_differences, profile_curves
+from sparsebench.report.ranks_table import section
+
+DENSE = {"name": "dense", "prune": None}
+DATASETS = ("colon", "arcene", "leukemia", "allaml")
+GAINS = {"set": 0.03, "static": 0.02, "dense": 0.0}
+PACE = {"set": 1, "static": 2, "dense": 4}
+"""Epochs until the final accuracy; an epoch takes a second."""
+
+
+def several(folder, datasets=DATASETS, topologies=(SET, STATIC, DENSE), seeds=2):
+    run = FakeRun([], folder)
+    for i, dataset in enumerate(datasets):
+        for topology in topologies:
+            for seed in range(seeds):
+                name = topology["name"]
+                accuracy = 0.8 + 0.01 * i + GAINS[name] + 0.001 * seed
+                trial = make_trial(dataset={"name": dataset}, topology=topology, seed=seed)
+                measures = {
+                    "test_accuracy": accuracy, "epoch_seconds": 1.0,
+                    "net_peak_bytes": 2**20 * PACE[name],
+                }  # fmt: skip
+                record = make_record(trial, measures=measures)
+                run.records.append(record)
+                curve = [accuracy if e >= PACE[name] else 0.1 for e in range(1, 5)]
+                run.write_epochs(record, [
+                    epoch_line(e, a, train_seconds=0.75, topology_seconds=0.25)
+                    for e, a in enumerate(curve, start=1)
+                ])  # fmt: skip
+    return run
+
+
+def test_ranks_by_accuracy_time_and_memory(tmp_path):
+    accuracy, time, memory = rankings(evidence([several(tmp_path)]))
+    assert [one.name for one in (accuracy, time, memory)] == [
+        "accuracy", "time per epoch", "net peak",
+    ]  # fmt: skip
+    assert accuracy.ranking.methods == ("set", "static", "dense")
+    assert accuracy.ranking.ranks == (1, 2, 3)
+    assert accuracy.ranking.datasets == 4
+    assert accuracy.ranking.p < 0.01
+    assert set(time.ranking.ranks) == {2.0}
+    assert memory.ranking.methods == ("set", "static", "dense")
+
+
+def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
+    run = several(tmp_path)
+    run.records = [
+        make_record(r.trial, "timeout")
+        if r.trial.dataset["name"] == "arcene" and r.trial.topology["name"] == "dense"
+        else r
+        for r in run.records
+    ]
+    found = rankings(evidence([run]))[0]
+    assert found.ranking.datasets == 3
+    assert found.left_out == ("arcene",)
+    assert "Left out: arcene." in "".join(section(evidence([run])))
+
+
+def test_methods_on_two_backends_have_both_names(tmp_path):
+    run = several(tmp_path, topologies=(SET,))
+    scipy = {"name": "scipy-csr"}
+    run.records += [
+        make_record(make_trial(
+            dataset=r.trial.dataset, topology=SET, backend=scipy, seed=r.trial.seed
+        ))
+        for r in run.records
+    ]  # fmt: skip
+    methods = rankings(evidence([run]))[0].ranking.methods
+    assert set(methods) == {"set, numba-csr", "set, scipy-csr"}
+
+
+def test_costs_of_the_target(tmp_path):
+    """The target lies a point below the best mean. Static ends exactly a point below it, and
+    reaches it in its second epoch; dense, three points below, never."""
+    time, memory = cost_profiles(evidence([several(tmp_path, seeds=1)]))
+    by_name = {one.method: one for one in time.profiles}
+    assert by_name["set"].ratios == (1.0,) * 4
+    assert by_name["dense"].ratios == (math.inf,) * 4
+    assert by_name["static"].ratios == (2.0,) * 4
+    assert {one.method: one.solved for one in memory.profiles}["dense"] == 0
+
+
+@pytest.mark.parametrize("datasets", [DATASETS[:2], DATASETS[:1]])
+def test_two_data_sets_rank_nothing(tmp_path, datasets):
+    found = evidence([several(tmp_path, datasets)])
+    assert rankings(found) == cost_profiles(found) == []
+    assert list(section(found)) == []
+    assert critical_differences(found) is profile_curves(found) is None
+
+
+def test_one_method_ranks_nothing(tmp_path):
+    assert rankings(evidence([several(tmp_path, topologies=(SET,))])) == []
+
+
+def test_the_report_has_the_section_and_its_pictures(tmp_path):
+    text = report([several(tmp_path)], tmp_path)
+    part = text.split("## Across data sets")[1].split("\n## ")[0]
+    assert "| set | **1.00** | **2.00** | **1.00** |" in part
+    assert "By time per epoch, on 4 data sets: Friedman p 1.0" in part
+    assert "| training time | dense | 0 % | 0 % | 0 % | 0 % |" in part
+    assert (tmp_path / "critical-differences.png").is_file()
+    assert (tmp_path / "profiles.png").is_file()
+
+
+def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):
+    figure = critical_differences(evidence([several(tmp_path)]))
+    assert len(figure.axes) == 3
+    names = [text.get_text().split()[0] for text in figure.axes[0].texts]
+    assert {"set", "static", "dense"} <= set(names)
+    bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
+    assert len(bars) == len(rankings(evidence([several(tmp_path)]))[0].ranking.groups)
+
+
+def test_profiles_rise_to_the_share_that_got_there(tmp_path):
+    figure = profile_curves(evidence([several(tmp_path)]))
+    for line in figure.axes[0].lines:
+        shares = list(line.get_ydata())
+        assert shares == sorted(shares)
+    assert max(figure.axes[0].lines[0].get_ydata()) == 1.0

@@ -1,0 +1,137 @@
+import math
+
+import pytest
+from fabricated import SET, STATIC, FakeRun, make_record, make_trial
+
+from sparsebench.analysis.claims import check
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.formats import Spread, one
+from sparsebench.report.published import (
+    against,
+    compared_table,
+    published_table,
+    section,
+    shown,
+)
+
+VALUE = """
+name = "demo"
+[[claims]]
+text = "SET reaches"
+metric = "test_accuracy"
+where = { topology = "set" }
+value = 0.88
+std = 0.01
+n = 5
+source = "Table 2"
+"""
+SIDES = """
+name = "demo"
+[[claims]]
+text = "SET is ahead"
+metric = "test_accuracy"
+where = { topology = "set" }
+against = { topology = "static" }
+"""
+
+
+def rows(table, records, suite):
+    return table(evidence([FakeRun(records, suite_text=suite)])).splitlines()[2:]
+
+
+def accurate(values, **changed):
+    return [
+        make_record(make_trial(seed=seed, **changed), measures={"test_accuracy": value})
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_published_stands_beside_measured():
+    assert rows(published_table, accurate([0.90, 0.92]), VALUE) == [
+        "| SET reaches | cannot tell | 90 % interval \\[-1.28 points, +7.28 points\\], tolerance "
+        "0.00 points, p 0.921; the claim gives no tolerance | Table 2 | set, numba-csr "
+        "| test_accuracy | 88.0 ± 1.0 % (n = 5) "
+        "| 91.0 ± 1.4 % | 2 | +3.00 points |"
+    ]
+
+
+def test_seconds_and_bytes_are_in_a_unit_that_fits():
+    suite = VALUE.replace("test_accuracy", "epoch_seconds").replace("0.88", "180.0")
+    suite = suite.replace("std = 0.01\nn = 5\n", "")
+    (row,) = rows(published_table, [make_record(make_trial())], suite)
+    assert "| epoch_seconds | 3.00 min | 12.0 ms | 1 | 0.000067 times |" in row
+    assert shown(one(3 * 2**20), "net_peak_bytes") == "3.00 MiB"
+    assert shown(one(7000), "connections") == "7,000"
+    assert shown(one(120000), "samples_per_second") == "120 k"
+    assert shown(one(0.123456), "density") == "0.1235"
+
+
+def test_accuracies_differ_in_points_and_others_by_a_factor():
+    assert against(one(0.87), one(0.88), "test_accuracy") == "−1.00 points"
+    assert against(one(0.88), one(0.88), "test_accuracy") == "0.00 points"
+    assert against(one(2.0), one(4.0), "wall_seconds") == "0.50 times"
+    assert against(one(2.0), Spread(math.nan, math.nan, 0), "wall_seconds") == "–"
+
+
+def test_missing_and_failed_trials_say_so():
+    (row,) = rows(published_table, accurate([0.9], topology=STATIC), VALUE)
+    assert "|  | test_accuracy | 88.0 ± 1.0 % (n = 5) | – | no trial | – |" in row
+    failed = [make_record(make_trial(seed=s), "out-of-memory") for s in (7, 8)]
+    (row,) = rows(published_table, failed, VALUE)
+    assert "| – | 2 out-of-memory | – |" in row
+    (row,) = rows(published_table, [*accurate([0.9]), *failed], VALUE)
+    assert "| 90.00 % | 1, 2 out-of-memory | +2.00 points |" in row
+
+
+def test_cells_that_a_claim_does_not_tell_apart_are_rows():
+    records = accurate([0.9]) + accurate([0.8], backend={"name": "scipy-csr"})
+    assert [row.split(" | ")[4] for row in rows(published_table, records, VALUE)] == [
+        "set, numba-csr",
+        "set, scipy-csr",
+    ]
+
+
+def test_sides_are_paired_by_what_the_claim_does_not_name():
+    scipy = {"name": "scipy-csr"}
+    records = [
+        *accurate([0.90, 0.92], topology=SET), *accurate([0.89], topology=STATIC),
+        *accurate([0.8], topology=SET, backend=scipy),
+    ]  # fmt: skip
+    assert rows(compared_table, records, SIDES) == [
+        "| SET is ahead | cannot tell | tolerance 0.00 points; 1 seed; a spread needs two |  "
+        "| test_accuracy | set, numba-csr | static, numba-csr | 91.0 ± 1.4 % | 2 "
+        "| 89.00 % | 1 | +2.00 points |",
+        "| SET is ahead | not run | no trial |  | test_accuracy | set, scipy-csr |  | 80.00 % "
+        "| 1 | – | no trial | – |",
+    ]
+
+
+def test_a_claim_of_two_runs_is_one():
+    runs = [
+        FakeRun(accurate([0.9]), suite_text=VALUE),
+        FakeRun(accurate([0.9, 0.92])[1:], id="later", suite_text=VALUE),
+    ]
+    (row,) = published_table(evidence(runs)).splitlines()[2:]
+    assert "| 91.0 ± 1.4 % | 2 |" in row
+
+
+def test_verdicts_are_those_of_check_and_are_counted_first():
+    suite = VALUE.replace("n = 5", "n = 5\ntolerance = 0.02")
+    good, bad = [0.88, 0.882, 0.879, 0.881, 0.88], [0.78, 0.782, 0.779, 0.781, 0.78]
+    scipy = {"name": "scipy-csr"}
+    run = FakeRun([*accurate(good), *accurate(bad, backend=scipy)], suite_text=suite)
+    heading, sentence, table, note = section(evidence([run]))
+    assert heading == "## Published and measured"
+    assert sentence == "2 verdicts: 1 holds, 1 fails."
+    cells = [row.split(" | ") for row in table.splitlines()[2:]]
+    assert [(row[1], row[4]) for row in cells] == [
+        ("holds", "set, numba-csr"), ("**fails**", "set, scipy-csr"),
+    ]  # fmt: skip
+    assert [row.verdict for row in check(run)] == ["holds", "fails"]
+    assert "(Holm)" in note
+
+
+@pytest.mark.parametrize("where", ["topolgy = 'set'", "seed.x = 1"])
+def test_a_claim_of_a_key_that_is_no_more_finds_no_trial(where):
+    suite = VALUE.replace('topology = "set"', where)
+    assert "no trial" in rows(published_table, accurate([0.9]), suite)[0]

@@ -1,0 +1,174 @@
+import math
+
+import pytest
+from fabricated import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.formats import (
+    Spread,
+    code,
+    escape,
+    one,
+    percent,
+    ratio,
+    seconds,
+    size,
+    spread,
+    table,
+)  # fmt: skip
+from sparsebench.analysis.labels import settings
+from sparsebench.report import tables
+from sparsebench.report.predicted import predicted_table
+from sparsebench.suite.labels import told_apart
+
+NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
+
+
+def accuracies(values, **changed):
+    return [
+        make_record(make_trial(seed=seed, **changed), measures={"test_accuracy": value})
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_spread_by_hand():
+    found = Spread.of([1.0, 2.0, 3.0, math.nan])
+    assert (found.mean, found.sd, found.n) == (2.0, 1.0, 3)
+    assert math.isnan(Spread.of([1.0]).sd)
+    assert Spread.of([]).n == 0
+
+
+def test_equal_values_have_no_spread_whatever_the_rounding():
+    assert Spread.of([0.1, 0.1, 0.1]) == Spread(0.1, 0.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "shown"),
+    [(0.9241, 0.0035, "92.41 ± 0.35 %"), (0.9241, 0.035, "92.4 ± 3.5 %"),
+     (0.9241, 0.00001, "92.41 ± 0.00 %"), (0.9241, math.nan, "92.41 %"), (0.5, 0.0, "50.00 %")],
+)  # fmt: skip
+def test_percent(mean, sd, shown):
+    assert percent(Spread(mean, sd, 3)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.00321, "3.21 ms"), (2.5, "2.50 s"), (119.0, "119 s"), (150.0, "2.50 min"),
+     (7200.0, "2.00 h"), (0.0, "0"), (0.0000021, "2.10 µs")],
+)  # fmt: skip
+def test_seconds(value, shown):
+    assert seconds(one(value)) == shown
+
+
+def test_sizes_and_ratios():
+    assert size(one(3 * 2**20)) == "3.00 MiB"
+    assert size(Spread(1.5 * 2**30, 0.1 * 2**30, 3)) == "1.50 ± 0.10 GiB"
+    assert [ratio(x) for x in (1.031, 2.345, 14.2, 120.4)] == ["1.03", "2.3", "14", "120"]
+    assert spread(Spread(math.nan, math.nan, 0)) == "–"
+
+
+def test_text_of_others_stays_in_its_cell():
+    assert escape("a|b\n <b>*c*") == r"a\|b \<b\>\*c\*"
+    assert code("a`b|c\nd") == r"`a'b\|c d`"
+    assert table(["x", "y"], [["1", "2"]]) == "| x | y |\n| --- | ---: |\n| 1 | 2 |"
+
+
+def test_a_label_says_what_differs_and_no_more():
+    other = {**SET, "zeta": 0.5}
+    assert told_apart(SET, [SET, STATIC]) == "set"
+    assert told_apart(PRUNED, [SET, PRUNED]) == "set + importance"
+    assert told_apart(SET, [SET, other]) == "set (zeta=0.3)"
+    later = {**SET, "prune": {"name": "importance", "start": 9}}
+    assert told_apart(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
+
+
+def test_settings_are_what_varies_beside_topology_backend_and_seed():
+    mlp = {"name": "mlp", "hidden": [10], "activation": {"name": "relu"}}
+    trials = [make_trial(seed=1), make_trial(model=mlp, topology=STATIC, backend=SCIPY)]
+    assert settings(trials) == (["hidden"], ["100-100", "10"])
+    trials = [make_trial(), make_trial(model=mlp, epochs=9)]
+    assert settings(trials)[1] == ["hidden=100-100, epochs=4", "hidden=10, epochs=9"]
+    assert settings([make_trial()]) == ([], [""])
+
+
+def test_accuracy_is_by_topology_and_backend_with_the_best_in_bold():
+    records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.8, 0.82], backend=SCIPY)
+    text = tables.accuracy_table(evidence([FakeRun(records)]))
+    assert text.splitlines()[0] == "| topology | numba-csr | scipy-csr |"
+    assert text.splitlines()[2] == "| set | **91.0 ± 1.4 %** (n = 2) | 81.0 ± 1.4 % (n = 2) |"
+
+
+def test_failures_are_counted_in_the_cell_and_never_pooled():
+    records = accuracies([0.9, 0.92])
+    diverged = make_record(make_trial(seed=2), "diverged", measures={"test_accuracy": 0.1})
+    out = make_record(make_trial(backend=SCIPY), "out-of-memory", cause="alloc")
+    found = evidence([FakeRun([*records, diverged, out])])
+    row = tables.accuracy_table(found).splitlines()[2]
+    assert row == "| set | 91.0 ± 1.4 % (n = 2, 1 diverged) | out-of-memory |"
+
+
+def test_failures_with_one_reason_are_one_row():
+    failed = [
+        make_record(
+            make_trial(seed=seed, backend={"name": "dense-mask"}), "out-of-memory",
+            cause="alloc", log_tail="Traceback\nMemoryError: | 4 GiB\n\n",
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    rows = tables.failures_table(evidence([FakeRun(failed)])).splitlines()[2:]
+    assert rows == [
+        r"| set | dense-mask | out-of-memory | alloc | yes | `MemoryError: \| 4 GiB` | 0, 1 |"
+    ]
+
+
+def test_skipped_trials_tell_the_command():
+    missing = {"missing": "iris is not there; get it with: sparsebench data fetch iris"}
+    records = [make_record(make_trial(data=missing, seed=s), "skipped") for s in (0, 1)]
+    row = tables.not_run_table(evidence([FakeRun(records)])).splitlines()[2]
+    assert "`iris is not there; get it with: sparsebench data fetch iris` | 2 |" in row
+
+
+def test_agreement_is_the_largest_difference_between_backends():
+    records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.9, 0.95], backend=SCIPY)
+    row = tables.agreement_table(evidence([FakeRun(records)])).splitlines()[2]
+    assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 | 1 |"
+    assert tables.agreement_table(evidence([FakeRun(accuracies([0.9]))])) == ""
+
+
+def test_connections_before_and_after(tmp_path):
+    text = tables.connections_table(evidence([realistic(tmp_path, epochs=1, topologies=(PRUNED,))]))
+    assert "| 9,480 | 6,320 | 17,400 | 54.5 % | 36.3 % |" in text
+
+
+def test_machines_are_not_pooled_and_it_is_said():
+    there = make_record(make_trial(seed=1), machine={**MACHINE, "id": "cd34"})
+    found = evidence([FakeRun(accuracies([0.9])), FakeRun([there], id="other")])
+    assert found.notes == ["Records that differ in machine are not pooled: they are separate rows."]
+    assert tables.accuracy_table(found).count("n = 1") == 2
+
+
+def test_the_same_record_in_two_runs_is_one_seed():
+    first = FakeRun(accuracies([0.9, 0.92]))
+    found = evidence([first, FakeRun(first.records, id="again")])
+    assert len(found.frame) == 2
+    assert found.notes == []
+
+
+def test_a_seed_run_again_is_shown_once_the_later_one():
+    later = make_record(
+        make_trial(), attempt=2, started="2027-01-01", measures={"test_accuracy": 0.5}
+    )
+    found = evidence([FakeRun(accuracies([0.9])), FakeRun([later], id="again")])
+    assert list(found.frame["test_accuracy"]) == [0.5]
+    assert "1 record repeats a seed" in found.notes[0]
+
+
+def test_predicted_stands_beside_measured():
+    predicted = {"predicted_stored_bytes": 84000, "predicted_epoch_seconds": 0.015}
+    found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
+    rows = predicted_table(found).splitlines()[2:]
+    assert rows == [
+        "| numba-csr | stored bytes | 82.0 KiB | 82.0 KiB | 0.0 % | 0.0 % | 1 |",
+        "| numba-csr | epoch | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
+    ]
+    assert predicted_table(evidence([FakeRun([make_record(make_trial())])])) == ""

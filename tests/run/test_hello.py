@@ -1,0 +1,67 @@
+"""What `doctor` says of trials of several processes on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from sparsebench.core.worker import mpiexec, sweep
+from sparsebench.run import mpi_check as hello
+from sparsebench.run.mpi_check import say_hello
+
+Start = Callable[[int, Sequence[str]], list[str]]
+
+needs_mpi = pytest.mark.skipif(bool(mpiexec.missing()), reason=f"mpi: {mpiexec.missing()}")
+
+
+def running(code: str) -> Start:
+    """In place of mpiexec."""
+    return lambda count, program: [sys.executable, "-c", code]
+
+
+@needs_mpi
+def test_two_processes_find_each_other() -> None:
+    heard = say_hello()
+    assert heard.wrong == ""
+    assert heard.told.endswith(", 2 processes found each other")
+    assert heard.mpiexec == mpiexec.found()
+
+
+@needs_mpi
+def test_processes_that_do_not_are_of_two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpiexec, "command", lambda count, program: [*program])
+    heard = say_hello()
+    assert "are not of one MPI" in heard.wrong
+    assert "found" not in heard.told
+
+
+def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpiexec, "found", lambda: None)
+    heard = say_hello()
+    assert (heard.mpiexec, heard.told) == ("not found", "none")
+    assert heard.wrong.endswith('get it with: pip install "sparsebench[mpi]"')
+
+
+@needs_mpi
+def test_the_last_complaint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    complaint = "import sys; print('one'); sys.exit('unable to resolve host\\n')"
+    monkeypatch.setattr(mpiexec, "command", running(complaint))
+    assert say_hello().wrong.endswith("started no 2 processes: unable to resolve host")
+
+
+@needs_mpi
+def test_no_answer_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what made a session of its own."""
+    monkeypatch.setattr(hello, "PATIENCE", 0.5)
+    monkeypatch.setattr(hello.secrets, "token_hex", lambda size: "of-test-hello")
+    code = (
+        "import subprocess, sys, time\n"
+        "words = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "subprocess.Popen(words, start_new_session=True); time.sleep(60)"
+    )
+    monkeypatch.setattr(mpiexec, "command", running(code))
+    assert "gave no answer" in say_hello().wrong
+    mark = f"{sweep.MARK}=of-test-hello".encode()
+    assert not [pid for pid in sweep._pids() if sweep._bears(pid, mark) and sweep.started(pid)]

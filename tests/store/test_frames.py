@@ -1,0 +1,179 @@
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sparsebench.core.files import read_lines
+from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
+from sparsebench.store.frames import (
+    COLUMNS,
+    epochs_frame,
+    manifest_commit,
+    run_frame,
+    trials_frame,
+)
+from sparsebench.store.record import Record
+
+SET = {"name": "set", "zeta": 0.3, "prune": {"name": "importance", "start": 2}}
+AXES = {"backend": "numba-csr", "topology": SET, "model.hidden": [10, 20], "optimizer.momentum": 0}
+
+
+def trial(**changed):
+    given = {
+        "dataset": {"name": "digits"},
+        "model": {"name": "mlp", "hidden": [10, 20], "activation": {"name": "relu"}},
+        "topology": SET,
+        "optimizer": {"name": "sgd"},
+        "trainer": {"name": "sequential"},
+        "backend": {"name": "numba-csr"},
+        "epochs": 2, "batch_size": 32, "threads": 2, "seed": 1, "suite": "demo", "axes": AXES,
+    }  # fmt: skip
+    return Trial(**{**given, **changed})
+
+
+def record(status="ok", **changed):
+    given = {"trial": trial(), "attempt": 1, "machine": {"id": "ab12", "system": "Linux"}}
+    return Record(status=Status(status), **{**given, **changed})
+
+
+def epoch_line(**changed):
+    line = {
+        "epoch": 1, "train_loss": 0.5, "test_loss": None, "test_accuracy": 0.9,
+        "validation_accuracy": None, "learning_rate": 0.01, "connections": [30, 12],
+        "dropped": [3, 1], "grown": [3, 1], "pruned": [0, 0], "data_seconds": 0.1,
+        "train_seconds": 0.2, "topology_seconds": 0.3, "eval_seconds": 0.4, "rss_bytes": None,
+    }  # fmt: skip
+    return {**line, **changed}
+
+
+def stored(folder: Path, *records, manifest=None):
+    return SimpleNamespace(
+        id="r1", records=list(records), manifest=manifest or {}, suite_text="",
+        epochs=lambda one: list(read_lines(folder / one.trial.id / "epochs.jsonl")),
+    )  # fmt: skip
+
+
+def write_epochs(folder, one, text):
+    (folder / one.trial.id).mkdir()
+    (folder / one.trial.id / "epochs.jsonl").write_text(text)
+
+
+def test_columns_are_the_contract_then_the_axes_it_has_no_column_for():
+    frame = trials_frame([record()], "r1")
+    assert list(frame.columns) == [*COLUMNS, "model.hidden", "optimizer.momentum"]
+
+
+def test_a_row_names_components_and_keeps_measures():
+    row = trials_frame([record(measures={"test_accuracy": 0.5, "connections": 42})], "r1").iloc[0]
+    named = ["run", "dataset", "backend", "topology", "activation", "prune", "machine", "status"]
+    assert [row[name] for name in named] == [
+        "r1", "digits", "numba-csr", "set", "relu", "importance", "ab12", "ok",
+    ]  # fmt: skip
+    assert row["trial"] == trial().id
+    assert (row["test_accuracy"], row["connections"], row["workers"]) == (0.5, 42.0, 1)
+    assert (row["model.hidden"], row["optimizer.momentum"]) == ("10-20", 0)
+
+
+def test_a_trial_without_pruning_or_with_workers():
+    other = trial(topology={"name": "static", "prune": None}, trainer={"name": "p", "workers": 4})
+    row = trials_frame([record(trial=other)], "r1").iloc[0]
+    assert (row["prune"], row["workers"]) == ("", 4)
+
+
+def test_a_failed_trial_is_a_row_with_nan():
+    frame = trials_frame([record(), record("timeout", cause="limit")], "r1")
+    assert list(frame["status"]) == ["ok", "timeout"]
+    assert math.isnan(frame["test_accuracy"][1])
+    assert frame["test_accuracy"].dtype == "float64"
+
+
+def test_warm_up_comes_from_the_phases_where_no_measure_says_it():
+    one = record(phases={"warmup": {"seconds": 1.5, "peak_rss_bytes": 1.0}})
+    assert trials_frame([one], "r1")["warmup_seconds"][0] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "system", "exact"),
+    [({"exact": True}, "Linux", True), ({}, "Darwin", False), ({"exact": False}, "Linux", False)],
+)
+def test_exact(settings, system, exact):
+    one = record(settings=settings, machine={"system": system})
+    assert trials_frame([one], "r1")["exact"][0] == exact
+
+
+def test_no_records_give_the_columns():
+    assert list(trials_frame([], "r1").columns) == list(COLUMNS)
+
+
+def test_trials_of_different_grids_share_a_frame():
+    frame = trials_frame([record(), record(trial=trial(axes={"x.y": True}))], "r1")
+    assert list(frame["x.y"]) == ["", "True"]
+    assert math.isnan(frame["optimizer.momentum"][1])
+
+
+def test_commit_is_the_records_own_or_that_of_the_manifest(tmp_path):
+    own = record(fingerprint={"commit": "own"})
+    run = stored(tmp_path, own, record(), manifest={"git": {"commit": "abc", "dirty": True}})
+    assert list(run_frame(run)["commit"]) == ["own", "abc+"]
+    assert manifest_commit({}) == ""
+
+
+def test_epochs_have_a_row_each_with_layers_and_totals(tmp_path):
+    one = record()
+    lines = [epoch_line(), epoch_line(epoch=2, train_loss="nan", connections=[20, 10])]
+    write_epochs(tmp_path, one, "".join(json.dumps(line) + "\n" for line in lines))
+    frame = epochs_frame(stored(tmp_path, one))
+    assert list(frame["epoch"]) == [1, 2]
+    assert list(frame["connections"]) == [42, 30]
+    assert list(frame["connections_2"]) == [12, 10]
+    assert math.isnan(frame["train_loss"][1])
+    assert frame["model.hidden"][0] == "10-20"
+    expected = ["epoch", "train_loss", "test_accuracy", "dropped", "grown_1", "pruned_2",
+                "train_seconds", "topology_seconds", "rss_bytes"]  # fmt: skip
+    assert set(expected) <= set(frame.columns)
+
+
+def test_a_trial_without_epochs_is_a_row(tmp_path):
+    frame = epochs_frame(stored(tmp_path, record("crashed")))
+    assert list(frame["status"]) == ["crashed"]
+    assert math.isnan(frame["epoch"][0])
+
+
+def test_a_torn_last_line_is_no_epoch(tmp_path):
+    one = record()
+    write_epochs(tmp_path, one, json.dumps(epoch_line()) + '\n{"epoch": 2, "tr')
+    assert list(epochs_frame(stored(tmp_path, one))["epoch"]) == [1]
+
+
+def test_a_trial_that_times_a_kernel_has_its_columns_and_one_that_trains_does_not():
+    timed = record(
+        trial=trial(trainer={"name": "kernel", "kernel": "sddmm"}),
+        measures={"kernel_seconds": 0.5, "roofline_share": 0.7},
+        layers=[{"shape": [1, 1]}, {"shape": [2, 2], "bound": "row gather, L2"}],
+    )
+    frame = trials_frame([timed, record()], "r1")
+    assert list(frame["kernel"]) == ["sddmm", ""]
+    assert list(frame["bound"]) == ["row gather, L2", ""]
+    assert frame["roofline_share"][0] == 0.7
+    assert frame["roofline_share"].isna()[1]
+    assert frame["kernel_seconds"].isna()[1]
+
+
+def test_claim_verdict_and_noise_have_columns_of_their_own():
+    audited = {"claims": "truly sparse", "verdict": "contradicted"}
+    simulated = {"claims": "simulated", "verdict": "simulated"}
+    rows = trials_frame(
+        [
+            record(audit=audited, noise={"marks": ["load", "steal"]}),
+            record(audit=simulated),
+            record(audit={"claims": "unknown", "verdict": "cannot tell"}),
+            record(),
+        ],
+        "r1",
+    )
+    assert rows["truly_sparse"].tolist() == [True, False, None, None]
+    assert rows["audit"].tolist() == ["contradicted", "simulated", "cannot tell", ""]
+    assert rows["noise"].tolist() == ["load steal", "", "", ""]
