@@ -1,4 +1,4 @@
-"""The declaration of a measured quantity. The table of all of them is `sparsebench.metrics`. Light."""
+"""The declaration of a measured quantity; the table of all is `sparsebench.metrics`. Light."""
 
 from __future__ import annotations
 
