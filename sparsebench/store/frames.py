@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsebench.core.metric import total
 from sparsebench.core.trial import Trial
 from sparsebench.store.audit_words import SIMULATED, TRULY_SPARSE
 from sparsebench.store.provenance import commit_name
@@ -68,15 +69,19 @@ EPOCH_COSTS = (
 
 
 def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd.DataFrame:
-    """One row per trial, whatever became of it: the contract's columns, then the grid axes.
+    """One row per trial, whatever became of it: the contract's columns, then what else its trials
+    measured, then the grid axes.
 
     An axis named like a column of the contract is that column. `commit` fills in where a
     record does not name its own.
     """
-    rows = [_row(record, run_id, commit) for record in records]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame = frame.astype(dict.fromkeys(MEASURES, "float64"))
-    return _with_axes(frame, [record.trial for record in records], COLUMNS)
+    known = set(COLUMNS)
+    added = dict.fromkeys(n for record in records for n in record.measures if n not in known)
+    columns = [*COLUMNS, *added]
+    rows = [{**record.measures, **_row(record, run_id, commit)} for record in records]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame = frame.astype(dict.fromkeys((*MEASURES, *added), "float64"))
+    return _with_axes(frame, [record.trial for record in records], columns)
 
 
 def run_frame(stored: StoredRun) -> pd.DataFrame:
@@ -96,6 +101,8 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     layers = max((_layer_of(key) for row in rows for key in row), default=0)
     numbered = [f"{name}_{i}" for name in PER_LAYER for i in range(1, layers + 1)]
     numbers = [*EPOCH_NUMBERS, *PER_LAYER, *numbered, *EPOCH_COSTS]
+    known = {*numbers, *EPOCH_LABELS}
+    numbers += dict.fromkeys(name for row in rows for name in row if name not in known)
     columns = [*EPOCH_LABELS, *numbers]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
     return _with_axes(frame, trials, columns)
@@ -175,7 +182,21 @@ def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:
         if layers is not None:
             row[name] = sum(layers)
             row.update({f"{name}_{i}": count for i, count in enumerate(layers, start=1)})
+    for name, value in (line.get("metrics") or {}).items():
+        if not isinstance(value, list):
+            row.setdefault(name, _number(value))
+            continue
+        numbers = [_number(one) for one in value]
+        known = [one for one in numbers if one is not None]
+        if len(known) == len(line.get("connections") or ()):
+            row.setdefault(name, total(known))
+        row |= {f"{name}_{i}": number for i, number in enumerate(numbers, start=1)}
     return row
+
+
+def _number(value: Any) -> float | None:
+    """NaN and infinities are strings in JSON."""
+    return float(value) if isinstance(value, str) else value
 
 
 def _layer_of(column: str) -> int:

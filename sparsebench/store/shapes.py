@@ -21,6 +21,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_measure(value: Any) -> bool:
+    return value is None or is_number(value) or value in ("nan", "inf", "-inf")
+
+
+def _is_measure_or_list(value: Any) -> bool:
+    return all(map(_is_measure, value)) if isinstance(value, list) else _is_measure(value)
+
+
 def one(expected: str, holds: Callable[[Any], bool]) -> Check:
     def check(value: Any, where: str) -> None:
         if not holds(value):
@@ -39,9 +47,8 @@ COUNT = one(
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
 )
 MAYBE_NUMBER = one("a number or nothing", lambda value: value is None or is_number(value))
-MEASURE = one(
-    "a number", lambda value: value is None or is_number(value) or value in ("nan", "inf", "-inf")
-)
+MEASURE = one("a number", _is_measure)
+MEASURE_OR_LIST = one("a number or a list of numbers", _is_measure_or_list)
 ANYTHING = one("anything", lambda value: True)
 TRIAL_ID = one("a trial's id", is_trial)
 ATTEMPT = one("an attempt's number", is_attempt)
@@ -170,6 +177,7 @@ EPOCH = table(
          "rss_bytes"), MEASURE,
     ),
     **dict.fromkeys(("connections", "dropped", "grown", "pruned"), many(NUMBER)),
+    metrics=each(MEASURE_OR_LIST),
 )  # fmt: skip
 
 

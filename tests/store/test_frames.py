@@ -177,3 +177,25 @@ def test_claim_verdict_and_noise_have_columns_of_their_own():
     assert rows["truly_sparse"].tolist() == [True, False, None, None]
     assert rows["audit"].tolist() == ["contradicted", "simulated", "cannot tell", ""]
     assert rows["noise"].tolist() == ["load steal", "", "", ""]
+
+
+def test_what_else_a_trial_measured_is_a_column_before_the_axes():
+    frame = trials_frame([record(), record(measures={"my_metric": 0.25})], "r1")
+    assert list(frame.columns)[-3:] == ["my_metric", "model.hidden", "optimizer.momentum"]
+    assert math.isnan(frame["my_metric"][0])
+    assert frame["my_metric"][1] == 0.25
+
+
+def test_metrics_of_an_epoch_are_columns_a_list_is_numbered(tmp_path):
+    lines = [
+        epoch_line(metrics={"share": 0.5, "dead": [3, 1], "lag": [0.5, 1.0], "bins": [1, 2, 3]}),
+        epoch_line(epoch=2, metrics={"share": "nan"}),
+    ]
+    one = record()
+    write_epochs(tmp_path, one, "".join(json.dumps(line) + "\n" for line in lines))
+    frame = epochs_frame(stored(tmp_path, one))
+    first = frame.iloc[0]
+    assert [first[n] for n in ("share", "dead", "dead_1", "dead_2", "lag")] == [0.5, 4, 3, 1, 0.75]
+    assert [first[f"bins_{i}"] for i in (1, 2, 3)] == [1, 2, 3]
+    assert "bins" not in frame  # not of layers: it has no total
+    assert frame.loc[1, ["share", "dead", "dead_1"]].isna().all()

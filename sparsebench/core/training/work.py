@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.samples import TrialData
+from sparsebench.core.metric import total
 from sparsebench.core.protocols import Backend, Model, Network, Optimizer, Pruning, Topology
 from sparsebench.core.training.position import Keeper
 
@@ -28,6 +29,8 @@ class EpochRecord:
     """One line of epochs.jsonl. Accuracies are fractions; seconds are of this epoch.
 
     connections, dropped, grown, pruned: per layer.
+    metrics  further measured quantities by name: a number, or a list (a number per layer, or the
+             bins of a histogram); None where unknown
     """
 
     epoch: int
@@ -45,9 +48,24 @@ class EpochRecord:
     topology_seconds: float
     eval_seconds: float
     rss_bytes: int | None = None
+    metrics: dict[str, float | list[float] | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON data; `metrics` only where there are any."""
+        data = asdict(self)
+        if not self.metrics:
+            del data["metrics"]
+        return data
+
+    def metric_totals(self) -> dict[str, float]:
+        """The known metrics as one number each: of a list with a number per layer the total (see
+        `total`); other lists have none."""
+        totals = {
+            name: total(value) if isinstance(value, list) else value
+            for name, value in self.metrics.items()
+            if not isinstance(value, list) or len(value) == len(self.connections)
+        }
+        return {name: value for name, value in totals.items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochRecord:

@@ -132,7 +132,7 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
             return {}
         told = add_up(told, rows)
     result = cast("Result", trained)
-    told["measures"] = {**result.measures, **told["measures"]}
+    told["measures"] = {**outbox.metrics, **result.measures, **told["measures"]}
     told["settings"] |= denormals
     if hasattr(parts.backend, "truly_sparse"):
         told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)

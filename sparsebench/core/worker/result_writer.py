@@ -29,10 +29,12 @@ class Outbox:
     steps  of the whole training, for those who watch; `progress` counts its step likewise
     diary  of this process, if it is one of several: of them only the first reports epochs, any
            may tell of progress, and the result is that of whoever is first to have one
+    metrics  the latest known value of each metric that the epochs had
     """
 
     def __init__(self, folder: Path, meter: Meter, epochs: int, diary: Diary | None = None) -> None:
         self.steps: int | None = None
+        self.metrics: dict[str, float] = {}
         self._folder = folder
         self._meter = meter
         self._diary = diary
@@ -46,6 +48,7 @@ class Outbox:
         if epoch.rss_bytes is None:
             epoch = replace(epoch, rss_bytes=self._meter.rss())
         self._accuracy = epoch.test_accuracy
+        self.metrics |= epoch.metric_totals()
         append_line(self._folder / "epochs.jsonl", epoch.to_json())
 
     def progress(self, epoch: int, step: int, loss: float) -> None:
