@@ -93,6 +93,11 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 
 @hookspec
+def register_observers(register: Register) -> None:
+    """Numbers about a network while it trains: `observer.Observer`."""
+
+
+@hookspec
 def register_trainers(register: Register) -> None:
     """Who runs the training loop: `protocols.Trainer`."""
 

@@ -28,6 +28,7 @@ HOOKS = {
     "optimizer": "register_optimizers",
     "schedule": "register_schedules",
     "dataset": "register_datasets",
+    "observer": "register_observers",
     "trainer": "register_trainers",
     "executor": "register_executors",
 }

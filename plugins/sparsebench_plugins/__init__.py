@@ -230,11 +230,33 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 
 @hookimpl
+def register_observers(register: Register) -> None:
+    params = f"{_HERE}.observers.params"
+    for name, where, summary in (
+        ("degrees", "degrees:Degrees", "in- and out-degrees of each layer: mean, max, histogram"),
+        ("dead-neurons", "degrees:DeadNeurons", "hidden neurons with no way in or no way out"),
+        (
+            "input-connections",
+            "degrees:InputConnections",
+            "connections to each input: histogram, percentiles, share of inputs without any",
+        ),
+        ("itop", "itop:Itop", "share of all positions ever tried, R_s (Liu et al. 2021)"),
+    ):
+        cls = where.partition(":")[2]
+        register(
+            name,
+            f"{_HERE}.observers.{where}",
+            params=f"{params}:{cls}Params",
+            summary=summary,
+        )
+
+
+@hookimpl
 def register_trainers(register: Register) -> None:
     register(
         "sequential",
         f"{_HERE}.trainers.sequential:Sequential",
-        params=f"{_HERE}.trainers.params:NoParams",
+        params=f"{_HERE}.trainers.params:SequentialParams",
         summary="one process, one batch after the other",
     )
     register(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal
 
 Unit = Literal["fraction", "seconds", "bytes", "count", "per second", "number"]
@@ -35,12 +33,3 @@ class Metric:
     better: Literal[-1, 0, 1] = 0
     kinds: tuple[Kind, ...] = ("trial",)
     title: str = ""
-
-
-def total(layers: Sequence[float]) -> float | None:
-    """A metric of the network from its values per layer: their sum where each is an int, which
-    counts something; else their mean. None where there is no layer."""
-    if not layers:
-        return None
-    summed = sum(layers)
-    return summed if all(isinstance(value, Integral) for value in layers) else summed / len(layers)

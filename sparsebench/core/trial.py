@@ -18,6 +18,9 @@ LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
 """What bounds a trial, or what it leaves, without being part of what it computes: not in its
 id."""
 
+NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers")
+"""Fields that are not part of what a trial computes, and so not of its id."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -27,7 +30,8 @@ class Trial:
     the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
     of which the id takes only that it is missing. `axes` holds the
     suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
-    and `words` are labels and not part of the id. `checkpoint` is in seconds; `keep_model` None
+    and `words` are labels and not part of the id. `observers` are components too; they look on and
+    change nothing, so they are not part of it either. `checkpoint` is in seconds; `keep_model` None
     keeps a small network only.
     """
 
@@ -45,6 +49,7 @@ class Trial:
     validation: float = 0.0
     huge_pages: bool = False
     data: dict[str, Any] = field(default_factory=dict)
+    observers: list[dict[str, Any]] = field(default_factory=list)
     suite: str = ""
     axes: dict[str, Any] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
@@ -56,8 +61,7 @@ class Trial:
 
     def spec(self) -> dict[str, Any]:
         """What the id is made of."""
-        left_out = (*LIMITS, "suite", "axes", "words")
-        spec = {key: value for key, value in asdict(self).items() if key not in left_out}
+        spec = {key: value for key, value in asdict(self).items() if key not in NOT_COMPUTED}
         if "missing" in self.data:
             spec["data"] = {"missing": True}
         return {"format": SPEC_FORMAT, **spec}
@@ -71,6 +75,10 @@ class Trial:
     def cell(self) -> str:
         """The id without the seed: trials of one cell are replicates."""
         return digest({k: v for k, v in self.spec().items() if k != "seed"}, 8)
+
+    def observes_all_of(self, other: Trial) -> bool:
+        """Whether every observer of `other` is one of this trial's, with the same parameters."""
+        return all(observer in self.observers for observer in other.observers)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

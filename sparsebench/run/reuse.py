@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sparsebench.core.observer import why_unobservable
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
@@ -14,14 +15,19 @@ from sparsebench.store.record import NEVER_REUSED, Record
 
 
 def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
-    """Why a trial cannot run here: no data, or a component that is not available."""
+    """Why a trial cannot run here: no data, a component that is not available, or a trainer that
+    shows its network to no such observer."""
     if "missing" in trial.data:
         return Status.SKIPPED, str(trial.data["missing"])
-    for entry in entries(trial, plugins):
+    watching = [plugins.entry("observer", one["name"]) for one in trial.observers]
+    for entry in (*entries(trial, plugins), *watching):
         reason = entry.unavailable()
         if reason is not None:
             return Status.UNSUPPORTED, f"{entry.kind} {entry.name!r} {reason}"
-    return None
+    trainer = plugins.parameters("trainer", trial.trainer)
+    observers = {one["name"]: plugins.parameters("observer", one) for one in trial.observers}
+    hidden = why_unobservable(trainer, trial.trainer["name"], observers)
+    return (Status.UNSUPPORTED, hidden) if hidden is not None else None
 
 
 def reusable(
@@ -32,6 +38,8 @@ def reusable(
         return None
     for record in reversed(records):
         if record.status in NEVER_REUSED or record.debug:
+            continue
+        if not record.trial.observes_all_of(trial):
             continue
         if options.reuse_stale or agrees(record.fingerprint, fingerprint):
             return record if _still_stands(record, trial, options) else None

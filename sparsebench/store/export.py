@@ -41,7 +41,7 @@ def write(content: bytes, path: Path | None) -> None:
 
 
 def to_csv(frame: pd.DataFrame) -> bytes:
-    """Numbers by repr, so that they read back the same; unknown is empty."""
+    """Numbers by repr, so that they read back the same; unknown is empty, a list JSON text."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([_harmless(str(name)) for name in frame.columns])
@@ -111,6 +111,8 @@ def _value(value: Any, whole: bool) -> Any:
 def _csv_cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return json.dumps(jsonable(value), separators=(",", ":"))
     return _harmless(value) if isinstance(value, str) else repr(value)
 
 

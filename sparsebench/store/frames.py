@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.core.metric import total
 from sparsebench.core.trial import Trial
 from sparsebench.store.audit_words import SIMULATED, TRULY_SPARSE
 from sparsebench.store.provenance import commit_name
@@ -23,7 +22,7 @@ COLUMNS = (
     "prune", "neurons", "initial_connections", "connections", "dense_connections", "density",
     "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
     "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
-    "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
+    "eval_seconds", "observe_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
     "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
     "predicted_net_peak_bytes", "predicted_stored_bytes", "predicted_epoch_seconds",
     "bytes_sent_per_step", "staleness_mean", "staleness_max", "worker_step_seconds",
@@ -64,7 +63,8 @@ EPOCH_NUMBERS = (
 )  # fmt: skip
 PER_LAYER = ("connections", "dropped", "grown", "pruned")
 EPOCH_COSTS = (
-    "data_seconds", "train_seconds", "topology_seconds", "eval_seconds", "rss_bytes",
+    "data_seconds", "train_seconds", "topology_seconds", "eval_seconds", "observe_seconds",
+    "rss_bytes",
 )  # fmt: skip
 
 
@@ -90,7 +90,10 @@ def run_frame(stored: StoredRun) -> pd.DataFrame:
 
 
 def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
-    """One row per trial and epoch; a trial that finished no epoch is one row with NaN."""
+    """One row per trial and epoch; a trial that finished no epoch is one row with NaN.
+
+    A metric that is a small array is a column of lists.
+    """
     rows: list[dict[str, Any]] = []
     trials: list[Trial] = []
     for record in stored_run.records:
@@ -102,8 +105,10 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     numbered = [f"{name}_{i}" for name in PER_LAYER for i in range(1, layers + 1)]
     numbers = [*EPOCH_NUMBERS, *PER_LAYER, *numbered, *EPOCH_COSTS]
     known = {*numbers, *EPOCH_LABELS}
-    numbers += dict.fromkeys(name for row in rows for name in row if name not in known)
-    columns = [*EPOCH_LABELS, *numbers]
+    added = dict.fromkeys(name for row in rows for name in row if name not in known)
+    arrays = {name for row in rows for name in added if isinstance(row.get(name), list)}
+    columns = [*EPOCH_LABELS, *numbers, *added]
+    numbers += [name for name in added if name not in arrays]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
     return _with_axes(frame, trials, columns)
 
@@ -182,20 +187,17 @@ def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:
         if layers is not None:
             row[name] = sum(layers)
             row.update({f"{name}_{i}": count for i, count in enumerate(layers, start=1)})
-    for name, value in (line.get("metrics") or {}).items():
-        if not isinstance(value, list):
-            row.setdefault(name, _number(value))
-            continue
-        numbers = [_number(one) for one in value]
-        known = [one for one in numbers if one is not None]
-        if len(known) == len(line.get("connections") or ()):
-            row.setdefault(name, total(known))
-        row |= {f"{name}_{i}": number for i, number in enumerate(numbers, start=1)}
+    for name, value in line.get("metrics", {}).items():
+        row.setdefault(name, _value(value))
+    for name, layers in line.get("layer_metrics", {}).items():
+        row.update({f"{name}_{i}": _value(value) for i, value in enumerate(layers, start=1)})
     return row
 
 
-def _number(value: Any) -> float | None:
-    """NaN and infinities are strings in JSON."""
+def _value(value: Any) -> Any:
+    """A number, or the list of a small array. NaN and infinities are strings in JSON."""
+    if isinstance(value, list):
+        return [_value(one) for one in value]
     return float(value) if isinstance(value, str) else value
 
 

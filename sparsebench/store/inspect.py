@@ -10,16 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.trial import LIMITS, Trial
+from sparsebench.core.trial import NOT_COMPUTED, Trial
 from sparsebench.errors import StoreError
 from sparsebench.store import alive, shapes
 from sparsebench.store.attempts import OUTCOME, SPEC, read_outcome, read_spec
 from sparsebench.store.findings import ASIDE, NO_LINKS, RESTORE, Verdict
 from sparsebench.store.names import scratch_writer
 from sparsebench.store.plain import open_regular, parse_lines, read_bytes, reading
-
-LABELS = frozenset({*LIMITS, "suite", "axes", "words"})
-"""What a trial's id is not made of."""
 
 
 def verify_attempt(folder: Path, root: str, verdict: Verdict) -> None:
@@ -125,7 +122,7 @@ def _outcome(folder: Path, root: str, spec: Mapping[str, Any] | None, verdict: V
 def _identity(file: Path, data: Mapping[str, Any], verdict: Verdict) -> None:
     """Its id is that of the folder. A trial without something that ids are made of today is of
     an older format, whose ids nobody can compute any more."""
-    made_of = {part.name for part in fields(Trial)} - LABELS
+    made_of = {part.name for part in fields(Trial)} - set(NOT_COMPUTED)
     if made_of <= set(data) and (found := Trial.from_json(data).id) != file.parent.parent.name:
         verdict.damage(file, f"is of trial {found}", RESTORE)
 

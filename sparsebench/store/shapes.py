@@ -103,7 +103,7 @@ TRIAL = table(
     },
     split_seed=MAYBE_NUMBER, validation=NUMBER, huge_pages=FLAG, data=each(ANYTHING), suite=TEXT,
     axes=each(ANYTHING), words=each(TEXT), timeout=MAYBE_NUMBER, memory_limit=MAYBE_NUMBER,
-    retries=COUNT, checkpoint=MAYBE_NUMBER,
+    retries=COUNT, checkpoint=MAYBE_NUMBER, observers=many(COMPONENT),
     keep_model=one("true, false or nothing", lambda value: value is None or value in (True, False)),
 )  # fmt: skip
 FINGERPRINT = table({}, code=TEXT, versions=each(ANYTHING), commit=TEXT)
@@ -174,10 +174,10 @@ EPOCH = table(
     **dict.fromkeys(
         ("epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy",
          "learning_rate", "data_seconds", "train_seconds", "topology_seconds", "eval_seconds",
-         "rss_bytes"), MEASURE,
+         "observe_seconds", "rss_bytes"), MEASURE,
     ),
     **dict.fromkeys(("connections", "dropped", "grown", "pruned"), many(NUMBER)),
-    metrics=each(MEASURE_OR_LIST),
+    metrics=each(MEASURE_OR_LIST), layer_metrics=each(many(MEASURE_OR_LIST)),
 )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class Builder:
             **parts,
             **{**defaults, **plain},
             data=self._identity(parts["dataset"]),
+            observers=self._observers(raw.get("observers")),
             suite=self.suite.name,
             axes=axes,
         )
@@ -148,6 +149,31 @@ class Builder:
         for key in given:
             if key != "name" and key not in known:
                 raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
+
+    def _observers(self, given: Any) -> list[Component]:
+        """Validated, each once, no two with a metric of the same name. One name is a list of it."""
+        if given is None:
+            return []
+        if not isinstance(given, list):
+            given = [given]
+        owners: dict[str, str] = {}
+        found: list[Component] = []
+        for index, one in enumerate(given):
+            where = f"trial.observers[{index}]"
+            observer = self.plugins.validate("observer", one, where)
+            name = observer["name"]
+            if name in (other["name"] for other in found):
+                raise SuiteError(f"{where}: observer {name!r} is listed twice")
+            cls: Any = self.plugins.entry("observer", name).parameters()
+            for metric in cls.metrics:
+                taken = owners.setdefault(metric.name, name)
+                if taken != name:
+                    raise SuiteError(
+                        f"{where}: observers {taken!r} and {name!r} both give {metric.name!r}; "
+                        "keep one"
+                    )
+            found.append(observer)
+        return found
 
     def _is_elsewhere(self, dataset: Raw) -> bool:
         """A data set that no plugin brings, but of which the suite says where it is."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.trial import PARTS, Trial
+from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
@@ -22,7 +22,7 @@ from sparsebench.suite.check_selectors import check_where
 from sparsebench.suite.form import check_axis, check_plain, quoted
 from sparsebench.suite.labels import axis_words, label
 from sparsebench.suite.suite import Exclude, Suite
-from sparsebench.suite.where import PLAIN, check_key, matches
+from sparsebench.suite.where import TRIAL_KEYS, check_key, matches
 
 MOST_TRIALS = 50_000
 """Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
@@ -99,7 +99,7 @@ def _plan(
         if path == "seed" and seeds is not None:
             raise SuiteError(f"{place}: --seeds is given too")
         try:
-            check_key(path, (*PARTS, *PLAIN))
+            check_key(path, TRIAL_KEYS)
         except SuiteError as error:
             raise SuiteError(f"{place}: {error}") from None
         check_plain(value, place)

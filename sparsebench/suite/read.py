@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparsebench.core.status import Status
-from sparsebench.core.trial import PARTS
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.suite.form import (
     Table,
@@ -26,7 +25,7 @@ from sparsebench.suite.form import (
     take_table,
 )
 from sparsebench.suite.suite import Claim, Exclude, Expect, Suite, brief_path
-from sparsebench.suite.where import PLAIN, check_key
+from sparsebench.suite.where import TRIAL_KEYS, check_key
 
 SCHEMA = 1
 LARGEST = 4 * 2**20
@@ -151,7 +150,7 @@ def _check_schema(data: Table) -> None:
 
 
 def _check_trial(trial: Table) -> None:
-    check_known(trial, (*PARTS, *PLAIN), "trial.")
+    check_known(trial, TRIAL_KEYS, "trial.")
     for key, value in trial.items():
         check_plain(value, f"trial.{key}")
 
@@ -185,7 +184,7 @@ def _cases(data: Table, grid: Table) -> tuple[Table, ...]:
 
 def _check_trial_key(key: str, where: str) -> None:
     try:
-        check_key(key, (*PARTS, *PLAIN))
+        check_key(key, TRIAL_KEYS)
     except SuiteError as error:
         raise SuiteError(f"{where}.{quoted(key)}: {error}") from None
 

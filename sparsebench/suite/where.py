@@ -15,6 +15,9 @@ PLAIN = (
 )  # fmt: skip
 """The keys of a trial that are no components."""
 
+TRIAL_KEYS = (*PARTS, *PLAIN, "observers")
+"""Everything that a suite may say below [trial]."""
+
 UNITS = {"timeout": seconds, "checkpoint": seconds, "memory_limit": size}
 
 

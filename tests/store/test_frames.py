@@ -8,6 +8,7 @@ import pytest
 from sparsebench.core.files import read_lines
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
+from sparsebench.store.export import to_csv, to_json
 from sparsebench.store.frames import (
     COLUMNS,
     epochs_frame,
@@ -186,16 +187,24 @@ def test_what_else_a_trial_measured_is_a_column_before_the_axes():
     assert frame["my_metric"][1] == 0.25
 
 
-def test_metrics_of_an_epoch_are_columns_a_list_is_numbered(tmp_path):
+def test_metrics_of_an_epoch_are_columns_numbered_per_layer_and_of_lists_for_arrays(tmp_path):
     lines = [
-        epoch_line(metrics={"share": 0.5, "dead": [3, 1], "lag": [0.5, 1.0], "bins": [1, 2, 3]}),
-        epoch_line(epoch=2, metrics={"share": "nan"}),
+        epoch_line(
+            metrics={"share": 0.5, "bins": [1, 2]},
+            layer_metrics={"dead": [3, None], "degrees": [[1, 2, 3], [4]]},
+        ),
+        epoch_line(epoch=2, metrics={"share": "nan", "bins": None}),
     ]
     one = record()
     write_epochs(tmp_path, one, "".join(json.dumps(line) + "\n" for line in lines))
     frame = epochs_frame(stored(tmp_path, one))
     first = frame.iloc[0]
-    assert [first[n] for n in ("share", "dead", "dead_1", "dead_2", "lag")] == [0.5, 4, 3, 1, 0.75]
-    assert [first[f"bins_{i}"] for i in (1, 2, 3)] == [1, 2, 3]
-    assert "bins" not in frame  # not of layers: it has no total
-    assert frame.loc[1, ["share", "dead", "dead_1"]].isna().all()
+    assert [first[name] for name in ("share", "dead_1", "bins")] == [0.5, 3, [1, 2]]
+    assert [first["degrees_1"], first["degrees_2"]] == [[1, 2, 3], [4]]
+    assert "dead" not in frame  # what the whole network has of it nobody said
+    assert frame.loc[1, ["share", "dead_1", "dead_2", "bins", "degrees_1"]].isna().all()
+    header, row, last = to_csv(frame[["share", "dead_1", "degrees_1"]]).decode().splitlines()
+    assert (header, row, last) == ("share,dead_1,degrees_1", '0.5,3.0,"[1,2,3]"', ",,")
+    (stored_lists, _) = json.loads(to_json(frame[["degrees_1", "bins"]]))
+    assert stored_lists == {"degrees_1": [1, 2, 3], "bins": [1, 2]}
+

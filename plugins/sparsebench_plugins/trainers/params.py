@@ -7,10 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sparsebench.core.observer import Observer
+
 
 @dataclass(frozen=True)
-class NoParams:
+class SequentialParams:
     """None."""
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,14 @@ class HogwildParams:
 
     def forks(self) -> int:
         return self.workers
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        if observer.every is None:
+            return None
+        return (
+            "its workers stop only for a topology update and at the end of an epoch; "
+            "leave `every` out"
+        )
 
 
 SHARE_ALONE = 0.3
@@ -107,6 +120,12 @@ class WasapParams:
 
     def processes(self) -> int:
         return self.workers + 1
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        """Of the epochs of phase two there is no network that all workers share."""
+        if self.options().local == 0:
+            return None
+        return "its workers train alone in the last epochs; set local = 0"
 
     def options(self) -> Options:
         return Options(synchronous=False, **self._shared(SHARE_ALONE))

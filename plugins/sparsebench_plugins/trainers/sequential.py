@@ -5,10 +5,10 @@ from __future__ import annotations
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
-from sparsebench_plugins.trainers.params import NoParams
+from sparsebench_plugins.trainers.params import SequentialParams
 
 
-class Sequential(NoParams):
+class Sequential(SequentialParams):
     """The training loop as it stands."""
 
     def warm_up(self, work: Work) -> None:

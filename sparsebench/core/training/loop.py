@@ -18,6 +18,7 @@ from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.evaluate import evaluate
+from sparsebench.core.training.observing import Observers
 from sparsebench.core.training.position import Position, network_arrays
 from sparsebench.core.training.timers import Laps
 from sparsebench.core.training.work import EpochRecord, Result, Work
@@ -123,14 +124,16 @@ class Training:
         self.begin = Position()
         self.step = 0
         self.started = [layer.nnz for layer in network.layers]
+        self.observers = Observers(work.observers, network, work.meter, steps.laps)
         self.evolution = Evolution(
             network,
             work.topology,
             work.pruning,
             work.model.initializer,
             work.seed if seed is None else seed,
-            told,
+            self._changed,
         )
+        self._told = told
         self._steps = steps
         self._laps = steps.laps
         self._scaled = scaled
@@ -164,6 +167,7 @@ class Training:
         for name, seconds in facts["laps"].items():
             self._laps.add(name, seconds)
         self.evolution.restore(found, Counts(**facts["counts"]))
+        self.observers.restore(found)
 
     def result(self) -> Result:
         return _result(self.work, self.network, self)
@@ -181,7 +185,10 @@ class Training:
             "counts": asdict(self.evolution.counts),
         }
         with self.work.meter.phase("checkpoint"):
-            keeper.keep(facts, chain(network_arrays(self.network), self.evolution.saved()))
+            keeper.keep(
+                facts,
+                chain(network_arrays(self.network), self.evolution.saved(), self.observers.saved()),
+            )
 
     def _train_epoch(self, epoch: int) -> None:
         """All its turns; between two of them the topology may change and a checkpoint be made."""
@@ -220,6 +227,13 @@ class Training:
         if self.evolution.due(moment):
             with self.work.meter.phase("topology"), self._laps("topology"):
                 self.evolution.update(moment)
+        self.observers.look(moment)
+
+    def _changed(self, index: int, change: Change) -> None:
+        """A layer's connections changed: the trainer first, then the observers."""
+        if self._told is not None:
+            self._told(index, change)
+        self.observers.on_change(index, change)
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
         """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
@@ -232,6 +246,7 @@ class Training:
                     _, validation_accuracy = evaluate(
                         self.network, data.validation, work.batch_size
                     )
+        metrics, layer_metrics = self.observers.values()
         counts, seconds = self.evolution.take_counts(), self._laps.take()
         found = EpochRecord(
             epoch=epoch,
@@ -248,6 +263,9 @@ class Training:
             train_seconds=seconds.get("train", 0.0),
             topology_seconds=seconds.get("topology", 0.0),
             eval_seconds=seconds.get("eval", 0.0),
+            observe_seconds=seconds.get("observe", 0.0),
+            metrics=metrics,
+            layer_metrics=layer_metrics,
             rss_bytes=work.meter.rss(),
         )
         record = replace(found, **known)
@@ -281,11 +299,13 @@ def _result(work: Work, network: Network, run: Training) -> Result:
         "train_seconds": train_seconds,
         "topology_seconds": sum(epoch.topology_seconds for epoch in epochs),
         "eval_seconds": sum(epoch.eval_seconds for epoch in epochs),
+        "observe_seconds": sum(epoch.observe_seconds for epoch in epochs),
         "data_seconds": sum(epoch.data_seconds for epoch in epochs),
         "epoch_seconds": statistics.median(e.train_seconds + e.topology_seconds for e in epochs),
         "samples_per_second": work.data.train.labels.size * len(epochs) / train_seconds,
         "stored_bytes": sum(stored.values()),
         "bytes_sent": 0,
+        **last.numbers(),
     }
     layers = [
         {

@@ -8,18 +8,25 @@ from contextlib import contextmanager
 
 
 class Laps:
-    """Adds up seconds by name; asking for them starts anew."""
+    """Adds up seconds by name; asking for them starts anew.
+
+    One name may be timed inside another: the inner seconds are not the outer name's.
+    """
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self._inner = 0.0
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        outer, self._inner = self._inner, 0.0
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.add(name, time.perf_counter() - start)
+            taken = time.perf_counter() - start
+            self.add(name, taken - self._inner)
+            self._inner = outer + taken
 
     def add(self, name: str, seconds: float) -> None:
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds

@@ -7,7 +7,7 @@ import numpy as np
 from sparsebench.core.methods.moment import Moment
 from sparsebench.core.methods.update import Evolution
 from sparsebench.core.protocols import Network, Shape
-from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
 
@@ -42,7 +42,16 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
     network.step(0.01, 3)
     moment = Moment(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     pruning, initializer = work.pruning, work.model.initializer
-    Evolution(network, work.topology, pruning, initializer, work.seed).rehearse(moment)
+    observed = [observer.start(network) for observer in work.observers.values()]
+
+    def changed(index: int, change: Change) -> None:
+        for observation in observed:
+            observation.on_change(index, change)
+
+    Evolution(network, work.topology, pruning, initializer, work.seed, changed).rehearse(moment)
+    for observation in observed:
+        observation.look(moment)
+        observation.values()
     network.train_step(X, y, 0.01, 4)
     network.loss(network.outputs(X), y)
 

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.samples import TrialData
-from sparsebench.core.metric import total
+from sparsebench.core.observer import Observer
 from sparsebench.core.protocols import Backend, Model, Network, Optimizer, Pruning, Topology
 from sparsebench.core.training.position import Keeper
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+
+Value = float | list[float] | None
+"""Of a metric: a number, or a small array such as a histogram; None where unknown."""
 
 
 class Meter(Protocol):
@@ -29,8 +33,8 @@ class EpochRecord:
     """One line of epochs.jsonl. Accuracies are fractions; seconds are of this epoch.
 
     connections, dropped, grown, pruned: per layer.
-    metrics  further measured quantities by name: a number, or a list (a number per layer, or the
-             bins of a histogram); None where unknown
+    metrics        further measured quantities by name
+    layer_metrics  likewise, each with a value per layer
     """
 
     epoch: int
@@ -47,25 +51,24 @@ class EpochRecord:
     train_seconds: float
     topology_seconds: float
     eval_seconds: float
+    observe_seconds: float = 0.0
     rss_bytes: int | None = None
-    metrics: dict[str, float | list[float] | None] = field(default_factory=dict)
+    metrics: dict[str, Value] = field(default_factory=dict)
+    layer_metrics: dict[str, list[Value]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data; `metrics` only where there are any."""
+        """As JSON data; `metrics` and `layer_metrics` only where there are any."""
         data = asdict(self)
-        if not self.metrics:
-            del data["metrics"]
+        for name in ("metrics", "layer_metrics"):
+            if not data[name]:
+                del data[name]
         return data
 
-    def metric_totals(self) -> dict[str, float]:
-        """The known metrics as one number each: of a list with a number per layer the total (see
-        `total`); other lists have none."""
-        totals = {
-            name: total(value) if isinstance(value, list) else value
-            for name, value in self.metrics.items()
-            if not isinstance(value, list) or len(value) == len(self.connections)
+    def numbers(self) -> dict[str, float]:
+        """The metrics that are known and one number."""
+        return {
+            name: value for name, value in self.metrics.items() if isinstance(value, int | float)
         }
-        return {name: value for name, value in totals.items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochRecord:
@@ -94,7 +97,8 @@ class Work:
 
     report    called with each finished epoch
     progress  called often, with (epoch, step, loss); must be cheap; steps count from the start
-    meter     phases build, train, topology, eval, checkpoint are measured through it
+    meter     phases build, train, topology, eval, observe, checkpoint are measured through it
+    observers by name, that look at the network while it trains
     keeper    of checkpoints; None keeps none
     team      the processes that train this network; None: this one alone
     """
@@ -111,6 +115,7 @@ class Work:
     meter: Meter
     report: Callable[[EpochRecord], None] = lambda epoch: None
     progress: Callable[[int, int, float], None] = lambda epoch, step, loss: None
+    observers: Mapping[str, Observer] = field(default_factory=dict)
     keeper: Keeper | None = None
     team: Team | None = None
 
@@ -122,8 +127,8 @@ class Result:
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, test_accuracy, best_test_accuracy, validation_accuracy,
               selected_test_accuracy, train_loss, test_loss, train_seconds, topology_seconds,
-              eval_seconds, epoch_seconds, samples_per_second, stored_bytes, bytes_sent; and
-              what the trainer adds
+              eval_seconds, observe_seconds, epoch_seconds, samples_per_second, stored_bytes,
+              bytes_sent; what the observers gave in the last epoch; and what the trainer adds
     diverged  the loss became nan or inf; training stopped there
     """
 

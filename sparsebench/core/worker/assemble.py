@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.core.observer import why_unobservable
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker.meter import Meter
 from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.errors import Unsupported
 from sparsebench.registry import Plugins
 
 if TYPE_CHECKING:
@@ -26,13 +28,15 @@ class Components:
     optimizer: Any
     trainer: Any
     backend: Any
+    observers: dict[str, Any]
 
 
 def build(trial: Trial, plugins: Plugins) -> Components:
-    """The pruning is said with the topology, and is a component of its own."""
+    """The pruning is said with the topology, and is a component of its own. Raises Unsupported
+    where the trainer has no network to show to the observers."""
     topology = dict(trial.topology)
     pruning = topology.pop("prune", None)
-    return Components(
+    parts = Components(
         dataset=plugins.build("dataset", trial.dataset),
         model=plugins.build("model", trial.model),
         topology=plugins.build("topology", topology),
@@ -40,7 +44,12 @@ def build(trial: Trial, plugins: Plugins) -> Components:
         optimizer=plugins.build("optimizer", trial.optimizer),
         trainer=plugins.build("trainer", trial.trainer),
         backend=plugins.build("backend", trial.backend),
+        observers={one["name"]: plugins.build("observer", one) for one in trial.observers},
     )
+    hidden = why_unobservable(parts.trainer, trial.trainer["name"], parts.observers)
+    if hidden is not None:
+        raise Unsupported(hidden)
+    return parts
 
 
 def prepare(parts: Components, trial: Trial) -> TrialData:
@@ -68,6 +77,7 @@ def assemble(
         topology=parts.topology,
         pruning=parts.pruning,
         optimizer=parts.optimizer,
+        observers=parts.observers,
         data=data,
         epochs=trial.epochs,
         batch_size=trial.batch_size,

@@ -55,6 +55,7 @@ class Checkpoints:
             **facts,
             "format": CHECKPOINT_FORMAT,
             "trial": self._job.trial.id,
+            "observers": self._job.trial.observers,
             "attempt": int(self._job.folder.name) if self._job.folder.name.isdecimal() else 0,
             "machine": machine.describe()["id"],
             "meter": self._meter.so_far(),
@@ -112,3 +113,5 @@ class Checkpoints:
             raise BadArchive(f"checkpoint format {found.facts.get('format')!r} is not known")
         if found.facts.get("trial") != self._job.trial.id:
             raise BadArchive("the checkpoint is of another trial")
+        if found.facts.get("observers", []) != self._job.trial.observers:
+            raise BadArchive("the checkpoint was made with other observers")

@@ -29,7 +29,7 @@ class Outbox:
     steps  of the whole training, for those who watch; `progress` counts its step likewise
     diary  of this process, if it is one of several: of them only the first reports epochs, any
            may tell of progress, and the result is that of whoever is first to have one
-    metrics  the latest known value of each metric that the epochs had
+    metrics  the latest known value of each metric of the epochs that is one number
     """
 
     def __init__(self, folder: Path, meter: Meter, epochs: int, diary: Diary | None = None) -> None:
@@ -48,7 +48,7 @@ class Outbox:
         if epoch.rss_bytes is None:
             epoch = replace(epoch, rss_bytes=self._meter.rss())
         self._accuracy = epoch.test_accuracy
-        self.metrics |= epoch.metric_totals()
+        self.metrics |= epoch.numbers()
         append_line(self._folder / "epochs.jsonl", epoch.to_json())
 
     def progress(self, epoch: int, step: int, loss: float) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from sparsebench.core.metric import total
 from sparsebench.core.training.work import EpochRecord
 
 EPOCH = EpochRecord(
@@ -13,21 +12,18 @@ EPOCH = EpochRecord(
 
 
 def test_metrics_are_omitted_where_there_are_none():
-    assert "metrics" not in EPOCH.to_json()
+    assert not {"metrics", "layer_metrics"} & set(EPOCH.to_json())
     assert EpochRecord.from_json(EPOCH.to_json()) == EPOCH
 
 
 def test_metrics_survive_a_checkpoint():
-    measured = replace(EPOCH, metrics={"dead": [1, 2], "share": 0.5, "later": None})
+    layers = {"dead": [1, 2], "degrees": [[1, 0], [3]]}
+    measured = replace(EPOCH, metrics={"share": 0.5, "later": None}, layer_metrics=layers)
     assert EpochRecord.from_json(measured.to_json()) == measured
 
 
-def test_the_total_of_counts_is_their_sum_and_of_other_numbers_their_mean():
-    assert total([3, 1]) == 4
-    assert total([0.5, 1.0]) == 0.75
-    assert total([]) is None
-
-
-def test_a_list_that_is_not_of_layers_has_no_total():
-    measured = replace(EPOCH, metrics={"dead": [1, 2], "bins": [1, 2, 3], "later": None, "x": 2.0})
-    assert measured.metric_totals() == {"dead": 3, "x": 2.0}
+def test_the_numbers_of_an_epoch_are_neither_arrays_nor_per_layer():
+    measured = replace(
+        EPOCH, metrics={"bins": [1, 2, 3], "later": None, "x": 2.0}, layer_metrics={"dead": [1, 2]}
+    )
+    assert measured.numbers() == {"x": 2.0}

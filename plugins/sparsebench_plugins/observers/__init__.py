@@ -1,0 +1,1 @@
+"""Observers: numbers about a network while it trains."""

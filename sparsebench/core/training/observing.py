@@ -1,0 +1,129 @@
+"""The observers of one training: when each looks, what it gave, its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.archive import Below
+from sparsebench.core.metric import Metric
+from sparsebench.core.observer import MOST_BINS, Observation, Observer
+from sparsebench.core.protocols import Moment, Network
+from sparsebench.core.sparse.csr import Change
+from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.work import Meter, Value
+
+Array = npt.NDArray[Any]
+
+
+class Observers:
+    """Starts all observers on a network and passes on what happens to it.
+
+    Seconds and memory are those of the phase `observe`, also in the middle of a topology update.
+    """
+
+    def __init__(
+        self,
+        observers: Mapping[str, Observer],
+        network: Network,
+        meter: Meter,
+        timers: Laps,
+    ) -> None:
+        self._observers = observers
+        self._layers = len(network.layers)
+        self._meter = meter
+        self._timers = timers
+        self._active: dict[str, Observation] = {}
+        if observers:
+            with self._timed():
+                self._active = {name: one.start(network) for name, one in observers.items()}
+
+    def on_change(self, index: int, change: Change) -> None:
+        """A layer's connections changed."""
+        if self._active:
+            with self._timed():
+                for observation in self._active.values():
+                    observation.on_change(index, change)
+
+    def look(self, moment: Moment) -> None:
+        """Called after every step; those look that are due."""
+        due = [
+            name
+            for name, observer in self._observers.items()
+            if observer.every is not None and moment.step % observer.every == 0
+        ]
+        if due:
+            with self._timed():
+                for name in due:
+                    self._active[name].look(moment)
+
+    def values(self) -> tuple[dict[str, Value], dict[str, list[Value]]]:
+        """`EpochRecord.metrics` and `EpochRecord.layer_metrics`, checked."""
+        metrics: dict[str, Value] = {}
+        layer_metrics: dict[str, list[Value]] = {}
+        if self._active:
+            with self._timed():
+                for name, observation in self._active.items():
+                    declared = self._observers[name].metrics
+                    found = plain_values(name, declared, observation.values(), self._layers)
+                    metrics |= found[0]
+                    layer_metrics |= found[1]
+        return metrics, layer_metrics
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        for name, observation in self._active.items():
+            for key, array in observation.saved():
+                yield f"observer.{name}.{key}", array
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        for name, observation in self._active.items():
+            observation.restore(Below(saved, f"observer.{name}"))
+
+    def _timed(self) -> AbstractContextManager[object]:
+        stack = ExitStack()
+        stack.enter_context(self._meter.phase("observe"))
+        stack.enter_context(self._timers("observe"))
+        return stack
+
+
+def plain_values(
+    observer: str, declared: tuple[Metric, ...], given: Mapping[str, Any], layers: int
+) -> tuple[dict[str, Value], dict[str, list[Value]]]:
+    """Of every declared metric what was given, None where nothing was; those per layer apart.
+
+    Raises ValueError for a value that is not declared or not of its declared form.
+    """
+    undeclared = sorted(set(given) - {metric.name for metric in declared})
+    if undeclared:
+        raise ValueError(f"observer {observer!r} gives {undeclared[0]!r}, which it does not declare")
+    metrics: dict[str, Value] = {}
+    layer_metrics: dict[str, list[Value]] = {}
+    for metric in declared:
+        value, where = given.get(metric.name), f"observer {observer!r}: {metric.name}"
+        if "layer" in metric.kinds:
+            entries = [None] * layers if value is None else list(value)
+            if len(entries) != layers:
+                raise ValueError(f"{where}: expected one per layer, {layers}, found {len(entries)}")
+            layer_metrics[metric.name] = [_small(entry, where) for entry in entries]
+            continue
+        metrics[metric.name] = small = _small(value, where)
+        if "trial" in metric.kinds and isinstance(small, list):
+            raise ValueError(f"{where}: a metric of a trial is one number, found an array")
+    return metrics, layer_metrics
+
+
+def _small(value: Any, where: str) -> Value:
+    """A number as Python's, or a flat list of at most MOST_BINS of them."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufb" or array.ndim > 1:
+        raise ValueError(f"{where}: expected a number or a flat array, found {value!r:.60}")
+    if array.size > MOST_BINS:
+        raise ValueError(f"{where}: found {array.size} numbers; an array has at most {MOST_BINS}")
+    plain: Value = array.tolist()
+    return plain
