@@ -22,6 +22,7 @@ from sparsebench.testing.components import (
     check_optimizer,
     check_schedule,
 )
+from sparsebench.testing.observers import check_observer
 from sparsebench.testing.topologies import check_pruning, check_topology
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_initializer",
     "check_loss",
     "check_model",
+    "check_observer",
     "check_optimizer",
     "check_pruning",
     "check_schedule",

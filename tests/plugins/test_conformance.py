@@ -87,6 +87,11 @@ def test_pruning(build, name, parameters):
     testing.check_pruning(component(build, "pruning", name, **parameters))
 
 
+@pytest.mark.parametrize("name", names("observer"))
+def test_observer(build, name):
+    testing.check_observer(component(build, "observer", name))
+
+
 @pytest.mark.parametrize("name", names("activation"))
 def test_activation(build, name):
     testing.check_activation(component(build, "activation", name))

@@ -26,6 +26,7 @@ CHECKS = {
     "schedule": testing.check_schedule,
     "dataset": testing.check_dataset,
     "backend": testing.check_backend,
+    "observer": testing.check_observer,
 }
 
 
