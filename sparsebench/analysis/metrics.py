@@ -36,8 +36,8 @@ _NAMES: dict[tuple[Scale, int], tuple[str, ...]] = {
     ("number", -1): ("train_loss", "test_loss"),
     ("ratio", -1): (
         "net_peak_bytes", "peak_rss_bytes", "epoch_seconds", "wall_seconds", "train_seconds",
-        "topology_seconds", "eval_seconds", "warmup_seconds", "cpu_seconds", "start_seconds",
-        "kernel_seconds",
+        "topology_seconds", "eval_seconds", "observe_seconds", "warmup_seconds", "cpu_seconds",
+        "start_seconds", "kernel_seconds",
     ),
     ("ratio", +1): ("samples_per_second", "bytes_per_second", "flops_per_second", "roofline_share"),
     ("exact", -1): ("stored_bytes", "bytes_sent", "kernel_bytes", "kernel_flops"),

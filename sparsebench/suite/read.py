@@ -38,8 +38,8 @@ METRICS = (
     "neurons", "initial_connections", "connections", "dense_connections", "density",
     "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
     "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
-    "eval_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second", "cpu_seconds",
-    "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
+    "eval_seconds", "observe_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second",
+    "cpu_seconds", "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
 )  # fmt: skip
 """What a claim can be about: the measured columns of a trial."""
 

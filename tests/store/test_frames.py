@@ -207,4 +207,3 @@ def test_metrics_of_an_epoch_are_columns_numbered_per_layer_and_of_lists_for_arr
     assert (header, row, last) == ("share,dead_1,degrees_1", '0.5,3.0,"[1,2,3]"', ",,")
     (stored_lists, _) = json.loads(to_json(frame[["degrees_1", "bins"]]))
     assert stored_lists == {"degrees_1": [1, 2, 3], "bins": [1, 2]}
-

@@ -99,7 +99,9 @@ def plain_values(
     """
     undeclared = sorted(set(given) - {metric.name for metric in declared})
     if undeclared:
-        raise ValueError(f"observer {observer!r} gives {undeclared[0]!r}, which it does not declare")
+        raise ValueError(
+            f"observer {observer!r} gives {undeclared[0]!r}, which it does not declare"
+        )
     metrics: dict[str, Value] = {}
     layer_metrics: dict[str, list[Value]] = {}
     for metric in declared:
