@@ -23,8 +23,8 @@ BYTES = 400
 """Per connection and neuron at most, for a start, a change and the values."""
 
 
-class _Layer:
-    """Weights that can be rewired; nothing is trained."""
+class FixedLayer:
+    """Weights that are rewired and never trained."""
 
     def __init__(self, W: CsrMatrix) -> None:
         self._W = W
@@ -42,9 +42,11 @@ class _Layer:
         self._W = self._W.apply(change)
 
 
-class _Network:
+class FixedNetwork:
+    """Layers with given connections and no units: enough for an observer of topologies."""
+
     def __init__(self, matrices: Sequence[CsrMatrix]) -> None:
-        self.layers = [_Layer(W) for W in matrices]
+        self.layers = [FixedLayer(W) for W in matrices]
 
 
 def check_observer(observer: Observer) -> None:
@@ -77,7 +79,7 @@ def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[A
     observation in the place of the old one in the middle of each."""
     rng = np.random.default_rng(0)
     matrices = [random_matrix(*one, rng) for one in zip(SHAPES, counts, strict=True)]
-    network = _Network(matrices)
+    network = FixedNetwork(matrices)
     observation = _start(observer, network)
     found = []
     for moment in moments():
@@ -104,7 +106,7 @@ def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[A
     return found
 
 
-def _start(observer: Observer, network: _Network) -> Observation:
+def _start(observer: Observer, network: FixedNetwork) -> Observation:
     return observer.start(network)  # type: ignore[arg-type]
 
 
@@ -121,7 +123,7 @@ def _change(W: CsrMatrix, rng: np.random.Generator) -> Change:
 def _check_memory(observer: Observer) -> None:
     """For a wide sparse layer less than BYTES per connection and neuron; dense it is 10,000."""
     rng = np.random.default_rng(0)
-    network = _Network([random_matrix((WIDE, WIDE), CONNECTIONS, rng)])
+    network = FixedNetwork([random_matrix((WIDE, WIDE), CONNECTIONS, rng)])
     tracemalloc.start()
     try:
         observation = _start(observer, network)

@@ -27,6 +27,7 @@ from sparsebench.seeds import generator
 Rows = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+OnChange = Callable[[int, Change], None]
 
 
 def train(work: Work) -> Result:
@@ -111,7 +112,7 @@ class Training:
         steps: Steps,
         *,
         seed: int | None = None,
-        told: Callable[[int, Change], None] | None = None,
+        told: OnChange | None = None,
         scaled: Callable[[float, int], float] | None = None,
     ) -> None:
         """seed    of the topology's draws, the trial's unless told
@@ -131,9 +132,8 @@ class Training:
             work.pruning,
             work.model.initializer,
             work.seed if seed is None else seed,
-            self._changed,
+            self.observers.on_change if told is None else _both(told, self.observers.on_change),
         )
-        self._told = told
         self._steps = steps
         self._laps = steps.laps
         self._scaled = scaled
@@ -229,12 +229,6 @@ class Training:
                 self.evolution.update(moment)
         self.observers.look(moment)
 
-    def _changed(self, index: int, change: Change) -> None:
-        """A layer's connections changed: the trainer first, then the observers."""
-        if self._told is not None:
-            self._told(index, change)
-        self.observers.on_change(index, change)
-
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
         """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
         work, data = self.work, self.work.data
@@ -272,6 +266,17 @@ class Training:
         self.records.append(record)
         work.report(record)
         return record
+
+
+def _both(first: OnChange, second: OnChange) -> OnChange:
+    """One callback for two. It holds no `Training`: a cycle of references would keep the network
+    of a training that has ended."""
+
+    def on_change(index: int, change: Change) -> None:
+        first(index, change)
+        second(index, change)
+
+    return on_change
 
 
 def _result(work: Work, network: Network, run: Training) -> Result:
