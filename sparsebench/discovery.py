@@ -68,7 +68,7 @@ def _enlist(
         manager.register(module, name=info.name)
     except (ValueError, pluggy.PluginValidationError) as error:
         raise PluginError(f"plugin {info.name!r} from {info.origin}: {error}") from None
-    plugins.infos.append(info)
+    plugins.infos.append(dataclasses.replace(info, module=module.__name__))
 
 
 def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) -> None:
@@ -152,7 +152,10 @@ def plugin_home(module: ModuleType) -> Path | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    """Import a plugin by its path, once, under a name of its own."""
+    """Import a plugin by its path, once, under a name of its own.
+
+    It may import what lies beside it; what is installed under the same name comes first.
+    """
     name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ == str(file):
@@ -162,6 +165,8 @@ def _import_file(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"plugin file {file} is no Python file")
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

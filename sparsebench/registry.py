@@ -135,13 +135,14 @@ class Registry:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A plugin that was found; `error` says why it did not load."""
+    """A plugin that was found; `module` has its hooks, `error` says why it did not load."""
 
     name: str
     origin: str
     version: str = ""
     path: Path | None = None
     error: str | None = None
+    module: str = ""
 
 
 @dataclass

@@ -63,14 +63,14 @@ def _data_rows(asked: Asked) -> list[dict[str, Any]]:
 def _compiled(asked: Asked, trials: list[Trial]) -> list[dict[str, Any]]:
     """Each kind of kernel compiled in a process of its own, as a run does before its trials."""
     from sparsebench.core.job import Job
-    from sparsebench.run.fingerprint import fingerprint
     from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
+    from sparsebench.suite.defaults import EXECUTOR
 
     chosen = representatives(trials, asked.plugins)
     if not chosen:
         return []
     rows = []
-    executor = asked.plugins.build("executor", {"name": "local", "slots": 1})
+    executor = asked.plugins.build("executor", {"name": EXECUTOR, "slots": 1})
     try:
         for trial in chosen:
             typer.echo(f"compiling for {trial.backend['name']}", err=True)
@@ -80,7 +80,7 @@ def _compiled(asked: Asked, trials: list[Trial]) -> list[dict[str, Any]]:
                     folder=Path(folder),
                     data_dir=asked.data_dir,
                     plugin_files=asked.plugins.files,
-                    numba_cache=compiled_code(fingerprint(trial, asked.plugins)),
+                    numba_cache=compiled_code(trial, asked.plugins),
                 )
                 rows.append(_await(executor, compile_job(job)))
     finally:

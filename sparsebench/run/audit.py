@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import sparsebench
 from sparsebench import machine
 from sparsebench.analysis.honesty.judging import Judgement, judge
 from sparsebench.analysis.honesty.verdict import audited, claim, claim_of
@@ -22,12 +21,10 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial, canonical, digest
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import skeleton
 from sparsebench.run.team_size import team_of
 from sparsebench.store.audit_words import SIMULATED
-from sparsebench.store.provenance import hash_of
-
-"""What a process that probes a backend leaves in its folder."""
 
 PATIENCE = 120.0
 """Seconds for a probe, imports included; one takes two to six."""
@@ -99,15 +96,14 @@ def outcome_in_words(outcome: Mapping[str, Any]) -> str:
 # --- what is known of earlier runs ---------------------------------------------------
 
 
-def kept_file(errand: Errand, fingerprint: Mapping[str, Any]) -> Path:
+def kept_file(errand: Errand, plugins: Plugins, versions: Mapping[str, str]) -> Path:
     """Where the evidence is kept: a name of all that decides it."""
     decisive = [
         errand_key(errand.trial),
         errand.sizes.to_json() if errand.sizes is not None else None,
         errand.trial.huge_pages,
-        fingerprint.get("kernels"),
-        fingerprint.get("versions"),
-        hash_of(Path(sparsebench.__file__).parent / "auditing"),
+        code_of(errand.trial, plugins, ("backend", "optimizer")),
+        dict(versions),
         machine.describe()["id"],
     ]
     return machine.cache_directory() / "audits" / f"{digest(decisive, 8)}.json"

@@ -1,14 +1,19 @@
-"""What code a trial runs, so that numbers of edited code are not taken for today's."""
+"""Hashes of the code that a trial runs, so that numbers of edited code are not taken for today's.
+
+A trial runs the core and, for each of its components, what is registered for it and the modules
+which that imports (`import_closure`). Other plugins, and the rest of sparsebench, may change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import sparsebench
 from sparsebench.core.trial import PARTS, Trial, digest
 from sparsebench.registry import Component, Entry, Plugins, nested_kinds
+from sparsebench.run.import_closure import ImportGraph, Modules, digest_of, modules_of
 from sparsebench.store.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 
 COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
@@ -20,27 +25,84 @@ CHANGED = "changed while it ran"
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
     """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`."""
-    required = {module for entry in entries(trial, plugins) for module in entry.requires}
     return {
         **sources(trial, plugins),
-        "versions": versions((*NUMERIC, *sorted(required - set(NUMERIC)))),
+        "versions": versions_of(trial, plugins),
         "commit": commit_name(git_state()),
     }
 
 
-def sources(trial: Trial, plugins: Plugins) -> dict[str, str]:
-    """`code`: hash of the sources a trial runs; `kernels`: of those it may compile.
+def versions_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
+    required = {module for entry in entries(trial, plugins) for module in entry.requires}
+    return versions((*NUMERIC, *sorted(required - set(NUMERIC))))
 
-    They are sparsebench's and those of the plugins that bring its components.
-    """
-    return {
-        "code": _hash(entries(trial, plugins), plugins),
-        "kernels": _hash(entries(trial, plugins, COMPILED), plugins),
-    }
+
+def sources(trial: Trial, plugins: Plugins) -> dict[str, str]:
+    """`code`: hash of the sources a trial runs; `kernels`: of those it may compile."""
+    kernels = sorted(kernel_keys(trial, plugins).values())
+    return {"code": code_of(trial, plugins), "kernels": digest(kernels, 16)}
+
+
+def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> str:
+    """Hash of the core, of the registry's entries for these components, and of what they import."""
+    return _sources(plugins).code(tuple(dict.fromkeys(entries(trial, plugins, kinds))))
+
+
+def kernel_keys(trial: Trial, plugins: Plugins) -> dict[Path, str]:
+    """Folder of sources with kernels -> hash of these and of the sources that they import."""
+    return _sources(plugins).kernels(tuple(dict.fromkeys(entries(trial, plugins))))
+
+
+class _Sources:
+    """Hashes of the sources as they are now, each made once, however many trials share it."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._graph = ImportGraph(plugins)
+        self._core = digest(digest_of(self._graph.core), 16)
+        self.code = functools.cache(self._code)
+        self.kernels = functools.cache(self._kernels)
+        self._closure = functools.cache(lambda entry: self._graph.closure(modules_of(entry)))
+
+    def _modules(self, found: tuple[Entry, ...]) -> Modules:
+        return {name: file for entry in found for name, file in self._closure(entry).items()}
+
+    def _code(self, found: tuple[Entry, ...]) -> str:
+        registered = sorted(
+            [entry.kind, entry.name, _written(entry.target), _written(entry.params)]
+            for entry in found
+        )
+        return digest([self._core, registered, digest_of(self._modules(found))], 16)
+
+    def _kernels(self, found: tuple[Entry, ...]) -> dict[Path, str]:
+        """By folder, as numba keeps them: see `kernel_cache`."""
+        modules = self._graph.core | self._modules(found)
+        folders: dict[Path, list[str]] = {}
+        for name in self._graph.compiling(modules):
+            folders.setdefault(modules[name].parent, []).append(name)
+        return {
+            folder: digest(digest_of(self._graph.reach(names, modules)), 16)
+            for folder, names in folders.items()
+        }
+
+
+def _written(target: type | str | None) -> str | None:
+    return f"{target.__module__}:{target.__qualname__}" if isinstance(target, type) else target
+
+
+_LOOKED_AT: list[_Sources] = []
+"""At most one: what was found for the plugins that were last asked for."""
+
+
+def _sources(plugins: Plugins) -> _Sources:
+    if not _LOOKED_AT or _LOOKED_AT[0].plugins is not plugins:
+        _LOOKED_AT[:] = [_Sources(plugins)]
+    return _LOOKED_AT[0]
 
 
 def forget_sources() -> None:
     """Look at the files again: people edit while trials run."""
+    _LOOKED_AT.clear()
     hash_of.cache_clear()
     git_state.cache_clear()
 
@@ -65,18 +127,3 @@ def _entries(kind: str, component: Component, plugins: Plugins) -> Iterator[Entr
     for key, nested_kind in nested.items():
         if component.get(key):
             yield from _entries(nested_kind, component[key], plugins)
-
-
-def _home(entry: Entry, plugins: Plugins) -> Path | None:
-    return next(
-        (info.path for info in plugins.infos if f"{info.name} ({info.origin})" == entry.owner),
-        None,
-    )
-
-
-def _hash(found: Iterable[Entry], plugins: Plugins) -> str:
-    """Of the sources of sparsebench and of what brings these entries."""
-    homes = {home for entry in found if (home := _home(entry, plugins))}
-    package = Path(sparsebench.__file__).parent
-    ours = [hash_of(package / "core"), hash_of(package / "seeds.py")]
-    return digest([*ours, *(hash_of(home) for home in sorted(homes))], 16)

@@ -8,7 +8,7 @@ from typing import Any
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import CHANGED, fingerprint, forget_sources, sources
-from sparsebench.run.kernel_cache import forget_compiled
+from sparsebench.run.kernel_cache import Shares, forget_compiled, kept_shares
 
 
 class Fingerprints:
@@ -17,6 +17,7 @@ class Fingerprints:
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
         self._begun: dict[str, dict[str, Any]] = {}
+        self._shares: dict[str, Shares] = {}
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """As last taken; empty for a trial that never was."""
@@ -25,6 +26,7 @@ class Fingerprints:
     def take(self, trial: Trial) -> dict[str, Any]:
         """Of the sources as they were when this run last looked."""
         self._begun[trial.id] = fingerprint(trial, self._plugins)
+        self._shares[trial.id] = kept_shares(trial, self._plugins)
         return self._begun[trial.id]
 
     def take_anew(self, trial: Trial) -> dict[str, Any]:
@@ -43,7 +45,7 @@ class Fingerprints:
         now = sources(trial, self._plugins)
         if now["code"] == begun["code"]:
             return begun
-        in_use = [self._begun[other.id]["kernels"] for other in others]
-        if now["kernels"] != begun["kernels"] and begun["kernels"] not in in_use:
-            forget_compiled(begun)
+        in_use = {share for other in others for share in self._shares[other.id].items()}
+        unchanged = kept_shares(trial, self._plugins).items()
+        forget_compiled(self._shares[trial.id].items() - unchanged - in_use)
         return {**begun, "code": CHANGED}

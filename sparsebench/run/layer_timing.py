@@ -13,7 +13,6 @@ from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker.file_names import RATES
 from sparsebench.registry import Plugins
-from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.kernel_cache import PATIENCE, compiled_code
 from sparsebench.run.planning.predict import outline
 from sparsebench.run.planning.rates import Errand, Rates, errand_key, errands
@@ -65,7 +64,7 @@ def survey(trials: Sequence[Trial], plugins: Plugins, data_dir: Path) -> dict[st
                 folder=folder,
                 data_dir=data_dir,
                 plugin_files=plugins.files,
-                numba_cache=compiled_code(fingerprint(errand.trial, plugins)),
+                numba_cache=compiled_code(errand.trial, plugins),
             )
             handle = Supervised(survey_job(errand, job))
             try:

@@ -117,4 +117,5 @@ class Preparation:
         return evidence
 
     def _kept(self, errand: auditing.Errand) -> Path:
-        return auditing.kept_file(errand, self.fingerprints.of(errand.trial))
+        versions = self.fingerprints.of(errand.trial)["versions"]
+        return auditing.kept_file(errand, self.context.plugins, versions)

@@ -424,7 +424,7 @@ class Session:
             plugin_files=self._plugins.files,
             cores=cores,
             contended=self._slots.contended,
-            numba_cache=compiled_code(self._fingerprints.of(trial)),
+            numba_cache=compiled_code(trial, self._plugins),
         )
 
     def _number(self, trial: Trial) -> int:

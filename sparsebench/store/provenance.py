@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import sparsebench
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.registry import Plugins
 from sparsebench.store.record import Record
@@ -55,7 +54,7 @@ def impersonal(text: str) -> str:
 @functools.cache
 def git_state() -> dict[str, Any]:
     """Commit of the sparsebench sources and whether they are changed; empty outside git."""
-    root = Path(sparsebench.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {}
     commit = _git(root, "rev-parse", "HEAD")
@@ -70,16 +69,12 @@ def commit_name(state: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def hash_of(home: Path, left_out: tuple[str, ...] = ()) -> str:
-    """Of the .py files below a folder, or of one file; names and contents, not places.
-
-    left_out  files and folders below `home`
-    """
+def hash_of(home: Path) -> str:
+    """Of the .py files below a folder, or of one file; names and contents, not places."""
     total = hashlib.blake2b(digest_size=16)
     for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
         inside = file.relative_to(home) if file != home else Path(file.name)
-        if not any(inside.is_relative_to(path) for path in left_out):
-            total.update(f"{inside.as_posix()} {_content(file)}\n".encode())
+        total.update(f"{inside.as_posix()} {_content(file)}\n".encode())
     return total.hexdigest()
 
 

@@ -12,8 +12,10 @@ import pytest
 import sparsebench
 from sparsebench.analysis.honesty.judging import judge, worth_another_look
 from sparsebench.core.audit.evidence import Evidence, Point
+from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
+from sparsebench.core.worker.file_names import EVIDENCE
 from sparsebench.discovery import load_plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run.supervisor import Supervised
@@ -27,9 +29,9 @@ def known():
     sys.modules.pop("sparsebench_plugin_liars", None)
 
 
-def trial(known, backend="liar", optimizer=None, **given):
+def trial(known, backend="liar", optimizer=None, dataset="wine", **given):
     parts = {
-        "dataset": {"name": "wine"},
+        "dataset": {"name": dataset},
         "model": {"name": "mlp", "hidden": [16]},
         "topology": {"name": "static", "density": 0.3},
         "optimizer": optimizer or {"name": "sgd", "momentum": 0.9},
@@ -75,7 +77,7 @@ def probe_of(known, tmp_path, one):
     handle = Supervised(job)
     while (outcome := handle.poll()) is None:
         time.sleep(0.02)
-    return outcome, auditing.read_evidence(job.folder / auditing.EVIDENCE)
+    return outcome, auditing.read_evidence(job.folder / EVIDENCE)
 
 
 def test_a_process_leaves_evidence_of_a_hidden_dense_matrix(known, tmp_path):
@@ -104,24 +106,27 @@ def test_a_trial_that_never_ran_has_no_audit(known):
 
 def test_evidence_is_kept_by_all_that_decides_it(known, tmp_path, monkeypatch):
     monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path))
-    today = {"kernels": "a", "versions": {"numpy": "2"}}
+    today = {"numpy": "2"}
     (errand,) = auditing.errands([trial(known)], known).values()
     other = replace(errand, trial=trial(known, threads=2))
     files = {
-        auditing.kept_file(errand, today),
-        auditing.kept_file(errand, {**today, "kernels": "b"}),
-        auditing.kept_file(errand, {**today, "versions": {"numpy": "3"}}),
-        auditing.kept_file(other, today),
+        auditing.kept_file(errand, known, today),
+        auditing.kept_file(errand, known, {"numpy": "3"}),
+        auditing.kept_file(other, known, today),
     }
+    with monkeypatch.context() as edited:
+        edited.setattr(auditing, "code_of", lambda trial, plugins, kinds: "of edited sources")
+        files.add(auditing.kept_file(errand, known, today))
     monkeypatch.setenv("SPARSEBENCH_MACHINE", "another")
-    files.add(auditing.kept_file(errand, today))
+    files.add(auditing.kept_file(errand, known, today))
     assert len(files) == 5
-    assert auditing.kept_file(replace(errand, trial=trial(known, seed=5)), today) in files
+    seed = replace(errand, trial=trial(known, seed=5, dataset="digits"))
+    assert auditing.kept_file(seed, known, today) in files
 
 
 def test_the_calmer_of_two_probes_counts(known):
     """A layer that was slow, or took memory, in one of them only."""
-    sizes = auditing.Sizes(1, 1)
+    sizes = Sizes(1, 1)
 
     def found(seconds, peak):
         thin = [
@@ -169,7 +174,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     suite = tmp_path / "lies.toml"
     suite.write_text(SUITE)
     kept = tmp_path / "cache" / "kept.json"
-    monkeypatch.setattr(auditing, "kept_file", lambda errand, today: kept)
+    monkeypatch.setattr(auditing, "kept_file", lambda *given: kept)
 
     def run(**given):
         return sparsebench.run(
@@ -188,9 +193,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
 
     assert not kept.exists(), "what would accuse is looked at again in the next run"
     folder = first.stored.path / "audit" / "0"
-    once, twice = (
-        auditing.read_evidence(where / auditing.EVIDENCE) for where in (folder, folder / "again")
-    )
+    once, twice = (auditing.read_evidence(where / EVIDENCE) for where in (folder, folder / "again"))
     auditing.keep(kept, once.calmest(twice))  # as a run keeps what acquits
     again = run()
     assert again.records[0].audit["probe"] == record.audit["probe"]

@@ -10,13 +10,12 @@ from sparsebench.analysis.honesty.judging import (
     MIB,
     UNDECLARED,
     Judgement,
-    beyond_doubt,
     judge,
-    suspicious,
 )
 from sparsebench.analysis.honesty.verdict import audited, claim
 from sparsebench.analysis.honesty.weighing import weigh
 from sparsebench.core.audit.evidence import Evidence, Point
+from sparsebench.core.audit.growth import beyond_doubt, suspicious
 from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
 
 SIZES = Sizes(side=4096, batch=32)

@@ -10,6 +10,7 @@ import pytest
 from sparsebench_plugins.backends.numba_csr import layout, plain, rules
 from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColumn, blocks, chunks
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
+from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench.core.nn.dropout import Dropout
@@ -123,7 +124,7 @@ class NarrowBackward:
         bounds, rows = blocks(W.pattern, BLOCKS)
         DX = np.full(X.size if wanted else 0, np.nan, np.float32)
         parts = np.full(BLOCKS * DX.size, np.nan, np.float32)
-        self.DW = np.full(W.nnz if rule.kind == rules.KEEP else 0, np.nan, np.float32)
+        self.DW = np.full(W.nnz if rule.kind == KEEP else 0, np.nan, np.float32)
         kernels.narrow_backward(
             bounds, rows, W.indptr, W.indices, self.data, first, second, X.reshape(-1),
             DZ.reshape(-1), DX, parts, N, self.DW, rule, unit, bits, ahead,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsebench.run.kernel_cache import numba_name
 from sparsebench.store.store import Store
 
 PLUGIN = """
@@ -119,6 +120,27 @@ def half(x):
 half(1.0)
 print(sum(half.stats.cache_hits.values()), sum(half.stats.cache_misses.values()))
 """
+
+
+def test_numba_keeps_compiled_code_where_the_links_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "sources" / "half.py"
+    script.parent.mkdir()
+    script.write_text(CACHED)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / numba_name(script.parent)).symlink_to(shared)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "one"))
+    seen = [
+        subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert seen == [["0", "1"], ["1", "0"]]
+    assert {file.suffix for file in shared.iterdir()} == {".nbi", ".nbc"}
 
 
 def test_machines_that_share_a_cache_keep_their_code(

@@ -8,19 +8,18 @@ from typing import Any
 
 import pytest
 
-import sparsebench
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins, plugin_home
 from sparsebench.registry import Plugins
-from sparsebench.run.fingerprint import (
-    CHANGED,
-    NOT_RUN,
-    agrees,
-    fingerprint,
-    forget_sources,
+from sparsebench.run.fingerprint import CHANGED, agrees, fingerprint, forget_sources
+from sparsebench.run.kernel_cache import (
+    compiled_code,
+    forget_compiled,
+    kept_shares,
+    representatives,
+    skeleton,
 )
-from sparsebench.run.kernel_cache import compiled_code, representatives, skeleton
 from sparsebench.run.options import Options
 from sparsebench.run.reuse import reusable
 from sparsebench.store.provenance import hash_of, plugin_list
@@ -103,14 +102,10 @@ def test_the_commit_does_not_count() -> None:
 def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:
     def hash_now() -> str:
         hash_of.cache_clear()
-        return hash_of(tmp_path, ("cli", "records/export.py"))
+        return hash_of(tmp_path)
 
-    (tmp_path / "cli").mkdir()
-    (tmp_path / "records").mkdir()
     (tmp_path / "a.py").write_text("a = 1\n")
     first = hash_now()
-    (tmp_path / "cli" / "verb.py").write_text("b = 1\n")
-    (tmp_path / "records" / "export.py").write_text("b = 1\n")
     (tmp_path / "notes.txt").write_text("nothing\n")
     assert hash_now() == first
     (tmp_path / "a.py").write_text("a = 2\n")
@@ -137,48 +132,69 @@ def test_trials_that_differ_in_magnitude_compile_the_same() -> None:
     assert skeleton(one) != skeleton({**two, "activation": {"name": "relu"}})
 
 
-def test_what_no_trial_runs_is_there() -> None:
-    home = Path(sparsebench.__file__).parent
-    assert [name for name in NOT_RUN if not (home / name).exists()] == []
-
-
 def test_kernels_are_kept_by_what_is_compiled(
     odd: Plugins, trial: MakeTrial, tmp_path: Path
 ) -> None:
-    """A data set's plugin compiles nothing; a model's and a topology's do."""
-    more = tmp_path / "more.py"
-    more.write_text(MORE)
-    plugins = load_plugins([*odd.files, more])
-    plain = trial("allocates")
-    data, model = replace(plain, dataset={"name": "more"}), replace(plain, model={"name": "more"})
-    rewired = replace(plain, topology={"name": "set"})
-    prints = [fingerprint(each, plugins) for each in (plain, data, model)]
-    assert len({each["code"] for each in prints}) == 2
-    folders = [compiled_code(each) for each in prints]
+    """Of two models of plugins, one without kernels and one with."""
+    files = {name: tmp_path / f"{name}.py" for name in ("plain", "compiling")}
+    files["plain"].write_text(MODEL.format(name="plain", before=""))
+    files["compiling"].write_text(MODEL.format(name="compiling", before="from numba import njit"))
+    plugins = load_plugins([*odd.files, *files.values()])
+    base = trial("allocates")
+    plain, compiling = (replace(base, model={"name": name}) for name in files)
+    rewired = replace(base, topology={"name": "set"})
+    given = (base, plain, compiling)
+    assert len({fingerprint(each, plugins)["code"] for each in given}) == 3
+    folders = [compiled_code(each, plugins) for each in given]
     assert folders[0] == folders[1] != folders[2]
-    assert representatives([plain, data, model, rewired], plugins) == [plain, model, rewired]
+    assert _links(folders[0]).items() < _links(folders[2]).items()  # the rest is shared
+    assert representatives([base, plain, compiling, rewired], plugins) == [
+        base, plain, compiling, rewired
+    ]  # fmt: skip
     assert representatives([trial("fine")], plugins) == []  # its trainer does not warm up
-    more.write_text(MORE.replace("more", "odd") + "# edited")
+    for file in files.values():
+        file.write_text(file.read_text() + "# edited")
     forget_sources()
-    assert compiled_code(fingerprint(data, plugins)) == folders[0]
-    assert compiled_code(fingerprint(model, plugins)) != folders[2]
+    assert compiled_code(plain, plugins) == folders[1]
+    edited = compiled_code(compiling, plugins)
+    assert edited != folders[2]
+    own = _links(edited).keys() - _links(folders[0]).keys()
+    assert {
+        name for name, place in _links(edited).items() if place != _links(folders[2])[name]
+    } == own
 
 
-MORE = """
+def _links(folder: Path) -> dict[str, Path]:
+    return {link.name: link.resolve() for link in folder.iterdir()}
+
+
+def test_compiled_code_of_old_sources_is_forgotten_unless_others_use_it(
+    odd: Plugins, trial: MakeTrial
+) -> None:
+    base = trial("allocates")
+    folder = compiled_code(base, odd)
+    shares = kept_shares(base, odd).items()
+    for place in _links(folder).values():
+        (place / "kernel.nbi").touch()
+    first, *rest = shares
+    forget_compiled([first])
+    kept = {name for name, place in _links(folder).items() if (place / "kernel.nbi").exists()}
+    assert kept == {name for name, _ in rest}
+    assert _links(folder)[first[0]].is_dir()
+
+
+MODEL = """
 from dataclasses import dataclass
 from sparsebench import hookimpl
+{before}
 
 @dataclass(frozen=True)
 class More:
     pass
 
 @hookimpl
-def register_datasets(register):
-    register("more", More)
-
-@hookimpl
 def register_models(register):
-    register("more", More)
+    register("{name}", More)
 """
 
 

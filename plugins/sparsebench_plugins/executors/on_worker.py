@@ -20,7 +20,7 @@ from sparsebench.core.trial import canonical
 from sparsebench.core.worker.file_names import CHECKPOINT
 from sparsebench.registry import Plugins
 from sparsebench.run.context import wait
-from sparsebench.run.fingerprint import COMPILED, fingerprint, forget_sources, sources
+from sparsebench.run.fingerprint import COMPILED, forget_sources, sources
 from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
 from sparsebench.run.kernel_cache import skeleton as without_magnitudes
 from sparsebench.run.supervisor import Supervised
@@ -73,7 +73,7 @@ def _for_here(
         data_dir=job.data_dir if errand["data_dir"] else machine.data_directory(),
         plugin_files=plugins.files,
         cores=None,
-        numba_cache=compiled_code(fingerprint(job.trial, plugins)),
+        numba_cache=compiled_code(job.trial, plugins),
         resume_from=resume_from,
     )
 

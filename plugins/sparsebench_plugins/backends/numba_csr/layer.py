@@ -25,6 +25,7 @@ from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
 from sparsebench_plugins.backends.numba_csr.orders import by_row
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.optimizers.rules import SGD
 
 Array = npt.NDArray[Any]
@@ -193,7 +194,7 @@ class NumbaCsrLayer(CsrLayer):
         self._kernels.narrow_backward(
             bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self._two_slots(),
             X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
-            self.gradient if rule.kind == rules.KEEP else EMPTY, rule, numbers, bits,
+            self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
             _ahead(X, layout.plain(N)),
         )  # fmt: skip
 
@@ -203,7 +204,7 @@ class NumbaCsrLayer(CsrLayer):
         x, z = self._layout(X, below), self._layout(DZ, unit)
         d = x if DX is not None and below is not None else layout.plain(N)
         tiles = min(x.tile, z.tile) < N
-        stored = rule.kind == rules.KEEP or (tiles and not self._absorbs)
+        stored = rule.kind == KEEP or (tiles and not self._absorbs)
         self._kernels.backward(
             order.chunks, order.indptr, order.rows, self._w, *self._two_slots(),
             X.reshape(-1), x, DZ.reshape(-1), z,
@@ -211,7 +212,7 @@ class NumbaCsrLayer(CsrLayer):
             self.gradient if stored else EMPTY, order.widest, rule, numbers, bits,
             _ahead(DZ, z),
         )  # fmt: skip
-        self._stale = self._stale or rule.kind != rules.KEEP
+        self._stale = self._stale or rule.kind != KEEP
 
     def _two_slots(self) -> tuple[Vector, Vector]:
         none = np.empty(0, dtype=self._slot_dtype)

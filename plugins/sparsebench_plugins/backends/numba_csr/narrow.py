@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.rows import narrow_column, narrow_gather
-from sparsebench_plugins.backends.numba_csr.rules import KEEP
 from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.updates import sum_blocks, update, wide_add
 
 WIDEST = 8

@@ -1,34 +1,13 @@
-"""An optimizer's numbers at one step, as the kernels take them."""
+"""From an optimizer to the numbers of its rule at one step."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from sparsebench.core.protocols import Optimizer
+from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD, Rule
 from sparsebench_plugins.optimizers.rules import SGD as Sgd
 from sparsebench_plugins.optimizers.rules import Adam
-
-KEEP, SGD, ADAM = 0, 1, 2
-"""What a kernel does with a gradient: keep it, or update by a rule."""
-
-
-class Rule(NamedTuple):
-    """shrink: 1 - decoupled decay; unbias, rate: with Adam's corrections at this step."""
-
-    kind: int
-    rate: np.float32
-    coupled: np.float32
-    shrink: np.float32
-    momentum: np.float32
-    nesterov: bool
-    beta1: np.float32
-    rest1: np.float32
-    beta2: np.float32
-    rest2: np.float32
-    unbias: np.float32
-    tiny: np.float32
 
 
 def _rule(kind: int, *, nesterov: bool = False, **given: float) -> Rule:

@@ -21,7 +21,7 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     store,
     store_some,
 )
-from sparsebench_plugins.backends.numba_csr.rules import ADAM, SGD
+from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, SGD
 
 
 @njit(forceinline=True, error_model="numpy")

@@ -22,8 +22,8 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     total,
 )
 from sparsebench_plugins.backends.numba_csr.rows import column, gather
-from sparsebench_plugins.backends.numba_csr.rules import KEEP
 from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.updates import absorb, update
 
 PIECE = 512
