@@ -20,6 +20,7 @@ from sparsebench.run.planning.sharding import parse_shard, shard_of
 from sparsebench.run.session import run_trials
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store, StoredRun, open_run_folder
+from sparsebench.suite.defaults import EXECUTOR
 from sparsebench.suite.expand import expand
 from sparsebench.suite.load import load_suite
 
@@ -124,7 +125,7 @@ def run(
     jobs: int = 1,
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
-    executor: str = "local",
+    executor: str = EXECUTOR,
     address: str | None = None,
     shard: str | None = None,
     resume: bool = True,
@@ -226,8 +227,9 @@ def compare(
     """
     from sparsebench.notebook.comparison_view import compared
 
+    sides = [one.stored if isinstance(one, Run) else one for one in (base, head)]
     return compared(
-        base, head, store=store_directory(store), gates=gates, fail_if_any=fail_if,
+        *sides, store=store_directory(store), gates=gates, fail_if_any=fail_if,
         min_seeds=min_seeds, alpha=alpha, time_gate=time_gate, strict=strict,
     )  # fmt: skip
 

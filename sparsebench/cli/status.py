@@ -13,7 +13,8 @@ from sparsebench.errors import StoreError
 from sparsebench.store.plain import read_object
 
 if TYPE_CHECKING:
-    from sparsebench.store.store import Store, StoredRun
+    from sparsebench.store.store import StoredRun
+    from sparsebench.store.trials import TrialStore
 
 
 def command(
@@ -61,7 +62,7 @@ def state_of(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _progress(store: Store, trial: str, attempt: int) -> dict[str, Any]:
+def _progress(store: TrialStore, trial: str, attempt: int) -> dict[str, Any]:
     """Of an attempt under way; nothing known is None."""
     try:
         state = read_object(store.attempt_folder(trial, attempt) / "progress.json", store.root)

@@ -18,7 +18,7 @@ from sparsebench.report.comparison.tables import as_markdown, as_text, to_json, 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sparsebench.api import Run
+    from sparsebench.store.runs import StoredRun
 
 QUIET = (Verdict.SAME, Verdict.OK)
 
@@ -84,8 +84,8 @@ class Compared:
 
 
 def compared(
-    base: Run | str | Path,
-    head: Run | str | Path,
+    base: StoredRun | str | Path,
+    head: StoredRun | str | Path,
     *,
     store: Path,
     gates: str | Path | None,
@@ -101,13 +101,13 @@ def compared(
     return Compared(compare(_side(base, store), _side(head, store), asked))
 
 
-def _side(given: Run | str | Path, store: Path) -> Side:
+def _side(given: StoredRun | str | Path, store: Path) -> Side:
     """A run, or what `compare` on the command line takes."""
     from sparsebench.store.store import Store
 
     if isinstance(given, str | Path):
         return side_named(Store(store), str(Path(given).expanduser()))
-    return side(given.stored)
+    return side(given)
 
 
 def _name(one: Side) -> str:

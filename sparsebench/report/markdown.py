@@ -21,7 +21,7 @@ from sparsebench.report import (
     tables,
 )
 from sparsebench.report.fit_tables import fits
-from sparsebench.report.plots import Plot, write_plots
+from sparsebench.report.plot_files import Plot, write_plots
 from sparsebench.report.predicted import predicted_table
 from sparsebench.report.summary import summary
 from sparsebench.store.frames import manifest_commit

@@ -1,4 +1,4 @@
-"""The plots of a report as PNG: only those that say something for the trials at hand.
+"""Accuracy by epoch, against memory, and cost by backend, drawn; and what all plots share.
 
 matplotlib's object-oriented interface on Agg: no display, no global state.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,7 +19,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from sparsebench.analysis.evidence import CELL, Evidence
 from sparsebench.analysis.formats import Spread, one, seconds, size
 from sparsebench.analysis.groups import groups
-from sparsebench.errors import SparsebenchError
 
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
@@ -30,9 +27,6 @@ PALETTE = (
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
-DPI = 200
-"""Twice the pixels of a page at its width of 8 inches."""
-
 WIDTH = 8.0
 MOST_PANELS = 9
 MOST_BARS = 16
@@ -40,48 +34,6 @@ MOST_BARS = 16
 
 LEAST_SPAN = 4.0
 """Sizes closer together than this factor are no scaling, and can share an axis of bars."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot that was written: its file and what it shows."""
-
-    path: Path
-    title: str
-    caption: str
-
-
-def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot]:
-    """Write every plot that these trials have something to show in."""
-    from sparsebench.report.ranks_plot import critical_differences, profile_curves
-    from sparsebench.report.scaling import scaling
-
-    kinds: Sequence[tuple[str, str, str, Callable[[Evidence], Figure | None]]] = (
-        ("learning-curves", "Test accuracy by epoch",
-         "Line: mean over seeds; band: one standard deviation.", learning_curves),
-        ("accuracy-memory", "Accuracy against memory",
-         "Up and to the left is better; the larger the marker, the longer an epoch. "
-         "Bars: one standard deviation over seeds.", accuracy_memory),
-        ("backends", "Time and memory by backend",
-         "Means over seeds, whiskers one standard deviation; shorter is better.", backend_bars),
-        ("scaling", "Time and memory by size",
-         "Both axes are logarithmic. Arrows: trials that ended at a limit, which is a lower "
-         "bound, or at the edge where no bound is known.", scaling),
-        ("critical-differences", "Average ranks over the data sets",
-         "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart.",
-         critical_differences),
-        ("profiles", "Cost of the target accuracy",
-         "Higher and further to the left is better; a curve ends at the share of data sets on "
-         "which the target was reached.", profile_curves),
-    )  # fmt: skip
-    plots = []
-    for name, title, caption, draw in kinds:
-        figure = draw(evidence)
-        if figure is not None:
-            path = folder / f"{prefix}{name}.png"
-            save(figure, path)
-            plots.append(Plot(path, title, caption))
-    return plots
 
 
 def new_figure(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Any]]:
@@ -94,15 +46,6 @@ def new_figure(rows: int, columns: int, height: float, **options: Any) -> tuple[
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
     return figure, list(axes.flat)
-
-
-def save(figure: Figure, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, metadata={"Software": "sparsebench"})
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SparsebenchError(f"cannot write the plot {path}: {reason}; see -o") from error
 
 
 def colors(names: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
 from sparsebench.run.supervisor import PERIOD, Supervised
+from sparsebench.suite.build import Builder
+from sparsebench.suite.defaults import CALIBRATION
+from sparsebench.suite.suite import Suite
 
 MIB = 2**20
 
@@ -114,7 +117,9 @@ def _reading(case: Case, outcome: Mapping[str, Any], rest: int | None) -> Readin
 def _run(case: Case, plugins: Plugins, data_dir: Path) -> Mapping[str, Any]:
     ballast = b"\1" * (case.parent * MIB)  # written, so resident
     with tempfile.TemporaryDirectory(prefix="sparsebench-") as folder:
-        job = Job(trial=_trial(case, plugins), folder=Path(folder) / "1", data_dir=data_dir)
+        job = Job(
+            trial=_trial(case, plugins, data_dir), folder=Path(folder) / "1", data_dir=data_dir
+        )
         handle = Supervised(job)
         try:
             while (outcome := handle.poll()) is None:
@@ -128,24 +133,7 @@ def _run(case: Case, plugins: Plugins, data_dir: Path) -> Mapping[str, Any]:
     return outcome
 
 
-def _trial(case: Case, plugins: Plugins) -> Trial:
-    """The smallest there is of all but the trainer."""
-
-    def component(kind: str, name: str, **given: Any) -> dict[str, Any]:
-        return plugins.validate(kind, {"name": name, **given}, f"calibration: {kind}")
-
-    return Trial(
-        dataset=component(
-            "dataset", "microarray-like", samples=8, features=4, informative=2, classes=2
-        ),
-        model=component("model", "mlp", hidden=[2]),
-        topology=component("topology", "dense"),
-        optimizer=component("optimizer", "sgd"),
-        backend=component("backend", "dense-mask"),
-        trainer=component("trainer", "calibration", how=case.how, mib=case.mib),
-        epochs=1,
-        batch_size=4,
-        threads=1,
-        seed=0,
-        timeout=TIMEOUT,
-    )
+def _trial(case: Case, plugins: Plugins, data_dir: Path) -> Trial:
+    trainer = {**CALIBRATION["trainer"], "how": case.how, "mib": case.mib}
+    builder = Builder(Suite(name="known amounts of memory", trial={}), plugins, data_dir)
+    return replace(builder.trial({**CALIBRATION, "trainer": trainer}, {}), timeout=TIMEOUT)

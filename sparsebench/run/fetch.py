@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sparsebench.core.data.catalogue import (
     MANIFEST,
@@ -20,12 +20,9 @@ from sparsebench.core.data.catalogue import (
     read_manifest,
 )
 from sparsebench.core.data.checksums import file_sha256
-from sparsebench.core.data.openml import Place, download, fetch_command
+from sparsebench.core.data.openml import Arrays, Place, download, fetch_command, save_arrays
 from sparsebench.core.files import replacing, write_atomically
 from sparsebench.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 def fetch(
@@ -99,18 +96,15 @@ def _unwritable(data_dir: Path, error: OSError) -> DataError:
     )
 
 
-def _store(
-    name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, Any], data_dir: Path
-) -> Listing:
+def _store(name: str, arrays: Arrays, facts: Mapping[str, Any], data_dir: Path) -> Listing:
     """Write the file, then list it in the place of an entry of its name."""
-    import numpy as np
     from filelock import FileLock
 
     path, manifest = data_dir / f"{name}.npz", data_dir / MANIFEST
     features = [array for key, array in arrays.items() if key.startswith("X")]
     try:
         with replacing(path) as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
+            save_arrays(stream, arrays)
         entry = {
             "name": name,
             "file": path.name,

@@ -12,6 +12,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import PluginError, SparsebenchError
 from sparsebench.registry import Component, Plugins
 from sparsebench.store.record import Record
+from sparsebench.suite.defaults import EXECUTOR
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Options:
     store: Path
     data_dir: Path
     jobs: int = 1
-    executor: str = "local"
+    executor: str = EXECUTOR
     address: str | None = None
     shard: str | None = None
     resume: bool = True
@@ -59,7 +60,7 @@ def executor_of(options: Options, plugins: Plugins) -> Component:
     Raises SparsebenchError for an address that it does not take.
     """
     if options.debug:
-        return {"name": "local", "slots": 1}
+        return {"name": EXECUTOR, "slots": 1}
     given = {"name": options.executor, "slots": options.jobs}
     if options.address is None:
         return given

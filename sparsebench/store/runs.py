@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sparsebench.core.files import append_line, writing_to
 from sparsebench.core.trial import Trial
@@ -16,16 +16,14 @@ from sparsebench.store import shapes
 from sparsebench.store.attempts import Attempt, lost
 from sparsebench.store.plain import parse_lines, read_bytes, read_object, reading
 from sparsebench.store.record import Record, utc_now
-
-if TYPE_CHECKING:
-    from sparsebench.store.store import Store
+from sparsebench.store.trials import TrialStore
 
 
 @dataclass(frozen=True)
 class RunJournal:
     """A run being written: which attempts it began, and which records are its own."""
 
-    store: Store
+    store: TrialStore
     id: str
 
     @property
@@ -54,7 +52,7 @@ class RunJournal:
 class StoredRun:
     """A run as it was kept; of a run under way, what there is so far."""
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    def __init__(self, store: TrialStore, run_id: str) -> None:
         self.store = store
         self.id = run_id
 

@@ -15,18 +15,11 @@ from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
 from sparsebench.machine import usable_cores
 from sparsebench.registry import Component, Entry, Plugins, nested_kinds
+from sparsebench.suite.defaults import DEFAULT_NAMES
 from sparsebench.suite.form import shown
 from sparsebench.suite.suite import Suite
 from sparsebench.suite.values import check_value, one_value
 from sparsebench.suite.where import PLAIN
-
-DEFAULT_NAMES = {
-    "model": "mlp",
-    "topology": "dense",
-    "optimizer": "sgd",
-    "trainer": "sequential",
-    "backend": "numba-csr",
-}
 
 Raw = dict[str, Any]
 

@@ -3,12 +3,12 @@ from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
 from matplotlib.collections import PathCollection
 
 from sparsebench.analysis.evidence import evidence
+from sparsebench.report.plot_files import write_plots
 from sparsebench.report.plots import (
     accuracy_memory,
     backend_bars,
     learning_curves,
     plain,
-    write_plots,
 )  # fmt: skip
 from sparsebench.report.scaling import censored, memory_refused, scaling
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sparsebench.errors import DataError
 from sparsebench.machine import data_directory
@@ -17,7 +17,7 @@ from sparsebench.machine import data_directory
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, "npt.NDArray[Any]"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,13 @@ def download(place: Place) -> tuple[Arrays, dict[str, Any]]:
     if place.train is None:
         return {"X": X, "y": y}, facts
     return _first_rows_train(X, y, place.train, where), facts
+
+
+def save_arrays(stream: IO[bytes], arrays: Arrays) -> None:
+    """Write an npz file."""
+    import numpy as np
+
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _ask(place: Place) -> Any:

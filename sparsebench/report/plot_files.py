@@ -1,0 +1,66 @@
+"""The plots of a report as PNG: only those that say something for the trials at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.errors import SparsebenchError
+from sparsebench.report.plots import accuracy_memory, backend_bars, learning_curves
+from sparsebench.report.ranks_plot import critical_differences, profile_curves
+from sparsebench.report.scaling import scaling
+
+DPI = 200
+"""Twice the pixels of a page at its width of 8 inches."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that was written: its file and what it shows."""
+
+    path: Path
+    title: str
+    caption: str
+
+
+def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot]:
+    """Write every plot that these trials have something to show in."""
+    kinds: Sequence[tuple[str, str, str, Callable[[Evidence], Figure | None]]] = (
+        ("learning-curves", "Test accuracy by epoch",
+         "Line: mean over seeds; band: one standard deviation.", learning_curves),
+        ("accuracy-memory", "Accuracy against memory",
+         "Up and to the left is better; the larger the marker, the longer an epoch. "
+         "Bars: one standard deviation over seeds.", accuracy_memory),
+        ("backends", "Time and memory by backend",
+         "Means over seeds, whiskers one standard deviation; shorter is better.", backend_bars),
+        ("scaling", "Time and memory by size",
+         "Both axes are logarithmic. Arrows: trials that ended at a limit, which is a lower "
+         "bound, or at the edge where no bound is known.", scaling),
+        ("critical-differences", "Average ranks over the data sets",
+         "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart.",
+         critical_differences),
+        ("profiles", "Cost of the target accuracy",
+         "Higher and further to the left is better; a curve ends at the share of data sets on "
+         "which the target was reached.", profile_curves),
+    )  # fmt: skip
+    plots = []
+    for name, title, caption, draw in kinds:
+        figure = draw(evidence)
+        if figure is not None:
+            path = folder / f"{prefix}{name}.png"
+            _save(figure, path)
+            plots.append(Plot(path, title, caption))
+    return plots
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI, metadata={"Software": "sparsebench"})
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SparsebenchError(f"cannot write the plot {path}: {reason}; see -o") from error

@@ -1,0 +1,30 @@
+"""The components that stand where a person names none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULT_NAMES = {
+    "model": "mlp",
+    "topology": "dense",
+    "optimizer": "sgd",
+    "trainer": "sequential",
+    "backend": "numba-csr",
+}
+"""Of a trial, by kind."""
+
+EXECUTOR = "local"
+
+CALIBRATION: dict[str, Any] = {
+    "dataset": {
+        "name": "microarray-like", "samples": 8, "features": 4, "informative": 2, "classes": 2
+    },
+    "model": {"hidden": [2]},
+    "backend": "dense-mask",
+    "trainer": {"name": "calibration"},
+    "epochs": 1,
+    "batch_size": 4,
+    "threads": 1,
+}  # fmt: skip
+"""The raw trial of `sparsebench doctor --calibrate`: the smallest there is of all but the trainer,
+which takes a known amount of memory."""

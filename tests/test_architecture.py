@@ -1,0 +1,66 @@
+"""How the rooms of the house stand to each other; `make lint` has the contracts on imports."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+import sparsebench
+from sparsebench.discovery import load_plugins
+
+HOME = Path(sparsebench.__file__).parent
+
+
+ALLOWED = [
+    # the one page of protocols names what its methods take and give back, which is made of parts
+    # that obey protocols
+    ("sparsebench.core.protocols", "sparsebench.core.training.work"),
+    ("sparsebench.core.data.checks", "sparsebench.core.data.samples"),
+]
+"""Imports for type checkers only."""
+
+
+def test_no_module_imports_itself_in_the_end() -> None:
+    """Imports for type checkers and inside functions count too: a cycle of any kind is two
+    modules that can be understood only together."""
+    graph = grimp.build_graph("sparsebench", "sparsebench_plugins", cache_dir=None)
+    imported = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    for importer, module in ALLOWED:
+        imported[importer].remove(module)
+    graphlib.TopologicalSorter(imported).prepare()  # CycleError names one
+
+
+WORDS = {
+    "file": "a key of an entry of data.json",
+    "identity": "a key of the manifest, and a method of data sets",
+    "kernel": "an operating system's",
+    "step": "of training",
+}
+"""What is a component's name and a plain word too."""
+
+
+@pytest.mark.parametrize("room", ["core", "run"])
+def test_no_component_is_known_by_name(room: str, tmp_path: Path) -> None:
+    """Who makes a new method, backend or data set touches neither."""
+    registries = load_plugins(data_dir=tmp_path).registries.values()
+    names = {entry.name for registry in registries for entry in registry} - set(WORDS)
+    found = [
+        f"{file.relative_to(HOME)}:{line}: {text!r}"
+        for file in sorted((HOME / room).rglob("*.py"))
+        for line, text in _strings(ast.parse(file.read_text()))
+        if text in names
+    ]
+    assert found == []
+
+
+def _strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and text of every string but docstrings."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.lineno, node.value
