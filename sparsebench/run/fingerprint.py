@@ -24,11 +24,23 @@ CHANGED = "changed while it ran"
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`."""
+    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`.
+
+    observers  the hash of the code of each, by name: apart, as the result does not depend on it
+    """
     return {
         **sources(trial, plugins),
+        "observers": observers_of(trial, plugins),
         "versions": versions_of(trial, plugins),
         "commit": commit_name(git_state()),
+    }
+
+
+def observers_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
+    found = _sources(plugins)
+    return {
+        one["name"]: found.code(tuple(_entries("observer", one, plugins)))
+        for one in trial.observers
     }
 
 
@@ -108,8 +120,12 @@ def forget_sources() -> None:
 
 
 def agrees(recorded: dict[str, Any], today: dict[str, Any]) -> bool:
-    """The commit does not count: it may change without the code, and the other way round."""
-    return all(recorded.get(key) == today[key] for key in ("code", "versions"))
+    """The commit does not count: it may change without the code, and the other way round. Nor do
+    observers that are recorded and today nobody wants."""
+    observers = today.get("observers", {})
+    return all(recorded.get(key) == today[key] for key in ("code", "versions")) and (
+        observers.items() <= recorded.get("observers", {}).items()
+    )
 
 
 def entries(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> Iterator[Entry]:

@@ -15,6 +15,7 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import agrees, fingerprint
 from sparsebench.run.options import Options
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.store.record import Record
@@ -73,6 +74,19 @@ def test_an_older_record_with_the_observers_stands_beside_a_newer_one_without(
     wanted = replace(plain, observers=[ITOP])
     found = reusable(wanted, records, TODAY, Options(store=Path(), data_dir=Path()))
     assert found is records[0]
+
+
+def test_the_code_of_an_observer_is_apart_from_that_of_the_trial(plugins: Plugins) -> None:
+    plain = fingerprint(make_trial(plugins), plugins)
+    watched = fingerprint(make_trial(plugins, ITOP, DEGREES), plugins)
+    assert plain["code"] == watched["code"]
+    assert plain["observers"] == {}
+    assert list(watched["observers"]) == ["itop", "degrees"]
+    assert agrees(watched, plain)
+    assert not agrees(plain, watched)
+    assert not agrees({**watched, "observers": {**watched["observers"], "itop": "old"}}, watched)
+    del plain["observers"]  # of an older store
+    assert agrees(plain, fingerprint(make_trial(plugins), plugins))
 
 
 STEPPING = """

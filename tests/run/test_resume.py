@@ -118,7 +118,7 @@ def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:
 def test_a_trial_depends_on_the_plugins_it_uses(odd: Plugins, trial: MakeTrial) -> None:
     given = trial("fine")
     base = fingerprint(given, odd)
-    assert set(base) == {"code", "kernels", "versions", "commit"}
+    assert set(base) == {"code", "kernels", "observers", "versions", "commit"}
     assert set(base["versions"]) == {"numpy", "scipy", "numba"}
     other = replace(given, topology={"name": "static"}, optimizer={"name": "sgd"})
     assert fingerprint(other, odd)["code"] != base["code"]
