@@ -20,12 +20,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from sparsebench.core.methods.update import LayerView
 from sparsebench.core.sparse.allocation import erdos_renyi
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
-from sparsebench.core.sparse.csr import CsrMatrix, Rewiring
-from sparsebench.core.sparse.growth import regrown_at_random
-from sparsebench.core.sparse.sampling import random_pattern
+from sparsebench.core.sparse.csr import Change, CsrMatrix, Rewiring
+from sparsebench.core.sparse.sampling import free_positions, random_pattern
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
 
 ZETA, EPSILON = 0.3, 20
@@ -45,11 +43,13 @@ class Layer:
 
     def update(self, clock: Callable[[str], None]) -> None:
         rng = np.random.default_rng(1)
-        view = LayerView(self.W, 0, 1, None, None, UniformWeights())
         clock("")
         keep = weakest_per_sign_dropped(self.W.data, ZETA)
         clock("drop")
-        change = regrown_at_random(view, keep, rng)
+        count = int(keep.size - np.count_nonzero(keep))
+        rows, columns = free_positions(self.W.pattern, keep, count, rng)
+        values = UniformWeights().draw(self.W.pattern, rows.size, rng)
+        change = Change(keep, rows, columns, values)
         clock("grow")
         rewiring = Rewiring(self.W.pattern, change)
         clock("rewire")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparsebench.api import Run, compare, load_run, run
+    from sparsebench.core.methods.protocols import Candidates, LayerUpdate, Needs
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.hookspecs import hookimpl
     from sparsebench.registry import OfKind
@@ -24,15 +25,21 @@ _WHERE = {
     "load_model": "sparsebench.trained",
     "Run": "sparsebench.api",
     "OfKind": "sparsebench.registry",
+    "Candidates": "sparsebench.core.methods.protocols",
+    "LayerUpdate": "sparsebench.core.methods.protocols",
+    "Needs": "sparsebench.core.methods.protocols",
     "Change": "sparsebench.core.sparse.csr",
     "CsrMatrix": "sparsebench.core.sparse.csr",
     "CsrPattern": "sparsebench.core.sparse.csr",
 }
 
 __all__ = [
+    "Candidates",
     "Change",
     "CsrMatrix",
     "CsrPattern",
+    "LayerUpdate",
+    "Needs",
     "OfKind",
     "Run",
     "compare",

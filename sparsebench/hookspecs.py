@@ -54,12 +54,42 @@ def register_models(register: Register) -> None:
 
 @hookspec
 def register_topologies(register: Register) -> None:
-    """Where connections are, and how that changes: `protocols.Topology`."""
+    """Where connections are, and how that changes: `methods.protocols.Topology`."""
+
+
+@hookspec
+def register_allocations(register: Register) -> None:
+    """How many connections each layer gets at the start: `methods.protocols.Allocation`."""
+
+
+@hookspec
+def register_drops(register: Register) -> None:
+    """Which connections are weakest: `methods.protocols.Drop`."""
+
+
+@hookspec
+def register_grows(register: Register) -> None:
+    """Where new connections go: `methods.protocols.Grow`."""
+
+
+@hookspec
+def register_update_schedules(register: Register) -> None:
+    """When the topology is updated, and how much: `methods.protocols.UpdateSchedule`."""
+
+
+@hookspec
+def register_redistributions(register: Register) -> None:
+    """How connections are shared between the layers: `methods.protocols.Redistribution`."""
+
+
+@hookspec
+def register_density_schedules(register: Register) -> None:
+    """How many connections there are over time: `methods.protocols.DensitySchedule`."""
 
 
 @hookspec
 def register_prunings(register: Register) -> None:
-    """Add-ons that remove for good, on top of any topology: `protocols.Pruning`."""
+    """Add-ons that remove for good, on top of any topology: `methods.protocols.Pruning`."""
 
 
 @hookspec

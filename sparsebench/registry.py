@@ -21,6 +21,12 @@ HOOKS = {
     "backend": "register_backends",
     "model": "register_models",
     "topology": "register_topologies",
+    "allocation": "register_allocations",
+    "drop": "register_drops",
+    "grow": "register_grows",
+    "update": "register_update_schedules",
+    "redistribution": "register_redistributions",
+    "density_schedule": "register_density_schedules",
     "pruning": "register_prunings",
     "activation": "register_activations",
     "initializer": "register_initializers",
@@ -46,6 +52,15 @@ class OfKind:
     """
 
     kind: str
+
+
+@dataclass(frozen=True)
+class Later:
+    """Marks a parameter that was added when there were records already: `Annotated[T, Later()]`.
+
+    A component as data leaves it out where it has its default, so that the ids of older trials
+    stay.
+    """
 
 
 @dataclass(frozen=True)
@@ -196,7 +211,13 @@ class Plugins:
             value = values.get(key, None if default is dataclasses.MISSING else default)
             if value is not None:
                 values[key] = self.validate(nested_kind, value, f"{where}.{key}")
-        return {"name": name, **validated(cls, values, where)}
+        data = {"name": name, **validated(cls, values, where)}
+        for key, default in later_defaults(cls).items():
+            if key in nested and default is not None:
+                default = self.validate(nested[key], default, f"{where}.{key}")
+            if data[key] == default:
+                del data[key]
+        return data
 
     def build(self, kind: str, component: Component) -> Any:
         """The component itself, from validated data. Imports what it needs."""
@@ -210,8 +231,10 @@ class Plugins:
             if key != "name"
         }
         for key, nested_kind in nested_kinds(entry.parameters()).items():
-            if values.get(key) is not None:
-                values[key] = self.build(nested_kind, values[key])
+            found = values.get(key, _default(entry.parameters(), key))
+            if found is not None:
+                found = {"name": found} if isinstance(found, str) else found
+                values[key] = self.build(nested_kind, found)
         return entry.load()(**values)
 
     def parameters(self, kind: str, component: Component) -> Any:
@@ -225,8 +248,10 @@ class Plugins:
                 if key != "name"
             }
             for key, nested in nested_kinds(cls).items():
-                if isinstance(values.get(key), Mapping):
-                    values[key] = self.parameters(nested, values[key])
+                found = values.get(key, _default(cls, key))
+                if found is not None:
+                    found = {"name": found} if isinstance(found, str) else found
+                    values[key] = self.parameters(nested, found)
             return cls(**values)
         except (PluginError, TypeError, ValueError):
             return None
@@ -250,6 +275,23 @@ def nested_kinds(cls: type) -> dict[str, str]:
                     if isinstance(mark, OfKind):
                         found[name] = mark.kind
     return found
+
+
+@functools.cache
+def later_defaults(cls: type) -> dict[str, Any]:
+    """Parameter name -> default, of the parameters marked `Later`."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(cls)
+        if any(isinstance(mark, Later) for mark in get_args(hints[field.name])[1:])
+    }
+
+
+def _default(cls: type, key: str) -> Any:
+    """Of a parameter; None where it has none."""
+    default = next(field.default for field in dataclasses.fields(cls) if field.name == key)
+    return None if default is dataclasses.MISSING else default
 
 
 def parameter_schema(cls: type) -> dict[str, Any]:

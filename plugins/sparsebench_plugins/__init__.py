@@ -106,25 +106,86 @@ def register_models(register: Register) -> None:
 
 @hookimpl
 def register_topologies(register: Register) -> None:
-    params = f"{_HERE}.topologies.params"
-    register(
-        "dense",
-        f"{_HERE}.topologies.fixed:Dense",
-        params=f"{params}:DenseParams",
-        summary="every position is a connection",
-    )
-    register(
-        "static",
-        f"{_HERE}.topologies.fixed:Static",
-        params=f"{params}:AllocationParams",
-        summary="random and fixed: ER by epsilon, ERK or uniform by density",
-    )
-    register(
-        "set",
-        f"{_HERE}.topologies.rewiring:SET",
-        params=f"{params}:SetParams",
-        summary="sparse evolutionary training (Mocanu et al. 2018)",
-    )
+    for name, cls, summary in (
+        ("dense", "fixed:Dense", "every position is a connection"),
+        ("static", "fixed:Static", "a random topology, drawn once"),
+        ("set", "methods:SET", "sparse evolutionary training (Mocanu et al. 2018)"),
+        ("rigl", "methods:RigL", "growth by the gradient (Evci et al. 2020)"),
+        ("gse", "methods:Gse", "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
+        ("snfs", "methods:Snfs", "momentum growth and redistribution (Dettmers 2019)"),
+        ("granet", "methods:GraNet", "gradual pruning with regeneration (Liu et al. 2021)"),
+        ("dynamic", "methods:Dynamic", "a method of the parts that the suite names"),
+    ):
+        short = cls.partition(":")[2]
+        params = {"SET": "Set", "Dynamic": "Method", "Static": "Allocation"}.get(short, short)
+        register(
+            name,
+            f"{_HERE}.topologies.{cls}",
+            params=f"{_HERE}.topologies.params:{params}Params",
+            summary=summary,
+        )
+
+
+@hookimpl
+def register_allocations(register: Register) -> None:
+    where = f"{_HERE}.allocations.parts"
+    register("er", f"{where}:ErdosRenyi", summary="epsilon (K + D) connections in each layer")
+    register("erk", f"{where}:ErdosRenyiKernel", summary="a density, in proportion to 1/K + 1/D")
+    register("uniform", f"{where}:Uniform", summary="the same density in each layer")
+    register("explicit", f"{where}:Explicit", summary="a density for each layer")
+
+
+@hookimpl
+def register_drops(register: Register) -> None:
+    where = f"{_HERE}.drops"
+    none = f"{where}.params:NoParams"
+    for name, cls, params, summary in (
+        ("per-sign", "PerSign", none, "the weakest positive and the weakest negative weights"),
+        ("magnitude", "Magnitude", none, "the smallest |w|"),
+        ("random", "RandomDrop", none, "any"),
+        ("soft-magnitude", "SoftMagnitude", f"{where}.params:SoftMagnitudeParams",
+         "at random, the smaller |w| the likelier (CHTs)"),
+    ):  # fmt: skip
+        register(name, f"{where}.magnitudes:{cls}", params=params, summary=summary)
+
+
+@hookimpl
+def register_grows(register: Register) -> None:
+    where = f"{_HERE}.grows"
+    for name, cls, params, summary in (
+        ("random", "at_random:RandomGrow", "NoParams", "free positions at random"),
+        ("gradient", "gradient:GradientGrow", "NoParams", "the largest gradients (RigL)"),
+        ("gse", "gse:GseGrow", "GseParams", "the largest gradients of a sample (GSE)"),
+        ("momentum", "momentum:MomentumGrow", "MomentumParams", "smoothed gradients (SNFS)"),
+    ):
+        register(name, f"{where}.{cls}", params=f"{where}.params:{params}", summary=summary)
+
+
+@hookimpl
+def register_update_schedules(register: Register) -> None:
+    where = f"{_HERE}.update_schedules.schedules"
+    register("constant", f"{where}:Constant", summary="the same fraction at each update")
+    register("cosine", f"{where}:Cosine", summary="the fraction falls to 0 as a cosine")
+    register("linear", f"{where}:Linear", summary="the fraction falls to 0 as a line")
+
+
+@hookimpl
+def register_redistributions(register: Register) -> None:
+    where = f"{_HERE}.redistributions"
+    none = f"{where}.params:NoParams"
+    for name, cls, summary in (
+        ("none", "Own", "each layer grows what it dropped"),
+        ("momentum", "ByMomentum", "by the mean momentum of the layers (SNFS)"),
+        ("global", "Ranked", "layers compete by score"),
+    ):
+        register(name, f"{where}.parts:{cls}", params=none, summary=summary)
+
+
+@hookimpl
+def register_density_schedules(register: Register) -> None:
+    where = f"{_HERE}.density_schedules.schedules"
+    register("constant", f"{where}:Unchanging", summary="the same number of connections")
+    register("cubic", f"{where}:Cubic", summary="falls as in gradual pruning (GMP, GraNet)")
 
 
 @hookimpl

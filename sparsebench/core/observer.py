@@ -15,7 +15,8 @@ from sparsebench.core.metric import Metric
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from sparsebench.core.protocols import Moment, Network
+    from sparsebench.core.methods.step import TrainingStep
+    from sparsebench.core.protocols import Network
     from sparsebench.core.sparse.csr import Change
 
     Array = npt.NDArray[Any]
@@ -40,7 +41,7 @@ class Observation:
         change  valid during the call
         """
 
-    def look(self, moment: Moment) -> None:
+    def look(self, step: TrainingStep) -> None:
         """Called each `Observer.every` steps, after the topology update of the step."""
 
     def values(self) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -205,6 +206,15 @@ class Optimizer(Protocol):
         """Update w and its state in place from the gradient g. Entries do not mix."""
 
 
+@runtime_checkable
+class HasMomentum(Protocol):
+    """An optimizer that smooths the gradient."""
+
+    def smoothed_gradient(self, state: Mapping[str, Vector]) -> Vector:
+        """(nnz,) the smoothed gradient, from the arrays of `Layer.state`. Its sign and scale are
+        the optimizer's own."""
+
+
 class Network(Protocol):
     """A model with weights: what the training loop drives."""
 
@@ -254,6 +264,32 @@ class Network(Protocol):
         """Go on from what `saved` gave; the layers have their weights and biases already."""
 
 
+@dataclass(frozen=True)
+class LayerSignals:
+    """Of one layer, for one mini-batch: inputs X (D, N), and DZ (K, N), the gradient of the mean
+    loss for its pre-activations."""
+
+    X: Matrix
+    DZ: Matrix
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """A network that a topology method can look into."""
+
+    def observe(self, X: Matrix, y: Labels, t: int) -> tuple[float, list[LayerSignals]]:
+        """One plain float32 pass at the current weights, with the dropout masks of step t.
+
+        Nothing is updated and no random stream moves. Returns the loss and each layer's signals.
+        """
+
+    def watch(self, after_backward: Callable[[int, Matrix, Matrix, int], None]) -> None:
+        """From now on train layer by layer on plain float32 arrays.
+
+        after_backward  called in each step t with a layer's index, X, DZ and t, before its update
+        """
+
+
 class Model(Protocol):
     """The architecture: shapes of its layers, and a network made of layers of these shapes."""
 
@@ -265,86 +301,6 @@ class Model(Protocol):
     def network(
         self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
     ) -> Network: ...
-
-
-# --- topology ------------------------------------------------------------------------
-
-
-class Moment(Protocol):
-    """When something may happen. Epochs and steps count from 1 and are those just finished."""
-
-    @property
-    def epoch(self) -> int: ...
-
-    @property
-    def epochs(self) -> int: ...
-
-    @property
-    def step(self) -> int: ...
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    @property
-    def epoch_ended(self) -> bool: ...
-
-    @property
-    def last_epoch(self) -> bool: ...
-
-    @property
-    def last_step(self) -> bool: ...
-
-
-class LayerView(Protocol):
-    """What a topology method sees of one layer at an update."""
-
-    @property
-    def W(self) -> CsrMatrix: ...
-
-    @property
-    def index(self) -> int: ...
-
-    @property
-    def count(self) -> int:
-        """Layers of the network."""
-
-    @property
-    def closed_rows(self) -> Mask | None:
-        """(K,) output neurons that must not get connections; None: none."""
-
-    @property
-    def closed_columns(self) -> Mask | None:
-        """(D,) input neurons likewise."""
-
-    def draw(self, count: int, rng: np.random.Generator) -> Vector:
-        """Fresh weights from the model's initializer."""
-
-
-class Topology(Protocol):
-    """Where the connections are at the start, and how they move."""
-
-    def connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """nnz of each layer at the start."""
-
-    def due(self, moment: Moment) -> bool: ...
-
-    def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
-        """The change of one layer, or None. A grown position may not be closed."""
-
-
-class Pruning(Protocol):
-    """Removes hidden neurons for good, before the topology update of the same moment."""
-
-    @property
-    def outgoing(self) -> bool: ...
-
-    @property
-    def regrow(self) -> bool: ...
-
-    def due(self, moment: Moment) -> bool: ...
-
-    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
-        """(K,) the neurons of this hidden layer whose connections go now."""
 
 
 # --- data ----------------------------------------------------------------------------

@@ -22,13 +22,25 @@ from sparsebench.testing.components import (
     check_optimizer,
     check_schedule,
 )
+from sparsebench.testing.method_parts import (
+    check_allocation,
+    check_density_schedule,
+    check_drop,
+    check_grow,
+    check_redistribution,
+    check_update_schedule,
+)
 from sparsebench.testing.observers import check_observer
 from sparsebench.testing.topologies import check_pruning, check_topology
 
 __all__ = [
     "check_activation",
+    "check_allocation",
     "check_backend",
     "check_dataset",
+    "check_density_schedule",
+    "check_drop",
+    "check_grow",
     "check_honesty",
     "check_initializer",
     "check_loss",
@@ -36,7 +48,9 @@ __all__ = [
     "check_observer",
     "check_optimizer",
     "check_pruning",
+    "check_redistribution",
     "check_schedule",
     "check_topology",
     "check_trajectory",
+    "check_update_schedule",
 ]

@@ -14,7 +14,7 @@ from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.observing import plain_values
 from sparsebench.testing.fixtures import check_parameters, random_matrix
-from sparsebench.testing.topologies import moments
+from sparsebench.testing.topologies import training_steps
 
 SHAPES = [(30, 40), (30, 30), (4, 30)]
 
@@ -82,21 +82,21 @@ def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[A
     network = FixedNetwork(matrices)
     observation = _start(observer, network)
     found = []
-    for moment in moments():
-        if moment.epoch_ended:
+    for step in training_steps():
+        if step.epoch_ended:
             for index, layer in enumerate(network.layers):
                 change = _change(layer.weights(), rng)
                 layer.rewire(change)
                 observation.on_change(index, change)
         before = [layer.weights() for layer in network.layers]
         copies = [W.data.copy() for W in before]
-        if observer.every is not None and moment.step % observer.every == 0:
-            observation.look(moment)
-        if saving and not moment.epoch_ended:
+        if observer.every is not None and step.step % observer.every == 0:
+            observation.look(step)
+        if saving and not step.epoch_ended:
             saved = {name: np.array(array) for name, array in observation.saved()}
             observation = _start(observer, network)
             observation.restore(saved)
-        if moment.epoch_ended:
+        if step.epoch_ended:
             values = observation.values()
             layers = len(network.layers)
             found.append(plain_values("under test", observer.metrics, values, layers))
@@ -130,7 +130,7 @@ def _check_memory(observer: Observer) -> None:
         change = _change(network.layers[0].weights(), rng)
         network.layers[0].rewire(change)
         observation.on_change(0, change)
-        observation.look(moments()[0])
+        observation.look(training_steps()[0])
         observation.values()
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import numpy as np
 
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.methods.update import LayerView
-from sparsebench.core.protocols import Pruning, Topology
+from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
+from sparsebench.core.methods.state import State
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import LayerView, NetworkView
+from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.testing.fixtures import UniformWeights, check_parameters, random_matrix
 
 SHAPES = [(30, 40), (30, 30), (4, 30)]
+SAMPLES = 6
 
 
-def moments(epochs: int = 4, steps_per_epoch: int = 3) -> list[Moment]:
+def training_steps(epochs: int = 4, steps_per_epoch: int = 3) -> list[TrainingStep]:
     """Every step of a short training, and the ends of its epochs."""
     return [
-        Moment(
+        TrainingStep(
             epoch=epoch,
             epochs=epochs,
             step=(epoch - 1) * steps_per_epoch + step,
@@ -31,8 +35,8 @@ def moments(epochs: int = 4, steps_per_epoch: int = 3) -> list[Moment]:
 
 
 def check_topology(topology: Topology, *, keeps_connections: bool = True) -> None:
-    """Allocation within each layer; updates canonical, repeatable, of constant nnz, outside
-    closed neurons, and in memory of order nnz.
+    """Allocation within each layer; updates canonical, repeatable, outside closed neurons, with as
+    many connections in all as before, and in memory of order nnz.
 
     keeps_connections  False for a method whose schedule changes the density
     """
@@ -42,14 +46,15 @@ def check_topology(topology: Topology, *, keeps_connections: bool = True) -> Non
     for count, (K, D) in zip(counts, SHAPES, strict=True):
         assert isinstance(count, int), f"connections() gives {type(count).__name__}, not int"
         assert 0 < count <= K * D, f"{count} connections for a layer of {K} x {D}"
-    due = [moment for moment in moments() if topology.due(moment)]
-    assert not any(moment.last_step for moment in due), (
+    steps = [*training_steps(), *training_steps(3, 1500)]
+    due = [step for step in steps if topology.due(step)]
+    assert not any(step.last_step for step in due), (
         "an update after the last step leaves grown connections untrained"
     )
-    for moment in due or moments()[2:3]:
-        for index, (shape, nnz) in enumerate(zip(SHAPES, counts, strict=True)):
-            _check_update(topology, shape, nnz, index, moment, keeps_connections)
-    _check_memory(topology)
+    for step in (due[:2] + due[-2:]) or steps[2:3]:
+        _check_update(topology, counts, step, keeps_connections)
+        _check_closed(topology, counts, step)
+    _check_memory(topology, due[0] if due else steps[2])
 
 
 def check_pruning(pruning: Pruning) -> None:
@@ -64,65 +69,118 @@ def check_pruning(pruning: Pruning) -> None:
         assert not (gone & ~alive).any(), "a neuron that is gone already is removed"
         assert (alive & ~gone).any(), "every neuron of the layer is removed"
         assert np.array_equal(gone, pruning.remove(W, alive)), "remove() is not repeatable"
-    due = [moment for moment in moments(epochs=500, steps_per_epoch=1) if pruning.due(moment)]
-    assert not any(moment.last_epoch for moment in due), "pruning after the last step"
+    steps = training_steps(epochs=500, steps_per_epoch=1)
+    due = [step for step in steps if pruning.due(step)]
+    assert not any(step.last_epoch for step in due), "pruning after the last step"
 
 
-def _view(W: CsrMatrix, index: int, rows: object = None, columns: object = None) -> LayerView:
-    return LayerView(W, index, len(SHAPES), rows, columns, UniformWeights())  # type: ignore[arg-type]
+def random_network(
+    layers: Sequence[CsrMatrix], step: TrainingStep, *, samples: int = SAMPLES
+) -> NetworkView:
+    """These weights with random signals of a mini-batch, and random momentum."""
+    rng = np.random.default_rng(3)
+
+    def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    batch = [LayerSignals(normal(W.shape[1], samples), normal(W.shape[0], samples)) for W in layers]
+    momentum = [normal(W.nnz) for W in layers]
+    return NetworkView.of(
+        layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State()
+    )
+
+
+def updates_of(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
+    """The updates, after the method has seen one training step if it wants to."""
+    if topology.needs.every_step:
+        for index in range(network.count):
+            layer = network.layer(index)
+            topology.after_backward(layer, layer.X, layer.DZ)  # type: ignore[attr-defined]
+    return list(topology.layer_updates(network))
+
+
+def _weights(counts: Sequence[int]) -> list[CsrMatrix]:
+    return [
+        random_matrix(shape, nnz, np.random.default_rng(index))
+        for index, (shape, nnz) in enumerate(zip(SHAPES, counts, strict=True))
+    ]
 
 
 def _check_update(
-    topology: Topology,
-    shape: tuple[int, int],
-    nnz: int,
-    index: int,
-    moment: Moment,
-    keeps_connections: bool,
+    topology: Topology, counts: Sequence[int], step: TrainingStep, keeps_connections: bool
 ) -> None:
-    W = random_matrix(shape, nnz, np.random.default_rng(index))
-    untouched = W.data.copy()
-    change = topology.update(_view(W, index), moment, np.random.default_rng(7))
-    again = topology.update(_view(W, index), moment, np.random.default_rng(7))
-    assert np.array_equal(W.data, untouched), "update() writes into the weights"
-    if change is None:
-        assert again is None, "update() is not repeatable"
+    layers = _weights(counts)
+    untouched = [W.data.copy() for W in layers]
+    found = updates_of(topology, random_network(layers, step))
+    again = updates_of(topology, random_network(layers, step))
+    for W, before in zip(layers, untouched, strict=True):
+        assert np.array_equal(W.data, before), "layer_updates() writes into the weights"
+    assert len(found) in (0, len(layers)), (
+        f"layer_updates() gives {len(found)} layers for {len(layers)}"
+    )
+    assert len(found) == len(again), "layer_updates() is not repeatable"
+    if not found:
         return
-    assert again is not None, "update() is not repeatable"
-    for name in ("keep", "rows", "columns", "values"):
-        same = np.array_equal(getattr(change, name), getattr(again, name))
-        assert same, f"update() is not repeatable: {name} differs for equal generators"
-    after = W.apply(change)
-    after.validate()
+    after = 0
+    for W, update, repeated in zip(layers, found, again, strict=True):
+        after += _check_change(W, update, repeated)
     if keeps_connections:
-        assert after.nnz == W.nnz, f"{W.nnz} connections became {after.nnz}"
-    _check_closed(topology, W, index, moment)
+        nnz = sum(W.nnz for W in layers)
+        assert after == nnz, f"{nnz} connections became {after}"
 
 
-def _check_closed(topology: Topology, W: CsrMatrix, index: int, moment: Moment) -> None:
+def _check_change(W: CsrMatrix, update: LayerUpdate, repeated: LayerUpdate) -> int:
+    """The connections of the layer afterwards."""
+    if update.change is None:
+        assert repeated.change is None, "layer_updates() is not repeatable"
+        return W.nnz
+    for name in ("keep", "rows", "columns", "values"):
+        same = np.array_equal(getattr(update.change, name), getattr(repeated.change, name))
+        assert same, f"layer_updates() is not repeatable: {name} differs for equal generators"
+    assert 0 <= update.pruned <= update.change.dropped, "more is pruned than dropped"
+    after = W.apply(update.change)
+    after.validate()
+    return after.nnz
+
+
+def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
     """Nothing is grown into a neuron that is gone."""
-    rows, columns = np.zeros(W.shape[0], dtype=bool), np.zeros(W.shape[1], dtype=bool)
-    rows[::3], columns[::4] = True, True
-    change = topology.update(_view(W, index, rows, columns), moment, np.random.default_rng(1))
-    if change is not None:
-        assert not rows[np.asarray(change.rows, dtype=int)].any(), "grows into a closed row"
-        assert not columns[np.asarray(change.columns, dtype=int)].any(), (
-            "grows from a closed column"
-        )
-        W.apply(change).validate()
+    layers = _weights(counts)
+    view = random_network(layers, step)
+
+    def closed(index: int) -> LayerView:
+        K, D = layers[index].shape
+        rows, columns = np.arange(K) % 3 == 0, np.arange(D) % 4 == 0
+        layer = view.layer(index)
+        return LayerView(
+            layer.source, index, layer.count, step, layer.seed, layer.initializer, layer.state,
+            rows, columns,
+        )  # fmt: skip
+
+    network = NetworkView(closed, step, view.shapes, view.connections, view.started)
+    for index, update in enumerate(updates_of(topology, network)):
+        if update.change is not None:
+            layer = closed(index)
+            assert layer.closed_rows is not None
+            assert layer.closed_columns is not None
+            rows, columns = update.change.rows, update.change.columns
+            assert not layer.closed_rows[rows.astype(int)].any(), "grows into a closed row"
+            assert not layer.closed_columns[columns.astype(int)].any(), "grows from a closed column"
+            layers[index].apply(update.change).validate()
 
 
-def _check_memory(topology: Topology) -> None:
-    """An update of a wide sparse layer takes under 400 bytes per connection and neuron; a
-    dense array would take 10,000 and more."""
-    K = D = 40_000
-    nnz = 40_000
-    W = random_matrix((K, D), nnz, np.random.default_rng(0))
-    moment = next((m for m in moments() if topology.due(m)), moments()[2])
+def _check_memory(topology: Topology, step: TrainingStep) -> None:
+    """An update of wide sparse layers takes under 400 bytes per connection and neuron, and 8 MiB
+    for tiles; a dense array would take far more. Layers are smaller for a method that scans all
+    positions."""
+    K = D = 4_000 if topology.needs.scans else 40_000
+    W = random_matrix((K, D), K, np.random.default_rng(0))
+    network = random_network([W, W], step, samples=2)
     tracemalloc.start()
     try:
-        topology.update(_view(W, 0), moment, np.random.default_rng(0))
+        updates_of(topology, network)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 400 * (nnz + K + D), f"an update took {peak} bytes for {nnz} connections"
+    most = 2 * 400 * (W.nnz + K + D) + 2**23
+    assert peak < most, f"an update took {peak} bytes for {W.nnz} connections"

@@ -60,14 +60,14 @@ import time
 from dataclasses import dataclass
 
 from sparsebench import hookimpl
-from sparsebench_plugins.topologies.rewiring import SET
+from sparsebench_plugins.topologies.methods import SET
 
 
 @dataclass(frozen=True)
 class Mine(SET):
-    def update(self, *args, **kwargs):
+    def layer_updates(self, network):
         time.sleep({seconds})
-        return super().update(*args, **kwargs)
+        return super().layer_updates(network)
 
 
 @hookimpl

@@ -58,7 +58,65 @@ def test_the_kit_flags_a_mask_that_says_it_is_truly_sparse(build):
 
 @pytest.mark.parametrize("name", names("topology"))
 def test_topology(build, name):
-    testing.check_topology(component(build, "topology", name))
+    topology = component(build, "topology", name)
+    testing.check_topology(topology, keeps_connections=name != "granet")
+
+
+@pytest.mark.parametrize("name", names("allocation"))
+def test_allocation(build, name):
+    if name == "explicit":
+        part, wanted = (
+            component(build, "allocation", name, densities=[0.1, 0.5, 1.0]),
+            {"density": None},
+        )
+    else:
+        part = component(build, "allocation", name)
+        wanted = {"density": None, "epsilon": 3.0} if name == "er" else {"density": 0.2}
+    testing.check_allocation(part, **wanted)
+
+
+@pytest.mark.parametrize("name", names("drop"))
+def test_drop(build, name):
+    testing.check_drop(component(build, "drop", name))
+
+
+@pytest.mark.parametrize("name", names("grow"))
+def test_grow(build, name):
+    testing.check_grow(component(build, "grow", name))
+
+
+@pytest.mark.parametrize("distribution", ["grabo", "graest"])
+@pytest.mark.parametrize("gamma", [0.01, 3.0])
+def test_gse_by_ends(build, distribution, gamma):
+    testing.check_grow(component(build, "grow", "gse", distribution=distribution, gamma=gamma))
+
+
+@pytest.mark.parametrize("name", names("update"))
+@pytest.mark.parametrize(
+    "parameters", [{}, {"every": 7}, {"every": 10, "until": 0.5}, {"until": 60}], ids=str
+)
+def test_update_schedule(build, name, parameters):
+    testing.check_update_schedule(component(build, "update", name, zeta=0.5, **parameters))
+
+
+@pytest.mark.parametrize("name", names("redistribution"))
+def test_redistribution(build, name):
+    testing.check_redistribution(component(build, "redistribution", name))
+
+
+@pytest.mark.parametrize("name", names("density_schedule"))
+def test_density_schedule(build, name):
+    testing.check_density_schedule(component(build, "density_schedule", name))
+
+
+@pytest.mark.parametrize("drop", names("drop"))
+@pytest.mark.parametrize("grow", names("grow"))
+@pytest.mark.parametrize("redistribution", names("redistribution"))
+def test_any_sentence_keeps_its_connections(build, drop, grow, redistribution):
+    if redistribution == "global" and grow == "random":
+        pytest.skip("random candidates have no scores, so layers cannot compete")
+    sentence = {"drop": drop, "grow": grow, "redistribution": redistribution}
+    testing.check_topology(component(build, "topology", "dynamic", density=0.2, **sentence))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from small import small_work
 
 from sparsebench import hookspecs, testing
+from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import HOOKS
 
@@ -18,6 +19,12 @@ EXAMPLE = re.compile(r"^## (register_\w+)\(.*?```python\n(.*?)```", re.DOTALL | 
 EXAMPLES = dict(EXAMPLE.findall(README.read_text()))
 CHECKS = {
     "topology": testing.check_topology,
+    "allocation": testing.check_allocation,
+    "drop": testing.check_drop,
+    "grow": testing.check_grow,
+    "update": testing.check_update_schedule,
+    "redistribution": testing.check_redistribution,
+    "density_schedule": testing.check_density_schedule,
     "pruning": testing.check_pruning,
     "activation": testing.check_activation,
     "initializer": testing.check_initializer,
@@ -69,6 +76,30 @@ def test_example_registers_and_conforms(tmp_path, build, kind):
     else:
         assert kind == "executor"
         assert component.slots == 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "sentence"),
+    [
+        ("register_topologies", {"name": "my-rigl"}),
+        ("register_drops", {"name": "set", "drop": "saliency"}),
+        ("register_grows", {"name": "set", "grow": "busy-inputs"}),
+        ("register_allocations", {"name": "set", "allocation": "dense-output", "density": 0.2}),
+        ("register_update_schedules", {"name": "rigl", "density": 0.3, "update": "once"}),
+        ("register_redistributions", {"name": "set", "redistribution": "by-size"}),
+        ("register_density_schedules", {"name": "granet", "density_schedule": "straight"}),
+    ],
+)
+def test_example_trains_in_a_sentence(tmp_path, hook, sentence):
+    plugins, _ = load(tmp_path, hook)
+
+    def build(kind, given):
+        return plugins.build(kind, plugins.validate(kind, given, kind))
+
+    if sentence["name"] == "granet":
+        sentence = {**sentence, "density": 0.1, "update_every": 5}
+    result = train(small_work(build, topology=sentence, epochs=3))
+    assert sum(sum(epoch.grown) for epoch in result.epochs) > 0
 
 
 def test_example_of_suites(tmp_path):

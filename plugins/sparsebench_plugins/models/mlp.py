@@ -42,16 +42,20 @@ class MLP(MlpParams):
         numbers = range(1, len(layers))
         slopes = [self.activation.negative_slope(number) for number in numbers]
         dropouts = [Dropout.of_layer(self.dropout, seed, number) for number in numbers]
+
+        def plain_units() -> list[Unit]:
+            return [
+                self.activation.unit(number, layer.shape[0], dropout)
+                for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
+            ]
+
         its_own = getattr(backend, "unit", None)
         through, dtype = False, np.dtype(np.float32)
         if its_own is not None and None not in slopes:
             units: list[Unit] = [its_own(*given) for given in zip(slopes, dropouts, strict=True)]
             through = all(hasattr(layer, "forward_through") for layer in layers)
         else:
-            units = [
-                self.activation.unit(number, layer.shape[0], dropout)
-                for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
-            ]
+            units = plain_units()
         if through:
             dtype = np.dtype(getattr(backend, "activation_dtype", dtype))
         elif getattr(backend, "activation_dtype", dtype) != dtype:
@@ -59,4 +63,4 @@ class MLP(MlpParams):
                 "backend.activations: this activation is not linear on both sides of zero, so "
                 "the backend cannot apply it to anything but float32; set activations = 'float32'"
             )
-        return LayeredNetwork(layers, units, self.loss, optimizer, dtype, through)
+        return LayeredNetwork(layers, units, self.loss, optimizer, dtype, through, plain_units)

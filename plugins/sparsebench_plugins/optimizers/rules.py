@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,10 @@ class SGD(SgdParams):
     @property
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
+
+    def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
+        """The velocity: of the opposite sign, and times the learning rate."""
+        return state["velocity"]
 
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
@@ -45,6 +49,11 @@ class Adam(AdamParams):
     """Adam; with decay = "decoupled" it is AdamW."""
 
     slots = ("mean", "square")
+
+    def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
+        """The mean over the root of the mean square."""
+        smoothed: Array = state["mean"] / (np.sqrt(state["square"]) + np.float32(1e-8))
+        return smoothed
 
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind

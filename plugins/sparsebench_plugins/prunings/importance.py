@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.protocols import Moment
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.prunings.params import ImportanceParams
 
@@ -19,11 +19,9 @@ class Importance(ImportanceParams):
     the percentile is over living neurons, outgoing connections go too, nothing grows back.
     """
 
-    def due(self, moment: Moment) -> bool:
-        since = moment.epoch - self.start
-        return (
-            moment.epoch_ended and not moment.last_epoch and since >= 0 and since % self.every == 0
-        )
+    def due(self, step: TrainingStep) -> bool:
+        since = step.epoch - self.start
+        return step.epoch_ended and not step.last_epoch and since >= 0 and since % self.every == 0
 
     def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
         """(K,) the neurons to remove. A layer keeps at least one."""

@@ -27,14 +27,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.methods.update import Evolution, LayerView
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.update import TopologyUpdater
+from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench.seeds import generator
 from sparsebench_plugins.roofline.model import Demand, Size, demand
 from sparsebench_plugins.roofline.quiet import quietest
 
@@ -46,7 +46,7 @@ RATE = 1e-9
 SLOPE = 0.5
 """Below zero, of the units where the layer applies them."""
 
-MOMENT = Moment(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=True)
+STEP = TrainingStep(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=True)
 
 
 @dataclass(eq=False)
@@ -232,9 +232,10 @@ def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operatio
     if kernel == "rewire":
         return _rewire(work, network)
     index = list(network.layers).index(layer)
-    view = LayerView(layer.weights(), index, len(network.layers), None, None,
-                     work.model.initializer)  # fmt: skip
-    found = work.topology.update(view, MOMENT, generator(work.seed, "rewire", 0, index))
+    view = NetworkView.of(
+        [each.weights() for each in network.layers], work.model.initializer, STEP, seed=work.seed
+    )
+    found = list(work.topology.layer_updates(view))[index].change
     if found is None or not found.dropped:
         raise Unsupported(f"trainer.kernel: {kernel!r} needs a topology that drops connections")
     W, gone = layer.weights(), ~found.keep
@@ -256,15 +257,17 @@ def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operatio
 
 
 def _rewire(work: Work, network: Network) -> Operation:
-    evolution = Evolution(network, work.topology, None, work.model.initializer, work.seed)
-    evolution.rehearse(MOMENT)
-    if not sum(evolution.take_counts().dropped):
+    updater = TopologyUpdater(
+        network, work.topology, None, work.model.initializer, work.optimizer, work.seed
+    )
+    updater.rehearse(STEP)
+    if not sum(updater.take_counts().dropped):
         raise Unsupported("trainer.kernel: 'rewire' needs a topology that drops connections")
     needs = Demand()
     for layer in network.layers:
         _train_once(layer, work.batch_size)
         needs += demand("rewire", size(layer, work.batch_size))
-    return Operation(lambda: evolution.rehearse(MOMENT), needs)
+    return Operation(lambda: updater.rehearse(STEP), needs)
 
 
 def _train_once(layer: Layer, N: int) -> None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from sparsebench.core.protocols import LayerView, Moment
-from sparsebench.core.sparse.csr import Change
+from sparsebench.core.methods.protocols import LayerUpdate, Needs
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import NetworkView
 from sparsebench_plugins.topologies.params import AllocationParams, DenseParams
 
 
-class Dense(DenseParams):
+class _Fixed:
+    needs = Needs()
+    replaces_step = False
+
+    def due(self, step: TrainingStep) -> bool:
+        return False
+
+    def layer_updates(self, network: NetworkView) -> Sequence[LayerUpdate]:
+        return ()
+
+
+class Dense(DenseParams, _Fixed):
     """Every position is a connection."""
 
-    def due(self, moment: Moment) -> bool:
-        return False
 
-    def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
-        return None
-
-
-class Static(AllocationParams):
+class Static(AllocationParams, _Fixed):
     """A random topology, drawn once: epsilon 20 unless told otherwise."""
-
-    def due(self, moment: Moment) -> bool:
-        return False
-
-    def update(self, layer: LayerView, moment: Moment, rng: np.random.Generator) -> Change | None:
-        return None

@@ -1,47 +1,43 @@
-"""Topology over training: prunes, then lets the topology drop and grow, layer by layer."""
+"""Applies a topology method and a pruning to a network in training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.protocols import Initializer, Network, Pruning, Topology
-from sparsebench.core.sparse.csr import Change, CsrMatrix
+from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
+from sparsebench.core.methods.state import State
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import LayerView, NetworkView, Source
+from sparsebench.core.protocols import (
+    HasMomentum,
+    Initializer,
+    LayerSignals,
+    Network,
+    Observable,
+    Optimizer,
+)
+from sparsebench.core.sparse.csr import Change, Rewiring
 from sparsebench.core.training.position import flags, saved_flags
-from sparsebench.seeds import generator
+from sparsebench.errors import Unsupported
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class LayerView:
-    """What a topology method sees of one layer at an update.
-
-    closed_rows     (K,) output neurons that must not get connections; None: none
-    closed_columns  (D,) input neurons likewise
-    """
-
-    W: CsrMatrix
-    index: int
-    count: int
-    closed_rows: Mask | None
-    closed_columns: Mask | None
-    initializer: Initializer
-
-    def draw(self, count: int, rng: np.random.Generator) -> Vector:
-        return self.initializer.draw(self.W.pattern, count, rng)
+OnChange = Callable[[int, Change], None]
+Observe = Callable[[], Sequence[LayerSignals]]
 
 
 @dataclass
 class Counts:
-    """Connections changed since they were last asked for, per layer."""
+    """Connections changed since `take_counts` was last called, per layer."""
 
     dropped: list[int]
     grown: list[int]
@@ -52,8 +48,11 @@ class Counts:
         return cls([0] * layers, [0] * layers, [0] * layers)
 
 
-class Evolution:
-    """Applies a topology and a pruning to a network, and remembers which neurons are gone."""
+class TopologyUpdater:
+    """Prunes, then lets the method drop and grow; remembers which neurons are gone.
+
+    state  what the method remembers between updates
+    """
 
     def __init__(
         self,
@@ -61,37 +60,76 @@ class Evolution:
         topology: Topology,
         pruning: Pruning | None,
         initializer: Initializer,
+        optimizer: Optimizer,
         seed: int,
-        told: Callable[[int, Change], None] | None = None,
+        on_change: OnChange | None = None,
     ) -> None:
-        """told  called with the index of a layer and its change, after each change"""
-        self._told = told if told is not None else lambda index, change: None
+        """on_change  called with the index of a layer and its change, after each change
+
+        Raises Unsupported where the network or the optimizer cannot answer for what the method
+        needs to see.
+        """
+        self.state = State()
+        self._on_change = on_change if on_change is not None else lambda index, change: None
         self._network = network
         self._topology = topology
         self._pruning = pruning
         self._initializer = initializer
+        self._optimizer = optimizer
         self._seed = seed
+        self._started = [layer.nnz for layer in network.layers]
         self._removed = [np.zeros(layer.shape[0], dtype=bool) for layer in network.layers]
         self._counts = Counts.zero(len(network.layers))
+        _refuse_unanswered(topology, network, optimizer)
 
-    def due(self, moment: Moment) -> bool:
-        pruning = self._pruning is not None and self._pruning.due(moment)
-        return pruning or self._topology.due(moment)
+    @property
+    def needs_batch(self) -> bool:
+        """Whether an update looks at a mini-batch."""
+        return "batch" in self._topology.needs.signals
 
-    def update(self, moment: Moment) -> None:
+    @property
+    def replaces_step(self) -> bool:
+        return self._topology.replaces_step
+
+    def due(self, step: TrainingStep) -> bool:
+        pruning = self._pruning is not None and self._pruning.due(step)
+        return pruning or self._topology.due(step)
+
+    def topology_due(self, step: TrainingStep) -> bool:
+        return self._topology.due(step)
+
+    def update(self, step: TrainingStep, observe: Observe | None = None) -> None:
         """Prune first, then drop and grow. The draws of a layer depend on seed, step and layer
-        alone."""
-        if self._pruning is not None and self._pruning.due(moment):
-            self._prune(self._pruning)
-        if self._topology.due(moment):
-            self._rewire_all(moment)
+        alone.
 
-    def rehearse(self, moment: Moment) -> None:
+        observe  called if the method needs the batch, after pruning
+        """
+        if self._pruning is not None and self._pruning.due(step):
+            self._prune(self._pruning)
+        if self._topology.due(step):
+            self._update_all(step, observe)
+
+    def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
         """`update` whether due or not: for a throwaway network, so that all is compiled."""
-        self.due(moment)
+        self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
-        self._rewire_all(moment)
+        self._update_all(step, observe)
+
+    def watch(self, step_at: Callable[[int], TrainingStep]) -> None:
+        """Let the method see every training step, if it needs to.
+
+        step_at  the training step with this number
+        """
+        after_backward = getattr(self._topology, "after_backward", None)
+        if not self._topology.needs.every_step or after_backward is None:
+            return
+        assert isinstance(self._network, Observable)
+
+        def look(index: int, X: Matrix, DZ: Matrix, t: int) -> None:
+            after_backward(self._view(step_at(t), None, index), X, DZ)
+
+        self._network.watch(look)
 
     def take_counts(self) -> Counts:
         """The counts since the last call."""
@@ -99,44 +137,75 @@ class Evolution:
         return counts
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """Which neurons are gone."""
+        """Which neurons are gone, and what the method remembers."""
         yield from flags(self._removed)
+        yield from self.state.saved()
 
     @property
     def counts(self) -> Counts:
         """Since `take_counts` was last called."""
         return self._counts
 
-    def restore(self, saved: Mapping[str, Array], counts: Counts) -> None:
+    def restore(
+        self, saved: Mapping[str, Array], counts: Counts, started: Sequence[int] | None = None
+    ) -> None:
+        """started  connections of each layer when training began, if that is not now"""
         self._removed = [
             saved_flags(saved, number, layer.shape[0])
             for number, layer in enumerate(self._network.layers, 1)
         ]
+        self.state.restore(saved)
         self._counts = counts
+        if started is not None:
+            self._started = list(started)
 
-    def _rewire_all(self, moment: Moment) -> None:
-        for index in range(len(self._network.layers)):
-            self._rewire(index, moment)
-
-    def _rewire(self, index: int, moment: Moment) -> None:
-        layer = self._network.layers[index]
-        rng = generator(self._seed, "rewire", moment.step, index)
-        change = self._topology.update(self._view(index), moment, rng)
-        if change is not None:
-            layer.rewire(change)
-            self._told(index, change)
-            self._counts.dropped[index] += change.dropped
-            self._counts.grown[index] += change.grown
-
-    def _view(self, index: int) -> LayerView:
+    def _update_all(self, step: TrainingStep, observe: Observe | None) -> None:
+        """Each layer changes as soon as its change is known, so that no more than one is held."""
+        batch = observe() if self.needs_batch and observe is not None else None
         layers = self._network.layers
+        view = NetworkView(
+            layer=partial(self._view, step, batch),
+            step=step,
+            shapes=[layer.shape for layer in layers],
+            connections=[layer.nnz for layer in layers],
+            started=self._started,
+        )
+        for index, update in enumerate(self._topology.layer_updates(view)):
+            self._apply(index, update)
+
+    def _apply(self, index: int, update: LayerUpdate) -> None:
+        change = update.change
+        if change is None:
+            return
+        self._change(index, change)
+        self._counts.dropped[index] += change.dropped - update.pruned
+        self._counts.grown[index] += change.grown
+        self._counts.pruned[index] += update.pruned
+
+    def _change(self, index: int, change: Change) -> None:
+        layer = self._network.layers[index]
+        if self.state.follows(index):
+            self.state.carry(index, Rewiring(layer.weights().pattern, change))
+        layer.rewire(change)
+        self._on_change(index, change)
+
+    def _view(
+        self, step: TrainingStep, batch: Sequence[LayerSignals] | None, index: int
+    ) -> LayerView:
         rows, columns = None, None
         if self._pruning is not None and not self._pruning.regrow:
             rows = _if_any(self._removed[index])
             if index > 0 and self._pruning.outgoing:
                 columns = _if_any(self._removed[index - 1])
-        W = layers[index].weights()
-        return LayerView(W, index, len(layers), rows, columns, self._initializer)
+        layer = self._network.layers[index]
+        momentum = None
+        if isinstance(self._optimizer, HasMomentum):
+            momentum = partial(_momentum, self._optimizer, layer)
+        source = Source(layer.weights, None if batch is None else batch[index], momentum)
+        return LayerView(
+            source, index, len(self._network.layers), step, self._seed, self._initializer,
+            self.state, rows, columns,
+        )  # fmt: skip
 
     def _prune(self, pruning: Pruning) -> None:
         """Remove hidden neurons: all incoming connections, and the outgoing ones if so set."""
@@ -159,9 +228,28 @@ class Evolution:
                 continue
             change = Change.drop(layer.weights().pattern.outside(rows, columns))
             if change.dropped:
-                layer.rewire(change)
-                self._told(index, change)
-                self._counts.pruned[index] += change.dropped
+                self._apply(index, LayerUpdate(change, pruned=change.dropped))
+
+
+def _momentum(optimizer: HasMomentum, layer: Any) -> Vector:
+    return optimizer.smoothed_gradient(layer.state())
+
+
+def _refuse_unanswered(topology: Topology, network: Network, optimizer: Optimizer) -> None:
+    needs = topology.needs
+    name = type(topology).__name__
+    if (needs.every_step or "batch" in needs.signals) and not isinstance(network, Observable):
+        raise Unsupported(
+            f"{name} looks at activations and gradients, which {type(network).__name__} does not "
+            "give: it has no observe() and watch()"
+        )
+    if "momentum" in needs.signals:
+        has = isinstance(optimizer, HasMomentum) and bool(optimizer.slots)
+        if not has:
+            raise Unsupported(
+                f"{name} looks at the optimizer's momentum, and {type(optimizer).__name__} keeps "
+                "none here: set optimizer.momentum above 0"
+            )
 
 
 def _if_any(mask: Mask) -> Mask | None:

@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from sparsebench.core.archive import Below
 from sparsebench.core.nn.buffers import Buffer
-from sparsebench.core.protocols import Layer, Loss, Optimizer, ThroughLayer, Unit
+from sparsebench.core.protocols import Layer, LayerSignals, Loss, Optimizer, ThroughLayer, Unit
+from sparsebench.core.sparse.products import spmm, spmm_t
+from sparsebench.errors import Unsupported
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+AfterBackward = Callable[[int, Matrix, Matrix, int], None]
 
 
 class LayeredNetwork:
@@ -35,12 +38,17 @@ class LayeredNetwork:
         optimizer: Optimizer,
         dtype: npt.DTypeLike = np.float32,
         through: bool = False,
+        plain_units: Callable[[], Sequence[Unit]] | None = None,
     ) -> None:
+        """plain_units  makes units for plain float32 arrays; needed for `observe` and `watch`"""
         self.layers = layers
         self.units = units
         self._loss = loss
         self._optimizer = optimizer
         self._through = through
+        self._dtype = np.dtype(dtype)
+        self._plain_units = plain_units
+        self._after_backward: AfterBackward | None = None
         self._activations = [Buffer(layer.shape[0], dtype) for layer in layers[:-1]]
         self._activations.append(Buffer(layers[-1].shape[0]))
         widest = max((layer.shape[0] for layer in layers[:-1]), default=0)
@@ -94,6 +102,45 @@ class LayeredNetwork:
         behind = given[2 * len(self.layers) :]
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
+
+    def observe(self, X: Matrix, y: Labels, t: int) -> tuple[float, list[LayerSignals]]:
+        weights = [layer.weights() for layer in self.layers]
+        units = self._copied_units()
+        A = [X]
+        for number, (layer, W) in enumerate(zip(self.layers, weights, strict=True)):
+            Z = spmm(W, A[-1])
+            Z += layer.bias()[:, None]
+            A.append(units[number].forward(Z, t) if number < len(units) else Z)
+        value, DZ = self._loss.value_and_gradient(A.pop(), y)
+        signals = []
+        for number in range(len(weights) - 1, -1, -1):
+            signals.append(LayerSignals(A[number], DZ))
+            if number > 0:
+                DZ = units[number - 1].backward(spmm_t(weights[number], DZ))
+        return value, signals[::-1]
+
+    def watch(self, after_backward: AfterBackward) -> None:
+        """Raises Unsupported where what lies between two layers is not float32."""
+        if self._dtype != np.float32:
+            raise Unsupported(
+                f"activations of {self._dtype} cannot be looked at in every step; set the "
+                "backend's activations = 'float32'"
+            )
+        if self._through:
+            self.units = self._copied_units()
+            self._through = False
+        self._after_backward = after_backward
+
+    def _copied_units(self) -> Sequence[Unit]:
+        """Units on plain arrays with the parameters of those that train."""
+        if self._plain_units is None:
+            raise Unsupported("this network was made without plain units, so it cannot be observed")
+        copies = self._plain_units()
+        for copy, unit in zip(copies, self.units, strict=True):
+            own = copy.parameters()
+            for name, values in unit.parameters().items():
+                own[name][...] = values
+        return copies
 
     def outputs(self, X: Matrix) -> Matrix:
         return self._forward(X, None)[-1]
@@ -172,6 +219,8 @@ class LayeredNetwork:
             DX = None
             if number > 0:
                 DX = self._scratch[number % 2].view(layer.shape[1], X.shape[1])
+            if self._after_backward is not None:
+                self._after_backward(number, A[number], DZ, t)
             if self._through:
                 fused = cast(ThroughLayer, layer)
                 unit = self._unit(number)

@@ -132,3 +132,16 @@ def rewired(
     """Values by position after a change, in csr order; `keep` is in the order of `old`."""
     kept = {at: value for (at, value), stays in zip(old.items(), keep, strict=True) if stays}
     return dict(sorted({**kept, **grown}.items()))
+
+
+def largest_free_gradients(
+    indptr: Array, indices: Array, keep: Array, X: Array, DZ: Array, count: int
+) -> list[Position]:
+    """The positions of the `count` largest |DZ X^T| where no connection is kept, sorted; of equal
+    ones the earlier. Dense: for small layers."""
+    scores = np.abs(DZ @ X.T)
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    scores[rows[keep], indices[keep]] = -1.0
+    order = np.argsort(-scores, axis=None, kind="stable")[:count]
+    chosen = [divmod(int(flat), X.shape[0]) for flat in order if scores.flat[flat] >= 0]
+    return sorted(chosen)

@@ -6,15 +6,16 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.methods.update import Counts, Evolution
-from sparsebench.core.protocols import Network
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
+from sparsebench.core.protocols import LayerSignals, Network, Observable
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.evaluate import evaluate
@@ -22,12 +23,12 @@ from sparsebench.core.training.observing import Observers
 from sparsebench.core.training.position import Position, network_arrays
 from sparsebench.core.training.timers import Laps
 from sparsebench.core.training.work import EpochRecord, Result, Work
+from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 
 Rows = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-OnChange = Callable[[int, Change], None]
 
 
 def train(work: Work) -> Result:
@@ -63,6 +64,15 @@ class Steps(Protocol):
         """Make step t; the mean loss before the update, and over how many samples."""
 
 
+@runtime_checkable
+class ObservedSteps(Protocol):
+    """Steps whose samples are at hand, so that a topology method can look at a mini-batch."""
+
+    def observe(self, turn: Any, t: int) -> tuple[float, int, list[LayerSignals]]:
+        """What step t on this turn would see: the mean loss, over how many samples, and the
+        signals of each layer. Nothing is updated."""
+
+
 class Batches:
     """The steps of one process: a batch each, every sample once an epoch.
 
@@ -91,6 +101,12 @@ class Batches:
         with self.laps("train"):
             return self._network.train_step(X, y, rate, t), turn.size
 
+    def observe(self, turn: Rows, t: int) -> tuple[float, int, list[LayerSignals]]:
+        assert isinstance(self._network, Observable)
+        X, y = self.batch(turn)
+        loss, signals = self._network.observe(X, y, t)
+        return loss, turn.size, signals
+
     def batch(self, rows: Rows) -> tuple[Matrix, Labels]:
         with self.laps("data"):
             samples = self._work.data.train
@@ -102,7 +118,7 @@ class Training:
 
     begin    where training begins        started  connections of each layer at its very start
     step     steps done, from the start   records  of the epochs so far
-    told     called with the index of a layer and each change of its connections
+    updater  of the topology
     """
 
     def __init__(
@@ -112,10 +128,11 @@ class Training:
         steps: Steps,
         *,
         seed: int | None = None,
-        told: OnChange | None = None,
+        on_change: OnChange | None = None,
         scaled: Callable[[float, int], float] | None = None,
     ) -> None:
-        """seed    of the topology's draws, the trial's unless told
+        """seed    of the topology's draws, the trial's unless given
+        on_change  called with the index of a layer and each change of its connections
         scaled  what becomes of the rate that the schedule says, at step t
         """
         self.work = work
@@ -126,14 +143,19 @@ class Training:
         self.step = 0
         self.started = [layer.nnz for layer in network.layers]
         self.observers = Observers(work.observers, network, work.meter, steps.laps)
-        self.evolution = Evolution(
+        self.updater = TopologyUpdater(
             network,
             work.topology,
             work.pruning,
             work.model.initializer,
+            work.optimizer,
             work.seed if seed is None else seed,
-            self.observers.on_change if told is None else _both(told, self.observers.on_change),
+            self.observers.on_change
+            if on_change is None
+            else _both(on_change, self.observers.on_change),
         )
+        _refuse_unobserved(work, steps)
+        self.updater.watch(partial(_step_at, work.epochs, steps.per_epoch))
         self._steps = steps
         self._laps = steps.laps
         self._scaled = scaled
@@ -152,7 +174,8 @@ class Training:
             if self.diverged:
                 break
             if epoch < self.work.epochs:
-                self._keep_if_due(Position(epoch=epoch + 1, step=self.step))
+                next_epoch = Position(epoch=epoch + 1, step=self.step)
+                self._keep_if_due(self.begin if self.begin.epoch == epoch + 1 else next_epoch)
 
     def take_up(self) -> None:
         """Go on where the checkpoint was made, if there is one."""
@@ -166,7 +189,7 @@ class Training:
         self.records = [EpochRecord.from_json(line) for line in facts["epochs"]]
         for name, seconds in facts["laps"].items():
             self._laps.add(name, seconds)
-        self.evolution.restore(found, Counts(**facts["counts"]))
+        self.updater.restore(found, Counts(**facts["counts"]), self.started)
         self.observers.restore(found)
 
     def result(self) -> Result:
@@ -182,12 +205,12 @@ class Training:
             "started": self.started,
             "epochs": [record.to_json() for record in self.records],
             "laps": self._laps.so_far(),
-            "counts": asdict(self.evolution.counts),
+            "counts": asdict(self.updater.counts),
         }
         with self.work.meter.phase("checkpoint"):
             keeper.keep(
                 facts,
-                chain(network_arrays(self.network), self.evolution.saved(), self.observers.saved()),
+                chain(network_arrays(self.network), self.updater.saved(), self.observers.saved()),
             )
 
     def _train_epoch(self, epoch: int) -> None:
@@ -207,12 +230,25 @@ class Training:
                 return
             self.work.progress(epoch, self.step, loss)
             turn = next(turns, None)
-            if turn is not None:
-                self._evolve(epoch, epoch_ended=False)
-                at = Position(epoch=epoch, start=done, step=self.step, losses=losses)
-                self._keep_if_due(at)
+            if turn is None:
+                break
+            replaced = self._update_topology(epoch, turn, epoch_ended=False)
+            if replaced is not None:
+                losses, done = losses + replaced[0], done + replaced[1]
+                turn = next(turns, None)
+            self._keep_if_due(Position(epoch=epoch, start=done, step=self.step, losses=losses))
         self._loss = losses / done
-        self._evolve(epoch, epoch_ended=True)
+        self._close_topology(epoch)
+
+    def _close_topology(self, epoch: int) -> None:
+        """The update at the end of an epoch, which may look at the first batch of the next."""
+        upcoming = None
+        if epoch < self.work.epochs and self.updater.needs_batch:
+            upcoming = next(self._steps.turns(epoch + 1, 0), None)
+        replaced = self._update_topology(epoch, upcoming, epoch_ended=True)
+        if replaced is not None:
+            loss, samples = replaced
+            self.begin = Position(epoch=epoch + 1, start=samples, step=self.step, losses=loss)
 
     def rate_at(self, t: int) -> float:
         """The learning rate at step t."""
@@ -221,13 +257,35 @@ class Training:
         rate = optimizer.learning_rate * factor
         return rate if self._scaled is None else self._scaled(rate, t)
 
-    def _evolve(self, epoch: int, *, epoch_ended: bool) -> None:
+    def _update_topology(
+        self, epoch: int, upcoming: Any, *, epoch_ended: bool
+    ) -> tuple[float, int] | None:
+        """Prune and update the topology where that is due.
+
+        upcoming  the turn that is to be trained on next; a method may look at it
+        Returns the summed loss and the samples of that turn if the method took its place.
+        """
         per_epoch = self._steps.per_epoch
-        moment = Moment(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
-        if self.evolution.due(moment):
-            with self.work.meter.phase("topology"), self._laps("topology"):
-                self.evolution.update(moment)
-        self.observers.look(moment)
+        step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
+        replaced = self._updated(step, upcoming) if self.updater.due(step) else None
+        self.observers.look(step)
+        if replaced is not None:
+            self.step += 1
+            self.observers.look(_step_at(self.work.epochs, per_epoch, self.step))
+        return replaced
+
+    def _updated(self, step: TrainingStep, upcoming: Any) -> tuple[float, int] | None:
+        seen: list[tuple[float, int]] = []
+
+        def observe() -> list[LayerSignals]:
+            assert isinstance(self._steps, ObservedSteps)
+            loss, samples, signals = self._steps.observe(upcoming, self.step + 1)
+            seen.append((loss * samples, samples))
+            return signals
+
+        with self.work.meter.phase("topology"), self._laps("topology"):
+            self.updater.update(step, observe)
+        return seen[0] if seen and self.updater.replaces_step else None
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
         """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
@@ -241,7 +299,7 @@ class Training:
                         self.network, data.validation, work.batch_size
                     )
         metrics, layer_metrics = self.observers.values()
-        counts, seconds = self.evolution.take_counts(), self._laps.take()
+        counts, seconds = self.updater.take_counts(), self._laps.take()
         found = EpochRecord(
             epoch=epoch,
             train_loss=self._loss,
@@ -277,6 +335,21 @@ def _both(first: OnChange, second: OnChange) -> OnChange:
         second(index, change)
 
     return on_change
+
+
+def _step_at(epochs: int, per_epoch: int, t: int) -> TrainingStep:
+    """Step t, as if it were within its epoch."""
+    return TrainingStep(1 + (t - 1) // per_epoch, epochs, t, per_epoch, False)
+
+
+def _refuse_unobserved(work: Work, steps: Steps) -> None:
+    """Before training: not every trainer has the samples where the topology is updated."""
+    needs = work.topology.needs
+    if (needs.every_step or "batch" in needs.signals) and not isinstance(steps, ObservedSteps):
+        raise Unsupported(
+            f"{type(work.topology).__name__} looks at mini-batches, and this trainer updates the "
+            "topology where it has no samples; use trainer 'sequential'"
+        )
 
 
 def _result(work: Work, network: Network, run: Training) -> Result:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.archive import Below
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.metric import Metric
 from sparsebench.core.observer import MOST_BINS, Observation, Observer
-from sparsebench.core.protocols import Moment, Network
+from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.timers import Laps
 from sparsebench.core.training.work import Meter, Value
@@ -49,17 +50,17 @@ class Observers:
                 for observation in self._active.values():
                     observation.on_change(index, change)
 
-    def look(self, moment: Moment) -> None:
+    def look(self, step: TrainingStep) -> None:
         """Called after every step; those look that are due."""
         due = [
             name
             for name, observer in self._observers.items()
-            if observer.every is not None and moment.step % observer.every == 0
+            if observer.every is not None and step.step % observer.every == 0
         ]
         if due:
             with self._timed():
                 for name in due:
-                    self._active[name].look(moment)
+                    self._active[name].look(step)
 
     def values(self) -> tuple[dict[str, Value], dict[str, list[Value]]]:
         """`EpochRecord.metrics` and `EpochRecord.layer_metrics`, checked."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.methods.update import Evolution
-from sparsebench.core.protocols import Network, Shape
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.update import TopologyUpdater
+from sparsebench.core.protocols import LayerSignals, Network, Observable, Shape
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
+
+Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 
 WIDTH = 12
 BATCHES = (4, 12)
@@ -36,24 +40,33 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
     network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, density, rng)
     X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
     y = np.arange(batch, dtype=np.int64)
-    for t in (1, 2):
-        network.train_step(X, y, 0.01, t)
-    network.compute_gradients(X, y, 3)
-    network.step(0.01, 3)
-    moment = Moment(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
-    pruning, initializer = work.pruning, work.model.initializer
+    step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     observed = [observer.start(network) for observer in work.observers.values()]
 
     def changed(index: int, change: Change) -> None:
         for observation in observed:
             observation.on_change(index, change)
 
-    Evolution(network, work.topology, pruning, initializer, work.seed, changed).rehearse(moment)
+    updater = TopologyUpdater(
+        network, work.topology, work.pruning, work.model.initializer, work.optimizer, work.seed,
+        changed,
+    )  # fmt: skip
+    updater.watch(lambda t: step)
+    for t in (1, 2):
+        network.train_step(X, y, 0.01, t)
+    network.compute_gradients(X, y, 3)
+    network.step(0.01, 3)
+    updater.rehearse(step, lambda: _observed(network, X, y))
     for observation in observed:
-        observation.look(moment)
+        observation.look(step)
         observation.values()
     network.train_step(X, y, 0.01, 4)
     network.loss(network.outputs(X), y)
+
+
+def _observed(network: Network, X: Matrix, y: Labels) -> list[LayerSignals]:
+    assert isinstance(network, Observable)
+    return network.observe(X, y, 4)[1]
 
 
 def _tiny_network(

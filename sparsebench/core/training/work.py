@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.samples import TrialData
+from sparsebench.core.methods.protocols import Pruning, Topology
 from sparsebench.core.observer import Observer
-from sparsebench.core.protocols import Backend, Model, Network, Optimizer, Pruning, Topology
+from sparsebench.core.protocols import Backend, Model, Network, Optimizer
 from sparsebench.core.training.position import Keeper
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.ladder import Ladder, Point
-from sparsebench.core.methods.moment import Moment
-from sparsebench.core.methods.update import LayerView
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
@@ -134,11 +135,13 @@ def _samples(width: int, N: int, dtype: Any = np.float32) -> Any:
 
 def _update(work: Work, layer: Any) -> None:
     """One update of the topology, as if it were due."""
-    moment = Moment(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
-    view = LayerView(layer.weights(), 0, 2, None, None, work.model.initializer)
-    change = work.topology.update(view, moment, np.random.default_rng(0))
-    if change is not None:
-        layer.rewire(change)
+    step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
+    W, N = layer.weights(), work.batch_size
+    batch = [LayerSignals(_samples(W.shape[1], N), _samples(W.shape[0], N))] * 2
+    view = NetworkView.of([W, W], work.model.initializer, step, batch=batch, momentum=[W.data] * 2)
+    for update in itertools.islice(work.topology.layer_updates(view), 1):
+        if update.change is not None:
+            layer.rewire(update.change)
 
 
 def _usual(call: Call) -> float:

@@ -64,12 +64,12 @@ def test_the_median_epoch_has_its_share_of_updates(
 )
 def test_updates_are_those_that_are_due(plugins: Plugins, build, given, expected) -> None:
     """Three epochs of five steps, against the topology itself."""
-    from sparsebench.core.methods.moment import Moment
+    from sparsebench.core.methods.step import TrainingStep
 
     topology = build("topology", {"name": "set", "epsilon": 3, **given})
     assert [topology.updates(epoch, 3, 5) for epoch in (1, 2, 3)] == expected
     due = [
-        sum(topology.due(Moment(e, 3, 5 * (e - 1) + i, 5, i == 5)) for i in range(1, 6))
+        sum(topology.due(TrainingStep(e, 3, 5 * (e - 1) + i, 5, i == 5)) for i in range(1, 6))
         for e in (1, 2, 3)
     ]
     assert due == expected

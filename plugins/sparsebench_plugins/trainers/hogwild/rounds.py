@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.methods.moment import Moment
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, Rewiring
 from sparsebench.core.training.loop import Training
@@ -43,7 +43,7 @@ class Rounds(Training):
         ]
         self._slots = slots
         self._moved = False
-        super().__init__(work, network, self, told=self._follow)
+        super().__init__(work, network, self, on_change=self._follow)
         self.board = self._published()
 
     @property
@@ -78,7 +78,7 @@ class Rounds(Training):
 
     def _due(self, epoch: int, end: int) -> bool:
         step = (epoch - 1) * self.per_epoch + end
-        return self.evolution.due(Moment(epoch, self.work.epochs, step, self.per_epoch, False))
+        return self.updater.due(TrainingStep(epoch, self.work.epochs, step, self.per_epoch, False))
 
     def _tell(self, epoch: int, t: int) -> None:
         """How far the round is."""

@@ -123,7 +123,7 @@ def _training(plan: Plan, part: Work, network: Network, start: Start, worker: in
         scaled=lambda rate, t: rate * times,
     )  # fmt: skip
     training.step = plan.together * steps.per_epoch
-    training.evolution.restore(start.removed, Counts.zero(len(network.layers)))
+    training.updater.restore(start.removed, Counts.zero(len(network.layers)))
     return training
 
 

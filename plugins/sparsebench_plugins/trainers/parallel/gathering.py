@@ -49,7 +49,7 @@ def _hand_out(plan: Plan, serving: Serving, training: Training, comm: Any) -> No
     values = np.empty(serving.flat.size, dtype=np.float32)
     serving.flat.fill(values, network.values())
     common = [("values", values)]
-    common += [(f"removed.{name}", array) for name, array in training.evolution.saved()]
+    common += [(f"removed.{name}", array) for name, array in training.updater.saved()]
     if plan.options.state == "master":
         common += [(f"state.{name}", np.asarray(array)) for name, array in network.saved()]
     for link in serving.links:

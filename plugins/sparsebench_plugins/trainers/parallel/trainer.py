@@ -70,7 +70,7 @@ def lead(plan: Plan, comm: object) -> Result:
         figures.latency, figures.rate = probe_link(comm, FIRST, size)
         training = Training(
             replace(work, progress=plan.shown(serving.per_epoch)), network, serving,
-            told=serving.moved,
+            on_change=serving.moved,
             scaled=scaling.rate if scaling is not None else None,
         )  # fmt: skip
         serving.begin()

@@ -1,4 +1,4 @@
-"""Points in time of a training run, as topologies and prunings see them."""
+"""A point in training, as schedules see it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingStep:
     """Epochs and steps count from 1 and are those just finished."""
 
     epoch: int
@@ -14,6 +14,11 @@ class Moment:
     step: int
     steps_per_epoch: int
     epoch_ended: bool
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.epochs * self.steps_per_epoch
 
     @property
     def last_epoch(self) -> bool:

@@ -1,0 +1,227 @@
+"""What a topology method and its parts must do. `sparsebench.testing` holds each to its law.
+
+A method is a sentence of parts: an allocation, a drop criterion, a growth, an update schedule, a
+redistribution and a density schedule. A part is a frozen dataclass of its hyperparameters; what
+it remembers between updates lies in the `State` that the view hands it.
+
+Letters: W is (K, D) with nnz connections, N samples in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sparsebench.core.methods.step import TrainingStep
+    from sparsebench.core.methods.view import LayerView, NetworkView
+    from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
+
+    Vector = npt.NDArray[np.float32]
+    Matrix = npt.NDArray[np.float32]
+    Mask = npt.NDArray[np.bool_]
+
+Shape = tuple[int, int]
+
+Signal = Literal["batch", "momentum"]
+"""What a part needs to see beside the weights.
+
+batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the mini-batch that comes
+          next, at the current weights; from them the gradient on the pattern and elsewhere
+momentum  the optimizer's smoothed gradient of each connection
+"""
+
+
+class Allocation(Protocol):
+    """How many connections each layer gets at the start."""
+
+    def counts(
+        self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
+    ) -> list[int]:
+        """nnz of each layer, from 1 to K D. At most one of density and epsilon is a number.
+
+        Raises ValueError where the allocation cannot use what it gets.
+        """
+
+
+class Drop(Protocol):
+    """Which connections are weakest.
+
+    signals  what `scores` looks at beside the weights
+    by_sign  positive and negative weights are ranked apart, as SET does
+    """
+
+    @property
+    def signals(self) -> tuple[Signal, ...]: ...
+
+    @property
+    def by_sign(self) -> bool: ...
+
+    def scores(self, layer: LayerView) -> Vector:
+        """(nnz,) float32; the lowest are dropped. A NaN is dropped last."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Where connections may grow, in rising order of (row, column).
+
+    rows, columns  (count,) free positions
+    scores         (count,) the highest are wanted; None: all are alike, and exactly as many as
+                   were asked for
+    """
+
+    rows: Ints
+    columns: Ints
+    scores: Vector | None = None
+
+
+class Grow(Protocol):
+    """Where new connections go.
+
+    signals   what `candidates` looks at
+    ranks     whether candidates have scores, so that layers can compete for growth
+    scans     it computes something for every one of the K D positions, in tiles
+    """
+
+    @property
+    def signals(self) -> tuple[Signal, ...]: ...
+
+    @property
+    def ranks(self) -> bool: ...
+
+    @property
+    def scans(self) -> bool: ...
+
+    def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
+        """At most `count` free positions, the best ones.
+
+        keep  (nnz,) of the layer's connections; a dropped one's position is free
+        """
+
+
+@runtime_checkable
+class EveryStep(Protocol):
+    """A growth that also looks at every training step. Optional.
+
+    Training then goes layer by layer, on plain float32 arrays.
+    """
+
+    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+        """Called in each step, before the update.  X (D, N), DZ (K, N): read only."""
+
+
+class UpdateSchedule(Protocol):
+    """When the topology is updated, and how much."""
+
+    def due(self, step: TrainingStep) -> bool: ...
+
+    def fraction(self, step: TrainingStep) -> float:
+        """The share of a layer's connections that is dropped, in [0, 1)."""
+
+    def last(self, steps: int, steps_per_epoch: int) -> int:
+        """The step of the last update; 0 if there is none."""
+
+
+class Redistribution(Protocol):
+    """How the connections that were dropped are shared between the layers.
+
+    signals  what `quotas` looks at
+    shares   own: each layer grows what it dropped; quotas: as `quotas` says; ranked: drop and
+             growth choose over all layers at once, by score
+    """
+
+    @property
+    def signals(self) -> tuple[Signal, ...]: ...
+
+    @property
+    def shares(self) -> Literal["own", "quotas", "ranked"]: ...
+
+    def quotas(self, layers: Sequence[LayerView], dropped: Sequence[int]) -> list[int]:
+        """Connections to grow in each layer; their sum is that of `dropped`."""
+
+
+class DensitySchedule(Protocol):
+    """How many connections the network has over time.
+
+    start     density at the start; None: the final one
+    globally  what leaves for good is chosen over all layers at once
+    """
+
+    @property
+    def start(self) -> float | None: ...
+
+    @property
+    def globally(self) -> bool: ...
+
+    def share(self, step: TrainingStep, last: int) -> float:
+        """What is left of the way from the start (1) to the final number of connections (0).
+
+        last  step of the last update, at which nothing may be left
+        """
+
+
+@dataclass(frozen=True)
+class LayerUpdate:
+    """What an update does to one layer.
+
+    change  None: nothing
+    pruned  of the connections that `change` drops, how many are for good
+    """
+
+    change: Change | None = None
+    pruned: int = 0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs beside weights.
+
+    signals     collected before an update
+    every_step  its growth looks at every training step
+    scans       an update computes something for each of the K D positions of a layer, in tiles:
+                time of that order, memory O(nnz)
+    """
+
+    signals: frozenset[Signal] = field(default_factory=frozenset)
+    every_step: bool = False
+    scans: bool = False
+
+
+class Topology(Protocol):
+    """Where the connections are at the start, and how they move.
+
+    replaces_step  at an update the mini-batch is looked at and not trained on
+    """
+
+    @property
+    def needs(self) -> Needs: ...
+
+    @property
+    def replaces_step(self) -> bool: ...
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """nnz of each layer at the start."""
+
+    def due(self, step: TrainingStep) -> bool: ...
+
+    def layer_updates(self, network: NetworkView) -> Sequence[LayerUpdate]:
+        """The change of each layer. A grown position may not be closed."""
+
+
+class Pruning(Protocol):
+    """Removes hidden neurons for good, before the topology update of the same step."""
+
+    @property
+    def outgoing(self) -> bool: ...
+
+    @property
+    def regrow(self) -> bool: ...
+
+    def due(self, step: TrainingStep) -> bool: ...
+
+    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+        """(K,) the neurons of this hidden layer whose connections go now."""

@@ -1,0 +1,61 @@
+"""Gradients of weights at chosen positions, from inputs X (D, N) and deltas DZ (K, N).
+
+Twins to be read: `reference.sddmm` and `reference.largest_free_gradients`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench.core.sparse.compiled.walking import is_closed, next_kept
+
+
+@njit(cache=True, parallel=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def dots(bounds, rows, columns, X, DZ, out):
+    """out[p] = DZ[rows[p]] . X[columns[p]].  rows, columns, out (count,); out is overwritten.
+
+    Each thread owns a range of `bounds` of the positions.
+    """
+    N = X.shape[1]
+    for part in prange(bounds.size - 1):
+        for p in range(bounds[part], bounds[part + 1]):
+            dz = DZ[rows[p]]
+            x = X[columns[p]]
+            total = np.float32(0.0)
+            for n in range(N):
+                total += dz[n] * x[n]
+            out[p] = total
+
+
+@njit(cache=True)
+def collect_above(
+    G, first_row, first_column, indptr, indices, keep, closed_rows, closed_columns, limit,
+    rows, columns, scores,
+):  # fmt: skip
+    """Free positions of a tile whose |gradient| is above the limit, in rising order.
+
+    G (R, C)  gradients of the tile that begins at (first_row, first_column)
+    closed_rows (K,), closed_columns (D,)  what may not grow; empty: nothing is closed
+    rows, columns, scores (R C,)  written from the front; returns how many
+    """
+    found = 0
+    for r in range(G.shape[0]):
+        k = first_row + r
+        if is_closed(closed_rows, k):
+            continue
+        end = indptr[k + 1]
+        p = indptr[k] + np.searchsorted(indices[indptr[k] : end], first_column)
+        p = next_kept(p, end, first_column, indices, keep)
+        for c in range(G.shape[1]):
+            j = first_column + c
+            if p < end and indices[p] == j:
+                p = next_kept(p + 1, end, j + 1, indices, keep)
+                continue
+            score = abs(G[r, c])
+            if score > limit and not is_closed(closed_columns, j):
+                rows[found] = k
+                columns[found] = j
+                scores[found] = score
+                found += 1
+    return found

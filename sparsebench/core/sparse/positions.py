@@ -1,0 +1,64 @@
+"""Lists of positions of a layer: which of them are connections, and the best of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.sparse.compiled import finding
+from sparsebench.core.sparse.csr import CsrPattern, Ints, Mask
+from sparsebench.core.sparse.parts import even_parts, threads_for
+
+Vector = npt.NDArray[np.float32]
+
+
+def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
+    """(count,) where each position is among the pattern's connections; -1 where it is none."""
+    found = np.empty(len(rows), dtype=np.int64)
+    with threads_for(found.size):
+        bounds = even_parts(found.size)
+        finding.places(bounds, pattern.indptr, pattern.indices, rows, columns, found)
+    return found
+
+
+def are_free(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> Mask:
+    """(count,) True where no connection is kept."""
+    place = places(pattern, rows, columns)
+    free = place < 0
+    free[~free] = ~keep[place[~free]]
+    return free
+
+
+def revive(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> tuple[Mask, Mask]:
+    """Keep the dropped connections that are among these positions.
+
+    Returns `keep` with them, and (count,) True for the positions that were no connection.
+    """
+    place = places(pattern, rows, columns)
+    fresh = place < 0
+    kept = keep.copy()
+    kept[place[~fresh]] = True
+    return kept, fresh
+
+
+def best(rows: Ints, columns: Ints, scores: Vector, count: int) -> tuple[Ints, Ints, Vector]:
+    """The `count` highest scores, in the order in which they are; of equal ones the earlier."""
+    if scores.size <= count:
+        return rows, columns, scores
+    if count <= 0:
+        return rows[:0], columns[:0], scores[:0]
+    at = scores.size - count
+    limit = np.partition(scores, at)[at]
+    chosen = scores > limit
+    ties = np.flatnonzero(scores == limit)
+    chosen[ties[: count - int(np.count_nonzero(chosen))]] = True
+    return rows[chosen], columns[chosen], scores[chosen]
+
+
+def distinct(rows: Ints, columns: Ints) -> tuple[Ints, Ints]:
+    """Each position once, in rising order."""
+    order = np.lexsort((columns, rows))
+    rows, columns = rows[order], columns[order]
+    first = np.ones(rows.size, dtype=bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    return rows[first], columns[first]
