@@ -33,6 +33,7 @@ class Record:
     settings   what the process ran under: threads, memory method, huge pages, blas, threading
                layer of numba; flush_to_zero: whether denormals were zero in all threads, and
                flush_to_zero_in: in those of each pool, both measured after the warm-up
+               scans: an update of the topology computes on all K D positions, in tiles
     noise      what disturbed the machine while the trial ran, and `marks`: the words for it
     audit      what the backend declares about its sparsity, beside what was measured
     log_tail   last lines of stderr, if the trial failed

@@ -22,10 +22,10 @@ from sparsebench import hookimpl
 class Failing:
     """Fails as soon as it is asked."""
 
-    def due(self, moment):
+    def due(self, step):
         raise ArithmeticError("by design")
 
-    connections = update = due
+    connections = layer_updates = due
 
 
 @hookimpl

@@ -16,6 +16,7 @@ from sparsebench_plugins.topologies.params import (
     SetParams,
     SnfsParams,
 )
+from sparsebench_plugins.update_schedules.schedules import Regular
 
 
 class Dynamic(MethodParams):
@@ -28,7 +29,8 @@ class Dynamic(MethodParams):
                 f"{type(self.redistribution).__name__} lets layers compete by score, and "
                 f"{type(self.grow).__name__} gives none; set redistribution = 'none'"
             )
-        if self.replaces_step and self.schedule().every == 1:
+        schedule = self.schedule()
+        if self.replaces_step and isinstance(schedule, Regular) and schedule.every == 1:
             raise Unsupported("an update in every step, in its place, would leave none to train")
 
     @property

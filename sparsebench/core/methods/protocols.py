@@ -191,6 +191,7 @@ class Needs:
     scans: bool = False
 
 
+@runtime_checkable
 class Topology(Protocol):
     """Where the connections are at the start, and how they move.
 

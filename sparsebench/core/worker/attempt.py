@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
+from sparsebench.core.methods.protocols import Topology
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.worker import limits, mpiexec
 from sparsebench.core.worker.assemble import assemble, build, prepare, warm_up
@@ -136,6 +137,8 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
     told["settings"] |= denormals
     if hasattr(parts.backend, "truly_sparse"):
         told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)
+    if isinstance(parts.topology, Topology) and parts.topology.needs.scans:
+        told["settings"]["scans"] = True
     if keeper is not None:
         told["settings"] |= keeper.told()["settings"]
         told["measures"] |= keeper.told()["measures"]
