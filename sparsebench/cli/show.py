@@ -76,6 +76,7 @@ def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
         "detail": record.detail,
         "started": record.started,
         "ended": record.ended,
+        "observers": ", ".join(one["name"] for one in record.trial.observers),
         **record.measures,
         **{
             f"{phase} {name}": value
