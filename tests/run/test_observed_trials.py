@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 import sparsebench
+from sparsebench.core.job import Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
+from sparsebench.core.worker.checkpointing import Checkpoints
+from sparsebench.core.worker.meter import Meter
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import agrees, fingerprint
@@ -87,6 +90,26 @@ def test_the_code_of_an_observer_is_apart_from_that_of_the_trial(plugins: Plugin
     assert not agrees({**watched, "observers": {**watched["observers"], "itop": "old"}}, watched)
     del plain["observers"]  # of an older store
     assert agrees(plain, fingerprint(make_trial(plugins), plugins))
+
+
+@pytest.mark.parametrize(("wanted", "goes_on"), [([ITOP], True), ([], False), ([DEGREES], False)])
+def test_a_checkpoint_of_other_observers_is_refused(
+    plugins: Plugins, tmp_path: Path, wanted: list[Any], goes_on: bool
+) -> None:
+    """It has not their state."""
+    file, trial, meter = tmp_path / "c.npz", make_trial(plugins, ITOP), Meter()
+    job = Job(trial=trial, folder=tmp_path, data_dir=tmp_path)
+    facts = {"position": {"epoch": 1, "step": 3}}
+    Checkpoints(job, meter).keep(facts, iter(()))
+    (tmp_path / "checkpoint.npz").rename(file)
+    again = replace(job, trial=replace(trial, observers=wanted), resume_from=file)
+    found = Checkpoints(again, meter)
+    assert (found.found is not None) == goes_on
+    if found.found is not None:
+        found.found.close()
+    else:
+        refused = found.settled["resumed"]["refused"]
+        assert refused == "the checkpoint was made with other observers"
 
 
 STEPPING = """
