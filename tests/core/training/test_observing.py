@@ -46,8 +46,8 @@ class Counts(Observation):
         assert self.network.layers[index].nnz == np.count_nonzero(change.keep) + change.grown
         self.changes[index] += 1
 
-    def look(self, moment):
-        self.looks, self.last_step = self.looks + 1, moment.step
+    def look(self, step):
+        self.looks, self.last_step = self.looks + 1, step.step
 
     def values(self):
         return {"looks": self.looks, "changes": self.changes, "last_step": self.last_step}
