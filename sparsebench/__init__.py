@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparsebench.core.methods.protocols import Candidates, LayerUpdate, Needs
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.hookspecs import hookimpl
-    from sparsebench.registry import OfKind
+    from sparsebench.registry import Location, OfKind
     from sparsebench.trained import load_model
 
 _WHERE = {
@@ -24,6 +24,7 @@ _WHERE = {
     "load_run": "sparsebench.api",
     "load_model": "sparsebench.trained",
     "Run": "sparsebench.api",
+    "Location": "sparsebench.registry",
     "OfKind": "sparsebench.registry",
     "Candidates": "sparsebench.core.methods.protocols",
     "LayerUpdate": "sparsebench.core.methods.protocols",
@@ -39,6 +40,7 @@ __all__ = [
     "CsrMatrix",
     "CsrPattern",
     "LayerUpdate",
+    "Location",
     "Needs",
     "OfKind",
     "Run",

@@ -28,6 +28,10 @@ class DataError(SparsebenchError):
     """A data set is there but is not usable: truncated, NaN, wrong shapes or checksum."""
 
 
+class DataChanged(DataError):
+    """A data set is no longer the one that a trial names. Such a record is never reused."""
+
+
 class MissingData(DataError):
     """A data set is not there. The trial is recorded as skipped.
 

@@ -64,6 +64,14 @@ class Later:
 
 
 @dataclass(frozen=True)
+class Location:
+    """Marks a parameter of a data set that says where it is: `Annotated[str, Location()]`.
+
+    It is not part of what a trial is, as long as the data set's `identity` tells its content.
+    """
+
+
+@dataclass(frozen=True)
 class Entry:
     """A registered component: what is known of it without importing it."""
 
@@ -267,25 +275,27 @@ def _is_installed(module: str) -> bool:
 @functools.cache
 def nested_kinds(cls: type) -> dict[str, str]:
     """Parameter name -> kind, of the parameters that are components."""
-    found = {}
+    return {name: mark.kind for name, mark in _marks(cls) if isinstance(mark, OfKind)}
+
+
+def locations(cls: type) -> list[str]:
+    """The parameters that are marked as a `Location`."""
+    return [name for name, mark in _marks(cls) if isinstance(mark, Location)]
+
+
+def _marks(cls: type) -> Iterator[tuple[str, Any]]:
+    """Parameter name and mark, of all that stand in `Annotated`."""
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for part in (hint, *get_args(hint)):
             if get_origin(part) is Annotated:
-                for mark in get_args(part)[1:]:
-                    if isinstance(mark, OfKind):
-                        found[name] = mark.kind
-    return found
+                yield from ((name, mark) for mark in get_args(part)[1:])
 
 
 @functools.cache
 def later_defaults(cls: type) -> dict[str, Any]:
     """Parameter name -> default, of the parameters marked `Later`."""
-    hints = get_type_hints(cls, include_extras=True)
-    return {
-        field.name: field.default
-        for field in dataclasses.fields(cls)
-        if any(isinstance(mark, Later) for mark in get_args(hints[field.name])[1:])
-    }
+    later = {name for name, mark in _marks(cls) if isinstance(mark, Later)}
+    return {field.name: field.default for field in dataclasses.fields(cls) if field.name in later}
 
 
 def _default(cls: type, key: str) -> Any:

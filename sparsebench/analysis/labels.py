@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparsebench.core.trial import Trial
+from sparsebench.core.trial import Trial, canonical
 from sparsebench.suite.labels import brief, flat, varies
 
 OWN_COLUMN = ("topology", "backend", "seed", "data", "format")
@@ -18,7 +18,8 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
 
     A single key is named by the first list and not repeated in the values.
     """
-    specs = [_spec(trial) for trial in trials]
+    places: dict[str, dict[str, Any]] = {}
+    specs = [_spec(trial, places) for trial in trials]
     keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
     bare = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     if len(keys) == 1:
@@ -33,8 +34,12 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     ]
 
 
-def _spec(trial: Trial) -> dict[str, Any]:
+def _spec(trial: Trial, places: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """places  a data set's content -> its parameters where it was seen first: a path is a name
+    for people, and one content has one name"""
     spec = {key: value for key, value in trial.spec().items() if key not in OWN_COLUMN}
+    content = canonical([spec["dataset"], trial.data])
+    spec["dataset"] = places.setdefault(content, trial.dataset)
     parts = {k: v for k, v in spec.items() if isinstance(v, Mapping)}
     plain = {k: v for k, v in spec.items() if k not in parts}
     named = {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}

@@ -18,7 +18,7 @@ LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
 """What bounds a trial, or what it leaves, without being part of what it computes: not in its
 id."""
 
-NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers")
+NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations")
 """Fields that are not part of what a trial computes, and so not of its id."""
 
 
@@ -28,7 +28,8 @@ class Trial:
 
     Components are validated data (`registry.Component`), every default filled in. `data` is
     the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
-    of which the id takes only that it is missing. `axes` holds the
+    of which the id takes only that it is missing. `locations` names the data set's parameters that
+    say where it is; where `data` tells the content, they are not part of the id. `axes` holds the
     suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
     and `words` are labels and not part of the id. `observers` are components too; they look on and
     change nothing, so they are not part of it either. `checkpoint` is in seconds; `keep_model` None
@@ -49,6 +50,7 @@ class Trial:
     validation: float = 0.0
     huge_pages: bool = False
     data: dict[str, Any] = field(default_factory=dict)
+    locations: list[str] = field(default_factory=list)
     observers: list[dict[str, Any]] = field(default_factory=list)
     suite: str = ""
     axes: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +66,9 @@ class Trial:
         spec = {key: value for key, value in asdict(self).items() if key not in NOT_COMPUTED}
         if "missing" in self.data:
             spec["data"] = {"missing": True}
+        elif self.data:
+            for name in self.locations:
+                spec["dataset"].pop(name, None)
         return {"format": SPEC_FORMAT, **spec}
 
     @cached_property

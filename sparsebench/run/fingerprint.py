@@ -24,23 +24,11 @@ CHANGED = "changed while it ran"
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`.
-
-    observers  the hash of the code of each, by name: apart, as the result does not depend on it
-    """
+    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`."""
     return {
         **sources(trial, plugins),
-        "observers": observers_of(trial, plugins),
         "versions": versions_of(trial, plugins),
         "commit": commit_name(git_state()),
-    }
-
-
-def observers_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
-    found = _sources(plugins)
-    return {
-        one["name"]: found.code(tuple(_entries("observer", one, plugins)))
-        for one in trial.observers
     }
 
 
@@ -49,10 +37,22 @@ def versions_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
     return versions((*NUMERIC, *sorted(required - set(NUMERIC))))
 
 
-def sources(trial: Trial, plugins: Plugins) -> dict[str, str]:
-    """`code`: hash of the sources a trial runs; `kernels`: of those it may compile."""
-    kernels = sorted(kernel_keys(trial, plugins).values())
-    return {"code": code_of(trial, plugins), "kernels": digest(kernels, 16)}
+def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
+    """Hashes of sources.
+
+    code       of what computes a trial
+    kernels    of what it may compile
+    observers  of each, by name: apart, as the result does not depend on them
+    """
+    found = _sources(plugins)
+    return {
+        "code": code_of(trial, plugins),
+        "kernels": digest(sorted(kernel_keys(trial, plugins).values()), 16),
+        "observers": {
+            one["name"]: found.code(tuple(_entries("observer", one, plugins)))
+            for one in trial.observers
+        },
+    }
 
 
 def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> str:
@@ -62,7 +62,8 @@ def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> s
 
 def kernel_keys(trial: Trial, plugins: Plugins) -> dict[Path, str]:
     """Folder of sources with kernels -> hash of these and of the sources that they import."""
-    return _sources(plugins).kernels(tuple(dict.fromkeys(entries(trial, plugins))))
+    found = (*entries(trial, plugins), *observers(trial, plugins))
+    return _sources(plugins).kernels(tuple(dict.fromkeys(found)))
 
 
 class _Sources:
@@ -132,6 +133,10 @@ def entries(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> I
     """The registry entries of a trial's components, nested ones too."""
     for kind in kinds:
         yield from _entries(kind, getattr(trial, kind), plugins)
+
+
+def observers(trial: Trial, plugins: Plugins) -> list[Entry]:
+    return [plugins.entry("observer", one["name"]) for one in trial.observers]
 
 
 def _entries(kind: str, component: Component, plugins: Plugins) -> Iterator[Entry]:

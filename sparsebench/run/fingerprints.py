@@ -43,7 +43,7 @@ class Fingerprints:
         begun = self._begun[trial.id]
         forget_sources()
         now = sources(trial, self._plugins)
-        if now["code"] == begun["code"]:
+        if all(now.get(key) == begun.get(key) for key in ("code", "observers")):
             return begun
         in_use = {share for other in others for share in self._shares[other.id].items()}
         unchanged = kept_shares(trial, self._plugins).items()

@@ -8,10 +8,14 @@ from typing import Any
 from sparsebench.core.observer import why_unobservable
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
+from sparsebench.errors import DataChanged
 from sparsebench.registry import Plugins
-from sparsebench.run.fingerprint import agrees, entries
+from sparsebench.run.fingerprint import agrees, entries, observers
 from sparsebench.run.options import Options
 from sparsebench.store.record import NEVER_REUSED, Record
+
+DATA_CHANGED = DataChanged.__name__
+"""The cause of a record that is of other data than its trial."""
 
 
 def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
@@ -19,14 +23,13 @@ def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
     shows its network to no such observer."""
     if "missing" in trial.data:
         return Status.SKIPPED, str(trial.data["missing"])
-    watching = [plugins.entry("observer", one["name"]) for one in trial.observers]
-    for entry in (*entries(trial, plugins), *watching):
+    for entry in (*entries(trial, plugins), *observers(trial, plugins)):
         reason = entry.unavailable()
         if reason is not None:
             return Status.UNSUPPORTED, f"{entry.kind} {entry.name!r} {reason}"
     trainer = plugins.parameters("trainer", trial.trainer)
-    observers = {one["name"]: plugins.parameters("observer", one) for one in trial.observers}
-    hidden = why_unobservable(trainer, trial.trainer["name"], observers)
+    watching = {one["name"]: plugins.parameters("observer", one) for one in trial.observers}
+    hidden = why_unobservable(trainer, trial.trainer["name"], watching)
     return (Status.UNSUPPORTED, hidden) if hidden is not None else None
 
 
@@ -37,7 +40,7 @@ def reusable(
     if not shares(options):
         return None
     for record in reversed(records):
-        if record.status in NEVER_REUSED or record.debug:
+        if record.status in NEVER_REUSED or record.cause == DATA_CHANGED or record.debug:
             continue
         if not record.trial.observes_all_of(trial):
             continue

@@ -102,11 +102,12 @@ TRIAL = table(
         **dict.fromkeys(("epochs", "batch_size", "threads", "seed"), COUNT),
     },
     split_seed=MAYBE_NUMBER, validation=NUMBER, huge_pages=FLAG, data=each(ANYTHING), suite=TEXT,
+    locations=many(TEXT),
     axes=each(ANYTHING), words=each(TEXT), timeout=MAYBE_NUMBER, memory_limit=MAYBE_NUMBER,
     retries=COUNT, checkpoint=MAYBE_NUMBER, observers=many(COMPONENT),
     keep_model=one("true, false or nothing", lambda value: value is None or value in (True, False)),
 )  # fmt: skip
-FINGERPRINT = table({}, code=TEXT, versions=each(ANYTHING), commit=TEXT)
+FINGERPRINT = table({}, code=TEXT, versions=each(ANYTHING), commit=TEXT, observers=each(TEXT))
 MACHINE = table({}, memory_bytes=MAYBE_NUMBER)
 PHASE = table({}, seconds=MEASURE)
 LAYER = table({}, repeats=many(NUMBER))

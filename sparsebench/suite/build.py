@@ -14,7 +14,7 @@ from sparsebench.core.data.openml import Place, fetch_command
 from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
 from sparsebench.machine import usable_cores
-from sparsebench.registry import Component, Entry, Plugins, nested_kinds
+from sparsebench.registry import Component, Entry, Plugins, locations, nested_kinds
 from sparsebench.suite.defaults import DEFAULT_NAMES
 from sparsebench.suite.form import shown
 from sparsebench.suite.suite import Suite
@@ -44,6 +44,7 @@ class Builder:
             **parts,
             **{**defaults, **plain},
             data=self._identity(parts["dataset"]),
+            locations=self._locations(parts["dataset"]),
             observers=self._observers(raw.get("observers")),
             suite=self.suite.name,
             axes=axes,
@@ -183,6 +184,12 @@ class Builder:
                 raise SuiteError(f"trial.dataset: {error}") from error
             self._identities[key] = found
         return copy.deepcopy(self._identities[key])
+
+    def _locations(self, dataset: Component) -> list[str]:
+        if self._is_elsewhere(dataset):
+            return []
+        entry = self.plugins.entry("dataset", dataset["name"])
+        return locations(entry.parameters())
 
     def _missing(self, dataset: Component) -> Raw:
         name = dataset["name"]

@@ -52,6 +52,7 @@ RULES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]] = [
     ({"code": BEFORE}, {}, {}, False),
     ({"code": BEFORE}, {}, {"reuse_stale": True}, True),
     ({"status": "error"}, {}, {}, True),
+    ({"status": "error", "cause": "DataChanged"}, {}, {"reuse_stale": True}, False),
     ({"status": "error"}, {}, {"rerun": "failed"}, False),
     ({"status": "interrupted"}, {}, {"reuse_stale": True}, False),
     ({"status": "skipped"}, {}, {}, False),
@@ -97,6 +98,14 @@ def test_the_commit_does_not_count() -> None:
     assert not agrees({}, TODAY)
     assert not agrees({**TODAY, "code": CHANGED}, TODAY)
     assert not agrees({**TODAY, "versions": {"numpy": "3"}}, TODAY)
+
+
+def test_observers_count_that_are_asked_for() -> None:
+    both = {**TODAY, "observers": {"degrees": "a", "itop": "b"}}
+    assert agrees(both, TODAY)
+    assert agrees(both, {**TODAY, "observers": {"itop": "b"}})
+    assert not agrees(both, {**TODAY, "observers": {"itop": "edited"}})
+    assert not agrees(TODAY, {**TODAY, "observers": {"itop": "b"}})
 
 
 def test_the_hash_is_of_names_and_contents(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 from sparsebench.core.data.checksums import file_sha256
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
+from sparsebench.registry import Location
 
 TEST_FRACTION = 1 / 3
 """As in sparsebench/core/data/samples.py, which imports numpy."""
@@ -104,7 +105,7 @@ class FileParams:
     target  the array of labels in an npz ("y"), the column in a csv (its last)
     """
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1), Location()]
     target: Annotated[str, Field(min_length=1)] | None = None
 
     def file(self) -> Path:

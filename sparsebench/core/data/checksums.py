@@ -14,7 +14,7 @@ from sparsebench.machine import cache_directory
 
 
 def file_sha256(path: Path, *, remember: bool = True) -> str:
-    """sha256 of a file, hashed once per path, size and modification time.
+    """sha256 of a file, hashed once per path, size, inode, and times of modification and change.
 
     `remember=False` hashes it again. A cache that cannot be read or written costs time only.
     """
@@ -46,7 +46,7 @@ def _mark(path: Path) -> list[int]:
         found = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _memory_file() -> Path:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.core.audit.sizes import Sizes
+from sparsebench.core.data.same_data import require_same_data
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
 from sparsebench.core.methods.protocols import Topology
@@ -26,7 +27,7 @@ from sparsebench.core.worker.meter import Meter
 from sparsebench.core.worker.rank_costs import add_up, own_costs
 from sparsebench.core.worker.result_writer import Outbox
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import Unsupported
+from sparsebench.errors import SparsebenchError, Unsupported
 
 if TYPE_CHECKING:
     from sparsebench.core.data.samples import TrialData
@@ -114,7 +115,12 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
     with meter.phase("import"):
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
     with meter.phase("data"):
-        data = prepare(parts, trial)
+        try:
+            data = prepare(parts, trial)
+        except SparsebenchError:  # a file that is replaced may be found half written
+            require_same_data(parts.dataset, trial)
+            raise
+        require_same_data(parts.dataset, trial)
     outbox.steps = trial.epochs * math.ceil(len(data.train.labels) / trial.batch_size)
     first = team is None or team.rank == 0
     keeper = Checkpoints(job, meter) if wants_checkpoints(job) and first else None
