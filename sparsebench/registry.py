@@ -238,11 +238,8 @@ class Plugins:
             for key, value in component.items()
             if key != "name"
         }
-        for key, nested_kind in nested_kinds(entry.parameters()).items():
-            found = values.get(key, _default(entry.parameters(), key))
-            if found is not None:
-                found = {"name": found} if isinstance(found, str) else found
-                values[key] = self.build(nested_kind, found)
+        for key, nested_kind, found in nested_components(entry.parameters(), component):
+            values[key] = self.build(nested_kind, found)
         return entry.load()(**values)
 
     def parameters(self, kind: str, component: Component) -> Any:
@@ -255,11 +252,8 @@ class Plugins:
                 for key, value in component.items()
                 if key != "name"
             }
-            for key, nested in nested_kinds(cls).items():
-                found = values.get(key, _default(cls, key))
-                if found is not None:
-                    found = {"name": found} if isinstance(found, str) else found
-                    values[key] = self.parameters(nested, found)
+            for key, nested, found in nested_components(cls, component):
+                values[key] = self.parameters(nested, found)
             return cls(**values)
         except (PluginError, TypeError, ValueError):
             return None
@@ -276,6 +270,14 @@ def _is_installed(module: str) -> bool:
 def nested_kinds(cls: type) -> dict[str, str]:
     """Parameter name -> kind, of the parameters that are components."""
     return {name: mark.kind for name, mark in _marks(cls) if isinstance(mark, OfKind)}
+
+
+def nested_components(cls: type, component: Component) -> Iterator[tuple[str, str, Component]]:
+    """Key, kind and data of the components inside a component, those by default too."""
+    for key, kind in nested_kinds(cls).items():
+        found = component.get(key, _default(cls, key))
+        if found is not None:
+            yield key, kind, {"name": found} if isinstance(found, str) else found
 
 
 def locations(cls: type) -> list[str]:

@@ -37,8 +37,11 @@ def test_no_module_imports_itself_in_the_end() -> None:
 
 WORDS = {
     "file": "a key of an entry of data.json",
+    "gradient": "an array of a layer",
     "identity": "a key of the manifest, and a method of data sets",
     "kernel": "an operating system's",
+    "momentum": "what an optimizer keeps of each connection; a signal",
+    "none": "nothing",
     "step": "of training",
 }
 """What is a component's name and a plain word too."""

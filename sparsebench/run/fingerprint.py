@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.core.trial import PARTS, Trial, digest
-from sparsebench.registry import Component, Entry, Plugins, nested_kinds
+from sparsebench.registry import Component, Entry, Plugins, nested_components
 from sparsebench.run.import_closure import ImportGraph, Modules, digest_of, modules_of
 from sparsebench.store.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 
@@ -142,9 +142,7 @@ def observers(trial: Trial, plugins: Plugins) -> list[Entry]:
 def _entries(kind: str, component: Component, plugins: Plugins) -> Iterator[Entry]:
     entry = plugins.entry(kind, component["name"])
     yield entry
-    nested = nested_kinds(entry.parameters())
-    if kind == "topology":
-        nested = {"prune": "pruning", **nested}
-    for key, nested_kind in nested.items():
-        if component.get(key):
-            yield from _entries(nested_kind, component[key], plugins)
+    for _, nested, found in nested_components(entry.parameters(), component):
+        yield from _entries(nested, found, plugins)
+    if kind == "topology" and component.get("prune"):
+        yield from _entries("pruning", component["prune"], plugins)
