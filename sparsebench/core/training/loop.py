@@ -154,7 +154,8 @@ class Training:
             if on_change is None
             else _both(on_change, self.observers.on_change),
         )
-        _refuse_unobserved(work, steps)
+        if self.updater.needs_batch and not isinstance(steps, ObservedSteps):
+            refuse_signals(work, "this trainer")
         self.updater.watch(partial(_step_at, work.epochs, steps.per_epoch))
         self._steps = steps
         self._laps = steps.laps
@@ -342,13 +343,18 @@ def _step_at(epochs: int, per_epoch: int, t: int) -> TrainingStep:
     return TrainingStep(1 + (t - 1) // per_epoch, epochs, t, per_epoch, False)
 
 
-def _refuse_unobserved(work: Work, steps: Steps) -> None:
-    """Before training: not every trainer has the samples where the topology is updated."""
+def refuse_signals(work: Work, trainer: str) -> None:
+    """Raise Unsupported, before training, for a trainer that updates the topology where it has
+    neither samples nor the optimizer's state.
+
+    trainer  as the message calls it
+    """
     needs = work.topology.needs
-    if (needs.every_step or "batch" in needs.signals) and not isinstance(steps, ObservedSteps):
+    if needs.every_step or needs.signals:
+        seen = " and ".join(sorted(needs.signals)) or "every training step"
         raise Unsupported(
-            f"{type(work.topology).__name__} looks at mini-batches, and this trainer updates the "
-            "topology where it has no samples; use trainer 'sequential'"
+            f"{type(work.topology).__name__} looks at {seen}, and {trainer} updates the topology "
+            "where there is none; use a trainer of one process"
         )
 
 

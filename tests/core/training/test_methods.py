@@ -230,7 +230,7 @@ def test_a_trainer_without_samples_is_refused_before_training(build):
         def __init__(self) -> None:
             self.laps, self.per_epoch = Batches(work, network).laps, 11
 
-    with pytest.raises(Unsupported, match="looks at mini-batches"):
+    with pytest.raises(Unsupported, match="RigL looks at batch, and this trainer updates"):
         Training(work, network, Steps())  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsebench.core.training.build import build_network
+from sparsebench.core.training.loop import refuse_signals
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
 from sparsebench.core.worker.denormals_check import threading_layer
@@ -32,6 +33,7 @@ class Hogwild(HogwildParams):
         """The workers begin here: from the data on, nothing is copied that is not written."""
         if work.keeper is not None:
             raise Unsupported("hogwild keeps no checkpoints; leave trial.checkpoint out")
+        refuse_signals(work, "hogwild")
         if not hasattr(os, "fork"):
             raise Unsupported("hogwild forks its workers, which this system cannot")
         if "numba" in sys.modules and threading_layer() is not None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sparsebench.core.training.loop import refuse_signals
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench_plugins.trainers.parallel.partition import Rows, rows_of
@@ -88,5 +89,6 @@ def refuse(name: str, options: Options, work: Work) -> None:
             f"processes that mpiexec starts together, and has {size}; `sparsebench run` starts "
             "them"
         )
+    refuse_signals(work, f"trainer {name!r}")
     if work.keeper is not None:
         raise Unsupported(f"trainer {name!r} keeps no checkpoints; leave trial.checkpoint out")
