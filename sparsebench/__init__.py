@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparsebench.api import Run, compare, load_run, run
     from sparsebench.core.methods.protocols import Candidates, LayerUpdate, Needs
+    from sparsebench.core.metric import DefaultGate, Metric
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.hookspecs import hookimpl
     from sparsebench.registry import Location, OfKind
@@ -29,6 +30,8 @@ _WHERE = {
     "Candidates": "sparsebench.core.methods.protocols",
     "LayerUpdate": "sparsebench.core.methods.protocols",
     "Needs": "sparsebench.core.methods.protocols",
+    "Metric": "sparsebench.core.metric",
+    "DefaultGate": "sparsebench.core.metric",
     "Change": "sparsebench.core.sparse.csr",
     "CsrMatrix": "sparsebench.core.sparse.csr",
     "CsrPattern": "sparsebench.core.sparse.csr",
@@ -39,8 +42,10 @@ __all__ = [
     "Change",
     "CsrMatrix",
     "CsrPattern",
+    "DefaultGate",
     "LayerUpdate",
     "Location",
+    "Metric",
     "Needs",
     "OfKind",
     "Run",

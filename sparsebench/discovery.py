@@ -89,6 +89,8 @@ def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) ->
             for kind, hook in HOOKS.items()
         ]
         hooks.append(("register_suites", {"add_folder": plugins.suite_folders.append}))
+        add = functools.partial(plugins.metrics.add, owner=owner)
+        hooks.append(("register_metrics", {"add": add}))
         errors = []
         for hook, given in hooks:
             try:

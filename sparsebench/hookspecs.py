@@ -20,6 +20,8 @@ from typing import Protocol
 
 import pluggy
 
+from sparsebench.core.metric import Metric
+
 PROJECT = "sparsebench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -40,6 +42,10 @@ class Register(Protocol):
 
 class AddFolder(Protocol):
     def __call__(self, folder: Path) -> None: ...
+
+
+class AddMetric(Protocol):
+    def __call__(self, metric: Metric) -> None: ...
 
 
 @hookspec
@@ -135,6 +141,11 @@ def register_trainers(register: Register) -> None:
 @hookspec
 def register_executors(register: Register) -> None:
     """Where trials run: `protocols.Executor`."""
+
+
+@hookspec
+def register_metrics(add: AddMetric) -> None:
+    """Declarations of measured quantities: `sparsebench.Metric`."""
 
 
 @hookspec

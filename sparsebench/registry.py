@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from sparsebench.errors import PluginError, SuiteError, Unsupported, nearest
+from sparsebench.metrics import Metrics
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -176,6 +177,7 @@ class Plugins:
         default_factory=lambda: {kind: Registry(kind) for kind in KINDS}
     )
     suite_folders: list[Path] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
     infos: list[PluginInfo] = field(default_factory=list)
     files: tuple[Path, ...] = ()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparsebench.hookspecs import AddFolder, Register, hookimpl
+from sparsebench.hookspecs import AddFolder, AddMetric, Register, hookimpl
 
 _HERE = "sparsebench_plugins"
 
@@ -368,6 +368,14 @@ def register_executors(register: Register) -> None:
         summary="the workers of a Dask cluster: --address tcp://..., or processes here",
         get="pip install 'sparsebench[dask]'",
     )
+
+
+@hookimpl
+def register_metrics(add: AddMetric) -> None:
+    from sparsebench_plugins.trainers.metrics import CALIBRATION, PARALLEL
+
+    for metric in (*PARALLEL, *CALIBRATION):
+        add(metric)
 
 
 @hookimpl

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.metrics import METRICS
 from sparsebench.analysis.sides import Side, side_of
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
+from sparsebench.metrics import Metrics, of_run
 from sparsebench.store import shapes
 from sparsebench.store.cells import grid_words
 from sparsebench.store.record import Record, utc_now
@@ -54,7 +54,8 @@ _BASELINE = shapes.table(
     {
         **dict.fromkeys(TOLD, shapes.TEXT),
         "missing": shapes.many(shapes.TRIAL_ID), "cells": shapes.many(_CELL),
-    }
+    },
+    metrics=shapes.many(shapes.METRIC),
 )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ class Baseline:
     made: str
     records: list[Record]
     missing: frozenset[str] = frozenset()
+    metrics: Metrics = field(default_factory=Metrics)
 
     def side(self, file: Path) -> Side:
         """As one side of a comparison; `file` is where it lies."""
@@ -79,7 +81,7 @@ class Baseline:
             "machines": sorted({str(r.machine["id"]) for r in self.records if r.machine["id"]}),
             "commit": self.commit,
         }
-        return Side(side_of(self.records).cells, self.missing, facts)
+        return Side(side_of(self.records).cells, self.missing, facts, self.metrics)
 
 
 def to_json(run: StoredRun, name: str) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
         "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
         "made": utc_now(),
         "missing": [trial for trial in planned if trial not in done],
+        "metrics": [metric.to_json() for metric in of_run(run.manifest).added()],
         "cells": [_cell(cell, records) for cell, records in cells.items()],
     }
 
@@ -115,7 +118,8 @@ def from_json(data: Mapping[str, Any]) -> Baseline:
     _BASELINE(dict(data), "the baseline")
     records = [_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]]
     told = {key: str(data[key]) for key in TOLD}
-    return Baseline(records=records, missing=frozenset(data["missing"]), **told)
+    missing, metrics = frozenset(data["missing"]), of_run(data)
+    return Baseline(records=records, missing=missing, metrics=metrics, **told)
 
 
 def _cell(cell: str, records: list[Record]) -> dict[str, Any]:
@@ -131,13 +135,14 @@ def _cell(cell: str, records: list[Record]) -> dict[str, Any]:
 
 def _one(record: Record) -> dict[str, Any]:
     """Infinite and unknown measures are left out; so is a failure's text, which can name files."""
-    found = {name: record.measures.get(name) for name in METRICS}
     return {
         "trial": record.trial.id,
         "seed": record.trial.seed,
         "status": str(record.status),
         "cause": record.cause,
-        "measures": {k: v for k, v in found.items() if v is not None and math.isfinite(v)},
+        "measures": {
+            k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)
+        },
         "machine": str(record.machine.get("id", "")),
         "settings": {key: record.settings.get(key) for key in SETTINGS},
         "contended": record.contended,

@@ -19,8 +19,8 @@ from sparsebench.analysis.equivalence import (
 )
 from sparsebench.analysis.evidence import Evidence, evidence
 from sparsebench.analysis.groups import outcome
-from sparsebench.analysis.metrics import METRICS
 from sparsebench.analysis.statistics import Summary, from_zero, holm, summary, welch
+from sparsebench.core.metric import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ class Judged:
     """
 
     text: str
-    metric: str
+    metric: Metric
     source: str
     tolerance: float
     trials: str
@@ -102,12 +102,13 @@ def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
 def _judge(seen: Evidence, alpha: float) -> list[Judged]:
     rows: list[Judged] = []
     for claim, frame in claims(seen):
+        metric = seen.metrics.declaration(str(claim["metric"]))
         if "against" in claim:
             for (label, ours), (other_label, theirs) in pairs_of(seen, frame, claim):
-                rows.append(_two_sides(claim, label, ours, other_label, theirs, alpha))
+                rows.append(_two_sides(claim, metric, label, ours, other_label, theirs, alpha))
         else:
             for label, ours in cells_of(rows_at(seen, frame, claim["where"])):
-                rows.append(_published(claim, label, ours, alpha))
+                rows.append(_published(claim, metric, label, ours, alpha))
     return _corrected(rows, alpha)
 
 
@@ -120,31 +121,33 @@ def exit_code(rows: list[Judged]) -> int:
     return OK if Holds.HOLDS in verdicts else INCONCLUSIVE
 
 
-def _published(claim: Claim, label: str, cell: pd.DataFrame, alpha: float) -> Judged:
-    metric = str(claim["metric"])
+def _published(
+    claim: Claim, metric: Metric, label: str, cell: pd.DataFrame, alpha: float
+) -> Judged:
     n = int(claim.get("n", 1))
     sd = float(claim["std"]) if n > 1 and "std" in claim else math.nan
     published = Summary(float(claim["value"]), sd, n, math.nan, math.nan)
     values = _values(cell, metric)
     row = replace(
-        _row(claim, label, "published", summary([*values.values()]), published),
+        _row(claim, metric, label, "published", summary([*values.values()]), published),
         ended=_ended(cell, values),
     )
     stated = _not_judged(row, cell, values)
     if stated is not None:
         return stated
-    if _is_exact(metric):
+    if metric.scale == "exact":
         return _exactly(row)
     if not math.isnan(sd):
         found = against_sample([*values.values()], published, row.tolerance)
     else:
         found = against_mean([*values.values()], published.mean, row.tolerance)
-    said = word(found, _more_is_better(metric), alpha)
+    said = word(found, metric.better > 0, alpha)
     return _with(row, found, said, _good(said))
 
 
 def _two_sides(
     claim: Claim,
+    metric: Metric,
     label: str,
     cell: pd.DataFrame,
     other_label: str,
@@ -153,10 +156,10 @@ def _two_sides(
 ) -> Judged:
     """Is the first side at least as good as the second, less the tolerance? Non-inferiority: one
     one-sided test, of pairs where both sides have the same seeds."""
-    metric = str(claim["metric"])
     ours, theirs = _values(cell, metric), _values(other, metric)
+    mine, other_side = (summary([*side.values()]) for side in (ours, theirs))
     row = replace(
-        _row(claim, label, other_label, summary([*ours.values()]), summary([*theirs.values()])),
+        _row(claim, metric, label, other_label, mine, other_side),
         ended=_ended(cell, ours),
         other_ended=_ended(other, theirs),
     )
@@ -164,15 +167,15 @@ def _two_sides(
     stated = next(filter(None, (_not_judged(row, *side) for side in fewest_first)), None)
     if stated is not None:
         return stated
-    if _is_exact(metric):
+    if metric.scale == "exact":
         return _exactly(row, at_least=True)
     if ours.keys() == theirs.keys():
         difference = from_zero([ours[seed] - theirs[seed] for seed in ours], alpha=2 * alpha)
     else:
         difference = welch([*theirs.values()], [*ours.values()], alpha=2 * alpha)
     found = tost(difference, row.tolerance)
-    said = word(found, _more_is_better(metric), alpha)
-    more = _more_is_better(metric)
+    more = metric.better > 0
+    said = word(found, more, alpha)
     p_good = (
         (difference.p_above(-row.tolerance) if more else difference.p_below(row.tolerance))
         if difference.error
@@ -184,7 +187,7 @@ def _two_sides(
 def _with(row: Judged, found: Equivalence, said: Reproduction, good: bool) -> Judged:
     """The numbers and the verdict; that it fails is decided when all rows are there."""
     difference = found.difference
-    more = _more_is_better(row.metric)
+    more = row.metric.better > 0
     return replace(
         row,
         verdict=Holds.HOLDS if good else Holds.CANNOT_TELL,
@@ -214,12 +217,12 @@ def _not_judged(row: Judged, cell: pd.DataFrame, values: Mapping[int, float]) ->
     if not values:
         ended = outcome(cell) if len(cell) else "no trial"
         return replace(row, verdict=Holds.NOT_RUN, word=Reproduction.NOT_RUN, reason=ended)
-    if row.against == "published" and METRICS[row.metric].is_time:
+    if row.against == "published" and row.metric.is_time:
         why = "measured on another machine"
         if row.other.mean:
             why += f"; ours is {row.ours.mean / row.other.mean:.3g} times the published"
         return replace(row, verdict=Holds.SHOWN, reason=why)
-    if _is_exact(row.metric):
+    if row.metric.scale == "exact":
         return None
     told = ""
     if len(values) < 2:
@@ -232,7 +235,7 @@ def _not_judged(row: Judged, cell: pd.DataFrame, values: Mapping[int, float]) ->
 def _exactly(row: Judged, *, at_least: bool = False) -> Judged:
     """Counts have no spread to test: within the tolerance, or not."""
     effect = row.ours.mean - row.other.mean
-    better = METRICS[row.metric].better
+    better = row.metric.better
     good = abs(effect) <= row.tolerance or (at_least and effect * better > 0)
     said = Reproduction.REPRODUCED if abs(effect) <= row.tolerance else Reproduction.WORSE
     if said is Reproduction.WORSE and effect * better > 0:
@@ -249,20 +252,13 @@ def _within(effect: float, tolerance: float, more_is_better: bool) -> bool:
     return (effect if more_is_better else -effect) >= -tolerance
 
 
-def _more_is_better(metric: str) -> bool:
-    return METRICS[metric].better > 0
-
-
-def _is_exact(metric: str) -> bool:
-    return METRICS[metric].scale == "exact"
-
-
-def _values(cell: pd.DataFrame, metric: str) -> dict[int, float]:
-    """By seed, of the trials that ended well."""
-    if cell.empty:
+def _values(cell: pd.DataFrame, metric: Metric) -> dict[int, float]:
+    """By seed, of the trials that ended well; none where no trial measured it."""
+    name = metric.name
+    if cell.empty or name not in cell:
         return {}
-    known = cell[cell["ok"] & cell[metric].notna()].sort_values("seed")
-    return {int(s): float(v) for s, v in zip(known["seed"], known[metric]) if math.isfinite(v)}
+    known = cell[cell["ok"] & cell[name].notna()].sort_values("seed")
+    return {int(s): float(v) for s, v in zip(known["seed"], known[name]) if math.isfinite(v)}
 
 
 def _ended(cell: pd.DataFrame, values: Mapping[int, float]) -> str:
@@ -271,10 +267,12 @@ def _ended(cell: pd.DataFrame, values: Mapping[int, float]) -> str:
     return ", ".join(filter(None, [str(len(values)) if values else "", outcome(cell)]))
 
 
-def _row(claim: Claim, label: str, against: str, ours: Summary, other: Summary) -> Judged:
+def _row(
+    claim: Claim, metric: Metric, label: str, against: str, ours: Summary, other: Summary
+) -> Judged:
     return Judged(
         text=str(claim["text"]),
-        metric=str(claim["metric"]),
+        metric=metric,
         source=str(claim.get("source", "")),
         tolerance=float(claim.get("tolerance", 0.0)),
         trials=label,

@@ -152,7 +152,7 @@ def _metric(
 ) -> Iterator[Finding]:
     """A finding still to be tested, or one that is decided already; none where neither side
     has the metric."""
-    theirs, ours = base.values(gate.name), head.values(gate.name)
+    theirs, ours = base.values(gate.metric), head.values(gate.metric)
     if not theirs and not ours:
         return
     pending = in_pairs(

@@ -16,6 +16,7 @@ from sparsebench.analysis.marks import marked_labels
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError
+from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.frames import manifest_commit, trials_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import told_apart
@@ -36,6 +37,7 @@ class Evidence:
               this status), ok; one row per record, by `index`
     records  the record of each row
     runs     the run of each row
+    metrics  those that the runs declare, and what was measured without
     varied   the keys that make up a setting; empty if all trials share one
     notes    what was not pooled, in sentences
     judged   the verdicts on the suites' claims by family-wise error, once they are worked out:
@@ -45,6 +47,7 @@ class Evidence:
     frame: pd.DataFrame
     records: list[Record]
     runs: list[StoredRun]
+    metrics: Metrics = field(default_factory=Metrics)
     varied: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     judged: dict[float, list[Any]] = field(
@@ -91,7 +94,9 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
             "has too; the later one is shown."
         )
     notes += [note for run in stored_runs if (note := _unfinished(run))]
-    return Evidence(frame, records, runs, [*varied, *_apart_names(frame)], notes)
+    measured = {name for record in records for name in record.measures}
+    metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
+    return Evidence(frame, records, runs, metrics, [*varied, *_apart_names(frame)], notes)
 
 
 def suite_facts(run: StoredRun) -> Mapping[str, Any]:

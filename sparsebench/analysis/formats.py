@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+from sparsebench.core.metric import Metric
 
 UNKNOWN = "–"
 
@@ -76,6 +78,11 @@ def percent(value: Spread) -> str:
     return f"{value.mean * 100:.{decimals}f} ± {value.sd * 100:.{decimals}f} %"
 
 
+def share(value: Spread) -> str:
+    """A fraction as a percentage with three digits, so that small ones can be told apart."""
+    return spread(value, 0.01, "%")
+
+
 def seconds(value: Spread) -> str:
     """`3.21 ± 0.05 ms`, `2.5 min`: in the unit of the mean."""
     if value.mean >= 120:
@@ -100,6 +107,13 @@ def count(value: float) -> str:
     return UNKNOWN if math.isnan(value) else f"{value:,.0f}"
 
 
+def in_unit(metric: Metric, value: Spread) -> str:
+    """A value of a metric as people read it: `95.31 %`, `12.3 ± 0.4 MiB`, `7,000`."""
+    if metric.unit == "count" and not value.sd > 0 and value.mean % 1 == 0:
+        return count(value.mean)
+    return FORMATS[metric.unit if metric.scale != "points" else "points"](value)
+
+
 def ratio(value: float) -> str:
     """`0.034`, `1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
     near_one = 0.1 <= value < 2
@@ -109,6 +123,18 @@ def ratio(value: float) -> str:
 def one(value: float) -> Spread:
     """A single number, for the formats of this module."""
     return Spread.of([value])
+
+
+def plain(value: Spread) -> str:
+    """A number without a unit: `0.4123 ± 0.0021`."""
+    return spread(value, plain=4)
+
+
+FORMATS: dict[str, Callable[[Spread], str]] = {
+    "points": percent, "fraction": share, "seconds": seconds, "bytes": size, "per second": rate,
+    "count": plain, "number": plain,
+}  # fmt: skip
+"""By the unit of a metric; `points` of one whose differences are told in points."""
 
 
 def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:

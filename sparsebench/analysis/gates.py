@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sparsebench.analysis.metrics import METRICS, Metric, metric
-from sparsebench.errors import GateError
+from sparsebench.core.metric import Metric
+from sparsebench.errors import GateError, nearest
+from sparsebench.metrics import Metrics
 
 Action = Literal["fail", "warn"]
 
@@ -71,6 +72,10 @@ class Gates:
     def __iter__(self) -> Any:
         return iter(self.by_metric.values())
 
+    def of(self, metrics: Metrics) -> Gates:
+        """With the gates that further metrics declare, under those that are here."""
+        return replace(self, by_metric={**default_gates(metrics).by_metric, **self.by_metric})
+
     def with_gates(self, *gates: Gate) -> Gates:
         return replace(self, by_metric={**self.by_metric, **{gate.name: gate for gate in gates}})
 
@@ -80,25 +85,32 @@ class Gates:
         return self.with_gates(*times)
 
 
-def default_gates() -> Gates:
-    """Bytes and counts exactly, memory and accuracy firmly, time as a warning."""
-    exact = [Gate(METRICS[name]) for name in ("stored_bytes", "connections", "neurons")]
-    measured = [
-        Gate(METRICS["test_accuracy"], floor=0.005),
-        Gate(METRICS["net_peak_bytes"], threshold=0.05, floor=2 * 2**20),
-        Gate(METRICS["epoch_seconds"], threshold=0.25, action="warn"),
-        Gate(METRICS["kernel_seconds"], threshold=0.25, action="warn"),
+def default_gates(metrics: Metrics | None = None) -> Gates:
+    """Those that metrics declare, the exact ones last: bytes and counts exactly, memory and
+    accuracy firmly, time as a warning."""
+    gates = [
+        Gate(one, one.gate.threshold, one.gate.floor, one.gate.action)
+        for one in (metrics or Metrics()).values()
+        if one.gate is not None
     ]
-    return Gates({gate.name: gate for gate in [*measured, *exact]})
+    return Gates({gate.name: gate for gate in sorted(gates, key=lambda gate: gate.exact)})
 
 
-def fail_if(text: str) -> Gate:
+def comparable(name: str, metrics: Metrics) -> Metric:
+    """A metric of trials; GateError, with the nearest name, for another."""
+    known = {metric.name: metric for metric in metrics.of_trials()}
+    if name not in known:
+        raise GateError(f"unknown metric {name!r}.{nearest(name, known)}")
+    return known[name]
+
+
+def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
     """A gate of `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
     `stored_bytes:exact`. A share is the threshold, any other amount the floor."""
     name, colon, amounts = text.partition(":")
     place = f"--fail-if {text!r}"
     try:
-        known = metric(name.strip())
+        known = comparable(name.strip(), metrics or Metrics())
         if not colon or not amounts.strip():
             raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
         return _of_amounts(known, amounts)
@@ -148,9 +160,9 @@ def floor(known: Metric, value: object) -> float:
             if known.scale != "points":
                 raise ValueError(f"{known.name} is not counted in points")
             return _not_negative(float(value.removesuffix("s").removesuffix("point")) / 100)
-        if isinstance(value, str) and known.name.endswith("_bytes"):
+        if isinstance(value, str) and known.unit == "bytes":
             return float(size(value))
-        if isinstance(value, str) and known.name.endswith("_seconds"):
+        if isinstance(value, str) and known.unit == "seconds":
             return seconds(value)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"expected an amount, found {value!r}")
@@ -181,14 +193,12 @@ def _amount(known: Metric, value: float) -> str:
 
     if known.scale == "points":
         return f"{value * 100:g} points"
-    if known.name.endswith("_bytes"):
+    if known.unit == "bytes":
         return brief_size(value)
-    return f"{value:g} s" if known.name.endswith("_seconds") else f"{value:g}"
+    return f"{value:g} s" if known.unit == "seconds" else f"{value:g}"
 
 
 def _example(known: Metric) -> str:
     if known.scale == "points":
         return '"0.5 points"'
-    if known.name.endswith("_bytes"):
-        return '"2MiB"'
-    return '"20ms"' if known.name.endswith("_seconds") else "0.1"
+    return {"bytes": '"2MiB"', "seconds": '"20ms"'}.get(known.unit, "0.1")

@@ -23,12 +23,13 @@ from sparsebench.analysis.gates import (
     Gate,
     Gates,
     check_exact,
+    comparable,
     default_gates,
     floor,
     share,
 )
-from sparsebench.analysis.metrics import metric
 from sparsebench.errors import GateError, SparsebenchError, nearest
+from sparsebench.metrics import Metrics
 from sparsebench.suite.form import quoted, shown
 
 SCHEMA = 1
@@ -37,11 +38,12 @@ GATE = ("threshold", "floor", "exact", "action")
 ACTIONS = ("fail", "warn", "off")
 
 
-def read_gates(file: Path, defaults: Gates | None = None) -> Gates:
+def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | None = None) -> Gates:
     """The gates of a file: those it names, and the default ones unless `defaults = false`."""
-    defaults = defaults if defaults is not None else default_gates()
+    metrics = metrics or Metrics()
+    defaults = defaults if defaults is not None else default_gates(metrics)
     try:
-        return _gates(tomllib.loads(file.read_bytes().decode()), defaults)
+        return _gates(tomllib.loads(file.read_bytes().decode()), defaults, metrics)
     except SparsebenchError as error:
         raise GateError(f"{file}: {error}") from None
     except OSError as error:
@@ -52,7 +54,7 @@ def read_gates(file: Path, defaults: Gates | None = None) -> Gates:
         raise GateError(f"{file}: is no TOML in UTF-8: {' '.join(str(error).split())}") from None
 
 
-def _gates(data: dict[str, Any], defaults: Gates) -> Gates:
+def _gates(data: dict[str, Any], defaults: Gates, metrics: Metrics) -> Gates:
     for key in data:
         if key not in TOP:
             raise GateError(f"{quoted(key)}: unknown key.{nearest(key, TOP)}")
@@ -64,7 +66,7 @@ def _gates(data: dict[str, Any], defaults: Gates) -> Gates:
         raise GateError(f"gates: expected tables [gates.METRIC], found {shown(tables)}")
     found_gates = dict(defaults.by_metric) if _flag(data, "defaults", True) else {}
     for name, table in tables.items():
-        gate = _gate(name, table, found_gates.get(name))
+        gate = _gate(name, table, found_gates.get(name), metrics)
         if gate is None:
             found_gates.pop(name, None)
         else:
@@ -74,11 +76,11 @@ def _gates(data: dict[str, Any], defaults: Gates) -> Gates:
     return Gates(found_gates, _alpha(data), _min_seeds(data), _flag(data, "strict", False))
 
 
-def _gate(name: str, table: object, known: Gate | None) -> Gate | None:
+def _gate(name: str, table: object, known: Gate | None, metrics: Metrics) -> Gate | None:
     """The gate of a table, over the default one of that metric; None if it is off."""
     place = f"gates.{quoted(name)}"
     try:
-        measured = metric(name)
+        measured = comparable(name, metrics)
     except GateError as error:
         raise GateError(f"{place}: {error}") from None
     if not isinstance(table, dict):

@@ -18,12 +18,10 @@ from sparsebench.analysis.groups import groups
 from sparsebench.analysis.profiles import Profile, profiles
 from sparsebench.analysis.ranks import LEAST_DATASETS, LEAST_METHODS, Ranking, rank
 
-MEASURES = (
-    ("accuracy", "test_accuracy", True),
-    ("time per epoch", "epoch_seconds", False),
-    ("net peak", "net_peak_bytes", False),
-)
-"""What methods are ranked by: its name, its column, and whether more is better."""
+RANKED = {
+    "accuracy": "test_accuracy", "time per epoch": "epoch_seconds", "net peak": "net_peak_bytes",
+}  # fmt: skip
+"""What methods are ranked by: in words, and the metric."""
 
 SHORT_OF_BEST = 0.01
 """How far below the best mean accuracy on a data set the target lies: one point."""
@@ -54,12 +52,12 @@ def rankings(evidence: Evidence) -> list[Ranked]:
     """By accuracy, time and memory; none without 2 methods on 3 data sets."""
     frame = by_method(evidence)
     found = []
-    for name, column, more in MEASURES:
+    for name, column in RANKED.items():
         means = _means(frame, column)
         whole = means.dropna()
         if min(whole.shape[0] - LEAST_DATASETS, whole.shape[1] - LEAST_METHODS) < 0:
             continue
-        sign = 1.0 if more else -1.0
+        sign = 1.0 if evidence.metrics[column].better > 0 else -1.0
         ranking = rank({str(m): (sign * whole[m]).tolist() for m in whole.columns})
         left_out = tuple(str(one) for one in means.index if one not in whole.index)
         found.append(Ranked(name, ranking, left_out))

@@ -10,6 +10,7 @@ from sparsebench.analysis import baselines
 from sparsebench.analysis.gates import Gates, fail_if
 from sparsebench.analysis.gates_file import check_alpha, read_gates
 from sparsebench.analysis.sides import Side, side
+from sparsebench.metrics import Metrics
 from sparsebench.store.store import Store
 
 
@@ -35,12 +36,17 @@ def gates_asked(
     strict: bool,
     defaults: Gates,
     time_gate: bool = False,
+    metrics: Metrics | None = None,
 ) -> Gates:
-    """What is given, over the file, over the defaults."""
-    gates = read_gates(file, defaults) if file is not None else defaults
+    """What is given, over the file, over the defaults.
+
+    metrics  those of the two sides; the built-in ones where None
+    """
+    defaults = defaults.of(metrics or Metrics())
+    gates = read_gates(file, defaults, metrics) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
-    gates = gates.with_gates(*map(fail_if, given))
+    gates = gates.with_gates(*(fail_if(one, metrics) for one in given))
     return replace(
         gates,
         alpha=gates.alpha if alpha is None else check_alpha(alpha),

@@ -15,6 +15,7 @@ from sparsebench.analysis.formats import plural
 from sparsebench.analysis.gates import Gates, default_gates
 from sparsebench.analysis.sides import Cell, Side
 from sparsebench.errors import NothingMatched, StoreError
+from sparsebench.metrics import of_run
 from sparsebench.store import shapes
 from sparsebench.store.names import TURNS, TURNS_SCHEMA, is_run
 from sparsebench.store.plain import parse_lines, read_bytes, reading
@@ -50,8 +51,8 @@ def folder_of_halves(base: Path, head: Path) -> Path | None:
     return folder if same and (folder / TURNS).is_file() else None
 
 
-def compare_rounds(folder: Path, gates: Gates) -> Comparison:
-    base, head = sides_of(folder)
+def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
+    """Of the two sides of a folder, as `sides_of` has them."""
     found = compare(base, head, gates)
     counts = [len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values()]
     pairs = plural(sum(counts), "pair")
@@ -82,9 +83,11 @@ def _runs(turns: list[dict[str, Any]], side: str) -> dict[tuple[str, int], str]:
 
 def _side(store: Store, runs: Mapping[tuple[str, int], str], told: str) -> Side:
     cells: dict[str, Cell] = {}
+    manifests = []
     machines, commit, suite = set(), "", ""
     for (trial, round), run_id in runs.items():
         run = store.run(run_id)
+        manifests.append(run.manifest)
         record = _of(run.records, trial, run_id)
         cells.setdefault(record.trial.cell, Cell()).put(record, round)
         machines.add(str(record.machine.get("id", "")))
@@ -95,7 +98,7 @@ def _side(store: Store, runs: Mapping[tuple[str, int], str], told: str) -> Side:
         "run": told, "store": str(store.path), "suite": suite,
         "machines": sorted(machines - {""}), "commit": commit,
     }  # fmt: skip
-    return Side(cells, facts=facts)
+    return Side(cells, facts=facts, declared=of_run(*manifests))
 
 
 def _of(records: list[Record], trial: str, run: str) -> Record:

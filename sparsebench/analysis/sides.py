@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.metrics import METRICS
 from sparsebench.analysis.statistics import mean_of
 from sparsebench.analysis.verdicts import Replicate
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
+from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import brief, flat, label
 
@@ -49,16 +50,15 @@ class Cell:
         seed = record.trial.seed
         kind[seed if round is None else (seed, round)] = record
 
-    def values(self, name: str) -> dict[Replicate, float]:
-        """The finite values of a measure, of the trials that ended well, in order.
+    def values(self, metric: Metric) -> dict[Replicate, float]:
+        """The finite values of a metric, of the trials that ended well, in order.
 
         Rounds of a seed are no replicates of what the seed decides: accuracy and loss are
         averaged over them. Time and memory are another measurement in each.
         """
-        found = {key: self.ok[key].measures.get(name) for key in sorted(self.ok, key=_order)}
+        found = {key: self.ok[key].measures.get(metric.name) for key in sorted(self.ok, key=_order)}
         known = {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
-        of_seeds = METRICS[name].scale in ("points", "number") if name in METRICS else False
-        return _over_rounds(known) if of_seeds else known
+        return _over_rounds(known) if metric.scale in ("points", "number") else known
 
     def circumstances(self) -> dict[str, list[str]]:
         """Each circumstance with the values it had, usually one."""
@@ -85,11 +85,19 @@ class Side:
     """cells    by id, in the run's order
     missing  ids of the trials that were planned and have no record
     facts    what a reader wants to know of the run: id, store, machines, commit
+    declared  the metrics that its manifest knows
     """
 
     cells: Mapping[str, Cell]
     missing: frozenset[str] = frozenset()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    declared: Metrics = field(default_factory=Metrics)
+
+    @property
+    def metrics(self) -> Metrics:
+        """Those declared, and those that were measured without."""
+        names = {name for record in self.records() for name in record.measures}
+        return self.declared.with_measured(sorted(names))
 
     def records(self) -> Iterator[Record]:
         for cell in self.cells.values():
@@ -116,7 +124,8 @@ def side(run: StoredRun) -> Side:
         "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
     }
     done = {record.trial.id for record in records}
-    return Side(side_of(records).cells, frozenset(planned - done), facts)
+    cells, metrics = side_of(records).cells, of_run(run.manifest)
+    return Side(cells, frozenset(planned - done), facts, metrics)
 
 
 def disagreements(base: Cell, head: Cell) -> list[tuple[str, str]]:

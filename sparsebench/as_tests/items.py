@@ -11,11 +11,12 @@ from sparsebench.as_tests.asked import SuiteRun
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable, spelt_out
+from sparsebench.metrics import BUILT_IN
 from sparsebench.run.exit_codes import NOT_RUN, expected
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
 
-MEASURED = ("test_accuracy", "epoch_seconds", "net_peak_bytes", "stored_bytes")
+MEASURED = [metric.name for metric in BUILT_IN.values() if metric.tracked and metric.gate]
 """What a JUnit file gets of a trial, as properties."""
 
 

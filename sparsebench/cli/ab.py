@@ -67,9 +67,11 @@ def command(
     A machine that gets slower meets both sides, so times can fail here. Exit codes: as compare;
     130 and 143 stopped, finished pairs are kept and can be compared.
     """
-    from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds
+    from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds, sides_of
+    from sparsebench.discovery import load_plugins
 
-    asked = asked_gates(gates, fail_if or [], min_seeds, alpha, strict, gates_of_rounds())
+    metrics, defaults = load_plugins(plugin or []).metrics, gates_of_rounds()
+    asked = asked_gates(gates, fail_if or [], min_seeds, alpha, strict, defaults, metrics=metrics)
     both = _words(
         {"--data": data and data.absolute(), "--threads": threads, "--timeout": timeout,
          "--memory-limit": memory_limit},
@@ -84,7 +86,7 @@ def command(
         told = f"stopped after {ended.pairs} of {ended.planned} pairs"
         typer.echo(f"{told}; compare them: {again}" if ended.pairs else told, err=True)
         raise typer.Exit(ended.stopped)
-    found = compare_rounds(folder, asked)
+    found = compare_rounds(*sides_of(folder), asked)
     print_comparison(found, "json" if json else format)
     typer.echo(f"kept; again, in another format: {again}", err=True)
     raise typer.Exit(found.exit_code)

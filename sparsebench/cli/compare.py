@@ -13,6 +13,7 @@ from sparsebench.errors import GateError
 if TYPE_CHECKING:
     from sparsebench.analysis.comparison import Comparison
     from sparsebench.analysis.gates import Gates
+    from sparsebench.metrics import Metrics
 
 Format = Literal["table", "md", "json", "junit"]
 RunOrFolder = "Run id, run or store directory, 'latest', or a baseline: name or file."
@@ -56,17 +57,23 @@ def command(
     from sparsebench.analysis.comparison import compare
     from sparsebench.analysis.gates import default_gates
     from sparsebench.analysis.resolve import side_named
-    from sparsebench.analysis.rounds import compare_rounds, folder_of_halves, gates_of_rounds
+    from sparsebench.analysis.rounds import (
+        compare_rounds,
+        folder_of_halves,
+        gates_of_rounds,
+        sides_of,
+    )
     from sparsebench.store.store import Store
 
     rounds = folder_of_halves(Path(base), Path(head))
     defaults = default_gates() if rounds is None else gates_of_rounds()
-    asked = asked_gates(gates, fail_if or [], min_seeds, alpha, strict, defaults, time_gate)
     shelf = Store(store)
-    if rounds is not None:
-        found = compare_rounds(rounds, asked)
-    else:
-        found = compare(side_named(shelf, base), side_named(shelf, head), asked)
+    sides = sides_of(rounds) if rounds else (side_named(shelf, base), side_named(shelf, head))
+    metrics = sides[0].metrics | sides[1].metrics
+    asked = asked_gates(
+        gates, fail_if or [], min_seeds, alpha, strict, defaults, time_gate, metrics
+    )
+    found = compare(*sides, asked) if rounds is None else compare_rounds(*sides, asked)
     print_comparison(found, "json" if json else format)
     raise typer.Exit(found.exit_code)
 
@@ -79,6 +86,7 @@ def asked_gates(
     strict: bool,
     defaults: Gates,
     time_gate: bool = False,
+    metrics: Metrics | None = None,
 ) -> Gates:
     """The command line over the file over the defaults."""
     from sparsebench.analysis.gates_file import check_alpha
@@ -89,7 +97,7 @@ def asked_gates(
             check_alpha(alpha)
         except GateError as error:
             raise GateError(f"--{error}") from None
-    return gates_asked(file, given, min_seeds, alpha, strict, defaults, time_gate)
+    return gates_asked(file, given, min_seeds, alpha, strict, defaults, time_gate, metrics)
 
 
 def print_comparison(found: Comparison, format: str) -> None:

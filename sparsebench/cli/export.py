@@ -34,6 +34,7 @@ def command(
     """Write one row per trial of RUN, failed ones included; for the formats of other tools, which
     csv, json and parquet are not, what they ask of each cell."""
     from sparsebench.errors import SparsebenchError
+    from sparsebench.metrics import of_run
     from sparsebench.store.export import OF_RUNS, export, write
     from sparsebench.store.frames import epochs_frame, run_frame
     from sparsebench.store.store import Store
@@ -44,7 +45,8 @@ def command(
             raise SparsebenchError("--epochs: a benchmark is a cell; leave it out, or take csv")
         write(_for_others(found, format), output)
         return
-    export(epochs_frame(found) if epochs else run_frame(found), format, output)
+    frame = epochs_frame(found) if epochs else run_frame(found)
+    export(frame, format, output, of_run(found.manifest))
 
 
 def _for_others(run: StoredRun, format: str) -> bytes:

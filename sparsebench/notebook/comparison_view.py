@@ -96,9 +96,12 @@ def compared(
     strict: bool,
 ) -> Compared:
     file = Path(gates) if gates is not None else None
-    defaults = default_gates()
-    asked = gates_asked(file, fail_if_any, min_seeds, alpha, strict, defaults, time_gate)
-    return Compared(compare(_side(base, store), _side(head, store), asked))
+    sides = _side(base, store), _side(head, store)
+    asked = gates_asked(
+        file, fail_if_any, min_seeds, alpha, strict, default_gates(), time_gate,
+        sides[0].metrics | sides[1].metrics,
+    )  # fmt: skip
+    return Compared(compare(*sides, asked))
 
 
 def _side(given: StoredRun | str | Path, store: Path) -> Side:
@@ -119,8 +122,8 @@ def _row(one: Finding) -> Row:
     if one.metric == STATUS:
         return Row([*words, *[""] * 5], one.fails)
     numbers = [
-        amounts.value(one.metric, (one.base or {}).values()),
-        amounts.value(one.metric, (one.head or {}).values()),
+        amounts.value(one, one.base),
+        amounts.value(one, one.head),
         amounts.change(one), amounts.interval(one), amounts.p_value(one.p_holm),
     ]  # fmt: skip
     return Row([*words, *numbers], one.fails)

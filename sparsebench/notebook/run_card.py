@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sparsebench.analysis.evidence import CELL, FAILED, Evidence, evidence, suite_facts
-from sparsebench.analysis.formats import Spread, percent, plural, seconds, size
+from sparsebench.analysis.formats import Spread, in_unit, plural
 from sparsebench.analysis.groups import groups, outcome
 from sparsebench.analysis.marks import backend_legend
+from sparsebench.core.metric import Metric
 from sparsebench.notebook.cards import Card, Row
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
-COLUMNS = (
-    ("test accuracy", "test_accuracy", percent),
-    ("time per epoch", "epoch_seconds", seconds),
-    ("net peak", "net_peak_bytes", size),
-    ("stored", "stored_bytes", size),
-)
+NUMBERS = ("test_accuracy", "epoch_seconds", "net_peak_bytes", "stored_bytes")
 
 
 def run_card(stored: StoredRun) -> Card:
     """A row per cell, means ± standard deviations over the seeds; failures stand out."""
     found = evidence([stored])
+    metrics = [found.metrics[name] for name in NUMBERS]
     varied = bool(found.varied)
     header = [*(["setting"] if varied else []), "topology", "backend",
-              *(title for title, _, _ in COLUMNS), "n"]  # fmt: skip
+              *(metric.heading for metric in metrics), "n"]  # fmt: skip
     rows = [
-        _row(labels if varied else labels[1:], cell)
+        _row(labels if varied else labels[1:], cell, metrics)
         for labels, cell in (groups(found.frame, CELL) if len(found.frame) else ())
     ]
     title = str(suite_facts(stored).get("title") or stored.manifest.get("title") or "")
@@ -56,9 +54,9 @@ def statuses(found: Evidence) -> str:
     return f"{plural(len(frame), 'trial')}: {', '.join(parts) or 'none has a record'}"
 
 
-def _row(labels: tuple[str, ...], cell: pd.DataFrame) -> Row:
+def _row(labels: tuple[str, ...], cell: pd.DataFrame, metrics: Sequence[Metric]) -> Row:
     ok = cell[cell["ok"]]
-    numbers = [show(Spread.of(ok[name])) for _, name, show in COLUMNS]
+    numbers = [in_unit(metric, Spread.of(ok[metric.name])) for metric in metrics]
     n = ", ".join(filter(None, [str(len(ok)) if len(ok) else "", outcome(cell)]))
     failed = cell["status"].isin([*FAILED, "interrupted"]) & ~cell["expected"]
     return Row([*labels, *numbers, n], bad=bool(failed.any()))

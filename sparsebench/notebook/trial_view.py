@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sparsebench.errors import NothingMatched, nearest
+from sparsebench.metrics import Metrics, of_run
 from sparsebench.notebook.cards import Card, Row
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sparsebench.store.store import StoredRun
-
-SHOWN = (
-    "test_accuracy", "test_loss", "train_loss", "epoch_seconds", "wall_seconds", "warmup_seconds",
-    "samples_per_second", "net_peak_bytes", "peak_rss_bytes", "stored_bytes", "neurons",
-    "initial_connections", "connections", "density",
-)  # fmt: skip
 
 MOST_NAMED = 10
 
@@ -75,8 +70,8 @@ class Trial:
             title=f"Trial {label(record.trial)}",
             facts=[told, f"trial {self.id}, attempt {record.attempt}, {record.started}",
                    *([f"audit: {audit}"] if audit else [])],
-            header=["measure", "value"], rows=list(_measured(record)), notes=notes,
-            text=record.log_tail,
+            header=["measure", "value"], notes=notes, text=record.log_tail,
+            rows=list(_measured(record, of_run(self._stored.manifest))),
         )  # fmt: skip
 
 
@@ -95,10 +90,10 @@ def find(stored: StoredRun, which: str) -> Trial:
     raise NothingMatched(f"run {stored.id}: no trial {which!r}.{nearest(which, ids)}{more}")
 
 
-def _measured(record: Record) -> Iterator[Row]:
-    from sparsebench.report.comparison.amounts import amount
+def _measured(record: Record, metrics: Metrics) -> Iterator[Row]:
+    from sparsebench.analysis.formats import in_unit, one
 
-    for name in SHOWN:
-        value = record.measures.get(name)
+    for metric in metrics.with_measured(record.measures).values():
+        value = record.measures.get(metric.name)
         if value is not None:
-            yield Row([name, amount(name, float(value))])
+            yield Row([metric.name, in_unit(metric, one(float(value)))])

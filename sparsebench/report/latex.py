@@ -60,12 +60,15 @@ def _tables(found: Evidence) -> Iterator[str]:
     questions: tuple[tuple[str, str, bool, Callable[[], str]], ...] = (
         ("accuracy", "Test accuracy after the last epoch: mean ± standard deviation over n seeds.",
          bool(trained.ok["test_accuracy"].notna().any()), lambda: tables.accuracy_table(trained)),
-        ("time", "Time: the median over a trial's epochs of training and topology update, mean ± "
-         "standard deviation over n seeds; compilation (warm-up) is apart.",
+        ("time", "Time: the median over a trial's epochs of assembling batches and training, plus "
+         "that of topology updates over the epochs that had one, mean ± standard deviation over n "
+         "seeds; compilation (warm-up) is apart.",
          not trained.ok.empty, lambda: tables.time_table(trained)),
         ("memory", "Memory: peak of the process minus what it held before the network was built, "
          "the whole process, and what the network keeps; mean ± standard deviation over n seeds.",
          not trained.ok.empty, lambda: tables.memory_table(trained)),
+        ("other", "Other metrics: mean ± standard deviation over n seeds.",
+         not trained.ok.empty, lambda: tables.other_table(trained)),
         ("published", "Published and measured, with the verdict on each claim.",
          True, lambda: published.published_table(found)),
         ("claims", "Claims about two sides, with the verdict on each.",

@@ -34,9 +34,9 @@ NOTE_ACCURACY = (
     "of each setting is bold. Only trials that finished count."
 )
 NOTE_TIME = (
-    "Time per epoch is the median over a trial's epochs of training and topology update; "
-    "compilation (warm-up), data loading and evaluation are apart. The lowest of each setting is "
-    "bold. Times hold for this machine only."
+    "Time per epoch is the median over a trial's epochs of assembling batches and training, plus "
+    "the median of topology updates over the epochs that had one; compilation (warm-up) and "
+    "evaluation are apart. The lowest of each setting is bold. Times hold for this machine only."
 )
 NOTE_MEMORY = (
     "Net peak is the peak of the process minus what it held before the network was built; stored "
@@ -53,6 +53,10 @@ NOTE_PREDICTED = (
     "allocator keeps of freed memory is not among them. Seconds come from layers of a few sizes, "
     "timed at the start of the run. Each number is the median over the trials; an error is the "
     "difference over what was measured."
+)
+NOTE_OTHERS = (
+    "Metrics that plugins declare, and numbers that nobody declared, as mean ± standard deviation "
+    "over n seeds; of a metric of epochs, the latest value of each trial."
 )
 NOTE_AGREEMENT = (
     "Backends start from the same connections, weights and batches. Over many steps float32 "
@@ -110,6 +114,9 @@ def sections(found: Evidence) -> Iterator[str]:
         if predicted:
             yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
         yield from ("## Connections", tables.connections_table(trained))
+        others = tables.other_table(trained)
+        if others:
+            yield from ("## Other metrics", others, NOTE_OTHERS)
         yield from parallel_table.section(trained)
         yield from fits(trained)
         yield from crossover_table.section(trained)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sparsebench.analysis.claims import Holds, Judged, counts, judge
 from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.formats import (
     UNKNOWN,
     Spread,
-    count,
     escape,
     fixed,
-    percent,
+    in_unit,
     plural,
-    rate,
     ratio,
-    seconds,
-    size,
-    spread,
     table,
 )
+from sparsebench.core.metric import Metric
 from sparsebench.report.comparison.claim_tables import bounds
-from sparsebench.store.frames import WHOLE
 
 NOTE_PUBLISHED = (
     "Means ± standard deviations, n seeds each where it is known. Published times and memory were "
@@ -74,8 +69,8 @@ def verdicts_sentence(rows: Sequence[Judged]) -> str:
 def _published(rows: Sequence[Judged]) -> tuple[list[Judged], str]:
     mine = [row for row in rows if row.published]
     cells = [
-        [escape(row.text), _verdict(row), _why(row), escape(row.source), row.trials, row.metric,
-         _published_value(row), shown(_spread(row), row.metric), row.ended,
+        [escape(row.text), _verdict(row), _why(row), escape(row.source), row.trials,
+         row.metric.name, _published_value(row), in_unit(row.metric, _spread(row)), row.ended,
          against(_spread(row), _other(row), row.metric)]
         for row in mine
     ]  # fmt: skip
@@ -87,9 +82,10 @@ def _published(rows: Sequence[Judged]) -> tuple[list[Judged], str]:
 def _compared(rows: Sequence[Judged]) -> tuple[list[Judged], str]:
     mine = [row for row in rows if not row.published]
     cells = [
-        [escape(row.text), _verdict(row), _why(row), escape(row.source), row.metric, row.trials,
-         row.against, shown(_spread(row), row.metric), row.ended, shown(_other(row), row.metric),
-         row.other_ended, against(_spread(row), _other(row), row.metric)]
+        [escape(row.text), _verdict(row), _why(row), escape(row.source), row.metric.name,
+         row.trials, row.against, in_unit(row.metric, _spread(row)), row.ended,
+         in_unit(row.metric, _other(row)), row.other_ended,
+         against(_spread(row), _other(row), row.metric)]
         for row in mine
     ]  # fmt: skip
     header = ["claim", "verdict", "why", "source", "measure", "trials", "against", "mean", "n",
@@ -111,7 +107,7 @@ def _published_value(row: Judged) -> str:
     claim = row.claim
     stated = Spread(row.other.mean, float(claim.get("std", math.nan)), row.other.n)
     n = f" (n = {claim['n']})" if "n" in claim else ""
-    return f"{shown(stated, row.metric)}{n}"
+    return f"{in_unit(row.metric, stated)}{n}"
 
 
 def _spread(row: Judged) -> Spread:
@@ -122,26 +118,11 @@ def _other(row: Judged) -> Spread:
     return Spread(row.other.mean, row.other.sd, row.other.n)
 
 
-def shown(value: Spread, metric: str) -> str:
-    """A mean, and its standard deviation if known, in the unit of the measure."""
-    if metric.endswith("accuracy"):
-        return percent(value)
-    formats: dict[str, Callable[[Spread], str]] = {
-        "_per_second": rate, "_seconds": seconds, "_bytes": size,
-    }  # fmt: skip
-    for ending, show in formats.items():
-        if metric.endswith(ending):
-            return show(value)
-    if metric in WHOLE and not value.sd > 0:
-        return count(value.mean)
-    return spread(value, plain=4)
-
-
-def against(ours: Spread, other: Spread, metric: str) -> str:
+def against(ours: Spread, other: Spread, metric: Metric) -> str:
     """The ratio; of accuracies the difference in points."""
     if math.isnan(ours.mean) or math.isnan(other.mean):
         return UNKNOWN
-    if metric.endswith("accuracy"):
+    if metric.scale == "points":
         points = (ours.mean - other.mean) * 100
         sign = "+" if points > 0 else "−" if points < 0 else ""
         return f"{sign}{fixed(abs(points), 2)} points"

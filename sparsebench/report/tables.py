@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import pandas as pd
 
@@ -12,22 +12,25 @@ from sparsebench.analysis.formats import (
     Spread,
     code,
     count,
-    decimals_for,
     escape,
-    fixed,
+    in_unit,
     percent,
-    rate,
-    seconds,
     sentence_list,
-    size,
+    share,
     table,
 )
 from sparsebench.analysis.groups import groups, outcome
 from sparsebench.analysis.marks import noisy
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
+from sparsebench.metrics import BUILT_IN
 
 Show = Callable[[Spread], str]
+
+PER_CONNECTION = Metric(
+    "bytes_per_connection", "bytes", "exact", -1, title="stored per connection", whole=False
+)
 
 NOT_RUN = (str(Status.SKIPPED), str(Status.UNSUPPORTED))
 
@@ -50,25 +53,32 @@ def accuracy_table(evidence: Evidence) -> str:
 
 def time_table(evidence: Evidence) -> str:
     """Seconds per epoch and in all, and training samples per second."""
-    columns: list[tuple[str, str, Show]] = [
-        ("epoch", "epoch_seconds", seconds),
-        ("topology updates", "topology_seconds", seconds),
-        ("warm-up", "warmup_seconds", seconds),
-        ("whole trial", "wall_seconds", seconds),
-        ("samples/s", "samples_per_second", rate),
-    ]
-    return _by_cell(evidence, columns, noisy)
+    names = ("epoch_seconds", "topology_seconds", "data_seconds", "warmup_seconds", "wall_seconds",
+             "samples_per_second")  # fmt: skip
+    return _by_cell(evidence, [evidence.metrics[name] for name in names], noisy)
 
 
 def memory_table(evidence: Evidence) -> str:
     """Net peak, what the network stores, and both by connection."""
-    columns: list[tuple[str, str, Show]] = [
-        ("net peak", "net_peak_bytes", size),
-        ("whole process", "peak_rss_bytes", size),
-        ("stored", "stored_bytes", size),
-        ("stored per connection", "bytes_per_connection", size),
-    ]
-    return _by_cell(evidence, columns)
+    names = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes")
+    return _by_cell(evidence, [*(evidence.metrics[name] for name in names), PER_CONNECTION])
+
+
+def other_table(evidence: Evidence) -> str:
+    """A row per cell and metric that is not built in, as far as anything was measured; empty if
+    there is none."""
+    frame = evidence.ok
+    known = [metric for metric in evidence.metrics.of_trials() if metric.name not in BUILT_IN]
+    measured = [one for one in known if one.name in frame and frame[one.name].notna().any()]
+    rows = []
+    for (setting, topology, backend), cell in groups(frame, CELL) if measured else ():
+        for metric in measured:
+            found = Spread.of(cell[metric.name])
+            if found.n:
+                label = [*_setting(evidence, setting), escape(topology), escape(backend)]
+                rows.append([*label, metric.heading, in_unit(metric, found), str(found.n)])
+    header = [*_setting_header(evidence), "topology", "backend", "metric", "value", "n"]
+    return table(header, rows, left=len(header) - 2) if rows else ""
 
 
 def connections_table(evidence: Evidence) -> str:
@@ -79,8 +89,8 @@ def connections_table(evidence: Evidence) -> str:
         start, end = part["initial_connections"], part["connections"]
         rows.append(
             [*_setting(evidence, setting), escape(topology), _range(part["neurons"]),
-             _range(start), _range(end), _range(dense), _share(start / dense),
-             _share(end / dense)]
+             _range(start), _range(end), _range(dense), share(Spread.of(start / dense)),
+             share(Spread.of(end / dense))]
         )  # fmt: skip
     header = [*_setting_header(evidence), "topology", "neurons", "connections at the start",
               "at the end", "of a dense network", "density at the start", "at the end"]  # fmt: skip
@@ -184,29 +194,29 @@ def shorten(text: str, most: int = 120) -> str:
 
 def _by_cell(
     evidence: Evidence,
-    columns: list[tuple[str, str, Show]],
+    metrics: Sequence[Metric],
     mark: Callable[[pd.DataFrame], str] = lambda cell: "",
 ) -> str:
-    """A row per cell, the lowest of each setting's first measure in bold; `mark` behind the
-    first number of a row."""
+    """A row per cell, the lowest of each setting's first metric in bold; `mark` behind the first
+    number of a row."""
     frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
-    frame = frame.assign(bytes_per_connection=frame["stored_bytes"] / frame["connections"])
-    used = [(title, name, show) for title, name, show in columns if frame[name].notna().any()]
+    frame = frame.assign(**{PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]})
+    used = [metric for metric in metrics if frame[metric.name].notna().any()]
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, used[0][1], min) if used else UNKNOWN
+        best = _best(part, used[0].name, min) if used else UNKNOWN
         for (topology, backend), cell in groups(part, CELL[1:]):
-            numbers = [show(Spread.of(cell.loc[cell["ok"], name])) for _, name, show in used]
-            if used and cell["ok"].any() and _key(cell, used[0][1]) == best:
+            ok = cell[cell["ok"]]
+            numbers = [in_unit(metric, Spread.of(ok[metric.name])) for metric in used]
+            if used and len(ok) and _key(cell, used[0].name) == best:
                 numbers[0] = f"**{numbers[0]}**"
-            if numbers and cell["ok"].any():
-                numbers[0] += mark(cell[cell["ok"]])
-            n = int(cell["ok"].sum())
-            ended = ", ".join(filter(None, [str(n) if n else "", outcome(cell)]))
+            if numbers and len(ok):
+                numbers[0] += mark(ok)
+            ended = ", ".join(filter(None, [str(len(ok)) if len(ok) else "", outcome(cell)]))
             label = [*_setting(evidence, setting), escape(topology), escape(backend)]
             rows.append([*label, *numbers, ended])
     header = [*_setting_header(evidence), "topology", "backend"]
-    return table([*header, *(title for title, _, _ in used), "n"], rows, left=len(header))
+    return table([*header, *(one.heading for one in used), "n"], rows, left=len(header))
 
 
 def _cell(cell: pd.DataFrame, name: str, show: Show, best: Hashable) -> str:
@@ -247,9 +257,3 @@ def _range(values: pd.Series[float]) -> str:
     """A count, or the least and most of several."""
     low, high = values.min(), values.max()
     return count(low) if low == high or low != low else f"{count(low)} to {count(high)}"
-
-
-def _share(values: pd.Series[float]) -> str:
-    """A density as a percentage with three digits."""
-    mean = Spread.of(values).mean
-    return UNKNOWN if mean != mean else f"{fixed(mean * 100, decimals_for(mean * 100, 3))} %"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.core.trial import Trial
+from sparsebench.metrics import in_force
 from sparsebench.run.context import Context
 from sparsebench.run.options import Options
 from sparsebench.run.surroundings import surroundings
@@ -25,6 +26,7 @@ def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
         "interpreter": provenance.interpreter(),
         "machine": machine.describe(),
         "plugins": provenance.plugin_list(context.plugins),
+        "metrics": [metric.to_json() for metric in in_force(context.plugins, trials).added()],
         "git": provenance.git_state(),
         "data": provenance.data_list(trials),
         "surroundings": surroundings(options.store),

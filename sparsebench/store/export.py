@@ -15,16 +15,21 @@ import pandas as pd
 
 from sparsebench.core.files import jsonable, write_atomically
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.store.frames import WHOLE
+from sparsebench.metrics import Metrics
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet read a text cell as a formula."""
 
 
-def export(frame: pd.DataFrame, format: str, path: Path | None = None) -> None:
-    """Write the frame to `path`, replaced in one step, or to stdout."""
+def export(
+    frame: pd.DataFrame, format: str, path: Path | None = None, metrics: Metrics | None = None
+) -> None:
+    """Write the frame to `path`, replaced in one step, or to stdout.
+
+    metrics  says which columns count something; the built-in ones where None
+    """
     try:
-        content = WRITERS[format](frame)
+        content = WRITERS[format](frame, metrics)
     except KeyError:
         known = [*WRITERS, *OF_RUNS]
         raise SparsebenchError(f"unknown format {format!r}.{nearest(format, known)}") from None
@@ -40,30 +45,30 @@ def write(content: bytes, path: Path | None) -> None:
         write_whole(path, content)
 
 
-def to_csv(frame: pd.DataFrame) -> bytes:
+def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
     """Numbers by repr, so that they read back the same; unknown is empty, a list JSON text."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([_harmless(str(name)) for name in frame.columns])
-    for row in _rows(frame):
+    for row in _rows(frame, metrics):
         writer.writerow([_csv_cell(value) for value in row])
     return text.getvalue().encode()
 
 
-def to_json(frame: pd.DataFrame) -> bytes:
+def to_json(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
     """A list of objects, one per row; unknown is null, infinity is the string "inf"."""
     names = [str(name) for name in frame.columns]
-    rows = [jsonable(dict(zip(names, row))) for row in _rows(frame)]
+    rows = [jsonable(dict(zip(names, row))) for row in _rows(frame, metrics)]
     return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def to_parquet(frame: pd.DataFrame) -> bytes:
+def to_parquet(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
     if importlib.util.find_spec("pyarrow") is None:
         raise SparsebenchError(
             "format parquet needs pyarrow, which is not installed; "
             "get it with: pip install 'sparsebench[parquet]'"
         )
-    counts = {name: "Int64" for name in frame.columns if _is_whole(frame, str(name))}
+    counts = {name: "Int64" for name in frame.columns if _is_whole(frame[name], metrics)}
     content = io.BytesIO()
     frame.astype(counts).to_parquet(content, engine="pyarrow", index=False)
     return content.getvalue()
@@ -87,19 +92,25 @@ def write_whole(path: Path, content: bytes) -> None:
         raise SparsebenchError(f"cannot write {path}: {reason}") from error
 
 
-def _rows(frame: pd.DataFrame) -> list[list[Any]]:
+def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> list[list[Any]]:
     """The rows as Python values: counts as int, unknown as None."""
     columns = [
-        [_value(value, _is_whole(frame, str(name))) for value in frame[name].tolist()]
+        [_value(value, _counts(str(name), metrics)) for value in frame[name].tolist()]
         for name in frame.columns
     ]
     return [list(row) for row in zip(*columns)]
 
 
-def _is_whole(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column counts something; per-layer columns such as connections_1 do."""
-    stem, _, layer = name.rpartition("_")
-    return name in frame and (name in WHOLE or (stem in WHOLE and layer.isdigit()))
+def _counts(column: str, metrics: Metrics | None) -> bool:
+    """Whether a column counts something; numbered ones such as connections_1 are their metric's."""
+    stem, _, number = column.rpartition("_")
+    known = metrics or Metrics()
+    return known.declaration(stem if number.isdigit() else column).is_whole
+
+
+def _is_whole(column: pd.Series[Any], metrics: Metrics | None) -> bool:
+    """Whether it counts something, and holds whole numbers as it should."""
+    return _counts(str(column.name), metrics) and bool((column.dropna() % 1 == 0).all())
 
 
 def _value(value: Any, whole: bool) -> Any:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from sparsebench.core.trial import Trial
+from sparsebench.metrics import (
+    BUILT_IN,
+    CIRCUMSTANCES,
+    EPOCH_ORDER,
+    FINDINGS,
+    KERNELS,
+    LABELS,
+    TRAINING,
+)
 from sparsebench.store.audit_words import SIMULATED, TRULY_SPARSE
 from sparsebench.store.provenance import commit_name
 from sparsebench.store.record import Record
@@ -17,54 +27,23 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 COLUMNS = (
-    "run", "trial", "status", "cause", "suite", "dataset", "backend", "model", "topology",
-    "activation", "trainer", "optimizer", "seed", "threads", "workers", "epochs", "batch_size",
-    "prune", "neurons", "initial_connections", "connections", "dense_connections", "density",
-    "test_accuracy", "best_test_accuracy", "validation_accuracy", "selected_test_accuracy",
-    "train_loss", "test_loss", "wall_seconds", "train_seconds", "topology_seconds",
-    "eval_seconds", "observe_seconds", "warmup_seconds", "epoch_seconds", "samples_per_second",
-    "cpu_seconds", "bytes_sent", "peak_rss_bytes", "net_peak_bytes", "stored_bytes",
-    "predicted_net_peak_bytes", "predicted_stored_bytes", "predicted_epoch_seconds",
-    "bytes_sent_per_step", "staleness_mean", "staleness_max", "worker_step_seconds",
-    "master_step_seconds", "phase_two_seconds",
-    "contended", "exact", "machine", "commit",
-    "kernel", "bound", "kernel_seconds", "kernel_least_seconds",
-    "kernel_bytes", "kernel_flops", "bytes_per_second", "flops_per_second", "roofline_share",
-    "roofline_best_share", "gather_bytes_per_second", "stream_bytes_per_second",
-    "memory_bytes_per_second", "peak_flops_per_second", "start_seconds",
-    "truly_sparse", "audit", "noise", "oversubscribed",
-)  # fmt: skip
-"""The contract: these names, in this order, then one column per grid axis. From `kernel` to
-`start_seconds` they are of trials that time one operation, and unknown for those that train.
-`truly_sparse` is what the backend claims, None if it says nothing; `audit` what was found; `noise`
-the words for what disturbed the machine, with spaces between; `oversubscribed` whether the trial
-had more threads, of all its processes, than cores."""
-
-MEASURES = (
-    *COLUMNS[COLUMNS.index("neurons") : COLUMNS.index("contended")],
-    *COLUMNS[COLUMNS.index("kernel_seconds") : COLUMNS.index("truly_sparse")],
+    *LABELS,
+    *(metric.name for metric in TRAINING),
+    *CIRCUMSTANCES,
+    *(metric.name for metric in KERNELS),
+    *FINDINGS,
 )
-"""Measured numbers: float64, NaN where unknown."""
+"""The contract: these names, in this order, then what else was measured, then one column per grid
+axis. From `kernel` to `start_seconds` they are of trials that time one operation, and unknown for
+those that train. `truly_sparse` is what the backend claims, None if it says nothing; `audit` what
+was found; `noise` the words for what disturbed the machine, with spaces between; `oversubscribed`
+whether the trial had more threads, of all its processes, than cores."""
 
-WHOLE = frozenset(
-    {"neurons", "initial_connections", "connections", "dense_connections", "bytes_sent",
-     "peak_rss_bytes", "net_peak_bytes", "stored_bytes", "rss_bytes", "epoch",
-     "predicted_net_peak_bytes", "predicted_stored_bytes",
-     "kernel_bytes", "kernel_flops",
-     "dropped", "grown", "pruned"}
-)  # fmt: skip
-"""Measured numbers that count something; an export writes them without a point."""
+MEASURES = tuple(metric.name for metric in (*TRAINING, *KERNELS))
+"""Measured numbers of every frame: float64, NaN where unknown."""
 
 EPOCH_LABELS = (
     "run", "trial", "status", "dataset", "backend", "model", "topology", "prune", "seed",
-)  # fmt: skip
-EPOCH_NUMBERS = (
-    "epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate",
-)  # fmt: skip
-PER_LAYER = ("connections", "dropped", "grown", "pruned")
-EPOCH_COSTS = (
-    "data_seconds", "train_seconds", "topology_seconds", "eval_seconds", "observe_seconds",
-    "rss_bytes",
 )  # fmt: skip
 
 
@@ -101,14 +80,9 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
         lines = stored_run.epochs(record) or [{}]
         rows += [{**labels, **_epoch_row(line)} for line in lines]
         trials += [record.trial] * len(lines)
-    layers = max((_layer_of(key) for row in rows for key in row), default=0)
-    numbered = [f"{name}_{i}" for name in PER_LAYER for i in range(1, layers + 1)]
-    numbers = [*EPOCH_NUMBERS, *PER_LAYER, *numbered, *EPOCH_COSTS]
-    known = {*numbers, *EPOCH_LABELS}
-    added = dict.fromkeys(name for row in rows for name in row if name not in known)
-    arrays = {name for row in rows for name in added if isinstance(row.get(name), list)}
-    columns = [*EPOCH_LABELS, *numbers, *added]
-    numbers += [name for name in added if name not in arrays]
+    columns = _epoch_columns(rows)
+    numbers = [name for name in columns if not any(isinstance(row.get(name), list) for row in rows)]
+    columns = [*EPOCH_LABELS, *columns]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
     return _with_axes(frame, trials, columns)
 
@@ -180,18 +154,36 @@ def _exact(record: Record) -> bool:
 
 
 def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of epochs.jsonl, its lists as numbered columns and a total."""
-    row = {name: line.get(name) for name in (*EPOCH_NUMBERS, *EPOCH_COSTS)}
-    for name in PER_LAYER:
-        layers = line.get(name)
-        if layers is not None:
-            row[name] = sum(layers)
-            row.update({f"{name}_{i}": count for i, count in enumerate(layers, start=1)})
-    for name, value in line.get("metrics", {}).items():
-        row.setdefault(name, _value(value))
-    for name, layers in line.get("layer_metrics", {}).items():
-        row.update({f"{name}_{i}": _value(value) for i, value in enumerate(layers, start=1)})
-    return row
+    """One line of epochs.jsonl; a list of layers as numbered columns, and a total of the
+    contract's."""
+    row: dict[str, Any] = {}
+    layers: dict[str, list[Any]] = {**line.get("layer_metrics", {})}
+    for name in EPOCH_ORDER:
+        value = line.get(name)
+        if isinstance(value, list):
+            row[name], layers[name] = sum(value), value
+        else:
+            row[name] = _value(value)
+    for name, values in layers.items():
+        row |= {f"{name}_{i}": _value(value) for i, value in enumerate(values, start=1)}
+    return {**{name: _value(value) for name, value in line.get("metrics", {}).items()}, **row}
+
+
+def _epoch_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The measured columns of an epochs frame: the contract's in its order, layer by layer behind
+    the totals of layers; then what else was measured."""
+    found = [name for name in dict.fromkeys(chain(*rows)) if name not in EPOCH_LABELS]
+    layered = [name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds]
+    most = max((_number_of(column, layered) for column in found), default=0)
+    numbered = [f"{name}_{i}" for name in layered for i in range(1, most + 1)]
+    end = EPOCH_ORDER.index(layered[-1]) + 1
+    return list(dict.fromkeys([*EPOCH_ORDER[:end], *numbered, *EPOCH_ORDER[end:], *found]))
+
+
+def _number_of(column: str, names: Sequence[str]) -> int:
+    """1 for connections_1; 0 for a column of none of these names."""
+    stem, _, number = column.rpartition("_")
+    return int(number) if stem in names and number.isdigit() else 0
 
 
 def _value(value: Any) -> Any:
@@ -199,12 +191,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, list):
         return [_value(one) for one in value]
     return float(value) if isinstance(value, str) else value
-
-
-def _layer_of(column: str) -> int:
-    """1 for connections_1; 0 for a column of no layer."""
-    name, _, number = column.rpartition("_")
-    return int(number) if name in PER_LAYER and number.isdigit() else 0
 
 
 def _with_axes(frame: pd.DataFrame, trials: Sequence[Trial], known: Sequence[str]) -> pd.DataFrame:

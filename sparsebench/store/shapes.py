@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sparsebench.core.status import Status
+from sparsebench.metrics import BUILT_IN, EPOCH_ORDER
 from sparsebench.store.names import is_attempt, is_trial
 
 STATUSES = frozenset(str(status) for status in Status)
@@ -153,6 +154,13 @@ SPEC = table(
     },
     run=TEXT,
 )  # fmt: skip
+MAYBE_FLAG = one("true, false or nothing", lambda value: value is None or isinstance(value, bool))
+METRIC = table(
+    {"name": TEXT},
+    **dict.fromkeys(("unit", "scale", "title", "symbol"), TEXT),
+    whole=MAYBE_FLAG, timed=MAYBE_FLAG, kinds=many(TEXT), tracked=FLAG,
+    gate=table({}, threshold=NUMBER, floor=NUMBER, action=TEXT),
+)  # fmt: skip
 PLANNED = table({"id": TRIAL_ID, "suite": TEXT, "axes": each(ANYTHING)})
 _COMMIT = table({"commit": TEXT, "dirty": FLAG})
 
@@ -166,18 +174,15 @@ def _git(value: Any, where: str) -> None:
 MANIFEST = table(
     {"trials": many(PLANNED)},
     suite=TEXT, title=TEXT, suite_hash=TEXT, argv=many(TEXT), versions=each(ANYTHING),
-    machine=MACHINE, git=_git, started=TEXT,
+    machine=MACHINE, git=_git, started=TEXT, metrics=many(METRIC),
 )  # fmt: skip
 EVENT = table({"event": TEXT})
 CHOICE = table({"trial": TRIAL_ID, "attempt": ATTEMPT})
 EPOCH = table(
     {},
-    **dict.fromkeys(
-        ("epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy",
-         "learning_rate", "data_seconds", "train_seconds", "topology_seconds", "eval_seconds",
-         "observe_seconds", "rss_bytes"), MEASURE,
-    ),
-    **dict.fromkeys(("connections", "dropped", "grown", "pruned"), many(NUMBER)),
+    **{
+        name: many(NUMBER) if "layer" in BUILT_IN[name].kinds else MEASURE for name in EPOCH_ORDER
+    },
     metrics=each(MEASURE_OR_LIST), layer_metrics=each(many(MEASURE_OR_LIST)),
 )  # fmt: skip
 

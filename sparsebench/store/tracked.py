@@ -14,28 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.errors import NothingMatched, printable
+from sparsebench.metrics import of_run
 from sparsebench.store.cells import NamedCell, named_cells
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 Direction = Literal["smaller", "bigger"]
-
-TRACKED: dict[str, tuple[str, Direction]] = {
-    "test_accuracy": ("share", "bigger"),
-    "samples_per_second": ("samples/s", "bigger"),
-    "flops_per_second": ("flop/s", "bigger"),
-    "epoch_seconds": ("s", "smaller"),
-    "kernel_seconds": ("s", "smaller"),
-    "wall_seconds": ("s", "smaller"),
-    "test_loss": ("nats", "smaller"),
-    "net_peak_bytes": ("bytes", "smaller"),
-    "peak_rss_bytes": ("bytes", "smaller"),
-    "stored_bytes": ("bytes", "smaller"),
-}
-"""Unit and what is better, of the measures that are followed."""
 
 LONGEST = 1024
 """Characters of a benchmark's name that Bencher takes."""
@@ -46,13 +34,9 @@ class Tracked:
     """The mean over the seeds that ended well; sd (n - 1) is None for a single one."""
 
     name: str
-    metric: str
+    metric: Metric
     values: tuple[float, ...]
     seeds: tuple[int, ...]
-
-    @property
-    def unit(self) -> str:
-        return TRACKED[self.metric][0]
 
     @property
     def mean(self) -> float:
@@ -65,7 +49,8 @@ class Tracked:
 
 def to_github_action_benchmark(run: StoredRun, better: Direction) -> bytes:
     """For the tool `customSmallerIsBetter` or `customBiggerIsBetter`."""
-    rows = [_entry(one) for one in tracked(run) if TRACKED[one.metric][1] == better]
+    sign = -1 if better == "smaller" else +1
+    rows = [_entry(one) for one in tracked(run) if one.metric.better == sign]
     if not rows:
         raise NothingMatched(f"run {run.id}: no trial that ended well has a metric to follow")
     return _text(rows)
@@ -76,7 +61,7 @@ def to_bencher(run: StoredRun) -> bytes:
     `epoch-seconds`."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for one in tracked(run):
-        slug = one.metric.replace("_", "-")
+        slug = one.metric.name.replace("_", "-")
         found.setdefault(one.name[:LONGEST], {})[slug] = _metric(one)
     if not found:
         raise NothingMatched(f"run {run.id}: no trial that ended well has a metric to follow")
@@ -85,9 +70,10 @@ def to_bencher(run: StoredRun) -> bytes:
 
 def tracked(run: StoredRun) -> Iterator[Tracked]:
     """What was measured; a cell whose trials all failed has nothing to follow."""
+    metrics = [metric for metric in of_run(run.manifest).values() if metric.tracked]
     for cell in named_cells(run):
-        for metric in TRACKED:
-            values = _values(cell, metric)
+        for metric in metrics:
+            values = _values(cell, metric.name)
             if values:
                 name = printable(cell.name)
                 yield Tracked(name, metric, tuple(values.values()), tuple(values))
@@ -101,8 +87,8 @@ def _values(cell: NamedCell, metric: str) -> dict[int, float]:
 
 def _entry(one: Tracked) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "name": f"{one.name} {one.metric}",
-        "unit": one.unit,
+        "name": f"{one.name} {one.metric.name}",
+        "unit": one.metric.unit_symbol,
         "value": one.mean,
         "extra": f"{_of(one)} {', '.join(map(str, one.seeds))}",
     }

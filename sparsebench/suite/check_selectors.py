@@ -1,4 +1,4 @@
-"""Does each exclude, expect and claim of a suite reach a trial?"""
+"""Does each exclude, expect and claim of a suite reach a trial, and each claim a metric?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, nearest
+from sparsebench.metrics import Metrics
 from sparsebench.suite.form import quoted, shown
 from sparsebench.suite.suite import Suite, Where
 from sparsebench.suite.where import matches, parameter_keys
@@ -31,6 +32,17 @@ def check_where(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> 
             raise SuiteError(
                 f"{place}: {'matches excluded trials only' if excluded else 'matches no trial'}: "
                 f"{shown(dict(where))}. {_seen(where, every)}"
+            )
+
+
+def check_metrics(suite: Suite, metrics: Metrics) -> None:
+    """SuiteError for a claim about what no trial measures."""
+    known = [metric.name for metric in metrics.of_trials()]
+    for index, claim in enumerate(suite.claims):
+        if claim.metric not in known:
+            raise SuiteError(
+                f"claims[{index}].metric: unknown metric {claim.metric!r}."
+                f"{nearest(claim.metric, known)}"
             )
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError
+from sparsebench.metrics import in_force
 from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
-from sparsebench.suite.check_selectors import check_where
+from sparsebench.suite.check_selectors import check_metrics, check_where
 from sparsebench.suite.form import check_axis, check_plain, quoted
 from sparsebench.suite.labels import axis_words, label
 from sparsebench.suite.suite import Exclude, Suite
@@ -54,6 +55,8 @@ def expand(
         kept = [t for t in every if not any(_excluded(t, e) for e in suite.excludes)]
         if not (quick or settings or seeds is not None):
             check_where(suite, every, kept)
+        if suite.claims:
+            check_metrics(suite, in_force(plugins, kept))
         _check_unique(kept)
     except SuiteError as error:
         raise SuiteError(f"{suite.place}: {error}") from None

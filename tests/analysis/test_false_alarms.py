@@ -26,9 +26,9 @@ def test_identical_code_seldom_fails_a_gate():
 def test_identical_code_without_thresholds_keeps_to_alpha():
     """With no threshold to help, the tests alone: at `any change`, one metric, both sides."""
     from sparsebench.analysis.gates import Gate, Gates
-    from sparsebench.analysis.metrics import metric
+    from sparsebench.metrics import BUILT_IN
 
-    gates = Gates({"test_accuracy": Gate(metric("test_accuracy"))})
+    gates = Gates({"test_accuracy": Gate(BUILT_IN["test_accuracy"])})
     alarms = 0
     for shuffle in range(400):
         rng = np.random.default_rng([2, shuffle])

@@ -118,8 +118,6 @@ def test_what_a_suite_needs(suite: Write, text: str, complaint: str) -> None:
         ("[[exclude]]\nwhere.tpology = 'set'", "exclude[0].where.tpology: unknown key 'tpology'. "
          "Did you mean 'topology'?"),
         ("[[expect]]\nwhere = {}\nstatus = 'oom'", "expect[0].status: unknown status 'oom'. "),
-        ("[[claims]]\nmetric = 'test_acuracy'", "claims[0].metric: unknown metric 'test_acuracy'. "
-         "Did you mean 'test_accuracy'?"),
         ("[[claims]]\nmetric = 'density'\ntext = ''\nwhere = {}",
          "claims[0]: a claim needs `against` or `value`, found neither"),
         ("sources.x = {}", "sources.x: say where to get it"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -358,6 +358,14 @@ def refuse_signals(work: Work, trainer: str) -> None:
         )
 
 
+def epoch_seconds(epochs: Sequence[EpochRecord]) -> float:
+    """The median time of an epoch's batches and steps, plus the median time of its topology
+    updates over the epochs that had one: a schedule that skips most epochs does not hide them."""
+    steps = statistics.median(epoch.data_seconds + epoch.train_seconds for epoch in epochs)
+    updates = [epoch.topology_seconds for epoch in epochs if epoch.topology_seconds > 0]
+    return steps + (statistics.median(updates) if updates else 0.0)
+
+
 def _result(work: Work, network: Network, run: Training) -> Result:
     epochs, last = run.records, run.records[-1]
     shapes = [layer.shape for layer in network.layers]
@@ -385,7 +393,7 @@ def _result(work: Work, network: Network, run: Training) -> Result:
         "eval_seconds": sum(epoch.eval_seconds for epoch in epochs),
         "observe_seconds": sum(epoch.observe_seconds for epoch in epochs),
         "data_seconds": sum(epoch.data_seconds for epoch in epochs),
-        "epoch_seconds": statistics.median(e.train_seconds + e.topology_seconds for e in epochs),
+        "epoch_seconds": epoch_seconds(epochs),
         "samples_per_second": work.data.train.labels.size * len(epochs) / train_seconds,
         "stored_bytes": sum(stored.values()),
         "bytes_sent": 0,

@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 
-from sparsebench.analysis.formats import (
-    UNKNOWN,
-    Spread,
-    count,
-    decimals_for,
-    fixed,
-    percent,
-    rate,
-    seconds,
-    size,
-    spread,
-)
-from sparsebench.analysis.metrics import METRICS, Metric, Scale
-from sparsebench.analysis.verdicts import Finding
+from sparsebench.analysis.formats import UNKNOWN, Spread, decimals_for, fixed, in_unit
+from sparsebench.analysis.verdicts import Finding, Replicate
+from sparsebench.core.metric import Metric, Scale
 
 
-def value(metric: str, values: Iterable[float]) -> str:
-    """The mean, in the metric's unit: `95.31 %`, `12.3 MiB`, `7,000`."""
-    return amount(metric, Spread.of(values).mean)
-
-
-def amount(metric: str, number: float) -> str:
-    shown = Spread(number, math.nan, 1)
-    if math.isnan(number):
+def value(finding: Finding, values: Mapping[Replicate, float] | None) -> str:
+    """The mean of a side, in the metric's unit; `–` where there is none."""
+    if finding.gate is None or not values:
         return UNKNOWN
-    if metric.endswith("accuracy"):
-        return percent(shown)
-    formats: dict[str, Callable[[Spread], str]] = {
-        "_per_second": rate, "_seconds": seconds, "_bytes": size,
-    }  # fmt: skip
-    for ending, show in formats.items():
-        if metric.endswith(ending):
-            return show(shown)
-    whole = number == int(number) and metric not in ("train_loss", "test_loss")
-    return count(number) if whole else spread(shown, plain=4)
+    return amount(finding.gate.metric, Spread.of(values.values()).mean)
+
+
+def amount(metric: Metric, number: float) -> str:
+    """`95.31 %`, `12.3 MiB`, `7,000`."""
+    return UNKNOWN if math.isnan(number) else in_unit(metric, Spread(number, math.nan, 1))
 
 
 def change(finding: Finding) -> str:
@@ -68,23 +48,22 @@ def detectable(finding: Finding) -> str:
 
 
 def _signed(finding: Finding, number: float, *, unit: bool = False) -> str:
-    known = METRICS.get(finding.metric)
-    scale: Scale = known.scale if known is not None else "number"
+    scale = finding.gate.metric.scale if finding.gate is not None else "number"
     factor, word = {"ratio": (100.0, " %"), "points": (100.0, " points")}.get(scale, (1.0, ""))
     scaled = number * factor
     if abs(scaled) >= 1e4 and scale != "exact":
         text = f"{abs(scaled):.2g}"
     else:
         digits = 2 if scale in ("ratio", "points") else 3
-        text = fixed(abs(scaled), _decimals(known, scaled, digits))
+        text = fixed(abs(scaled), _decimals(scale, scaled, digits))
     zero = not text.strip("0.,")
     sign = "" if zero else "+" if scaled > 0 else "-"
     return f"{sign}{text}{word if unit else ''}"
 
 
-def _decimals(known: Metric | None, number: float, digits: int) -> int:
-    if known is not None and known.scale == "exact" and number == int(number):
+def _decimals(scale: Scale, number: float, digits: int) -> int:
+    if scale == "exact" and number == int(number):
         return 0
-    if known is not None and known.scale in ("ratio", "points"):
+    if scale in ("ratio", "points"):
         return 2 if abs(number) < 10 else 1 if abs(number) < 1000 else 0
     return decimals_for(number, digits)

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sparsebench.analysis.claims import Holds, Judged, counts, exit_code
-from sparsebench.analysis.formats import UNKNOWN, Spread, escape, table
-from sparsebench.analysis.metrics import METRICS
+from sparsebench.analysis.formats import UNKNOWN, Spread, escape, percent, table
 from sparsebench.analysis.statistics import Summary
 from sparsebench.errors import printable
 from sparsebench.report.comparison import amounts
@@ -27,7 +26,7 @@ def as_text(rows: Sequence[Judged]) -> str:
 
 def _numbers(row: Judged) -> Iterator[str]:
     sides = [printable(row.trials) or "no trial", printable(row.against) or "no trial"]
-    yield f"  {row.metric}: {sides[0]} {_spread(row, row.ours)}"
+    yield f"  {row.metric.name}: {sides[0]} {_spread(row, row.ours)}"
     yield f"  against {sides[1]} {_spread(row, row.other)}{_source(row)}"
     if row.verdict not in (Holds.SHOWN, Holds.NOT_RUN):
         yield f"  {row.word!s}: {', '.join(tested(row))}"
@@ -52,7 +51,7 @@ def as_markdown(rows: Sequence[Judged]) -> str:
     header = ["verdict", "claim", "measure", "trials", "against", "measured", "published or other",
               "difference", "90 % interval", "tolerance", "why"]  # fmt: skip
     cells = [
-        [str(row.verdict), escape(printable(row.text)), row.metric, printable(row.trials),
+        [str(row.verdict), escape(printable(row.text)), row.metric.name, printable(row.trials),
          printable(row.against),
          _spread(row, row.ours), _spread(row, row.other), _change(row),
          _interval(row).removeprefix("90 % interval "), _amount(row, row.tolerance),
@@ -79,7 +78,7 @@ def _one(row: Judged) -> dict[str, Any]:
     return {
         "text": row.text,
         "source": row.source,
-        "metric": row.metric,
+        "metric": row.metric.name,
         "trials": row.trials,
         "against": row.against,
         "tolerance": row.tolerance,
@@ -106,9 +105,7 @@ def _side(one: Summary) -> dict[str, Any]:
 def _spread(row: Judged, one: Summary) -> str:
     if one.n == 0:
         return UNKNOWN
-    if METRICS[row.metric].scale == "points" and not math.isnan(one.sd):
-        from sparsebench.analysis.formats import percent
-
+    if row.metric.scale == "points" and not math.isnan(one.sd):
         return f"{percent(Spread(one.mean, one.sd, one.n))} (n = {one.n})"
     sd = "" if math.isnan(one.sd) else f" ± {amounts.amount(row.metric, one.sd)}"
     return f"{amounts.amount(row.metric, one.mean)}{sd} (n = {one.n})"
@@ -130,7 +127,7 @@ def _signed(row: Judged, number: float) -> str:
 
 
 def _amount(row: Judged, number: float) -> str:
-    if METRICS[row.metric].scale == "points":
+    if row.metric.scale == "points":
         return f"{number * 100:.2f} points"
     return amounts.amount(row.metric, number)
 

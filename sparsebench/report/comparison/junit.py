@@ -90,8 +90,8 @@ def _numbers(one: Finding) -> Iterator[str]:
     if one.metric == STATUS:
         return
     told = {
-        "base": amounts.value(one.metric, (one.base or {}).values()),
-        "head": amounts.value(one.metric, (one.head or {}).values()),
+        "base": amounts.value(one, one.base),
+        "head": amounts.value(one, one.head),
         "change": amounts.change(one),
         "interval": amounts.interval(one),
         "p (Holm)": amounts.p_value(one.p_holm),

@@ -47,8 +47,8 @@ def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
 def _row(one: Finding) -> tuple[str, ...]:
     return (
         one.metric.removesuffix("_bytes") if len(one.metric) > WIDTHS[0] else one.metric,
-        amounts.value(one.metric, (one.base or {}).values()),
-        amounts.value(one.metric, (one.head or {}).values()),
+        amounts.value(one, one.base),
+        amounts.value(one, one.head),
         amounts.change(one),
         amounts.interval(one),
         amounts.p_value(one.p_holm),

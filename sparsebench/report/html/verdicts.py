@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from sparsebench.analysis.claims import Holds, Judged, judge
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.formats import Spread
+from sparsebench.analysis.formats import Spread, in_unit
 from sparsebench.errors import printable
 from sparsebench.report.html.prose import inline
-from sparsebench.report.published import against, shown
+from sparsebench.report.published import against
 
 MARKS = {
     Holds.HOLDS: ("✓", "good"),
@@ -69,7 +69,7 @@ def _line(row: Judged) -> Line:
     ours, other = (Spread(side.mean, side.sd, side.n) for side in (row.ours, row.other))
     between = "published" if row.published else "against"
     numbers = (
-        f"{shown(ours, row.metric)} (n = {ours.n}), {between} {shown(other, row.metric)}: "
+        f"{in_unit(row.metric, ours)} (n = {ours.n}), {between} {in_unit(row.metric, other)}: "
         f"{against(ours, other, row.metric)}"
         if ours.n
         else ""

@@ -66,7 +66,8 @@ class Rates:
 
 
 def epoch_seconds(of: Outline, rates: Rates) -> float:
-    """The median over epochs of training and topology updates, as a record has it."""
+    """The median over epochs of training, plus that of topology updates over the epochs that have
+    one, as a record has it; without the assembling of batches, which nobody timed."""
     layers = of.network.layers
     works = [rates.work(layer) for layer in layers]
     step = sum(
@@ -80,10 +81,10 @@ def epoch_seconds(of: Outline, rates: Rates) -> float:
     moved = of.topology.moved([layer.nnz for layer in layers])
     update = sum(rates.at(work, "update") for work, count in zip(works, moved) if count)
     epochs = range(1, min(of.epochs, EPOCHS) + 1)
-    return statistics.median(
-        train + (begin if e == 1 else 0.0) + update * of.topology.updates(e, of.epochs, of.steps)
-        for e in epochs
-    )
+    steps = statistics.median(train + (begin if epoch == 1 else 0.0) for epoch in epochs)
+    counts = [of.topology.updates(epoch, of.epochs, of.steps) for epoch in epochs]
+    updates = [update * count for count in counts if count]
+    return steps + (statistics.median(updates) if updates else 0.0)
 
 
 # --- what has to be timed ------------------------------------------------------------
