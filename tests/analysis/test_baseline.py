@@ -57,7 +57,7 @@ def test_circumstances_and_plans_are_kept() -> None:
     (kept,) = found.records
     assert kept.settings == settings
     assert (kept.contended, kept.debug, kept.machine) == (True, True, {"id": "m1"})
-    assert kept.measures == {"stored_bytes": 1}
+    assert kept.measures == {"stored_bytes": 1, "odd": 3}
     assert kept.fingerprint == {"code": "c0de", "versions": {"numpy": "2"}}
     assert (kept.noise, kept.data_fingerprint) == ({"marks": ["load"]}, "f00d")
     assert found.missing == {missing}

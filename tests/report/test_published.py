@@ -5,13 +5,13 @@ from fabricated import SET, STATIC, FakeRun, make_record, make_trial
 
 from sparsebench.analysis.claims import check
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.formats import Spread, one
+from sparsebench.analysis.formats import Spread, in_unit, one
+from sparsebench.metrics import BUILT_IN
 from sparsebench.report.published import (
     against,
     compared_table,
     published_table,
     section,
-    shown,
 )
 
 VALUE = """
@@ -60,17 +60,17 @@ def test_seconds_and_bytes_are_in_a_unit_that_fits():
     suite = suite.replace("std = 0.01\nn = 5\n", "")
     (row,) = rows(published_table, [make_record(make_trial())], suite)
     assert "| epoch_seconds | 3.00 min | 12.0 ms | 1 | 0.000067 times |" in row
-    assert shown(one(3 * 2**20), "net_peak_bytes") == "3.00 MiB"
-    assert shown(one(7000), "connections") == "7,000"
-    assert shown(one(120000), "samples_per_second") == "120 k"
-    assert shown(one(0.123456), "density") == "0.1235"
+    assert in_unit(BUILT_IN["net_peak_bytes"], one(3 * 2**20)) == "3.00 MiB"
+    assert in_unit(BUILT_IN["connections"], one(7000)) == "7,000"
+    assert in_unit(BUILT_IN["samples_per_second"], one(120000)) == "120 k"
+    assert in_unit(BUILT_IN["density"], one(0.123456)) == "12.3 %"
 
 
 def test_accuracies_differ_in_points_and_others_by_a_factor():
-    assert against(one(0.87), one(0.88), "test_accuracy") == "−1.00 points"
-    assert against(one(0.88), one(0.88), "test_accuracy") == "0.00 points"
-    assert against(one(2.0), one(4.0), "wall_seconds") == "0.50 times"
-    assert against(one(2.0), Spread(math.nan, math.nan, 0), "wall_seconds") == "–"
+    assert against(one(0.87), one(0.88), BUILT_IN["test_accuracy"]) == "−1.00 points"
+    assert against(one(0.88), one(0.88), BUILT_IN["test_accuracy"]) == "0.00 points"
+    assert against(one(2.0), one(4.0), BUILT_IN["wall_seconds"]) == "0.50 times"
+    assert against(one(2.0), Spread(math.nan, math.nan, 0), BUILT_IN["wall_seconds"]) == "–"
 
 
 def test_missing_and_failed_trials_say_so():

@@ -168,7 +168,7 @@ def test_predicted_stands_beside_measured():
     found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
     rows = predicted_table(found).splitlines()[2:]
     assert rows == [
-        "| numba-csr | stored bytes | 82.0 KiB | 82.0 KiB | 0.0 % | 0.0 % | 1 |",
-        "| numba-csr | epoch | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
+        "| numba-csr | time per epoch | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
+        "| numba-csr | stored | 82.0 KiB | 82.0 KiB | 0.0 % | 0.0 % | 1 |",
     ]
     assert predicted_table(evidence([FakeRun([make_record(make_trial())])])) == ""

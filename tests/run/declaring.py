@@ -7,8 +7,8 @@ from sparsebench import DefaultGate, Metric, hookimpl
 from sparsebench.core.training.work import EpochRecord, Result
 
 SHARE = Metric(
-    "silent_share", "fraction", "points", -1, ("trial", "epoch", "layer"), "silent share", tracked=True,
-    gate=DefaultGate(floor=0.05),
+    "silent_share", "fraction", "points", -1, ("trial", "epoch", "layer"), "silent share",
+    tracked=True, gate=DefaultGate(floor=0.05),
 )  # fmt: skip
 DEAD = Metric("silent_neurons", "count", "exact", -1, ("trial", "epoch", "layer"), "silent neurons")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from sparsebench.core.training.loop import epoch_seconds
 from sparsebench.core.training.work import EpochRecord
 
 EPOCH = EpochRecord(
@@ -27,3 +28,12 @@ def test_the_numbers_of_an_epoch_are_neither_arrays_nor_per_layer():
         EPOCH, metrics={"bins": [1, 2, 3], "later": None, "x": 2.0}, layer_metrics={"dead": [1, 2]}
     )
     assert measured.numbers() == {"x": 2.0}
+
+
+def test_the_time_of_an_epoch_is_that_of_its_batches_plus_that_of_an_update():
+    def epoch(data, train, topology):
+        return replace(EPOCH, data_seconds=data, train_seconds=train, topology_seconds=topology)
+
+    assert epoch_seconds([epoch(0.5, 1.0, 0.0), epoch(1.5, 2.0, 0.0), epoch(0.5, 2.0, 0.0)]) == 2.5
+    every_third = [epoch(0.5, 1.0, t) for t in (0.0, 0.0, 4.0, 0.0, 0.0, 6.0)]
+    assert epoch_seconds(every_third) == 1.5 + 5.0  # not hidden by the epochs without
