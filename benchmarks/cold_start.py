@@ -49,6 +49,7 @@ def measure(backend: str) -> dict[str, float]:
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0002},
         "topology": {"name": "static", "epsilon": 20},
         "backend": backend,
+        "objective": "classification",
     }
     parts = {
         kind: plugins.build(kind, plugins.validate(kind, given, kind))
@@ -56,7 +57,8 @@ def measure(backend: str) -> dict[str, float]:
     }
     import numpy as np
 
-    from sparsebench.core.data.samples import Parts, prepare
+    from sparsebench.core.data.prepare import prepare
+    from sparsebench.core.data.samples import Parts
     from sparsebench.core.training.build import build_network
     from sparsebench.core.training.work import Work
     from sparsebench.core.worker.meter import Meter
@@ -65,11 +67,11 @@ def measure(backend: str) -> dict[str, float]:
     rng = np.random.default_rng(0)
     images = rng.standard_normal((128, 784), dtype=np.float32)
     labels = np.arange(128) % 10
-    data = prepare(Parts(images, labels, images, labels), seed=0, split_seed=0, validation=0.0)
+    data = prepare(Parts(images, labels, images, labels), parts["objective"], seed=0)
     work = Work(**parts, pruning=None, data=data, epochs=1, batch_size=128, seed=0, meter=Meter())
     network = build_network(work)
     lap("build")
-    X, y = data.train.batch(np.arange(128)), data.train.labels
+    X, y = data.train.batch(np.arange(128))
     for t, name in ((1, "step"), (2, "second step")):
         network.train_step(X, y, 0.01, t)
         lap(name)

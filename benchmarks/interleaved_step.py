@@ -50,7 +50,7 @@ def network(
         pattern = random_pattern(shape, nnz, generator(0, "topology", index))
         W = CsrMatrix(pattern, model.initializer.draw(pattern, nnz, generator(0, "init", index)))
         layers.append(provider.layer(W, np.zeros(shape[0], dtype=np.float32), optimizer))
-    made: Network = model.network(layers, provider, optimizer, 0)
+    made: Network = model.network(layers, provider, optimizer, 0, build("loss", "cross-entropy"))
     return made
 
 

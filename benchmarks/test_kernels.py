@@ -21,7 +21,8 @@ from sparsebench_plugins.roofline.model import bound
 from sparsebench_plugins.roofline.operations import operation
 from sparsebench_plugins.trainers.kernel import yardsticks_of
 
-from sparsebench.core.data.samples import TrialData, prepare
+from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.prepare import prepare
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins
@@ -42,7 +43,8 @@ def build(kind: str, given: Any) -> Any:
 @pytest.fixture(scope="module")
 def data() -> TrialData:
     shape = {"features": 16, "informative": 16, "train": 64, "test": 32}
-    return prepare(build("dataset", {"name": "extreme", **shape}).load(), seed=0)
+    shown = build("dataset", {"name": "extreme", **shape})
+    return prepare(shown.load(), build("objective", "classification"), seed=0)
 
 
 @pytest.mark.parametrize("batch", [2, 128])
@@ -57,6 +59,7 @@ def test_layer(
         topology=build("topology", {"name": "set", "epsilon": 5}),
         pruning=None,
         optimizer=build("optimizer", {"name": "sgd", "momentum": 0.9}),
+        objective=build("objective", "classification"),
         data=data,
         epochs=1,
         batch_size=batch,

@@ -114,6 +114,11 @@ def register_losses(register: Register) -> None:
 
 
 @hookspec
+def register_objectives(register: Register) -> None:
+    """What is learnt, from which targets, and how it is scored: `protocols.Objective`."""
+
+
+@hookspec
 def register_optimizers(register: Register) -> None:
     """Update rules: `protocols.Optimizer`."""
 

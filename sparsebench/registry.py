@@ -32,6 +32,7 @@ HOOKS = {
     "activation": "register_activations",
     "initializer": "register_initializers",
     "loss": "register_losses",
+    "objective": "register_objectives",
     "optimizer": "register_optimizers",
     "schedule": "register_schedules",
     "dataset": "register_datasets",
@@ -40,6 +41,9 @@ HOOKS = {
     "executor": "register_executors",
 }
 KINDS = tuple(HOOKS)
+
+DEFAULT_OBJECTIVE = "classification"
+"""Of a trial whose suite names none, and of records from before there were others."""
 
 Component = dict[str, Any]
 """A component as data: its `name` and its parameters, nested components likewise."""

@@ -20,7 +20,8 @@ def generator(root: int, purpose: str, *indices: int) -> np.random.Generator:
     `indices` split a purpose further (a layer, an epoch, a step), so that a draw too
     many in one of them moves none of the next.
 
-    Purposes in use: init, topology, rewire, shuffle, dropout, split, data, partition, worker.
+    Purposes in use: init, topology, rewire, shuffle, dropout, split, data, partition, worker,
+    noise.
     """
     import numpy as np
 

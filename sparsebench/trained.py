@@ -1,7 +1,7 @@
 """A trained network back from its file, for prediction.
 
 net = sparsebench.load_model("model.npz")
-labels = net.predict(X)
+predicted = net.predict(X)
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sparsebench.core.archive import Archive, BadArchive, Below
-from sparsebench.core.protocols import Network
+from sparsebench.core.data.targets import Inputs
+from sparsebench.core.protocols import NamesLoss, Network, Objective, Targets
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
-from sparsebench.core.training.model_file import MODEL_FORMAT
+from sparsebench.core.training.model_file import READABLE
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
+from sparsebench.registry import DEFAULT_OBJECTIVE
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
@@ -31,8 +33,9 @@ BATCH = 128
 class TrainedNetwork:
     """weights  W_1, W_2, ... as scipy's csr, a row per output neuron
     biases   b_1, b_2, ...
-    facts    trial, model, backend, optimizer, seed, shapes
-    names    (classes,) the labels, or None where they are 0, 1, ...
+    facts    trial, model, backend, optimizer, objective, seed, shapes
+    names    (outputs,) the labels; None where they are 0, 1, ... or there are none
+    targets  what the objective makes of the outputs
     """
 
     def __init__(
@@ -43,8 +46,9 @@ class TrainedNetwork:
         self._matrices = [_matrix(found, number) for number in layers]
         self.biases = [found[f"b{number}"] for number in layers]
         self.names = found.get("names")
-        self._mean, self._scale = (found.get(name) for name in ("mean", "scale"))
-        self._network = self._built(found, backend, plugin_files)
+        mean, scale = (_column(found.get(name)) for name in ("mean", "scale"))
+        self._inputs = Inputs(self.features, mean, scale)
+        self.targets, self._network = self._built(found, backend, plugin_files)
 
     @property
     def features(self) -> int:
@@ -55,14 +59,13 @@ class TrainedNetwork:
         return [csr_matrix((W.data, W.indices, W.indptr), shape=W.shape) for W in self._matrices]
 
     def predict(self, X: Array) -> Array:
-        """(samples,) the most likely label of each sample. X is (samples, features), as the data
-        set has it: it is standardised here as in training."""
-        best = self.outputs(X).argmax(axis=1)
-        labels: Array = best if self.names is None else self.names[best]
-        return labels
+        """A row per sample: its most likely label, its target in the data's own units, or its
+        reconstruction. X is (samples, features), as the data set has it: it is scaled here as in
+        training."""
+        return self.targets.predict(self.outputs(X).T)
 
     def outputs(self, X: Array) -> Matrix:
-        """(samples, classes) pre-activations of the last layer."""
+        """(samples, outputs) pre-activations of the last layer."""
         X = np.asarray(X)
         if X.ndim != 2 or X.shape[1] != self.features:
             raise DataError(
@@ -72,17 +75,19 @@ class TrainedNetwork:
         out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
         for start in range(0, X.shape[0], BATCH):
             rows = slice(start, start + BATCH)
-            out[rows] = self._network.outputs(self._standardised(X[rows])).T
+            out[rows] = self._network.outputs(self._scaled(X[rows])).T
         return out
 
-    def _standardised(self, X: Array) -> Matrix:
+    def _scaled(self, X: Array) -> Matrix:
         """(features, N), as the network takes it."""
-        columns = X.T
-        if self._mean is not None and self._scale is not None:
-            columns = (columns - self._mean[:, None]) * self._scale[:, None]
+        columns, mean, scale = X.T, self._inputs.mean, self._inputs.scale
+        if mean is not None and scale is not None:
+            columns = (columns - mean) * scale
         return np.ascontiguousarray(columns, dtype=np.float32)
 
-    def _built(self, found: Archive, backend: Any, plugin_files: Sequence[Path]) -> Network:
+    def _built(
+        self, found: Archive, backend: Any, plugin_files: Sequence[Path]
+    ) -> tuple[Targets, Network]:
         known = load_plugins(tuple(plugin_files))
         chosen = self.facts["backend"] if backend is None else backend
         parts = {
@@ -91,6 +96,7 @@ class TrainedNetwork:
                 ("backend", chosen),
                 ("model", self.facts["model"]),
                 ("optimizer", self.facts["optimizer"]),
+                ("objective", self.facts.get("objective", DEFAULT_OBJECTIVE)),
             )
         }
         layers = [
@@ -98,12 +104,16 @@ class TrainedNetwork:
             for optimizer in (parts["optimizer"],)
             for W, bias in zip(self._matrices, self.biases, strict=True)
         ]
-        network: Network = parts["model"].network(
-            layers, parts["backend"], parts["optimizer"], self.facts["seed"]
-        )
+        objective: Objective = parts["objective"]
+        model = parts["model"]
+        network: Network = model.network(
+            layers, parts["backend"], parts["optimizer"], self.facts["seed"],
+            objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
+        )  # fmt: skip
         for name, value in network.parameters().items():
             value[...] = found[name]
-        return network
+        outputs = self._matrices[-1].shape[0]
+        return objective.restored(found, outputs, self._inputs), network
 
 
 def load_model(
@@ -119,11 +129,15 @@ def load_model(
     path = Path(file).expanduser()
     try:
         found = Archive(path)
-        if found.facts.get("format") != MODEL_FORMAT:
+        if found.facts.get("format") not in READABLE:
             raise BadArchive(f"model format {found.facts.get('format')!r} is not known")
         return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins])
     except (BadArchive, TopologyError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no exported model: {error}") from error
+
+
+def _column(array: Array | None) -> Array | None:
+    return None if array is None else array.reshape(-1, 1)
 
 
 def _matrix(found: Archive, number: int) -> CsrMatrix:

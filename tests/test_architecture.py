@@ -20,7 +20,6 @@ ALLOWED = [
     # the one page of protocols names what its methods take and give back, which is made of parts
     # that obey protocols
     ("sparsebench.core.protocols", "sparsebench.core.training.work"),
-    ("sparsebench.core.data.checks", "sparsebench.core.data.samples"),
 ]
 """Imports for type checkers only."""
 

@@ -102,6 +102,12 @@ def register_models(register: Register) -> None:
         params=f"{_HERE}.models.params:MlpParams",
         summary="multilayer perceptron",
     )
+    register(
+        "autoencoder",
+        f"{_HERE}.models.autoencoder:Autoencoder",
+        params=f"{_HERE}.models.params:AutoencoderParams",
+        summary="gives back its inputs: hidden layers, their mirror image, linear outputs",
+    )
 
 
 @hookimpl
@@ -242,19 +248,75 @@ def register_initializers(register: Register) -> None:
 
 @hookimpl
 def register_losses(register: Register) -> None:
-    params = f"{_HERE}.losses.params:NoParams"
-    register(
-        "cross-entropy",
-        f"{_HERE}.losses.functions:CrossEntropy",
-        params=params,
-        summary="softmax outputs, negative log-likelihood",
-    )
-    register(
-        "mse",
-        f"{_HERE}.losses.functions:SquaredError",
-        params=params,
-        summary="sigmoid outputs, half the squared distance to the one-hot label",
-    )
+    for name, where, params, summary in (
+        (
+            "cross-entropy",
+            "functions:CrossEntropy",
+            "OfLabels",
+            "softmax outputs, negative log-likelihood",
+        ),
+        (
+            "mse",
+            "functions:SquaredError",
+            "OfLabels",
+            "sigmoid outputs, half the squared distance to the one-hot label",
+        ),
+        (
+            "squared-error",
+            "vectors:LinearSquaredError",
+            "OfVectors",
+            "linear outputs, half the squared distance to the targets",
+        ),
+        (
+            "binary-cross-entropy",
+            "vectors:BinaryCrossEntropy",
+            "OfFlags",
+            "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each",
+        ),
+    ):
+        register(
+            name,
+            f"{_HERE}.losses.{where}",
+            params=f"{_HERE}.losses.params:{params}",
+            summary=summary,
+        )
+
+
+@hookimpl
+def register_objectives(register: Register) -> None:
+    params = f"{_HERE}.objectives.params"
+    for name, where, parameters, summary in (
+        (
+            "classification",
+            "classification:Classification",
+            "ClassificationParams",
+            "one of several classes; accuracy",
+        ),
+        (
+            "regression",
+            "numbers:Regression",
+            "RegressionParams",
+            "a number per sample; root mean squared error in its own units",
+        ),
+        (
+            "dense-output",
+            "numbers:DenseOutput",
+            "DenseOutputParams",
+            "several numbers, or several labels that are 0 or 1, per sample",
+        ),
+        (
+            "reconstruction",
+            "reconstruction:Reconstruction",
+            "ReconstructionParams",
+            "the inputs themselves, with noise on those in training if wanted",
+        ),
+    ):
+        register(
+            name,
+            f"{_HERE}.objectives.{where}",
+            params=f"{params}:{parameters}",
+            summary=summary,
+        )
 
 
 @hookimpl

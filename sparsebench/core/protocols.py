@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sparsebench.core.data.samples import Parts, Samples
+    from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
+    from sparsebench.core.metric import Metric
     from sparsebench.core.nn.dropout import Dropout
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
     from sparsebench.core.training.work import Result, Work
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
     Array = npt.NDArray[Any]
     Vector = npt.NDArray[np.float32]
-    Labels = npt.NDArray[np.int64]
+    Target = npt.NDArray[Any]
+    """Of a batch: labels (N,), or numbers (K, N), a row per output."""
+    Rows = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
 Shape = tuple[int, int]
@@ -168,13 +172,29 @@ class Initializer(Protocol):
 
 
 class Loss(Protocol):
-    """From the last layer's pre-activations Z (K, N) and labels y (N,)."""
+    """From the last layer's pre-activations Z (K, N) and targets T: labels (N,), or (K, N)."""
 
-    def value(self, Z: Matrix, y: Labels) -> float:
+    @property
+    def targets(self) -> Literal["labels", "vectors", "flags"]:
+        """What T is: labels (N,), numbers (K, N), or 0 and 1 (K, N)."""
+
+    def value(self, Z: Matrix, T: Target) -> float:
         """Mean over the batch."""
 
-    def value_and_gradient(self, Z: Matrix, y: Labels) -> tuple[float, Matrix]:
-        """The value, and DZ (K, N) of that mean; may overwrite Z."""
+    def value_and_gradient(self, Z: Matrix, T: Target) -> tuple[float, Matrix]:
+        """The value, and DZ (K, N) of that mean; may overwrite Z, but not T."""
+
+
+@runtime_checkable
+class WeightedLoss(Loss, Protocol):
+    """A loss whose samples may count differently. Optional."""
+
+    def value(self, Z: Matrix, T: Target, weights: Vector | None = None) -> float:
+        """sum_n w_n l_n / sum_n w_n with weights w (N,), none negative; the mean without."""
+
+    def value_and_gradient(
+        self, Z: Matrix, T: Target, weights: Vector | None = None
+    ) -> tuple[float, Matrix]: ...
 
 
 class Schedule(Protocol):
@@ -221,11 +241,11 @@ class Network(Protocol):
     @property
     def layers(self) -> Sequence[Layer]: ...
 
-    def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
+    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float:
         """Forward, backward and update; the loss before the update."""
 
     def compute_gradients(
-        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
+        self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:
         """Forward and backward only; `step` updates. For parallel trainers and checks.
 
@@ -250,7 +270,7 @@ class Network(Protocol):
     def outputs(self, X: Matrix) -> Matrix:
         """Z of the last layer, (K, N), without dropout. Valid until the next call."""
 
-    def loss(self, Z: Matrix, y: Labels) -> float: ...
+    def loss(self, Z: Matrix, T: Target) -> float: ...
 
     def stored_bytes(self) -> dict[str, int]: ...
 
@@ -277,7 +297,7 @@ class LayerSignals:
 class Observable(Protocol):
     """A network that a topology method can look into."""
 
-    def observe(self, X: Matrix, y: Labels, t: int) -> tuple[float, list[LayerSignals]]:
+    def observe(self, X: Matrix, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         """One plain float32 pass at the current weights, with the dropout masks of step t.
 
         Nothing is updated and no random stream moves. Returns the loss and each layer's signals.
@@ -296,11 +316,102 @@ class Model(Protocol):
     @property
     def initializer(self) -> Initializer: ...
 
-    def shapes(self, features: int, classes: int) -> list[Shape]: ...
+    def shapes(self, features: int, outputs: int) -> list[Shape]:
+        """Raises SuiteError for a number of outputs that it cannot have."""
 
     def network(
-        self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
+        self,
+        layers: Sequence[Layer],
+        backend: Backend,
+        optimizer: Optimizer,
+        seed: int,
+        loss: Loss,
     ) -> Network: ...
+
+
+@runtime_checkable
+class NamesLoss(Protocol):
+    """A model with a `loss` parameter: taken where the objective leaves the loss open. Optional."""
+
+    @property
+    def loss(self) -> Loss | None: ...
+
+
+# --- what is learnt ------------------------------------------------------------------
+
+
+class Objective(Protocol):
+    """What is learnt: the loss, the targets, and the metrics, of which the first is primary.
+
+    `metrics` have plain names: "rmse" gives the columns test_rmse, best_test_rmse,
+    validation_rmse and selected_test_rmse. `stratified`: parts are held out class by class.
+    """
+
+    @property
+    def metrics(self) -> Sequence[Metric]: ...
+
+    @property
+    def stratified(self) -> bool: ...
+
+    def loss_with(self, of_model: Loss | None) -> Loss:
+        """The loss to train with; `of_model` is the one that the model names, if it names one."""
+
+    def check(self, y: Array, kind: TargetKind | None, where: str) -> None:
+        """Raise DataError, one line that starts with `where`, if these cannot be the targets.
+
+        y     a row per sample, as the data set has them
+        kind  what the data set says that they are; None: it does not say
+        """
+
+    def fit(self, data: TargetData) -> Targets:
+        """Targets as this data set needs them. Raises DataError."""
+
+    def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Targets:
+        """Targets again from what `Targets.arrays` gave."""
+
+
+class Targets(Protocol):
+    """What an objective makes of the targets of one data set."""
+
+    @property
+    def outputs(self) -> int:
+        """Of the network."""
+
+    def encode(self, y: Array, where: str) -> Array | None:
+        """What loss and score compare with, for each row of y: int64 labels (n,), or float32
+        (n, outputs); None: the inputs themselves. Raises DataError."""
+
+    def predict(self, Z: Matrix) -> Array:
+        """Predictions, a row per sample, in the data's own units, from Z (K, N)."""
+
+    def score(self) -> Score:
+        """A new one, for one pass over some samples."""
+
+    def arrays(self) -> dict[str, Array]:
+        """What a file of the trained network has to hold, by name."""
+
+
+class Score(Protocol):
+    """The metrics of an objective, added up batch by batch."""
+
+    def add(self, Z: Matrix, T: Target) -> None:
+        """Z (K, N) is left as it is."""
+
+    def values(self) -> dict[str, float]:
+        """Of all samples so far, by the metric's name."""
+
+
+@runtime_checkable
+class CorruptsInputs(Protocol):
+    """An objective that changes the inputs in training. Optional."""
+
+    def corruption(self, seed: int) -> Corruption | None: ...
+
+
+class Corruption(Protocol):
+    def corrupted(self, X: Matrix, rows: Rows, epoch: int) -> Matrix:
+        """A changed copy of the inputs X (D, N): the training samples `rows` in this epoch. Only
+        these two and the seed decide the change."""
 
 
 # --- data ----------------------------------------------------------------------------
@@ -311,7 +422,8 @@ class Dataset(Protocol):
     """Features and targets. Loading happens in the trial's own process."""
 
     def load(self) -> Parts | tuple[Samples, Samples, int]:
-        """Arrays with or without a split; or train samples, test samples, classes."""
+        """Arrays with or without a split; or train samples, test samples, and how many outputs:
+        classes of labels, else numbers of a sample's target."""
 
     def identity(self) -> Mapping[str, Any]:
         """What else than the parameters decides the data (a checksum); cheap, no arrays.

@@ -25,12 +25,13 @@ def index_size(nnz: int) -> int:
 
 @dataclass(frozen=True)
 class DataSize:
-    """train, test, validation  samples
+    """targets   classes of the labels, or numbers of a sample's target
+    train, test, validation  samples
     itemsize  bytes of a feature as it is held; 0 if samples are generated as they are read
     """
 
     features: int
-    classes: int
+    targets: int
     train: int
     test: int
     itemsize: int = FLOAT
@@ -184,13 +185,19 @@ class SizedBackend(Protocol):
 
 
 @runtime_checkable
+class SizedObjective(Protocol):
+    def outputs(self, features: int, targets: int) -> int:
+        """Of the network, for data of this size."""
+
+
+@runtime_checkable
 class SizedModel(Protocol):
     """shapes       as `protocols.Model`
     activations  bytes of what passes through, stored at the end of training
     working      bytes above that, at most, in a step
     """
 
-    def shapes(self, features: int, classes: int) -> list[Shape]: ...
+    def shapes(self, features: int, outputs: int) -> list[Shape]: ...
 
     def linear(self) -> bool | None:
         """Whether the activations are linear on both sides of zero; None if unknown."""

@@ -9,10 +9,15 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from sparsebench.registry import DEFAULT_OBJECTIVE
+
 SPEC_FORMAT = 1
 
-PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend")
+PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend", "objective")
 """The components of a trial; a kind each."""
+
+SCALINGS = ("feature", "data", "range", "none")
+"""How inputs are scaled, see `core.data.scaling`; the first is the default."""
 
 LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
 """What bounds a trial, or what it leaves, without being part of what it computes: not in its
@@ -49,6 +54,8 @@ class Trial:
     split_seed: int | None = None
     validation: float = 0.0
     huge_pages: bool = False
+    objective: dict[str, Any] = field(default_factory=lambda: {"name": DEFAULT_OBJECTIVE})
+    scaling: str = SCALINGS[0]
     data: dict[str, Any] = field(default_factory=dict)
     locations: list[str] = field(default_factory=list)
     observers: list[dict[str, Any]] = field(default_factory=list)
@@ -62,8 +69,13 @@ class Trial:
     keep_model: bool | None = None
 
     def spec(self) -> dict[str, Any]:
-        """What the id is made of."""
+        """What the id is made of: of what came later than 0.1.0, only what is no default."""
         spec = {key: value for key, value in asdict(self).items() if key not in NOT_COMPUTED}
+        said = {key: value for key, value in self.objective.items() if value is not None}
+        if said == {"name": DEFAULT_OBJECTIVE}:
+            del spec["objective"]
+        if self.scaling == SCALINGS[0]:
+            del spec["scaling"]
         if "missing" in self.data:
             spec["data"] = {"missing": True}
         elif self.data:

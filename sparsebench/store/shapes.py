@@ -102,6 +102,7 @@ TRIAL = table(
         "trainer": table({"name": TEXT}, workers=MAYBE_NUMBER, kernel=TEXT),
         **dict.fromkeys(("epochs", "batch_size", "threads", "seed"), COUNT),
     },
+    objective=COMPONENT, scaling=TEXT,
     split_seed=MAYBE_NUMBER, validation=NUMBER, huge_pages=FLAG, data=each(ANYTHING), suite=TEXT,
     locations=many(TEXT),
     axes=each(ANYTHING), words=each(TEXT), timeout=MAYBE_NUMBER, memory_limit=MAYBE_NUMBER,

@@ -36,6 +36,7 @@ class Builder:
 
     def trial(self, raw: Raw, axes: Raw) -> Trial:
         parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
+        self._leave_loss(parts, raw.get("model"))
         plain = {key: check_value(key, value) for key, value in raw.items() if key in PLAIN}
         if "epochs" not in plain:
             raise SuiteError("trial.epochs: missing; it is required")
@@ -49,6 +50,20 @@ class Builder:
             suite=self.suite.name,
             axes=axes,
         )
+
+    def _leave_loss(self, parts: Raw, model: Any) -> None:
+        """The loss is the objective's; a model that names one does so for the default objective."""
+        if parts["objective"]["name"] == DEFAULT_NAMES["objective"] and not parts["objective"].get(
+            "loss"
+        ):
+            return
+        if isinstance(model, Mapping) and "loss" in model:
+            raise SuiteError(
+                "trial.model.loss: trial.objective is given, and the loss is part of that; "
+                "expected it as objective.loss"
+            )
+        if "loss" in parts["model"]:
+            parts["model"]["loss"] = None
 
     def named(self, key: str, value: Any) -> Any:
         """A component with its default name filled in, for a label; other values as they are."""
@@ -120,6 +135,8 @@ class Builder:
         where = f"trial.{part}"
         if part == "dataset" and self._is_elsewhere(given):
             return given
+        if part == "objective" and given == {"name": DEFAULT_NAMES[part]}:
+            return given  # no part of what a trial is, and not every registry has it
         prune = given.pop("prune", None) if part == "topology" else None
         try:
             if part == "topology":

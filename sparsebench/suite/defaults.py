@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sparsebench.registry import DEFAULT_OBJECTIVE
+
 DEFAULT_NAMES = {
     "model": "mlp",
     "topology": "dense",
     "optimizer": "sgd",
     "trainer": "sequential",
     "backend": "numba-csr",
+    "objective": DEFAULT_OBJECTIVE,
 }
 """Of a trial, by kind."""
 

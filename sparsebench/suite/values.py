@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from sparsebench.core.trial import SCALINGS
 from sparsebench.errors import SuiteError
 from sparsebench.suite.form import shown
 from sparsebench.suite.units import seconds, size
@@ -48,6 +49,15 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"expected {', '.join(known)}, found {shown(value)}")
+        return str(value)
+
+    return check
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "epochs": whole(1),
     "batch_size": whole(1),
@@ -56,6 +66,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "split_seed": whole(0),
     "validation": _share,
     "huge_pages": _flag,
+    "scaling": _one_of(SCALINGS),
     "timeout": seconds,
     "memory_limit": size,
     "retries": whole(0),

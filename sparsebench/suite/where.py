@@ -11,6 +11,7 @@ from sparsebench.suite.units import seconds, size
 
 PLAIN = (
     "epochs", "batch_size", "threads", "seed", "split_seed", "validation", "huge_pages",
+    "scaling",
     "timeout", "memory_limit", "retries", "checkpoint", "keep_model",
 )  # fmt: skip
 """The keys of a trial that are no components."""

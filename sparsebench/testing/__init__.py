@@ -30,6 +30,7 @@ from sparsebench.testing.method_parts import (
     check_redistribution,
     check_update_schedule,
 )
+from sparsebench.testing.objectives import check_objective
 from sparsebench.testing.observers import check_observer
 from sparsebench.testing.topologies import check_pruning, check_topology
 
@@ -45,6 +46,7 @@ __all__ = [
     "check_initializer",
     "check_loss",
     "check_model",
+    "check_objective",
     "check_observer",
     "check_optimizer",
     "check_pruning",

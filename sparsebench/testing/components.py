@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -86,18 +87,40 @@ def _check_activation_gradients(
 
 
 def check_loss(loss: Loss) -> None:
-    """The gradient is that of the mean over the batch; values agree; nothing overflows."""
+    """The gradient is that of the mean over the batch; values agree; nothing overflows. With
+    weights a sample of weight 2 counts as two, where the loss takes weights."""
     check_parameters(loss)
     rng = np.random.default_rng(0)
-    Z, y = rng.standard_normal((4, 7)), rng.integers(4, size=7)
-    before = loss.value(Z.copy(), y)  # type: ignore[arg-type]
-    value, DZ = loss.value_and_gradient(Z.copy(), y)  # type: ignore[arg-type]
-    assert np.isclose(before, value), "value() and value_and_gradient() differ"
-    _compare(DZ, numerical_gradient(lambda z: loss.value(z.copy(), y), Z), "DZ")
+    Z, T = rng.standard_normal((4, 7)), targets_for(loss, 4, 7, rng)
+    _check_gradient(loss, Z, T, {})
     far = np.array([[500.0, -500.0], [-500.0, 500.0]], dtype=np.float32)
-    value, DZ = loss.value_and_gradient(far.copy(), np.array([0, 0]))
+    value, DZ = loss.value_and_gradient(far.copy(), targets_for(loss, 2, 2, rng))
     assert np.isfinite(value), "the loss of large outputs is not finite"
     assert np.isfinite(DZ).all(), "the gradient of large outputs is not finite"
+    if "weights" in inspect.signature(loss.value).parameters:
+        weights = rng.integers(1, 4, size=7)
+        _check_gradient(loss, Z, T, {"weights": weights})
+        Z2, T2 = np.repeat(Z, weights, axis=1), np.repeat(T, weights, axis=-1)
+        weighted = loss.value(Z.copy(), T, weights=weights)  # type: ignore[call-arg, arg-type]
+        repeated = loss.value(Z2, T2)  # type: ignore[arg-type]
+        assert np.isclose(weighted, repeated), "weight 2 is not a sample twice"
+
+
+def _check_gradient(loss: Loss, Z: Any, T: Any, more: dict[str, Any]) -> None:
+    before, kept = loss.value(Z.copy(), T, **more), T.copy()
+    value, DZ = loss.value_and_gradient(Z.copy(), T, **more)
+    assert np.array_equal(T, kept), "value_and_gradient() writes into the targets"
+    assert np.isclose(before, value), "value() and value_and_gradient() differ"
+    _compare(DZ, numerical_gradient(lambda z: loss.value(z.copy(), T, **more), Z), "DZ")
+
+
+def targets_for(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
+    """Targets that the loss can compare K outputs with, of N samples."""
+    if loss.targets == "labels":
+        return rng.integers(K, size=N)
+    if loss.targets == "flags":
+        return rng.integers(2, size=(K, N)).astype(np.float32)
+    return rng.standard_normal((K, N)).astype(np.float32)
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
@@ -146,7 +169,7 @@ def check_initializer(initializer: Initializer) -> None:
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Loads twice the same, with features in two dimensions and a label per sample."""
+    """Loads twice the same, with features in two dimensions and a target per sample."""
     check_parameters(dataset)
     first, second = dataset.load(), dataset.load()
     assert isinstance(dataset.identity(), dict), "identity() gives no dict"
@@ -156,17 +179,18 @@ def check_dataset(dataset: Dataset) -> None:
             a, b = getattr(first, name), getattr(second, name)
             assert (a is None and b is None) or np.array_equal(a, b), f"{name} changes"
         assert first.X_train.ndim == 2, "X is not (samples, features)"
-        assert first.y_train.shape == first.X_train.shape[:1], "a label per sample"
+        assert first.y_train.shape[:1] == first.X_train.shape[:1], "a target per sample"
         return
-    train, test, classes = first
+    train, test, outputs = first
     for samples in (train, test):
-        rows = np.arange(min(5, samples.labels.size))
+        rows = np.arange(min(5, len(samples.targets)))
         X = samples.batch(rows)
         assert X.shape == (samples.features, rows.size), f"batch() gives {X.shape}"
         assert X.dtype == np.float32, f"batch() gives {X.dtype}"
         assert X.flags.c_contiguous, "batch() is not contiguous"
-        assert samples.labels.min() >= 0, "labels count from 0"
-        assert samples.labels.max() < classes, "a label outside the classes"
+        if samples.targets.dtype.kind in "iu":
+            assert samples.targets.min() >= 0, "labels count from 0"
+            assert samples.targets.max() < outputs, "a label outside the classes"
         assert np.array_equal(X, samples.batch(rows)), "batch() changes"
 
 
@@ -209,20 +233,23 @@ class _DenseLayer:
         self.b[...] = bias
 
 
-def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
-    """Shapes chain from features to classes; the gradients of the whole network, taken in
+def check_model(
+    model: Model, optimizer: Optimizer, outputs: int = 3, loss: Loss | None = None
+) -> None:
+    """Shapes chain from 6 features to outputs; the gradients of the whole network, taken in
     training with dropout, are those of finite differences; values and gradients can be taken
-    out and put in, parameters of units included."""
+    out and put in, parameters of units included. `loss` is softmax cross-entropy unless given."""
     check_parameters(model)
-    shapes = model.shapes(6, classes)
+    loss = loss if loss is not None else _CrossEntropy()
+    shapes = model.shapes(6, outputs)
     assert shapes[0][1] == 6, "the first layer does not take the features"
-    assert shapes[-1][0] == classes, "the last layer does not give the classes"
+    assert shapes[-1][0] == outputs, "the last layer does not give the outputs"
     for (K, _), (_, D) in pairwise(shapes):
         assert K == D, f"layers do not chain: {shapes}"
     rng = np.random.default_rng(0)
     layers = [_DenseLayer(rng.standard_normal(s), rng.standard_normal(s[0])) for s in shapes]
-    network = _network(model, layers, optimizer)
-    X, y = rng.standard_normal((6, 5)).astype(np.float32), rng.integers(classes, size=5)
+    network = _network(model, layers, optimizer, loss)
+    X, y = rng.standard_normal((6, 5)).astype(np.float32), targets_for(loss, outputs, 5, rng)
     network.compute_gradients(X, y, 1)
     for number, layer in enumerate(layers):
         DW = layer.DW.copy()
@@ -236,7 +263,7 @@ def check_model(model: Model, optimizer: Optimizer, classes: int = 3) -> None:
         numerical = numerical_gradient(value, layer.W, step=1e-2)  # activations are float32
         _compare(DW, numerical, f"gradient of layer {number + 1}", tolerance=2e-2)
     twins = [_DenseLayer(layer.W.copy(), layer.b.copy()) for layer in layers]
-    _check_values(network, _network(model, twins, optimizer), X, y)
+    _check_values(network, _network(model, twins, optimizer, loss), X, y)
 
 
 class _NoBackend:
@@ -246,8 +273,25 @@ class _NoBackend:
         raise NotImplementedError
 
 
-def _network(model: Model, layers: list[_DenseLayer], optimizer: Optimizer) -> Network:
-    return model.network(layers, _NoBackend(), optimizer, seed=0)  # type: ignore[arg-type]
+def _network(model: Model, layers: list[_DenseLayer], optimizer: Optimizer, loss: Loss) -> Network:
+    return model.network(layers, _NoBackend(), optimizer, 0, loss)  # type: ignore[arg-type]
+
+
+class _CrossEntropy:
+    """A loss to take a model's gradients with."""
+
+    targets: Literal["labels"] = "labels"
+
+    def value(self, Z: Any, T: Any) -> float:
+        return self.value_and_gradient(Z, T)[0]
+
+    def value_and_gradient(self, Z: Any, T: Any) -> tuple[float, Any]:
+        P = np.exp(Z - Z.max(axis=0))
+        P /= P.sum(axis=0)
+        at = (T, np.arange(T.size))
+        value = float(-np.log(P[at]).mean())
+        P[at] -= 1
+        return value, P / T.size
 
 
 def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from small import small_work
+from small import prepare, small_work
 from sparsebench_plugins.trainers.hogwild import Hogwild
 
-from sparsebench.core.data.samples import prepare
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins

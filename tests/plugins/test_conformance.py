@@ -14,6 +14,7 @@ from sparsebench.errors import SuiteError, Unsupported
 PLUGINS = load_plugins()
 MINIMAL = {
     "mlp": {"hidden": [7, 5], "activation": "tanh"},
+    "autoencoder": {"hidden": [7, 5], "activation": "tanh"},
     "step": {"epochs": [1, 2]},
     "importance": {"start": 2, "every": 2, "percentile": 30},
 }
@@ -179,8 +180,34 @@ def test_schedule(build, name):
 @pytest.mark.parametrize("loss", names("loss"))
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_model(build, name, loss, dropout):
-    model = component(build, "model", name, loss=loss, dropout=dropout)
-    testing.check_model(model, build("optimizer", "sgd"))
+    model = component(build, "model", name, dropout=dropout)
+    outputs = 6 if name == "autoencoder" else 3
+    testing.check_model(model, build("optimizer", "sgd"), outputs, build("loss", loss))
+
+
+def test_a_model_with_a_trained_activation_behind_its_outputs(build):
+    srelu = {"name": "srelu"}
+    model = component(build, "model", "autoencoder", output=srelu, dropout=0.3)
+    testing.check_model(model, build("optimizer", "sgd"), 6, build("loss", "squared-error"))
+
+
+@pytest.mark.parametrize("name", names("objective"))
+def test_objective(build, name):
+    testing.check_objective(component(build, "objective", name))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "classification", "loss": "mse"},
+        {"name": "dense-output", "loss": "binary-cross-entropy"},
+        {"name": "reconstruction", "noise": 0.2},
+        {"name": "reconstruction", "noise": 0.2, "fresh": True},
+    ],
+    ids=str,
+)
+def test_objective_with(build, given):
+    testing.check_objective(build("objective", given))
 
 
 @pytest.mark.parametrize(

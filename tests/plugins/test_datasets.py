@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import prepare
 from sparsebench_plugins.datasets import registration
+from sparsebench_plugins.losses.vectors import LinearSquaredError
+from sparsebench_plugins.objectives.classification import Classification
+from sparsebench_plugins.objectives.numbers import Regression
 
-from sparsebench.core.data.samples import prepare
 from sparsebench.core.protocols import Dataset
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
@@ -75,6 +78,8 @@ SMALL = {
     "wine": {},
     "madelon-like": {"train": 60, "test": 20},
     "microarray-like": {"samples": 40, "features": 50, "informative": 5, "classes": 3},
+    "diabetes": {},
+    "friedman": {"train": 30, "test": 9},
     "extreme": {"features": 64, "train": 30, "test": 9, "informative": 8, "classes": 3},
 }
 
@@ -85,14 +90,19 @@ def test_every_built_in_set_loads_prepares_and_repeats(data_dir, name):
     assert isinstance(first, Dataset)
     assert first == again
     assert first.identity() == again.identity()
-    found, repeated = (prepare(s.load(), seed=0, validation=0.2) for s in (first, again))
+    numbers = name in ("diabetes", "friedman")
+    objective = Regression(LinearSquaredError()) if numbers else Classification()
+    found, repeated = (
+        prepare(s.load(), objective=objective, validation=0.2) for s in (first, again)
+    )
     assert found.fingerprint == repeated.fingerprint
-    batch = found.train.batch(np.arange(4))
+    batch, _ = found.train.batch(np.arange(4))
     assert batch.shape == (found.features, 4)
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous
     assert np.isfinite(batch).all()
-    assert set(found.train.labels) == set(range(found.classes))
+    if not numbers:
+        assert set(found.train.targets) == set(range(found.outputs))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +117,7 @@ def test_embedded_sets_are_scikit_learns(data_dir, name, samples, features, clas
     theirs = getattr(datasets, f"load_{name.replace('-', '_')}")()
     np.testing.assert_array_equal(parts.X_train, theirs.data.astype(np.float32))
     np.testing.assert_array_equal(parts.y_train, theirs.target)
-    assert prepare(parts, seed=0).classes == classes
+    assert prepare(parts, seed=0).outputs == classes
 
 
 @pytest.mark.parametrize("name", ["madelon-like", "microarray-like", "extreme"])
@@ -143,12 +153,10 @@ def test_informative_features_tell_the_classes_apart(data_dir):
     for name in ("microarray-like", "extreme"):
         parameters = {**SMALL[name], "informative": 40, "separation": 8.0}
         found = prepare(component(data_dir, name, **parameters).load(), seed=0)
-        train, test = (
-            part.batch(np.arange(part.labels.size)).T for part in (found.train, found.test)
-        )
-        means = np.stack([train[found.train.labels == c].mean(axis=0) for c in range(3)])
+        train, test = (part.batch(np.arange(len(part)))[0].T for part in (found.train, found.test))
+        means = np.stack([train[found.train.targets == c].mean(axis=0) for c in range(3)])
         nearest = ((test[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-        assert (nearest == found.test.labels).mean() > 0.9
+        assert (nearest == found.test.targets).mean() > 0.9
 
 
 def test_a_sample_of_extreme_depends_on_its_index_alone(data_dir):
@@ -465,7 +473,7 @@ def test_csv_files(tmp_path, target):
         path.write_text(path.read_text().replace("cat", "4").replace("dog", "5"))
     parts = of_file(path, **({"target": target} if target else {})).load()
     data = prepare(parts, seed=0)
-    assert data.classes == 2
+    assert data.outputs == 2
     assert parts.X_train.shape == (8, 2)
     assert parts.y_train.tolist()[:2] == ([0, 1] if target == "b" else ["cat", "dog"])
 
@@ -606,7 +614,7 @@ def test_real_data_sets_are_what_their_manifest_says():
         assert found.identity() == {"sha256": entry["sha256"]}
         data = prepare(found.load(), seed=0)
         assert data.features == next(iter(entry["shapes"].values()))[1]
-        assert data.classes == entry["classes"]
+        assert data.outputs == entry["classes"]
 
 
 def test_an_unknown_set_is_an_error(data_dir):

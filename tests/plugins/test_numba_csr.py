@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small import small_work
 from sparsebench_plugins.backends.numba_csr import NumbaCsr, layout
+from sparsebench_plugins.losses.functions import CrossEntropy
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench import testing
@@ -91,7 +92,7 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
             )
             for shape in model.shapes(20, 4)
         ]
-        net = model.network(layers, backend, optimizer, 0)
+        net = model.network(layers, backend, optimizer, 0, CrossEntropy())
         for t in range(1, 5):
             net.train_step(X, y, 0.1, t)
         if untiled < layout.UNTILED:

@@ -29,6 +29,7 @@ CHECKS = {
     "activation": testing.check_activation,
     "initializer": testing.check_initializer,
     "loss": testing.check_loss,
+    "objective": testing.check_objective,
     "optimizer": testing.check_optimizer,
     "schedule": testing.check_schedule,
     "dataset": testing.check_dataset,

@@ -42,7 +42,7 @@ class Counts:
 
     def run(self, work: Any) -> Result:
         network = build_network(work)
-        X, y = work.data.train.batch(np.arange(128)), work.data.train.labels
+        X, y = work.data.train.batch(np.arange(128))
         outputs = network.outputs(X)
         told = {
             "outputs": denormals(outputs),

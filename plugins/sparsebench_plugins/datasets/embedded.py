@@ -26,14 +26,14 @@ class Embedded:
     known: ClassVar[tuple[int, int, int]]
     """Samples, features, classes."""
 
-    def path(self) -> Path:
+    def path(self, file: str = "") -> Path:
         spec = importlib.util.find_spec("sklearn")
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-            path = Path(folder, "datasets", "data", self.file)
+            path = Path(folder, "datasets", "data", file or self.file)
             if path.is_file():
                 return path
         raise MissingData(
-            f"{self.file} of scikit-learn is not there",
+            f"{file or self.file} of scikit-learn is not there",
             "pip install --force-reinstall scikit-learn",
         )
 
@@ -51,7 +51,7 @@ class Embedded:
         path = self.path()
         table = np.loadtxt(path, delimiter=",", skiprows=self.header_lines)
         X, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)
-        return Parts(X, y, source=str(path))
+        return Parts(X, y, source=str(path), kind="labels")
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,26 @@ class Wine(Embedded):
 
     file = "wine_data.csv"
     known = (178, 13, 3)
+
+
+@dataclass(frozen=True)
+class Diabetes(Embedded):
+    """Ten measurements of patients, and how far the disease is a year later, from 25 to 346; Efron,
+    Hastie, Johnstone and Tibshirani (2004). The targets are numbers, in a file of their own."""
+
+    file = "diabetes_data_raw.csv.gz"
+    target_file: ClassVar[str] = "diabetes_target.csv.gz"
+    known = (442, 10, 1)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**super().identity(), "target_sha256": file_sha256(self.path(self.target_file))}
+
+    def load(self) -> Parts:
+        import numpy as np
+
+        from sparsebench.core.data.samples import Parts
+
+        path = self.path()
+        X = np.loadtxt(path).astype(np.float32)
+        y = np.loadtxt(self.path(self.target_file))
+        return Parts(X, y, source=str(path), kind="numbers")

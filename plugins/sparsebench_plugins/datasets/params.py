@@ -21,10 +21,10 @@ Count = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
 
 
-def whole(samples: int, features: int, classes: int) -> DataSize:
+def whole(samples: int, features: int, targets: int) -> DataSize:
     """A set of float32 without a split of its own."""
     test = round(TEST_FRACTION * samples)
-    return DataSize(features, classes, samples - test, test)
+    return DataSize(features, targets, samples - test, test)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,28 @@ class ExtremeParams(Generated):
 
     def size(self) -> DataSize:
         return DataSize(self.features, self.classes, self.train, self.test, itemsize=0)
+
+
+@dataclass(frozen=True)
+class FriedmanParams(Generated):
+    """noise    standard deviation of what is added to the targets: no model errs less
+    targets  numbers per sample, each a function of five features of its own
+    seed     of the data, not of the trial
+    """
+
+    train: Annotated[int, Field(ge=2)] = 2000
+    test: Annotated[int, Field(ge=1)] = 1000
+    features: Annotated[int, Field(ge=5)] = 20
+    noise: Annotated[float, Field(ge=0)] = 1.0
+    targets: Annotated[int, Field(ge=1)] = 1
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if 5 * self.targets > self.features:
+            raise ValueError(f"features must be at least 5 per target, {5 * self.targets}")
+
+    def size(self) -> DataSize:
+        return DataSize(self.features, self.targets, self.train, self.test)
 
 
 def _check_informative(informative: int, features: int) -> None:

@@ -33,6 +33,16 @@ BUILT_IN = {
     "wine": BuiltIn(
         "embedded:Wine", "178 x 13, 3 classes: chemical analyses", requires=("sklearn",)
     ),
+    "diabetes": BuiltIn(
+        "embedded:Diabetes",
+        "442 x 10, a number each: progress of a disease, for regression",
+        requires=("sklearn",),
+    ),
+    "friedman": BuiltIn(
+        "synthetic:Friedman",
+        "3000 x 20, a number each: generated with known noise, for regression",
+        params="params:FriedmanParams",
+    ),
     "madelon-like": BuiltIn(
         "synthetic:MadelonLike",
         "2600 x 500, 2 classes: generated, 480 of the features are noise",

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.data.samples import Labels, Matrix, Parts, Rows
+from sparsebench.core.data.targets import TargetKind
 from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench.seeds import generator
 from sparsebench_plugins.datasets.params import (
     ExtremeParams,
+    FriedmanParams,
     MadelonLikeParams,
     MicroarrayLikeParams,
 )
@@ -47,7 +49,7 @@ class MadelonLike(MadelonLikeParams):
         )
         X, y = X.astype(np.float32), y.astype(np.int64)
         n = self.train
-        return Parts(X[:n], y[:n], X[n:], y[n:], source="madelon-like")
+        return Parts(X[:n], y[:n], X[n:], y[n:], source="madelon-like", kind="labels")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class MicroarrayLike(MicroarrayLikeParams):
         X = rng.standard_normal((self.samples, self.features), dtype=np.float32)
         for row, label in zip(X, y):
             row[columns] += means[label]
-        return Parts(X, y, source="microarray-like")
+        return Parts(X, y, source="microarray-like", kind="labels")
 
 
 def class_means(
@@ -76,6 +78,34 @@ def class_means(
     columns = np.sort(rng.permutation(features)[:informative])
     means = separation * rng.standard_normal((classes, informative))
     return columns, means.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Friedman(FriedmanParams):
+    """10 sin(pi x_1 x_2) + 20 (x_3 - 1/2)^2 + 10 x_4 + 5 x_5 + noise, x uniform from 0 to 1.
+
+    Friedman (1991), Multivariate adaptive regression splines, section 4.3; the other features are
+    not used. The next target is the same function of the next five features.
+    """
+
+    def load(self) -> Parts:
+        rng = generator(self.seed, "data")
+        n = self.train
+        X = rng.random((n + self.test, self.features), dtype=np.float32)
+        y = np.stack([_friedman(X[:, 5 * k : 5 * k + 5]) for k in range(self.targets)], axis=1)
+        y += self.noise * rng.standard_normal(y.shape)
+        if self.targets == 1:
+            y = y[:, 0]
+        kind: TargetKind = "numbers" if self.targets == 1 else "vectors"
+        return Parts(X[:n], y[:n], X[n:], y[n:], source="friedman", kind=kind)
+
+
+def _friedman(X: Matrix) -> npt.NDArray[np.float64]:
+    a, b, c, d, e = X.T.astype(np.float64)
+    value: npt.NDArray[np.float64] = (
+        10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e
+    )
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +121,7 @@ class GeneratedSamples:
     """
 
     features: int
-    labels: Labels
+    targets: Labels
     seed: int
     first: int
     columns: Rows
@@ -111,11 +141,11 @@ class GeneratedSamples:
     def _write(self, line: npt.NDArray[np.float32], row: int) -> None:
         rng = generator(self.seed, "data", self.first + row)
         rng.standard_normal(dtype=np.float32, out=line)
-        line[self.columns] = (line[self.columns] + self.means[self.labels[row]]) * self.scale
+        line[self.columns] = (line[self.columns] + self.means[self.targets[row]]) * self.scale
 
     def fingerprint(self) -> str:
         """Of what decides the samples, and of the first one, which shows the generator."""
-        said = f"{self.features}|{self.labels.size}|{self.seed}|{self.first}"
+        said = f"{self.features}|{self.targets.size}|{self.seed}|{self.first}"
         digest = hashlib.blake2b(said.encode(), digest_size=16)
         for array in (self.columns, self.means, self.batch(np.zeros(1, dtype=np.int64))):
             digest.update(np.ascontiguousarray(array).data)

@@ -1,58 +1,87 @@
-"""What training minimises, from the last layer's pre-activations Z (K, N) and labels (N,)."""
+"""Losses of labels, from the last layer's pre-activations Z (K, N) and labels T (N,).
+
+With weights w (N,) a loss is sum_n w_n l_n / sum_n w_n.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench_plugins.losses.params import NoParams
+from sparsebench_plugins.losses.params import OfLabels
 
 Matrix = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-class CrossEntropy(NoParams):
+class CrossEntropy(OfLabels):
     """Softmax and the mean negative log-likelihood of the labels."""
 
-    def value(self, Z: Matrix, y: Labels) -> float:
+    def value(self, Z: Matrix, T: Labels, weights: Vector | None = None) -> float:
         shifted = Z - Z.max(axis=0)
         log_sum = np.log(np.exp(shifted).sum(axis=0))
-        return float((log_sum - shifted[y, np.arange(y.size)]).mean())
+        return mean(log_sum - shifted[T, np.arange(T.size)], weights)
 
-    def value_and_gradient(self, Z: Matrix, y: Labels) -> tuple[float, Matrix]:
-        """DZ = (softmax(Z) - onehot(y)) / N, written over Z."""
-        samples = np.arange(y.size)
+    def value_and_gradient(
+        self, Z: Matrix, T: Labels, weights: Vector | None = None
+    ) -> tuple[float, Matrix]:
+        """DZ = (softmax(Z) - onehot(T)) / N, written over Z."""
+        samples = np.arange(T.size)
         Z -= Z.max(axis=0)
-        of_label = Z[y, samples]
+        of_label = Z[T, samples]
         np.exp(Z, out=Z)
         sums = Z.sum(axis=0)
-        value = float((np.log(sums) - of_label).mean())
+        value = mean(np.log(sums) - of_label, weights)
         Z /= sums
-        Z[y, samples] -= 1
-        Z /= Z.dtype.type(y.size)
-        return value, Z
+        Z[T, samples] -= 1
+        return value, averaged(Z, weights)
 
 
-class SquaredError(NoParams):
+class SquaredError(OfLabels):
     """Sigmoid outputs and half the squared distance to the one-hot label, mean over samples."""
 
-    def value(self, Z: Matrix, y: Labels) -> float:
-        errors = _sigmoid(Z)
-        errors[y, np.arange(y.size)] -= 1
-        return float((errors * errors).sum() / (2 * y.size))
+    def value(self, Z: Matrix, T: Labels, weights: Vector | None = None) -> float:
+        errors = sigmoid(Z)
+        errors[T, np.arange(T.size)] -= 1
+        return half_squares(errors, weights)
 
-    def value_and_gradient(self, Z: Matrix, y: Labels) -> tuple[float, Matrix]:
-        """DZ = (Y - T) Y (1 - Y) / N with Y = sigmoid(Z)."""
-        Y = _sigmoid(Z)
+    def value_and_gradient(
+        self, Z: Matrix, T: Labels, weights: Vector | None = None
+    ) -> tuple[float, Matrix]:
+        """DZ = (Y - onehot(T)) Y (1 - Y) / N with Y = sigmoid(Z)."""
+        Y = sigmoid(Z)
         slope = Y * (1 - Y)
-        Y[y, np.arange(y.size)] -= 1
-        value = float((Y * Y).sum() / (2 * y.size))
+        Y[T, np.arange(T.size)] -= 1
+        value = half_squares(Y, weights)
         Y *= slope
-        Y /= Y.dtype.type(y.size)
-        return value, Y
+        return value, averaged(Y, weights)
 
 
-def _sigmoid(Z: Matrix) -> Matrix:
+def mean(losses: Vector, weights: Vector | None) -> float:
+    """Of the samples' losses (N,)."""
+    if weights is None:
+        return float(losses.mean())
+    return float((weights * losses).sum() / weights.sum())
+
+
+def half_squares(errors: Matrix, weights: Vector | None) -> float:
+    """Half the squared length of each column, mean over columns."""
+    if weights is None:
+        return float((errors * errors).sum() / (2 * errors.shape[1]))
+    return mean((errors * errors).sum(axis=0) / 2, weights)
+
+
+def averaged(D: Matrix, weights: Vector | None) -> Matrix:
+    """Gradients of the samples' losses, columns of D, as those of their mean: in place."""
+    if weights is None:
+        D /= D.dtype.type(D.shape[1])
+    else:
+        D *= (weights / weights.sum()).astype(D.dtype, copy=False)
+    return D
+
+
+def sigmoid(Z: Matrix) -> Matrix:
     """1 / (1 + exp(-z)), without overflow."""
     small = np.exp(-np.abs(Z))
     Y: Matrix = np.where(Z >= 0, Z.dtype.type(1), small) / (1 + small)

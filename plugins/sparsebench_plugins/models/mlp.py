@@ -1,4 +1,4 @@
-"""The multilayer perceptron over a backend's layers."""
+"""Networks of a backend's layers, one behind the other: mlp and autoencoder share them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sparsebench.core.protocols import (
     Backend,
     Initializer,
     Layer,
+    Loss,
     Optimizer,
     Unit,
 )
 from sparsebench.errors import SuiteError
-from sparsebench_plugins.models.params import MlpParams
+from sparsebench_plugins.models.params import LayeredParams, MlpParams
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 
-class MLP(MlpParams):
-    """Hidden layers with an activation and dropout, then an output per class."""
+class Layered(LayeredParams):
+    """Hidden layers with an activation and dropout, then the outputs."""
 
     @property
     def initializer(self) -> Initializer:
@@ -35,7 +35,12 @@ class MLP(MlpParams):
         return initializer
 
     def network(
-        self, layers: Sequence[Layer], backend: Backend, optimizer: Optimizer, seed: int
+        self,
+        layers: Sequence[Layer],
+        backend: Backend,
+        optimizer: Optimizer,
+        seed: int,
+        loss: Loss,
     ) -> LayeredNetwork:
         """Raises SuiteError where the backend's activations are not float32 and it cannot apply
         this activation itself."""
@@ -44,15 +49,17 @@ class MLP(MlpParams):
         dropouts = [Dropout.of_layer(self.dropout, seed, number) for number in numbers]
 
         def plain_units() -> list[Unit]:
-            return [
+            hidden = [
                 self.activation.unit(number, layer.shape[0], dropout)
                 for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
             ]
+            return hidden + self.behind(layers[-1].shape[0], len(layers))
 
         its_own = getattr(backend, "unit", None)
         through, dtype = False, np.dtype(np.float32)
         if its_own is not None and None not in slopes:
             units: list[Unit] = [its_own(*given) for given in zip(slopes, dropouts, strict=True)]
+            units += self.behind(layers[-1].shape[0], len(layers))
             through = all(hasattr(layer, "forward_through") for layer in layers)
         else:
             units = plain_units()
@@ -63,4 +70,12 @@ class MLP(MlpParams):
                 "backend.activations: this activation is not linear on both sides of zero, so "
                 "the backend cannot apply it to anything but float32; set activations = 'float32'"
             )
-        return LayeredNetwork(layers, units, self.loss, optimizer, dtype, through, plain_units)
+        return LayeredNetwork(layers, units, loss, optimizer, dtype, through, plain_units)
+
+    def behind(self, outputs: int, number: int) -> list[Unit]:
+        """The unit behind the last layer, which has this number, if there is one."""
+        return []
+
+
+class MLP(MlpParams, Layered):
+    """As many outputs as the objective has."""

@@ -17,7 +17,7 @@ from sparsebench.errors import Unsupported
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Target = npt.NDArray[Any]
 AfterBackward = Callable[[int, Matrix, Matrix, int], None]
 
 
@@ -27,7 +27,8 @@ class LayeredNetwork:
     A_l overwrites Z_l, so activations are stored once; two scratch arrays hold the gradient
     that travels back. Where the units are the backend's own (`through`), its layers apply them
     as they write, and what lies between two layers is the backend's affair: its type, and how
-    its samples are laid out.
+    its samples are laid out. `units` may have one more than there are hidden layers: behind the
+    last layer, and never the backend's own.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class LayeredNetwork:
         widest = max((layer.shape[0] for layer in layers[:-1]), default=0)
         self._scratch = (Buffer(widest, dtype), Buffer(widest, dtype))
 
-    def train_step(self, X: Matrix, y: Labels, rate: float, t: int) -> float:
-        return self._pass(X, y, t, rate)
+    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float:
+        return self._pass(X, T, t, rate)
 
     def compute_gradients(
-        self, X: Matrix, y: Labels, t: int, ready: Callable[[int], None] | None = None
+        self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:
-        return self._pass(X, y, t, None, ready)
+        return self._pass(X, T, t, None, ready)
 
     def step(self, rate: float, t: int) -> None:
         for layer in self.layers:
@@ -103,7 +104,7 @@ class LayeredNetwork:
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
 
-    def observe(self, X: Matrix, y: Labels, t: int) -> tuple[float, list[LayerSignals]]:
+    def observe(self, X: Matrix, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         weights = [layer.weights() for layer in self.layers]
         units = self._copied_units()
         A = [X]
@@ -111,7 +112,9 @@ class LayeredNetwork:
             Z = spmm(W, A[-1])
             Z += layer.bias()[:, None]
             A.append(units[number].forward(Z, t) if number < len(units) else Z)
-        value, DZ = self._loss.value_and_gradient(A.pop(), y)
+        value, DZ = self._loss.value_and_gradient(A.pop(), T)
+        for behind in units[len(weights) - 1 :]:
+            DZ = behind.backward(DZ)
         signals = []
         for number in range(len(weights) - 1, -1, -1):
             signals.append(LayerSignals(A[number], DZ))
@@ -145,8 +148,8 @@ class LayeredNetwork:
     def outputs(self, X: Matrix) -> Matrix:
         return self._forward(X, None)[-1]
 
-    def loss(self, Z: Matrix, y: Labels) -> float:
-        return self._loss.value(Z, y)
+    def loss(self, Z: Matrix, T: Target) -> float:
+        return self._loss.value(Z, T)
 
     def parameters(self) -> dict[str, Vector]:
         """Of the units, `unit1.NAME` for the first hidden layer's."""
@@ -184,8 +187,8 @@ class LayeredNetwork:
         return total
 
     def _unit(self, number: int) -> Unit | None:
-        """Behind layer `number`; None before the first and behind the last."""
-        return self.units[number] if 0 <= number < len(self.units) else None
+        """Behind layer `number`, if it is a hidden one."""
+        return self.units[number] if 0 <= number < len(self.layers) - 1 else None
 
     def _forward(self, X: Matrix, t: int | None) -> list[Matrix]:
         """[X, A_1, ..., Z_L]; dropout only in a training step t."""
@@ -201,19 +204,25 @@ class LayeredNetwork:
                 if unit is not None:
                     Z = unit.forward(Z, t)
             A.append(Z)
+        for behind in self.units[len(self.layers) - 1 :]:
+            A[-1] = behind.forward(A[-1], t)
         return A
 
     def _pass(
         self,
         X: Matrix,
-        y: Labels,
+        T: Target,
         t: int,
         rate: float | None,
         ready: Callable[[int], None] | None = None,
     ) -> float:
         """Forward and backward; with a rate each layer is updated on the way."""
         A = self._forward(X, t)
-        value, DZ = self._loss.value_and_gradient(A[-1], y)
+        value, DZ = self._loss.value_and_gradient(A[-1], T)
+        for behind in self.units[len(self.layers) - 1 :]:
+            DZ = behind.backward(DZ)
+            if rate is not None:
+                behind.step(self._optimizer, rate, t)
         for number in range(len(self.layers) - 1, -1, -1):
             layer, below = self.layers[number], self._unit(number - 1)
             DX = None

@@ -26,9 +26,7 @@ def build_network(work: Work, seed: int | None = None) -> Network:
     found = work.keeper.found if work.keeper is not None else None
     made = _drawn(work) if found is None else _saved(work, found)
     layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
-    network = work.model.network(
-        layers, work.backend, work.optimizer, work.seed if seed is None else seed
-    )
+    network = work.network(layers, seed)
     if work.keeper is not None:
         refuse_unsaveable([*layers, network])
     if found is not None:
@@ -38,7 +36,7 @@ def build_network(work: Work, seed: int | None = None) -> Network:
 
 def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
     """One after the other, so that what a layer needs while it is made is freed for the next."""
-    shapes = work.model.shapes(work.data.features, work.data.classes)
+    shapes = work.model.shapes(work.data.features, work.data.outputs)
     counts = work.topology.connections(shapes)
     for index, (shape, nnz) in enumerate(zip(shapes, counts, strict=True)):
         pattern = random_pattern(shape, nnz, generator(work.seed, "topology", index))
@@ -48,6 +46,6 @@ def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
 
 
 def _saved(work: Work, found: Mapping[str, Vector]) -> Iterator[tuple[CsrMatrix, Vector]]:
-    shapes = work.model.shapes(work.data.features, work.data.classes)
+    shapes = work.model.shapes(work.data.features, work.data.outputs)
     for number, shape in enumerate(shapes, 1):
         yield saved_layer(found, number, shape)

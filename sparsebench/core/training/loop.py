@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
+from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import LayerSignals, Network, Observable
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build import build_network
@@ -28,7 +29,7 @@ from sparsebench.seeds import generator
 
 Rows = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Target = npt.NDArray[Any]
 
 
 def train(work: Work) -> Result:
@@ -85,32 +86,33 @@ class Batches:
         self._work = work
         self._network = network
         self._stream = stream
+        self._epoch = 0
 
     @property
     def per_epoch(self) -> int:
-        return math.ceil(self._work.data.train.labels.size / self._work.batch_size)
+        return math.ceil(len(self._work.data.train) / self._work.batch_size)
 
     def turns(self, epoch: int, start: int) -> Iterator[Rows]:
+        self._epoch = epoch
         rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
-        order = rng.permutation(self._work.data.train.labels.size)
+        order = rng.permutation(len(self._work.data.train))
         for at in range(start, order.size, self._work.batch_size):
             yield order[at : at + self._work.batch_size]
 
     def take(self, turn: Rows, rate: float, t: int) -> tuple[float, int]:
-        X, y = self.batch(turn)
+        X, T = self.batch(turn)
         with self.laps("train"):
-            return self._network.train_step(X, y, rate, t), turn.size
+            return self._network.train_step(X, T, rate, t), turn.size
 
     def observe(self, turn: Rows, t: int) -> tuple[float, int, list[LayerSignals]]:
         assert isinstance(self._network, Observable)
-        X, y = self.batch(turn)
-        loss, signals = self._network.observe(X, y, t)
+        X, T = self.batch(turn)
+        loss, signals = self._network.observe(X, T, t)
         return loss, turn.size, signals
 
-    def batch(self, rows: Rows) -> tuple[Matrix, Labels]:
+    def batch(self, rows: Rows) -> tuple[Matrix, Target]:
         with self.laps("data"):
-            samples = self._work.data.train
-            return samples.batch(rows), samples.labels[rows]
+            return self._work.data.train.batch(rows, self._epoch)
 
 
 class Training:
@@ -290,23 +292,17 @@ class Training:
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
         """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
-        work, data = self.work, self.work.data
-        test_loss = test_accuracy = validation_accuracy = None
+        work = self.work
+        test_loss, scored = None, dict[str, float]()
         if tested and not self.diverged:
             with work.meter.phase("eval"), self._laps("eval"):
-                test_loss, test_accuracy = evaluate(self.network, data.test, work.batch_size)
-                if data.validation is not None:
-                    _, validation_accuracy = evaluate(
-                        self.network, data.validation, work.batch_size
-                    )
+                test_loss, scored = self._evaluate()
         metrics, layer_metrics = self.observers.values()
         counts, seconds = self.updater.take_counts(), self._laps.take()
         found = EpochRecord(
             epoch=epoch,
             train_loss=self._loss,
             test_loss=test_loss,
-            test_accuracy=test_accuracy,
-            validation_accuracy=validation_accuracy,
             learning_rate=self._rate,
             connections=[layer.nnz for layer in self.network.layers],
             dropped=counts.dropped,
@@ -321,10 +317,20 @@ class Training:
             layer_metrics=layer_metrics,
             rss_bytes=work.meter.rss(),
         )
-        record = replace(found, **known)
+        record = replace(found.with_metrics(scored), **known)
         self.records.append(record)
         work.report(record)
         return record
+
+    def _evaluate(self) -> tuple[float, dict[str, float]]:
+        """Test loss, and metrics by column: `test_` and `validation_` before their names."""
+        work, data = self.work, self.work.data
+        loss, found = evaluate(self.network, data.test, data.targets, work.batch_size)
+        metrics = {f"test_{name}": value for name, value in found.items()}
+        if data.validation is not None:
+            _, found = evaluate(self.network, data.validation, data.targets, work.batch_size)
+            metrics |= {f"validation_{name}": value for name, value in found.items()}
+        return loss, metrics
 
 
 def _both(first: OnChange, second: OnChange) -> OnChange:
@@ -372,9 +378,6 @@ def _result(work: Work, network: Network, run: Training) -> Result:
     possible = sum(K * D for K, D in shapes)
     connections = sum(last.connections)
     train_seconds = sum(epoch.train_seconds for epoch in epochs)
-    tested = [e.test_accuracy for e in epochs if e.test_accuracy is not None]
-    validated = [e for e in epochs if e.validation_accuracy is not None]
-    selected = max(validated, key=lambda e: e.validation_accuracy or 0.0, default=None)
     stored = network.stored_bytes()
     measures: dict[str, float | int | None] = {
         "neurons": work.data.features + sum(K for K, _ in shapes),
@@ -382,10 +385,7 @@ def _result(work: Work, network: Network, run: Training) -> Result:
         "connections": connections,
         "dense_connections": possible,
         "density": connections / possible,
-        "test_accuracy": last.test_accuracy,
-        "best_test_accuracy": max(tested, default=None),
-        "validation_accuracy": last.validation_accuracy,
-        "selected_test_accuracy": selected.test_accuracy if selected is not None else None,
+        **scores(work.objective.metrics, epochs),
         "train_loss": last.train_loss,
         "test_loss": last.test_loss,
         "train_seconds": train_seconds,
@@ -394,7 +394,7 @@ def _result(work: Work, network: Network, run: Training) -> Result:
         "observe_seconds": sum(epoch.observe_seconds for epoch in epochs),
         "data_seconds": sum(epoch.data_seconds for epoch in epochs),
         "epoch_seconds": epoch_seconds(epochs),
-        "samples_per_second": work.data.train.labels.size * len(epochs) / train_seconds,
+        "samples_per_second": len(work.data.train) * len(epochs) / train_seconds,
         "stored_bytes": sum(stored.values()),
         "bytes_sent": 0,
         **last.numbers(),
@@ -411,3 +411,23 @@ def _result(work: Work, network: Network, run: Training) -> Result:
     return Result(
         measures=measures, layers=layers, network=network, diverged=run.diverged, epochs=epochs
     )
+
+
+def scores(metrics: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str, float | None]:
+    """Of each metric the value after the last epoch, by column; of the first, the primary one,
+    also the best of all epochs, and that of the epoch with the best validation."""
+    last, found = epochs[-1], dict[str, float | None]()
+    for number, metric in enumerate(metrics):
+        test, validation = f"test_{metric.name}", f"validation_{metric.name}"
+        found[test], found[validation] = last.value(test), last.value(validation)
+        if number == 0:
+            found[f"best_{test}"] = _best(epochs, test, test, metric.better)
+            found[f"selected_{test}"] = _best(epochs, validation, test, metric.better)
+    return found
+
+
+def _best(epochs: Sequence[EpochRecord], by: str, column: str, better: int) -> float | None:
+    """A column of the first epoch in which another is best."""
+    known = [(value, e) for e in epochs if (value := e.value(by)) is not None]
+    best = max(known, key=lambda one: better * one[0], default=None)
+    return best[1].value(column) if best is not None else None

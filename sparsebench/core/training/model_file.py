@@ -6,6 +6,7 @@ b1                                     (K,) its bias; b2 ...
 unit1.NAME                             what the first hidden layer's activation has learnt
 mean scale                             (features,) a sample x goes in as (x - mean) * scale
 names                                  (classes,) the label of each output
+target_mean target_scale               (outputs,) a target y is learnt as (y - mean) / scale
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.archive import write_archive
-from sparsebench.core.data.samples import TrialData
+from sparsebench.core.data.examples import TrialData
 from sparsebench.core.files import replacing
 from sparsebench.core.protocols import Network
 from sparsebench.core.trial import Trial
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from sparsebench.core.archive import Array
 
 # Model file format history:
+#   2  `objective`, and the arrays that it needs
 #   1  first version
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
+READABLE = (1, MODEL_FORMAT)
 
 SMALL = 4 * 2**20
 """Bytes of weights and indices up to which a network is kept unasked: as many as all five
@@ -58,6 +61,7 @@ def _facts(trial: Trial, network: Network) -> dict[str, Any]:
         "model": trial.model,
         "backend": trial.backend,
         "optimizer": trial.optimizer,
+        "objective": trial.objective,
         "seed": trial.seed,
         "shapes": [list(layer.shape) for layer in network.layers],
     }
@@ -72,11 +76,10 @@ def _arrays(data: TrialData, network: Network) -> Iterator[tuple[str, Array]]:
         yield f"W{number}.shape", np.array(W.shape)
         yield f"b{number}", layer.bias()
     yield from network.parameters().items()
-    for name, array in (("mean", data.mean), ("scale", data.scale)):
+    for name, array in (("mean", data.inputs.mean), ("scale", data.inputs.scale)):
         if array is not None:
             yield name, _flat(array)
-    if data.names is not None:
-        yield "names", data.names
+    yield from data.targets.arrays().items()
 
 
 def _flat(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

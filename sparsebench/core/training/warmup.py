@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
 
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Target = npt.NDArray[Any]
 
 WIDTH = 12
 BATCHES = (4, 12)
@@ -39,7 +41,8 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
     layers = len(work.model.shapes(WIDTH, WIDTH))
     network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, density, rng)
     X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
-    y = np.arange(batch, dtype=np.int64)
+    labels = np.arange(batch, dtype=np.int64)
+    T = labels if work.loss.targets == "labels" else np.ones_like(X)
     step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     observed = [observer.start(network) for observer in work.observers.values()]
 
@@ -53,20 +56,20 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
     )  # fmt: skip
     updater.watch(lambda t: step)
     for t in (1, 2):
-        network.train_step(X, y, 0.01, t)
-    network.compute_gradients(X, y, 3)
+        network.train_step(X, T, 0.01, t)
+    network.compute_gradients(X, T, 3)
     network.step(0.01, 3)
-    updater.rehearse(step, lambda: _observed(network, X, y))
+    updater.rehearse(step, lambda: _observed(network, X, T))
     for observation in observed:
         observation.look(step)
         observation.values()
-    network.train_step(X, y, 0.01, 4)
-    network.loss(network.outputs(X), y)
+    network.train_step(X, T, 0.01, 4)
+    network.loss(network.outputs(X), T)
 
 
-def _observed(network: Network, X: Matrix, y: Labels) -> list[LayerSignals]:
+def _observed(network: Network, X: Matrix, T: Target) -> list[LayerSignals]:
     assert isinstance(network, Observable)
-    return network.observe(X, y, 4)[1]
+    return network.observe(X, T, 4)[1]
 
 
 def _tiny_network(
@@ -78,4 +81,4 @@ def _tiny_network(
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
         bias = np.zeros(K, dtype=np.float32)
         layers.append(work.backend.layer(W, bias, work.optimizer))
-    return work.model.network(layers, work.backend, work.optimizer, work.seed)
+    return work.network(layers)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sparsebench.core.data.samples import TrialData
+from sparsebench.core.data.examples import TrialData
 from sparsebench.core.methods.protocols import Pruning, Topology
 from sparsebench.core.observer import Observer
-from sparsebench.core.protocols import Backend, Model, Network, Optimizer
+from sparsebench.core.protocols import (
+    Backend,
+    Layer,
+    Loss,
+    Model,
+    NamesLoss,
+    Network,
+    Objective,
+    Optimizer,
+)
 from sparsebench.core.training.position import Keeper
 
 if TYPE_CHECKING:
@@ -41,8 +50,6 @@ class EpochRecord:
     epoch: int
     train_loss: float
     test_loss: float | None
-    test_accuracy: float | None
-    validation_accuracy: float | None
     learning_rate: float
     connections: list[int]
     dropped: list[int]
@@ -53,9 +60,23 @@ class EpochRecord:
     topology_seconds: float
     eval_seconds: float
     observe_seconds: float = 0.0
+    test_accuracy: float | None = None
+    validation_accuracy: float | None = None
     rss_bytes: int | None = None
     metrics: dict[str, Value] = field(default_factory=dict)
     layer_metrics: dict[str, list[Value]] = field(default_factory=dict)
+
+    def with_metrics(self, metrics: Mapping[str, float]) -> EpochRecord:
+        """With these, in a field of that name where there is one."""
+        names = {field.name for field in fields(self)}
+        own: dict[str, Any] = {name: value for name, value in metrics.items() if name in names}
+        others = {name: value for name, value in metrics.items() if name not in names}
+        return replace(self, metrics={**self.metrics, **others}, **own)
+
+    def value(self, name: str) -> float | None:
+        """Of a field or a metric of one number; None where unknown."""
+        value = getattr(self, name, self.metrics.get(name))
+        return None if isinstance(value, list) else value
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; `metrics` and `layer_metrics` only where there are any."""
@@ -109,6 +130,7 @@ class Work:
     topology: Topology
     pruning: Pruning | None
     optimizer: Optimizer
+    objective: Objective
     data: TrialData
     epochs: int
     batch_size: int
@@ -120,16 +142,27 @@ class Work:
     keeper: Keeper | None = None
     team: Team | None = None
 
+    @property
+    def loss(self) -> Loss:
+        """The objective's, or the model's where that leaves it open."""
+        model = self.model
+        return self.objective.loss_with(model.loss if isinstance(model, NamesLoss) else None)
+
+    def network(self, layers: Sequence[Layer], seed: int | None = None) -> Network:
+        """The model's network of these layers. seed: of its dropout, the trial's unless given."""
+        chosen = self.seed if seed is None else seed
+        return self.model.network(layers, self.backend, self.optimizer, chosen, self.loss)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What training gave.
 
     measures  by column name: neurons, initial_connections, connections, dense_connections,
-              density, test_accuracy, best_test_accuracy, validation_accuracy,
-              selected_test_accuracy, train_loss, test_loss, train_seconds, topology_seconds,
-              eval_seconds, observe_seconds, epoch_seconds, samples_per_second, stored_bytes,
-              bytes_sent; what the observers gave in the last epoch; and what the trainer adds
+              density, the objective's metrics (see `loop.scores`), train_loss, test_loss,
+              train_seconds, topology_seconds, eval_seconds, observe_seconds, epoch_seconds,
+              samples_per_second, stored_bytes, bytes_sent; what the observers gave in the last
+              epoch; and what the trainer adds
     diverged  the loss became nan or inf; training stopped there
     """
 

@@ -13,7 +13,7 @@ from sparsebench.errors import Unsupported
 from sparsebench.registry import Plugins
 
 if TYPE_CHECKING:
-    from sparsebench.core.data.samples import TrialData
+    from sparsebench.core.data.examples import TrialData
     from sparsebench.core.training.work import Work
 
 
@@ -29,6 +29,7 @@ class Components:
     trainer: Any
     backend: Any
     observers: dict[str, Any]
+    objective: Any
 
 
 def build(trial: Trial, plugins: Plugins) -> Components:
@@ -45,6 +46,7 @@ def build(trial: Trial, plugins: Plugins) -> Components:
         trainer=plugins.build("trainer", trial.trainer),
         backend=plugins.build("backend", trial.backend),
         observers={one["name"]: plugins.build("observer", one) for one in trial.observers},
+        objective=plugins.build("objective", trial.objective),
     )
     hidden = why_unobservable(parts.trainer, trial.trainer["name"], parts.observers)
     if hidden is not None:
@@ -53,13 +55,15 @@ def build(trial: Trial, plugins: Plugins) -> Components:
 
 
 def prepare(parts: Components, trial: Trial) -> TrialData:
-    from sparsebench.core.data.samples import prepare as prepare_data
+    from sparsebench.core.data.prepare import prepare as prepare_data
 
     return prepare_data(
         parts.dataset.load(),
+        parts.objective,
         seed=trial.seed,
         split_seed=trial.split_seed,
         validation=trial.validation,
+        scaling=trial.scaling,
     )
 
 
@@ -78,6 +82,7 @@ def assemble(
         pruning=parts.pruning,
         optimizer=parts.optimizer,
         observers=parts.observers,
+        objective=parts.objective,
         data=data,
         epochs=trial.epochs,
         batch_size=trial.batch_size,

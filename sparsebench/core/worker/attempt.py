@@ -30,7 +30,7 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, Unsupported
 
 if TYPE_CHECKING:
-    from sparsebench.core.data.samples import TrialData
+    from sparsebench.core.data.examples import TrialData
     from sparsebench.core.training.work import Result
     from sparsebench.core.worker.rank_log import Diary
     from sparsebench.core.worker.team import MpiTeam
@@ -121,7 +121,7 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
             require_same_data(parts.dataset, trial)
             raise
         require_same_data(parts.dataset, trial)
-    outbox.steps = trial.epochs * math.ceil(len(data.train.labels) / trial.batch_size)
+    outbox.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
     first = team is None or team.rank == 0
     keeper = Checkpoints(job, meter) if wants_checkpoints(job) and first else None
     work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper, team=team)

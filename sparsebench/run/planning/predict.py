@@ -13,11 +13,13 @@ from sparsebench.core.sizes import (
     SizedBackend,
     SizedDataset,
     SizedModel,
+    SizedObjective,
     SizedOptimizer,
     SizedTopology,
     Transient,
 )
 from sparsebench.core.trial import Trial
+from sparsebench.errors import SuiteError
 from sparsebench.registry import Plugins
 
 
@@ -80,16 +82,21 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
     wires = plugins.parameters("topology", topology)
     optimizer = plugins.parameters("optimizer", trial.optimizer)
     backend = plugins.parameters("backend", trial.backend)
+    objective = plugins.parameters("objective", trial.objective)
     if (
         data is None
         or not isinstance(model, SizedModel)
         or not isinstance(wires, SizedTopology)
         or not isinstance(optimizer, SizedOptimizer)
+        or not isinstance(objective, SizedObjective)
         or model.linear() is None
     ):
         return None
     backend = backend if isinstance(backend, SizedBackend) else None
-    shapes = model.shapes(data.features, data.classes)
+    try:
+        shapes = model.shapes(data.features, objective.outputs(data.features, data.targets))
+    except SuiteError:  # raised where the trial runs
+        return None
     ends = len(shapes) - 1
     layers = tuple(
         LayerSize(shape, nnz, first=i == 0, last=i == ends)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import prepare
 
-from sparsebench.core.data import standardise
-from sparsebench.core.data.samples import Parts, prepare
+from sparsebench.core.data import scaling
+from sparsebench.core.data.samples import Parts
 from sparsebench.core.data.split import stratified_split
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
@@ -24,14 +25,14 @@ class Drawn:
     features = 2
 
     def __init__(self, labels, tag=""):
-        self.labels = np.asarray(labels, dtype=np.int64)
+        self.targets = np.asarray(labels, dtype=np.int64)
         self.tag = tag
 
     def batch(self, rows):
         return np.stack([rows, rows + 0.5]).astype(np.float32)
 
     def fingerprint(self):
-        return f"{self.tag}{self.labels.tolist()}"
+        return f"{self.tag}{self.targets.tolist()}"
 
 
 # --- the split -----------------------------------------------------------------------
@@ -77,7 +78,7 @@ def test_the_split_holds_out_a_third_in_all():
 
 def test_split_seed_fixes_the_split_and_seed_does_not_matter_then():
     def test_rows(**seeds):
-        return prepare(Parts(np.eye(60, 4), np.arange(60) % 3), **seeds).test.rows.tolist()
+        return prepare(Parts(np.eye(60, 4), np.arange(60) % 3), **seeds).test.samples.rows.tolist()
 
     assert test_rows(seed=1, split_seed=5) == test_rows(seed=2, split_seed=5)
     assert test_rows(seed=5) == test_rows(seed=2, split_seed=5)
@@ -89,19 +90,19 @@ def test_validation_comes_from_the_training_part_and_moves_no_test_row():
     without, with_part = prepare(parts, seed=0), prepare(parts, seed=0, validation=0.25)
     assert without.validation is None
     assert with_part.validation is not None
-    assert with_part.test.rows.tolist() == without.test.rows.tolist()
-    rows = [*with_part.train.rows, *with_part.validation.rows]
-    assert sorted(rows) == without.train.rows.tolist()
-    assert with_part.validation.labels.size == 10
+    assert with_part.test.samples.rows.tolist() == without.test.samples.rows.tolist()
+    rows = [*with_part.train.samples.rows, *with_part.validation.samples.rows]
+    assert sorted(rows) == without.train.samples.rows.tolist()
+    assert with_part.validation.targets.size == 10
 
 
 def test_an_official_split_is_kept_in_order():
     found = prepare(Parts(X, y, X[:2] + 1, y[:2]), seed=3)
-    assert found.train.labels.tolist() == [0, 1] * 4
-    assert found.test.labels.tolist() == [0, 1]
-    assert found.classes == 2
+    assert found.train.targets.tolist() == [0, 1] * 4
+    assert found.test.targets.tolist() == [0, 1]
+    assert found.outputs == 2
     assert found.features == 3
-    assert np.shares_memory(found.train.X, X)
+    assert np.shares_memory(found.train.samples.X, X)
 
 
 # --- standardisation -----------------------------------------------------------------
@@ -114,17 +115,17 @@ def test_batches_are_standardised_with_the_training_part_only(dtype):
     found = prepare(Parts(train, np.arange(40) % 2, test, np.arange(9) % 2), seed=0)
     mean, std = train.astype(float).mean(axis=0), train.astype(float).std(axis=0)
     rows = np.array([3, 3, 8])
-    batch = found.test.batch(rows)
+    batch = found.test.batch(rows)[0]
     assert batch.dtype == np.float32
     assert batch.shape == (5, 3)
     assert batch.flags.c_contiguous
     np.testing.assert_allclose(batch, ((test[rows] - mean) / std).T, rtol=2e-5, atol=2e-6)
-    assert found.train.X.dtype == dtype
+    assert found.train.samples.X.dtype == dtype
 
 
 def test_validation_rows_do_not_enter_the_statistics():
     found = prepare(Parts(X, y, X, y), seed=0, validation=0.5)
-    every = found.train.batch(np.arange(found.train.labels.size))
+    every = found.train.batch(np.arange(found.train.targets.size))[0]
     np.testing.assert_allclose(every.mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(every.std(axis=1), 1, rtol=1e-5)
 
@@ -132,27 +133,29 @@ def test_validation_rows_do_not_enter_the_statistics():
 def test_constant_features_become_zero_even_where_the_test_part_differs():
     constant = np.column_stack([np.full(8, 0.1), np.arange(8)])
     found = prepare(Parts(constant, y, constant + 5, y), seed=0)
-    assert not found.train.batch(np.arange(8))[0].any()
-    assert not found.test.batch(np.arange(8))[0].any()
-    assert found.test.batch(np.arange(8))[1].any()
+    assert not found.train.batch(np.arange(8))[0][0].any()
+    assert not found.test.batch(np.arange(8))[0][0].any()
+    assert found.test.batch(np.arange(8))[0][1].any()
 
 
 def test_large_offsets_of_wide_numbers_keep_their_digits():
     far = 1e9 + np.arange(8.0)[:, None]
-    batch = prepare(Parts(far, y, far, y), seed=0).train.batch(np.arange(8))
+    batch = prepare(Parts(far, y, far, y), seed=0).train.batch(np.arange(8))[0]
     np.testing.assert_allclose(np.diff(batch[0]), 1 / np.arange(8).std(), rtol=1e-5)
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     wide = np.random.default_rng(0).normal(5, 2, (50, 7)).astype(np.float32)
     parts = Parts(wide, np.arange(50) % 2)
-    whole = prepare(parts, seed=0).train.batch(np.arange(9))
-    monkeypatch.setattr(standardise, "BLOCK", 10)
-    np.testing.assert_allclose(prepare(parts, seed=0).train.batch(np.arange(9)), whole, atol=1e-6)
+    whole = prepare(parts, seed=0).train.batch(np.arange(9))[0]
+    monkeypatch.setattr(scaling, "BLOCK", 10)
+    np.testing.assert_allclose(
+        prepare(parts, seed=0).train.batch(np.arange(9))[0], whole, atol=1e-6
+    )
 
 
 def test_no_second_copy_of_the_features_comes_to_exist(monkeypatch):
-    monkeypatch.setattr(standardise, "BLOCK", 1 << 14)
+    monkeypatch.setattr(scaling, "BLOCK", 1 << 14)
     large = np.random.default_rng(0).random((4000, 500), dtype=np.float32)
     parts = Parts(large, np.arange(4000) % 2)
     tracemalloc.start()
@@ -179,8 +182,8 @@ def test_no_second_copy_of_the_features_comes_to_exist(monkeypatch):
 )
 def test_labels_of_any_kind_become_class_numbers(labels):
     found = prepare(Parts(X, labels, X, labels), seed=0)
-    assert found.train.labels.tolist() == [1, 0] * 4
-    assert found.train.labels.dtype == np.int64
+    assert found.train.targets.tolist() == [1, 0] * 4
+    assert found.train.targets.dtype == np.int64
 
 
 def test_fingerprints_follow_the_data_and_nothing_else():
@@ -192,7 +195,7 @@ def test_fingerprints_follow_the_data_and_nothing_else():
     assert len(set(prints)) == len(prints)
     parts = prepare(Parts(X, y, X, y), seed=0, validation=0.5)
     kinds = [parts.train, parts.test, parts.validation]
-    assert len({part.fingerprint() for part in kinds}) == 3
+    assert len({part.samples.fingerprint() for part in kinds}) == 3
 
 
 # --- what can be wrong ---------------------------------------------------------------
@@ -213,8 +216,8 @@ WRONG = {
     "no samples": (Parts(X[:0], y[:0]), r"empty, shape \(0, 3\)"),
     "no features": (Parts(X[:, :0], y), r"empty, shape \(8, 0\)"),
     "empty test": (Parts(X, y, X[:0], y[:0]), "X_test is empty"),
-    "few labels": (Parts(X, y[:5]), "y has 5 labels for 8 samples"),
-    "few test labels": (Parts(X, y, X, y[:5]), "y_test has 5 labels for 8 samples"),
+    "few labels": (Parts(X, y[:5]), "y has 5 rows for 8 samples"),
+    "few test labels": (Parts(X, y, X, y[:5]), "y_test has 5 rows for 8 samples"),
     "one-hot": (Parts(X, np.eye(8)), "expected one axis"),
     "regression": (Parts(X, y + 0.5), "y has 3.5 at row 0; expected classes"),
     "nan label": (Parts(X, np.full(8, np.nan)), "y has nan at row 0"),
@@ -252,11 +255,11 @@ def test_samples_pass_through_and_validation_is_a_subset():
     train, test = Drawn([0, 1] * 10), Drawn([1, 0, 1])
     found = prepare((train, test, 2), seed=0, validation=0.2)
     assert found.validation is not None
-    assert found.train.labels.size == 16
-    assert found.validation.labels.tolist().count(0) == 2
-    assert found.test is test
+    assert found.train.targets.size == 16
+    assert found.validation.targets.tolist().count(0) == 2
+    assert found.test.samples is test
     rows = found.validation.rows
-    assert found.validation.batch(np.array([1, 0]))[0].tolist() == [rows[1], rows[0]]
+    assert found.validation.batch(np.array([1, 0]))[0][0].tolist() == [rows[1], rows[0]]
     assert found.features == found.validation.features == 2
 
 

@@ -8,9 +8,8 @@ import math
 
 import numpy as np
 import pytest
-from small import Blobs, small_work
+from small import Blobs, prepare, small_work
 
-from sparsebench.core.data.samples import TrialData
 from sparsebench.core.training.loop import train
 from sparsebench.testing import check_trajectory
 
@@ -128,7 +127,7 @@ def test_divergence_is_seen_and_stops_the_run(build):
 
 
 def test_validation_selects_without_looking_at_the_test(build):
-    data = TrialData(Blobs(200, 20, 4, 1), Blobs(90, 20, 4, 2), Blobs(60, 20, 4, 3), 4, "")
+    data = prepare((Blobs(260, 20, 4, 1), Blobs(90, 20, 4, 2), 4), validation=0.23)
     result = train(small_work(build, data=data, epochs=6))
     best = max(result.epochs, key=lambda epoch: epoch.validation_accuracy)
     assert result.measures["selected_test_accuracy"] == best.test_accuracy

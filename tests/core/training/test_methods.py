@@ -108,7 +108,7 @@ def test_what_is_observed_is_what_the_step_would_compute(build, backend, activat
     work = small_work(build, backend=backend, model=model)
     network = build_network(work)
     for t, rows in enumerate(list(Batches(work, network).turns(1, 0))[:3], 1):
-        X, y = work.data.train.batch(rows), work.data.train.labels[rows]
+        X, y = work.data.train.batch(rows)
         before = [value.copy() for value in network.values()]
         loss, signals = network.observe(X, y, t)
         for value, untouched in zip(network.values(), before, strict=True):
@@ -152,7 +152,7 @@ class TestRigL:
         work = small_work(build, topology=METHODS["rigl"])
         network = build_network(work)
         rows = next(Batches(work, network).turns(1, 0))
-        _, batch = network.observe(work.data.train.batch(rows), work.data.train.labels[rows], 11)
+        _, batch = network.observe(*work.data.train.batch(rows), 11)
         layers = [layer.weights() for layer in network.layers]
         step = TrainingStep(epoch=1, epochs=4, step=10, steps_per_epoch=11, epoch_ended=False)
         view = NetworkView.of(layers, UniformWeights(), step, batch=batch)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import Blobs, small_work
+from small import Blobs, prepare, small_work
 
 import sparsebench
-from sparsebench.core.data.samples import Parts, TrialData, prepare
+from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.samples import Parts
 from sparsebench.core.training.evaluate import evaluate
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import SMALL, keep_model, model_bytes
@@ -21,7 +22,7 @@ from sparsebench.errors import DataError
 def digits() -> TrialData:
     blobs = Blobs(300, 20, 4, 1)
     names = np.array(["ant", "bee", "cat", "dog"])
-    return prepare(Parts(3 * blobs.X + 7, names[blobs.labels]), seed=0)
+    return prepare(Parts(3 * blobs.X + 7, names[blobs.targets]), seed=0)
 
 
 def trained(build, plugins, activation="all-relu", **more):
@@ -54,11 +55,11 @@ def test_a_loaded_model_predicts_as_it_did(build, plugins, tmp_path, activation,
     file = tmp_path / "model.npz"
     assert keep_model(file, trial, data, network)
     net = sparsebench.load_model(file, backend=backend)
-    _, accuracy = evaluate(network, data.test, 32)
-    raw = data.test.X[data.test.rows]
-    right = net.predict(raw) == data.names[data.test.labels]
-    assert right.mean() == pytest.approx(accuracy, abs=1.5 / right.size)
-    Z = network.outputs(data.test.batch(np.arange(10)))
+    _, scores = evaluate(network, data.test, data.targets, 32)
+    raw = data.test.samples.X[data.test.samples.rows]
+    right = net.predict(raw) == data.targets.names[data.test.targets]
+    assert right.mean() == pytest.approx(scores["accuracy"], abs=1.5 / right.size)
+    Z = network.outputs(data.test.batch(np.arange(10))[0])
     assert np.allclose(net.outputs(raw[:10]), Z.T, atol=1e-4)
     assert net.facts["trial"] == trial.id
 
@@ -74,7 +75,7 @@ def test_three_lines_of_scipy(build, plugins, tmp_path):
     kept = network.layers[0].weights()
     assert W1.shape == (40, 20)
     assert np.array_equal(W1.indices, kept.indices)
-    x = (data.test.X[:5] - m["mean"]) * m["scale"]
+    x = (data.test.samples.X[:5] - m["mean"]) * m["scale"]
     Z = np.empty((40, 5), np.float32)
     network.layers[0].forward(np.ascontiguousarray(x.T, dtype=np.float32), Z)
     assert np.allclose(W1 @ x.T + b1[:, None], Z, atol=1e-4)

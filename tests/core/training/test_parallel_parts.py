@@ -227,8 +227,8 @@ def test_a_part_gives_its_own_samples(build):
     rows = np.array([7, 3, 200])
     part = on_part(work, rows).data.train
     whole = work.data.train
-    assert part.labels.tolist() == whole.labels[rows].tolist()
-    assert np.array_equal(part.batch(np.array([2, 0])), whole.batch(np.array([200, 7])))
+    assert part.targets.tolist() == whole.targets[rows].tolist()
+    assert np.array_equal(part.batch(np.array([2, 0]))[0], whole.batch(np.array([200, 7]))[0])
     assert part.features == whole.features
     assert part.fingerprint() != on_part(work, rows[:2]).data.train.fingerprint()
 
@@ -263,7 +263,7 @@ def test_momentum_correction_reaches_every_velocity(build, backend):
     model = {"name": "mlp", "hidden": [8], "activation": "srelu"}
     work = small_work(build, backend=backend, model=model)
     network = build_network(work)
-    X, y = work.data.train.batch(np.arange(16)), work.data.train.labels[:16]
+    X, y = work.data.train.batch(np.arange(16))
     for t in (1, 2):
         network.train_step(X, y, 0.1, t)
     before = {name: np.array(array) for name, array in network.saved()}
@@ -380,7 +380,7 @@ def test_waiting_ends_when_it_is_done():
 
 def test_no_class_is_left_to_one_worker():
     """Samples sorted by label: each worker has all four classes nevertheless."""
-    labels = np.sort(Blobs(330, 4, 4, 0).labels)
+    labels = np.sort(Blobs(330, 4, 4, 0).targets)
     for worker in range(3):
         assert np.unique(labels[rows_of(worker, 3, 330, 8, 0, "keep")]).size == 4
 

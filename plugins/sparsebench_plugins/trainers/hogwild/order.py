@@ -40,7 +40,7 @@ class Order:
     @classmethod
     def of(cls, work: Work, workers: int) -> Order:
         """Raises Unsupported where a worker would have no samples."""
-        bounds = part_bounds(work.data.train.labels.size, workers)
+        bounds = part_bounds(len(work.data.train), workers)
         parts = [end - begin for begin, end in pairwise(bounds)]
         return cls(tuple(math.ceil(part / work.batch_size) for part in parts))
 

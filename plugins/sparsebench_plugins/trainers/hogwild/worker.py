@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Worker:
         self._meter = Meter()
         self._order = Order.of(work, workers)
         self._places = self._order.places(number)
-        self._part = part_of(work.data.train.labels.size, workers, number, work.seed)
+        self._part = part_of(len(work.data.train), workers, number, work.seed)
         self._rows = self._part
         self._epoch = self._next = 0
         self._seed = work.seed
@@ -101,13 +102,13 @@ class Worker:
         if self._meter.baseline is None:
             self._meter.set_baseline()
         self._network = None
-        work, optimizer = self._work, Stateless(self._work.optimizer)
+        work = replace(self._work, optimizer=Stateless(self._work.optimizer))
         self._board = Board(plan, self._memory.mapped(plan.size))
         layers = []
         for number, pattern in enumerate(self._board.patterns):
             data, bias = map(np.array, self._board.values[2 * number : 2 * number + 2])
-            layers.append(work.backend.layer(CsrMatrix(pattern, data), bias, optimizer))
-        self._network = work.model.network(layers, work.backend, optimizer, self._seed)
+            layers.append(work.backend.layer(CsrMatrix(pattern, data), bias, work.optimizer))
+        self._network = work.network(layers, self._seed)
 
     def _make(self, turn: Round) -> dict[str, Any]:
         """Its steps of a round; the sum of their losses over samples, and seconds."""
@@ -133,10 +134,10 @@ class Worker:
         rows = self._rows[self._next * size : (self._next + 1) * size]
         self._next += 1
         with laps("data"):
-            X, y = work.data.train.batch(rows), work.data.train.labels[rows]
+            X, T = work.data.train.batch(rows, self._epoch)
         started = time.perf_counter()
         self._network.assign(self._board.values)
-        loss = self._network.compute_gradients(X, y, t)
+        loss = self._network.compute_gradients(X, T, t)
         if math.isfinite(loss):
             factor = work.optimizer.schedule.factor(t, work.epochs * per_epoch, per_epoch)
             rate = work.optimizer.learning_rate * factor

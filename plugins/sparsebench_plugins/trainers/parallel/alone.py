@@ -49,7 +49,7 @@ class Start:
         for number, pattern in enumerate(self.patterns):
             data, bias = (np.array(v) for v in self.values[2 * number : 2 * number + 2])
             layers.append(work.backend.layer(CsrMatrix(pattern, data), bias, work.optimizer))
-        network = work.model.network(layers, work.backend, work.optimizer, seed)
+        network = work.network(layers, seed)
         self._fill(network)
         return network
 

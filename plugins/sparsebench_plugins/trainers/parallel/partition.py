@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.data.samples import Samples
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 from sparsebench_plugins.trainers.partition import part_of
 
 Rows = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float32]
 
 Remainder = Literal["keep", "drop"]
 
@@ -43,31 +40,11 @@ def rows_of(
     return rows[:whole]
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some samples of a whole, with their labels at hand."""
-
-    whole: Samples
-    rows: Rows
-    labels: Labels
-
-    @property
-    def features(self) -> int:
-        return self.whole.features
-
-    def batch(self, rows: Rows) -> Matrix:
-        return self.whole.batch(self.rows[rows])
-
-    def fingerprint(self) -> str:
-        return f"{self.whole.fingerprint()} in part: {self.rows.size} from {self.rows[0]}"
-
-
 def on_part(work: Work, rows: Rows) -> Work:
     """The work of one worker: the trial's, on its own training samples; it tells nobody."""
-    train = Part(work.data.train, rows, work.data.train.labels[rows])
     return replace(
         work,
-        data=replace(work.data, train=train),
+        data=replace(work.data, train=work.data.train.part(rows)),
         report=lambda record: None,
         progress=lambda epoch, step, loss: None,
     )

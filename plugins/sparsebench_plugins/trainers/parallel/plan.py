@@ -39,7 +39,7 @@ class Plan:
     def rows(self, worker: int) -> Rows:
         """Training samples of a worker, counted from 0."""
         work, options = self.work, self.options
-        samples = work.data.train.labels.size
+        samples = len(work.data.train)
         return rows_of(
             worker, options.workers, samples, work.batch_size, work.seed, options.remainder
         )
@@ -54,7 +54,7 @@ class Plan:
         an epoch."""
         work = self.work
         asked = work.epochs - self.options.extra_pass
-        alone = math.ceil(work.data.train.labels.size / work.batch_size)
+        alone = math.ceil(len(work.data.train) / work.batch_size)
         share = asked * alone / (work.epochs * per_epoch)
 
         def progress(epoch: int, step: int, loss: float) -> None:

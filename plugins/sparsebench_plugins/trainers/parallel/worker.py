@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.protocols import Network
-from sparsebench.core.training.loop import Batches, Labels, Matrix
+from sparsebench.core.training.loop import Batches, Matrix, Target
 from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.parallel.differences import (
     FIELDS,
@@ -58,11 +58,11 @@ class Worker:
         t, self._since = 0, time.perf_counter()
         for epoch in range(1, epochs + 1):
             for turn in self._batches.turns(epoch, 0):
-                X, y = self._batches.batch(turn)
+                X, T = self._batches.batch(turn)
                 if t and self._pull() != Kind.STEP:
                     return False
                 t += 1
-                self._push(X, y, t)
+                self._push(X, T, t)
                 if t < epochs * self._batches.per_epoch or apart:
                     self._expect()
         self._away()
@@ -70,16 +70,16 @@ class Worker:
 
     # --- gradients -------------------------------------------------------------------
 
-    def _push(self, X: Matrix, y: Labels, t: int) -> None:
+    def _push(self, X: Matrix, T: Target, t: int) -> None:
         """Compute a gradient, and have all of it on its way."""
         self._away()
         self._unsent = set(range(len(self._flat.parts)))
         start = time.perf_counter()
-        loss = self.network.compute_gradients(X, y, t, ready=self._send_layer)
+        loss = self.network.compute_gradients(X, T, t, ready=self._send_layer)
         now = time.perf_counter()
         self._send_rest()
         told = self._told
-        told["step"], told["samples"], told["loss"] = self._answer["step"], y.size, loss
+        told["step"], told["samples"], told["loss"] = self._answer["step"], X.shape[1], loss
         told["computed"], told["waited"] = now - start, self._waited
         told["busy"] = max(0.0, now - self._since - self._waited - self._paused)
         self._since, self._waited, self._paused = now, 0.0, 0.0

@@ -1,0 +1,94 @@
+"""The law of an objective: what it makes of targets, and how it scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsebench.core.data.targets import Inputs, TargetData
+from sparsebench.core.protocols import CorruptsInputs, Objective, Targets
+from sparsebench.errors import DataError
+from sparsebench.testing.fixtures import check_parameters
+
+FEATURES, SAMPLES = 6, 40
+
+
+def check_objective(objective: Objective) -> None:
+    """It takes some kind of targets and says in one line why not the others; loss, targets and
+    scores fit; scores do not depend on how samples are cut into batches, and a model from a file
+    predicts as before; noise is the same for a sample wherever it stands, and leaves X alone."""
+    check_parameters(objective)
+    names = [metric.name for metric in objective.metrics]
+    assert names, "no metrics"
+    assert len(set(names)) == len(names), f"metrics of one name: {names}"
+    assert objective.metrics[0].better != 0, f"the primary metric {names[0]} has no better way"
+    taken = [y for y in _kinds() if _accepts(objective, y)]
+    assert taken, "takes neither labels nor numbers, one or several per sample"
+    inputs = Inputs(FEATURES, np.full((FEATURES, 1), 0.5), np.full((FEATURES, 1), 2.0))
+    for y in taken:
+        targets = objective.fit(TargetData(y, np.arange(SAMPLES - 10), inputs))
+        _check_scores(objective, targets, y, names)
+        again = objective.restored(targets.arrays(), targets.outputs, inputs)
+        Z = _outputs(targets.outputs)
+        first, second = targets.predict(Z), again.predict(Z)
+        assert len(first) == SAMPLES, f"predict() gives {first.shape}, not a row per sample"
+        assert np.array_equal(first, second), "restored() predicts otherwise"
+    if isinstance(objective, CorruptsInputs):
+        _check_corruption(objective)
+
+
+def _kinds() -> list[Any]:
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((SAMPLES, 3))
+    labels = np.arange(SAMPLES) % 3
+    return [labels, labels.astype(str), numbers[:, 0], numbers, (numbers > 0).astype(int)]
+
+
+def _accepts(objective: Objective, y: Any) -> bool:
+    try:
+        objective.check(y, None, "y")
+    except DataError as error:
+        text = str(error)
+        assert text.startswith("y"), f"check() does not start with the place: {text}"
+        assert "\n" not in text, f"check() says more than a line: {text}"
+        return False
+    return True
+
+
+def _outputs(K: int) -> Any:
+    return np.random.default_rng(1).standard_normal((K, SAMPLES)).astype(np.float32)
+
+
+def _check_scores(objective: Objective, targets: Targets, y: Any, names: list[str]) -> None:
+    loss, Z = objective.loss_with(None), _outputs(targets.outputs)
+    encoded = targets.encode(y, "y")
+    T = _outputs(targets.outputs)[:, ::-1] if encoded is None else encoded.T
+    if encoded is not None:
+        assert len(encoded) == SAMPLES, "encode() does not give a row per sample"
+        assert T.shape in ((SAMPLES,), Z.shape), f"targets {encoded.shape} for {len(Z)} outputs"
+    assert np.isfinite(loss.value(Z.copy(), T)), "the loss of these targets is not finite"
+    kept = Z.copy()
+    whole, parts = targets.score(), targets.score()
+    whole.add(Z, T)
+    for start in range(0, SAMPLES, 7):
+        parts.add(Z[:, start : start + 7], T[..., start : start + 7])
+    assert np.array_equal(Z, kept), "add() writes into the outputs"
+    assert sorted(whole.values()) == sorted(names), f"scores {sorted(whole.values())}"
+    for name, value in whole.values().items():
+        assert np.isclose(value, parts.values()[name]), f"{name} depends on the batches"
+
+
+def _check_corruption(objective: CorruptsInputs) -> None:
+    X = np.random.default_rng(2).standard_normal((FEATURES, 5)).astype(np.float32)
+    kept, rows = X.copy(), np.array([3, 8, 1, 0, 9])
+    first, again = objective.corruption(seed=1), objective.corruption(seed=1)
+    if first is None or again is None:
+        return
+    changed = first.corrupted(X, rows, 1)
+    assert np.array_equal(X, kept), "corrupted() writes into the inputs"
+    assert changed.shape == X.shape, f"corrupted() gives {changed.shape} for {X.shape}"
+    assert changed.dtype == np.float32, f"corrupted() gives {changed.dtype}"
+    assert changed.flags.c_contiguous, "corrupted() is not contiguous"
+    back = again.corrupted(np.ascontiguousarray(X[:, ::-1]), rows[::-1], 1)
+    assert np.array_equal(back[:, ::-1], changed), "the change depends on the order of samples"
