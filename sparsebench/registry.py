@@ -42,9 +42,6 @@ HOOKS = {
 }
 KINDS = tuple(HOOKS)
 
-DEFAULT_OBJECTIVE = "classification"
-"""Of a trial whose suite names none, and of records from before there were others."""
-
 Component = dict[str, Any]
 """A component as data: its `name` and its parameters, nested components likewise."""
 

@@ -20,9 +20,9 @@ from sparsebench.core.data.targets import Inputs
 from sparsebench.core.protocols import NamesLoss, Network, Objective, Targets
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
 from sparsebench.core.training.model_file import READABLE
+from sparsebench.core.trial import DEFAULT_OBJECTIVE
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
-from sparsebench.registry import DEFAULT_OBJECTIVE
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]

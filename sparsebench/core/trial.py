@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sparsebench.registry import DEFAULT_OBJECTIVE
-
 SPEC_FORMAT = 1
 
 PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend", "objective")
 """The components of a trial; a kind each."""
+
+DEFAULT_OBJECTIVE = "classification"
+"""Of a trial whose suite names none, and of records from before there were others."""
 
 SCALINGS = ("feature", "data", "range", "none")
 """How inputs are scaled, see `core.data.scaling`; the first is the default."""

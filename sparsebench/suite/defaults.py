@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparsebench.registry import DEFAULT_OBJECTIVE
+from sparsebench.core.trial import DEFAULT_OBJECTIVE
 
 DEFAULT_NAMES = {
     "model": "mlp",
