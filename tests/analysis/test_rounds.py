@@ -22,6 +22,7 @@ from sparsebench.analysis.rounds import folder_of_halves, gates_of_rounds, sides
 from sparsebench.analysis.sides import Cell, Side
 from sparsebench.analysis.verdicts import Finding
 from sparsebench.errors import NothingMatched, StoreError
+from sparsebench.metrics import BUILT_IN
 from sparsebench.report.comparison.tables import as_text, to_json
 from sparsebench.run.ab.turns import Planned, in_common, order
 from sparsebench.store.names import TURNS
@@ -140,7 +141,9 @@ def cell(values: dict[tuple[int, int], float | str], name: str = "test_accuracy"
 def test_accuracy_is_the_mean_over_rounds_of_its_seed() -> None:
     base = cell({(s, r): 0.9 + 0.01 * s + (0.02 if r else 0.0) for s in range(5) for r in (0, 1)})
     (kept,) = base.cells.values()
-    assert kept.values("test_accuracy") == pytest.approx({s: 0.91 + 0.01 * s for s in range(5)})
+    assert kept.values(BUILT_IN["test_accuracy"]) == pytest.approx(
+        {s: 0.91 + 0.01 * s for s in range(5)}
+    )
 
 
 def test_only_complete_pairs_count() -> None:
