@@ -11,6 +11,11 @@ from sparsebench_plugins.backends.numba_csr import layout, plain, rules
 from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColumn, blocks, chunks
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
+from sparsebench_plugins.backends.numba_csr.threads import (
+    WORTH_THREADS,
+    threads_again,
+    threads_for,
+)
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench.core.nn.dropout import Dropout
@@ -372,12 +377,40 @@ def test_transpose_index_agrees_with_reference():
         assert found.widest == np.diff(found.indptr).max()
 
 
-@pytest.mark.skipif(not JIT, reason="plain Python has one thread")
+two_cores = pytest.mark.skipif(
+    not JIT or numba.config.NUMBA_NUM_THREADS < 2, reason="plain Python, or one core: one thread"
+)
+
+
+@numba.njit(parallel=True)
+def threads_seen(work, seen):
+    """seen[thread] = 1 for each that took part; returns how many there were before and after."""
+    asked = numba.get_num_threads()
+    before = threads_for(work)
+    for _ in numba.prange(seen.size):
+        seen[numba.get_thread_id()] = 1
+    threads_again(before)
+    return asked, numba.get_num_threads()
+
+
+@two_cores
+@pytest.mark.parametrize(("work", "expected"), [(WORTH_THREADS - 1, 1), (WORTH_THREADS, 2)])
+def test_what_is_soon_done_runs_on_one_thread(work, expected):
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(2)
+        seen = np.zeros(64, dtype=np.uint8)
+        assert threads_seen(work, seen) == (2, 2)
+    finally:
+        numba.set_num_threads(threads)
+    assert seen.sum() == expected
+
+
+@two_cores
 @pytest.mark.parametrize("N", [2, 128])
 def test_threads_do_not_change_a_bit(kernels, N):
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("one core")
-    W, X, DZ = case((500, 300), 0.1, N, seed=1)
+    W, X, DZ = case((500, 400), 0.75, N, seed=1)
+    assert W.nnz * N >= WORTH_THREADS  # else one thread is compared with one
     b = np.linspace(-1, 1, 500, dtype=np.float32)
     rule = rules.of(SGD(momentum=0.9), 0.1, 1)
     state = [np.zeros(W.nnz, np.float32)]
@@ -398,6 +431,7 @@ def test_threads_do_not_change_a_bit(kernels, N):
         alone = everything()
         numba.set_num_threads(2)
         together = everything()
+        assert numba.get_num_threads() == 2
     finally:
         numba.set_num_threads(before)
     for a, c in zip(alone, together, strict=True):

@@ -19,6 +19,7 @@ from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.run import debug as debugging
 from sparsebench.run.supervisor import Supervised
+from sparsebench.core.worker import limits
 
 PLUGIN = Path(__file__).parent / "tiny_numbers.py"
 
@@ -181,6 +182,17 @@ def test_a_trial_has_the_layer_that_is_expected(
     assert finish(given)["settings"]["threading_layer"] == threading_layer.expected()
     monkeypatch.setenv(threading_layer.CHOICE, "workqueue")
     assert finish(given)["settings"]["threading_layer"] == "workqueue"
+
+
+@pytest.mark.parametrize("own", [None, "active"])
+def test_threads_wait_passively_unless_the_user_says_otherwise(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    monkeypatch.delenv(limits.WAIT_POLICY, raising=False)
+    if own is not None:
+        monkeypatch.setenv(limits.WAIT_POLICY, own)
+    outcome = finish(job("spikes", mib=1))
+    assert outcome["settings"]["omp_wait_policy"] == (own or "passive")
 
 
 def test_nothing_is_asked_of_what_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

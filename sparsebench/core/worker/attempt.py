@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import sys
 import traceback
 from dataclasses import replace
@@ -232,8 +233,9 @@ def measured(meter: Meter) -> dict[str, Any]:
 
 
 def libraries() -> dict[str, Any]:
-    """The linear algebra and threading libraries that were loaded; loads none."""
-    told: dict[str, Any] = {}
+    """The linear algebra and threading libraries that were loaded, and how OpenMP's threads wait
+    in them, None: as they come; loads none."""
+    told: dict[str, Any] = {"omp_wait_policy": os.environ.get(limits.WAIT_POLICY)}
     if "numpy" in sys.modules:
         import threadpoolctl  # type: ignore[import-untyped]
 

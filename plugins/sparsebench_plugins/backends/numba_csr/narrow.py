@@ -13,11 +13,15 @@ import numpy as np
 from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.rows import narrow_column, narrow_gather
+from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.updates import sum_blocks, update, wide_add
 
 WIDEST = 8
+"""The largest batch. A connection counts as so many multiply-adds of work, because at smaller
+batches it takes as long."""
+
 PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
@@ -92,6 +96,7 @@ def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahea
     """
     blocks = bounds.size - 1
     edges = np.zeros(blocks * N, dtype=np.float32)
+    before = threads_for(WIDEST * indices.size)
     for c in prange(blocks):
         end = bounds[c + 1]
         begun = min(np.int64(indptr[rows[c]]), end)
@@ -104,8 +109,11 @@ def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahea
     for c in range(blocks):
         if bounds[c] < min(np.int64(indptr[rows[c]]), bounds[c + 1]):
             wide_add(Z, (rows[c] - 1) * N, edges, c * N, N)
+    threads_again(before)
+    threads_for(bias.size * N)
     for k in prange(bias.size):
         activate_row(Z, k * N, k, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -127,6 +135,7 @@ def backward(
     blocks = bounds.size - 1
     wanted = DX.size > 0
     size = DX.size
+    before = threads_for(2 * WIDEST * indices.size)
     for c in prange(blocks):
         mine = parts[c * size : (c + 1) * size]
         for i in range(mine.size):
@@ -154,7 +163,10 @@ def backward(
                     G[p + i] = own[i]
             else:
                 update(data, first, second, own, p, end, 0, rule)
+    threads_again(before)
     if wanted:
+        threads_for(blocks * size)
         for j in prange(size // N):
             sum_blocks(parts, blocks, size, j * N, DX, N)
             deactivate_row(DX, j * N, j, 0, N, unit, bits)
+        threads_again(before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
+
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
@@ -15,6 +17,7 @@ def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
     """
     B, D = cuts.size - 1, t_indptr.size - 1
     starts = np.zeros((B, D), dtype=t_indptr.dtype)
+    before = threads_for(MOVE * indices.size)
     for b in prange(B):
         for p in range(indptr[cuts[b]], indptr[cuts[b + 1]]):
             starts[b, indices[p]] += 1
@@ -33,17 +36,22 @@ def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
                 starts[b, indices[p]] = q + 1
                 t_rows[q] = k
                 place[p] = q
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def by_row(array, place, out):
     """A (nnz,) array by column into csr order."""
+    before = threads_for(MOVE * place.size)
     for p in prange(place.size):
         out[p] = array[place[p]]
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def by_column(array, place, out):
     """A (nnz,) array in csr order into the order of columns."""
+    before = threads_for(MOVE * place.size)
     for p in prange(place.size):
         out[place[p]] = array[p]
+    threads_again(before)

@@ -11,6 +11,7 @@ from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
 from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD
+from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 GOLDEN = np.uint32(0x9E3779B9)
 SUMS = {"reassoc", "contract"}
@@ -64,15 +65,19 @@ def deactivate_row(D, d, k, n, N, unit, bits):
 @njit(cache=True, parallel=True, error_model="numpy")
 def activate(Z, K, N, unit, bits):
     """Z (K, N) flat becomes dropout(f(Z))."""
+    before = threads_for(K * N)
     for k in prange(K):
         activate_row(Z, k * N, k, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def deactivate(D, K, N, unit, bits):
     """DA (K, N) flat becomes DZ."""
+    before = threads_for(K * N)
     for k in prange(K):
         deactivate_row(D, k * N, k, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(error_model="numpy", fastmath=SUMS)
@@ -99,6 +104,7 @@ def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
 def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
     """`wide.forward`."""
     tile = min(x.tile, z.tile)
+    before = threads_for(indices.size * tile)
     for n in range(0, N, tile):
         count = min(tile, N - n)
         at = n // x.tile * x.step + n % x.tile
@@ -109,6 +115,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
                 row = to + k * z.stride
                 gathered(data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count)
                 activate_row(Z, row, k, n, count, unit, bits)
+    threads_again(before)
 
 
 @njit(error_model="numpy")
@@ -173,6 +180,7 @@ def backward(
     """`wide.backward`."""
     tile = min(x.tile, min(z.tile, d.tile))
     wanted, stored = DX.size > 0, G.size > 0
+    before = threads_for(2 * t_rows.size * tile)
     for n in range(0, N, tile):
         count = min(tile, N - n)
         at = n // z.tile * z.step + n % z.tile
@@ -202,15 +210,18 @@ def backward(
                             absorb(w, first, p, g, n == 0, final, rule)
                 if wanted:
                     deactivate_row(DX, dj, j, n, count, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def narrow_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
     """`narrow.forward`."""
+    before = threads_for(indices.size * N)
     for k in prange(bias.size):
         start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
         gathered(data, indices, start, stop, X, N, 0, bias[k], Z, k * N, N)
         activate_row(Z, k * N, k, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -220,6 +231,7 @@ def narrow_backward(
 ):  # fmt: skip
     """`narrow.backward`."""
     blocks, wanted, size = bounds.size - 1, DX.size > 0, DX.size
+    before = threads_for(2 * indices.size * N)
     for c in prange(blocks):
         mine = parts[c * size : (c + 1) * size]
         mine[:] = 0.0
@@ -246,13 +258,16 @@ def narrow_backward(
                     total += parts[c * size + i]
                 DX[i] = total
             deactivate_row(DX, j * N, j, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=SUMS)
 def sum_rows(DZ, z, N, sums):
     """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    before = threads_for(sums.size * N)
     for k in prange(sums.size):
         total = np.float32(0.0)
         for n in range(N):
             total += DZ[n // z.tile * z.step + k * z.stride + n % z.tile]
         sums[k] = total
+    threads_again(before)

@@ -18,6 +18,7 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     store_some,
 )
 from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
+from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 GOLDEN = np.uint32(0x9E3779B9)
 ALL = np.uint32(0xFFFFFFFF)
@@ -86,12 +87,16 @@ def deactivate_row(D, d, k, n, N, unit, bits):
 @njit(cache=True, parallel=True, error_model="numpy")
 def activate(Z, K, N, unit, bits):
     """Z (K, N) flat becomes dropout(f(Z))."""
+    before = threads_for(K * N)
     for k in prange(K):
         activate_row(Z, k * N, k, 0, N, unit, bits)
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def deactivate(D, K, N, unit, bits):
     """DA (K, N) flat becomes DZ."""
+    before = threads_for(K * N)
     for k in prange(K):
         deactivate_row(D, k * N, k, 0, N, unit, bits)
+    threads_again(before)

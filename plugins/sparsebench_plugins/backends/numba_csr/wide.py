@@ -22,6 +22,7 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     total,
 )
 from sparsebench_plugins.backends.numba_csr.rows import column, gather
+from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.updates import absorb, update
@@ -65,6 +66,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
     bits  (K, row_bytes) flat: the signs that the unit keeps
     """
     tile = min(x.tile, z.tile)
+    before = threads_for(indices.size * tile)
     for n in range(0, N, tile):
         count = min(tile, N - n)
         at = n // x.tile * x.step + n % x.tile
@@ -77,6 +79,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
                     data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count, ahead
                 )
                 activate_row(Z, row, k, n, count, unit, bits)
+    threads_again(before)
 
 
 def spanning(downstream):
@@ -152,6 +155,7 @@ def backward(
     wanted = DX.size > 0
     stored = G.size > 0
     updated = rule.kind != KEEP
+    before = threads_for(2 * t_rows.size * tile)
     for n in range(0, N, tile):
         count = min(tile, N - n)
         at = n // z.tile * z.step + n % z.tile
@@ -184,11 +188,13 @@ def backward(
                     elif updated:
                         absorb(w, first, dots, done, stop, n == 0, final, rule)
                     done = stop
+    threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def sum_rows(DZ, z, N, sums):
     """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    before = threads_for(sums.size * N)
     for k in prange(sums.size):
         parts = splat(np.float32(0.0))
         for n in range(0, N, z.tile):
@@ -201,3 +207,4 @@ def sum_rows(DZ, z, N, sums):
             if i < count:
                 parts = add(parts, load_some(DZ, row + i, count - i))
         sums[k] = total(parts)
+    threads_again(before)
