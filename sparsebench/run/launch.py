@@ -6,15 +6,17 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from sparsebench.core.files import writing_to
 from sparsebench.core.job import Job
-from sparsebench.core.worker import guard, limits, mpiexec, sweep
+from sparsebench.core.worker import guard, host, limits, mpiexec, sweep
 from sparsebench.core.worker import rank_log as ranks
 from sparsebench.run.cgroup import Group
 
@@ -24,20 +26,47 @@ COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.w
 
 LOGS = ("stdout.log", "stderr.log")
 
+STUCK = host.PATIENCE + 5.0
+"""Seconds after which a host that was to end the trial has to be stopped, or hangs."""
+
 
 @dataclass
 class Launched:
     """A process that leads its own session, our end of its lifeline, and its mark.
 
-    With several processes to a trial it is mpiexec; each of them has the mark and the lifeline.
+    It is the host of the trial's process, or of mpiexec; without hosts, it is these. With several
+    processes to a trial each of them has the mark and the lifeline.
     """
 
     process: subprocess.Popen[bytes]
     lifeline: int
     mark: str
+    _let_go_at: float | None = None
+
+    def child(self) -> int | None:
+        """The trial's process, or mpiexec; None if it is not there yet. What a host adopts is
+        younger."""
+        if not host.HERE:
+            return self.process.pid
+        return sweep.oldest(sweep.children(self.process.pid))
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the group of the trial's process, or of mpiexec: the host passes it on."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """The trial and all that it started. A host does it that is let go; one that has not after
+        a while is killed, and the trial's process with it."""
+        self.let_go()
+        overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
+        if overdue or not host.HERE:
+            self.signal(signal.SIGKILL)
 
     def let_go(self) -> None:
-        os.close(self.lifeline)
+        if self._let_go_at is None:
+            self._let_go_at = time.monotonic()
+            os.close(self.lifeline)
 
 
 def launch(job: Job, group: Group | None = None) -> Launched:
@@ -57,6 +86,7 @@ def launch(job: Job, group: Group | None = None) -> Launched:
 
 def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
     read_end, write_end = os.pipe()
+    command = mpiexec.command(job.processes, COMMAND)
     mark = secrets.token_hex(8)
     variables = os.environ | limits.environment(job)
     variables |= {guard.LIFELINE: str(read_end), sweep.MARK: mark}
@@ -69,7 +99,7 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
             line.write(json.dumps(job.to_json()).encode() + b"\n")
             line.seek(0)
             process = subprocess.Popen(
-                mpiexec.command(job.processes, COMMAND),
+                [*(host.COMMAND if host.HERE and job.processes > 1 else ()), *command],
                 stdin=line,
                 stdout=stdout,
                 stderr=stderr,

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.process_tree import Tree
+from sparsebench.core.worker.sweep import started
 
 NOTABLE = 0.01
 """A sample is written if the memory moved by this share, or a second has passed."""
 
 
 class Trace:
-    """Samples of a process in mem.csv: seconds, rss_bytes, peak_rss_bytes.
+    """Samples of a process in mem.csv: seconds, rss_bytes, peak_rss_bytes. None before `follow`.
+
+    pid    the process, once it is known
 
     rss    at the last sample
     peak   the largest high-water mark of all samples
@@ -25,13 +28,16 @@ class Trace:
            are sums over them, shared pages counted by each
     """
 
-    def __init__(self, pid: int, file: Path) -> None:
+    def __init__(self, adopter: int, file: Path) -> None:
+        """adopter  the parent of the process and of what it orphans, or itself"""
+        self.pid: int | None = None
+        self._began: int | None = None
         self.rss = 0
         self.peak = 0
         self.swapped = False
-        self.tree = Tree(pid)
+        self.tree = Tree(adopter)
         self.ranks: tuple[int, ...] = ()
-        self._pid = pid
+        self._adopter = adopter
         self._largest = 0
         self._peaks: dict[int, int] = {}
         self._start = time.monotonic()
@@ -42,13 +48,22 @@ class Trace:
             self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self._write("seconds,rss_bytes,peak_rss_bytes\n")
 
+    def follow(self, pid: int) -> None:
+        self.pid, self._began = pid, started(pid)
+        self.tree = Tree(pid, self._adopter)
+
+    def seen(self) -> list[tuple[int, int]]:
+        """Number and start of the process and its descendants."""
+        own = [] if self.pid is None or self._began is None else [(self.pid, self._began)]
+        return [*own, *self.tree.members.items()]
+
     def sample(self) -> None:
-        leader = memory.read(self._pid)
-        if leader is None:
+        leader = memory.read(self.pid) if self.pid is not None else None
+        if self.pid is None or leader is None:
             return
         seconds = time.monotonic() - self._start
         self.tree.sample(leader.rss, seconds)
-        read = {pid: memory.read(pid) for pid in self.ranks} or {self._pid: leader}
+        read = {pid: memory.read(pid) for pid in self.ranks} or {self.pid: leader}
         own = {pid: one for pid, one in read.items() if one is not None}
         if len(own) < len(read):  # a trial that has lost one is at its end: not to be mistaken
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -13,7 +12,7 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
-from sparsebench.core.worker import limits, memory, sweep
+from sparsebench.core.worker import host, limits, memory, sweep
 from sparsebench.core.worker.classify import TAIL_LINES, Asked, End, classify
 from sparsebench.run import cgroup, noise
 from sparsebench.run import rank_states as ranks
@@ -62,9 +61,9 @@ class Supervised:
         self._group = cgroup.make(job.trial.memory_limit)
         self._in_group = False
         self._launched = self._launch()
-        self.pid = self._launched.process.pid
-        self._pidfd = _pidfd(self.pid)
-        self._trace = Trace(self.pid, job.folder / "mem.csv")
+        self._started_pid = self._launched.process.pid
+        self._pidfd = _pidfd(self._started_pid)
+        self._trace = Trace(self._started_pid, job.folder / "mem.csv")
 
     def _launch(self) -> Launched:
         try:
@@ -73,6 +72,13 @@ class Supervised:
             if self._group is not None:
                 self._group.remove()
             raise
+
+    @property
+    def pid(self) -> int:
+        """Of the trial's process, or of mpiexec; of its host until it is there."""
+        if self._trace.pid is None and (child := self._launched.child()) is not None:
+            self._trace.follow(child)
+        return self._trace.pid or self._started_pid
 
     def fileno(self) -> int:
         """-1 where the system has no such thing, or the trial has ended."""
@@ -103,12 +109,12 @@ class Supervised:
             self._signal(signal.SIGKILL)
         if now - self._looked < PERIOD:
             return
-        self._looked = now
+        self._looked, pid = now, self.pid
         if self._job.processes > 1:
             self._look_at_ranks(now)
         self._trace.sample()
         if self._group is not None and not self._in_group:
-            self._in_group = any(map(self._group.has, self._ranks.begun or (self.pid,)))
+            self._in_group = any(map(self._group.has, self._ranks.begun or (pid,)))
         limit, timeout = self._job.trial.memory_limit, self._job.trial.timeout
         if limit is not None and self._trace.exceeds(limit):
             self._end("limit", at_once=True)
@@ -131,6 +137,7 @@ class Supervised:
         first = not self._asked
         self._asked = self._asked or why
         if at_once:
+            self._kill_at = time.monotonic()
             self._signal(signal.SIGKILL)
         elif first:
             self._kill_at = time.monotonic() + self._grace
@@ -139,34 +146,36 @@ class Supervised:
     def _signal(self, number: signal.Signals) -> None:
         """To the group. Of several processes each is a group of its own, and mpiexec, asked to
         end, would kill them: it is their own affair what they do when they are asked."""
-        if self._ranks.living and number != signal.SIGKILL:
+        if number == signal.SIGKILL:
+            self._launched.kill()
+        elif self._ranks.living:
             sweep.signal_known(self._ranks.living.items(), number)
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        else:
+            self._launched.signal(number)
 
     # --- the end ----------------------------------------------------------------------
 
     def _reap(self) -> int | None:
         """The exit code if the process has ended; then nothing that it started is left.
 
-        The group goes before its leader is reaped, while its number cannot be another's. What
-        left the group is found by the mark it bears, or was seen among the trial's children.
+        A host has seen to that, unless it was killed. Without one, the group goes before its leader
+        is reaped, while its number cannot be another's; what left the group is found by the mark
+        it bears, or was seen among the trial's children.
         """
         can_look_first = hasattr(os, "waitid")  # not on every macOS
         if can_look_first:
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            if os.waitid(os.P_PID, self.pid, options) is None:
+            if os.waitid(os.P_PID, self._started_pid, options) is None:
                 return None
             self._signal(signal.SIGKILL)
-        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        pid, status, usage = os.wait4(self._started_pid, os.WNOHANG)
         if pid == 0:
             return None
         if not can_look_first:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
             self._ranks = ranks.read(self._job.folder)
-        sweep.kill_known([*self._trace.tree.members.items(), *self._ranks.begun.items()])
+        sweep.kill_known([*self._trace.seen(), *self._ranks.begun.items()])
         sweep.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
@@ -215,10 +224,10 @@ class Supervised:
         }
 
     def _cpu_of_all(self, told: Mapping[str, Any]) -> float:
-        """Seconds of all that the trial started. Of several processes those of mpiexec tell
-        nothing; what each says of itself does, or was seen last."""
+        """Seconds of all that the trial started; a host has waited for all of it. Of several
+        processes those of mpiexec tell nothing; what each says of itself does, or was seen last."""
         if self._job.processes == 1:
-            return self._cpu + self._trace.tree.cpu_seconds
+            return self._cpu + (0.0 if host.HERE else self._trace.tree.cpu_seconds)
         seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
         own = told.get("measures", {}).get("cpu_seconds")
         self._cpu = max(self._cpu, seen, own if isinstance(own, int | float) else 0.0)

@@ -10,12 +10,12 @@ import pytest
 from sparsebench_plugins.backends.numba_csr import layout, plain, rules
 from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColumn, blocks, chunks
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
-from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.threads import (
     WORTH_THREADS,
     threads_again,
     threads_for,
 )
+from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.optimizers.rules import SGD, Adam
 
 from sparsebench.core.nn.dropout import Dropout

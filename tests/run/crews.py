@@ -95,10 +95,13 @@ class Crew:
             self._escape()
 
     def _escape(self) -> None:
-        """Leaves a process in a session of its own, with our stdout."""
-        code = "import sys, time; open(sys.argv[1], 'w').write('here'); time.sleep(600)"
+        """Leaves a process in a session of its own and without an environment, with our stdout."""
+        code = (
+            "import os, sys, time; open(sys.argv[1] + '.tmp', 'w').write(str(os.getpid()))\n"
+            "os.rename(sys.argv[1] + '.tmp', sys.argv[1]); time.sleep(600)"
+        )
         words = [sys.executable, "-c", code, f"{self.file}.child"]
-        subprocess.Popen(words, start_new_session=True)
+        subprocess.Popen(words, start_new_session=True, env={})
         while not Path(f"{self.file}.child").exists():
             time.sleep(0.01)
 

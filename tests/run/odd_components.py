@@ -282,31 +282,29 @@ def written(mib: int) -> mmap.mmap:
 
 @dataclass(frozen=True)
 class Escapes:
-    """Leaves a process that made a session of its own: an orphan that was never this one's child
-    for long, or a child that lost its environment. Writes its number into `file`, and ends; or
-    stays.
+    """Leaves an orphan with a session of its own, and with no environment if that is to be cleared.
+
+    It writes its number into `file` and `lives` for some seconds. The trial ends, or stays.
     """
 
     file: str = ""
     cleared: bool = False
     stays: bool = False
+    lives: float = 600.0
 
     def run(self, work: Any) -> Result:
         code = (
-            "import os, sys, time; orphan = os.fork() if sys.argv[2] == 'orphan' else 0\n"
-            "if orphan: os._exit(0)\n"
-            "os.setsid() if sys.argv[2] == 'orphan' else None\n"
+            "import os, sys, time\n"
+            "if os.fork(): os._exit(0)\n"
+            "os.setsid()\n"
             "open(sys.argv[1] + '.tmp', 'w').write(str(os.getpid()))\n"
-            "os.rename(sys.argv[1] + '.tmp', sys.argv[1]); time.sleep(600)"
+            "os.rename(sys.argv[1] + '.tmp', sys.argv[1]); time.sleep(float(sys.argv[2]))"
         )
-        words = [sys.executable, "-c", code, self.file, "child" if self.cleared else "orphan"]
-        if self.cleared:
-            subprocess.Popen(words, env={}, start_new_session=True)
-        else:
-            subprocess.run(words, check=True)
+        words = [sys.executable, "-c", code, self.file, str(self.lives)]
+        subprocess.run(words, check=True, env={} if self.cleared else None)
         while not Path(self.file).exists():
             time.sleep(0.01)
-        time.sleep(600 if self.stays else 1.2 if self.cleared else 0)
+        time.sleep(600 if self.stays else 0)
         return result()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from sparsebench.core.worker.file_names import CHECKPOINT, MODEL
+from sparsebench.core.worker.process_tree import children
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 
@@ -78,11 +79,12 @@ def weights(store: Path) -> dict[str, Any]:
 
 
 def worker_pid(supervisor: subprocess.Popen[str], store: Path, attempt: int) -> int:
-    """Of the trial's process, once it has kept a checkpoint."""
-    children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
+    """Of the trial's process, once it has kept a checkpoint: the child of its host."""
     while supervisor.poll() is None:
         if list(store.glob(f"trials/*/*/{attempt}/{CHECKPOINT}")):
-            return int(children.read_text().split()[0])
+            (host,) = children(supervisor.pid)
+            (worker,) = children(host)
+            return worker
         time.sleep(0.005)
     raise AssertionError(f"no checkpoint was kept: {supervisor.communicate()}")
 

@@ -14,12 +14,11 @@ import pytest
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker import denormals_check as flushed
-from sparsebench.core.worker import threading_layer
+from sparsebench.core.worker import limits, threading_layer
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.run import debug as debugging
 from sparsebench.run.supervisor import Supervised
-from sparsebench.core.worker import limits
 
 PLUGIN = Path(__file__).parent / "tiny_numbers.py"
 

@@ -195,6 +195,7 @@ def test_a_child_that_left_keeps_nobody(crew: MakeJob, tmp_path: Path) -> None:
     """It holds the stdout that mpiexec waits for."""
     outcome = finish(Supervised(crew(how="escape", file=str(tmp_path / "pid"))))
     assert how_it_ended(outcome) == ("ok", "")
+    assert sweep.started(int((tmp_path / "pid.child").read_text())) is None
 
 
 # --- from outside --------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_a_worker_knows_its_place(job: MakeJob, tmp_path: Path) -> None:
     assert seen["leads_session"]
     assert seen["data_limit"] == 700 * MIB
     assert seen["cores"] == [core]
-    assert seen["children"] == ""  # the guard is nobody's child
+    assert seen["children"] == ""  # the host is its parent
     assert seen["parts"] == ["Odd", None, 2, 0]
 
 

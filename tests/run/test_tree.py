@@ -26,6 +26,9 @@ MakeJob = Callable[..., Job]
 pytestmark = pytest.mark.skipif(not memory.HAS_PROC, reason="the kernel tells only on Linux")
 
 
+either = pytest.mark.parametrize("cleared", [False, True], ids=["orphan", "cleared environment"])
+
+
 def finish(trial: Supervised) -> dict[str, Any]:
     while (outcome := trial.poll()) is None:
         time.sleep(0.01)
@@ -56,7 +59,15 @@ def test_a_trial_without_children_has_no_tree(job: MakeJob) -> None:
     assert "peak_tree_pss_bytes" not in finish(Supervised(job("spikes", mib=1)))["measures"]
 
 
-@pytest.mark.parametrize("cleared", [False, True], ids=["orphan", "cleared environment"])
+def orphan_of(trial: Supervised, file: Path) -> int:
+    """The number that an orphan of the trial left in `file`."""
+    while not file.exists():
+        assert trial.poll() is None
+        time.sleep(0.01)
+    return int(file.read_text())
+
+
+@either
 def test_what_left_the_group_ends_too(job: MakeJob, tmp_path: Path, cleared: bool) -> None:
     file = tmp_path / "pid"
     outcome = finish(Supervised(job("escapes", file=str(file), cleared=cleared)))
@@ -64,9 +75,50 @@ def test_what_left_the_group_ends_too(job: MakeJob, tmp_path: Path, cleared: boo
     assert sweep.started(int(file.read_text())) is None
 
 
-def test_what_left_the_group_ends_with_the_supervisor(job: MakeJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["asked", "killed by us", "killed by another"])
+def test_what_left_the_group_ends_however_the_trial_ends(
+    job: MakeJob, tmp_path: Path, how: str
+) -> None:
+    file = tmp_path / "pid"
+    trial = Supervised(job("escapes", file=str(file), cleared=True, stays=True))
+    orphan = orphan_of(trial, file)
+    if how == "killed by another":
+        os.kill(trial.pid, signal.SIGKILL)
+    else:
+        trial.stop(kill=how == "killed by us")
+    assert finish(trial)["status"] in ("killed", "interrupted")
+    assert sweep.started(orphan) is None
+
+
+def test_an_orphan_that_ends_leaves_no_zombie(job: MakeJob, tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    trial = Supervised(job("escapes", file=str(file), cleared=True, stays=True, lives=0.1))
+    orphan = orphan_of(trial, file)
+    while Path(f"/proc/{orphan}").exists():
+        time.sleep(0.01)
+    assert trial.poll() is None
+    trial.stop(kill=True)
+    finish(trial)
+
+
+def test_a_trial_whose_host_is_killed_ends_with_what_bears_its_mark(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    file = tmp_path / "pid"
+    trial = Supervised(job("escapes", file=str(file), stays=True))
+    orphan, worker = orphan_of(trial, file), trial.pid
+    os.kill(trial._launched.process.pid, signal.SIGKILL)
+    assert finish(trial)["status"] == "killed"
+    assert (sweep.started(orphan), sweep.started(worker)) == (None, None)
+
+
+@either
+def test_what_left_the_group_ends_with_the_supervisor(
+    job: MakeJob, tmp_path: Path, cleared: bool
+) -> None:
     file, job_file = tmp_path / "pid", tmp_path / "job.json"
-    job_file.write_text(json.dumps(job("escapes", file=str(file), stays=True).to_json()))
+    given = job("escapes", file=str(file), cleared=cleared, stays=True)
+    job_file.write_text(json.dumps(given.to_json()))
     code = (
         "import json, sys, time; from sparsebench.core.job import Job;"
         "from sparsebench.run.supervisor import Supervised;"

@@ -1,9 +1,9 @@
 """The process of one trial, or one of several that mpiexec started together:
-`python -m sparsebench.core.worker.__main__`, a job on stdin, of the first of several.
+`python -m sparsebench.core.worker`, a job on stdin, of the first of several.
 
-The guard starts first: from then on the process dies with its supervisor, whatever hangs. Then
-the process joins the control group made for it, if there is one, before it takes memory, and
-denormals become zero, before anything that starts threads is imported.
+The host, or the guard, starts first: from then on the process dies with its supervisor, whatever
+hangs. Then the process joins the control group made for it, if there is one, before it takes
+memory, and denormals become zero, before anything that starts threads is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from sparsebench.core.worker import denormals, guard, mpiexec
+from sparsebench.core.worker import denormals, guard, host, mpiexec
 
 
 def main() -> int:
@@ -21,6 +21,8 @@ def main() -> int:
         from sparsebench.core.worker import rank_monitor as minder
 
         minded = minder.start()
+    elif host.HERE:
+        host.start()
     else:
         guard.start()
     guard.join_group()

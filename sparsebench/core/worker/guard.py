@@ -1,9 +1,9 @@
 """No trial outlives its supervisor: a guard process, started before anything else.
 
 A watching thread would need the GIL, and a serial compiled loop never gives it back. The
-guard is a process of its own in the trial's group; it waits on a pipe that only the
-supervisor holds open, and kills what the trial started, then the group, when the supervisor is
-gone.
+guard is a process of its own; it waits on a pipe that only the supervisor holds open, and ends
+what the trial started when the supervisor is gone. On Linux it is the host of the trial (`host`).
+Elsewhere it is the one started here, in the trial's group.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ GROUP = "SPARSEBENCH_CGROUP"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -76,6 +77,11 @@ def end_all() -> None:
 def die_with_parent() -> None:
     """The kernel's own way, where it has one; it does not reach the trial's children."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """From here on a descendant whose parent ends becomes a child of this process."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _wait(lifeline: int) -> None:

@@ -1,7 +1,7 @@
 """The memory of a trial that has children: of all its processes, shared pages counted once.
 
 Looking for children is a read per thread of the trial, 10 us with one thread and 95 us with 17
-[measured], so it is done every half second. The guard is nobody's child and is not found.
+[measured], so it is done every half second.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ class Tree:
     peak_pss  the largest of what they held `together`; None if there never were children to look at
     cpu_seconds  of the descendants in `members`, when last looked at
     spent     the same of every descendant there ever was: number -> seconds
+
+    adopter   the parent of the process and of the descendants that lost theirs, if there is one
     """
 
-    def __init__(self, leader: int) -> None:
+    def __init__(self, leader: int, adopter: int | None = None) -> None:
         self.members: dict[int, int] = {}
         self.rss = 0
         self.peak_pss: int | None = None
         self.cpu_seconds = 0.0
         self.spent: dict[int, float] = {}
         self._leader = leader
+        self._roots = [leader] if adopter is None else [leader, adopter]
         self._pss = 0
         self._walked = self._weighed = float("-inf")
 
@@ -64,7 +67,7 @@ class Tree:
 
     def _walk(self) -> None:
         living = {p: start for p, start in self.members.items() if started(p) == start}
-        seen, waiting = {self._leader, *living}, [self._leader, *living]
+        seen, waiting = {self._leader, *living}, [*self._roots, *living]
         while waiting:
             for child in children(waiting.pop()):
                 start = started(child)

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
-from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD
 
 GOLDEN = np.uint32(0x9E3779B9)
 SUMS = {"reassoc", "contract"}
