@@ -108,6 +108,9 @@ EPOCHS = (
 )
 """Of an epoch, and not of a trial."""
 
+PRIMARY = "test_accuracy"
+"""The primary metric of records that do not say theirs, as they are of classification."""
+
 BUILT_IN = {metric.name: metric for metric in (*TRAINING, *KERNELS, *PROCESSES, *EPOCHS)}
 
 LABELS = (

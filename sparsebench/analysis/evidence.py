@@ -13,10 +13,11 @@ import pandas as pd
 from sparsebench.analysis.formats import escape, plural
 from sparsebench.analysis.labels import settings
 from sparsebench.analysis.marks import marked_labels
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError
-from sparsebench.metrics import Metrics, of_run
+from sparsebench.metrics import PRIMARY, Metrics, of_run
 from sparsebench.store.frames import manifest_commit, trials_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import told_apart
@@ -25,6 +26,7 @@ from sparsebench.suite.where import matches
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
+NONE = pd.Series(dtype="float64")
 FAILED = frozenset(str(status) for status in FAILURES)
 CELL = ["setting", "topology_label", "backend_label"]
 """What a table calls a cell: replicates over seeds share these."""
@@ -32,9 +34,10 @@ CELL = ["setting", "topology_label", "backend_label"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """frame    the contract's columns and: cell, setting, topology_label, backend_label,
-              apart (the part of the setting that is no parameter), expected (the suite expects
-              this status), ok; one row per record, by `index`
+    """frame    the contract's columns and: primary (the metric that the trial's objective is judged
+              by), cell, setting, topology_label, backend_label, apart (the part of the setting
+              that is no parameter), expected (the suite expects this status), ok; one row per
+              record, by `index`
     records  the record of each row
     runs     the run of each row
     metrics  those that the runs declare, and what was measured without
@@ -60,6 +63,24 @@ class Evidence:
         return self.frame[self.frame["ok"]]
 
     @property
+    def primary(self) -> Metric:
+        """What most of the trials that finished are judged by: a metric after the last epoch."""
+        frame = self.ok if len(self.ok) else self.frame
+        names = list(frame["primary"])
+        return self.metrics[max(dict.fromkeys(names), key=names.count, default=PRIMARY)]
+
+    def by_primary(self) -> list[Evidence]:
+        """Of each primary metric the trials that are judged by it, as far as any was measured."""
+        parts = [part for _, part in self.frame.groupby("primary", sort=False)]
+        found = [replace(self, frame=part) for part in parts]
+        return [one for one in found if one.ok.get(one.primary.name, NONE).notna().any()]
+
+    @property
+    def of_primary(self) -> Evidence:
+        """Only the trials that are judged by `primary`."""
+        return replace(self, frame=self.frame[self.frame["primary"] == self.primary.name])
+
+    @property
     def trained(self) -> Evidence:
         """Without the trials that time a kernel."""
         return replace(self, frame=self.frame[self.frame["kernel"] == ""])
@@ -78,6 +99,7 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     frame = _frame(pairs)
     trials = [record.trial for record in records]
     varied, values = settings(trials)
+    frame["primary"] = _primaries(records)
     frame["cell"] = [trial.cell for trial in trials]
     frame["topology_label"] = _labels([trial.topology for trial in trials])
     backends = _labels([trial.backend for trial in trials])
@@ -97,6 +119,13 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
     return Evidence(frame, records, runs, metrics, [*varied, *_apart_names(frame)], notes)
+
+
+def _primaries(records: Sequence[Record]) -> list[str]:
+    """By record; one that did not finish has that of others with its objective."""
+    said = {repr(r.trial.objective): str(r.settings["primary"])
+            for r in records if "primary" in r.settings}  # fmt: skip
+    return [said.get(repr(record.trial.objective), PRIMARY) for record in records]
 
 
 def suite_facts(run: StoredRun) -> Mapping[str, Any]:

@@ -114,6 +114,16 @@ def in_unit(metric: Metric, value: Spread) -> str:
     return FORMATS[metric.unit if metric.scale != "points" else "points"](value)
 
 
+def result_words(metric: Metric) -> tuple[str, str]:
+    """Of a primary metric a heading and a word for its best mean: `Accuracy`, `highest`."""
+    words = upper_first(metric.heading.removeprefix("test "))
+    return words, "highest" if metric.better > 0 else "lowest"
+
+
+def upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def ratio(value: float) -> str:
     """`0.034`, `1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
     near_one = 0.1 <= value < 2

@@ -17,11 +17,10 @@ from sparsebench.analysis.formats import Spread
 from sparsebench.analysis.groups import groups
 from sparsebench.analysis.profiles import Profile, profiles
 from sparsebench.analysis.ranks import LEAST_DATASETS, LEAST_METHODS, Ranking, rank
+from sparsebench.store.frames import epoch_value
 
-RANKED = {
-    "accuracy": "test_accuracy", "time per epoch": "epoch_seconds", "net peak": "net_peak_bytes",
-}  # fmt: skip
-"""What methods are ranked by: in words, and the metric."""
+COSTS = {"time per epoch": "epoch_seconds", "net peak": "net_peak_bytes"}
+"""What methods are ranked by beside the primary metric: in words, and the metric."""
 
 SHORT_OF_BEST = 0.01
 """How far below the best mean accuracy on a data set the target lies: one point."""
@@ -49,10 +48,14 @@ class Reached:
 
 
 def rankings(evidence: Evidence) -> list[Ranked]:
-    """By accuracy, time and memory; none without 2 methods on 3 data sets."""
-    frame = by_method(evidence)
+    """By the primary metric, time and memory; none without 2 methods on 3 data sets."""
+    evidence = evidence.of_primary
+    frame, primary = by_method(evidence), evidence.primary
     found = []
-    for name, column in RANKED.items():
+    ranked = {primary.heading.removeprefix("test "): primary.name, **COSTS}
+    for name, column in ranked.items():
+        if column not in frame:
+            continue
         means = _means(frame, column)
         whole = means.dropna()
         if min(whole.shape[0] - LEAST_DATASETS, whole.shape[1] - LEAST_METHODS) < 0:
@@ -66,11 +69,14 @@ def rankings(evidence: Evidence) -> list[Ranked]:
 
 def cost_profiles(evidence: Evidence) -> list[Reached]:
     """Of time and of memory; none without 2 methods on 3 data sets whose epochs are known."""
+    evidence, metric = evidence.of_primary, evidence.primary
     frame = by_method(evidence)
+    if metric.scale != "points":
+        return []  # how far below the best is near enough is not known
     methods, datasets = frame["method"].unique(), frame["dataset"].unique()
     if len(methods) < LEAST_METHODS or len(datasets) < LEAST_DATASETS:
         return []
-    best = _means(frame, "test_accuracy").max(axis="columns")
+    best = _means(frame, metric.name).max(axis="columns")
     targets = {str(name): top - SHORT_OF_BEST - TINY for name, top in best.items()}
     seconds = [_seconds_to(evidence, int(str(i)), targets) for i in frame.index]
     if not any(map(math.isfinite, seconds)):
@@ -152,7 +158,7 @@ def _seconds_to(evidence: Evidence, row: int, targets: Mapping[str, float]) -> f
     spent = 0.0
     for line in evidence.runs[row].epochs(record):
         spent += sum(float(line.get(key) or 0.0) for key in ("train_seconds", "topology_seconds"))
-        accuracy = line.get("test_accuracy")
-        if accuracy is not None and float(accuracy) >= target:
+        value = epoch_value(line, str(evidence.frame.at[row, "primary"]))
+        if value is not None and value >= target:
             return spent
     return math.inf

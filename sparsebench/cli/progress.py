@@ -15,7 +15,7 @@ import typer
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
 from sparsebench.run.options import Listener, Summary
-from sparsebench.store.record import Record
+from sparsebench.store.record import Record, primary_of
 from sparsebench.suite.labels import label
 from sparsebench.suite.units import brief_seconds, brief_size
 
@@ -36,9 +36,9 @@ def listener(*, plain: bool = False) -> Plain:
 def told(record: Record, reused: bool) -> str:
     """A record in a line."""
     parts = [str(record.status) + (f" ({record.cause})" if record.cause else "")]
-    accuracy = record.measures.get("test_accuracy")
-    if accuracy is not None:
-        parts.append(f"accuracy {accuracy:.4f}")
+    name, value = primary_of(record)
+    if value is not None:
+        parts.append(f"{name} {value:.4f}")
     wall, peak = record.measures.get("wall_seconds"), record.measures.get("net_peak_bytes")
     if wall is not None:
         parts.append(brief_seconds(wall))
@@ -197,9 +197,10 @@ def _state(trial: Trial, state: Mapping[str, Any], seconds: float, share: float)
     if not state:
         return f"starting, {brief_seconds(seconds)}"
     parts = [f"epoch {state.get('epoch', 0)}/{state.get('epochs') or trial.epochs}"]
-    for key, name in (("loss", "loss"), ("accuracy", "accuracy")):
-        if isinstance(state.get(key), int | float):
-            parts.append(f"{name} {state[key]:.4f}")
+    known = {"loss": state.get("loss"), "accuracy": state.get("accuracy")}
+    for name, value in {**known, **(state.get("scores") or {})}.items():
+        if isinstance(value, int | float):
+            parts.append(f"{name} {value:.4f}")
     if state.get("rss_bytes"):
         parts.append(brief_size(state["rss_bytes"]))
     if 0 < share < 1:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 Unit = Literal["fraction", "seconds", "bytes", "count", "per second", "number"]
@@ -105,3 +105,29 @@ class Metric:
                 "warn" if gate.get("action") == "warn" else "fail",
             )  # fmt: skip
         return cls(**found)
+
+
+def columns(scores: Sequence[Metric]) -> tuple[Metric, ...]:
+    """What a record has of an objective's scores, of which the first is the primary one.
+
+    "rmse" is measured as test_rmse and validation_rmse, after an epoch and of a trial after the
+    last. Of the primary one a trial has best_test_rmse, of the best epoch, and
+    selected_test_rmse, of the epoch with the best validation_rmse.
+    """
+    found = []
+    for number, score in enumerate(scores):
+        plain = replace(score, title="", gate=None)
+        each = replace(plain, kinds=("trial", "epoch"))
+        found += [
+            replace(
+                each,
+                name=f"test_{score.name}",
+                title=f"test {score.heading}",
+                gate=score.gate,
+                tracked=number == 0,
+            ),
+            replace(each, name=f"validation_{score.name}"),
+        ]
+        if number == 0:
+            found += [replace(plain, name=f"{of}_test_{score.name}") for of in ("best", "selected")]
+    return tuple(found)

@@ -341,11 +341,15 @@ class NamesLoss(Protocol):
 
 
 class Objective(Protocol):
-    """What is learnt: the loss, the targets, and the metrics, of which the first is primary.
+    """What is learnt: the loss, the targets, and how it is scored.
 
-    `metrics` have plain names: "rmse" gives the columns test_rmse, best_test_rmse,
-    validation_rmse and selected_test_rmse. `stratified`: parts are held out class by class.
+    scores      by plain names such as "rmse"; the first is the primary one
+    metrics     what a record has of them: `metric.columns(scores)`
+    stratified  whether parts are held out class by class
     """
+
+    @property
+    def scores(self) -> Sequence[Metric]: ...
 
     @property
     def metrics(self) -> Sequence[Metric]: ...
@@ -392,13 +396,13 @@ class Targets(Protocol):
 
 
 class Score(Protocol):
-    """The metrics of an objective, added up batch by batch."""
+    """What an objective scores, added up batch by batch."""
 
     def add(self, Z: Matrix, T: Target) -> None:
         """Z (K, N) is left as it is."""
 
     def values(self) -> dict[str, float]:
-        """Of all samples so far, by the metric's name."""
+        """Of all samples so far, by the names of `Objective.scores`."""
 
 
 @runtime_checkable

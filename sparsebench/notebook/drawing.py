@@ -29,13 +29,15 @@ class Plots:
         return "<plots: accuracy(), curves(), memory(), scaling(), ranks(), profiles()>"
 
     def accuracy(self) -> Figure:
-        """Test accuracy against net peak memory, a marker per cell, its area the time."""
-        from sparsebench.report.plots import accuracy_memory
+        """The primary metric against net peak memory, a marker per cell, its area the time."""
+        from sparsebench.report.plots import result_memory
 
-        return self._drawn(accuracy_memory, "accuracy", "two cells with an accuracy and a net peak")
+        return self._drawn(
+            result_memory, "accuracy", "two cells with a primary metric and a net peak"
+        )
 
     def curves(self) -> Figure:
-        """Test accuracy by epoch."""
+        """The primary metric by epoch."""
         from sparsebench.report.plots import learning_curves
 
         return self._drawn(learning_curves, "curves", "trials that finished two epochs")

@@ -18,13 +18,13 @@ from sparsebench.notebook.cards import Card, Row
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
-NUMBERS = ("test_accuracy", "epoch_seconds", "net_peak_bytes", "stored_bytes")
+NUMBERS = ("epoch_seconds", "net_peak_bytes", "stored_bytes")
 
 
 def run_card(stored: StoredRun) -> Card:
     """A row per cell, means ± standard deviations over the seeds; failures stand out."""
     found = evidence([stored])
-    metrics = [found.metrics[name] for name in NUMBERS]
+    metrics = [found.primary, *(found.metrics[name] for name in NUMBERS)]
     varied = bool(found.varied)
     header = [*(["setting"] if varied else []), "topology", "backend",
               *(metric.heading for metric in metrics), "n"]  # fmt: skip

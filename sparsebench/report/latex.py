@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sparsebench.analysis.evidence import Evidence, evidence
-from sparsebench.analysis.formats import Table, escape, table
+from sparsebench.analysis.formats import Table, escape, table, upper_first
 from sparsebench.analysis.marks import backend_legend
 from sparsebench.analysis.over_datasets import rankings
+from sparsebench.core.metric import Metric
 from sparsebench.report import published, ranks_table, tables
 
 if TYPE_CHECKING:
@@ -58,8 +60,9 @@ def report(stored_runs: Sequence[StoredRun]) -> str:
 def _tables(found: Evidence) -> Iterator[str]:
     trained = found.trained
     questions: tuple[tuple[str, str, bool, Callable[[], str]], ...] = (
-        ("accuracy", "Test accuracy after the last epoch: mean ± standard deviation over n seeds.",
-         bool(trained.ok["test_accuracy"].notna().any()), lambda: tables.accuracy_table(trained)),
+        *((_label(judged.primary), f"{upper_first(judged.primary.heading)} after the last epoch: "
+           "mean ± standard deviation over n seeds.",
+           True, partial(tables.result_table, judged)) for judged in trained.by_primary()),
         ("time", "Time: the median over a trial's epochs of assembling batches and training, plus "
          "that of topology updates over the epochs that had one, mean ± standard deviation over n "
          "seeds; compilation (warm-up) is apart.",
@@ -87,6 +90,10 @@ def _tables(found: Evidence) -> Iterator[str]:
         made = ranks_table.ranks_table(ranked)
         if isinstance(made, Table):
             yield from floats_of(made, "ranks", f"Average ranks over the data sets. {told}")
+
+
+def _label(metric: Metric) -> str:
+    return metric.name.removeprefix("test_").replace("_", "-")
 
 
 def chosen(made: Table, names: Sequence[str]) -> Table:

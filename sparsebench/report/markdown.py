@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sparsebench.analysis.evidence import Evidence, evidence, suite_facts
-from sparsebench.analysis.formats import code, escape, one, sentence_list, size, table
+from sparsebench.analysis.formats import (
+    code,
+    escape,
+    one,
+    result_words,
+    sentence_list,
+    size,
+    table,
+    upper_first,
+)
 from sparsebench.analysis.marks import backend_legend, noise_footnote
 from sparsebench.report import (
     audit_table,
@@ -29,10 +38,6 @@ from sparsebench.store.frames import manifest_commit
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
-NOTE_ACCURACY = (
-    "Test accuracy after the last epoch: mean ± standard deviation over n seeds; the highest mean "
-    "of each setting is bold. Only trials that finished count."
-)
 NOTE_TIME = (
     "Time per epoch is the median over a trial's epochs of assembling batches and training, plus "
     "the median of topology updates over the epochs that had one; compilation (warm-up) and "
@@ -102,9 +107,15 @@ def sections(found: Evidence) -> Iterator[str]:
     if kernels:
         yield from ("## Kernels", kernels, NOTE_KERNELS, noise_footnote(found.timed.ok))
     trained = found.trained
-    if trained.ok["test_accuracy"].notna().any():
-        yield from ("## Accuracy", tables.accuracy_table(trained), NOTE_ACCURACY)
-        robust = interquartile_table.interquartile_table(trained)
+    for judged in trained.by_primary():
+        heading, best = result_words(judged.primary)
+        yield from (f"## {heading}", tables.result_table(judged))
+        yield (
+            f"{upper_first(judged.primary.heading)} after the last epoch: mean ± standard "
+            f"deviation over n seeds; the {best} mean of each setting is bold. Only trials that "
+            "finished count."
+        )
+        robust = interquartile_table.interquartile_table(judged)
         if robust:
             yield from (robust, interquartile_table.NOTE)
     if not trained.ok.empty:
@@ -123,7 +134,7 @@ def sections(found: Evidence) -> Iterator[str]:
         yield from ranks_table.section(trained)
     yield from audit_table.section(found)
     yield from published.section(found)
-    agreement = tables.agreement_table(trained)
+    agreement = tables.agreement_table(trained.of_primary)
     if agreement:
         yield from ("## Agreement between backends", agreement, NOTE_AGREEMENT)
     failures = tables.failures_table(found)

@@ -15,16 +15,19 @@ from sparsebench.analysis.formats import (
     Spread,
     escape,
     fixed,
+    in_unit,
     one,
-    percent,
     plural,
     ratio,
+    result_words,
     seconds,
     size,
     table,
 )
 from sparsebench.analysis.groups import groups
 from sparsebench.analysis.statistics import from_zero
+from sparsebench.core.metric import Metric
+from sparsebench.store.frames import epoch_value
 from sparsebench.suite.labels import told_apart
 
 SEQUENTIAL = "sequential"
@@ -36,8 +39,8 @@ SAID = ("seed", "backend")
 
 NOTE = (
     "Each row is held against `sequential` with one thread, or with the fewest there are: "
-    "difference in test accuracy over the same seeds with its 95 % t-interval, in points, and "
-    "how many times as fast an epoch is. At equal time: the test accuracy after the last epoch "
+    "the difference over the same seeds with its 95 % t-interval (of a share in points), and "
+    "how many times as fast an epoch is. At equal time: the metric after the last epoch "
     "that was evaluated within the training time of the quickest row of its kind. Sent: bytes "
     "of all processes in a step. Staleness: updates of the master between the weights that a "
     "gradient was computed from and its use, mean and most. Net peak is the sum over the "
@@ -72,6 +75,7 @@ class Family:
     backend: str
     baseline: Way | None
     ways: list[Way]
+    metric: Metric
 
 
 def section(evidence: Evidence) -> Iterator[str]:
@@ -90,7 +94,8 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     frame = evidence.ok
     if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
         return []
-    part = Evidence(frame, evidence.records, evidence.runs)
+    part = Evidence(frame, evidence.records, evidence.runs, evidence.metrics)
+    metric = part.primary
     frame = frame.assign(
         family=families(part, *VARIED),
         team_setting=_settings(part),
@@ -99,7 +104,7 @@ def parallel_families(evidence: Evidence) -> list[Family]:
         trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
     )
     keys = ["family", "machine", "contended"]
-    found = [_family(members) for _, members in groups(frame, keys)]
+    found = [_family(members, metric) for _, members in groups(frame, keys)]
     return [one for one in found if one is not None]
 
 
@@ -107,16 +112,20 @@ def parallel_table(found: Sequence[Family]) -> str:
     """A row per way of training, family by family."""
     rows = []
     for family in found:
+        metric = family.metric
         for way in family.ways:
             rows.append(
                 [escape(family.setting), escape(family.backend), escape(way.label),
-                 str(way.workers or 1), str(len(way.frame)), percent(way.spread("test_accuracy")),
-                 _apart(way, family.baseline), percent(way.spread("at_equal_time")),
+                 str(way.workers or 1), str(len(way.frame)),
+                 in_unit(metric, way.spread(metric.name)),
+                 _apart(way, family.baseline, metric), in_unit(metric, way.spread("at_equal_time")),
                  seconds(way.spread("epoch_seconds")), _faster(way, family.baseline),
                  size(way.spread("net_peak_bytes")), _sent(way), _staleness(way)]
             )  # fmt: skip
-    header = ["setting", "backend", "trainer", "workers", "n", "test accuracy",
-              "against sequential (points)", "at equal time", "epoch", "times as fast", "net peak",
+    metric = found[0].metric
+    points = " (points)" if metric.scale == "points" else ""
+    header = ["setting", "backend", "trainer", "workers", "n", metric.heading,
+              f"against sequential{points}", "at equal time", "epoch", "times as fast", "net peak",
               "sent a step", "staleness"]  # fmt: skip
     if not any(family.setting for family in found):
         header, rows = header[1:], [row[1:] for row in rows]
@@ -130,19 +139,22 @@ def in_words(family: Family) -> str:
     if base is None or not others:
         return ""
     fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
-    nearest = max(others, key=lambda way: way.spread("test_accuracy").mean)
+    metric = family.metric
+    best = max(others, key=lambda way: metric.better * way.spread(metric.name).mean)
     within = f"{escape(family.setting)}: " if family.setting else ""
     speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
-    gap = (nearest.spread("test_accuracy").mean - base.spread("test_accuracy").mean) * 100
+    gap = best.spread(metric.name).mean - base.spread(metric.name).mean
+    points = " points" if metric.scale == "points" else ""
     slower = [way for way in others if _speed(way, base) < 1]
     tail = (
         f"; {plural(len(slower), 'way is', 'ways are')} slower than one process" if slower else ""
     )
     return (
-        f"{within}sequential reaches {percent(base.spread('test_accuracy'))} with "
+        f"{within}sequential reaches {in_unit(metric, base.spread(metric.name))} with "
         f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
-        f"{escape(fastest.label)}, {ratio(speed)} times as fast; the highest accuracy of several "
-        f"processes is that of {escape(nearest.label)}, {_signed(gap)} points from it{tail}."
+        f"{escape(fastest.label)}, {ratio(speed)} times as fast; the "
+        f"{result_words(metric)[1]} {metric.heading.removeprefix('test ')} of several processes is "
+        f"that of {escape(best.label)}, {_signed(gap, metric)}{points} from it{tail}."
     )
 
 
@@ -162,7 +174,7 @@ def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
     return pd.Series(values, index=frame.index, dtype=object)
 
 
-def _family(members: pd.DataFrame) -> Family | None:
+def _family(members: pd.DataFrame, metric: Metric) -> Family | None:
     if set(members["trainer"]) <= {SEQUENTIAL}:
         return None
     labels = _way_labels(members)
@@ -173,7 +185,7 @@ def _family(members: pd.DataFrame) -> Family | None:
     sequential = [way for way in ways if way.frame["trainer"].iloc[0] == SEQUENTIAL]
     baseline = min(sequential, key=lambda way: way.frame["threads"].iloc[0], default=None)
     first = members.iloc[0]
-    return Family(str(first["team_setting"]), str(first["backend_label"]), baseline, ways)
+    return Family(str(first["team_setting"]), str(first["backend_label"]), baseline, ways, metric)
 
 
 def _workers(part: pd.DataFrame) -> int:
@@ -194,40 +206,44 @@ def _way_labels(members: pd.DataFrame) -> list[str]:
 
 
 def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
-    """Seconds of training so far and test accuracy, of each epoch that was evaluated."""
+    """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
     record, run = evidence.records[index], evidence.runs[index]
     seconds_so_far, curve = 0.0, []
     for line in run.epochs(record):
         seconds_so_far += float(line.get("train_seconds") or 0)
         seconds_so_far += float(line.get("topology_seconds") or 0)
-        accuracy = line.get("test_accuracy")
-        if accuracy is not None:
-            curve.append((seconds_so_far, float(accuracy)))
+        value = epoch_value(line, str(evidence.frame.at[index, "primary"]))
+        if value is not None:
+            curve.append((seconds_so_far, value))
     return curve
 
 
 def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
-    """The accuracy of the last evaluation within the budget; NaN if there was none."""
-    within = [accuracy for spent, accuracy in curve if spent <= budget * (1 + 1e-9)]
+    """The value of the last evaluation within the budget; NaN if there was none."""
+    within = [value for spent, value in curve if spent <= budget * (1 + 1e-9)]
     return within[-1] if within else float("nan")
 
 
-def _apart(way: Way, base: Way | None) -> str:
+def _apart(way: Way, base: Way | None, metric: Metric) -> str:
     """`-0.12 [-0.40, +0.16]`; the interval needs two seeds in common."""
     if base is None or way is base:
         return UNKNOWN
-    differences = (way.by_seed("test_accuracy") - base.by_seed("test_accuracy")).dropna() * 100
+    differences = (way.by_seed(metric.name) - base.by_seed(metric.name)).dropna()
     if differences.empty:
         return UNKNOWN
     if len(differences) < 2:
-        return _signed(float(differences.iloc[0]))
+        return _signed(float(differences.iloc[0]), metric)
     found = from_zero(differences.tolist())
-    return f"{_signed(found.effect)} [{_signed(found.low)}, {_signed(found.high)}]"
+    effect, low, high = (_signed(v, metric) for v in (found.effect, found.low, found.high))
+    return f"{effect} [{low}, {high}]"
 
 
-def _signed(points: float) -> str:
-    sign = "+" if points > 0 else "−" if points < 0 else ""
-    return f"{sign}{fixed(abs(points), 2)}"
+def _signed(difference: float, metric: Metric) -> str:
+    """Of a share in points, else three digits."""
+    sign = "+" if difference > 0 else "−" if difference < 0 else ""
+    if metric.scale == "points":
+        return f"{sign}{fixed(abs(difference * 100), 2)}"
+    return f"{sign}{abs(difference):.3g}"
 
 
 def _speed(way: Way, base: Way) -> float:

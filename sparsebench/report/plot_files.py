@@ -9,8 +9,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.formats import result_words, upper_first
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.plots import accuracy_memory, backend_bars, learning_curves
+from sparsebench.report.plots import backend_bars, learning_curves, result_memory
 from sparsebench.report.ranks_plot import critical_differences, profile_curves
 from sparsebench.report.scaling import scaling
 
@@ -29,12 +30,14 @@ class Plot:
 
 def write_plots(evidence: Evidence, folder: Path, prefix: str = "") -> list[Plot]:
     """Write every plot that these trials have something to show in."""
+    heading, best = result_words(evidence.primary)
+    upwards = "Up" if best == "highest" else "Down"
     kinds: Sequence[tuple[str, str, str, Callable[[Evidence], Figure | None]]] = (
-        ("learning-curves", "Test accuracy by epoch",
+        ("learning-curves", f"{upper_first(evidence.primary.heading)} by epoch",
          "Line: mean over seeds; band: one standard deviation.", learning_curves),
-        ("accuracy-memory", "Accuracy against memory",
-         "Up and to the left is better; the larger the marker, the longer an epoch. "
-         "Bars: one standard deviation over seeds.", accuracy_memory),
+        ("accuracy-memory", f"{heading} against memory",
+         f"{upwards} and to the left is better; the larger the marker, the longer an epoch. "
+         "Bars: one standard deviation over seeds.", result_memory),
         ("backends", "Time and memory by backend",
          "Means over seeds, whiskers one standard deviation; shorter is better.", backend_bars),
         ("scaling", "Time and memory by size",

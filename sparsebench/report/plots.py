@@ -19,6 +19,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from sparsebench.analysis.evidence import CELL, Evidence
 from sparsebench.analysis.formats import Spread, one, seconds, size
 from sparsebench.analysis.groups import groups
+from sparsebench.core.metric import Metric
+from sparsebench.store.frames import epoch_value
 
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
@@ -78,8 +80,9 @@ def plain(text: object, most: int = 60) -> str:
 
 
 def learning_curves(evidence: Evidence) -> Figure | None:
-    """Mean test accuracy by epoch, a panel per setting and backend, a colour per topology."""
-    curves = accuracy_by_epoch(evidence)
+    """Mean of the primary metric by epoch, a panel per setting and backend, a colour per
+    topology."""
+    curves = result_by_epoch(evidence)
     if curves.empty or curves["epoch"].nunique() < 2:
         return None
     panels = list(groups(curves, ["setting", "backend_label"]))
@@ -96,13 +99,13 @@ def learning_curves(evidence: Evidence) -> Figure | None:
         title = [plain(name, 34) for name in (setting, backend) if name]
         ax.set_title("\n".join(title), fontsize=9)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.0f} %"))
+        _result_axis(ax, evidence.primary, ".0f")
     for ax in axes[len(shown) :]:
         ax.set_visible(False)
     for ax in axes[max(0, len(shown) - across) : len(shown)]:
         ax.set_xlabel("epoch")
         ax.tick_params(labelbottom=True)
-    figure.supylabel("test accuracy", fontsize=10)
+    figure.supylabel(evidence.primary.heading, fontsize=10)
     if len(panels) > len(shown):
         figure.suptitle(f"the first {len(shown)} of {len(panels)} panels", fontsize=9)
     keys = [
@@ -113,22 +116,28 @@ def learning_curves(evidence: Evidence) -> Figure | None:
     return figure
 
 
-def accuracy_by_epoch(evidence: Evidence) -> pd.DataFrame:
-    """Labels, seed, epoch and test accuracy of every epoch that has one."""
-    rows = []
-    for i, row in evidence.frame.iterrows():
+def _result_axis(ax: Axes, metric: Metric, digits: str) -> None:
+    """A share is shown as a percentage."""
+    if metric.unit == "fraction":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:{digits}} %"))
+
+
+def result_by_epoch(evidence: Evidence) -> pd.DataFrame:
+    """Labels, seed, epoch and the primary metric, as `value`, of every epoch that has one."""
+    rows, name = [], evidence.primary.name
+    for i, row in evidence.of_primary.frame.iterrows():
         at = int(str(i))
         labels = [row[name] for name in CELL]
         for line in evidence.runs[at].epochs(evidence.records[at]):
-            accuracy = line.get("test_accuracy")
-            if accuracy is not None:
-                rows.append([*labels, row["seed"], int(line["epoch"]), float(accuracy)])
-    return pd.DataFrame(rows, columns=[*CELL, "seed", "epoch", "accuracy"])
+            value = epoch_value(line, name)
+            if value is not None:
+                rows.append([*labels, row["seed"], int(line["epoch"]), value])
+    return pd.DataFrame(rows, columns=[*CELL, "seed", "epoch", "value"])
 
 
 def _band(ax: Axes, part: pd.DataFrame, color: str, dash: str) -> None:
     """Dashes let a line be seen that lies below another."""
-    by_epoch = [(epoch, Spread.of(seeds["accuracy"])) for epoch, seeds in part.groupby("epoch")]
+    by_epoch = [(epoch, Spread.of(seeds["value"])) for epoch, seeds in part.groupby("epoch")]
     x = [float(str(epoch)) for epoch, _ in by_epoch]
     mean = [s.mean for _, s in by_epoch]
     few = len(x) <= 12
@@ -141,11 +150,13 @@ def _band(ax: Axes, part: pd.DataFrame, color: str, dash: str) -> None:
         ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
 
-def accuracy_memory(evidence: Evidence) -> Figure | None:
+def result_memory(evidence: Evidence) -> Figure | None:
     """A marker per cell: colour its topology, shape its backend, area its seconds per epoch."""
+    metric = evidence.primary
+    names = (metric.name, "net_peak_bytes", "epoch_seconds")
     cells = [
-        (*key, *(Spread.of(c[m]) for m in ("test_accuracy", "net_peak_bytes", "epoch_seconds")))
-        for key, c in groups(evidence.ok, CELL)
+        (*key, *(Spread.of(c[name]) for name in names))
+        for key, c in (groups(evidence.of_primary.ok, CELL) if metric.name in evidence.ok else ())
     ]
     cells = [cell for cell in cells if cell[3].n and cell[4].n and cell[4].mean > 0]
     if len(cells) < 2:
@@ -155,10 +166,10 @@ def accuracy_memory(evidence: Evidence) -> Figure | None:
     backends = list(dict.fromkeys(cell[2] for cell in cells))
     marker = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(backends)}
     slowest = max((c[5].mean for c in cells if c[5].n), default=math.nan)
-    for _, topology, backend, accuracy, memory, epoch in cells:
+    for _, topology, backend, result, memory, epoch in cells:
         share = epoch.mean / slowest if epoch.n and slowest > 0 else 0.3
-        x, y = memory.mean, accuracy.mean
-        errors = [0.0 if math.isnan(s.sd) else s.sd for s in (memory, accuracy)]
+        x, y = memory.mean, result.mean
+        errors = [0.0 if math.isnan(s.sd) else s.sd for s in (memory, result)]
         ax.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt="none", ecolor="0.7", linewidth=1)
         ax.scatter(
             [x], [y], s=40 + 360 * share, color=color[topology], marker=marker[backend],
@@ -166,9 +177,9 @@ def accuracy_memory(evidence: Evidence) -> Figure | None:
         )  # fmt: skip
     spread_out = max(c[4].mean for c in cells) > 8 * min(c[4].mean for c in cells)
     byte_axis(ax.xaxis, log=spread_out)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:.4g} %"))
+    _result_axis(ax, metric, ".4g")
     ax.set_xlabel("net peak memory")
-    ax.set_ylabel("test accuracy")
+    ax.set_ylabel(metric.heading)
     ax.margins(0.12)
     keys = [
         (Line2D([], [], color=color[name], marker="o", linestyle=""), plain(name)) for name in color

@@ -13,16 +13,18 @@ from sparsebench.analysis.evidence import FAILED, Evidence
 from sparsebench.analysis.formats import (
     Spread,
     escape,
+    in_unit,
     one,
-    percent,
     plural,
     ratio,
+    result_words,
     seconds,
     sentence_list,
     size,
 )
 from sparsebench.analysis.groups import groups
 from sparsebench.analysis.marks import contradictions
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.report.crossover_table import crossings, crossover_sentence
 from sparsebench.report.published import verdicts_sentence
@@ -41,7 +43,7 @@ def statements(evidence: Evidence) -> list[str]:
     if evidence.frame.empty:
         return ["The run has no trials, so there is nothing to report."]
     parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
-    parts += [*_claims(evidence), *_kernels(evidence), *_accuracy(evidence)]
+    parts += [*_claims(evidence), *_kernels(evidence), *_results(evidence)]
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
@@ -91,35 +93,38 @@ def _kernels(evidence: Evidence) -> list[str]:
     return texts
 
 
-def _accuracy(evidence: Evidence) -> list[str]:
-    """Per data set: the topologies by their best mean over the cells."""
+def _results(evidence: Evidence) -> list[str]:
+    """Per data set: the topologies by their best mean of its primary metric over the cells."""
     several = evidence.frame["dataset"].nunique() > 1
     texts = []
-    for dataset, frame in groups(evidence.ok, ["dataset"]):
-        best = [b for b in (_best_cell(t, f) for t, f in groups(frame, ["topology_label"])) if b]
-        best.sort(key=lambda pair: -pair[1].mean)
+    for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
+        metric = evidence.metrics.declaration(primary)
+        parts = groups(frame, ["topology_label"])
+        best = [b for b in (_best_cell(t, f, metric) for t, f in parts) if b]
+        best.sort(key=lambda pair: -metric.better * pair[1].mean)
         if not best:
             continue
         on = f"On {escape(dataset)}, the" if several else "The"
         (name, top), rest = best[0], best[1:MOST]
         if not rest:
-            texts.append(f"{on} mean test accuracy of {escape(name)} is {percent(top)}.")
+            shown = in_unit(metric, top)
+            texts.append(f"{on} mean {metric.heading} of {escape(name)} is {shown}.")
             continue
-        others = sentence_list([f"{escape(n)} {percent(s)}" for n, s in rest])
+        others = sentence_list([f"{escape(n)} {in_unit(metric, s)}" for n, s in rest])
         more = f" ({len(best) - MOST} more in the table)" if len(best) > MOST else ""
         texts.append(
-            f"{on} highest mean test accuracy is {percent(top)}, with {escape(name)}; "
-            f"then {others}{more}."
+            f"{on} {result_words(metric)[1]} mean {metric.heading} is {in_unit(metric, top)}, "
+            f"with {escape(name)}; then {others}{more}."
         )
     return texts
 
 
-def _best_cell(topology: str, frame: pd.DataFrame) -> tuple[str, Spread] | None:
-    spreads = [
-        Spread.of(cell["test_accuracy"]) for _, cell in groups(frame, ["setting", "backend_label"])
-    ]
-    known = [one for one in spreads if one.n]
-    return (topology, max(known, key=lambda one: one.mean)) if known else None
+def _best_cell(topology: str, frame: pd.DataFrame, metric: Metric) -> tuple[str, Spread] | None:
+    if metric.name not in frame:
+        return None
+    cells = groups(frame, ["setting", "backend_label"])
+    known = [one for one in (Spread.of(cell[metric.name]) for _, cell in cells) if one.n]
+    return (topology, max(known, key=lambda one: metric.better * one.mean)) if known else None
 
 
 def _costs(frame: pd.DataFrame) -> list[str]:

@@ -14,7 +14,6 @@ from sparsebench.analysis.formats import (
     count,
     escape,
     in_unit,
-    percent,
     sentence_list,
     share,
     table,
@@ -26,8 +25,6 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.metrics import BUILT_IN
 
-Show = Callable[[Spread], str]
-
 PER_CONNECTION = Metric(
     "bytes_per_connection", "bytes", "exact", -1, title="stored per connection", whole=False
 )
@@ -35,17 +32,17 @@ PER_CONNECTION = Metric(
 NOT_RUN = (str(Status.SKIPPED), str(Status.UNSUPPORTED))
 
 
-def accuracy_table(evidence: Evidence) -> str:
-    """Mean test accuracy after the last epoch: topology by backend, the best of each setting
-    in bold."""
-    frame = evidence.frame
+def result_table(evidence: Evidence) -> str:
+    """Mean of the primary metric after the last epoch: topology by backend, the best of each
+    setting in bold."""
+    frame, metric = evidence.frame, evidence.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, "test_accuracy", max)
+        best = _best(part, metric.name, max if metric.better > 0 else min)
         for topology, sub in groups(part, ["topology_label"]):
             cells = [sub[sub["backend_label"] == backend] for backend in backends]
-            shown = [_cell(cell, "test_accuracy", percent, best) for cell in cells]
+            shown = [_cell(cell, metric, best) for cell in cells]
             rows.append([*_setting(evidence, setting), escape(topology), *shown])
     header = [*_setting_header(evidence), "topology", *map(escape, backends)]
     return table(header, rows, left=len(header) - len(backends))
@@ -68,7 +65,8 @@ def other_table(evidence: Evidence) -> str:
     """A row per cell and metric that is not built in, as far as anything was measured; empty if
     there is none."""
     frame = evidence.ok
-    known = [metric for metric in evidence.metrics.of_trials() if metric.name not in BUILT_IN]
+    shown = {*BUILT_IN, *frame["primary"]}
+    known = [metric for metric in evidence.metrics.of_trials() if metric.name not in shown]
     measured = [one for one in known if one.name in frame and frame[one.name].notna().any()]
     rows = []
     for (setting, topology, backend), cell in groups(frame, CELL) if measured else ():
@@ -99,9 +97,9 @@ def connections_table(evidence: Evidence) -> str:
 
 def agreement_table(evidence: Evidence) -> str:
     """How far backends end apart with the same seed and topology; empty if never two ran it."""
-    rows = []
+    rows, metric = [], evidence.primary
     for (setting, topology), part in groups(evidence.ok, CELL[:2]):
-        wide = part.pivot_table(index="seed", columns="backend_label", values="test_accuracy")
+        wide = part.pivot_table(index="seed", columns="backend_label", values=metric.name)
         wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
         if wide.empty:
             continue
@@ -109,13 +107,18 @@ def agreement_table(evidence: Evidence) -> str:
         names = sentence_list([escape(name) for name in wide.columns])
         rows.append(
             [*_setting(evidence, setting), escape(topology), names, str(len(wide)),
-             f"{apart.max() * 100:.2f}", str(apart.idxmax())]
+             _difference(metric, float(apart.max())), str(apart.idxmax())]
         )  # fmt: skip
     if not rows:
         return ""
     header = [*_setting_header(evidence), "topology", "backends", "seeds",
-              "largest difference (points)", "at seed"]  # fmt: skip
+              f"largest difference ({'points' if metric.scale == 'points' else metric.heading})",
+              "at seed"]  # fmt: skip
     return table(header, rows, left=len(header) - 3)
+
+
+def _difference(metric: Metric, value: float) -> str:
+    return f"{value * 100:.2f}" if metric.scale == "points" else f"{value:.3g}"
 
 
 def kernels_table(evidence: Evidence) -> str:
@@ -219,16 +222,16 @@ def _by_cell(
     return table([*header, *(one.heading for one in used), "n"], rows, left=len(header))
 
 
-def _cell(cell: pd.DataFrame, name: str, show: Show, best: Hashable) -> str:
+def _cell(cell: pd.DataFrame, metric: Metric, best: Hashable) -> str:
     """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
     if cell.empty:
         return ""
-    measured = Spread.of(cell.loc[cell["ok"], name])
+    measured = Spread.of(cell.loc[cell["ok"], metric.name])
     if measured.n == 0:
         statuses = dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"]))
         return escape(", ".join(statuses)) or UNKNOWN
-    number = show(measured)
-    number = f"**{number}**" if _key(cell, name) == best else number
+    number = in_unit(metric, measured)
+    number = f"**{number}**" if _key(cell, metric.name) == best else number
     return f"{number} ({', '.join(filter(None, [f'n = {measured.n}', outcome(cell)]))})"
 
 

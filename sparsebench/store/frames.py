@@ -87,6 +87,12 @@ def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
     return _with_axes(frame, trials, columns)
 
 
+def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
+    """A number of one line of epochs.jsonl, whether it has a field of its own or not."""
+    value = line.get(name, line.get("metrics", {}).get(name))
+    return None if value is None or isinstance(value, list) else float(value)
+
+
 def manifest_commit(manifest: Mapping[str, Any]) -> str:
     """The commit that ran, with `+` if the tree was changed; empty if unknown."""
     return commit_name(manifest.get("git", {}))

@@ -11,6 +11,7 @@ from sparsebench.core.files import jsonable
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
+from sparsebench.metrics import PRIMARY
 
 # Record format history:
 #   2  `noise` and `audit`
@@ -85,6 +86,13 @@ class Record:
                 "measures": measures,
             }
         )
+
+
+def primary_of(record: Record) -> tuple[str, float | None]:
+    """The plain name of the metric that its objective is judged by, and its value after the last
+    epoch: ("accuracy", 0.93)."""
+    name = str(record.settings.get("primary", PRIMARY))
+    return name.removeprefix("test_"), record.measures.get(name)
 
 
 def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:

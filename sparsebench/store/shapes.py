@@ -138,6 +138,7 @@ PROGRESS = table(
     {},
     **dict.fromkeys(("epoch", "epochs", "step", "steps", "rss_bytes"), MAYBE_NUMBER),
     **dict.fromkeys(("loss", "accuracy"), MEASURE),
+    scores=each(MEASURE),
 )
 PROCESS = table(
     {"pid": one("a process", lambda value: is_attempt(value)), "boot": TEXT, "start": MAYBE_NUMBER}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.data.targets import Inputs, TargetData
+from sparsebench.core.metric import columns
 from sparsebench.core.protocols import CorruptsInputs, Objective, Targets
 from sparsebench.errors import DataError
 from sparsebench.testing.fixtures import check_parameters
@@ -19,10 +20,11 @@ def check_objective(objective: Objective) -> None:
     scores fit; scores do not depend on how samples are cut into batches, and a model from a file
     predicts as before; noise is the same for a sample wherever it stands, and leaves X alone."""
     check_parameters(objective)
-    names = [metric.name for metric in objective.metrics]
-    assert names, "no metrics"
-    assert len(set(names)) == len(names), f"metrics of one name: {names}"
-    assert objective.metrics[0].better != 0, f"the primary metric {names[0]} has no better way"
+    names = [score.name for score in objective.scores]
+    assert names, "scores nothing"
+    assert len(set(names)) == len(names), f"scores of one name: {names}"
+    assert objective.scores[0].better != 0, f"neither more nor less of {names[0]} is better"
+    assert tuple(objective.metrics) == columns(objective.scores), "metrics are not columns(scores)"
     taken = [y for y in _kinds() if _accepts(objective, y)]
     assert taken, "takes neither labels nor numbers, one or several per sample"
     inputs = Inputs(FEATURES, np.full((FEATURES, 1), 0.5), np.full((FEATURES, 1), 2.0))

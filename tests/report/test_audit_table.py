@@ -7,7 +7,7 @@ from fabricated import FakeRun, make_record, make_trial
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.marks import noise_footnote
 from sparsebench.report.markdown import report
-from sparsebench.report.tables import accuracy_table, time_table
+from sparsebench.report.tables import result_table, time_table
 
 NUMBERS = {"size_growth": 32.25, "time_growth": 1.04, "memory_growth": 0.98}
 
@@ -62,7 +62,7 @@ def test_a_row_has_claim_finding_and_evidence(tmp_path):
 
 def test_names_are_marked_in_the_other_tables():
     found = evidence([run(numba_csr=SPARSE, dense_mask=DECLARED)])
-    assert "| numba-csr | dense-mask † |" in accuracy_table(found)
+    assert "| numba-csr | dense-mask † |" in result_table(found)
     assert "| dense-mask † |" in time_table(found)
     assert set(found.frame["backend"]) == {"numba-csr", "dense-mask"}, "the export has plain names"
 

@@ -38,7 +38,7 @@ from sparsebench.report.html.page import report
 from sparsebench.report.html.prose import inline, words
 from sparsebench.report.html.sorting import sort_key
 from sparsebench.report.markdown import report as markdown
-from sparsebench.report.tables import accuracy_table
+from sparsebench.report.tables import result_table
 from sparsebench.store.store import Store, planned
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
@@ -214,7 +214,7 @@ def test_bold_and_code():
 
 
 def test_a_table_is_its_text_and_knows_its_cells(tmp_path):
-    found = accuracy_table(evidence([realistic(tmp_path, epochs=2, seeds=2)]))
+    found = result_table(evidence([realistic(tmp_path, epochs=2, seeds=2)]))
     assert isinstance(found, Table)
     assert found.splitlines()[2] == "| " + " | ".join(found.rows[0]) + " |"
 

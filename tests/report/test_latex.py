@@ -12,7 +12,7 @@ from sparsebench.analysis.evidence import evidence
 from sparsebench.cli.report import command as report_command
 from sparsebench.report.latex import COLUMNS, chosen, inline, report
 from sparsebench.report.published import published_table
-from sparsebench.report.tables import accuracy_table, memory_table, time_table
+from sparsebench.report.tables import memory_table, result_table, time_table
 from sparsebench.store.store import Store, planned
 
 
@@ -37,7 +37,7 @@ def test_the_cells_are_those_of_markdown(run):
     found, made = evidence([run]), tabulars(report([run]))
     assert list(made) == ["accuracy", "time", "memory", "published", "claims"]
     for label, table in (
-        ("accuracy", accuracy_table), ("time", time_table), ("memory", memory_table),
+        ("accuracy", result_table), ("time", time_table), ("memory", memory_table),
         ("published", published_table),
     ):  # fmt: skip
         there = chosen(table(found), COLUMNS.get(label, ()))

@@ -5,10 +5,10 @@ from matplotlib.collections import PathCollection
 from sparsebench.analysis.evidence import evidence
 from sparsebench.report.plot_files import write_plots
 from sparsebench.report.plots import (
-    accuracy_memory,
     backend_bars,
     learning_curves,
     plain,
+    result_memory,
 )  # fmt: skip
 from sparsebench.report.scaling import censored, memory_refused, scaling
 
@@ -43,8 +43,8 @@ def test_one_seed_has_lines_without_bands(tmp_path):
     assert all(not ax.collections for ax in figure.axes)
 
 
-def test_accuracy_memory_has_a_marker_per_cell(small):
-    figure = accuracy_memory(small)
+def test_result_memory_has_a_marker_per_cell(small):
+    figure = result_memory(small)
     (ax,) = figure.axes
     markers = [c for c in ax.collections if isinstance(c, PathCollection)]
     assert len(markers) == 9

@@ -93,7 +93,7 @@ def test_settings_are_what_varies_beside_topology_backend_and_seed():
 
 def test_accuracy_is_by_topology_and_backend_with_the_best_in_bold():
     records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.8, 0.82], backend=SCIPY)
-    text = tables.accuracy_table(evidence([FakeRun(records)]))
+    text = tables.result_table(evidence([FakeRun(records)]))
     assert text.splitlines()[0] == "| topology | numba-csr | scipy-csr |"
     assert text.splitlines()[2] == "| set | **91.0 ± 1.4 %** (n = 2) | 81.0 ± 1.4 % (n = 2) |"
 
@@ -103,7 +103,7 @@ def test_failures_are_counted_in_the_cell_and_never_pooled():
     diverged = make_record(make_trial(seed=2), "diverged", measures={"test_accuracy": 0.1})
     out = make_record(make_trial(backend=SCIPY), "out-of-memory", cause="alloc")
     found = evidence([FakeRun([*records, diverged, out])])
-    row = tables.accuracy_table(found).splitlines()[2]
+    row = tables.result_table(found).splitlines()[2]
     assert row == "| set | 91.0 ± 1.4 % (n = 2, 1 diverged) | out-of-memory |"
 
 
@@ -144,7 +144,7 @@ def test_machines_are_not_pooled_and_it_is_said():
     there = make_record(make_trial(seed=1), machine={**MACHINE, "id": "cd34"})
     found = evidence([FakeRun(accuracies([0.9])), FakeRun([there], id="other")])
     assert found.notes == ["Records that differ in machine are not pooled: they are separate rows."]
-    assert tables.accuracy_table(found).count("n = 1") == 2
+    assert tables.result_table(found).count("n = 1") == 2
 
 
 def test_the_same_record_in_two_runs_is_one_seed():

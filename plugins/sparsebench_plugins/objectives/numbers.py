@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,10 @@ class Regression(RegressionParams):
         check_numbers(y, where)
 
     def fit(self, data: TargetData) -> Numbers:
-        return Numbers.fitted(data, self.metrics)
+        return Numbers.fitted(data, self.scores)
 
     def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Numbers:
-        return Numbers(self.metrics, arrays["target_mean"], arrays["target_scale"], flat=True)
+        return Numbers(self.scores, arrays["target_mean"], arrays["target_scale"], flat=True)
 
 
 class DenseOutput(DenseOutputParams):
@@ -79,12 +79,12 @@ class DenseOutput(DenseOutputParams):
     def fit(self, data: TargetData) -> Targets:
         if self.loss.targets == "flags":
             return Flags(data.y.shape[1])
-        return Numbers.fitted(data, self.metrics)
+        return Numbers.fitted(data, self.scores)
 
     def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Targets:
         if self.loss.targets == "flags":
             return Flags(outputs)
-        return Numbers(self.metrics, arrays["target_mean"], arrays["target_scale"])
+        return Numbers(self.scores, arrays["target_mean"], arrays["target_scale"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +94,19 @@ class Numbers:
     scale is the standard deviation, 1 for a target without any. flat: y is (n,), not (n, 1).
     """
 
-    metrics: tuple[Metric, ...] | Any
+    scores: Sequence[Metric]
     mean: Array
     scale: Array
     flat: bool = False
 
     @classmethod
-    def fitted(cls, data: TargetData, metrics: Any) -> Numbers:
+    def fitted(cls, data: TargetData, scores: Sequence[Metric]) -> Numbers:
         y = _columns(data.y)[data.rows]
         mean, std = y.mean(axis=0), y.std(axis=0)
         std[std <= 1e-12 * np.abs(mean)] = 1.0
         if not np.isfinite(std).all():
             raise DataError(f"{data.source}: targets are too large; expected moderate numbers")
-        return cls(metrics, mean, std, flat=data.y.ndim == 1)
+        return cls(scores, mean, std, flat=data.y.ndim == 1)
 
     @property
     def outputs(self) -> int:
@@ -126,7 +126,7 @@ class Numbers:
         return found[:, 0] if self.flat else found
 
     def score(self) -> Score:
-        return Named(self.metrics, Errors(self.scale))
+        return Named(self.scores, Errors(self.scale))
 
     def arrays(self) -> dict[str, Array]:
         return {"target_mean": self.mean, "target_scale": self.scale}
@@ -134,9 +134,9 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Of all errors those that are an objective's metrics."""
+    """Of all errors those that an objective scores."""
 
-    metrics: Any
+    scores: Sequence[Metric]
     errors: Errors
 
     def add(self, Z: Matrix, T: Matrix) -> None:
@@ -144,7 +144,7 @@ class Named:
 
     def values(self) -> dict[str, float]:
         found = self.errors.values()
-        return {metric.name: found[metric.name] for metric in self.metrics}
+        return {score.name: found[score.name] for score in self.scores}
 
 
 def loss_of_vectors(loss: Loss, objective: str) -> Loss:

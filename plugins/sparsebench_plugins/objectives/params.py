@@ -8,20 +8,32 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sparsebench.core.metric import Metric
+from sparsebench.core.metric import DefaultGate, Metric, columns
 from sparsebench.registry import OfKind
 
-ACCURACY = Metric("accuracy", "fraction", "points", better=1, title="accuracy")
-RMSE = Metric("rmse", better=-1, title="root mean squared error")
-MAE = Metric("mae", better=-1, title="mean absolute error")
-R2 = Metric("r2", better=1, title="R²")
-MSE = Metric("mse", better=-1, title="mean squared error")
-F1 = Metric("f1", "fraction", "points", better=1, title="F1 over all labels")
-FLAGS = Metric("flags", "fraction", "points", better=1, title="labels that are right")
+ACCURACY = Metric("accuracy", "fraction", "points", +1, gate=DefaultGate(floor=0.005))
+RMSE = Metric("rmse", scale="ratio", better=-1, title="RMSE", gate=DefaultGate(threshold=0.05))
+MAE = Metric("mae", scale="ratio", better=-1, title="mean absolute error")
+R2 = Metric("r2", better=+1, title="R²")
+MSE = Metric("mse", scale="ratio", better=-1, title="MSE", gate=DefaultGate(threshold=0.05))
+F1 = Metric("f1", "fraction", "points", +1, title="F1", gate=DefaultGate(floor=0.005))
+FLAGS = Metric("flags", "fraction", "points", +1, title="share of right labels")
+
+
+class Scored:
+    """`scores` by their names, the first is primary; `metrics` as a record has them."""
+
+    @property
+    def scores(self) -> Sequence[Metric]:
+        raise NotImplementedError
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return columns(self.scores)
 
 
 @dataclass(frozen=True)
-class ClassificationParams:
+class ClassificationParams(Scored):
     """loss  the model's own where it names one, else cross-entropy"""
 
     loss: Annotated[Any, OfKind("loss")] | None = None
@@ -29,7 +41,7 @@ class ClassificationParams:
     stratified = True
 
     @property
-    def metrics(self) -> Sequence[Metric]:
+    def scores(self) -> Sequence[Metric]:
         return (ACCURACY,)
 
     def outputs(self, features: int, targets: int) -> int:
@@ -37,7 +49,7 @@ class ClassificationParams:
 
 
 @dataclass(frozen=True)
-class RegressionParams:
+class RegressionParams(Scored):
     """A number per sample."""
 
     loss: Annotated[Any, OfKind("loss")] = "squared-error"
@@ -45,7 +57,7 @@ class RegressionParams:
     stratified = False
 
     @property
-    def metrics(self) -> Sequence[Metric]:
+    def scores(self) -> Sequence[Metric]:
         return (RMSE, MAE, R2)
 
     def outputs(self, features: int, targets: int) -> int:
@@ -53,7 +65,7 @@ class RegressionParams:
 
 
 @dataclass(frozen=True)
-class DenseOutputParams:
+class DenseOutputParams(Scored):
     """loss  squared-error for numbers, binary-cross-entropy for several labels, 0 or 1 each"""
 
     loss: Annotated[Any, OfKind("loss")] = "squared-error"
@@ -61,7 +73,7 @@ class DenseOutputParams:
     stratified = False
 
     @property
-    def metrics(self) -> Sequence[Metric]:
+    def scores(self) -> Sequence[Metric]:
         return (F1, FLAGS) if self.loss.targets == "flags" else (RMSE, MAE, R2)
 
     def outputs(self, features: int, targets: int) -> int:
@@ -69,7 +81,7 @@ class DenseOutputParams:
 
 
 @dataclass(frozen=True)
-class ReconstructionParams:
+class ReconstructionParams(Scored):
     """noise  deviation of the normal noise on the scaled inputs in training; 0: none
     fresh  other noise each time that a sample is read; else each keeps the noise it has
     """
@@ -81,7 +93,7 @@ class ReconstructionParams:
     stratified = False
 
     @property
-    def metrics(self) -> Sequence[Metric]:
+    def scores(self) -> Sequence[Metric]:
         return (MSE, R2)
 
     def outputs(self, features: int, targets: int) -> int:

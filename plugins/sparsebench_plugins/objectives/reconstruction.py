@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
+from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import Corruption, Loss, Score
 from sparsebench_plugins.objectives.errors import Errors
 from sparsebench_plugins.objectives.noise import NormalNoise
@@ -31,10 +32,10 @@ class Reconstruction(ReconstructionParams):
         """Anything will do."""
 
     def fit(self, data: TargetData) -> Clean:
-        return Clean(self.metrics, data.inputs)
+        return Clean(self.scores, data.inputs)
 
     def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Clean:
-        return Clean(self.metrics, inputs)
+        return Clean(self.scores, inputs)
 
     def corruption(self, seed: int) -> Corruption | None:
         return NormalNoise(self.noise, seed, self.fresh) if self.noise else None
@@ -42,7 +43,7 @@ class Reconstruction(ReconstructionParams):
 
 @dataclass(frozen=True, eq=False)
 class Clean:
-    metrics: Any
+    scores: Sequence[Metric]
     inputs: Inputs
 
     @property
@@ -57,7 +58,7 @@ class Clean:
         return self.inputs.unscaled(Z).T
 
     def score(self) -> Score:
-        return Named(self.metrics, Errors(np.ones(self.outputs)))
+        return Named(self.scores, Errors(np.ones(self.outputs)))
 
     def arrays(self) -> dict[str, Array]:
         return {}

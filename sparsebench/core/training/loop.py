@@ -385,7 +385,7 @@ def _result(work: Work, network: Network, run: Training) -> Result:
         "connections": connections,
         "dense_connections": possible,
         "density": connections / possible,
-        **scores(work.objective.metrics, epochs),
+        **scores(work.objective.scores, epochs),
         "train_loss": last.train_loss,
         "test_loss": last.test_loss,
         "train_seconds": train_seconds,
@@ -413,16 +413,16 @@ def _result(work: Work, network: Network, run: Training) -> Result:
     )
 
 
-def scores(metrics: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str, float | None]:
-    """Of each metric the value after the last epoch, by column; of the first, the primary one,
+def scores(scored: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str, float | None]:
+    """Of each score the value after the last epoch, by column; of the first, the primary one,
     also the best of all epochs, and that of the epoch with the best validation."""
     last, found = epochs[-1], dict[str, float | None]()
-    for number, metric in enumerate(metrics):
-        test, validation = f"test_{metric.name}", f"validation_{metric.name}"
+    for number, score in enumerate(scored):
+        test, validation = f"test_{score.name}", f"validation_{score.name}"
         found[test], found[validation] = last.value(test), last.value(validation)
         if number == 0:
-            found[f"best_{test}"] = _best(epochs, test, test, metric.better)
-            found[f"selected_{test}"] = _best(epochs, validation, test, metric.better)
+            found[f"best_{test}"] = _best(epochs, test, test, score.better)
+            found[f"selected_{test}"] = _best(epochs, validation, test, score.better)
     return found
 
 

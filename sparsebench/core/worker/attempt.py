@@ -123,6 +123,7 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
             raise
         require_same_data(parts.dataset, trial)
     outbox.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
+    outbox.primary = f"test_{parts.objective.scores[0].name}"
     first = team is None or team.rank == 0
     keeper = Checkpoints(job, meter) if wants_checkpoints(job) and first else None
     work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper, team=team)
@@ -141,7 +142,7 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
         told = add_up(told, rows)
     result = cast("Result", trained)
     told["measures"] = {**outbox.metrics, **result.measures, **told["measures"]}
-    told["settings"] |= denormals
+    told["settings"] |= {**denormals, "primary": outbox.primary}
     if hasattr(parts.backend, "truly_sparse"):
         told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)
     if isinstance(parts.topology, Topology) and parts.topology.needs.scans:

@@ -26,6 +26,7 @@ PROGRESS_PERIOD = 0.25
 class Outbox:
     """epochs.jsonl, progress.json and result.json of one attempt.
 
+    primary  the metric that the trial's objective is judged by
     steps  of the whole training, for those who watch; `progress` counts its step likewise
     diary  of this process, if it is one of several: of them only the first reports epochs, any
            may tell of progress, and the result is that of whoever is first to have one
@@ -39,6 +40,8 @@ class Outbox:
         self._meter = meter
         self._diary = diary
         self._epochs = epochs
+        self.primary = ""
+        self._scores: dict[str, float] = {}
         self._accuracy: float | None = None
         self._told = -PROGRESS_PERIOD
 
@@ -47,6 +50,7 @@ class Outbox:
             return
         if epoch.rss_bytes is None:
             epoch = replace(epoch, rss_bytes=self._meter.rss())
+        self._scores = epoch.numbers()
         self._accuracy = epoch.test_accuracy
         self.metrics |= epoch.numbers()
         append_line(self._folder / "epochs.jsonl", epoch.to_json())
@@ -63,8 +67,14 @@ class Outbox:
             "steps": self.steps,
             "loss": float(loss),
             "accuracy": self._accuracy,
+            "scores": self._primary(),
         }
         self._replace_progress(json.dumps(jsonable(state)))
+
+    def _primary(self) -> dict[str, float]:
+        """The latest value of the primary metric by its plain name, unless it is the accuracy."""
+        known = self.primary in self._scores
+        return {self.primary.removeprefix("test_"): self._scores[self.primary]} if known else {}
 
     def result(self, result: Mapping[str, Any]) -> None:
         text, file = json.dumps(jsonable(result)), self._folder / "result.json"

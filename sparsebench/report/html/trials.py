@@ -16,7 +16,7 @@ MOST = 3000
 """Rows: more are in the export."""
 
 NUMBERS = (
-    "test_accuracy", "epoch_seconds", "wall_seconds", "net_peak_bytes", "stored_bytes",
+    "epoch_seconds", "wall_seconds", "net_peak_bytes", "stored_bytes",
     "connections",
 )  # fmt: skip
 
@@ -24,7 +24,8 @@ NUMBERS = (
 def trials(evidence: Evidence) -> tuple[Grid, int]:
     """At most `MOST` rows in the order of the plan; and how many more there are."""
     frame = evidence.frame
-    used = [evidence.metrics[name] for name in NUMBERS if frame[name].notna().any()]
+    results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
+    used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
     words = ["setting"] if evidence.varied else []
     words += ["topology_label", "backend_label"]
     names = [name.removesuffix("_label") for name in words]

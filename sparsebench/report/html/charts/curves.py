@@ -1,4 +1,4 @@
-"""Learning curves: mean test accuracy by epoch, with the spread over seeds as a band."""
+"""Learning curves: mean of the primary metric by epoch, its spread over seeds as a band."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pandas as pd
 from bokeh.models import BasicTicker, ColumnDataSource
 
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.formats import Spread, percent
+from sparsebench.analysis.formats import Spread, in_unit, result_words, upper_first
 from sparsebench.analysis.groups import groups
+from sparsebench.core.metric import Metric
 from sparsebench.report.html.charts.canvas import (
     MOST_PANELS,
     Chart,
@@ -21,7 +22,7 @@ from sparsebench.report.html.charts.canvas import (
     share_axis,
 )
 from sparsebench.report.html.charts.looks import Looks
-from sparsebench.report.plots import accuracy_by_epoch
+from sparsebench.report.plots import result_by_epoch
 
 MOST_POINTS = 200
 """Of a curve; of longer ones every so manieth epoch is drawn, and the last."""
@@ -30,12 +31,11 @@ FEW_POINTS = 12
 """Of a curve whose points are marked; those of longer ones show when hovered over."""
 
 CAPTION = "Line: mean over seeds; band: one standard deviation."
-TOOLTIPS = [("topology", "@topology"), ("epoch", "@epoch"), ("accuracy", "@shown"), ("seeds", "@n")]
 
 
 def chart(evidence: Evidence) -> Chart | None:
     """A panel per setting and backend; None where nothing has two epochs."""
-    curves = accuracy_by_epoch(evidence)
+    curves, metric = result_by_epoch(evidence), evidence.primary
     if curves.empty or curves["epoch"].nunique() < 2:
         return None
     topologies = list(dict.fromkeys(curves["topology_label"]))
@@ -45,27 +45,35 @@ def chart(evidence: Evidence) -> Chart | None:
     panels = []
     for (setting, backend), part in parts[:MOST_PANELS]:
         made = new_figure(300, y_range=(low, high))
-        share_axis(made.yaxis[0])
+        if metric.unit == "fraction":
+            share_axis(made.yaxis[0])
         made.xaxis[0].ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
-        made.xaxis[0].axis_label, made.yaxis[0].axis_label = "epoch", "test accuracy"
-        lines = [_curve(made, name, one, looks) for name, one in groups(part, ["topology_label"])]
-        add_hover(made, lines, TOOLTIPS)
+        made.xaxis[0].axis_label, made.yaxis[0].axis_label = "epoch", metric.heading
+        lines = [
+            _curve(made, name, one, looks, metric) for name, one in groups(part, ["topology_label"])
+        ]
+        tooltips = [("topology", "@topology"), ("epoch", "@epoch")]
+        add_hover(
+            made, lines, [*tooltips, (result_words(metric)[0].lower(), "@shown"), ("seeds", "@n")]
+        )
         panels.append(Panel(", ".join(filter(None, (setting, backend))), made))
     notes = [f"The first {MOST_PANELS} of {len(parts)} panels."] if len(parts) > MOST_PANELS else []
-    return Chart("Test accuracy by epoch", CAPTION, panels, looks.keys(lines=True), notes)
+    return Chart(
+        f"{upper_first(metric.heading)} by epoch", CAPTION, panels, looks.keys(lines=True), notes
+    )
 
 
 def _extent(curves: pd.DataFrame) -> tuple[float, float]:
     """One range for all panels, so that they can be compared."""
-    known = curves["accuracy"].replace([math.inf, -math.inf], math.nan).dropna()
+    known = curves["value"].replace([math.inf, -math.inf], math.nan).dropna()
     low, high = float(known.min()), float(known.max())
     margin = 0.05 * (high - low) or 0.01
     return low - margin, high + margin
 
 
-def _curve(made: Any, name: str, part: pd.DataFrame, looks: Looks) -> Any:
+def _curve(made: Any, name: str, part: pd.DataFrame, looks: Looks, metric: Metric) -> Any:
     """A band, the line over it, and marks to hover over."""
-    spreads = [(epoch, Spread.of(seeds["accuracy"])) for epoch, seeds in part.groupby("epoch")]
+    spreads = [(epoch, Spread.of(seeds["value"])) for epoch, seeds in part.groupby("epoch")]
     step = math.ceil(len(spreads) / MOST_POINTS)
     kept = spreads[:-1:step] + spreads[-1:]
     mean = np.array([s.mean for _, s in kept], dtype=np.float32)
@@ -74,7 +82,7 @@ def _curve(made: Any, name: str, part: pd.DataFrame, looks: Looks) -> Any:
         {
             "epoch": np.array([epoch for epoch, _ in kept], dtype=np.int32), "mean": mean,
             "low": mean - sd, "high": mean + sd, "topology": [name] * len(kept),
-            "shown": [percent(s) for _, s in kept],
+            "shown": [in_unit(metric, s) for _, s in kept],
             "n": np.array([s.n for _, s in kept], dtype=np.int32),
         }
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Accuracy against net peak memory, time as the size of a mark, and what nothing beats."""
+"""The primary metric against net peak memory, time as a mark's size, and what nothing beats."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 from bokeh.models import ColumnDataSource
 
 from sparsebench.analysis.evidence import CELL, Evidence
-from sparsebench.analysis.formats import Spread, percent, seconds, size
+from sparsebench.analysis.formats import Spread, in_unit, result_words, seconds, size
 from sparsebench.analysis.groups import groups
+from sparsebench.core.metric import Metric
 from sparsebench.report.html.charts.canvas import (
     GREY,
     MOST_PANELS,
@@ -31,13 +32,13 @@ WIDE = 8.0
 """From this ratio of memory on its axis is logarithmic."""
 
 CAPTION = (
-    "Up and to the left is better. A mark is a cell, the mean over its seeds; its area grows with "
-    "the time per epoch, and bars show one standard deviation. The dashed line joins the Pareto "
-    "front, outlined: no other cell is at least as accurate with less memory."
+    "{up} and to the left is better. A mark is a cell, the mean over its seeds; its area grows "
+    "with the time per epoch, and bars show one standard deviation. The dashed line joins the "
+    "Pareto front, outlined: no other cell does as well with less memory."
 )
 TOOLTIPS = [
     ("setting", "@setting"), ("topology", "@topology"), ("backend", "@backend"),
-    ("accuracy", "@shown_accuracy"), ("net peak", "@shown_memory"), ("an epoch", "@shown_epoch"),
+    ("net peak", "@shown_memory"), ("an epoch", "@shown_epoch"),
     ("seeds", "@n"), ("Pareto front", "@front"),
 ]  # fmt: skip
 
@@ -49,7 +50,7 @@ class Point:
     setting: str
     topology: str
     backend: str
-    accuracy: Spread
+    result: Spread
     memory: Spread
     epoch: Spread
 
@@ -57,12 +58,15 @@ class Point:
 def chart(evidence: Evidence) -> Chart | None:
     """A panel per data set; None without two cells that have both numbers."""
     by_set: dict[str, list[Point]] = {}
-    for (dataset, *labels), cell in groups(evidence.ok, ["dataset", *CELL]):
+    metric, frame = evidence.primary, evidence.of_primary.ok
+    for (dataset, *labels), cell in (
+        groups(frame, ["dataset", *CELL]) if metric.name in frame else ()
+    ):
         setting, topology, backend = map(str, labels)
-        names = ("test_accuracy", "net_peak_bytes", "epoch_seconds")
+        names = (metric.name, "net_peak_bytes", "epoch_seconds")
         spreads = [Spread.of(cell[name]) for name in names]
         point = Point(setting, topology, backend, *spreads)
-        if point.accuracy.n and point.memory.mean > 0:
+        if point.result.n and point.memory.mean > 0:
             by_set.setdefault(str(dataset), []).append(point)
     every = [point for points in by_set.values() for point in points]
     if len(every) < 2:
@@ -72,49 +76,57 @@ def chart(evidence: Evidence) -> Chart | None:
     topologies = [p.topology for p in every]
     looks = Looks.of(topologies if len({*topologies}) > 1 else backends, backends)
     shown = list(by_set.items())[:MOST_PANELS]
-    panels = [Panel(name, _figure(points, looks, slowest)) for name, points in shown]
+    panels = [Panel(name, _figure(points, looks, slowest, metric)) for name, points in shown]
     notes = []
     if len(by_set) > len(shown):
         notes = [f"The first {len(shown)} of {len(by_set)} data sets."]
-    return Chart("Accuracy against memory", CAPTION, panels, looks.keys(), notes)
+    heading, best = result_words(metric)
+    caption = CAPTION.format(up="Up" if best == "highest" else "Down")
+    return Chart(f"{heading} against memory", caption, panels, looks.keys(), notes)
 
 
-def pareto(points: Sequence[Point]) -> list[Point]:
-    """Those that no other one beats or equals in both, by memory; of equals the first."""
+def pareto(points: Sequence[Point], better: int = 1) -> list[Point]:
+    """Those that no other one beats or equals in both, by memory; of equals the first. `better`
+    is 1 where more of the result is, -1 where less is."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.memory.mean, -p.accuracy.mean)):
-        if not front or point.accuracy.mean > front[-1].accuracy.mean:
+    for point in sorted(points, key=lambda p: (p.memory.mean, -better * p.result.mean)):
+        if not front or better * point.result.mean > better * front[-1].result.mean:
             front.append(point)
     return front
 
 
-def _figure(points: Sequence[Point], looks: Looks, slowest: float) -> Any:
+def _figure(points: Sequence[Point], looks: Looks, slowest: float, metric: Metric) -> Any:
     memory = [point.memory.mean for point in points]
     log = max(memory) > WIDE * min(memory)
     made = new_figure(400, x_axis_type="log" if log else "linear")
     byte_axis(made.xaxis[0], log)
-    share_axis(made.yaxis[0])
-    made.xaxis[0].axis_label, made.yaxis[0].axis_label = "net peak memory", "test accuracy"
+    if metric.unit == "fraction":
+        share_axis(made.yaxis[0])
+    made.xaxis[0].axis_label, made.yaxis[0].axis_label = "net peak memory", metric.heading
     made.x_range.range_padding = made.y_range.range_padding = 0.15
-    front = pareto(points)
+    front = pareto(points, metric.better)
     made.line(
-        [p.memory.mean for p in front], [p.accuracy.mean for p in front],
+        [p.memory.mean for p in front], [p.result.mean for p in front],
         line_dash="dashed", line_width=1.5, color=GREY, tags=["ink"],
     )  # fmt: skip
     alike: dict[tuple[str, str, bool], list[Point]] = {}
     for p in points:
         alike.setdefault((p.topology, p.backend, p in front), []).append(p)
-    marks = [_marks(made, part, looks, slowest, ahead) for (*_, ahead), part in alike.items()]
-    add_hover(made, marks, TOOLTIPS)
+    marks = [
+        _marks(made, part, looks, slowest, ahead, metric) for (*_, ahead), part in alike.items()
+    ]
+    add_hover(made, marks, [(result_words(metric)[0], "@shown_result"), *TOOLTIPS])
     return made
 
 
-def _marks(made: Any, points: list[Point], looks: Looks, slowest: float, ahead: bool) -> Any:
+def _marks(
+    made: Any, points: list[Point], looks: Looks, slowest: float, ahead: bool, metric: Metric
+) -> Any:
     """Bars and marks of cells that look alike; outlined if they are on the front."""
     first = points[0]
     toned = first.topology if first.topology in looks.toned else first.backend
     tags, tone = looks.tags(toned, first.backend), looks.tone(toned)
-    rows = [_row(p, slowest, ahead) for p in points]
+    rows = [_row(p, slowest, ahead, metric) for p in points]
     source = ColumnDataSource({name: [row[name] for row in rows] for name in rows[0]})
     for ends in (("left", "y", "right", "y"), ("x", "low", "x", "high")):
         made.segment(*ends, source=source, color=GREY, alpha=0.7, tags=tags)
@@ -125,14 +137,14 @@ def _marks(made: Any, points: list[Point], looks: Looks, slowest: float, ahead: 
     )  # fmt: skip
 
 
-def _row(p: Point, slowest: float, ahead: bool) -> dict[str, Any]:
-    x, y = p.memory.mean, p.accuracy.mean
-    across, up = (0.0 if math.isnan(s.sd) else s.sd for s in (p.memory, p.accuracy))
+def _row(p: Point, slowest: float, ahead: bool, metric: Metric) -> dict[str, Any]:
+    x, y = p.memory.mean, p.result.mean
+    across, up = (0.0 if math.isnan(s.sd) else s.sd for s in (p.memory, p.result))
     share = p.epoch.mean / slowest if p.epoch.n and slowest > 0 else 0.0
     return {
         "x": x, "y": y, "left": max(x - across, x / 1000), "right": x + across, "low": y - up,
         "high": y + up, "across": SMALLEST + (LARGEST - SMALLEST) * math.sqrt(share),
         "setting": p.setting or "–", "topology": p.topology, "backend": p.backend,
-        "shown_accuracy": percent(p.accuracy), "shown_memory": size(p.memory),
-        "shown_epoch": seconds(p.epoch), "n": p.accuracy.n, "front": "yes" if ahead else "no",
+        "shown_result": in_unit(metric, p.result), "shown_memory": size(p.memory),
+        "shown_epoch": seconds(p.epoch), "n": p.result.n, "front": "yes" if ahead else "no",
     }  # fmt: skip
