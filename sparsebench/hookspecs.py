@@ -130,7 +130,7 @@ def register_schedules(register: Register) -> None:
 
 @hookspec
 def register_datasets(register: Register, data_dir: Path) -> None:
-    """Features and targets: `protocols.Dataset`. `data_dir` is the data directory in use."""
+    """Features and targets: `core.data.dataset.Dataset`. `data_dir` is the directory in use."""
 
 
 @hookspec
@@ -140,7 +140,7 @@ def register_observers(register: Register) -> None:
 
 @hookspec
 def register_trainers(register: Register) -> None:
-    """Who runs the training loop: `protocols.Trainer`."""
+    """Who runs the training loop: `core.training.trainer.Trainer`."""
 
 
 @hookspec

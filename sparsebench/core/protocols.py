@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from sparsebench.core.data.samples import Parts, Samples
     from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
     from sparsebench.core.metric import Metric
     from sparsebench.core.nn.dropout import Dropout
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
-    from sparsebench.core.training.work import Result, Work
 
     Matrix = npt.NDArray[np.float32]
     Array = npt.NDArray[Any]
@@ -416,39 +414,3 @@ class Corruption(Protocol):
     def corrupted(self, X: Matrix, rows: Rows, epoch: int) -> Matrix:
         """A changed copy of the inputs X (D, N): the training samples `rows` in this epoch. Only
         these two and the seed decide the change."""
-
-
-# --- data ----------------------------------------------------------------------------
-
-
-@runtime_checkable
-class Dataset(Protocol):
-    """Features and targets. Loading happens in the trial's own process."""
-
-    def load(self) -> Parts | tuple[Samples, Samples, int]:
-        """Arrays with or without a split; or train samples, test samples, and how many outputs:
-        classes of labels, else numbers of a sample's target."""
-
-    def identity(self) -> Mapping[str, Any]:
-        """What else than the parameters decides the data (a checksum); cheap, no arrays.
-
-        Raises MissingData where the data is not there.
-        """
-
-
-# --- who runs what, where ------------------------------------------------------------
-
-
-class Trainer(Protocol):
-    """Beside `run` a trainer may define:
-
-    processes() -> int      of its parameters: how many processes of this program the trial is to
-                            have, started together by mpiexec. Each builds its parts, loads its
-                            data and calls `run`, with `work.team` set; all but the first return
-                            None.
-    forks() -> int          likewise, how many processes it starts itself and waits for
-    fork(work) -> Work      called when the data is there and nothing has started a thread yet
-    warm_up(work)           compiles whatever `run` will need, on throwaway networks
-    """
-
-    def run(self, work: Work) -> Result: ...

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsebench.core.data.dataset import Dataset
 from sparsebench.core.data.samples import Parts
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import (
     Activation,
-    Dataset,
     Initializer,
     Layer,
     Loss,

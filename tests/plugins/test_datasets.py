@@ -19,7 +19,7 @@ from sparsebench_plugins.losses.vectors import LinearSquaredError
 from sparsebench_plugins.objectives.classification import Classification
 from sparsebench_plugins.objectives.numbers import Regression
 
-from sparsebench.core.protocols import Dataset
+from sparsebench.core.data.dataset import Dataset
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
 from sparsebench.registry import Plugins
