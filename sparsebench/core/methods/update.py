@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -116,10 +117,15 @@ class TopologyUpdater:
             self._prune(self._pruning)
         self._update_all(step, observe)
 
-    def watch(self, step_at: Callable[[int], TrainingStep]) -> None:
+    def watch(
+        self,
+        step_at: Callable[[int], TrainingStep],
+        timed: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Let the method see every training step, if it needs to.
 
         step_at  the training step with this number
+        timed    around each look
         """
         after_backward = getattr(self._topology, "after_backward", None)
         if not self._topology.needs.every_step or after_backward is None:
@@ -127,7 +133,8 @@ class TopologyUpdater:
         assert isinstance(self._network, Observable)
 
         def look(index: int, X: Matrix, DZ: Matrix, t: int) -> None:
-            after_backward(self._view(step_at(t), None, index), X, DZ)
+            with timed():
+                after_backward(self._view(step_at(t), None, index), X, DZ)
 
         self._network.watch(look)
 

@@ -22,7 +22,7 @@ from sparsebench.core.training.build import build_network
 from sparsebench.core.training.evaluate import evaluate
 from sparsebench.core.training.observing import Observers
 from sparsebench.core.training.position import Position, network_arrays
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
@@ -52,7 +52,7 @@ def train(work: Work) -> Result:
 class Steps(Protocol):
     """Who makes the steps of training. A turn is what one step needs to know."""
 
-    laps: Laps
+    timers: Timers
 
     @property
     def per_epoch(self) -> int:
@@ -82,7 +82,7 @@ class Batches:
     """
 
     def __init__(self, work: Work, network: Network, stream: tuple[int, ...] = ()) -> None:
-        self.laps = Laps()
+        self.timers = Timers()
         self._work = work
         self._network = network
         self._stream = stream
@@ -101,7 +101,7 @@ class Batches:
 
     def take(self, turn: Rows, rate: float, t: int) -> tuple[float, int]:
         X, T = self.batch(turn)
-        with self.laps("train"):
+        with self.timers("train"):
             return self._network.train_step(X, T, rate, t), turn.size
 
     def observe(self, turn: Rows, t: int) -> tuple[float, int, list[LayerSignals]]:
@@ -111,7 +111,7 @@ class Batches:
         return loss, turn.size, signals
 
     def batch(self, rows: Rows) -> tuple[Matrix, Target]:
-        with self.laps("data"):
+        with self.timers("data"):
             return self._work.data.train.batch(rows, self._epoch)
 
 
@@ -144,7 +144,7 @@ class Training:
         self.begin = Position()
         self.step = 0
         self.started = [layer.nnz for layer in network.layers]
-        self.observers = Observers(work.observers, network, work.meter, steps.laps)
+        self.observers = Observers(work.observers, network, work.meter, steps.timers)
         self.updater = TopologyUpdater(
             network,
             work.topology,
@@ -158,9 +158,11 @@ class Training:
         )
         if self.updater.needs_batch and not isinstance(steps, ObservedSteps):
             refuse_signals(work, "this trainer")
-        self.updater.watch(partial(_step_at, work.epochs, steps.per_epoch))
+        self.updater.watch(
+            partial(_step_at, work.epochs, steps.per_epoch), partial(steps.timers, "topology")
+        )
         self._steps = steps
-        self._laps = steps.laps
+        self._timers = steps.timers
         self._scaled = scaled
         self._rate = work.optimizer.learning_rate
         self._loss = 0.0
@@ -191,7 +193,7 @@ class Training:
         self.started = facts["started"]
         self.records = [EpochRecord.from_json(line) for line in facts["epochs"]]
         for name, seconds in facts["laps"].items():
-            self._laps.add(name, seconds)
+            self._timers.add(name, seconds)
         self.updater.restore(found, Counts(**facts["counts"]), self.started)
         self.observers.restore(found)
 
@@ -207,7 +209,7 @@ class Training:
             "position": at.to_json(),
             "started": self.started,
             "epochs": [record.to_json() for record in self.records],
-            "laps": self._laps.so_far(),
+            "laps": self._timers.so_far(),
             "counts": asdict(self.updater.counts),
         }
         with self.work.meter.phase("checkpoint"):
@@ -286,7 +288,7 @@ class Training:
             seen.append((loss * samples, samples))
             return signals
 
-        with self.work.meter.phase("topology"), self._laps("topology"):
+        with self.work.meter.phase("topology"), self._timers("topology"):
             self.updater.update(step, observe)
         return seen[0] if seen and self.updater.replaces_step else None
 
@@ -295,10 +297,10 @@ class Training:
         work = self.work
         test_loss, scored = None, dict[str, float]()
         if tested and not self.diverged:
-            with work.meter.phase("eval"), self._laps("eval"):
+            with work.meter.phase("eval"), self._timers("eval"):
                 test_loss, scored = self._evaluate()
         metrics, layer_metrics = self.observers.values()
-        counts, seconds = self.updater.take_counts(), self._laps.take()
+        counts, seconds = self.updater.take_counts(), self._timers.take()
         found = EpochRecord(
             epoch=epoch,
             train_loss=self._loss,

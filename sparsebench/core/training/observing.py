@@ -15,7 +15,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.observer import MOST_BINS, Observation, Observer
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import Meter, Value
 
 Array = npt.NDArray[Any]
@@ -32,7 +32,7 @@ class Observers:
         observers: Mapping[str, Observer],
         network: Network,
         meter: Meter,
-        timers: Laps,
+        timers: Timers,
     ) -> None:
         self._observers = observers
         self._layers = len(network.layers)

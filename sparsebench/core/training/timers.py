@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Laps:
+class Timers:
     """Adds up seconds by name; asking for them starts anew.
 
     One name may be timed inside another: the inner seconds are not the outer name's.

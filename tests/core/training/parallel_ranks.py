@@ -18,7 +18,7 @@ from small import small_work
 
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Batches, Training, train
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench.discovery import load_plugins
 
 COMM = MPI.COMM_WORLD
@@ -129,7 +129,7 @@ class Union:
     def __init__(self, work, network, parts):
         from sparsebench_plugins.trainers.parallel.partition import on_part, stream_of
 
-        self.laps = Laps()
+        self.timers = Timers()
         self.network = network
         self.parts = [
             Batches(on_part(work, rows), network, stream_of(k)) for k, rows in enumerate(parts)
@@ -149,7 +149,7 @@ class Union:
         batches = [part.batch(rows) for part, rows in pairs if rows is not None]
         X = np.ascontiguousarray(np.concatenate([X for X, _ in batches], axis=1))
         y = np.concatenate([y for _, y in batches])
-        with self.laps("train"):
+        with self.timers("train"):
             return self.network.train_step(X, y, rate, t), y.size
 
 

@@ -204,6 +204,14 @@ class TestSnfs:
             layer.state.arrays["candidate momentum", 0], expected[rows, columns], rtol=1e-5
         )
 
+    def test_what_it_looks_at_in_every_step_is_charged_to_the_topology(self, build):
+        """No update takes place, so all of it is for the candidates."""
+        topology = {**METHODS["snfs"], "update_every": 1000}
+        result = train(small_work(build, topology=topology, epochs=2))
+        assert all(epoch.topology_seconds > 0 for epoch in result.epochs)
+        plain = train(small_work(build, topology="static", epochs=2))
+        assert all(epoch.topology_seconds == 0 for epoch in plain.epochs)
+
     def test_an_optimizer_without_momentum_is_refused_before_training(self, build):
         plain = {"name": "sgd", "learning_rate": 0.05}
         work = small_work(build, topology=METHODS["snfs"], optimizer=plain)
@@ -228,7 +236,7 @@ def test_a_trainer_without_samples_is_refused_before_training(build):
 
     class Steps:
         def __init__(self) -> None:
-            self.laps, self.per_epoch = Batches(work, network).laps, 11
+            self.timers, self.per_epoch = Batches(work, network).timers, 11
 
     with pytest.raises(Unsupported, match="RigL looks at batch, and this trainer updates"):
         Training(work, network, Steps())  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.observer import Observation, Observer
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.observing import plain_values
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 
 BUILT_IN = ("degrees", "dead-neurons", "input-connections", "itop")
 STEPS_PER_EPOCH = 11
@@ -121,7 +121,7 @@ def test_going_on_from_a_checkpoint_gives_the_same_numbers(build, tmp_path, kept
 def test_inner_seconds_are_not_the_outer_names(monkeypatch):
     now = iter([0.0, 1.0, 4.0, 4.5, 6.5, 10.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
-    timers = Laps()
+    timers = Timers()
     with timers("topology"):
         with timers("observe"):
             pass

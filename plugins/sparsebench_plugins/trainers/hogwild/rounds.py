@@ -14,7 +14,7 @@ from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, Rewiring
 from sparsebench.core.training.loop import Training
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench_plugins.trainers.hogwild.crew import Crew
 from sparsebench_plugins.trainers.hogwild.order import Order, Round
@@ -33,7 +33,7 @@ class Rounds(Training):
     """
 
     def __init__(self, work: Work, network: Network, crew: Crew, slots: int) -> None:
-        self.laps = Laps()
+        self.timers = Timers()
         self.step_seconds, self.steps_made = 0.0, 0
         self._crew = crew
         self._order = Order.of(work, crew.workers)
@@ -60,7 +60,7 @@ class Rounds(Training):
     def take(self, turn: Round, rate: float, t: int) -> tuple[float, int]:
         """A round; its first step is t. The workers know their rates themselves."""
         if self._moved:
-            with self.laps("topology"):
+            with self.timers("topology"):
                 self.board = self._published()
         self.board.new_round()
         started = time.perf_counter()
@@ -89,10 +89,10 @@ class Rounds(Training):
 
     def _count(self, answers: Any, seconds: float) -> None:
         """A round's seconds: those in which a worker prepares data are not those of training."""
-        data = statistics.fmean(answer["laps"].get("data", 0.0) for answer in answers)
-        self.laps.add("data", data)
-        self.laps.add("train", max(0.0, seconds - data))
-        self.step_seconds += sum(answer["laps"].get("step", 0.0) for answer in answers)
+        data = statistics.fmean(answer["timers"].get("data", 0.0) for answer in answers)
+        self.timers.add("data", data)
+        self.timers.add("train", max(0.0, seconds - data))
+        self.step_seconds += sum(answer["timers"].get("step", 0.0) for answer in answers)
         self.steps_made += sum(answer["steps"] for answer in answers)
 
     # --- topology ---------------------------------------------------------------------

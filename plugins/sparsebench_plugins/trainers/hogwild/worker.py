@@ -18,7 +18,7 @@ import numpy as np
 
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Work
 from sparsebench.core.worker import limits
@@ -115,25 +115,25 @@ class Worker:
         if turn.epoch != self._epoch:
             self._epoch, self._next = turn.epoch, 0
             self._rows = shuffled(self._part, self._work.seed, turn.epoch, self._number)
-        laps, steps, samples, losses = Laps(), 0, 0, 0.0
+        timers, steps, samples, losses = Timers(), 0, 0, 0.0
         while self._next < self._places.size and self._places[self._next] < turn.end:
             if self._board.stop.any():
                 break
-            loss, size = self._step(laps)
+            loss, size = self._step(timers)
             steps, samples, losses = steps + 1, samples + size, losses + loss * size
             self._board.done[self._number] = steps
             self._board.loss[self._number] = loss
             self._board.stop[self._number] = not math.isfinite(loss)
-        return {"steps": steps, "samples": samples, "losses": losses, "laps": laps.take()}
+        return {"steps": steps, "samples": samples, "losses": losses, "timers": timers.take()}
 
-    def _step(self, laps: Laps) -> tuple[float, int]:
+    def _step(self, timers: Timers) -> tuple[float, int]:
         """The values of now, a gradient, and the update of whatever the values are by then."""
         assert self._network is not None
         work, size, per_epoch = self._work, self._work.batch_size, self._order.per_epoch
         t = (self._epoch - 1) * per_epoch + int(self._places[self._next]) + 1
         rows = self._rows[self._next * size : (self._next + 1) * size]
         self._next += 1
-        with laps("data"):
+        with timers("data"):
             X, T = work.data.train.batch(rows, self._epoch)
         started = time.perf_counter()
         self._network.assign(self._board.values)
@@ -142,7 +142,7 @@ class Worker:
             factor = work.optimizer.schedule.factor(t, work.epochs * per_epoch, per_epoch)
             rate = work.optimizer.learning_rate * factor
             update(work.optimizer, self._board, self._network.gradients(), rate, t)
-        laps.add("step", time.perf_counter() - started)
+        timers.add("step", time.perf_counter() - started)
         return loss, int(rows.size)
 
     def _facts(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Undone(Batches):
         found = super().take(turn, rate, t)
         self._done += 1
         if self._done % self._every == 0:
-            with self.laps("train"):
+            with self.timers("train"):
                 self._start.put_back(self._network)
         return found
 

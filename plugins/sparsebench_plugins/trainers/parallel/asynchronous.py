@@ -31,7 +31,7 @@ class Asynchronous(Serving):
         return self._per_epoch
 
     def take(self, turn: int, rate: float, t: int) -> tuple[float, int]:
-        with self.laps("train"):
+        with self.timers("train"):
             start = time.perf_counter()
             self._answer([self._served] if t > 1 and self._served.turns else [], t - 1)
             waited = until(self._one_arrived)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, CsrPattern
-from sparsebench.core.training.timers import Laps
+from sparsebench.core.training.timers import Timers
 from sparsebench_plugins.trainers.parallel.differences import Encoded, encode
 from sparsebench_plugins.trainers.parallel.figures import Figures
 from sparsebench_plugins.trainers.parallel.flat import Flat
@@ -27,7 +27,7 @@ class Serving:
     """
 
     def __init__(self, plan: Plan, network: Network, comm: Any, figures: Figures) -> None:
-        self.laps = Laps()
+        self.timers = Timers()
         self.network = network
         self.figures = figures
         self.flat = Flat(network)

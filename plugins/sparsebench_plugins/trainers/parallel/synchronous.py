@@ -36,7 +36,7 @@ class Synchronous(Serving):
         return max(self._batches)
 
     def take(self, turn: int, rate: float, t: int) -> tuple[float, int]:
-        with self.laps("train"):
+        with self.timers("train"):
             start = time.perf_counter()
             due = [link for link, n in zip(self.links, self._batches, strict=True) if turn < n]
             self._answer(due if t > 1 else [], t - 1)
