@@ -19,8 +19,7 @@ from sparsebench.core.worker import threading_layer
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
-from sparsebench.run import machine_setup as quiet
-from sparsebench.run import noise, surroundings
+from sparsebench.run import machine_setup, noise, surroundings
 from sparsebench.run.mpi_check import say_hello
 from sparsebench.suite.units import brief_size
 
@@ -55,7 +54,7 @@ def command(
     warnings = [
         *_noise(facts),
         *noise.now(),
-        *quiet.warnings(store),
+        *machine_setup.warnings(store),
         *_config(),
         *_broken(data_dir),
         *_missing(data_dir),

@@ -12,7 +12,7 @@ class Handle(Protocol):
     """A trial under way."""
 
     def poll(self) -> Mapping[str, Any] | None:
-        """Its outcome (see `records.record`) once it has ended, else None. Never blocks."""
+        """Its outcome (see `store.record`) once it has ended, else None. Never blocks."""
 
     def progress(self) -> Mapping[str, Any]:
         """The latest of epoch, epochs, step, steps, loss, accuracy, rss_bytes; may be empty."""

@@ -16,8 +16,7 @@ from typing import BinaryIO
 
 from sparsebench.core.files import writing_to
 from sparsebench.core.job import Job
-from sparsebench.core.worker import guard, host, limits, mpiexec, sweep
-from sparsebench.core.worker import rank_log as ranks
+from sparsebench.core.worker import guard, host, limits, mpiexec, rank_log, sweep
 from sparsebench.run.cgroup import Group
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.worker.__main__")
@@ -91,7 +90,7 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
     variables = os.environ | limits.environment(job)
     variables |= {guard.LIFELINE: str(read_end), sweep.MARK: mark}
     if job.processes > 1:
-        variables[ranks.FOLDER] = str(job.folder.resolve())
+        variables[rank_log.FOLDER] = str(job.folder.resolve())
     if group is not None:
         variables[guard.GROUP] = str(group.folder)
     try:

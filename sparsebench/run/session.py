@@ -17,8 +17,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.registry import Plugins
 from sparsebench.run import audit as auditing
-from sparsebench.run import exit_codes as exits
-from sparsebench.run import team_size
+from sparsebench.run import exit_codes, team_size
 from sparsebench.run.concurrent_runs import Elsewhere
 from sparsebench.run.context import Context, wait
 from sparsebench.run.executor import Handle
@@ -195,7 +194,7 @@ class Session:
             prediction = predict(trial, self._plugins)
             self._predictions[trial.id] = prediction
             detail = refusal(trial, prediction)
-            if detail and Status.OUT_OF_MEMORY not in exits.expected(self._suite, trial):
+            if detail and Status.OUT_OF_MEMORY not in exit_codes.expected(self._suite, trial):
                 outcome = {"status": Status.SKIPPED, "cause": "memory limit", "detail": detail}
                 self._keep(self._store.begin(trial), outcome)
                 return
@@ -303,7 +302,7 @@ class Session:
         may_retry = self._tries[trial.id] <= trial.retries and not self._signals.count
         if record.status in RETRIED and may_retry:
             self._waiting.appendleft(trial)
-        elif self._options.fail_fast and exits.unexpected_failure(self._suite, record):
+        elif self._options.fail_fast and exit_codes.unexpected_failure(self._suite, record):
             self._waiting.clear()
             self._elsewhere.forget()
 
@@ -393,7 +392,7 @@ class Session:
 
     def _summarise(self) -> Summary:
         records = [self._records[t.id] for t in self._trials if t.id in self._records]
-        for line in exits.missed_expectations(self._suite, records):
+        for line in exit_codes.missed_expectations(self._suite, records):
             self._listener.note(line)
         code = self._signals.exit_code
         summary = Summary(
@@ -402,7 +401,7 @@ class Session:
             records=records,
             reused=self._reused,
             counts=dict(Counter(str(record.status) for record in records)),
-            exit_code=code if code is not None else exits.exit_code(self._suite, records),
+            exit_code=code if code is not None else exit_codes.exit_code(self._suite, records),
         )
         self._journal.event(
             "ended",

@@ -14,8 +14,7 @@ from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import host, limits, memory, sweep
 from sparsebench.core.worker.classify import TAIL_LINES, Asked, End, classify
-from sparsebench.run import cgroup, noise
-from sparsebench.run import rank_states as ranks
+from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
 from sparsebench.run.memory_trace import Trace
 from sparsebench.store import shapes
@@ -50,7 +49,7 @@ class Supervised:
         self._asked: Asked = ""
         self._kill_at: float | None = None
         self._over_at: float | None = None
-        self._ranks = ranks.Ranks()
+        self._ranks = rank_states.Ranks()
         self._outcome: dict[str, Any] | None = None
         self._room = job.trial.memory_limit or machine.available_memory()
         self._oom_kills = memory.oom_kills()
@@ -123,7 +122,7 @@ class Supervised:
 
     def _look_at_ranks(self, now: float) -> None:
         """Who they are, and whether there is anything left to wait for."""
-        self._ranks = ranks.read(self._job.folder)
+        self._ranks = rank_states.read(self._job.folder)
         self._trace.ranks = tuple(self._ranks.begun)
         if self._ranks.over and self._over_at is None:
             self._over_at = now
@@ -174,7 +173,7 @@ class Supervised:
         if not can_look_first:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
-            self._ranks = ranks.read(self._job.folder)
+            self._ranks = rank_states.read(self._job.folder)
         sweep.kill_known([*self._trace.seen(), *self._ranks.begun.items()])
         sweep.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
@@ -205,7 +204,7 @@ class Supervised:
         swapped = self._trace.swapped
         disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
         self._close()
-        ranks.forget(self._job.folder)
+        rank_states.forget(self._job.folder)
         return {
             "status": str(status),
             "cause": cause,

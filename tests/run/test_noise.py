@@ -13,8 +13,7 @@ import pytest
 from sparsebench.core.job import Job
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.process_tree import cpu_seconds
-from sparsebench.run import cgroup, noise, surroundings
-from sparsebench.run import machine_setup as quiet
+from sparsebench.run import cgroup, machine_setup, noise, surroundings
 from sparsebench.run.supervisor import Supervised
 
 CPU = "sys/devices/system/cpu"
@@ -190,7 +189,7 @@ def test_settings_that_disturb_are_named(
     kernel.write("proc/self/mountinfo", "30 1 0:26 / /cg rw - cgroup2 cgroup2 rw\n"
                  f"31 1 0:27 / {tmp_path} rw - nfs4 server:/x rw\n")  # fmt: skip
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    found = quiet.warnings(tmp_path / "store")
+    found = machine_setup.warnings(tmp_path / "store")
     for words in ("'powersave'", "turbo is on", "have been throttled", "SMT is on", "0.5 of",
                   "huge pages are 'always'", "of swap are in use", "NUMBA_DISABLE_JIT is set",
                   "network file system (nfs4)"):  # fmt: skip
@@ -202,6 +201,6 @@ def test_a_store_in_memory_or_on_a_full_disk_is_named(
 ) -> None:
     kernel.write("proc/self/mountinfo", f"31 1 0:27 / {tmp_path} rw - tmpfs tmpfs rw\n")
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 2**20}))
-    found = "\n".join(quiet.warnings(tmp_path / "a" / "store"))
+    found = "\n".join(machine_setup.warnings(tmp_path / "a" / "store"))
     assert "is on tmpfs" in found
     assert "only 1.0 MiB are free" in found

@@ -12,8 +12,7 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import attempt, mpiexec
-from sparsebench.core.worker import rank_log as ranks
+from sparsebench.core.worker import attempt, mpiexec, rank_log
 from sparsebench.core.worker.classify import NO_DISK, End, classify
 from sparsebench.core.worker.rank_costs import COLUMNS, add_up
 from sparsebench.core.worker.result_writer import write_first
@@ -21,10 +20,10 @@ from sparsebench.errors import Unsupported
 from sparsebench.run import rank_states
 from sparsebench.run.slots import Slots
 
-Tell = Callable[[ranks.Diary], None]
+Tell = Callable[[rank_log.Diary], None]
 
 
-def began(diary: ranks.Diary) -> None:
+def began(diary: rank_log.Diary) -> None:
     diary.began(900_000_000 + diary.rank)
 
 
@@ -32,10 +31,11 @@ def began(diary: ranks.Diary) -> None:
 def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_states.Ranks]:
     """left((1, -9), (0, -9)): two processes began; these ended, in this order, with these codes;
     "failure" and "success" are results."""
-    monkeypatch.setattr(ranks, "started", lambda pid: 7)
+    monkeypatch.setattr(rank_log, "started", lambda pid: 7)
+    monkeypatch.setattr(rank_states, "started", lambda pid: 7)
 
     def leave(*events: tuple[int, int | str]) -> rank_states.Ranks:
-        diaries = [ranks.Diary(tmp_path, rank) for rank in range(2)]
+        diaries = [rank_log.Diary(tmp_path, rank) for rank in range(2)]
         for diary in diaries:
             began(diary)
         for rank, what in events:
@@ -78,17 +78,19 @@ def test_a_full_disk_is_told_by_the_exit_code_alone(left: Callable[..., rank_sta
 
 
 def test_it_is_over_when_all_are_gone_whether_or_not_somebody_told(tmp_path: Path) -> None:
-    ranks.Diary(tmp_path, 0).began(os.getpid())
+    rank_log.Diary(tmp_path, 0).began(os.getpid())
     assert not rank_states.read(tmp_path).over
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        ranks.Diary(tmp_path, 1).began(child.pid)
-        (tmp_path / ranks.FILE).write_text((tmp_path / ranks.FILE).read_text().splitlines()[1])
+        rank_log.Diary(tmp_path, 1).began(child.pid)
+        (tmp_path / rank_log.FILE).write_text(
+            (tmp_path / rank_log.FILE).read_text().splitlines()[1]
+        )
         assert not rank_states.read(tmp_path).over
     assert rank_states.read(tmp_path).over
 
 
 def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -> None:
-    diary = ranks.Diary(tmp_path, 1)
+    diary = rank_log.Diary(tmp_path, 1)
     diary.ended(5, 0, orderly=False)
     assert rank_states.read(tmp_path).broken == (1, 0)
 
@@ -96,12 +98,12 @@ def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     lines = ['{"rank": "x"}', "[1]", '{"rank": 1, "pid": "a"}', "{}", '{"rank": 1}', '{"ra']
     lines += [f'{{"rank": 1, "pid": {pid}, "start": 1}}' for pid in (0, -1, 10**30, "true")]
-    (tmp_path / ranks.FILE).write_text("\n".join(lines))
+    (tmp_path / rank_log.FILE).write_text("\n".join(lines))
     assert rank_states.read(tmp_path) == rank_states.Ranks()
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / ranks.FILE)
+    os.mkfifo(tmp_path / rank_log.FILE)
     assert rank_states.read(tmp_path) == rank_states.Ranks()
 
 

@@ -1,6 +1,6 @@
 """Parameters of the backends, and what their layers store. Free of heavy imports.
 
-`stored` and `transient` are what `planning.sizes.SizedBackend` asks for; the tests hold them to
+`stored` and `transient` are what `core.sizes.SizedBackend` asks for; the tests hold them to
 what real layers and processes take.
 """
 

@@ -1,4 +1,4 @@
-"""What a network, a trainer and the evolution of a topology ask of a layer. Imports numpy."""
+"""What a network, a trainer and a topology update ask of a layer. Imports numpy."""
 
 from __future__ import annotations
 

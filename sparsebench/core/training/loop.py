@@ -116,7 +116,7 @@ class Batches:
 
 
 class Training:
-    """A network in training: its steps, the evolution of its topology, and its records.
+    """A network in training: its steps, the updates of its topology, and its records.
 
     begin    where training begins        started  connections of each layer at its very start
     step     steps done, from the start   records  of the epochs so far

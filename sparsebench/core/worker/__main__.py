@@ -18,9 +18,9 @@ from sparsebench.core.worker import denormals, guard, host, mpiexec
 def main() -> int:
     several = os.environ.pop(mpiexec.PROCESSES, "1") != "1" and not mpiexec.missing()
     if several:
-        from sparsebench.core.worker import rank_monitor as minder
+        from sparsebench.core.worker import rank_monitor
 
-        minded = minder.start()
+        minded = rank_monitor.start()
     elif host.HERE:
         host.start()
     else:

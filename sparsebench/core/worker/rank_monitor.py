@@ -16,8 +16,7 @@ import select
 from pathlib import Path
 from typing import NoReturn
 
-from sparsebench.core.worker import guard
-from sparsebench.core.worker import rank_log as ranks
+from sparsebench.core.worker import guard, rank_log
 
 PERIOD = 50
 """Milliseconds between two looks, where the system does not tell of the end of a process."""
@@ -26,7 +25,7 @@ PERIOD = 50
 class Minded:
     """A process that has a minder; made by `start`."""
 
-    def __init__(self, diary: ranks.Diary, tell: int) -> None:
+    def __init__(self, diary: rank_log.Diary, tell: int) -> None:
         self.diary = diary
         self._tell = tell
 
@@ -38,7 +37,7 @@ class Minded:
 def start() -> Minded:
     """Returns in a child of this process, which from now on only waits."""
     lifeline = int(os.environ.pop(guard.LIFELINE))
-    diary = ranks.Diary(Path(os.environ.pop(ranks.FOLDER)), ranks.own_number())
+    diary = rank_log.Diary(Path(os.environ.pop(rank_log.FOLDER)), rank_log.own_number())
     guard.die_with_parent()
     told, tell = os.pipe()
     pid = os.fork()
@@ -51,7 +50,7 @@ def start() -> Minded:
     return Minded(diary, tell)
 
 
-def _mind(pid: int, lifeline: int, told: int, diary: ranks.Diary) -> NoReturn:
+def _mind(pid: int, lifeline: int, told: int, diary: rank_log.Diary) -> NoReturn:
     guard.become_guard()
     diary.began(pid)
     code = _wait(pid, lifeline)

@@ -1,4 +1,4 @@
-"""The report's own markdown as HTML: what `reporting.text` writes, and no more."""
+"""The report's own markdown as HTML: what `analysis.formats` writes, and no more."""
 
 from __future__ import annotations
 
