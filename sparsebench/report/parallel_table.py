@@ -95,7 +95,6 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
         return []
     part = Evidence(frame, evidence.records, evidence.runs, evidence.metrics)
-    metric = part.primary
     frame = frame.assign(
         family=families(part, *VARIED),
         team_setting=_settings(part),
@@ -104,7 +103,10 @@ def parallel_families(evidence: Evidence) -> list[Family]:
         trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
     )
     keys = ["family", "machine", "contended"]
-    found = [_family(members, metric) for _, members in groups(frame, keys)]
+    found = [
+        _family(members, evidence.metrics.declaration(str(members["primary"].iloc[0])))
+        for _, members in groups(frame, keys)
+    ]
     return [one for one in found if one is not None]
 
 
@@ -122,7 +124,8 @@ def parallel_table(found: Sequence[Family]) -> str:
                  seconds(way.spread("epoch_seconds")), _faster(way, family.baseline),
                  size(way.spread("net_peak_bytes")), _sent(way), _staleness(way)]
             )  # fmt: skip
-    metric = found[0].metric
+    several = len({family.metric for family in found}) > 1
+    metric = Metric("result") if several else found[0].metric
     points = " (points)" if metric.scale == "points" else ""
     header = ["setting", "backend", "trainer", "workers", "n", metric.heading,
               f"against sequential{points}", "at equal time", "epoch", "times as fast", "net peak",

@@ -11,6 +11,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
 
+BLOCK = 1 << 14
+"""Values that are held in float64 at once."""
+
 
 class Errors:
     """Of each output, in units of `spread` times that of Z and T.
@@ -30,13 +33,18 @@ class Errors:
     def add(self, Z: Matrix, T: Matrix) -> None:
         if not self._count:
             self._first += T[:, 0]
+        count = max(1, BLOCK // len(T))
+        for start in range(0, T.shape[1], count):
+            self._add(Z[:, start : start + count], T[:, start : start + count])
+        self._count += T.shape[1]
+
+    def _add(self, Z: Matrix, T: Matrix) -> None:
         apart = Z.astype(np.float64) - T
         self._squares += np.einsum("kn,kn->k", apart, apart)
         self._absolute += np.abs(apart).sum(axis=1)
         moved = T - self._first[:, None]  # a sum of squares far from 0 would lose its digits
         self._total += moved.sum(axis=1)
         self._total_squares += np.einsum("kn,kn->k", moved, moved)
-        self._count += T.shape[1]
 
     def values(self) -> dict[str, float]:
         n = self._count
