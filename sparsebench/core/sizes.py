@@ -147,7 +147,11 @@ class SizedTopology(Protocol):
     """connections  nnz of each layer at the start, as `protocols.Topology`
     moved        of each layer, how many an update drops and grows at most
     updates      how many updates there are in an epoch, counted from 1
+    changes_density  whether the network ends with another number of connections
     """
+
+    @property
+    def changes_density(self) -> bool: ...
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]: ...
 

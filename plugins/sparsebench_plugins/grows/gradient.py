@@ -12,7 +12,7 @@ from sparsebench_plugins.grows.params import NoParams
 class GradientGrow(NoParams):
     """The free positions with the largest |gradient| of one mini-batch.
 
-    Evci et al. (2020), arXiv 1911.11134, section 3. The dense gradient is made in tiles of 1 MiB
+    Evci et al. (2020), arXiv 1911.11134, section 3. The dense gradient is made in tiles of 256 KiB
     and never held: time K D N, memory O(nnz).
     """
 

@@ -24,6 +24,8 @@ Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Field(ge=0)], ...
 class Unmoved:
     """Its connections stay where they are."""
 
+    changes_density = False
+
     def moved(self, connections: Sequence[int]) -> list[int]:
         return [0] * len(connections)
 
@@ -103,6 +105,10 @@ class MethodParams(AllocationParams):
         super().__post_init__()
         if self.evolve != "all" and self.layers != "all":
             raise ValueError("takes evolve or layers, not both")
+
+    @property
+    def changes_density(self) -> bool:  # type: ignore[override]
+        return self.density_schedule.start is not None
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
         """At the start, which the density schedule may set apart from the end."""

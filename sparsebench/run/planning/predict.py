@@ -69,7 +69,7 @@ class BytesNeeded:
 
     @property
     def stored(self) -> int | None:
-        """None where connections are pruned: how many is found out in training."""
+        """None where connections are pruned or added: how many is found out in training."""
         return None if self.prunes else self.least
 
 
@@ -112,7 +112,8 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
         fused=backend is not None and bool(model.linear()) and backend.own_units(),
     )
     prune = trial.topology.get("prune")
-    prunes = prune is not None and int(prune.get("start", 1)) <= trial.epochs
+    pruned = prune is not None and int(prune.get("start", 1)) <= trial.epochs
+    prunes = pruned or wires.changes_density
     return Outline(data, model, wires, backend, network, trial.epochs, trial.batch_size, prunes)
 
 
