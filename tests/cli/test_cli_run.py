@@ -15,12 +15,15 @@ from cli_words import Cli
 FAILING = '''
 from dataclasses import dataclass
 
-from sparsebench import hookimpl
+from sparsebench import Needs, hookimpl
 
 
 @dataclass(frozen=True)
 class Failing:
     """Fails as soon as it is asked."""
+
+    needs = Needs()
+    replaces_step = False
 
     def due(self, step):
         raise ArithmeticError("by design")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_words import Cli
 
-GOLDEN = Path(__file__).parents[1] / "records" / "golden"
+GOLDEN = Path(__file__).parents[1] / "store" / "golden"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ PATIENCE = 200.0
 """Seconds; kernels may have to be compiled first, on a machine with other things to do."""
 
 HERE = Path(__file__).parent
-FILES = (HERE.parent / "execution" / "odd_components.py", HERE / "patient_components.py")
+FILES = (HERE.parent / "run" / "odd_components.py", HERE / "patient_components.py")
 """Plugins that travel to the workers."""
 
 

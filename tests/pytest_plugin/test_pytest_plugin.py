@@ -13,7 +13,7 @@ from sparsebench.store.store import Store
 
 pytest_plugins = ["pytester"]
 
-ODD = Path(__file__).parents[1] / "execution" / "odd_components.py"
+ODD = Path(__file__).parents[1] / "run" / "odd_components.py"
 HEAVY = ("numpy", "scipy", "pandas", "numba", "matplotlib", "typer", "pydantic", "sparsebench.api")
 
 SUITE = """

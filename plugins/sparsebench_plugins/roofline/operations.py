@@ -235,7 +235,8 @@ def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operatio
     view = NetworkView.of(
         [each.weights() for each in network.layers], work.model.initializer, STEP, seed=work.seed
     )
-    found = list(work.topology.layer_updates(view))[index].change
+    updates = list(work.topology.layer_updates(view))
+    found = updates[index].change if updates else None
     if found is None or not found.dropped:
         raise Unsupported(f"trainer.kernel: {kernel!r} needs a topology that drops connections")
     W, gone = layer.weights(), ~found.keep

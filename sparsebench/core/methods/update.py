@@ -177,7 +177,14 @@ class TopologyUpdater:
             connections=[layer.nnz for layer in layers],
             started=self._started,
         )
-        for index, update in enumerate(self._topology.layer_updates(view)):
+        updates = iter(self._topology.layer_updates(view))
+        for index in range(len(layers)):
+            self._apply_next(index, updates)
+
+    def _apply_next(self, index: int, updates: Iterator[LayerUpdate]) -> None:
+        """In a function of its own, which lets go of one change before the next is made."""
+        update = next(updates, None)
+        if update is not None:
             self._apply(index, update)
 
     def _apply(self, index: int, update: LayerUpdate) -> None:
