@@ -212,3 +212,17 @@ def test_signals_are_those_of_the_training_pass(build, backend, output):
         pattern = layer.weights().pattern
         gradient = (signal.DZ @ signal.X.T)[pattern.rows, pattern.indices]
         np.testing.assert_allclose(gradient, layer.gradients()[0], rtol=1e-3, atol=1e-5)
+
+
+def test_a_trained_activation_behind_the_outputs_is_trained(build):
+    model = {**CODER, "output": {"name": "srelu"}}
+    network = build_network(work_of(build, "reconstruction", model=model))
+    inputs = np.ascontiguousarray(X[:32].T)
+    before = {name: value.copy() for name, value in network.parameters().items()}
+    assert before
+    assert all(name.startswith("unit2.") for name in before)
+    assert len(network.gradients()) == len(network.values())
+    network.train_step(inputs, inputs, 0.1, 1)
+    assert any(
+        not np.array_equal(before[name], value) for name, value in network.parameters().items()
+    )

@@ -185,9 +185,9 @@ def test_model(build, name, loss, dropout):
     testing.check_model(model, build("optimizer", "sgd"), outputs, build("loss", loss))
 
 
-def test_a_model_with_a_trained_activation_behind_its_outputs(build):
-    srelu = {"name": "srelu"}
-    model = component(build, "model", "autoencoder", output=srelu, dropout=0.3)
+@pytest.mark.parametrize("output", ["tanh", "sigmoid"])
+def test_a_model_with_an_activation_behind_its_outputs(build, output):
+    model = component(build, "model", "autoencoder", output=output, dropout=0.3)
     testing.check_model(model, build("optimizer", "sgd"), 6, build("loss", "squared-error"))
 
 
