@@ -27,7 +27,9 @@ class LinearSquaredError(OfVectors):
     ) -> tuple[float, Matrix]:
         """DZ = (Z - T) / N, written over Z."""
         Z -= T
-        return half_squares(Z, weights), averaged(Z, weights)
+        if weights is not None:
+            return half_squares(Z, weights), averaged(Z, weights)
+        return float(np.vdot(Z, Z)) / (2 * Z.shape[1]), averaged(Z, None)
 
 
 class BinaryCrossEntropy(OfFlags):
