@@ -95,7 +95,12 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def parent_of(pid: int) -> int:
+def worker_of(pid: int) -> int:
+    """The Dask worker that runs the trial with this process: above the trial's host."""
+    return _parent_of(_parent_of(pid))
+
+
+def _parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs distributed: sparsebench[dask]")
 
-from clusters import FILES, Cluster, is_there, kill, parent_of, running, wait_for
+from clusters import FILES, Cluster, is_there, kill, running, wait_for, worker_of
 from sparsebench_plugins.executors import cluster as connection
 from sparsebench_plugins.executors import dask_executor, errand
 
@@ -213,7 +213,7 @@ def test_a_worker_that_dies_ends_the_attempt_and_retries_decide(
         def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
             if not pids and (tmp_path / "1").exists():
                 pids.append(int((tmp_path / "1").read_text()))
-                pids.append(parent_of(pids[0]))
+                pids.append(worker_of(pids[0]))
                 kill(pids[1])
 
     pids: list[int] = []
@@ -236,7 +236,7 @@ def test_a_worker_that_dies_without_retries_is_not_started_again(
     class Killer(Listener):
         def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
             if not killed and (tmp_path / "1").exists():
-                killed.append(parent_of(int((tmp_path / "1").read_text())))
+                killed.append(worker_of(int((tmp_path / "1").read_text())))
                 kill(killed[0])
 
     killed: list[int] = []
