@@ -110,6 +110,21 @@ def test_density_schedule(build, name):
     testing.check_density_schedule(component(build, "density_schedule", name))
 
 
+@pytest.mark.parametrize("begin", [0.3, 0.74, 0.9])
+def test_pruning_may_begin_late(build, begin):
+    """Even behind the last update, at three quarters of the kit's training."""
+    testing.check_density_schedule(component(build, "density_schedule", "cubic", begin=begin))
+
+
+@pytest.mark.parametrize("name", names("update"))
+def test_updates_may_end_before_the_first_step(build, name):
+    """The warm-up asks for a fraction whether an update is due or not."""
+    schedule = component(build, "update", name, zeta=0.5, until=0.001)
+    steps = testing.topologies.training_steps()
+    assert not any(schedule.due(step) for step in steps)
+    assert all(0 <= schedule.fraction(step) <= 0.5 for step in steps)
+
+
 @pytest.mark.parametrize("drop", names("drop"))
 @pytest.mark.parametrize("grow", names("grow"))
 @pytest.mark.parametrize("redistribution", names("redistribution"))

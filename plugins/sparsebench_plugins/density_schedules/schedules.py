@@ -39,4 +39,6 @@ class Cubic:
         begin = self.begin * step.steps
         if step.step >= last:
             return 0.0
+        if step.step <= begin:
+            return 1.0
         return float(min(1.0, 1 - (step.step - begin) / (last - begin)) ** 3)

@@ -59,7 +59,7 @@ class Dynamic(MethodParams):
         return updates(sentence, network)
 
     def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
-        """For a growth that looks at every step."""
+        """Show a layer's part of a training step to the growth."""
         if layer.index in self.takes_part(layer.count):
             self.grow.after_backward(layer, X, DZ)
 

@@ -46,6 +46,10 @@ class Regular:
         end = min(last, self._end(steps), steps - 1)
         return max(0, end // every - (first - 1) // every)
 
+    def _progress(self, step: TrainingStep) -> float:
+        """The share of the way to the last step with an update."""
+        return min(1.0, step.step / max(1, self._end(step.steps)))
+
     def _end(self, steps: int) -> int:
         if self.until is None:
             return steps
@@ -64,12 +68,11 @@ class Cosine(Regular):
     al. (2020), arXiv 1911.11134, section 3."""
 
     def fraction(self, step: TrainingStep) -> float:
-        progress = min(1.0, step.step / self._end(step.steps))
-        return (self.zeta or 0.0) / 2 * (1 + math.cos(math.pi * progress))
+        return (self.zeta or 0.0) / 2 * (1 + math.cos(math.pi * self._progress(step)))
 
 
 class Linear(Regular):
     """zeta (1 - t / T_end): from zeta to 0."""
 
     def fraction(self, step: TrainingStep) -> float:
-        return (self.zeta or 0.0) * (1 - min(1.0, step.step / self._end(step.steps)))
+        return (self.zeta or 0.0) * (1 - self._progress(step))
