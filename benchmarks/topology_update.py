@@ -22,7 +22,7 @@ import numpy as np
 
 from sparsebench.core.sparse.allocation import erdos_renyi
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
-from sparsebench.core.sparse.csr import Change, CsrMatrix, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix
 from sparsebench.core.sparse.sampling import free_positions, random_pattern
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
 
@@ -51,10 +51,10 @@ class Layer:
         values = UniformWeights().draw(self.W.pattern, rows.size, rng)
         change = Change(keep, rows, columns, values)
         clock("grow")
-        rewiring = Rewiring(self.W.pattern, change)
+        applied = AppliedChange(self.W.pattern, change)
         clock("rewire")
-        self.W = CsrMatrix(rewiring.pattern, rewiring.carry(self.W.data, change.values))
-        self.slot = rewiring.carry(self.slot)
+        self.W = CsrMatrix(applied.pattern, applied.carry(self.W.data, change.values))
+        self.slot = applied.carry(self.slot)
         clock("carry")
 
 

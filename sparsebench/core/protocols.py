@@ -80,7 +80,7 @@ class Layer(Protocol):
     def state(self) -> dict[str, Vector]:
         """The optimizer's arrays of the weights, (nnz,) each, in csr order, by slot name."""
 
-    def rewire(self, change: Change) -> None:
+    def apply_change(self, change: Change) -> None:
         """Apply a change of topology; state follows its connections, grown ones start at 0."""
 
     def stored_bytes(self) -> dict[str, int]:

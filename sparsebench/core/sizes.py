@@ -123,13 +123,13 @@ class Transient:
     built     what it holds when it has been made, before the first step
     building  while it is made, the weights it is given included
     stepping  above what it stores, in a training step
-    rewiring  above what it stores, in a change of topology, the change itself left out
+    change    above what it stores, in a change of topology, the change itself left out
     """
 
     built: int
     building: int
     stepping: int
-    rewiring: int
+    change: int
 
 
 @runtime_checkable

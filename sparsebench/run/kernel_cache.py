@@ -23,7 +23,7 @@ PATIENCE = 900.0
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
     """One trial for each set of kernels and folder they are kept in.
 
-    Whatever the backend: drawing and rewiring connections is compiled too. A trainer that
+    Whatever the backend: drawing and changing connections is compiled too. A trainer that
     does not warm up leaves nothing to compile ahead.
     """
     chosen: dict[str, Trial] = {}

@@ -36,7 +36,7 @@ def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> Non
             check_step(backend, optimizer, (K, D), nnz, N)
             check_given_gradients(backend, optimizer, (K, D), nnz, N)
             check_assignment(backend, optimizer, (K, D), nnz, N)
-            check_rewire(backend, optimizer, (K, D), nnz)
+            check_apply_change(backend, optimizer, (K, D), nnz)
             check_saving(backend, optimizer, (K, D), nnz, N)
     check_columns_without_connections(backend)
     if backend.truly_sparse:
@@ -152,7 +152,9 @@ def check_assignment(
         _close(DX, expected.T @ DZ, f"DX after assign {t}")
 
 
-def check_rewire(backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int) -> None:
+def check_apply_change(
+    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int
+) -> None:
     """Values and state follow their connections; grown ones start with state 0."""
     if nnz < 2:
         return
@@ -171,27 +173,29 @@ def check_rewire(backend: Backend, optimizer: Optimizer, shape: tuple[int, int],
     kept = before.pattern.keys()[keep]
     free = np.setdiff1d(np.arange(shape[0] * shape[1]), kept)
     grown = np.sort(rng.choice(free, size=min(free.size, nnz // 2 + 1), replace=False))
-    layer.rewire(
+    layer.apply_change(
         Change(keep, grown // shape[1], grown % shape[1], np.full(grown.size, 7.0, np.float32))
     )
     after = layer.weights()
     after.validate()
     expected = np.sort(np.concatenate([kept, grown]))
-    assert np.array_equal(after.pattern.keys(), expected), "connections after a rewiring"
+    assert np.array_equal(after.pattern.keys(), expected), "connections after a topology change"
     fresh = set(grown.tolist())
     for at, key in enumerate(expected.tolist()):
         wanted = 7.0 if key in fresh else values[key]
-        assert after.data[at] == np.float32(wanted), f"value of connection {key} after a rewiring"
+        assert after.data[at] == np.float32(wanted), (
+            f"value of connection {key} after a topology change"
+        )
     for name, slot in layer.state().items():
         wanted_state = [0.0 if key in fresh else states[name][key] for key in expected.tolist()]
         assert np.array_equal(slot, np.array(wanted_state, np.float32)), (
-            f"{name} does not follow its connections through a rewiring"
+            f"{name} does not follow its connections through a topology change"
         )
     Z, DX = np.empty((shape[0], 3), np.float32), np.empty_like(X)
     layer.forward(X, Z)
-    _close(Z, to_dense(after) @ X + layer.bias()[:, None], "Z after a rewiring")
+    _close(Z, to_dense(after) @ X + layer.bias()[:, None], "Z after a topology change")
     layer.backward(X, DZ, DX)
-    _close(DX, to_dense(after).T @ DZ, "DX after a rewiring")
+    _close(DX, to_dense(after).T @ DZ, "DX after a topology change")
 
 
 def check_saving(
@@ -231,7 +235,7 @@ def check_columns_without_connections(backend: Backend) -> None:
     rng = np.random.default_rng(0)
     W = random_matrix((6, 5), 12, rng)
     layer, bias = _layer(backend, W, PlainDescent())
-    layer.rewire(Change.drop(np.zeros(12, dtype=bool)))
+    layer.apply_change(Change.drop(np.zeros(12, dtype=bool)))
     X, DZ = _batch((6, 5), 4, rng)
     Z, DX = np.full((6, 4), np.nan, np.float32), np.full((5, 4), np.nan, np.float32)
     layer.forward(X, Z)
@@ -241,7 +245,7 @@ def check_columns_without_connections(backend: Backend) -> None:
 
 
 def check_memory(backend: Backend) -> None:
-    """Building, a step, a rewiring and an evaluation take under 250 bytes per connection and
+    """Building, a step, a topology change and an evaluation take under 250 bytes per connection and
     neuron, where a dense matrix would take 40,000."""
     K = D = 40_000
     nnz, N = 40_000, 2
@@ -299,7 +303,7 @@ def _exercise(layer: Layer, shape: tuple[int, int], N: int, rng: np.random.Gener
     layer.backward_and_step(X, DZ, np.empty_like(X), 0.1, 1)
     keep = np.ones(layer.nnz, dtype=bool)
     keep[: layer.nnz // 4] = False
-    layer.rewire(Change.drop(keep))
+    layer.apply_change(Change.drop(keep))
 
 
 def _close(found: Any, expected: Any, what: str) -> None:

@@ -24,7 +24,7 @@ BYTES = 400
 
 
 class FixedLayer:
-    """Weights that are rewired and never trained."""
+    """Weights that are changed and never trained."""
 
     def __init__(self, W: CsrMatrix) -> None:
         self._W = W
@@ -38,7 +38,7 @@ class FixedLayer:
     def bias(self) -> Any:
         return np.zeros(self._W.shape[0], dtype=np.float32)
 
-    def rewire(self, change: Change) -> None:
+    def apply_change(self, change: Change) -> None:
         self._W = self._W.apply(change)
 
 
@@ -86,7 +86,7 @@ def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[A
         if step.epoch_ended:
             for index, layer in enumerate(network.layers):
                 change = _change(layer.weights(), rng)
-                layer.rewire(change)
+                layer.apply_change(change)
                 observation.on_change(index, change)
         before = [layer.weights() for layer in network.layers]
         copies = [W.data.copy() for W in before]
@@ -128,7 +128,7 @@ def _check_memory(observer: Observer) -> None:
     try:
         observation = _start(observer, network)
         change = _change(network.layers[0].weights(), rng)
-        network.layers[0].rewire(change)
+        network.layers[0].apply_change(change)
         observation.on_change(0, change)
         observation.look(training_steps()[0])
         observation.values()

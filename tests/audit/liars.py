@@ -27,8 +27,8 @@ class KeepsDense(ScipyCsrLayer):
         super().step(rate, t)
         self.hidden[self._rows, self.pattern.indices] = self.data
 
-    def rewire(self, change):
-        super().rewire(change)
+    def apply_change(self, change):
+        super().apply_change(change)
         self.hidden = self._matrix().toarray()
 
 
@@ -55,11 +55,11 @@ class DenseTiles(ScipyCsrLayer):
         Z += self._bias[:, None]
 
 
-class DenseRewiring(ScipyCsrLayer):
+class DenseChange(ScipyCsrLayer):
     """Only a change of topology goes through a dense mask of bytes."""
 
-    def rewire(self, change):
-        super().rewire(change)
+    def apply_change(self, change):
+        super().apply_change(change)
         mask = np.zeros(self.shape, dtype=np.uint8)
         mask[self._rows, self.pattern.indices] = 1
         assert int(mask.sum()) == self.nnz
@@ -125,7 +125,7 @@ LAYERS = {
         KeepsDense,
         DenseForAMoment,
         DenseTiles,
-        DenseRewiring,
+        DenseChange,
         DenseWeights,
         DenseInside,
         Hoards,

@@ -22,15 +22,15 @@ SIZES = Sizes(side=4096, batch=32)
 ENTRIES = 4096 * 4096
 
 
-def evidence(*, declared=MIB, held=MIB, peak=2 * MIB, step=0.002, rewire=0.001, exact=True):
+def evidence(*, declared=MIB, held=MIB, peak=2 * MIB, step=0.002, change=0.001, exact=True):
     """A square layer with these numbers beside thin ones with those of a truly sparse layer."""
 
-    def point(shape, declared, held, peak, step, rewire):
-        peaks = {"step": peak, "rewire": 2 * MIB} if exact else {}
-        return Point(shape, int(declared), int(held), peaks, {"step": step, "rewire": rewire})
+    def point(shape, declared, held, peak, step, change):
+        peaks = {"step": peak, "change": 2 * MIB} if exact else {}
+        return Point(shape, int(declared), int(held), peaks, {"step": step, "change": change})
 
     thin = [point(shape, MIB, MIB, 2 * MIB, 0.002, 0.001) for shape in SIZES.shapes[:2]]
-    square = point(SIZES.shapes[2], declared, held, int(peak), step, rewire)
+    square = point(SIZES.shapes[2], declared, held, int(peak), step, change)
     return Evidence(True, SIZES, (*thin, square), 1.0)
 
 
@@ -66,7 +66,7 @@ def test_a_small_batch_stands_and_a_large_one_is_cut():
         ({}, ()),
         ({"step": 0.0039}, ()),  # 1.95 times as long
         ({"step": 0.0101}, (DENSE_WORK,)),
-        ({"rewire": 0.0051}, (DENSE_WORK,)),
+        ({"change": 0.0051}, (DENSE_WORK,)),
         ({"declared": MIB + 16 * ENTRIES}, (DENSE_STORAGE,)),
         ({"declared": MIB + ENTRIES / 8}, (DENSE_STORAGE,)),  # a mask of bits
         ({"declared": MIB + 1000}, ()),

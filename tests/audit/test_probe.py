@@ -46,7 +46,7 @@ def test_a_dense_mask_is_found_out_by_both(build, optimizer):
         ("KeepsDense", DENSE_STORAGE, ""),
         ("DenseForAMoment", DENSE_STORAGE, ""),
         ("DenseTiles", DENSE_WORK, "forward"),
-        ("DenseRewiring", DENSE_STORAGE, "rewire"),
+        ("DenseChange", DENSE_STORAGE, "change"),
         ("DenseWeights", DENSE_STORAGE, "weights, state"),
         ("Hoards", UNDECLARED, "holds 24"),
     ],

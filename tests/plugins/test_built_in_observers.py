@@ -102,7 +102,7 @@ class TestItop:
         def move(keep, row, column):
             ones = np.ones(1, dtype=np.float32)
             change = Change(np.array(keep), np.array([row]), np.array([column]), ones)
-            network.layers[0].rewire(change)
+            network.layers[0].apply_change(change)
             itop.on_change(0, change)
             return itop.values()["itop_rate"]
 
@@ -124,7 +124,7 @@ class TestItop:
         itop = build("observer", "itop").start(network)
         rows, columns = np.array([99_999], dtype=np.int32), np.array([99_999], dtype=np.int32)
         change = Change(np.array([True]), rows, columns, ONE)
-        network.layers[0].rewire(change)
+        network.layers[0].apply_change(change)
         itop.on_change(0, change)
         assert itop.values()["itop_rate"] == 2 / (K * D)
 

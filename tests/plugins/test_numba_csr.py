@@ -41,7 +41,7 @@ def step(layer, N, t, rate=0.1):
 
 @pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), Adam()], ids=["sgd", "adam"])
 def test_the_order_of_storage_does_not_show(optimizer):
-    """Small batches, then large, a rewiring, small again: as when it were large all along."""
+    """Small, then large batches, a change, small again: as if large all along."""
     changing, large = (layer_of(optimizer=optimizer) for _ in range(2))
     large._order_by_column()
     rng = np.random.default_rng(1)
@@ -50,7 +50,7 @@ def test_the_order_of_storage_does_not_show(optimizer):
         np.testing.assert_allclose(step(changing, N, t), step(large, N, t), atol=1e-4)
         if t == 3:
             for layer in (changing, large):
-                layer.rewire(Change.drop(keep))
+                layer.apply_change(Change.drop(keep))
         np.testing.assert_allclose(changing.weights().data, large.weights().data, atol=1e-5)
         for name, slot in changing.state().items():
             np.testing.assert_allclose(slot, large.state()[name], atol=1e-5)
@@ -114,7 +114,7 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
     ids=str,
 )
 def test_bfloat16_learns_as_float32_does(build, batch_size, given, tolerance):
-    """Losses of the first two epochs within a few percent, the topology rewired between; later
+    """Losses of the first two epochs within a few percent, the topology changed between; later
     ones wander as with another seed, but learn."""
     losses = []
     for options in ({}, given):

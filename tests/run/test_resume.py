@@ -151,14 +151,14 @@ def test_kernels_are_kept_by_what_is_compiled(
     plugins = load_plugins([*odd.files, *files.values()])
     base = trial("allocates")
     plain, compiling = (replace(base, model={"name": name}) for name in files)
-    rewired = replace(base, topology={"name": "set"})
+    changed = replace(base, topology={"name": "set"})
     given = (base, plain, compiling)
     assert len({fingerprint(each, plugins)["code"] for each in given}) == 3
     folders = [compiled_code(each, plugins) for each in given]
     assert folders[0] == folders[1] != folders[2]
     assert _links(folders[0]).items() < _links(folders[2]).items()  # the rest is shared
-    assert representatives([base, plain, compiling, rewired], plugins) == [
-        base, plain, compiling, rewired
+    assert representatives([base, plain, compiling, changed], plugins) == [
+        base, plain, compiling, changed
     ]  # fmt: skip
     assert representatives([trial("fine")], plugins) == []  # its trainer does not warm up
     for file in files.values():

@@ -18,8 +18,8 @@ class CudaCsr(NoParams):
     A layer is given numpy arrays and fills numpy arrays, so each call copies X or DZ to the GPU and
     Z or DX back: 4 N (D + K) bytes forward, and 4 N (2 D + K) backward. That is the protocol's
     cost, part of the measured time, and at low density most of it. Activations, dropout and the
-    loss are the host's. A rewiring brings weights and state to the host and back. Recorded memory
-    is the host's.
+    loss are the host's. A topology change brings weights and state to the host and
+    back. Recorded memory is the host's.
     """
 
     truly_sparse = True

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.protocols import Optimizer
-from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.params import DenseMaskParams
 
 Matrix = npt.NDArray[np.float32]
@@ -103,8 +103,8 @@ class DenseMaskLayer:
             self._slots[number][at] = saved[f"state.{name}"]
             self._bias_slots[number][...] = saved[f"bias_state.{name}"]
 
-    def rewire(self, change: Change) -> None:
-        rewiring = Rewiring(self._pattern, change)
+    def apply_change(self, change: Change) -> None:
+        applied = AppliedChange(self._pattern, change)
         dropped = ~change.keep
         gone = (self._pattern.rows[dropped], self._pattern.indices[dropped])
         grown = (change.rows, change.columns)
@@ -113,7 +113,7 @@ class DenseMaskLayer:
             array[grown] = 0
         self.W[grown] = change.values
         self.M[grown] = 1
-        self._pattern = rewiring.pattern
+        self._pattern = applied.pattern
 
     def stored_bytes(self) -> dict[str, int]:
         bias = [self._bias, self._bias_gradient, *self._bias_slots]

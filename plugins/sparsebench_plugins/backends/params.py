@@ -71,7 +71,7 @@ class ScipyCsrParams(UnitsOfNumpy):
                         2 * FLOAT * N * SCIPY_BLOCK,
                         rule.temporary * array,
                     ),
-                    rewiring=array * max(1, rule.slots),
+                    change=array * max(1, rule.slots),
                 )
             )
         return found
@@ -109,7 +109,7 @@ class DenseMaskParams(UnitsOfNumpy):
                     built=built,
                     building=built + listed,
                     stepping=network.rule.temporary * FLOAT * self.work(layer),
-                    rewiring=listed + layer.nnz,
+                    change=listed + layer.nnz,
                 )
             )
         return found
@@ -168,7 +168,7 @@ class NumbaCsrParams:
                     built=built,
                     building=built,
                     stepping=0 if network.rule.kernel else network.rule.temporary * FLOAT * n,
-                    rewiring=ordering if wide else (layer.index + FLOAT) * n,
+                    change=ordering if wide else (layer.index + FLOAT) * n,
                 )
             )
         return found

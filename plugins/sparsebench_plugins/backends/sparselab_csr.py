@@ -18,7 +18,7 @@ class SparseLab(NoParams):
     id of W, which is wrong once an id is used again: here each layer holds its W^T. Its layers
     start from a dense matrix and take no given connections, and its SET and RigL move connections
     without their optimizer state: they cannot follow the common trajectory, and are not used.
-    Its matrix is made from Python lists, which is what peaks when a layer is made or rewired.
+    Its matrix is made from Python lists, which is what peaks when a layer is made or changed.
     """
 
     truly_sparse = True

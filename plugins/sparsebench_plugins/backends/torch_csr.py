@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sparsebench.core.protocols import Optimizer
-from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends import torch_rules
 from sparsebench_plugins.backends.params import NoParams
 from sparsebench_plugins.backends.torch_device import HOST, Device, size_in_bytes
@@ -135,11 +135,11 @@ class TorchCsrLayer:
         self._slots = [put(saved[f"state.{name}"]) for name in names]
         self._bias_slots = [put(saved[f"bias_state.{name}"]) for name in names]
 
-    def rewire(self, change: Change) -> None:
-        rewiring = Rewiring(self.pattern, change)
-        data = rewiring.carry(self._device.array(self._data), change.values)
-        slots = [rewiring.carry(self._device.array(slot)) for slot in self._slots]
-        self._place(rewiring.pattern, data, slots)
+    def apply_change(self, change: Change) -> None:
+        applied = AppliedChange(self.pattern, change)
+        data = applied.carry(self._device.array(self._data), change.values)
+        slots = [applied.carry(self._device.array(slot)) for slot in self._slots]
+        self._place(applied.pattern, data, slots)
 
     def stored_bytes(self) -> dict[str, int]:
         """Of the device; a device that is not the host leaves the pattern's indices there too."""

@@ -21,7 +21,7 @@ class TorchDenseMask(NoParams):
 
 
 class TorchDenseMaskLayer(DenseMaskLayer):
-    """The arrays of the numpy layer, seen as tensors: a rewiring changes both."""
+    """The arrays of the numpy layer, seen as tensors: a topology change changes both."""
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
         super().__init__(W, bias, optimizer)

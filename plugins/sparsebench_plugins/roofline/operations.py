@@ -6,9 +6,9 @@ forward, backward, backward-and-step   the layer's method of that name
 sddmm       `backward` without DX: the gradient on the pattern, and that of the bias
 transposed  `backward` less `backward` without DX: what W^T DZ adds to a pass that reads DZ anyway;
             where both are one pass, less than the product would take by itself
-index       `rewire` with a change that changes nothing: every index made anew, values carried
-drop        `rewire` that only drops what the topology would; grow: the same grown back
-rewire      the topology's choice and `rewire`, of every layer
+index       `apply_change` with a change that changes nothing: every index made anew, values carried
+drop        `apply_change` that only drops what the topology would; grow: the same grown back
+rewire      the topology's choice and `apply_change`, of every layer
 evaluate    the network's outputs for a batch
 
 Where `through`, the backend's own units are applied as it writes, and arrays between layers have
@@ -228,7 +228,7 @@ def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operatio
     N = work.batch_size
     if kernel == "index":
         same = Change.drop(np.ones(layer.nnz, dtype=bool))
-        return Operation(lambda: layer.rewire(same), demand("index", size(layer, N)))
+        return Operation(lambda: layer.apply_change(same), demand("index", size(layer, N)))
     if kernel == "rewire":
         return _rewire(work, network)
     index = list(network.layers).index(layer)
@@ -250,11 +250,13 @@ def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operatio
 
         def made_whole() -> None:
             if not whole[0]:
-                layer.rewire(grow)
+                layer.apply_change(grow)
             whole[0] = False
 
-        return Operation(lambda: layer.rewire(drop), needs, before=made_whole)
-    return Operation(lambda: layer.rewire(grow), needs, before=lambda: layer.rewire(drop))
+        return Operation(lambda: layer.apply_change(drop), needs, before=made_whole)
+    return Operation(
+        lambda: layer.apply_change(grow), needs, before=lambda: layer.apply_change(drop)
+    )
 
 
 def _rewire(work: Work, network: Network) -> Operation:

@@ -19,7 +19,7 @@ Matrix = npt.NDArray[np.float32]
 
 RATE = 1e-6
 MOVED = 0.05
-"""Of the connections, in each rewiring."""
+"""Of the connections, in each topology change."""
 
 
 class Subject:
@@ -51,8 +51,8 @@ class Subject:
             "backward_and_step": self._fused,
             "backward, gradients, step": self._apart,
             "weights, state": lambda: (self.layer.weights(), self.layer.state()),
-            "rewire": lambda: self.layer.rewire(self._change),
-            "forward after rewire": lambda: self.layer.forward(self._X, self._Z),
+            "change": lambda: self.layer.apply_change(self._change),
+            "forward after change": lambda: self.layer.forward(self._X, self._Z),
         }
         through = Through.of(self._backend, self._optimizer, self.shape, self._sizes)
         if through is not None:
@@ -70,7 +70,7 @@ class Subject:
         if call == "build":
             self.layer = None
             self._given = self._matrix()
-        self._change = self._moved() if call == "rewire" else None
+        self._change = self._moved() if call == "change" else None
 
     def _fused(self) -> None:
         self.layer.backward_and_step(self._X, self._DZ, self._DX, RATE, next(self._steps))

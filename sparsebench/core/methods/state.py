@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.sparse.csr import Rewiring
+from sparsebench.core.sparse.csr import AppliedChange
 
 Array = npt.NDArray[Any]
 Key = tuple[str, int]
@@ -31,11 +31,11 @@ class State:
         """The array of this name over the layer's connections; zeros the first time."""
         return self.connections.setdefault((name, layer), np.zeros(nnz, dtype=dtype))
 
-    def carry(self, layer: int, rewiring: Rewiring) -> None:
+    def carry(self, layer: int, applied: AppliedChange) -> None:
         """Follow a change of the layer's connections."""
         for key, array in self.connections.items():
             if key[1] == layer:
-                self.connections[key] = rewiring.carry(array)
+                self.connections[key] = applied.carry(array)
 
     def follows(self, layer: int) -> bool:
         """Whether something is kept of the layer's connections."""

@@ -23,7 +23,7 @@ from sparsebench.core.protocols import (
     Observable,
     Optimizer,
 )
-from sparsebench.core.sparse.csr import Change, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.position import flags, saved_flags
 from sparsebench.errors import Unsupported
 
@@ -199,8 +199,8 @@ class TopologyUpdater:
     def _change(self, index: int, change: Change) -> None:
         layer = self._network.layers[index]
         if self.state.follows(index):
-            self.state.carry(index, Rewiring(layer.weights().pattern, change))
-        layer.rewire(change)
+            self.state.carry(index, AppliedChange(layer.weights().pattern, change))
+        layer.apply_change(change)
         self._on_change(index, change)
 
     def _view(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.protocols import Optimizer
-from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 
 Vector = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
@@ -100,13 +100,13 @@ class CsrLayer:
             self.slots[number] = saved[f"state.{name}"]
             self.bias_slots[number] = saved[f"bias_state.{name}"]
 
-    def rewire(self, change: Change) -> None:
-        rewiring = Rewiring(self.pattern, change)
+    def apply_change(self, change: Change) -> None:
+        applied = AppliedChange(self.pattern, change)
         self._gradient = None
-        self.data = rewiring.carry(self.data, change.values)
-        self.slots = [rewiring.carry(slot) for slot in self.slots]
-        self.pattern = rewiring.pattern
-        self.index(rewiring.pattern)
+        self.data = applied.carry(self.data, change.values)
+        self.slots = [applied.carry(slot) for slot in self.slots]
+        self.pattern = applied.pattern
+        self.index(applied.pattern)
 
     def index_bytes(self) -> int:
         """Bytes of what `index` made."""

@@ -145,7 +145,7 @@ class Change:
         return int(self.values.size)
 
 
-class Rewiring:
+class AppliedChange:
     """A change worked out for one pattern: the new pattern, and how arrays follow.
 
     Raises TopologyError if the change grows a position twice, outside the layer, or where a
@@ -265,8 +265,8 @@ class CsrMatrix:
 
     def apply(self, change: Change) -> CsrMatrix:
         """The matrix after a change; kept connections keep their values."""
-        rewiring = Rewiring(self.pattern, change)
-        return CsrMatrix(rewiring.pattern, rewiring.carry(self.data, change.values))
+        applied = AppliedChange(self.pattern, change)
+        return CsrMatrix(applied.pattern, applied.carry(self.data, change.values))
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""

@@ -126,7 +126,7 @@ def lowest(
     return sorted(sorted(free, key=lambda at: bits(row_key(key, at[0]), at[1]) >> 9)[:count])
 
 
-def rewired(
+def changed(
     old: dict[Position, Any], keep: Sequence[bool], grown: dict[Position, Any]
 ) -> dict[Position, Any]:
     """Values by position after a change, in csr order; `keep` is in the order of `old`."""

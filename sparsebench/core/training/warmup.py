@@ -26,7 +26,7 @@ DENSITIES = (0.25, 0.75)
 
 
 def warm_up(work: Work) -> None:
-    """Train, rewire and evaluate throwaway networks: the trial's components, tiny layers.
+    """Train, change and evaluate throwaway networks: the trial's components, tiny layers.
 
     As many layers as the trial's network has, each WIDTH wide, so that every kernel is compiled
     for the types it will meet, those of the topology and the pruning whether due or not. The

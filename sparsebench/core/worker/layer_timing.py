@@ -141,7 +141,7 @@ def _update(work: Work, layer: Any) -> None:
     view = NetworkView.of([W, W], work.model.initializer, step, batch=batch, momentum=[W.data] * 2)
     for update in itertools.islice(work.topology.layer_updates(view), 1):
         if update.change is not None:
-            layer.rewire(update.change)
+            layer.apply_change(update.change)
 
 
 def _usual(call: Call) -> float:

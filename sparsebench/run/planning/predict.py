@@ -136,7 +136,7 @@ def bytes_needed(of: Outline) -> BytesNeeded | None:
     peak = max(
         _building(transients),
         sum(stored) + activations + max(reading, working),
-        _rewiring(of, stored, transients) + activations + X,
+        _changing(of, stored, transients) + activations + X,
     )
     return BytesNeeded(layers, activations, peak, of.prunes)
 
@@ -150,7 +150,7 @@ def _building(transients: list[Transient]) -> int:
     return peak
 
 
-def _rewiring(of: Outline, stored: list[int], transients: list[Transient]) -> int:
+def _changing(of: Outline, stored: list[int], transients: list[Transient]) -> int:
     """Layer after layer; the change is a byte a connection, and 12 for each that is grown."""
     updates = sum(of.topology.updates(e, of.epochs, of.steps) for e in range(1, min(of.epochs, 3)))
     if not updates:
@@ -158,7 +158,7 @@ def _rewiring(of: Outline, stored: list[int], transients: list[Transient]) -> in
     counts = [layer.nnz for layer in of.network.layers]
     moved = of.topology.moved(counts)
     return max(
-        sum(stored) + n + 12 * grown + transient.rewiring
+        sum(stored) + n + 12 * grown + transient.change
         for n, grown, transient in zip(counts, moved, transients, strict=True)
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsebench.core.sparse import parts, reference
-from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring, TopologyError
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern, TopologyError
 from sparsebench.core.sparse.sampling import free_positions, random_pattern
 from sparsebench.testing.fixtures import to_dense
 
@@ -57,9 +57,9 @@ def test_state_follows_its_connections_through_a_change():
     change = Change(
         np.array([True, False, True]), np.array([0, 1]), np.array([1, 2]), np.zeros(2, np.float32)
     )
-    rewiring = Rewiring(pattern, change)
-    assert rewiring.pattern.keys().tolist() == [0, 1, 4, 5]
-    assert rewiring.carry(np.array([10.0, 20.0, 30.0])).tolist() == [10.0, 0.0, 30.0, 0.0]
+    applied = AppliedChange(pattern, change)
+    assert applied.pattern.keys().tolist() == [0, 1, 4, 5]
+    assert applied.carry(np.array([10.0, 20.0, 30.0])).tolist() == [10.0, 0.0, 30.0, 0.0]
 
 
 @st.composite
@@ -90,8 +90,8 @@ def test_arrays_of_any_type_follow_as_in_the_twin(case, dtype, threads, one_valu
     worth, before = parts.WORTH_THREADS, numba.get_num_threads()
     parts.WORTH_THREADS = 0
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    rewiring = Rewiring(W.pattern, change)
-    carried = rewiring.carry(old, grown)
+    applied = AppliedChange(W.pattern, change)
+    carried = applied.carry(old, grown)
     parts.WORTH_THREADS = worth
     numba.set_num_threads(before)
     assert carried.dtype == dtype
@@ -102,13 +102,13 @@ def test_arrays_of_any_type_follow_as_in_the_twin(case, dtype, threads, one_valu
             strict=True,
         )
     )
-    expected = reference.rewired(by_position(W.pattern, old), change.keep, fresh)
-    rewiring.pattern.validate()
-    assert list(by_position(rewiring.pattern, carried).items()) == list(expected.items())
+    expected = reference.changed(by_position(W.pattern, old), change.keep, fresh)
+    applied.pattern.validate()
+    assert list(by_position(applied.pattern, carried).items()) == list(expected.items())
 
 
 @compiled_only
-def test_rewiring_takes_memory_of_what_it_makes():
+def test_a_topology_change_takes_memory_of_what_it_makes():
     """The new pattern, and one array at a time."""
     side, nnz = 3000, 500_000
     rng = np.random.default_rng(0)
@@ -117,16 +117,16 @@ def test_rewiring_takes_memory_of_what_it_makes():
     rows, columns = free_positions(pattern, keep, int((~keep).sum()), rng)
     change = Change(keep, rows, columns, np.zeros(rows.size, np.float32))
     values = np.zeros(nnz, np.float32)
-    Rewiring(pattern, change).carry(values, change.values)
+    AppliedChange(pattern, change).carry(values, change.values)
     slack = 64 * side + 100_000
     tracemalloc.start()
     try:
-        rewiring = Rewiring(pattern, change)
+        applied = AppliedChange(pattern, change)
         assert tracemalloc.get_traced_memory()[1] < 4 * nnz + slack
         tracemalloc.reset_peak()
         kept = tracemalloc.get_traced_memory()[0]
         for _ in range(2):
-            values = rewiring.carry(values, change.values)
+            values = applied.carry(values, change.values)
         assert tracemalloc.get_traced_memory()[1] - kept < 8 * nnz + slack
     finally:
         tracemalloc.stop()
@@ -146,11 +146,11 @@ def test_what_lies_outside_of_rows_and_columns(W, seed):
 def test_a_change_of_another_size_is_refused():
     pattern = CsrPattern.from_keys((2, 3), np.array([0, 2]))
     with pytest.raises(TopologyError, match="keep has 3 entries for 2 connections"):
-        Rewiring(pattern, Change.drop(np.ones(3, dtype=bool)))
+        AppliedChange(pattern, Change.drop(np.ones(3, dtype=bool)))
     some = np.array([1])
     change = Change(np.ones(2, dtype=bool), some, some, np.zeros(2, np.float32))
     with pytest.raises(TopologyError, match="differ in number"):
-        Rewiring(pattern, change)
+        AppliedChange(pattern, change)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_impossible_change_is_refused(rows, columns, message):
         np.array([True, True]), np.array(rows), np.array(columns), np.ones(len(rows), np.float32)
     )
     with pytest.raises(TopologyError, match=message):
-        Rewiring(pattern, change)
+        AppliedChange(pattern, change)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from sparsebench_plugins.trainers.parallel.retain import retained
 from sparsebench_plugins.trainers.parallel.waiting import until
 
 from sparsebench import testing
-from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
 from sparsebench.core.training.build import build_network
 from sparsebench.errors import Unsupported
 from sparsebench.testing.backends import check_assignment, check_given_gradients
@@ -74,7 +74,7 @@ def two_topologies(draw):
 def test_a_change_between_makes_the_new_topology_of_the_old(both):
     old, new = both
     change = change_between(old, new)
-    made = Rewiring(old, change).pattern
+    made = AppliedChange(old, change).pattern
     assert np.array_equal(made.indptr, new.indptr)
     assert np.array_equal(made.indices, new.indices)
 
@@ -85,7 +85,7 @@ def test_what_is_encoded_is_decoded(layers):
     sent = encode(old, new)
     assert differences.count_of(sent.table) == sent.positions.size
     for before, after, change in zip(old, new, decode(sent, old), strict=True):
-        made = before if change is None else Rewiring(before, change).pattern
+        made = before if change is None else AppliedChange(before, change).pattern
         assert np.array_equal(made.keys(), after.keys())
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
-from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import layout, rules, select
 from sparsebench_plugins.backends.numba_csr.index import (
     BLOCKS,
@@ -278,18 +278,18 @@ class NumbaCsrLayer(CsrLayer):
         if saved["two_orders"]:
             self._order_by_column()
 
-    def rewire(self, change: Change) -> None:
+    def apply_change(self, change: Change) -> None:
         """The second order is given up while the topology changes, so that the peak of memory
         is no higher than in training."""
         ordered = self._by_column is not None
         self._order_by_row()
-        rewiring = Rewiring(self.pattern, change)
+        applied = AppliedChange(self.pattern, change)
         self._gradient = None
-        self.data = rewiring.carry(self.data, change.values)
+        self.data = applied.carry(self.data, change.values)
         for i in range(len(self.slots)):
-            self.slots[i] = rewiring.carry(self.slots[i])
-        self.pattern = rewiring.pattern
-        self.index(rewiring.pattern)
+            self.slots[i] = applied.carry(self.slots[i])
+        self.pattern = applied.pattern
+        self.index(applied.pattern)
         if ordered:
             self._order_by_column()
 

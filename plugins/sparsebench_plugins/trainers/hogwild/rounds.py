@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
-from sparsebench.core.sparse.csr import Change, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Work
@@ -99,8 +99,8 @@ class Rounds(Training):
 
     def _follow(self, index: int, change: Change) -> None:
         """State follows its connections; grown ones start at 0."""
-        rewiring = Rewiring(self._patterns[index], change)
-        self._state[2 * index] = [rewiring.carry(slot) for slot in self._state[2 * index]]
+        applied = AppliedChange(self._patterns[index], change)
+        self._state[2 * index] = [applied.carry(slot) for slot in self._state[2 * index]]
         self._patterns[index] = self.network.layers[index].weights().pattern
         self._moved = True
 

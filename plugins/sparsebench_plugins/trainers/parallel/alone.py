@@ -21,7 +21,7 @@ from sparsebench_plugins.trainers.parallel.flat import Flat, Vector
 from sparsebench_plugins.trainers.parallel.messages import MASTER, receive_parcel, send_parcel
 from sparsebench_plugins.trainers.parallel.partition import seed_of, stream_of
 from sparsebench_plugins.trainers.parallel.plan import Plan
-from sparsebench_plugins.trainers.parallel.worker import rewire
+from sparsebench_plugins.trainers.parallel.worker import apply_changes
 from sparsebench_plugins.trainers.params import SHARE_ALONE
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ class Start:
     def __init__(self, old: Network, arrays: Mapping[str, Array]) -> None:
         """old  the network of phase one; its connections become those of the start, and then it
         is no longer needed"""
-        rewire(old, Encoded(arrays["table"], arrays["positions"]))
+        apply_changes(old, Encoded(arrays["table"], arrays["positions"]))
         self.patterns: list[CsrPattern] = [layer.weights().pattern for layer in old.layers]
         self.values: list[Vector] = Flat(old).views(arrays["values"])
         self.state = dict(Below(arrays, "state"))
@@ -62,7 +62,7 @@ class Start:
         for layer, pattern in zip(network.layers, self.patterns, strict=True):
             change = change_between(layer.weights().pattern, pattern)
             if change.dropped or change.grown:
-                layer.rewire(change)
+                layer.apply_change(change)
         self._fill(network)
 
     def _fill(self, network: Network) -> None:

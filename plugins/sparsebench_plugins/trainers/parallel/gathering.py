@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Rewiring
+from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
 from sparsebench.core.training.loop import Training
 from sparsebench_plugins.trainers.parallel.averaging import UnionMean, pruned_to
 from sparsebench_plugins.trainers.parallel.differences import (
@@ -89,7 +89,7 @@ class Models:
         others, at = [], 0
         changes = decode(changed, self._patterns)
         for old, change, union in zip(self._patterns, changes, self._unions, strict=True):
-            pattern = old if change is None else Rewiring(old, change).pattern
+            pattern = old if change is None else AppliedChange(old, change).pattern
             union.add(CsrMatrix(pattern, values[at : at + pattern.nnz]))
             at += pattern.nnz
             others.append(values[at : at + pattern.shape[0]])
@@ -112,7 +112,7 @@ class Models:
             W = pruned_to(mean, union.mean_connections if target == "workers" else layer.nnz)
             change = change_between(layer.weights().pattern, W.pattern)
             if change.dropped or change.grown:
-                layer.rewire(change)
+                layer.apply_change(change)
             values += [W.data, others[at : at + W.shape[0]]]
             at += W.shape[0]
         for array in network.parameters().values():

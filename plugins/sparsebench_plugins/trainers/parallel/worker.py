@@ -148,16 +148,16 @@ class Worker:
         changed = Encoded(table, np.empty(positions, dtype=f"<i{width}"))
         assert count_of(table) == positions
         receive(self._comm, changed.positions, MASTER, Tag.POSITIONS)
-        rewire(self.network, changed)
+        apply_changes(self.network, changed)
         self._away()
         self._flat = Flat(self.network)
         self._gradient = self._flat.fitting(self._gradient)
         self._values = self._flat.fitting(self._values)
 
 
-def rewire(network: Network, changed: Encoded) -> None:
+def apply_changes(network: Network, changed: Encoded) -> None:
     """Move the connections of all layers; optimizer state follows, as ever."""
     patterns = [layer.weights().pattern for layer in network.layers]
     for layer, change in zip(network.layers, decode(changed, patterns), strict=True):
         if change is not None:
-            layer.rewire(change)
+            layer.apply_change(change)
