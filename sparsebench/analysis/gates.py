@@ -153,7 +153,7 @@ def share(value: object) -> float:
 
 def floor(known: Metric, value: object) -> float:
     """An amount in the metric's unit: "2MiB", "0.5 points", "20ms", or a bare number."""
-    from sparsebench.suite.units import seconds, size
+    from sparsebench.units import seconds, size
 
     try:
         if isinstance(value, str) and value.removesuffix("s").endswith("point"):
@@ -189,7 +189,7 @@ def _check_sign(known: Metric, part: str) -> None:
 
 
 def _amount(known: Metric, value: float) -> str:
-    from sparsebench.suite.units import brief_size
+    from sparsebench.units import brief_size
 
     if known.scale == "points":
         return f"{value * 100:g} points"

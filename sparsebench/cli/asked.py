@@ -18,7 +18,7 @@ from sparsebench.suite.load import load_suite
 from sparsebench.suite.overrides import parse_seeds, parse_setting
 from sparsebench.suite.selection import select
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.units import seconds, size
+from sparsebench.units import seconds, size
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sparsebench.cli.options import Format
 from sparsebench.discovery import load_plugins
 from sparsebench.machine import available_memory
 from sparsebench.run import calibration
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 MEANS = {
     "net_peak_bytes": "net peaks of trials on this machine are not to be trusted",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.suite.units import seconds, size
 from sparsebench.suite.values import whole
+from sparsebench.units import seconds, size
 
 
 def _text(value: object) -> str:

@@ -21,7 +21,7 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.run import machine_setup, noise, surroundings
 from sparsebench.run.mpi_check import say_hello
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 PACKAGES = (
     "numpy", "scipy", "numba", "threadpoolctl", "pandas", "scikit-learn", "matplotlib", "pluggy",

@@ -17,8 +17,8 @@ from sparsebench.run.planning.prediction import Prediction, doubt, predict, refu
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
-from sparsebench.suite.units import brief_seconds, brief_size
 from sparsebench.suite.where import matches
+from sparsebench.units import brief_seconds, brief_size
 
 
 def command(

@@ -17,7 +17,7 @@ from sparsebench.errors import printable
 from sparsebench.run.options import Listener, Summary
 from sparsebench.store.record import Record, primary_of
 from sparsebench.suite.labels import label
-from sparsebench.suite.units import brief_seconds, brief_size
+from sparsebench.units import brief_seconds, brief_size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

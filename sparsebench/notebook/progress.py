@@ -13,7 +13,7 @@ from sparsebench.notebook.cards import Card, Row
 from sparsebench.run.options import Listener, Summary
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
-from sparsebench.suite.units import brief_seconds
+from sparsebench.units import brief_seconds
 
 REFRESH_SECONDS = 0.5
 LAST_FAILURES = 5

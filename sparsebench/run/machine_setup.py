@@ -18,7 +18,7 @@ from sparsebench.run.surroundings import (
     swap_used,
     turbo,
 )
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 FEW_CORES = 2
 LITTLE_DISK = 2**30

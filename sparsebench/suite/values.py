@@ -8,7 +8,7 @@ from typing import Any
 from sparsebench.core.trial import SCALINGS
 from sparsebench.errors import SuiteError
 from sparsebench.suite.form import shown
-from sparsebench.suite.units import seconds, size
+from sparsebench.units import seconds, size
 
 
 def one_value(found: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.suite.units import seconds, size
+from sparsebench.units import seconds, size
 
 PLAIN = (
     "epochs", "batch_size", "threads", "seed", "split_seed", "validation", "huge_pages",

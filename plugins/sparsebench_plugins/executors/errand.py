@@ -16,7 +16,7 @@ from sparsebench.run.fingerprint import fingerprint
 from sparsebench.store.attempts import OUTCOME, SPEC
 from sparsebench.store.provenance import versions
 from sparsebench.store.store import NEEDED_ONCE
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 Errand = dict[str, Any]
 """token, topic, job, code, data_dir, place, and `here`: the versions that must be there too."""

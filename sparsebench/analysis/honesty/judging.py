@@ -12,7 +12,7 @@ from sparsebench.core.audit.growth import (
     more_entries,
     slowest_growth,
 )
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 DENSE_STORAGE = "dense-storage"
 DENSE_WORK = "dense-work"

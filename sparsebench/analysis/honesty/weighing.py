@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsebench.analysis.honesty.judging import DENSE_STORAGE, MIB, UNDECLARED
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 FLOAT = 4
 

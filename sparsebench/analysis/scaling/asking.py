@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from sparsebench import units
 from sparsebench.analysis.scaling.report import Asked
 from sparsebench.errors import SparsebenchError
-from sparsebench.suite import units
 
 MOST = 100_000
 """Workers or servers that can be asked for."""

@@ -11,7 +11,7 @@ from sparsebench.analysis.scaling.cells import Cell, Way, costs_of
 from sparsebench.analysis.scaling.costs import Costs
 from sparsebench.analysis.scaling.prediction import Prediction, Saturation, predict, saturation
 from sparsebench.analysis.scaling.simulation import Setting
-from sparsebench.suite.units import brief_seconds
+from sparsebench.units import brief_seconds
 
 Row = dict[str, Any]
 

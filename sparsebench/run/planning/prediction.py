@@ -9,7 +9,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
 from sparsebench.run.planning.predict import bytes_needed, outline
 from sparsebench.run.planning.rates import Rates, epoch_seconds, errand_key
-from sparsebench.suite.units import brief_size
+from sparsebench.units import brief_size
 
 RatesByKey = Mapping[str, Sequence[Rates]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsebench.suite.units import brief_seconds, brief_size, seconds, size
+from sparsebench.units import brief_seconds, brief_size, seconds, size
 
 
 @pytest.mark.parametrize(
