@@ -208,7 +208,7 @@ def register_prunings(register: Register) -> None:
 def register_activations(register: Register) -> None:
     params = f"{_HERE}.activations.params"
     for name, where, parameters, summary in (
-        ("relu", "piecewise:ReLU", "PiecewiseParams", "max(z, 0)"),
+        ("relu", "piecewise:ReLU", "NoParams", "max(z, 0)"),
         ("leaky-relu", "piecewise:LeakyReLU", "AlphaParams", "slope alpha below zero"),
         (
             "all-relu",
@@ -216,9 +216,9 @@ def register_activations(register: Register) -> None:
             "AllReluParams",
             "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)",
         ),
-        ("identity", "piecewise:Identity", "PiecewiseParams", "z"),
-        ("tanh", "smooth:Tanh", "SmoothParams", "tanh(z)"),
-        ("sigmoid", "smooth:Sigmoid", "SmoothParams", "1 / (1 + exp(-z))"),
+        ("identity", "piecewise:Identity", "NoParams", "z"),
+        ("tanh", "smooth:Tanh", "NoParams", "tanh(z)"),
+        ("sigmoid", "smooth:Sigmoid", "NoParams", "1 / (1 + exp(-z))"),
         ("srelu", "smooth:SReLU", "SReluParams", "trained thresholds and slopes (Jin et al.)"),
     ):
         register(

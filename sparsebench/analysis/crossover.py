@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sparsebench.core.sizes import LayerSize, SizedBackend
+from sparsebench.core.sizes import SizedBackend
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Entry
@@ -93,7 +93,7 @@ def _truly_sparse(entry: Entry) -> bool | None:
     try:
         parameters = entry.parameters()()
         if isinstance(parameters, SizedBackend):
-            return parameters.work(LayerSize((2, 2), nnz=1, first=True, last=True)) == 1
+            return parameters.truly_sparse
         said = None if entry.unavailable() else getattr(entry.load(), "truly_sparse", None)
     except (SparsebenchError, TypeError, ValueError):
         return None

@@ -13,7 +13,7 @@ from sparsebench.cli.listing import print_json, print_rows
 from sparsebench.core.trial import Trial
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import Options
-from sparsebench.run.planning.prediction import Prediction, doubt, predict, refusal
+from sparsebench.run.planning.prediction import Prediction, predict, refusal
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
@@ -109,12 +109,12 @@ def _total(trial: Trial, prediction: Prediction) -> float | None:
 
 
 def _row(trial: Trial, prediction: Prediction, note: str) -> dict[str, Any]:
-    peak, epoch = prediction.net_peak_bytes, prediction.epoch_seconds
+    least, epoch = prediction.least_bytes, prediction.epoch_seconds
     total = _total(trial, prediction)
     return {
         "trial": trial.id,
         "what": label(trial),
-        "bytes": brief_size(peak) if peak is not None else "unknown",
+        "bytes": f"at least {brief_size(least)}" if least is not None else "unknown",
         "seconds per epoch": f"{epoch:.3g}" if epoch is not None else "",
         "total time": brief_seconds(total) if total is not None else "",
         "note": note,
@@ -122,12 +122,12 @@ def _row(trial: Trial, prediction: Prediction, note: str) -> dict[str, Any]:
 
 
 def _needs(planned: list[tuple[Trial, Prediction, str]]) -> list[str]:
-    """The largest trial, and the time of those that would run; nothing where it is not known."""
+    """The memory of the largest trial that would run, and the time of all; empty if unknown."""
     running = [(t, p) for t, p, note in planned if not note.startswith(("reused", "refused"))]
-    peaks = [p.net_peak_bytes for _, p in running if p.net_peak_bytes is not None]
+    sizes = [p.least_bytes for _, p in running if p.least_bytes is not None]
     totals = [total for t, p in running if (total := _total(t, p)) is not None]
-    told = [f"up to {brief_size(max(peaks))}"] if peaks else []
-    return [*told, f"{brief_seconds(sum(totals))} of training"] if totals else told
+    needs = [f"the largest needs at least {brief_size(max(sizes))}"] if sizes else []
+    return [*needs, f"{brief_seconds(sum(totals))} of training"] if totals else needs
 
 
 def _note(
@@ -140,11 +140,10 @@ def _note(
         return ": ".join(reason)
     expected = [e.status for e in asked.suite.expects if matches(e.where, trial)]
     kept = _kept(trial, asked, shelf, options)
-    fits = "" if kept.startswith("reused") else doubt(trial, prediction)
+    refused = ""
     if options.predict and not kept.startswith("reused") and "out-of-memory" not in expected:
         refused = refusal(trial, prediction)
-        fits = f"refused: {refused}" if refused else fits
-    notes = [fits, kept] if fits.startswith("refused") else [kept, fits]
+    notes = [f"refused: {refused}" if refused else "", kept]
     return "; ".join(filter(None, [*notes, f"expected: {expected[0]}" if expected else ""]))
 
 

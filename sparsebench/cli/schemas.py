@@ -145,7 +145,7 @@ class PlannedTrial(TypedDict):
     label: str
     note: str
     predicted_seconds: float | None
-    predicted_net_peak_bytes: NotRequired[int | None]
+    least_bytes: NotRequired[int | None]
     seed: int
     epochs: int
     batch_size: int

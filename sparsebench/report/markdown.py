@@ -31,7 +31,7 @@ from sparsebench.report import (
 )
 from sparsebench.report.fit_tables import fits
 from sparsebench.report.plot_files import Plot, write_plots
-from sparsebench.report.predicted import predicted_table
+from sparsebench.report.predictions import predictions_table
 from sparsebench.report.summary import summary
 from sparsebench.store.frames import manifest_commit
 
@@ -54,10 +54,9 @@ NOTE_KERNELS = (
     "flops were measured in the same process, in turns with the operation."
 )
 NOTE_PREDICTED = (
-    "Bytes are worked out before the run from what the components declare; what the system's "
-    "allocator keeps of freed memory is not among them. Seconds come from layers of a few sizes, "
-    "timed at the start of the run. Each number is the median over the trials; an error is the "
-    "difference over what was measured."
+    "Seconds per epoch, predicted from layers of a few sizes that were timed at the start of the "
+    "run. Each number is the median over the trials; an error is the difference over what was "
+    "measured."
 )
 NOTE_OTHERS = (
     "Metrics that plugins declare, and numbers that nobody declared, as mean ± standard deviation "
@@ -121,7 +120,7 @@ def sections(found: Evidence) -> Iterator[str]:
     if not trained.ok.empty:
         yield from ("## Time", tables.time_table(trained), NOTE_TIME, noise_footnote(trained.ok))
         yield from ("## Memory", tables.memory_table(trained), NOTE_MEMORY, _inexact(trained))
-        predicted = predicted_table(trained)
+        predicted = predictions_table(trained)
         if predicted:
             yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
         yield from ("## Connections", tables.connections_table(trained))

@@ -14,8 +14,8 @@ from sparsebench.core.trial import Trial
 from sparsebench.core.worker.file_names import RATES
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import PATIENCE, compiled_code
-from sparsebench.run.planning.predict import outline
-from sparsebench.run.planning.rates import Errand, Rates, errand_key, errands
+from sparsebench.run.planning.outline import outline
+from sparsebench.run.planning.prediction import Rates, TimingJob, timing_jobs, timing_key
 
 """What a process that times layers leaves in its folder."""
 
@@ -29,18 +29,18 @@ WORTH_TIMING = 1e9
 
 def surveys(
     trials: Sequence[Trial], plugins: Plugins, least: float = WORTH_TIMING
-) -> dict[str, Errand]:
+) -> dict[str, TimingJob]:
     """What to time for these trials; nothing for those whose parts are not declared, nor where
     every trial of a kind is smaller than `least`."""
     known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
-    large = {errand_key(trial) for trial, of in known if of.work >= least}
-    return errands([(trial, of) for trial, of in known if errand_key(trial) in large])
+    large = {timing_key(trial) for trial, of in known if of.work >= least}
+    return timing_jobs([(trial, of) for trial, of in known if timing_key(trial) in large])
 
 
-def survey_job(errand: Errand, job: Job) -> Job:
-    """The job that times what `errand` asks for, made of one for its trial; without limits."""
+def survey_job(timing: TimingJob, job: Job) -> Job:
+    """The job that times what `timing` asks for, made of one for its trial; without limits."""
     free = replace(job.trial, timeout=PATIENCE, memory_limit=None)
-    return replace(job, trial=free, ladders=errand.ladders)
+    return replace(job, trial=free, ladders=timing.ladders)
 
 
 def read_rates(folder: Path) -> list[Rates]:
@@ -57,16 +57,16 @@ def survey(trials: Sequence[Trial], plugins: Plugins, data_dir: Path) -> dict[st
 
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for number, (key, errand) in enumerate(surveys(trials, plugins, least=0).items()):
+        for number, (key, timing) in enumerate(surveys(trials, plugins, least=0).items()):
             folder = Path(scratch, str(number))
             job = Job(
-                trial=errand.trial,
+                trial=timing.trial,
                 folder=folder,
                 data_dir=data_dir,
                 plugin_files=plugins.files,
-                numba_cache=compiled_code(errand.trial, plugins),
+                numba_cache=compiled_code(timing.trial, plugins),
             )
-            handle = Supervised(survey_job(errand, job))
+            handle = Supervised(survey_job(timing, job))
             try:
                 while handle.poll() is None:
                     time.sleep(PERIOD)

@@ -18,7 +18,7 @@ from sparsebench.run.fingerprint import CHANGED
 from sparsebench.run.fingerprints import Fingerprints
 from sparsebench.run.kernel_cache import compile_job, representatives
 from sparsebench.run.layer_timing import read_rates, survey_job, surveys
-from sparsebench.run.planning.rates import Rates
+from sparsebench.run.planning.prediction import Rates
 
 
 @dataclass(frozen=True)

@@ -128,18 +128,9 @@ def layer(shape=(2000, 2000), nnz=20_000, stored=480_000):
         ([layer(stored=64_000_000)], {}, (DENSE_STORAGE,)),
         ([layer(nnz=4_000_000, stored=96_000_000)], {}, ()),  # a dense topology says nothing
         ([layer()], {"stored_bytes": 600_000, "net_peak_bytes": 30 * MIB}, (UNDECLARED,)),
-        (
-            [layer()],
-            {
-                "stored_bytes": 600_000,
-                "net_peak_bytes": 30 * MIB,
-                "predicted_net_peak_bytes": 15 * MIB,
-            },
-            (),
-        ),
         ([], {}, ()),
     ],
-    ids=["sparse", "declared", "full", "hidden", "foreseen", "nothing"],
+    ids=["sparse", "declared", "full", "hidden", "nothing"],
 )
 def test_a_trial_tells_by_its_bytes(layers, measures, flags):
     assert weigh(layers, measures).flags == flags

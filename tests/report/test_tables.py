@@ -18,7 +18,7 @@ from sparsebench.analysis.formats import (
 )  # fmt: skip
 from sparsebench.analysis.labels import settings
 from sparsebench.report import tables
-from sparsebench.report.predicted import predicted_table
+from sparsebench.report.predictions import predictions_table
 from sparsebench.suite.labels import told_apart
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
@@ -164,11 +164,10 @@ def test_a_seed_run_again_is_shown_once_the_later_one():
 
 
 def test_predicted_stands_beside_measured():
-    predicted = {"predicted_stored_bytes": 84000, "predicted_epoch_seconds": 0.015}
+    predicted = {"predicted_epoch_seconds": 0.015}
     found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
-    rows = predicted_table(found).splitlines()[2:]
+    rows = predictions_table(found).splitlines()[2:]
     assert rows == [
-        "| numba-csr | time per epoch | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
-        "| numba-csr | stored | 82.0 KiB | 82.0 KiB | 0.0 % | 0.0 % | 1 |",
+        "| numba-csr | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
     ]
-    assert predicted_table(evidence([FakeRun([make_record(make_trial())])])) == ""
+    assert predictions_table(evidence([FakeRun([make_record(make_trial())])])) == ""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.nn.dropout import Dropout
-from sparsebench_plugins.activations.params import AllReluParams, AlphaParams, PiecewiseParams
+from sparsebench_plugins.activations.params import AllReluParams, AlphaParams, NoParams
 from sparsebench_plugins.activations.untrained import Untrained
 
 Matrix = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ class _PiecewiseLinear:
         return PiecewiseLinearUnit(slope, dropout)
 
 
-class ReLU(PiecewiseParams, _PiecewiseLinear):
+class ReLU(NoParams, _PiecewiseLinear):
     """max(z, 0). The derivative at 0 is 1."""
 
     def negative_slope(self, layer: int) -> float:
@@ -77,7 +77,7 @@ class AllReLU(AllReluParams, _PiecewiseLinear):
         return -self.alpha if layer % 2 == 1 else self.alpha
 
 
-class Identity(PiecewiseParams, _PiecewiseLinear):
+class Identity(NoParams, _PiecewiseLinear):
     """z."""
 
     def negative_slope(self, layer: int) -> float:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import Optimizer
-from sparsebench_plugins.activations.params import SmoothParams, SReluParams
+from sparsebench_plugins.activations.params import NoParams, SReluParams
 from sparsebench_plugins.activations.untrained import Untrained
 
 Matrix = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ def _sigmoid(Z: Matrix) -> tuple[Matrix, Matrix]:
     return A, A * (1 - A)
 
 
-class Tanh(SmoothParams):
+class Tanh(NoParams):
     """tanh(z)."""
 
     def negative_slope(self, layer: int) -> None:
@@ -68,7 +68,7 @@ class Tanh(SmoothParams):
         return SmoothUnit(_tanh, dropout)
 
 
-class Sigmoid(SmoothParams):
+class Sigmoid(NoParams):
     """1 / (1 + exp(-z))."""
 
     def negative_slope(self, layer: int) -> None:

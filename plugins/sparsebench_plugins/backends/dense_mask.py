@@ -18,8 +18,6 @@ Vector = npt.NDArray[np.float32]
 class DenseMask(DenseMaskParams):
     """Dense float32 BLAS; memory and work are K x D whatever the density."""
 
-    truly_sparse = False
-
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> DenseMaskLayer:
         return DenseMaskLayer(W, bias, optimizer)
 

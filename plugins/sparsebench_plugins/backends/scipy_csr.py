@@ -18,8 +18,6 @@ stay in the second-level cache."""
 class ScipyCsr(ScipyCsrParams):
     """float32 products on neuron-major arrays; the gradient on the pattern in blocks."""
 
-    truly_sparse = True
-
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> ScipyCsrLayer:
         return ScipyCsrLayer(W, bias, optimizer)
 

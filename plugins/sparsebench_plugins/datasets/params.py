@@ -22,7 +22,7 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 def whole(samples: int, features: int, targets: int) -> DataSize:
-    """A set of float32 without a split of its own."""
+    """The size of a data set without a split of its own."""
     test = round(TEST_FRACTION * samples)
     return DataSize(features, targets, samples - test, test)
 
@@ -91,7 +91,7 @@ class ExtremeParams(Generated):
             raise ValueError(f"train must be at least 1 per class, {self.classes}")
 
     def size(self) -> DataSize:
-        return DataSize(self.features, self.classes, self.train, self.test, itemsize=0)
+        return DataSize(self.features, self.classes, self.train, self.test)
 
 
 @dataclass(frozen=True)

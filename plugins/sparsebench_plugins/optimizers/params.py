@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparsebench.core.sizes import UpdateRule
 from sparsebench.registry import OfKind
 
 Rate = Annotated[float, Field(gt=0)]
@@ -38,12 +37,9 @@ class SgdParams(OptimizerParams):
     momentum: Momentum = 0.0
     nesterov: bool = False
 
-    def rule(self) -> UpdateRule:
-        return UpdateRule(
-            slots=int(self.momentum > 0),
-            kernel="sgd",
-            temporary=2 if self.nesterov and self.momentum else 1,
-        )
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
 
 
 @dataclass(frozen=True)
@@ -55,5 +51,4 @@ class AdamParams(OptimizerParams):
     beta2: Momentum = 0.999
     tiny: Annotated[float, Field(gt=0)] = 1e-8
 
-    def rule(self) -> UpdateRule:
-        return UpdateRule(slots=2, kernel="adam", temporary=3)
+    slots: ClassVar[tuple[str, ...]] = ("mean", "square")

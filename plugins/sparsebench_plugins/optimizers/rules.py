@@ -17,10 +17,6 @@ Kind = Literal["weight", "bias"]
 class SGD(SgdParams):
     """Stochastic gradient descent with momentum, in the form of the released SET codes."""
 
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return ("velocity",) if self.momentum else ()
-
     def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
         """The velocity: of the opposite sign, and times the learning rate."""
         return state["velocity"]
@@ -47,8 +43,6 @@ class SGD(SgdParams):
 
 class Adam(AdamParams):
     """Adam; with decay = "decoupled" it is AdamW."""
-
-    slots = ("mean", "square")
 
     def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
         """The mean over the root of the mean square."""

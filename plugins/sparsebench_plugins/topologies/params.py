@@ -22,12 +22,7 @@ Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Field(ge=0)], ...
 
 
 class Unmoved:
-    """Its connections stay where they are."""
-
-    changes_density = False
-
-    def moved(self, connections: Sequence[int]) -> list[int]:
-        return [0] * len(connections)
+    """Connections stay where they are."""
 
     def updates(self, epoch: int, epochs: int, steps: int) -> int:
         return 0
@@ -106,10 +101,6 @@ class MethodParams(AllocationParams):
         if self.evolve != "all" and self.layers != "all":
             raise ValueError("takes evolve or layers, not both")
 
-    @property
-    def changes_density(self) -> bool:  # type: ignore[override]
-        return self.density_schedule.start is not None
-
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
         """At the start, which the density schedule may set apart from the end."""
         start: float | None = self.density_schedule.start
@@ -149,11 +140,6 @@ class MethodParams(AllocationParams):
     def due(self, step: TrainingStep) -> bool:
         due: bool = self.schedule().due(step)
         return due
-
-    def moved(self, connections: Sequence[int]) -> list[int]:
-        """Of each layer at most; the weakest of each sign are counted apart."""
-        part = self.takes_part(len(connections))
-        return [int(self.zeta * n) if i in part else 0 for i, n in enumerate(connections)]
 
     def updates(self, epoch: int, epochs: int, steps: int) -> int:
         """In an epoch of so many steps; none after the last step of all."""

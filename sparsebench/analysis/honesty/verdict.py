@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsebench.analysis.honesty.judging import Judgement
 from sparsebench.analysis.honesty.weighing import Weight, weigh
-from sparsebench.core.sizes import LayerSize, SizedBackend
+from sparsebench.core.sizes import SizedBackend
 from sparsebench.registry import Component, Plugins
 from sparsebench.store.audit_words import (
     CANNOT_TELL,
@@ -19,12 +19,11 @@ from sparsebench.store.audit_words import (
 
 
 def claim_of(backend: Component, plugins: Plugins) -> str:
-    """What the parameters of a backend declare as `work`; imports nothing heavy."""
+    """What the parameters of a backend declare as `truly_sparse`; imports nothing heavy."""
     parameters = plugins.parameters("backend", backend)
     if not isinstance(parameters, SizedBackend):
         return UNKNOWN
-    tiny = LayerSize((2, 2), nnz=1, first=True, last=True)
-    return TRULY_SPARSE if parameters.work(tiny) == 1 else SIMULATED
+    return TRULY_SPARSE if parameters.truly_sparse else SIMULATED
 
 
 def claim(said: bool | None, otherwise: str) -> str:

@@ -17,9 +17,8 @@ SMALL = 4 * MIB
 PER_CONNECTION, PER_NEURON = 48, 64
 """Bytes that a truly sparse layer may store: two orders of Adam's weights, with room to spare."""
 
-KNOWN_SHARE, UNKNOWN_SHARE, PEAK_FLOOR = 2.0, 4.0, 8 * MIB
-"""A net peak may be so many times what was predicted, or, without a prediction, what is stored;
-and so much more."""
+PEAK_SHARE, PEAK_FLOOR = 4.0, 8 * MIB
+"""A net peak may be so many times what is stored, and so much more."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def weigh(
     """From a record's `layers` and `measures`; of a trial that failed there are few.
 
     processes  of the trial, each with a network of its own: the measured peak is that of all, what
-               is declared and predicted is of one
+               is declared is of one
     """
     dense = _dense_bytes(layers, measures)
     declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
@@ -93,9 +92,7 @@ def _hidden(
     times_a_kernel = measures.get("kernel_seconds") is not None
     if not declared or not peak or times_a_kernel or _dense_bytes(layers, measures) < SMALL:
         return ""
-    predicted = measures.get("predicted_net_peak_bytes")
-    known = KNOWN_SHARE * predicted if predicted else UNKNOWN_SHARE * declared
-    known = processes * (max(known, KNOWN_SHARE * declared) + PEAK_FLOOR)
+    known = processes * (PEAK_SHARE * declared + PEAK_FLOOR)
     largest = max((_entries(layer) for layer in layers if "shape" in layer), default=0)
     if peak <= known or peak - known < largest:
         return ""

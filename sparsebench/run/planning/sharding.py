@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.planning.predict import outline
+from sparsebench.run.planning.outline import outline
 
 MOST = 10_000
 """Shards of a suite."""

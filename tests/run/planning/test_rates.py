@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from trials import make_trial
 
+from sparsebench.core.ladder import Ladder, Point
 from sparsebench.registry import Plugins
 from sparsebench.run.layer_timing import WORTH_TIMING, surveys
-from sparsebench.run.planning.predict import outline
-from sparsebench.run.planning.rates import Ladder, Point, Rates, epoch_seconds, errands
+from sparsebench.run.planning.outline import outline
+from sparsebench.run.planning.prediction import Rates, epoch_seconds, timing_jobs
 
 
 def rates(*seconds: tuple[int, float], update: float = 0.0) -> Rates:
@@ -35,7 +36,7 @@ def test_an_epoch_in_numbers(plugins: Plugins) -> None:
     """
     of = outline(make_trial(plugins, epochs=1), plugins)
     assert of is not None
-    assert [layer.nnz for layer in of.network.layers] == [280, 280, 90]
+    assert [layer.nnz for layer in of.layers] == [280, 280, 90]
     known = rates((1, 0.001), (1000, 1.0))
     assert epoch_seconds(of, known) == pytest.approx(1.25 * 1.670)
 
@@ -75,22 +76,22 @@ def test_updates_are_those_that_are_due(plugins: Plugins, build, given, expected
     assert due == expected
 
 
-def test_one_errand_for_trials_that_differ_in_size(plugins: Plugins) -> None:
+def test_one_process_for_trials_that_differ_in_size(plugins: Plugins) -> None:
     trials = [
         make_trial(plugins, batch_size=batch, model={"name": "mlp", "hidden": hidden})
         for batch in (8, 32)
         for hidden in ([3000], [20_000, 10])
     ]
     known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
-    (errand,) = errands(known).values()
-    assert [ladder.batch for ladder in errand.ladders] == [8, 32]
-    for ladder in errand.ladders:
+    (job,) = timing_jobs(known).values()
+    assert [ladder.batch for ladder in job.ladders] == [8, 32]
+    for ladder in job.ladders:
         assert list(ladder.works) == sorted(set(ladder.works))
         assert Ladder.from_json(ladder.to_json()) == ladder
     other = make_trial(plugins, backend="scipy-csr")
     of = outline(other, plugins)
     assert of is not None
-    assert len(errands([*known, (other, of)])) == 2
+    assert len(timing_jobs([*known, (other, of)])) == 2
 
 
 def test_small_trials_are_not_worth_timing(plugins: Plugins) -> None:

@@ -24,8 +24,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 class NumbaCsr(NumbaCsrParams):
     """csr, with a second order by column for batches above 8; see `layer.NumbaCsrLayer`."""
 
-    truly_sparse = True
-
     @property
     def activation_dtype(self) -> np.dtype[Any]:
         """Of what lies between two layers; bfloat16 is kept as its bits."""
