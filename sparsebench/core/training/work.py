@@ -19,10 +19,11 @@ from sparsebench.core.protocols import (
     Objective,
     Optimizer,
 )
-from sparsebench.core.training.position import Keeper
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from sparsebench.core.training.position import Keeper  # whose matrices need numba
 
 
 Value = float | list[float] | None
