@@ -11,15 +11,9 @@ from sparsebench.hookspecs import AddFolder, AddMetric, Register, hookimpl
 
 _HERE = "sparsebench_plugins"
 
-SPARSEPROP = (
-    "pip install 'sparsebench[rivals]' && pip install --no-build-isolation sparseprop==0.1.14"
-)
-"""Its build runs the first pip on PATH, so it cannot be built apart."""
-
 
 @hookimpl
 def register_backends(register: Register) -> None:
-    params = f"{_HERE}.backends.params:NoParams"
     register(
         "numba-csr",
         f"{_HERE}.backends.numba_csr:NumbaCsr",
@@ -40,58 +34,6 @@ def register_backends(register: Register) -> None:
         params=f"{_HERE}.backends.params:DenseMaskParams",
         summary="simulated sparsity: dense weights and a 0/1 mask",
     )
-    for name, where, requires, extra, summary in (
-        (
-            "torch-csr",
-            "torch_csr:TorchCsr",
-            ("torch",),
-            "torch",
-            "truly sparse, torch's csr products and sampled_addmm",
-        ),
-        (
-            "torch-dense-mask",
-            "torch_dense_mask:TorchDenseMask",
-            ("torch",),
-            "torch",
-            "simulated sparsity in torch: dense weights and a 0/1 mask",
-        ),
-        (
-            "mkl-csr",
-            "mkl_csr:MklCsr",
-            ("sparse_dot_mkl", "numba"),
-            "mkl",
-            "truly sparse, MKL's products and a numba loop for the gradient",
-        ),
-        (
-            "sparselab",
-            "sparselab_csr:SparseLab",
-            ("sparselab",),
-            "rivals",
-            "truly sparse, sparselab's kernels; its own SET loses optimizer state: not used",
-        ),
-        (
-            "sparseprop",
-            "sparseprop_csr:SparseProp",
-            ("sparseprop",),
-            "rivals",
-            "truly sparse, SparseProp's kernels; its own layers cannot grow: not used",
-        ),
-        (
-            "cuda-csr",
-            "cuda_csr:CudaCsr",
-            ("torch",),
-            "torch",
-            "truly sparse, torch's csr products on an NVIDIA GPU",
-        ),
-    ):
-        register(
-            name,
-            f"{_HERE}.backends.{where}",
-            params=params,
-            requires=requires,
-            summary=summary,
-            get=SPARSEPROP if name == "sparseprop" else f"pip install 'sparsebench[{extra}]'",
-        )
 
 
 @hookimpl

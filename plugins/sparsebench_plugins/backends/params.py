@@ -7,11 +7,6 @@ from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
-class NoParams:
-    """None."""
-
-
-@dataclass(frozen=True)
 class ScipyCsrParams:
     """None."""
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from small import small_work
-from sparsebench_plugins.backends.params import NoParams
-from sparsebench_plugins.backends.transposed import Transposed
+from sparsebench_rivals.params import RivalParams
+from sparsebench_rivals.transposed import Transposed
 
 from sparsebench import testing
 from sparsebench.core.sparse.csr import CsrPattern
@@ -108,14 +108,14 @@ def test_a_backend_that_is_missing_says_so_in_one_line(build, plugins, name, mon
 
 
 @dataclass(frozen=True)
-class CopyingTorch(NoParams):
+class CopyingTorch(RivalParams):
     """The GPU backend's layer on torch's CPU device, with every copy that a GPU would need."""
 
     truly_sparse = True
 
     def layer(self, W, bias, optimizer):
-        from sparsebench_plugins.backends.torch_csr import TorchCsrLayer
-        from sparsebench_plugins.backends.torch_device import Device
+        from sparsebench_rivals.torch_csr import TorchCsrLayer
+        from sparsebench_rivals.torch_device import Device
 
         return TorchCsrLayer(W, bias, optimizer, Device("cpu", shares=False))
 
@@ -150,7 +150,7 @@ def test_without_a_gpu_the_gpu_backend_says_so(torch, build):
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("kind", ["weight", "bias"])
 def test_torch_rules_are_the_rules_of_numpy(torch, build, rule, kind):
-    from sparsebench_plugins.backends import torch_rules
+    from sparsebench_rivals import torch_rules
 
     optimizer = build("optimizer", rule)
     rng = np.random.default_rng(0)
@@ -179,7 +179,7 @@ def test_transposed_is_the_transposed_matrix(shape, nnz):
 
 @pytest.mark.parametrize("N", [1, 9, 128])
 def test_the_loop_for_the_pattern_is_dense_arithmetic(N):
-    from sparsebench_plugins.backends.pattern_gradient import pattern_gradient
+    from sparsebench_rivals.pattern_gradient import pattern_gradient
 
     rng = np.random.default_rng(0)
     W = random_matrix((20, 30), 100, rng)
@@ -200,7 +200,7 @@ def test_more_connections_than_32_bits_count_are_refused(build, name):
 
 
 def test_mkl_without_its_library_says_so(monkeypatch):
-    from sparsebench_plugins.backends import mkl_csr
+    from sparsebench_rivals import mkl_csr
 
     monkeypatch.setattr(mkl_csr, "_runtime_library", lambda: None)
     monkeypatch.setitem(sys.modules, "sparse_dot_mkl", None)

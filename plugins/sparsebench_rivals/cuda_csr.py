@@ -7,12 +7,12 @@ import torch
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.backends.params import NoParams
-from sparsebench_plugins.backends.torch_csr import TorchCsrLayer, Vector
-from sparsebench_plugins.backends.torch_device import Device
+from sparsebench_rivals.params import RivalParams
+from sparsebench_rivals.torch_csr import TorchCsrLayer, Vector
+from sparsebench_rivals.torch_device import Device
 
 
-class CudaCsr(NoParams):
+class CudaCsr(RivalParams):
     """`torch-csr` on the GPU: weights, gradient, optimizer state and indices stay there.
 
     A layer is given numpy arrays and fills numpy arrays, so each call copies X or DZ to the GPU and

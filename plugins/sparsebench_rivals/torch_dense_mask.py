@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
+from sparsebench_plugins.backends.dense_mask import DenseMaskLayer, Matrix, Vector
 
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench_plugins.backends import torch_rules
-from sparsebench_plugins.backends.dense_mask import DenseMaskLayer, Matrix, Vector
-from sparsebench_plugins.backends.params import NoParams
+from sparsebench_rivals import torch_rules
+from sparsebench_rivals.params import RivalParams
 
 
-class TorchDenseMask(NoParams):
+class TorchDenseMask(RivalParams):
     """torch's dense products, DW times the mask, and torch's update; K x D whatever the density."""
 
     truly_sparse = False

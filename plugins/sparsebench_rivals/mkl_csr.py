@@ -12,12 +12,12 @@ from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.backends.params import NoParams
-from sparsebench_plugins.backends.pattern_gradient import pattern_gradient
-from sparsebench_plugins.backends.transposed import Transposed
+from sparsebench_rivals.params import RivalParams
+from sparsebench_rivals.pattern_gradient import pattern_gradient
+from sparsebench_rivals.transposed import Transposed
 
 
-class MklCsr(NoParams):
+class MklCsr(RivalParams):
     """MKL's SpMM forward and, with a csr copy of W^T, back; a numba loop on the pattern.
 
     MKL has no SDDMM, so the gradient on the pattern is a plain numba loop and the update numpy's.

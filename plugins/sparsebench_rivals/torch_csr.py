@@ -11,16 +11,16 @@ import torch
 
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
-from sparsebench_plugins.backends import torch_rules
-from sparsebench_plugins.backends.params import NoParams
-from sparsebench_plugins.backends.torch_device import HOST, Device, size_in_bytes
-from sparsebench_plugins.backends.transposed import Transposed
+from sparsebench_rivals import torch_rules
+from sparsebench_rivals.params import RivalParams
+from sparsebench_rivals.torch_device import HOST, Device, size_in_bytes
+from sparsebench_rivals.transposed import Transposed
 
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
 
-class TorchCsr(NoParams):
+class TorchCsr(RivalParams):
     """torch.addmm on csr forward and, with a csr copy of W^T, back; sampled_addmm on the pattern.
 
     What autograd would do with W.t() converts the whole matrix at every step: 4 times as long at

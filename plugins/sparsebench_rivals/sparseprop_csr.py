@@ -8,13 +8,13 @@ from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.backends.params import NoParams
+from sparsebench_rivals.params import RivalParams
 
 LIMIT = 2**31
 """Its kernels count connections, and entries of X and Z, in 32 bits."""
 
 
-class SparseProp(NoParams):
+class SparseProp(RivalParams):
     """Its forward, and its backward that gives DX and DW in one pass over W; the rest is ours.
 
     Its own SparseLinear transposes around the same calls, and wrongly for an input that is itself

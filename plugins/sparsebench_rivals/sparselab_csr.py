@@ -8,10 +8,10 @@ from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.backends.params import NoParams
+from sparsebench_rivals.params import RivalParams
 
 
-class SparseLab(NoParams):
+class SparseLab(RivalParams):
     """The three products of its SparseLinear, on neuron-major arrays; the rest is ours.
 
     Its own layer transposes to and from batch-major around the same calls, and finds W^T by the

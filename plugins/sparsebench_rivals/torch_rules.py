@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-
-from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.optimizers.params import OptimizerParams
 from sparsebench_plugins.optimizers.rules import SGD, Adam
+
+from sparsebench.core.protocols import Optimizer
 
 Kind = Literal["weight", "bias"]
 

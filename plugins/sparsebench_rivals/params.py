@@ -1,0 +1,10 @@
+"""The parameters of the backends on other libraries. Free of heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RivalParams:
+    """None."""
