@@ -364,14 +364,6 @@ def register_executors(register: Register) -> None:
         f"{_HERE}.executors.local:Local",
         summary="a process of this machine per trial",
     )
-    register(
-        "dask",
-        f"{_HERE}.executors.dask_executor:Dask",
-        params=f"{_HERE}.executors.params:DaskParams",
-        requires=("distributed",),
-        summary="the workers of a Dask cluster: --address tcp://..., or processes here",
-        get="pip install 'sparsebench[dask]'",
-    )
 
 
 @hookimpl

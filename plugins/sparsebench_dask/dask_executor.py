@@ -13,11 +13,11 @@ from sparsebench.core.status import Status
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import forget_sources
-from sparsebench_plugins.executors.cluster import CORES, MEMORY, Cluster, ClusterError
-from sparsebench_plugins.executors.errand import MOST, errand, too_large
-from sparsebench_plugins.executors.on_worker import run_errand
-from sparsebench_plugins.executors.params import DaskParams
-from sparsebench_plugins.executors.remote import RemoteTrial, outcome_of
+from sparsebench_dask.cluster import CORES, MEMORY, Cluster, ClusterError
+from sparsebench_dask.errand import MOST, errand, too_large
+from sparsebench_dask.on_worker import run_errand
+from sparsebench_dask.params import DaskParams
+from sparsebench_dask.remote import RemoteTrial, outcome_of
 
 PATIENCE = 5.0
 """Seconds that trials which are killed get to be gone."""

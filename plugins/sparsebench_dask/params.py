@@ -1,4 +1,4 @@
-"""Parameters of the executors. Free of heavy imports."""
+"""Parameters of the executor. Free of heavy imports."""
 
 from __future__ import annotations
 

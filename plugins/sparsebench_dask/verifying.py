@@ -22,7 +22,7 @@ from sparsebench.registry import Plugins
 from sparsebench.run.fetch import fetch
 from sparsebench.run.fingerprint import forget_sources
 from sparsebench.suite.build import identity
-from sparsebench_plugins.executors.errand import Errand, code, told_versions
+from sparsebench_dask.errand import Errand, code, told_versions
 
 _LOADING = threading.Lock()
 """A file's plugin is imported once, whichever thread of the worker needs it first."""

@@ -25,9 +25,9 @@ from sparsebench.run.kernel_cache import compile_job, compiled_code, representat
 from sparsebench.run.kernel_cache import skeleton as without_magnitudes
 from sparsebench.run.supervisor import Supervised
 from sparsebench.store.provenance import impersonal
-from sparsebench_plugins.executors.errand import Errand, Reply, packed
-from sparsebench_plugins.executors.line import KILL, Line
-from sparsebench_plugins.executors.verifying import Refused, verified
+from sparsebench_dask.errand import Errand, Reply, packed
+from sparsebench_dask.line import KILL, Line
+from sparsebench_dask.verifying import Refused, verified
 
 _compiled: set[str] = set()
 """What this worker has compiled, or found compiled."""

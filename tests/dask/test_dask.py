@@ -17,8 +17,8 @@ import pytest
 pytest.importorskip("distributed", reason="needs distributed: sparsebench[dask]")
 
 from clusters import FILES, Cluster, is_there, kill, running, wait_for, worker_of
-from sparsebench_plugins.executors import cluster as connection
-from sparsebench_plugins.executors import dask_executor, errand
+from sparsebench_dask import cluster as connection
+from sparsebench_dask import dask_executor, errand
 
 from sparsebench import registry
 from sparsebench.core.job import Job

@@ -13,8 +13,8 @@ from sparsebench.core.status import Status
 from sparsebench.errors import printable
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
-from sparsebench_plugins.executors.cluster import Cluster
-from sparsebench_plugins.executors.errand import Reply, add_lines, unpack
+from sparsebench_dask.cluster import Cluster
+from sparsebench_dask.errand import Reply, add_lines, unpack
 
 ANSWER, ANSWER_KILLED = 20.0, 8.0
 """Seconds that a worker gets to tell how a trial ended that was to stop, or was killed."""
