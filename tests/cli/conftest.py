@@ -32,7 +32,7 @@ seed = [0]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory: empty but for tiny.toml. No environment, no user config."""
     names = ("STORE", "DATA", "JOBS", "EXECUTOR", "ADDRESS", "THREADS", "TIMEOUT", "MEMORY_LIMIT")
     for name in names:

@@ -49,10 +49,9 @@ SEEDS = "[grid]\nseed = [0, 1, 2]\n"
 
 
 @pytest.fixture
-def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+def session(pytester: pytest.Pytester, own_cache: Path, monkeypatch: pytest.MonkeyPatch):
     """session(*options): a pytest in a process of its own, with this plugin and no other."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("SPARSEBENCH_CACHE", str(pytester.path / "cache"))
     monkeypatch.delenv("SPARSEBENCH_STORE", raising=False)
 
     def run(*options: str):

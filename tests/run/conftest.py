@@ -20,8 +20,8 @@ PLUGIN = Path(__file__).parent / "odd_components.py"
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path / "cache"))
+def _own_cache(own_cache: Path) -> None:
+    pass
 
 
 @pytest.fixture

@@ -35,17 +35,6 @@ checkpoint = "20ms"
 """
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache of compiled code for the whole file."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(autouse=True)
-def _shared_cache(compiled: Path, _own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARSEBENCH_CACHE", str(compiled))
-
-
 def write_suite(folder: Path, topology: str = "set", backend: str = "numba-csr") -> Path:
     file = folder / "long.toml"
     file.write_text(SUITE.format(topology=topology, backend=backend))

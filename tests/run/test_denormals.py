@@ -23,13 +23,8 @@ from sparsebench.run.supervisor import Supervised
 PLUGIN = Path(__file__).parent / "tiny_numbers.py"
 
 
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernels")
-
-
 @pytest.fixture
-def make_job(tmp_path: Path, kernels: Path) -> Callable[..., Job]:
+def make_job(tmp_path: Path) -> Callable[..., Job]:
     plugins = load_plugins([PLUGIN])
 
     def make(backend: str, threads: int, trainer: str = "counts", **model: Any) -> Job:
@@ -50,7 +45,6 @@ def make_job(tmp_path: Path, kernels: Path) -> Callable[..., Job]:
             folder=tmp_path / f"{backend}-{threads}",
             data_dir=tmp_path,
             plugin_files=(PLUGIN,),
-            numba_cache=kernels,
         )
 
     return make
@@ -143,12 +137,11 @@ print(json.dumps(flushed()))
     [("first", True, True), ("late", True, False), ("never", False, False)],
 )
 def test_a_pool_that_does_not_flush_is_seen(
-    kernels: Path, monkeypatch: pytest.MonkeyPatch, layer: str, when: str, main: bool, pools: bool
+    monkeypatch: pytest.MonkeyPatch, layer: str, when: str, main: bool, pools: bool
 ) -> None:
     """A pool that was there before the setting goes on with denormals."""
     for name, value in {
         "NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer,
-        "NUMBA_CACHE_DIR": str(kernels),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     done = subprocess.run(
