@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sparsebench.core.archive import Archive, BadArchive, Below
+from sparsebench.core.data.checks import check_features
 from sparsebench.core.data.targets import Inputs
 from sparsebench.core.protocols import NamesLoss, Network, Objective, Targets
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
@@ -72,6 +73,8 @@ class TrainedNetwork:
                 f"X has shape {X.shape}; expected (samples, {self.features}), features as in "
                 "training"
             )
+        if len(X):
+            check_features(X, "X")
         out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
         for start in range(0, X.shape[0], BATCH):
             rows = slice(start, start + BATCH)
@@ -100,8 +103,9 @@ class TrainedNetwork:
             )
         }
         layers = [
-            parts["backend"].layer(CsrMatrix(W.pattern, W.data.copy()), bias.copy(), optimizer)
-            for optimizer in (parts["optimizer"],)
+            parts["backend"].layer(
+                CsrMatrix(W.pattern, W.data.copy()), bias.copy(), parts["optimizer"]
+            )
             for W, bias in zip(self._matrices, self.biases, strict=True)
         ]
         objective: Objective = parts["objective"]

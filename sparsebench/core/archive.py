@@ -7,7 +7,10 @@ is pickled, and nothing is compressed, so that what a member takes is what its h
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +21,13 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 FACTS = "facts"
+
+UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
+    RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and zipfile raise for a file that is no npz, or no whole one: numpy parses the header
+of an array with Python's own parser."""
 
 
 class BadArchive(ValueError):
@@ -52,8 +62,8 @@ class Archive(Mapping[str, Array]):
             self._file = np.load(path, allow_pickle=False)
             self._check_members()
             self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BadArchive(f"{path.name} cannot be read: {error}") from error
+        except UNREADABLE as error:
+            raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
 
     def _check_members(self) -> None:
         if not isinstance(self._file, np.lib.npyio.NpzFile) or self._file.zip is None:
@@ -65,8 +75,10 @@ class Archive(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         try:
             array: Array = self._file[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise BadArchive(f"{self.path.name}: {name} cannot be read: {error}") from error
+        except KeyError:
+            raise
+        except UNREADABLE as error:
+            raise BadArchive(f"{self.path.name}: {name} cannot be read: {_line(error)}") from error
         return array
 
     def __iter__(self) -> Iterator[str]:
@@ -77,6 +89,10 @@ class Archive(Mapping[str, Array]):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 class Below(Mapping[str, Array]):

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from small import prepare
 from sparsebench_plugins.datasets import registration
+from sparsebench_plugins.datasets.npz import read_npz
 from sparsebench_plugins.losses.vectors import LinearSquaredError
 from sparsebench_plugins.objectives.classification import Classification
 from sparsebench_plugins.objectives.numbers import Regression
 
+import sparsebench
 from sparsebench.core.data.dataset import Dataset
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
@@ -379,6 +381,34 @@ def test_odd_archives_are_refused(data_dir):
         of_file(data_dir / "many.npz").load()
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), ",
+        b"'''",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}}",
+        b"{'descr': [], 'fortran_order': 0, 'shape': 'x'}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (2.5, 3)}",
+        b"\xff\xfe\x00",
+        b"(" * 500,
+        b"  1",
+        b"",
+    ],
+)
+def test_a_malformed_header_is_one_line(data_dir, header):
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    path = data_dir / "mine.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", content)
+        archive.writestr("facts.npy", content)
+    with pytest.raises(DataError, match="truncated or no npz") as caught:
+        read_npz(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="is no exported model") as caught:
+        sparsebench.load_model(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_header_of_megabytes_is_refused(data_dir):
     """numpy reads a header by evaluating a literal; a long one is refused first."""
     with zipfile.ZipFile(data_dir / "long.npz", "w") as archive:
@@ -572,6 +602,7 @@ import sys
 import importlib
 from pathlib import Path
 from sparsebench_plugins.datasets import registration
+from sparsebench_plugins.datasets.npz import read_npz
 made = {}
 def register(name, target, *, params=None, requires=(), summary=""):
     made[name] = params if params is not None else target

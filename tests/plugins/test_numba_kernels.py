@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from sparsebench_plugins.backends.numba_csr import layout, plain, rules
-from sparsebench_plugins.backends.numba_csr.index import BLOCKS, CHUNKS, ByColumn, blocks, chunks
+from sparsebench_plugins.backends.numba_csr import layout, plain, rule_numbers
+from sparsebench_plugins.backends.numba_csr.column_order import (
+    BLOCKS,
+    CHUNKS,
+    ByColumn,
+    blocks,
+    chunks,
+)
+from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.threads import (
     WORTH_THREADS,
@@ -34,12 +41,8 @@ MODULES = ["plain", "simd"] if JIT else ["plain"]
 
 
 @pytest.fixture(params=MODULES)
-def kernels(request) -> ModuleType:
-    if request.param == "plain":
-        return plain
-    from sparsebench_plugins.backends.numba_csr import simd
-
-    return simd
+def kernels(request) -> Any:
+    return kernel_functions(request.param)
 
 
 def case(shape, density, N, seed=0):
@@ -84,11 +87,11 @@ def forward(kernels, W: CsrMatrix, b, X, x, z, unit=NO_UNIT, bits=NO_BITS, ahead
     return plainly(Z, K, N, z)
 
 
-def narrow_forward(kernels, W: CsrMatrix, b, X, unit=NO_UNIT, bits=NO_BITS, ahead=0):
+def small_batch_forward(kernels, W: CsrMatrix, b, X, unit=NO_UNIT, bits=NO_BITS, ahead=0):
     K, N = W.shape[0], X.shape[1]
     Z = np.full(K * N, np.nan, np.float32)
     bounds, rows = blocks(W.pattern, CHUNKS)
-    kernels.narrow_forward(
+    kernels.small_batch_forward(
         bounds, rows, W.indptr, W.indices, W.data, b, X.reshape(-1), Z, N, unit, bits, ahead
     )
     return Z.reshape(K, N)
@@ -117,7 +120,7 @@ class Backward:
         self.slots = [order.put_back(slot) for slot in (first, second)[: len(slots)]]
 
 
-class NarrowBackward:
+class SmallBackward:
     """One backward pass in csr order."""
 
     def __init__(
@@ -130,7 +133,7 @@ class NarrowBackward:
         DX = np.full(X.size if wanted else 0, np.nan, np.float32)
         parts = np.full(BLOCKS * DX.size, np.nan, np.float32)
         self.DW = np.full(W.nnz if rule.kind == KEEP else 0, np.nan, np.float32)
-        kernels.narrow_backward(
+        kernels.small_batch_backward(
             bounds, rows, W.indptr, W.indices, self.data, first, second, X.reshape(-1),
             DZ.reshape(-1), DX, parts, N, self.DW, rule, unit, bits, ahead,
         )  # fmt: skip
@@ -143,7 +146,7 @@ def expected(W: CsrMatrix, X, DZ):
 
 
 SHAPES = [(1, 1), (5, 7), (64, 33)]
-wide = pytest.mark.parametrize(
+large = pytest.mark.parametrize(
     ("shape", "density", "N"),
     [
         (shape, density, N)
@@ -152,7 +155,7 @@ wide = pytest.mark.parametrize(
         for N in [1, 2, 17, 128, 247]
     ],
 )
-narrow = pytest.mark.parametrize(
+small = pytest.mark.parametrize(
     ("shape", "density", "N"),
     [
         (shape, density, N)
@@ -166,7 +169,7 @@ layouts = pytest.mark.parametrize(
 )
 
 
-@wide
+@large
 def test_forward_agrees_with_reference(kernels, shape, density, N):
     W, X, _ = case(shape, density, N)
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
@@ -175,17 +178,17 @@ def test_forward_agrees_with_reference(kernels, shape, density, N):
         close(forward(kernels, W, b, X, layout.plain(N), layout.plain(N), ahead=ahead), Z)
 
 
-@wide
+@large
 def test_backward_agrees_with_reference(kernels, shape, density, N):
     W, X, DZ = case(shape, density, N)
     DX, DW = expected(W, X, DZ)
     where = layout.plain(N)
     for ahead in (0, 3):
-        found = Backward(kernels, W, X, DZ, where, where, rules.KEPT, ahead=ahead)
+        found = Backward(kernels, W, X, DZ, where, where, rule_numbers.KEPT, ahead=ahead)
         close(found.DX, DX)
         close(found.DW, DW)
         assert np.array_equal(found.data, W.data)
-    close(Backward(kernels, W, X, DZ, where, where, rules.KEPT, wanted=False).DW, DW)
+    close(Backward(kernels, W, X, DZ, where, where, rule_numbers.KEPT, wanted=False).DW, DW)
 
 
 @layouts
@@ -196,7 +199,7 @@ def test_tiles_change_nothing(kernels, x_tiled, z_tiled):
     z = tiled(64) if z_tiled else layout.plain(N)
     b = np.linspace(-1, 1, 64, dtype=np.float32)
     close(forward(kernels, W, b, X, x, z), reference.spmm(*W_of(W), X) + b[:, None])
-    found = Backward(kernels, W, X, DZ, x, z, rules.KEPT)
+    found = Backward(kernels, W, X, DZ, x, z, rule_numbers.KEPT)
     DX, DW = expected(W, X, DZ)
     close(found.DX, DX)
     close(found.DW, DW)
@@ -206,19 +209,20 @@ def W_of(W: CsrMatrix):
     return W.indptr, W.indices, W.data
 
 
-@narrow
+@small
 def test_narrow_kernels_agree_with_reference(kernels, shape, density, N):
     W, X, DZ = case(shape, density, N)
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
     DX, DW = expected(W, X, DZ)
     for ahead in (0, 3):
         close(
-            narrow_forward(kernels, W, b, X, ahead=ahead), reference.spmm(*W_of(W), X) + b[:, None]
+            small_batch_forward(kernels, W, b, X, ahead=ahead),
+            reference.spmm(*W_of(W), X) + b[:, None],
         )
-        found = NarrowBackward(kernels, W, X, DZ, rules.KEPT, ahead=ahead)
+        found = SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, ahead=ahead)
         close(found.DX, DX)
         close(found.DW, DW)
-    close(NarrowBackward(kernels, W, X, DZ, rules.KEPT, wanted=False).DW, DW)
+    close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, wanted=False).DW, DW)
 
 
 OPTIMIZERS = [
@@ -241,9 +245,9 @@ def test_the_update_is_the_optimizers(kernels, optimizer, way):
     state = [rng.random(W.nnz, dtype=np.float32) for _ in optimizer.slots]
     w, slots = W.data.copy(), [slot.copy() for slot in state]
     optimizer.update(w, DW, slots, 0.1, 3, "weight")
-    rule = rules.of(optimizer, 0.1, 3)
+    rule = rule_numbers.of(optimizer, 0.1, 3)
     if way == "narrow":
-        found = NarrowBackward(kernels, W, X, DZ, rule, state)
+        found = SmallBackward(kernels, W, X, DZ, rule, state)
     else:
         if way == "absorbed" and (rule.momentum == 0 or rule.nesterov):
             pytest.skip("a gradient in parts goes into a velocity, without Nesterov")
@@ -302,7 +306,7 @@ def test_units_are_applied_on_the_way(kernels, N, tiles):
     if N > 8:
         close(forward(kernels, W, b, X, x, z, unit, bits), apart)
     else:
-        close(narrow_forward(kernels, W, b, X, unit, bits), apart)
+        close(small_batch_forward(kernels, W, b, X, unit, bits), apart)
     tail = [
         np.unpackbits(a.reshape(K, -1), axis=1, bitorder="little")[:, :N]
         for a in (bits, apart_bits)
@@ -312,9 +316,9 @@ def test_units_are_applied_on_the_way(kernels, N, tiles):
     DX = np.ascontiguousarray(expected(W, X, DZ)[0], dtype=np.float32)
     plain.deactivate(DX.reshape(-1), D, N, unit, below)
     if N > 8:
-        close(Backward(kernels, W, X, DZ, x, z, rules.KEPT, unit=unit, bits=below).DX, DX)
+        close(Backward(kernels, W, X, DZ, x, z, rule_numbers.KEPT, unit=unit, bits=below).DX, DX)
     else:
-        close(NarrowBackward(kernels, W, X, DZ, rules.KEPT, unit=unit, bits=below).DX, DX)
+        close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, unit=unit, bits=below).DX, DX)
 
 
 @pytest.mark.parametrize("N", [2, 100])
@@ -412,7 +416,7 @@ def test_threads_do_not_change_a_bit(kernels, N):
     W, X, DZ = case((500, 400), 0.75, N, seed=1)
     assert W.nnz * N >= WORTH_THREADS  # else one thread is compared with one
     b = np.linspace(-1, 1, 500, dtype=np.float32)
-    rule = rules.of(SGD(momentum=0.9), 0.1, 1)
+    rule = rule_numbers.of(SGD(momentum=0.9), 0.1, 1)
     state = [np.zeros(W.nnz, np.float32)]
 
     def everything():
@@ -421,8 +425,8 @@ def test_threads_do_not_change_a_bit(kernels, N):
             Z = forward(kernels, W, b, X, where, where)
             back = Backward(kernels, W, X, DZ, where, where, rule, state, stored=False)
         else:
-            Z = narrow_forward(kernels, W, b, X)
-            back = NarrowBackward(kernels, W, X, DZ, rule, state)
+            Z = small_batch_forward(kernels, W, b, X)
+            back = SmallBackward(kernels, W, X, DZ, rule, state)
         return Z, back.DX, back.data, *back.slots
 
     before = numba.get_num_threads()

@@ -40,7 +40,7 @@ def test_forward_by_hand() -> None:
     assert needs.flops == 2 * 40 * 16
 
 
-def test_the_wide_backward_passes_by_hand() -> None:
+def test_the_backward_large_passes_by_hand() -> None:
     sddmm, backward, step = (
         demand(kernel, WIDE) for kernel in ("sddmm", "backward", "backward-and-step")
     )
@@ -55,7 +55,7 @@ def test_the_wide_backward_passes_by_hand() -> None:
     assert (sddmm.flops, backward.flops) == (2 * 40 * 16, 4 * 40 * 16)
 
 
-def test_the_narrow_backward_pass_adds_where_it_gathers() -> None:
+def test_the_backward_small_pass_adds_where_it_gathers() -> None:
     needs = demand("backward-and-step", NARROW)
     assert needs.added
     assert needs.gathered == 3 * 40 * 8
@@ -124,7 +124,7 @@ def test_caches_as_the_kernel_tells(tmp_path: Path) -> None:
 @needs_jit
 @pytest.mark.parametrize("vectors", [1, 2, 4, 8])
 def test_gathered_rows_add_up(vectors: int) -> None:
-    from sparsebench_plugins.backends.numba_csr.lanes import WIDTH
+    from sparsebench_plugins.backends.numba_csr.simd import WIDTH
     from sparsebench_plugins.roofline import probes
 
     rows, N, tiles = 11, 2 * vectors * WIDTH, 2
@@ -157,7 +157,7 @@ def test_narrow_gathers_add_up(N: int) -> None:
 
 @needs_jit
 def test_streams_and_chains() -> None:
-    from sparsebench_plugins.backends.numba_csr.lanes import WIDTH
+    from sparsebench_plugins.backends.numba_csr.simd import WIDTH
     from sparsebench_plugins.roofline import probes
 
     cuts = np.array([0, 8 * WIDTH, 16 * WIDTH], dtype=np.int64)

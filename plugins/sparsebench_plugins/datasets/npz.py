@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.archive import UNREADABLE
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
 from sparsebench.machine import available_memory
@@ -139,17 +139,13 @@ def _with_labels(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ..
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """What can go wrong in a file that is no npz, or no longer one, as one line."""
+    """Turn the errors of a file that is no npz, or no whole one, into one line."""
     try:
         yield
     except DataError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
-        raise _damaged(path, error) from None
-    except (zipfile.BadZipFile, zlib.error, SyntaxError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    return DataError(f"{path} is truncated or no npz file: {reason}; get it or save it anew")
+    except UNREADABLE as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"{path} is truncated or no npz file: {reason}; get it or save it anew"
+        ) from None

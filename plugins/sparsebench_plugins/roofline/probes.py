@@ -13,7 +13,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sparsebench_plugins.backends.numba_csr.lanes import (
+from sparsebench_plugins.backends.numba_csr.simd import (
     I64,
     WIDTH,
     Emit,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.nn.aligned import aligned_empty
-from sparsebench_plugins.backends.numba_csr.lanes import WIDTH
+from sparsebench_plugins.backends.numba_csr.simd import WIDTH
 from sparsebench_plugins.roofline import probes
 from sparsebench_plugins.roofline.model import NARROW
 from sparsebench_plugins.roofline.quiet import quietest

@@ -24,7 +24,7 @@ def check_parts(parts: Parts) -> None:
         raise DataError(f"{source}: {absent} is missing; expected both X_test and y_test, or none")
     for name, array in arrays.items():
         if name.startswith("X"):
-            _check_features(array, f"{source}: {name}")
+            check_features(array, f"{source}: {name}")
             y = arrays["y" + name[1:]]
             if y.ndim < 1 or len(y) != len(array):
                 raise DataError(
@@ -38,7 +38,8 @@ def check_parts(parts: Parts) -> None:
         )
 
 
-def _check_features(X: Array, where: str) -> None:
+def check_features(X: Array, where: str) -> None:
+    """Raise DataError unless X is (samples, features) of finite numbers."""
     if X.ndim != 2:
         raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
     if X.dtype.kind not in "biuf":

@@ -12,6 +12,7 @@ from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.position import refuse_unsaveable, saved_layer
 from sparsebench.core.training.work import Work
+from sparsebench.errors import SuiteError
 from sparsebench.seeds import generator
 
 Vector = npt.NDArray[np.float32]
@@ -35,9 +36,18 @@ def build_network(work: Work, seed: int | None = None) -> Network:
 
 
 def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
-    """One after the other, so that what a layer needs while it is made is freed for the next."""
+    """Layers one after the other, so that what one needs while it is made is freed for the next.
+
+    Raises SuiteError for a layer without connections: nothing would reach the layers above it.
+    """
     shapes = work.model.shapes(work.data.features, work.data.outputs)
     counts = work.topology.connections(shapes)
+    for number, ((K, D), nnz) in enumerate(zip(shapes, counts, strict=True), 1):
+        if nnz == 0:
+            raise SuiteError(
+                f"topology: layer {number} ({K} x {D}) gets no connection, so that its outputs "
+                "would not depend on its inputs; raise epsilon or density"
+            )
     for index, (shape, nnz) in enumerate(zip(shapes, counts, strict=True)):
         pattern = random_pattern(shape, nnz, generator(work.seed, "topology", index))
         rng = generator(work.seed, "init", index)

@@ -124,3 +124,49 @@ def test_connections_out_of_place_are_told(build, plugins, tmp_path: Path):
     np.savez(file, **arrays)
     with pytest.raises(DataError, match="not sorted and unique"):
         sparsebench.load_model(file)
+
+
+LABELS = {
+    "words": (["acute myeloid", "ALL", "\u00e4ngstlich"], np.float64),
+    "negative": ([-3, 0, 7], np.float64),
+    "bytes": ([0, 1, 2], np.uint8),
+}
+
+
+@pytest.mark.parametrize("backend", ["numba-csr", "dense-mask"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_an_exported_network_scores_what_the_record_says(build, plugins, tmp_path, labels, backend):
+    """On inputs with a constant column and a duplicated one."""
+    names, dtype = LABELS[labels]
+    blobs = Blobs(120, 8, 3, 1)
+    X = np.clip(40 * blobs.X + 128, 0, 255).astype(dtype)
+    X[:, 6], X[:, 7] = 14, X[:, 0]
+    y = np.array(names)[blobs.targets]
+    data = prepare(Parts(X[:90], y[:90], X[90:], y[90:]))
+    trial, _, _ = trained(build, plugins)
+    result = train(small_work(build, data=data, backend=backend))
+    file = tmp_path / "model.npz"
+    keep_model(file, replace(trial, backend={"name": backend}), data, result.network)
+    found = sparsebench.load_model(file).predict(X[90:])
+    assert (found == y[90:]).mean() == result.measures["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.zeros(20), r"X has shape \(20,\); expected \(samples, 20\)"),
+        (np.zeros((2, 20, 1)), "X has shape"),
+        (np.full((2, 20), np.nan), r"X has nan at row 0, column 0 .*expected finite numbers"),
+        (np.full((2, 20), np.inf), "X has inf at row 0"),
+        (np.full((2, 20), "a"), "X has dtype <U1; expected numbers"),
+    ],
+    ids=str,
+)
+def test_no_prediction_from_what_is_no_sample(build, plugins, tmp_path, X, message):
+    trial, data, network = trained(build, plugins)
+    keep_model(tmp_path / "model.npz", trial, data, network)
+    net = sparsebench.load_model(tmp_path / "model.npz")
+    with pytest.raises(DataError, match=message) as caught:
+        net.predict(X)
+    assert "\n" not in str(caught.value)
+    assert len(net.predict(np.zeros((0, 20)))) == 0

@@ -11,8 +11,8 @@ from sparsebench.core.nn.csr_layer import Vector
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench_plugins.backends.numba_csr.activation import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.backends.params import NumbaCsrParams
 
 DTYPES: dict[str, np.dtype[Any]] = {

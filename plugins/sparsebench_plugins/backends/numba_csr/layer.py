@@ -12,8 +12,10 @@ import numpy.typing as npt
 from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
-from sparsebench_plugins.backends.numba_csr import layout, rules, select
-from sparsebench_plugins.backends.numba_csr.index import (
+from sparsebench_plugins.backends.numba_csr import layout
+from sparsebench_plugins.backends.numba_csr import rule_numbers as rules
+from sparsebench_plugins.backends.numba_csr.activation import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.column_order import (
     BLOCKS,
     CHUNKS,
     Bounds,
@@ -21,10 +23,10 @@ from sparsebench_plugins.backends.numba_csr.index import (
     blocks,
     chunks,
 )
+from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
 from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
-from sparsebench_plugins.backends.numba_csr.narrow import WIDEST
-from sparsebench_plugins.backends.numba_csr.orders import by_row
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
+from sparsebench_plugins.backends.numba_csr.small_batch import LARGEST
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.optimizers.rules import SGD
 
@@ -39,7 +41,7 @@ CACHE = 2**20
 LINES_AHEAD = 160
 """Cache lines of activations between what is prefetched and what is at work."""
 
-NARROW_AHEAD = 32
+SMALL_BATCH_AHEAD = 32
 """The same in connections, for batches whose rows are shorter than a line."""
 
 EMPTY: Vector = np.empty(0, dtype=np.float32)
@@ -63,7 +65,7 @@ class NumbaCsrLayer(CsrLayer):
         kernels: str,
         slot_dtype: npt.DTypeLike,
     ) -> None:
-        self._kernels = select.kernels(kernels)
+        self._kernels = kernel_functions(kernels)
         self._slot_dtype = np.dtype(slot_dtype)
         self._by_column: ByColumn | None = None
         self._w = EMPTY
@@ -144,9 +146,9 @@ class NumbaCsrLayer(CsrLayer):
             if self._absorbs:
                 a = layout.of(K, N, A.itemsize)
             unit.layout = a
-        if N <= WIDEST and self._by_column is None:
+        if N <= LARGEST and self._by_column is None:
             bounds, rows = self._row_blocks
-            self._kernels.narrow_forward(
+            self._kernels.small_batch_forward(
                 bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
                 *flat, N, numbers, bits, _ahead(X, x),
             )  # fmt: skip
@@ -175,10 +177,10 @@ class NumbaCsrLayer(CsrLayer):
         fused = rate is not None and rules.known(self.optimizer)
         rule = rules.of(self.optimizer, rate, t) if fused and rate is not None else rules.KEPT
         numbers, bits = (below.numbers, below.bits) if below is not None else (NO_UNIT, NO_BITS)
-        if N <= WIDEST and self._by_column is None:
-            self._narrow_backward(X, DZ, DX, rule, numbers, bits)
+        if N <= LARGEST and self._by_column is None:
+            self._backward_small(X, DZ, DX, rule, numbers, bits)
         else:
-            self._wide_backward(X, below, DZ, unit, DX, rule, numbers, bits)
+            self._backward_large(X, below, DZ, unit, DX, rule, numbers, bits)
         self._kernels.sum_rows(DZ.reshape(-1), self._layout(DZ, unit), N, self.bias_gradient)
         if rate is not None:
             if fused:
@@ -186,19 +188,19 @@ class NumbaCsrLayer(CsrLayer):
             else:
                 self.step(rate, t)
 
-    def _narrow_backward(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
+    def _backward_small(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         N = X.shape[1]
         bounds, rows = self._blocks
         parts = SCRATCH.of(self, BLOCKS * X.size) if DX is not None else EMPTY
         flat_DX = DX.reshape(-1) if DX is not None else X.reshape(-1)[:0]
-        self._kernels.narrow_backward(
+        self._kernels.small_batch_backward(
             bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self._two_slots(),
             X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
             self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
             _ahead(X, layout.plain(N)),
         )  # fmt: skip
 
-    def _wide_backward(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
+    def _backward_large(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         order = self._order_by_column()
         N = X.shape[1]
         x, z = self._layout(X, below), self._layout(DZ, unit)
@@ -333,4 +335,4 @@ def _ahead(A: Matrix, where: Layout) -> int:
     row = where.tile * A.itemsize
     if A.shape[0] * row <= CACHE:
         return 0
-    return NARROW_AHEAD if where.tile <= WIDEST else LINES_AHEAD // -(-row // LINE)
+    return SMALL_BATCH_AHEAD if where.tile <= LARGEST else LINES_AHEAD // -(-row // LINE)

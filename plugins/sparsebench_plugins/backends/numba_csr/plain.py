@@ -1,7 +1,7 @@
 """The kernels as plain loops: twins of the vector ones, and what runs without a compiler.
 
-Same names, arguments and results (but for the order of sums) as `simd`. Arrays of uint16 hold
-bfloat16.
+Same names, arguments and results (but for the order of sums) as those with explicit vectors.
+Arrays of uint16 hold bfloat16.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
-    """`wide.forward`."""
+    """`large_batch.forward`."""
     tile = min(x.tile, z.tile)
     before = threads_for(indices.size * tile)
     for n in range(0, N, tile):
@@ -177,7 +177,7 @@ def backward(
     chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
     N, G, widest, rule, unit, bits, ahead,
 ):  # fmt: skip
-    """`wide.backward`."""
+    """`large_batch.backward`."""
     tile = min(x.tile, min(z.tile, d.tile))
     wanted, stored = DX.size > 0, G.size > 0
     before = threads_for(2 * t_rows.size * tile)
@@ -214,8 +214,8 @@ def backward(
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def narrow_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
-    """`narrow.forward`."""
+def small_batch_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
+    """`small_batch.forward`."""
     before = threads_for(indices.size * N)
     for k in prange(bias.size):
         start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
@@ -225,11 +225,11 @@ def narrow_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bit
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def narrow_backward(
+def small_batch_backward(
     bounds, rows, indptr, indices, data, first, second,
     X, DZ, DX, parts, N, G, rule, unit, bits, ahead,
 ):  # fmt: skip
-    """`narrow.backward`."""
+    """`small_batch.backward`."""
     blocks, wanted, size = bounds.size - 1, DX.size > 0, DX.size
     before = threads_for(2 * indices.size * N)
     for c in prange(blocks):

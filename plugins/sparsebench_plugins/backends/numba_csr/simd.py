@@ -1,16 +1,435 @@
-"""The kernels with explicit vectors, under the names that `plain` gives their twins."""
+"""Vectors of float32 as values in numba code, so that kernels say which registers they use.
 
-from sparsebench_plugins.backends.numba_csr.narrow import backward as narrow_backward
-from sparsebench_plugins.backends.numba_csr.narrow import forward as narrow_forward
-from sparsebench_plugins.backends.numba_csr.units import activate, deactivate
-from sparsebench_plugins.backends.numba_csr.wide import backward, forward, sum_rows
+LLVM decides how a vector of WIDTH lanes maps to the machine: one register with AVX-512, two
+with AVX2 or NEON at 8 lanes. Arrays are flat and contiguous; an array of uint16 holds bfloat16
+and is widened on the way in, rounded to nearest even on the way out.
 
-__all__ = [
-    "activate",
-    "backward",
-    "deactivate",
-    "forward",
-    "narrow_backward",
-    "narrow_forward",
-    "sum_rows",
-]
+Two levels: `Emit` writes LLVM IR, for loops whose accumulators must stay in registers
+(`rows.py`); the intrinsics below are single operations for code that stays Python.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+FLOAT, HALF, BYTE = ir.FloatType(), ir.IntType(16), ir.IntType(8)
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+LINE = 64
+"""Bytes of a cache line."""
+
+
+def host_width() -> int:
+    """Lanes: 16 with AVX-512, else 8 (one AVX2 register, two of NEON or SSE)."""
+    return 16 if llvm.get_host_cpu_features().get("avx512f") else 8
+
+
+WIDTH = host_width()
+
+
+def vector(element: ir.Type, lanes: int) -> ir.VectorType:
+    return ir.VectorType(element, lanes)
+
+
+class Emit:
+    """Writes vector code of `lanes` float32 at a builder's position.
+
+    mask  None, or (lanes,) i1: the lanes to load and store; the others read 0
+    """
+
+    def __init__(self, context, builder, lanes, mask=None):
+        self.context, self.builder, self.lanes, self.mask = context, builder, lanes, mask
+        self.type = vector(FLOAT, lanes)
+
+    def first(self, count):
+        """(lanes,) i1: lane < count, count i64."""
+        steps = vector(I64, self.lanes)(list(range(self.lanes)))
+        return self.builder.icmp_signed("<", steps, self.splat(count))
+
+    def pointer(self, kind, array, index, element):
+        """To array[index], as a pointer to `element`."""
+        data = self.context.make_array(kind)(self.context, self.builder, array).data
+        return self.builder.bitcast(self.builder.gep(data, [index]), element.as_pointer())
+
+    def scalar(self, kind, array, index):
+        return self.builder.load(self.pointer(kind, array, index, self.element(kind)))
+
+    def element(self, kind):
+        return self.context.get_data_type(kind.dtype)
+
+    def load(self, kind, array, index):
+        """array[index : index + lanes] as float32."""
+        if kind.dtype == types.float32:
+            return self._load(kind, array, index, FLOAT, 4)
+        return self._widened(self._load(kind, array, index, HALF, 2))
+
+    def load_packed(self, kind, array, places):
+        """The samples at each of `places`, lanes / len(places) of them, one after another."""
+        narrow = Emit(self.context, self.builder, self.lanes // len(places))
+        element, align = (FLOAT, 4) if kind.dtype == types.float32 else (HALF, 2)
+        parts = [narrow._load(kind, array, place, element, align) for place in places]
+        while len(parts) > 1:
+            lanes = range(2 * parts[0].type.count)
+            parts = [self.shuffle(a, c, lanes) for a, c in zip(parts[::2], parts[1::2])]
+        return parts[0] if element == FLOAT else self._widened(parts[0])
+
+    def store_packed(self, kind, array, places, value):
+        """The other way round, float32."""
+        lanes = self.lanes // len(places)
+        narrow = Emit(self.context, self.builder, lanes)
+        for i, place in enumerate(places):
+            part = self.shuffle(value, value, range(i * lanes, (i + 1) * lanes))
+            narrow.store(kind, array, place, part)
+
+    def _widened(self, bits):
+        """bfloat16 bits as float32."""
+        wide = self.builder.zext(bits, vector(I32, self.lanes))
+        return self.builder.bitcast(self.builder.shl(wide, self._all(16)), self.type)
+
+    def store(self, kind, array, index, value):
+        if kind.dtype == types.float32:
+            self._store(kind, array, index, value, 4)
+        else:
+            self._store(kind, array, index, self._rounded(value), 2)
+
+    def _rounded(self, value):
+        """float32 to bfloat16 bits, to nearest even; a nan's payload may change, not that it
+        is one."""
+        b = self.builder
+        bits = b.bitcast(value, vector(I32, self.lanes))
+        odd = b.and_(b.lshr(bits, self._all(16)), self._all(1))
+        up = b.lshr(b.add(b.add(bits, self._all(0x7FFF)), odd), self._all(16))
+        quiet = b.or_(b.lshr(bits, self._all(16)), self._all(0x40))
+        isnan = b.fcmp_unordered("uno", value, value)
+        return b.trunc(b.select(isnan, quiet, up), vector(HALF, self.lanes))
+
+    def _all(self, number):
+        return vector(I32, self.lanes)([number] * self.lanes)
+
+    def _load(self, kind, array, index, element, align):
+        shape = vector(element, self.lanes)
+        at = self.pointer(kind, array, index, shape)
+        if self.mask is None:
+            value = self.builder.load(at)
+            value.align = align
+            return value
+        name = f"llvm.masked.load.v{self.lanes}{'f32' if align == 4 else 'i16'}.p0"
+        load = self._function(name, shape, [at.type, I32, self.mask.type, shape])
+        return self.builder.call(load, [at, I32(align), self.mask, shape(None)])
+
+    def _store(self, kind, array, index, value, align):
+        at = self.pointer(kind, array, index, value.type)
+        if self.mask is None:
+            self.builder.store(value, at).align = align
+            return
+        name = f"llvm.masked.store.v{self.lanes}{'f32' if align == 4 else 'i16'}.p0"
+        arguments = [value.type, at.type, I32, self.mask.type]
+        store = self._function(name, ir.VoidType(), arguments)
+        self.builder.call(store, [value, at, I32(align), self.mask])
+
+    def _function(self, name, result, arguments):
+        kind = ir.FunctionType(result, arguments)
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+    def zero(self):
+        return self.type([0.0] * self.lanes)
+
+    def splat(self, x):
+        """x in every lane."""
+        shape = vector(x.type, self.lanes)
+        one = self.builder.insert_element(ir.Constant(shape, ir.Undefined), x, I32(0))
+        where = vector(I32, self.lanes)([0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(shape, ir.Undefined), where)
+
+    def fma(self, a, b, c):
+        """a b + c, rounded once."""
+        name = f"llvm.fma.v{self.lanes}f32"
+        return self.builder.call(self._function(name, self.type, [self.type] * 3), [a, b, c])
+
+    def shuffle(self, a, b, where):
+        where = list(where)
+        return self.builder.shuffle_vector(a, b, vector(I32, len(where))(where))
+
+    def repeated(self, v, times):
+        """Each lane `times` over: a a b b for two."""
+        return self.shuffle(v, v, [i // times for i in range(times * v.type.count)])
+
+    def tiled(self, v, times):
+        """The vector `times` over: a b a b for two."""
+        return self.shuffle(v, v, list(range(v.type.count)) * times)
+
+    def folded(self, v, parts):
+        """(parts,) sums over equal stretches of lanes."""
+        lanes = v.type.count // parts
+        while lanes > 1:
+            even = [i for i in range(v.type.count) if i % 2 == 0]
+            v = self.builder.fadd(
+                self.shuffle(v, v, even), self.shuffle(v, v, [i + 1 for i in even])
+            )
+            lanes //= 2
+        return v
+
+    def total(self, v):
+        """The sum over lanes: halves are added until one is left."""
+        lanes = v.type.count
+        while lanes > 1:
+            half = lanes // 2
+            low = self.shuffle(v, v, list(range(half)))
+            high = self.shuffle(v, v, list(range(half, 2 * half)))
+            rest = self.builder.extract_element(v, I32(lanes - 1)) if lanes % 2 else None
+            v = self.builder.fadd(low, high)
+            if rest is not None:
+                first = self.builder.fadd(self.builder.extract_element(v, I32(0)), rest)
+                v = self.builder.insert_element(v, first, I32(0))
+            lanes = half
+        return self.builder.extract_element(v, I32(0))
+
+    def four_totals(self, a, b, c, d):
+        """(4,) the sums of four vectors, in fewer shuffles than four sums take."""
+        quads = range(0, self.lanes, 4)
+        other = self.lanes
+
+        def folded(x, y, low, high):
+            low = [q + at for q in quads for at in low]
+            high = [q + at for q in quads for at in high]
+            return self.builder.fadd(self.shuffle(x, y, low), self.shuffle(x, y, high))
+
+        pairs = ((0, other, 1, other + 1), (2, other + 2, 3, other + 3))
+        halves = ((0, 1, other, other + 1), (2, 3, other + 2, other + 3))
+        v = folded(folded(a, b, *pairs), folded(c, d, *pairs), *halves)
+        while v.type.count > 4:
+            half = v.type.count // 2
+            low = self.shuffle(v, v, list(range(half)))
+            v = self.builder.fadd(low, self.shuffle(v, v, list(range(half, 2 * half))))
+        return v
+
+    def prefetch(self, kind, array, index, size, write=False):
+        """The cache lines of `size` bytes from array[index] on."""
+        at = self.pointer(kind, array, index, BYTE)
+        prefetch = self._function("llvm.prefetch.p0", ir.VoidType(), [at.type, I32, I32, I32])
+        for offset in range(0, size, LINE):
+            where = self.builder.gep(at, [I64(offset)]) if offset else at
+            self.builder.call(prefetch, [where, I32(int(write)), I32(3), I32(1)])
+
+
+class Lanes(types.Type):
+    """WIDTH float32."""
+
+    def __init__(self):
+        super().__init__(name=f"Lanes{WIDTH}")
+
+
+lanes = Lanes()
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, vector(FLOAT, WIDTH))
+
+
+def _emit(context, builder, count=None):
+    emit = Emit(context, builder, WIDTH)
+    if count is not None:
+        emit.mask = emit.first(count)
+    return emit
+
+
+@intrinsic
+def load(typing, A, i):
+    """A[i : i + WIDTH]."""
+
+    def code(context, builder, signature, args):
+        return _emit(context, builder).load(A, *args)
+
+    return lanes(A, types.int64), code
+
+
+@intrinsic
+def load_some(typing, A, i, count):
+    """A[i : i + count], 0 in the lanes behind."""
+
+    def code(context, builder, signature, args):
+        return _emit(context, builder, args[2]).load(A, *args[:2])
+
+    return lanes(A, types.int64, types.int64), code
+
+
+@intrinsic
+def store(typing, A, i, v):
+    """A[i : i + WIDTH] = v."""
+
+    def code(context, builder, signature, args):
+        _emit(context, builder).store(A, *args)
+        return context.get_dummy_value()
+
+    return types.void(A, types.int64, lanes), code
+
+
+@intrinsic
+def store_some(typing, A, i, v, count):
+    """A[i : i + count] = v."""
+
+    def code(context, builder, signature, args):
+        _emit(context, builder, args[3]).store(A, *args[:3])
+        return context.get_dummy_value()
+
+    return types.void(A, types.int64, lanes, types.int64), code
+
+
+@intrinsic
+def splat(typing, x):
+    """x in every lane."""
+
+    def code(context, builder, signature, args):
+        return _emit(context, builder).splat(args[0])
+
+    return lanes(types.float32), code
+
+
+@intrinsic
+def fma(typing, a, b, c):
+    """a b + c."""
+
+    def code(context, builder, signature, args):
+        return _emit(context, builder).fma(*args)
+
+    return lanes(lanes, lanes, lanes), code
+
+
+@intrinsic
+def add(typing, a, b):
+    def code(context, builder, signature, args):
+        return builder.fadd(*args)
+
+    return lanes(lanes, lanes), code
+
+
+@intrinsic
+def multiply(typing, a, b):
+    def code(context, builder, signature, args):
+        return builder.fmul(*args)
+
+    return lanes(lanes, lanes), code
+
+
+@intrinsic
+def divide(typing, a, b):
+    def code(context, builder, signature, args):
+        return builder.fdiv(*args)
+
+    return lanes(lanes, lanes), code
+
+
+@intrinsic
+def root(typing, a):
+    def code(context, builder, signature, args):
+        emit = _emit(context, builder)
+        sqrt = emit._function(f"llvm.sqrt.v{WIDTH}f32", emit.type, [emit.type])
+        return builder.call(sqrt, args)
+
+    return lanes(lanes), code
+
+
+@intrinsic
+def total(typing, v):
+    """The sum over lanes."""
+
+    def code(context, builder, signature, args):
+        return _emit(context, builder).total(args[0])
+
+    return types.float32(lanes), code
+
+
+# --- flags: a bit per lane in an integer ----------------------------------------------
+
+
+def _bits(builder, flags):
+    """(WIDTH,) i1 as an i32."""
+    return builder.zext(builder.bitcast(flags, ir.IntType(WIDTH)), I32)
+
+
+def _flags(builder, bits):
+    return builder.bitcast(builder.trunc(bits, ir.IntType(WIDTH)), vector(I1, WIDTH))
+
+
+@intrinsic
+def below_zero(typing, v):
+    """Bit i is set where lane i is below zero."""
+
+    def code(context, builder, signature, args):
+        zero = vector(FLOAT, WIDTH)([0.0] * WIDTH)
+        return _bits(builder, builder.fcmp_ordered("<", args[0], zero))
+
+    return types.uint32(lanes), code
+
+
+@intrinsic
+def load_bits(typing, B, i):
+    """WIDTH bits from byte i on."""
+
+    def code(context, builder, signature, args):
+        integer = ir.IntType(WIDTH)
+        at = _emit(context, builder).pointer(B, *args, integer)
+        bits = builder.load(at)
+        bits.align = 1
+        return builder.zext(bits, I32)
+
+    return types.uint32(B, types.int64), code
+
+
+@intrinsic
+def store_bits(typing, B, i, bits):
+    def code(context, builder, signature, args):
+        integer = ir.IntType(WIDTH)
+        at = _emit(context, builder).pointer(B, *args[:2], integer)
+        builder.store(builder.trunc(args[2], integer), at).align = 1
+        return context.get_dummy_value()
+
+    return types.void(B, types.int64, types.uint32), code
+
+
+@intrinsic
+def scaled(typing, v, below, kept, above_factor, below_factor):
+    """v times below_factor where `below` is set, above_factor elsewhere; 0 where not kept."""
+
+    def code(context, builder, signature, args):
+        emit = _emit(context, builder)
+        v, below, kept, above_factor, below_factor = args
+        sign = _flags(builder, below)
+        factor = builder.select(sign, emit.splat(below_factor), emit.splat(above_factor))
+        factor = builder.select(_flags(builder, kept), factor, emit.zero())
+        return builder.fmul(v, factor)
+
+    f = types.float32
+    return lanes(lanes, types.uint32, types.uint32, f, f), code
+
+
+@intrinsic
+def kept_bits(typing, row, n, threshold):
+    """Dropout's bits of samples n.. of a neuron; see `sparsebench.core.nn.dropout`.
+
+    row  mix(step key + k GOLDEN)
+    """
+
+    def code(context, builder, signature, args):
+        emit = _emit(context, builder)
+        row, n, threshold = args
+        whole = vector(I32, WIDTH)
+
+        def constant(number):
+            return whole([number] * WIDTH)
+
+        golden = 0x9E3779B9
+        steps = whole([i * golden & 0xFFFFFFFF for i in range(WIDTH)])
+        start = builder.add(row, builder.mul(builder.trunc(n, I32), I32(golden)))
+        x = builder.add(emit.splat(start), steps)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            x = builder.xor(x, builder.lshr(x, constant(shift)))
+            x = builder.mul(x, constant(factor))
+        return _bits(builder, builder.icmp_unsigned(">=", x, emit.splat(threshold)))
+
+    return types.uint32(types.uint32, types.int64, types.uint32), code

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsebench_plugins.backends.numba_csr.lanes import (
+from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
     add,
     divide,
@@ -110,7 +110,7 @@ def absorb(w, velocity, G, start, stop, first, final, rule):
 
 
 @njit(forceinline=True, error_model="numpy")
-def wide_add(A, a, B, b, count):
+def add_some(A, a, B, b, count):
     """A[a : a + count] += B[b : b + count], at most WIDTH of them."""
     store_some(A, a, add(load_some(A, a, count), load_some(B, b, count)), count)
 

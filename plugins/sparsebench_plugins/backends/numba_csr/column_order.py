@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.sparse.csr import CsrPattern, Ints
-from sparsebench_plugins.backends.numba_csr.orders import by_column, by_row, transpose
+from sparsebench_plugins.backends.numba_csr.order_kernels import by_column, by_row, transpose
 
 CHUNKS = 64
-"""Chunks of a wide kernel: enough to share evenly among many threads, few enough to cost
+"""Chunks of a large batch: enough to share evenly among many threads, few enough to cost
 nothing. Fixed, so that results do not depend on the number of threads."""
 
 BLOCKS = 8
-"""Blocks of a narrow kernel's backward pass, each with a downstream gradient of its own."""
+"""Blocks of a small batch's backward pass, each with a downstream gradient of its own."""
 
 Bounds = npt.NDArray[np.int64]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.lanes import (
+from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
+from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
     below_zero,
     kept_bits,
@@ -17,7 +18,6 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     store_bits,
     store_some,
 )
-from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 GOLDEN = np.uint32(0x9E3779B9)

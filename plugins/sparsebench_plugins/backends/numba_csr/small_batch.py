@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.rows import narrow_column, narrow_gather
+from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.row_kernels import small_column, small_gather
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
-from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
-from sparsebench_plugins.backends.numba_csr.updates import sum_blocks, update, wide_add
+from sparsebench_plugins.backends.numba_csr.updates import add_some, sum_blocks, update
 
-WIDEST = 8
+LARGEST = 8
 """The largest batch. A connection counts as so many multiply-adds of work, because at smaller
 batches it takes as long."""
 
@@ -26,7 +26,7 @@ PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
 gather_1, gather_2, gather_3, gather_4, gather_5, gather_6, gather_7, gather_8 = (
-    narrow_gather(lanes) for lanes in range(1, WIDEST + 1)
+    small_gather(lanes) for lanes in range(1, LARGEST + 1)
 )
 
 
@@ -54,8 +54,8 @@ def products(N, data, indices, start, stop, X, b, Z, z, ahead):
 
 def spanning(downstream):
     """Part of a row backward for each batch; without DX if not downstream."""
-    narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
-        narrow_column(lanes, downstream) for lanes in range(1, WIDEST + 1)
+    pass_1, pass_2, pass_3, pass_4, pass_5, pass_6, pass_7, pass_8 = (
+        small_column(lanes, downstream) for lanes in range(1, LARGEST + 1)
     )
 
     @njit(forceinline=True, error_model="numpy")
@@ -63,21 +63,21 @@ def spanning(downstream):
         """The dots of connections start..stop - 1 of one row into G[g..], and DX += w dz."""
         last = indices.size - 1
         if N == 1:
-            narrow_1(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_1(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 2:
-            narrow_2(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_2(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 3:
-            narrow_3(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_3(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 4:
-            narrow_4(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_4(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 5:
-            narrow_5(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_5(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 6:
-            narrow_6(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_6(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         elif N == 7:
-            narrow_7(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_7(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
         else:
-            narrow_8(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
+            pass_8(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
 
     return part_of_row
 
@@ -96,7 +96,7 @@ def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahea
     """
     blocks = bounds.size - 1
     edges = np.zeros(blocks * N, dtype=np.float32)
-    before = threads_for(WIDEST * indices.size)
+    before = threads_for(LARGEST * indices.size)
     for c in prange(blocks):
         end = bounds[c + 1]
         begun = min(np.int64(indptr[rows[c]]), end)
@@ -108,7 +108,7 @@ def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahea
             products(N, data, indices, start, stop, X, bias[k], Z, k * N, ahead)
     for c in range(blocks):
         if bounds[c] < min(np.int64(indptr[rows[c]]), bounds[c + 1]):
-            wide_add(Z, (rows[c] - 1) * N, edges, c * N, N)
+            add_some(Z, (rows[c] - 1) * N, edges, c * N, N)
     threads_again(before)
     threads_for(bias.size * N)
     for k in prange(bias.size):
@@ -135,7 +135,7 @@ def backward(
     blocks = bounds.size - 1
     wanted = DX.size > 0
     size = DX.size
-    before = threads_for(2 * WIDEST * indices.size)
+    before = threads_for(2 * LARGEST * indices.size)
     for c in prange(blocks):
         mine = parts[c * size : (c + 1) * size]
         for i in range(mine.size):

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sparsebench_plugins.backends.numba_csr.lanes import FLOAT, I64, WIDTH, Emit
+from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I64, WIDTH, Emit
 
 INT = types.int64
 
@@ -203,7 +203,7 @@ def _fetch_group(emit, kind, indices, p, size, last, ahead, lanes, targets):
                 emit.prefetch(target, array, j, 1, write=write)
 
 
-def narrow_gather(lanes):
+def small_gather(lanes):
     """Part of a row of Z = W X + b at a batch of `lanes` samples, several connections at once.
 
     data, indices (nnz,) csr, connections start..stop - 1      last  the last one of the matrix
@@ -211,7 +211,7 @@ def narrow_gather(lanes):
     """
 
     @intrinsic
-    def narrow_sum(typing, data, indices, start, stop, last, X, b, Z, z, ahead):
+    def small_sum(typing, data, indices, start, stop, last, X, b, Z, z, ahead):
         def code(context, builder, signature, args):
             (data_, indices_, start, stop, last, X_, b, Z_, z, ahead) = args
             single = Emit(context, builder, lanes)
@@ -238,10 +238,10 @@ def narrow_gather(lanes):
         f = types.float32
         return types.void(data, indices, INT, INT, INT, X, f, Z, INT, INT), code
 
-    return narrow_sum
+    return small_sum
 
 
-def narrow_column(lanes, downstream):
+def small_column(lanes, downstream):
     """Part of a row backward at a batch of `lanes` samples: the dots, and DX += w dz.
 
     data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, `lanes` per neuron
@@ -250,7 +250,7 @@ def narrow_column(lanes, downstream):
     """
 
     @intrinsic
-    def narrow_pass(typing, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
+    def small_pass(typing, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
         def code(context, builder, signature, args):
             (data_, indices_, start, stop, last, DZ_, z, X_, DX_, G_, g, ahead) = args
             b = builder
@@ -279,4 +279,4 @@ def narrow_column(lanes, downstream):
         signature = types.void(data, indices, INT, INT, INT, DZ, INT, X, DX, G, INT, INT)
         return signature, code
 
-    return narrow_pass
+    return small_pass

@@ -13,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.lanes import (
+from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.row_kernels import column, gather
+from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
     add,
     load,
@@ -21,9 +23,7 @@ from sparsebench_plugins.backends.numba_csr.lanes import (
     splat,
     total,
 )
-from sparsebench_plugins.backends.numba_csr.rows import column, gather
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
-from sparsebench_plugins.backends.numba_csr.units import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.backends.numba_csr.updates import absorb, update
 

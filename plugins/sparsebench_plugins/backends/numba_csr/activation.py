@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench_plugins.activations.untrained import Untrained
-from sparsebench_plugins.backends.numba_csr import layout, select
+from sparsebench_plugins.backends.numba_csr import layout
+from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
 from sparsebench_plugins.backends.numba_csr.layout import EVALUATE, TRAIN, UnitNumbers
 
 Matrix = npt.NDArray[np.float32]
@@ -23,7 +24,7 @@ class NumbaUnit(Untrained):
     def __init__(self, slope: float, dropout: Dropout | None, kernels: str) -> None:
         self._slope = np.float32(slope)
         self._dropout = dropout
-        self._kernels = select.kernels(kernels)
+        self._kernels = kernel_functions(kernels)
         self.bits: npt.NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
         self.numbers = layout.NO_UNIT
         self.layout = layout.plain(0)
