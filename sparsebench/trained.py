@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sparsebench.core.archive import Archive, BadArchive, Below
+from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.checks import check_features
 from sparsebench.core.data.targets import Inputs
 from sparsebench.core.protocols import NamesLoss, Network, Objective, Targets
@@ -24,9 +24,6 @@ from sparsebench.core.training.model_file import READABLE
 from sparsebench.core.trial import DEFAULT_OBJECTIVE
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
-
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
 
 BATCH = 128
 

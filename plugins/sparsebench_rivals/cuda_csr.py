@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.errors import Unsupported
 from sparsebench_rivals.params import RivalParams
-from sparsebench_rivals.torch_csr import TorchCsrLayer, Vector
+from sparsebench_rivals.torch_csr import TorchCsrLayer
 from sparsebench_rivals.torch_device import Device
 
 

@@ -8,7 +8,8 @@ from importlib import metadata
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported

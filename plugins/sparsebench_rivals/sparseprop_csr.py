@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported

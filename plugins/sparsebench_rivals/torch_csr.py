@@ -6,18 +6,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_rivals import torch_rules
 from sparsebench_rivals.params import RivalParams
 from sparsebench_rivals.torch_device import HOST, Device, size_in_bytes
 from sparsebench_rivals.transposed import Transposed
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 
 class TorchCsr(RivalParams):

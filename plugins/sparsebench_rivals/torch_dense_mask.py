@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from sparsebench_plugins.backends.dense_mask import DenseMaskLayer, Matrix, Vector
+from sparsebench_plugins.backends.dense_mask import DenseMaskLayer
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_rivals import torch_rules

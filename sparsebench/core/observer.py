@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from sparsebench.core.metric import Metric
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from sparsebench.core.arrays import Array
     from sparsebench.core.methods.step import TrainingStep
     from sparsebench.core.protocols import Network
     from sparsebench.core.sparse.csr import Change
 
-    Array = npt.NDArray[Any]
 
 MOST_BINS = 64
 """Numbers in a small array, such as a histogram, that an observer may give."""

@@ -17,18 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from sparsebench.core.arrays import Array, Matrix, Rows, Vector
     from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
     from sparsebench.core.metric import Metric
     from sparsebench.core.nn.dropout import Dropout
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
 
-    Matrix = npt.NDArray[np.float32]
-    Array = npt.NDArray[Any]
-    Vector = npt.NDArray[np.float32]
     Target = npt.NDArray[Any]
     """Of a batch: labels (N,), or numbers (K, N), a row per output."""
-    Rows = npt.NDArray[np.int64]
-    Mask = npt.NDArray[np.bool_]
 
 Shape = tuple[int, int]
 """(K, D) of a layer."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.methods.protocols import (
     Allocation,
     DensitySchedule,
@@ -17,7 +18,7 @@ from sparsebench.core.methods.protocols import (
 )
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sparse.criteria import all_but_smallest
-from sparsebench.core.sparse.csr import CsrMatrix, Mask
+from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.testing.fixtures import check_parameters, random_matrix
 from sparsebench.testing.topologies import SHAPES, random_network, training_steps
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench_plugins.activations.params import AllReluParams, AlphaParams, NoParams
 from sparsebench_plugins.activations.untrained import Untrained
-
-Matrix = npt.NDArray[np.float32]
 
 
 class PiecewiseLinearUnit(Untrained):

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.activations.params import NoParams, SReluParams
 from sparsebench_plugins.activations.untrained import Untrained
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 
 class SmoothUnit(Untrained):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-import numpy.typing as npt
-
+from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Optimizer
-
-Vector = npt.NDArray[np.float32]
 
 
 class Untrained:

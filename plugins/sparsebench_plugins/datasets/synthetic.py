@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.data.samples import Labels, Matrix, Parts, Rows
+from sparsebench.core.arrays import Labels, Matrix, Rows
+from sparsebench.core.data.samples import Parts
 from sparsebench.core.data.targets import TargetKind
 from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench.seeds import generator

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Vector
 from sparsebench.core.methods.protocols import Signal
 from sparsebench.core.methods.view import LayerView
 from sparsebench_plugins.drops.params import NoParams, SoftMagnitudeParams
-
-Vector = npt.NDArray[np.float32]
 
 
 class PerSign(NoParams):

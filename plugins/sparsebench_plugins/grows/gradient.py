@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.methods.protocols import Candidates, Signal
 from sparsebench.core.methods.view import LayerView
-from sparsebench.core.sparse.csr import Mask
 from sparsebench.core.sparse.top_gradient import largest_free_gradients
 from sparsebench_plugins.grows.params import NoParams
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.methods.protocols import Candidates, Signal
 from sparsebench.core.methods.view import LayerView
-from sparsebench.core.sparse.csr import Ints, Mask
+from sparsebench.core.sparse.csr import Ints
 from sparsebench.core.sparse.positions import best
 from sparsebench.core.sparse.products import gradient_at
 from sparsebench_plugins.grows import sampled

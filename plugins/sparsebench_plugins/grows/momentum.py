@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsebench.core.arrays import Mask, Matrix
 from sparsebench.core.methods.protocols import Candidates, Signal
-from sparsebench.core.methods.view import LayerView, Matrix
-from sparsebench.core.sparse.csr import Mask
+from sparsebench.core.methods.view import LayerView
 from sparsebench.core.sparse.positions import are_free, best
 from sparsebench.core.sparse.products import gradient_at
 from sparsebench_plugins.grows import sampled

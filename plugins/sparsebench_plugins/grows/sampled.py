@@ -7,8 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.methods.view import LayerView
-from sparsebench.core.sparse.csr import Ints, Mask
+from sparsebench.core.sparse.csr import Ints
 from sparsebench.core.sparse.positions import are_free, distinct
 from sparsebench.core.sparse.sampling import free_positions
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Vector
 from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.initializers.params import FanParams, NoParams, NormalParams
-
-Vector = npt.NDArray[np.float32]
 
 
 def _fans(pattern: CsrPattern, fan: str) -> tuple[float, float]:

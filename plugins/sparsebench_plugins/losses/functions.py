@@ -6,13 +6,9 @@ With weights w (N,) a loss is sum_n w_n l_n / sum_n w_n.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Labels, Matrix, Vector
 from sparsebench_plugins.losses.params import OfLabels
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 
 class CrossEntropy(OfLabels):

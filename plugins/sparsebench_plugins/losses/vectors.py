@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench_plugins.losses.functions import averaged, half_squares, mean, sigmoid
 from sparsebench_plugins.losses.params import OfFlags, OfVectors
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 
 class LinearSquaredError(OfVectors):

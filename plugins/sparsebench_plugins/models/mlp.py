@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.nn.network import LayeredNetwork
@@ -20,10 +18,6 @@ from sparsebench.core.protocols import (
 )
 from sparsebench.errors import SuiteError
 from sparsebench_plugins.models.params import LayeredParams, MlpParams
-
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 
 class Layered(LayeredParams):

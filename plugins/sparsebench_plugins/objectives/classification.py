@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Labels, Matrix
 from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
 from sparsebench.core.protocols import Loss
 from sparsebench.errors import DataError, SuiteError
 from sparsebench_plugins.losses.functions import CrossEntropy
 from sparsebench_plugins.objectives.params import ClassificationParams
-
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float32]
 
 
 class Classification(ClassificationParams):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
+from sparsebench.core.arrays import Array, Matrix
 
 
 @dataclass(frozen=True, eq=False)

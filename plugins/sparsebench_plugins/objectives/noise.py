@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix, Rows
 from sparsebench.seeds import generator
-
-Matrix = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 
 class NormalNoise:

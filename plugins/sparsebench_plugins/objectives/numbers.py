@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import Loss, Score, Targets
@@ -16,9 +16,6 @@ from sparsebench.errors import DataError, SuiteError
 from sparsebench_plugins.objectives.errors import Errors
 from sparsebench_plugins.objectives.flags import Flags
 from sparsebench_plugins.objectives.params import DenseOutputParams, RegressionParams
-
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
 
 
 class Regression(RegressionParams):

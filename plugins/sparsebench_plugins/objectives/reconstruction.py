@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import Corruption, Loss, Score
@@ -16,9 +15,6 @@ from sparsebench_plugins.objectives.errors import Errors
 from sparsebench_plugins.objectives.noise import NormalNoise
 from sparsebench_plugins.objectives.numbers import Named, loss_of_vectors
 from sparsebench_plugins.objectives.params import ReconstructionParams
-
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
 
 
 class Reconstruction(ReconstructionParams):

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.archive import Below
+from sparsebench.core.arrays import Array
 from sparsebench.core.observer import Observation
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench_plugins.observers.params import ItopParams
 from sparsebench_plugins.observers.visited import Visited
-
-Array = npt.NDArray[Any]
 
 
 class Itop(ItopParams):

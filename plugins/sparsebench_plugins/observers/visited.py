@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from sparsebench.core.arrays import Array
+
 Keys = npt.NDArray[np.int64]
 
 BYTES_EACH = 16

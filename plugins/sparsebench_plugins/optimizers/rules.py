@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench_plugins.optimizers.params import AdamParams, OptimizerParams, SgdParams
 
-Array = npt.NDArray[Any]
 Kind = Literal["weight", "bias"]
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.prunings.params import ImportanceParams
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Importance(ImportanceParams):

@@ -25,8 +25,8 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import NetworkView
@@ -37,8 +37,6 @@ from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench_plugins.roofline.model import Demand, Size, demand
 from sparsebench_plugins.roofline.quiet import quietest
-
-Array = npt.NDArray[Any]
 
 RATE = 1e-9
 """Of the updates: thousands of them leave the weights as they are, in size."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH
 from sparsebench_plugins.roofline import probes
 from sparsebench_plugins.roofline.model import NARROW
 from sparsebench_plugins.roofline.quiet import quietest
 
-Array = npt.NDArray[Any]
 Cuts = npt.NDArray[np.int64]
 
 LEAST = 0.003

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sparsebench.core.arrays import Matrix
 from sparsebench.core.methods.compose import Sentence, updates
 from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs
-from sparsebench.core.methods.view import LayerView, Matrix, NetworkView
+from sparsebench.core.methods.view import LayerView, NetworkView
 from sparsebench.errors import Unsupported
 from sparsebench_plugins.topologies.params import (
     GraNetParams,

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix
 from sparsebench.core.audit.sizes import PER_NEURON, Shape, Sizes
 from sparsebench.core.nn.aligned import aligned_empty
 from sparsebench.core.protocols import Backend, Optimizer
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
-
-Matrix = npt.NDArray[np.float32]
 
 RATE = 1e-6
 MOVED = 0.05

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.data.scaling import blocks
 from sparsebench.errors import DataError
 
 if TYPE_CHECKING:
     from sparsebench.core.data.samples import Parts
-
-Array = npt.NDArray[Any]
 
 
 def check_parts(parts: Parts) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsebench.core.data.samples import Matrix, Rows, Samples
+from sparsebench.core.arrays import Array, Matrix, Rows
+from sparsebench.core.data.samples import Samples
 from sparsebench.core.data.targets import Inputs
 from sparsebench.core.protocols import Corruption, Targets
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,10 @@ import hashlib
 
 import numpy as np
 
+from sparsebench.core.arrays import Array, Rows
 from sparsebench.core.data.checks import check_parts
-from sparsebench.core.data.examples import Array, Examples, TrialData
-from sparsebench.core.data.samples import ArraySamples, Parts, Rows, Samples, array_fingerprint
+from sparsebench.core.data.examples import Examples, TrialData
+from sparsebench.core.data.samples import ArraySamples, Parts, Samples, array_fingerprint
 from sparsebench.core.data.scaling import scaling_of
 from sparsebench.core.data.split import split
 from sparsebench.core.data.targets import Inputs, TargetData

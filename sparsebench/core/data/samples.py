@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Matrix, Rows
 from sparsebench.core.data.targets import TargetKind
 from sparsebench.core.nn.aligned import aligned_empty
-
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
 
 
 class Samples(Protocol):

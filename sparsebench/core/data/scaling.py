@@ -15,13 +15,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Rows
 from sparsebench.core.trial import SCALINGS
 from sparsebench.errors import DataError
-
-Array = npt.NDArray[Any]
-Rows = npt.NDArray[np.int64]
 
 BLOCK = 1 << 20
 """Values that a pass over X holds at once."""

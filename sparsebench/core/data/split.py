@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Labels, Rows
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
-
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
 
 
 def stratified_split(y: Labels, fraction: float, rng: np.random.Generator) -> tuple[Rows, Rows]:

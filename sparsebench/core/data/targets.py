@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
+from sparsebench.core.arrays import Array, Matrix, Rows
 
 TargetKind = Literal["labels", "numbers", "vectors", "flags"]
 """What a data set has for each sample: a class, a number, several numbers, or several 0 or 1."""

@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.methods.protocols import Candidates, Drop, Grow, LayerUpdate, Redistribution
 from sparsebench.core.methods.sharing import share_out
 from sparsebench.core.methods.view import LayerView, NetworkView
 from sparsebench.core.protocols import Initializer
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
-from sparsebench.core.sparse.csr import Change, Mask
+from sparsebench.core.sparse.csr import Change
 from sparsebench.core.sparse.positions import revive
 
-Vector = npt.NDArray[np.float32]
 Masks = Mapping[int, Mask]
 
 

@@ -14,16 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from sparsebench.core.arrays import Mask, Matrix, Vector
     from sparsebench.core.methods.step import TrainingStep
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
 
-    Vector = npt.NDArray[np.float32]
-    Matrix = npt.NDArray[np.float32]
-    Mask = npt.NDArray[np.bool_]
 
 Shape = tuple[int, int]
 

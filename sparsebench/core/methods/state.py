@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.sparse.csr import AppliedChange
 
-Array = npt.NDArray[Any]
 Key = tuple[str, int]
 
 

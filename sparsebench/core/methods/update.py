@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Array, Mask, Matrix, Vector
 from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
 from sparsebench.core.methods.state import State
 from sparsebench.core.methods.step import TrainingStep
@@ -26,11 +26,6 @@ from sparsebench.core.protocols import (
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.position import flags, saved_flags
 from sparsebench.errors import Unsupported
-
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 OnChange = Callable[[int, Change], None]
 Observe = Callable[[], Sequence[LayerSignals]]

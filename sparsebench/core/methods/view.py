@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Matrix, Vector
 from sparsebench.core.methods.state import State
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.products import gradient_at
 from sparsebench.seeds import generator
-
-Mask = npt.NDArray[np.bool_]
-Vector = npt.NDArray[np.float32]
-Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

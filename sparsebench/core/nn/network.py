@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.archive import Below
+from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, LayerSignals, Loss, Optimizer, ThroughLayer, Unit
 from sparsebench.core.sparse.products import spmm, spmm_t
 from sparsebench.errors import Unsupported
 
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 Target = npt.NDArray[Any]
 AfterBackward = Callable[[int, Matrix, Matrix, int], None]
 

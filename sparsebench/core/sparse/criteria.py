@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import selecting
-from sparsebench.core.sparse.csr import Mask
 from sparsebench.core.sparse.parts import even_parts, threads_for
-
-Vector = npt.NDArray[np.float32]
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:

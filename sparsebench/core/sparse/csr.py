@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import merging
 from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
 
 Ints = npt.NDArray[Any]
-Vector = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.int64]
 
 NOTHING: Mask = np.empty(0, dtype=bool)

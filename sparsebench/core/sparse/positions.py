@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import finding
-from sparsebench.core.sparse.csr import CsrPattern, Ints, Mask
+from sparsebench.core.sparse.csr import CsrPattern, Ints
 from sparsebench.core.sparse.parts import even_parts, threads_for
-
-Vector = npt.NDArray[np.float32]
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:

@@ -7,15 +7,12 @@ DZ (K, N).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.sparse.compiled import gradients
 from sparsebench.core.sparse.csr import CsrMatrix, Ints
 from sparsebench.core.sparse.parts import even_parts, threads_for
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 
 def spmm(W: CsrMatrix, X: Matrix) -> Matrix:

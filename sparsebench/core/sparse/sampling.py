@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask
 from sparsebench.core.sparse.compiled import drawing, walking
-from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, Mask, index_dtype
+from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, index_dtype
 from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
 
 WIDEST = 2**31 - 1

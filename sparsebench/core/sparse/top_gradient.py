@@ -11,12 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Matrix, Vector
 from sparsebench.core.sparse.compiled import gradients
-from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, Mask
+from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints
 from sparsebench.core.sparse.positions import best
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
 
 TILE = 2**16
 """Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""

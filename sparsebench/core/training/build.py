@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
@@ -14,8 +14,6 @@ from sparsebench.core.training.position import refuse_unsaveable, saved_layer
 from sparsebench.core.training.work import Work
 from sparsebench.errors import SuiteError
 from sparsebench.seeds import generator
-
-Vector = npt.NDArray[np.float32]
 
 
 def build_network(work: Work, seed: int | None = None) -> Network:

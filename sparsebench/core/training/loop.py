@@ -10,9 +10,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix, Rows
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.metric import Metric
@@ -27,8 +27,6 @@ from sparsebench.core.training.work import EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 
-Rows = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float32]
 Target = npt.NDArray[Any]
 
 

@@ -25,7 +25,7 @@ from sparsebench.core.protocols import Network
 from sparsebench.core.trial import Trial
 
 if TYPE_CHECKING:
-    from sparsebench.core.archive import Array
+    from sparsebench.core.arrays import Array
 
 # Model file format history:
 #   2  `objective`, and the arrays that it needs

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.archive import Below
+from sparsebench.core.arrays import Array
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.metric import Metric
 from sparsebench.core.observer import MOST_BINS, Observation, Observer
@@ -17,8 +17,6 @@ from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import Meter, Value
-
-Array = npt.NDArray[Any]
 
 
 class Observers:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.protocols import Network, Shape
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
 
 if TYPE_CHECKING:
     from sparsebench.core.archive import Archive
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)

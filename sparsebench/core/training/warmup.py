@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network, Observable, Shape
@@ -14,7 +15,6 @@ from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
 
-Matrix = npt.NDArray[np.float32]
 Target = npt.NDArray[Any]
 
 WIDTH = 12

@@ -15,7 +15,7 @@ from sparsebench.core.worker.meter import Meter
 
 if TYPE_CHECKING:
     from sparsebench.core.archive import Archive
-    from sparsebench.core.training.position import Array
+    from sparsebench.core.arrays import Array
 
 # Checkpoint format history:
 #   1  first version

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Matrix
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench_plugins.activations.untrained import Untrained
 from sparsebench_plugins.backends.numba_csr import layout
 from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
 from sparsebench_plugins.backends.numba_csr.layout import EVALUATE, TRAIN, UnitNumbers
-
-Matrix = npt.NDArray[np.float32]
 
 
 class NumbaUnit(Untrained):

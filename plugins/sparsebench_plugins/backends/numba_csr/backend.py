@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from sparsebench.core.nn.csr_layer import Vector
+from sparsebench.core.arrays import Vector
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.nn.csr_layer import CsrLayer, Matrix, Vector
+from sparsebench.core.arrays import Array, Matrix, Vector
+from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import layout
@@ -29,8 +29,6 @@ from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
 from sparsebench_plugins.backends.numba_csr.small_batch import LARGEST
 from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
 from sparsebench_plugins.optimizers.rules import SGD
-
-Array = npt.NDArray[Any]
 
 LINE = 64
 """Bytes of a cache line."""

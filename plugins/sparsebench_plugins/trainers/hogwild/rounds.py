@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.core.arrays import Vector
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
@@ -18,7 +19,7 @@ from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench_plugins.trainers.hogwild.crew import Crew
 from sparsebench_plugins.trainers.hogwild.order import Order, Round
-from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, Vector
+from sparsebench_plugins.trainers.hogwild.shared import Board, Plan
 
 
 class Rounds(Training):

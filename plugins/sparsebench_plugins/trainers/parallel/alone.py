@@ -7,24 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.archive import Below
+from sparsebench.core.arrays import Array, Rows, Vector
 from sparsebench.core.methods.update import Counts
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.core.training.loop import Batches, Rows, Training
+from sparsebench.core.training.loop import Batches, Training
 from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.parallel import summary
 from sparsebench_plugins.trainers.parallel.differences import Encoded, change_between, encode
-from sparsebench_plugins.trainers.parallel.flat import Flat, Vector
+from sparsebench_plugins.trainers.parallel.flat import Flat
 from sparsebench_plugins.trainers.parallel.messages import MASTER, receive_parcel, send_parcel
 from sparsebench_plugins.trainers.parallel.partition import seed_of, stream_of
 from sparsebench_plugins.trainers.parallel.plan import Plan
 from sparsebench_plugins.trainers.parallel.worker import apply_changes
 from sparsebench_plugins.trainers.params import SHARE_ALONE
-
-Array = npt.NDArray[Any]
 
 
 class Start:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.criteria import all_but_smallest
-from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Mask
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench_plugins.trainers.parallel.differences import found_in
 
 Keys = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
-Vector = npt.NDArray[np.float32]
 
 
 class UnionMean:

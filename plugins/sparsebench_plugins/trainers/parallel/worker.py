@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Network
-from sparsebench.core.training.loop import Batches, Matrix, Target
+from sparsebench.core.training.loop import Batches, Target
 from sparsebench.core.training.work import Work
 from sparsebench_plugins.trainers.parallel.differences import (
     FIELDS,
@@ -16,7 +17,7 @@ from sparsebench_plugins.trainers.parallel.differences import (
     count_of,
     decode,
 )
-from sparsebench_plugins.trainers.parallel.flat import Flat, Vector
+from sparsebench_plugins.trainers.parallel.flat import Flat
 from sparsebench_plugins.trainers.parallel.messages import (
     FROM_MASTER,
     FROM_WORKER,
