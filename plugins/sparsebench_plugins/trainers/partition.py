@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.arrays import Rows
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
+
+Rows = npt.NDArray[np.int64]
 
 
 def part_bounds(samples: int, workers: int) -> list[int]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
@@ -19,7 +18,7 @@ from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench_plugins.trainers.hogwild.crew import Crew
 from sparsebench_plugins.trainers.hogwild.order import Order, Round
-from sparsebench_plugins.trainers.hogwild.shared import Board, Plan
+from sparsebench_plugins.trainers.hogwild.shared import Board, Plan, Vector
 
 
 class Rounds(Training):

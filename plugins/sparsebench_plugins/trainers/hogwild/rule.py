@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Optimizer, Schedule
-from sparsebench_plugins.trainers.hogwild.shared import Board
+from sparsebench_plugins.trainers.hogwild.shared import Board, Vector
 
 BLOCK = 1 << 15
 """Entries updated at a time: they stay in the cache, and what another worker can see half done

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Array, Vector
 from sparsebench.core.protocols import Shape
 from sparsebench.core.sparse.csr import CsrPattern, index_dtype
+
+Array = npt.NDArray[Any]
+Vector = npt.NDArray[np.float32]
 
 LINE = 64
 """Bytes of a cache line. Arrays begin on one, and each worker's marks have one."""

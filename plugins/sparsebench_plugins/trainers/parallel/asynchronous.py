@@ -6,9 +6,9 @@ import math
 import time
 from typing import Any
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Network
 from sparsebench_plugins.trainers.parallel.figures import Figures
+from sparsebench_plugins.trainers.parallel.flat import Vector
 from sparsebench_plugins.trainers.parallel.link import Link
 from sparsebench_plugins.trainers.parallel.plan import Plan
 from sparsebench_plugins.trainers.parallel.retain import retained

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Network
+
+Vector = npt.NDArray[np.float32]
 
 
 class Flat:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
 from sparsebench.core.training.loop import Training
 from sparsebench_plugins.trainers.parallel.averaging import UnionMean, pruned_to
@@ -20,11 +19,14 @@ from sparsebench_plugins.trainers.parallel.differences import (
     decode,
     encode,
 )
+from sparsebench_plugins.trainers.parallel.flat import Vector
 from sparsebench_plugins.trainers.parallel.messages import Kind, receive_parcel, send_parcel
 from sparsebench_plugins.trainers.parallel.plan import Plan
 from sparsebench_plugins.trainers.parallel.serving import Serving
 from sparsebench_plugins.trainers.parallel.summary import SECONDS, Rows, merged
 from sparsebench_plugins.trainers.parallel.waiting import PATIENT
+
+Array = npt.NDArray[Any]
 
 
 def phase_two(plan: Plan, serving: Serving, training: Training, comm: Any) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.trainers.parallel.differences import Encoded
-from sparsebench_plugins.trainers.parallel.flat import Flat
+from sparsebench_plugins.trainers.parallel.flat import Flat, Vector
 from sparsebench_plugins.trainers.parallel.messages import (
     FROM_MASTER,
     FROM_WORKER,

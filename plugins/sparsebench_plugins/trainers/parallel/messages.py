@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Array
 from sparsebench_plugins.trainers.parallel.waiting import LONGEST, complete, until
+
+Array = npt.NDArray[Any]
 
 MASTER = 0
 """The rank that holds the weights."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from sparsebench.core.arrays import Rows
+import numpy as np
+import numpy.typing as npt
+
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 from sparsebench_plugins.trainers.partition import part_of
+
+Rows = npt.NDArray[np.int64]
 
 Remainder = Literal["keep", "drop"]
 

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sparsebench.core.arrays import Rows
 from sparsebench.core.training.loop import refuse_signals
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.trainers.parallel.partition import rows_of
+from sparsebench_plugins.trainers.parallel.partition import Rows, rows_of
 from sparsebench_plugins.trainers.parallel.rates import Scaling
 from sparsebench_plugins.trainers.params import Options
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.arrays import Array
 from sparsebench.core.protocols import Network, Optimizer
 from sparsebench.errors import Unsupported
+
+Array = npt.NDArray[Any]
 
 CORRECTED = "velocity"
 """The optimizer's state that holds the rate of earlier steps."""

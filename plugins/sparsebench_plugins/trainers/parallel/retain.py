@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.arrays import Vector
 from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.trainers.parallel.differences import found_in
+
+Vector = npt.NDArray[np.float32]
 
 
 def retained(old: CsrPattern, new: CsrPattern, DW: Vector) -> tuple[Vector, int]:
