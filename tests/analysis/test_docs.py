@@ -1,4 +1,4 @@
-"""docs/comparing.md says what the code does."""
+"""docs/compare.md says what the code does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsebench.analysis.statistics import detectable_in_errors
 from sparsebench.analysis.verdicts import Verdict
 from sparsebench.report.comparison.tables import as_text
 
-PAGE = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
 
 
 def example() -> str:
