@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SUITE ?= quickstart
 
-.PHONY: install run test test-all faults lint format clean
+.PHONY: install run test test-all docs faults lint format clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,13 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m ""
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --quiet
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
 faults: install
 	$(BIN)/python tests/faults/campaign.py $(FAULTS)
 
@@ -40,4 +47,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist site

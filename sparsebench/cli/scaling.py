@@ -38,7 +38,7 @@ def command(
     """Predict epochs with more workers than were measured, from the costs of one worker.
 
     First the model against the trials it was not made of, then the curve, then where a server
-    has no pause left and what more servers would give. docs/scaling.md says what is assumed.
+    has no pause left and what more servers would give. docs/parallel.md says what is assumed.
     """
     from sparsebench.analysis.scaling.asking import asked
     from sparsebench.analysis.scaling.cells import ways

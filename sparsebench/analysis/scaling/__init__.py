@@ -1,1 +1,1 @@
-"""What training with several workers would take with more of them: docs/scaling.md."""
+"""What training with several workers would take with more of them: docs/parallel.md."""

@@ -1,4 +1,4 @@
-"""An epoch with workers and a parameter server, event by event. Light; docs/scaling.md.
+"""An epoch with workers and a parameter server, event by event. Light; docs/parallel.md.
 
 A worker computes the gradient of a batch, sends it, and goes on when new values have come. The
 server makes one update after the other: of each gradient as it comes, or with a barrier of the

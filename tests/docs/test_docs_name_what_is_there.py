@@ -1,0 +1,60 @@
+"""The documentation names files, commands, keys and codes that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sparsebench.cli import EXIT_CODES
+from sparsebench.core.status import Status
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*DOCS.glob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
+PLACES = "sparsebench|plugins|tests|docs|suites|benchmarks|reports|examples|ci|.github"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(rf"`((?:{PLACES})/[A-Za-z0-9_./-]*)`", page.read_text())
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not link.startswith("http") and not link.startswith("reference/"):
+            assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_site() -> None:
+    text = (ROOT / "mkdocs.yml").read_text()
+    for page in DOCS.glob("*.md"):
+        assert f": {page.name}\n" in text
+
+
+def test_exit_codes_and_statuses_are_explained() -> None:
+    page = (DOCS / "reading-a-report.md").read_text()
+    codes = page.partition("## Exit codes")[2]
+    for code in EXIT_CODES:
+        assert re.search(rf"^\| ([\d, ]*, )?{code}(, \d+)? \|", codes, re.MULTILINE), code
+    for status in Status:
+        assert f"| `{status}` |" in page
+
+
+def test_no_page_of_html_is_kept() -> None:
+    """A page is 2 MB of somebody else's script: `report -o index.html` writes it again."""
+    ignored = (ROOT / ".gitignore").read_text().split()
+    assert "reports/**/*.html" in ignored
+
+
+def test_the_workflows_are_well_formed() -> None:
+    yaml = pytest.importorskip("yaml")
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(file.read_text())
+        for job in workflow["jobs"].values():
+            assert job["timeout-minutes"] > 0
+            assert job["steps"]
