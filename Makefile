@@ -33,7 +33,7 @@ test-all: lint
 	$(BIN)/python -m pytest -n 2 -m ""
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --quiet
+	$(BIN)/mkdocs build
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
