@@ -10,6 +10,7 @@ was edited, or is of another version, is noticed.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from sparsebench.analysis.sides import Side, side_of
 from sparsebench.core.status import Status
-from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
 from sparsebench.metrics import Metrics, of_run
-from sparsebench.store import shapes
 from sparsebench.store.cells import grid_words
+from sparsebench.store.json_files import parse
+from sparsebench.store.models import BASELINE, TRIAL
 from sparsebench.store.record import Record, utc_now
 from sparsebench.suite.labels import label
 
@@ -33,30 +34,6 @@ KIND = "sparsebench baseline"
 SCHEMA = 1
 TOLD = ("name", "run", "suite", "commit", "made")
 SETTINGS = ("memory_method", "exact", "threading_layer")
-
-_TRIAL = shapes.table(
-    {
-        "trial": shapes.TRIAL_ID, "seed": shapes.COUNT, "attempt": shapes.ATTEMPT,
-        "status": shapes.one("a status", lambda value: value in list(shapes.STATUSES)),
-        "measures": shapes.each(shapes.NUMBER), "settings": shapes.each(shapes.ANYTHING),
-        **dict.fromkeys(("contended", "debug"), shapes.FLAG),
-        **dict.fromkeys(("cause", "machine", "started", "ended", "code", "data"), shapes.TEXT),
-        "versions": shapes.each(shapes.TEXT), "noise": shapes.many(shapes.TEXT),
-    }
-)  # fmt: skip
-_CELL = shapes.table(
-    {
-        "cell": shapes.TRIAL_ID, "label": shapes.TEXT, "words": shapes.each(shapes.TEXT),
-        "spec": shapes.each(shapes.ANYTHING), "trials": shapes.many(_TRIAL),
-    }
-)  # fmt: skip
-_BASELINE = shapes.table(
-    {
-        **dict.fromkeys(TOLD, shapes.TEXT),
-        "missing": shapes.many(shapes.TRIAL_ID), "cells": shapes.many(_CELL),
-    },
-    metrics=shapes.many(shapes.METRIC),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +83,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
     }
 
 
-def from_json(data: Mapping[str, Any]) -> Baseline:
+def from_json(data: dict[str, Any]) -> Baseline:
     """StoreError for another schema; ValueError and its like for what is no baseline."""
     if data.get("kind") != KIND:
         raise ValueError("it is no baseline; make one with: sparsebench baseline set RUN NAME")
@@ -115,7 +92,7 @@ def from_json(data: Mapping[str, Any]) -> Baseline:
             f"baseline of schema {data.get('schema')!r:.40}; this sparsebench reads {SCHEMA}: make "
             "it again with `sparsebench baseline set`, or use the version that wrote it"
         )
-    _BASELINE(dict(data), "the baseline")
+    data = parse(json.dumps(dict(data)).encode(), BASELINE)
     records = [_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]]
     told = {key: str(data[key]) for key in TOLD}
     missing, metrics = frozenset(data["missing"]), of_run(data)
@@ -158,9 +135,8 @@ def _one(record: Record) -> dict[str, Any]:
 
 
 def _record(data: Mapping[str, Any], cell: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
-    spec = {**cell["spec"], "seed": one["seed"]}
-    shapes.TRIAL(spec, "spec")
-    trial = Trial(**spec, suite=data["suite"], words=cell["words"])
+    labels = {"suite": data["suite"], "words": cell["words"]}
+    trial = parse(json.dumps({**cell["spec"], "seed": one["seed"], **labels}).encode(), TRIAL)
     if trial.cell != cell["cell"] or trial.id != one["trial"]:
         raise ValueError(f"cell {cell['cell']}: its spec has been changed; make the baseline again")
     return Record(

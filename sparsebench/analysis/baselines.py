@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sparsebench.analysis.baseline import Baseline, from_json, to_json
 from sparsebench.core.files import jsonable, write_atomically, writing_to
 from sparsebench.errors import StoreError, nearest
-from sparsebench.store.plain import Damaged, read_object, reading
+from sparsebench.store.json_files import Damaged, read_object, reading
 
 if TYPE_CHECKING:
     from sparsebench.store.store import Store, StoredRun

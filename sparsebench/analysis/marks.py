@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from sparsebench.analysis.formats import escape, plural, sentence_list
-from sparsebench.store.audit_words import CONTRADICTED, SIMULATED
-from sparsebench.store.record import Record
+from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
 

@@ -5,6 +5,7 @@ Only pairs count of which both sides have run: an interrupted `ab` is compared a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,24 +17,15 @@ from sparsebench.analysis.gates import Gates, default_gates
 from sparsebench.analysis.sides import Cell, Side
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import of_run
-from sparsebench.store import shapes
-from sparsebench.store.names import TURNS, TURNS_SCHEMA, is_run
-from sparsebench.store.plain import parse_lines, read_bytes, reading
+from sparsebench.store.json_files import OBJECT, parse, read_lines, reading
+from sparsebench.store.models import AB_HEADER, TURN
+from sparsebench.store.names import TURNS, TURNS_SCHEMA
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 
 TIME_THRESHOLD = 0.10
 """By which a time may get worse. Lower than between two runs: pairs in turn cancel what makes
 one moment slower than another."""
-
-_HEADER = shapes.table({"ab": shapes.COUNT, "base": shapes.TEXT, "head": shapes.TEXT})
-_TURN = shapes.table(
-    {
-        "side": shapes.one("base or head", lambda value: value in ("base", "head")),
-        "round": shapes.COUNT, "trial": shapes.TRIAL_ID,
-        "run": shapes.one("a run's id", is_run),
-    }
-)  # fmt: skip
 
 
 def gates_of_rounds() -> Gates:
@@ -110,16 +102,16 @@ def _of(records: list[Record], trial: str, run: str) -> Record:
 
 def _journal(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header and the turns; a torn last line is passed over."""
+    lines, damaged, _ = read_lines(file, "/", OBJECT)
     with reading(file):
-        lines, damaged, _ = parse_lines(read_bytes(file, "/"), dict)
         if not lines or damaged:
             raise ValueError("it is no journal of `sparsebench ab`")
-        header, *turns = lines
-        _HEADER(header, "the header")
+        header, *turns = (
+            parse(json.dumps(line).encode(), TURN if number else AB_HEADER)
+            for number, line in enumerate(lines)
+        )
         if header["ab"] != TURNS_SCHEMA:
             raise StoreError(
                 f"{file}: schema {header['ab']}; this sparsebench reads {TURNS_SCHEMA}"
             )
-        for turn in turns:
-            _TURN(turn, "the turn")
     return header, turns

@@ -59,7 +59,7 @@ def show(
     """Show what a baseline has: its run, and a row per cell. JSON: the file as it is."""
     from sparsebench.analysis.baselines import find, read
     from sparsebench.cli.results import result_rows
-    from sparsebench.store.plain import read_object
+    from sparsebench.store.json_files import read_object
     from sparsebench.store.store import Store
 
     file = find(Store(store), name)

@@ -10,11 +10,10 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.errors import StoreError
-from sparsebench.store.plain import read_object
+from sparsebench.store.json_files import read_object
 
 if TYPE_CHECKING:
-    from sparsebench.store.store import StoredRun
-    from sparsebench.store.trials import TrialStore
+    from sparsebench.store.store import Store, StoredRun
 
 
 def command(
@@ -62,7 +61,7 @@ def state_of(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _progress(store: TrialStore, trial: str, attempt: int) -> dict[str, Any]:
+def _progress(store: Store, trial: str, attempt: int) -> dict[str, Any]:
     """Of an attempt under way; nothing known is None."""
     try:
         state = read_object(store.attempt_folder(trial, attempt) / "progress.json", store.root)

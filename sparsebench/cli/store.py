@@ -12,8 +12,8 @@ from sparsebench.cli.listing import print_json, print_rows, print_tables
 from sparsebench.errors import NothingMatched, StoreError
 
 if TYPE_CHECKING:
-    from sparsebench.store.findings import Verdict
     from sparsebench.store.store import Store
+    from sparsebench.store.verify import Verdict
 
 app = typer.Typer(help="Verify, rebuild and migrate the store.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def verify(
 @app.command()
 def rebuild(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
     """Remove what killed processes left behind."""
-    from sparsebench.store.leftovers import remove_leftovers
+    from sparsebench.store.verify import remove_leftovers
 
     shelf = _opened(store)
     _told({"store": str(store), "removed": remove_leftovers(shelf.path)}, json)
@@ -52,7 +52,7 @@ def rebuild(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
 @app.command()
 def migrate(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
     """Rewrite records of older formats in today's. Can be stopped, and run again."""
-    from sparsebench.store.migrate import migrate as bring_up
+    from sparsebench.store.merge import migrate as bring_up
 
     done = bring_up(_opened(store))
     found: dict[str, Any] = {"store": str(store), **asdict(done)}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 SPEC_FORMAT = 1
 
@@ -41,6 +41,8 @@ class Trial:
     change nothing, so they are not part of it either. `checkpoint` is in seconds; `keep_model` None
     keeps a small network only.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "extra": "forbid"}
 
     dataset: dict[str, Any]
     model: dict[str, Any]

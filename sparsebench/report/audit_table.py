@@ -10,8 +10,7 @@ from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.formats import UNKNOWN as NOT_KNOWN
 from sparsebench.analysis.formats import decimals_for, escape, fixed, sentence_list, table
 from sparsebench.analysis.groups import groups
-from sparsebench.store.audit_words import CONTRADICTED, SIMULATED, TRULY_SPARSE, UNKNOWN
-from sparsebench.store.record import Record
+from sparsebench.store.record import CONTRADICTED, SIMULATED, TRULY_SPARSE, UNKNOWN, Record
 
 NOTE = (
     "Each backend's layers were probed on this machine with the same number of connections, "

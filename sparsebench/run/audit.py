@@ -24,7 +24,7 @@ from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import skeleton
 from sparsebench.run.team_size import team_of
-from sparsebench.store.audit_words import SIMULATED
+from sparsebench.store.record import SIMULATED
 
 PATIENCE = 120.0
 """Seconds for a probe, imports included; one takes two to six."""

@@ -8,7 +8,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.run.options import Listener
 from sparsebench.store import alive
 from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, read_spec
-from sparsebench.store.plain import Damaged
+from sparsebench.store.json_files import Damaged
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from sparsebench.core.worker.rank_log import FILE, name_of
 from sparsebench.core.worker.sweep import started
-from sparsebench.store import shapes
-from sparsebench.store.plain import parse_lines, read_bytes
+from sparsebench.store.json_files import Damaged, read_lines
+from sparsebench.store.models import RANK
 
 LARGEST = 2**20
 """Bytes of it that are looked at: three short lines of each process."""
@@ -84,10 +84,9 @@ def read(folder: Path) -> Ranks:
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
     try:
-        content = read_bytes(folder / FILE, os.path.realpath(folder), LARGEST)
-    except (OSError, ValueError):
+        return read_lines(folder / FILE, os.path.realpath(folder), RANK, LARGEST)[0]
+    except Damaged:
         return []
-    return parse_lines(content, shapes.rank)[0]
 
 
 def forget(folder: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
@@ -17,8 +19,8 @@ from sparsebench.core.worker.classify import TAIL_LINES, Asked, End, classify
 from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
 from sparsebench.run.memory_trace import Trace
-from sparsebench.store import shapes
-from sparsebench.store.plain import Damaged, read_object
+from sparsebench.store.json_files import Damaged, read_json
+from sparsebench.store.models import PROGRESS, RESULT
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 
@@ -94,7 +96,7 @@ class Supervised:
         return self._outcome
 
     def progress(self) -> Mapping[str, Any]:
-        seen = _read(self._job.folder / "progress.json", shapes.PROGRESS) or {}
+        seen = _read(self._job.folder / "progress.json", PROGRESS) or {}
         return seen | {"rss_bytes": self._trace.rss}
 
     def stop(self, kill: bool = False) -> None:
@@ -184,7 +186,7 @@ class Supervised:
 
     def _conclude(self, code: int) -> dict[str, Any]:
         after, own = noise.sample(self._job.cores), time.process_time() - self._own_before
-        result = _read(self._job.folder / "result.json", shapes.RESULT)
+        result = _read(self._job.folder / "result.json", RESULT)
         tail = _tail(self._job)
         told: Mapping[str, Any] = result if result is not None else {}
         end = End(
@@ -282,15 +284,13 @@ def _pidfd(pid: int) -> int:
         return -1
 
 
-def _read(file: Path, shape: shapes.Check) -> dict[str, Any] | None:
+def _read(file: Path, form: TypeAdapter[dict[str, Any]]) -> dict[str, Any] | None:
     """What the trial's process left; None where that is not there, or is not what it should be:
     it is the trial's word, and the supervisor has to outlive it."""
     try:
-        found = read_object(file, os.path.realpath(file.parent))
-        shape(found, file.name)
-    except (Damaged, ValueError):
+        return read_json(file, os.path.realpath(file.parent), form)
+    except Damaged:
         return None
-    return found
 
 
 def _tail(job: Job, size: int = 8000) -> str:

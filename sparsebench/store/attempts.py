@@ -1,28 +1,28 @@
-"""An attempt at a trial, as its folder tells of it."""
+"""One attempt at a trial, as the files of its folder have it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsebench.core.status import Status
-from sparsebench.core.trial import Trial
+from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import StoreError
-from sparsebench.store import alive, shapes
+from sparsebench.store import alive
+from sparsebench.store.json_files import Damaged, parse, read_bytes, read_json, reading
+from sparsebench.store.models import SPEC as SPEC_FORM
 from sparsebench.store.names import attempt_number
-from sparsebench.store.plain import Damaged, read_object, reading
-from sparsebench.store.record import Record, upgrade
+from sparsebench.store.record import RECORD, Record
 
 OUTCOME, SPEC = "outcome.json", "spec.json"
-GONE = "its supervisor was gone before it ended"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt that has been begun: where its process leaves what it writes."""
+    """An attempt that has begun: where its process leaves what it writes."""
 
     trial: Trial
     number: int
@@ -31,7 +31,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class LostTrial(Trial):
-    """Stands for a trial of which only the id is known: every file that told of it is damaged."""
+    """Stands for a trial of which only the id is known, because all its files are damaged."""
 
     known_id: str
 
@@ -44,7 +44,7 @@ class LostTrial(Trial):
 
 
 def numbers(trial_folder: Path) -> list[int]:
-    """The attempts there are; whatever else lies there is passed over."""
+    """The numbers of the attempts in a trial's folder; other files are passed over."""
     try:
         names = os.listdir(trial_folder)
     except OSError:
@@ -58,51 +58,48 @@ def read_attempt(folder: Path, root: str) -> Record | None:
     None while it is under way; interrupted if its supervisor is gone, or if what is left of it
     is damaged, which the detail then says. A record from the future raises StoreError.
     """
-    outcome = folder / OUTCOME
     try:
-        if os.path.lexists(outcome):
-            return read_outcome(outcome, root)
+        if os.path.lexists(folder / OUTCOME):
+            return read_outcome(folder / OUTCOME, root)
         if not os.path.lexists(folder / SPEC):
             return None
         spec = read_spec(folder / SPEC, root)
     except Damaged as error:
         return lost(folder, root, f"damaged: {error}")
-    return None if alive.is_alive(spec["process"]) else _cut_off(spec)
+    if alive.is_alive(spec["process"]):
+        return None
+    return Record(
+        trial=spec["trial"],
+        attempt=spec["attempt"],
+        status=Status.INTERRUPTED,
+        detail="its supervisor was gone before it ended",
+        fingerprint=spec["fingerprint"],
+        started=spec["started"],
+    )
 
 
 def read_outcome(file: Path, root: str) -> Record:
-    """Damaged if it is not what an attempt of this folder's number leaves."""
-    data = read_outcome_data(file, root)
+    """Damaged if it is not the record of an attempt of this folder's number."""
     with reading(file):
-        return Record.from_json(data)
-
-
-def read_outcome_data(file: Path, root: str) -> Mapping[str, Any]:
-    """In today's format, and looked through; see `read_outcome`."""
-    data: Mapping[str, Any] = read_object(file, root)
-    with reading(file):
+        content = read_bytes(file, root)
         try:
-            data = upgrade(data)
+            record = parse(content, RECORD)
         except StoreError as error:
             raise StoreError(f"{file}: {error}") from None
-        shapes.RECORD(data, "the record")
-        _check_number(data["attempt"], file)
-        Status(data["status"])
-    return data
+        _check_number(record.attempt, file)
+    return record
 
 
 def read_spec(file: Path, root: str) -> dict[str, Any]:
     """What was known when the attempt began: trial, attempt, fingerprint, started, process."""
-    spec = read_object(file, root)
+    spec = read_json(file, root, SPEC_FORM)
     with reading(file):
-        shapes.SPEC(spec, "the spec")
         _check_number(spec["attempt"], file)
-        Trial.from_json(spec["trial"])
     return spec
 
 
 def lost(folder: Path, root: str, detail: str) -> Record:
-    """The row of an attempt whose record cannot be had."""
+    """The record that stands for an attempt whose own one cannot be read."""
     return Record(
         trial=_trial_of(folder.parent, root),
         attempt=int(folder.name),
@@ -112,42 +109,29 @@ def lost(folder: Path, root: str, detail: str) -> Record:
     )
 
 
-def _cut_off(spec: Mapping[str, Any]) -> Record:
-    return Record(
-        trial=Trial.from_json(spec["trial"]),
-        attempt=spec["attempt"],
-        status=Status.INTERRUPTED,
-        detail=GONE,
-        fingerprint=spec["fingerprint"],
-        started=spec["started"],
-    )
-
-
 def _check_number(found: int, file: Path) -> None:
     if str(found) != file.parent.name:
         raise ValueError(f"it is of attempt {found}")
 
 
 def _trial_of(folder: Path, root: str) -> Trial:
-    """What any of a trial's files still tells of it."""
-    for told in _told(folder, root):
-        trial = Trial.from_json(told["trial"])
-        if trial.id == folder.name:
-            return trial
-    nameless = {"name": ""}
-    return LostTrial(
-        known_id=folder.name,
-        dataset=nameless, model=nameless, topology=nameless, optimizer=nameless,
-        trainer=nameless, backend=nameless, epochs=0, batch_size=0, threads=0, seed=0,
-    )  # fmt: skip
-
-
-def _told(folder: Path, root: str) -> Iterator[Mapping[str, Any]]:
+    """The trial, from whichever of its attempts' files can still be read."""
     for number in reversed(numbers(folder)):
-        for name, read in ((SPEC, read_spec), (OUTCOME, read_outcome_data)):
+        for name, trial_in in ((SPEC, _trial_in_spec), (OUTCOME, _trial_in_outcome)):
             try:
-                told = read(folder / str(number) / name, root)
-                Trial.from_json(told["trial"])
-            except (StoreError, TypeError):
+                trial = trial_in(folder / str(number) / name, root)
+            except StoreError:
                 continue
-            yield told
+            if trial.id == folder.name:
+                return trial
+    nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
+    return LostTrial(known_id=folder.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0)
+
+
+def _trial_in_spec(file: Path, root: str) -> Trial:
+    trial: Trial = read_spec(file, root)["trial"]
+    return trial
+
+
+def _trial_in_outcome(file: Path, root: str) -> Trial:
+    return read_outcome(file, root).trial

@@ -18,9 +18,8 @@ from sparsebench.metrics import (
     LABELS,
     TRAINING,
 )
-from sparsebench.store.audit_words import SIMULATED, TRULY_SPARSE
 from sparsebench.store.provenance import commit_name
-from sparsebench.store.record import Record
+from sparsebench.store.record import SIMULATED, TRULY_SPARSE, Record
 from sparsebench.suite.labels import brief
 
 if TYPE_CHECKING:

@@ -1,26 +1,35 @@
-"""Stores of several machines become one. A source may come from anywhere: it is read with care."""
+"""Stores of several machines become one, and records of older formats become new ones.
+
+A source may come from anywhere: it is read with care. An attempt keeps its content and gets a
+number that is free in the target.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.files import write_atomically, writing_to
+from sparsebench.core.files import sync_folder, write_atomically, writing_to
 from sparsebench.errors import StoreError
-from sparsebench.store import shapes
-from sparsebench.store.leftovers import remove_leftovers
-from sparsebench.store.plain import parse_lines, read_bytes, reading
+from sparsebench.store.attempts import OUTCOME, SPEC, read_outcome, read_spec
+from sparsebench.store.json_files import Damaged, open_regular, read_lines, read_object, reading
+from sparsebench.store.models import EVENT, Json
+from sparsebench.store.record import RECORD_FORMAT, upgrade
 from sparsebench.store.runs import StoredRun
-from sparsebench.store.store import Store
-from sparsebench.store.transfer import look_through, transfer
+from sparsebench.store.store import STORE_SCHEMA, Store
+from sparsebench.store.verify import remove_leftovers
 
-Event = Mapping[str, Any]
 Numbers = Mapping[tuple[str, int], int]
 """The number that an attempt has after the merge, by trial and number before."""
+
+COPIED = ("epochs.jsonl", "mem.csv", "stdout.log", "stderr.log", "checkpoint.npz", "model.npz")
+"""The other files that an attempt may have left. Nothing of any other name is copied."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +43,101 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class RunFiles:
+class Migrated:
+    """records  those that were rewritten; damaged: those that nobody can read"""
+
+    schema: int
+    records: int
+    current: int
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _RunFiles:
     """A run as it lies in a store."""
 
-    manifest: Mapping[str, Any]
+    manifest: Json
     suite: bytes
-    events: Sequence[Event]
+    events: Sequence[Json]
 
-    def begins(self, other: RunFiles) -> bool:
-        """Whether the other is the same run, not earlier in its course. Merging renumbers."""
+    def begins(self, other: _RunFiles) -> bool:
+        """Whether the other is the same run at the same or a later point of its course. Merging
+        renumbers attempts."""
         mine, theirs = [[_unnumbered(e) for e in run.events] for run in (self, other)]
         same = (self.manifest, self.suite) == (other.manifest, other.suite)
         return same and mine == theirs[: len(mine)]
 
 
+@dataclass(frozen=True)
+class _Content:
+    """The data of an attempt but for its number. The spec names process and time, so that no two
+    attempts have the same."""
+
+    spec: Json
+    outcome: Json | None
+
+    def within(self, other: _Content) -> bool:
+        """Whether the other is the same attempt, with the same outcome if this one has any."""
+        return self.spec == other.spec and self.outcome in (None, other.outcome)
+
+
 def merge(sources: Sequence[Path], into: Path) -> Merged:
-    """Copy what `into` does not have. Every source is looked through before anything is copied;
-    stopped anywhere, merging again completes it."""
+    """Copy what `into` does not have. Every source is checked before anything is copied; after an
+    interruption at any point, merging again completes it."""
     stores = [_source(path, into) for path in sources]
     target = Store(into)
     runs = [_runs_of(store) for store in stores]
-    _refuse_conflicts(runs, target)
+    known = _runs_of(target)
+    for found in runs:  # one id is one run, in all of them
+        for run, files in found.items():
+            other = known.setdefault(run, files)
+            if not (files.begins(other) or other.begins(files)):
+                raise StoreError(
+                    f"run {run} is there twice with different content; nothing was merged. "
+                    "Keep one of them: delete the folder of the other in runs/"
+                )
     for store, found in zip(stores, runs):
-        _look_through(store, found)
+        _check_source(store, found)
     with writing_to(target.path), target.locked():
         remove_leftovers(target.path)
-    counts = [0, 0, 0, 0]
+    attempts = attempts_there = written = there = 0
     for store, found in zip(stores, runs):
-        numbers, copied = _transfer_all(store, target)
-        counts[0] += copied
-        counts[1] += len(numbers) - copied
+        numbers = {}
+        for trial, number, folder in store.all_attempts():
+            if os.path.lexists(folder / SPEC):
+                with writing_to(target.path):
+                    numbers[trial, number], is_new = _transfer(target, trial, folder, store.root)
+                attempts += is_new
+                attempts_there += not is_new
         for run_id, files in found.items():
-            counts[2 if _write_run(target, run_id, files, numbers) else 3] += 1
-    return Merged(*counts)
+            is_new = _write_run(target, run_id, files, numbers)
+            written += is_new
+            there += not is_new
+    return Merged(attempts, attempts_there, written, there)
+
+
+def migrate(store: Store) -> Migrated:
+    """Rewrite records of older formats, a file at a time; interrupted, it can be run again."""
+    if store.schema is None:
+        raise StoreError(f"{store.path} is not a store: it has no store.json")
+    with writing_to(store.path):
+        store.make()
+    rewritten, current, damaged = 0, 0, []
+    for _, _, folder in store.all_attempts():
+        if not (file := folder / OUTCOME).exists():
+            continue
+        try:
+            data = _outcome_data(file, store.root)
+            is_current = read_object(file, store.root)["format"] == RECORD_FORMAT
+        except Damaged:
+            damaged.append(str(file.relative_to(store.path)))
+            continue
+        current += is_current
+        if not is_current:
+            rewritten += 1
+            with writing_to(store.path):
+                write_atomically(file, json.dumps(data))
+    return Migrated(STORE_SCHEMA, rewritten, current, tuple(damaged))
 
 
 def _source(path: Path, into: Path) -> Store:
@@ -78,44 +149,31 @@ def _source(path: Path, into: Path) -> Store:
     return store
 
 
-def _runs_of(store: Store) -> dict[str, RunFiles]:
+def _runs_of(store: Store) -> dict[str, _RunFiles]:
     return {run: _files(StoredRun(store, run)) for run in store.runs()}
 
 
-def _files(run: StoredRun) -> RunFiles:
-    """Damaged if any of it is; a last event that was cut off is not."""
+def _files(run: StoredRun) -> _RunFiles:
+    """Damaged if any of them is; a last event that was cut off is no damage."""
     file = run.path / "events.jsonl"
-    events: list[dict[str, Any]] = []
-    if os.path.lexists(file):
-        with reading(file):
-            events, damaged, _ = parse_lines(read_bytes(file, run.store.root), shapes.event)
-            if damaged:
-                raise ValueError(f"line {damaged[0][0]}: {damaged[0][1]}")
-    return RunFiles(run.manifest, run.suite_text.encode(), events)
+    events, damaged, _ = read_lines(file, run.store.root, EVENT)
+    if damaged:
+        raise Damaged(f"{file} cannot be read: line {damaged[0][0]}: {damaged[0][1]}")
+    return _RunFiles(run.manifest, run.suite_text.encode(), events)
 
 
-def _refuse_conflicts(sources: Sequence[Mapping[str, RunFiles]], target: Store) -> None:
-    """One id is one run, in all of them."""
-    known = {run: _files(StoredRun(target, run)) for run in target.runs()}
-    for found in sources:
-        for run, files in found.items():
-            other = known.setdefault(run, files)
-            if not (files.begins(other) or other.begins(files)):
-                raise StoreError(
-                    f"run {run} is there twice with different content; nothing was merged. "
-                    "Keep one of them: delete the folder of the other in runs/"
-                )
-
-
-def _look_through(store: Store, runs: Mapping[str, RunFiles]) -> None:
-    """Raises for what is damaged, or named by a run and not there."""
+def _check_source(store: Store, runs: Mapping[str, _RunFiles]) -> None:
+    """Raises for any file that could not be copied, and for an attempt that is named but not
+    there."""
     there = set()
-    for trial in store.trial_ids():
-        for number in store.attempts(trial):
-            folder = store.attempt_folder(trial, number)
-            if os.path.lexists(folder / "spec.json"):
-                look_through(folder, store.root)
-                there.add((trial, number))
+    for trial, number, folder in store.all_attempts():
+        if os.path.lexists(folder / SPEC):
+            there.add((trial, number))
+            _content_of(folder, store.root)
+            for name in COPIED:
+                if os.path.lexists(folder / name):
+                    with reading(folder / name):
+                        open_regular(folder / name, store.root).close()
     for run, files in runs.items():
         for event in files.events:
             if "attempt" in event and (event["trial"], event["attempt"]) not in there:
@@ -125,41 +183,92 @@ def _look_through(store: Store, runs: Mapping[str, RunFiles]) -> None:
                 )
 
 
-def _transfer_all(store: Store, target: Store) -> tuple[Numbers, int]:
-    numbers: dict[tuple[str, int], int] = {}
-    copied = 0
-    for trial in store.trial_ids():
-        for number in store.attempts(trial):
-            folder = store.attempt_folder(trial, number)
-            if os.path.lexists(folder / "spec.json"):
-                with writing_to(target.path):
-                    new, is_new = transfer(target, trial, folder, store.root)
-                numbers[trial, number] = new
-                copied += is_new
-    return numbers, copied
-
-
-def _write_run(target: Store, run_id: str, files: RunFiles, numbers: Numbers) -> bool:
-    """Whether there was anything to write. The manifest comes last: with it the run is there."""
+def _write_run(target: Store, run_id: str, files: _RunFiles, numbers: Numbers) -> bool:
+    """Whether there was anything to write. The manifest comes last: it makes the run exist."""
     folder = target.path / "runs" / run_id
     if run_id in target.runs() and files.begins(_files(StoredRun(target, run_id))):
         return False
     lines = [
-        json.dumps(_renumbered(event, numbers), separators=(",", ":")) for event in files.events
+        event | {"attempt": numbers[event["trial"], event["attempt"]]}
+        if "attempt" in event
+        else event
+        for event in files.events
     ]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     with writing_to(target.path):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "suite.toml", files.suite)
-        write_atomically(folder / "events.jsonl", "".join(f"{line}\n" for line in lines))
+        write_atomically(folder / "events.jsonl", text)
         write_atomically(folder / "manifest.json", json.dumps(files.manifest, indent=1))
     return True
 
 
-def _renumbered(event: Event, numbers: Numbers) -> Event:
-    if "attempt" not in event:
-        return event
-    return {**event, "attempt": numbers[event["trial"], event["attempt"]]}
+def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int, bool]:
+    """The attempt's number in `store`, and whether it had to be copied.
+
+    An attempt that is there already is not copied again; one that was copied while it was under
+    way is completed.
+    """
+    wanted, there = _content_of(source, root), {}
+    with store.locked():
+        for number in store.attempts(trial_id):
+            with contextlib.suppress(Damaged):
+                content = _content_of(store.attempt_folder(trial_id, number), store.root)
+                if wanted.within(content):
+                    return number, False
+                there[number] = content
+        unfinished = (number for number, content in there.items() if content.within(wanted))
+        number = next(unfinished, max(store.attempts(trial_id), default=0) + 1)
+        _copy(wanted, source, root, store.trial_folder(trial_id) / str(number))
+    return number, True
 
 
-def _unnumbered(event: Event) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if key != "attempt"}
+def _copy(content: _Content, source: Path, root: str, target: Path) -> None:
+    """Into a temporary folder first, which one rename then puts in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    number = {"attempt": int(target.name)}
+    try:
+        scratch.mkdir()
+        for name in COPIED:
+            if os.path.lexists(source / name):
+                with reading(source / name):
+                    stream = open_regular(source / name, root)
+                with stream, (scratch / name).open("xb") as copy:
+                    shutil.copyfileobj(stream, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+        write_atomically(scratch / SPEC, json.dumps(content.spec | number))
+        if content.outcome is not None:
+            write_atomically(scratch / OUTCOME, json.dumps(content.outcome | number))
+        if not target.exists():
+            os.rename(scratch, target)
+            sync_folder(target.parent)
+            return
+        for name in (*COPIED, OUTCOME):  # the outcome last: it says that the attempt has ended
+            if (scratch / name).exists():
+                os.replace(scratch / name, target / name)
+        sync_folder(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _content_of(folder: Path, root: str) -> _Content:
+    """Raises Damaged if the spec or the outcome is."""
+    read_spec(folder / SPEC, root)
+    spec = _unnumbered(read_object(folder / SPEC, root))
+    if not os.path.lexists(folder / OUTCOME):
+        return _Content(spec, None)
+    return _Content(spec, _unnumbered(_outcome_data(folder / OUTCOME, root)))
+
+
+def _outcome_data(file: Path, root: str) -> Json:
+    """A sound record as data, in today's format."""
+    read_outcome(file, root)
+    data: Json = upgrade(read_object(file, root))
+    return data
+
+
+def _unnumbered(data: Json) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "attempt"}

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, TypeAdapter
 
 from sparsebench.core.files import jsonable
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
 from sparsebench.metrics import PRIMARY
+from sparsebench.store.json_files import parse
+from sparsebench.store.models import (
+    OPEN,
+    AttemptNumber,
+    Audit,
+    Fingerprint,
+    Json,
+    Layer,
+    Machine,
+    Measures,
+    Noise,
+    SoundTrial,
+    like,
+)
 
 # Record format history:
 #   2  `noise` and `audit`
 #   1  first version
 RECORD_FORMAT = 2
 
-
 NEVER_REUSED = frozenset({Status.INTERRUPTED, Status.SKIPPED, Status.UNSUPPORTED})
+
+# What the audit of a record claims, ...
+TRULY_SPARSE, SIMULATED, UNKNOWN = "truly sparse", "simulated", "unknown"
+# ... and two of its verdicts.
+CONTRADICTED, CANNOT_TELL = "contradicted", "cannot tell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +60,22 @@ class Record:
     log_tail   last lines of stderr, if the trial failed
     """
 
-    trial: Trial
-    attempt: int
+    __pydantic_config__: ClassVar[Any] = OPEN | {"extra": "forbid"}
+
+    trial: SoundTrial
+    attempt: AttemptNumber
     status: Status
     cause: str = ""
     detail: str = ""
-    measures: dict[str, float | int | None] = field(default_factory=dict)
-    phases: dict[str, dict[str, float]] = field(default_factory=dict)
-    layers: list[dict[str, Any]] = field(default_factory=list)
+    measures: Measures = field(default_factory=dict)
+    phases: dict[str, Measures] = field(default_factory=dict)
+    layers: list[Annotated[Json, like(Layer)]] = field(default_factory=list)
     data_fingerprint: str = ""
-    fingerprint: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    noise: dict[str, Any] = field(default_factory=dict)
-    audit: dict[str, Any] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Annotated[Json, like(Fingerprint)] = field(default_factory=dict)
+    settings: Json = field(default_factory=dict)
+    noise: Annotated[Json, like(Noise)] = field(default_factory=dict)
+    audit: Annotated[Json, like(Audit)] = field(default_factory=dict)
+    machine: Annotated[Json, like(Machine)] = field(default_factory=dict)
     started: str = ""
     ended: str = ""
     contended: bool = False
@@ -65,27 +87,16 @@ class Record:
     def failed(self) -> bool:
         return self.status in FAILURES
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """JSON data; NaN and infinities, which JSON lacks, become strings."""
-        data = asdict(self)
-        data["trial"] = self.trial.to_json()
-        data["status"] = str(self.status)
-        cleaned = jsonable(data)
+        cleaned = jsonable(asdict(self) | {"trial": self.trial.to_json()})
         assert isinstance(cleaned, dict)
         return cleaned
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        data = upgrade(data)
-        measures = {key: _number(value) for key, value in data["measures"].items()}
-        return cls(
-            **{
-                **data,
-                "trial": Trial.from_json(data["trial"]),
-                "status": Status(data["status"]),
-                "measures": measures,
-            }
-        )
+        """A record of any past format; ValueError for what is none."""
+        return parse(json.dumps(data).encode(), RECORD)
 
 
 def primary_of(record: Record) -> tuple[str, float | None]:
@@ -95,10 +106,12 @@ def primary_of(record: Record) -> tuple[str, float | None]:
     return name.removeprefix("test_"), record.measures.get(name)
 
 
-def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record of any past format in today's; refuses one from the future by a StoreError."""
+def upgrade(data: Any) -> Any:
+    """A record of any past format in today's; StoreError for one from the future."""
+    if not isinstance(data, dict):
+        return data
     found = data.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+    if type(found) is not int or found < 1:
         raise ValueError(f"format: expected a whole number from 1, found {found!r:.40}")
     if found > RECORD_FORMAT:
         raise StoreError(
@@ -110,18 +123,16 @@ def upgrade(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return data
 
 
-def _1_to_2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _1_to_2(data: Json) -> Json:
     return {**data, "noise": {}, "audit": {}, "format": 2}
 
 
 _STEPS = (_1_to_2,)
 """From format 1, one after the other."""
 
+RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, BeforeValidator(upgrade)])
+
 
 def utc_now() -> str:
-    """How records, attempts and journals write a moment."""
+    """The current time as records, attempts and journals have it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _number(value: Any) -> float | int | None:
-    return float(value) if isinstance(value, str) else value

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparsebench.core.files import append_line, writing_to
 from sparsebench.core.trial import Trial
-from sparsebench.store import shapes
-from sparsebench.store.attempts import Attempt, lost
-from sparsebench.store.plain import parse_lines, read_bytes, read_object, reading
+from sparsebench.store.attempts import SPEC, Attempt, lost
+from sparsebench.store.json_files import read_bytes, read_json, read_lines, reading
+from sparsebench.store.models import EPOCH, EVENT, MANIFEST
 from sparsebench.store.record import Record, utc_now
-from sparsebench.store.trials import TrialStore
+
+if TYPE_CHECKING:
+    from sparsebench.store.store import Store
 
 
 @dataclass(frozen=True)
 class RunJournal:
     """A run being written: which attempts it began, and which records are its own."""
 
-    store: TrialStore
+    store: Store
     id: str
 
     @property
@@ -43,7 +45,7 @@ class RunJournal:
         )
 
     def event(self, what: str, **data: Any) -> None:
-        """A line of events.jsonl, on the disk when this returns."""
+        """Append a line to events.jsonl; it is on the disk when this returns."""
         line = {"event": what, "at": utc_now(), **data}
         with writing_to(self.store.path):
             append_line(self.folder / "events.jsonl", line, durable=True)
@@ -52,7 +54,7 @@ class RunJournal:
 class StoredRun:
     """A run as it was kept; of a run under way, what there is so far."""
 
-    def __init__(self, store: TrialStore, run_id: str) -> None:
+    def __init__(self, store: Store, run_id: str) -> None:
         self.store = store
         self.id = run_id
 
@@ -94,10 +96,10 @@ class StoredRun:
 
     def epochs(self, record: Record) -> list[dict[str, Any]]:
         """The epochs that a record's attempt finished, a line each; torn ones are passed over."""
-        return _lines(self.folder(record) / "epochs.jsonl", self.store.root, shapes.epoch)
+        return read_lines(self.folder(record) / "epochs.jsonl", self.store.root, EPOCH)[0]
 
     def chosen(self) -> dict[str, int]:
-        """By trial, the attempt that is this run's."""
+        """The attempt of each trial that belongs to this run."""
         return {
             event["trial"]: event["attempt"]
             for event in self.events()
@@ -114,24 +116,23 @@ class StoredRun:
                 yield replace(record, trial=trial)
 
     def _record(self, trial_id: str, number: int) -> Record | None:
+        record = self.store.record(trial_id, number)  # an outcome without a spec is enough
         folder = self.store.attempt_folder(trial_id, number)
-        if not os.path.lexists(folder / "spec.json"):
-            record = self.store.record(trial_id, number)  # its outcome is enough
-            return record or lost(folder, self.store.root, f"damaged: {folder} is not there")
-        return self.store.record(trial_id, number)
+        if record is None and not os.path.lexists(folder / SPEC):
+            return lost(folder, self.store.root, f"damaged: {folder} is not there")
+        return record
 
 
 def read_manifest(file: Path, root: str) -> dict[str, Any]:
-    manifest = read_object(file, root)
+    manifest = read_json(file, root, MANIFEST)
     with reading(file):
-        shapes.MANIFEST(manifest, "the manifest")
         if (found := manifest.get("run", file.parent.name)) != file.parent.name:
             raise ValueError(f"it is of run {found!r:.80}")
     return manifest
 
 
 def read_events(file: Path, root: str) -> list[dict[str, Any]]:
-    return _lines(file, root, shapes.event)
+    return read_lines(file, root, EVENT)[0]
 
 
 def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -140,13 +141,5 @@ def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def suite_hash(content: bytes) -> str:
-    """As a manifest has it."""
+    """The hash of a suite's text that a manifest keeps."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _lines(file: Path, root: str, accept: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of a JSONL file; none if there is no such file."""
-    if not os.path.lexists(file):
-        return []
-    with reading(file):
-        return parse_lines(read_bytes(file, root), accept)[0]

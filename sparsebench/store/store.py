@@ -15,32 +15,145 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.files import jsonable, write_atomically
-from sparsebench.errors import StoreError
-from sparsebench.store.attempts import Attempt
-from sparsebench.store.marker import STORE_SCHEMA
-from sparsebench.store.names import is_run
+from sparsebench.core.files import jsonable, write_atomically, writing_to
+from sparsebench.core.trial import Trial
+from sparsebench.errors import NothingMatched, StoreError
+from sparsebench.store import alive
+from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, numbers, read_attempt, read_spec
+from sparsebench.store.json_files import Damaged, read_bytes, read_json, reading
+from sparsebench.store.models import MARKER as MARKER_FORM
+from sparsebench.store.names import LOCK, MARKER, is_attempt, is_run, is_trial
+from sparsebench.store.record import Record, utc_now
 from sparsebench.store.runs import RunJournal, StoredRun, planned
-from sparsebench.store.trials import NEEDED_ONCE, TrialStore, names_in
 
 __all__ = ["NEEDED_ONCE", "STORE_SCHEMA", "Attempt", "RunJournal", "Store", "StoredRun",
            "open_run_folder", "planned"]  # fmt: skip
 
+# Store schema history:
+#   2  spec.json names its `run`; records of format 2
+#   1  first version
+STORE_SCHEMA = 2
+
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for the lock; its holder needs milliseconds, unless it was stopped."""
 
-class Store(TrialStore):
-    """Trials, and the runs that asked for them."""
+NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
+"""Files of an attempt that nobody needs after its outcome."""
+
+
+class Store:
+    """Trials and runs in a folder, which is made by the first write.
+
+    root  the folder with every link of its own resolved: nothing outside it is read
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            self.root = os.path.realpath(path)
+            self.schema = self._read_schema()
+        except OSError as error:  # a name that is too long, links in a circle
+            raise StoreError(f"store {path}: {error.strerror or error}") from None
+        self._lock: Any = None
+
+    # --- trials -----------------------------------------------------------------------
+
+    def trial_ids(self, prefix: str = "") -> list[str]:
+        """The ids of all trials, or of those whose id starts with `prefix`."""
+        folder = self.path / "trials"
+        shelves = [prefix[:2]] if len(prefix) >= 2 and prefix[:2].isalnum() else names_in(folder)
+        return [
+            name
+            for shelf in shelves
+            for name in names_in(folder / shelf)
+            if is_trial(name) and name[:2] == shelf and name.startswith(prefix)
+        ]
+
+    def trial_id(self, prefix: str) -> str:
+        """The one id that starts with `prefix`."""
+        matching = self.trial_ids(prefix)
+        if not matching:
+            raise NothingMatched(f"no trial {prefix!r} in {self.path}")
+        if len(matching) > 1:
+            raise StoreError(f"trial {prefix!r} is not one trial: {', '.join(matching[:5])} ...")
+        return matching[0]
+
+    def find_trial(self, prefix: str) -> list[Record]:
+        """The records of the trial whose id starts with `prefix`, the oldest first."""
+        return self.records(self.trial_id(prefix))
+
+    def attempts(self, trial_id: str) -> list[int]:
+        """Numbers of a trial's attempts, in order."""
+        return numbers(self.trial_folder(trial_id))
+
+    def records(self, trial_id: str) -> list[Record]:
+        """Every attempt that has ended, the oldest first."""
+        found = [self.record(trial_id, number) for number in self.attempts(trial_id)]
+        return [record for record in found if record is not None]
+
+    def record(self, trial_id: str, attempt: int) -> Record | None:
+        """None while the attempt is under way; interrupted if its supervisor is gone, or its
+        files are damaged."""
+        return read_attempt(self.attempt_folder(trial_id, attempt), self.root)
+
+    def folder(self, record: Record) -> Path:
+        """Where the files of a record's attempt are."""
+        return self.attempt_folder(record.trial.id, record.attempt)
+
+    def trial_folder(self, trial_id: str) -> Path:
+        if not is_trial(trial_id):
+            raise StoreError(f"{self.path}: {trial_id!r:.80} is no trial's id")
+        return self.path / "trials" / trial_id[:2] / trial_id
+
+    def attempt_folder(self, trial_id: str, attempt: int) -> Path:
+        if not is_attempt(attempt):
+            raise StoreError(f"{self.path}: {attempt!r:.80} is no attempt's number")
+        return self.trial_folder(trial_id) / str(attempt)
+
+    def all_attempts(self) -> Iterator[tuple[str, int, Path]]:
+        """Trial, number and folder of every attempt there is."""
+        for trial in self.trial_ids():
+            for number in self.attempts(trial):
+                yield trial, number, self.attempt_folder(trial, number)
+
+    def log(self, trial_id: str, attempt: int, name: str) -> str:
+        """The text that an attempt's process wrote; empty if there is no such file."""
+        file = self.attempt_folder(trial_id, attempt) / name
+        if not os.path.lexists(file):
+            return ""
+        with reading(file):
+            return read_bytes(file, self.root).decode(errors="replace")
+
+    def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
+        """The newest attempt that another process of this machine is busy with, and its run."""
+        for number in reversed(self.attempts(trial_id)):
+            folder = self.attempt_folder(trial_id, number)
+            if (folder / OUTCOME).exists():
+                continue
+            with contextlib.suppress(Damaged):
+                spec = read_spec(folder / SPEC, self.root)
+                process = spec["process"]
+                if process != alive.this_process() and alive.is_alive(process):
+                    return Attempt(spec["trial"], number, folder), spec.get("run", "")
+        return None
+
+    # --- runs -------------------------------------------------------------------------
 
     def runs(self) -> list[str]:
         """Ids of the runs, the oldest first."""
         folder = self.path / "runs"
-        return [run for run in names_in(folder) if is_run(run) and _is_there(folder / run)]
+        return [
+            run
+            for run in names_in(folder)
+            if is_run(run) and os.path.lexists(folder / run / "manifest.json")
+        ]
 
     def run(self, name: str | Path) -> StoredRun:
         """A run by its id, the start of one, `latest`, or its folder."""
@@ -50,45 +163,139 @@ class Store(TrialStore):
         if name == "latest" and known:
             return StoredRun(self, known[-1])
         matching = [name] if name in known else [run for run in known if run.startswith(name)]
-        if len(matching) == 1:
+        if name and len(matching) == 1:
             return StoredRun(self, matching[0])
-        if matching:
+        if name and matching:
             raise StoreError(f"run {name!r} is not one run: {', '.join(matching)}")
         listed = ", ".join(known[-5:]) or "none"
         raise StoreError(f"no run {name!r} in {self.path}. The latest: {listed}")
 
+    # --- writing ----------------------------------------------------------------------
+
     def open_run(self, name: str, manifest: Mapping[str, Any], suite_text: str = "") -> RunJournal:
         """A new run of the suite `name`."""
-        with self.locked(), self._writing():
-            run_id = f"{_stamp(self.runs())}-{name}-{secrets.token_hex(3)}"
+        with self.locked(), writing_to(self.path):
+            run_id = f"{self._stamp()}-{name}-{secrets.token_hex(3)}"
             folder = self.path / "runs" / run_id
             folder.mkdir(parents=True)
             write_atomically(folder / "suite.toml", suite_text)
-            told = jsonable({"run": run_id, "schema": STORE_SCHEMA, "suite": name, **manifest})
-            write_atomically(folder / "manifest.json", json.dumps(told, indent=1))
+            data = jsonable({"run": run_id, "schema": STORE_SCHEMA, "suite": name, **manifest})
+            write_atomically(folder / "manifest.json", json.dumps(data, indent=1))
         return RunJournal(self, run_id)
+
+    def begin(
+        self, trial: Trial, *, fingerprint: Mapping[str, Any] | None = None, run: str = ""
+    ) -> Attempt:
+        """A new attempt at a trial, this process being its supervisor."""
+        with self.locked(), writing_to(self.path):
+            trial_folder = self.trial_folder(trial.id)
+            trial_folder.mkdir(parents=True, exist_ok=True)
+            number = max(numbers(trial_folder), default=0) + 1
+            while True:  # a run that could not have the lock may take a number first
+                try:
+                    (folder := trial_folder / str(number)).mkdir()
+                    break
+                except FileExistsError:
+                    number += 1
+            spec = {
+                "trial": trial.to_json(),
+                "attempt": number,
+                "fingerprint": dict(fingerprint or {}),
+                "started": utc_now(),
+                "process": alive.this_process(),
+                **({"run": run} if run else {}),
+            }
+            write_atomically(folder / SPEC, json.dumps(jsonable(spec)))
+        return Attempt(trial, number, folder)
+
+    def finish(self, attempt: Attempt, record: Record) -> None:
+        """Keep the outcome, and remove what only the attempt needed."""
+        with writing_to(self.path):
+            write_atomically(attempt.folder / OUTCOME, json.dumps(record.to_json()))
+        for name in NEEDED_ONCE:
+            with contextlib.suppress(OSError):
+                (attempt.folder / name).unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While held, no other run of this machine begins an attempt. Reentrant; milliseconds only.
+
+        Without a lock the block runs all the same, where the file system has none or its holder
+        was stopped: making a folder has one winner anyway, so all that is lost is that two runs
+        may do the same trial.
+        """
+        import filelock
+
+        with contextlib.ExitStack() as stack:
+            with writing_to(self.path):
+                self.make()
+                self._lock = self._lock or filelock.FileLock(self.path / LOCK, mode=0o644)
+                with contextlib.suppress(filelock.Timeout, NotImplementedError):
+                    self._lock.acquire(timeout=LOCK_TIMEOUT, poll_interval=0.02)
+                    stack.callback(self._lock.release)
+            yield
+
+    def make(self) -> None:
+        """Make the folder and its marker, of today's schema from now on.
+
+        Another run may be making them, too. Of an older store only the marker changes: that
+        keeps an older sparsebench, which could not read what is to come, from reading on.
+        """
+        schema = self._read_schema()
+        if schema == STORE_SCHEMA:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        names = os.listdir(self.path)
+        if schema is None and any(not name.startswith(MARKER) for name in names):
+            if not (self.path / MARKER).exists():
+                raise StoreError(f"{self.path} is not a store, and not empty: it has no {MARKER}")
+            return
+        write_atomically(self.path / MARKER, json.dumps({"schema": STORE_SCHEMA}))
+
+    def _read_schema(self) -> int | None:
+        """None where there is no store yet; StoreError for a store from the future."""
+        file = self.path / MARKER
+        try:
+            os.lstat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        schema: int = read_json(file, self.root, MARKER_FORM)["schema"]
+        if schema > STORE_SCHEMA:
+            raise StoreError(
+                f"{self.path} has store schema {schema!r}; this sparsebench reads schemas up to "
+                f"{STORE_SCHEMA}: install a newer one"
+            )
+        return schema
+
+    def _stamp(self) -> str:
+        """UTC to the microsecond, so that the order of ids is that of time; just after the last
+        run where the clock has been set back since."""
+        now = datetime.now(UTC)
+        for run in self.runs()[-1:]:
+            with contextlib.suppress(ValueError):
+                last = datetime.strptime(run.partition("-")[0], STAMP).replace(tzinfo=UTC)
+                now = max(now, last + timedelta(microseconds=1))
+        return now.strftime(STAMP)
 
 
 def open_run_folder(folder: Path) -> StoredRun:
     """A run by its folder `<store>/runs/<id>`, or by the store's (its latest run)."""
-    folder = folder.resolve()
-    if (folder / "manifest.json").is_file():
-        return StoredRun(Store(folder.parent.parent), folder.name)
-    if (folder / "store.json").is_file():
-        return Store(folder).run("latest")
+    try:
+        folder = folder.resolve()
+        if (folder / "manifest.json").is_file():
+            return StoredRun(Store(folder.parent.parent), folder.name)
+        if (folder / MARKER).is_file():
+            return Store(folder).run("latest")
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise StoreError(f"{folder}: {getattr(error, 'strerror', None) or error}") from None
     raise StoreError(f"{folder} is neither a run nor a store")
 
 
-def _is_there(run: Path) -> bool:
-    return os.path.lexists(run / "manifest.json")
-
-
-def _stamp(runs: Sequence[str]) -> str:
-    """UTC to the microsecond, so that the order of ids is that of time; a moment after the last
-    of `runs` where the clock has been set back since."""
-    now = datetime.now(UTC)
-    if runs:
-        with contextlib.suppress(ValueError):
-            last = datetime.strptime(runs[-1].partition("-")[0], STAMP).replace(tzinfo=UTC)
-            now = max(now, last + timedelta(microseconds=1))
-    return now.strftime(STAMP)
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none if it is no folder."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be read: {error.strerror or error}") from None

@@ -211,10 +211,10 @@ def test_half_a_pair_is_not_compared(tmp_path: Path) -> None:
     ("lines", "told"),
     [
         ([], "no journal"),
-        ([TURN], "has no 'ab'"),
+        ([TURN], "ab: missing"),
         ([{**HEADER, "ab": 2}], "schema 2; this sparsebench reads 1"),
         ([HEADER, {**TURN, "run": "../x"}], "run: expected a run's id"),
-        ([HEADER, {**TURN, "side": "other"}], "side: expected base or head"),
+        ([HEADER, {**TURN, "side": "other"}], "unknown side 'other'"),
         ([HEADER, [1]], "no journal"),
     ],
 )

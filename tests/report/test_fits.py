@@ -11,7 +11,8 @@ from sparsebench.analysis.fits import fit_rows, marginal, points, power_law
 from sparsebench.cli.fit import command as fit_command
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.fit_tables import fits, fits_table, marginal_table
-from sparsebench.store.store import Store, planned
+from sparsebench.store.runs import planned
+from sparsebench.store.store import Store
 
 SIZES = (100, 400, 1600, 6400)
 

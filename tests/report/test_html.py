@@ -39,7 +39,8 @@ from sparsebench.report.html.prose import inline, words
 from sparsebench.report.html.sorting import sort_key
 from sparsebench.report.markdown import report as markdown
 from sparsebench.report.tables import result_table
-from sparsebench.store.store import Store, planned
+from sparsebench.store.runs import planned
+from sparsebench.store.store import Store
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
 

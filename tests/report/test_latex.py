@@ -13,7 +13,8 @@ from sparsebench.cli.report import command as report_command
 from sparsebench.report.latex import COLUMNS, chosen, inline, report
 from sparsebench.report.published import published_table
 from sparsebench.report.tables import memory_table, result_table, time_table
-from sparsebench.store.store import Store, planned
+from sparsebench.store.runs import planned
+from sparsebench.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,9 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
 from sparsebench.report.markdown import report
 from sparsebench.store.frames import epochs_frame, run_frame
-from sparsebench.store.marker import STORE_SCHEMA
-from sparsebench.store.migrate import migrate
+from sparsebench.store.merge import migrate
 from sparsebench.store.record import RECORD_FORMAT
-from sparsebench.store.store import Store
+from sparsebench.store.store import STORE_SCHEMA, Store
 from sparsebench.store.verify import verify
 
 Golden = Callable[..., Path]

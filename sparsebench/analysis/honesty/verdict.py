@@ -9,7 +9,7 @@ from sparsebench.analysis.honesty.judging import Judgement
 from sparsebench.analysis.honesty.weighing import Weight, weigh
 from sparsebench.core.sizes import SizedBackend
 from sparsebench.registry import Component, Plugins
-from sparsebench.store.audit_words import (
+from sparsebench.store.record import (
     CANNOT_TELL,
     CONTRADICTED,
     SIMULATED,

@@ -1,0 +1,138 @@
+"""Reading files that others may have written: a regular file inside the store, and plain JSON.
+
+Whatever is wrong with one becomes one StoreError that names the file. Nothing waits for a pipe,
+follows a link out of the store or recurses as deep as the file says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from sparsebench.errors import StoreError
+from sparsebench.validation import complaint
+
+T = TypeVar("T")
+
+OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+LARGEST = 2**28
+"""Bytes of a file of JSON that is read at all; a manifest of 10^5 trials has a tenth of it."""
+
+LARGEST_NUMBER = 2**64
+"""Whole numbers below it fit every column, and no arithmetic on them gets slow."""
+
+_SUSPICIOUS = re.compile(rb"(?<![.0-9])[0-9]{19}|[0-9][eE]\+?[0-9]{3}|NaN|Infinity")
+"""Text without it holds no number that is too large, and none that JSON lacks."""
+
+
+class Damaged(StoreError):
+    """A file of the store is not what was written there."""
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn every error of unusable content into one line that names the file."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise Damaged(f"{file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{file} cannot be read: {error}") from None
+
+
+def read_json(file: Path, root: str, form: TypeAdapter[T]) -> T:
+    """The content of a file of JSON below `root`, in this form; Damaged for any other."""
+    with reading(file):
+        return parse(read_bytes(file, root), form)
+
+
+def read_object(file: Path, root: str) -> dict[str, Any]:
+    """The content of a file that holds one JSON object, of whatever form."""
+    return read_json(file, root, OBJECT)
+
+
+def read_lines(
+    file: Path, root: str, form: TypeAdapter[T], largest: int = LARGEST
+) -> tuple[list[T], list[tuple[int, str]], bool]:
+    """The sound lines of a JSONL file; number and reason of the damaged ones; and whether the
+    last one was cut off by a crash. Nothing if there is no such file."""
+    if not os.path.lexists(file):
+        return [], [], False
+    sound, damaged = [], []
+    with reading(file):
+        content = read_bytes(file, root, largest)
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if line:
+            try:
+                sound.append(parse(line, form))
+            except ValueError as error:
+                damaged.append((number, str(error)))
+    torn = bool(damaged) and damaged[-1][0] == len(lines)
+    return sound, damaged[:-1] if torn else damaged, torn
+
+
+def parse(text: bytes, form: TypeAdapter[T]) -> T:
+    """JSON of a form; ValueError, in one line, for another form, and for numbers that are too
+    large or that JSON lacks. pydantic bounds the depth and refuses halves of characters."""
+    try:
+        if _SUSPICIOUS.search(text):
+            json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        return form.validate_json(text)
+    except ValidationError as error:
+        raise ValueError(complaint(error, table="an object")) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_bytes(file: Path, root: str, largest: int = LARGEST) -> bytes:
+    """The content of a regular file below `root`, whose own links are resolved; OSError or
+    ValueError for anything else."""
+    with open_regular(file, root) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"{size} bytes are more than the {largest} of any such file")
+        return stream.read(largest)
+
+
+def open_regular(file: Path, root: str) -> BinaryIO:
+    """A regular file below `root`, open for reading; never waits for a pipe."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no regular file")
+        try:  # where the open file really is, whichever links led there
+            real = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # macOS has no /proc
+            real = os.path.realpath(file)
+        if not real.startswith(os.path.join(root, "")):
+            raise ValueError("it leads out of the store")
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) >= LARGEST_NUMBER:
+        raise ValueError("a number is too large")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no JSON" if text[-1].isalpha() else "a number is too large")
+    return number
