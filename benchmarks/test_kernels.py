@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from sparsebench_plugins.roofline.caches import caches
-from sparsebench_plugins.roofline.model import bound
-from sparsebench_plugins.roofline.operations import operation
-from sparsebench_plugins.trainers.kernel import yardsticks_of
+from sparsebench_roofline.caches import caches
+from sparsebench_roofline.model import bound
+from sparsebench_roofline.operations import operation
+from sparsebench_roofline.trainer import yardsticks_of
 
 from sparsebench.core.data.examples import TrialData
 from sparsebench.core.data.prepare import prepare

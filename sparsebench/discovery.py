@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,15 @@ import pluggy
 from sparsebench import hookspecs
 from sparsebench.errors import PluginError, nearest, printable
 from sparsebench.machine import data_directory
-from sparsebench.registry import HOOKS, Entry, PluginInfo, Plugins, Registry
+from sparsebench.registry import (
+    HOOKS,
+    Command,
+    Entry,
+    PluginInfo,
+    Plugins,
+    Registry,
+    ReportSection,
+)
 
 
 def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Plugins:
@@ -91,6 +99,10 @@ def _collect(manager: pluggy.PluginManager, plugins: Plugins, data_dir: Path) ->
         hooks.append(("register_suites", {"add_folder": plugins.suite_folders.append}))
         add = functools.partial(plugins.metrics.add, owner=owner)
         hooks.append(("register_metrics", {"add": add}))
+        section = functools.partial(_add_section, plugins, owner)
+        hooks.append(("register_report_sections", {"add": section}))
+        command = functools.partial(_add_command, plugins, owner)
+        hooks.append(("register_commands", {"add": command}))
         errors = []
         for hook, given in hooks:
             try:
@@ -138,6 +150,28 @@ def _register(
         summary = inspect.cleandoc(target.__doc__).splitlines()[0]
     told = (printable(summary), printable(get))
     registry.add(Entry(kind, name, target, owner, params, tuple(requires), *told))
+
+
+def _add_section(
+    plugins: Plugins,
+    owner: str,
+    title: str,
+    target: Callable[..., Any] | str,
+    *,
+    place: str = "after",
+) -> None:
+    if place not in ("before", "after"):
+        raise PluginError(
+            f"report section {title!r} of {owner}: place is 'before' or 'after', found {place!r}"
+        )
+    plugins.report_sections.append(ReportSection(printable(title), target, place, owner))
+
+
+def _add_command(plugins: Plugins, owner: str, name: str, target: Callable[..., Any] | str) -> None:
+    taken = plugins.commands.get(name)
+    if taken is not None:
+        raise PluginError(f"command {name!r} is registered twice: by {taken.owner} and by {owner}")
+    plugins.commands[name] = Command(name, target, owner)
 
 
 def plugin_home(module: ModuleType) -> Path | None:

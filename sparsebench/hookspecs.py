@@ -15,8 +15,9 @@ plugins/README.md has a complete example of each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import pluggy
 
@@ -46,6 +47,20 @@ class AddFolder(Protocol):
 
 class AddMetric(Protocol):
     def __call__(self, metric: Metric) -> None: ...
+
+
+class AddSection(Protocol):
+    def __call__(
+        self,
+        title: str,
+        target: Callable[..., Any] | str,
+        *,
+        place: Literal["before", "after"] = "after",
+    ) -> None: ...
+
+
+class AddCommand(Protocol):
+    def __call__(self, name: str, target: Callable[..., Any] | str) -> None: ...
 
 
 @hookspec
@@ -156,3 +171,13 @@ def register_metrics(add: AddMetric) -> None:
 @hookspec
 def register_suites(add_folder: AddFolder) -> None:
     """Folders of suite files."""
+
+
+@hookspec
+def register_report_sections(add: AddSection) -> None:
+    """Sections of the report, before or after the tables on results, time and memory."""
+
+
+@hookspec
+def register_commands(add: AddCommand) -> None:
+    """Verbs of the command line."""

@@ -7,7 +7,7 @@ import functools
 import importlib
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -109,19 +109,54 @@ class Entry:
         return cls
 
     def _resolve(self, target: type | str) -> type:
-        if isinstance(target, type):
-            return target
-        module, _, name = target.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except Exception as error:
-            raise PluginError(
-                f"{self.kind} {self.name!r} of {self.owner} does not load from {target}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        found = load_target(target, f"{self.kind} {self.name!r} of {self.owner}")
         if not isinstance(found, type):
             raise PluginError(f"{self.kind} {self.name!r} of {self.owner}: {target} is no class")
         return found
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A section that a plugin adds to the report; `load` gives the function that fills it."""
+
+    title: str
+    target: Callable[..., Any] | str
+    place: str
+    owner: str
+
+    def load(self) -> Callable[..., Any]:
+        found: Callable[..., Any] = load_target(
+            self.target, f"report section {self.title!r} of {self.owner}"
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb that a plugin adds to the command line; `load` gives its function."""
+
+    name: str
+    target: Callable[..., Any] | str
+    owner: str
+
+    def load(self) -> Callable[..., Any]:
+        found: Callable[..., Any] = load_target(
+            self.target, f"command {self.name!r} of {self.owner}"
+        )
+        return found
+
+
+def load_target(target: object, what: str) -> Any:
+    """The object that `"module:name"` names; anything but a string is the object itself."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise PluginError(
+            f"{what} does not load from {target}: {type(error).__name__}: {error}"
+        ) from error
 
 
 class Registry:
@@ -179,6 +214,8 @@ class Plugins:
     )
     suite_folders: list[Path] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    report_sections: list[ReportSection] = field(default_factory=list)
+    commands: dict[str, Command] = field(default_factory=dict)
     infos: list[PluginInfo] = field(default_factory=list)
     files: tuple[Path, ...] = ()
 

@@ -14,7 +14,10 @@ import sparsebench
 from sparsebench.discovery import load_plugins
 
 HOME = Path(sparsebench.__file__).parent
-PACKAGES = ("sparsebench", "sparsebench_plugins", "sparsebench_dask", "sparsebench_rivals")
+PACKAGES = (
+    "sparsebench", "sparsebench_plugins", "sparsebench_dask", "sparsebench_parallel",
+    "sparsebench_rivals", "sparsebench_roofline", "pytest_sparsebench",
+)  # fmt: skip
 
 
 def test_no_module_imports_itself_in_the_end() -> None:

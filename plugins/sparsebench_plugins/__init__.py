@@ -325,31 +325,6 @@ def register_trainers(register: Register) -> None:
         summary="one process, one batch after the other",
     )
     register(
-        "hogwild",
-        f"{_HERE}.trainers.hogwild:Hogwild",
-        params=f"{_HERE}.trainers.params:HogwildParams",
-        summary="processes of one machine that share values without locks (Niu et al. 2011)",
-    )
-    for name, cls, summary in (
-        ("wassp", "Wassp", "synchronous parallel training over MPI (Curci et al. 2021)"),
-        ("wasap", "Wasap", "asynchronous parameter server over MPI (Curci et al. 2021)"),
-    ):
-        register(
-            name,
-            f"{_HERE}.trainers.parallel.trainer:{cls}",
-            params=f"{_HERE}.trainers.params:{cls}Params",
-            requires=("mpi4py",),
-            summary=summary,
-            get='pip install "sparsebench[mpi]"',
-        )
-    register(
-        "kernel",
-        f"{_HERE}.trainers.kernel:Kernel",
-        params=f"{_HERE}.trainers.params:KernelParams",
-        requires=("numba",),
-        summary="times one operation of a layer against what this machine could do",
-    )
-    register(
         "calibration",
         f"{_HERE}.trainers.calibration:Calibration",
         params=f"{_HERE}.trainers.params:CalibrationParams",
@@ -368,9 +343,9 @@ def register_executors(register: Register) -> None:
 
 @hookimpl
 def register_metrics(add: AddMetric) -> None:
-    from sparsebench_plugins.trainers.metrics import CALIBRATION, PARALLEL
+    from sparsebench_plugins.trainers.metrics import CALIBRATION
 
-    for metric in (*PARALLEL, *CALIBRATION):
+    for metric in CALIBRATION:
         add(metric)
 
 

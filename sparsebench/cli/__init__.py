@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
+import typer.main
 
 from sparsebench.cli import (
     ab,
@@ -30,7 +32,6 @@ from sparsebench.cli import (
     prepare,
     report,
     run,
-    scaling,
     show,
     status,
     store,
@@ -38,8 +39,34 @@ from sparsebench.cli import (
 )
 from sparsebench.errors import SparsebenchError, printable
 
+if TYPE_CHECKING:
+    from sparsebench.registry import Command
+
+
+class _Verbs(typer.core.TyperGroup):
+    """The built-in verbs, and those of plugins, which are loaded only if no built-in is meant."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_plugin_commands())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        built_in = super().get_command(ctx, cmd_name)
+        if built_in is not None or cmd_name not in (commands := _plugin_commands()):
+            return built_in
+        verb = typer.Typer(add_completion=False, rich_markup_mode=None)
+        verb.command(cmd_name)(commands[cmd_name].load())
+        return typer.main.get_command(verb)
+
+
+def _plugin_commands() -> dict[str, Command]:
+    from sparsebench.discovery import load_plugins
+
+    return load_plugins().commands
+
+
 app = typer.Typer(
     name="sparsebench",
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,7 +88,7 @@ EXIT_CODES = {
 
 for _verb in (
     run, plan, validate, prepare, ls, show, logs, status, export, report, compare, ab, check, fit,
-    scaling, merge, doctor,
+    merge, doctor,
 ):  # fmt: skip
     app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
 app.command("export-model")(export_model.command)

@@ -16,6 +16,8 @@ from sparsebench.analysis.marks import backend_legend
 from sparsebench.analysis.over_datasets import rankings
 from sparsebench.core.metric import Metric
 from sparsebench.report import published, ranks_table, tables
+from sparsebench.report.html.sections import anchor
+from sparsebench.report.plugin_sections import plugin_sections
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -84,6 +86,9 @@ def _tables(found: Evidence) -> Iterator[str]:
             marked = any(mark in made for mark in "†‡")
             told = f"{escape(caption)} {legend if marked else ''}".strip()
             yield from floats_of(chosen(made, COLUMNS.get(label, ())), label, told)
+    for section in plugin_sections(found):
+        for made in section.tables():
+            yield from floats_of(made, anchor(section.title), escape(f"{section.title}."))
     ranked = rankings(trained)
     if ranked:
         told = " ".join(ranks_table.verdict(one) for one in ranked)

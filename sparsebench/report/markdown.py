@@ -24,13 +24,13 @@ from sparsebench.report import (
     audit_table,
     crossover_table,
     interquartile_table,
-    parallel_table,
     published,
     ranks_table,
     tables,
 )
 from sparsebench.report.fit_tables import fits
 from sparsebench.report.plot_files import Plot, write_plots
+from sparsebench.report.plugin_sections import plugin_sections
 from sparsebench.report.predictions import predictions_table
 from sparsebench.report.summary import summary
 from sparsebench.store.frames import manifest_commit
@@ -47,11 +47,6 @@ NOTE_MEMORY = (
     "Net peak is the peak of the process minus what it held before the network was built; stored "
     "is what the network itself keeps: values, indices, masks and optimizer state. The lowest net "
     "peak of each setting is bold."
-)
-NOTE_KERNELS = (
-    "Share of the time that the binding limit allows at best, of the time measured: the median of "
-    "the repeats and, in parentheses, the shortest; then the limit. The machine's bandwidths and "
-    "flops were measured in the same process, in turns with the operation."
 )
 NOTE_PREDICTED = (
     "Seconds per epoch, predicted from layers of a few sizes that were timed at the start of the "
@@ -102,9 +97,10 @@ def _heading(runs: Sequence[StoredRun]) -> str:
 
 def sections(found: Evidence) -> Iterator[str]:
     """A heading, a table and a note for each question that the trials answer."""
-    kernels = tables.kernels_table(found)
-    if kernels:
-        yield from ("## Kernels", kernels, NOTE_KERNELS, noise_footnote(found.timed.ok))
+    added = plugin_sections(found)
+    for section in added:
+        if section.place == "before":
+            yield from section.markdown()
     trained = found.trained
     for judged in trained.by_primary():
         heading, best = result_words(judged.primary)
@@ -127,7 +123,10 @@ def sections(found: Evidence) -> Iterator[str]:
         others = tables.other_table(trained)
         if others:
             yield from ("## Other metrics", others, NOTE_OTHERS)
-        yield from parallel_table.section(trained)
+    for section in added:
+        if section.place == "after":
+            yield from section.markdown()
+    if not trained.ok.empty:
         yield from fits(trained)
         yield from crossover_table.section(trained)
         yield from ranks_table.section(trained)

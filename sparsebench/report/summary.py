@@ -43,7 +43,7 @@ def statements(evidence: Evidence) -> list[str]:
     if evidence.frame.empty:
         return ["The run has no trials, so there is nothing to report."]
     parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
-    parts += [*_claims(evidence), *_kernels(evidence), *_results(evidence)]
+    parts += [*_claims(evidence), *_results(evidence)]
     for run, frame in groups(evidence.trained.ok, ["run"]):
         within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
         parts += [within + _lower(text, within) for text in _costs(frame)]
@@ -77,20 +77,6 @@ def _claims(evidence: Evidence) -> list[str]:
     """What became of the suites' claims, if they make any."""
     rows = judge(evidence)
     return [f"The suite's claims have {verdicts_sentence(rows)}"] if rows else []
-
-
-def _kernels(evidence: Evidence) -> list[str]:
-    """By backend: the least and the most of the shares of the roofline."""
-    texts = []
-    for backend, frame in groups(evidence.timed.ok, ["backend_label"]):
-        shares = frame["roofline_share"].dropna()
-        if not shares.empty:
-            low, high = (f"{share * 100:.0f}" for share in (shares.min(), shares.max()))
-            span = low if low == high else f"{low} to {high}"
-            texts.append(
-                f"The operations of {escape(backend)} reach {span} % of what this machine allows."
-            )
-    return texts
 
 
 def _results(evidence: Evidence) -> list[str]:

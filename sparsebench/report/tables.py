@@ -22,7 +22,6 @@ from sparsebench.analysis.groups import groups, outcome
 from sparsebench.analysis.marks import noisy
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
-from sparsebench.core.trial import Trial
 from sparsebench.metrics import BUILT_IN
 
 PER_CONNECTION = Metric(
@@ -119,40 +118,6 @@ def agreement_table(evidence: Evidence) -> str:
 
 def _difference(metric: Metric, value: float) -> str:
     return f"{value * 100:.2f}" if metric.scale == "points" else f"{value:.3g}"
-
-
-def kernels_table(evidence: Evidence) -> str:
-    """Share of the roofline by size and batch, and the limit that binds."""
-    frame = evidence.timed.frame
-    trials = [evidence.records[int(str(i))].trial for i in frame.index]
-    frame = frame.assign(variant=[_variant(trial) for trial in trials])
-    keys = ["kernel", *CELL[1:], "neurons"]
-    keys += [key for key in ("variant", "machine", "contended") if frame[key].nunique() > 1]
-    batches = sorted(frame["batch_size"].unique())
-    rows = []
-    for labels, part in groups(frame[frame["ok"]], keys):
-        words = [count(label) if key == "neurons" else escape(label)
-                 for key, label in zip(keys, labels)]  # fmt: skip
-        cells = [_share_of_roofline(part[part["batch_size"] == batch]) for batch in batches]
-        rows.append([*words, *cells])
-    names = {"topology_label": "topology", "backend_label": "backend"}
-    header = [*(names.get(key, key) for key in keys), *(f"batch {batch}" for batch in batches)]
-    return table(header, rows, left=len(keys)) if rows else ""
-
-
-def _variant(trial: Trial) -> str:
-    """The parameters of the trainer but for the kernel's name."""
-    return ", ".join(f"{k}={v}" for k, v in trial.trainer.items() if k not in ("name", "kernel"))
-
-
-def _share_of_roofline(cell: pd.DataFrame) -> str:
-    """`71 % (88 %), row gather, L3`: of the median, of the shortest repeat, and what binds."""
-    share = Spread.of(cell["roofline_share"]).mean
-    best = Spread.of(cell["roofline_best_share"]).mean
-    if share != share or best != best:
-        return UNKNOWN
-    bounds = sentence_list([escape(bound) for bound in dict.fromkeys(cell["bound"])], "or")
-    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}"
 
 
 def failures_table(evidence: Evidence) -> str:

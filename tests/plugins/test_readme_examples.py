@@ -7,12 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+from fabricated import FakeRun, make_record, make_trial
 from small import small_work
 
 from sparsebench import hookspecs, testing
+from sparsebench.analysis.evidence import evidence
+from sparsebench.cli import main
 from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
-from sparsebench.registry import HOOKS
+from sparsebench.registry import HOOKS, ReportSection
+from sparsebench.report.plugin_sections import plugin_sections
 
 README = Path(__file__).parents[2] / "plugins" / "README.md"
 EXAMPLE = re.compile(r"^## (register_\w+)\(.*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)
@@ -106,3 +110,37 @@ def test_example_trains_in_a_sentence(tmp_path, hook, sentence):
 def test_example_of_suites(tmp_path):
     plugins, file = load(tmp_path, "register_suites")
     assert file.parent / "suites" in plugins.suite_folders
+
+
+def test_example_of_a_report_section(tmp_path):
+    plugins, _ = load(tmp_path, "register_report_sections")
+    found = evidence([FakeRun([make_record(make_trial())])])
+    sections = {made.title: made for made in plugin_sections(found, plugins.report_sections)}
+    section = sections["Slowest trials"]
+    assert section.place == "after"
+    (made,) = section.tables()
+    assert made.header == ["backend", "trial", "seconds"]
+    assert "numba-csr" in made
+    assert plugin_sections(evidence([]), plugins.report_sections) == []
+
+
+def test_a_section_that_raises_is_a_line_of_the_report():
+    def raises(found):
+        raise KeyError("no such column")
+
+    declared = [ReportSection("Odd", raises, "after", "odd (odd.py)")]
+    (section,) = plugin_sections(evidence([]), declared)
+    (line,) = section.blocks
+    assert "KeyError" in line
+    assert "odd.py" in line
+
+
+def test_example_of_a_command(tmp_path, monkeypatch, capsys):
+    plugins, _ = load(tmp_path, "register_commands")
+    monkeypatch.setattr("sparsebench.discovery.load_plugins", lambda: plugins)
+    with pytest.raises(SystemExit) as ended:
+        main(["greet", "Ada", "--loud"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, "HELLO ADA\n")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Greet NAME" in capsys.readouterr().out

@@ -1,18 +1,7 @@
-"""What the trainers of several processes, and those that calibrate, measure beside the loop."""
+"""What the trainer that calibrates the memory meter measures."""
 
 from __future__ import annotations
 
 from sparsebench.core.metric import Metric
 
-PARALLEL = (
-    Metric("topology_bytes_sent", "bytes", "exact", -1),
-    Metric("retained_share", "fraction", "ratio", +1),
-    Metric("master_busy_share", "fraction", "ratio", timed=True),
-    Metric("worker_wait_share", "fraction", "ratio", -1, timed=True),
-    Metric("link_latency_seconds", "seconds", "ratio", -1),
-    Metric("link_bytes_per_second", "per second", "ratio", +1),
-    Metric("union_connections", "count", "exact"),
-    Metric("workers_net_peak_bytes", "bytes", "ratio", -1),
-    Metric("shared_bytes", "bytes", "exact", -1),
-)
 CALIBRATION = (Metric("calibration_floor_bytes", "bytes", "ratio"),)

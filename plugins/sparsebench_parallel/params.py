@@ -1,0 +1,145 @@
+"""Parameters of the parallel trainers. Free of heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sparsebench.core.observer import Observer
+
+
+@dataclass(frozen=True)
+class HogwildParams:
+    """workers  processes that compute gradients, each with the trial's threads; one more directs
+    them
+    """
+
+    workers: Annotated[int, Field(gt=0, le=512)] = 2
+
+    def forks(self) -> int:
+        return self.workers
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        if observer.every is None:
+            return None
+        return (
+            "its workers stop only for a topology update and at the end of an epoch; "
+            "leave `every` out"
+        )
+
+
+SHARE_ALONE = 0.3
+"""Of the epochs, in which workers train alone: `wasap_sgd/mpi/process.py` of the released code."""
+
+RELEASED_RATE = 0.01
+"""From which the released warm-up starts: `base_lr` of `wasap_sgd/train/model.py`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `wassp` or `wasap` does, every default filled in; WasapParams has the meanings."""
+
+    workers: int
+    synchronous: bool
+    local: float
+    remainder: Literal["keep", "drop"]
+    state: Literal["master", "fresh"]
+    target: Literal["workers", "master"]
+    overwritten: bool
+    extra_pass: bool
+    scaling: bool = False
+    warm_epochs: int = 0
+    base: float | None = None
+    correction: bool = False
+    local_scaling: bool = False
+
+
+@dataclass(frozen=True)
+class WasapParams:
+    """Defaults of None are as the paper means it, or with as_published as the released code does
+    (SelimaC/large-scale-sparse-neural-networks, wasap_sgd/mpi/process.py and train/model.py).
+
+    workers       processes that compute gradients, each with the trial's threads and batch size;
+                  one more, the master, holds the weights
+    local         share of the epochs, the last ones, in which each worker trains alone on its
+                  part before the models are averaged; 0: none; None: 0.3
+    as_published  follow the released code where it departs from the paper
+    remainder     keep: the last, smaller batch of a part is used; drop (as released): it is not
+    state         where phase two takes its optimizer state from: the master, or none
+    target        connections left by the averaging: the mean of the workers', or (as released)
+                  the master's
+    overwritten   phase two's training is undone every 0.3 epochs' number of batches: weights,
+                  topology and state are again those the worker got (as released)
+    extra_pass    a pass more than the trial's epochs, in phase one (as released)
+    """
+
+    workers: Annotated[int, Field(gt=0, le=512)] = 2
+    local: Annotated[float, Field(ge=0, lt=1)] | None = None
+    as_published: bool = False
+    remainder: Literal["keep", "drop"] | None = None
+    state: Literal["master", "fresh"] | None = None
+    target: Literal["workers", "master"] | None = None
+    overwritten: bool | None = None
+    extra_pass: bool | None = None
+
+    def processes(self) -> int:
+        return self.workers + 1
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        """Of the epochs of phase two there is no network that all workers share."""
+        if self.options().local == 0:
+            return None
+        return "its workers train alone in the last epochs; set local = 0"
+
+    def options(self) -> Options:
+        return Options(synchronous=False, **self._shared(SHARE_ALONE))
+
+    def _shared(self, local: float) -> dict[str, Any]:
+        """local  what None means"""
+        released = self.as_published
+        return {
+            "workers": self.workers,
+            "local": self.local if self.local is not None else local,
+            "remainder": self.remainder or ("drop" if released else "keep"),
+            "state": self.state or "master",
+            "target": self.target or ("master" if released else "workers"),
+            "overwritten": released if self.overwritten is None else self.overwritten,
+            "extra_pass": released if self.extra_pass is None else self.extra_pass,
+        }
+
+
+@dataclass(frozen=True)
+class WasspParams(WasapParams):
+    """As of `wasap`, but for `local`: None means 0, and 0.3 with as_published. Beside:
+
+    scaling        the rate is multiplied by the number of workers
+    warm_epochs    epochs until it is; with n workers, epoch e from 0: (n - 1) e / warm_epochs + 1
+    base           the rate that this multiplies; None: the optimizer's, with its schedule, and
+                   with as_published 0.01, whatever the optimizer's
+    correction     the velocity follows a change of the rate by warm-up
+    local_scaling  phase two trains at the scaled rate too (as released); None: at the
+                   optimizer's
+    """
+
+    scaling: bool = True
+    warm_epochs: Annotated[int, Field(ge=0)] = 5
+    base: Annotated[float, Field(gt=0)] | None = None
+    correction: bool = True
+    local_scaling: bool | None = None
+
+    def options(self) -> Options:
+        released = self.as_published
+        base = self.base
+        if base is None and released and self.scaling:
+            base = RELEASED_RATE
+        return Options(
+            synchronous=True,
+            scaling=self.scaling,
+            warm_epochs=self.warm_epochs,
+            base=base,
+            correction=self.correction,
+            local_scaling=released if self.local_scaling is None else self.local_scaling,
+            **self._shared(SHARE_ALONE if released else 0.0),
+        )

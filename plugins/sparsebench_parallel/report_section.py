@@ -1,0 +1,271 @@
+"""The section on training by several processes: how close each way stays to one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.families import families, setting_labels, trials_of
+from sparsebench.analysis.formats import (
+    UNKNOWN,
+    Spread,
+    escape,
+    fixed,
+    in_unit,
+    one,
+    plural,
+    ratio,
+    result_words,
+    seconds,
+    size,
+    table,
+)
+from sparsebench.analysis.groups import groups
+from sparsebench.analysis.statistics import from_zero
+from sparsebench.core.metric import Metric
+from sparsebench.store.frames import epoch_value
+from sparsebench.suite.labels import told_apart
+
+SEQUENTIAL = "sequential"
+VARIED = ("trainer", "threads")
+"""What the rows of one family differ in: two threads of one process are a rival to two workers."""
+
+SAID = ("seed", "backend")
+"""Said elsewhere in a row."""
+
+NOTE = (
+    "Each row is held against `sequential` with one thread, or with the fewest there are: "
+    "the difference over the same seeds with its 95 % t-interval (of a share in points), and "
+    "how many times as fast an epoch is. At equal time: the metric after the last epoch "
+    "that was evaluated within the training time of the quickest row of its kind. Sent: bytes "
+    "of all processes in a step. Staleness: updates of the master between the weights that a "
+    "gradient was computed from and its use, mean and most. Net peak is the sum over the "
+    "processes of a trial."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """The trials of one trainer in one family.
+
+    workers  0 for one process that trains alone
+    frame  of the evidence, with `seconds` (of training, evaluation aside) and `at_equal_time`
+    """
+
+    label: str
+    workers: int
+    frame: pd.DataFrame
+
+    def by_seed(self, name: str) -> pd.Series:
+        return self.frame.set_index("seed")[name].dropna()
+
+    def spread(self, name: str) -> Spread:
+        return Spread.of(self.frame[name])
+
+
+@dataclass(frozen=True)
+class Family:
+    """Trials that are equal but for trainer, threads and seed."""
+
+    setting: str
+    backend: str
+    baseline: Way | None
+    ways: list[Way]
+    metric: Metric
+
+
+def section(evidence: Evidence) -> Iterator[str]:
+    """What it comes to, a table and a note; nothing if no trial has several processes."""
+    found = parallel_families(evidence.trained)
+    if not found:
+        return
+    yield "\n".join(f"- {sentence}" for sentence in map(in_words, found) if sentence)
+    yield parallel_table(found)
+    yield NOTE
+
+
+def parallel_families(evidence: Evidence) -> list[Family]:
+    """Of the trials that finished: the families in which not all are sequential."""
+    frame = evidence.ok
+    if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
+        return []
+    part = Evidence(frame, evidence.records, evidence.runs, evidence.metrics)
+    frame = frame.assign(
+        family=families(part, *VARIED),
+        team_setting=_settings(part),
+        seconds=frame["train_seconds"] + frame["topology_seconds"],
+        curve=_column([_curve(part, int(str(index))) for index in frame.index], frame),
+        trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
+    )
+    keys = ["family", "machine", "contended"]
+    found = [
+        _family(members, evidence.metrics.declaration(str(members["primary"].iloc[0])))
+        for _, members in groups(frame, keys)
+    ]
+    return [one for one in found if one is not None]
+
+
+def parallel_table(found: Sequence[Family]) -> str:
+    """A row per way of training, family by family."""
+    rows = []
+    for family in found:
+        metric = family.metric
+        for way in family.ways:
+            rows.append(
+                [escape(family.setting), escape(family.backend), escape(way.label),
+                 str(way.workers or 1), str(len(way.frame)),
+                 in_unit(metric, way.spread(metric.name)),
+                 _apart(way, family.baseline, metric), in_unit(metric, way.spread("at_equal_time")),
+                 seconds(way.spread("epoch_seconds")), _faster(way, family.baseline),
+                 size(way.spread("net_peak_bytes")), _sent(way), _staleness(way)]
+            )  # fmt: skip
+    several = len({family.metric for family in found}) > 1
+    metric = Metric("result") if several else found[0].metric
+    points = " (points)" if metric.scale == "points" else ""
+    header = ["setting", "backend", "trainer", "workers", "n", metric.heading,
+              f"against sequential{points}", "at equal time", "epoch", "times as fast", "net peak",
+              "sent a step", "staleness"]  # fmt: skip
+    if not any(family.setting for family in found):
+        header, rows = header[1:], [row[1:] for row in rows]
+    return table(header, rows, left=header.index("workers"))
+
+
+def in_words(family: Family) -> str:
+    """`With 2 workers wassp differs by -0.12 points ...`; empty without a sequential trial."""
+    base = family.baseline
+    others = [way for way in family.ways if way.workers > 0]
+    if base is None or not others:
+        return ""
+    fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
+    metric = family.metric
+    best = max(others, key=lambda way: metric.better * way.spread(metric.name).mean)
+    within = f"{escape(family.setting)}: " if family.setting else ""
+    speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
+    gap = best.spread(metric.name).mean - base.spread(metric.name).mean
+    points = " points" if metric.scale == "points" else ""
+    slower = [way for way in others if _speed(way, base) < 1]
+    tail = (
+        f"; {plural(len(slower), 'way is', 'ways are')} slower than one process" if slower else ""
+    )
+    return (
+        f"{within}sequential reaches {in_unit(metric, base.spread(metric.name))} with "
+        f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
+        f"{escape(fastest.label)}, {ratio(speed)} times as fast; the "
+        f"{result_words(metric)[1]} {metric.heading.removeprefix('test ')} of several processes is "
+        f"that of {escape(best.label)}, {_signed(gap, metric)}{points} from it{tail}."
+    )
+
+
+def _settings(evidence: Evidence) -> list[str]:
+    """What keeps families apart, in the suite's own words where these are enough."""
+    trials, full = trials_of(evidence), setting_labels(evidence, *VARIED)
+    brief = [
+        ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
+        for one in trials
+    ]
+    told = len(set(zip(brief, full, strict=True))) == len(set(brief)) == len(set(full))
+    return brief if told and all(brief) else full
+
+
+def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
+    """Objects, one for each row."""
+    return pd.Series(values, index=frame.index, dtype=object)
+
+
+def _family(members: pd.DataFrame, metric: Metric) -> Family | None:
+    if set(members["trainer"]) <= {SEQUENTIAL}:
+        return None
+    labels = _way_labels(members)
+    budget = min(part["seconds"].median() for _, part in members.groupby(labels, sort=False))
+    reached = [_reached(curve, budget) for curve in members["curve"]]
+    members = members.assign(at_equal_time=reached, way=labels)
+    ways = [Way(str(label), _workers(part), part) for label, part in groups(members, ["way"])]
+    sequential = [way for way in ways if way.frame["trainer"].iloc[0] == SEQUENTIAL]
+    baseline = min(sequential, key=lambda way: way.frame["threads"].iloc[0], default=None)
+    first = members.iloc[0]
+    return Family(str(first["team_setting"]), str(first["backend_label"]), baseline, ways, metric)
+
+
+def _workers(part: pd.DataFrame) -> int:
+    row = part.iloc[0]
+    return 0 if row["trainer"] == SEQUENTIAL else int(row["workers"])
+
+
+def _way_labels(members: pd.DataFrame) -> list[str]:
+    """Trainers told apart by what they differ in, and by threads where these differ."""
+    trainers = list(members["trainer_parts"])
+    distinct = list({repr(one): one for one in trainers}.values())
+    words = {repr(one): told_apart(one, distinct) for one in distinct}
+    threads = members["threads"].nunique() > 1
+    return [
+        words[repr(trainer)] + (f", {plural(int(count), 'thread')}" if threads else "")
+        for trainer, count in zip(trainers, members["threads"], strict=True)
+    ]
+
+
+def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
+    """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
+    record, run = evidence.records[index], evidence.runs[index]
+    seconds_so_far, curve = 0.0, []
+    for line in run.epochs(record):
+        seconds_so_far += float(line.get("train_seconds") or 0)
+        seconds_so_far += float(line.get("topology_seconds") or 0)
+        value = epoch_value(line, str(evidence.frame.at[index, "primary"]))
+        if value is not None:
+            curve.append((seconds_so_far, value))
+    return curve
+
+
+def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
+    """The value of the last evaluation within the budget; NaN if there was none."""
+    within = [value for spent, value in curve if spent <= budget * (1 + 1e-9)]
+    return within[-1] if within else float("nan")
+
+
+def _apart(way: Way, base: Way | None, metric: Metric) -> str:
+    """`-0.12 [-0.40, +0.16]`; the interval needs two seeds in common."""
+    if base is None or way is base:
+        return UNKNOWN
+    differences = (way.by_seed(metric.name) - base.by_seed(metric.name)).dropna()
+    if differences.empty:
+        return UNKNOWN
+    if len(differences) < 2:
+        return _signed(float(differences.iloc[0]), metric)
+    found = from_zero(differences.tolist())
+    effect, low, high = (_signed(v, metric) for v in (found.effect, found.low, found.high))
+    return f"{effect} [{low}, {high}]"
+
+
+def _signed(difference: float, metric: Metric) -> str:
+    """Of a share in points, else three digits."""
+    sign = "+" if difference > 0 else "−" if difference < 0 else ""
+    if metric.scale == "points":
+        return f"{sign}{fixed(abs(difference * 100), 2)}"
+    return f"{sign}{abs(difference):.3g}"
+
+
+def _speed(way: Way, base: Way) -> float:
+    return base.spread("epoch_seconds").mean / way.spread("epoch_seconds").mean
+
+
+def _faster(way: Way, base: Way | None) -> str:
+    return UNKNOWN if base is None or way is base else ratio(_speed(way, base))
+
+
+def _sent(way: Way) -> str:
+    return _if_known(way.spread("bytes_sent_per_step"), size)
+
+
+def _staleness(way: Way) -> str:
+    mean, most = way.spread("staleness_mean"), way.frame["staleness_max"].max()
+    if not mean.n:
+        return UNKNOWN
+    return f"{mean.mean:.1f}, at most {most:.0f}"
+
+
+def _if_known(value: Spread, show: Callable[[Spread], str]) -> str:
+    return show(one(value.mean)) if value.n else UNKNOWN

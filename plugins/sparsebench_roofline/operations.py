@@ -1,0 +1,290 @@
+"""One operation of a layer as something to be called again and again, through the protocols.
+
+How each is obtained, whatever the backend:
+
+forward, backward, backward-and-step   the layer's method of that name
+sddmm       `backward` without DX: the gradient on the pattern, and that of the bias
+transposed  `backward` less `backward` without DX: what W^T DZ adds to a pass that reads DZ anyway;
+            where both are one pass, less than the product would take by itself
+index       `apply_change` with a change that changes nothing: every index made anew, values carried
+drop        `apply_change` that only drops what the topology would; grow: the same grown back
+rewire      the topology's choice and `apply_change`, of every layer
+evaluate    the network's outputs for a batch
+
+Where `through`, the backend's own units are applied as it writes, and arrays between layers have
+its type and layout, as in training.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from sparsebench.core.arrays import Array
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.update import TopologyUpdater
+from sparsebench.core.methods.view import NetworkView
+from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
+from sparsebench.core.sparse.csr import Change
+from sparsebench.core.training.work import Work
+from sparsebench.errors import Unsupported
+from sparsebench_roofline.model import Demand, Size, demand
+from sparsebench_roofline.quiet import quietest
+
+RATE = 1e-9
+"""Of the updates: thousands of them leave the weights as they are, in size."""
+
+SLOPE = 0.5
+"""Below zero, of the units where the layer applies them."""
+
+STEP = TrainingStep(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=True)
+
+
+@dataclass(eq=False)
+class Operation:
+    """call     what is timed; less: what is timed too and taken off
+    before   untimed, ahead of every single call
+    needs    what it asks of the machine by the model
+    rows     the array whose rows are gathered, flat, for the probes; None: none are
+    """
+
+    call: Callable[[], object]
+    needs: Demand
+    rows: Array | None = None
+    less: Callable[[], object] | None = None
+    before: Callable[[], object] | None = None
+    _calls: int = field(default=0, init=False)
+
+    def seconds(self, least: float) -> float:
+        """Of one call; `least` is what a timing takes at least. The first time warms up."""
+        if self._calls == 0:
+            self._calls = self._enough(least)
+        took, _ = quietest(lambda: self._timed(self.call, self._calls))
+        if took * self._calls < least / 2:  # it was disturbed when calls were counted
+            self._calls = self._enough(least)
+            took, _ = quietest(lambda: self._timed(self.call, self._calls))
+        less = self.less
+        return took if less is None else took - quietest(lambda: self._timed(less, self._calls))[0]
+
+    def _enough(self, least: float) -> int:
+        for call in (self.call, self.less):
+            if call is not None:
+                self._timed(call, 1)
+        took, _ = quietest(lambda: self._timed(self.call, 1))
+        return max(1, round(least / max(took, 1e-7)))
+
+    def _timed(self, call: Callable[[], object], calls: int) -> float:
+        """The mean over the calls; the median where each has to be made ready."""
+        if self.before is None:
+            began = time.perf_counter()
+            for _ in range(calls):
+                call()
+            return (time.perf_counter() - began) / calls
+        singles = []
+        for _ in range(calls):
+            self.before()
+            began = time.perf_counter()
+            call()
+            singles.append(time.perf_counter() - began)
+        return statistics.median(singles)
+
+
+@dataclass(eq=False)
+class Operands:
+    """The arrays of one layer and batch, made when first asked for."""
+
+    layer: Layer
+    N: int
+    dtype: np.dtype[Any]
+
+    @cached_property
+    def X(self) -> Array:
+        return filled((self.layer.shape[1], self.N), self.dtype)
+
+    @cached_property
+    def Z(self) -> Array:
+        return aligned_empty((self.layer.shape[0], self.N), self.dtype)
+
+    @cached_property
+    def DZ(self) -> Array:
+        return filled((self.layer.shape[0], self.N), self.dtype)
+
+    @cached_property
+    def DX(self) -> Array:
+        return aligned_empty((self.layer.shape[1], self.N), self.dtype)
+
+
+def operation(
+    kernel: str, work: Work, network: Network, layer: Layer, through: bool = False
+) -> Operation:
+    """The operation `kernel` on one layer of the network. Raises Unsupported."""
+    if kernel in ("index", "drop", "grow", "rewire"):
+        return _change(kernel, work, network, layer)
+    if kernel == "evaluate":
+        return _evaluate(work, network)
+    dtype = np.dtype(np.float32)
+    if through:
+        if not (hasattr(layer, "forward_through") and hasattr(work.backend, "unit")):
+            raise Unsupported("trainer.through: this backend applies no units of its own")
+        dtype = np.dtype(getattr(work.backend, "activation_dtype", dtype))
+    arrays = Operands(layer, work.batch_size, dtype)
+    passes = _Through(work, network, layer, arrays) if through else _Plain(layer, arrays)
+    call, less = passes.of(kernel)
+    needs = demand(kernel, size(layer, work.batch_size, dtype.itemsize))
+    by_rows = kernel == "forward" or needs.added
+    return Operation(call, needs, (arrays.X if by_rows else arrays.DZ).reshape(-1), less)
+
+
+def size(layer: Layer, N: int, activation: int = 4) -> Size:
+    K, D = layer.shape
+    E = layer.nnz
+    state = layer.stored_bytes().get("optimizer", 4 * E * len(layer.state()))
+    index = layer.weights().indices.itemsize
+    return Size(K, D, E, N, activation, index, state // max(E, 1))
+
+
+def filled(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Numbers around 0, some thousand of them over and over; bfloat16 as its bits."""
+    some = np.random.default_rng(0).standard_normal(2**14, dtype=np.float32)
+    if dtype != np.float32:
+        some = (some.view(np.uint32) >> np.uint32(16)).astype(dtype)
+    made = aligned_empty(shape, dtype)
+    flat = made.reshape(-1)
+    for start in range(0, flat.size, some.size):
+        part = flat[start : start + some.size]
+        part[...] = some[: part.size]
+    return made
+
+
+# --- passes --------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Plain:
+    """The methods that every layer has, on float32 arrays as they stand."""
+
+    layer: Layer
+    arrays: Operands
+
+    def of(self, kernel: str) -> tuple[Callable[[], object], Callable[[], object] | None]:
+        layer, a = self.layer, self.arrays
+        if kernel == "forward":
+            return lambda: layer.forward(a.X, a.Z), None
+        if kernel == "sddmm":
+            return lambda: layer.backward(a.X, a.DZ, None), None
+        if kernel == "backward-and-step":
+            return lambda: layer.backward_and_step(a.X, a.DZ, a.DX, RATE, 1), None
+        less = (lambda: layer.backward(a.X, a.DZ, None)) if kernel == "transposed" else None
+        return lambda: layer.backward(a.X, a.DZ, a.DX), less
+
+
+class _Through:
+    """The same with units of the backend on both sides, as in the middle of a network: X is what
+    the layer below wrote."""
+
+    def __init__(self, work: Work, network: Network, layer: Layer, arrays: Operands) -> None:
+        self.layer, self.arrays = cast(ThroughLayer, layer), arrays
+        backend, above = cast(Any, work.backend), list(network.layers).index(layer)
+        self.below: Unit | None = None
+        if above > 0:
+            self.below = backend.unit(SLOPE, None)
+            before = cast(ThroughLayer, network.layers[above - 1])
+            inputs = filled((before.shape[1], arrays.N), np.dtype(np.float32))
+            before.forward_through(inputs, None, arrays.X, self.below, 1)
+        self.unit: Unit = backend.unit(SLOPE, None)
+        self.layer.forward_through(arrays.X, self.below, arrays.Z, self.unit, 1)
+
+    def of(self, kernel: str) -> tuple[Callable[[], object], Callable[[], object] | None]:
+        layer, a = self.layer, self.arrays
+        below, unit = self.below, self.unit
+
+        def back(DX: Array | None, rate: float | None) -> None:
+            layer.backward_through(a.X, below, a.DZ, unit, DX, rate, 1)
+
+        if kernel == "forward":
+            return lambda: layer.forward_through(a.X, below, a.Z, unit, 1), None
+        if kernel == "sddmm":
+            return lambda: back(None, None), None
+        if kernel == "backward-and-step":
+            return lambda: back(a.DX, RATE), None
+        less = (lambda: back(None, None)) if kernel == "transposed" else None
+        return lambda: back(a.DX, None), less
+
+
+# --- changes of topology -------------------------------------------------------------
+
+
+def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operation:
+    _train_once(layer, work.batch_size)
+    N = work.batch_size
+    if kernel == "index":
+        same = Change.drop(np.ones(layer.nnz, dtype=bool))
+        return Operation(lambda: layer.apply_change(same), demand("index", size(layer, N)))
+    if kernel == "rewire":
+        return _rewire(work, network)
+    index = list(network.layers).index(layer)
+    view = NetworkView.of(
+        [each.weights() for each in network.layers], work.model.initializer, STEP, seed=work.seed
+    )
+    updates = list(work.topology.layer_updates(view))
+    found = updates[index].change if updates else None
+    if found is None or not found.dropped:
+        raise Unsupported(f"trainer.kernel: {kernel!r} needs a topology that drops connections")
+    W, gone = layer.weights(), ~found.keep
+    share = found.dropped / W.nnz
+    drop = Change.drop(found.keep)
+    rest = np.ones(W.nnz - found.dropped, dtype=bool)
+    grow = Change(rest, W.rows[gone], W.indices[gone], W.data[gone])
+    needs = demand(kernel, size(layer, N), share)
+    if kernel == "drop":
+        whole = [True]
+
+        def made_whole() -> None:
+            if not whole[0]:
+                layer.apply_change(grow)
+            whole[0] = False
+
+        return Operation(lambda: layer.apply_change(drop), needs, before=made_whole)
+    return Operation(
+        lambda: layer.apply_change(grow), needs, before=lambda: layer.apply_change(drop)
+    )
+
+
+def _rewire(work: Work, network: Network) -> Operation:
+    updater = TopologyUpdater(
+        network, work.topology, None, work.model.initializer, work.optimizer, work.seed
+    )
+    updater.rehearse(STEP)
+    if not sum(updater.take_counts().dropped):
+        raise Unsupported("trainer.kernel: 'rewire' needs a topology that drops connections")
+    needs = Demand()
+    for layer in network.layers:
+        _train_once(layer, work.batch_size)
+        needs += demand("rewire", size(layer, work.batch_size))
+    return Operation(lambda: updater.rehearse(STEP), needs)
+
+
+def _train_once(layer: Layer, N: int) -> None:
+    """So that the layer has what it keeps in training, such as a second order."""
+    K, D = layer.shape
+    some = min(N, 16)  # above what any backend takes for a small batch
+    X, DZ = np.zeros((D, some), np.float32), np.zeros((K, some), np.float32)
+    layer.backward_and_step(X, DZ, None, RATE, 1)
+
+
+def _evaluate(work: Work, network: Network) -> Operation:
+    N = work.batch_size
+    X = filled((network.layers[0].shape[1], N), np.dtype(np.float32))
+    needs = Demand()
+    for layer in network.layers:
+        needs += demand("evaluate", size(layer, N))
+    widest = max(layer.shape[1] for layer in network.layers)
+    rows = X if X.shape[0] == widest else filled((widest, N), np.dtype(np.float32))
+    return Operation(lambda: network.outputs(X), needs, rows.reshape(-1))

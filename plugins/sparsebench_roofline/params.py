@@ -1,0 +1,23 @@
+"""Parameters of the trainer that times an operation. Free of heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+
+@dataclass(frozen=True)
+class KernelParams:
+    """kernel   what is timed; docs/performance.md says how each is obtained
+    repeats  timings, a probe of the machine ahead of each; the median counts
+    through  with the backend's own units, array type and layout, as within a network
+    """
+
+    kernel: Literal[
+        "forward", "transposed", "sddmm", "backward", "backward-and-step", "index", "drop",
+        "grow", "rewire", "evaluate",
+    ]  # fmt: skip
+    repeats: Annotated[int, Field(gt=0)] = 7
+    through: bool = False

@@ -1,0 +1,259 @@
+"""Loops that do one thing a kernel does, and nothing beside it, as fast as this machine can.
+
+Each runs `passes` times inside one parallel region, a part per thread, so that starting the
+threads does not count. What they compute is of no use, but is returned, so that nothing is
+left out by the compiler.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from sparsebench_plugins.backends.numba_csr.simd import (
+    I64,
+    WIDTH,
+    Emit,
+    add,
+    fma,
+    load,
+    splat,
+    store,
+    total,
+)
+
+ABREAST = 4
+"""Gathers in flight that do not wait for one another; counts of gathers are multiples of it."""
+
+INT, INT_TYPE = types.int64, ir.IntType(64)
+
+
+def _place(emit, kind, rows, p, stride, at):
+    b = emit.builder
+    return b.add(b.mul(b.sext(emit.scalar(kind, rows, p), I64), stride), at)
+
+
+def gathering(vectors, lanes=WIDTH):
+    """The sum of vectors x lanes samples of the neurons rows[start..stop - 1].
+
+    rows (G + ahead,) int32   X flat, a neuron's samples at rows[p] stride + at
+    ahead  gathers from the one at work to the one fetched; 0: none
+    """
+
+    @intrinsic
+    def gathered(typing, rows, start, stop, X, stride, at, ahead):
+        def code(context, builder, signature, args):
+            rows_, start, stop, X_, stride, at, ahead = args
+            emit = Emit(context, builder, lanes)
+            abreast = max(1, ABREAST // vectors)
+            size = vectors * lanes * (4 if X.dtype == types.float32 else 2)
+            sums = [
+                cgutils.alloca_once_value(builder, emit.zero()) for _ in range(abreast * vectors)
+            ]
+            with cgutils.for_range_slice(builder, start, stop, I64(abreast), INT_TYPE) as (p, _):
+                for i in range(abreast):
+                    here = builder.add(p, I64(i))
+                    with builder.if_then(builder.icmp_signed(">", ahead, I64(0)), likely=False):
+                        soon = builder.add(here, ahead)
+                        emit.prefetch(X, X_, _place(emit, rows, rows_, soon, stride, at), size)
+                    x = _place(emit, rows, rows_, here, stride, at)
+                    for v in range(vectors):
+                        slot = sums[i * vectors + v]
+                        value = emit.load(X, X_, builder.add(x, I64(v * lanes)))
+                        builder.store(builder.fadd(builder.load(slot), value), slot)
+            all_of = emit.zero()
+            for slot in sums:
+                all_of = builder.fadd(all_of, builder.load(slot))
+            return emit.total(all_of)
+
+        return types.float32(rows, INT, INT, X, INT, INT, INT), code
+
+    return gathered
+
+
+def adding(lanes):
+    """As `gathering` with one vector, and adds `by` to the same place of Y."""
+
+    @intrinsic
+    def added(typing, rows, start, stop, X, Y, by, ahead):
+        def code(context, builder, signature, args):
+            rows_, start, stop, X_, Y_, by, ahead = args
+            emit = Emit(context, builder, lanes)
+            sums = [cgutils.alloca_once_value(builder, emit.zero()) for _ in range(ABREAST)]
+            one, stride, at = emit.splat(by), I64(lanes), I64(0)
+            with cgutils.for_range_slice(builder, start, stop, I64(ABREAST), INT_TYPE) as (p, _):
+                for i, slot in enumerate(sums):
+                    here = builder.add(p, I64(i))
+                    with builder.if_then(builder.icmp_signed(">", ahead, I64(0)), likely=False):
+                        soon = _place(emit, rows, rows_, builder.add(here, ahead), stride, at)
+                        emit.prefetch(X, X_, soon, 1)
+                        emit.prefetch(Y, Y_, soon, 1, write=True)
+                    x = _place(emit, rows, rows_, here, stride, at)
+                    value = builder.fadd(builder.load(slot), emit.load(X, X_, x))
+                    builder.store(value, slot)
+                    emit.store(Y, Y_, x, builder.fadd(emit.load(Y, Y_, x), one))
+            all_of = emit.zero()
+            for slot in sums:
+                all_of = builder.fadd(all_of, builder.load(slot))
+            return emit.total(all_of)
+
+        return types.float32(rows, INT, INT, X, Y, types.float32, INT), code
+
+    return added
+
+
+gather_v8, gather_v4, gather_v2, gather_v1 = (gathering(vectors) for vectors in (8, 4, 2, 1))
+narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
+    gathering(1, lanes) for lanes in range(1, 9)
+)
+add_1, add_2, add_3, add_4, add_5, add_6, add_7, add_8 = (adding(lanes) for lanes in range(1, 9))
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def gather_rows(rows, cuts, X, stride, step, tiles, vectors, ahead, passes):
+    """`vectors` x WIDTH samples of each neuron in `rows`, `tiles` times, each `step` further on.
+
+    cuts (T + 1,)  bounds in `rows` of each thread's part, multiples of ABREAST
+    """
+    sums = np.zeros(cuts.size - 1, dtype=np.float32)
+    for c in prange(cuts.size - 1):
+        start, stop = cuts[c], cuts[c + 1]
+        own = np.float32(0)
+        for _ in range(passes):
+            for t in range(tiles):
+                at = t * step
+                if vectors == 8:
+                    own += gather_v8(rows, start, stop, X, stride, at, ahead)
+                elif vectors == 4:
+                    own += gather_v4(rows, start, stop, X, stride, at, ahead)
+                elif vectors == 2:
+                    own += gather_v2(rows, start, stop, X, stride, at, ahead)
+                else:
+                    own += gather_v1(rows, start, stop, X, stride, at, ahead)
+        sums[c] = own
+    return sums
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def gather_narrow(rows, cuts, X, N, ahead, passes):
+    """The N <= 8 samples of each neuron in `rows`."""
+    sums = np.zeros(cuts.size - 1, dtype=np.float32)
+    for c in prange(cuts.size - 1):
+        start, stop = cuts[c], cuts[c + 1]
+        own = np.float32(0)
+        for _ in range(passes):
+            if N == 1:
+                own += narrow_1(rows, start, stop, X, 1, 0, ahead)
+            elif N == 2:
+                own += narrow_2(rows, start, stop, X, 2, 0, ahead)
+            elif N == 3:
+                own += narrow_3(rows, start, stop, X, 3, 0, ahead)
+            elif N == 4:
+                own += narrow_4(rows, start, stop, X, 4, 0, ahead)
+            elif N == 5:
+                own += narrow_5(rows, start, stop, X, 5, 0, ahead)
+            elif N == 6:
+                own += narrow_6(rows, start, stop, X, 6, 0, ahead)
+            elif N == 7:
+                own += narrow_7(rows, start, stop, X, 7, 0, ahead)
+            else:
+                own += narrow_8(rows, start, stop, X, 8, 0, ahead)
+        sums[c] = own
+    return sums
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def gather_add(rows, cuts, X, Y, N, by, ahead, passes):
+    """`gather_narrow`, and `by` added to the same samples of Y (T, size of X) flat: each thread
+    has its own."""
+    sums = np.zeros(cuts.size - 1, dtype=np.float32)
+    for c in prange(cuts.size - 1):
+        start, stop = cuts[c], cuts[c + 1]
+        mine = Y[c * X.size : (c + 1) * X.size]
+        own = np.float32(0)
+        for _ in range(passes):
+            if N == 1:
+                own += add_1(rows, start, stop, X, mine, by, ahead)
+            elif N == 2:
+                own += add_2(rows, start, stop, X, mine, by, ahead)
+            elif N == 3:
+                own += add_3(rows, start, stop, X, mine, by, ahead)
+            elif N == 4:
+                own += add_4(rows, start, stop, X, mine, by, ahead)
+            elif N == 5:
+                own += add_5(rows, start, stop, X, mine, by, ahead)
+            elif N == 6:
+                own += add_6(rows, start, stop, X, mine, by, ahead)
+            elif N == 7:
+                own += add_7(rows, start, stop, X, mine, by, ahead)
+            else:
+                own += add_8(rows, start, stop, X, mine, by, ahead)
+        sums[c] = own
+    return sums
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def read(A, cuts, passes):
+    """The sum of A; cuts are multiples of 8 WIDTH."""
+    sums = np.zeros(cuts.size - 1, dtype=np.float32)
+    for c in prange(cuts.size - 1):
+        zero = splat(np.float32(0))
+        a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
+        for _ in range(passes):
+            for i in range(cuts[c], cuts[c + 1], 8 * WIDTH):
+                a0 = add(a0, load(A, i))
+                a1 = add(a1, load(A, i + WIDTH))
+                a2 = add(a2, load(A, i + 2 * WIDTH))
+                a3 = add(a3, load(A, i + 3 * WIDTH))
+                a4 = add(a4, load(A, i + 4 * WIDTH))
+                a5 = add(a5, load(A, i + 5 * WIDTH))
+                a6 = add(a6, load(A, i + 6 * WIDTH))
+                a7 = add(a7, load(A, i + 7 * WIDTH))
+        sums[c] = total(add(add(add(a0, a1), add(a2, a3)), add(add(a4, a5), add(a6, a7))))
+    return sums
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def triad(A, B, C, s, cuts, passes):
+    """A = B + s C; cuts are multiples of WIDTH."""
+    for c in prange(cuts.size - 1):
+        by = splat(np.float32(s))
+        for _ in range(passes):
+            for i in range(cuts[c], cuts[c + 1], WIDTH):
+                store(A, i, fma(by, load(C, i), load(B, i)))
+
+
+CHAINS = 12
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def multiply_add(threads, x, passes):
+    """y -> y / 2 + x in CHAINS chains of WIDTH lanes that do not wait for one another.
+
+    Each starts elsewhere: equal chains would be made one.
+    """
+    sums = np.zeros(threads, dtype=np.float32)
+    for c in prange(threads):
+        m, y = splat(np.float32(0.5)), splat(x)
+        a0, a1, a2 = y, add(y, y), splat(np.float32(3 * x))
+        a3, a4, a5 = add(a1, a1), splat(np.float32(5 * x)), add(a2, a2)
+        b0, b1, b2 = splat(np.float32(7 * x)), add(a3, a3), splat(np.float32(9 * x))
+        b3, b4, b5 = add(a4, a4), splat(np.float32(11 * x)), add(a5, a5)
+        for _ in range(passes):
+            a0, a1, a2 = fma(a0, m, y), fma(a1, m, y), fma(a2, m, y)
+            a3, a4, a5 = fma(a3, m, y), fma(a4, m, y), fma(a5, m, y)
+            b0, b1, b2 = fma(b0, m, y), fma(b1, m, y), fma(b2, m, y)
+            b3, b4, b5 = fma(b3, m, y), fma(b4, m, y), fma(b5, m, y)
+        a0 = add(add(add(a0, a1), add(a2, a3)), add(a4, a5))
+        b0 = add(add(add(b0, b1), add(b2, b3)), add(b4, b5))
+        sums[c] = total(add(a0, b0))
+    return sums
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def start(threads, marks):
+    """Nothing, on every thread: what it takes to start them."""
+    for c in prange(threads):
+        marks[c] = c

@@ -1,0 +1,75 @@
+"""The section of the report on operations that were timed against the roofline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.formats import UNKNOWN, Spread, count, escape, sentence_list, table
+from sparsebench.analysis.groups import groups
+from sparsebench.analysis.marks import noise_footnote, noisy
+from sparsebench.core.trial import Trial
+
+NOTE = (
+    "Share of the time that the binding limit allows at best, of the time measured: the median of "
+    "the repeats and, in parentheses, the shortest; then the limit. The machine's bandwidths and "
+    "flops were measured in the same process, in turns with the operation."
+)
+
+
+def section(evidence: Evidence) -> Iterator[str]:
+    """How near each backend comes to the roofline, the table, and what its cells mean."""
+    made = kernels_table(evidence)
+    if made:
+        yield " ".join(shares_of_backends(evidence))
+        yield from (made, NOTE, noise_footnote(evidence.timed.ok))
+
+
+def shares_of_backends(evidence: Evidence) -> list[str]:
+    """A sentence per backend: the smallest and the largest of its shares of the roofline."""
+    texts = []
+    for backend, frame in groups(evidence.timed.ok, ["backend_label"]):
+        shares = frame["roofline_share"].dropna()
+        if not shares.empty:
+            low, high = (f"{share * 100:.0f}" for share in (shares.min(), shares.max()))
+            span = low if low == high else f"{low} to {high}"
+            texts.append(
+                f"The operations of {escape(backend)} reach {span} % of what this machine allows."
+            )
+    return texts
+
+
+def kernels_table(evidence: Evidence) -> str:
+    """Share of the roofline by size and batch, and the limit that binds."""
+    frame = evidence.timed.frame
+    trials = [evidence.records[int(str(i))].trial for i in frame.index]
+    frame = frame.assign(variant=[_variant(trial) for trial in trials])
+    keys = ["kernel", *CELL[1:], "neurons"]
+    keys += [key for key in ("variant", "machine", "contended") if frame[key].nunique() > 1]
+    batches = sorted(frame["batch_size"].unique())
+    rows = []
+    for labels, part in groups(frame[frame["ok"]], keys):
+        words = [count(label) if key == "neurons" else escape(label)
+                 for key, label in zip(keys, labels)]  # fmt: skip
+        cells = [_share_of_roofline(part[part["batch_size"] == batch]) for batch in batches]
+        rows.append([*words, *cells])
+    names = {"topology_label": "topology", "backend_label": "backend"}
+    header = [*(names.get(key, key) for key in keys), *(f"batch {batch}" for batch in batches)]
+    return table(header, rows, left=len(keys)) if rows else ""
+
+
+def _variant(trial: Trial) -> str:
+    """The parameters of the trainer but for the kernel's name."""
+    return ", ".join(f"{k}={v}" for k, v in trial.trainer.items() if k not in ("name", "kernel"))
+
+
+def _share_of_roofline(cell: pd.DataFrame) -> str:
+    """`71 % (88 %), row gather, L3`: of the median, of the shortest repeat, and what binds."""
+    share = Spread.of(cell["roofline_share"]).mean
+    best = Spread.of(cell["roofline_best_share"]).mean
+    if share != share or best != best:
+        return UNKNOWN
+    bounds = sentence_list([escape(bound) for bound in dict.fromkeys(cell["bound"])], "or")
+    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}"

@@ -1,0 +1,164 @@
+"""Times one operation of a layer instead of training, and holds it against its roofline."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from sparsebench.core.protocols import Layer, Network
+from sparsebench.core.training.build import build_network
+from sparsebench.core.training.warmup import warm_up
+from sparsebench.core.training.work import Result, Work
+from sparsebench_roofline import yardsticks
+from sparsebench_roofline.caches import caches, last_cache
+from sparsebench_roofline.model import Bound, Demand, Rates, bound
+from sparsebench_roofline.operations import Operation, operation
+from sparsebench_roofline.params import KernelParams
+from sparsebench_roofline.yardsticks import Yardstick
+
+LARGER = 8
+"""Times the last cache: an array that is read from memory."""
+
+MOST_STREAMED = 2**30
+"""Bytes of the stream that is measured; a longer one is no slower."""
+
+
+class Kernel(KernelParams):
+    """One operation on the layer with the most connections of the trial's network.
+
+    Probes and operation take turns, so that a noisy machine is noisy for all of them.
+    """
+
+    def warm_up(self, work: Work) -> None:
+        """The trial's components in small, then everything that is to be timed, once."""
+        warm_up(work)
+        yardsticks.rehearse()
+
+    def run(self, work: Work) -> Result:
+        with work.meter.phase("build"):
+            network = build_network(work)
+            layer = max(network.layers, key=lambda layer: layer.nnz)
+            started = [layer.nnz for layer in network.layers]
+            timed = operation(self.kernel, work, network, layer, self.through)
+        with work.meter.phase("probe"):
+            probes = yardsticks_of(timed.needs, timed.rows, work.batch_size)
+            memory = yardsticks.triad(LARGER * last_cache(caches()))
+            memory.measure()
+            starting = yardsticks.start_seconds()
+        with work.meter.phase("measure"):
+            repeats = _turns(timed, probes, self.repeats, work)
+        rates = probes.rates()
+        figures = {
+            **_network_figures(work, network, started),
+            "memory_bytes_per_second": memory.rate,
+            "start_seconds": starting,
+        }
+        found = bound(timed.needs, rates, caches())
+        figures |= figures_of(timed.needs, found, rates, repeats)
+        if not all(way.quiet for way in probes.all):
+            figures |= dict.fromkeys(("roofline_share", "roofline_best_share"))
+        return Result(
+            measures=figures,
+            layers=[
+                _facts(one, nnz, one is layer, found, repeats)
+                for one, nnz in zip(network.layers, started, strict=True)
+            ],
+            network=network,
+        )
+
+
+@dataclass(eq=False)
+class Probes:
+    """The fastest way of each probe that the operation's limits need."""
+
+    stream: Yardstick
+    flops: Yardstick
+    gather: Yardstick | None = None
+
+    @property
+    def all(self) -> list[Yardstick]:
+        return [way for way in (self.stream, self.flops, self.gather) if way is not None]
+
+    def rates(self) -> Rates:
+        gather = self.gather
+        return Rates(
+            gather=gather.rate if gather is not None else float("nan"),
+            stream=self.stream.rate,
+            flops=self.flops.rate,
+            part=gather.part if gather is not None else 1.0,
+        )
+
+
+def yardsticks_of(needs: Demand, rows: Any, N: int) -> Probes:
+    """The probes for what an operation needs, at its working set."""
+    streamed = min(needs.streamed, MOST_STREAMED)
+    stream = yardsticks.triad(streamed) if needs.updates else yardsticks.read(streamed)
+    gather = None
+    if rows is not None:
+        probe = yardsticks.gather_add if needs.added else yardsticks.gather
+        gather = yardsticks.fastest(probe(rows, N, needs.gathers))
+    return Probes(stream, yardsticks.flops(), gather)
+
+
+def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[float]:
+    """Seconds of the operation; each time the probes are measured too."""
+    found = []
+    for repeat in range(repeats):
+        for way in probes.all:
+            way.measure()
+        found.append(timed.seconds(yardsticks.LEAST))
+        work.progress(1, repeat + 1, 0.0)
+    return found
+
+
+def figures_of(
+    needs: Demand, found: Bound, rates: Rates, repeats: list[float]
+) -> dict[str, float | int | None]:
+    """The columns of an export. Unknown where a difference of two timings is lost in noise."""
+    seconds, least = statistics.median(repeats), min(repeats)
+    known = least > 0
+    return {
+        "kernel_seconds": seconds if known else None,
+        "kernel_least_seconds": least if known else None,
+        "kernel_bytes": needs.bytes,
+        "kernel_flops": needs.flops,
+        "bytes_per_second": needs.bytes / seconds if known else None,
+        "flops_per_second": needs.flops / seconds if known else None,
+        "roofline_share": found.seconds / seconds if known else None,
+        "roofline_best_share": found.seconds / least if known else None,
+        "gather_bytes_per_second": rates.gather if needs.gathers else None,
+        "stream_bytes_per_second": rates.stream,
+        "peak_flops_per_second": rates.flops,
+    }
+
+
+def _network_figures(
+    work: Work, network: Network, started: list[int]
+) -> dict[str, float | int | None]:
+    shapes = [layer.shape for layer in network.layers]
+    possible = sum(K * D for K, D in shapes)
+    connections = sum(layer.nnz for layer in network.layers)
+    return {
+        "neurons": work.data.features + sum(K for K, _ in shapes),
+        "initial_connections": sum(started),
+        "connections": connections,
+        "dense_connections": possible,
+        "density": connections / possible,
+        "stored_bytes": sum(network.stored_bytes().values()),
+    }
+
+
+def _facts(
+    layer: Layer, nnz: int, timed: bool, found: Bound, repeats: list[float]
+) -> dict[str, Any]:
+    """Of a layer; of the one that was timed, every repeat and every limit as well."""
+    facts: dict[str, Any] = {
+        "shape": list(layer.shape),
+        "initial_connections": nnz,
+        "connections": layer.nnz,
+        "stored_bytes": layer.stored_bytes(),
+    }
+    if timed:
+        facts |= {"bound": found.name, "limits": dict(found.limits), "repeats": repeats}
+    return facts

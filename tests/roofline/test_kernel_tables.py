@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fabricated import FakeRun, make_record, make_trial
+from sparsebench_roofline.report_section import kernels_table
+
+from sparsebench.analysis.evidence import evidence
+from sparsebench.report.markdown import report
+from sparsebench.store.record import Record
+
+
+def timed(kernel: str, batch: int, share: float, bound: str, **trainer: Any) -> Record:
+    trial = make_trial(trainer={"name": "kernel", "kernel": kernel, **trainer}, batch_size=batch)
+    none = {"test_accuracy": None, "epoch_seconds": None}
+    measures = {**none, "roofline_share": share, "roofline_best_share": share + 0.05}
+    return make_record(trial, measures=measures, layers=[{"bound": bound}])
+
+
+FORWARD = [timed("forward", 2, 0.5, "narrow gather, L2"), timed("forward", 128, 0.7, "flops")]
+
+
+def found(records: list[Record]) -> Any:
+    return evidence([FakeRun(records)])  # type: ignore[list-item]
+
+
+def test_shares_are_by_size_and_batch() -> None:
+    lines = kernels_table(found([*FORWARD, timed("sddmm", 2, 0.25, "a | b")])).splitlines()
+    assert lines[0] == "| kernel | topology | backend | neurons | batch 2 | batch 128 |"
+    assert lines[2:] == [
+        "| forward | set | numba-csr | 274 | 50 % (55 %), narrow gather, L2 | 70 % (75 %), flops |",
+        "| sddmm | set | numba-csr | 274 | 25 % (30 %), a \\| b | – |",
+    ]
+
+
+def test_variants_of_the_trainer_are_rows_of_their_own() -> None:
+    text = kernels_table(
+        found([timed("forward", 2, 0.5, "flops", through=on) for on in (False, True)])
+    )
+    assert "through=False | 50 %" in text
+    assert "through=True | 50 %" in text
+
+
+def test_a_report_keeps_timing_and_training_apart(tmp_path: Path) -> None:
+    text = report([FakeRun([*FORWARD, make_record(make_trial())])], tmp_path)  # type: ignore[list-item]
+    assert text.count("## Kernels") == text.count("## Accuracy") == 1
+    assert "70 % (75 %)" in text
+    assert "operations of numba-csr reach 50 to 70 % of what" in text
+    assert "## Time" not in report([FakeRun(FORWARD)], tmp_path)  # type: ignore[list-item]
+
+
+def test_nothing_timed_is_no_table() -> None:
+    assert kernels_table(found([make_record(make_trial())])) == ""
