@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SUITE ?= quickstart
 
-.PHONY: install run test test-all docs faults lint format clean
+.PHONY: install run test test-fast test-all interpreted docs faults lint format clean
 
 install: $(VENV)/.installed
 
@@ -25,12 +25,20 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: install
+	$(MAKE) -j 2 lint interpreted
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The loop of work: no process, no compilation, no lint.
+test-fast: install
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not minutes"
+
+# The kernels as plain Python.
+interpreted: install
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/plugins/test_numba_kernels.py
 
 test-all: lint
-	$(BIN)/python -m pytest -n 2 -m ""
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build

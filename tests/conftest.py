@@ -1,8 +1,4 @@
-"""Shared by all tests: built-in components, one folder of compiled code, and three kinds of test.
-
-A test is plain, or starts processes or compiles kernels (`process`; `make test-fast` leaves these
-out), or takes long and holds what a faster one holds in part (`slow`; only `make test-all`).
-"""
+"""Shared by all tests: built-in components, one folder of compiled code, and what is slow."""
 
 from __future__ import annotations
 
@@ -22,6 +18,25 @@ from sparsebench.registry import Plugins
 settings.register_profile("no-deadline", deadline=None)  # no test asserts on wall-clock time
 settings.load_profile("no-deadline")
 
+HERE = Path(__file__).parent
+
+SLOW = (
+    "analysis/test_false_alarms.py", "analysis/test_real_run.py", "analysis/test_rounds.py",
+    "audit/test_auditing_runs.py", "audit/test_probe.py", "ci", "cli/test_ab.py",
+    "cli/test_cli_baseline.py", "cli/test_cli_doctor.py", "cli/test_cli_light.py",
+    "cli/test_cli_outputs.py", "cli/test_cli_run.py", "cli/test_cli_settings.py",
+    "cli/test_cli_shards.py", "cli/test_exit_codes.py", "cli/test_export_model.py",
+    "cli/test_schemas.py", "cli/test_slow_plugin.py", "core/training/test_parallel.py",
+    "core/training/test_resuming.py", "core/training/test_sharing.py", "dask", "faults", "hogwild",
+    "notebook", "parallel", "plugins/test_conformance.py", "plugins/test_kernel_trials.py",
+    "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py", "plugins/test_roofline.py",
+    "pytest_sparsebench", "report/test_html_browser.py", "report/test_latex.py", "rivals", "roofline",
+    "run", "scaling", "store/test_any_store.py", "suite/test_fuzz.py", "test_packaging.py",
+    "test_untrusted.py",
+)  # fmt: skip
+"""Folders and files whose tests start processes, compile kernels or simulate for seconds; they are
+marked `slow`, and `make test-fast` leaves them out."""
+
 CACHE = "SPARSEBENCH_CACHE"
 COMPILED = "SPARSEBENCH_TEST_KERNELS"
 """Where this session and all processes of its tests keep compiled code."""
@@ -37,6 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
         kept = getattr(config, "cache", None)
         os.environ[COMPILED] = str(kept.mkdir("kernels")) if kept else tempfile.mkdtemp()
         os.environ["NUMBA_CACHE_DIR"] = str(_folder_of_compiled_code())
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are dropped
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = [HERE / name for name in SLOW]
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in slow):
+            item.add_marker(pytest.mark.slow)
 
 
 def _folder_of_compiled_code() -> Path:

@@ -104,8 +104,7 @@ def test_a_trial_that_never_ran_has_no_audit(known):
     assert auditing.audit_of(trial(known), {"status": "skipped"}, None, known) == {}
 
 
-def test_evidence_is_kept_by_all_that_decides_it(known, tmp_path, monkeypatch):
-    monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path))
+def test_evidence_is_kept_by_all_that_decides_it(known, monkeypatch):
     today = {"numpy": "2"}
     (errand,) = auditing.errands([trial(known)], known).values()
     other = replace(errand, trial=trial(known, threads=2))

@@ -1,9 +1,8 @@
-"""Every exit code, by the real command in a process of its own."""
+"""Every exit code of the command; in a process of its own where that matters."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from commands import command as run
+from commands import plain_environment
 
 from sparsebench.cli import EXIT_CODES
 
@@ -62,17 +63,12 @@ def register_datasets(register):
 '''
 
 
-def environment(folder: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPARSEBENCH_", "GITHUB_"))}
-    return {**kept, "XDG_CONFIG_HOME": str(folder / "config")}
-
-
-def run(
+def process(
     folder: Path, *words: str, command: Sequence[str] = ("-m", "sparsebench")
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command, *words],
-        cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=200,
+        cwd=folder, env=plain_environment(folder), capture_output=True, text=True, timeout=200,
         check=False,
     )  # fmt: skip
 
@@ -92,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_0_all_good(folder: Path) -> None:
     assert run(folder, "validate", "codes.toml").returncode == 0
-    done = run(folder, "compare", "base", "base")
+    done = process(folder, "compare", "base", "base")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "PASSED: no gate failed"
 
@@ -185,7 +181,7 @@ main(sys.argv[1:])
 
 
 def test_70_our_bug(folder: Path) -> None:
-    done = run(folder, "validate", "codes.toml", command=("-c", FAULT))
+    done = process(folder, "validate", "codes.toml", command=("-c", FAULT))
     assert done.returncode == 70
     assert "ZeroDivisionError: injected" in done.stderr
     assert done.stderr.splitlines()[-1] == "error: this is a bug of sparsebench or of a plugin"
@@ -202,7 +198,7 @@ def test_130_and_143_stopped(folder: Path, number: signal.Signals, code: int) ->
     with errors.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sparsebench", *words],
-            cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=log,
+            cwd=folder, env=plain_environment(folder), stdout=subprocess.DEVNULL, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         try:

@@ -41,7 +41,7 @@ def test_its_cells_run_as_python(namespace: dict[str, Any]) -> None:
     assert "## Claims" in namespace["run"].report()
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 @pytest.mark.filterwarnings("default")  # of the libraries of the kernel's client
 def test_it_runs_in_a_kernel(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
