@@ -26,13 +26,13 @@ SLOW = (
     "cli/test_cli_baseline.py", "cli/test_cli_doctor.py", "cli/test_cli_light.py",
     "cli/test_cli_outputs.py", "cli/test_cli_run.py", "cli/test_cli_settings.py",
     "cli/test_cli_shards.py", "cli/test_exit_codes.py", "cli/test_export_model.py",
-    "cli/test_schemas.py", "cli/test_slow_plugin.py", "core/training/test_parallel.py",
-    "core/training/test_resuming.py", "core/training/test_sharing.py", "dask", "faults", "hogwild",
-    "notebook", "parallel", "plugins/test_conformance.py", "plugins/test_kernel_trials.py",
-    "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py", "plugins/test_roofline.py",
-    "pytest_sparsebench", "report/test_html_browser.py", "report/test_latex.py", "rivals", "roofline",
-    "run", "scaling", "store/test_any_store.py", "suite/test_fuzz.py", "test_packaging.py",
-    "test_untrusted.py",
+    "cli/test_schemas.py", "cli/test_slow_plugin.py", "core/training/test_resuming.py",
+    "core/training/test_sharing.py", "dask", "faults", "notebook", "parallel/hogwild",
+    "parallel/scaling", "parallel/test_parallel.py", "plugins/test_conformance.py",
+    "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py", "pytest_sparsebench",
+    "report/test_html_browser.py", "report/test_latex.py", "rivals",
+    "roofline/test_kernel_trials.py", "roofline/test_roofline.py", "run",
+    "store/test_any_store.py", "suite/test_fuzz.py", "test_packaging.py", "test_untrusted.py",
 )  # fmt: skip
 """Folders and files whose tests start processes, compile kernels or simulate for seconds; they are
 marked `slow`, and `make test-fast` leaves them out."""

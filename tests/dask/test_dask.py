@@ -293,6 +293,7 @@ def test_ctrl_c_ends_remote_trials(cluster: Cluster, tmp_path: Path) -> None:
     assert not is_there(int((tmp_path / "1").read_text()))
 
 
+@pytest.mark.minutes
 def test_a_caller_that_is_killed_leaves_no_trial_and_goes_on(
     cluster: Cluster, tmp_path: Path
 ) -> None:
