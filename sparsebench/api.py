@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sparsebench.notebook.comparison_view import Compared
-    from sparsebench.notebook.drawing import Plots
+    from sparsebench.notebook.plots import Plots
     from sparsebench.notebook.trial_view import Trial
 
 REPORTS = ("md", "html", "latex")
@@ -80,7 +80,7 @@ class Run:
     @property
     def plot(self) -> Plots:
         """`run.plot.curves()` and its like: the pictures of the report as matplotlib figures."""
-        from sparsebench.notebook.drawing import Plots
+        from sparsebench.notebook.plots import Plots
 
         return Plots(self.stored)
 

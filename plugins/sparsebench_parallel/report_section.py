@@ -8,8 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.families import families, setting_labels, trials_of
+from sparsebench.analysis.evidence import (
+    Evidence,
+    families,
+    groups,
+    setting_labels,
+    trials_of,
+)
 from sparsebench.analysis.formats import (
     UNKNOWN,
     Spread,
@@ -24,7 +29,6 @@ from sparsebench.analysis.formats import (
     size,
     table,
 )
-from sparsebench.analysis.groups import groups
 from sparsebench.analysis.statistics import from_zero
 from sparsebench.core.metric import Metric
 from sparsebench.store.frames import epoch_value

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import UNKNOWN, Spread, count, escape, sentence_list, table
-from sparsebench.analysis.groups import groups
 from sparsebench.analysis.marks import noise_footnote, noisy
 from sparsebench.core.trial import Trial
 

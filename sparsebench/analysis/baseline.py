@@ -1,39 +1,48 @@
-"""A baseline: what a comparison needs of a run, as one small JSON that can be committed.
+"""Baselines: the part of a run that a comparison needs, as one small JSON that can be committed.
 
     {"kind": "sparsebench baseline", "schema": 1, "name": ..., "run": ..., "cells": [
       {"cell": id, "label": ..., "words": {...}, "spec": {...}, "trials": [
         {"trial": id, "seed": 0, "status": "ok", "measures": {...}, "machine": id, ...}]}]}
 
-It has no host, no path of the machine and no log. A cell's id is the hash of its spec: a spec that
-was edited, or is of another version, is noticed.
+A baseline has no host, no path of the machine and no log. A cell's id is the hash of its spec, so
+that an edited spec, or one of another version, is noticed. Baselines lie by name in a store, or in
+any file.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.sides import Side, side_of
+from sparsebench.analysis.sides import Side, facts_of, side_of
+from sparsebench.core.files import jsonable, write_atomically, writing_to
 from sparsebench.core.status import Status
-from sparsebench.errors import StoreError
+from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.cells import grid_words
-from sparsebench.store.json_files import parse
+from sparsebench.store.json_files import Damaged, parse, read_object, reading
 from sparsebench.store.models import BASELINE, TRIAL
 from sparsebench.store.record import Record, utc_now
 from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
-    from sparsebench.store.store import StoredRun
+    from sparsebench.store.store import Store, StoredRun
 
 KIND = "sparsebench baseline"
 SCHEMA = 1
-TOLD = ("name", "run", "suite", "commit", "made")
+FOLDER = "baselines"
+SAME = ("attempt", "cause", "started", "ended", "contended", "debug")
+"""Fields of a record that a baseline has under the same name."""
+
 SETTINGS = ("memory_method", "exact", "threading_layer")
+
+_NAME = re.compile(r"(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -50,41 +59,50 @@ class Baseline:
     metrics: Metrics = field(default_factory=Metrics)
 
     def side(self, file: Path) -> Side:
-        """As one side of a comparison; `file` is where it lies."""
-        facts = {
-            "run": f"baseline {self.name} of {self.run}",
-            "store": str(file),
-            "suite": self.suite,
-            "machines": sorted({str(r.machine["id"]) for r in self.records if r.machine["id"]}),
-            "commit": self.commit,
-        }
+        """One side of a comparison; `file` holds the baseline."""
+        run = f"baseline {self.name} of {self.run}"
+        facts = facts_of({"suite": self.suite}, self.records, run=run, store=str(file))
+        facts["commit"] = self.commit
         return Side(side_of(self.records).cells, self.missing, facts, self.metrics)
 
 
 def to_json(run: StoredRun, name: str) -> dict[str, Any]:
     """The baseline of a run, under a name."""
-    git = run.manifest.get("git") or {}
     cells: dict[str, list[Record]] = {}
     for record in run.records:
         cells.setdefault(record.trial.cell, []).append(record)
     done = {record.trial.id for record in run.records}
     planned = [str(one["id"]) for one in run.manifest.get("trials", ())]
+    facts = facts_of(run.manifest, (), run=run.id, store="")
     return {
         "kind": KIND,
         "schema": SCHEMA,
         "name": name,
         "run": run.id,
-        "suite": str(run.manifest.get("suite", "")),
-        "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
+        "suite": facts["suite"],
+        "commit": facts["commit"],
         "made": utc_now(),
         "missing": [trial for trial in planned if trial not in done],
         "metrics": [metric.to_json() for metric in of_run(run.manifest).added()],
-        "cells": [_cell(cell, records) for cell, records in cells.items()],
+        "cells": [
+            {
+                "cell": cell,
+                "label": label(records[0].trial, seed=False),
+                "words": grid_words(records[0].trial),
+                "spec": {
+                    key: value
+                    for key, value in records[0].trial.spec().items()
+                    if key not in ("seed", "format")
+                },
+                "trials": [_kept(record) for record in records],
+            }
+            for cell, records in cells.items()
+        ],
     }
 
 
 def from_json(data: dict[str, Any]) -> Baseline:
-    """StoreError for another schema; ValueError and its like for what is no baseline."""
+    """StoreError for another schema; ValueError for data that is no baseline."""
     if data.get("kind") != KIND:
         raise ValueError("it is no baseline; make one with: sparsebench baseline set RUN NAME")
     if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
@@ -92,45 +110,32 @@ def from_json(data: dict[str, Any]) -> Baseline:
             f"baseline of schema {data.get('schema')!r:.40}; this sparsebench reads {SCHEMA}: make "
             "it again with `sparsebench baseline set`, or use the version that wrote it"
         )
-    data = parse(json.dumps(dict(data)).encode(), BASELINE)
+    data = parse(json.dumps(data).encode(), BASELINE)
     records = [_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]]
-    told = {key: str(data[key]) for key in TOLD}
-    missing, metrics = frozenset(data["missing"]), of_run(data)
-    return Baseline(records=records, missing=missing, metrics=metrics, **told)
+    facts = {key: str(data[key]) for key in ("name", "run", "suite", "commit", "made")}
+    return Baseline(
+        records=records, missing=frozenset(data["missing"]), metrics=of_run(data), **facts
+    )
 
 
-def _cell(cell: str, records: list[Record]) -> dict[str, Any]:
-    trial = records[0].trial
+def _kept(record: Record) -> dict[str, Any]:
+    """A record without infinite and unknown measures, and without a failure's text, which can name
+    files."""
+    kept = {name: getattr(record, name) for name in SAME}
     return {
-        "cell": cell,
-        "label": label(trial, seed=False),
-        "words": grid_words(trial),
-        "spec": {k: v for k, v in trial.spec().items() if k not in ("seed", "format")},
-        "trials": [_one(record) for record in records],
-    }
-
-
-def _one(record: Record) -> dict[str, Any]:
-    """Infinite and unknown measures are left out; so is a failure's text, which can name files."""
-    return {
+        **kept,
         "trial": record.trial.id,
         "seed": record.trial.seed,
         "status": str(record.status),
-        "cause": record.cause,
         "measures": {
             k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)
         },
         "machine": str(record.machine.get("id", "")),
         "settings": {key: record.settings.get(key) for key in SETTINGS},
-        "contended": record.contended,
-        "debug": record.debug,
         "noise": [str(mark) for mark in record.noise.get("marks", ())],
         "code": str(record.fingerprint.get("code", "")),
         "versions": {k: str(v) for k, v in record.fingerprint.get("versions", {}).items()},
         "data": record.data_fingerprint,
-        "attempt": record.attempt,
-        "started": record.started,
-        "ended": record.ended,
     }
 
 
@@ -141,17 +146,64 @@ def _record(data: Mapping[str, Any], cell: Mapping[str, Any], one: Mapping[str, 
         raise ValueError(f"cell {cell['cell']}: its spec has been changed; make the baseline again")
     return Record(
         trial=trial,
-        attempt=one["attempt"],
         status=Status(one["status"]),
-        cause=one["cause"],
         measures=dict(one["measures"]),
+        settings=dict(one["settings"]),
         data_fingerprint=one["data"],
         fingerprint={"code": one["code"], "versions": one["versions"]},
-        settings=dict(one["settings"]),
         noise={"marks": one["noise"]},
         machine={"id": one["machine"]},
-        started=one["started"],
-        ended=one["ended"],
-        contended=one["contended"],
-        debug=one["debug"],
+        **{name: one[name] for name in SAME},
     )
+
+
+# --- where baselines lie -------------------------------------------------------------
+
+
+def names(store: Store) -> list[str]:
+    """The names of the store's baselines, sorted."""
+    try:
+        files = os.listdir(store.path / FOLDER)
+    except OSError:
+        return []
+    found = (name.removesuffix(".json") for name in files if name.endswith(".json"))
+    return sorted(name for name in found if _NAME.fullmatch(name))
+
+
+def file_of(store: Store, name: str) -> Path:
+    """The file of the baseline of that name, which need not exist."""
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"baseline {name!r:.80}: expected letters, digits, ._- and not 'latest'")
+    return store.path / FOLDER / f"{name}.json"
+
+
+def keep(run: StoredRun, name: str, file: Path) -> None:
+    """Write the baseline of a run, in the place of an older one."""
+    if not run.records:
+        raise StoreError(f"run {run.id} has no record yet: there is nothing to compare with")
+    text = json.dumps(jsonable(to_json(run, name)), indent=1, ensure_ascii=False, allow_nan=False)
+    with writing_to(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text + "\n")
+
+
+def find(store: Store, name: str) -> Path:
+    """The file of a baseline, given its name or the file itself; StoreError otherwise."""
+    known = names(store)
+    if name in known:
+        return file_of(store, name)
+    if Path(name).is_file():
+        return Path(name)
+    raise StoreError(f"no baseline {name!r} in {store.path}.{nearest(name, known)}")
+
+
+def read(file: Path) -> Baseline:
+    """The baseline in a file; a StoreError of one line names the file and what is wrong with it."""
+    data = read_object(file, "/")
+    try:
+        with reading(file):
+            return from_json(data)
+    except Damaged:
+        raise
+    except StoreError as error:
+        raise StoreError(f"{file}: {error}") from None

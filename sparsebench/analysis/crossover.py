@@ -1,10 +1,11 @@
-"""Where truly sparse and simulated cost the same."""
+"""The density or size at which truly sparse and simulated training cost the same."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from sparsebench.core.sizes import SizedBackend
 from sparsebench.discovery import load_plugins
@@ -12,7 +13,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Entry
 
 BELOW, ABOVE = 0.0, math.inf
-"""Where the costs are equal if they are at no measured point: before the first, past the last."""
+"""Where the costs would be equal if they are not between the measured points."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def crossover(
         return None
     pairs = list(zip(sparse, simulated, strict=True))
     curves = [
-        [math.log(_mean(a) / _mean(b)) for a, b in pairs],
+        [math.log(fmean(a) / fmean(b)) for a, b in pairs],
         [math.log(min(a) / max(b)) for a, b in pairs],
         [math.log(max(a) / min(b)) for a, b in pairs],
     ]
@@ -82,14 +83,14 @@ def between(low: float, high: float, share: float) -> float:
 
 
 def truly_sparse(names: Iterable[str]) -> dict[str, bool]:
-    """Backends by name, as far as the installed plugins tell."""
+    """Whether each backend is truly sparse, as far as the installed plugins declare it."""
     known = load_plugins()["backend"]
-    found = {name: _truly_sparse(known[name]) for name in names if name in known}
+    found = {name: declares_sparse(known[name]) for name in names if name in known}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _truly_sparse(entry: Entry) -> bool | None:
-    """By what its parameters declare, which imports nothing heavy; else by its class."""
+def declares_sparse(entry: Entry) -> bool | None:
+    """From its parameters, which imports nothing heavy; else from its class."""
     try:
         parameters = entry.parameters()()
         if isinstance(parameters, SizedBackend):
@@ -98,7 +99,3 @@ def _truly_sparse(entry: Entry) -> bool | None:
     except (SparsebenchError, TypeError, ValueError):
         return None
     return said if isinstance(said, bool) else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

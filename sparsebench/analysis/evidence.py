@@ -1,26 +1,25 @@
-"""What a report is made from: the trials of its runs, labelled, and pooled where that is fair."""
+"""The data of a report: the trials of its runs, labelled, and pooled where that is fair."""
 
 from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.analysis.formats import escape, plural
-from sparsebench.analysis.labels import settings
+from sparsebench.analysis.formats import escape, join, plural
 from sparsebench.analysis.marks import marked_labels
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.trial import Trial
-from sparsebench.errors import SuiteError
+from sparsebench.core.trial import Trial, canonical
+from sparsebench.errors import SuiteError, printable
 from sparsebench.metrics import PRIMARY, Metrics, of_run
 from sparsebench.store.frames import manifest_commit, trials_frame
 from sparsebench.store.record import Record
-from sparsebench.suite.labels import told_apart
+from sparsebench.suite.labels import brief, flat, told_apart, varies
 from sparsebench.suite.where import matches
 
 if TYPE_CHECKING:
@@ -28,8 +27,20 @@ if TYPE_CHECKING:
 
 NONE = pd.Series(dtype="float64")
 FAILED = frozenset(str(status) for status in FAILURES)
+BAD = [*FAILED, str(Status.INTERRUPTED)]
+NOT_RUN = [str(Status.SKIPPED), str(Status.UNSUPPORTED)]
+
 CELL = ["setting", "topology_label", "backend_label"]
-"""What a table calls a cell: replicates over seeds share these."""
+"""The labels of a table's cell: its rows are replicates over seeds."""
+
+SIZE = ("dataset", "model.hidden")
+"""Keys of a trial that make its network larger."""
+
+SPARSITY = ("topology.density", "topology.epsilon")
+"""Keys of a trial that give its network more connections."""
+
+OWN_COLUMN = ("topology", "backend", "seed", "data", "format")
+"""Parts of a spec that have a column in a report, or that follow from another part."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,10 @@ class Evidence:
               record, by `index`
     records  the record of each row
     runs     the run of each row
-    metrics  those that the runs declare, and what was measured without
+    metrics  those that the runs declare, and those measured without a declaration
     varied   the keys that make up a setting; empty if all trials share one
-    notes    what was not pooled, in sentences
-    judged   the verdicts on the suites' claims by family-wise error, once they are worked out:
-             several places of a report show them
+    notes    sentences on records that were not pooled
+    judged   the verdicts on the suites' claims by family-wise error, filled on first use
     """
 
     frame: pd.DataFrame
@@ -64,13 +74,13 @@ class Evidence:
 
     @property
     def primary(self) -> Metric:
-        """What most of the trials that finished are judged by: a metric after the last epoch."""
+        """The metric that most of the finished trials are judged by, after the last epoch."""
         frame = self.ok if len(self.ok) else self.frame
         names = list(frame["primary"])
         return self.metrics[max(dict.fromkeys(names), key=names.count, default=PRIMARY)]
 
     def by_primary(self) -> list[Evidence]:
-        """Of each primary metric the trials that are judged by it, as far as any was measured."""
+        """The trials by primary metric, for each metric that was measured at all."""
         parts = [part for _, part in self.frame.groupby("primary", sort=False)]
         found = [replace(self, frame=part) for part in parts]
         return [one for one in found if one.ok.get(one.primary.name, NONE).notna().any()]
@@ -90,42 +100,71 @@ class Evidence:
         """Only the trials that time a kernel."""
         return replace(self, frame=self.frame[self.frame["kernel"] != ""])
 
+    def records_of(self, frame: pd.DataFrame) -> list[Record]:
+        """The record of each row of a part of the frame."""
+        return [self.records[int(str(i))] for i in frame.index]
+
 
 def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     """All records of the runs, but each seed of a cell once per machine."""
     pairs, repeated = _once([(run, record) for run in stored_runs for record in run.records])
     runs = [run for run, _ in pairs]
     records = [record for _, record in pairs]
-    frame = _frame(pairs)
     trials = [record.trial for record in records]
-    varied, values = settings(trials)
-    frame["primary"] = _primaries(records)
+    frames = []
+    for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].id):
+        part = list(group)
+        run = part[0][0]
+        commit = manifest_commit(run.manifest)
+        frames.append(trials_frame([record for _, record in part], run.id, commit))
+    frame = pd.concat(frames, ignore_index=True) if frames else trials_frame([], "")
+    said = {repr(r.trial.objective): str(r.settings["primary"])
+            for r in records if "primary" in r.settings}  # fmt: skip
+    frame["primary"] = [said.get(repr(trial.objective), PRIMARY) for trial in trials]
     frame["cell"] = [trial.cell for trial in trials]
     frame["topology_label"] = _labels([trial.topology for trial in trials])
-    backends = _labels([trial.backend for trial in trials])
-    frame["backend_label"] = marked_labels(backends, records)
+    frame["backend_label"] = marked_labels(_labels([trial.backend for trial in trials]), records)
     frame["ok"] = frame["status"] == str(Status.OK)
     expects = {run.id: suite_facts(run).get("expect", []) for run in stored_runs}
-    frame["expected"] = [_expected(expects[run.id], record) for run, record in pairs]
-    apart, notes = _kept_apart(frame)
-    frame["apart"] = apart
-    frame["setting"] = [", ".join(filter(None, both)) for both in zip(values, apart)]
+    frame["expected"] = [
+        any(
+            str(record.status) == one.get("status") and lies_at(one.get("where", {}), record.trial)
+            for one in expects[run.id]
+        )
+        for run, record in pairs
+    ]
+    ran = frame[frame["machine"] != ""]  # a trial that never ran has no machine
+    differing = [name for name in ("machine", "contended") if ran[name].nunique() > 1]
+    frame["apart"] = [
+        join(
+            f"machine {machine}" if machine and "machine" in differing else "",
+            "contended" if contended and "contended" in differing else "",
+        )
+        for machine, contended in zip(frame["machine"], frame["contended"])
+    ]
+    varied, values = settings(trials)
+    frame["setting"] = [printable(join(*both)) for both in zip(values, frame["apart"])]
+    notes = []
+    if differing:
+        names = " and ".join(differing)
+        notes.append(f"Records that differ in {names} are not pooled: they are separate rows.")
     if repeated:
         notes.append(
             f"{plural(repeated, 'record repeats', 'records repeat')} a seed that a later record "
             "has too; the later one is shown."
         )
-    notes += [note for run in stored_runs if (note := _unfinished(run))]
+    for run in stored_runs:
+        planned = len(run.manifest.get("trials", ()))
+        if (without := planned - len(run.records)) > 0:
+            verb = "has" if without == 1 else "have"
+            trials_of_it = plural(planned, "trial")
+            notes.append(
+                f"Run {escape(run.id)} is not complete: {without} of its {trials_of_it} {verb} no "
+                "record."
+            )
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
-    return Evidence(frame, records, runs, metrics, [*varied, *_apart_names(frame)], notes)
-
-
-def _primaries(records: Sequence[Record]) -> list[str]:
-    """By record; one that did not finish has that of others with its objective."""
-    said = {repr(r.trial.objective): str(r.settings["primary"])
-            for r in records if "primary" in r.settings}  # fmt: skip
-    return [said.get(repr(record.trial.objective), PRIMARY) for record in records]
+    return Evidence(frame, records, runs, metrics, [*varied, *differing], notes)
 
 
 def suite_facts(run: StoredRun) -> Mapping[str, Any]:
@@ -136,92 +175,135 @@ def suite_facts(run: StoredRun) -> Mapping[str, Any]:
         raise SuiteError(f"the suite stored with run {run.id} cannot be read: {error}") from None
 
 
-def _unfinished(run: StoredRun) -> str:
-    """A sentence if the run planned trials that have no record."""
-    planned = len(run.manifest.get("trials", ()))
-    without = planned - len(run.records)
-    if without <= 0:
-        return ""
-    return (
-        f"Run {escape(run.id)} is not complete: {without} of its "
-        f"{plural(planned, 'trial')} {'has' if without == 1 else 'have'} no record."
-    )
-
-
-def _once(
-    pairs: list[tuple[StoredRun, Record]],
-) -> tuple[list[tuple[StoredRun, Record]], int]:
-    """A trial run twice on one machine is no second seed: keep the later record."""
-    kept: dict[tuple[str, str, bool], tuple[StoredRun, Record]] = {}
-    repeated = 0
-    for run, record in pairs:
-        key = (record.trial.id, str(record.machine.get("id", "")), record.contended)
-        before = kept.get(key)
-        if before is not None and before[1] != record:
-            repeated += 1
-        if before is None or _is_later((run, record), before):
-            kept[key] = (run, record)
-    return list(kept.values()), repeated
-
-
-def _is_later(one: tuple[StoredRun, Record], other: tuple[StoredRun, Record]) -> bool:
-    """By the number of the attempt where both are of one store: clocks are set back."""
-    if one[0].store.path == other[0].store.path:
-        return one[1].attempt > other[1].attempt
-    return one[1].started > other[1].started
-
-
-def _frame(pairs: list[tuple[StoredRun, Record]]) -> pd.DataFrame:
-    """A row per pair, in their order, each with the id and the commit of its run."""
-    frames = []
-    for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].id):
-        part = list(group)
-        run = part[0][0]
-        records = [record for _, record in part]
-        frames.append(trials_frame(records, run.id, manifest_commit(run.manifest)))
-    return pd.concat(frames, ignore_index=True) if frames else trials_frame([], "")
-
-
-def _labels(components: list[dict[str, Any]]) -> list[str]:
-    distinct = list({repr(one): one for one in components}.values())
-    known = {repr(one): told_apart(one, distinct) for one in distinct}
-    return [known[repr(one)] for one in components]
-
-
-def _expected(expects: Sequence[Mapping[str, Any]], record: Record) -> bool:
-    """Whether one of the suite's [[expect]] tables says that this trial ends like this."""
-    return any(
-        str(record.status) == one.get("status") and _points_at(one.get("where", {}), record.trial)
-        for one in expects
-    )
-
-
-def _points_at(where: Mapping[str, Any], trial: Trial) -> bool:
+def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
+    """Whether a trial is one that `where` selects; False for keys that this version lacks."""
     try:
         return matches(where, trial)
     except SuiteError:
         return False
 
 
-def _apart_names(frame: pd.DataFrame) -> list[str]:
-    """What keeps trials that ran apart; a trial that never ran has no machine."""
-    ran = frame[frame["machine"] != ""]
-    return [name for name in ("machine", "contended") if ran[name].nunique() > 1]
+def _once(
+    pairs: list[tuple[StoredRun, Record]],
+) -> tuple[list[tuple[StoredRun, Record]], int]:
+    """Of a trial that ran several times on one machine the latest record; how many others there
+    were. Attempts tell which is later where both are of one store: clocks are set back."""
+    kept: dict[tuple[str, str, bool], tuple[StoredRun, Record]] = {}
+    repeated = 0
+    for run, record in pairs:
+        key = (record.trial.id, str(record.machine.get("id", "")), record.contended)
+        if key not in kept:
+            kept[key] = (run, record)
+            continue
+        other_run, other = kept[key]
+        repeated += other != record
+        same_store = run.store.path == other_run.store.path
+        if record.attempt > other.attempt if same_store else record.started > other.started:
+            kept[key] = (run, record)
+    return list(kept.values()), repeated
 
 
-def _kept_apart(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Per row what keeps it out of a pool with others, and a sentence on that."""
-    names = _apart_names(frame)
-    texts = [""] * len(frame)
-    if "machine" in names:
-        texts = [f"machine {machine}" if machine else "" for machine in frame["machine"]]
-    if "contended" in names:
-        for i, contended in enumerate(frame["contended"]):
-            if contended:
-                texts[i] = ", ".join(filter(None, [texts[i], "contended"]))
-    notes = []
-    if names:
-        notes.append(
-            f"Records that differ in {' and '.join(names)} are not pooled: they are separate rows."
+def _labels(components: list[dict[str, Any]]) -> list[str]:
+    distinct = list({repr(one): one for one in components}.values())
+    known = {repr(one): printable(told_apart(one, distinct)) for one in distinct}
+    return [known[repr(one)] for one in components]
+
+
+# --- parts of a frame ----------------------------------------------------------------
+
+
+def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Parts of a frame with equal labels, in the order in which each label first appears, the
+    first label outermost. A single label is no tuple."""
+    keys = [frame[key].astype(pd.CategoricalDtype(frame[key].unique())) for key in by]
+    yield from frame.groupby(keys if len(keys) > 1 else keys[0], observed=True)
+
+
+def outcome(part: pd.DataFrame) -> str:
+    """How the trials of a cell that gave no number ended: `2 timeout`; empty if all are ok."""
+    bad = part.loc[~part["ok"], "status"].value_counts(sort=False)
+    return ", ".join(f"{n} {escape(status)}" for status, n in bad.items())
+
+
+def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
+    """The keys, other than topology, backend and seed, in which the trials differ, and each
+    trial's values of them in words.
+
+    A single key is named by the first list and not repeated in the values.
+    """
+    places: dict[str, dict[str, Any]] = {}
+    specs = [_flat_spec(trial, places) for trial in trials]
+    keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
+    bare = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
+    if len(keys) == 1:
+        return bare, [brief(spec.get(keys[0], "")) for spec in specs]
+    return bare, [
+        ", ".join(
+            brief(spec[key]) if key.endswith(".name") else f"{name}={brief(spec[key])}"
+            for key, name in zip(keys, bare)
+            if spec.get(key) is not None
         )
-    return texts, notes
+        for spec in specs
+    ]
+
+
+def _flat_spec(trial: Trial, places: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """places  a data set's content -> its parameters where it was seen first, so that the same
+    file at two paths is one data set"""
+    spec = {key: value for key, value in trial.spec().items() if key not in OWN_COLUMN}
+    content = canonical([spec["dataset"], trial.data])
+    spec["dataset"] = places.setdefault(content, trial.dataset)
+    parts = {k: v for k, v in spec.items() if isinstance(v, Mapping)}
+    named = {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}
+    return {**named, **{k: v for k, v in spec.items() if k not in parts}}
+
+
+# --- trials that are equal but for what a question varies ----------------------------
+
+
+def trials_of(evidence: Evidence) -> list[Trial]:
+    """The trial of each row of the frame."""
+    return [record.trial for record in evidence.records_of(evidence.frame)]
+
+
+def without(trial: Trial, *keys: str) -> Trial:
+    """The trial with seed 0 and nothing at these dotted keys: trials that are equal but for
+    them get one id."""
+    parts: dict[str, Any] = {"seed": 0}
+    for key in keys:
+        head, *rest = ("topology.prune" if key == "prune" else key).split(".")
+        if head == "dataset":
+            parts["data"] = {}
+        value = parts.get(head, getattr(trial, head))
+        if isinstance(value, Mapping):
+            parts[head] = _dropped(value, rest)
+        elif head != "seed":
+            parts[head] = None
+    return replace(trial, **parts)
+
+
+def _dropped(value: Mapping[str, Any], path: Iterable[str]) -> dict[str, Any]:
+    """A copy without what is at the path; all of it for an empty path."""
+    head, *rest = path or ("",)
+    if not head:
+        return {}
+    kept = {k: v for k, v in value.items() if k != head}
+    if rest and isinstance(value.get(head), Mapping):
+        kept[head] = _dropped(value[head], rest)
+    return kept
+
+
+def setting_labels(evidence: Evidence, *keys: str) -> list[str]:
+    """The setting of each row in words, leaving out these keys."""
+    words = settings([without(trial, *keys) for trial in trials_of(evidence)])[1]
+    return [printable(join(*both)) for both in zip(words, evidence.frame["apart"])]
+
+
+def topology_labels(evidence: Evidence, *keys: str) -> list[str]:
+    """The topology of each row, told apart from the others, leaving out these keys."""
+    return _labels([without(trial, *keys).topology for trial in trials_of(evidence)])
+
+
+def families(evidence: Evidence, *keys: str) -> list[str]:
+    """An id per row, shared by trials that are equal but for the seed and these keys."""
+    return [without(trial, *keys).id for trial in trials_of(evidence)]

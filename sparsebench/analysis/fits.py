@@ -12,18 +12,22 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import stdtrit
 
-from sparsebench.analysis.groups import groups
+from sparsebench.analysis.evidence import groups
 from sparsebench.errors import SparsebenchError, nearest
 
 Vector = npt.NDArray[np.float64]
 Interval = tuple[float, float]
-"""Of 95 %; (nan, nan) where it is not known."""
+"""At 95 %; (nan, nan) where it is not known."""
 
 REPLICATES = ["cell", "machine", "contended"]
 """Rows that agree in these differ in the seed: one point."""
 
 LEAST_SIZES = 3
 """For a fit."""
+
+COLUMNS = ("exponent", "exponent_low", "exponent_high", "factor", "factor_low", "factor_high",
+           "x_least", "x_most")  # fmt: skip
+"""Of `fit_rows`, after the labels."""
 
 FREE = 2
 """Sizes beyond the coefficients that an interval needs; with 1, t is 12.7."""
@@ -102,7 +106,10 @@ def marginal(
         return None
     one = np.ones(c.size)
     A = np.column_stack([one, c, n]) / y[:, None]
-    joint = c.size >= A.shape[1] + FREE and float(np.linalg.cond(_scaled(A))) <= COLLINEAR
+    joint = (
+        c.size >= A.shape[1] + FREE
+        and float(np.linalg.cond(A / np.linalg.norm(A, axis=0))) <= COLLINEAR
+    )
     found, about = least_squares(A if joint else A[:, :2], one)
     low, high = found - about, found + about
     unknown = (math.nan, math.nan)
@@ -138,8 +145,8 @@ def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row per group of trials with equal `by`: the power law of `y` over `x`. Trials of
-    several machines, and contended ones, are groups of their own."""
+    """A row per group of trials with equal `by`: the power law of `y` over `x`; None for unknown
+    numbers. Trials of several machines, and contended ones, are groups of their own."""
     for name in (x, y, *by):
         if name not in frame:
             raise SparsebenchError(f"fit: unknown column {name!r}.{nearest(name, frame.columns)}")
@@ -151,27 +158,19 @@ def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator
         values = labels if len(keys) != 1 else (labels,)
         at = points(part, x, [y])
         fit = power_law(at[x], at[y])
-        yield {**dict(zip(keys, values)), "x": x, "y": y, **_fit_row(fit, len(at))}
-
-
-def _fit_row(fit: Fit | None, sizes: int) -> dict[str, Any]:
-    """None for what is not known."""
-    names = ("exponent", "exponent_low", "exponent_high", "factor", "factor_low", "factor_high",
-             "x_least", "x_most")  # fmt: skip
-    if fit is None:
-        return {"sizes": sizes, **dict.fromkeys(names)}
-    values = (fit.exponent, *fit.exponent_interval, fit.factor, *fit.factor_interval,
-              fit.least[0], fit.most[0])  # fmt: skip
-    known = [None if math.isnan(value) else float(value) for value in values]
-    return {"sizes": fit.sizes, **dict(zip(names, known))}
+        numbers = (
+            (fit.exponent, *fit.exponent_interval, fit.factor, *fit.factor_interval,
+             fit.least[0], fit.most[0])
+            if fit is not None
+            else [math.nan] * len(COLUMNS)
+        )  # fmt: skip
+        known = (None if math.isnan(value) else float(value) for value in numbers)
+        sizes = fit.sizes if fit is not None else len(at)
+        row = {**dict(zip(keys, values)), "x": x, "y": y, "sizes": sizes}
+        yield {**row, **dict(zip(COLUMNS, known))}
 
 
 def _usable(*columns: npt.ArrayLike) -> tuple[Vector, ...]:
     """The rows in which every number is finite and above 0."""
     table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
     return tuple(table[(np.isfinite(table) & (table > 0)).all(axis=1)].T)
-
-
-def _scaled(A: Vector) -> Vector:
-    scaled: Vector = A / np.linalg.norm(A, axis=0)
-    return scaled

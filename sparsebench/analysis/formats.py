@@ -1,4 +1,4 @@
-"""Numbers as people read them, and GitHub-flavoured markdown that nothing breaks out of."""
+"""Numbers as a reader wants them, and cells of GitHub markdown that foreign text cannot break."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sparsebench.core.metric import Metric
+from sparsebench.errors import printable, spelt_out
 
 UNKNOWN = "–"
 
@@ -108,16 +109,35 @@ def count(value: float) -> str:
 
 
 def in_unit(metric: Metric, value: Spread) -> str:
-    """A value of a metric as people read it: `95.31 %`, `12.3 ± 0.4 MiB`, `7,000`."""
+    """A value of a metric: `95.31 %`, `12.3 ± 0.4 MiB`, `7,000`."""
     if metric.unit == "count" and not value.sd > 0 and value.mean % 1 == 0:
         return count(value.mean)
     return FORMATS[metric.unit if metric.scale != "points" else "points"](value)
 
 
+def signed(metric: Metric, value: float, *, relative: bool = False, unit: bool = True) -> str:
+    """A difference of a metric: `+1.30 points`, `-2.00 MiB`; `relative`: a share, `+10.2 %`."""
+    if relative or metric.scale == "points":
+        hundred = abs(value) * 100
+        decimals = 2 if hundred < 10 else 1 if hundred < 1000 else 0
+        text = f"{hundred:.2g}" if hundred >= 1e4 else fixed(hundred, decimals)
+        tail = (" %" if relative else " points") if unit else ""
+    else:
+        text, tail = in_unit(metric, one(abs(value))), ""
+    sign = ("+" if value > 0 else "-") if re.search("[1-9]", text) else ""
+    return f"{sign}{text}{tail}"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def result_words(metric: Metric) -> tuple[str, str]:
-    """Of a primary metric a heading and a word for its best mean: `Accuracy`, `highest`."""
-    words = upper_first(metric.heading.removeprefix("test "))
-    return words, "highest" if metric.better > 0 else "lowest"
+    """A heading for a primary metric and a word for its best mean: `Accuracy`, `highest`."""
+    heading = upper_first(metric.heading.removeprefix("test "))
+    return heading, "highest" if metric.better > 0 else "lowest"
 
 
 def upper_first(text: str) -> str:
@@ -144,29 +164,39 @@ FORMATS: dict[str, Callable[[Spread], str]] = {
     "points": percent, "fraction": share, "seconds": seconds, "bytes": size, "per second": rate,
     "count": plain, "number": plain,
 }  # fmt: skip
-"""By the unit of a metric; `points` of one whose differences are told in points."""
+"""By the unit of a metric; `points` where differences are counted in points."""
 
 
 def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
     return next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
 
 
+def join(*parts: object) -> str:
+    """`a, b`, without the empty parts."""
+    return ", ".join(str(part) for part in parts if part)
+
+
 def escape(text: object) -> str:
-    """Text of others as it is: one line, nothing in it is markdown or HTML."""
-    plain = re.sub(r"([\\|*`\[\]<>~])", r"\\\1", " ".join(str(text).split()))
-    return plain.replace("&", "&amp;")
+    """Foreign text as one line in which nothing is markdown, HTML or a control character."""
+    return re.sub(r"([\\|*`\[\]<>~])", r"\\\1", printable(str(text))).replace("&", "&amp;")
 
 
 def code(text: object) -> str:
-    """Text of others as a code span that fits into a table cell."""
-    plain = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{plain}`" if plain else ""
+    """Foreign text as a code span that fits into a table cell."""
+    shown = printable(str(text)).replace("`", "'").replace("|", "\\|")
+    return f"`{shown}`" if shown else ""
+
+
+def printable_lines(text: object) -> object:
+    """Text line by line with control characters spelt out; anything that is no plain `str`
+    unchanged. For Jinja's `finalize`."""
+    return "\n".join(map(spelt_out, text.splitlines())) if type(text) is str else text
 
 
 class Table(str):
-    """A GitHub table as text, which still knows its ready cells.
+    """A GitHub table as text that also keeps its cells.
 
-    header, rows  markdown, a string per cell;  left  how many of the first columns are words
+    header, rows  markdown, a string per cell;  left  number of leading columns that hold words
     """
 
     header: Sequence[str]
@@ -177,11 +207,19 @@ class Table(str):
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
     """A GitHub table of ready cells; the first `left` columns are words, the rest numbers."""
     marks = ["---" if i < left else "---:" for i in range(len(header))]
-    lines = [header, marks, *rows]
-    text = "\n".join("| " + " | ".join(" ".join(c.split()) for c in line) + " |" for line in lines)
-    made = Table(text)
-    made.header, made.rows, made.left = header, rows, left
+    head, *body = [[printable(cell) for cell in line] for line in (header, *rows)]
+    made = Table("\n".join("| " + " | ".join(line) + " |" for line in (head, marks, *body)))
+    made.header, made.rows, made.left = head, body, left
     return made
+
+
+def table_of(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """`table` without a first column in which every cell is empty; "" without rows."""
+    if not rows:
+        return ""
+    if all(not row[0] for row in rows):
+        header, rows, left = header[1:], [row[1:] for row in rows], left - 1
+    return table(header, rows, left)
 
 
 def sentence_list(items: Sequence[str], last: str = "and") -> str:

@@ -1,27 +1,30 @@
-"""Gates: by how much a metric may get worse before a comparison says so. Free of heavy imports.
+"""Gates: by how much a metric may get worse before a comparison fails. Free of heavy imports.
 
-A change counts as worse only where all three hold: it is more than `threshold`, it is more than
-`floor`, and the tests say that it is not chance.
+A change counts as worse only where it is more than `threshold`, more than `floor`, and not chance
+by the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from sparsebench.analysis.formats import signed
 from sparsebench.core.metric import Metric
 from sparsebench.errors import GateError, nearest
 from sparsebench.metrics import Metrics
 
 Action = Literal["fail", "warn"]
+EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}
 
 
 @dataclass(frozen=True)
 class Gate:
     """threshold  relative, 0.05 is 5 %: how far from the base's mean
-    floor      in the metric's unit: what never matters, however large the share
-    action     "fail" ends in exit code 3, "warn" only says so
+    floor      in the metric's unit: a smaller change never matters
+    action     "fail" ends in exit code 3, "warn" is only shown
     """
 
     metric: Metric
@@ -41,12 +44,13 @@ class Gate:
         """The change of the mean, in the metric's unit, that has to be exceeded."""
         return max(self.threshold * abs(base), self.floor)
 
-    def told(self) -> str:
-        """`+5 % and +2.0 MiB`, as a person would say it."""
+    def __str__(self) -> str:
+        """`+5 % and +2.00 MiB`."""
         if self.exact:
             return "exact"
         parts = [f"{self.threshold * 100:g} %"] if self.threshold else []
-        parts += [_amount(self.metric, self.floor)] if self.floor else []
+        if self.floor:
+            parts.append(signed(self.metric, self.floor).removeprefix("+"))
         sign = "-" if self.metric.better > 0 else "+"
         return " and ".join(sign + part for part in parts) or "any change"
 
@@ -62,32 +66,32 @@ class Gate:
 
 @dataclass(frozen=True)
 class Gates:
-    """What to compare, and how sure to be."""
+    """The gates of a comparison by metric, and the error rate of its tests."""
 
     by_metric: Mapping[str, Gate]
     alpha: float = 0.05
     min_seeds: int = 5
     strict: bool = False
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Gate]:
         return iter(self.by_metric.values())
 
     def of(self, metrics: Metrics) -> Gates:
-        """With the gates that further metrics declare, under those that are here."""
+        """With the default gates of further metrics; those that are here take precedence."""
         return replace(self, by_metric={**default_gates(metrics).by_metric, **self.by_metric})
 
     def with_gates(self, *gates: Gate) -> Gates:
         return replace(self, by_metric={**self.by_metric, **{gate.name: gate for gate in gates}})
 
     def failing_on_time(self) -> Gates:
-        """--time-gate: what only warned of time now fails."""
+        """--time-gate: gates on time that only warned now fail."""
         times = [replace(gate, action="fail") for gate in self if gate.metric.is_time]
         return self.with_gates(*times)
 
 
 def default_gates(metrics: Metrics | None = None) -> Gates:
-    """Those that metrics declare, the exact ones last: bytes and counts exactly, memory and
-    accuracy firmly, time as a warning."""
+    """The gates that metrics declare, the exact ones last: bytes and counts must be equal, memory
+    and accuracy fail, time warns."""
     gates = [
         Gate(one, one.gate.threshold, one.gate.floor, one.gate.action)
         for one in (metrics or Metrics()).values()
@@ -108,36 +112,34 @@ def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
     """A gate of `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
     `stored_bytes:exact`. A share is the threshold, any other amount the floor."""
     name, colon, amounts = text.partition(":")
-    place = f"--fail-if {text!r}"
     try:
-        known = comparable(name.strip(), metrics or Metrics())
+        metric = comparable(name.strip(), metrics or Metrics())
         if not colon or not amounts.strip():
             raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
-        return _of_amounts(known, amounts)
+        gate = Gate(metric)
+        for part in (part.strip() for part in amounts.split(",")):
+            if part == "exact":
+                check_exact(metric)
+                continue
+            amount = part.lstrip("+-").strip()
+            bad = "-" if metric.better > 0 else "+"
+            if metric.better and part[:1] in ("+", "-") and part[0] != bad:
+                more = "more" if metric.better > 0 else "less"
+                raise GateError(f"{more} {metric.name} is better; write {bad}{part[1:]}")
+            if metric.scale == "exact":
+                raise GateError(f"{metric.name} is compared exactly; write {metric.name}:exact")
+            if amount.endswith("%"):
+                gate = replace(gate, threshold=share(amount))
+            else:
+                gate = replace(gate, floor=floor(metric, amount))
+        return gate
     except GateError as error:
-        raise GateError(f"{place}: {error}") from None
+        raise GateError(f"--fail-if {text!r}: {error}") from None
 
 
-def _of_amounts(known: Metric, text: str) -> Gate:
-    gate = Gate(known)
-    for part in (part.strip() for part in text.split(",")):
-        if part == "exact":
-            check_exact(known)
-            continue
-        amount = part.lstrip("+-").strip()
-        _check_sign(known, part)
-        if known.scale == "exact":
-            raise GateError(f"{known.name} is compared exactly; write {known.name}:exact")
-        if amount.endswith("%"):
-            gate = replace(gate, threshold=share(amount))
-        else:
-            gate = replace(gate, floor=floor(known, amount))
-    return gate
-
-
-def check_exact(known: Metric) -> None:
-    if known.scale != "exact":
-        raise GateError(f"{known.name} varies from run to run and cannot be compared exactly")
+def check_exact(metric: Metric) -> None:
+    if metric.scale != "exact":
+        raise GateError(f"{metric.name} varies from run to run and cannot be compared exactly")
 
 
 def share(value: object) -> float:
@@ -151,54 +153,28 @@ def share(value: object) -> float:
     return found
 
 
-def floor(known: Metric, value: object) -> float:
+def floor(metric: Metric, value: object) -> float:
     """An amount in the metric's unit: "2MiB", "0.5 points", "20ms", or a bare number."""
     from sparsebench.units import seconds, size
 
+    example = '"0.5 points"' if metric.scale == "points" else EXAMPLES.get(metric.unit, "0.1")
     try:
-        if isinstance(value, str) and value.removesuffix("s").endswith("point"):
-            if known.scale != "points":
-                raise ValueError(f"{known.name} is not counted in points")
-            return _not_negative(float(value.removesuffix("s").removesuffix("point")) / 100)
-        if isinstance(value, str) and known.unit == "bytes":
+        if isinstance(value, str) and (points := re.fullmatch(r"(.*?)points?", value)):
+            if metric.scale != "points":
+                raise GateError(f"{metric.name} is not counted in points")
+            amount = float(points[1]) / 100
+        elif isinstance(value, str) and metric.unit == "bytes":
             return float(size(value))
-        if isinstance(value, str) and known.unit == "seconds":
+        elif isinstance(value, str) and metric.unit == "seconds":
             return seconds(value)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"expected an amount, found {value!r}")
-        return _not_negative(float(value))
+        elif isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise GateError(f"expected an amount, found {value!r}")
+        else:
+            amount = float(value)
     except ValueError as error:
-        told = str(error)
-        if told.startswith("could not convert"):
-            told = f"expected an amount such as {_example(known)}, found {value!r}"
-        raise GateError(told) from None
-
-
-def _not_negative(value: float) -> float:
-    if not 0 <= value < 1e300:
-        raise ValueError(f"expected an amount of 0 or more, found {value:g}")
-    return value
-
-
-def _check_sign(known: Metric, part: str) -> None:
-    """`+` fails on growth, `-` on decline: only the one that is bad makes sense."""
-    bad = "-" if known.better > 0 else "+"
-    if known.better and part[:1] in ("+", "-") and part[0] != bad:
-        more = "more" if known.better > 0 else "less"
-        raise GateError(f"{more} {known.name} is better; write {bad}{part[1:]}")
-
-
-def _amount(known: Metric, value: float) -> str:
-    from sparsebench.units import brief_size
-
-    if known.scale == "points":
-        return f"{value * 100:g} points"
-    if known.unit == "bytes":
-        return brief_size(value)
-    return f"{value:g} s" if known.unit == "seconds" else f"{value:g}"
-
-
-def _example(known: Metric) -> str:
-    if known.scale == "points":
-        return '"0.5 points"'
-    return {"bytes": '"2MiB"', "seconds": '"20ms"'}.get(known.unit, "0.1")
+        if not str(error).startswith("could not convert"):
+            raise GateError(str(error)) from None
+        raise GateError(f"expected an amount such as {example}, found {value!r}") from None
+    if not 0 <= amount < 1e300:
+        raise GateError(f"expected an amount of 0 or more, found {amount:g}")
+    return amount

@@ -1,5 +1,5 @@
-"""Marks behind names and numbers: what is simulated, what contradicts its claim, what was
-disturbed, what had too few cores."""
+"""Marks behind names and numbers: simulated sparsity, contradicted claims, disturbed times, too
+few cores."""
 
 from __future__ import annotations
 
@@ -13,59 +13,48 @@ from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
 
+LEGEND = {
+    SIMULATED: f"{SIMULATED_MARK} simulated sparsity: dense storage or dense work.",
+    CONTRADICTED: f"{CONTRADICTED_MARK} declares that it is truly sparse, and was found to store "
+    "or to work densely.",
+}
 EVENTS = {
     "load": "other programs ran",
     "steal": "the hypervisor took time",
     "throttled": "the processor was throttled",
     "swap": "memory was swapped",
 }
-"""The words of a record's `noise`, as a reader knows them."""
+"""The marks of a record's `noise` in words."""
 
 
 def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of backends with what their audits found: one trial's finding marks the name in
+    """Names of backends with the findings of their audits. One trial's finding marks the name in
     every row, because it is about the backend."""
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
         found.setdefault(label, set()).add(str(record.audit.get("verdict", "")))
-    marks = {label: _mark(verdicts) for label, verdicts in found.items()}
-    return [f"{label} {marks[label]}" if marks[label] else label for label in labels]
-
-
-def _mark(verdicts: set[str]) -> str:
-    if CONTRADICTED in verdicts:
-        return CONTRADICTED_MARK
-    return SIMULATED_MARK if SIMULATED in verdicts else ""
+    marks = {
+        label: CONTRADICTED_MARK if CONTRADICTED in verdicts
+        else SIMULATED_MARK if SIMULATED in verdicts else ""
+        for label, verdicts in found.items()
+    }  # fmt: skip
+    return [f"{label} {marks[label]}".strip() for label in labels]
 
 
 def backend_legend(frame: pd.DataFrame) -> str:
-    """What the marks behind names mean; empty if no name has one."""
-    found = set(frame["audit"])
-    parts = []
-    if SIMULATED in found:
-        parts.append(
-            f"{SIMULATED_MARK} simulated sparsity: dense storage or dense work, as if nothing "
-            "were sparse."
-        )
-    if CONTRADICTED in found:
-        parts.append(
-            f"{CONTRADICTED_MARK} says that it is truly sparse, and was found to store or to work "
-            "densely."
-        )
-    return " ".join([*parts, "See the honesty audit."]) if parts else ""
+    """The meaning of the marks behind names; empty if no name has one."""
+    return " ".join(text for verdict, text in LEGEND.items() if verdict in set(frame["audit"]))
 
 
 def contradictions(frame: pd.DataFrame) -> str:
-    """The sentence that comes first if a claim does not hold; empty if all do."""
+    """The sentence that comes first if an audit contradicts a claim; empty if none does."""
     wrong = frame[frame["audit"] == CONTRADICTED]
     if wrong.empty:
         return ""
     names = [f"**{escape(name)}**" for name in dict.fromkeys(wrong["backend_label"])]
-    verb, pronoun = ("says", "its") if len(names) == 1 else ("say", "their")
     return (
-        f"{sentence_list(names)} {verb} that {pronoun} layers are truly sparse, and the audit "
-        f"contradicts it in {plural(len(wrong), 'trial')}: read {pronoun} times and bytes as those "
-        "of simulated sparsity."
+        f"The audit contradicts the claim of {sentence_list(names)} to be truly sparse in "
+        f"{plural(len(wrong), 'trial')}: read these times and bytes as simulated sparsity."
     )
 
 
@@ -79,29 +68,19 @@ def noisy(cell: pd.DataFrame) -> str:
 def noise_footnote(frame: pd.DataFrame) -> str:
     """How many of these trials were disturbed, and by what, and how many had too few cores; empty
     if none."""
-    return "\n\n".join(filter(None, [_disturbed(frame), _oversubscribed(frame)]))
-
-
-def _oversubscribed(frame: pd.DataFrame) -> str:
-    crowded = frame[frame["oversubscribed"].astype(bool)]
-    if crowded.empty:
-        return ""
-    return (
-        f"{CROWDED_MARK} {len(crowded)} of {plural(len(frame), 'trial')} had more threads, of all "
-        "their processes together, than cores: they took turns, and the times of a marked row are "
-        "not those of so many workers with a core each. The column `oversubscribed` of the export "
-        "names the trials."
-    )
-
-
-def _disturbed(frame: pd.DataFrame) -> str:
+    trials, notes = plural(len(frame), "trial"), []
     disturbed = [words.split() for words in frame["noise"] if words]
-    if not disturbed:
-        return ""
-    counts = Counter(word for words in disturbed for word in dict.fromkeys(words))
-    told = [f"{escape(EVENTS.get(word, word))} in {n}" for word, n in counts.most_common()]
-    return (
-        f"{NOISE_MARK} {len(disturbed)} of {plural(len(frame), 'trial')} ran while the machine was "
-        f"disturbed ({sentence_list(told)}): all times of a marked row may be too long. The column "
-        "`noise` of the export names the trials."
-    )
+    if disturbed:
+        counts = Counter(word for words in disturbed for word in dict.fromkeys(words))
+        kinds = [f"{escape(EVENTS.get(word, word))} in {n}" for word, n in counts.most_common()]
+        notes.append(
+            f"{NOISE_MARK} {len(disturbed)} of {trials} ran while the machine was disturbed "
+            f"({sentence_list(kinds)}): all times of a marked row may be too long."
+        )
+    crowded = int(frame["oversubscribed"].astype(bool).sum())
+    if crowded:
+        notes.append(
+            f"{CROWDED_MARK} {crowded} of {trials} had more threads, of all their processes "
+            "together, than cores: their threads took turns."
+        )
+    return "\n\n".join(notes)

@@ -1,4 +1,4 @@
-"""What a comparison is asked for, on the command line and in a notebook alike."""
+"""The two sides and the gates of a comparison, from names and options of any caller."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sparsebench.analysis import baselines
 from sparsebench.analysis.gates import Gates, fail_if
 from sparsebench.analysis.gates_file import check_alpha, read_gates
 from sparsebench.analysis.sides import Side, side
@@ -16,21 +15,23 @@ from sparsebench.store.store import Store
 
 def side_named(shelf: Store, name: str) -> Side:
     """A run by its id, a run's or store's folder, a baseline by name or file: the first of these
-    that there is. A folder's name needs no slash where no run is called so."""
+    that exists. A folder's name needs no slash where no run has that id."""
+    from sparsebench.analysis import baseline
+
     folder = Path(name)
     if name == "latest" or name in shelf.runs():
         return side(shelf.run(name))
     if (folder / "manifest.json").is_file() or (folder / "store.json").is_file():
         return side(shelf.run(folder))
-    if name in baselines.names(shelf) or folder.is_file():
-        file = baselines.find(shelf, name)
-        return baselines.read(file).side(file)
+    if name in baseline.names(shelf) or folder.is_file():
+        file = baseline.find(shelf, name)
+        return baseline.read(file).side(file)
     return side(shelf.run(folder if folder.is_dir() else name))
 
 
-def gates_asked(
+def resolve_gates(
     file: Path | None,
-    given: Sequence[str],
+    fail_if_any: Sequence[str],
     min_seeds: int | None,
     alpha: float | None,
     strict: bool,
@@ -38,7 +39,7 @@ def gates_asked(
     time_gate: bool = False,
     metrics: Metrics | None = None,
 ) -> Gates:
-    """What is given, over the file, over the defaults.
+    """The options over the file, over the defaults.
 
     metrics  those of the two sides; the built-in ones where None
     """
@@ -46,7 +47,7 @@ def gates_asked(
     gates = read_gates(file, defaults, metrics) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
-    gates = gates.with_gates(*(fail_if(one, metrics) for one in given))
+    gates = gates.with_gates(*(fail_if(one, metrics) for one in fail_if_any))
     return replace(
         gates,
         alpha=gates.alpha if alpha is None else check_alpha(alpha),

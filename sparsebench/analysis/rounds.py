@@ -1,6 +1,6 @@
-"""What `ab` left in a folder, as two sides whose replicates are pairs of seed and round.
+"""The stores of an `ab` as two sides whose replicates are pairs of seed and round.
 
-Only pairs count of which both sides have run: an interrupted `ab` is compared as far as it came.
+Only pairs count that both sides have run: an interrupted `ab` is compared as far as it came.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from typing import Any
 from sparsebench.analysis.comparison import Comparison, compare
 from sparsebench.analysis.formats import plural
 from sparsebench.analysis.gates import Gates, default_gates
-from sparsebench.analysis.sides import Cell, Side
+from sparsebench.analysis.sides import Cell, Side, facts_of
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import of_run
 from sparsebench.store.json_files import OBJECT, parse, read_lines, reading
 from sparsebench.store.models import AB_HEADER, TURN
 from sparsebench.store.names import TURNS, TURNS_SCHEMA
-from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 
 TIME_THRESHOLD = 0.10
-"""By which a time may get worse. Lower than between two runs: pairs in turn cancel what makes
-one moment slower than another."""
+"""By which a time may get worse. Lower than between two runs: pairs in turn cancel slow drifts of
+the machine."""
 
 
 def gates_of_rounds() -> Gates:
@@ -38,66 +37,51 @@ def gates_of_rounds() -> Gates:
 def folder_of_halves(base: Path, head: Path) -> Path | None:
     """The folder of an `ab`, if the two are its stores, BASE and HEAD."""
     folder = base.absolute().parent
-    halves = (folder / "base", folder / "head")
-    same = (base.absolute(), head.absolute()) == halves
+    same = (base.absolute(), head.absolute()) == (folder / "base", folder / "head")
     return folder if same and (folder / TURNS).is_file() else None
 
 
 def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
     """Of the two sides of a folder, as `sides_of` has them."""
     found = compare(base, head, gates)
-    counts = [len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values()]
-    pairs = plural(sum(counts), "pair")
+    pairs = sum(len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values())
     note = (
-        f"{pairs} in turn: time and memory by pair of seed and round, accuracy by seed over its "
-        "rounds"
+        f"{plural(pairs, 'pair')} in turn: time and memory by pair of seed and round, accuracy by "
+        "seed over its rounds"
     )
     return replace(found, notes=[note, *found.notes])
 
 
 def sides_of(folder: Path) -> tuple[Side, Side]:
-    """NothingMatched if no pair is complete; StoreError for what cannot be read."""
+    """NothingMatched if no pair is complete; StoreError for a journal that cannot be read."""
     header, turns = _journal(folder / TURNS)
-    runs = {side: _runs(turns, side) for side in ("base", "head")}
-    pairs = [key for key in runs["head"] if key in runs["base"]]
-    if not pairs:
-        raise NothingMatched(f"{folder}: no trial has run on both sides")
     base, head = (
-        _side(Store(folder / side), {key: runs[side][key] for key in pairs}, str(header[side]))
+        {(turn["trial"], turn["round"]): turn["run"] for turn in turns if turn["side"] == side}
         for side in ("base", "head")
     )
-    return base, head
+    pairs = [key for key in head if key in base]
+    if not pairs:
+        raise NothingMatched(f"{folder}: no trial has run on both sides")
+    return (
+        _side(Store(folder / "base"), {key: base[key] for key in pairs}, header["base"]),
+        _side(Store(folder / "head"), {key: head[key] for key in pairs}, header["head"]),
+    )
 
 
-def _runs(turns: list[dict[str, Any]], side: str) -> dict[tuple[str, int], str]:
-    return {(turn["trial"], turn["round"]): turn["run"] for turn in turns if turn["side"] == side}
-
-
-def _side(store: Store, runs: Mapping[tuple[str, int], str], told: str) -> Side:
+def _side(store: Store, runs: Mapping[tuple[str, int], str], name: str) -> Side:
     cells: dict[str, Cell] = {}
-    manifests = []
-    machines, commit, suite = set(), "", ""
+    manifests: list[Mapping[str, Any]] = [{}]
+    records = []
     for (trial, round), run_id in runs.items():
         run = store.run(run_id)
         manifests.append(run.manifest)
-        record = _of(run.records, trial, run_id)
+        record = next((one for one in run.records if one.trial.id == trial), None)
+        if record is None:
+            raise StoreError(f"run {run_id} has no record of trial {trial}")
+        records.append(record)
         cells.setdefault(record.trial.cell, Cell()).put(record, round)
-        machines.add(str(record.machine.get("id", "")))
-        git = run.manifest.get("git") or {}
-        commit = str(git.get("commit", "")) + ("+" if git.get("dirty") else "")
-        suite = str(run.manifest.get("suite", ""))
-    facts = {
-        "run": told, "store": str(store.path), "suite": suite,
-        "machines": sorted(machines - {""}), "commit": commit,
-    }  # fmt: skip
+    facts = facts_of(manifests[-1], records, run=name, store=str(store.path))
     return Side(cells, facts=facts, declared=of_run(*manifests))
-
-
-def _of(records: list[Record], trial: str, run: str) -> Record:
-    for record in records:
-        if record.trial.id == trial:
-            return record
-    raise StoreError(f"run {run} has no record of trial {trial}")
 
 
 def _journal(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

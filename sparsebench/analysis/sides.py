@@ -1,15 +1,14 @@
-"""A run as one side of a comparison: its cells, each with what became of every seed."""
+"""A run as one side of a comparison: its cells, each with the outcome of every seed."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparsebench.analysis.statistics import mean_of
-from sparsebench.analysis.verdicts import Replicate
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.metrics import Metrics, of_run
@@ -18,6 +17,9 @@ from sparsebench.suite.labels import brief, flat, label
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
+
+Replicate = int | tuple[int, int]
+"""A seed; or a seed and a round, where both sides ran it several times in turn."""
 
 SPOILED_BY: dict[str, str] = {
     "machine": "all",
@@ -28,6 +30,9 @@ SPOILED_BY: dict[str, str] = {
     "threading layer": "time",
 }
 """Circumstances in which records must agree to be compared, and what they spoil if they do not."""
+
+MOST_ALIKE = 50
+"""Cells of a side that are searched for the most alike ones."""
 
 
 @dataclass
@@ -43,12 +48,16 @@ class Cell:
     not_run: dict[Replicate, Record] = field(default_factory=dict)
 
     def put(self, record: Record, round: int | None = None) -> None:
-        kind = self.failed if record.failed else self.not_run
+        ended = self.failed if record.failed else self.not_run
         if record.status is Status.OK:
-            kind = self.ok
+            ended = self.ok
         self.label = label(record.trial, seed=False)
         seed = record.trial.seed
-        kind[seed if round is None else (seed, round)] = record
+        ended[seed if round is None else (seed, round)] = record
+
+    @property
+    def records(self) -> list[Record]:
+        return [*self.ok.values(), *self.failed.values(), *self.not_run.values()]
 
     def values(self, metric: Metric) -> dict[Replicate, float]:
         """The finite values of a metric, of the trials that ended well, in order.
@@ -58,7 +67,12 @@ class Cell:
         """
         found = {key: self.ok[key].measures.get(metric.name) for key in sorted(self.ok, key=_order)}
         known = {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
-        return _over_rounds(known) if metric.scale in ("points", "number") else known
+        if metric.scale not in ("points", "number"):
+            return known
+        by_seed: dict[Replicate, list[float]] = {}
+        for key, value in known.items():
+            by_seed.setdefault(_order(key)[0], []).append(value)
+        return {seed: mean_of(values) for seed, values in by_seed.items()}
 
     def circumstances(self) -> dict[str, list[str]]:
         """Each circumstance with the values it had, usually one."""
@@ -75,8 +89,7 @@ class Cell:
 
     def outcome(self) -> str:
         """`2 ok, 1 timeout`."""
-        every = [*self.ok.values(), *self.failed.values(), *self.not_run.values()]
-        counts = Counter(str(record.status) for record in every)
+        counts = Counter(str(record.status) for record in self.records)
         return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
@@ -84,8 +97,8 @@ class Cell:
 class Side:
     """cells    by id, in the run's order
     missing  ids of the trials that were planned and have no record
-    facts    what a reader wants to know of the run: id, store, machines, commit
-    declared  the metrics that its manifest knows
+    facts    for the head of a comparison: run, store, suite, machines, commit
+    declared  the metrics of its manifest
     """
 
     cells: Mapping[str, Cell]
@@ -95,14 +108,13 @@ class Side:
 
     @property
     def metrics(self) -> Metrics:
-        """Those declared, and those that were measured without."""
+        """Those declared, and those measured without a declaration."""
         names = {name for record in self.records() for name in record.measures}
         return self.declared.with_measured(sorted(names))
 
     def records(self) -> Iterator[Record]:
         for cell in self.cells.values():
-            for kind in (cell.ok, cell.failed, cell.not_run):
-                yield from kind.values()
+            yield from cell.records
 
 
 def side_of(records: Iterable[Record]) -> Side:
@@ -115,21 +127,28 @@ def side_of(records: Iterable[Record]) -> Side:
 def side(run: StoredRun) -> Side:
     records = run.records
     planned = {str(one["id"]) for one in run.manifest.get("trials", ())}
-    git = run.manifest.get("git") or {}
-    facts = {
-        "run": run.id,
-        "store": str(run.path.parent.parent),
-        "suite": str(run.manifest.get("suite", "")),
-        "machines": sorted({str(r.machine["id"]) for r in records if r.machine.get("id")}),
-        "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
-    }
+    facts = facts_of(run.manifest, records, run=run.id, store=str(run.path.parent.parent))
     done = {record.trial.id for record in records}
     cells, metrics = side_of(records).cells, of_run(run.manifest)
     return Side(cells, frozenset(planned - done), facts, metrics)
 
 
+def facts_of(
+    manifest: Mapping[str, Any], records: Iterable[Record], *, run: str, store: str
+) -> dict[str, Any]:
+    """The facts of a `Side`."""
+    git = manifest.get("git") or {}
+    return {
+        "run": run,
+        "store": store,
+        "suite": str(manifest.get("suite", "")),
+        "machines": sorted({str(r.machine["id"]) for r in records if r.machine.get("id")}),
+        "commit": str(git.get("commit", "")) + ("+" if git.get("dirty") else ""),
+    }
+
+
 def disagreements(base: Cell, head: Cell) -> list[tuple[str, str]]:
-    """What keeps two cells from being compared: the circumstance, and a phrase on it.
+    """The circumstances that keep two cells from being compared, each with a phrase on it.
 
     A side whose own records disagree is not comparable either.
     """
@@ -142,42 +161,45 @@ def disagreements(base: Cell, head: Cell) -> list[tuple[str, str]]:
 
 
 def nearest_difference(base: Side, head: Side) -> str:
-    """In what the most alike cells of the two sides differ; empty if a side has none."""
-    specs = [[_spec(record) for record in _one_per_cell(one)] for one in (base, head)]
-    pairs = [(a, b) for a in specs[0] for b in specs[1]]
+    """In which keys the most alike cells of the two sides differ; empty if a side has none."""
+    specs = []
+    for one in (base, head):
+        firsts = {record.trial.cell: record for record in one.records()}
+        flat_specs = [flat(record.trial.spec()) for record in [*firsts.values()][:MOST_ALIKE]]
+        specs.append([{k: v for k, v in spec.items() if k != "seed"} for spec in flat_specs])
+    pairs = [
+        [
+            f"{key} ({_brief(a.get(key))}, {_brief(b.get(key))})"
+            for key in dict.fromkeys([*a, *b])
+            if a.get(key) != b.get(key)
+        ]
+        for a in specs[0]
+        for b in specs[1]
+    ]
     if not pairs:
         return ""
-    a, b = min(pairs, key=lambda pair: len(_differing(*pair)))
-    told = [f"{key} ({_brief(a.get(key))}, {_brief(b.get(key))})" for key in _differing(a, b)]
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return f"the most alike differ in {', '.join(told[:3])}{more}"
+    keys = min(pairs, key=len)
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"the most alike differ in {', '.join(keys[:3])}{more}"
 
 
 def noisy(one: Side) -> dict[str, int]:
-    """Trials by the word for what disturbed the machine while they ran."""
+    """How many trials each kind of disturbance met."""
     return dict(Counter(str(m) for r in one.records() for m in r.noise.get("marks", ())))
 
 
 def same_records(base: Side, head: Side) -> int:
     """How many records are the very same attempt on both sides: reused, not run again."""
-    ours = {_attempt(record) for record in head.records() if record.status is Status.OK}
-    return sum(_attempt(r) in ours for r in base.records() if r.status is Status.OK)
+    ours, theirs = (
+        [(r.trial.id, r.attempt, r.started, r.ended)
+         for r in one.records() if r.status is Status.OK]
+        for one in (head, base)
+    )  # fmt: skip
+    return sum(attempt in set(ours) for attempt in theirs)
 
 
 def _order(key: Replicate) -> tuple[int, int]:
     return key if isinstance(key, tuple) else (key, 0)
-
-
-def _over_rounds(values: Mapping[Replicate, float]) -> dict[Replicate, float]:
-    """By seed; without rounds nothing changes."""
-    by_seed: dict[Replicate, list[float]] = {}
-    for key, value in values.items():
-        by_seed.setdefault(_order(key)[0], []).append(value)
-    return {seed: mean_of(found) for seed, found in by_seed.items()}
-
-
-def _attempt(record: Record) -> tuple[str, int, str, str]:
-    return record.trial.id, record.attempt, record.started, record.ended
 
 
 def _circumstances(record: Record) -> dict[str, Any]:
@@ -192,21 +214,8 @@ def _circumstances(record: Record) -> dict[str, Any]:
     }
 
 
-def _either(values: Sequence[str]) -> str:
+def _either(values: Iterable[str]) -> str:
     return " and ".join(value or "unknown" for value in values)
-
-
-def _one_per_cell(one: Side, most: int = 50) -> list[Record]:
-    firsts = {record.trial.cell: record for record in one.records()}
-    return list(firsts.values())[:most]
-
-
-def _spec(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in flat(record.trial.spec()).items() if key != "seed"}
-
-
-def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    return [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
 
 
 def _brief(value: Any) -> str:

@@ -1,14 +1,18 @@
-"""Means and differences over seeds, with what they do not tell. Seeds are the replicates.
+"""Means and differences over seeds, with their uncertainty. Seeds are the replicates.
 
-Everything is two-sided and from the t distribution, which holds for the handful of seeds that
-sparse training can afford; the bootstrap and the permutation of signs are there as checks.
+Tests are two-sided and use the t distribution, which holds for the handful of seeds that sparse
+training can afford; the bootstrap and the permutation of signs are checks. scipy is imported
+where it is needed, so that a comparison of counts does without.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 POWER = 0.8
 """Of a minimum detectable effect."""
@@ -16,6 +20,9 @@ POWER = 0.8
 RESAMPLES = 10_000
 SEED = 20_251
 """Of the bootstrap and of permutations, so that the same records give the same numbers."""
+
+LEAST_SEEDS = 8
+"""For an interquartile mean: half of fewer seeds is too few."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Difference:
 
     low, high  interval at level 1 - alpha;  p  two-sided, 1 where all differences are 0
     n          pairs, or the seeds of the smaller side
+    error      standard error;  freedom  degrees of freedom
     """
 
     effect: float
@@ -51,11 +59,11 @@ class Difference:
         return self.effect == 0 and self.error == 0
 
     def p_below(self, bound: float) -> float:
-        """Of the one-sided test whose alternative is that the true effect is below `bound`."""
+        """p of the one-sided test whose alternative is that the true effect is below `bound`."""
         return _tail(bound - self.effect, self.error, self.freedom)
 
     def p_above(self, bound: float) -> float:
-        """Of the one-sided test whose alternative is that the true effect is above `bound`."""
+        """p of the one-sided test whose alternative is that the true effect is above `bound`."""
         return _tail(self.effect - bound, self.error, self.freedom)
 
     def detectable(self, alpha: float) -> float:
@@ -66,48 +74,71 @@ class Difference:
 
 def summary(values: Sequence[float], alpha: float = 0.05) -> Summary:
     n = len(values)
-    if n == 0:
-        return Summary(math.nan, math.nan, 0, math.nan, math.nan)
-    mean = mean_of(values)
-    if n == 1:
-        return Summary(mean, math.nan, 1, math.nan, math.nan)
+    mean = mean_of(values) if n else math.nan
+    if n < 2:
+        return Summary(mean, math.nan, n, math.nan, math.nan)
     sd = math.sqrt(variance(values))
     half = _quantile(alpha, n - 1) * sd / math.sqrt(n)
     return Summary(mean, sd, n, mean - half, mean + half)
 
 
 def bootstrap(values: Sequence[float], alpha: float = 0.05) -> tuple[float, float] | None:
-    """BCa interval of the mean at level 1 - alpha; None for fewer than two values.
+    """BCa interval of the mean at level 1 - alpha; None where it is not known.
 
     Equal values have no spread to resample: the interval is that value.
     """
     if len(values) < 2:
         return None
-    if variance(values) == 0:
-        return values[0], values[0]
+    import numpy as np
+
+    low, high = _bca(values, np.mean, alpha)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def interquartile(values: Sequence[float]) -> Summary | None:
+    """The mean without the lowest and the highest quarter (rounded down), with its BCa interval
+    at 95 % (NaN where nearly all values are equal); None for fewer than eight values.
+
+    Agarwal et al. (2021), Deep Reinforcement Learning at the Edge of the Statistical Precipice.
+    """
+    if len(values) < LEAST_SEEDS:
+        return None
+    from scipy import stats
+
+    def middle(x: Any, axis: int = 0) -> Any:
+        return stats.trim_mean(x, 0.25, axis=axis)
+
+    mean = float(middle(values))
+    low, high = _bca(values, middle, 0.05)
+    return Summary(mean, math.sqrt(variance(values)), len(values), low, high)
+
+
+def _bca(values: Sequence[float], statistic: Callable[..., Any], alpha: float) -> Any:
     import numpy as np
     from scipy import stats
 
-    found = stats.bootstrap(
-        (np.asarray(values, dtype=float),), np.mean, n_resamples=RESAMPLES,
-        confidence_level=1 - alpha, method="BCa", rng=np.random.default_rng(SEED),
-    ).confidence_interval  # fmt: skip
-    low, high = float(found.low), float(found.high)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+    data = np.asarray(values, dtype=float)
+    if np.ptp(data) == 0:
+        return values[0], values[0]
+    with warnings.catch_warnings():  # scipy warns of the NaN that is returned
+        warnings.simplefilter("ignore")
+        found = stats.bootstrap(
+            (data,), statistic, n_resamples=RESAMPLES, confidence_level=1 - alpha, method="BCa",
+            vectorized=True, rng=np.random.default_rng(SEED),
+        ).confidence_interval  # fmt: skip
+    return float(found.low), float(found.high)
 
 
 def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
     """The paired t-test: are the differences of pairs, on average, 0? Needs two pairs."""
     n = len(differences)
-    effect = mean_of(differences)
     error = math.sqrt(variance(differences) / n)
-    return _difference(effect, error, n - 1, n, alpha, paired=True)
+    return _difference(mean_of(differences), error, n - 1, n, alpha, paired=True)
 
 
 def welch(base: Sequence[float], head: Sequence[float], alpha: float = 0.05) -> Difference:
     """Welch's t-test of head - base, for sides without common seeds. Needs two of each."""
-    ours, theirs = summary(head), summary(base)
-    return welch_from(ours, theirs, alpha)
+    return welch_from(summary(head), summary(base), alpha)
 
 
 def welch_from(ours: Summary, theirs: Summary, alpha: float = 0.05) -> Difference:
@@ -130,10 +161,9 @@ def sign_flips(differences: Sequence[float]) -> float:
     import numpy as np
     from scipy import stats
 
-    count = 2 ** min(len(differences), 13)
     found = stats.permutation_test(
         (np.asarray(differences, dtype=float),), np.mean, permutation_type="samples",
-        vectorized=True, n_resamples=np.inf if count <= 2**12 else RESAMPLES,
+        vectorized=True, n_resamples=np.inf if len(differences) <= 12 else RESAMPLES,
         rng=np.random.default_rng(SEED),
     )  # fmt: skip
     return float(min(1.0, found.pvalue))
@@ -155,12 +185,68 @@ def detectable_in_errors(alpha: float, freedom: float) -> float:
     from scipy import optimize, stats
 
     critical = _quantile(alpha, freedom)
+    return float(
+        optimize.brentq(
+            lambda shift: float(stats.nct.sf(critical, freedom, shift)) - POWER,
+            0.0, 2 * critical + 10.0, xtol=1e-6,
+        )
+    )  # fmt: skip
 
-    def missing(shift: float) -> float:
-        found = float(stats.nct.sf(critical, freedom, shift))
-        return found - POWER
 
-    return float(optimize.brentq(missing, 0.0, 2 * critical + 10.0, xtol=1e-6))
+# --- is a published number reproduced? -----------------------------------------------
+
+
+class Reproduction(StrEnum):
+    REPRODUCED = "reproduced"  # within the margin, shown by two one-sided tests
+    BETTER = "better"  # beyond the margin, on the good side
+    WORSE = "worse"  # beyond the margin, on the bad side
+    INCONCLUSIVE = "inconclusive"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided tests (TOST): "not significantly different" does not show equivalence.
+    Schuirmann (1987), J. Pharmacokinetics and Biopharmaceutics 15:657-680.
+
+    difference  ours - theirs;  p  of equivalence, the larger of the two one-sided
+    p_lower     that ours lies below theirs - margin;  p_higher  above theirs + margin
+    """
+
+    difference: Difference
+    p: float
+    p_lower: float
+    p_higher: float
+
+    def reproduction(self, more_is_better: bool, alpha: float = 0.05) -> Reproduction:
+        """Each error at most alpha: equivalent at the margin, or beyond it when it is not."""
+        if self.p < alpha:
+            return Reproduction.REPRODUCED
+        if self.p_lower < alpha:
+            return Reproduction.WORSE if more_is_better else Reproduction.BETTER
+        if self.p_higher < alpha:
+            return Reproduction.BETTER if more_is_better else Reproduction.WORSE
+        return Reproduction.INCONCLUSIVE
+
+
+def tost(difference: Difference, margin: float) -> Equivalence:
+    """margin  in the unit of the difference, 0 or more. With 0 nothing is equivalent."""
+    below, above = difference.p_below(-margin), difference.p_above(margin)
+    p = max(difference.p_above(-margin), difference.p_below(margin))
+    if difference.error == 0 and abs(difference.effect) <= margin:
+        p = 0.0
+    return Equivalence(difference, p, below, above)
+
+
+def against_published(values: Sequence[float], published: Summary, margin: float) -> Equivalence:
+    """TOST against a published mean: Welch's test with its standard deviation and n, a one-sample
+    test where no spread is published and the mean is taken as exact. Needs two values."""
+    if math.isnan(published.sd):
+        return tost(from_zero([value - published.mean for value in values], alpha=0.1), margin)
+    return tost(welch_from(summary(values), published, alpha=0.1), margin)
+
+
+# --- arithmetic ----------------------------------------------------------------------
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sparsebench.analysis.gates import Gate
+from sparsebench.analysis.sides import Replicate
 from sparsebench.analysis.statistics import Difference, from_zero, mean_of, welch
-
-Replicate = int | tuple[int, int]
-"""A seed; or a seed and a round, where both sides ran it several times in turn."""
 
 
 class Verdict(StrEnum):
@@ -33,16 +31,16 @@ UNDECIDED = frozenset({Verdict.CANNOT_TELL, Verdict.NOT_COMPARABLE})
 DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.NEWLY_PASSING})
 
 STATUS = "status"
-"""What stands for the metric where a finding is about whether trials ended well."""
+"""In place of the metric where a finding is about whether trials ended well."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is said of a metric of a cell.
+    """The verdict on a metric of a cell.
 
-    effect, low, high  the change and its interval: a share for ratios, else in the metric's unit
-    p, p_holm          of the change; adjusted within the metric's family of cells
-    detectable         the least change that would have been seen, where it cannot be told
+    effect, interval   the change: a share for ratios, else in the metric's unit
+    p_holm             p of the change, adjusted within the metric's family of cells
+    detectable         the least change that would have been seen, where none can be told
     base, head         values by replicate, in the same order on both sides
     n                  seeds (pairs of seeds where paired), or pairs of a seed's rounds
     """
@@ -53,16 +51,20 @@ class Finding:
     verdict: Verdict
     gate: Gate | None = None
     reason: str = ""
-    base: Mapping[Replicate, float] | None = None
-    head: Mapping[Replicate, float] | None = None
+    base: Mapping[Replicate, float] = field(default_factory=dict)
+    head: Mapping[Replicate, float] = field(default_factory=dict)
     difference: Difference | None = None
     p_holm: float | None = None
     detectable: float | None = None
 
     @property
+    def enforced(self) -> bool:
+        """Whether a bad verdict fails the comparison."""
+        return self.gate is None or self.gate.action == "fail"
+
+    @property
     def fails(self) -> bool:
-        enforced = self.gate is None or self.gate.action == "fail"
-        return self.verdict in BAD and enforced
+        return self.verdict in BAD and self.enforced
 
     @property
     def is_ratio(self) -> bool:
@@ -71,7 +73,7 @@ class Finding:
     @property
     def effect(self) -> float | None:
         if self.difference is not None:
-            return self._shown(self.difference.effect)
+            return self.shown(self.difference.effect)
         if not self.base or not self.head:
             return None
         base, head = mean_of([*self.base.values()]), mean_of([*self.head.values()])
@@ -82,27 +84,27 @@ class Finding:
     @property
     def interval(self) -> tuple[float, float] | None:
         found = self.difference
-        return None if found is None else (self._shown(found.low), self._shown(found.high))
+        return None if found is None else (self.shown(found.low), self.shown(found.high))
 
     @property
     def n(self) -> int:
         """Seeds, or pairs of seeds; of two sides that differ in them, the fewer."""
-        return min(len(self.base or ()), len(self.head or ()))
+        return min(len(self.base), len(self.head))
 
     @property
     def replicates(self) -> str:
-        """What `n` counts."""
-        rounds = any(isinstance(key, tuple) for key in self.head or self.base or ())
+        """The unit of `n`."""
+        rounds = any(isinstance(key, tuple) for key in self.head or self.base)
         return "pairs" if rounds else "seeds"
 
-    def _shown(self, value: float) -> float:
+    def shown(self, value: float) -> float:
         """A difference of logarithms as a share."""
         return math.expm1(min(value, 700.0)) if self.is_ratio else value
 
 
 def in_pairs(finding: Finding) -> Finding:
-    """Of rounds, only those that both sides have: a pair is what cancels the machine's moods."""
-    base, head = finding.base or {}, finding.head or {}
+    """Of rounds, only those that both sides have: a pair cancels slow drifts of the machine."""
+    base, head = finding.base, finding.head
     if finding.replicates == "seeds" or base.keys() == head.keys():
         return finding
     common = [key for key in base if key in head]
@@ -113,7 +115,7 @@ def in_pairs(finding: Finding) -> Finding:
 
 def exactly(finding: Finding) -> Finding:
     """The verdict on a metric that is the same for the same seed."""
-    base, head = finding.base or {}, finding.head or {}
+    base, head = finding.base, finding.head
     common = [key for key in base if key in head]
     pairs = [(base[key], head[key]) for key in common]
     if not common:
@@ -127,9 +129,7 @@ def exactly(finding: Finding) -> Finding:
         return replace(finding, verdict=Verdict.SAME)
     better = finding.gate.metric.better if finding.gate is not None else 0
     gains = {math.copysign(1, b - a) * better for a, b in changed}
-    verdict = {1.0: Verdict.BETTER, -1.0: Verdict.WORSE}.get(gains.pop() if len(gains) == 1 else 0)
-    if verdict is None:
-        verdict = Verdict.WORSE if better else Verdict.DIFFERENT
+    verdict = Verdict.BETTER if gains == {1.0} else Verdict.WORSE if better else Verdict.DIFFERENT
     of = f"at {len(changed)} of {len(pairs)} {finding.replicates}" if common else "at every seed"
     return replace(finding, verdict=verdict, reason=f"not equal {of}")
 
@@ -137,7 +137,7 @@ def exactly(finding: Finding) -> Finding:
 def measured(finding: Finding, alpha: float) -> Finding:
     """With the difference of the two sides: paired where they have the same seeds, else Welch;
     of logarithms for ratios. Both sides have two seeds or more."""
-    base, head = dict(finding.base or {}), dict(finding.head or {})
+    base, head = finding.base, finding.head
     if finding.is_ratio and min([*base.values(), *head.values()]) <= 0 and base != head:
         why = "a value is 0, so there is no ratio"
         return replace(finding, verdict=Verdict.CANNOT_TELL, reason=why)
@@ -150,8 +150,7 @@ def measured(finding: Finding, alpha: float) -> Finding:
 
 def paired_differences(finding: Finding) -> list[float]:
     """Head - base by replicate, of logarithms for ratios; exactly 0 for equal values."""
-    base, head = finding.base or {}, finding.head or {}
-    pairs = [(base[key], head[key]) for key in base]
+    pairs = [(finding.base[key], finding.head[key]) for key in finding.base]
     if finding.is_ratio:
         return [0.0 if a == b else math.log(b / a) for a, b in pairs]
     return [b - a for a, b in pairs]
@@ -161,8 +160,8 @@ def judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findin
     """The verdict on a measured metric, given its p adjusted in a family of so many cells.
 
     Worse: beyond the gate's threshold and floor, and the adjusted p below alpha. Ok: the interval
-    ends before the gate. What is neither cannot be told; then the least change that could have
-    been seen is said.
+    ends before the gate. Otherwise nothing can be told, and the finding says which change would
+    have been seen.
     """
     found, gate = finding.difference, finding.gate
     assert found is not None
@@ -170,7 +169,7 @@ def judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findin
     finding = replace(finding, p_holm=p_holm)
     if found.is_zero:
         return replace(finding, verdict=Verdict.SAME)
-    bad, good = margins(gate, mean_of([*(finding.base or {}).values()]), finding.is_ratio)
+    bad, good = margins(gate, mean_of([*finding.base.values()]), finding.is_ratio)
     sign = -gate.metric.better or 1
     harm = sign * found.effect
     worst = max(sign * found.low, sign * found.high)
@@ -181,7 +180,7 @@ def judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findin
     if worst < bad or (worst <= 0 and bad == 0):
         return replace(finding, verdict=Verdict.OK)
     least = found.detectable(alpha / family)
-    return replace(finding, verdict=Verdict.CANNOT_TELL, detectable=finding._shown(least))
+    return replace(finding, verdict=Verdict.CANNOT_TELL, detectable=finding.shown(least))
 
 
 def margins(gate: Gate, base: float, is_ratio: bool) -> tuple[float, float]:

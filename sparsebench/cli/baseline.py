@@ -39,7 +39,7 @@ def set(
     if len(words) > 2:
         raise SparsebenchError(f"baseline set: expected [RUN] NAME, found {' '.join(words)!r}")
     run, name = words if len(words) == 2 else ("latest", words[0])
-    from sparsebench.analysis.baselines import file_of, keep
+    from sparsebench.analysis.baseline import file_of, keep
     from sparsebench.store.store import Store
 
     shelf = Store(store)
@@ -57,7 +57,7 @@ def show(
     json: o.Json = False,
 ) -> None:
     """Show what a baseline has: its run, and a row per cell. JSON: the file as it is."""
-    from sparsebench.analysis.baselines import find, read
+    from sparsebench.analysis.baseline import find, read
     from sparsebench.cli.results import result_rows
     from sparsebench.store.json_files import read_object
     from sparsebench.store.store import Store
@@ -77,7 +77,7 @@ def list_(
     store: o.Store = o.DEFAULT_STORE, format: o.FormatOption = "text", json: o.Json = False
 ) -> None:
     """List the store's baselines."""
-    from sparsebench.analysis.baselines import names
+    from sparsebench.analysis.baseline import names
     from sparsebench.store.store import Store
 
     shelf = Store(store)
@@ -90,7 +90,7 @@ def list_(
 @app.command()
 def rm(name: Name, store: o.Store = o.DEFAULT_STORE) -> None:
     """Remove a baseline of the store. Its run stays."""
-    from sparsebench.analysis.baselines import file_of, names
+    from sparsebench.analysis.baseline import file_of, names
     from sparsebench.store.store import Store
 
     shelf = Store(store)
@@ -107,7 +107,7 @@ def rm(name: Name, store: o.Store = o.DEFAULT_STORE) -> None:
 
 def _row(shelf: Store, name: str) -> dict[str, Any]:
     """What can be said of it; one that cannot be read is listed with the reason."""
-    from sparsebench.analysis.baselines import file_of, read
+    from sparsebench.analysis.baseline import file_of, read
 
     try:
         found = read(file_of(shelf, name))

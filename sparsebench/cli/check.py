@@ -24,7 +24,7 @@ def command(
     from sparsebench.cli.listing import print_json
     from sparsebench.cli.report import append_step_summary
     from sparsebench.errors import NothingMatched
-    from sparsebench.report.comparison.claim_tables import as_markdown, as_text, to_json
+    from sparsebench.report.claims import as_markdown, as_text, to_json
     from sparsebench.store.store import Store
 
     found = Store(store).run(run)

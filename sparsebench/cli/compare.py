@@ -90,27 +90,27 @@ def asked_gates(
 ) -> Gates:
     """The command line over the file over the defaults."""
     from sparsebench.analysis.gates_file import check_alpha
-    from sparsebench.analysis.resolve import gates_asked
+    from sparsebench.analysis.resolve import resolve_gates
 
     if alpha is not None:
         try:
             check_alpha(alpha)
         except GateError as error:
             raise GateError(f"--{error}") from None
-    return gates_asked(file, given, min_seeds, alpha, strict, defaults, time_gate, metrics)
+    return resolve_gates(file, given, min_seeds, alpha, strict, defaults, time_gate, metrics)
 
 
 def print_comparison(found: Comparison, format: str) -> None:
     """The result on stdout; on a page of GitHub, too, if there is one."""
     from sparsebench.cli.listing import print_json
     from sparsebench.cli.report import append_step_summary
-    from sparsebench.report.comparison.tables import as_markdown, as_text, to_json
+    from sparsebench.report.comparison import as_markdown, as_text, to_json
 
     page = as_markdown(found)
     if format == "json":
         print_json(to_json(found))
     elif format == "junit":
-        from sparsebench.report.comparison.junit import as_junit
+        from sparsebench.report.junit import as_junit
 
         typer.echo(as_junit(found), nl=False)
     else:

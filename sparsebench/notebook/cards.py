@@ -1,4 +1,4 @@
-"""What a notebook shows of an object: a title, facts, a table and notes, as one piece of HTML.
+"""The HTML that a notebook shows for an object: a title, facts, a table and notes.
 
 Nothing is loaded from anywhere, all text is escaped, and colours are those of the notebook, so
 that it reads on a light and on a dark page.
@@ -7,11 +7,11 @@ that it reads on a light and on a dark page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jinja2 import Environment
 
-from sparsebench.errors import printable
+from sparsebench.analysis.formats import printable_lines
 
 MOST_ROWS = 30
 
@@ -35,7 +35,7 @@ border-bottom:1px solid rgba(128,128,128,.7)">{{ name }}</th>{% endfor %}</tr></
 
 @dataclass(frozen=True)
 class Row:
-    """bad  what a reader must not overlook"""
+    """bad  shown in bold, and first in a long table"""
 
     cells: Sequence[str]
     bad: bool = False
@@ -43,23 +43,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """left  how many of the first columns are words;  text  as it is, in letters of one width"""
+    """left  number of leading columns that hold words;  text  shown as it is, monospaced"""
 
     title: str
     facts: Sequence[str] = ()
     header: Sequence[str] = ()
     rows: Sequence[Row] = ()
     left: int = 1
-    notes: Sequence[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
     text: str = ""
 
     def html(self, where_more: str = "") -> str:
-        """The first rows of a long table, and where there are more. Bad ones come first then."""
+        """At most `MOST_ROWS` rows; a note says how many more there are, and where."""
         rows, notes = list(self.rows), list(self.notes)
         if len(rows) > MOST_ROWS:
             rows = sorted(rows, key=lambda row: not row.bad)[:MOST_ROWS]
-            told = f"{len(self.rows) - len(rows)} more rows"
-            notes.insert(0, f"{told}: {where_more}" if where_more else told)
+            more = f"{len(self.rows) - len(rows)} more rows"
+            notes.insert(0, f"{more}: {where_more}" if where_more else more)
         return _TEMPLATE.render(card=self, rows=rows, notes=notes, style=self._style).strip()
 
     def _style(self, column: int) -> str:
@@ -67,13 +67,4 @@ class Card:
         return f"text-align:{look};padding:.15em .6em"
 
 
-_TEMPLATE = Environment(autoescape=True, finalize=lambda value: shown(value)).from_string(TEMPLATE)
-
-
-def shown(value: object) -> object:
-    """Text of others as a browser only shows it: control characters and marks that reorder
-    text are spelt out, line by line. What is not text stays as it is."""
-    if type(value) is not str:
-        return value
-    return "\n".join(printable(line) if not line.isprintable() else line
-                     for line in value.splitlines())  # fmt: skip
+_TEMPLATE = Environment(autoescape=True, finalize=printable_lines).from_string(TEMPLATE)

@@ -1,4 +1,4 @@
-"""Two runs compared, for notebooks and tests: the CLI's `compare`, with a face."""
+"""A comparison of two runs, for notebooks and tests: as `sparsebench compare`, shown as HTML."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING
 
 from sparsebench.analysis.comparison import Comparison, compare
 from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.resolve import gates_asked, side_named
+from sparsebench.analysis.resolve import resolve_gates, side_named
 from sparsebench.analysis.sides import Side, side
-from sparsebench.analysis.verdicts import STATUS, Finding, Verdict
+from sparsebench.analysis.verdicts import Finding
 from sparsebench.notebook.cards import Card, Row
-from sparsebench.report.comparison import amounts
-from sparsebench.report.comparison.tables import as_markdown, as_text, to_json, verdict_line, whys
+from sparsebench.report.comparison import (
+    QUIET,
+    as_markdown,
+    as_text,
+    numbers,
+    to_json,
+    verdict_line,
+    whys,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sparsebench.store.runs import StoredRun
 
-QUIET = (Verdict.SAME, Verdict.OK)
-
 
 class Compared:
-    """What became worse, better, or cannot be told, from BASE to HEAD.
+    """The verdicts on what became worse or better from BASE to HEAD.
 
     found  the comparison itself: its findings, notes and gates
     """
@@ -71,13 +76,19 @@ class Compared:
     def card(self) -> Card:
         loud = [one for one in self.found.findings if one.verdict not in QUIET]
         quiet = len(self.found.findings) - len(loud)
-        base, head = (_name(one) for one in (self.found.base, self.found.head))
+        base, head = (one.facts.get("run", "") for one in (self.found.base, self.found.head))
         same = [f"{quiet} findings are the same or ok and not shown"] if quiet else []
+        rows = [
+            Row(
+                [one.label, one.metric, one.verdict, "; ".join(whys(one)), *numbers(one)], one.fails
+            )
+            for one in loud
+        ]
         return Card(
             title=verdict_line(self.found),
             facts=[f"BASE {base}, HEAD {head}"],
             header=["cell", "metric", "verdict", "why", "base", "head", "change", "interval", "p"],
-            rows=[_row(one) for one in loud],
+            rows=rows,
             left=4,
             notes=[*same, *self.found.notes],
         )
@@ -95,35 +106,18 @@ def compared(
     time_gate: bool,
     strict: bool,
 ) -> Compared:
+    """Sides are runs, or the names that `compare` on the command line takes."""
+    from sparsebench.store.store import Store
+
+    def resolved(one: StoredRun | str | Path) -> Side:
+        if isinstance(one, str | Path):
+            return side_named(Store(store), str(Path(one).expanduser()))
+        return side(one)
+
     file = Path(gates) if gates is not None else None
-    sides = _side(base, store), _side(head, store)
-    asked = gates_asked(
+    sides = resolved(base), resolved(head)
+    resolved_gates = resolve_gates(
         file, fail_if_any, min_seeds, alpha, strict, default_gates(), time_gate,
         sides[0].metrics | sides[1].metrics,
     )  # fmt: skip
-    return Compared(compare(*sides, asked))
-
-
-def _side(given: StoredRun | str | Path, store: Path) -> Side:
-    """A run, or what `compare` on the command line takes."""
-    from sparsebench.store.store import Store
-
-    if isinstance(given, str | Path):
-        return side_named(Store(store), str(Path(given).expanduser()))
-    return side(given)
-
-
-def _name(one: Side) -> str:
-    return str(one.facts.get("run", ""))
-
-
-def _row(one: Finding) -> Row:
-    words = [one.label, one.metric, str(one.verdict), "; ".join(whys(one))]
-    if one.metric == STATUS:
-        return Row([*words, *[""] * 5], one.fails)
-    numbers = [
-        amounts.value(one, one.base),
-        amounts.value(one, one.head),
-        amounts.change(one), amounts.interval(one), amounts.p_value(one.p_holm),
-    ]  # fmt: skip
-    return Row([*words, *numbers], one.fails)
+    return Compared(compare(*sides, resolved_gates))

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, FAILED, Evidence, evidence, suite_facts
+from sparsebench.analysis.evidence import (
+    CELL,
+    FAILED,
+    Evidence,
+    evidence,
+    groups,
+    outcome,
+    suite_facts,
+)
 from sparsebench.analysis.formats import Spread, in_unit, plural
-from sparsebench.analysis.groups import groups, outcome
 from sparsebench.analysis.marks import backend_legend
 from sparsebench.core.metric import Metric
 from sparsebench.notebook.cards import Card, Row

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from sparsebench.analysis.crossover import ABOVE, BELOW, Crossover, crossover, truly_sparse
-from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.families import (
+from sparsebench.analysis.evidence import (
     SIZE,
     SPARSITY,
+    Evidence,
     families,
+    groups,
     setting_labels,
     topology_labels,
 )
@@ -25,13 +26,19 @@ from sparsebench.analysis.formats import (
     escape,
     fixed,
     sentence_list,
-    table,
+    table_of,
 )
-from sparsebench.analysis.groups import groups
 
 MEASURES = ("epoch_seconds", "net_peak_bytes")
 ALIKE = 1.01
 """Densities, or sizes, up to this ratio count as one."""
+
+NOTE = (
+    "The place at which a truly sparse backend and a simulated one take the same, straight between "
+    "the two neighbouring points in log-log: at lower densities, or larger sizes, truly sparse is "
+    "cheaper. Below or above: one of the two is cheaper at every point. Over seeds: the range "
+    "over every combination of seeds; not known with one. Failed trials are no points."
+)
 
 
 @dataclass(frozen=True)
@@ -52,53 +59,44 @@ class Crossing:
     neurons: tuple[Crossover | None, ...]
 
 
-NOTE = (
-    "Where a truly sparse backend and a simulated one take the same, straight between the two "
-    "neighbouring points in log-log. At densities below it, or at sizes above it, truly sparse is "
-    "the cheaper one. Where it says below or above, one of the two is cheaper at every point: if "
-    "there is such a place, it lies beyond them. Over seeds: the range over every combination of "
-    "seeds; not known with one. Trials that failed are no points."
-)
-
-
 def section(evidence: Evidence) -> Iterator[str]:
     """A heading, the table and its note; nothing where no two backends can be compared."""
     names = list(dict.fromkeys(evidence.frame["backend"]))
     kinds = truly_sparse(names) if len(names) > 1 else {}
     rows = crossover_table(crossings(evidence, kinds))
-    if not rows:
-        return
-    yield from ("## Where truly sparse beats simulated", rows, NOTE)
-    unknown = [escape(name) for name in names if name not in kinds]
-    if unknown:
-        yield f"Left out, as it is not known here whether truly sparse: {sentence_list(unknown)}."
+    if rows:
+        yield from ("## Where truly sparse beats simulated", rows, NOTE)
+        unknown = [escape(name) for name in names if name not in kinds]
+        if unknown:
+            yield f"Left out, not known here whether truly sparse: {sentence_list(unknown)}."
 
 
 def crossings(evidence: Evidence, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
-    """Every pair of a truly sparse backend and a simulated one, wherever several densities in
-    one setting, or several sizes at one epsilon, are there.
+    """Every pair of a truly sparse backend and a simulated one, wherever there are several
+    densities in one setting, or several sizes at one epsilon.
 
-    kinds  whether a backend is truly sparse, by name; asked of the plugins if not given
+    kinds  whether a backend is truly sparse, by name; from the plugins if None
     """
-    frame = evidence.frame.assign(begun=_begun(evidence.frame))
-    if frame[frame["ok"]]["begun"].nunique() < 2 or frame["backend"].nunique() < 2:
+    frame = evidence.frame
+    frame = frame.assign(start=frame["initial_connections"] / frame["dense_connections"])
+    if frame[frame["ok"]]["start"].nunique() < 2 or frame["backend"].nunique() < 2:
         return []
     kinds = truly_sparse(frame["backend"].unique()) if kinds is None else kinds
-    dense_axis = frame.assign(
+    along_density = frame.assign(
         words=frame["setting"],
         among=topology_labels(evidence, *SPARSITY),
         family=families(evidence, *SPARSITY, "backend"),
         point=frame["topology_label"],
     )
-    size_axis = frame.assign(
+    along_size = frame.assign(
         words=setting_labels(evidence, *SIZE),
         among=frame["topology_label"],
         family=families(evidence, *SIZE, "backend"),
         point=frame["setting"],
     )
     return [
-        *_along(dense_axis, "density", kinds),
-        *_along(size_axis, "connections", kinds),
+        *_along(along_density, "density", kinds),
+        *_along(along_size, "connections", kinds),
     ]
 
 
@@ -115,63 +113,53 @@ def crossover_table(found: list[Crossing]) -> str:
     ]  # fmt: skip
     header = ["setting", "topology", "truly sparse", "simulated", "time equal at", "over seeds",
               "net peak equal at", "over seeds", "points"]  # fmt: skip
-    if rows and all(not row[0] for row in rows):
-        header, rows = header[1:], [row[1:] for row in rows]
-    return table(header, rows, len(header) - 5) if rows else ""
+    return table_of(header, rows, left=4)
 
 
 def crossover_sentence(found: list[Crossing]) -> str:
-    """Of the first pair, along densities if they vary: the range over settings. Empty if there
-    is nothing to tell."""
+    """The range over settings of the first pair, along densities if they vary; empty if no pair
+    has a crossover."""
     for along in ("density", "connections"):
         alike = [one for one in found if one.along == along]
-        pair = [one for one in alike if (one.sparse, one.simulated) == _pair(alike[0])]
-        time = _where([one.time for one in pair], along)
-        memory = _where([one.memory for one in pair], along)
+        first = [(one.sparse, one.simulated) for one in alike[:1]]
+        pair = [one for one in alike if (one.sparse, one.simulated) in first]
+        time, memory = (_range([getattr(o, name) for o in pair], along)
+                        for name in ("time", "memory"))  # fmt: skip
         costs = [f"time per epoch {time}"] if time else []
         costs += [f"net peak memory {memory}"] if memory else []
         if costs:
             names = f"{escape(pair[0].sparse)} and {escape(pair[0].simulated)}"
-            more = " (other pairs are in the table)" if len(alike) > len(pair) else ""
-            return f"{names} take the same {sentence_list(costs, 'and the same')}{more}."
+            return f"{names} take the same {sentence_list(costs, 'and the same')}."
     return ""
-
-
-def _begun(frame: pd.DataFrame) -> pd.Series[float]:
-    """Density at the start."""
-    return frame["initial_connections"] / frame["dense_connections"]
 
 
 def _along(frame: pd.DataFrame, along: str, kinds: Mapping[str, bool]) -> Iterator[Crossing]:
     keys = ["words", "among", "family", "apart"]
     for (words, topology, *_), part in groups(frame[frame["ok"]], keys):
-        densities = part["begun"]
-        if not densities.max() > ALIKE * densities.min():
+        if not part["start"].max() > ALIKE * part["start"].min():
             continue
         names = dict(zip(part["backend_label"], part["backend"]))
-        sparse = [label for label, name in names.items() if kinds.get(name) is True]
-        simulated = [label for label, name in names.items() if kinds.get(name) is False]
-        for one, other in itertools.product(sparse, simulated):
-            time, memory = (_crossover(part, one, other, along, name) for name in MEASURES)
-            neurons = (
-                (_crossover(part, one, other, "neurons", name) for name in MEASURES)
-                if along == "connections"
-                else (None, None)
-            )
+        sparse, simulated = ([b for b, name in names.items() if kinds.get(name) is kind]
+                             for kind in (True, False))  # fmt: skip
+        for pair in itertools.product(sparse, simulated):
+            time, memory = (_crossover(part, pair, along, name) for name in MEASURES)
+            neurons: Sequence[Crossover | None] = (None, None)
+            if along == "connections":
+                neurons = [_crossover(part, pair, "neurons", name) for name in MEASURES]
             if time or memory:
-                yield Crossing(words, topology, along, one, other, time, memory, tuple(neurons))
+                yield Crossing(words, topology, along, *pair, time, memory, tuple(neurons))
 
 
 def _crossover(
-    part: pd.DataFrame, sparse: str, simulated: str, along: str, measure: str
+    part: pd.DataFrame, pair: tuple[str, str], along: str, measure: str
 ) -> Crossover | None:
     """Over the points at which both backends have a number."""
-    column = {"density": "begun", "connections": "initial_connections"}.get(along, along)
-    both = []
+    column = {"density": "start", "connections": "initial_connections"}.get(along, along)
+    both: list[tuple[float, list[float], list[float]]] = []
     for _, point in part[part[measure] > 0].groupby("point", sort=False):
-        costs = [point.loc[point["backend_label"] == b, measure] for b in (sparse, simulated)]
-        if not (costs[0].empty or costs[1].empty):
-            both.append((float(point[column].mean()), costs[0].tolist(), costs[1].tolist()))
+        costs = [point.loc[point["backend_label"] == b, measure].tolist() for b in pair]
+        if all(costs):
+            both.append((float(point[column].mean()), costs[0], costs[1]))
     both.sort(key=lambda one: one[0])
     if not both or not both[-1][0] > ALIKE * both[0][0]:
         return None
@@ -183,13 +171,12 @@ def _cells(found: Crossover | None, along: str, neurons: Crossover | None) -> tu
     """`6.2 %`, and the range over seeds."""
     if found is None:
         return UNKNOWN, UNKNOWN
-    show = _density if along == "density" else _connections
-    at = _place(found.at, found, show)
+    at = _place(found.at, found, SHOW[along])
     if neurons is not None and not math.isnan(neurons.at):
-        at = f"{at} ({_place(neurons.at, neurons, _neurons)})"
+        at = f"{at} ({_place(neurons.at, neurons, SHOW['neurons'])})"
     if math.isnan(found.low) or math.isnan(found.high):
         return at, "not known"
-    low, high = _place(found.low, found, show), _place(found.high, found, show)
+    low, high = (_place(end, found, SHOW[along]) for end in (found.low, found.high))
     return at, low if low == high else f"{low} to {high}"
 
 
@@ -202,10 +189,10 @@ def _place(value: float, of: Crossover, show: Callable[[float], str]) -> str:
     return f"above {show(of.most)}" if value == ABOVE else show(value)
 
 
-def _where(found: list[Crossover | None], along: str) -> str:
-    """The least and the most of those between points, then the others: `at a density of 6.2 to
+def _range(found: list[Crossover | None], along: str) -> str:
+    """The least and the most of those between points, then the others: `at a density of 6.2 % to
     8.0 % or, if at all, above 16 %`."""
-    show = _density if along == "density" else _connections
+    show = SHOW[along]
     known = [one for one in found if one is not None and not math.isnan(one.at)]
     inside = sorted(one.at for one in known if one.at not in (BELOW, ABOVE))
     ends = list(dict.fromkeys(map(show, inside[:1] + inside[-1:])))
@@ -215,23 +202,17 @@ def _where(found: list[Crossover | None], along: str) -> str:
     return sentence_list([*spans, *(f"if at all {place}" for place in outside)], "or")
 
 
-def _pair(one: Crossing) -> tuple[str, str]:
-    return one.sparse, one.simulated
-
-
 def _density(value: float) -> str:
     return f"{fixed(value * 100, decimals_for(value * 100, 2))} %"
 
 
-def _connections(value: float) -> str:
-    return f"{_rounded(value)} connections"
-
-
-def _neurons(value: float) -> str:
-    return f"{_rounded(value)} neurons"
-
-
 def _rounded(value: float) -> str:
     """Three digits, as a count."""
-    digits = max(0, math.floor(math.log10(value)) - 2)
-    return count(round(value, -digits))
+    return count(round(value, -max(0, math.floor(math.log10(value)) - 2)))
+
+
+SHOW: dict[str, Callable[[float], str]] = {
+    "density": _density,
+    "connections": lambda value: f"{_rounded(value)} connections",
+    "neurons": lambda value: f"{_rounded(value)} neurons",
+}

@@ -3,125 +3,120 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pandas as pd
-
-from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.families import (
+from sparsebench.analysis.evidence import (
     SIZE,
     SPARSITY,
+    Evidence,
     families,
+    groups,
     setting_labels,
     topology_labels,
 )
-from sparsebench.analysis.fits import (
-    Fit,
-    Interval,
-    Marginal,
-    marginal,
-    points,
-    power_law,
-)
+from sparsebench.analysis.fits import Fit, Interval, marginal, points, power_law
 from sparsebench.analysis.formats import (
     UNKNOWN,
-    Spread,
     count,
     escape,
     fixed,
+    in_unit,
     one,
     ratio,
-    seconds,
-    size,
-    table,
+    table_of,
 )
-from sparsebench.analysis.groups import groups
+from sparsebench.core.metric import Metric
 
 SIZES = "initial_connections"
-"""What stands for the size of a network: how it starts, as in the plot."""
+"""The measure of a network's size: connections at the start, as in the plot."""
 
-MEASURES: tuple[tuple[str, str, Callable[[Spread], str]], ...] = (
-    ("time per epoch", "epoch_seconds", seconds),
-    ("time per connection and sample", "seconds_each", seconds),
-    ("net peak", "net_peak_bytes", size),
-)
+PER_CONNECTION = Metric("seconds_each", "seconds", title="time per connection and sample")
+MEASURES = ("epoch_seconds", PER_CONNECTION.name, "net_peak_bytes")
 SAME = 1.01
 """Numbers of training samples up to this ratio count as the same."""
 
-
 NOTE_FITS = (
-    "Each measure is factor x connections^exponent: least squares in log-log over one point per "
-    "size, the mean over its seeds. In parentheses 95 % intervals of Student's t; with fewer than "
-    "four sizes they are not known. They hold if the points scatter about one power law. The "
-    "factor is what the law gives for a single connection. Ratio: the largest size over the "
-    "smallest, as measured. Samples are those trained on in an epoch; where their number depends "
-    "on the size, time per epoch is not fitted."
+    "Power laws: factor x connections^exponent by least squares in log-log, a point per size. In "
+    "parentheses 95 % intervals of Student's t, not known below four sizes. Ratio: the largest "
+    "size over the smallest, as measured. Time per epoch is not fitted where the number of "
+    "samples depends on the size."
 )
 NOTE_MARGINAL = (
-    "What a connection and a neuron add to the net peak: least squares of relative errors over "
-    "all sizes and densities, with a constant. Where neurons grow in step with the connections "
-    "the two cannot be told apart, and bytes per connection include those of the neurons. "
-    "The memory of a simulated backend follows the dense size instead, and its intervals are wide."
+    "Bytes of the net peak that a connection and a neuron add: least squares of relative errors "
+    "over all sizes and densities, with a constant. Where neurons grow in step with connections "
+    "their bytes are counted with these."
 )
 
 
 def fits(evidence: Evidence) -> Iterator[str]:
     """The section: a heading, two tables and their notes; nothing without three sizes."""
-    growth, slopes = fits_table(evidence), marginal_table(evidence)
-    if growth or slopes:
+    parts = [(fits_table(evidence), NOTE_FITS), (marginal_table(evidence), NOTE_MARGINAL)]
+    if any(made for made, _ in parts):
         yield "## Growth with size"
-    if growth:
-        yield from (growth, NOTE_FITS)
-    if slopes:
-        yield from (slopes, NOTE_MARGINAL)
+    for made, note in parts:
+        if made:
+            yield from (made, note)
 
 
 @dataclass(frozen=True)
 class Law:
-    """A power law of one measure over the connections, and the trials that it is of.
+    """A power law of one measure over the connections, and the labels of its trials.
 
-    words  the setting, leaving out the size;  show  its numbers as people read them
+    words  the setting, leaving out the size
     """
 
     words: str
     topology: str
     backend: str
-    title: str
-    measure: str
-    show: Callable[[Spread], str]
+    metric: Metric
     fit: Fit
 
 
 def laws(evidence: Evidence) -> Iterator[Law]:
     """By setting, topology and backend: the power law of each measure over the connections;
     none without three sizes."""
-    frame = _with_samples(evidence.frame).assign(
-        words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE)
-    )
+    frame = evidence.frame
+    samples = frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
+    frame = frame.assign(
+        samples=samples, words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE),
+        **{PER_CONNECTION.name: frame["epoch_seconds"] / (frame[SIZES] * samples)},
+    )  # fmt: skip
     keys = ["words", "topology_label", "backend_label", "family", "apart"]
     for (words, topology, backend, *_), part in groups(frame[frame["ok"]], keys):
-        for title, name, show in MEASURES:
-            fit = _fit(part, name)
-            if fit is not None:
-                yield Law(words, topology, backend, title, name, show, fit)
+        uneven = part["samples"].max() > SAME * part["samples"].min()
+        for name in MEASURES:
+            at = points(part, SIZES, [name])
+            fit = power_law(at[SIZES], at[name])
+            if fit is not None and not (name == "epoch_seconds" and uneven):
+                metric = evidence.metrics.get(name, PER_CONNECTION)
+                yield Law(words, topology, backend, metric, fit)
 
 
 def fits_table(evidence: Evidence) -> str:
     """A row per law; empty if there are none."""
-    rows = [
-        [escape(law.words), escape(law.topology), escape(law.backend), law.title,
-         *_fit_cells(law.fit, law.show)]
-        for law in laws(evidence)
-    ]  # fmt: skip
+    rows = []
+    for law in laws(evidence):
+        fit = law.fit
+        factor, low, high = (
+            [in_unit(law.metric, one(x)) for x in values]
+            for values in ((fit.factor, *fit.factor_interval), fit.least[1:], fit.most[1:])
+        )
+        exponents = [_exponent(x) for x in (fit.exponent, *fit.exponent_interval)]
+        rows.append(
+            [escape(law.words), escape(law.topology), escape(law.backend), law.metric.heading,
+             _between(exponents, fit.exponent_interval), _between(factor, fit.factor_interval),
+             f"{count(fit.least[0])} to {count(fit.most[0])}", *low, *high, ratio(fit.ratio),
+             str(fit.sizes)]
+        )  # fmt: skip
     header = ["setting", "topology", "backend", "measure", "exponent", "factor", "connections",
               "at the smallest", "at the largest", "ratio", "sizes"]  # fmt: skip
-    return _table(header, rows, left=4)
+    return table_of(header, rows, left=4)
 
 
 def marginal_table(evidence: Evidence) -> str:
-    """By setting, topology and backend: what a connection, and a neuron, adds to the net peak;
-    sizes and densities together. Empty if there are never three sizes."""
+    """By setting, topology and backend: the bytes that a connection, and a neuron, adds to the
+    net peak; sizes and densities together. Empty if there are never three sizes."""
     keys = (*SIZE, *SPARSITY)
     frame = evidence.frame.assign(
         words=setting_labels(evidence, *keys),
@@ -130,86 +125,32 @@ def marginal_table(evidence: Evidence) -> str:
     )
     rows = []
     by = ["words", "topology_label", "backend_label", "family", "apart"]
-    for (words, topology, backend, *_), part in groups(frame[frame["ok"]], by):
-        at = _points_of_cells(part)
+    for labels, part in groups(frame[frame["ok"]], by):
+        # a point per cell and not per size: equal numbers of connections lie in unequal networks
+        at = part.groupby("cell", sort=False)[[SIZES, "neurons", "net_peak_bytes"]].mean().dropna()
         found = marginal(at[SIZES], at["neurons"], at["net_peak_bytes"])
         if found is not None:
-            label = [escape(words), escape(topology), escape(backend)]
-            rows.append([*label, *_marginal_cells(found)])
-    header = [
-        "setting",
-        "topology",
-        "backend",
-        "bytes per connection",
-        "bytes per neuron",
-        "points",
-    ]
-    return _table(header, rows, left=3)
+            connection, neuron = (
+                _between([f"{fixed(x, 1)} B" for x in (value, *interval)], interval)
+                if not math.isnan(value)
+                else UNKNOWN
+                for value, interval in (
+                    (found.per_connection, found.per_connection_interval),
+                    (found.per_neuron, found.per_neuron_interval),
+                )
+            )
+            rows.append([*map(escape, labels[:3]), connection, neuron, str(found.points)])
+    header = ["setting", "topology", "backend", "bytes per connection", "bytes per neuron",
+              "points"]  # fmt: skip
+    return table_of(header, rows, left=3)
 
 
-def _with_samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """With the training samples of an epoch, and the seconds by connection and sample."""
-    samples = frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
-    return frame.assign(
-        samples=samples, seconds_each=frame["epoch_seconds"] / (frame[SIZES] * samples)
-    )
+def _exponent(value: float) -> str:
+    return fixed(round(value, 2) + 0.0, 2)  # no -0.00
 
 
-def _fit(part: pd.DataFrame, name: str) -> Fit | None:
-    """None also for the time of epochs that differ in their samples."""
-    samples = part["samples"].dropna()
-    if name == "epoch_seconds" and not samples.empty and samples.max() > SAME * samples.min():
-        return None
-    at = points(part, SIZES, [name])
-    return power_law(at[SIZES], at[name])
-
-
-def _points_of_cells(part: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell and not per size: equal numbers of connections lie in unequal networks."""
-    columns = [SIZES, "neurons", "net_peak_bytes"]
-    return part.groupby(["cell"], sort=False)[columns].mean().dropna()
-
-
-def _fit_cells(fit: Fit, show: Callable[[Spread], str]) -> list[str]:
-    low, high = (show(one(y)) for _, y in (fit.least, fit.most))
-    return [
-        _between(
-            fit.exponent, fit.exponent_interval, lambda value: fixed(round(value, 2) + 0.0, 2)
-        ),
-        _between(fit.factor, fit.factor_interval, lambda value: show(one(value))),
-        f"{count(fit.least[0])} to {count(fit.most[0])}",
-        low,
-        high,
-        ratio(fit.ratio),
-        str(fit.sizes),
-    ]
-
-
-def _marginal_cells(found: Marginal) -> list[str]:
-    return [
-        _between(found.per_connection, found.per_connection_interval, _bytes),
-        _between(found.per_neuron, found.per_neuron_interval, _bytes),
-        str(found.points),
-    ]
-
-
-def _bytes(value: float) -> str:
-    return f"{fixed(value, 1)} B"
-
-
-def _between(value: float, interval: Interval, show: Callable[[float], str]) -> str:
-    """`0.98 (0.91 to 1.05)`."""
-    if math.isnan(value):
-        return UNKNOWN
-    low, high = interval
-    known = "interval not known" if math.isnan(low) else f"{show(low)} to {show(high)}"
-    return f"{show(value)} ({known})"
-
-
-def _table(header: list[str], rows: list[list[str]], left: int) -> str:
-    """Without the setting where there is only one."""
-    if not rows:
-        return ""
-    if all(not row[0] for row in rows):
-        header, rows, left = header[1:], [row[1:] for row in rows], left - 1
-    return table(header, rows, left)
+def _between(shown: list[str], interval: Interval) -> str:
+    """`0.98 (0.91 to 1.05)`, from the value and the ends of its interval."""
+    value, low, high = shown
+    known = "interval not known" if math.isnan(interval[0]) else f"{low} to {high}"
+    return f"{value} ({known})"

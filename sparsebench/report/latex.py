@@ -1,22 +1,19 @@
-"""The tables of a report for a paper: LaTeX with booktabs, ready for \\input.
-
-They are made from the very cells of the markdown tables, so that the two never disagree.
-"""
+"""The tables of a report for a paper: LaTeX with booktabs, ready for \\input, made from the cells
+of the markdown tables."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sparsebench.analysis.evidence import Evidence, evidence
+from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.formats import Table, escape, table, upper_first
 from sparsebench.analysis.marks import backend_legend
-from sparsebench.analysis.over_datasets import rankings
-from sparsebench.core.metric import Metric
-from sparsebench.report import published, ranks_table, tables
-from sparsebench.report.html.sections import anchor
+from sparsebench.analysis.ranks import rankings
+from sparsebench.errors import printable
+from sparsebench.report import claims, ranks, tables
+from sparsebench.report.html.tables import anchor
 from sparsebench.report.plugin_sections import plugin_sections
 
 if TYPE_CHECKING:
@@ -55,50 +52,47 @@ MARKUP = re.compile(r"\*\*(?P<bold>.+?)(?<!\\)\*\*|`(?P<code>[^`]*)`|\\(?P<plain
 def report(stored_runs: Sequence[StoredRun]) -> str:
     """Accuracy, time, memory, claims with their verdicts, and ranks, as far as there are any."""
     found = evidence(stored_runs)
-    head = PREAMBLE.format(runs=", ".join(_plain(run.id) for run in stored_runs))
-    return "\n\n".join([head, *_tables(found)]) + "\n"
-
-
-def _tables(found: Evidence) -> Iterator[str]:
     trained = found.trained
-    questions: tuple[tuple[str, str, bool, Callable[[], str]], ...] = (
-        *((_label(judged.primary), f"{upper_first(judged.primary.heading)} after the last epoch: "
-           "mean ± standard deviation over n seeds.",
-           True, partial(tables.result_table, judged)) for judged in trained.by_primary()),
-        ("time", "Time: the median over a trial's epochs of assembling batches and training, plus "
-         "that of topology updates over the epochs that had one, mean ± standard deviation over n "
-         "seeds; compilation (warm-up) is apart.",
-         not trained.ok.empty, lambda: tables.time_table(trained)),
-        ("memory", "Memory: peak of the process minus what it held before the network was built, "
-         "the whole process, and what the network keeps; mean ± standard deviation over n seeds.",
-         not trained.ok.empty, lambda: tables.memory_table(trained)),
-        ("other", "Other metrics: mean ± standard deviation over n seeds.",
-         not trained.ok.empty, lambda: tables.other_table(trained)),
+    made: list[tuple[str, str, str]] = [
+        (one.primary.name.removeprefix("test_").replace("_", "-"),
+         f"{upper_first(one.primary.heading)} after the last epoch.", tables.result_table(one))
+        for one in trained.by_primary()
+    ]  # fmt: skip
+    if not trained.ok.empty:
+        made += [
+            ("time", "Time: the median over a trial's epochs of assembling batches and training, "
+             "plus that of topology updates over the epochs that had one; compilation (warm-up) is "
+             "apart.", tables.time_table(trained)),
+            ("memory", "Memory: peak of the process minus what it held before the network was "
+             "built, the whole process, and the bytes that the network keeps.",
+             tables.memory_table(trained)),
+            ("other", "Other metrics.", tables.other_table(trained)),
+        ]  # fmt: skip
+    made += [
         ("published", "Published and measured, with the verdict on each claim.",
-         True, lambda: published.published_table(found)),
+         claims.published_table(found)),
         ("claims", "Claims about two sides, with the verdict on each.",
-         True, lambda: published.compared_table(found)),
-    )  # fmt: skip
-    legend = backend_legend(found.frame).removesuffix(" See the honesty audit.")
-    for label, caption, there, make in questions:
-        made = make() if there else ""
-        if isinstance(made, Table):
-            marked = any(mark in made for mark in "†‡")
-            told = f"{escape(caption)} {legend if marked else ''}".strip()
-            yield from floats_of(chosen(made, COLUMNS.get(label, ())), label, told)
-    for section in plugin_sections(found):
-        for made in section.tables():
-            yield from floats_of(made, anchor(section.title), escape(f"{section.title}."))
-    ranked = rankings(trained)
-    if ranked:
-        told = " ".join(ranks_table.verdict(one) for one in ranked)
-        made = ranks_table.ranks_table(ranked)
-        if isinstance(made, Table):
-            yield from floats_of(made, "ranks", f"Average ranks over the data sets. {told}")
-
-
-def _label(metric: Metric) -> str:
-    return metric.name.removeprefix("test_").replace("_", "-")
+         claims.compared_table(found)),
+    ]  # fmt: skip
+    if ranked := rankings(trained):
+        made += [
+            ("ranks", "Average ranks over the data sets.", ranks.ranks_table(ranked)),
+            ("rank-tests", "Tests of the average ranks.", ranks.tests_table(ranked)),
+        ]
+    made += [
+        (anchor(section.title), f"{section.title}.", cells)
+        for section in plugin_sections(found)
+        for cells in section.tables()
+    ]
+    legend = escape(backend_legend(found.frame))
+    parts = [PREAMBLE.format(runs=", ".join(printable(run.id) for run in stored_runs))]
+    for label, caption, cells in made:
+        if isinstance(cells, Table):
+            about = f"{escape(caption)} Mean ± standard deviation over n seeds."
+            marked = any(mark in cells for mark in "†‡")
+            about = f"{about} {legend}" if marked else about
+            parts += floats_of(chosen(cells, COLUMNS.get(label, ())), label, about)
+    return "\n\n".join(parts) + "\n"
 
 
 def chosen(made: Table, names: Sequence[str]) -> Table:
@@ -116,19 +110,15 @@ def floats_of(made: Table, label: str, caption: str) -> Iterator[str]:
     for start in range(0, len(made.rows), ROWS_OF_A_PAGE):
         part = start // ROWS_OF_A_PAGE
         tail = f" (part {part + 1})" if len(made.rows) > ROWS_OF_A_PAGE else ""
-        body = [_row(row) for row in made.rows[start : start + ROWS_OF_A_PAGE]]
         name = f"{label}-{part + 1}" if part else label
-        yield _float(spec, _row(made.header), body, name, inline(caption + tail))
-
-
-def _float(spec: str, header: str, body: Sequence[str], label: str, caption: str) -> str:
-    return "\n".join([
-        r"\begin{table}", r"  \centering", r"  \small",
-        f"  \\caption{{{caption}}}", f"  \\label{{tab:sparsebench-{label}}}",
-        f"  \\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"    \toprule",
-        f"    {header}", r"    \midrule", *(f"    {row}" for row in body),
-        r"    \bottomrule", r"  \end{tabular}", r"\end{table}",
-    ])  # fmt: skip
+        rows = made.rows[start : start + ROWS_OF_A_PAGE]
+        yield "\n".join([
+            r"\begin{table}", r"  \centering", r"  \small",
+            f"  \\caption{{{inline(caption + tail)}}}", f"  \\label{{tab:sparsebench-{name}}}",
+            f"  \\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"    \toprule",
+            f"    {_row(made.header)}", r"    \midrule", *(f"    {_row(row)}" for row in rows),
+            r"    \bottomrule", r"  \end{tabular}", r"\end{table}",
+        ])  # fmt: skip
 
 
 def inline(markdown: str) -> str:
@@ -145,7 +135,7 @@ def inline(markdown: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " & ".join(inline(" ".join(cell.split())) for cell in cells) + r" \\"
+    return " & ".join(map(inline, cells)) + r" \\"
 
 
 def _column(made: Table, i: int) -> str:
@@ -157,8 +147,3 @@ def _column(made: Table, i: int) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in text)
-
-
-def _plain(text: str) -> str:
-    """For a comment: one line."""
-    return " ".join(text.split())

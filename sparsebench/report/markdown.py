@@ -12,6 +12,7 @@ from sparsebench.analysis.evidence import Evidence, evidence, suite_facts
 from sparsebench.analysis.formats import (
     code,
     escape,
+    join,
     one,
     result_words,
     sentence_list,
@@ -20,18 +21,12 @@ from sparsebench.analysis.formats import (
     upper_first,
 )
 from sparsebench.analysis.marks import backend_legend, noise_footnote
-from sparsebench.report import (
-    audit_table,
-    crossover_table,
-    interquartile_table,
-    published,
-    ranks_table,
-    tables,
-)
+from sparsebench.analysis.statistics import LEAST_SEEDS
+from sparsebench.errors import printable
+from sparsebench.report import claims, crossover_table, ranks, tables
 from sparsebench.report.fit_tables import fits
-from sparsebench.report.plot_files import Plot, write_plots
+from sparsebench.report.plot_files import write_plots
 from sparsebench.report.plugin_sections import plugin_sections
-from sparsebench.report.predictions import predictions_table
 from sparsebench.report.summary import summary
 from sparsebench.store.frames import manifest_commit
 
@@ -50,16 +45,29 @@ NOTE_MEMORY = (
 )
 NOTE_PREDICTED = (
     "Seconds per epoch, predicted from layers of a few sizes that were timed at the start of the "
-    "run. Each number is the median over the trials; an error is the difference over what was "
-    "measured."
+    "run: medians over the trials; an error is the difference over the measured time."
 )
 NOTE_OTHERS = (
-    "Metrics that plugins declare, and numbers that nobody declared, as mean ± standard deviation "
-    "over n seeds; of a metric of epochs, the latest value of each trial."
+    "Metrics of plugins and undeclared numbers: mean ± standard deviation over n seeds; of a "
+    "metric of epochs, the latest value of each trial."
+)
+NOTE_INTERQUARTILE = (
+    f"Of cells with {LEAST_SEEDS} seeds or more: the mean of the middle half of the seeds, with "
+    "its BCa bootstrap interval at 95 %."
 )
 NOTE_AGREEMENT = (
     "Backends start from the same connections, weights and batches. Over many steps float32 "
     "rounding changes which connections are dropped, so small differences are expected."
+)
+NOTE_AUDIT = (
+    "Each backend's layers were probed on this machine with the same number of connections, "
+    "neurons and samples while K x D, the size of the dense matrix, grows: a truly sparse backend "
+    "takes no longer and no more memory. Growth is that of the call that grows most, and 1.0 is "
+    "none. Peak over declared: the net peak of the trials over the bytes that their networks "
+    "declare, the median and the largest; transients and data are in it."
+)
+NOTE_INEXACT = (
+    "Memory was not measured exactly on every machine: see the column `exact` of the export."
 )
 
 
@@ -71,96 +79,82 @@ def report(
     Plot files start with `prefix`; `links` goes before their names in the text.
     """
     found = evidence(stored_runs)
+    parts = [f"# {escape(titles(stored_runs))}"]
+    sources = dict.fromkeys(str(f["source"]) for f in facts_of(stored_runs) if f.get("source"))
+    parts += [f"Source: {escape(source)}" for source in sources]
+    parts += [summary(found), backend_legend(found.frame), *found.notes]
+    parts += [*where(stored_runs, found), *sections(found)]
     plots = write_plots(found.trained, folder, prefix)
-    parts = [
-        _heading(stored_runs),
-        summary(found),
-        backend_legend(found.frame),
-        *found.notes,
-        *where(stored_runs, found),
-        *sections(found),
-        *_plots(plots, links),
-        *remarks(stored_runs),
-        _repeat(stored_runs),
-    ]
+    parts += ["## Plots"] if plots else []
+    for plot in plots:
+        target = quote(links + plot.path.name, safe="/:~")
+        parts += [f"### {plot.title}", f"![{plot.title}]({target})", plot.caption]
+    parts += remarks(stored_runs)
+    commands = "\n".join(dict.fromkeys(command(run) for run in stored_runs))
+    parts += [f"## How to repeat\n\n```sh\n{commands}\n```"] if commands else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _heading(runs: Sequence[StoredRun]) -> str:
-    facts = [suite_facts(run) for run in runs]
-    titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
-    lines = [f"# {escape(sentence_list(list(dict.fromkeys(titles)))) or 'No runs'}"]
-    sources = dict.fromkeys(str(f["source"]) for f in facts if f.get("source"))
-    lines += [f"Source: {escape(source)}" for source in sources]
-    return "\n\n".join(lines)
+def facts_of(runs: Sequence[StoredRun]) -> list[Mapping[str, Any]]:
+    return [suite_facts(run) for run in runs]
+
+
+def titles(runs: Sequence[StoredRun]) -> str:
+    found = [
+        str(facts.get("title") or facts.get("name") or run.id)
+        for facts, run in zip(facts_of(runs), runs)
+    ]
+    return sentence_list(list(dict.fromkeys(found))) or "No runs"
 
 
 def sections(found: Evidence) -> Iterator[str]:
     """A heading, a table and a note for each question that the trials answer."""
-    added = plugin_sections(found)
+    trained, added = found.trained, plugin_sections(found)
     for section in added:
         if section.place == "before":
             yield from section.markdown()
-    trained = found.trained
     for judged in trained.by_primary():
         heading, best = result_words(judged.primary)
-        yield from (f"## {heading}", tables.result_table(judged))
-        yield (
-            f"{upper_first(judged.primary.heading)} after the last epoch: mean ± standard "
+        note = (
+            f"{upper_first(escape(judged.primary.heading))} after the last epoch: mean ± standard "
             f"deviation over n seeds; the {best} mean of each setting is bold. Only trials that "
             "finished count."
         )
-        robust = interquartile_table.interquartile_table(judged)
+        yield from _section(escape(heading), tables.result_table(judged), note)
+        robust = tables.interquartile_table(judged)
         if robust:
-            yield from (robust, interquartile_table.NOTE)
+            yield from (robust, NOTE_INTERQUARTILE)
     if not trained.ok.empty:
-        yield from ("## Time", tables.time_table(trained), NOTE_TIME, noise_footnote(trained.ok))
-        yield from ("## Memory", tables.memory_table(trained), NOTE_MEMORY, _inexact(trained))
-        predicted = predictions_table(trained)
-        if predicted:
-            yield from ("## Predicted and measured", predicted, NOTE_PREDICTED)
-        yield from ("## Connections", tables.connections_table(trained))
-        others = tables.other_table(trained)
-        if others:
-            yield from ("## Other metrics", others, NOTE_OTHERS)
+        noise = noise_footnote(trained.ok)
+        exactness = "" if trained.ok["exact"].all() else NOTE_INEXACT
+        yield from _section("Time", tables.time_table(trained), NOTE_TIME, noise)
+        yield from _section("Memory", tables.memory_table(trained), NOTE_MEMORY, exactness)
+        predicted = tables.predictions_table(trained)
+        yield from _section("Predicted and measured", predicted, NOTE_PREDICTED)
+        yield from _section("Connections", tables.connections_table(trained))
+        yield from _section("Other metrics", tables.other_table(trained), NOTE_OTHERS)
     for section in added:
         if section.place == "after":
             yield from section.markdown()
     if not trained.ok.empty:
         yield from fits(trained)
         yield from crossover_table.section(trained)
-        yield from ranks_table.section(trained)
-    yield from audit_table.section(found)
-    yield from published.section(found)
+        yield from ranks.section(trained)
+    yield from _section("Honesty audit", tables.audit_table(found), NOTE_AUDIT)
+    yield from claims.section(found)
     agreement = tables.agreement_table(trained.of_primary)
-    if agreement:
-        yield from ("## Agreement between backends", agreement, NOTE_AGREEMENT)
-    failures = tables.failures_table(found)
-    if failures:
-        yield from ("## Failures", failures)
-    not_run = tables.not_run_table(found)
-    if not_run:
-        yield from ("## Not run", not_run)
+    yield from _section("Agreement between backends", agreement, NOTE_AGREEMENT)
+    yield from _section("Failures", tables.failures_table(found))
+    yield from _section("Not run", tables.not_run_table(found))
 
 
-def _inexact(found: Evidence) -> str:
-    if found.ok["exact"].all():
-        return ""
-    return "Memory was not measured exactly on every machine: see the column `exact` of the export."
-
-
-def _plots(plots: Sequence[Plot], links: str) -> Iterator[str]:
-    if plots:
-        yield "## Plots"
-    for plot in plots:
-        target = quote(links + plot.path.name, safe="/:~")
-        yield f"### {plot.title}"
-        yield f"![{plot.title}]({target})"
-        yield plot.caption
+def _section(title: str, made: str, *notes: str) -> Iterator[str]:
+    if made:
+        yield from (f"## {title}", made, *notes)
 
 
 def where(runs: Sequence[StoredRun], found: Evidence) -> Iterator[str]:
-    """What ran where: a table with a column per run."""
+    """A table of machines, versions and commands with a column per run."""
     if not runs:
         return
     yield "## What ran where"
@@ -171,16 +165,16 @@ def where(runs: Sequence[StoredRun], found: Evidence) -> Iterator[str]:
 
 
 def _provenance(run: StoredRun, found: Evidence) -> dict[str, str]:
-    """What is known of a run's circumstances, by name."""
-    mine = found.frame["run"] == run.id
-    part = found.frame[mine]
-    records = [r for r, own in zip(found.records, mine) if own]
+    """The known circumstances of a run, by name."""
+    part = found.frame[found.frame["run"] == run.id]
+    records = found.records_of(part)
     machines = {str(r.machine.get("id", "")): r.machine for r in records if r.machine}
     if not machines and run.manifest.get("machine"):
         machines = {"": run.manifest["machine"]}
     versions = run.manifest.get("versions") or {}
     for record in records:
         versions = {**record.fingerprint.get("versions", {}), **versions}
+    commits = [commit for commit in dict.fromkeys(part["commit"]) if commit]
     facts = {
         "machine": "; ".join(_machine(m) for m in machines.values()),
         "threads": ", ".join(str(n) for n in sorted(part["threads"].unique())),
@@ -189,44 +183,31 @@ def _provenance(run: StoredRun, found: Evidence) -> dict[str, str]:
         "started": escape(min((r.started for r in records if r.started), default="")),
         "ended": escape(max((r.ended for r in records if r.ended), default="")),
         "command": code(command(run)),
-        "commit": escape(", ".join(_commits(run, part["commit"].tolist()))),
+        "commit": escape(", ".join(commits or [manifest_commit(run.manifest)])),
     }
     return {key: value for key, value in facts.items() if value}
-
-
-def _commits(run: StoredRun, recorded: Sequence[str]) -> list[str]:
-    """The commits of the records; that of the run where no record names one."""
-    known = [commit for commit in dict.fromkeys(recorded) if commit]
-    return known or [manifest_commit(run.manifest)]
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
     """`ab12: Intel Xeon, 2 of 4 cores, 7.8 GiB, Linux 6.1`."""
     cores, usable = machine.get("cores"), machine.get("usable_cores")
     memory = machine.get("memory_bytes")
-    parts = [
-        str(machine.get("cpu", "")),
+    known = join(
+        machine.get("cpu", ""),
         f"{usable} of {cores} cores" if usable and usable != cores else f"{cores} cores",
         size(one(float(memory))) if memory else "",
         f"{machine.get('system', '')} {machine.get('kernel', '')}".strip(),
         f"Python {machine['python']}" if machine.get("python") else "",
-    ]
-    known = ", ".join(part for part in parts if part)
+    )
     return escape(f"{machine['id']}: {known}" if machine.get("id") else known)
 
 
 def remarks(runs: Sequence[StoredRun]) -> Iterator[str]:
-    facts = [suite_facts(run) for run in runs]
-    deviations = dict.fromkeys(str(d) for f in facts for d in f.get("deviations", []))
+    """The deviations from the source that the suites declare."""
+    deviations = dict.fromkeys(str(d) for f in facts_of(runs) for d in f.get("deviations", []))
     if deviations:
         yield "## Deviations from the source"
         yield "\n".join(f"- {escape(text)}" for text in deviations)
-
-
-def _repeat(runs: Sequence[StoredRun]) -> str:
-    commands = list(dict.fromkeys(command(run) for run in runs))
-    block = "\n".join(commands)
-    return f"## How to repeat\n\n```sh\n{block}\n```" if commands else ""
 
 
 def command(run: StoredRun) -> str:
@@ -236,4 +217,4 @@ def command(run: StoredRun) -> str:
         return f"sparsebench run {suite_facts(run).get('name', 'SUITE')}"
     started_by = PurePath(argv[0]).name
     rest = argv[1:] if started_by in ("sparsebench", "__main__.py") else argv
-    return " ".join(shlex.join(["sparsebench", *rest]).split()).replace("`", "'")
+    return printable(shlex.join(["sparsebench", *rest])).replace("`", "'")

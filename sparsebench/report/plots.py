@@ -1,4 +1,4 @@
-"""Accuracy by epoch, against memory, and cost by backend, drawn; and what all plots share.
+"""Plots of the primary metric by epoch and against memory, and the parts that all plots share.
 
 matplotlib's object-oriented interface on Agg: no display, no global state.
 """
@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import Spread, one, seconds, size
-from sparsebench.analysis.groups import groups
 from sparsebench.core.metric import Metric
+from sparsebench.errors import printable
 from sparsebench.store.frames import epoch_value
 
 PALETTE = (
@@ -31,11 +31,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 WIDTH = 8.0
 MOST_PANELS = 9
-MOST_BARS = 16
-"""Groups of bars that can be read."""
 
 LEAST_SPAN = 4.0
-"""Sizes closer together than this factor are no scaling, and can share an axis of bars."""
+"""Sizes closer together than this factor are no scaling."""
 
 
 def new_figure(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Any]]:
@@ -68,14 +66,14 @@ def legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
 
 
 def line_keys(color: dict[str, str], **look: Any) -> list[tuple[Any, str]]:
-    """What a legend shows of colours."""
+    """Legend entries, a line per colour."""
     look = {"linewidth": 2, **look}
     return [(Line2D([], [], color=value, **look), plain(name)) for name, value in color.items()]
 
 
 def plain(text: object, most: int = 60) -> str:
-    """Text of others: no mathematics between dollar signs, and not too long for a plot."""
-    words = " ".join(str(text).split()).replace("$", r"\$")
+    """Foreign text, printable, without mathematics between dollar signs, and not too long."""
+    words = printable(str(text)).replace("$", r"\$")
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
@@ -124,14 +122,13 @@ def _result_axis(ax: Axes, metric: Metric, digits: str) -> None:
 
 def result_by_epoch(evidence: Evidence) -> pd.DataFrame:
     """Labels, seed, epoch and the primary metric, as `value`, of every epoch that has one."""
-    rows, name = [], evidence.primary.name
-    for i, row in evidence.of_primary.frame.iterrows():
-        at = int(str(i))
-        labels = [row[name] for name in CELL]
-        for line in evidence.runs[at].epochs(evidence.records[at]):
-            value = epoch_value(line, name)
-            if value is not None:
-                rows.append([*labels, row["seed"], int(line["epoch"]), value])
+    name, frame = evidence.primary.name, evidence.of_primary.frame
+    rows = [
+        [*row, int(line["epoch"]), value]
+        for i, *row in frame[[*CELL, "seed"]].itertuples()
+        for line in evidence.runs[i].epochs(evidence.records[i])
+        if (value := epoch_value(line, name)) is not None
+    ]
     return pd.DataFrame(rows, columns=[*CELL, "seed", "epoch", "value"])
 
 
@@ -192,35 +189,6 @@ def result_memory(evidence: Evidence) -> Figure | None:
     return figure
 
 
-def backend_bars(evidence: Evidence) -> Figure | None:
-    """Seconds per epoch and net peak, a bar per backend, grouped by topology and setting."""
-    frame = evidence.frame[~evidence.frame["status"].isin(["skipped", "unsupported"])]
-    backends = list(dict.fromkeys(frame["backend_label"]))
-    labels = [key for key, _ in groups(frame, CELL[:2])] if len(frame) else []
-    if len(backends) < 2 or len(labels) > MOST_BARS or sizes_vary(evidence.ok):
-        return None
-    figure, axes = new_figure(1, 2, 1.1 + 0.24 * len(labels) * (len(backends) + 1), sharey=True)
-    color, thick = colors(backends), 0.84 / len(backends)
-    for ax, name in zip(axes, ("epoch_seconds", "net_peak_bytes")):
-        for j, label in enumerate(labels):
-            cell = frame[(frame["setting"] == label[0]) & (frame["topology_label"] == label[1])]
-            for i, backend in enumerate(backends):
-                y = j + (i - (len(backends) - 1) / 2) * thick
-                bar = cell[cell["backend_label"] == backend]
-                _bar(ax, bar, name, y, 0.9 * thick, color[backend])
-        ax.set_xlim(left=0)
-        ax.grid(axis="y", visible=False)
-    names = [plain(topology) + (f"\n{plain(s, 34)}" if s else "") for s, topology in labels]
-    axes[0].set_yticks(range(len(labels)), names, fontsize=9)
-    axes[0].set_ylim(len(labels) - 0.5, -0.5)
-    axes[0].set_xlabel("time per epoch")
-    axes[1].set_xlabel("net peak memory")
-    second_axis(axes[0].xaxis)
-    byte_axis(axes[1].xaxis)
-    legend_below(figure, line_keys(color, linewidth=7, solid_capstyle="butt"))
-    return figure
-
-
 def sizes_vary(ok: pd.DataFrame) -> bool:
     """Whether one topology and backend ran with numbers of connections far apart."""
     for _, part in groups(ok, CELL[1:]) if len(ok) else ():
@@ -228,20 +196,6 @@ def sizes_vary(ok: pd.DataFrame) -> bool:
         if sizes.nunique() > 1 and sizes.max() >= LEAST_SPAN * sizes.min() > 0:
             return True
     return False
-
-
-def _bar(ax: Axes, cell: pd.DataFrame, name: str, y: float, thick: float, color: str) -> None:
-    """A bar, or in its place how the trials ended."""
-    measured = Spread.of(cell.loc[cell["ok"], name])
-    if measured.n:
-        whisker = None if math.isnan(measured.sd) else measured.sd
-        ax.barh(y, measured.mean, thick, color=color, xerr=whisker, ecolor="0.25")
-    elif not cell.empty:
-        ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"])))
-        ax.text(
-            0.01, y, plain(ended) or "not measured", color="0.3", fontsize=7, va="center",
-            transform=ax.get_yaxis_transform(),
-        )  # fmt: skip
 
 
 def byte_axis(axis: Any, log: bool = False) -> None:

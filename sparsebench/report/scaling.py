@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import Spread
-from sparsebench.analysis.groups import groups
 from sparsebench.core.status import Status
 from sparsebench.report.plots import (
     DASHES,

@@ -1,4 +1,4 @@
-"""What came out, in sentences: generated from the numbers, and no more than they say."""
+"""The results in a few sentences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sparsebench.analysis.claims import judge
-from sparsebench.analysis.evidence import FAILED, Evidence
+from sparsebench.analysis.evidence import BAD, Evidence, groups
 from sparsebench.analysis.formats import (
     Spread,
     escape,
     in_unit,
+    join,
     one,
     plural,
     ratio,
@@ -22,61 +23,52 @@ from sparsebench.analysis.formats import (
     sentence_list,
     size,
 )
-from sparsebench.analysis.groups import groups
 from sparsebench.analysis.marks import contradictions
-from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
+from sparsebench.report.claims import verdicts_sentence
 from sparsebench.report.crossover_table import crossings, crossover_sentence
-from sparsebench.report.published import verdicts_sentence
 
 MOST = 6
 """Topologies named in a sentence; the table has all."""
 
 
 def summary(evidence: Evidence) -> str:
-    """One paragraph: what ran, the claims, accuracy, time, memory, failures."""
+    """One paragraph: trials, claims, results, time, memory, failures."""
     return " ".join(statements(evidence))
 
 
 def statements(evidence: Evidence) -> list[str]:
-    """The sentences of the summary, one or two for each thing that is told."""
+    """The sentences of the summary."""
     if evidence.frame.empty:
         return ["The run has no trials, so there is nothing to report."]
-    parts = [_counts(evidence), *filter(None, [contradictions(evidence.frame)])]
-    parts += [*_claims(evidence), *_results(evidence)]
-    for run, frame in groups(evidence.trained.ok, ["run"]):
-        within = f"In run {escape(run)}, " if evidence.frame["run"].nunique() > 1 else ""
-        parts += [within + _lower(text, within) for text in _costs(frame)]
-    return [
-        *parts,
-        *filter(None, [crossover_sentence(crossings(evidence.trained))]),
-        *_failures(evidence),
+    claims = judge(evidence)
+    parts = [
+        _counts(evidence),
+        contradictions(evidence.frame),
+        f"The suite's claims have {verdicts_sentence(claims)}" if claims else "",
+        *_results(evidence),
     ]
+    several = evidence.frame["run"].nunique() > 1
+    for run, frame in groups(evidence.trained.ok, ["run"]):
+        for text in _costs(frame):
+            parts.append(f"In run {escape(run)}, {text[0].lower()}{text[1:]}" if several else text)
+    parts += [crossover_sentence(crossings(evidence.trained)), *_failures(evidence.frame)]
+    return [part for part in parts if part]
 
 
 def _counts(evidence: Evidence) -> str:
     frame = evidence.frame
-    n = len(frame)
-    seeds = frame["seed"].nunique()
-    parts = [
+    n, well = len(frame), int(frame["ok"].sum())
+    parts = join(
         plural(frame["topology_label"].nunique(), "topology", "topologies"),
         plural(frame["backend_label"].nunique(), "backend"),
-        plural(seeds, "seed"),
-    ]
+        plural(frame["seed"].nunique(), "seed"),
+    )
     data = sentence_list([escape(name) for name in dict.fromkeys(frame["dataset"])])
-    well = int(frame["ok"].sum())
-    ended = f"all {n} finished" if well == n and n > 1 else f"{well} of {n} finished"
-    ended = "it finished" if well == n == 1 else ended
-    text = f"{plural(n, 'trial')} on {data} ({', '.join(parts)}): {ended}."
+    text = f"{plural(n, 'trial')} on {data} ({parts}): {well} of {n} finished."
     if well and evidence.ok.groupby(["cell", "machine", "contended"])["seed"].nunique().max() < 2:
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
-
-
-def _claims(evidence: Evidence) -> list[str]:
-    """What became of the suites' claims, if they make any."""
-    rows = judge(evidence)
-    return [f"The suite's claims have {verdicts_sentence(rows)}"] if rows else []
 
 
 def _results(evidence: Evidence) -> list[str]:
@@ -85,32 +77,21 @@ def _results(evidence: Evidence) -> list[str]:
     texts = []
     for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
         metric = evidence.metrics.declaration(primary)
-        parts = groups(frame, ["topology_label"])
-        best = [b for b in (_best_cell(t, f, metric) for t, f in parts) if b]
+        best = []
+        for topology, part in groups(frame, ["topology_label"]) if primary in frame else ():
+            cells = [Spread.of(c[primary]) for _, c in groups(part, ["setting", "backend_label"])]
+            cells.sort(key=lambda one: -metric.better * one.mean if one.n else math.inf)
+            if cells[0].n:
+                best.append((escape(topology), cells[0]))
         best.sort(key=lambda pair: -metric.better * pair[1].mean)
-        if not best:
-            continue
-        on = f"On {escape(dataset)}, the" if several else "The"
-        (name, top), rest = best[0], best[1:MOST]
-        if not rest:
-            shown = in_unit(metric, top)
-            texts.append(f"{on} mean {metric.heading} of {escape(name)} is {shown}.")
-            continue
-        others = sentence_list([f"{escape(n)} {in_unit(metric, s)}" for n, s in rest])
-        more = f" ({len(best) - MOST} more in the table)" if len(best) > MOST else ""
-        texts.append(
-            f"{on} {result_words(metric)[1]} mean {metric.heading} is {in_unit(metric, top)}, "
-            f"with {escape(name)}; then {others}{more}."
-        )
+        if best:
+            on = f"On {escape(dataset)}, the" if several else "The"
+            word, heading = result_words(metric)[1], escape(metric.heading)
+            (name, top), rest = best[0], best[1:MOST]
+            text = f"{on} {word} mean {heading} is {in_unit(metric, top)}, with {name}"
+            others = sentence_list([f"{other} {in_unit(metric, mean)}" for other, mean in rest])
+            texts.append(f"{text}; then {others}." if rest else f"{text}.")
     return texts
-
-
-def _best_cell(topology: str, frame: pd.DataFrame, metric: Metric) -> tuple[str, Spread] | None:
-    if metric.name not in frame:
-        return None
-    cells = groups(frame, ["setting", "backend_label"])
-    known = [one for one in (Spread.of(cell[metric.name]) for _, cell in cells) if one.n]
-    return (topology, max(known, key=lambda one: metric.better * one.mean)) if known else None
 
 
 def _costs(frame: pd.DataFrame) -> list[str]:
@@ -169,12 +150,12 @@ def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
 
 def _others(wide: pd.DataFrame, name: str) -> list[Other]:
     """How many times as much as `name` each other column has, over the rows of both."""
-    found = []
-    for other in wide.columns:
-        ratios = (wide[other] / wide[name]).dropna().tolist()
-        if other != name and ratios:
-            mean = math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
-            found.append(Other(str(other), mean, min(ratios), max(ratios)))
+    ratios = wide.drop(columns=name).div(wide[name], axis="index").dropna(axis="columns", how="all")
+    means = ratios.map(math.log, na_action="ignore").mean().map(math.exp)
+    found = [
+        Other(str(other), float(means[other]), float(part.min()), float(part.max()))
+        for other, part in ratios.items()
+    ]
     return sorted(found, key=lambda one: one.mean)
 
 
@@ -194,26 +175,17 @@ def _span(frame: pd.DataFrame, backend: str, name: str, show: Callable[[Spread],
     return low if low == high else f"{low} to {high}"
 
 
-def _failures(evidence: Evidence) -> list[str]:
-    frame = evidence.frame
+def _failures(frame: pd.DataFrame) -> list[str]:
     texts = []
-    bad = frame[frame["status"].isin([*FAILED, str(Status.INTERRUPTED)])]
+    bad = frame[frame["status"].isin(BAD)]
     if not bad.empty:
-        kinds = [f"{n} {escape(kind)}" for kind, n in bad["status"].value_counts().items()]
+        kinds = join(*(f"{n} {escape(kind)}" for kind, n in bad["status"].value_counts().items()))
         foreseen = int(bad["expected"].sum())
         tail = f", {foreseen} of them as the suite expects" if foreseen else ""
-        texts.append(f"{plural(len(bad), 'trial')} failed ({', '.join(kinds)}){tail}.")
-    for status, why in ((Status.SKIPPED, "its data are not there"),
-                        (Status.UNSUPPORTED, "a component cannot do it")):  # fmt: skip
+        texts.append(f"{plural(len(bad), 'trial')} failed ({kinds}){tail}.")
+    for status, why in ((Status.SKIPPED, "missing data"),
+                        (Status.UNSUPPORTED, "a component that cannot do it")):  # fmt: skip
         n = int((frame["status"] == str(status)).sum())
         if n:
-            many = why.replace("its", "their")
-            texts.append(
-                f"{plural(n, 'trial was', 'trials were')} not run because "
-                f"{why if n == 1 else many}."
-            )
+            texts.append(f"{plural(n, 'trial was', 'trials were')} not run because of {why}.")
     return texts
-
-
-def _lower(text: str, within: str) -> str:
-    return text[0].lower() + text[1:] if within else text

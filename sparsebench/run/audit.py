@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.analysis.honesty.judging import Judgement, judge
-from sparsebench.analysis.honesty.verdict import audited, claim, claim_of
+from sparsebench.analysis.honesty import Judgement, audited, claim, claim_of, judge
 from sparsebench.core.audit.evidence import Evidence
 from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
 from sparsebench.core.files import write_atomically

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebench.analysis.honesty.judging import worth_another_look
+from sparsebench.analysis.honesty import worth_another_look
 from sparsebench.core.job import Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.analysis.honesty.judging import judge
+from sparsebench.analysis.honesty import judge
 from sparsebench.core.audit.probe import probe
 from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.protocols import Backend, Layer, Optimizer

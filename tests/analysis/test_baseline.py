@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from invented import InventedRun, record, run_of, trial
 
-from sparsebench.analysis import baselines
+from sparsebench.analysis import baseline
 from sparsebench.analysis.baseline import from_json, to_json
 from sparsebench.analysis.comparison import compare
 from sparsebench.analysis.gates import default_gates
 from sparsebench.analysis.sides import side, side_of
 from sparsebench.errors import StoreError
-from sparsebench.report.comparison.tables import as_text
+from sparsebench.report.comparison import as_text
 from sparsebench.suite.labels import label
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_baseline_is_one_line(
     file = tmp_path / "main.json"
     file.write_text(json.dumps(data))
     with pytest.raises(StoreError, match=told) as raised:
-        baselines.read(file)
+        baseline.read(file)
     assert str(file) in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -114,17 +114,17 @@ def test_what_is_no_json_is_one_line(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "main.json"
     file.write_bytes(content)
     with pytest.raises(StoreError, match="cannot be read"):
-        baselines.read(file)
+        baseline.read(file)
 
 
 @pytest.mark.parametrize("name", ["latest", "../x", "a/b", "", ".x", "-x", "x" * 101])
 def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
     store: Any = SimpleNamespace(path=tmp_path)
     with pytest.raises(StoreError, match="expected letters, digits"):
-        baselines.file_of(store, name)
+        baseline.file_of(store, name)
 
 
 def test_a_run_without_records_is_no_baseline(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has no record yet"):
-        baselines.keep(InventedRun([]), "main", tmp_path / "b.json")  # type: ignore[arg-type]
+        baseline.keep(InventedRun([]), "main", tmp_path / "b.json")  # type: ignore[arg-type]
     assert not (tmp_path / "b.json").exists()

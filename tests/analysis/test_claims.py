@@ -6,7 +6,7 @@ from binomial import at_most
 from invented import InventedRun, record, trial
 
 from sparsebench.analysis.claims import Holds, check, exit_code
-from sparsebench.report.comparison.claim_tables import as_markdown, as_text, to_json
+from sparsebench.report.claims import as_markdown, as_text, to_json
 
 VALUE = """
 [[claims]]
@@ -63,7 +63,7 @@ def judged(records, suite):
 )
 def test_a_published_value(values, verdict, word, code):
     row = judged(measured(values), published())
-    assert (str(row.verdict), str(row.word)) == (verdict, word)
+    assert (str(row.verdict), str(row.reproduction)) == (verdict, word)
     assert exit_code([row]) == code
 
 

@@ -12,7 +12,7 @@ from sparsebench.analysis.verdicts import STATUS
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics
-from sparsebench.report.comparison.tables import WIDTH, as_markdown, as_text, to_json
+from sparsebench.report.comparison import WIDTH, as_markdown, as_text, to_json
 
 
 def cell(values, name="net_peak_bytes", seeds=range(100), **changed):

@@ -13,7 +13,7 @@ from sparsebench.analysis.gates import default_gates
 from sparsebench.analysis.gates_file import read_gates
 from sparsebench.analysis.statistics import detectable_in_errors
 from sparsebench.analysis.verdicts import Verdict
-from sparsebench.report.comparison.tables import as_text
+from sparsebench.report.comparison import as_text
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
 

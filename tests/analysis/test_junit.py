@@ -12,7 +12,7 @@ from invented import compared, record, run_of, trial
 
 from sparsebench.analysis.comparison import Comparison
 from sparsebench.analysis.verdicts import UNDECIDED, Verdict
-from sparsebench.report.comparison.junit import as_junit
+from sparsebench.report.junit import as_junit
 from sparsebench.store.record import Record
 
 COUNT, SECONDS, TEXT = r"\d+", r"\d+(\.\d+)?", r".+"
@@ -71,7 +71,7 @@ def test_a_case_per_cell_and_metric() -> None:
     failed = suite.findall("testcase/failure")
     assert len(failed) == 6
     assert all(one.attrib["type"] == "worse" for one in failed)
-    told = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+2.0 MiB"
+    told = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+2.00 MiB"
     assert re.fullmatch(told, failed[0].get("message", ""))
     numbers = dict(line.split(": ", 1) for line in (failed[0].text or "").splitlines())
     assert set(numbers) == {"base", "head", "change", "interval", "p (Holm)", "seeds", "gate"}

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sparsebench.analysis.profiles import profiles
-from sparsebench.analysis.ranks import critical_difference, rank
+from sparsebench.analysis.ranks import critical_difference, profiles, rank
 
 METHODS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
 AUC = np.array([

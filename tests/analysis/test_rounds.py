@@ -23,7 +23,7 @@ from sparsebench.analysis.sides import Cell, Side
 from sparsebench.analysis.verdicts import Finding
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.comparison.tables import as_text, to_json
+from sparsebench.report.comparison import as_text, to_json
 from sparsebench.run.ab.turns import Planned, in_common, order
 from sparsebench.store.names import TURNS
 from sparsebench.store.record import Record

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sparsebench
-from sparsebench.analysis.honesty.judging import judge, worth_another_look
+from sparsebench.analysis.honesty import judge, worth_another_look
 from sparsebench.core.audit.evidence import Evidence, Point
 from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.job import Job

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from sparsebench.analysis.honesty.judging import (
+from sparsebench.analysis.honesty import (
     DENSE_STORAGE,
     DENSE_WORK,
     MIB,
     UNDECLARED,
     Judgement,
+    audited,
+    claim,
     judge,
+    judge_bytes,
 )
-from sparsebench.analysis.honesty.verdict import audited, claim
-from sparsebench.analysis.honesty.weighing import weigh
 from sparsebench.core.audit.evidence import Evidence, Point
 from sparsebench.core.audit.growth import beyond_doubt, suspicious
 from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
@@ -133,22 +134,24 @@ def layer(shape=(2000, 2000), nnz=20_000, stored=480_000):
     ids=["sparse", "declared", "full", "hidden", "nothing"],
 )
 def test_a_trial_tells_by_its_bytes(layers, measures, flags):
-    assert weigh(layers, measures).flags == flags
+    assert judge_bytes(layers, measures).flags == flags
 
 
 @pytest.mark.parametrize(("processes", "flags"), [(1, (UNDECLARED,)), (3, ())])
 def test_each_process_of_a_trial_has_a_network(processes, flags):
     measures = {"stored_bytes": 600_000, "net_peak_bytes": 24 * MIB}
-    assert weigh([layer()], measures, processes).flags == flags
+    assert judge_bytes([layer()], measures, processes).flags == flags
 
 
 def test_several_processes_hide_no_dense_matrix():
     measures = {"stored_bytes": 600_000, "net_peak_bytes": 90 * MIB}
-    assert weigh([layer()], measures, 3).flags == (UNDECLARED,)
+    assert judge_bytes([layer()], measures, 3).flags == (UNDECLARED,)
 
 
 def test_a_small_network_cannot_tell():
-    small = weigh([layer((100, 100), 500, 9000)], {"stored_bytes": 9000, "net_peak_bytes": MIB})
+    small = judge_bytes(
+        [layer((100, 100), 500, 9000)], {"stored_bytes": 9000, "net_peak_bytes": MIB}
+    )
     assert small.dense_bytes == 40_000
     assert small.why == "a network whose dense weights are 39.1 KiB is too small to tell"
 

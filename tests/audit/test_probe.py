@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from liars import Liar, ThroughLiar
 
-from sparsebench.analysis.honesty.judging import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
+from sparsebench.analysis.honesty import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
 from sparsebench.core.audit.evidence import Evidence
 from sparsebench.core.audit.probe import probe
 from sparsebench.core.audit.sizes import Sizes

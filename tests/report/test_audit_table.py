@@ -40,24 +40,22 @@ def run(**audits):
 def test_the_report_begins_with_a_claim_that_is_contradicted(tmp_path):
     text = report([run(numba_csr=SPARSE, liar=LIES)], tmp_path)
     summary = text.split("## What ran where")[0]
-    assert "**liar ‡** says that its layers are truly sparse, and the audit contradicts" in summary
-    assert "‡ says that it is truly sparse" in summary
+    assert "The audit contradicts the claim of **liar ‡** to be truly sparse in 2 trials" in summary
+    assert "‡ declares that it is truly sparse" in summary
     assert "†" not in summary
 
 
 def test_a_row_has_claim_finding_and_evidence(tmp_path):
     text = report([run(numba_csr=SPARSE, dense_mask=DECLARED, liar=LIES)], tmp_path)
     table = text.split("## Honesty audit")[1].split("\n## ")[0]
-    assert (
-        "| numba-csr | truly sparse | truly sparse | none | 32 | 1.0 | 1.0 | 1.5 (1.5) | 2 |"
-        in table
-    )
+    row = "| numba-csr | truly sparse | truly sparse | none | 32 | 1.0 | 1.0 | 1.5 (1.5) | 2 |"
+    assert f"{row} the reason |" in table
     assert (
         "| dense-mask † | simulated | simulated sparsity (declared) | dense-storage and dense-work "
-        "| 32 | 47 | 28 | 1.5 (1.5) | 2 |"
+        "| 32 | 47 | 28 | 1.5 (1.5) | 2 | the reason |"
     ) in table
     assert "| liar ‡ | truly sparse | **contradicted** | dense-work |" in table
-    assert "- liar ‡, contradicted: forward takes 20 times as long." in table
+    assert "| forward takes 20 times as long |" in table
 
 
 def test_names_are_marked_in_the_other_tables():
@@ -85,8 +83,8 @@ def test_what_cannot_be_told_is_shown_with_its_reason(tmp_path):
     unsure = audit("unknown", "cannot tell", probe={}, why="no probe: it was not asked for",
                    declared_bytes=None)  # fmt: skip
     text = report([run(other=unsure)], tmp_path)
-    assert "| other | unknown | cannot tell | none | – | – | – | – | 2 |" in text
-    assert "- other, cannot tell: no probe: it was not asked for." in text
+    row = "| other | unknown | cannot tell | none | – | – | – | – | 2 |"
+    assert f"{row} no probe: it was not asked for |" in text
 
 
 def test_disturbed_times_are_marked_and_counted(tmp_path):

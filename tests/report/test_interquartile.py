@@ -5,9 +5,9 @@ import pytest
 from fabricated import FakeRun, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.interquartile import interquartile
-from sparsebench.report.interquartile_table import interquartile_table
+from sparsebench.analysis.statistics import interquartile
 from sparsebench.report.markdown import report
+from sparsebench.report.tables import interquartile_table
 
 
 def test_worked_numbers():

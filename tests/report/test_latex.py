@@ -10,8 +10,8 @@ from fabricated import FakeRun, make_record, make_trial, realistic
 from sparsebench.analysis.claims import check
 from sparsebench.analysis.evidence import evidence
 from sparsebench.cli.report import command as report_command
+from sparsebench.report.claims import published_table
 from sparsebench.report.latex import COLUMNS, chosen, inline, report
-from sparsebench.report.published import published_table
 from sparsebench.report.tables import memory_table, result_table, time_table
 from sparsebench.store.runs import planned
 from sparsebench.store.store import Store

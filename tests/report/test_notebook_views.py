@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sparsebench.analysis.comparison import compare
 from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.resolve import gates_asked
+from sparsebench.analysis.resolve import resolve_gates
 from sparsebench.analysis.sides import side_of
 from sparsebench.api import Run
 from sparsebench.errors import NothingMatched
@@ -133,7 +133,7 @@ def test_a_comparison_shows_what_is_not_the_same():
 
 
 def test_gates_as_given_win():
-    gates = gates_asked(
+    gates = resolve_gates(
         None, ["test_accuracy:10points"], 3, 0.01, True, default_gates(), time_gate=True
     )
     assert (gates.alpha, gates.min_seeds, gates.strict) == (0.01, 3, True)
@@ -141,14 +141,14 @@ def test_gates_as_given_win():
     assert gates.by_metric["epoch_seconds"].action == "fail"
 
 
-@pytest.mark.parametrize("name", ["accuracy", "curves", "memory"])
+@pytest.mark.parametrize("name", ["accuracy", "curves"])
 def test_plots_are_figures_that_a_notebook_shows(run, name):
     figure = getattr(run.plot, name)()
     assert isinstance(figure, Figure)
     assert figure._repr_png_()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize("name", ["scaling", "ranks", "profiles"])
+@pytest.mark.parametrize("name", ["scaling", "ranks"])
 def test_a_plot_of_nothing_says_what_it_needs(run, name):
     with pytest.raises(NothingMatched, match=rf"nothing to plot by {name}\(\): needs "):
         getattr(run.plot, name)()

@@ -6,10 +6,9 @@ import pytest
 from fabricated import SET, STATIC, FakeRun, epoch_line, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.over_datasets import cost_profiles, rankings
+from sparsebench.analysis.ranks import cost_profiles, rankings
 from sparsebench.report.markdown import report
-from sparsebench.report.ranks_plot import critical_differences, profile_curves
-from sparsebench.report.ranks_table import section
+from sparsebench.report.ranks import critical_differences, section
 
 DENSE = {"name": "dense", "prune": None}
 DATASETS = ("colon", "arcene", "leukemia", "allaml")
@@ -64,7 +63,7 @@ def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
     found = rankings(evidence([run]))[0]
     assert found.ranking.datasets == 3
     assert found.left_out == ("arcene",)
-    assert "Left out: arcene." in "".join(section(evidence([run])))
+    assert "| arcene | 3 |" in "".join(section(evidence([run])))
 
 
 def test_methods_on_two_backends_have_both_names(tmp_path):
@@ -96,7 +95,7 @@ def test_two_data_sets_rank_nothing(tmp_path, datasets):
     found = evidence([several(tmp_path, datasets)])
     assert rankings(found) == cost_profiles(found) == []
     assert list(section(found)) == []
-    assert critical_differences(found) is profile_curves(found) is None
+    assert critical_differences(found) is None
 
 
 def test_one_method_ranks_nothing(tmp_path):
@@ -107,10 +106,9 @@ def test_the_report_has_the_section_and_its_pictures(tmp_path):
     text = report([several(tmp_path)], tmp_path)
     part = text.split("## Across data sets")[1].split("\n## ")[0]
     assert "| set | **1.00** | **2.00** | **1.00** |" in part
-    assert "By time per epoch, on 4 data sets: Friedman p 1.0" in part
+    assert "| time per epoch | set, static and dense | none | 4 | 1.000 |" in part
     assert "| training time | dense | 0 % | 0 % | 0 % | 0 % |" in part
     assert (tmp_path / "critical-differences.png").is_file()
-    assert (tmp_path / "profiles.png").is_file()
 
 
 def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):
@@ -120,11 +118,3 @@ def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):
     assert {"set", "static", "dense"} <= set(names)
     bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
     assert len(bars) == len(rankings(evidence([several(tmp_path)]))[0].ranking.groups)
-
-
-def test_profiles_rise_to_the_share_that_got_there(tmp_path):
-    figure = profile_curves(evidence([several(tmp_path)]))
-    for line in figure.axes[0].lines:
-        shares = list(line.get_ydata())
-        assert shares == sorted(shares)
-    assert max(figure.axes[0].lines[0].get_ydata()) == 1.0

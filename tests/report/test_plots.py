@@ -5,7 +5,6 @@ from matplotlib.collections import PathCollection
 from sparsebench.analysis.evidence import evidence
 from sparsebench.report.plot_files import write_plots
 from sparsebench.report.plots import (
-    backend_bars,
     learning_curves,
     plain,
     result_memory,
@@ -53,20 +52,6 @@ def test_result_memory_has_a_marker_per_cell(small):
     assert "dense-mask" in legend(figure)
 
 
-def test_bars_by_backend(small):
-    figure = backend_bars(small)
-    assert [ax.get_xlabel() for ax in figure.axes] == ["time per epoch", "net peak memory"]
-    assert [len(ax.patches) for ax in figure.axes] == [9, 9]
-    assert legend(figure) == ["numba-csr", "scipy-csr", "dense-mask"]
-
-
-def test_a_failed_cell_has_a_word_in_place_of_its_bar():
-    bad = make_record(make_trial(backend={"name": "scipy-csr"}), "timeout")
-    figure = backend_bars(evidence([FakeRun([make_record(make_trial()), bad])]))
-    assert [text.get_text() for text in figure.axes[0].texts] == ["timeout"]
-    assert len(figure.axes[0].patches) == 1
-
-
 def test_scaling_is_log_log_with_a_line_per_topology_and_backend(sweep):
     figure = scaling(sweep)
     assert [ax.get_ylabel() for ax in figure.axes] == ["time per epoch", "net peak memory"]
@@ -109,7 +94,7 @@ def test_only_plots_that_say_something():
 def test_files_are_png_at_twice_the_size(small, tmp_path):
     plots = write_plots(small, tmp_path, "x-")
     assert [plot.path.name for plot in plots] == [
-        "x-learning-curves.png", "x-accuracy-memory.png", "x-backends.png",
+        "x-learning-curves.png", "x-accuracy-memory.png",
     ]  # fmt: skip
     header = plots[0].path.read_bytes()[:24]
     assert header[1:4] == b"PNG"

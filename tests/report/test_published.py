@@ -3,11 +3,12 @@ import math
 import pytest
 from fabricated import SET, STATIC, FakeRun, make_record, make_trial
 
-from sparsebench.analysis.claims import check
+from sparsebench.analysis.claims import Judged, check
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.formats import Spread, in_unit, one
+from sparsebench.analysis.formats import in_unit, one
+from sparsebench.analysis.statistics import Summary
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.published import (
+from sparsebench.report.claims import (
     against,
     compared_table,
     published_table,
@@ -66,11 +67,18 @@ def test_seconds_and_bytes_are_in_a_unit_that_fits():
     assert in_unit(BUILT_IN["density"], one(0.123456)) == "12.3 %"
 
 
-def test_accuracies_differ_in_points_and_others_by_a_factor():
-    assert against(one(0.87), one(0.88), BUILT_IN["test_accuracy"]) == "−1.00 points"
-    assert against(one(0.88), one(0.88), BUILT_IN["test_accuracy"]) == "0.00 points"
-    assert against(one(2.0), one(4.0), BUILT_IN["wall_seconds"]) == "0.50 times"
-    assert against(one(2.0), Spread(math.nan, math.nan, 0), BUILT_IN["wall_seconds"]) == "–"
+@pytest.mark.parametrize(
+    ("name", "ours", "other", "shown"),
+    [
+        ("test_accuracy", 0.87, 0.88, "-1.00 points"),
+        ("test_accuracy", 0.88, 0.88, "0.00 points"),
+        ("wall_seconds", 2.0, 4.0, "0.50 times"),
+        ("wall_seconds", 2.0, math.nan, "–"),
+    ],
+)
+def test_accuracies_differ_in_points_and_others_by_a_factor(name, ours, other, shown):
+    sides = (Summary(mean, math.nan, 1, math.nan, math.nan) for mean in (ours, other))
+    assert against(Judged({}, BUILT_IN[name], "", "", *sides)) == shown
 
 
 def test_missing_and_failed_trials_say_so():

@@ -3,7 +3,7 @@ import math
 import pytest
 from fabricated import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.evidence import evidence, settings
 from sparsebench.analysis.formats import (
     Spread,
     code,
@@ -16,9 +16,7 @@ from sparsebench.analysis.formats import (
     spread,
     table,
 )  # fmt: skip
-from sparsebench.analysis.labels import settings
 from sparsebench.report import tables
-from sparsebench.report.predictions import predictions_table
 from sparsebench.suite.labels import told_apart
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
@@ -131,7 +129,7 @@ def test_skipped_trials_tell_the_command():
 def test_agreement_is_the_largest_difference_between_backends():
     records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.9, 0.95], backend=SCIPY)
     row = tables.agreement_table(evidence([FakeRun(records)])).splitlines()[2]
-    assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 | 1 |"
+    assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 points | 1 |"
     assert tables.agreement_table(evidence([FakeRun(accuracies([0.9]))])) == ""
 
 
@@ -166,8 +164,8 @@ def test_a_seed_run_again_is_shown_once_the_later_one():
 def test_predicted_stands_beside_measured():
     predicted = {"predicted_epoch_seconds": 0.015}
     found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
-    rows = predictions_table(found).splitlines()[2:]
+    rows = tables.predictions_table(found).splitlines()[2:]
     assert rows == [
         "| numba-csr | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
     ]
-    assert predictions_table(evidence([FakeRun([make_record(make_trial())])])) == ""
+    assert tables.predictions_table(evidence([FakeRun([make_record(make_trial())])])) == ""

@@ -1,8 +1,11 @@
-"""The report as one HTML file: everything is in it, and it asks no network for anything."""
+"""The report as one HTML file that holds everything and fetches nothing from the network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bokeh.embed import json_item
@@ -11,56 +14,85 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from sparsebench.analysis.evidence import Evidence, evidence, suite_facts
-from sparsebench.analysis.formats import sentence_list
+from sparsebench.analysis.claims import Holds, Judged, judge
+from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence, evidence
+from sparsebench.analysis.formats import (
+    Spread,
+    escape,
+    in_unit,
+    join,
+    one,
+    printable_lines,
+)
 from sparsebench.analysis.marks import backend_legend
-from sparsebench.report.html import charts, logs, provenance, trials, verdicts
-from sparsebench.report.html.prose import inline
-from sparsebench.report.html.sections import sections
-from sparsebench.report.markdown import command, remarks, where
+from sparsebench.core.files import jsonable
+from sparsebench.report.claims import against
+from sparsebench.report.html.charts import charts
+from sparsebench.report.html.tables import Cell, Grid, inline, sections
+from sparsebench.report.markdown import command, facts_of, remarks, titles, where
 from sparsebench.report.markdown import sections as questions
 from sparsebench.report.summary import statements
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
+MOST_TRIALS = 3000
+"""Rows of the table of all trials: more are in the export."""
+
+MOST_LOGS = 50
+LONGEST_LOG = 4000
+"""Last characters of a log that are shown."""
+
+NUMBERS = ("epoch_seconds", "wall_seconds", "net_peak_bytes", "stored_bytes", "connections")
+
+ELSEWHERE = ("argv", "trials")
+"""Keys of a manifest that are not shown: the command is shown without folders of the user, and
+the trials have a table."""
+
+MARKS = {
+    Holds.HOLDS: ("✓", "good"),
+    Holds.FAILS: ("✗", "bad"),
+    Holds.CANNOT_TELL: ("?", "plain"),
+    Holds.NOT_RUN: ("–", "plain"),
+    Holds.SHOWN: ("=", "plain"),
+}
+"""By shape and by word, so that no colour is needed."""
+
 
 def report(stored_runs: Sequence[StoredRun]) -> str:
     """The page of one report over all the runs, with the numbers of its markdown."""
     found = evidence(stored_runs)
-    drawn = charts.charts(found.trained)
-    page: str = _template().render(
-        title=_title(stored_runs),
-        sources=_facts(stored_runs, "source"),
-        runs=[run.id for run in stored_runs],
-        statements=[inline(text) for text in statements(found)],
-        legend=inline(backend_legend(found.frame)),
-        notes=[inline(note) for note in found.notes],
-        statuses=_statuses(found),
-        claims=verdicts.verdicts(found),
-        charts=drawn,
-        bokeh=_bokeh() if drawn else "",
-        sections=sections(questions(found)),
-        logs=logs.logs(found),
-        trials=trials.trials(found),
-        where=sections(where(stored_runs, found)),
-        provenance=[provenance.provenance(run) for run in stored_runs],
-        remarks=sections(remarks(stored_runs)),
-        commands=list(dict.fromkeys(command(run) for run in stored_runs)),
-    )
-    return page
-
-
-def _template() -> Any:
+    drawn = charts(found.trained)
     environment = Environment(
         loader=PackageLoader("sparsebench.report.html"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=printable_lines,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["embedded"] = embedded
-    return environment.get_template("page.html.jinja")
+    sources = [str(facts["source"]) for facts in facts_of(stored_runs) if facts.get("source")]
+    page: str = environment.get_template("page.html.jinja").render(
+        title=titles(stored_runs),
+        sources=list(dict.fromkeys(sources)),
+        runs=[run.id for run in stored_runs],
+        statements=[inline(text) for text in statements(found)],
+        legend=backend_legend(found.frame),
+        notes=[inline(note) for note in found.notes],
+        statuses=_statuses(found),
+        claims=_claims(found),
+        charts=drawn,
+        bokeh=_bokeh() if drawn else "",
+        sections=sections(questions(found)),
+        logs=logs(found),
+        trials=_trials(found),
+        where=sections(where(stored_runs, found)),
+        provenance=[document for run in stored_runs for document in _provenance(run)],
+        remarks=sections(remarks(stored_runs)),
+        commands=list(dict.fromkeys(command(run) for run in stored_runs)),
+    )
+    return page
 
 
 def embedded(figure: Any) -> Markup:
@@ -73,28 +105,128 @@ def _bokeh() -> Markup:
     return Markup(Resources(mode="inline", components=["bokeh"], log_level="error").render_js())
 
 
-def _title(runs: Sequence[StoredRun]) -> str:
-    facts = [suite_facts(run) for run in runs]
-    titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
-    return sentence_list(list(dict.fromkeys(titles))) or "No runs"
-
-
-def _facts(runs: Sequence[StoredRun], name: str) -> list[str]:
-    facts = [suite_facts(run) for run in runs]
-    return list(dict.fromkeys(str(one[name]) for one in facts if one.get(name)))
-
-
 def _statuses(found: Evidence) -> list[tuple[str, str, int]]:
-    """Kind, words and number of trials for each way of ending; kinds are of the style sheet."""
-    told: dict[tuple[str, str], int] = {}
-    for status, expected in zip(found.frame["status"], found.frame["expected"]):
-        foreseen = expected and status != "ok"
-        key = (_kind(status, foreseen), f"{status}, as expected" if foreseen else str(status))
-        told[key] = told.get(key, 0) + 1
-    return [(kind, words, n) for (kind, words), n in told.items()]
+    """Class of the style sheet, words and number of trials for each way of ending."""
+    shown = []
+    counts = Counter(zip(found.frame["status"], found.frame["expected"]))
+    for (status, expected), n in counts.items():
+        kind = "plain" if expected or status in NOT_RUN else "bad"
+        words = f"{status}, as expected" if expected and status != "ok" else str(status)
+        shown.append(("good" if status == "ok" else kind, words, n))
+    return shown
 
 
-def _kind(status: str, foreseen: bool) -> str:
-    if status == "ok":
-        return "good"
-    return "plain" if foreseen or status in ("skipped", "unsupported") else "bad"
+def _claims(found: Evidence) -> list[dict[str, Any]]:
+    """The claims of the suites with their cells, in the order of the suites."""
+    claims: dict[tuple[str, str], list[Judged]] = {}
+    for row in judge(found):
+        claims.setdefault((row.text, row.source), []).append(row)
+    return [
+        {
+            "text": text,
+            "source": source,
+            "lines": [_line(row) for row in rows],
+            "counts": [
+                (*MARKS[verdict], str(verdict), n)
+                for verdict in Holds
+                if (n := sum(row.verdict is verdict for row in rows))
+            ],
+        }
+        for (text, source), rows in claims.items()
+    ]
+
+
+def _line(row: Judged) -> dict[str, Any]:
+    """One cell, or pair of cells, of a claim."""
+    mark, kind = MARKS[row.verdict]
+    ours, other = (Spread(side.mean, side.sd, side.n) for side in (row.ours, row.other))
+    between = "published" if row.published else "against"
+    numbers = (
+        f"{in_unit(row.metric, ours)} (n = {ours.n}), {between} {in_unit(row.metric, other)}: "
+        f"{against(row)}"
+    )
+    trials = inline(row.trials)
+    if row.against and not row.published:
+        both = Markup('{} <span class="quiet">against</span> {}')
+        trials = both.format(trials, inline(row.against))
+    return {
+        "mark": mark,
+        "kind": kind,
+        "verdict": str(row.verdict),
+        "trials": trials,
+        "numbers": numbers if ours.n else "",
+        "reason": row.reason,
+    }
+
+
+def _provenance(run: StoredRun) -> list[tuple[str, str]]:
+    """Titles and texts: the manifest of a run, its end, its suite."""
+    manifest = {key: value for key, value in run.manifest.items() if key not in ELSEWHERE}
+    ended = [event for event in run.events() if event.get("event") == "ended"]
+
+    def shown(data: Mapping[str, Any]) -> str:
+        return json.dumps(jsonable(data), indent=1, ensure_ascii=False)
+
+    documents = {
+        "manifest, with the environment at the start": shown({"command": command(run), **manifest}),
+        "at the end": shown(ended[-1]) if ended else "",
+        "suite": run.suite_text,
+    }
+    return [(f"{run.id}: {name}", text) for name, text in documents.items() if text.strip()]
+
+
+@dataclass
+class Log:
+    """Trials of one cell that ended alike, with the same last lines."""
+
+    cell: str
+    status: str
+    detail: str
+    tail: str
+    expected: bool
+    seeds: list[int] = field(default_factory=list)
+    trials: list[str] = field(default_factory=list)
+
+
+def logs(evidence: Evidence) -> tuple[list[Log], int]:
+    """At most `MOST_LOGS`, unexpected failures first; and how many more there are."""
+    found: dict[tuple[str, ...], Log] = {}
+    bad = evidence.frame[evidence.frame["status"].isin(BAD)]
+    for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
+        cell = join(*(row[name] for name in CELL))
+        status = ": ".join(filter(None, [str(record.status), record.cause]))
+        tail = record.log_tail[-LONGEST_LOG:]
+        new = Log(cell, status, record.detail, tail, bool(row["expected"]))
+        log = found.setdefault((cell, status, record.detail, tail), new)
+        log.seeds.append(record.trial.seed)
+        log.trials.append(record.trial.id)
+    ordered = sorted(found.values(), key=lambda log: log.expected)
+    return ordered[:MOST_LOGS], max(0, len(ordered) - MOST_LOGS)
+
+
+def _trials(evidence: Evidence) -> tuple[Grid, int]:
+    """At most `MOST_TRIALS` rows in the order of the plan; and how many more there are."""
+    frame = evidence.frame
+    results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
+    used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
+    words = CELL if evidence.varied else CELL[1:]
+    names = [name.removesuffix("_label") for name in words]
+    header = [Cell(Markup(name)) for name in (*names, "seed", "status")]
+    header += [Cell(_text(metric.heading), kind="number") for metric in used]
+    rows = []
+    for _, row in frame.head(MOST_TRIALS).iterrows():
+        cause = f" ({row['cause']})" if row["cause"] else ""
+        cells = [Cell(_text(row[name])) for name in words]
+        cells.append(Cell(_text(row["seed"]), repr(float(row["seed"])), "number"))
+        cells.append(Cell(_text(f"{row['status']}{cause}")))
+        for metric in used:
+            number = float(row[metric.name])
+            key = repr(number) if number == number else ""
+            cells.append(Cell(_text(in_unit(metric, one(number))), key, "number"))
+        rows.append([*cells, Cell(Markup("<code>{}</code>").format(row["trial"]))])
+    grid = Grid("All trials", [*header, Cell(Markup("trial"))], rows)
+    return grid, max(0, len(frame) - MOST_TRIALS)
+
+
+def _text(text: object) -> Markup:
+    return inline(escape(text))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.report.html.charts import curves, degrees, growth, phases, trade_off
+from sparsebench.report.html.charts import curves, degrees, growth, trade_off
 from sparsebench.report.html.charts.canvas import Chart
 
 
 def charts(evidence: Evidence) -> list[Chart]:
-    """Those that these trials have something to show in."""
-    drawn = [one.chart(evidence) for one in (trade_off, curves, growth, phases, degrees)]
+    """The charts that these trials have something to show in."""
+    drawn = [one.chart(evidence) for one in (trade_off, curves, growth, degrees)]
     return [chart for chart in drawn if chart is not None]

@@ -1,4 +1,5 @@
-"""What all charts share: figures without a legend, axes in units, and keys that are HTML.
+"""The parts that all charts share: figures without a legend, axes in units, keys that are HTML,
+and the tone and shape of each name.
 
 Colours that must follow the page's theme are not set here: the page paints axes, grids and all
 renderers tagged "ink" when it draws them, and again when the reader changes the theme.
@@ -39,7 +40,7 @@ LINES = ("solid", "dashed", "dotted", "dotdash")
 MOST_PANELS = 9
 
 FLAT = 0.02
-"""What an axis spans if all its numbers are equal."""
+"""Span of an axis whose numbers are all equal."""
 
 TOOLTIP = "font-size:13px; color:#1b1f24; max-width:22rem; overflow-wrap:anywhere"
 """Tooltips are white, whatever the theme."""
@@ -47,9 +48,9 @@ TOOLTIP = "font-size:13px; color:#1b1f24; max-width:22rem; overflow-wrap:anywher
 
 @dataclass(frozen=True)
 class Key:
-    """One entry below a chart: pressing it hides what is tagged `tag`.
+    """One entry below a chart: pressing it hides the renderers tagged `tag`.
 
-    line  a style of LINES, where it stands for lines;  shape  a character, where for marks
+    line  a style of LINES, for lines;  shape  a character, for marks
     """
 
     label: str
@@ -67,7 +68,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """notes  what is left out, and why"""
+    """notes  on parts that are left out"""
 
     title: str
     caption: str
@@ -103,13 +104,13 @@ def new_figure(height: int = 340, **options: Any) -> Any:
 
 def add_hover(made: Any, renderers: Sequence[Any], rows: Sequence[tuple[str, str]]) -> None:
     """`rows` are names and columns, `@column`, whose text Bokeh escapes."""
-    told = "".join(
+    lines = "".join(
         f'<div><span style="color:#57606a">{name}</span> {at}</div>' for name, at in rows
     )
     made.add_tools(
         HoverTool(
             renderers=list(renderers),
-            tooltips=f'<div style="{TOOLTIP}">{told}</div>',
+            tooltips=f'<div style="{TOOLTIP}">{lines}</div>',
             point_policy="follow_mouse",
         )
     )
@@ -144,3 +145,43 @@ def _in_units(units: Sequence[tuple[float, str]]) -> str:
         f"const [size, unit] = {known!r}.find(([size]) => Math.abs(tick) >= size) ?? [1, ''];\n"
         "return `${+(tick / size).toPrecision(3)} ${unit}`.trim()"
     )
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The names with a tone of their own, and the names with a shape and a line style of their
+    own; the same names twice where both tell one thing apart. The same in all panels of a chart."""
+
+    toned: list[str]
+    shaped: list[str]
+
+    @classmethod
+    def of(cls, toned: Sequence[str], shaped: Sequence[str]) -> Looks:
+        return cls(list(dict.fromkeys(toned)), list(dict.fromkeys(shaped)))
+
+    def tone(self, name: str) -> str:
+        return TONES[self.toned.index(name) % len(TONES)]
+
+    def shape(self, name: str) -> str:
+        return SHAPES[self.shaped.index(name) % len(SHAPES)][0]
+
+    def line(self, name: str) -> str:
+        return LINES[self.shaped.index(name) % len(LINES)]
+
+    def tags(self, toned: str, shaped: str) -> list[str]:
+        """The tags by which keys hide a renderer: positions, because names are foreign text."""
+        return [f"tone{self.toned.index(toned)}", f"shape{self.shaped.index(shaped)}"]
+
+    def keys(self, *, lines: bool = False) -> list[list[Key]]:
+        """A row for the tones and, where they tell more than one name apart, one for the shapes."""
+        both = self.toned == self.shaped
+        shapes = []
+        for i, name in enumerate(self.shaped):
+            line = self.line(name) if lines else ""
+            character = "" if both and lines else SHAPES[i % len(SHAPES)][1]
+            tag, tone = (f"tone{i}", self.tone(name)) if both else (f"shape{i}", GREY)
+            shapes.append(Key(name, tag, tone, line, character))
+        if both:
+            return [shapes]
+        tones = [Key(n, f"tone{i}", self.tone(n), shape="●") for i, n in enumerate(self.toned)]
+        return [tones, shapes] if len(shapes) > 1 else [tones]

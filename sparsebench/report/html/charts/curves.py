@@ -9,26 +9,25 @@ import numpy as np
 import pandas as pd
 from bokeh.models import BasicTicker, ColumnDataSource
 
-from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.evidence import Evidence, groups
 from sparsebench.analysis.formats import Spread, in_unit, result_words, upper_first
-from sparsebench.analysis.groups import groups
 from sparsebench.core.metric import Metric
 from sparsebench.report.html.charts.canvas import (
     MOST_PANELS,
     Chart,
+    Looks,
     Panel,
     add_hover,
     new_figure,
     share_axis,
 )
-from sparsebench.report.html.charts.looks import Looks
 from sparsebench.report.plots import result_by_epoch
 
 MOST_POINTS = 200
-"""Of a curve; of longer ones every so manieth epoch is drawn, and the last."""
+"""Of a curve; longer ones are thinned evenly, and keep the last epoch."""
 
 FEW_POINTS = 12
-"""Of a curve whose points are marked; those of longer ones show when hovered over."""
+"""Of a curve whose points are marked; points of longer ones show when hovered over."""
 
 CAPTION = "Line: mean over seeds; band: one standard deviation."
 

@@ -1,4 +1,4 @@
-"""How many connections a neuron has, in the trained networks that were kept."""
+"""How many connections the neurons have, in the trained networks that were kept."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.models import ColumnDataSource
 
-from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import plural
-from sparsebench.analysis.groups import groups
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.html.charts.canvas import (
     MOST_PANELS,
     Chart,
+    Looks,
     Panel,
     add_hover,
     new_figure,
     share_axis,
 )
-from sparsebench.report.html.charts.looks import Looks
 
 FILE = "model.npz"
-"""Of an attempt that kept its network."""
+"""In the folder of an attempt that kept its network."""
 
 MOST_BINS = 30
 MOST_NEURONS = 2**27
-"""Of a layer: no file makes the report take more memory than this many counts."""
+"""Of a layer: bounds the memory that the report takes for a damaged file."""
 
 CAPTION = (
     "Share of a layer's neurons by their incoming connections, and by their outgoing ones, after "
@@ -43,7 +42,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Degrees:
-    """Of one layer and direction; ("layer 1, incoming")."""
+    """Connections per neuron; `where` is a layer and a direction: "layer 1, incoming"."""
 
     setting: str
     topology: str
@@ -67,20 +66,14 @@ def chart(evidence: Evidence) -> Chart | None:
         Panel(place, _figure([one for one in shown if one.where == place], looks))
         for place in places[:MOST_PANELS]
     ]
-    notes = _notes(setting, len(set(known)), len(places), unread)
-    return Chart("Degrees of the neurons", CAPTION, panels, looks.keys(lines=True), notes)
-
-
-def _notes(setting: str, settings: int, places: int, unread: list[str]) -> list[str]:
-    """What is left out."""
     notes = [f"Setting: {setting}."] if setting else []
-    if settings > 1:
+    if (settings := len(set(known))) > 1:
         notes.append(f"It is the one of {settings} settings with the most to show.")
-    if places > MOST_PANELS:
-        notes.append(f"The first {MOST_PANELS} of {places} panels.")
+    if len(places) > MOST_PANELS:
+        notes.append(f"The first {MOST_PANELS} of {len(places)} panels.")
     if unread:
         notes.append(f"{plural(len(unread), 'network')} could not be read: {unread[0]}.")
-    return notes
+    return Chart("Degrees of the neurons", CAPTION, panels, looks.keys(lines=True), notes)
 
 
 def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
@@ -123,17 +116,12 @@ def _figure(parts: Sequence[Degrees], looks: Looks) -> Any:
     made.y_range.start = 0
     share_axis(made.yaxis[0])
     made.xaxis[0].axis_label, made.yaxis[0].axis_label = "connections", "share of neurons"
-    edges = _edges(parts)
+    low, high = min(int(p.counts.min()) for p in parts), max(int(p.counts.max()) for p in parts)
+    width = -(-(high + 1 - low) // MOST_BINS)  # of whole numbers of connections
+    edges = np.arange(low, high + width + 1, width, dtype=np.float64) - 0.5
     lines = [_steps(made, one, edges, looks) for one in parts]
     add_hover(made, lines, TOOLTIPS)
     return made
-
-
-def _edges(parts: Sequence[Degrees]) -> npt.NDArray[np.float64]:
-    """Of bins of equal width, of whole numbers of connections."""
-    low, high = min(int(p.counts.min()) for p in parts), max(int(p.counts.max()) for p in parts)
-    width = -(-(high + 1 - low) // MOST_BINS)
-    return np.arange(low, high + width + 1, width, dtype=np.float64) - 0.5
 
 
 def _steps(made: Any, one: Degrees, edges: npt.NDArray[np.float64], looks: Looks) -> Any:

@@ -1,22 +1,22 @@
-"""Time and memory against connections, both logarithmic: points, laws, limits."""
+"""Time and memory against connections, both logarithmic: points, power laws, limits."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from bokeh.models import ColumnDataSource
 from bokeh.models.annotations import Span
 
-from sparsebench.analysis.evidence import CELL, Evidence
-from sparsebench.analysis.formats import Spread, count, fixed, one, seconds, size
-from sparsebench.analysis.groups import groups
+from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.formats import Spread, count, fixed, in_unit, one, size
 from sparsebench.report.fit_tables import SIZES, Law, laws
 from sparsebench.report.html.charts.canvas import (
     GREY,
     Chart,
+    Looks,
     Panel,
     add_hover,
     byte_axis,
@@ -24,7 +24,6 @@ from sparsebench.report.html.charts.canvas import (
     new_figure,
     second_axis,
 )
-from sparsebench.report.html.charts.looks import Looks
 from sparsebench.report.plots import sizes_vary
 from sparsebench.report.scaling import PANELS, Censored, censored
 
@@ -32,175 +31,144 @@ FLOAT = 4
 """Bytes of a dense weight."""
 
 EDGE = 1.6
-"""Past the largest number that is known, as a factor: where arrows without a bound stand."""
+"""Factor past the largest known number at which arrows without a bound stand."""
 
 CAPTION = (
     "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
     'lines the power laws of the table "Growth with size". Arrows: trials that ended at a limit, '
     "from the bound that they passed, or at the edge where no bound is known; they are not "
-    "fitted. In the panel of memory, dotted: what the weights of the dense network of that size "
-    "would take alone, 4 bytes each, and across, the memory limit."
+    "fitted. In the panel of memory, dotted: the weights of the dense network of that size alone, "
+    "4 bytes each, and across, the memory limit."
 )
-POINTS = [("setting", "@setting"), ("topology", "@topology"), ("backend", "@backend"),
-          ("connections", "@size"), ("measured", "@shown"), ("seeds", "@n")]  # fmt: skip
-LAWS = [("topology", "@topology"), ("backend", "@backend"), ("grows as", "@law")]
-ENDED = [("ended", "@status"), ("topology", "@topology"), ("backend", "@backend"),
-         ("connections", "@size"), ("bound", "@bound")]  # fmt: skip
+NAMES = [("topology", "@topology"), ("backend", "@backend")]
+POINTS = [("setting", "@setting"), *NAMES, ("connections", "@size"), ("measured", "@shown"),
+          ("seeds", "@n")]  # fmt: skip
+LAWS = [*NAMES, ("grows as", "@law")]
+ENDED = [("ended", "@status"), *NAMES, ("connections", "@size"), ("bound", "@bound")]
 DENSE = [("dense weights alone", "@shown"), ("as large as", "@topology"),
          ("connections", "@size")]  # fmt: skip
-SHOW = {"epoch_seconds": seconds, "net_peak_bytes": size}
 
 
 def chart(evidence: Evidence) -> Chart | None:
     """A panel for time and one for memory; None unless the connections of one line vary."""
     if not sizes_vary(evidence.ok):
         return None
-    frame = evidence.frame
-    names = [list(dict.fromkeys(frame[key])) for key in ("backend_label", "topology_label")]
-    by_backend = len(names[0]) > 1
-    toned, shaped = names if by_backend else names[::-1]
+    backends, topologies = (
+        list(dict.fromkeys(evidence.frame[key])) for key in ("backend_label", "topology_label")
+    )
+    by_backend = len(backends) > 1
+    toned, shaped = (backends, topologies) if by_backend else (topologies, backends)
     looks = Looks.of(toned, shaped if len(shaped) > 1 else toned)
     found = list(laws(evidence))
-    panels = [
-        Panel(title, _figure(evidence, measure, title, looks, by_backend, found))
-        for measure, title in PANELS
-    ]
+    panels = []
+    for measure, title in PANELS:
+        made = new_figure(380, x_axis_type="log", y_axis_type="log")
+        count_axis(made.xaxis[0])
+        made.xaxis[0].axis_label, made.yaxis[0].axis_label = "connections", title
+        look = partial(_look, looks, by_backend)
+        _points(made, evidence, measure, look)
+        _laws(made, [law for law in found if law.metric.name == measure], look)
+        _arrows(made, evidence, measure, look)
+        if measure == "net_peak_bytes":
+            byte_axis(made.yaxis[0], log=True)
+            _dense(made, evidence)
+        else:
+            second_axis(made.yaxis[0])
+        panels.append(Panel(title, made))
     return Chart("Time and memory by size", CAPTION, panels, looks.keys(lines=True))
 
 
-def _figure(
-    evidence: Evidence,
-    measure: str,
-    title: str,
-    looks: Looks,
-    by_backend: bool,
-    found: list[Law],
-) -> Any:
-    made = new_figure(380, x_axis_type="log", y_axis_type="log")
-    count_axis(made.xaxis[0])
-    if measure == "epoch_seconds":
-        second_axis(made.yaxis[0])
-    else:
-        byte_axis(made.yaxis[0], log=True)
-    made.xaxis[0].axis_label, made.yaxis[0].axis_label = "connections", title
-    drawing = _Drawing(made, evidence, measure, looks, by_backend)
-    drawing.points()
-    drawing.laws([law for law in found if law.measure == measure])
-    drawing.arrows(list(censored(evidence, measure)))
-    if measure == "net_peak_bytes":
-        drawing.dense()
-    return made
+def _look(looks: Looks, by_backend: bool, topology: str, backend: str) -> tuple[Any, str, str]:
+    """Colour and tags, marker, and line style of a topology on a backend."""
+    toned, shaped = (backend, topology) if by_backend else (topology, backend)
+    shaped = shaped if shaped in looks.shaped else toned
+    colored = {"color": looks.tone(toned), "tags": looks.tags(toned, shaped)}
+    return colored, looks.shape(shaped), looks.line(shaped)
 
 
-class _Drawing:
-    """One panel."""
-
-    def __init__(
-        self, made: Any, evidence: Evidence, measure: str, looks: Looks, by_backend: bool
-    ) -> None:
-        self.made, self.evidence, self.measure = made, evidence, measure
-        self.looks, self.by_backend = looks, by_backend
-        self.show = SHOW[measure]
-
-    def points(self) -> None:
-        marks = []
-        for (topology, backend), part in groups(self.evidence.ok, CELL[1:]):
-            rows = self._rows(part)
-            if rows.empty:
-                continue
-            toned, shaped = self._order(topology, backend)
-            look = {"color": self.looks.tone(toned), "tags": self.looks.tags(toned, shaped)}
-            told = rows.assign(topology=topology, backend=backend)
-            source = ColumnDataSource({str(name): told[name].tolist() for name in told})
-            self.made.segment("x", "low", "x", "high", source=source, **look)
-            self.made.line("x", "y", source=source, width=2, **look,
-                           line_dash=self.looks.line(shaped))  # fmt: skip
-            marks.append(self.made.scatter("x", "y", source=source, size=9, **look,
-                                           marker=self.looks.shape(shaped)))  # fmt: skip
-        add_hover(self.made, marks, POINTS)
-
-    def _rows(self, part: pd.DataFrame) -> pd.DataFrame:
-        """A row per setting that has both numbers, by size."""
+def _points(made: Any, evidence: Evidence, measure: str, look: Any) -> None:
+    """A line per topology and backend through its settings, by size."""
+    marks = []
+    for (topology, backend), part in groups(evidence.ok, CELL[1:]):
         rows = []
         for setting, cell in groups(part, ["setting"]):
-            x, y = Spread.of(cell[SIZES]), Spread.of(cell[self.measure])
+            x, y = Spread.of(cell[SIZES]), Spread.of(cell[measure])
             if x.n and y.n and x.mean > 0 and y.mean > 0:
                 sd = 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)
-                rows.append((x.mean, y.mean, y.mean - sd, y.mean + sd, setting or "–",
-                             count(x.mean), self.show(y), y.n))  # fmt: skip
-        columns = ["x", "y", "low", "high", "setting", "size", "shown", "n"]
-        return pd.DataFrame(rows, columns=columns).sort_values("x")
+                rows.append({
+                    "x": x.mean, "y": y.mean, "low": y.mean - sd, "high": y.mean + sd,
+                    "setting": setting or "–", "topology": topology, "backend": backend,
+                    "size": count(x.mean), "shown": in_unit(evidence.metrics[measure], y), "n": y.n,
+                })  # fmt: skip
+        if rows:
+            rows.sort(key=lambda row: float(row["x"]))
+            colored, marker, dash = look(topology, backend)
+            source = ColumnDataSource({name: [row[name] for row in rows] for name in rows[0]})
+            made.segment("x", "low", "x", "high", source=source, **colored)
+            made.line("x", "y", source=source, width=2, line_dash=dash, **colored)
+            marks.append(made.scatter("x", "y", source=source, size=9, marker=marker, **colored))
+    add_hover(made, marks, POINTS)
 
-    def laws(self, found: list[Law]) -> None:
-        lines = []
-        for law in found:
-            toned, shaped = self._order(law.topology, law.backend)
-            x = np.geomspace(law.fit.least[0], law.fit.most[0], 20)
-            source = ColumnDataSource({
-                "x": x, "y": law.fit.factor * x**law.fit.exponent,
-                "topology": [law.topology] * x.size, "backend": [law.backend] * x.size,
-                "law": [_words(law)] * x.size,
-            })  # fmt: skip
-            lines.append(
-                self.made.line("x", "y", source=source, color=self.looks.tone(toned), width=1,
-                               tags=self.looks.tags(toned, shaped), alpha=0.7)
-            )  # fmt: skip
-        if lines:
-            add_hover(self.made, lines, LAWS)
 
-    def arrows(self, met: list[Censored]) -> None:
-        """Trials that would be drawn alike are one arrow."""
-        distinct = {(c.topology, c.backend, c.status, c.connections, c.bound): c for c in met}
-        sizes, tops = self.evidence.ok[SIZES].dropna(), self.evidence.ok[self.measure].dropna()
-        known = [c.bound for c in distinct.values() if c.bound]
-        right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
-        top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *known])
-        heads = [self._arrow(c, c.connections or right, c.bound or top) for c in distinct.values()]
-        if heads:
-            add_hover(self.made, heads, ENDED)
+def _laws(made: Any, found: list[Law], look: Any) -> None:
+    lines = []
+    for law in found:
+        fit = law.fit
+        low, high = fit.exponent_interval
+        known = "" if math.isnan(low) else f" ({fixed(low, 2)} to {fixed(high, 2)})"
+        x = np.geomspace(fit.least[0], fit.most[0], 20)
+        source = ColumnDataSource({
+            "x": x, "y": fit.factor * x**fit.exponent,
+            "topology": [law.topology] * x.size, "backend": [law.backend] * x.size,
+            "law": [f"connections^{fixed(fit.exponent, 2)}{known}"] * x.size,
+        })  # fmt: skip
+        colored = look(law.topology, law.backend)[0]
+        lines.append(made.line("x", "y", source=source, width=1, alpha=0.7, **colored))
+    if lines:
+        add_hover(made, lines, LAWS)
 
-    def _arrow(self, c: Censored, x: float, y: float) -> Any:
-        toned, shaped = self._order(c.topology, c.backend)
-        look = {"color": self.looks.tone(toned), "tags": self.looks.tags(toned, shaped)}
-        bound = f"more than {self.show(one(c.bound))}" if c.bound else "not known"
+
+def _arrows(made: Any, evidence: Evidence, measure: str, look: Any) -> None:
+    """Trials that ended at a limit; those that would be drawn alike are one arrow."""
+    met: list[Censored] = list(dict.fromkeys(censored(evidence, measure)))
+    sizes, tops = evidence.ok[SIZES].dropna(), evidence.ok[measure].dropna()
+    right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
+    top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *(c.bound or 0.0 for c in met)])
+    heads = []
+    for c in met:
+        x, y = c.connections or right, c.bound or top
+        shown = in_unit(evidence.metrics[measure], one(c.bound)) if c.bound else ""
         source = ColumnDataSource({
             "x": [x], "y": [y], "head": [1.5 * y], "status": [c.status], "topology": [c.topology],
-            "backend": [c.backend], "bound": [bound],
+            "backend": [c.backend], "bound": [f"more than {shown}" if c.bound else "not known"],
             "size": [count(c.connections) if c.connections else "not known"],
         })  # fmt: skip
-        self.made.segment("x", "y", "x", "head", source=source, width=2, **look)
-        self.made.scatter("x", "y", source=source, marker="dash", size=12, width=2, **look)
-        return self.made.scatter("x", "head", source=source, marker="triangle", size=11, **look)
-
-    def dense(self) -> None:
-        """The weights of the dense networks, and the memory limit where it is one for all."""
-        lines = []
-        for topology, part in groups(self.evidence.frame, ["topology_label"]):
-            known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
-            x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
-            source = ColumnDataSource({
-                "x": x, "y": y, "topology": [topology] * len(x), "size": [count(n) for n in x],
-                "shown": [size(one(value)) for value in y],
-            })  # fmt: skip
-            lines.append(self.made.line("x", "y", source=source, line_dash="dotted", width=2,
-                                        color=GREY, tags=["ink"]))  # fmt: skip
-        add_hover(self.made, lines, DENSE)
-        limits = {record.trial.memory_limit for record in self.evidence.records}
-        limit = next(iter(limits)) if len(limits) == 1 else None
-        if limit:
-            self.made.add_layout(
-                Span(location=float(limit), dimension="width", line_dash="dotted",
-                     line_color=GREY, line_width=1.5, tags=["ink"])
-            )  # fmt: skip
-
-    def _order(self, topology: str, backend: str) -> tuple[str, str]:
-        """The one that has the tone, then the one that has the shape."""
-        toned, shaped = (backend, topology) if self.by_backend else (topology, backend)
-        return toned, shaped if shaped in self.looks.shaped else toned
+        colored = look(c.topology, c.backend)[0]
+        made.segment("x", "y", "x", "head", source=source, width=2, **colored)
+        made.scatter("x", "y", source=source, marker="dash", size=12, width=2, **colored)
+        heads.append(
+            made.scatter("x", "head", source=source, marker="triangle", size=11, **colored)
+        )
+    if heads:
+        add_hover(made, heads, ENDED)
 
 
-def _words(law: Law) -> str:
-    """`connections^0.98 (0.91 to 1.05)`."""
-    low, high = law.fit.exponent_interval
-    known = "" if math.isnan(low) else f" ({fixed(low, 2)} to {fixed(high, 2)})"
-    return f"connections^{fixed(law.fit.exponent, 2)}{known}"
+def _dense(made: Any, evidence: Evidence) -> None:
+    """The weights of the dense networks, and the memory limit where all trials have the same."""
+    lines = []
+    for topology, part in groups(evidence.frame, ["topology_label"]):
+        known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
+        x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
+        source = ColumnDataSource({
+            "x": x, "y": y, "topology": [topology] * len(x), "size": [count(n) for n in x],
+            "shown": [size(one(value)) for value in y],
+        })  # fmt: skip
+        look = {"line_dash": "dotted", "width": 2, "color": GREY, "tags": ["ink"]}
+        lines.append(made.line("x", "y", source=source, **look))
+    add_hover(made, lines, DENSE)
+    limit, *others = {record.trial.memory_limit for record in evidence.records}
+    if limit and not others:
+        made.add_layout(
+            Span(location=float(limit), dimension="width", line_dash="dotted",
+                 line_color=GREY, line_width=1.5, tags=["ink"])
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The primary metric against net peak memory, time as a mark's size, and what nothing beats."""
+"""The primary metric against net peak memory, with time as a mark's size and the Pareto front."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import Any
 
 from bokeh.models import ColumnDataSource
 
-from sparsebench.analysis.evidence import CELL, Evidence
+from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import Spread, in_unit, result_words, seconds, size
-from sparsebench.analysis.groups import groups
 from sparsebench.core.metric import Metric
 from sparsebench.report.html.charts.canvas import (
     GREY,
     MOST_PANELS,
     Chart,
+    Looks,
     Panel,
     add_hover,
     byte_axis,
     new_figure,
     share_axis,
 )
-from sparsebench.report.html.charts.looks import Looks
 
 SMALLEST, LARGEST = 9.0, 30.0
-"""Of a mark, in pixels across."""
+"""Pixels across a mark."""
 
 WIDE = 8.0
-"""From this ratio of memory on its axis is logarithmic."""
+"""Ratio of memory from which on its axis is logarithmic."""
 
 CAPTION = (
     "{up} and to the left is better. A mark is a cell, the mean over its seeds; its area grows "
@@ -86,8 +85,8 @@ def chart(evidence: Evidence) -> Chart | None:
 
 
 def pareto(points: Sequence[Point], better: int = 1) -> list[Point]:
-    """Those that no other one beats or equals in both, by memory; of equals the first. `better`
-    is 1 where more of the result is, -1 where less is."""
+    """The Pareto front by memory: no other point is as good in both; of equals the first. `better`
+    is 1 where more of the result is better, -1 where less is."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.memory.mean, -better * p.result.mean)):
         if not front or better * point.result.mean > better * front[-1].result.mean:

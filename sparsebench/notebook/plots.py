@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Plots:
-    """Each method gives a figure, which a notebook shows and `figure.savefig(file)` writes.
+    """Each method returns a figure, which a notebook shows and `figure.savefig(file)` writes.
 
-    NothingMatched where the trials at hand have nothing to show in it; it says what would.
+    NothingMatched where the trials have nothing to show in it; it says which trials would.
     """
 
     def __init__(self, stored: StoredRun) -> None:
         self._stored = stored
 
     def __repr__(self) -> str:
-        return "<plots: accuracy(), curves(), memory(), scaling(), ranks(), profiles()>"
+        return "<plots: accuracy(), curves(), scaling(), ranks()>"
 
     def accuracy(self) -> Figure:
         """The primary metric against net peak memory, a marker per cell, its area the time."""
@@ -42,14 +42,6 @@ class Plots:
 
         return self._drawn(learning_curves, "curves", "trials that finished two epochs")
 
-    def memory(self) -> Figure:
-        """Time per epoch and net peak memory, a bar per backend."""
-        from sparsebench.report.plots import backend_bars
-
-        return self._drawn(
-            backend_bars, "memory", "two backends, at most 16 settings, and networks of one size"
-        )
-
     def scaling(self) -> Figure:
         """Time and memory against the number of connections."""
         from sparsebench.report.scaling import scaling
@@ -57,16 +49,10 @@ class Plots:
         return self._drawn(scaling, "scaling", "networks whose connections differ four times")
 
     def ranks(self) -> Figure:
-        """Average ranks over the data sets, with what cannot be told apart."""
-        from sparsebench.report.ranks_plot import critical_differences
+        """Average ranks over the data sets, and the methods that cannot be told apart."""
+        from sparsebench.report.ranks import critical_differences
 
         return self._drawn(critical_differences, "ranks", "two methods on three data sets")
-
-    def profiles(self) -> Figure:
-        """Performance profiles of the cost of a target accuracy."""
-        from sparsebench.report.ranks_plot import profile_curves
-
-        return self._drawn(profile_curves, "profiles", "two methods on three data sets")
 
     @cached_property
     def _evidence(self) -> Evidence:

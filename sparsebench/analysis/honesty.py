@@ -1,0 +1,277 @@
+"""The honesty audit: from a probe's numbers and a trial's own bytes to a verdict on whether a
+backend is truly sparse. Free of heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsebench.core.audit.evidence import Evidence
+from sparsebench.core.audit.growth import (
+    DENSE_GROWTH,
+    SPARSE_GROWTH,
+    Growth,
+    more_entries,
+    slowest_growth,
+)
+from sparsebench.core.sizes import SizedBackend
+from sparsebench.registry import Component, Plugins
+from sparsebench.store.record import (
+    CANNOT_TELL,
+    CONTRADICTED,
+    SIMULATED,
+    TRULY_SPARSE,
+    UNKNOWN,
+)
+from sparsebench.units import brief_size
+
+DENSE_STORAGE = "dense-storage"
+DENSE_WORK = "dense-work"
+UNDECLARED = "undeclared-bytes"
+
+MIB = 2**20
+FLOAT = 4
+
+DECLARED_BYTES = 0.05
+"""Bytes for each entry of K D by which declarations grow. They are exact; a bit an entry is
+0.125."""
+
+MEASURED_BYTES = 0.4
+"""The same of measured memory: a mask of bytes is 1, float32 4. What the system's allocator
+keeps here and gives back there came to at most 0.1 for truly sparse backends."""
+
+FLOOR = 2 * MIB
+"""Of measured growth: less may be the allocator's whatever the size."""
+
+HELD_SHARE, HELD_FLOOR = 3.0, 6 * MIB
+"""A layer may hold so many times the bytes that it declares, and so many more."""
+
+SMALL = 4 * MIB
+"""Of dense weights: below it, any trial takes as much."""
+
+PER_CONNECTION, PER_NEURON = 48, 64
+"""Bytes that a truly sparse layer may store: two orders of Adam's weights, with room to spare."""
+
+PEAK_SHARE, PEAK_FLOOR = 4.0, 8 * MIB
+"""A net peak may be so many times the stored bytes, and so much more."""
+
+
+# --- a probe of a backend's layers ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """flags  empty if nothing was found
+    sure    whether finding nothing means anything
+    why     one sentence, with numbers
+    numbers that a record keeps
+    """
+
+    flags: tuple[str, ...]
+    sure: bool
+    why: str
+    numbers: dict[str, float | int | str]
+
+
+def judge(found: Evidence) -> Judgement:
+    """Dense storage and dense work, by their growth; then bytes held and not declared."""
+    slowest, biggest, square = slowest_growth(found.points), _biggest_growth(found), found.square
+    declared = square.declared - max(point.declared for point in found.thin)
+    more = more_entries(found.points)
+    risen = biggest.most - biggest.least if biggest is not None else 0.0
+    flags: dict[str, str] = {}
+    if declared > DECLARED_BYTES * more:
+        flags[DENSE_STORAGE] = f"declares {declared / more:.1f} bytes more for each entry of K D"
+    elif biggest is not None and risen > max(FLOOR, MEASURED_BYTES * more):
+        flags[DENSE_STORAGE] = (
+            f"{biggest.call} takes {brief_size(int(biggest.most))} where as many connections in a "
+            f"thin layer take {brief_size(int(biggest.least))}"
+        )
+    times = (
+        f"{slowest.call} takes {slowest.factor:.1f} times as long "
+        f"({slowest.least * 1e3:.2g} ms to {slowest.most * 1e3:.2g} ms)"
+    )
+    if slowest.factor >= DENSE_GROWTH:
+        flags[DENSE_WORK] = times
+    if square.held > HELD_SHARE * square.declared + HELD_FLOOR and not (
+        declared > DECLARED_BYTES * more
+    ):
+        flags[UNDECLARED] = (
+            f"holds {brief_size(square.held)} and declares {brief_size(square.declared)}"
+        )
+    unclear = ""
+    if SPARSE_GROWTH <= slowest.factor < DENSE_GROWTH:
+        unclear = f"{times}, too close to tell"
+    elif not square.peaks:
+        unclear = "this system has no high-water mark of memory that can be reset"
+    elif MEASURED_BYTES * more < FLOOR / 2:
+        side = found.sizes.side
+        unclear = f"a layer of {side} x {side}, all that fits, is too small"
+    nothing = f"no call takes more than {max(slowest.factor, 1.0):.1f} times as long"
+    if risen > 0:
+        nothing += f", nor more than {brief_size(int(risen))} more memory"
+    elif biggest is not None:
+        nothing += ", nor any more memory"
+    growth = square.size / found.thin[0].size
+    head = f"at {found.sizes.nnz:,} connections, K D growing {growth:.0f} times: "
+    numbers: dict[str, float | int | str] = {
+        "side": found.sizes.side,
+        "batch": found.sizes.batch,
+        "connections": found.sizes.nnz,
+        "size_growth": round(growth, 2),
+        "slowest_call": slowest.call,
+        "time_growth": round(slowest.factor, 3),
+        "thin_seconds": slowest.least,
+        "square_seconds": slowest.most,
+        "declared_bytes": square.declared,
+        "held_bytes": square.held,
+        "seconds": round(found.spent, 3),
+    }
+    if biggest is not None:
+        numbers |= {
+            "biggest_call": biggest.call,
+            "thin_peak_bytes": int(biggest.least),
+            "square_peak_bytes": int(biggest.most),
+            "memory_growth": round(biggest.factor, 3),
+        }
+    why = "; ".join(flags.values()) or unclear or nothing
+    return Judgement(tuple(flags), not unclear, head + why, numbers)
+
+
+def worth_another_look(found: Evidence) -> bool:
+    """Whether a backend that declares itself truly sparse has not been found so: a second probe
+    later is cheap beside a false accusation."""
+    judged = judge(found)
+    return bool(found.truly_sparse) and (bool(judged.flags) or not judged.sure)
+
+
+def _biggest_growth(found: Evidence) -> Growth | None:
+    """Of the call whose memory grows most; None where memory is not measured exactly."""
+    growths = []
+    for call, most in found.square.peaks.items():
+        least = max(point.peaks.get(call, 0) for point in found.thin)
+        growths.append(Growth(call, least, most, most / max(least, 1)))
+    return max(growths, key=lambda growth: growth.most - growth.least, default=None)
+
+
+# --- a trial's own bytes -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnBytes:
+    """dense_bytes  of float32 matrices of these shapes
+    why  one sentence, with numbers
+    """
+
+    flags: tuple[str, ...]
+    why: str
+    declared_bytes: int | None
+    net_peak_bytes: int | None
+    dense_bytes: int
+
+
+def judge_bytes(
+    layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], processes: int = 1
+) -> OwnBytes:
+    """From a record's `layers` and `measures`; a trial that failed has few.
+
+    processes  of the trial, each with a network of its own: the measured peak is that of all,
+               declared bytes are of one
+    """
+    declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
+    entries = [int(one["shape"][0]) * int(one["shape"][1]) for one in layers if "shape" in one]
+    dense = FLOAT * int(measures.get("dense_connections") or 0)
+    if layers and len(entries) == len(layers):
+        dense = FLOAT * sum(entries)
+    flags = {}
+    full = [layer for layer in layers if _stores_all(layer)]
+    if full:
+        shapes = ", ".join("{} x {}".format(*layer["shape"]) for layer in full[:3])
+        flags[DENSE_STORAGE] = (
+            f"stores a value for each entry of K D in {len(full)} layers ({shapes})"
+        )
+    times_a_kernel = measures.get("kernel_seconds") is not None  # holds more than its network
+    if declared and peak and dense >= SMALL and not times_a_kernel:
+        known = processes * (PEAK_SHARE * declared + PEAK_FLOOR)
+        # a byte for each entry of the largest layer has to be missing: less hides no dense matrix
+        if peak > known and peak - known >= max(entries, default=0):
+            flags[UNDECLARED] = (
+                f"its net peak of {brief_size(peak)} is far above the {brief_size(declared)} it "
+                "declares"
+            )
+    why = "; ".join(flags.values())
+    if not why and not (declared and peak):
+        why = "the trial left no bytes to compare"
+    elif not why and dense < SMALL:
+        why = f"a network whose dense weights are {brief_size(dense)} is too small to tell"
+    elif not why and declared and peak:
+        sizes = (brief_size(peak), brief_size(declared), brief_size(dense))
+        why = "net peak {}, declared {}, dense weights {}".format(*sizes)
+    return OwnBytes(tuple(flags), why, declared, peak, dense)
+
+
+def _stores_all(layer: Mapping[str, Any]) -> bool:
+    """Whether a layer declares a float for every entry, where its connections need less than
+    half of that: a dense topology proves nothing."""
+    stored = layer.get("stored_bytes")
+    if not isinstance(stored, Mapping) or "shape" not in layer:
+        return False
+    nnz = max(int(layer.get("initial_connections") or 0), int(layer.get("connections") or 0))
+    K, D = map(int, layer["shape"])
+    needed = PER_CONNECTION * nnz + PER_NEURON * (K + D)
+    return sum(stored.values()) >= FLOAT * K * D >= 2 * needed
+
+
+# --- the verdict ---------------------------------------------------------------------
+
+
+def claim_of(backend: Component, plugins: Plugins) -> str:
+    """The claim that a backend's parameters declare as `truly_sparse`; imports nothing heavy."""
+    parameters = plugins.parameters("backend", backend)
+    if not isinstance(parameters, SizedBackend):
+        return UNKNOWN
+    return TRULY_SPARSE if parameters.truly_sparse else SIMULATED
+
+
+def claim(declared: bool | None, otherwise: str) -> str:
+    """The claim of the backend's class, if it has been loaded."""
+    if declared is None:
+        return otherwise
+    return TRULY_SPARSE if declared else SIMULATED
+
+
+def audited(
+    claims: str,
+    layers: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, Any],
+    probed: Judgement | str,
+    processes: int = 1,
+) -> dict[str, Any]:
+    """The `audit` of a record.
+
+    probed     the judgement of the probe, or why there is none
+    processes  of the trial, each with a network
+    """
+    own = judge_bytes(layers, measures, processes)
+    judged = probed if isinstance(probed, Judgement) else None
+    flags = list(dict.fromkeys([*(judged.flags if judged else ()), *own.flags]))
+    if flags:
+        verdict = CONTRADICTED if claims == TRULY_SPARSE else SIMULATED
+    else:
+        verdict = TRULY_SPARSE if judged is not None and judged.sure else CANNOT_TELL
+    probe_why = judged.why if judged is not None else f"no probe: {probed}"
+    if judged is not None and judged.flags:
+        why = "; ".join([probe_why, own.why] if own.flags else [probe_why])
+    else:
+        why = own.why if own.flags else f"{probe_why}; {own.why}"
+    return {
+        "claims": claims,
+        "verdict": verdict,
+        "flags": flags,
+        "why": why,
+        "probe": judged.numbers if judged else {},
+        "declared_bytes": own.declared_bytes,
+        "net_peak_bytes": own.net_peak_bytes,
+        "dense_bytes": own.dense_bytes,
+    }
