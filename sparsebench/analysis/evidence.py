@@ -215,7 +215,7 @@ def _labels(components: list[dict[str, Any]]) -> list[str]:
 def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Parts of a frame with equal labels, in the order in which each label first appears, the
     first label outermost. A single label is no tuple."""
-    keys = [frame[key].astype(pd.CategoricalDtype(frame[key].unique())) for key in by]
+    keys = [frame[key].astype(pd.CategoricalDtype(list(frame[key].unique()))) for key in by]
     yield from frame.groupby(keys if len(keys) > 1 else keys[0], observed=True)
 
 

@@ -153,7 +153,7 @@ def _others(wide: pd.DataFrame, name: str) -> list[Other]:
     ratios = wide.drop(columns=name).div(wide[name], axis="index").dropna(axis="columns", how="all")
     means = ratios.map(math.log, na_action="ignore").mean().map(math.exp)
     found = [
-        Other(str(other), float(means[other]), float(part.min()), float(part.max()))
+        Other(str(other), float(means[str(other)]), float(part.min()), float(part.max()))
         for other, part in ratios.items()
     ]
     return sorted(found, key=lambda one: one.mean)
