@@ -9,6 +9,7 @@ needs them (`../plugins/README.md`) and shortened here.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -133,7 +134,9 @@ def api() -> Iterator[str]:
     yield "# Python API\n\n## sparsebench\n\nFor scripts, notebooks and plugins:\n"
     for name in sparsebench.__all__:
         value = getattr(sparsebench, name)
-        if hasattr(value, "__qualname__"):
+        if inspect.ismodule(value):  # the package `sparsebench.run` can be called
+            yield f"::: {sparsebench.load_run.__module__}.{name}\n"
+        elif hasattr(value, "__qualname__"):
             yield f"::: {value.__module__}.{value.__qualname__}\n"
     for module, title in (
         ("sparsebench.hookspecs", "Hooks of a plugin"),
