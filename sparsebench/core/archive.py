@@ -57,11 +57,14 @@ class Archive(Mapping[str, Array]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file: Any = None
         try:
             self._file = np.load(path, allow_pickle=False)
             self._check_members()
             self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
         except UNREADABLE as error:
+            if isinstance(self._file, np.lib.npyio.NpzFile):
+                self._file.close()
             raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
 
     def _check_members(self) -> None:

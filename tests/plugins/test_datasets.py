@@ -602,7 +602,6 @@ import sys
 import importlib
 from pathlib import Path
 from sparsebench_plugins.datasets import registration
-from sparsebench_plugins.datasets.npz import read_npz
 made = {}
 def register(name, target, *, params=None, requires=(), summary=""):
     made[name] = params if params is not None else target
