@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from turns import compare, component, serve
 
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern

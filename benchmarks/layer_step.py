@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 from turns import compare, component, serve
 
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.discovery import load_plugins

@@ -15,12 +15,12 @@ import time
 import tracemalloc
 
 import numpy as np
+from sparsebench_plugins.allocations.parts import erdos_renyi
 
 from sparsebench.core.methods.state import State
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.protocols import LayerSignals
-from sparsebench.core.sparse.allocation import erdos_renyi
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import UniformWeights, random_matrix

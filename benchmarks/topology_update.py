@@ -19,8 +19,8 @@ from typing import Any
 
 import numba
 import numpy as np
+from sparsebench_plugins.allocations.parts import erdos_renyi
 
-from sparsebench.core.sparse.allocation import erdos_renyi
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix
 from sparsebench.core.sparse.sampling import free_positions, random_pattern

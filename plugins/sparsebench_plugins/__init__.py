@@ -36,255 +36,213 @@ def register_backends(register: Register) -> None:
     )
 
 
+def _register(register: Register, kind: str, *rows: tuple[str, str, str, str]) -> None:
+    """Register components of one folder.
+
+    rows  name, "module:Class", class of its parameters (empty: the class itself), summary
+    """
+    for name, target, params, summary in rows:
+        register(
+            name,
+            f"{_HERE}.{kind}.{target}",
+            params=f"{_HERE}.{kind}.params:{params}" if params else None,
+            summary=summary,
+        )
+
+
 @hookimpl
 def register_models(register: Register) -> None:
-    register(
-        "mlp",
-        f"{_HERE}.models.mlp:MLP",
-        params=f"{_HERE}.models.params:MlpParams",
-        summary="multilayer perceptron",
-    )
-    register(
-        "autoencoder",
-        f"{_HERE}.models.autoencoder:Autoencoder",
-        params=f"{_HERE}.models.params:AutoencoderParams",
-        summary="gives back its inputs: hidden layers, their mirror image, linear outputs",
-    )
+    _register(
+        register,
+        "models",
+        ("mlp", "mlp:MLP", "MlpParams", "multilayer perceptron"),
+        ("autoencoder", "mlp:Autoencoder", "AutoencoderParams",
+         "gives back its inputs: hidden layers, their mirror image, linear outputs"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_topologies(register: Register) -> None:
-    for name, cls, summary in (
-        ("dense", "fixed:Dense", "every position is a connection"),
-        ("static", "fixed:Static", "a random topology, drawn once"),
-        ("set", "methods:SET", "sparse evolutionary training (Mocanu et al. 2018)"),
-        ("rigl", "methods:RigL", "growth by the gradient (Evci et al. 2020)"),
-        ("gse", "methods:Gse", "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
-        ("snfs", "methods:Snfs", "momentum growth and redistribution (Dettmers 2019)"),
-        ("granet", "methods:GraNet", "gradual pruning with regeneration (Liu et al. 2021)"),
-        ("dynamic", "methods:Dynamic", "a method of the parts that the suite names"),
-    ):
-        short = cls.partition(":")[2]
-        params = {"SET": "Set", "Dynamic": "Method", "Static": "Allocation"}.get(short, short)
-        register(
-            name,
-            f"{_HERE}.topologies.{cls}",
-            params=f"{_HERE}.topologies.params:{params}Params",
-            summary=summary,
-        )
+    _register(
+        register,
+        "topologies",
+        ("dense", "fixed:Dense", "DenseParams", "every position is a connection"),
+        ("static", "fixed:Static", "AllocationParams", "a random topology, drawn once"),
+        ("set", "methods:SET", "SetParams", "sparse evolutionary training (Mocanu et al. 2018)"),
+        ("rigl", "methods:RigL", "RigLParams", "growth by the gradient (Evci et al. 2020)"),
+        ("gse", "methods:Gse", "GseParams",
+         "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
+        ("snfs", "methods:Snfs", "SnfsParams",
+         "momentum growth and redistribution (Dettmers 2019)"),
+        ("granet", "methods:GraNet", "GraNetParams",
+         "gradual pruning with regeneration (Liu et al. 2021)"),
+        ("dynamic", "methods:Dynamic", "MethodParams",
+         "a method of the parts that the suite names"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_allocations(register: Register) -> None:
-    where = f"{_HERE}.allocations.parts"
-    register("er", f"{where}:ErdosRenyi", summary="epsilon (K + D) connections in each layer")
-    register("erk", f"{where}:ErdosRenyiKernel", summary="a density, in proportion to 1/K + 1/D")
-    register("uniform", f"{where}:Uniform", summary="the same density in each layer")
-    register("explicit", f"{where}:Explicit", summary="a density for each layer")
+    _register(
+        register,
+        "allocations",
+        ("er", "parts:ErdosRenyi", "", "epsilon (K + D) connections in each layer"),
+        ("erk", "parts:ErdosRenyiKernel", "", "a density, in proportion to 1/K + 1/D"),
+        ("uniform", "parts:Uniform", "", "the same density in each layer"),
+        ("explicit", "parts:Explicit", "", "a density for each layer"),
+    )
 
 
 @hookimpl
 def register_drops(register: Register) -> None:
-    where = f"{_HERE}.drops"
-    none = f"{where}.params:NoParams"
-    for name, cls, params, summary in (
-        ("per-sign", "PerSign", none, "the weakest positive and the weakest negative weights"),
-        ("magnitude", "Magnitude", none, "the smallest |w|"),
-        ("random", "RandomDrop", none, "any"),
-        ("soft-magnitude", "SoftMagnitude", f"{where}.params:SoftMagnitudeParams",
+    _register(
+        register,
+        "drops",
+        ("per-sign", "magnitudes:PerSign", "NoParams",
+         "the weakest positive and the weakest negative weights"),
+        ("magnitude", "magnitudes:Magnitude", "NoParams", "the smallest |w|"),
+        ("random", "magnitudes:RandomDrop", "NoParams", "any"),
+        ("soft-magnitude", "magnitudes:SoftMagnitude", "SoftMagnitudeParams",
          "at random, the smaller |w| the likelier (CHTs)"),
-    ):  # fmt: skip
-        register(name, f"{where}.magnitudes:{cls}", params=params, summary=summary)
+    )  # fmt: skip
 
 
 @hookimpl
 def register_grows(register: Register) -> None:
-    where = f"{_HERE}.grows"
-    for name, cls, params, summary in (
+    _register(
+        register,
+        "grows",
         ("random", "at_random:RandomGrow", "NoParams", "free positions at random"),
         ("gradient", "gradient:GradientGrow", "NoParams", "the largest gradients (RigL)"),
         ("gse", "gse:GseGrow", "GseParams", "the largest gradients of a sample (GSE)"),
         ("momentum", "momentum:MomentumGrow", "MomentumParams", "smoothed gradients (SNFS)"),
-    ):
-        register(name, f"{where}.{cls}", params=f"{where}.params:{params}", summary=summary)
+    )
 
 
 @hookimpl
 def register_update_schedules(register: Register) -> None:
-    where = f"{_HERE}.update_schedules.schedules"
-    register("constant", f"{where}:Constant", summary="the same fraction at each update")
-    register("cosine", f"{where}:Cosine", summary="the fraction falls to 0 as a cosine")
-    register("linear", f"{where}:Linear", summary="the fraction falls to 0 as a line")
+    _register(
+        register,
+        "update_schedules",
+        ("constant", "schedules:Constant", "", "the same fraction at each update"),
+        ("cosine", "schedules:Cosine", "", "the fraction falls to 0 as a cosine"),
+        ("linear", "schedules:Linear", "", "the fraction falls to 0 as a line"),
+    )
 
 
 @hookimpl
 def register_redistributions(register: Register) -> None:
-    where = f"{_HERE}.redistributions"
-    none = f"{where}.params:NoParams"
-    for name, cls, summary in (
-        ("none", "Own", "each layer grows what it dropped"),
-        ("momentum", "ByMomentum", "by the mean momentum of the layers (SNFS)"),
-        ("global", "Ranked", "layers compete by score"),
-    ):
-        register(name, f"{where}.parts:{cls}", params=none, summary=summary)
+    _register(
+        register,
+        "redistributions",
+        ("none", "parts:Own", "NoParams", "each layer grows what it dropped"),
+        ("momentum", "parts:ByMomentum", "NoParams", "by the mean momentum of the layers (SNFS)"),
+        ("global", "parts:Ranked", "NoParams", "layers compete by score"),
+    )
 
 
 @hookimpl
 def register_density_schedules(register: Register) -> None:
-    where = f"{_HERE}.density_schedules.schedules"
-    register("constant", f"{where}:Unchanging", summary="the same number of connections")
-    register("cubic", f"{where}:Cubic", summary="falls as in gradual pruning (GMP, GraNet)")
+    _register(
+        register,
+        "density_schedules",
+        ("constant", "schedules:Unchanging", "", "the same number of connections"),
+        ("cubic", "schedules:Cubic", "", "falls as in gradual pruning (GMP, GraNet)"),
+    )
 
 
 @hookimpl
 def register_prunings(register: Register) -> None:
-    register(
-        "importance",
-        f"{_HERE}.prunings.importance:Importance",
-        params=f"{_HERE}.prunings.params:ImportanceParams",
-        summary="hidden neurons with the least incoming weight go (Curci et al. 2021)",
-    )
+    _register(
+        register,
+        "prunings",
+        ("importance", "importance:Importance", "ImportanceParams",
+         "hidden neurons with the least incoming weight go (Curci et al. 2021)"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_activations(register: Register) -> None:
-    params = f"{_HERE}.activations.params"
-    for name, where, parameters, summary in (
+    _register(
+        register,
+        "activations",
         ("relu", "piecewise:ReLU", "NoParams", "max(z, 0)"),
         ("leaky-relu", "piecewise:LeakyReLU", "AlphaParams", "slope alpha below zero"),
-        (
-            "all-relu",
-            "piecewise:AllReLU",
-            "AllReluParams",
-            "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)",
-        ),
+        ("all-relu", "piecewise:AllReLU", "AllReluParams",
+         "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)"),
         ("identity", "piecewise:Identity", "NoParams", "z"),
         ("tanh", "smooth:Tanh", "NoParams", "tanh(z)"),
         ("sigmoid", "smooth:Sigmoid", "NoParams", "1 / (1 + exp(-z))"),
         ("srelu", "smooth:SReLU", "SReluParams", "trained thresholds and slopes (Jin et al.)"),
-    ):
-        register(
-            name,
-            f"{_HERE}.activations.{where}",
-            params=f"{params}:{parameters}",
-            summary=summary,
-        )
+    )  # fmt: skip
 
 
 @hookimpl
 def register_initializers(register: Register) -> None:
-    params = f"{_HERE}.initializers.params"
-    for name, cls, parameters, summary in (
-        ("he-uniform", "HeUniform", "FanParams", "uniform within sqrt(6 / fan_in)"),
-        ("xavier-uniform", "XavierUniform", "FanParams", "uniform within sqrt(6 / (in + out))"),
-        ("normal", "Normal", "NormalParams", "normal, deviation 0.1"),
-        ("zeros", "Zeros", "NoParams", "0"),
-    ):
-        register(
-            name,
-            f"{_HERE}.initializers.values:{cls}",
-            params=f"{params}:{parameters}",
-            summary=summary,
-        )
+    _register(
+        register,
+        "initializers",
+        ("he-uniform", "values:HeUniform", "FanParams", "uniform within sqrt(6 / fan_in)"),
+        ("xavier-uniform", "values:XavierUniform", "FanParams",
+         "uniform within sqrt(6 / (in + out))"),
+        ("normal", "values:Normal", "NormalParams", "normal, deviation 0.1"),
+        ("zeros", "values:Zeros", "NoParams", "0"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_losses(register: Register) -> None:
-    for name, where, params, summary in (
-        (
-            "cross-entropy",
-            "functions:CrossEntropy",
-            "OfLabels",
-            "softmax outputs, negative log-likelihood",
-        ),
-        (
-            "mse",
-            "functions:SquaredError",
-            "OfLabels",
-            "sigmoid outputs, half the squared distance to the one-hot label",
-        ),
-        (
-            "squared-error",
-            "vectors:LinearSquaredError",
-            "OfVectors",
-            "linear outputs, half the squared distance to the targets",
-        ),
-        (
-            "binary-cross-entropy",
-            "vectors:BinaryCrossEntropy",
-            "OfFlags",
-            "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each",
-        ),
-    ):
-        register(
-            name,
-            f"{_HERE}.losses.{where}",
-            params=f"{_HERE}.losses.params:{params}",
-            summary=summary,
-        )
+    _register(
+        register,
+        "losses",
+        ("cross-entropy", "functions:CrossEntropy", "OfLabels",
+         "softmax outputs, negative log-likelihood"),
+        ("mse", "functions:SquaredError", "OfLabels",
+         "sigmoid outputs, half the squared distance to the one-hot label"),
+        ("squared-error", "vectors:LinearSquaredError", "OfVectors",
+         "linear outputs, half the squared distance to the targets"),
+        ("binary-cross-entropy", "vectors:BinaryCrossEntropy", "OfFlags",
+         "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_objectives(register: Register) -> None:
-    params = f"{_HERE}.objectives.params"
-    for name, where, parameters, summary in (
-        (
-            "classification",
-            "classification:Classification",
-            "ClassificationParams",
-            "one of several classes; accuracy",
-        ),
-        (
-            "regression",
-            "numbers:Regression",
-            "RegressionParams",
-            "a number per sample; root mean squared error in its own units",
-        ),
-        (
-            "dense-output",
-            "numbers:DenseOutput",
-            "DenseOutputParams",
-            "several numbers, or several labels that are 0 or 1, per sample",
-        ),
-        (
-            "reconstruction",
-            "reconstruction:Reconstruction",
-            "ReconstructionParams",
-            "the inputs themselves, with noise on those in training if wanted",
-        ),
-    ):
-        register(
-            name,
-            f"{_HERE}.objectives.{where}",
-            params=f"{params}:{parameters}",
-            summary=summary,
-        )
+    _register(
+        register,
+        "objectives",
+        ("classification", "classification:Classification", "ClassificationParams",
+         "one of several classes; accuracy"),
+        ("regression", "numbers:Regression", "RegressionParams",
+         "a number per sample; root mean squared error in its own units"),
+        ("dense-output", "numbers:DenseOutput", "DenseOutputParams",
+         "several numbers, or several labels that are 0 or 1, per sample"),
+        ("reconstruction", "reconstruction:Reconstruction", "ReconstructionParams",
+         "the inputs themselves, with noise on those in training if wanted"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_optimizers(register: Register) -> None:
-    params = f"{_HERE}.optimizers.params"
-    register(
-        "sgd",
-        f"{_HERE}.optimizers.rules:SGD",
-        params=f"{params}:SgdParams",
-        summary="momentum, Nesterov, coupled or decoupled weight decay",
-    )
-    register(
-        "adam",
-        f"{_HERE}.optimizers.rules:Adam",
-        params=f"{params}:AdamParams",
-        summary="Adam; with decay = decoupled AdamW",
-    )
+    _register(
+        register,
+        "optimizers",
+        ("sgd", "rules:SGD", "SgdParams",
+         "momentum, Nesterov, coupled or decoupled weight decay"),
+        ("adam", "rules:Adam", "AdamParams", "Adam; with decay = decoupled AdamW"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_schedules(register: Register) -> None:
-    where = f"{_HERE}.schedules.rates"
-    register("constant", f"{where}:Constant", summary="the rate as given")
-    register("step", f"{where}:Step", summary="times gamma after given epochs")
-    register("cosine", f"{where}:Cosine", summary="half a cosine down to `final`")
-    register("warm-up", f"{where}:WarmUp", summary="linear rise, then another schedule")
+    _register(
+        register,
+        "schedules",
+        ("constant", "rates:Constant", "", "the rate as given"),
+        ("step", "rates:Step", "", "times gamma after given epochs"),
+        ("cosine", "rates:Cosine", "", "half a cosine down to `final`"),
+        ("warm-up", "rates:WarmUp", "", "linear rise, then another schedule"),
+    )
 
 
 @hookimpl
@@ -296,24 +254,18 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 @hookimpl
 def register_observers(register: Register) -> None:
-    params = f"{_HERE}.observers.params"
-    for name, where, summary in (
-        ("degrees", "degrees:Degrees", "in- and out-degrees of each layer: mean, max, histogram"),
-        ("dead-neurons", "degrees:DeadNeurons", "hidden neurons with no way in or no way out"),
-        (
-            "input-connections",
-            "degrees:InputConnections",
-            "connections to each input: histogram, percentiles, share of inputs without any",
-        ),
-        ("itop", "itop:Itop", "share of all positions ever tried, R_s (Liu et al. 2021)"),
-    ):
-        cls = where.partition(":")[2]
-        register(
-            name,
-            f"{_HERE}.observers.{where}",
-            params=f"{params}:{cls}Params",
-            summary=summary,
-        )
+    _register(
+        register,
+        "observers",
+        ("degrees", "degrees:Degrees", "DegreesParams",
+         "in- and out-degrees of each layer: mean, max, histogram"),
+        ("dead-neurons", "degrees:DeadNeurons", "DeadNeuronsParams",
+         "hidden neurons with no way in or no way out"),
+        ("input-connections", "degrees:InputConnections", "InputConnectionsParams",
+         "connections to each input: histogram, percentiles, share of inputs without any"),
+        ("itop", "itop:Itop", "ItopParams",
+         "share of all positions ever tried, R_s (Liu et al. 2021)"),
+    )  # fmt: skip
 
 
 @hookimpl

@@ -30,7 +30,7 @@ from sparsebench.core.arrays import Array
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import NetworkView
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.work import Work

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH
 
 from sparsebench.core.arrays import Array
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench_roofline import probes
 from sparsebench_roofline.model import NARROW
 from sparsebench_roofline.quiet import quietest

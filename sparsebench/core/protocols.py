@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sparsebench.core.arrays import Array, Matrix, Rows, Vector
-    from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
+    from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
     from sparsebench.core.metric import Metric
     from sparsebench.core.nn.dropout import Dropout
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern

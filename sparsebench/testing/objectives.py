@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.data.targets import Inputs, TargetData
+from sparsebench.core.data.samples import Inputs, TargetData
 from sparsebench.core.metric import columns
 from sparsebench.core.protocols import CorruptsInputs, Objective, Targets
 from sparsebench.errors import DataError

@@ -15,8 +15,7 @@ from sparsebench.analysis.honesty import (
     judge,
     judge_bytes,
 )
-from sparsebench.core.audit.evidence import Evidence, Point
-from sparsebench.core.audit.growth import beyond_doubt, suspicious
+from sparsebench.core.audit.evidence import Evidence, Point, beyond_doubt, suspicious
 from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
 
 SIZES = Sizes(side=4096, batch=32)

@@ -9,7 +9,7 @@ import pytest
 from small import prepare
 from sparsebench_plugins.objectives.errors import Errors
 from sparsebench_plugins.objectives.flags import Labelling
-from sparsebench_plugins.objectives.noise import NormalNoise
+from sparsebench_plugins.objectives.reconstruction import NormalNoise
 
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, SuiteError

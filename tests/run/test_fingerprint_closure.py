@@ -131,7 +131,7 @@ EDITS = [
         "plugins/sparsebench_plugins/backends/numba_csr/layout.py",
         {"set on numba"}, {"set on numba"},
     ),
-    ("sparsebench/core/sparse/compiled/counter.py", set(TRIALS), set(TRIALS)),
+    ("sparsebench/core/sparse/compiled/drawing.py", set(TRIALS), set(TRIALS)),
     ("sparsebench/core/training/loop.py", set(TRIALS), set()),
     ("sparsebench/seeds.py", set(TRIALS), set()),
     ("sparsebench/registry.py", set(), set()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +10,46 @@ from typing import Annotated
 from pydantic import Field
 
 from sparsebench.core.sizes import Shape
-from sparsebench.core.sparse import allocation
+
+
+def erdos_renyi(shapes: Sequence[Shape], epsilon: float) -> list[int]:
+    """floor(epsilon (K + D)) connections per layer, none above K D.
+
+    Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, eq. 1: p = epsilon (K + D) / (K D).
+    Deviation: the number of connections is exact and not only expected.
+    """
+    return [min(K * D, math.floor(epsilon * (K + D))) for K, D in shapes]
+
+
+def uniform(shapes: Sequence[Shape], density: float) -> list[int]:
+    """The same density in each layer, the first and the last included; at least 1."""
+    return [max(1, round(density * K * D)) for K, D in shapes]
+
+
+def erdos_renyi_kernel(shapes: Sequence[Shape], density: float) -> list[int]:
+    """ERK: a global density shared out in proportion to (K + D) / (K D), no layer above 1.
+
+    Evci et al. (2020), arXiv 1911.11134, section 3. Layer l gets
+    d_l = eps (K_l + D_l) / (K_l D_l) with one eps such that sum_l d_l K_l D_l =
+    density sum_l K_l D_l. A layer whose d_l would pass 1 is made dense and eps solved again;
+    a capped layer takes less than its share, so eps only rises and capping all offenders at
+    once is safe.
+    """
+    budget = density * sum(K * D for K, D in shapes)
+    dense: set[int] = set()
+    while len(dense) < len(shapes):
+        rest = [layer for layer in range(len(shapes)) if layer not in dense]
+        spent = sum(shapes[layer][0] * shapes[layer][1] for layer in dense)
+        epsilon = (budget - spent) / sum(sum(shapes[layer]) for layer in rest)
+        over = {layer for layer in rest if epsilon * sum(shapes[layer]) > math.prod(shapes[layer])}
+        if not over:
+            return [
+                K * D if layer in dense else max(1, round(epsilon * (K + D)))
+                for layer, (K, D) in enumerate(shapes)
+            ]
+        dense |= over
+    return [K * D for K, D in shapes]
+
 
 DEFAULT_EPSILON = 20.0
 
@@ -23,7 +63,7 @@ class ErdosRenyi:
     ) -> list[int]:
         if density is not None:
             raise ValueError("allocation 'er' takes epsilon; with density use 'erk' or 'uniform'")
-        return allocation.erdos_renyi(shapes, DEFAULT_EPSILON if epsilon is None else epsilon)
+        return erdos_renyi(shapes, DEFAULT_EPSILON if epsilon is None else epsilon)
 
 
 @dataclass(frozen=True)
@@ -33,7 +73,7 @@ class ErdosRenyiKernel:
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
     ) -> list[int]:
-        return allocation.erdos_renyi_kernel(shapes, _required(density, "erk"))
+        return erdos_renyi_kernel(shapes, _required(density, "erk"))
 
 
 @dataclass(frozen=True)
@@ -43,7 +83,7 @@ class Uniform:
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
     ) -> list[int]:
-        return allocation.uniform(shapes, _required(density, "uniform"))
+        return uniform(shapes, _required(density, "uniform"))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Labels, Matrix, Rows
-from sparsebench.core.data.samples import Parts
-from sparsebench.core.data.targets import TargetKind
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.data.samples import Parts, TargetKind
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.seeds import generator
 from sparsebench_plugins.datasets.params import (
     ExtremeParams,

@@ -17,7 +17,7 @@ from sparsebench.core.protocols import (
     Unit,
 )
 from sparsebench.errors import SuiteError
-from sparsebench_plugins.models.params import LayeredParams, MlpParams
+from sparsebench_plugins.models.params import AutoencoderParams, LayeredParams, MlpParams
 
 
 class Layered(LayeredParams):
@@ -73,3 +73,14 @@ class Layered(LayeredParams):
 
 class MLP(MlpParams, Layered):
     """As many outputs as the objective has."""
+
+
+class Autoencoder(AutoencoderParams, Layered):
+    """An encoder and its mirror image; n-1000-n with sigmoid and linear outputs is that of
+    QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560)."""
+
+    def behind(self, outputs: int, number: int) -> list[Unit]:
+        """Nothing where the outputs are linear."""
+        if self.output.negative_slope(number) == 1:
+            return []
+        return [self.output.unit(number, outputs, None)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsebench.core.arrays import Array, Labels, Matrix
-from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
+from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.protocols import Loss
 from sparsebench.errors import DataError, SuiteError
 from sparsebench_plugins.losses.functions import CrossEntropy

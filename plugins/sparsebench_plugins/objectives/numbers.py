@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Matrix
-from sparsebench.core.data.targets import Inputs, TargetData, TargetKind
+from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import Loss, Score, Targets
 from sparsebench.errors import DataError, SuiteError

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from sparsebench.core.methods.compose import share_out
 from sparsebench.core.methods.protocols import Signal
-from sparsebench.core.methods.sharing import share_out
 from sparsebench.core.methods.view import LayerView
 from sparsebench_plugins.redistributions.params import NoParams
 

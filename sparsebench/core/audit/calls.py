@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsebench.core.arrays import Matrix
 from sparsebench.core.audit.sizes import PER_NEURON, Shape, Sizes
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import Backend, Optimizer
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern

@@ -8,8 +8,7 @@ import time
 from contextlib import suppress
 
 from sparsebench.core.audit.calls import Subject
-from sparsebench.core.audit.evidence import Evidence, Point
-from sparsebench.core.audit.growth import beyond_doubt, suspicious
+from sparsebench.core.audit.evidence import Evidence, Point, beyond_doubt, suspicious
 from sparsebench.core.audit.sizes import Shape, Sizes
 from sparsebench.core.protocols import Backend, Optimizer
 from sparsebench.core.worker import memory

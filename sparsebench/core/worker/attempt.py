@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.core.audit.sizes import Sizes
-from sparsebench.core.data.same_data import require_same_data
+from sparsebench.core.data.dataset import require_same_data
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
 from sparsebench.core.methods.protocols import Topology

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sparsebench.core.ladder import Ladder, Point
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
-from sparsebench.core.nn.aligned import aligned_empty
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sparsebench_plugins.allocations import parts as allocation
 
-from sparsebench.core.sparse import allocation, parts, reference
+from sparsebench.core.sparse import parts, reference
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="too much for Python")

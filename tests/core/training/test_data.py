@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from small import prepare
 
 from sparsebench.core.data import scaling
+from sparsebench.core.data.prepare import stratified_split
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.data.split import stratified_split
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsebench.core.methods.sharing import share_out
+from sparsebench.core.methods.compose import share_out
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench.core.sparse.compiled.counter import bits
+from sparsebench.core.sparse.compiled.drawing import bits
 
 PRIORITY_BITS = 55
 LEVEL_BITS = 11
