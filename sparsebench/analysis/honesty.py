@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparsebench.core.audit.evidence import Evidence
-from sparsebench.core.audit.growth import (
+from sparsebench.core.audit.evidence import (
     DENSE_GROWTH,
     SPARSE_GROWTH,
+    Evidence,
     Growth,
     more_entries,
     slowest_growth,
