@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import stat
+import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from sparsebench.errors import nearest
+from typing_extensions import is_typeddict
+
+from sparsebench.errors import SparsebenchError, nearest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -23,19 +29,29 @@ EXPECTED = {
 """By the type of an error, where the field has no description of its own."""
 
 
+LARGEST_TOML = 4 * 2**20
+"""Bytes of a TOML file that is read at all."""
+
+_KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{100}}")
+"""A key of so many parts takes tomllib a time that grows with their square."""
+
+
 def complaint(error: ValidationError, model: Any = None, table: str = "a table") -> str:
     """The first error in a line. A field's description says what was expected there.
 
     model  the dataclass that was validated; with it, an unknown key has its nearest match
     table  what the format calls a table
     """
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    unknown = ("unexpected_keyword_argument", "extra_forbidden")
+    first = next((one for one in errors if one["type"] in unknown), errors[0])
     kind, found, context = first["type"], first["input"], first.get("ctx", {})
     field, known = _field(model, first["loc"])
     at = place(first["loc"])
     if kind == "missing":
         return f"{at}: missing; it is required"
-    if kind == "unexpected_keyword_argument":
+    if kind in unknown:
         hint = f".{nearest(str(first['loc'][-1]), known)}" if known else ""
         return f"{at}: unknown key{hint}"
     if kind == "value_error":  # of a validator of ours: may go on with the place inside the value
@@ -91,27 +107,62 @@ def shown(value: object) -> str:
 
 
 def _field(model: Any, steps: tuple[int | str, ...]) -> tuple[str, list[str]]:
-    """The description of the field at a place inside a dataclass, and the names beside it."""
-    description, known = "", list[str]()
+    """The description of the field at a place inside a dataclass, and the keys beside it."""
+    description, known, hint = "", list[str](), model
     for step in steps:
-        if isinstance(step, str):
-            hints = get_type_hints(model, include_extras=True) if is_dataclass(model) else {}
-            named = (
-                {_alias(hints[f.name]) or f.name: hints[f.name] for f in fields(model)}
-                if (hints)
-                else {}
-            )
-            known, hint = list(named), named.get(step)
-            marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-            description = next((m.description for m in marks if getattr(m, "description", 0)), "")
-            model = next((one for one in _inside(hint) if is_dataclass(one)), None)
+        while isinstance(step, str) and hasattr(hint, "__metadata__"):
+            hint = get_args(hint)[0]
+        if get_origin(hint) is dict:
+            hint, description = get_args(hint)[1], ""
+            continue
+        models = [one for one in _inside(hint) if is_dataclass(one) or is_typeddict(one)]
+        if isinstance(step, int) or not models:  # an item of a list has the list's description
+            continue
+        hints = get_type_hints(models[0], include_extras=True)
+        names = [one.name for one in fields(models[0])] if is_dataclass(models[0]) else list(hints)
+        named = {_mark(hints[name], "alias") or name: hints[name] for name in names}
+        known, hint = list(named), named.get(step)
+        description = _mark(hint, "description")
     return description, known
 
 
-def _alias(hint: Any) -> str:
-    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    return next((mark.alias for mark in marks if getattr(mark, "alias", None)), "")
+def _mark(hint: Any, name: str) -> str:
+    """The alias or the description of an annotated type, from wherever it is inside."""
+    marks = (mark for one in _inside(hint) for mark in getattr(one, "__metadata__", ()))
+    return next((found for mark in marks if (found := getattr(mark, name, None))), "")
 
 
 def _inside(hint: Any) -> list[Any]:
     return [hint, *(one for part in get_args(hint) for one in _inside(part))]
+
+
+def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tuple[Any, str]:
+    """The tables of a TOML file, and its text; `error`, in one line, for anything else.
+
+    Line ends and a byte order mark may be those of any editor.
+    """
+    name = name or str(file)
+    try:
+        mode = file.stat()
+        if not stat.S_ISREG(mode.st_mode):
+            raise error(f"{name}: cannot be read: it is no regular file")
+        if mode.st_size > LARGEST_TOML:
+            raise error(f"{name}: is larger than {LARGEST_TOML >> 20} MiB")
+        content = file.read_bytes()
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and len(content) % 2 == 0:
+            raise error(f"{name}: is text in UTF-16; save it as UTF-8")
+        text = content.decode("utf-8-sig")
+        return parse_toml(text.replace("\r\n", "\n").replace("\r", "\n")), text
+    except OSError as caught:
+        raise error(f"{name}: cannot be read: {caught.strerror or caught}") from None
+    except RecursionError:
+        raise error(f"{name}: nested too deeply") from None
+    except ValueError as caught:
+        raise error(f"{name}: is no TOML in UTF-8: {' '.join(str(caught).split())}") from None
+
+
+def parse_toml(text: str) -> Any:
+    """ValueError for what is no TOML; RecursionError for deep nesting, before it gets slow."""
+    if _LONG_KEY.search(text):
+        raise RecursionError
+    return tomllib.loads(text)

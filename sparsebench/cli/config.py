@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from sparsebench.errors import SuiteError, nearest
-from sparsebench.suite.values import whole
-from sparsebench.units import seconds, size
+from pydantic import Field, TypeAdapter, ValidationError
 
+from sparsebench.errors import SuiteError
+from sparsebench.suite.trial_values import Bytes, Seconds, Whole1
+from sparsebench.validation import complaint, read_toml
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"expected a text, found {value!r}")
-    return value
+Text = Annotated[str, Field(min_length=1, description="a text")]
 
-
-FOR_RUNS: dict[str, Callable[[Any], Any]] = {
-    "store": _text,
-    "data": _text,
-    "jobs": whole(1),
-    "executor": _text,
-}
+FOR_RUNS = ("store", "data", "jobs", "executor")
 """Become SPARSEBENCH_* where that is not set."""
 
-FOR_TRIALS: dict[str, Callable[[Any], Any]] = {
-    "threads": whole(1),
-    "timeout": seconds,
-    "memory_limit": size,
-}
+FOR_TRIALS = ("threads", "timeout", "memory_limit")
 """Become defaults of [trial]: a suite that says otherwise wins."""
+
+
+@dataclass(frozen=True)
+class Config:
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    store: Text | None = None
+    data: Text | None = None
+    jobs: Whole1 | None = None
+    executor: Text | None = None
+    threads: Whole1 | None = None
+    timeout: Seconds | None = None
+    memory_limit: Bytes | None = None
+
+
+_FORM = TypeAdapter(Config)
 
 
 def config_file() -> Path:
@@ -41,23 +44,17 @@ def config_file() -> Path:
 
 
 def read_config() -> dict[str, Any]:
-    """What the file says, checked; empty where there is none."""
+    """The file's settings, checked; empty where there is none."""
     file = config_file()
-    try:
-        found = tomllib.loads(file.read_bytes().decode())
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(file):
         return {}
-    except (OSError, ValueError) as error:
-        raise SuiteError(f"{file}: cannot be read: {error}") from None
-    checks = {**FOR_RUNS, **FOR_TRIALS}
-    for key, value in found.items():
-        if key not in checks:
-            raise SuiteError(f"{file}: {key}: unknown key.{nearest(key, checks)}")
-        try:
-            checks[key](value)
-        except ValueError as error:
-            raise SuiteError(f"{file}: {key}: {error}") from None
-    return found
+    found, _ = read_toml(file, SuiteError)
+    try:
+        _FORM.validate_python(found)
+    except ValidationError as error:
+        raise SuiteError(f"{file}: {complaint(error, Config)}") from None
+    settings: dict[str, Any] = found
+    return settings
 
 
 def use_config() -> None:

@@ -13,13 +13,11 @@ from sparsebench.core.data.catalogue import MANIFEST
 from sparsebench.core.data.openml import Place, fetch_command
 from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
-from sparsebench.machine import usable_cores
 from sparsebench.registry import Component, Entry, Plugins, locations, nested_kinds
 from sparsebench.suite.defaults import DEFAULT_NAMES
-from sparsebench.suite.form import shown
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.values import check_value, one_value
-from sparsebench.suite.where import PLAIN
+from sparsebench.suite.trial_values import one_value, trial_values
+from sparsebench.validation import shown
 
 Raw = dict[str, Any]
 
@@ -37,13 +35,9 @@ class Builder:
     def trial(self, raw: Raw, axes: Raw) -> Trial:
         parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
         self._leave_loss(parts, raw.get("model"))
-        plain = {key: check_value(key, value) for key, value in raw.items() if key in PLAIN}
-        if "epochs" not in plain:
-            raise SuiteError("trial.epochs: missing; it is required")
-        defaults = {"batch_size": 128, "threads": len(usable_cores()), "seed": 0}
         return Trial(
             **parts,
-            **{**defaults, **plain},
+            **trial_values(raw),
             data=self._identity(parts["dataset"]),
             locations=self._locations(parts["dataset"]),
             observers=self._observers(raw.get("observers")),

@@ -8,9 +8,9 @@ from typing import Any
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.metrics import Metrics
-from sparsebench.suite.form import quoted, shown
 from sparsebench.suite.suite import Suite, Where
 from sparsebench.suite.where import matches, parameter_keys
+from sparsebench.validation import quoted, shown
 
 
 def check_where(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> None:

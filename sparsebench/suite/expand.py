@@ -20,10 +20,12 @@ from sparsebench.metrics import in_force
 from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
 from sparsebench.suite.check_selectors import check_metrics, check_where
-from sparsebench.suite.form import check_axis, check_plain, quoted
 from sparsebench.suite.labels import axis_words, label
-from sparsebench.suite.suite import Exclude, Suite
-from sparsebench.suite.where import TRIAL_KEYS, check_key, matches
+from sparsebench.suite.overrides import without_numpy
+from sparsebench.suite.suite import Exclude, Suite, check_axis
+from sparsebench.suite.trial_values import TRIAL_KEYS
+from sparsebench.suite.where import check_key, matches
+from sparsebench.validation import check_plain, quoted
 
 MOST_TRIALS = 50_000
 """Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
@@ -48,7 +50,8 @@ def expand(
     That each exclude, expect and claim matches a trial is judged on the suite as written, so
     not if any of the three is given.
     """
-    settings = settings or {}
+    settings = {path: without_numpy(value) for path, value in (settings or {}).items()}
+    seeds = without_numpy(list(seeds)) if seeds is not None else None
     try:
         plan = _plan(suite, quick, settings, seeds)
         every = list(_trials(plan, Builder(suite, plugins, data_dir)))
@@ -58,7 +61,7 @@ def expand(
         if suite.claims:
             check_metrics(suite, in_force(plugins, kept))
         _check_unique(kept)
-    except SuiteError as error:
+    except (SuiteError, ValueError) as error:
         raise SuiteError(f"{suite.place}: {error}") from None
     return kept
 

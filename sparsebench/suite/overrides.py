@@ -1,13 +1,14 @@
-"""What the command line says of trials: --set and --seeds."""
+"""Values for trials from outside the suite: --set, --seeds, and their like in the API."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from sparsebench.errors import SuiteError
+from sparsebench.validation import parse_toml
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -17,7 +18,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not path:
         raise SuiteError(f"--set: expected path=value, found {text!r}")
     try:
-        parsed = tomllib.loads(f"value = {value}")
+        parsed = parse_toml(f"value = {value}")
     except (ValueError, RecursionError):
         return path, value
     found = parsed["value"]
@@ -40,3 +41,12 @@ def parse_seeds(text: str) -> list[int]:
     if twice:
         raise SuiteError(f"--seeds: {twice[0]} is given twice in {text!r}")
     return seeds
+
+
+def without_numpy(value: Any) -> Any:
+    """Numpy's scalars and arrays as Python's numbers and lists; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: without_numpy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_numpy(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value

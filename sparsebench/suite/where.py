@@ -7,17 +7,8 @@ from typing import Any
 
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import SuiteError, nearest
+from sparsebench.suite.trial_values import PLAIN
 from sparsebench.units import seconds, size
-
-PLAIN = (
-    "epochs", "batch_size", "threads", "seed", "split_seed", "validation", "huge_pages",
-    "scaling",
-    "timeout", "memory_limit", "retries", "checkpoint", "keep_model",
-)  # fmt: skip
-"""The keys of a trial that are no components."""
-
-TRIAL_KEYS = (*PARTS, *PLAIN, "observers")
-"""Everything that a suite may say below [trial]."""
 
 UNITS = {"timeout": seconds, "checkpoint": seconds, "memory_limit": size}
 

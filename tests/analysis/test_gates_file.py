@@ -71,7 +71,7 @@ def test_without_defaults_there_is_what_is_named(gates):
         ("[gates.stored_bytes]\nthreshold = '5%'", "stored_bytes is compared exactly: leave out"),
         ("[gates.epoch_seconds]\nexact = true", "exact: epoch_seconds varies"),
         ("[gates.stored_bytes]\nexact = false", "exact: expected true"),
-        ("[gates.stored_bytes]\naction = 'fial'", "action: unknown 'fial'. Did you mean 'fail'"),
+        ("[gates.stored_bytes]\naction = 'fial'", "unknown action 'fial'. Did you mean 'fail'"),
         ("gates = 3", "gates: expected tables"),
         ("[gates]\nnet_peak_bytes = 5", "gates.net_peak_bytes: expected a table, found 5"),
         ("alpha = 2", "alpha: expected a number above 0"),

@@ -1,0 +1,69 @@
+"""The values of a trial that are no components: epochs, seed, timeout ..."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
+
+from sparsebench.core.trial import PARTS, SCALINGS
+from sparsebench.errors import SuiteError
+from sparsebench.machine import usable_cores
+from sparsebench.units import seconds, size
+from sparsebench.validation import complaint, shown
+
+Whole0 = Annotated[int, Strict(), Field(ge=0, description="a whole number from 0")]
+Whole1 = Annotated[int, Strict(), Field(ge=1, description="a whole number from 1")]
+Share = Annotated[float, Strict(), Field(ge=0, lt=1, description="a share from 0 to less than 1")]
+Flag = Annotated[bool, Strict(), Field(description="true or false")]
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(size)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialValues:
+    """In the units of a Trial, with their defaults."""
+
+    epochs: Whole1
+    batch_size: Whole1 = 128
+    threads: Whole1 = field(default_factory=lambda: len(usable_cores()))
+    seed: Whole0 = 0
+    split_seed: Whole0 | None = None
+    validation: Share = 0.0
+    huge_pages: Flag = False
+    scaling: Literal["feature", "data", "range", "none"] = SCALINGS[0]  # type: ignore[assignment]
+    timeout: Seconds | None = None
+    memory_limit: Bytes | None = None
+    retries: Whole0 = 0
+    checkpoint: Seconds | None = None
+    keep_model: Flag | None = None
+
+
+PLAIN = tuple(one.name for one in fields(TrialValues))
+"""The keys of a trial that are no components."""
+
+TRIAL_KEYS = (*PARTS, *PLAIN, "observers")
+"""Everything that a suite may say below [trial]."""
+
+_FORM = TypeAdapter(TrialValues)
+
+
+def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of a raw trial; SuiteError if one is not fit for it."""
+    values = {key: value for key, value in raw.items() if key in PLAIN}
+    for key, value in values.items():
+        if isinstance(value, list):
+            raise SuiteError(f"trial.{key}: {one_value(value)}")
+        if value is None:
+            raise SuiteError(f"trial.{key}: expected a value, found nothing")
+    try:
+        return asdict(_FORM.validate_python(values))
+    except ValidationError as error:
+        raise SuiteError(f"trial.{complaint(error, TrialValues)}") from None
+
+
+def one_value(found: object) -> str:
+    """The complaint about a list where one value is expected."""
+    return f"found {shown(found)}; a list means one trial each only in [grid]"
