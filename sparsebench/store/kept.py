@@ -1,9 +1,9 @@
-"""What an attempt may leave beside its record: where to go on from, and the trained network."""
+"""Checkpoints and trained networks: files that an attempt may leave beside its record."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 
 OVER = (Status.OK, Status.DIVERGED)
-"""Nothing follows these."""
+"""A trial that ended like this is not resumed."""
 
 
 def checkpoint_of(
@@ -33,19 +33,16 @@ def checkpoint_of(
 
 
 def tidy_checkpoints(store: Store, record: Record) -> None:
-    """Remove those that nobody goes on from, now that this attempt has ended."""
+    """Remove those that no attempt resumes from, now that this attempt has ended."""
     newest = store.folder(record) / CHECKPOINT
     over = record.status in OVER
     if not over and not _is_own(newest):
         return
-    for file in _checkpoints(store, store.records(record.trial.id)):
+    for one in store.records(record.trial.id):
+        file = store.folder(one) / CHECKPOINT
         if over or file != newest:
             with contextlib.suppress(OSError):
                 file.unlink()
-
-
-def _checkpoints(store: Store, records: Sequence[Record]) -> Iterator[Path]:
-    return (store.folder(record) / CHECKPOINT for record in records)
 
 
 def model_of(store: Store, prefix: str) -> tuple[Record, Path]:
@@ -55,19 +52,16 @@ def model_of(store: Store, prefix: str) -> tuple[Record, Path]:
     """
     records = store.find_trial(prefix)
     for record in reversed(records):
-        file = store.folder(record) / MODEL
-        if _is_own(file):
-            return record, file
-    raise NothingMatched(_why_none(records))
-
-
-def _why_none(records: Sequence[Record]) -> str:
+        if has_model(store, record):
+            return record, store.folder(record) / MODEL
     if not records:
-        return "the trial has not ended yet: there is no trained network"
+        raise NothingMatched("the trial has not ended yet: there is no trained network")
     last = records[-1]
     if last.status != Status.OK:
-        return f"trial {last.trial.id} ended {last.status}: there is no trained network"
-    return (
+        raise NothingMatched(
+            f"trial {last.trial.id} ended {last.status}: there is no trained network"
+        )
+    raise NothingMatched(
         f"trial {last.trial.id} kept no network (those above 4 MiB are not kept unasked); run it "
         "again with: sparsebench run SUITE --set keep_model=true"
     )

@@ -22,7 +22,7 @@ from typing import Any
 
 from sparsebench.core.files import jsonable, write_atomically, writing_to
 from sparsebench.core.trial import Trial
-from sparsebench.errors import NothingMatched, StoreError
+from sparsebench.errors import NothingMatched, StoreError, spelt_out
 from sparsebench.store import alive
 from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, numbers, read_attempt, read_spec
 from sparsebench.store.json_files import Damaged, read_bytes, read_json, reading
@@ -124,12 +124,14 @@ class Store:
                 yield trial, number, self.attempt_folder(trial, number)
 
     def log(self, trial_id: str, attempt: int, name: str) -> str:
-        """The text that an attempt's process wrote; empty if there is no such file."""
+        """The text that an attempt's process wrote, with control characters spelt out; empty if
+        there is no such file."""
         file = self.attempt_folder(trial_id, attempt) / name
         if not os.path.lexists(file):
             return ""
         with reading(file):
-            return read_bytes(file, self.root).decode(errors="replace")
+            text = read_bytes(file, self.root).decode(errors="replace").expandtabs()
+        return "\n".join(spelt_out(line.rstrip("\r")) for line in text.split("\n"))
 
     def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
         """The newest attempt that another process of this machine is busy with, and its run."""

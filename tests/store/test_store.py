@@ -150,6 +150,14 @@ def test_runs_are_found_by_id_start_latest_and_folder(store: Store) -> None:
         open_run_folder(store.path.parent)
 
 
+def test_a_log_shows_control_characters_and_does_not_send_them(store: Store, trial: Trial) -> None:
+    attempt = store.begin(trial)
+    (attempt.folder / "stdout.log").write_bytes(b"one\x1b]0;owned\x07\r\n\tt\xff\n")
+    said = store.log(trial.id, 1, "stdout.log")
+    assert said == "one\\x1b]0;owned\\x07\n        t\ufffd\n"
+    assert store.log(trial.id, 1, "stderr.log") == ""
+
+
 def test_an_empty_store_has_nothing(store: Store) -> None:
     assert store.runs() == []
     assert store.trial_ids() == []

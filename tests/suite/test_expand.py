@@ -316,7 +316,8 @@ def test_select(trials: Expand) -> None:
     assert chosen(found[3].id) == 1
     with pytest.raises(NothingMatched, match="-k 'torch' matches none of 8 trials"):
         chosen("torch")
-    for bad in ("", "and", "a and", "(a", "a b", ")", "not"):
+    deep = ("not " * 100_000 + "a", "(" * 10_000 + "a" + ")" * 10_000)
+    for bad in ("", "and", "a and", "(a", "a b", ")", "not", "a (b)", "()", "(a)(b)", *deep):
         with pytest.raises(SuiteError, match="-k: "):
             chosen(bad)
 
