@@ -133,7 +133,7 @@ def run(
     reuse_stale: bool = False,
     fail_fast: bool = False,
     predict: bool = True,
-    audit: bool = True,
+    audit: bool = False,
     debug: bool = False,
     listener: Listener | None = None,
     progress: bool | None = None,

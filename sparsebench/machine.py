@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ def cache_directory() -> Path:
     if given:
         return Path(given).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sparsebench"
+    if base:
+        return Path(base) / "sparsebench"
+    try:
+        return Path.home() / ".cache" / "sparsebench"
+    except RuntimeError:  # no HOME, and no entry for the user, as in a container with a bare number
+        return Path(tempfile.gettempdir()) / f"sparsebench-{os.getuid()}"
 
 
 def data_directory(given: Path | None = None) -> Path:
@@ -30,6 +36,76 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def default_threads(root: Path = Path("/")) -> int:
+    """The usable cores, or fewer where the control group has a smaller quota of CPU time: threads
+    beyond it would be throttled.
+
+    root  where /proc and /sys are
+    """
+    quota = cpu_quota(root)
+    cores = len(usable_cores())
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Cores' worth of CPU time that control groups allow this process; None without a limit."""
+    quotas = []
+    group = control_group(root)
+    if group is not None:
+        mount = _cgroup2_mount(root)[1]
+        for folder in (group, *group.parents):
+            quotas.append(_quota(*_first(folder / "cpu.max").split()[:2]))
+            if folder == mount:
+                break
+    for folder in _cpu_groups_of_version_1(root):
+        quotas.append(
+            _quota(_first(folder / "cpu.cfs_quota_us"), _first(folder / "cpu.cfs_period_us"))
+        )
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(quota: str = "", period: str = "") -> float | None:
+    """Cores, of microseconds per period; `max`, -1 and an empty file are no limit."""
+    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def control_group(root: Path = Path("/")) -> Path | None:
+    """The folder of this process's control group in the v2 hierarchy."""
+    paths = [line[3:] for line in _lines(root / "proc/self/cgroup") if line.startswith("0::/")]
+    top, mount = _cgroup2_mount(root)
+    if not paths or mount is None or not Path(paths[0]).is_relative_to(top):
+        return None
+    folder = mount / Path(paths[0]).relative_to(top)
+    return folder if folder.is_dir() else None
+
+
+def _cgroup2_mount(root: Path) -> tuple[Path, Path | None]:
+    """The group that is mounted, and where."""
+    for line in _lines(root / "proc/self/mountinfo"):
+        fields = line.split()
+        if fields[fields.index("-") + 1] == "cgroup2":
+            return Path(fields[3]), root / fields[4].lstrip("/")
+    return Path("/"), None
+
+
+def _cpu_groups_of_version_1(root: Path) -> list[Path]:
+    """Our group of the cpu controller and those above it, as the host mounts it, or as a
+    container sees its own."""
+    mounts = [root / "sys/fs/cgroup/cpu", root / "sys/fs/cgroup/cpu,cpuacct"]
+    mount = next((folder for folder in mounts if folder.is_dir()), None)
+    if mount is None:
+        return []
+    found = [mount]
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if "cpu" in controllers.split(","):
+            group = mount / path.lstrip("/")
+            found += [group, *(one for one in group.parents if one.is_relative_to(mount))]
+    return list(dict.fromkeys(found))
 
 
 def total_memory() -> int:
@@ -80,19 +156,19 @@ def _cpu() -> str:
     return platform.processor() or "unknown"
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str | Path) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
     except OSError:
         return []
 
 
-def _first(path: str) -> str:
+def _first(path: str | Path) -> str:
     lines = _lines(path)
     return lines[0].strip() if lines else ""
 
 
-def _chosen(path: str) -> str:
+def _chosen(path: str | Path) -> str:
     """The bracketed word of a kernel setting such as `always [madvise] never`."""
     text = _first(path)
     return text.partition("[")[2].partition("]")[0] or text

@@ -21,8 +21,12 @@ from sparsebench.core.worker.file_names import CHECKPOINT
 from sparsebench.registry import Plugins
 from sparsebench.run.context import wait
 from sparsebench.run.fingerprint import COMPILED, forget_sources, sources
-from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
-from sparsebench.run.kernel_cache import skeleton as without_magnitudes
+from sparsebench.run.kernel_cache import (
+    compile_job,
+    compiled_code,
+    representatives,
+    without_magnitudes,
+)
 from sparsebench.run.supervisor import Supervised
 from sparsebench.store.provenance import impersonal
 from sparsebench_dask.errand import Errand, Reply, packed
@@ -111,7 +115,7 @@ def _to_end(job: Job, line: Line) -> Mapping[str, Any]:
 def _compile(job: Job, plugins: Plugins, line: Line) -> None:
     """What this worker has not compiled yet, so that no trial is measured while it compiles. Of
     the workers of a machine one at a time does it. How it failed, the trial shows."""
-    if job.compile_only or job.numba_cache is None:
+    if job.compile_for or job.numba_cache is None:
         return
     kinds = [without_magnitudes(getattr(job.trial, kind)) for kind in COMPILED]
     key = canonical([str(job.numba_cache), *kinds])

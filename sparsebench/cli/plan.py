@@ -95,10 +95,10 @@ def print_plan(
 def _predictions(asked: Asked, measure: bool) -> list[Prediction]:
     rates = None
     if measure:
-        from sparsebench.run.layer_timing import survey
+        from sparsebench.run.layer_timing import measured_rates
 
         able = [trial for trial in asked.trials if absent(trial, asked.plugins) is None]
-        rates = survey(able, asked.plugins, asked.data_dir)
+        rates = measured_rates(able, asked.plugins, asked.data_dir)
     return [predict(trial, asked.plugins, rates) for trial in asked.trials]
 
 

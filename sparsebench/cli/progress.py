@@ -27,13 +27,13 @@ REFRESH_SECONDS = 0.1
 
 def listener(*, plain: bool = False) -> Plain:
     """Bars if stderr is a terminal and neither `plain`, NO_COLOR nor CI says otherwise."""
-    said = os.environ.get("NO_COLOR") or os.environ.get("CI", "").lower() in ("true", "1")
-    if plain or said or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
+    unwanted = os.environ.get("NO_COLOR") or os.environ.get("CI", "").lower() in ("true", "1")
+    if plain or unwanted or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
         return Plain()
     return Live()
 
 
-def told(record: Record, reused: bool) -> str:
+def outcome_line(record: Record, reused: bool) -> str:
     """A record in a line."""
     parts = [str(record.status) + (f" ({record.cause})" if record.cause else "")]
     name, value = primary_of(record)
@@ -63,10 +63,9 @@ class Plain(Listener):
 
     def compiling(self, names: Sequence[str]) -> None:
         if names:
-            self.say(f"compiling {', '.join(names)}")
-
-    def timing(self, names: Sequence[str]) -> None:
-        self.say(f"timing {', '.join(names)}")
+            self.say(
+                f"compiling {', '.join(names)}, once for this machine and code: up to a minute"
+            )
 
     def probing(self, names: Sequence[str]) -> None:
         self.say(f"auditing {', '.join(names)}: truly sparse?")
@@ -80,7 +79,8 @@ class Plain(Listener):
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self.ended_trials.add(trial.id)
         self.reused_failures += reused and record.failed
-        self.say(f"[{len(self.ended_trials)}/{self.total}] {label(trial)}: {told(record, reused)}")
+        count = f"[{len(self.ended_trials)}/{self.total}]"
+        self.say(f"{count} {label(trial)}: {outcome_line(record, reused)}")
 
     def ended(self, summary: Summary) -> None:
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
@@ -121,10 +121,13 @@ class Live(Plain):
         self._running: dict[str, tuple[Trial, float, dict[str, Any]]] = {}
         self._drawn = 0.0
         self._began = time.monotonic()
+        self._first_trial_at: float | None = None
         self._ran = 0
+        self._preparing = "preparing"
 
     def __enter__(self) -> Plain:
         self._display.start()
+        self._draw(now=True)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -134,11 +137,24 @@ class Live(Plain):
         with contextlib.suppress(BrokenPipeError):
             self._say(line)
 
+    def compiling(self, names: Sequence[str]) -> None:
+        self._preparing = f"compiling {', '.join(names)}, once for this machine and code"
+        self._draw(now=True)
+
+    def probing(self, names: Sequence[str]) -> None:
+        self._preparing = f"auditing {', '.join(names)}"
+        self._draw(now=True)
+
+    def waiting(self) -> None:
+        self._draw()
+
     def _say(self, line: str) -> None:
         self._console.print(printable(line), markup=False, highlight=False)
         self._draw(now=True)
 
     def trial_started(self, trial: Trial, number: int) -> None:
+        self._preparing = ""
+        self._first_trial_at = self._first_trial_at or time.monotonic()
         self._running[trial.id] = (trial, time.monotonic(), {})
         self._draw(now=True)
 
@@ -174,10 +190,13 @@ class Live(Plain):
         if self.total:
             done = len(self.ended_trials) / self.total
             text = f"{len(self.ended_trials)}/{self.total} trials"
-            if self._ran:
-                rest = (at - self._began) / self._ran * (self.total - len(self.ended_trials))
-                text += f", ETA {brief_seconds(rest)}"
+            if self._ran and self._first_trial_at is not None:
+                each = (at - self._first_trial_at) / self._ran
+                left = self.total - len(self.ended_trials)
+                text += f", ETA {brief_seconds(each * left)}"
             bars.append(("all", done, text))
+        if self._preparing:
+            bars.append((self._preparing, 0.0, brief_seconds(at - self._began)))
         for trial, began, state in self._running.values():
             share = _share(trial, state)
             name = printable(label(trial))[:60]

@@ -55,12 +55,12 @@ def command(
         bool,
         typer.Option(
             "--plan/--no-plan",
-            help="Time the backends first; skip what cannot fit the memory limit.",
+            help="Skip what cannot fit the memory limit.",
         ),
     ] = True,
     audit: Annotated[
         bool, typer.Option(help="Probe the backends for dense work first, once a machine.")
-    ] = True,
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="One trial, in this process, with pdb.")
     ] = False,

@@ -20,7 +20,7 @@ class Job:
     folder    the attempt's directory in the store: results and logs go there
     cores     the cores the trial is pinned to; None leaves it to the kernel
     contended other trials run at the same time
-    compile_only  build and run the throwaway network of the warm-up, nothing else
+    compile_for   only compile what these trials run, on throwaway networks
     resume_from   a checkpoint of an earlier attempt to go on from; None starts anew
     ladders   only time layers of the trial's backend, and leave a rates.json
     probe     only probe layers of these sizes for dense work, and leave an evidence.json
@@ -34,7 +34,7 @@ class Job:
     plugin_files: tuple[Path, ...] = ()
     cores: tuple[int, ...] | None = None
     contended: bool = False
-    compile_only: bool = False
+    compile_for: tuple[Trial, ...] = ()
     numba_cache: Path | None = None
     resume_from: Path | None = None
     ladders: tuple[Ladder, ...] = ()
@@ -54,6 +54,7 @@ class Job:
             "trial": self.trial.to_json(),
             "folder": str(self.folder),
             "data_dir": str(self.data_dir),
+            "compile_for": [trial.to_json() for trial in self.compile_for],
             "plugin_files": [str(file) for file in self.plugin_files],
             "ladders": [ladder.to_json() for ladder in self.ladders],
             "numba_cache": str(self.numba_cache) if self.numba_cache is not None else None,
@@ -66,6 +67,7 @@ class Job:
             **{
                 **data,
                 "trial": Trial.from_json(data["trial"]),
+                "compile_for": tuple(map(Trial.from_json, data.get("compile_for", ()))),
                 "folder": Path(data["folder"]),
                 "data_dir": Path(data["data_dir"]),
                 "plugin_files": tuple(Path(file) for file in data["plugin_files"]),

@@ -46,11 +46,11 @@ class Live(Listener):
     def compiling(self, names: Sequence[str]) -> None:
         self._does("compiling", names)
 
-    def timing(self, names: Sequence[str]) -> None:
-        self._does("timing", names)
-
     def probing(self, names: Sequence[str]) -> None:
         self._does("auditing", names)
+
+    def waiting(self) -> None:
+        self._draw()
 
     def trial_started(self, trial: Trial, number: int) -> None:
         self._doing = ""

@@ -21,7 +21,7 @@ from sparsebench.core.trial import Trial, canonical, digest
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import code_of
-from sparsebench.run.kernel_cache import skeleton
+from sparsebench.run.kernel_cache import without_magnitudes
 from sparsebench.run.team_size import team_of
 from sparsebench.store.record import SIMULATED
 
@@ -50,7 +50,7 @@ def errand_key(trial: Trial) -> str:
     what it does, changes nothing that a probe sees."""
     sizes = sizes_for(MOST_MEMORY, trial.batch_size)
     batch = sizes.batch if sizes is not None else 0
-    return canonical([trial.backend, skeleton(trial.optimizer), trial.threads, batch])
+    return canonical([trial.backend, without_magnitudes(trial.optimizer), trial.threads, batch])
 
 
 def errands(trials: Sequence[Trial], plugins: Plugins) -> dict[str, Errand]:
@@ -129,7 +129,9 @@ def audit_of(
         return {}
     said = found.truly_sparse if isinstance(found, Evidence) else None
     said = outcome.get("settings", {}).get("truly_sparse", said)
-    probed: Judgement | str = found if isinstance(found, str) else "it was not asked for"
+    probed: Judgement | str = (
+        found if isinstance(found, str) else "it was not asked for: --audit probes it"
+    )
     if isinstance(found, Evidence):
         probed = judge(found)
     claims = claim(said, claim_of(trial.backend, plugins))

@@ -16,6 +16,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsebench import machine
 from sparsebench.core.worker.sweep import started
 
 ROOT = Path("/")
@@ -84,15 +85,7 @@ def delegated() -> Path | None:
 
 def own_group() -> Path | None:
     """The folder of this process's group in the v2 hierarchy."""
-    paths = [line[3:] for line in _lines("proc/self/cgroup") if line.startswith("0::/")]
-    for line in _lines("proc/self/mountinfo"):
-        fields = line.split()
-        if paths and fields[fields.index("-") + 1] == "cgroup2":
-            path, top = Path(paths[0]), Path(fields[3])
-            if path.is_relative_to(top):
-                folder = ROOT / fields[4].lstrip("/") / path.relative_to(top)
-                return folder if folder.is_dir() else None
-    return None
+    return machine.control_group(ROOT)
 
 
 def remove_folder(folder: Path) -> None:

@@ -37,14 +37,17 @@ class Context:
                 f"executor {self.options.executor!r} cannot start a trial: {reason}"
             ) from error
 
-    def run_to_end(self, job: Job, heed: Callable[[Sequence[Handle]], None]) -> Mapping[str, Any]:
-        """The outcome of a job that nothing else runs beside; `heed` is called with its handle
-        between two looks at it."""
-        handle = self.submit(job)
-        while (outcome := handle.poll()) is None:
-            heed([handle])
-            wait([handle])
-        return outcome
+    def run_to_end(
+        self, jobs: Sequence[Job], heed: Callable[[Sequence[Handle]], None]
+    ) -> list[Mapping[str, Any]]:
+        """The outcomes of jobs that run at once, with nothing else beside them; `heed` is called
+        with the handles of those that have not ended, again and again."""
+        handles = [self.submit(job) for job in jobs]
+        while waiting := [handle for handle in handles if handle.poll() is None]:
+            heed(waiting)
+            self.listener.waiting()
+            wait(waiting)
+        return [outcome for handle in handles if (outcome := handle.poll()) is not None]
 
 
 def wait(handles: Sequence[Handle]) -> None:

@@ -25,8 +25,9 @@ class Options:
     rerun        run again what would be reused: only what failed, or everything
     reuse_stale  reuse records of other code too
     fail_fast    start nothing more after a failure that the suite does not expect
-    predict      time the backends first, and start nothing that cannot fit its memory limit
-    audit        probe the backends for dense work first, where no earlier run has
+    predict      start nothing that cannot fit its memory limit
+    audit        probe the backends for dense work first, where no earlier run has; what one has
+                 found is shown without it, too
     debug        the one trial runs in this process, and its exceptions come through
     identify     the manifest names this host
     """
@@ -42,7 +43,7 @@ class Options:
     reuse_stale: bool = False
     fail_fast: bool = False
     predict: bool = True
-    audit: bool = True
+    audit: bool = False
     debug: bool = False
     identify: bool = False
     argv: Sequence[str] = ()
@@ -103,11 +104,11 @@ class Listener:
     def compiling(self, names: Sequence[str]) -> None:
         """Kernels of these backends are compiled before the first trial."""
 
-    def timing(self, names: Sequence[str]) -> None:
-        """Layers of these backends are timed before the first trial."""
-
     def probing(self, names: Sequence[str]) -> None:
         """Layers of these backends are audited before the first trial."""
+
+    def waiting(self) -> None:
+        """Called several times a second while processes before the first trial are at work."""
 
     def trial_started(self, trial: Trial, number: int) -> None:
         """`number` is the trial's place in the plan, from 1."""

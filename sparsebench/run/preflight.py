@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sparsebench.analysis.honesty import worth_another_look
 from sparsebench.core.job import Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker.file_names import EVIDENCE
+from sparsebench.machine import usable_cores
 from sparsebench.run import audit as auditing
 from sparsebench.run.context import Context
 from sparsebench.run.executor import Handle
 from sparsebench.run.fingerprint import CHANGED
 from sparsebench.run.fingerprints import Fingerprints
-from sparsebench.run.kernel_cache import compile_job, representatives
-from sparsebench.run.layer_timing import read_rates, survey_job, surveys
-from sparsebench.run.planning.prediction import Rates
+from sparsebench.run.kernel_cache import (
+    compile_job,
+    compiled_code,
+    groups,
+    is_compiled,
+    mark_compiled,
+    representatives,
+    unlike,
+    unwritable_cache,
+)
 
 
 @dataclass(frozen=True)
@@ -35,46 +44,55 @@ class Preparation:
     heed: Callable[[Sequence[Handle]], None]
 
     def compile(self, trials: Sequence[Trial]) -> None:
-        """So that no trial is measured while it compiles."""
-        chosen = representatives(trials, self.context.plugins)
+        """So that no trial is measured while it compiles.
+
+        First a process per core compiles for trials that have little in common; then one process
+        for all, which finds most of it, so that nothing is missing.
+        """
+        context, plugins = self.context, self.context.plugins
+        chosen = [t for t in representatives(trials, plugins) if not is_compiled(t, plugins)]
         if not chosen:
             return
-        listener = self.context.listener
-        listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
-        for number, trial in enumerate(chosen):
-            job = compile_job(self.job_for(trial, self.folder / "compile" / str(number)))
-            outcome = self.context.run_to_end(job, self.heed)
-            self.fingerprints.as_run(trial, ())
-            if self.context.signals.count:
+        unwritable = unwritable_cache()
+        if unwritable:
+            context.listener.note(unwritable)
+        context.listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
+        apart = unlike(chosen, len(usable_cores()))
+        if len(apart) > 1:
+            self._compile_at_once([([trial], compiled_code(trial, plugins)) for trial in apart])
+        for group, folder in groups(chosen, plugins):
+            if context.signals.count:
                 return
-            if outcome["status"] != Status.OK:
-                listener.note(
-                    f"compiling for {trial.backend['name']} ended {outcome['status']} "
+            (outcome,) = self._compile_at_once([(group, folder)])
+            if outcome["status"] == Status.OK:
+                mark_compiled(group, plugins)
+            elif not context.signals.count:
+                names = sorted({trial.backend["name"] for trial in group})
+                context.listener.note(
+                    f"compiling for {', '.join(names)} ended {outcome['status']} "
                     f"{outcome['cause']} {outcome['detail']}".rstrip()
                 )
 
-    def time_backends(self, trials: Sequence[Trial]) -> dict[str, list[Rates]]:
-        """Once a run; without them there is no prediction of time. Empty if interrupted."""
-        context = self.context
-        chosen = surveys(trials, context.plugins) if context.options.predict else {}
-        if not chosen or context.signals.count:
-            return {}
-        context.listener.timing(sorted({e.trial.backend["name"] for e in chosen.values()}))
-        rates: dict[str, list[Rates]] = {}
-        for number, (key, errand) in enumerate(chosen.items()):
-            folder = self.folder / "timing" / str(number)
-            job = survey_job(errand, self.job_for(errand.trial, folder))
-            context.run_to_end(job, self.heed)
-            self.fingerprints.as_run(errand.trial, ())
-            if context.signals.count:
-                return {}
-            rates[key] = read_rates(folder)
-        return rates
+    def _compile_at_once(
+        self, parts: Sequence[tuple[list[Trial], Path]]
+    ) -> list[Mapping[str, Any]]:
+        """Compile in a process for each group and its folder of compiled code."""
+        folder, jobs = self.folder / "compile", list[Job]()
+        for group, cache in parts:
+            made = len(list(folder.iterdir())) if folder.is_dir() else 0
+            job = self.job_for(group[0], folder / str(made + len(jobs)))
+            jobs.append(compile_job(replace(job, numba_cache=cache), group))
+        outcomes = self.context.run_to_end(jobs, self.heed)
+        for group, _ in parts:
+            for trial in group:
+                self.fingerprints.as_run(trial, ())
+        return outcomes
 
     def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
-        """What the backends do with K D growing, by `auditing.errand_key`; measured now where no
-        earlier run has. A probe that fails, or is interrupted, ends no run."""
-        if not self.context.options.audit or self.context.signals.count:
+        """What the backends do with K D growing, by `auditing.errand_key`: as an earlier run has
+        measured it, else measured now if that is requested. A probe that fails, or is interrupted,
+        ends no run."""
+        if self.context.signals.count:
             return {}
         found: dict[str, auditing.Found] = {}
         waiting: dict[str, auditing.Errand] = {}
@@ -82,7 +100,7 @@ class Preparation:
             known = auditing.read_evidence(self._kept(errand))
             if known is not None:
                 found[key] = known
-            else:
+            elif self.context.options.audit:
                 waiting[key] = errand
         if waiting:
             names = sorted({errand.trial.backend["name"] for errand in waiting.values()})
@@ -107,7 +125,7 @@ class Preparation:
             return "no memory for a layer large enough"
         job = auditing.audit_job(errand, self.job_for(errand.trial, folder))
         file = self._kept(errand)
-        outcome = self.context.run_to_end(job, self.heed)
+        (outcome,) = self.context.run_to_end([job], self.heed)
         as_run = self.fingerprints.as_run(errand.trial, ())
         evidence = auditing.read_evidence(folder / EVIDENCE)
         if evidence is None:

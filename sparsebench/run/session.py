@@ -201,9 +201,9 @@ class Session:
         self._waiting.append(trial)
 
     def _prepare(self) -> None:
-        """Compile, and time the backends, for the trials that wait.
+        """Compile for the trials that wait, and audit their backends if that is requested.
 
-        An executor of many machines compiles on each, and no one of them is timed for all.
+        An executor of many machines compiles on each.
         """
         preparation = Preparation(
             self._context,
@@ -213,16 +213,9 @@ class Session:
             self._heed_signals,
         )
         waiting = list(self._waiting)
-        many = bool(getattr(self._context.executor, "many_machines", False))
-        if not many:
+        if not getattr(self._context.executor, "many_machines", False):
             preparation.compile(waiting)
         self._audits = preparation.audit(waiting)
-        if many:
-            return
-        rates = preparation.time_backends(waiting)
-        if rates:
-            for trial in waiting:
-                self._predictions[trial.id] = predict(trial, self._plugins, rates)
 
     # --- during ------------------------------------------------------------------------
 

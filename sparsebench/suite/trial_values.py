@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationErro
 
 from sparsebench.core.trial import PARTS, SCALINGS
 from sparsebench.errors import SuiteError
-from sparsebench.machine import usable_cores
+from sparsebench.machine import default_threads
 from sparsebench.units import seconds, size
 from sparsebench.validation import complaint, shown
 
@@ -28,7 +28,7 @@ class TrialValues:
 
     epochs: Whole1
     batch_size: Whole1 = 128
-    threads: Whole1 = field(default_factory=lambda: len(usable_cores()))
+    threads: Whole1 = field(default_factory=default_threads)
     seed: Whole0 = 0
     split_seed: Whole0 | None = None
     validation: Share = 0.0

@@ -18,7 +18,7 @@ from sparsebench.run.kernel_cache import (
     forget_compiled,
     kept_shares,
     representatives,
-    skeleton,
+    without_magnitudes,
 )
 from sparsebench.run.options import Options
 from sparsebench.run.reuse import reusable
@@ -136,9 +136,9 @@ def test_a_trial_depends_on_the_plugins_it_uses(odd: Plugins, trial: MakeTrial) 
 def test_trials_that_differ_in_magnitude_compile_the_same() -> None:
     one = {"name": "mlp", "hidden": [10, 20], "dropout": 0.3, "activation": {"alpha": 0.5}}
     two = {"name": "mlp", "hidden": [1000], "dropout": 0.1, "activation": {"alpha": 0.6}}
-    assert skeleton(one) == skeleton(two)
-    assert skeleton(one) != skeleton({**two, "dropout": 0.0})
-    assert skeleton(one) != skeleton({**two, "activation": {"name": "relu"}})
+    assert without_magnitudes(one) == without_magnitudes(two)
+    assert without_magnitudes(one) != without_magnitudes({**two, "dropout": 0.0})
+    assert without_magnitudes(one) != without_magnitudes({**two, "activation": {"name": "relu"}})
 
 
 def test_kernels_are_kept_by_what_is_compiled(

@@ -213,7 +213,8 @@ def test_the_supervisor_imports_nothing_heavy() -> None:
 
 
 def test_a_job_that_only_compiles(job: MakeJob) -> None:
-    outcome = finish(replace(job("allocates", mib=1), compile_only=True))
+    allocating = job("allocates", mib=1)
+    outcome = finish(replace(allocating, compile_for=(allocating.trial,)))
     assert outcome["status"] == "ok"
     assert set(outcome["phases"]) == {"import", "warmup"}
 

@@ -8,7 +8,9 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sparsebench.core.audit.sizes import Sizes
@@ -58,8 +60,8 @@ def attempt(job: Job, team: MpiTeam | None = None, diary: Diary | None = None) -
             outbox.result(time_layers(job, meter))
         elif job.probe is not None:
             outbox.result(probe_layers(job, job.probe, meter))
-        elif job.compile_only:
-            outbox.result(compile_only(job, meter))
+        elif job.compile_for:
+            outbox.result(compile_kernels(job, meter))
         else:
             result = run(job, meter, outbox, team)
             if team is None or team.rank == 0:
@@ -176,14 +178,53 @@ def leave_model(job: Job, data: TrialData, result: Result) -> None:
         print(f"the trained network is not kept: {error}", file=sys.stderr)  # noqa: T201
 
 
-def compile_only(job: Job, meter: Meter) -> dict[str, Any]:
-    """Fill the cache of compiled code; the warm-up looks at no data."""
+def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
+    """Fill the cache of compiled code; the warm-up looks at no data.
+
+    A trial that fails does not keep the others from being compiled: the first error is raised at
+    the end.
+    """
+    failures: list[Exception] = []
     with meter.phase("import"):
-        parts = build(job.trial, load_plugins(job.plugin_files, job.data_dir))
-    with meter.phase("warmup"):
-        warm_up(parts, assemble(parts, job.trial, cast("TrialData", None), meter, None))
+        plugins = load_plugins(job.plugin_files, job.data_dir)
+    with meter.phase("warmup"), locked_saves(job.numba_cache):
+        for trial in job.compile_for:
+            try:
+                parts = build(trial, plugins)
+                warm_up(parts, assemble(parts, trial, cast("TrialData", None), meter, None))
+            except Exception as error:
+                failures.append(error)
         flushed()
+    if failures:
+        raise failures[0]
     return {"status": Status.OK, **measured(meter)}
+
+
+@contextlib.contextmanager
+def locked_saves(cache: Path | None) -> Iterator[None]:
+    """Let one process at a time save compiled code below the folder of `cache`.
+
+    numba reads a function's index, numbers the new file by it and rewrites both without a lock,
+    so two processes that save the same function at once could swap its code.
+    """
+    if cache is None or not cache.parent.is_dir():
+        yield
+        return
+    from filelock import FileLock
+    from numba.core.caching import IndexDataCacheFile
+
+    save: Any = IndexDataCacheFile.save
+    lock = FileLock(cache.parent / "save.lock")
+
+    def locked_save(file: Any, key: Any, data: Any) -> None:
+        with lock:
+            save(file, key, data)
+
+    setattr(IndexDataCacheFile, "save", locked_save)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(IndexDataCacheFile, "save", save)  # noqa: B010
 
 
 def time_layers(job: Job, meter: Meter) -> dict[str, Any]:

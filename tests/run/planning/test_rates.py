@@ -7,7 +7,6 @@ from trials import make_trial
 
 from sparsebench.core.ladder import Ladder, Point
 from sparsebench.registry import Plugins
-from sparsebench.run.layer_timing import WORTH_TIMING, surveys
 from sparsebench.run.planning.outline import outline
 from sparsebench.run.planning.prediction import Rates, epoch_seconds, timing_jobs
 
@@ -92,15 +91,3 @@ def test_one_process_for_trials_that_differ_in_size(plugins: Plugins) -> None:
     of = outline(other, plugins)
     assert of is not None
     assert len(timing_jobs([*known, (other, of)])) == 2
-
-
-def test_small_trials_are_not_worth_timing(plugins: Plugins) -> None:
-    """Unless one of their kind is large: 650 connections x 40 samples an epoch."""
-    small = make_trial(plugins)
-    large = make_trial(plugins, epochs=round(WORTH_TIMING / (650 * 40)) + 1)
-    of = outline(small, plugins)
-    assert of is not None
-    assert of.work == 650 * 40 * 2
-    assert surveys([small], plugins) == {}
-    assert len(surveys([small], plugins, least=0)) == 1
-    assert len(surveys([small, large], plugins)) == 1
