@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
@@ -186,7 +184,7 @@ class Supervised:
 
     def _conclude(self, code: int) -> dict[str, Any]:
         after, own = noise.sample(self._job.cores), time.process_time() - self._own_before
-        result = _read(self._job.folder / "result.json", RESULT)
+        result, malformed = read_result(self._job.folder / "result.json")
         tail = _tail(self._job)
         told: Mapping[str, Any] = result if result is not None else {}
         end = End(
@@ -194,6 +192,7 @@ class Supervised:
             who=self._ranks.first_to_end,
             asked=self._asked,
             result=result,
+            malformed=malformed,
             tail=tail,
             rss=self._trace.rss,
             room=self._room,
@@ -237,7 +236,7 @@ class Supervised:
     def _measures(self, told: Mapping[str, Any]) -> dict[str, Any]:
         measures = dict(told.get("measures", {}))
         peak = max(measures.get("peak_rss_bytes") or 0, self._trace.peak)
-        earlier = {name: measures.pop(f"earlier_{name}", 0.0) for name in EARLIER}
+        earlier = {name: measures.pop(f"earlier_{name}", None) or 0.0 for name in EARLIER}
         return measures | {
             "wall_seconds": self._wall + earlier["wall_seconds"],
             "cpu_seconds": self._cpu + earlier["cpu_seconds"],
@@ -284,13 +283,24 @@ def _pidfd(pid: int) -> int:
         return -1
 
 
-def _read(file: Path, form: TypeAdapter[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the trial's process left; None where that is not there, or is not what it should be:
-    it is the trial's word, and the supervisor has to outlive it."""
+def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
+    """The result that the trial's process has left, and what is wrong with it; None where there
+    is none, or none of the right form: the supervisor has to outlive whatever is written there."""
+    if not os.path.lexists(file):
+        return None, ""
     try:
-        return read_json(file, os.path.realpath(file.parent), form)
+        return read_json(file, os.path.realpath(file.parent), RESULT), ""
+    except Damaged as error:
+        return None, f"its {file.name} is malformed: {str(error).partition(': ')[2]}"[:300]
+
+
+def read_progress(file: Path) -> dict[str, Any]:
+    """The progress that the trial's process has left; empty where there is none, or none of the
+    right form."""
+    try:
+        return read_json(file, os.path.realpath(file.parent), PROGRESS)
     except Damaged:
-        return None
+        return {}
 
 
 def _tail(job: Job, size: int = 8000) -> str:

@@ -5,6 +5,7 @@ Only what is relied on is checked: a key that a later version adds is kept as it
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, TypeAdapter, with_config
@@ -107,6 +108,29 @@ class Machine(TypedDict, total=False):
     memory_bytes: float | None
 
 
+def _finite_sizes(measures: Json) -> Json:
+    """Bytes, counts and what earlier attempts took are added up and compared."""
+    for name, value in measures.items():
+        added = name.endswith(("_bytes", "connections")) or name.startswith("earlier_")
+        if added and value is not None and not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, found {value}")
+    return measures
+
+
+@with_config(OPEN)
+class TrainedLayer(Layer, total=False):
+    shape: tuple[Count, Count]
+    initial_connections: Count
+    connections: Count
+    stored_bytes: dict[str, float]
+
+
+@with_config(OPEN)
+class Phase(TypedDict):
+    seconds: float
+    peak_rss_bytes: NotRequired[float | None]
+
+
 @with_config(OPEN)
 class Result(TypedDict):
     """result.json: what a trial's process says of its end."""
@@ -114,9 +138,9 @@ class Result(TypedDict):
     status: Status
     cause: NotRequired[str]
     detail: NotRequired[str]
-    measures: NotRequired[Measures]
-    phases: NotRequired[dict[str, Measures]]
-    layers: NotRequired[Annotated[list[Json], like(list[Layer])]]
+    measures: NotRequired[Annotated[Measures, AfterValidator(_finite_sizes)]]
+    phases: NotRequired[dict[str, Annotated[Json, like(Phase)]]]
+    layers: NotRequired[Annotated[list[Json], like(list[TrainedLayer])]]
     data_fingerprint: NotRequired[str]
     settings: NotRequired[Json]
 

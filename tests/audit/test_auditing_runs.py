@@ -180,7 +180,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
             suite, store=tmp_path / "store", plugins=[LIARS], predict=False, rerun="all", **given
         )
 
-    first = run()
+    first = run(audit=True)
     (record,) = first.records
     assert record.audit["verdict"] == "contradicted", record.audit
     assert "backward" in record.audit["why"]
@@ -198,6 +198,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     assert again.records[0].audit["probe"] == record.audit["probe"]
     assert not (again.stored.path / "audit").exists()
 
-    unprobed = run(audit=False)
+    kept.unlink()
+    unprobed = run()
     assert unprobed.records[0].audit["verdict"] == "cannot tell"
     assert "not asked for" in unprobed.records[0].audit["why"]

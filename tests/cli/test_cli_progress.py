@@ -62,7 +62,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "run r: 2 trials",
-        "compiling numba-csr",
+        "compiling numba-csr, once for this machine and code: up to a minute",
         "[1/2] seed=0",
         "[1/2] seed=0: ok, accuracy 0.5000, 1m30s",
         "[2/2] seed=1: timeout [reused]",
@@ -71,8 +71,23 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_bar_says_what_goes_on_before_the_first_trial() -> None:
+    shown = Live()
+    shown._began = 0.0
+    assert shown._bars(1.0) == [("preparing", 0.0, "1.0s")]
+    shown.started("r", 2)
+    shown.compiling(["numba-csr"])
+    shown.waiting()
+    _, compiling = shown._bars(3.0)
+    assert compiling == ("compiling numba-csr, once for this machine and code", 0.0, "3.0s")
+    shown.trial_started(trial(), 1)
+    assert len(shown._bars(4.0)) == 2
+    assert not any("compiling" in name for name, _, _ in shown._bars(4.0))
+
+
 def test_live_bars() -> None:
     shown = Live()
+    shown._preparing = ""
     shown.total = 4
     shown.ended_trials = {"a"}
     shown._running[trial().id] = (trial(), 0.0, {})

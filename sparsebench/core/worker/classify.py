@@ -43,6 +43,7 @@ class End:
 
     code    exit code; the negative number of the signal that ended it
     result  what the worker wrote at its end, if it came that far
+    malformed  why that cannot be used, if it cannot
     tail    the last lines of its stderr
     rss     resident bytes at the last sample
     room    bytes it could have had: its limit, or what was available at its start
@@ -54,6 +55,7 @@ class End:
     code: int
     asked: Asked = ""
     result: Mapping[str, Any] | None = None
+    malformed: str = ""
     tail: str = ""
     rss: int = 0
     room: int | None = None
@@ -75,6 +77,8 @@ def _classify(end: End) -> tuple[Status, str, str]:
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
     if end.asked:
         return _ended_by_us(end.asked)
+    if end.malformed and end.code >= 0:
+        return Status.CRASHED, "malformed result", end.malformed
     if end.result is None and end.code in (NO_DISK, 120):
         return Status.INTERRUPTED, "", "its folder could not be written: the disk is full or fails"
     refused = _refused_allocation(end.tail)
