@@ -62,6 +62,8 @@ class Archive(Mapping[str, Array]):
             self._file = np.load(path, allow_pickle=False)
             self._check_members()
             self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
+            if not isinstance(self.facts, dict):
+                raise ValueError("its facts are no object")
         except UNREADABLE as error:
             if isinstance(self._file, np.lib.npyio.NpzFile):
                 self._file.close()

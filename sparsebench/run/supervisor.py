@@ -94,7 +94,7 @@ class Supervised:
         return self._outcome
 
     def progress(self) -> Mapping[str, Any]:
-        seen = _read(self._job.folder / "progress.json", PROGRESS) or {}
+        seen = read_progress(self._job.folder / "progress.json")
         return seen | {"rss_bytes": self._trace.rss}
 
     def stop(self, kill: bool = False) -> None:

@@ -99,7 +99,11 @@ def test_a_checkpoint_of_other_observers_is_refused(
     """It has not their state."""
     file, trial, meter = tmp_path / "c.npz", make_trial(plugins, ITOP), Meter()
     job = Job(trial=trial, folder=tmp_path, data_dir=tmp_path)
-    facts = {"position": {"epoch": 1, "step": 3}}
+    counts: dict[str, Any] = {"dropped": [], "grown": [], "pruned": []}
+    facts = {
+        "position": {"epoch": 1, "start": 0, "step": 3, "losses": 0.0},
+        "started": [], "epochs": [], "laps": {}, "counts": counts,
+    }  # fmt: skip
     Checkpoints(job, meter).keep(facts, iter(()))
     (tmp_path / "checkpoint.npz").rename(file)
     again = replace(job, trial=replace(trial, observers=wanted), resume_from=file)

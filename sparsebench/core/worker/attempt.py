@@ -127,7 +127,10 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
     outbox.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
     outbox.primary = f"test_{parts.objective.scores[0].name}"
     first = team is None or team.rank == 0
-    keeper = Checkpoints(job, meter) if wants_checkpoints(job) and first else None
+    keeper = None
+    if wants_checkpoints(job) and first:
+        shapes = parts.model.shapes(data.features, data.outputs) if job.resume_from else ()
+        keeper = Checkpoints(job, meter, shapes)
     work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper, team=team)
     if hasattr(parts.trainer, "fork"):
         work = parts.trainer.fork(work)
