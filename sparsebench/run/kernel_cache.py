@@ -162,11 +162,15 @@ def forget_compiled(shares: Iterable[tuple[str, str]]) -> None:
                 file.unlink()
 
 
-@functools.cache
 def _home() -> Path:
-    """The folder of all compiled code: in the cache, or one that goes with this process where the
-    cache cannot be written, or where others could put code into it."""
-    home = machine.cache_directory() / "numba"
+    """The folder of all compiled code."""
+    return _usable(machine.cache_directory() / "numba")
+
+
+@functools.cache
+def _usable(home: Path) -> Path:
+    """A folder for compiled code, or one that goes with this process where that cannot be written,
+    or where others could put code into it."""
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.access(home, os.W_OK | os.X_OK) and home.stat().st_uid in (0, os.geteuid()):
