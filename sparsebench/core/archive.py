@@ -6,6 +6,7 @@ is pickled, and nothing is compressed, so that what a member takes is what its h
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import tokenize
@@ -57,17 +58,17 @@ class Archive(Mapping[str, Array]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: Any = None
-        try:
-            self._file = np.load(path, allow_pickle=False)
-            self._check_members()
-            self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
-            if not isinstance(self.facts, dict):
-                raise ValueError("its facts are no object")
-        except UNREADABLE as error:
-            if isinstance(self._file, np.lib.npyio.NpzFile):
-                self._file.close()
-            raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
+        with contextlib.ExitStack() as opened:
+            try:
+                stream = opened.enter_context(path.open("rb"))
+                self._file: Any = np.load(stream, allow_pickle=False)
+                self._check_members()
+                self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
+                if not isinstance(self.facts, dict):
+                    raise ValueError("its facts are no object")
+            except UNREADABLE as error:
+                raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
+            self._opened = opened.pop_all()
 
     def _check_members(self) -> None:
         if not isinstance(self._file, np.lib.npyio.NpzFile) or self._file.zip is None:
@@ -93,6 +94,7 @@ class Archive(Mapping[str, Array]):
 
     def close(self) -> None:
         self._file.close()
+        self._opened.close()
 
 
 def _line(error: Exception) -> str:
