@@ -1,4 +1,4 @@
-"""A trained network back from its file, for prediction.
+"""Loads a trained network from its file, for prediction.
 
 net = sparsebench.load_model("model.npz")
 predicted = net.predict(X)

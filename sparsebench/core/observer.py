@@ -1,4 +1,4 @@
-"""What an observer must do, and what a trainer says about observers. Light.
+"""The protocols of observers, and of trainers that show them a network. Light.
 
 An observer is a frozen dataclass of parameters. `start` makes an `Observation`, which holds the
 state. It reads the network and changes nothing, so that a trial computes the same with and without
@@ -55,7 +55,7 @@ class Observation:
         yield from ()
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Go on from what `saved` gave; the network is that of the checkpoint."""
+        """Continue from what `saved` gave; the network is that of the checkpoint."""
 
 
 class Observer(Protocol):

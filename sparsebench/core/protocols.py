@@ -1,4 +1,4 @@
-"""What a component must do to take part. One page; the kit in `sparsebench.testing` checks it.
+"""The protocols of components. The conformance kit in `sparsebench.testing` checks them.
 
 Letters: N batch, D inputs, K outputs of a layer. W is (K, D); activations are
 neuron-major, (D, N), so that a neuron's batch is contiguous. float32 throughout.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
 
     Target = npt.NDArray[Any]
-    """Of a batch: labels (N,), or numbers (K, N), a row per output."""
+    """Targets of a batch: labels (N,), or numbers (K, N), a row per output."""
 
 Shape = tuple[int, int]
 """(K, D) of a layer."""
@@ -58,9 +58,9 @@ class Layer(Protocol):
         """`step` with these gradients instead, DW (nnz,) in csr order and Db (K,)."""
 
     def assign(self, data: Vector, bias: Vector) -> None:
-        """Take over these values of W, (nnz,) in csr order, and of b, (K,).
+        """Copy these values into W, (nnz,) in csr order, and into b, (K,).
 
-        The optimizer's state stays. Copies: the arrays are the caller's.
+        The optimizer's state does not change.
         """
 
     def backward_and_step(
@@ -83,21 +83,24 @@ class Layer(Protocol):
         """Bytes of every array that outlives a step, by purpose."""
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """What the next step depends on beside `weights` and `bias`, an array at a time.
+        """Yield the arrays that the next step depends on, apart from weights and bias.
 
-        Each may share memory with the layer, and is O(nnz). Weights and bias come from
-        elsewhere: a layer is made anew from them before it is given these back.
+        Each is O(nnz) and may share memory with the layer. To restore a layer, the backend makes a
+        new one from the saved weights and bias, and then calls its `restore` with these arrays.
         """
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Go on as the layer would have that `saved` these: bit for bit."""
+        """Continue bit for bit as the layer would have whose `saved` gave these."""
 
 
 class ThroughLayer(Layer, Protocol):
-    """A layer that applies its backend's units while it writes. Optional.
+    """A layer that applies its backend's activation units while it writes its output. Optional.
 
-    `below` made X, `unit` comes behind this layer; None: no unit, and a plain float32 array
-    beyond. Between two layers the array's type and layout are the backend's own.
+    below  the unit that made X
+    unit   the unit that follows this layer
+
+    Either is None where there is no unit; the array there is plain float32. Between two layers,
+    the backend chooses the array's type and layout.
     """
 
     def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
@@ -111,12 +114,12 @@ class ThroughLayer(Layer, Protocol):
 
 
 class Backend(Protocol):
-    """A provider of layers. `truly_sparse`: memory and work are O(nnz) in every step.
+    """Makes layers. `truly_sparse` says that memory and work are O(nnz) in every step.
 
-    Two things a backend may define beside:
-    unit(negative_slope, dropout) -> Unit  for activations that are piecewise linear; without
+    A backend may also define:
+    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; without
                       it the network uses the numpy one
-    activation_dtype  of arrays between two `ThroughLayer`s, float32 unless told
+    activation_dtype  type of the arrays between two `ThroughLayer`s; float32 by default
     """
 
     @property
@@ -138,15 +141,15 @@ class Unit(Protocol):
         """Update the unit's own trainable parameters, if it has any."""
 
     def parameters(self) -> dict[str, Vector]:
-        """The arrays themselves: what is written into them counts."""
+        """The trainable arrays themselves, not copies: writing into them changes the unit."""
 
     def gradients(self) -> dict[str, Vector]:
-        """Of `parameters`; what `step` uses, likewise the arrays themselves."""
+        """The gradients of `parameters` that `step` uses, likewise not copies."""
 
     def stored_bytes(self) -> int: ...
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """What the next step depends on: trainable parameters, and the optimizer's state."""
+        """Yield trainable parameters and optimizer state: all that the next step depends on."""
 
     def restore(self, saved: Mapping[str, Array]) -> None: ...
 
@@ -166,11 +169,11 @@ class Initializer(Protocol):
 
 
 class Loss(Protocol):
-    """From the last layer's pre-activations Z (K, N) and targets T: labels (N,), or (K, N)."""
+    """A loss of the last layer's pre-activations Z (K, N) and targets T, labels (N,) or (K, N)."""
 
     @property
     def targets(self) -> Literal["labels", "vectors", "flags"]:
-        """What T is: labels (N,), numbers (K, N), or 0 and 1 (K, N)."""
+        """The kind of T: labels (N,), numbers (K, N), or flags of 0 and 1 (K, N)."""
 
     def value(self, Z: Matrix, T: Target) -> float:
         """Mean over the batch."""
@@ -193,7 +196,7 @@ class WeightedLoss(Loss, Protocol):
 
 class Schedule(Protocol):
     def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
-        """What the learning rate is multiplied by at step t = 1..steps."""
+        """The factor of the learning rate at step t = 1..steps."""
 
 
 class Optimizer(Protocol):
@@ -225,12 +228,14 @@ class HasMomentum(Protocol):
     """An optimizer that smooths the gradient."""
 
     def smoothed_gradient(self, state: Mapping[str, Vector]) -> Vector:
-        """(nnz,) the smoothed gradient, from the arrays of `Layer.state`. Its sign and scale are
-        the optimizer's own."""
+        """The smoothed gradient (nnz,), computed from the arrays of `Layer.state`.
+
+        Each optimizer has its own sign and scale.
+        """
 
 
 class Network(Protocol):
-    """A model with weights: what the training loop drives."""
+    """A model with weights, which the training loop trains."""
 
     @property
     def layers(self) -> Sequence[Layer]: ...
@@ -241,22 +246,22 @@ class Network(Protocol):
     def compute_gradients(
         self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:
-        """Forward and backward only; `step` updates. For parallel trainers and checks.
+        """Run forward and backward without an update, for parallel trainers and checks.
 
-        ready  called with the index of a layer as soon as its gradients are there, last one first
+        ready  called with a layer's index as soon as its gradients are complete, last layer first
         """
 
     def step(self, rate: float, t: int) -> None: ...
 
     def values(self) -> list[Vector]:
-        """All that is trained: of each layer the weights, (nnz,) in csr order, and the bias;
-        then `parameters`. May share memory with the network: read only."""
+        """All trained arrays: each layer's weights, (nnz,) in csr order, and bias, then
+        `parameters`. They may share memory with the network: read only."""
 
     def gradients(self) -> list[Vector]:
-        """Of `values`, in the same order, from the last `compute_gradients`."""
+        """The gradients of `values`, in the same order, from the last `compute_gradients`."""
 
     def assign(self, values: Sequence[Vector]) -> None:
-        """Take over `values` of a network with the same connections; optimizer state stays."""
+        """Copy the `values` of a network with the same connections; keep the optimizer state."""
 
     def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
         """`step` with these gradients instead, in the order of `values`."""
@@ -269,19 +274,19 @@ class Network(Protocol):
     def stored_bytes(self) -> dict[str, int]: ...
 
     def parameters(self) -> dict[str, Vector]:
-        """What is trained beside weights and biases, by name."""
+        """Trained arrays other than weights and biases, by name."""
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """What the next step depends on, but for weights and biases of the layers."""
+        """Yield what the next step depends on, apart from the layers' weights and biases."""
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Go on from what `saved` gave; the layers have their weights and biases already."""
+        """Continue from what `saved` gave; the layers already have their weights and biases."""
 
 
 @dataclass(frozen=True)
 class LayerSignals:
-    """Of one layer, for one mini-batch: inputs X (D, N), and DZ (K, N), the gradient of the mean
-    loss for its pre-activations."""
+    """A layer's inputs X (D, N) for one mini-batch, and DZ (K, N), the gradient of the mean loss
+    with respect to its pre-activations."""
 
     X: Matrix
     DZ: Matrix
@@ -289,7 +294,7 @@ class LayerSignals:
 
 @runtime_checkable
 class Observable(Protocol):
-    """A network that a topology method can look into."""
+    """A network whose signals a topology method can read."""
 
     def observe(self, X: Matrix, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         """One plain float32 pass at the current weights, with the dropout masks of step t.
@@ -298,20 +303,20 @@ class Observable(Protocol):
         """
 
     def watch(self, after_backward: Callable[[int, Matrix, Matrix, int], None]) -> None:
-        """From now on train layer by layer on plain float32 arrays.
+        """Train layer by layer on plain float32 arrays from now on.
 
         after_backward  called in each step t with a layer's index, X, DZ and t, before its update
         """
 
 
 class Model(Protocol):
-    """The architecture: shapes of its layers, and a network made of layers of these shapes."""
+    """An architecture: the shapes of its layers, and the network made of such layers."""
 
     @property
     def initializer(self) -> Initializer: ...
 
     def shapes(self, features: int, outputs: int) -> list[Shape]:
-        """Raises SuiteError for a number of outputs that it cannot have."""
+        """Raises SuiteError if the model cannot have this number of outputs."""
 
     def network(
         self,
@@ -325,20 +330,20 @@ class Model(Protocol):
 
 @runtime_checkable
 class NamesLoss(Protocol):
-    """A model with a `loss` parameter: taken where the objective leaves the loss open. Optional."""
+    """A model with a `loss` parameter, used if the objective does not set the loss. Optional."""
 
     @property
     def loss(self) -> Loss | None: ...
 
 
-# --- what is learnt ------------------------------------------------------------------
+# --- the objective ------------------------------------------------------------------
 
 
 class Objective(Protocol):
-    """What is learnt: the loss, the targets, and how it is scored.
+    """The loss, the targets and the scores of a task.
 
-    scores      by plain names such as "rmse"; the first is the primary one
-    metrics     what a record has of them: `metric.columns(scores)`
+    scores      metrics by plain names such as "rmse"; the first is the primary one
+    metrics     the columns that a record has of them: `metric.columns(scores)`
     stratified  whether parts are held out class by class
     """
 
@@ -352,51 +357,51 @@ class Objective(Protocol):
     def stratified(self) -> bool: ...
 
     def loss_with(self, of_model: Loss | None) -> Loss:
-        """The loss to train with; `of_model` is the one that the model names, if it names one."""
+        """The loss to train with; `of_model` is the model's own, if it has one."""
 
     def check(self, y: Array, kind: TargetKind | None, where: str) -> None:
         """Raise DataError, one line that starts with `where`, if these cannot be the targets.
 
-        y     a row per sample, as the data set has them
-        kind  what the data set says that they are; None: it does not say
+        y     a row per sample, as loaded from the data set
+        kind  the kind that the data set declares; None: it declares none
         """
 
     def fit(self, data: TargetData) -> Targets:
-        """Targets as this data set needs them. Raises DataError."""
+        """Prepare the targets of this data set. Raises DataError."""
 
     def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Targets:
-        """Targets again from what `Targets.arrays` gave."""
+        """Rebuild targets from what `Targets.arrays` gave."""
 
 
 class Targets(Protocol):
-    """What an objective makes of the targets of one data set."""
+    """The targets of one data set, prepared by an objective."""
 
     @property
     def outputs(self) -> int:
-        """Of the network."""
+        """Outputs of the network."""
 
     def encode(self, y: Array, where: str) -> Array | None:
-        """What loss and score compare with, for each row of y: int64 labels (n,), or float32
-        (n, outputs); None: the inputs themselves. Raises DataError."""
+        """Targets for loss and score, a row per row of y: int64 labels (n,) or float32
+        (n, outputs). None: the inputs are the targets. Raises DataError."""
 
     def predict(self, Z: Matrix) -> Array:
         """Predictions, a row per sample, in the data's own units, from Z (K, N)."""
 
     def score(self) -> Score:
-        """A new one, for one pass over some samples."""
+        """A new score for one pass over some samples."""
 
     def arrays(self) -> dict[str, Array]:
-        """What a file of the trained network has to hold, by name."""
+        """The arrays that a file of the trained network has to hold, by name."""
 
 
 class Score(Protocol):
-    """What an objective scores, added up batch by batch."""
+    """An objective's scores, accumulated batch by batch."""
 
     def add(self, Z: Matrix, T: Target) -> None:
-        """Z (K, N) is left as it is."""
+        """Add a batch. Z (K, N) is not changed."""
 
     def values(self) -> dict[str, float]:
-        """Of all samples so far, by the names of `Objective.scores`."""
+        """Scores of all samples so far, by the names of `Objective.scores`."""
 
 
 @runtime_checkable
@@ -408,5 +413,7 @@ class CorruptsInputs(Protocol):
 
 class Corruption(Protocol):
     def corrupted(self, X: Matrix, rows: Rows, epoch: int) -> Matrix:
-        """A changed copy of the inputs X (D, N): the training samples `rows` in this epoch. Only
-        these two and the seed decide the change."""
+        """A changed copy of the inputs X (D, N) of the training samples `rows`.
+
+        The change depends on `rows`, the epoch and the seed only.
+        """

@@ -1,4 +1,4 @@
-"""The data directory: what its data.json lists, and what of it is there.
+"""The data directory: the entries of its data.json, and the state of their files.
 
 data.json is a list of tables. Required keys: name, file (relative to the directory), sha256,
 shapes (array name -> shape, at least of the feature arrays). Others are facts for people, but
@@ -45,20 +45,20 @@ class Listing:
 
     @property
     def place(self) -> Place | None:
-        """Where `fetch` gets it from; None where its entry does not say."""
+        """The source that `fetch` downloads from; None if the entry names none."""
         return place_of(self.facts.get("openml"))
 
     @property
     def command(self) -> str:
-        """Gets its file; empty where the entry does not say from where."""
+        """The command that fetches its file; empty if the entry names no source."""
         return fetch_command(self.name, self.manifest.parent) if self.place is not None else ""
 
     def what_to_do(self) -> str:
-        """How its file gets there: the command, else where the entry says it comes from."""
+        """How to get its file: the command, or else the origin that the entry names."""
         return f"get it with: {self.command}" if self.command else self.where_from()
 
     def where_from(self) -> str:
-        """What the entry says of where its file comes from, as an instruction."""
+        """The origin that the entry names, as an instruction."""
         said = [str(self.facts[k]) for k in ("source_repo", "source_path") if self.facts.get(k)]
         if said:
             origin = " ".join(" ".join(said).split())
@@ -66,7 +66,7 @@ class Listing:
         return f"put the listed {self.file} back"
 
     def require(self) -> Path:
-        """The path of its file, which is there. Checks no checksum."""
+        """The path of its file. Raises MissingData; checks no checksum."""
         if self.problem is not None:
             raise DataError(self.problem)
         if not self.path.is_file():
@@ -77,7 +77,7 @@ class Listing:
         return self.path
 
     def verify(self, *, remember: bool = True) -> Path:
-        """The path of its file, whose checksum is right. `remember=False` hashes it again."""
+        """The path of its file after a check of its checksum; `remember=False` hashes it again."""
         path = self.require()
         found = file_sha256(path, remember=remember)
         if found != self.sha256:
@@ -122,7 +122,7 @@ def listing_of(target: object) -> Listing | None:
 
 
 def read_entries(manifest: Path) -> list[Any]:
-    """What data.json lists, unchecked."""
+    """The entries of data.json, unchecked."""
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -193,12 +193,12 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-# --- what is there -------------------------------------------------------------------
+# --- states of files -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of an entry's file; `detail` says why it is not usable."""
+    """The state of an entry's file; `detail` says why it is not usable."""
 
     listing: Listing
     state: State

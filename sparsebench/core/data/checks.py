@@ -1,4 +1,4 @@
-"""What is wrong with a data set's arrays, whatever is learnt from them: each in one line."""
+"""Checks of a data set's arrays that hold for every objective; each mistake is one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_parts(parts: Parts) -> None:
-    """Everything that arrays can have wrong, before anything is computed from them."""
+    """Check the arrays before anything is computed from them. Raises DataError."""
     source, arrays = parts.source, parts.arrays()
     if (parts.X_test is None) != (parts.y_test is None):
         absent = "X_test" if parts.X_test is None else "y_test"

@@ -1,4 +1,4 @@
-"""What a data set must do."""
+"""The protocol of data sets, and the check that a trial's data are still the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Dataset(Protocol):
         classes of labels, else numbers of a sample's target."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What else than the parameters decides the data (a checksum); cheap, no arrays.
+        """What determines the data apart from the parameters, such as a checksum; reads no arrays.
 
         Raises MissingData where the data is not there.
         """
@@ -29,15 +29,15 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Identified(Protocol):
-    """A data set that is more than its parameters, such as a file: says what, as a checksum."""
+    """A data set whose content its parameters do not determine, such as a file."""
 
     def identity(self) -> Mapping[str, Any]: ...
 
 
 def require_same_data(dataset: object, trial: Trial) -> None:
-    """Raises DataChanged if the data set has another identity than the trial was made with.
+    """Raise DataChanged if the data set's identity differs from the one in the trial.
 
-    To be called once the data are loaded: a file that was replaced before is found then.
+    Call this after loading, so that a file replaced in the meantime is noticed.
     """
     if not trial.data or not isinstance(dataset, Identified):
         return

@@ -1,4 +1,4 @@
-"""Inputs with the targets that an objective makes of them: what a trial trains on."""
+"""Inputs with their prepared targets, on which a trial trains."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Examples:
         return X, T
 
     def part(self, rows: Rows) -> Examples:
-        """Some of them, in this order."""
+        """The examples of these rows, in this order."""
         return replace(
             self,
             targets=None if self.targets is None else self.targets[rows],
@@ -56,7 +56,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class TrialData:
-    """What a trial trains on. `fingerprint` is that of the data set, whatever is made of it."""
+    """The data of a trial. `fingerprint` is that of the data set as loaded."""
 
     train: Examples
     test: Examples

@@ -36,7 +36,7 @@ class Place:
 
 
 def place_of(said: object) -> Place | None:
-    """The place that an entry of data.json gives; None where what it says is none."""
+    """The place in an entry of data.json; None if it is missing or malformed."""
     if not isinstance(said, Mapping) or not isinstance(said.get("name"), str):
         return None
     version, target, train = (said.get(key) for key in ("version", "target", "train"))
@@ -46,7 +46,7 @@ def place_of(said: object) -> Place | None:
 
 
 def fetch_command(name: str, data_dir: Path, place: Place | None = None) -> str:
-    """What to type so that the set gets into `data_dir`."""
+    """The command line that downloads the set into `data_dir`."""
     words = ["sparsebench", "data", "fetch", name]
     if place is not None:
         given = {

@@ -1,4 +1,4 @@
-"""From what a data set loads to what a trial trains on."""
+"""Splits, checks and scales loaded data for a trial."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prepare(
     validation: float = 0.0,
     scaling: str = SCALINGS[0],
 ) -> TrialData:
-    """What a trial trains on, from what `Dataset.load` gave.
+    """Prepare what `Dataset.load` gave for a trial.
 
     Where there is no split, a third is the test part; class by class where the objective is
     `stratified`. `validation` is the fraction of the training samples held out for selection.
@@ -108,7 +108,7 @@ def _from_arrays(
 
 
 def _strata(y: Array, objective: Objective) -> Array:
-    """What a split is to keep in proportion: the classes, or nothing."""
+    """The labels whose proportions a split keeps; all equal if the objective has no classes."""
     return y if objective.stratified else np.zeros(len(y), dtype=np.int8)
 
 

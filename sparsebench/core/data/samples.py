@@ -1,4 +1,4 @@
-"""What a data set loads: arrays, or samples that are read batch by batch."""
+"""Loaded data: arrays, or samples that are read batch by batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparsebench.core.arrays import Array, Matrix, Rows
 from sparsebench.core.nn.buffers import aligned_empty
 
 TargetKind = Literal["labels", "numbers", "vectors", "flags"]
-"""What a data set has for each sample: a class, a number, several numbers, or several 0 or 1."""
+"""The target of a sample: a class, a number, several numbers, or several flags of 0 or 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class TargetData:
-    """What an objective is fitted to.
+    """The targets that an objective is fitted to.
 
     y        of all training samples as they came, a row each
     rows     of y, those trained on: the rest is held out

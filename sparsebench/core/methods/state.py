@@ -1,4 +1,4 @@
-"""What a method remembers between updates: named arrays, kept in checkpoints."""
+"""A method's state between updates: named arrays, kept in checkpoints."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class State:
                 self.connections[key] = applied.carry(array)
 
     def follows(self, layer: int) -> bool:
-        """Whether something is kept of the layer's connections."""
+        """Whether there is state for the layer's connections."""
         return any(index == layer for _, index in self.connections)
 
     def saved(self) -> Iterator[tuple[str, Array]]:

@@ -1,4 +1,4 @@
-"""A point in training, as schedules see it."""
+"""A position in training, as schedules see it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TrainingStep:
 
     @property
     def steps(self) -> int:
-        """Of the whole training."""
+        """Steps of the whole training."""
         return self.epochs * self.steps_per_epoch
 
     @property
@@ -26,5 +26,5 @@ class TrainingStep:
 
     @property
     def last_step(self) -> bool:
-        """No training follows: what grows now stays untrained."""
+        """Whether no training follows, so that connections grown now would stay untrained."""
         return self.last_epoch and self.epoch_ended

@@ -19,8 +19,8 @@ from sparsebench.seeds import generator
 def build_network(work: Work, seed: int | None = None) -> Network:
     """The network of a trial: the same connections and weights on every backend.
 
-    With a checkpoint to go on from it is the network of that moment.
-    seed  of what is drawn in training, dropout; the trial's unless told
+    With a checkpoint to resume from, it is the network of that checkpoint.
+    seed  of draws during training, such as dropout; by default the trial's
     """
     found = work.keeper.found if work.keeper is not None else None
     made = _drawn(work) if found is None else _saved(work, found)

@@ -34,7 +34,7 @@ def train(work: Work) -> Result:
     """Build the network and train it; every epoch is reported as it ends.
 
     Timed apart: batches (data), steps (train), topology updates, evaluation, checkpoints. Stops
-    where the loss is no longer finite. With a checkpoint to go on from, the epochs that it holds
+    where the loss is no longer finite. With a checkpoint to resume from, the epochs that it holds
     are reported first.
     """
     with work.meter.phase("build"):
@@ -57,7 +57,7 @@ class Steps(Protocol):
         """Steps of an epoch."""
 
     def turns(self, epoch: int, start: int) -> Iterator[Any]:
-        """The turns of an epoch from the sample `start` on."""
+        """The batches of an epoch, or what a trainer has in their place, from sample `start` on."""
 
     def take(self, turn: Any, rate: float, t: int) -> tuple[float, int]:
         """Make step t; the mean loss before the update, and over how many samples."""
@@ -68,8 +68,10 @@ class ObservedSteps(Protocol):
     """Steps whose samples are at hand, so that a topology method can look at a mini-batch."""
 
     def observe(self, turn: Any, t: int) -> tuple[float, int, list[LayerSignals]]:
-        """What step t on this turn would see: the mean loss, over how many samples, and the
-        signals of each layer. Nothing is updated."""
+        """The mean loss, its number of samples and each layer's signals, as step t would see them.
+
+        Nothing is updated.
+        """
 
 
 class Batches:
@@ -133,7 +135,7 @@ class Training:
     ) -> None:
         """seed    of the topology's draws, the trial's unless given
         on_change  called with the index of a layer and each change of its connections
-        scaled  what becomes of the rate that the schedule says, at step t
+        scaled  maps the schedule's rate at step t to the one used
         """
         self.work = work
         self.network = network
@@ -181,7 +183,7 @@ class Training:
                 self._keep_if_due(self.begin if self.begin.epoch == epoch + 1 else next_epoch)
 
     def take_up(self) -> None:
-        """Go on where the checkpoint was made, if there is one."""
+        """Resume from the checkpoint, if there is one."""
         found = self.work.keeper.found if self.work.keeper is not None else None
         if found is None:
             return
@@ -199,7 +201,7 @@ class Training:
         return _result(self.work, self.network, self)
 
     def _keep_if_due(self, at: Position) -> None:
-        """A checkpoint, if it is time for one; `at` is where to go on from it."""
+        """Make a checkpoint if one is due; training would resume from it `at` this position."""
         keeper = self.work.keeper
         if keeper is None or not keeper.due():
             return
@@ -217,7 +219,7 @@ class Training:
             )
 
     def _train_epoch(self, epoch: int) -> None:
-        """All its turns; between two of them the topology may change and a checkpoint be made."""
+        """Run every step; between two of them, update the topology and checkpoint where due."""
         begin = self.begin if self.begin.epoch == epoch else Position()
         losses, done = begin.losses, begin.start
         turns = self._steps.turns(epoch, begin.start)
@@ -291,7 +293,7 @@ class Training:
         return seen[0] if seen and self.updater.replaces_step else None
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
-        """Evaluate, and report what the epoch took and gave; `known` replaces fields of that."""
+        """Evaluate and report the epoch's record; `known` replaces fields of it."""
         work = self.work
         test_loss, scored = None, dict[str, float]()
         if tested and not self.diverged:
@@ -414,8 +416,8 @@ def _result(work: Work, network: Network, run: Training) -> Result:
 
 
 def scores(scored: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str, float | None]:
-    """Of each score the value after the last epoch, by column; of the first, the primary one,
-    also the best of all epochs, and that of the epoch with the best validation."""
+    """Each score after the last epoch, by column. For the first score, which is the primary one,
+    also the best of all epochs, and the test score of the epoch with the best validation."""
     last, found = epochs[-1], dict[str, float | None]()
     for number, score in enumerate(scored):
         test, validation = f"test_{score.name}", f"validation_{score.name}"
@@ -427,7 +429,7 @@ def scores(scored: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str,
 
 
 def _best(epochs: Sequence[EpochRecord], by: str, column: str, better: int) -> float | None:
-    """A column of the first epoch in which another is best."""
+    """The value of `column` in the first epoch in which `by` is best."""
     known = [(value, e) for e in epochs if (value := e.value(by)) is not None]
     best = max(known, key=lambda one: better * one[0], default=None)
     return best[1].value(column) if best is not None else None

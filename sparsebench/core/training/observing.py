@@ -1,4 +1,4 @@
-"""The observers of one training: when each looks, what it gave, its state."""
+"""Runs the observers of one training, checks their values and keeps their state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sparsebench.core.training.work import Meter, Value
 
 
 class Observers:
-    """Starts all observers on a network and passes on what happens to it.
+    """Starts all observers on a network and forwards its events to them.
 
     Seconds and memory are those of the phase `observe`, also in the middle of a topology update.
     """
@@ -49,7 +49,7 @@ class Observers:
                     observation.on_change(index, change)
 
     def look(self, step: TrainingStep) -> None:
-        """Called after every step; those look that are due."""
+        """Called after every step; calls the observers that are due."""
         due = [
             name
             for name, observer in self._observers.items()
@@ -92,7 +92,7 @@ class Observers:
 def plain_values(
     observer: str, declared: tuple[Metric, ...], given: Mapping[str, Any], layers: int
 ) -> tuple[dict[str, Value], dict[str, list[Value]]]:
-    """Of every declared metric what was given, None where nothing was; those per layer apart.
+    """The value of every declared metric, None if it was not given; metrics per layer apart.
 
     Raises ValueError for a value that is not declared or not of its declared form.
     """

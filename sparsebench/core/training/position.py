@@ -1,4 +1,4 @@
-"""Stopping in the middle of training, and going on: what a checkpoint holds.
+"""Positions in training, and the contents of a checkpoint from which training resumes.
 
 Random numbers need no state: every stream is named by seed, purpose and epoch or step, so a
 position is enough. What is held is O(nnz): each layer's csr arrays, biases, what layers and units
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Between two steps.
+    """A position between two steps.
 
     epoch   under way, from 1       start   samples of it that are done
     step    steps done in all       losses  sum over those samples' losses
@@ -41,20 +41,20 @@ class Position:
 
 
 class Keeper(Protocol):
-    """Keeps checkpoints, and has the one to go on from."""
+    """Keeps checkpoints, and holds the one to resume from."""
 
     @property
     def found(self) -> Archive | None:
-        """Where to go on; None to begin at the beginning."""
+        """The checkpoint to resume from; None to start at the beginning."""
 
     def due(self) -> bool:
-        """Whether the next one is to be made now; cheap."""
+        """Whether the next checkpoint is due now; cheap to call."""
 
     def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None: ...
 
 
 def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
-    """Weights, biases and everything else that the next step depends on, an array at a time."""
+    """Yield weights, biases and all other arrays that the next step depends on."""
     for number, layer in enumerate(network.layers, 1):
         W = layer.weights()
         yield f"layer{number}.indptr", W.indptr
@@ -65,7 +65,7 @@ def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
 
 
 def saved_layer(found: Mapping[str, Array], number: int, shape: Shape) -> tuple[CsrMatrix, Array]:
-    """Weights and bias of a layer, counted from 1, as they were saved; checked."""
+    """Saved weights and bias of a layer, counted from 1, after a check."""
     indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
     W = CsrMatrix(CsrPattern(shape, indptr, indices), found[f"layer{number}.data"])
     W.validate()
@@ -83,7 +83,7 @@ def refuse_unsaveable(parts: Iterable[object]) -> None:
 
 
 def flags(masks: list[npt.NDArray[np.bool_]]) -> Iterator[tuple[str, Array]]:
-    """Which neurons behind each layer were pruned, eight to a byte."""
+    """Flags of the pruned neurons behind each layer, eight to a byte."""
     for number, mask in enumerate(masks, 1):
         yield f"layer{number}.removed", np.packbits(mask)
 

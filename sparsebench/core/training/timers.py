@@ -1,4 +1,4 @@
-"""Seconds by name."""
+"""Timers by name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 class Timers:
-    """Adds up seconds by name; asking for them starts anew.
+    """Accumulates seconds by name until `take` returns and resets them.
 
-    One name may be timed inside another: the inner seconds are not the outer name's.
+    Timers may be nested: the inner seconds do not count for the outer name.
     """
 
     def __init__(self) -> None:

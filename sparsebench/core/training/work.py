@@ -1,4 +1,4 @@
-"""What a trainer gets, and what it gives back."""
+"""The input and the result of a trainer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 Value = float | list[float] | None
-"""Of a metric: a number, or a small array such as a histogram; None where unknown."""
+"""A metric's value: a number, or a small array such as a histogram; None if unknown."""
 
 
 class Meter(Protocol):
@@ -36,7 +36,7 @@ class Meter(Protocol):
     def phase(self, name: str) -> AbstractContextManager[None]: ...
 
     def rss(self) -> int:
-        """Resident bytes now."""
+        """Current resident bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +68,19 @@ class EpochRecord:
     layer_metrics: dict[str, list[Value]] = field(default_factory=dict)
 
     def with_metrics(self, metrics: Mapping[str, float]) -> EpochRecord:
-        """With these, in a field of that name where there is one."""
+        """A copy with these metrics, each in the field of its name if there is one."""
         names = {field.name for field in fields(self)}
         own: dict[str, Any] = {name: value for name, value in metrics.items() if name in names}
         others = {name: value for name, value in metrics.items() if name not in names}
         return replace(self, metrics={**self.metrics, **others}, **own)
 
     def value(self, name: str) -> float | None:
-        """Of a field or a metric of one number; None where unknown."""
+        """The value of a field or of a metric with one number; None if unknown."""
         value = getattr(self, name, self.metrics.get(name))
         return None if isinstance(value, list) else value
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data; `metrics` and `layer_metrics` only where there are any."""
+        """As JSON data; `metrics` and `layer_metrics` only if there are any."""
         data = asdict(self)
         for name in ("metrics", "layer_metrics"):
             if not data[name]:
@@ -145,7 +145,7 @@ class Work:
 
     @property
     def loss(self) -> Loss:
-        """The objective's, or the model's where that leaves it open."""
+        """The objective's loss, or the model's if the objective sets none."""
         model = self.model
         return self.objective.loss_with(model.loss if isinstance(model, NamesLoss) else None)
 
@@ -157,7 +157,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What training gave.
+    """The result of training.
 
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, the objective's metrics (see `loop.scores`), train_loss, test_loss,
@@ -175,7 +175,7 @@ class Result:
 
 
 class Trainer(Protocol):
-    """Beside `run` a trainer may define:
+    """Runs the training loop. Besides `run` a trainer may define:
 
     processes() -> int      of its parameters: how many processes of this program the trial is to
                             have, started together by mpiexec. Each builds its parts, loads its
