@@ -1,4 +1,4 @@
-"""What a network, a trainer and a topology update ask of a layer. Imports numpy."""
+"""The calls that a network, a trainer and a topology update make of a layer. Imports numpy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparsebench.core.sparse.sampling import random_pattern
 
 RATE = 1e-6
 MOVED = 0.05
-"""Of the connections, in each topology change."""
+"""Share of the connections that each topology change replaces."""
 
 
 class Subject:
@@ -42,7 +42,7 @@ class Subject:
         self.layer: Any = None
 
     def calls(self) -> dict[str, Callable[[], object]]:
-        """By name, in the order in which they are to be made. `prepare` goes before each."""
+        """The calls by name, in the order to make them, each after `prepare`."""
         calls: dict[str, Callable[[], object]] = {
             "build": self.build,
             "forward": lambda: self.layer.forward(self._X, self._Z),
@@ -64,7 +64,7 @@ class Subject:
         self.layer = self._backend.layer(self._given, bias, self._optimizer)
 
     def prepare(self, call: str) -> None:
-        """Make what the call takes, and let go of what it took."""
+        """Make the arguments of the call, and free those of the last one."""
         if call == "build":
             self.layer = None
             self._given = self._matrix()
@@ -83,7 +83,7 @@ class Subject:
         return CsrMatrix(pattern, self._values(pattern.nnz))
 
     def _moved(self) -> Change:
-        """Some connections go; as many come where none is kept."""
+        """A change that drops some connections and grows as many at free positions."""
         pattern, D = self.layer.weights().pattern, self.shape[1]
         keep = self._rng.random(pattern.nnz) >= MOVED
         count = int(pattern.nnz - np.count_nonzero(keep))
@@ -93,14 +93,14 @@ class Subject:
         return Change(keep, grown // D, grown % D, self._values(grown.size))
 
     def _values(self, count: int) -> Matrix:
-        """As large as an initializer would draw them."""
+        """Weights of the size that an initializer would draw."""
         scale = PER_NEURON**-0.5
         values: Matrix = self._rng.standard_normal(count, dtype=np.float32)
         values *= np.float32(scale)
         return values
 
     def _samples(self, neurons: int, N: int) -> Matrix:
-        """Normal numbers, in memory as the network's own is aligned."""
+        """Normal numbers, aligned in memory like the network's own arrays."""
         numbers: Matrix = aligned_empty((neurons, N))
         self._rng.standard_normal(dtype=np.float32, out=numbers)
         return numbers
@@ -120,7 +120,7 @@ class Through:
 
     @classmethod
     def of(cls, backend: Any, optimizer: Optimizer, shape: Shape, sizes: Sizes) -> Through | None:
-        """None for a backend that leaves activations to the model."""
+        """None for a backend without activation units of its own."""
         if not hasattr(backend, "unit"):
             return None
         D = shape[1]

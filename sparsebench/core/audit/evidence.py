@@ -1,4 +1,4 @@
-"""What a probe has measured, as data. Light."""
+"""The measurements of an honesty probe, and how they grow with K D. Light."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Point:
         return self.shape[0] * self.shape[1]
 
     def calmest(self, other: Point) -> Point:
-        """The least of two measurements of one layer: what else runs only adds to them."""
+        """The smaller of two measurements of a layer: other load only increases them."""
         return Point(
             self.shape,
             self.declared,
@@ -44,7 +44,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Evidence:
-    """truly_sparse  what the backend says; None if it says nothing
+    """truly_sparse  as the backend declares; None if it does not
     points        thin, its transpose, square
     spent         seconds that the probe took, imports and compilation left out
     """
@@ -63,7 +63,7 @@ class Evidence:
         return self.points[-1]
 
     def calmest(self, other: Evidence) -> Evidence:
-        """Of two probes of the same sizes."""
+        """Combine with another probe of the same sizes."""
         points = tuple(one.calmest(two) for one, two in zip(self.points, other.points, strict=True))
         return Evidence(self.truly_sparse, self.sizes, points, self.spent + other.spent)
 
@@ -99,7 +99,7 @@ FASTEST = 100.0
 
 @dataclass(frozen=True)
 class Growth:
-    """What one call, or the declaration, does from the thin layers to the square one."""
+    """The growth of one call, or of the declaration, from the thin layers to the square one."""
 
     call: str
     least: float
@@ -108,17 +108,17 @@ class Growth:
 
 
 def suspicious(points: Sequence[Point]) -> bool:
-    """Whether more repeats may still change what the seconds say."""
+    """Whether more repeats may still change the judgement of the seconds."""
     return slowest_growth(points).factor >= SPARSE_GROWTH
 
 
 def beyond_doubt(points: Sequence[Point]) -> bool:
-    """Whether the seconds say that work is dense, whatever else runs on the machine."""
+    """Whether the seconds show dense work even on a busy machine."""
     return slowest_growth(points).factor >= 2 * DENSE_GROWTH
 
 
 def slowest_growth(points: Sequence[Point]) -> Growth:
-    """Of the call whose time grows most, the slower of the thin layers against the square one."""
+    """The call whose time grows most, from the slower of the thin layers to the square one."""
     *thin, square = points
     least_growth = more_entries(points) / FASTEST * 1e-9
     growths = []
@@ -132,5 +132,5 @@ def slowest_growth(points: Sequence[Point]) -> Growth:
 
 
 def more_entries(points: Sequence[Point]) -> int:
-    """Entries of K D of the square layer above a thin one's."""
+    """Entries of K D that the square layer has more than a thin one."""
     return points[-1].size - points[0].size

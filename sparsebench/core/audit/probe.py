@@ -23,7 +23,7 @@ PATIENCE = 3.0
 
 
 def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
-    """Every call of a layer, on three shapes: first for memory, then in turns for time."""
+    """Probe every call of a layer on three shapes: first memory, then time, in turns."""
     _memory(backend, optimizer, (sizes.side // 8, sizes.side // 8), sizes)  # loads and compiles
     start = time.perf_counter()
     weighed = [_memory(backend, optimizer, shape, sizes) for shape in sizes.shapes]
@@ -39,7 +39,7 @@ def _claim(backend: Backend) -> bool | None:
 
 
 def _memory(backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) -> Point:
-    """What each call takes above what there was before the layer."""
+    """Peak memory of each call above the memory before the layer was made."""
     subject = Subject(backend, optimizer, shape, sizes)
     calls = subject.calls()
     subject.prepare("build")
@@ -60,8 +60,10 @@ def _memory(backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) 
 
 
 def _timed(backend: Backend, optimizer: Optimizer, found: Evidence) -> tuple[Point, ...]:
-    """The points with the shortest of each call's repeats; the shapes take turns, so that what
-    slows the machine for a while slows all of them."""
+    """The points with the shortest of each call's repeats.
+
+    The shapes take turns, so that a disturbance of the machine slows all of them.
+    """
     subjects = [Subject(backend, optimizer, shape, found.sizes) for shape in found.sizes.shapes]
     calls = [subject.calls() for subject in subjects]
     shortest: list[dict[str, float]] = [{} for _ in subjects]
@@ -92,7 +94,7 @@ def _resident() -> int:
 
 
 def _let_go() -> None:
-    """Of what was freed: glibc keeps it, and it would count as what was there before."""
+    """Return freed memory to the system: glibc would keep it, and it would count as used before."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""A sentence of parts applied to a network: prune to the density, drop, share out, grow.
+"""Applies a method's parts to a network: prune to the density, drop, share out, grow.
 
 Where no layer depends on another they are taken one at a time, so that no more than one layer's
 change is held; where layers compete, scores of all are held, O(nnz).
@@ -47,7 +47,7 @@ class Sentence:
 
 
 def updates(sentence: Sentence, network: NetworkView) -> Iterator[LayerUpdate]:
-    """The update of each layer, in order. A layer that does not take part stays as it is."""
+    """The update of each layer, in order. A layer that does not take part is unchanged."""
     if sentence.targets is None and sentence.redistribution.shares == "own":
         for index in range(network.count):
             takes_part = index in sentence.takes_part
@@ -90,7 +90,7 @@ def _together(sentence: Sentence, network: NetworkView) -> Iterator[LayerUpdate]
 
 
 def _after_pruning(sentence: Sentence, network: NetworkView, scores: Mapping[int, Vector]) -> Masks:
-    """What stays of each layer once the network has no more connections than its targets."""
+    """A mask of kept connections per layer, after pruning the network down to its targets."""
     part, targets = sentence.takes_part, sentence.targets
     if targets is None:
         return {index: np.ones(scores[index].size, dtype=bool) for index in part}
@@ -103,12 +103,12 @@ def _after_pruning(sentence: Sentence, network: NetworkView, scores: Mapping[int
 
 
 def _by_size(drop: Drop, scores: Vector) -> Vector:
-    """Scores that are weights with their sign are ranked by magnitude."""
+    """Rank scores; signed weights are ranked by magnitude."""
     return np.abs(scores) if drop.by_sign else scores
 
 
 def _after_drop(sentence: Sentence, scores: Mapping[int, Vector], stays: Masks) -> Masks:
-    """What stays of what is left, after the drop."""
+    """A mask of kept connections per layer, after the drop."""
     left = {index: scores[index][stay] for index, stay in stays.items()}
     by_sign, fraction = sentence.drop.by_sign, sentence.fraction
     if sentence.redistribution.shares == "ranked":
@@ -134,7 +134,7 @@ def _dropped(keep: Mask) -> int:
 
 
 def _taken_apart(together: Mask, sizes: Mapping[int, Vector]) -> dict[int, Mask]:
-    """A mask over all layers as one for each."""
+    """Split a mask over all layers into one per layer."""
     ends = np.cumsum([vector.size for vector in sizes.values()])
     return dict(zip(sizes, np.split(together, ends[:-1]), strict=True))
 
@@ -155,7 +155,7 @@ def _wanted(sentence: Sentence, network: NetworkView, stays: Masks, keeps: Masks
 
 
 def _lacking(sentence: Sentence, stays: Masks) -> dict[int, int]:
-    """Connections that the network has fewer than its targets, dealt to the layers that lack
+    """The connections that the network lacks to its targets, shared out to the layers that lack
     some."""
     if sentence.targets is None:
         return {}
@@ -204,7 +204,7 @@ def _change(sentence: Sentence, layer: LayerView, keep: Mask, found: Candidates)
 def share_out(total: int, weights: Sequence[float], limits: Sequence[int]) -> list[int]:
     """Parts of `total` in proportion to the weights, none above its limit.
 
-    What is over is dealt in equal parts to those with room. Rounded by largest remainder, the
+    The excess is shared equally among those with room. Rounded by largest remainder, the
     earlier first. Raises ValueError if the limits leave no room for the total.
     """
     if total > sum(limits):

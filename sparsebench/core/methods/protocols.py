@@ -1,4 +1,4 @@
-"""What a topology method and its parts must do. `sparsebench.testing` holds each to its law.
+"""The protocols of topology methods and of their parts; `sparsebench.testing` has their laws.
 
 A method is a sentence of parts: an allocation, a drop criterion, a growth, an update schedule, a
 redistribution and a density schedule. A part is a frozen dataclass of its hyperparameters; what
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int]
 
 Signal = Literal["batch", "momentum"]
-"""What a part needs to see beside the weights.
+"""The signals that a part needs besides the weights.
 
 batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the mini-batch that comes
           next, at the current weights; from them the gradient on the pattern and elsewhere
@@ -32,7 +32,7 @@ momentum  the optimizer's smoothed gradient of each connection
 
 
 class Allocation(Protocol):
-    """How many connections each layer gets at the start."""
+    """Decides how many connections each layer starts with."""
 
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
@@ -44,7 +44,7 @@ class Allocation(Protocol):
 
 
 class Drop(Protocol):
-    """Which connections are weakest.
+    """Scores connections; the weakest are dropped.
 
     signals  what `scores` looks at beside the weights
     by_sign  positive and negative weights are ranked apart, as SET does
@@ -75,7 +75,7 @@ class Candidates:
 
 
 class Grow(Protocol):
-    """Where new connections go.
+    """Chooses where new connections grow.
 
     signals   what `candidates` looks at
     ranks     whether candidates have scores, so that layers can compete for growth
@@ -110,7 +110,7 @@ class EveryStep(Protocol):
 
 
 class UpdateSchedule(Protocol):
-    """When the topology is updated, and how much."""
+    """Decides when the topology is updated, and what share of connections is dropped."""
 
     def due(self, step: TrainingStep) -> bool: ...
 
@@ -122,7 +122,7 @@ class UpdateSchedule(Protocol):
 
 
 class Redistribution(Protocol):
-    """How the connections that were dropped are shared between the layers.
+    """Shares the number of dropped connections out among the layers.
 
     signals  what `quotas` looks at
     shares   own: each layer grows what it dropped; quotas: as `quotas` says; ranked: drop and
@@ -140,7 +140,7 @@ class Redistribution(Protocol):
 
 
 class DensitySchedule(Protocol):
-    """How many connections the network has over time.
+    """Decides how many connections the network has over time.
 
     start     density at the start; None: the final one
     globally  what leaves for good is chosen over all layers at once
@@ -153,7 +153,7 @@ class DensitySchedule(Protocol):
     def globally(self) -> bool: ...
 
     def share(self, step: TrainingStep, last: int) -> float:
-        """What is left of the way from the start (1) to the final number of connections (0).
+        """The share that remains of the change from the starting (1) to the final density (0).
 
         last  step of the last update, at which nothing may be left
         """
@@ -161,7 +161,7 @@ class DensitySchedule(Protocol):
 
 @dataclass(frozen=True)
 class LayerUpdate:
-    """What an update does to one layer.
+    """The update of one layer.
 
     change  None: nothing
     pruned  of the connections that `change` drops, how many are for good
@@ -173,7 +173,7 @@ class LayerUpdate:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method needs beside weights.
+    """The signals that a method needs besides the weights.
 
     signals     collected before an update
     every_step  its growth looks at every training step
@@ -188,7 +188,7 @@ class Needs:
 
 @runtime_checkable
 class Topology(Protocol):
-    """Where the connections are at the start, and how they move.
+    """A method: how many connections each layer starts with, and how they change.
 
     replaces_step  at an update the mini-batch is looked at and not trained on
     """
@@ -220,4 +220,4 @@ class Pruning(Protocol):
     def due(self, step: TrainingStep) -> bool: ...
 
     def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
-        """(K,) the neurons of this hidden layer whose connections go now."""
+        """(K,) mask of the neurons of this hidden layer to remove now."""

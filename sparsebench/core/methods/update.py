@@ -45,9 +45,9 @@ class Counts:
 
 
 class TopologyUpdater:
-    """Prunes, then lets the method drop and grow; remembers which neurons are gone.
+    """Prunes, then lets the method drop and grow; keeps a mask of the removed neurons.
 
-    state  what the method remembers between updates
+    state  the method's state between updates
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class TopologyUpdater:
             self._update_all(step, observe)
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
-        """`update` whether due or not: for a throwaway network, so that all is compiled."""
+        """Update whether due or not, on a throwaway network, so that everything is compiled."""
         self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
@@ -117,7 +117,7 @@ class TopologyUpdater:
         step_at: Callable[[int], TrainingStep],
         timed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Let the method see every training step, if it needs to.
+        """Show the method every training step, if it needs that.
 
         step_at  the training step with this number
         timed    around each look
@@ -139,19 +139,19 @@ class TopologyUpdater:
         return counts
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """Which neurons are gone, and what the method remembers."""
+        """Yield the masks of removed neurons and the method's state."""
         yield from flags(self._removed)
         yield from self.state.saved()
 
     @property
     def counts(self) -> Counts:
-        """Since `take_counts` was last called."""
+        """The counts since `take_counts` was last called."""
         return self._counts
 
     def restore(
         self, saved: Mapping[str, Array], counts: Counts, started: Sequence[int] | None = None
     ) -> None:
-        """started  connections of each layer when training began, if that is not now"""
+        """started  connections of each layer when training began"""
         self._removed = [
             saved_flags(saved, number, layer.shape[0])
             for number, layer in enumerate(self._network.layers, 1)
@@ -162,7 +162,7 @@ class TopologyUpdater:
             self._started = list(started)
 
     def _update_all(self, step: TrainingStep, observe: Observe | None) -> None:
-        """Each layer changes as soon as its change is known, so that no more than one is held."""
+        """Apply each layer's change as soon as it is known, so that only one is held in memory."""
         batch = observe() if self.needs_batch and observe is not None else None
         layers = self._network.layers
         view = NetworkView(
@@ -177,7 +177,7 @@ class TopologyUpdater:
             self._apply_next(index, updates)
 
     def _apply_next(self, index: int, updates: Iterator[LayerUpdate]) -> None:
-        """In a function of its own, which lets go of one change before the next is made."""
+        """Update one layer. Returning frees its change before the next one is made."""
         update = next(updates, None)
         if update is not None:
             self._apply(index, update)
@@ -217,7 +217,7 @@ class TopologyUpdater:
         )  # fmt: skip
 
     def _prune(self, pruning: Pruning) -> None:
-        """Remove hidden neurons: all incoming connections, and the outgoing ones if so set."""
+        """Remove hidden neurons: their incoming connections, and if set, the outgoing ones."""
         layers = self._network.layers
         doomed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
         for index, layer in enumerate(layers[:-1]):

@@ -1,4 +1,4 @@
-"""What a topology method sees of a network at an update."""
+"""The view of a network that a topology method gets at an update."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsebench.seeds import generator
 
 @dataclass(frozen=True)
 class Source:
-    """Where a view gets a layer's arrays, each when it is first looked at.
+    """Loads a layer's arrays for a view, each on first access.
 
     weights  its weights
     batch    None where the method does not need the batch
@@ -33,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """One layer at one step. It holds on to what was looked at: let go of it before the next.
+    """One layer at one step. It caches the arrays it loaded: drop it before viewing the next layer.
 
     index, count    its number from 0, and the layers of the network
     step            just finished
@@ -82,7 +82,7 @@ class LayerView:
         return self.source.momentum()
 
     def rng(self, purpose: str = "rewire") -> np.random.Generator:
-        """The generator of this purpose, step and layer; one for each purpose, which goes on."""
+        """The generator of this purpose, step and layer; repeated calls return the same one."""
         if purpose not in self._generators:
             self._generators[purpose] = generator(self.seed, purpose, self.step.step, self.index)
         return self._generators[purpose]
@@ -139,7 +139,7 @@ class NetworkView:
         momentum: Sequence[Vector] | None = None,
         state: State | None = None,
     ) -> NetworkView:
-        """Of these weights, outside any training."""
+        """A view of these weights, outside training."""
         remembered = State() if state is None else state
 
         def layer(index: int) -> LayerView:

@@ -1,4 +1,4 @@
-"""What truly sparse layers share: canonical csr weights, a bias, state that follows both."""
+"""A base class of truly sparse layers: canonical csr weights, a bias, and optimizer state."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class CsrLayer:
         self.index(W.pattern)
 
     def _empty_slot(self) -> Vector:
-        """(nnz,) zeros; memory is taken when they are first written."""
+        """(nnz,) zeros, which take memory when they are first written."""
         return np.zeros(self.data.size, dtype=np.float32)
 
     def index(self, pattern: CsrPattern) -> None:
-        """Make whatever the products need beside the pattern itself."""
+        """Prepare the arrays that the products need besides the pattern."""
         raise NotImplementedError
 
     @property
@@ -44,7 +44,7 @@ class CsrLayer:
 
     @property
     def gradient(self) -> Vector:
-        """(nnz,) where `backward` puts DW; made when first needed."""
+        """(nnz,) DW of the last `backward`; allocated when first needed."""
         if self._gradient is None or self._gradient.size != self.nnz:
             self._gradient = np.zeros_like(self.data)
         return self._gradient
@@ -106,7 +106,7 @@ class CsrLayer:
         self.index(applied.pattern)
 
     def index_bytes(self) -> int:
-        """Bytes of what `index` made."""
+        """Bytes of the arrays that `index` made."""
         return 0
 
     def stored_bytes(self) -> dict[str, int]:

@@ -40,7 +40,7 @@ class Dropout:
 
     @classmethod
     def of_layer(cls, rate: float, seed: int, layer: int) -> Dropout | None:
-        """None where nothing is dropped. `layer` counts hidden layers from 1."""
+        """None if nothing is dropped. `layer` counts hidden layers from 1."""
         if rate == 0.0:
             return None
         return cls(rate, int(generator(seed, "dropout", layer).integers(2**32)))
@@ -51,7 +51,7 @@ class Dropout:
 
     @property
     def threshold(self) -> np.uint32:
-        """Bits below it mean dropped."""
+        """An output is dropped if its bits are below this."""
         return np.uint32(min(round(self.rate * 2**32), 2**32 - 1))
 
     def step_key(self, t: int) -> np.uint32:
@@ -60,7 +60,7 @@ class Dropout:
         return np.uint32(mix(counter)[0])
 
     def kept(self, shape: tuple[int, int], t: int) -> npt.NDArray[np.bool_]:
-        """(K, N): which outputs stay at step t."""
+        """(K, N) mask of the outputs kept at step t."""
         K, N = shape
         golden = np.uint32(GOLDEN)
         rows = mix(np.arange(K, dtype=np.uint32) * golden + self.step_key(t))

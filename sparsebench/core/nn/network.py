@@ -1,4 +1,4 @@
-"""A network of layers with a unit behind each but the last: what a model makes."""
+"""A network of layers with an activation unit behind each but the last."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class LayeredNetwork:
         return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
 
     def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], given: Sequence[Vector]) -> None:
-        """Write what comes behind the layers' arrays into those of the units."""
+        """Copy the values that follow the layers' into the units' arrays."""
         behind = given[2 * len(self.layers) :]
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
@@ -121,7 +121,7 @@ class LayeredNetwork:
         return value, signals[::-1]
 
     def watch(self, after_backward: AfterBackward) -> None:
-        """Raises Unsupported where what lies between two layers is not float32."""
+        """Raises Unsupported if arrays between two layers are not float32."""
         if self._dtype != np.float32:
             raise Unsupported(
                 f"activations of {self._dtype} cannot be looked at in every step; set the "
@@ -133,7 +133,7 @@ class LayeredNetwork:
         self._after_backward = after_backward
 
     def _copied_units(self) -> Sequence[Unit]:
-        """Units on plain arrays with the parameters of those that train."""
+        """Units on plain arrays that share the trained units' parameters."""
         if self._plain_units is None:
             raise Unsupported("this network was made without plain units, so it cannot be observed")
         copies = self._plain_units()
@@ -150,7 +150,7 @@ class LayeredNetwork:
         return self._loss.value(Z, T)
 
     def parameters(self) -> dict[str, Vector]:
-        """Of the units, `unit1.NAME` for the first hidden layer's."""
+        """The units' parameters, `unit1.NAME` for the first hidden layer's."""
         return {
             f"unit{number}.{name}": value
             for number, unit in enumerate(self.units, 1)
@@ -173,7 +173,7 @@ class LayeredNetwork:
             yield f"unit{number}", unit
 
     def stored_bytes(self) -> dict[str, int]:
-        """By purpose, over all layers."""
+        """Bytes by purpose, over all layers."""
         total: dict[str, int] = {}
         for layer in self.layers:
             for purpose, size in layer.stored_bytes().items():

@@ -20,7 +20,7 @@ Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
 
 NOTHING: Mask = np.empty(0, dtype=bool)
-"""Stands for no mask where a kernel wants one."""
+"""An empty mask for kernels, meaning none."""
 
 
 class TopologyError(ValueError):
@@ -28,13 +28,13 @@ class TopologyError(ValueError):
 
 
 def index_dtype(nnz: int) -> type[np.int32] | type[np.int64]:
-    """int32 as long as it can count the connections."""
+    """int32 if it can count the connections, else int64."""
     return np.int32 if nnz < 2**31 else np.int64
 
 
 @dataclass(frozen=True)
 class CsrPattern:
-    """Where the connections of a (K, D) layer are.
+    """The positions of a (K, D) layer's connections.
 
     shape    (K, D)
     indptr   (K + 1,)
@@ -56,7 +56,7 @@ class CsrPattern:
 
     @property
     def rows(self) -> Ints:
-        """(nnz,) the row of each connection. Made anew: hold on to it where it is used twice."""
+        """(nnz,) the row of each connection. Computed on each access: keep it if used twice."""
         return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
 
     def keys(self) -> Keys:
@@ -65,7 +65,7 @@ class CsrPattern:
 
     @classmethod
     def from_keys(cls, shape: tuple[int, int], keys: Keys) -> CsrPattern:
-        """From positions row D + column, strictly rising."""
+        """A pattern from positions row D + column, strictly rising."""
         K, D = shape
         dtype = index_dtype(keys.size)
         bounds = np.arange(K + 1, dtype=np.int64) * D
@@ -74,7 +74,7 @@ class CsrPattern:
 
     @classmethod
     def full(cls, shape: tuple[int, int]) -> CsrPattern:
-        """Every position is a connection."""
+        """A pattern with a connection at every position."""
         K, D = shape
         dtype = index_dtype(K * D)
         indptr = np.arange(0, K * D + 1, D, dtype=dtype)
@@ -116,7 +116,7 @@ class CsrPattern:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of topology: what stays of the old connections, and what is grown.
+    """A change of topology: a mask of kept connections, and the grown ones.
 
     keep     (nnz,)    of the old connections
     rows     (grown,)  of the new ones, with `columns` in rising order, none among the kept
@@ -145,7 +145,7 @@ class Change:
 
 
 class AppliedChange:
-    """A change worked out for one pattern: the new pattern, and how arrays follow.
+    """A change applied to one pattern: the new pattern, and a way to carry arrays over.
 
     Raises TopologyError if the change grows a position twice, outside the layer, or where a
     connection is kept. Holds nothing of the old pattern but its indptr, so that its columns,
