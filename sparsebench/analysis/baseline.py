@@ -25,7 +25,7 @@ from sparsebench.core.files import jsonable, write_atomically, writing_to
 from sparsebench.core.status import Status
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
-from sparsebench.store.cells import grid_words
+from sparsebench.store.benchmarks import grid_words
 from sparsebench.store.json_files import Damaged, parse, read_object, reading
 from sparsebench.store.models import BASELINE, TRIAL
 from sparsebench.store.record import Record, utc_now

@@ -50,7 +50,7 @@ def command(
 
 
 def _for_others(run: StoredRun, format: str) -> bytes:
-    from sparsebench.store.tracked import to_bencher, to_github_action_benchmark
+    from sparsebench.store.benchmarks import to_bencher, to_github_action_benchmark
 
     if format == "pytest-benchmark":
         from sparsebench.store.benchmarks import to_benchmarks
