@@ -1,4 +1,4 @@
-"""A Dask cluster as seen from the caller: its workers, what they have, and whether it is there."""
+"""The caller's connection to a Dask cluster: its workers and their resources."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Handler = Callable[[Mapping[str, Any]], None]
 
 
 class ClusterError(SparsebenchError):
-    """A cluster is not usable: nobody answers, or its workers have not what trials take."""
+    """The cluster is not usable: no scheduler answers, or no worker has the resources."""
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker with resources. `threads`: tasks that it runs at once."""
+    """A worker that declares our resources. `threads`: tasks that it runs at once."""
 
     name: str
     host: str
@@ -48,18 +48,20 @@ class WorkerInfo:
 
 
 class Cluster:
-    """A connection to a scheduler; without an address, to one of our own on this machine.
+    """A connection to a scheduler; without an address, to a local cluster that is started here.
 
-    heard  called with each message of a trial, in a thread of the client's
-    gone   called with the address of each worker that went, likewise
+    on_message      called with each message of a trial, in a thread of the client's
+    on_worker_gone  called with the event of each worker that left, likewise
     """
 
-    def __init__(self, address: str | None, count: int, heard: Handler, gone: Handler) -> None:
+    def __init__(
+        self, address: str | None, count: int, on_message: Handler, on_worker_gone: Handler
+    ) -> None:
         self.topic = f"sparsebench-{secrets.token_hex(8)}"
-        self._loud = _silence()
+        self._restore_logging = _silence()
         self._own: LocalCluster | None = None
         self._client: Client | None = None
-        self._heard, self._gone = heard, gone
+        self._on_trial_message, self._on_worker_gone = on_message, on_worker_gone
         self._known: dict[str, WorkerInfo] = {}
         self._hosts: dict[str, str] = {}
         self._most: Counter[str] = Counter()
@@ -79,7 +81,7 @@ class Cluster:
 
     @property
     def lost(self) -> str:
-        """Why nothing more comes of this cluster; empty while it is there."""
+        """Why the cluster can no longer be used; empty while it can."""
         if not self._over and self._client is not None and self._client.status == "running":
             return ""
         self._over = True
@@ -89,7 +91,7 @@ class Cluster:
         )
 
     def lose(self) -> None:
-        """The connection broke: even if it is there again, it has forgotten our trials."""
+        """The connection broke. A scheduler that comes back has forgotten our trials."""
         self._over = True
 
     @property
@@ -97,13 +99,13 @@ class Cluster:
         return self._own is not None
 
     def workers(self) -> dict[str, WorkerInfo]:
-        """Those that have our resources, by address; asked for anew when some came or went."""
+        """Workers that have our resources, by address; queried again after one joined or left."""
         if self._stale and not self.lost:
             self._stale = False
             assert self._client is not None
             try:
                 found = self._client.scheduler_info(n_workers=-1)["workers"]
-            except (OSError, RuntimeError):  # asked again the next time
+            except (OSError, RuntimeError):  # queried again the next time
                 self._stale = True
                 return self._known
             self._known = {a: w for a, info in found.items() if (w := _worker(info))}
@@ -119,7 +121,7 @@ class Cluster:
         return self._most[self._hosts.get(address, "")] > 1
 
     def too_small(self, cores: int, memory: int) -> str:
-        """A line if no worker has so much; else nothing."""
+        """Why no worker can take such a trial, in one line; empty if one can."""
         workers = self.workers().values()
         if not workers or any(w.cores >= cores and w.memory >= memory for w in workers):
             return ""
@@ -135,15 +137,15 @@ class Cluster:
 
     def submit(self, function: Any, given: Any, blob: bytes | None, token: str, **needs: float
                ) -> Future:  # fmt: skip
-        """Once, whatever becomes of it. `blob` may be large."""
+        """Submit a function once, without retries. `blob` may be large."""
         assert self._client is not None
         data = self._client.scatter(blob, hash=False) if blob is not None else None
         return self._client.submit(
             function, given, data, key=token, pure=False, retries=0, resources=needs
         )
 
-    def tell(self, token: str, **message: Any) -> None:
-        """To the worker that has the trial, or will have it. Does not wait."""
+    def send(self, token: str, **message: Any) -> None:
+        """Send a message to the worker that has the trial, or will have it. Does not block."""
         if self._client is not None and not self.lost:
             asyncio.run_coroutine_threadsafe(
                 self._client.scheduler.log_event(topic=token, msg=message),
@@ -151,12 +153,12 @@ class Cluster:
             )
 
     def close(self) -> None:
-        """Leave the cluster; one of our own ends."""
+        """Disconnect; a local cluster of ours ends."""
         for part in (self._client, self._own):
             if part is not None:
                 with contextlib.suppress(OSError, RuntimeError, asyncio.TimeoutError):
                     part.close(timeout=ENDING)
-        self._loud()
+        self._restore_logging()
 
     # --- inside ------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Cluster:
         )
 
     def _count_places(self) -> None:
-        """The most that each host had at one moment: a worker started again is no second one."""
+        """The most places that each host had at once, so that a restarted worker counts once."""
         now: Counter[str] = Counter()
         for address, worker in self._known.items():
             self._hosts[address] = worker.host
@@ -204,14 +206,14 @@ class Cluster:
         )
 
     def _on_message(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        self._heard(event[1])
+        self._on_trial_message(event[1])
 
     def _on_cluster(self, event: tuple[float, Mapping[str, Any]]) -> None:
         action = event[1].get("action") if isinstance(event[1], Mapping) else None
         if action in ("add-worker", "remove-worker"):
             self._stale = True
         if action == "remove-worker":
-            self._gone(event[1])
+            self._on_worker_gone(event[1])
 
 
 def _worker(info: Mapping[str, Any]) -> WorkerInfo | None:
@@ -245,10 +247,7 @@ def _local_cluster(count: int) -> LocalCluster:
 
 
 def _silence() -> Callable[[], None]:
-    """Our lines say what matters; the library's log comes back by what is returned.
-
-    Its loggers have levels of their own.
-    """
+    """Silence the loggers of `distributed`; the function returned restores their levels."""
     names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
     before = {name: logging.getLogger(name).level for name in ("distributed", *names)}
     for name in before:

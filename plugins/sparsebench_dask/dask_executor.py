@@ -14,22 +14,22 @@ from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import forget_sources
 from sparsebench_dask.cluster import CORES, MEMORY, Cluster, ClusterError
-from sparsebench_dask.errand import MOST, errand, too_large
-from sparsebench_dask.on_worker import run_errand
 from sparsebench_dask.params import DaskParams
-from sparsebench_dask.remote import RemoteTrial, outcome_of
+from sparsebench_dask.remote_job import MOST, make_remote_job, too_large
+from sparsebench_dask.remote_trial import RemoteTrial, outcome_of
+from sparsebench_dask.worker_side import run_remote_job
 
 PATIENCE = 5.0
-"""Seconds that trials which are killed get to be gone."""
+"""Seconds to wait for killed trials to end."""
 
 
 @dataclass
 class Dask(DaskParams):
     """As many trials at once as the cluster has places for, as workers come and go.
 
-    shares_machine  the session has no cores or memory to deal out: Dask's resources do that
-    many_machines   kernels are compiled where they run, and seconds of one machine say nothing
-                    of the next
+    shares_machine  False: Dask's resources assign cores and memory, the session does not
+    many_machines   True: each machine compiles its own kernels, and times of one machine do not
+                    predict those of another
     """
 
     shares_machine: ClassVar[bool] = False
@@ -39,7 +39,7 @@ class Dask(DaskParams):
         self._at_most = self.slots
         self._under_way: dict[str, RemoteTrial] = {}
         self._plugins: dict[tuple[Any, ...], Plugins] = {}
-        self._cluster = Cluster(self.address, self._at_most, self._heard, self._worker_gone)
+        self._cluster = Cluster(self.address, self._at_most, self._on_message, self._worker_gone)
 
     @property
     def lost(self) -> str:
@@ -69,7 +69,7 @@ class Dask(DaskParams):
         return trial
 
     def close(self) -> None:
-        """End what is still under way, and leave."""
+        """Kill the trials under way and disconnect."""
         for trial in self._under_way.values():
             trial.stop(kill=True)
         deadline = time.monotonic() + PATIENCE
@@ -83,14 +83,14 @@ class Dask(DaskParams):
         self, job: Job, trial: RemoteTrial, checkpoint: bytes | None, needs: Mapping[str, float]
     ) -> None:
         forget_sources()
-        told = errand(
+        remote = make_remote_job(
             job,
             self._plugins_of(job),
             token=trial.token,
             topic=self._cluster.topic,
             data_dir=job.data_dir if self._cluster.local else None,
         )
-        trial.follow(self._cluster.submit(run_errand, told, checkpoint, trial.token, **needs))
+        trial.follow(self._cluster.submit(run_remote_job, remote, checkpoint, trial.token, **needs))
 
     def _plugins_of(self, job: Job) -> Plugins:
         key = (job.plugin_files, job.data_dir)
@@ -98,10 +98,10 @@ class Dask(DaskParams):
             self._plugins[key] = load_plugins(job.plugin_files, job.data_dir)
         return self._plugins[key]
 
-    def _heard(self, message: Mapping[str, Any]) -> None:
+    def _on_message(self, message: Mapping[str, Any]) -> None:
         trial = self._under_way.get(str(message["token"]))
         if trial is not None:
-            trial.heard(message)
+            trial.on_message(message)
 
     def _worker_gone(self, event: Mapping[str, Any]) -> None:
         for trial in list(self._under_way.values()):
@@ -115,7 +115,7 @@ class Dask(DaskParams):
 
 @dataclass(frozen=True)
 class Unplaced:
-    """Stands for a trial that no worker can take: its outcome is known at once."""
+    """The handle of a trial that no worker can take; its outcome is known at once."""
 
     outcome: Mapping[str, Any]
 
@@ -130,7 +130,7 @@ class Unplaced:
 
 
 def _checkpoint(job: Job) -> tuple[bytes | None, list[str]]:
-    """What the trial is to go on from. One that is too large stays, and it begins anew."""
+    """The checkpoint to resume from, and notes. One that is too large is not sent."""
     file = job.resume_from
     if file is None:
         return None, []

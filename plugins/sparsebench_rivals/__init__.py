@@ -30,7 +30,7 @@ def register_backends(register: Register) -> None:
         ),
         (
             "cuda-csr",
-            "cuda_csr:CudaCsr",
+            "torch_csr:CudaCsr",
             ("torch",),
             torch,
             "truly sparse, torch's csr products on an NVIDIA GPU",

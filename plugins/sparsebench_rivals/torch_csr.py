@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
+from sparsebench.errors import Unsupported
 from sparsebench_rivals import torch_rules
 from sparsebench_rivals.params import RivalParams
-from sparsebench_rivals.torch_device import HOST, Device, size_in_bytes
 from sparsebench_rivals.transposed import Transposed
 
 
@@ -158,3 +159,59 @@ def _csr(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(indptr, indices, data, size=shape, check_invariants=False)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device. `shares`: tensors there are numpy's memory, so nothing is ever copied."""
+
+    name: str
+    shares: bool
+
+    def put(self, array: Array) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor if self.shares else tensor.to(self.name, copy=True)
+
+    def zeros(self, size: int) -> torch.Tensor:
+        return self.put(np.zeros(size, dtype=np.float32))
+
+    def room(self, array: Array) -> torch.Tensor:
+        """A tensor to write what `deliver` then brings to `array`."""
+        tensor = torch.from_numpy(array)
+        return tensor if self.shares else torch.empty_like(tensor, device=self.name)
+
+    def deliver(self, tensor: torch.Tensor, array: Array) -> None:
+        if not self.shares:
+            torch.from_numpy(array).copy_(tensor)
+
+    def array(self, tensor: torch.Tensor) -> Array:
+        """Read only: shares memory with the tensor where the device does."""
+        array: Array = tensor.cpu().numpy()
+        return array
+
+
+HOST = Device("cpu", shares=True)
+
+
+def size_in_bytes(*tensors: torch.Tensor) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class CudaCsr(RivalParams):
+    """`torch-csr` on the GPU: weights, gradient, optimizer state and indices stay there.
+
+    A layer is given numpy arrays and fills numpy arrays, so each call copies X or DZ to the GPU and
+    Z or DX back: 4 N (D + K) bytes forward, and 4 N (2 D + K) backward. That is the protocol's
+    cost, part of the measured time, and at low density most of it. Activations, dropout and the
+    loss are the host's. A topology change brings weights and state to the host and
+    back. Recorded memory is the host's.
+    """
+
+    truly_sparse = True
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> TorchCsrLayer:
+        if not torch.cuda.is_available():
+            raise Unsupported(
+                f"backend 'cuda-csr' needs an NVIDIA GPU, and torch {torch.__version__} sees none"
+            )
+        return TorchCsrLayer(W, bias, optimizer, Device("cuda", shares=False))

@@ -18,7 +18,7 @@ pytest.importorskip("distributed", reason="needs distributed: sparsebench[dask]"
 
 from clusters import FILES, Cluster, is_there, kill, running, wait_for, worker_of
 from sparsebench_dask import cluster as connection
-from sparsebench_dask import dask_executor, errand
+from sparsebench_dask import dask_executor, remote_job
 
 from sparsebench import registry
 from sparsebench.core.job import Job
@@ -161,8 +161,10 @@ def attempt(executor: dask_executor.Dask, job: Job) -> Mapping[str, Any]:
 def test_another_version_is_refused(
     odd: Plugins, suite: Suite, there: Options, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = errand.told_versions()
-    monkeypatch.setattr(errand, "told_versions", lambda: {**real, "numpy": "0.1", "python": "2.7"})
+    real = remote_job.required_versions()
+    monkeypatch.setattr(
+        remote_job, "required_versions", lambda: {**real, "numpy": "0.1", "python": "2.7"}
+    )
     done = run_trials(suite, [trial("fine")], odd, there)
     assert (statuses(done.records), done.exit_code) == (["skipped"], 5)
     detail = done.records[0].detail
@@ -174,8 +176,10 @@ def test_another_version_is_refused(
 def test_other_code_is_refused(
     odd: Plugins, suite: Suite, there: Options, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = errand.code
-    monkeypatch.setattr(errand, "code", lambda *given: {**real(*given), "code": "0123456789abcdef"})
+    real = remote_job.code
+    monkeypatch.setattr(
+        remote_job, "code", lambda *given: {**real(*given), "code": "0123456789abcdef"}
+    )
     (record,) = run_trials(suite, [trial("fine")], odd, there).records
     assert record.status == "skipped"
     assert "the sources of sparsebench or of a plugin differ" in record.detail

@@ -127,7 +127,7 @@ class Union:
     """The workers' batches of a turn as one."""
 
     def __init__(self, work, network, parts):
-        from sparsebench_parallel.mpi.partition import on_part, stream_of
+        from sparsebench_parallel.mpi.data_parts import on_part, stream_of
 
         self.timers = Timers()
         self.network = network
@@ -155,7 +155,7 @@ class Union:
 
 @scenario
 def synchronous_is_sequential_on_the_union():
-    from sparsebench_parallel.mpi.partition import rows_of
+    from sparsebench_parallel.mpi.data_parts import rows_of
 
     given = {
         "model": {"name": "mlp", "hidden": [40, 30], "activation": "all-relu", "dropout": 0.0},

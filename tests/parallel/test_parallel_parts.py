@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small import Blobs, small_work
-from sparsebench_parallel.mpi import differences
-from sparsebench_parallel.mpi.averaging import (
-    UnionMean,
-    pruned_to,
-    weakest_dropped,
+from sparsebench_parallel.mpi import topology_diff
+from sparsebench_parallel.mpi.data_parts import on_part, rows_of, seed_of, stream_of
+from sparsebench_parallel.mpi.flat_values import FlatValues
+from sparsebench_parallel.mpi.plan import Plan
+from sparsebench_parallel.mpi.polling import until
+from sparsebench_parallel.mpi.rate_scaling import (
+    Scaling,
+    refuse_narrow_velocity,
+    scale_velocity,
 )
-from sparsebench_parallel.mpi.differences import (
+from sparsebench_parallel.mpi.topology_diff import (
     FULL,
     MOVED,
     SAME,
@@ -23,17 +27,13 @@ from sparsebench_parallel.mpi.differences import (
     change_between,
     decode,
     encode,
+    retained,
 )
-from sparsebench_parallel.mpi.flat import Flat
-from sparsebench_parallel.mpi.partition import on_part, rows_of, seed_of, stream_of
-from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.rates import (
-    Scaling,
-    refuse_narrow_velocity,
-    scale_velocity,
+from sparsebench_parallel.mpi.union_mean import (
+    UnionMean,
+    pruned_to,
+    weakest_dropped,
 )
-from sparsebench_parallel.mpi.retain import retained
-from sparsebench_parallel.mpi.waiting import until
 from sparsebench_plugins.backends.scipy_csr import ScipyCsrLayer
 
 from sparsebench import testing
@@ -83,7 +83,7 @@ def test_a_change_between_makes_the_new_topology_of_the_old(both):
 def test_what_is_encoded_is_decoded(layers):
     old, new = [a for a, _ in layers], [b for _, b in layers]
     sent = encode(old, new)
-    assert differences.count_of(sent.table) == sent.positions.size
+    assert topology_diff.count_of(sent.table) == sent.positions.size
     for before, after, change in zip(old, new, decode(sent, old), strict=True):
         made = before if change is None else AppliedChange(before, change).pattern
         assert np.array_equal(made.keys(), after.keys())
@@ -349,7 +349,7 @@ def test_as_published_is_a_set_of_options(build):
 def test_flat_is_what_a_network_has(build, activation):
     model = {"name": "mlp", "hidden": [8, 5], "activation": activation}
     network = build_network(small_work(build, model=model))
-    flat = Flat(network)
+    flat = FlatValues(network)
     array = np.zeros(flat.size, dtype=np.float32)
     flat.fill(array, network.values())
     assert np.array_equal(array, np.concatenate(network.values()))

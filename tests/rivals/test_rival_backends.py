@@ -114,8 +114,7 @@ class CopyingTorch(RivalParams):
     truly_sparse = True
 
     def layer(self, W, bias, optimizer):
-        from sparsebench_rivals.torch_csr import TorchCsrLayer
-        from sparsebench_rivals.torch_device import Device
+        from sparsebench_rivals.torch_csr import Device, TorchCsrLayer
 
         return TorchCsrLayer(W, bias, optimizer, Device("cpu", shares=False))
 

@@ -14,10 +14,10 @@ from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
 from sparsebench.core.worker.denormals_check import threading_layer
 from sparsebench.errors import Unsupported
-from sparsebench_parallel.hogwild.crew import Crew
-from sparsebench_parallel.hogwild.order import Order
 from sparsebench_parallel.hogwild.rounds import Rounds, in_all
-from sparsebench_parallel.hogwild.rule import Stateless
+from sparsebench_parallel.hogwild.shared_update import WithoutState
+from sparsebench_parallel.hogwild.step_order import StepOrder
+from sparsebench_parallel.hogwild.worker_pool import WorkerPool
 from sparsebench_parallel.params import HogwildParams
 
 
@@ -41,33 +41,33 @@ class Hogwild(HogwildParams):
                 "hogwild forks its workers, and this process has run threads of numba, which "
                 "would not be there in a worker; run the trial in a process of its own"
             )
-        Order.of(work, self.workers)
-        return replace(work, team=Crew(work, self.workers))
+        StepOrder.of(work, self.workers)
+        return replace(work, team=WorkerPool(work, self.workers))
 
     def warm_up(self, work: Work) -> None:
         """This process first, so that the workers find what it has compiled."""
         warm_up(work)
-        if isinstance(work.team, Crew):
+        if isinstance(work.team, WorkerPool):
             work.team.ask({"do": "warm up"})
 
     def run(self, work: Work) -> Result:
-        if not isinstance(work.team, Crew):
+        if not isinstance(work.team, WorkerPool):
             work = self.fork(work)
-        crew = work.team
-        assert isinstance(crew, Crew)
+        pool = work.team
+        assert isinstance(pool, WorkerPool)
         try:
-            return self._train(work, crew)
+            return self._train(work, pool)
         finally:
-            crew.end()
+            pool.end()
 
-    def _train(self, work: Work, crew: Crew) -> Result:
-        alone = replace(work, optimizer=Stateless(work.optimizer))
+    def _train(self, work: Work, pool: WorkerPool) -> Result:
+        alone = replace(work, optimizer=WithoutState(work.optimizer))
         with work.meter.phase("build"):
             network = build_network(alone)
-            rounds = Rounds(alone, network, crew, len(work.optimizer.slots))
+            rounds = Rounds(alone, network, pool, len(work.optimizer.slots))
         rounds.run(1, work.epochs)
         result = rounds.result()
-        answers = crew.ask({"do": "finish"})
+        answers = pool.ask({"do": "finish"})
         _add_peaks(work.meter, answers)
         layers = [
             {**facts, "stored_bytes": {**facts["stored_bytes"], "shared": shared}}

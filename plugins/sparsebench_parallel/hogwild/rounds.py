@@ -1,4 +1,4 @@
-"""The training of all workers: rounds between barriers, at which the topology may change."""
+"""Training in rounds of the workers' steps; the topology may change between rounds."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.timers import Timers
 from sparsebench.core.training.work import EpochRecord, Work
-from sparsebench_parallel.hogwild.crew import Crew
-from sparsebench_parallel.hogwild.order import Order, Round
-from sparsebench_parallel.hogwild.shared import Board, Plan, Vector
+from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedState, Vector
+from sparsebench_parallel.hogwild.step_order import Round, StepOrder
+from sparsebench_parallel.hogwild.worker_pool import WorkerPool
 
 
 class Rounds(Training):
     """Training whose turns are rounds of the workers' steps; it is its own `Steps`.
 
     A step is one worker's gradient on one batch, applied. A round lasts until the topology is
-    due, or the epoch ends; then this process alone has the values. Whether a topology or a
-    pruning is due is asked ahead, so it must depend on the moment alone.
+    due, or the epoch ends; then only this process uses the values. Whether a topology or a
+    pruning is due is computed ahead, so it must depend on the step alone.
 
     slots         arrays of optimizer state for each array of values
     step_seconds  of the workers' steps so far, and how many they were
     """
 
-    def __init__(self, work: Work, network: Network, crew: Crew, slots: int) -> None:
+    def __init__(self, work: Work, network: Network, pool: WorkerPool, slots: int) -> None:
         self.timers = Timers()
         self.step_seconds, self.steps_made = 0.0, 0
-        self._crew = crew
-        self._order = Order.of(work, crew.workers)
+        self._pool = pool
+        self._order = StepOrder.of(work, pool.workers)
         self._patterns = [layer.weights().pattern for layer in network.layers]
         self._state: list[list[Vector]] = [
             [np.zeros_like(value) for _ in range(slots)] for value in network.values()
@@ -58,14 +58,14 @@ class Rounds(Training):
                 begin = end
 
     def take(self, turn: Round, rate: float, t: int) -> tuple[float, int]:
-        """A round; its first step is t. The workers know their rates themselves."""
+        """Run a round whose first step is t. Workers compute their learning rates themselves."""
         if self._moved:
             with self.timers("topology"):
                 self.board = self._published()
         self.board.new_round()
         started = time.perf_counter()
         order = {"do": "round", "round": asdict(turn)}
-        answers = self._crew.ask(order, lambda: self._tell(turn.epoch, t))
+        answers = self._pool.ask(order, lambda: self._report(turn.epoch, t))
         self.network.assign(self.board.values)
         self._count(answers, time.perf_counter() - started)
         self.step = t - 1 + turn.steps
@@ -80,8 +80,8 @@ class Rounds(Training):
         step = (epoch - 1) * self.per_epoch + end
         return self.updater.due(TrainingStep(epoch, self.work.epochs, step, self.per_epoch, False))
 
-    def _tell(self, epoch: int, t: int) -> None:
-        """How far the round is."""
+    def _report(self, epoch: int, t: int) -> None:
+        """Report the progress of the round."""
         done = int(self.board.done.sum())
         if done:
             begun = self.board.done > 0
@@ -104,28 +104,28 @@ class Rounds(Training):
         self._patterns[index] = self.network.layers[index].weights().pattern
         self._moved = True
 
-    def _published(self) -> Board:
-        """Connections, values and state for all to see; the workers' networks are made anew."""
+    def _published(self) -> SharedState:
+        """Copy connections, values and state to shared memory; workers rebuild their networks."""
         values = self.network.values()
         layers = 2 * len(self._patterns)
-        plan = Plan(
-            workers=self._crew.workers,
+        plan = SharedLayout(
+            workers=self._pool.workers,
             shapes=[pattern.shape for pattern in self._patterns],
             nnz=[pattern.nnz for pattern in self._patterns],
             others=[value.size for value in values[layers:]],
             slots=self._slots,
         )
         state = [[np.array(slot) for slot in slots] for slots in self._state]  # may be overwritten
-        board = self._crew.board(plan)
+        board = self._pool.map_shared(plan)
         board.write(self._patterns, values, state)
         self._state = board.state
-        self._crew.ask({"do": "look", "plan": plan.to_json()})
+        self._pool.ask({"do": "look", "plan": plan.to_json()})
         self._moved = False
         return board
 
 
 def in_all(rounds: Rounds, facts: Mapping[str, Any], answers: Any) -> dict[str, float | int | None]:
-    """Measures beside those of the loop; stored bytes are those of every process."""
+    """Measures in addition to those of the loop; stored bytes are summed over processes."""
     stored = sum(answer["stored_bytes"] for answer in answers)
     seconds, steps = rounds.step_seconds, rounds.steps_made
     return {

@@ -26,9 +26,9 @@ from sparsebench.core.worker.error_status import chain, out_of_memory
 from sparsebench.core.worker.guard import die_with_parent
 from sparsebench.core.worker.meter import Meter
 from sparsebench.seeds import generator
-from sparsebench_parallel.hogwild.order import Order, Round
-from sparsebench_parallel.hogwild.rule import Stateless, update
-from sparsebench_parallel.hogwild.shared import Board, Plan, SharedMemory
+from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState
+from sparsebench_parallel.hogwild.shared_update import WithoutState, update
+from sparsebench_parallel.hogwild.step_order import Round, StepOrder
 from sparsebench_parallel.partition import part_of, shuffled
 
 
@@ -47,11 +47,11 @@ def serve(number: int, workers: int, work: Work, memory: SharedMemory, given: in
                 answer = worker.obey(json.loads(line))
             except Exception as error:
                 with limits.memory_to_report():
-                    answer = _told(error)
+                    answer = _error_answer(error)
             os.write(to, (json.dumps(answer) + "\n").encode())
 
 
-def _told(error: Exception) -> dict[str, Any]:
+def _error_answer(error: Exception) -> dict[str, Any]:
     """What went wrong, in a line; the traceback goes to stderr."""
     with contextlib.suppress(OSError):
         traceback.print_exception(error)
@@ -59,7 +59,7 @@ def _told(error: Exception) -> dict[str, Any]:
     error.__traceback__ = None
     lines = str(error).strip().splitlines() or [""]
     kind = "MemoryError" if any(map(out_of_memory, chain(error))) else type(error).__name__
-    return {"error": kind, "said": lines[-1]}
+    return {"error": kind, "message": lines[-1]}
 
 
 class Worker:
@@ -73,7 +73,7 @@ class Worker:
         self._work = work
         self._memory = memory
         self._meter = Meter()
-        self._order = Order.of(work, workers)
+        self._order = StepOrder.of(work, workers)
         self._places = self._order.places(number)
         self._part = part_of(len(work.data.train), workers, number, work.seed)
         self._rows = self._part
@@ -81,7 +81,7 @@ class Worker:
         self._seed = work.seed
         if number:
             self._seed = int(generator(work.seed, "worker", number).integers(2**63))
-        self._board: Board
+        self._board: SharedState
         self._network: Network | None = None
 
     def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,21 +89,21 @@ class Worker:
             warm_up(self._work)
             self._meter.set_baseline()
         elif order["do"] == "look":
-            self._look(Plan.from_json(order["plan"]))
+            self._look(SharedLayout.from_json(order["plan"]))
         elif order["do"] == "round":
             return self._make(Round(**order["round"]))
         elif order["do"] == "finish":
             return self._facts()
         return {}
 
-    def _look(self, plan: Plan) -> None:
+    def _look(self, plan: SharedLayout) -> None:
         """Make the network anew from what is shared. Its connections stay where they are seen,
         its values are a copy."""
         if self._meter.baseline is None:
             self._meter.set_baseline()
         self._network = None
-        work = replace(self._work, optimizer=Stateless(self._work.optimizer))
-        self._board = Board(plan, self._memory.mapped(plan.size))
+        work = replace(self._work, optimizer=WithoutState(self._work.optimizer))
+        self._board = SharedState(plan, self._memory.mapped(plan.size))
         layers = []
         for number, pattern in enumerate(self._board.patterns):
             data, bias = map(np.array, self._board.values[2 * number : 2 * number + 2])

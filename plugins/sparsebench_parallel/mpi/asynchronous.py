@@ -7,20 +7,20 @@ import time
 from typing import Any
 
 from sparsebench.core.protocols import Network
-from sparsebench_parallel.mpi.figures import Figures
-from sparsebench_parallel.mpi.flat import Vector
+from sparsebench_parallel.mpi.flat_values import Vector
 from sparsebench_parallel.mpi.link import Link
+from sparsebench_parallel.mpi.master import Master
 from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.retain import retained
-from sparsebench_parallel.mpi.serving import Serving
-from sparsebench_parallel.mpi.waiting import until
+from sparsebench_parallel.mpi.polling import until
+from sparsebench_parallel.mpi.run_measures import RunMeasures
+from sparsebench_parallel.mpi.topology_diff import retained
 
 
-class Asynchronous(Serving):
+class Asynchronous(Master):
     """Only the worker whose gradient was applied is answered; the others go on computing with
     the weights they have. An epoch is as many steps as all parts together have batches."""
 
-    def __init__(self, plan: Plan, network: Network, comm: Any, figures: Figures) -> None:
+    def __init__(self, plan: Plan, network: Network, comm: Any, figures: RunMeasures) -> None:
         super().__init__(plan, network, comm, figures)
         self._per_epoch = sum(plan.batches)
         self._next = 0

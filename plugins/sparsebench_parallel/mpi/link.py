@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.sparse.csr import CsrPattern
-from sparsebench_parallel.mpi.differences import Encoded
-from sparsebench_parallel.mpi.flat import Flat, Vector
+from sparsebench_parallel.mpi.flat_values import FlatValues, Vector
 from sparsebench_parallel.mpi.messages import (
     FROM_MASTER,
     FROM_WORKER,
@@ -19,7 +18,8 @@ from sparsebench_parallel.mpi.messages import (
     header,
     raw,
 )
-from sparsebench_parallel.mpi.waiting import complete
+from sparsebench_parallel.mpi.polling import complete
+from sparsebench_parallel.mpi.topology_diff import Encoded
 
 Header = npt.NDArray[Any]
 
@@ -34,7 +34,7 @@ class Link:
     """
 
     def __init__(
-        self, comm: Any, rank: int, flat: Flat, patterns: Sequence[CsrPattern], turns: int
+        self, comm: Any, rank: int, flat: FlatValues, patterns: Sequence[CsrPattern], turns: int
     ) -> None:
         """turns  gradients that the worker will send"""
         self.rank = rank
@@ -79,7 +79,7 @@ class Link:
     def answer(
         self,
         values: Sequence[Vector],
-        flat: Flat,
+        flat: FlatValues,
         patterns: Sequence[CsrPattern],
         changed: Encoded | None,
         step: int,

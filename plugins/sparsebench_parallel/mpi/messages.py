@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench_parallel.mpi.waiting import LONGEST, complete, until
+from sparsebench_parallel.mpi.polling import LONGEST, complete, until
 
 Array = npt.NDArray[Any]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from sparsebench.core.training.loop import refuse_signals
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench_parallel.mpi.partition import Rows, rows_of
-from sparsebench_parallel.mpi.rates import Scaling
+from sparsebench_parallel.mpi.data_parts import Rows, rows_of
+from sparsebench_parallel.mpi.rate_scaling import Scaling
 from sparsebench_parallel.params import Options
 
 

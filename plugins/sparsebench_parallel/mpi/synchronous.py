@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.protocols import Network
-from sparsebench_parallel.mpi.figures import Figures
 from sparsebench_parallel.mpi.link import Link
+from sparsebench_parallel.mpi.master import Master
 from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.rates import scale_velocity
-from sparsebench_parallel.mpi.serving import Serving
-from sparsebench_parallel.mpi.waiting import until
+from sparsebench_parallel.mpi.polling import until
+from sparsebench_parallel.mpi.rate_scaling import scale_velocity
+from sparsebench_parallel.mpi.run_measures import RunMeasures
 
 
-class Synchronous(Serving):
+class Synchronous(Master):
     """The mean is by samples, so that it is the gradient of all the workers' batches as one.
 
     A worker whose part has no batch left in an epoch is passed over. Sums are taken in the order
     of the workers: the same seed gives the same result.
     """
 
-    def __init__(self, plan: Plan, network: Network, comm: Any, figures: Figures) -> None:
+    def __init__(self, plan: Plan, network: Network, comm: Any, figures: RunMeasures) -> None:
         super().__init__(plan, network, comm, figures)
         self._batches = plan.batches
         self._optimizer = plan.work.optimizer

@@ -8,16 +8,16 @@ from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Batches, Training
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
-from sparsebench_parallel.mpi.alone import received, train_alone
 from sparsebench_parallel.mpi.asynchronous import Asynchronous
-from sparsebench_parallel.mpi.figures import Figures, probe_link
-from sparsebench_parallel.mpi.flat import Flat
-from sparsebench_parallel.mpi.gathering import phase_two
+from sparsebench_parallel.mpi.data_parts import on_part, seed_of, stream_of
+from sparsebench_parallel.mpi.flat_values import FlatValues
+from sparsebench_parallel.mpi.local_training import received, train_alone
+from sparsebench_parallel.mpi.master import Master
 from sparsebench_parallel.mpi.messages import MASTER, Kind
-from sparsebench_parallel.mpi.partition import on_part, seed_of, stream_of
+from sparsebench_parallel.mpi.model_averaging import phase_two
 from sparsebench_parallel.mpi.plan import Plan, refuse
-from sparsebench_parallel.mpi.rates import refuse_narrow_velocity
-from sparsebench_parallel.mpi.serving import Serving
+from sparsebench_parallel.mpi.rate_scaling import refuse_narrow_velocity
+from sparsebench_parallel.mpi.run_measures import RunMeasures, probe_link
 from sparsebench_parallel.mpi.synchronous import Synchronous
 from sparsebench_parallel.mpi.worker import Worker
 from sparsebench_parallel.params import Options, WasapParams, WasspParams
@@ -59,28 +59,28 @@ def run(name: str, options: Options, work: Work) -> Result | None:
 
 def lead(plan: Plan, comm: object) -> Result:
     """The master: the one training loop, whose steps come from the workers."""
-    work, figures, scaling = plan.work, Figures(), plan.scaling()
-    kind: type[Serving] = Synchronous if plan.options.synchronous else Asynchronous
+    work, figures, scaling = plan.work, RunMeasures(), plan.scaling()
+    kind: type[Master] = Synchronous if plan.options.synchronous else Asynchronous
     with work.meter.phase("build"):
         network = build_network(work)
         if scaling is not None and scaling.correct:
             refuse_narrow_velocity(network, work.optimizer)
-        serving = kind(plan, network, comm, figures)
-        size = 4 * serving.flat.size
+        master = kind(plan, network, comm, figures)
+        size = 4 * master.flat.size
         figures.latency, figures.rate = probe_link(comm, FIRST, size)
         training = Training(
-            replace(work, progress=plan.shown(serving.per_epoch)), network, serving,
-            on_change=serving.moved,
+            replace(work, progress=plan.shown(master.per_epoch)), network, master,
+            on_change=master.moved,
             scaled=scaling.rate if scaling is not None else None,
         )  # fmt: skip
-        serving.begin()
+        master.begin()
     training.run(1, plan.together)
     if training.diverged:
-        serving.close(Kind.STOP, training.step)
+        master.close(Kind.STOP, training.step)
     elif plan.apart:
-        phase_two(plan, serving, training, comm)
-    figures.bytes += serving.bytes
-    figures.topology_bytes += serving.topology_bytes
+        phase_two(plan, master, training, comm)
+    figures.bytes += master.bytes
+    figures.topology_bytes += master.topology_bytes
     result = training.result()
     return replace(result, measures={**result.measures, **figures.measures()})
 
@@ -94,7 +94,7 @@ def follow(plan: Plan, worker: int, comm: object) -> None:
         if scaling is not None and scaling.correct:
             refuse_narrow_velocity(network, part.optimizer)
         if worker == 0:
-            probe_link(comm, MASTER, 4 * Flat(network).size)
+            probe_link(comm, MASTER, 4 * FlatValues(network).size)
         batches = Batches(part, network, stream_of(worker))
         mine = Worker(part, network, batches)
     with part.meter.phase("train"):

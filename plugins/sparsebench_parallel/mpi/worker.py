@@ -11,13 +11,7 @@ from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Network
 from sparsebench.core.training.loop import Batches, Target
 from sparsebench.core.training.work import Work
-from sparsebench_parallel.mpi.differences import (
-    FIELDS,
-    Encoded,
-    count_of,
-    decode,
-)
-from sparsebench_parallel.mpi.flat import Flat
+from sparsebench_parallel.mpi.flat_values import FlatValues
 from sparsebench_parallel.mpi.messages import (
     FROM_MASTER,
     FROM_WORKER,
@@ -28,7 +22,13 @@ from sparsebench_parallel.mpi.messages import (
     raw,
     receive,
 )
-from sparsebench_parallel.mpi.waiting import complete, until
+from sparsebench_parallel.mpi.polling import complete, until
+from sparsebench_parallel.mpi.topology_diff import (
+    FIELDS,
+    Encoded,
+    count_of,
+    decode,
+)
 
 
 class Worker:
@@ -43,7 +43,7 @@ class Worker:
         self.network = network
         self._comm: Any = work.team.comm
         self._batches = batches
-        self._flat = Flat(network)
+        self._flat = FlatValues(network)
         self._gradient: Vector = np.empty(self._flat.size, dtype=np.float32)
         self._values: Vector = np.empty(self._flat.size, dtype=np.float32)
         self._told, self._answer = header(FROM_WORKER), header(FROM_MASTER)
@@ -151,7 +151,7 @@ class Worker:
         receive(self._comm, changed.positions, MASTER, Tag.POSITIONS)
         apply_changes(self.network, changed)
         self._away()
-        self._flat = Flat(self.network)
+        self._flat = FlatValues(self.network)
         self._gradient = self._flat.fitting(self._gradient)
         self._values = self._flat.fitting(self._values)
 

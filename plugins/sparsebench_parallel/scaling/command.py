@@ -9,7 +9,7 @@ import typer
 from sparsebench.cli import options as o
 
 if TYPE_CHECKING:
-    from sparsebench_parallel.scaling.report import Asked, Report
+    from sparsebench_parallel.scaling.report import Report, ScalingOptions
 
 Runs = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run ids, run directories, or 'latest'.")
@@ -41,16 +41,16 @@ def command(
     has no pause left and what more servers would give. docs/parallel.md says what is assumed.
     """
     from sparsebench.store.store import Store
-    from sparsebench_parallel.scaling.asking import asked
-    from sparsebench_parallel.scaling.cells import ways
+    from sparsebench_parallel.scaling.measured import ways
+    from sparsebench_parallel.scaling.parse_options import parse_options
     from sparsebench_parallel.scaling.report import report
 
-    given = asked(workers, servers, cores, latency, bandwidth)
+    given = parse_options(workers, servers, cores, latency, bandwidth)
     records = [record for run in runs for record in Store(store).run(run).records]
     _print(report(ways(records), given), given, format, json)
 
 
-def _print(found: Report, given: Asked, format: o.Format, json: bool) -> None:
+def _print(found: Report, given: ScalingOptions, format: o.Format, json: bool) -> None:
     from sparsebench.cli.listing import print_json, print_rows
 
     if json or format == "json":

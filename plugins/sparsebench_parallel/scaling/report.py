@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sparsebench.units import brief_seconds
-from sparsebench_parallel.scaling.cells import Cell, Way, costs_of
 from sparsebench_parallel.scaling.costs import Costs
+from sparsebench_parallel.scaling.measured import Cell, Way, costs_of
 from sparsebench_parallel.scaling.prediction import Prediction, Saturation, predict, saturation
 from sparsebench_parallel.scaling.simulation import Setting
 
@@ -20,7 +20,7 @@ ENOUGH = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ScalingOptions:
     """What to predict beyond what was measured. None: as it was measured.
 
     cores  for all processes; None: one for each
@@ -43,14 +43,14 @@ class Report:
     words: list[str] = field(default_factory=list)
 
 
-def report(ways: Sequence[Way], asked: Asked) -> Report:
+def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
     found = Report()
     for way in ways:
         costs = costs_of(way)
         found.validation.extend(validated(way, costs))
-        elsewhere = moved(costs, asked)
+        elsewhere = adjusted(costs, options)
         found.costs.append(cost_row(way, elsewhere))
-        curves = {count: _curve(way, elsewhere, asked, count) for count in asked.servers}
+        curves = {count: _curve(way, elsewhere, options, count) for count in options.servers}
         for predictions in curves.values():
             found.curve.extend(_row(way, prediction) for prediction in predictions)
         found.words.extend(in_words(way, elsewhere, curves))
@@ -101,12 +101,12 @@ def error_in_words(rows: Sequence[Row]) -> str:
 # --- beyond it ------------------------------------------------------------------------
 
 
-def moved(costs: Costs, asked: Asked) -> Costs:
+def adjusted(costs: Costs, options: ScalingOptions) -> Costs:
     """The same work on another network of machines."""
     return replace(
         costs,
-        latency=costs.latency if asked.latency is None else asked.latency,
-        bandwidth=costs.bandwidth if asked.bandwidth is None else asked.bandwidth,
+        latency=costs.latency if options.latency is None else options.latency,
+        bandwidth=costs.bandwidth if options.bandwidth is None else options.bandwidth,
     )
 
 
@@ -125,13 +125,15 @@ def cost_row(way: Way, costs: Costs) -> Row:
     }
 
 
-def _curve(way: Way, costs: Costs, asked: Asked, servers: int) -> list[Prediction]:
+def _curve(way: Way, costs: Costs, options: ScalingOptions, servers: int) -> list[Prediction]:
     """None with more workers than samples: nothing would change."""
-    counts = sorted({min(count, costs.samples) for count in asked.workers})
+    counts = sorted({min(count, costs.samples) for count in options.workers})
     return [
         predict(
             costs,
-            Setting(workers=count, synchronous=way.synchronous, cores=asked.cores, servers=servers),
+            Setting(
+                workers=count, synchronous=way.synchronous, cores=options.cores, servers=servers
+            ),
         )
         for count in counts
     ]

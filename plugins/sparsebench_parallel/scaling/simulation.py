@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparsebench_parallel.scaling.costs import Costs
-from sparsebench_parallel.scaling.resources import Cores, Link
+from sparsebench_parallel.scaling.queues import Cores, Link
 
 Watch = Callable[[float, str, int], None]
 """Told each event: when, what (computed, arrived, served, received), and of which worker; with a

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sparsebench_parallel.hogwild.order import Order
-from sparsebench_parallel.hogwild.shared import LINE, Board, Plan, SharedMemory
+from sparsebench_parallel.hogwild.shared_state import LINE, SharedLayout, SharedMemory, SharedState
+from sparsebench_parallel.hogwild.step_order import StepOrder
 from sparsebench_parallel.partition import part_bounds, part_of, shuffled
 
 from sparsebench.errors import Unsupported
@@ -43,22 +43,22 @@ def test_each_worker_has_an_order_of_its_own_and_the_first_that_of_one_process()
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6))
 def test_every_step_is_one_workers_in_turn(batches):
-    order = Order(tuple(batches))
+    order = StepOrder(tuple(batches))
     places = [order.places(worker) for worker in range(len(batches))]
     assert sorted(np.concatenate(places)) == list(range(order.per_epoch))
     assert all((np.diff(own) > 0).all() for own in places)
     assert [int(own[0]) for own in places] == list(range(len(batches)))
 
 
-PLAN = Plan(workers=3, shapes=[(4, 7), (2, 4)], nnz=[9, 0], others=[5], slots=2)
+PLAN = SharedLayout(workers=3, shapes=[(4, 7), (2, 4)], nnz=[9, 0], others=[5], slots=2)
 
 
 def test_a_plan_travels():
-    assert Plan.from_json(json.loads(json.dumps(PLAN.to_json()))) == PLAN
+    assert SharedLayout.from_json(json.loads(json.dumps(PLAN.to_json()))) == PLAN
 
 
 def test_arrays_of_a_board_begin_on_lines_and_do_not_overlap():
-    board = Board(PLAN, mmap.mmap(-1, PLAN.size))
+    board = SharedState(PLAN, mmap.mmap(-1, PLAN.size))
     state = [slot for slots in board.state for slot in slots]
     arrays = [*board.values, *state, *(p.indptr for p in board.patterns)]
     assert [array.size for array in board.values] == [9, 4, 0, 2, 5]

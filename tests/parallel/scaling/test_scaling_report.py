@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from made_up import SAMPLES, keep, parallel, record, sequential
-from sparsebench_parallel.scaling.asking import ScalingError, asked, counts
-from sparsebench_parallel.scaling.cells import costs_of, ways
-from sparsebench_parallel.scaling.report import Asked, report
+from invented_records import SAMPLES, keep, parallel, record, sequential
+from sparsebench_parallel.scaling.measured import costs_of, ways
+from sparsebench_parallel.scaling.parse_options import ScalingError, counts, parse_options
+from sparsebench_parallel.scaling.report import ScalingOptions, report
 
 from sparsebench.cli import main
 from sparsebench.errors import NothingMatched
@@ -44,7 +44,7 @@ def test_what_nobody_accounts_for_is_the_workers():
 
 
 def test_the_cell_it_is_made_of_comes_out_as_measured():
-    found = report(ways(asynchronous()), Asked(workers=(1, 2), servers=(1,)))
+    found = report(ways(asynchronous()), ScalingOptions(workers=(1, 2), servers=(1,)))
     first, second, third = found.validation
     assert first["calibrated on"] == "yes"
     assert first["error %"] == pytest.approx(0, abs=0.1)
@@ -56,7 +56,7 @@ def test_the_cell_it_is_made_of_comes_out_as_measured():
 
 def test_the_curve_bends_where_the_words_say():
     """A cycle of 2.74 ms over 0.5 ms: 5.5 workers keep the server busy."""
-    found = report(ways(asynchronous()), Asked(workers=(1, 2, 4, 8, 16), servers=(1, 4)))
+    found = report(ways(asynchronous()), ScalingOptions(workers=(1, 2, 4, 8, 16), servers=(1, 4)))
     curve = {(row["servers"], row["workers"]): row["epoch s"] for row in found.curve}
     assert curve[1, 1] / curve[1, 4] > 3.2
     assert curve[1, 8] / curve[1, 16] < 1.02
@@ -111,9 +111,9 @@ def test_counts_with_dots_double():
 
 
 def test_speeds_have_units():
-    found = asked("1", "1", "4", "50us", "1GB/s")
+    found = parse_options("1", "1", "4", "50us", "1GB/s")
     assert (found.cores, found.latency, found.bandwidth) == (4.0, pytest.approx(5e-5), 1e9)
-    assert asked("1", "1", "each", None, None).cores is None
+    assert parse_options("1", "1", "each", None, None).cores is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_speeds_have_units():
 def test_what_cannot_be_read_names_its_option(option, given):
     words = {"workers": "1", "servers": "1", "cores": "each", "latency": None, "bandwidth": None}
     with pytest.raises(ScalingError, match=f"--{option}"):
-        asked(**{**words, option: given})
+        parse_options(**{**words, option: given})
 
 
 # --- the verb -------------------------------------------------------------------------

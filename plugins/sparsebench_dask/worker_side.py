@@ -1,4 +1,4 @@
-"""On a worker: an errand from its arrival to the reply. The trial itself is our supervisor's."""
+"""The worker's side: runs a remote job under our own supervisor and replies."""
 
 from __future__ import annotations
 
@@ -29,52 +29,52 @@ from sparsebench.run.kernel_cache import (
 )
 from sparsebench.run.supervisor import Supervised
 from sparsebench.store.provenance import impersonal
-from sparsebench_dask.errand import Errand, Reply, packed
-from sparsebench_dask.line import KILL, Line
-from sparsebench_dask.verifying import Refused, verified
+from sparsebench_dask.remote_job import RemoteJob, Reply, packed
+from sparsebench_dask.worker_checks import Refused, checked_plugins
+from sparsebench_dask.worker_link import KILL, WorkerLink
 
 _compiled: set[str] = set()
-"""What this worker has compiled, or found compiled."""
+"""Keys of the kernels that are compiled on this worker."""
 
 STOPPED = {"status": str(Status.INTERRUPTED), "cause": "", "detail": "stopped before it began"}
 
 
-def run_errand(errand: Errand, checkpoint: bytes | None = None) -> Reply:
-    """Run a trial here, unless a worker has begun it before. The files it left come along."""
-    line = Line(errand["token"], errand["topic"])
-    before = line.begin()
+def run_remote_job(remote: RemoteJob, checkpoint: bytes | None = None) -> Reply:
+    """Run a trial here unless another worker has begun it; reply with the files it left."""
+    link = WorkerLink(remote["token"], remote["topic"])
+    before = link.begin()
     if before:
-        return {"worker": line.name, "again": before}
+        return {"worker": link.name, "again": before}
     _forget_the_nanny()
-    home = Path(line.folder)
+    home = Path(link.folder)
     scratch = Path(tempfile.mkdtemp(prefix="sparsebench-", dir=home))
     try:
-        job = Job.from_json(errand["job"])
-        plugins = verified(errand, job.trial, home)
-        job = _for_here(job, errand, plugins, scratch, checkpoint)
-        outcome = _outcome(job, plugins, errand, line)
+        job = Job.from_json(remote["job"])
+        plugins = checked_plugins(remote, job.trial, home)
+        job = _for_here(job, remote, plugins, scratch, checkpoint)
+        outcome = _outcome(job, plugins, remote, link)
         files, left = packed(job.folder) if job.folder.is_dir() else ({}, [])
     except Refused as refused:
-        return {"worker": line.name, "refused": impersonal(str(refused))}
+        return {"worker": link.name, "refused": impersonal(str(refused))}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    told = {"worker": line.name, "address": line.address}
+    sender = {"worker": link.name, "address": link.address}
     outcome = {"machine": machine.describe(), **outcome}
-    return {**told, "outcome": outcome, "files": files, "left": left}
+    return {**sender, "outcome": outcome, "files": files, "left": left}
 
 
 def _for_here(
-    job: Job, errand: Errand, plugins: Plugins, scratch: Path, checkpoint: bytes | None
+    job: Job, remote: RemoteJob, plugins: Plugins, scratch: Path, checkpoint: bytes | None
 ) -> Job:
-    """The caller's job with the folders of this worker. The kernel chooses its cores."""
+    """The caller's job with this worker's folders, not pinned to cores."""
     resume_from = None
     if checkpoint is not None:
         resume_from = scratch / CHECKPOINT
         resume_from.write_bytes(checkpoint)
     return replace(
         job,
-        folder=scratch / Path(errand["attempt"]).name,
-        data_dir=job.data_dir if errand["data_dir"] else machine.data_directory(),
+        folder=scratch / Path(remote["attempt"]).name,
+        data_dir=job.data_dir if remote["data_dir"] else machine.data_directory(),
         plugin_files=plugins.files,
         cores=None,
         numba_cache=compiled_code(job.trial, plugins),
@@ -82,28 +82,28 @@ def _for_here(
     )
 
 
-def _outcome(job: Job, plugins: Plugins, errand: Errand, line: Line) -> Mapping[str, Any]:
-    _compile(job, plugins, line)
-    if line.wish():
+def _outcome(job: Job, plugins: Plugins, remote: RemoteJob, link: WorkerLink) -> Mapping[str, Any]:
+    _compile(job, plugins, link)
+    if link.stop_request():
         return STOPPED
-    outcome = _to_end(job, line)
+    outcome = _to_end(job, link)
     forget_sources()
-    if sources(job.trial, plugins)["code"] != errand["code"]:
-        changed = f"its code on worker {line.name} changed while it ran: nobody knows what it ran"
+    if sources(job.trial, plugins)["code"] != remote["code"]:
+        changed = f"its code on worker {link.name} changed while it ran: nobody knows what it ran"
         return {**outcome, "status": str(Status.INTERRUPTED), "cause": "", "detail": changed}
     return outcome
 
 
-def _to_end(job: Job, line: Line) -> Mapping[str, Any]:
-    """Supervise a process to its end; whatever happens here, none is left."""
+def _to_end(job: Job, link: WorkerLink) -> Mapping[str, Any]:
+    """Supervise a trial's process to its end. No exception leaves the process running."""
     trial = Supervised(job)
     try:
         while (outcome := trial.poll()) is None:
-            wish = line.wish()
-            if wish:
-                trial.stop(kill=wish == KILL)
-            if line.may_tell():
-                line.tell(trial.progress())
+            requested = link.stop_request()
+            if requested:
+                trial.stop(kill=requested == KILL)
+            if link.report_due():
+                link.report(trial.progress())
             wait([trial])
         return outcome
     finally:
@@ -112,9 +112,9 @@ def _to_end(job: Job, line: Line) -> Mapping[str, Any]:
             wait([trial])
 
 
-def _compile(job: Job, plugins: Plugins, line: Line) -> None:
-    """What this worker has not compiled yet, so that no trial is measured while it compiles. Of
-    the workers of a machine one at a time does it. How it failed, the trial shows."""
+def _compile(job: Job, plugins: Plugins, link: WorkerLink) -> None:
+    """Compile the trial's kernels, once per worker, so that compilation is not measured. A file
+    lock lets one worker of a machine compile at a time. The trial itself shows a failure."""
     if job.compile_for or job.numba_cache is None:
         return
     kinds = [without_magnitudes(getattr(job.trial, kind)) for kind in COMPILED]
@@ -123,12 +123,12 @@ def _compile(job: Job, plugins: Plugins, line: Line) -> None:
         return
     job.numba_cache.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{job.numba_cache}.lock")
-    while not line.wish():
+    while not link.stop_request():
         try:
             with lock.acquire(timeout=0.2):
                 folder = job.folder.with_name(f"{job.folder.name}-compile")
                 plain = replace(job, folder=folder, probe=None, ladders=(), resume_from=None)
-                _to_end(compile_job(plain), line)
+                _to_end(compile_job(plain), link)
                 _compiled.add(key)
                 return
         except Timeout:
@@ -136,8 +136,8 @@ def _compile(job: Job, plugins: Plugins, line: Line) -> None:
 
 
 def _forget_the_nanny() -> None:
-    """What Dask sets for its own workers (a threshold of the allocator, thread counts) is not to
-    reach a trial: it is to be measured as it is locally."""
+    """Remove what Dask's nanny sets in the environment (allocator threshold, thread counts), so
+    that a trial is measured as it would be locally."""
     for name, value in dask.config.get("distributed.nanny.pre-spawn-environ", {}).items():
         if os.environ.get(name) == str(value):
             del os.environ[name]

@@ -1,4 +1,4 @@
-"""The master in phase two: it hands the network out, and averages what comes back."""
+"""Phase two at the master: send the network to the workers and average what they return."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ import numpy.typing as npt
 
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
 from sparsebench.core.training.loop import Training
-from sparsebench_parallel.mpi.averaging import UnionMean, pruned_to
-from sparsebench_parallel.mpi.differences import (
+from sparsebench_parallel.mpi.epoch_rows import SECONDS, Rows, merged
+from sparsebench_parallel.mpi.flat_values import Vector
+from sparsebench_parallel.mpi.master import Master
+from sparsebench_parallel.mpi.messages import Kind, receive_parcel, send_parcel
+from sparsebench_parallel.mpi.plan import Plan
+from sparsebench_parallel.mpi.polling import PATIENT
+from sparsebench_parallel.mpi.topology_diff import (
     Encoded,
     change_between,
     decode,
     encode,
 )
-from sparsebench_parallel.mpi.flat import Vector
-from sparsebench_parallel.mpi.messages import Kind, receive_parcel, send_parcel
-from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.serving import Serving
-from sparsebench_parallel.mpi.summary import SECONDS, Rows, merged
-from sparsebench_parallel.mpi.waiting import PATIENT
+from sparsebench_parallel.mpi.union_mean import UnionMean, pruned_to
 
 Array = npt.NDArray[Any]
 
 
-def phase_two(plan: Plan, serving: Serving, training: Training, comm: Any) -> None:
+def phase_two(plan: Plan, master: Master, training: Training, comm: Any) -> None:
     """Train apart and average; the epochs are reported when all are known."""
-    figures, start = serving.figures, time.perf_counter()
+    figures, start = master.figures, time.perf_counter()
     with plan.work.meter.phase("train"):
-        _hand_out(plan, serving, training, comm)
-        diverged, epochs, models = _gathered(serving, comm)
+        _hand_out(plan, master, training, comm)
+        diverged, epochs, models = _gathered(master, comm)
         if not diverged:
             figures.union_connections = models.adopt(training, plan.options.target)
     figures.phase_two_seconds = time.perf_counter() - start
     _close(plan, training, epochs, figures.phase_two_seconds)
 
 
-def _hand_out(plan: Plan, serving: Serving, training: Training, comm: Any) -> None:
-    """The network, and what is needed to go on training it."""
-    network = serving.network
-    serving.close(Kind.ALONE, training.step)
-    serving.refresh()
-    values = np.empty(serving.flat.size, dtype=np.float32)
-    serving.flat.fill(values, network.values())
+def _hand_out(plan: Plan, master: Master, training: Training, comm: Any) -> None:
+    """Send the network and the state needed to continue training it."""
+    network = master.network
+    master.close(Kind.ALONE, training.step)
+    master.refresh()
+    values = np.empty(master.flat.size, dtype=np.float32)
+    master.flat.fill(values, network.values())
     common = [("values", values)]
     common += [(f"removed.{name}", array) for name, array in training.updater.saved()]
     if plan.options.state == "master":
         common += [(f"state.{name}", np.asarray(array)) for name, array in network.saved()]
-    for link in serving.links:
-        changed = encode(link.patterns, serving.patterns)
-        serving.figures.topology_bytes += changed.nbytes
+    for link in master.links:
+        changed = encode(link.patterns, master.patterns)
+        master.figures.topology_bytes += changed.nbytes
         topology = [("table", changed.table), ("positions", changed.positions)]
-        serving.figures.bytes += send_parcel(comm, link.rank, {}, [*topology, *common])
+        master.figures.bytes += send_parcel(comm, link.rank, {}, [*topology, *common])
 
 
-def _gathered(serving: Serving, comm: Any) -> tuple[bool, list[Rows], Models]:
+def _gathered(master: Master, comm: Any) -> tuple[bool, list[Rows], Models]:
     """Whether a loss was not finite; of each worker its epochs; and the sum of the models. One
     worker after the other, so that one model is held at a time."""
-    diverged, epochs, models = False, [], Models(serving.patterns)
-    for link in serving.links:
+    diverged, epochs, models = False, [], Models(master.patterns)
+    for link in master.links:
         facts, arrays, received = receive_parcel(comm, link.rank, PATIENT)
         changed = Encoded(arrays["table"], arrays["positions"])
-        serving.figures.bytes += received
-        serving.figures.topology_bytes += changed.nbytes
+        master.figures.bytes += received
+        master.figures.topology_bytes += changed.nbytes
         diverged = diverged or bool(facts["diverged"])
         epochs.append(arrays["epochs"])
         models.add(changed, arrays["values"])

@@ -23,7 +23,7 @@ LARGE = 2**20
 """Bytes at least of the one whose way takes the rate: a smaller one takes little else."""
 
 
-class Figures:
+class RunMeasures:
     """Of one training.
 
     computed, worked  seconds: of each gradient at its worker, of each step at the master, which

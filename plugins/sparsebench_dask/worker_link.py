@@ -1,8 +1,8 @@
-"""On a worker: the line between a trial and its caller, over events of the scheduler.
+"""A worker's link to the caller of a trial, over event topics of the scheduler.
 
-The caller's wish to stop is looked for once a second without waiting for the answer, as there is
-memory to watch. The scheduler remembers who began: a trial that Dask starts again, after its
-worker is gone, is told so and does not run.
+Requests to stop are polled once a second without blocking, because the worker also watches
+memory. The scheduler remembers which worker began a trial: if Dask restarts it after that worker
+died, `begin` says so and the trial does not run again.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ PERIOD = 1.0
 PATIENCE = 60.0
 """Seconds for the scheduler to answer before the trial begins."""
 
-NOT_ASKED, TERM, KILL = 0, 1, 2
+NONE, TERM, KILL = 0, 1, 2
 
 GONE = ("closing", "closed", "failed")
 
 
-class Line:
-    """Of one trial, in the thread that runs it.
+class WorkerLink:
+    """Belongs to one trial and the thread that runs it.
 
-    token  the trial's topic: who began it, and whether it is to stop
-    topic  of the caller's run: progress
+    token  topic of the trial: which worker began it, and requests to stop
+    topic  topic of the caller's run: progress
     """
 
     def __init__(self, token: str, topic: str) -> None:
         self._worker: Worker = get_worker()
         self._key = self._worker.get_current_task()
         self._token, self._topic = token, topic
-        self._asking: Future[Any] | None = None
-        self._asked_at = self._told_at = time.monotonic()
-        self._wish = NOT_ASKED
+        self._poll: Future[Any] | None = None
+        self._polled_at = self._reported_at = time.monotonic()
+        self._requested = NONE
 
     @property
     def name(self) -> str:
-        """Of the worker, with its address where that says more."""
+        """The worker's name, with its address if they differ."""
         name, address = str(self._worker.name), str(self._worker.address)
         return name if name == address else f"{name} ({address})"
 
@@ -54,11 +54,11 @@ class Line:
 
     @property
     def folder(self) -> str:
-        """The worker's own, on its disk."""
+        """The worker's local directory."""
         return str(self._worker.local_directory)
 
     def begin(self) -> str:
-        """Take the trial; the name of the worker that had it before, if one had."""
+        """Announce that this worker runs the trial. Returns who began it earlier, or ''."""
         events = self._call(self._worker.scheduler.events, topic=self._token)
         for _, message in events or ():
             if message["what"] == "began":
@@ -69,26 +69,26 @@ class Line:
             self._call(self._worker.scheduler.log_event, topic=topic, msg=message)
         return ""
 
-    def wish(self) -> int:
-        """NOT_ASKED, TERM or KILL, as last heard. KILL if nobody waits for the trial any more."""
+    def stop_request(self) -> int:
+        """NONE, TERM or KILL, as of the last poll; KILL if the caller gave the trial up."""
         if self._unwanted():
             return KILL
-        if self._asking is not None and self._asking.done():
-            if self._asking.exception() is None:
-                self._hear(self._asking.result())
-            self._asking = None
-        elif self._asking is None and time.monotonic() - self._asked_at >= PERIOD:
-            self._asked_at = time.monotonic()
-            self._asking = asyncio.run_coroutine_threadsafe(
+        if self._poll is not None and self._poll.done():
+            if self._poll.exception() is None:
+                self._read(self._poll.result())
+            self._poll = None
+        elif self._poll is None and time.monotonic() - self._polled_at >= PERIOD:
+            self._polled_at = time.monotonic()
+            self._poll = asyncio.run_coroutine_threadsafe(
                 self._worker.scheduler.events(topic=self._token), self._loop
             )
-        return self._wish
+        return self._requested
 
-    def may_tell(self) -> bool:
-        return time.monotonic() - self._told_at >= PERIOD
+    def report_due(self) -> bool:
+        return time.monotonic() - self._reported_at >= PERIOD
 
-    def tell(self, progress: Mapping[str, Any]) -> None:
-        self._told_at = time.monotonic()
+    def report(self, progress: Mapping[str, Any]) -> None:
+        self._reported_at = time.monotonic()
         message = {"what": "progress", "token": self._token, "progress": dict(progress)}
         self._worker.log_event(self._topic, message)
 
@@ -100,13 +100,13 @@ class Line:
     def _call(self, function: Any, **given: Any) -> Any:
         return sync(self._worker.loop, function, callback_timeout=PATIENCE, **given)
 
-    def _hear(self, events: Any) -> None:
+    def _read(self, events: Any) -> None:
         for _, message in events or ():
             if message["what"] == "stop":
-                self._wish = max(self._wish, KILL if message["kill"] else TERM)
+                self._requested = max(self._requested, KILL if message["kill"] else TERM)
 
     def _unwanted(self) -> bool:
-        """The caller is gone or has given it up, or the worker ends."""
+        """Whether the caller cancelled the trial or disconnected, or the worker is closing."""
         task = self._worker.state.tasks.get(self._key)
         released = task is None or task.state == "cancelled"
         return released or self._worker.status.name in GONE

@@ -11,9 +11,8 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial, digest
 from sparsebench.errors import NothingMatched
 from sparsebench.store.record import Record
-from sparsebench.suite.labels import told_apart
+from sparsebench.suite.labels import brief, told_apart, varies
 from sparsebench_parallel.scaling.costs import Costs
-from sparsebench_parallel.scaling.naming import named, network_of
 
 SEQUENTIAL = "sequential"
 NEEDED = (
@@ -65,7 +64,7 @@ class Way:
 
     @property
     def synchronous(self) -> bool:
-        """Whether a step waits for all: then no gradient can be late, and none is asked."""
+        """Whether a step waits for all: then no gradient is late, and no staleness is recorded."""
         return all(cell.mean("staleness_mean") is None for cell in self.cells)
 
 
@@ -189,3 +188,31 @@ def _why_none(good: Sequence[Record]) -> str:
         f"trainers there are: {', '.join(names) or 'none'}; run some with trainer.name 'wasap' "
         "or 'wassp', and trainer.workers 1 among them"
     )
+
+
+APART = ("model", "topology", "optimizer", "backend")
+"""Parts of a trial that a name tells only where they differ."""
+
+
+def network_of(trial: Trial) -> dict[str, Any]:
+    """What decides a trial but for who trains it, and the seed."""
+    return {key: v for key, v in trial.spec().items() if key not in ("seed", "trainer")}
+
+
+def named(trials: Sequence[Trial]) -> dict[str, str]:
+    """Of the networks: data set and hidden layers, and whatever else tells them apart."""
+    networks = {digest(network_of(trial), 8): trial for trial in trials}
+    words: dict[str, list[str]] = {}
+    for key, trial in networks.items():
+        words[key] = [brief(trial.dataset), brief(trial.model.get("hidden", trial.model))]
+    for part in APART:
+        each = [getattr(trial, part) for trial in networks.values()]
+        if len({repr(one) for one in each}) > 1:
+            for key, trial in networks.items():
+                words[key].append(told_apart(getattr(trial, part), each))
+    plain = [{"batch_size": t.batch_size, "threads": t.threads} for t in networks.values()]
+    for name in ("batch_size", "threads"):
+        if varies(name, plain):
+            for (key, _), values in zip(networks.items(), plain, strict=True):
+                words[key].append(f"{name}={values[name]}")
+    return {key: " ".join(parts) for key, parts in words.items()}

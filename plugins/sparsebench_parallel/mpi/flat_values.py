@@ -1,4 +1,4 @@
-"""All that is trained in one array: a layer's weights, then its bias; what units train last."""
+"""All trained values in one array: each layer's weights and bias, then the units' parameters."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sparsebench.core.protocols import Network
 Vector = npt.NDArray[np.float32]
 
 
-class Flat:
-    """Where each of `Network.values` stands in one array.
+class FlatValues:
+    """The position of each of `Network.values` in one array.
 
     parts  slices that travel as a message each: one per layer, and one for the units if they
            train anything

@@ -6,7 +6,7 @@ import re
 
 from sparsebench import units
 from sparsebench.errors import SparsebenchError
-from sparsebench_parallel.scaling.report import Asked
+from sparsebench_parallel.scaling.report import ScalingOptions
 
 MOST = 100_000
 """Workers or servers that can be asked for."""
@@ -16,11 +16,11 @@ class ScalingError(SparsebenchError):
     """A number of workers, servers or cores, or a speed of the network, is not usable."""
 
 
-def asked(
+def parse_options(
     workers: str, servers: str, cores: str, latency: str | None, bandwidth: str | None
-) -> Asked:
+) -> ScalingOptions:
     """Raises ScalingError, which names the option."""
-    return Asked(
+    return ScalingOptions(
         workers=counts(workers, "--workers"),
         servers=counts(servers, "--servers"),
         cores=None if cores == "each" else float(_count(cores, "--cores", "a number, or 'each'")),

@@ -1,4 +1,4 @@
-"""What travels to a worker and back: plain data, and files as bytes. No disk is shared."""
+"""What is sent to a worker and back: plain data, and files as bytes. No disk is shared."""
 
 from __future__ import annotations
 
@@ -18,27 +18,32 @@ from sparsebench.store.provenance import versions
 from sparsebench.store.store import NEEDED_ONCE
 from sparsebench.units import brief_size
 
-Errand = dict[str, Any]
+RemoteJob = dict[str, Any]
 """token, topic, job, code, data_dir, place, and `here`: the versions that must be there too."""
 
 Reply = dict[str, Any]
 """worker, and one of `again`, `refused`, or `outcome` with `files` and `left`."""
 
 MOST = 256 * 2**20
-"""Bytes of a file that travels. Larger ones stay where they are, and a line says so."""
+"""Largest file that is sent, in bytes. A larger one stays where it is, and the log says so."""
 
-STAYING = (*NEEDED_ONCE, OUTCOME, SPEC)
-"""What nobody needs beside the outcome, or what is only the store's to write."""
+NOT_SENT = (*NEEDED_ONCE, OUTCOME, SPEC)
+"""Files that are not sent back: the outcome contains them, or only the store writes them."""
 
 
-def errand(job: Job, plugins: Plugins, *, token: str, topic: str, data_dir: Path | None) -> Errand:
-    """Of a job of this machine. data_dir: where the worker finds data; None: it knows itself."""
+def make_remote_job(
+    job: Job, plugins: Plugins, *, token: str, topic: str, data_dir: Path | None
+) -> RemoteJob:
+    """A job of this machine as plain data.
+
+    data_dir  where the worker finds data; None: the worker's own data directory
+    """
     return {
         "token": token,
         "topic": topic,
         "job": job.to_json(),
         "attempt": job.folder.name,
-        "here": told_versions(),
+        "here": required_versions(),
         "plugin_files": [(file.name, file.read_text()) for file in job.plugin_files],
         "data_dir": str(data_dir) if data_dir is not None else None,
         "place": place(job.trial, plugins),
@@ -46,20 +51,20 @@ def errand(job: Job, plugins: Plugins, *, token: str, topic: str, data_dir: Path
     }
 
 
-def told_versions() -> dict[str, str]:
-    """What has to be equal before anything else is looked at."""
+def required_versions() -> dict[str, str]:
+    """Versions that must agree before anything else is compared."""
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python, **versions(("sparsebench", "numpy", "scipy", "numba"))}
 
 
 def code(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """The sources that a trial runs, and the versions of what its components require."""
+    """Hash of a trial's sources, and versions of the packages its components require."""
     taken = fingerprint(trial, plugins)
     return {"code": taken["code"], "versions": taken["versions"]}
 
 
 def place(trial: Trial, plugins: Plugins) -> dict[str, Any] | None:
-    """Where the trial's data set can be fetched from; None where nobody knows a command."""
+    """Where the trial's data set can be fetched from; None if that is not known."""
     known = plugins["dataset"]
     name = trial.dataset["name"]
     listing = listing_of(known[name].target) if name in known else None
@@ -78,7 +83,7 @@ def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
     """The files that an attempt left, and a line for each that is too large to travel."""
     files, left = {}, []
     for file in sorted(folder.iterdir()):
-        if file.is_symlink() or not file.is_file() or _stays(file.name):
+        if file.is_symlink() or not file.is_file() or _is_not_sent(file.name):
             continue
         size = file.stat().st_size
         if size > MOST:
@@ -93,19 +98,19 @@ def too_large(size: int) -> str:
 
 
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write them into the attempt's folder. A worker names files, never places."""
+    """Write the files into the attempt's folder. Names with a folder in them are ignored."""
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            if Path(name).name == name and not _stays(name):
+            if Path(name).name == name and not _is_not_sent(name):
                 (folder / name).write_bytes(content)
 
 
 def add_lines(lines: Iterable[str], folder: Path) -> None:
-    """To the attempt's log of errors, where a person looks."""
+    """Append lines to the attempt's stderr.log."""
     with writing_to(folder), (folder / "stderr.log").open("a", encoding="utf-8") as log:
         log.writelines(f"{line}\n" for line in lines)
 
 
-def _stays(name: str) -> bool:
-    return name in STAYING or name.endswith(".tmp")
+def _is_not_sent(name: str) -> bool:
+    return name in NOT_SENT or name.endswith(".tmp")

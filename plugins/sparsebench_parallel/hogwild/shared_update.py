@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sparsebench.core.protocols import Optimizer, Schedule
-from sparsebench_parallel.hogwild.shared import Board, Vector
+from sparsebench_parallel.hogwild.shared_state import SharedState, Vector
 
 BLOCK = 1 << 15
 """Entries updated at a time: they stay in the cache, and what another worker can see half done
@@ -15,7 +15,7 @@ lasts microseconds."""
 
 
 @dataclass(frozen=True)
-class Stateless:
+class WithoutState:
     """Stands for the optimizer in networks that only compute gradients or outputs."""
 
     rule: Optimizer
@@ -36,7 +36,9 @@ class Stateless:
         """Nothing, so that a rehearsal of a step can pass through."""
 
 
-def update(rule: Optimizer, board: Board, gradients: Sequence[Vector], rate: float, t: int) -> None:
+def update(
+    rule: Optimizer, board: SharedState, gradients: Sequence[Vector], rate: float, t: int
+) -> None:
     """Step t on the shared values and state, in place, without a lock.
 
     Two workers may be at the same entry. A float32 is loaded and stored whole; between the two,

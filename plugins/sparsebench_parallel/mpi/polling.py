@@ -1,4 +1,4 @@
-"""Waiting for messages without keeping a core from the process that is to send them."""
+"""Waiting for messages without occupying a core that the sender may need."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 YIELDS = 20
-"""Looks that only offer the core to others, before the first sleep."""
+"""Polls that only yield the core, before the first sleep."""
 
 LONGEST = 100e-6
 """Seconds of a sleep at most: about what a wake-up takes anyway."""
 
 
 PATIENT = 5e-3
-"""The same where minutes are waited."""
+"""The same for waits of minutes."""
 
 
 def until(done: Callable[[], bool], longest: float = LONGEST) -> float:
-    """Look again and again, with pauses that grow to `longest` seconds; seconds that passed.
+    """Poll with pauses that grow to `longest` seconds. Returns the seconds waited.
 
     A blocking receive of MPI spins, and takes the core of a worker where there are more
     processes than cores.
@@ -37,5 +37,5 @@ def until(done: Callable[[], bool], longest: float = LONGEST) -> float:
 
 
 def complete(requests: Sequence[Any]) -> bool:
-    """Whether all of these are; each is tested, because a test is what moves a message on."""
+    """Whether all requests are complete. Tests each one, because MPI progresses in Test."""
     return not [request for request in requests if not request.Test()]

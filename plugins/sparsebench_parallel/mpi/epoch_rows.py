@@ -1,4 +1,4 @@
-"""Epochs that workers trained alone: as rows of numbers that travel, and as one epoch of all."""
+"""Epochs of phase two: as rows of numbers to send, and merged over the workers."""
 
 from __future__ import annotations
 

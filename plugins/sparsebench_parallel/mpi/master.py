@@ -1,4 +1,4 @@
-"""What both ways of stepping share at the master: the links, and what they are answered."""
+"""The master of synchronous and asynchronous training: its links and its replies."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, CsrPattern
 from sparsebench.core.training.timers import Timers
-from sparsebench_parallel.mpi.differences import Encoded, encode
-from sparsebench_parallel.mpi.figures import Figures
-from sparsebench_parallel.mpi.flat import Flat
+from sparsebench_parallel.mpi.flat_values import FlatValues
 from sparsebench_parallel.mpi.link import Link
 from sparsebench_parallel.mpi.messages import Kind
 from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.waiting import until
+from sparsebench_parallel.mpi.polling import until
+from sparsebench_parallel.mpi.run_measures import RunMeasures
+from sparsebench_parallel.mpi.topology_diff import Encoded, encode
 
 
-class Serving:
-    """The steps of the master, as the training loop asks for them.
+class Master:
+    """Base class: the `Steps` of the master's training loop.
 
-    Weights are sent at the beginning of the next step and not at the end of one: what happens
-    between two steps, a change of the topology and at the end of an epoch an evaluation, is
-    done, and no gradient is computed in time that counts for nobody.
+    Weights are sent at the start of the next step, not at the end of a step: topology changes and
+    evaluations between two steps are then done, and no worker computes during untimed work.
     """
 
-    def __init__(self, plan: Plan, network: Network, comm: Any, figures: Figures) -> None:
+    def __init__(self, plan: Plan, network: Network, comm: Any, figures: RunMeasures) -> None:
         self.timers = Timers()
         self.network = network
         self.figures = figures
-        self.flat = Flat(network)
+        self.flat = FlatValues(network)
         self.patterns: list[CsrPattern] = [layer.weights().pattern for layer in network.layers]
         self.links = [
             Link(comm, worker + 1, self.flat, self.patterns, plan.turns(worker))
@@ -44,7 +43,7 @@ class Serving:
         self._paused = 0.0
 
     def begin(self) -> None:
-        """Expect the first gradients: all processes build the same network."""
+        """Post receives for the first gradients; all processes build the same network."""
         for link in self.links:
             link.listen()
 
@@ -56,7 +55,7 @@ class Serving:
         raise NotImplementedError
 
     def turns(self, epoch: int, start: int) -> Iterator[int]:
-        """Numbers of steps; from their first on, what lay between two epochs is known."""
+        """Numbers of the epoch's steps. Adds the pause since the last step of the epoch before."""
         if self._ended is not None:
             self._paused += time.perf_counter() - self._ended
         yield from range(self.per_epoch)
@@ -66,9 +65,9 @@ class Serving:
         self._moved = True
 
     def close(self, kind: Kind, step: int) -> None:
-        """Tell all workers that wait for an answer that none comes: to end, or to go on alone.
+        """Tell all workers to stop, or to continue alone, instead of sending new weights.
 
-        Gradients that are still on their way are let in first, and forgotten.
+        Gradients in flight are received first and discarded.
         """
         for link in self.links:
             if link.busy:
@@ -87,15 +86,15 @@ class Serving:
         return sum(link.topology_bytes for link in self.links)
 
     def refresh(self) -> None:
-        """Take note of where the connections are now."""
+        """Update the patterns and the flat layout after a change of topology."""
         if self._moved:
             self.patterns = [layer.weights().pattern for layer in self.network.layers]
-            self.flat = Flat(self.network)
+            self.flat = FlatValues(self.network)
             self._encoded = {}
             self._moved = False
 
     def changed_for(self, link: Link) -> Encoded | None:
-        """What a worker has to change in its topology; None: nothing."""
+        """The topology changes that a worker has not received; None if it is up to date."""
         if link.patterns is self.patterns:
             return None
         key = id(link.patterns)
@@ -112,7 +111,7 @@ class Serving:
             link.answer(values, self.flat, self.patterns, changed, step, self._paused)
 
     def _stepped(self, start: float, waited: float) -> None:
-        """Note what the step that began at `start` took and moved."""
+        """Record time and bytes of the step that began at `start`."""
         self._ended = time.perf_counter()
         taken, counted = self._ended - start, self.bytes
         self.figures.stepped(taken - waited, taken, counted - self._counted)

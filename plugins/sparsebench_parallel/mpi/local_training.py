@@ -1,4 +1,4 @@
-"""A worker in phase two: it trains its own copy of the network, and hands it in."""
+"""Phase two at a worker: train a copy of the network locally and send it to the master."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.core.training.loop import Batches, Training
 from sparsebench.core.training.work import Work
-from sparsebench_parallel.mpi import summary
-from sparsebench_parallel.mpi.differences import Encoded, change_between, encode
-from sparsebench_parallel.mpi.flat import Flat
+from sparsebench_parallel.mpi import epoch_rows
+from sparsebench_parallel.mpi.data_parts import seed_of, stream_of
+from sparsebench_parallel.mpi.flat_values import FlatValues
 from sparsebench_parallel.mpi.messages import MASTER, receive_parcel, send_parcel
-from sparsebench_parallel.mpi.partition import seed_of, stream_of
 from sparsebench_parallel.mpi.plan import Plan
+from sparsebench_parallel.mpi.topology_diff import Encoded, change_between, encode
 from sparsebench_parallel.mpi.worker import apply_changes
 from sparsebench_parallel.params import SHARE_ALONE
 
 
 class Start:
-    """What a worker got from the master.
+    """The state that a worker receives from the master.
 
     patterns  connections of each layer       values  as of `Network.values`
     state     as of `Network.saved`, empty where phase two starts afresh
@@ -37,12 +37,12 @@ class Start:
         is no longer needed"""
         apply_changes(old, Encoded(arrays["table"], arrays["positions"]))
         self.patterns: list[CsrPattern] = [layer.weights().pattern for layer in old.layers]
-        self.values: list[Vector] = Flat(old).views(arrays["values"])
+        self.values: list[Vector] = FlatValues(old).views(arrays["values"])
         self.state = dict(Below(arrays, "state"))
         self.removed = dict(Below(arrays, "removed"))
 
     def network(self, work: Work, seed: int) -> Network:
-        """A new one, so that nothing of phase one is left in it."""
+        """A new network with this state and nothing else of phase one."""
         layers = []
         for number, pattern in enumerate(self.patterns):
             data, bias = (np.array(v) for v in self.values[2 * number : 2 * number + 2])
@@ -52,11 +52,11 @@ class Start:
         return network
 
     def forget_values(self) -> None:
-        """Where nothing will be put back."""
+        """Free the values; used if training is never undone."""
         self.values, self.state = [], {}
 
     def put_back(self, network: Network) -> None:
-        """Undo all training since."""
+        """Reset the network to the received state."""
         for layer, pattern in zip(network.layers, self.patterns, strict=True):
             change = change_between(layer.weights().pattern, pattern)
             if change.dropped or change.grown:
@@ -129,12 +129,12 @@ def _handed_in(training: Training, start: Start) -> tuple[dict[str, Any], list[t
     """Records of the epochs, and the model as it differs from the start."""
     network = training.network
     changed = encode(start.patterns, [layer.weights().pattern for layer in network.layers])
-    flat = Flat(network)
+    flat = FlatValues(network)
     values = np.empty(flat.size, dtype=np.float32)
     flat.fill(values, network.values())
     return {"diverged": training.diverged}, [
         ("table", changed.table),
         ("positions", changed.positions),
         ("values", values),
-        ("epochs", summary.rows(training.records)),
+        ("epochs", epoch_rows.rows(training.records)),
     ]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench_parallel.mpi.differences import found_in
+from sparsebench_parallel.mpi.topology_diff import found_in
 
 Keys = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The steps of an epoch: whose each is, and where the workers meet."""
+"""The order of an epoch's steps: which worker makes each, and where the barriers are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sparsebench.core.training.work import Work
 from sparsebench_parallel.partition import part_bounds
 
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Order:
-    """Who makes which step: the workers in turn, as long as they have batches left.
+class StepOrder:
+    """Assigns steps to workers: in turn, as long as they have batches left.
 
-    batches  (workers,) of an epoch, the last one of each perhaps smaller
+    batches  (workers,) number of batches of an epoch; the last of each may be smaller
     """
 
     batches: tuple[int, ...]
 
     @classmethod
-    def of(cls, work: Work, workers: int) -> Order:
+    def of(cls, work: Work, workers: int) -> StepOrder:
         """Raises Unsupported where a worker would have no samples."""
         bounds = part_bounds(len(work.data.train), workers)
         parts = [end - begin for begin, end in pairwise(bounds)]
@@ -48,10 +48,10 @@ class Order:
     def per_epoch(self) -> int:
         return sum(self.batches)
 
-    def places(self, worker: int) -> Places:
-        """Of a worker's batches among all of the epoch, from 0."""
+    def places(self, worker: int) -> Positions:
+        """Positions of a worker's batches among all batches of the epoch, from 0."""
         mine = np.arange(self.batches[worker])
         before = [np.minimum(count, mine) for count in self.batches]
         same_turn = [(count > mine).astype(np.int64) for count in self.batches[:worker]]
-        places: Places = np.sum([*before, *same_turn], axis=0, dtype=np.int64)
+        places: Positions = np.sum([*before, *same_turn], axis=0, dtype=np.int64)
         return places

@@ -1,4 +1,4 @@
-"""The worker processes of a trial, forked from its own; orders and answers go through pipes."""
+"""Worker processes forked from the trial's process; commands and answers go through pipes."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ from sparsebench.core.training.work import Work
 from sparsebench.core.worker.classify import signal_name
 from sparsebench.core.worker.error_status import ProcessEnded
 from sparsebench.errors import Unsupported
-from sparsebench_parallel.hogwild.shared import Board, Plan, SharedMemory
+from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState
 from sparsebench_parallel.hogwild.worker import serve
 
 PERIOD = 0.2
-"""Seconds between two looks at how far a round is."""
+"""Seconds between two reports of progress within a round."""
 
 RAISED_AS = {"MemoryError": MemoryError, "Unsupported": Unsupported}
-"""What went wrong in a worker as what is raised for it, so that the trial ends as a trial does in
-which the same went wrong."""
+"""Errors of a worker that the parent raises again as the same type, so that the trial gets the
+status that the error has in a trial of one process."""
 
 
 class WorkerError(Exception):
-    """A worker has failed; the message begins with which."""
+    """A worker failed; the message begins with its name."""
 
 
 @dataclass(eq=False)
-class Seat:
-    """A worker as its parent sees it. Orders go to `orders`, answers come from `answers`."""
+class WorkerHandle:
+    """The parent's handle of a worker: its pid and the ends of its pipes."""
 
     number: int
     pid: int
     orders: int
     answers: int
-    heard: bytes = field(default=b"", repr=False)
+    received: bytes = field(default=b"", repr=False)
 
     @property
     def name(self) -> str:
         return f"worker {self.number + 1}"
 
-    def tell(self, order: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has ended: to be heard from its answers
+    def send(self, order: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended; `receive` raises why
             os.write(self.orders, (json.dumps(order) + "\n").encode())
 
-    def hear(self) -> dict[str, Any] | None:
-        """Its answer once that is there whole. Raises what went wrong with the worker."""
+    def receive(self) -> dict[str, Any] | None:
+        """Its answer once complete, else None. Raises the error that the worker reports."""
         part = os.read(self.answers, 1 << 16)
         if not part:
             raise self._ended()
-        self.heard += part
-        if not self.heard.endswith(b"\n"):
+        self.received += part
+        if not self.received.endswith(b"\n"):
             return None
-        answer: dict[str, Any] = json.loads(self.heard)
-        self.heard = b""
+        answer: dict[str, Any] = json.loads(self.received)
+        self.received = b""
         if "error" in answer:
-            self._raise(answer["error"], answer["said"])
+            self._raise(answer["error"], answer["message"])
         return answer
 
-    def _raise(self, kind: str, said: str) -> None:
-        words = f"{self.name}: {said}"
+    def _raise(self, kind: str, message: str) -> None:
+        text = f"{self.name}: {message}"
         if kind in RAISED_AS:
-            raise RAISED_AS[kind](words)
-        raise WorkerError(f"{self.name}: {kind}: {said}".rstrip(": "))
+            raise RAISED_AS[kind](text)
+        raise WorkerError(f"{self.name}: {kind}: {message}".rstrip(": "))
 
     def _ended(self) -> ProcessEnded:
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -78,10 +78,10 @@ class Seat:
         return ProcessEnded(f"{self.name}: {how}", code)
 
 
-class Crew:
-    """The workers of a trial: a `Team` of this process and those it forked, without mpi.
+class WorkerPool:
+    """A trial's process and the workers it forked; takes the place of an MPI `Team`.
 
-    They are there from `__init__` on, and gone after `end`, or with whoever forgets it.
+    The workers run from `__init__` until `end` is called or the pool is garbage-collected.
     """
 
     rank = 0
@@ -90,42 +90,42 @@ class Crew:
     def __init__(self, work: Work, workers: int) -> None:
         self.size = 1 + workers
         self.memory = SharedMemory()
-        self._seats: list[Seat] = []
-        self._end = weakref.finalize(self, _end, os.getpid(), self._seats, self.memory)
+        self._handles: list[WorkerHandle] = []
+        self._end = weakref.finalize(self, _end, os.getpid(), self._handles, self.memory)
         for number in range(workers):
-            self._seats.append(self._start(number, workers, work))
+            self._handles.append(self._start(number, workers, work))
 
     @property
     def workers(self) -> int:
         return self.size - 1
 
-    def board(self, plan: Plan) -> Board:
-        """Shared memory laid out by a plan, for all workers: they build their networks anew."""
-        return Board(plan, self.memory.mapped(plan.size))
+    def map_shared(self, plan: SharedLayout) -> SharedState:
+        """Shared memory with this layout, which the workers map in turn."""
+        return SharedState(plan, self.memory.mapped(plan.size))
 
     def ask(
         self, order: Mapping[str, Any], meanwhile: Callable[[], None] = lambda: None
     ) -> Sequence[dict[str, Any]]:
-        """The answers of all workers to an order, in their order: a barrier.
+        """Send a command to all workers and wait for all answers, returned by worker number.
 
-        meanwhile  called every fifth of a second
+        meanwhile  called every PERIOD seconds while waiting
         """
         answers: dict[int, dict[str, Any]] = {}
-        for seat in self._seats:
-            seat.tell(order)
-        waiting = {seat.answers: seat for seat in self._seats}
+        for handle in self._handles:
+            handle.send(order)
+        waiting = {handle.answers: handle for handle in self._handles}
         while waiting:
             for ready in select.select(list(waiting), [], [], PERIOD)[0]:
-                answer = waiting[ready].hear()
+                answer = waiting[ready].receive()
                 if answer is not None:
                     answers[waiting.pop(ready).number] = answer
             meanwhile()
-        return [answers[seat.number] for seat in self._seats]
+        return [answers[handle.number] for handle in self._handles]
 
     def end(self) -> None:
         self._end()
 
-    def _start(self, number: int, workers: int, work: Work) -> Seat:
+    def _start(self, number: int, workers: int, work: Work) -> WorkerHandle:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -139,16 +139,16 @@ class Crew:
             self._be_worker(number, workers, work, given, to, (orders, answers))
         os.close(given)
         os.close(to)
-        return Seat(number, pid, orders, answers)
+        return WorkerHandle(number, pid, orders, answers)
 
     def _be_worker(
         self, number: int, workers: int, work: Work, given: int, to: int, not_its: tuple[int, ...]
     ) -> None:
-        """In the worker's process; does not return. An end held open here would keep another
-        worker from hearing that nobody asks any more."""
+        """Runs in the worker's process and never returns. Closes the other workers' pipe ends,
+        which would keep those workers from noticing that the parent died."""
         code = 1
         try:
-            others = [file for seat in self._seats for file in (seat.orders, seat.answers)]
+            others = [file for handle in self._handles for file in (handle.orders, handle.answers)]
             for file in (*not_its, *others):
                 os.close(file)
             serve(number, workers, work, self.memory, given, to)
@@ -157,18 +157,18 @@ class Crew:
             os._exit(code)
 
 
-def _end(owner: int, seats: Sequence[Seat], memory: SharedMemory) -> None:
-    """End the workers, whatever they are at, and wait for them. Only their parent does."""
+def _end(owner: int, handles: Sequence[WorkerHandle], memory: SharedMemory) -> None:
+    """Kill the workers and reap them. Does nothing in a process that is not their parent."""
     if os.getpid() != owner:
         return
-    for seat in seats:
-        if seat.pid:
+    for handle in handles:
+        if handle.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(seat.pid, signal.SIGKILL)
-        os.close(seat.orders)
-        os.close(seat.answers)
-    for seat in seats:
-        if seat.pid:
+                os.kill(handle.pid, signal.SIGKILL)
+        os.close(handle.orders)
+        os.close(handle.answers)
+    for handle in handles:
+        if handle.pid:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(seat.pid, 0)
+                os.waitpid(handle.pid, 0)
     memory.close()

@@ -1,4 +1,4 @@
-"""Memory that all processes of a trial see: values, optimizer state, connections, marks."""
+"""Memory shared by the processes of a trial: values, optimizer state, connections, progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 Vector = npt.NDArray[np.float32]
 
 LINE = 64
-"""Bytes of a cache line. Arrays begin on one, and each worker's marks have one."""
+"""Bytes of a cache line. Arrays start on one, and each worker's counters have their own."""
 
 
 class SharedMemory:
@@ -59,7 +59,7 @@ def _unnamed() -> int:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SharedLayout:
     """What a board holds.
 
     shapes  of the layers        nnz    of each layer
@@ -77,13 +77,13 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Plan:
+    def from_json(cls, data: dict[str, Any]) -> SharedLayout:
         return cls(**{**data, "shapes": [(K, D) for K, D in data["shapes"]]})
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return Board(self, None).nbytes
+        return SharedState(self, None).nbytes
 
     @property
     def values(self) -> list[int]:
@@ -94,7 +94,7 @@ class Plan:
         return [*sizes, *self.others]
 
 
-class Board:
+class SharedState:
     """Arrays in shared memory: no copies.
 
     patterns  of the layers                        values  as `Network.values`
@@ -103,7 +103,7 @@ class Board:
     stop      (workers,) not 0: a loss is no longer finite
     """
 
-    def __init__(self, plan: Plan, buffer: mmap.mmap | None) -> None:
+    def __init__(self, plan: SharedLayout, buffer: mmap.mmap | None) -> None:
         """Without a buffer, only `nbytes` means anything."""
         self._buffer = buffer
         self.nbytes = 0

@@ -1,4 +1,4 @@
-"""A trial on a worker of a cluster, as its caller knows it: a `protocols.Handle`."""
+"""The caller's handle (`protocols.Handle`) of a trial on a worker of the cluster."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sparsebench.errors import printable
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 from sparsebench_dask.cluster import Cluster
-from sparsebench_dask.errand import Reply, add_lines, unpack
+from sparsebench_dask.remote_job import Reply, add_lines, unpack
 
 ANSWER, ANSWER_KILLED = 20.0, 8.0
-"""Seconds that a worker gets to tell how a trial ended that was to stop, or was killed."""
+"""Seconds to wait for a worker's reply after it was asked to stop, or to kill, a trial."""
 
 
 def outcome_of(status: Status, detail: str, cause: str = "") -> dict[str, Any]:
-    """Of a trial of which its worker told nothing: on which machine it ran is not known."""
-    told = {"status": str(status), "cause": cause, "detail": impersonal(printable(detail))}
-    return {**told, "machine": {}, "ended": utc_now()}
+    """The outcome of a trial whose worker sent none; its machine is not known."""
+    fields = {"status": str(status), "cause": cause, "detail": impersonal(printable(detail))}
+    return {**fields, "machine": {}, "ended": utc_now()}
 
 
 class RemoteTrial:
-    """Under way from the moment it is submitted; on a worker from when that says so.
+    """Under way once submitted; on a worker once that worker reports that it began.
 
-    notes  for its log of errors, when it comes
+    notes  lines for stderr.log, written when the reply comes
 
-    `heard` and `worker_gone` are called in a thread of the client's, all else in the session's.
+    The client's thread calls `on_message` and `worker_gone`; the session's calls the rest.
     """
 
     def __init__(self, job: Job, cluster: Cluster, token: str, notes: Sequence[str] = ()) -> None:
@@ -43,7 +43,7 @@ class RemoteTrial:
         self._progress: Mapping[str, Any] = {}
         self._worker = self._address = ""
         self._gone = False
-        self._asked = False
+        self._stop_requested = False
         self._give_up_at: float | None = None
 
     def follow(self, future: Future) -> None:
@@ -63,20 +63,20 @@ class RemoteTrial:
         return self._progress
 
     def stop(self, kill: bool = False) -> None:
-        """By the worker, which ends the trial as a local one; one that waits is taken back."""
+        """Ask the worker to end the trial; a trial that has not begun is cancelled."""
         if self._outcome is not None:
             return
-        self._asked = True
+        self._stop_requested = True
         if not self._worker:
             self._outcome = outcome_of(Status.INTERRUPTED, "stopped before it began")
             self._let_go()
             return
         self._give_up_at = time.monotonic() + (ANSWER_KILLED if kill else ANSWER)
-        self._cluster.tell(self.token, what="stop", kill=kill)
+        self._cluster.send(self.token, what="stop", kill=kill)
 
     # --- from other threads --------------------------------------------------------------
 
-    def heard(self, message: Mapping[str, Any]) -> None:
+    def on_message(self, message: Mapping[str, Any]) -> None:
         if message["what"] == "progress":
             self._progress = message["progress"]
         elif message["what"] == "began" and not self._worker:
@@ -124,34 +124,34 @@ class RemoteTrial:
         return outcome_of(Status.INTERRUPTED, "the Dask scheduler was gone before it ended")
 
     def _worker_lost(self, name: str) -> Mapping[str, Any]:
-        if self._asked:
+        if self._stop_requested:
             return outcome_of(Status.INTERRUPTED, f"stopped, and its worker {name} was gone")
         return outcome_of(
             Status.KILLED, f"Dask worker {name} was gone before the trial ended", "worker lost"
         )
 
     def _failed(self, error: BaseException) -> Mapping[str, Any]:
-        """Dask gave no reply: it counts deaths itself, or could not even call us."""
+        """Dask reports an error instead of a reply: a lost worker, or code that did not load."""
         if getattr(error, "reason", "") == "scheduler-connection-lost":
             self._cluster.lose()
             return self._scheduler_lost()
         if isinstance(error, KilledWorker):
             return self._worker_lost(str(error.last_worker.address))
-        if self._asked or isinstance(error, CancelledError):
+        if self._stop_requested or isinstance(error, CancelledError):
             return outcome_of(Status.INTERRUPTED, "stopped before its end, or cancelled in Dask")
         reason = str(error).strip().partition("\n")[0]
-        told = f"{type(error).__name__}: {reason}"
+        text = f"{type(error).__name__}: {reason}"
         if isinstance(error, ImportError) or "deserializ" in reason:
             detail = (
-                f"a Dask worker, or the scheduler, does not load sparsebench: {told}; install "
+                f"a Dask worker, or the scheduler, does not load sparsebench: {text}; install "
                 "there what is here, with the extra dask"
             )
             return outcome_of(Status.SKIPPED, detail, "worker")
         where = f"on worker {self._worker}: " if self._worker else ""
-        return outcome_of(Status.ERROR, f"{where}{told}", type(error).__name__)
+        return outcome_of(Status.ERROR, f"{where}{text}", type(error).__name__)
 
     def _let_go(self) -> None:
-        """The cluster forgets it; a worker that still has it ends it."""
+        """Cancel the future; a worker that still runs the trial then ends it."""
         if self._future is not None and not self._cluster.lost:
             self._future.cancel()
         self._future = None

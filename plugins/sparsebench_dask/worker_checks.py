@@ -1,6 +1,6 @@
-"""On a worker: is what is here what the caller has? Versions, then data, then code.
+"""A worker compares its versions, data and code with the caller's, in this order.
 
-A trial that would run anything else is refused, in a line that says what is here and there.
+A trial that would run anything else is refused, in a line that names both sides.
 """
 
 from __future__ import annotations
@@ -22,53 +22,53 @@ from sparsebench.registry import Plugins
 from sparsebench.run.fetch import fetch
 from sparsebench.run.fingerprint import forget_sources
 from sparsebench.suite.build import identity
-from sparsebench_dask.errand import Errand, code, told_versions
+from sparsebench_dask.remote_job import RemoteJob, code, required_versions
 
 _LOADING = threading.Lock()
 """A file's plugin is imported once, whichever thread of the worker needs it first."""
 
 
 class Refused(Exception):
-    """The trial cannot be run on this worker: why, in one line."""
+    """This worker cannot run the trial; the message is the reason, in one line."""
 
 
-def verified(errand: Errand, trial: Trial, folder: Path) -> Plugins:
-    """The plugins of this worker, with which the trial is the caller's. Raises Refused.
+def checked_plugins(remote: RemoteJob, trial: Trial, folder: Path) -> Plugins:
+    """This worker's plugins, once versions, data and code agree. Raises Refused otherwise.
 
     folder  of the worker; the caller's plugin files are written there
     """
-    check_versions(errand["here"], told_versions())
-    data_dir = data_directory(Path(errand["data_dir"]) if errand["data_dir"] else None)
-    files = tuple(_written(name, text, folder) for name, text in errand["plugin_files"])
+    check_versions(remote["here"], required_versions())
+    data_dir = data_directory(Path(remote["data_dir"]) if remote["data_dir"] else None)
+    files = tuple(_written(name, text, folder) for name, text in remote["plugin_files"])
     try:
-        plugins = _with_data(errand, trial, files, data_dir)
+        plugins = _with_data(remote, trial, files, data_dir)
         forget_sources()
         here = code(trial, plugins)
     except SparsebenchError as error:
         raise Refused(str(error)) from None
-    check_versions(errand["versions"], here["versions"])
-    if here["code"] != errand["code"]:
+    check_versions(remote["versions"], here["versions"])
+    if here["code"] != remote["code"]:
         raise Refused(
             f"the sources of sparsebench or of a plugin differ (code {here['code'][:12]} there, "
-            f"{errand['code'][:12]} here); install there what is here"
+            f"{remote['code'][:12]} here); install there what is here"
         )
     return plugins
 
 
 def check_versions(caller: Mapping[str, str], worker: Mapping[str, str]) -> None:
-    """In words of the caller, who reads them: `there` is the worker."""
+    """Raises Refused if versions differ. The caller reads the message: `there` is the worker."""
     names = [name for name in {**caller, **worker} if caller.get(name) != worker.get(name)]
     if names:
-        told = ", ".join(f"{n} {worker.get(n, 'none')} there, {caller.get(n)} here" for n in names)
-        raise Refused(f"{told}; install there what is here")
+        text = ", ".join(f"{n} {worker.get(n, 'none')} there, {caller.get(n)} here" for n in names)
+        raise Refused(f"{text}; install there what is here")
 
 
-def _with_data(errand: Errand, trial: Trial, files: tuple[Path, ...], data_dir: Path) -> Plugins:
+def _with_data(remote: RemoteJob, trial: Trial, files: tuple[Path, ...], data_dir: Path) -> Plugins:
     plugins = _loaded(files, data_dir)
     found = _data(trial, plugins, data_dir)
-    if "missing" in found and errand["place"] is not None:
+    if "missing" in found and remote["place"] is not None:
         with _fetching(data_dir):
-            fetch(trial.dataset["name"], **errand["place"], data_dir=data_dir)
+            fetch(trial.dataset["name"], **remote["place"], data_dir=data_dir)
         plugins = _loaded(files, data_dir)
         found = _data(trial, plugins, data_dir)
     if "missing" in found:
@@ -80,7 +80,7 @@ def _with_data(errand: Errand, trial: Trial, files: tuple[Path, ...], data_dir: 
 
 
 def _data(trial: Trial, plugins: Plugins, data_dir: Path) -> dict[str, Any]:
-    """What else than its parameters decides the data set of this worker; its file is whole."""
+    """The identity of the data set on this worker, after its file has been verified."""
     values = dict(trial.dataset)
     name = values.pop("name")
     if name not in plugins["dataset"]:
@@ -94,7 +94,7 @@ def _data(trial: Trial, plugins: Plugins, data_dir: Path) -> dict[str, Any]:
 
 
 def _fetching(data_dir: Path) -> FileLock:
-    """One worker of a machine fetches; the others find what it has got."""
+    """A lock, so that one worker of a machine fetches and the others find the file."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
