@@ -2,8 +2,8 @@
 
     pytest --sparsebench smoke --sparsebench-args="--quick --seeds 0:2"
 
-Every pytest of an environment with sparsebench loads this module: until a suite or the fixture is
-asked for, it imports nothing but pytest.
+Every pytest in an environment with sparsebench loads this module, so it imports only pytest
+until a suite or the fixture is used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("sparsebench"):
         from pytest_sparsebench.suite_runs import SuiteRuns
 
-        config.pluginmanager.register(SuiteRuns.asked(config), "sparsebench-suites")
+        config.pluginmanager.register(SuiteRuns.from_options(config), "sparsebench-suites")
     elif config.getoption("sparsebench_only") or config.getoption("sparsebench_args"):
         raise pytest.UsageError(
             "--sparsebench-only and --sparsebench-args are for the trials of a suite: add "

@@ -1,4 +1,4 @@
-"""What the fixture `sparsebench` gives a test."""
+"""The object that the fixture `sparsebench` provides."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NOTHING_RAN = 5
 
 
 class Bench:
-    """Runs and comparisons that fail, or skip, the test they are in.
+    """Runs and comparisons that fail or skip the test that calls them.
 
-    store  where records are kept if nothing else is said
+    store  where records are kept unless a call names another store
     """
 
     def __init__(self, store: Path) -> None:
@@ -35,12 +35,13 @@ class Bench:
         found = run(suite, **{"store": self.store, **given})
         code = found.summary.exit_code if found.summary is not None else 0
         if check and code == NOTHING_RAN:
-            pytest.skip("; ".join(dict.fromkeys(map(_told, found.records))) or "no trial")
+            pytest.skip("; ".join(dict.fromkeys(map(how_it_ended, found.records))) or "no trial")
         if check and code:
             bad = [record for record in found.records if str(record.status) != "ok"]
             lines = [f"run {found.id} did not end as its suite expects"]
             lines += [
-                f"{printable(label(one.trial))}: {_told(one)}" for one in bad or found.records
+                f"{printable(label(one.trial))}: {how_it_ended(one)}"
+                for one in bad or found.records
             ]
             pytest.fail("\n".join(lines), pytrace=False)
         return found
@@ -64,6 +65,7 @@ class Bench:
         return load_run(run, store if store is not None or Path(run).is_dir() else self.store)
 
 
-def _told(record: Record) -> str:
+def how_it_ended(record: Record) -> str:
+    """Status, cause and detail in one line."""
     parts = [str(record.status), record.cause, record.detail]
     return printable(", ".join(filter(None, parts)))

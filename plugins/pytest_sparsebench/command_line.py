@@ -1,4 +1,4 @@
-"""What a pytest command line asks for: suites, and how to run them, in the words of the CLI."""
+"""Parses --sparsebench and --sparsebench-args of pytest with the parser of `sparsebench run`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.run.options import Options
 
 NOT_HERE = {"dry_run": "--collect-only", "debug": "--pdb on a test of your own"}
-"""Options of `sparsebench run` that make no sense here, and what does."""
+"""Options of `sparsebench run` that pytest has its own for."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class SuiteRun:
     options: Options
 
 
-def asked_for(suites: Sequence[str], words: str) -> list[SuiteRun]:
-    """One per suite; SparsebenchError, in one line, for what is not usable."""
+def suite_runs(suites: Sequence[str], options: str) -> list[SuiteRun]:
+    """One for each suite. Raises SparsebenchError, in one line, for options that are not usable."""
     use_config()
-    return [_suite_run(_parsed([suite, *_split(words)])) for suite in dict.fromkeys(suites)]
+    return [_suite_run(_parsed([suite, *_split(options)])) for suite in dict.fromkeys(suites)]
 
 
 def _split(words: str) -> list[str]:
@@ -53,10 +53,10 @@ def _parsed(words: list[str]) -> dict[str, Any]:
     try:
         found = typer.main.get_command(app).main(words, standalone_mode=False)
     except Exception as error:
-        told = getattr(error, "format_message", None)  # of every complaint about usage
-        if told is None:
+        message = getattr(error, "format_message", None)  # all usage errors have it
+        if message is None:
             raise
-        raise SparsebenchError(f"--sparsebench-args: {told()}") from None
+        raise SparsebenchError(f"--sparsebench-args: {message()}") from None
     for name, instead in NOT_HERE.items():
         if found[name]:
             option = f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""Suites in a session of pytest: a run each, whose trials are reported as they end."""
+"""Suites in a pytest session: each is one run, whose trials are reported as tests as they end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_sparsebench.command_line import SuiteRun, asked_for
+from pytest_sparsebench.bench import how_it_ended
+from pytest_sparsebench.command_line import SuiteRun, suite_runs
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, printable, spelt_out
@@ -22,7 +23,7 @@ STOPPED = (130, 143)
 
 
 class SuiteRuns:
-    """The plugin that pytest gets when a suite is asked for."""
+    """The pytest plugin that is registered if the command line has --sparsebench."""
 
     def __init__(self, suite_runs: list[SuiteRun], *, only: bool) -> None:
         self._suite_runs = suite_runs
@@ -30,15 +31,17 @@ class SuiteRuns:
         self._lines: list[str] = []
 
     @classmethod
-    def asked(cls, config: pytest.Config) -> SuiteRuns:
-        """Of the command line. UsageError for what is not usable there."""
+    def from_options(cls, config: pytest.Config) -> SuiteRuns:
+        """Read the command line. Raises UsageError if it is not usable."""
         if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
             raise pytest.UsageError(
                 "--sparsebench does not go with pytest-xdist: leave out -n, and if times do not "
                 "matter use --sparsebench-args='--jobs N'"
             )
         try:
-            found = asked_for(config.getoption("sparsebench"), config.getoption("sparsebench_args"))
+            found = suite_runs(
+                config.getoption("sparsebench"), config.getoption("sparsebench_args")
+            )
         except SparsebenchError as error:
             raise pytest.UsageError(printable(str(error))) from None
         return cls(found, only=bool(config.getoption("sparsebench_only")))
@@ -59,8 +62,8 @@ class SuiteRuns:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """pytest's own loop does the other tests; then come the trials, which pytest would take
-        for errors of the collection if they failed before it."""
+        """Run the other tests in pytest's own loop, then the trials. If trials failed before that
+        loop, pytest would count them as errors of collection."""
         if session.config.option.collectonly:
             return (yield)
         chosen = [item for item in session.items if isinstance(item, TrialItem)]
@@ -76,7 +79,7 @@ class SuiteRuns:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A trial took as long as its record says, and not as its report."""
+        """Set the duration of a trial's test to the wall time in its record."""
         report = yield
         if isinstance(item, TrialItem) and item.record is not None and call.when == "call":
             report.duration = float(item.record.measures.get("wall_seconds") or 0.0)
@@ -89,15 +92,19 @@ class SuiteRuns:
                 terminalreporter.write_line(line)
 
     def _run(self, session: pytest.Session, suite_run: SuiteRun, items: list[TrialItem]) -> None:
-        asked, told = suite_run.asked, Told(session, items)
+        requested, reporter = suite_run.asked, TrialReporter(session, items)
         try:
             summary = run_trials(
-                asked.suite, [item.trial for item in items], asked.plugins, suite_run.options, told
+                requested.suite,
+                [item.trial for item in items],
+                requested.plugins,
+                suite_run.options,
+                reporter,
             )
         except SparsebenchError as error:
             raise pytest.UsageError(printable(str(error))) from None
         finally:
-            self._lines += told.lines
+            self._lines += reporter.lines
         if summary.exit_code in STOPPED:
             raise KeyboardInterrupt
         self._lines.append(
@@ -106,8 +113,8 @@ class SuiteRuns:
         )
 
 
-class Told(Listener):
-    """Has each trial reported as a test when it ends; stops the run where pytest stops."""
+class TrialReporter(Listener):
+    """Reports each trial as a test when it ends, and stops the run if pytest stops."""
 
     def __init__(self, session: pytest.Session, items: list[TrialItem]) -> None:
         self._session = session
@@ -120,7 +127,7 @@ class Told(Listener):
         self.lines.append(f"note: {printable(line)}")
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
-        """A trial that may be tried again is reported at the end."""
+        """A trial that may be retried is reported at the end of the run."""
         for item in self._waiting.get(trial.id, ()):
             item.record = record
         if not trial.retries:
@@ -140,15 +147,15 @@ class Told(Listener):
 
 
 MEASURED = [metric.name for metric in BUILT_IN.values() if metric.tracked and metric.gate]
-"""What a JUnit file gets of a trial, as properties."""
+"""Metrics that become properties of a trial in a JUnit file."""
 
 
 class TrialFailed(Exception):
-    """How a trial ended that should have ended otherwise."""
+    """A trial ended in another way than expected."""
 
 
 class SuiteNode(pytest.Collector):
-    """A suite, as the parent of its trials."""
+    """The collector of a suite's trials."""
 
     def __init__(self, *, suite_run: SuiteRun, **given: Any) -> None:
         super().__init__(**given)
@@ -164,7 +171,7 @@ class SuiteNode(pytest.Collector):
 
 
 class TrialItem(pytest.Item):
-    """record  how the trial ended; None until it has run."""
+    """One trial as a test. record: how it ended; None until it has run."""
 
     def __init__(self, *, trial: Trial, suite_run: SuiteRun, **given: Any) -> None:
         super().__init__(**given)
@@ -173,7 +180,7 @@ class TrialItem(pytest.Item):
         self.record: Record | None = None
 
     def runtest(self) -> None:
-        """By its record, which is there by now: pass, skip, xfail or fail."""
+        """Pass, skip, xfail or fail, according to the trial's record."""
         record = self.record
         if record is None:
             raise TrialFailed("it did not run: the run ended before its turn")
@@ -183,16 +190,16 @@ class TrialItem(pytest.Item):
             pytest.skip(printable(record.detail or record.cause) or str(record.status))
         wanted = expected(self.suite_run.asked.suite, record.trial)
         if record.status in wanted:
-            pytest.xfail(_told(record))
+            pytest.xfail(how_it_ended(record))
         if wanted:
             raise TrialFailed(
                 f"expected {' or '.join(sorted(wanted))}, but it ended {record.status}"
             )
         if record.status is not Status.OK:
-            raise TrialFailed(_told(record))
+            raise TrialFailed(how_it_ended(record))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A line on how it ended, and the end of its log; a traceback only for what is a bug."""
+        """How the trial ended and the end of its log; a traceback only for a bug."""
         if not isinstance(excinfo.value, TrialFailed):
             return super().repr_failure(excinfo, style)
         lines = [str(excinfo.value)]
@@ -203,8 +210,3 @@ class TrialItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         return self.path, None, f"{self.suite_run.asked.suite.name}: {self.name}"
-
-
-def _told(record: Record) -> str:
-    parts = [str(record.status), record.cause, record.detail]
-    return printable(", ".join(filter(None, parts)))

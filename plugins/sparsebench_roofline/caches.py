@@ -1,4 +1,4 @@
-"""The caches of this machine, as the kernel tells."""
+"""Sizes of this machine's caches, from sysfs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN_LAST = 64 * 2**20
-"""Bytes taken for the last cache where nobody tells."""
+"""Assumed size of the last cache, in bytes, if sysfs has none."""
 
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 

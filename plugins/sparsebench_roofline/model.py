@@ -37,7 +37,7 @@ UPDATE_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Size:
-    """Of a layer and its batch; letters as above."""
+    """Sizes of a layer and its batch; letters as above."""
 
     K: int
     D: int
@@ -50,7 +50,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Demand:
-    """What an operation needs from the machine.
+    """Bytes and flops that an operation needs.
 
     gathers   rows read from random places, of row_bytes each, out of working_set bytes
     added     whether a row is also added to at each place, out of as many bytes again
@@ -84,7 +84,7 @@ class Demand:
         return self.written >= UPDATE_SHARE * self.streamed
 
     def __add__(self, other: Demand) -> Demand:
-        """One after the other; rows come from the larger working set."""
+        """Both operations, one after the other; rows come from the larger working set."""
         return Demand(
             gathers=self.gathers + other.gathers,
             row_bytes=max(self.row_bytes, other.row_bytes),
@@ -97,7 +97,7 @@ class Demand:
 
 
 def demand(kernel: str, n: Size, share: float = 0.0) -> Demand:
-    """Of one operation on one layer; `share` of the connections are dropped or grown."""
+    """The demand of one operation on one layer; `share` of the connections are dropped or grown."""
     K, D, E, N, i = n.K, n.D, n.E, n.N, n.index
     row = n.activation * N
     weights = 4 + n.state
@@ -165,7 +165,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Bound:
-    """The limit that binds: its name, and the least seconds that any of them allows."""
+    """The binding limit: its name, and the least seconds that it allows."""
 
     name: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Timings that nobody interrupted, where there is a chance of any."""
+"""Timings without interruption by other processes, if that can be had."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from collections.abc import Callable
 
 MOST_TRIES = 12
 MOST_SECONDS = 0.3
-"""Together: a timing that takes long is always interrupted on a busy machine."""
+"""Limits on retries; on a busy machine a long timing is always interrupted."""
 
 
 BUSY = 0.8
-"""Of the threads' time that a parallel region of equal parts keeps them at work."""
+"""Share of wall time that each thread of a parallel region must be running."""
 
 
 def quietest(timing: Callable[[], float], threads: int = 0) -> tuple[float, bool]:
-    """Seconds that `timing` gives, and whether it was left alone.
+    """Seconds that `timing` returns, and whether the process ran without interruption.
 
-    It is tried again while the process was made to wait for a core.
-    A thread that is put off its core, or gets none in time, holds up all others of a parallel
-    region. The first try without that counts; if there is none, the shortest.
+    Repeated while a thread of the process lost its core, because one delayed thread holds up its
+    whole parallel region. The first undisturbed timing counts, otherwise the shortest.
 
-    threads  that are at work all the time, where that is known
+    threads  number of threads that should be running all the time; 0 if unknown
     """
     tries: list[float] = []
     began = time.perf_counter()
