@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import marked
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
@@ -59,12 +60,6 @@ def finish(trial: Supervised) -> dict[str, Any]:
         time.sleep(0.01)
     assert marked(trial._launched.mark) == []
     return dict(outcome)
-
-
-def marked(word: str) -> list[int]:
-    """The processes of a trial that live: their environment tells."""
-    mark = f"{sweep.MARK}={word}".encode()
-    return [pid for pid in sweep._pids() if sweep._bears(pid, mark) and sweep.started(pid)]
 
 
 def pids_of(file: Path, count: int) -> list[int]:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 import pytest
+from processes import marked
 
-from sparsebench.core.worker import mpiexec, sweep
+from sparsebench.core.worker import mpiexec
 from sparsebench.run import mpi_check as hello
 from sparsebench.run.mpi_check import say_hello
 
@@ -63,5 +64,4 @@ def test_no_answer_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.setattr(mpiexec, "command", running(code))
     assert "gave no answer" in say_hello().wrong
-    mark = f"{sweep.MARK}=of-test-hello".encode()
-    assert not [pid for pid in sweep._pids() if sweep._bears(pid, mark) and sweep.started(pid)]
+    assert marked("of-test-hello") == []
