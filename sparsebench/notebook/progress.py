@@ -1,4 +1,4 @@
-"""What a run shows in a notebook while it runs: one output that is redrawn in place."""
+"""The progress of a run in a notebook: one output that is redrawn in place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sparsebench.analysis.formats import join
 from sparsebench.core.trial import Trial
 from sparsebench.notebook.cards import Card, Row
 from sparsebench.run.options import Listener, Summary
@@ -27,7 +28,7 @@ def in_notebook() -> bool:
 
 
 class Live(Listener):
-    """How far the run is, what runs, and the last failures."""
+    """Shows how far the run is, the running trials and the last failures."""
 
     def __init__(self) -> None:
         self._run, self._total, self._doing = "", 0, ""
@@ -67,8 +68,8 @@ class Live(Listener):
         self._ended.add(trial.id)
         self._counts[f"{record.status}{' (reused)' if reused else ''}"] += 1
         if record.failed:
-            told = ", ".join(filter(None, [str(record.status), record.cause, record.detail]))
-            self._failures.append(f"{label(trial)}: {told[:200]}")
+            reason = join(record.status, record.cause, record.detail)
+            self._failures.append(f"{label(trial)}: {reason[:200]}")
         self._draw(now=not reused)
 
     def note(self, line: str) -> None:
@@ -85,12 +86,12 @@ class Live(Listener):
         self._draw(now=True)
 
     def card(self) -> Card:
-        taken = brief_seconds(time.monotonic() - self._began)
+        elapsed = brief_seconds(time.monotonic() - self._began)
         counts = ", ".join(f"{n} {word}" for word, n in self._counts.items())
-        told = ", ".join(filter(None, [f"{len(self._ended)}/{self._total} trials", counts, taken]))
+        ended = join(f"{len(self._ended)}/{self._total} trials", counts, elapsed)
         return Card(
             title=f"Run {self._run}",
-            facts=[told, *filter(None, [self._doing])],
+            facts=[ended, *filter(None, [self._doing])],
             header=["running", "epoch"] if self._running else (),
             rows=[Row([label(trial), _epoch(trial, state)])
                   for trial, state in self._running.values()],

@@ -1,4 +1,4 @@
-"""A run as a notebook shows it: what came out, by cell."""
+"""A run as a notebook shows it: the results by cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparsebench.analysis.evidence import (
     outcome,
     suite_facts,
 )
-from sparsebench.analysis.formats import Spread, in_unit, plural
+from sparsebench.analysis.formats import Spread, in_unit, join, plural
 from sparsebench.analysis.marks import backend_legend
 from sparsebench.core.metric import Metric
 from sparsebench.notebook.cards import Card, Row
@@ -40,7 +40,7 @@ def run_card(stored: StoredRun) -> Card:
         for labels, cell in (groups(found.frame, CELL) if len(found.frame) else ())
     ]
     title = str(suite_facts(stored).get("title") or stored.manifest.get("title") or "")
-    legend = backend_legend(found.frame).removesuffix(" See the honesty audit.")
+    legend = backend_legend(found.frame)
     notes = [*found.notes, *filter(None, [legend])]
     return Card(
         title=f"Run {stored.id}",
@@ -55,8 +55,8 @@ def statuses(found: Evidence) -> str:
     counts = Counter(map(str, frame["status"]))
     parts = []
     for status, n in counts.items():
-        foreseen = int(((frame["status"] == status) & frame["expected"]).sum())
-        expected = f" ({foreseen} expected)" if foreseen and status in FAILED else ""
+        expected_n = int(((frame["status"] == status) & frame["expected"]).sum())
+        expected = f" ({expected_n} expected)" if expected_n and status in FAILED else ""
         parts.append(f"{n} {status}{expected}")
     return f"{plural(len(frame), 'trial')}: {', '.join(parts) or 'none has a record'}"
 
@@ -64,6 +64,6 @@ def statuses(found: Evidence) -> str:
 def _row(labels: tuple[str, ...], cell: pd.DataFrame, metrics: Sequence[Metric]) -> Row:
     ok = cell[cell["ok"]]
     numbers = [in_unit(metric, Spread.of(ok[metric.name])) for metric in metrics]
-    n = ", ".join(filter(None, [str(len(ok)) if len(ok) else "", outcome(cell)]))
+    n = join(len(ok) or "", outcome(cell))
     failed = cell["status"].isin([*FAILED, "interrupted"]) & ~cell["expected"]
     return Row([*labels, *numbers, n], bad=bool(failed.any()))

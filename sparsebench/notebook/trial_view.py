@@ -1,4 +1,4 @@
-"""One trial of a run: what it was, what it measured, how it ended."""
+"""One trial of a run: its parameters, its measures and how it ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sparsebench.analysis.formats import in_unit, join, one
 from sparsebench.errors import NothingMatched, nearest
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.notebook.cards import Card, Row
@@ -23,8 +24,8 @@ MOST_NAMED = 10
 class Trial:
     """A trial with its record.
 
-    record  everything that was kept; `run.trials()` has it as a row
-    folder  where its logs, epochs and memory trace lie
+    record  its record; `run.trials()` has it as a row
+    folder  of its logs, epochs and memory trace
     """
 
     def __init__(self, stored: StoredRun, record: Record) -> None:
@@ -54,7 +55,7 @@ class Trial:
         return frame[frame["trial"] == self.id].reset_index(drop=True)
 
     def log(self, stream: Literal["stdout", "stderr"] = "stderr") -> str:
-        """What it wrote."""
+        """The text that it wrote to a stream."""
         return self._stored.store.log(self.id, self.record.attempt, f"{stream}.log")
 
     def _repr_html_(self) -> str:
@@ -62,13 +63,13 @@ class Trial:
 
     def card(self) -> Card:
         record = self.record
-        told = ", ".join(filter(None, [str(record.status), record.cause, record.detail]))
         noise = ", ".join(map(str, record.noise.get("marks", ())))
         audit = str(record.audit.get("verdict", ""))
         notes = [f"the machine was disturbed: {noise}"] if noise else []
         return Card(
             title=f"Trial {label(record.trial)}",
-            facts=[told, f"trial {self.id}, attempt {record.attempt}, {record.started}",
+            facts=[join(record.status, record.cause, record.detail),
+                   f"trial {self.id}, attempt {record.attempt}, {record.started}",
                    *([f"audit: {audit}"] if audit else [])],
             header=["measure", "value"], notes=notes, text=record.log_tail,
             rows=list(_measured(record, of_run(self._stored.manifest))),
@@ -91,8 +92,6 @@ def find(stored: StoredRun, which: str) -> Trial:
 
 
 def _measured(record: Record, metrics: Metrics) -> Iterator[Row]:
-    from sparsebench.analysis.formats import in_unit, one
-
     for metric in metrics.with_measured(record.measures).values():
         value = record.measures.get(metric.name)
         if value is not None:

@@ -180,8 +180,8 @@ def _failures(frame: pd.DataFrame) -> list[str]:
     bad = frame[frame["status"].isin(BAD)]
     if not bad.empty:
         kinds = join(*(f"{n} {escape(kind)}" for kind, n in bad["status"].value_counts().items()))
-        foreseen = int(bad["expected"].sum())
-        tail = f", {foreseen} of them as the suite expects" if foreseen else ""
+        expected = int(bad["expected"].sum())
+        tail = f", {expected} of them as the suite expects" if expected else ""
         texts.append(f"{plural(len(bad), 'trial')} failed ({kinds}){tail}.")
     for status, why in ((Status.SKIPPED, "missing data"),
                         (Status.UNSUPPORTED, "a component that cannot do it")):  # fmt: skip

@@ -33,7 +33,7 @@ MOST_NEURONS = 2**27
 CAPTION = (
     "Share of a layer's neurons by their incoming connections, and by their outgoing ones, after "
     "training: of the first seed of each topology whose network was kept, on the first backend, as "
-    "backends walk the same way. Layers in which all have the same number are left out."
+    "backends follow the same trajectory. Layers in which all have the same number are left out."
 )
 TOOLTIPS = [("topology", "@topology"), ("connections", "@span"), ("neurons", "@shown")]
 
