@@ -29,7 +29,7 @@ class AllReluParams:
 
 @dataclass(frozen=True)
 class SReluParams:
-    """Where each neuron's thresholds and slopes start; training moves them."""
+    """Initial thresholds and slopes of each neuron; they are trained."""
 
     t_left: float = 0.0
     a_left: float = 0.2

@@ -1,4 +1,4 @@
-"""What units without trainable parameters share."""
+"""A base class of units without trainable parameters."""
 
 from __future__ import annotations
 

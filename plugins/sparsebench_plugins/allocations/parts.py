@@ -1,4 +1,4 @@
-"""How many connections each layer gets at the start. Free of heavy imports."""
+"""Allocations: the number of connections of each layer at the start. Free of heavy imports."""
 
 from __future__ import annotations
 

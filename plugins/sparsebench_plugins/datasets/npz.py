@@ -28,7 +28,7 @@ SPLIT = ("X_train", "y_train", "X_test", "y_test")
 
 @dataclass(frozen=True)
 class Header:
-    """What an array in a file declares of itself."""
+    """The header of an array in a file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -71,7 +71,7 @@ def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> A
 
 
 def read_headers(path: Path) -> dict[str, Header]:
-    """What the arrays of an npz file say of themselves, by name."""
+    """The headers of the arrays in an npz file, by name."""
     headers = {}
     with _readable(path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -98,7 +98,7 @@ def read_headers(path: Path) -> dict[str, Header]:
 
 
 def parts_of(arrays: Arrays, source: str) -> Parts:
-    """With its split where the four arrays are there, else X and y."""
+    """The file's own split if the four arrays are there, else X and y."""
     if all(name in arrays for name in SPLIT):
         X_train, y_train, X_test, y_test = (arrays[name] for name in SPLIT)
         return Parts(X_train, y_train, X_test, y_test, source)

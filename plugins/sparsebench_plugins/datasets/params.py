@@ -15,7 +15,7 @@ from sparsebench.errors import DataError
 from sparsebench.registry import Location
 
 TEST_FRACTION = 1 / 3
-"""As in sparsebench/core/data/samples.py, which imports numpy."""
+"""The same as in sparsebench/core/data/prepare.py, which imports numpy."""
 
 Count = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]

@@ -29,7 +29,7 @@ class Listed:
         return {"sha256": self.listing.sha256}
 
     def size(self) -> DataSize | None:
-        """From the entry's shapes and `classes`; None where it lacks one."""
+        """The size by the entry's shapes and `classes`; None if one is missing."""
         shapes, classes = self.listing.shapes, self.listing.facts.get("classes")
         train, test = shapes.get("X_train", shapes.get("X")), shapes.get("X_test")
         if type(classes) is not int or train is None or len(train) != 2:
@@ -50,7 +50,7 @@ _HERE = "sparsebench_plugins.datasets"
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What is registered; target and params are "module:Class" in this package."""
+    """A built-in data set; target and params are "module:Class" in this package."""
 
     target: str
     summary: str

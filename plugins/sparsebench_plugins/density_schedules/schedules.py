@@ -1,4 +1,4 @@
-"""How many connections a network has over time. Free of heavy imports."""
+"""Density schedules: the number of connections over time. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class SquaredError(OfLabels):
 
 
 def mean(losses: Vector, weights: Vector | None) -> float:
-    """Of the samples' losses (N,)."""
+    """The mean of the samples' losses (N,)."""
     if weights is None:
         return float(losses.mean())
     return float((weights * losses).sum() / weights.sum())

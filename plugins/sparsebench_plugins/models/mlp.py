@@ -72,7 +72,7 @@ class Layered(LayeredParams):
 
 
 class MLP(MlpParams, Layered):
-    """As many outputs as the objective has."""
+    """A multilayer perceptron with the objective's number of outputs."""
 
 
 class Autoencoder(AutoencoderParams, Layered):

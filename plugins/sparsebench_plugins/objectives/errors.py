@@ -1,4 +1,4 @@
-"""How far outputs are from targets that are numbers, added up batch by batch in float64."""
+"""Errors of outputs against numeric targets, accumulated batch by batch in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK = 1 << 14
 
 
 class Errors:
-    """Of each output, in units of `spread` times that of Z and T.
+    """Errors of each output, in units of `spread` times that of Z and T.
 
     mse, rmse, mae  means over samples and outputs
     r2              1 - squared errors / squared distances from the mean of these targets: the mean

@@ -131,7 +131,7 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Of all errors those that an objective scores."""
+    """Selects the errors that an objective scores."""
 
     scores: Sequence[Metric]
     errors: Errors

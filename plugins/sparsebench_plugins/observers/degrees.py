@@ -1,4 +1,4 @@
-"""How many connections neurons have, and which neurons and inputs have none."""
+"""Degrees of neurons, and neurons and inputs without connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
 
 class Degrees(DegreesParams):
-    """Of each layer the in-degrees of its output neurons and the out-degrees of its inputs."""
+    """For each layer, the in-degrees of its output neurons and the out-degrees of its inputs."""
 
     def start(self, network: Network) -> Observation:
         return _Degrees(network)

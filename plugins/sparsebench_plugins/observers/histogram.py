@@ -16,7 +16,7 @@ EXACT = 8
 
 
 def degree_histogram(degrees: Ints) -> Ints:
-    """How many degrees fall in each bin, up to the last bin that is not empty.
+    """The number of degrees in each bin, up to the last bin that is not empty.
 
     Bin b holds degrees from bin_edges()[b] to below bin_edges()[b + 1]; the last of the 64 bins
     has no upper end. A bin above 8 is at most a quarter as wide as its lower edge.

@@ -68,7 +68,7 @@ class Visited:
         return min(-bits * math.log1p(-ones / bits), float(self.possible))
 
     def standard_error(self) -> float:
-        """Of `count`; 0 where exact, at most K D."""
+        """Standard error of `count`; 0 where the count is exact, at most K D."""
         if self._keys is not None or self._is_small:
             return 0.0
         bits = 8 * self._bytes
@@ -102,7 +102,7 @@ class Visited:
 
 
 def _union(old: Keys, new: Keys) -> Keys:
-    """Of two rising arrays, rising."""
+    """The union of two rising arrays, rising."""
     at = np.searchsorted(old, new)
     known = np.zeros(new.size, dtype=bool)
     inside = at < old.size

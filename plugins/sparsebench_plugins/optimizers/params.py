@@ -17,7 +17,7 @@ DecayKind = Literal["coupled", "decoupled", "decoupled-unscaled"]
 
 @dataclass(frozen=True)
 class OptimizerParams:
-    """What every optimizer has.
+    """Parameters of every optimizer.
 
     decay  coupled: weight_decay w is added to the gradient of weights, not of biases (L2);
            decoupled: w -= rate weight_decay w, weights only (AdamW);

@@ -1,4 +1,4 @@
-"""How the connections that were dropped are shared between the layers."""
+"""Redistributions: how dropped connections are shared out among the layers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From 1 down to `final` along half a cosine over all steps."""
+    """Falls from 1 to `final` along half a cosine over all steps."""
 
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
 

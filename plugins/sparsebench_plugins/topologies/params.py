@@ -57,7 +57,7 @@ class AllocationParams(Unmoved):
             raise ValueError(f"allocation {name!r} needs a density")
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """By epsilon, 20 unless told otherwise, or by density."""
+        """Connections of each layer, by epsilon (20 by default) or by density."""
         allocation = self.allocation
         if allocation is None:
             allocation = ErdosRenyi() if self.density is None else ErdosRenyiKernel()
@@ -111,7 +111,7 @@ class MethodParams(AllocationParams):
         return counts
 
     def final_connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """By epsilon or density."""
+        """Connections of each layer at the end, by epsilon or density."""
         return super().connections(shapes)
 
     def takes_part(self, count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What the trainer that calibrates the memory meter measures."""
+"""Metrics of the trainer that calibrates the memory meter."""
 
 from __future__ import annotations
 

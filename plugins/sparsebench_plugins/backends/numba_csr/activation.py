@@ -29,7 +29,7 @@ class NumbaUnit(Untrained):
         self.layout = layout.plain(0)
 
     def at_step(self, t: int | None, K: int, N: int) -> UnitNumbers:
-        """What kernels need at training step t, None: in evaluation; room for the bits."""
+        """The numbers for kernels at training step t (None: evaluation), with room for the bits."""
         self.layout = layout.plain(N)
         if t is None:
             return UnitNumbers(EVALUATE, np.float32(1), self._slope, np.uint32(0), np.uint32(0), 0)

@@ -26,7 +26,7 @@ class NumbaCsr(NumbaCsrParams):
 
     @property
     def activation_dtype(self) -> np.dtype[Any]:
-        """Of what lies between two layers; bfloat16 is kept as its bits."""
+        """Type of the arrays between two layers; bfloat16 is stored as its bits."""
         return DTYPES[self.activations]
 
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> NumbaCsrLayer:

@@ -228,7 +228,7 @@ class NumbaCsrLayer(CsrLayer):
 
     @staticmethod
     def _layout(A: Matrix, unit: NumbaUnit | None) -> Layout:
-        """Of an array behind a unit; from outside it is plain."""
+        """The layout of an array behind a unit; arrays from outside are plain."""
         return layout.plain(A.shape[1]) if unit is None else unit.layout
 
     # --- the state -------------------------------------------------------------------
@@ -329,7 +329,7 @@ SCRATCH = Scratch()
 
 
 def _ahead(A: Matrix, where: Layout) -> int:
-    """How far to prefetch: not at all where one tile of the rows stays in the cache."""
+    """Prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
     row = where.tile * A.itemsize
     if A.shape[0] * row <= CACHE:
         return 0

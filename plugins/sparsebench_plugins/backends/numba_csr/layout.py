@@ -1,4 +1,4 @@
-"""Where a neuron's samples lie in memory, and what a unit does to them: numbers for kernels."""
+"""The memory layout of activations, and the numbers of a unit, for kernels."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Layout(NamedTuple):
 
 
 def plain(N: int) -> Layout:
-    """Of a (D, N) array."""
+    """The layout of a plain (D, N) array."""
     return Layout(N, N, 0)
 
 
 def of(rows: int, N: int, itemsize: int, untiled: int = UNTILED, tiled: int = TILED) -> Layout:
-    """Of (rows, N) activations inside a network, where tiles are allowed."""
+    """The layout of (rows, N) activations inside a network: in tiles where they pay."""
     pays = rows * N * itemsize > untiled and rows * TILE * itemsize <= tiled
     return Layout(TILE, TILE, rows * TILE) if pays and N % TILE == 0 else plain(N)
 

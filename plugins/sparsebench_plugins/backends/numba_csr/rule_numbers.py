@@ -1,4 +1,4 @@
-"""From an optimizer to the numbers of its rule at one step."""
+"""The numbers of an optimizer's rule at one step, for kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT = _rule(KEEP)
 
 
 def known(optimizer: Optimizer) -> bool:
-    """Whether kernels know its rule; another one updates through its own `update`."""
+    """Whether kernels implement this optimizer; others update through their own `update`."""
     return type(optimizer) in (Sgd, Adam)
 
 

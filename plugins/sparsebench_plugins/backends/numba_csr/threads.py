@@ -1,4 +1,4 @@
-"""How many threads a parallel region gets: one, where waking another takes longer than the work.
+"""Threads of a parallel region: only one if waking another takes longer than the work.
 
 Kernels decide, because there it takes nanoseconds, and several microseconds from Python. No
 result depends on the number of threads.

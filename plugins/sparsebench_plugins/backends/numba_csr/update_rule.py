@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 KEEP, SGD, ADAM = 0, 1, 2
-"""What a kernel does with a gradient: keep it, or update by a rule."""
+"""A kernel keeps the gradient, or updates the weights by SGD or Adam."""
 
 
 class Rule(NamedTuple):
