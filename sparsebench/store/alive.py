@@ -1,4 +1,4 @@
-"""Is the process that wrote something still there? Its number alone may be another's by now."""
+"""Is the process that wrote something still running? Pids are recycled, so boot and start count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_alive(process: Mapping[str, Any]) -> bool:
-    """Whether a process told by `this_process` runs, on this boot of this machine."""
+    """Whether a process described by `this_process` still runs, on this boot of this machine."""
     pid = int(process["pid"])
     if process["boot"] != _boot():
         return False
@@ -23,7 +23,7 @@ def is_alive(process: Mapping[str, Any]) -> bool:
 
 
 def is_there(pid: int) -> bool:
-    """Whether any process of this machine has that number now."""
+    """Whether any process of this machine has that pid now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -43,7 +43,7 @@ def _boot() -> str:
 
 
 def _start(pid: int) -> int | None:
-    """When it started, in ticks since boot; None if it has ended or cannot be known."""
+    """Start time in ticks since boot; None if the process has ended, or where there is no /proc."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a run says of where it came from. Nothing personal: no home, host or environment."""
+"""Where a run came from: versions, sources, plugins, data. Never a home, host or environment."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sparsebench.store.record import Record
 NUMERIC = ("numpy", "scipy", "numba")
 """The packages whose versions decide what a trial computes."""
 
-_TOLD = (
+RECORDED = (
     "sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas", "threadpoolctl", "typer",
     "pydantic",
 )  # fmt: skip
 
 
-def versions(names: tuple[str, ...] = _TOLD) -> dict[str, str]:
-    """Of the packages that are installed; imports none of them."""
+def versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
+    """Versions of those packages that are installed; imports none of them."""
     found = {}
     for name in names:
         try:
@@ -105,7 +105,7 @@ def interpreter() -> dict[str, Any]:
 
 
 def identity() -> dict[str, str]:
-    """Whose machine it is: only for those who ask for it."""
+    """The names of the host and the machine; recorded only with --identify."""
     named = os.environ.get("SPARSEBENCH_MACHINE")
     return {"host": platform.node(), **({"machine": named} if named else {})}
 
@@ -114,11 +114,11 @@ def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
     """The data sets of these trials, each once: name, parameters, and checksum or recipe."""
     found: dict[str, dict[str, Any]] = {}
     for trial in trials:
-        told = {
+        known = {
             key: impersonal(value) if isinstance(value, str) else value
             for key, value in {**trial.dataset, **trial.data}.items()
         }
-        found.setdefault(canonical(told), told)
+        found.setdefault(canonical(known), known)
     return list(found.values())
 
 
@@ -132,7 +132,7 @@ def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _content(file: Path) -> str:
-    """A hash; that of nothing for a file that goes away while we look."""
+    """The hash of a file; empty if it is gone by now."""
     try:
         return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
     except OSError:

@@ -14,7 +14,7 @@ from sparsebench.validation import quoted, shown
 
 
 def check_where(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> None:
-    """SuiteError for an exclude, expect or claim that no trial answers to.
+    """SuiteError for an exclude, expect or claim that matches no trial.
 
     every  all trials of the grid;  kept  those that are not excluded
     """

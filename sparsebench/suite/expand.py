@@ -127,7 +127,7 @@ def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _leave_out(path: str, *given: Raw) -> None:
-    """What lies at `path` or below it is said elsewhere."""
+    """Remove the keys at `path` and below it, which another source overrides."""
     for values in given:
         for key in [key for key in values if key == path or key.startswith(path + ".")]:
             del values[key]
@@ -183,7 +183,7 @@ def _excluded(trial: Trial, exclude: Exclude) -> bool:
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:
-    """The complaint about trial.KEY, told of the place that KEY's value came from."""
+    """The complaint about trial.KEY, naming the place that KEY's value came from instead."""
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
         if rest != message and rest[:1] in (".", ":"):

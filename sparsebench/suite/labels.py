@@ -1,4 +1,4 @@
-"""Values in a word or two, and components told apart by what differs."""
+"""Short labels of values, of components by their differing parameters, and of trials."""
 
 from __future__ import annotations
 

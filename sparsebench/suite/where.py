@@ -1,4 +1,4 @@
-"""Does a trial lie where a suite's `where` points?"""
+"""Does a trial match a selector of a suite, such as `where`?"""
 
 from __future__ import annotations
 
