@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -63,7 +64,9 @@ def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
     """The words of every command, depth first; those of the program itself are ()."""
     if not before:
         yield ()
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):  # those of plugins too
+        command = group.get_command(context, name)
         if hasattr(command, "commands"):
             yield from commands(command, (*before, name))
         else:
