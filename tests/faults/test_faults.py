@@ -1,4 +1,4 @@
-"""A few faults of some kinds, of every kind with `make test-all`; `make faults` tries hundreds."""
+"""A killed supervisor; every kind of fault with `make test-all`; `make faults` tries hundreds."""
 
 from __future__ import annotations
 
