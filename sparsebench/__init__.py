@@ -1,7 +1,7 @@
 """sparsebench: benchmark and reproduction suite for truly sparse neural-network training.
 
-What a notebook, a script or a plugin may use is named in `__all__`; everything is imported
-on first use, so that `import sparsebench` stays light.
+The names below are the interface for notebooks, scripts and plugins. Each is imported on first
+use, so that `import sparsebench` stays light.
 """
 
 from __future__ import annotations
@@ -10,51 +10,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparsebench.api import Run, compare, load_run, run
-    from sparsebench.core.methods.protocols import Candidates, LayerUpdate, Needs
-    from sparsebench.core.metric import DefaultGate, Metric
-    from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
-    from sparsebench.hookspecs import hookimpl
-    from sparsebench.registry import Location, OfKind
-    from sparsebench.trained import load_model
+    from sparsebench.api import Run as Run
+    from sparsebench.api import compare as compare
+    from sparsebench.api import load_run as load_run
+    from sparsebench.api import run as run
+    from sparsebench.core.methods.protocols import Candidates as Candidates
+    from sparsebench.core.methods.protocols import LayerUpdate as LayerUpdate
+    from sparsebench.core.methods.protocols import Needs as Needs
+    from sparsebench.core.metric import DefaultGate as DefaultGate
+    from sparsebench.core.metric import Metric as Metric
+    from sparsebench.core.sparse.csr import Change as Change
+    from sparsebench.core.sparse.csr import CsrMatrix as CsrMatrix
+    from sparsebench.core.sparse.csr import CsrPattern as CsrPattern
+    from sparsebench.hookspecs import hookimpl as hookimpl
+    from sparsebench.registry import Location as Location
+    from sparsebench.registry import OfKind as OfKind
+    from sparsebench.trained import load_model as load_model
 
-_WHERE = {
-    "hookimpl": "sparsebench.hookspecs",
-    "run": "sparsebench.api",
-    "compare": "sparsebench.api",
-    "load_run": "sparsebench.api",
-    "load_model": "sparsebench.trained",
-    "Run": "sparsebench.api",
-    "Location": "sparsebench.registry",
-    "OfKind": "sparsebench.registry",
-    "Candidates": "sparsebench.core.methods.protocols",
-    "LayerUpdate": "sparsebench.core.methods.protocols",
-    "Needs": "sparsebench.core.methods.protocols",
-    "Metric": "sparsebench.core.metric",
-    "DefaultGate": "sparsebench.core.metric",
-    "Change": "sparsebench.core.sparse.csr",
-    "CsrMatrix": "sparsebench.core.sparse.csr",
-    "CsrPattern": "sparsebench.core.sparse.csr",
+_NAMES = {
+    "sparsebench.api": ("Run", "compare", "load_run", "run"),
+    "sparsebench.core.methods.protocols": ("Candidates", "LayerUpdate", "Needs"),
+    "sparsebench.core.metric": ("DefaultGate", "Metric"),
+    "sparsebench.core.sparse.csr": ("Change", "CsrMatrix", "CsrPattern"),
+    "sparsebench.hookspecs": ("hookimpl",),
+    "sparsebench.registry": ("Location", "OfKind"),
+    "sparsebench.trained": ("load_model",),
 }
-
-__all__ = [
-    "Candidates",
-    "Change",
-    "CsrMatrix",
-    "CsrPattern",
-    "DefaultGate",
-    "LayerUpdate",
-    "Location",
-    "Metric",
-    "Needs",
-    "OfKind",
-    "Run",
-    "compare",
-    "hookimpl",
-    "load_model",
-    "load_run",
-    "run",
-]
 
 
 def __getattr__(name: str) -> Any:
@@ -62,10 +43,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("sparsebench")
-    if name not in _WHERE:
-        raise AttributeError(f"module 'sparsebench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'sparsebench' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(name for names in _NAMES.values() for name in names)

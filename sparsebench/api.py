@@ -7,22 +7,18 @@ run.trials().groupby("backend")["test_accuracy"].mean()
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.machine import data_directory
-from sparsebench.run.options import Listener, Options, Summary
-from sparsebench.run.planning.sharding import parse_shard, shard_of
+from sparsebench.errors import GateError, SparsebenchError, nearest
+from sparsebench.run import user_config
+from sparsebench.run.options import Listener, Summary
+from sparsebench.run.request import named, resolve
 from sparsebench.run.session import run_trials
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store, StoredRun, open_run_folder
-from sparsebench.suite.defaults import EXECUTOR
-from sparsebench.suite.expand import expand
-from sparsebench.suite.load import load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,19 +111,22 @@ class Run:
 def run(
     suite: str | Path,
     *,
-    settings: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] | None = None,
+    settings: Mapping[str, Any] | str | Sequence[str] | None = None,
+    seeds: str | int | Iterable[int] | None = None,
     quick: bool = False,
+    select: str | None = None,
+    k: str | None = None,
+    shard: str | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     allow_plugins: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
+    threads: int | None = None,
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
-    executor: str = EXECUTOR,
+    executor: str | None = None,
     address: str | None = None,
-    shard: str | None = None,
     resume: bool = True,
     rerun: Literal["failed", "all"] | None = None,
     reuse_stale: bool = False,
@@ -135,59 +134,40 @@ def run(
     predict: bool = True,
     audit: bool = False,
     debug: bool = False,
+    identify: bool = False,
     listener: Listener | None = None,
     progress: bool | None = None,
 ) -> Run:
-    """Run the suite of a name or a file, as `sparsebench run` does.
+    """Run a suite, given by name or file, as `sparsebench run` does with the same options.
 
-    settings  path below [trial] -> value, as --set
+    What is not given here comes from SPARSEBENCH_* variables, the suite and config.toml, in this
+    order.
+
+    settings  path below [trial] -> value, or texts such as "epochs=3"
+    seeds     numbers, or a text such as "0:5"
+    select    only the trials that match, as -k; `k` is the same
+    shard     "2/8": the second of eight parts of the trials
     timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
     address   of a cluster's scheduler, for an executor that takes one ("dask")
-    shard     "2/8": the second of eight parts of the trials
     progress  show how far it is: in a notebook in place, elsewhere on stderr. None: only in a
-              notebook. A `listener` is told instead.
+              notebook. A `listener` is called instead.
 
-    Interrupted, it first ends the trials under way and keeps what there is, so that
-    `load_run("latest")` finds it; then it raises: KeyboardInterrupt after Ctrl-C, else
-    SystemExit(143), after TERM or HUP.
+    If interrupted, it ends the running trials and keeps their records, so that
+    `load_run("latest")` finds them, and raises KeyboardInterrupt after Ctrl-C, or SystemExit(143)
+    after TERM or HUP.
     """
-    data_dir = Path(data).expanduser().resolve() if data is not None else data_directory()
-    loaded, known = load_suite(
-        suite,
-        plugin_files=[Path(file) for file in plugins],
-        allow_plugins=allow_plugins,
-        data_dir=data_dir,
-    )
-    given = {"timeout": timeout, "memory_limit": memory_limit}
-    limits = {key: value for key, value in given.items() if value is not None}
-    trials = expand(
-        loaded,
-        known,
-        data_dir=data_dir,
-        quick=quick,
-        settings={**(settings or {}), **limits},
-        seeds=seeds,
-    )
-    part = parse_shard(shard) if shard is not None else None
-    if part is not None:
-        trials = shard_of(part, trials, known)
-    options = Options(
-        store=store_directory(store),
-        data_dir=data_dir,
-        jobs=jobs,
-        executor=executor,
-        address=address,
-        shard=str(part) if part is not None else None,
-        resume=resume,
-        rerun=rerun,
-        reuse_stale=reuse_stale,
-        fail_fast=fail_fast,
-        predict=predict,
-        audit=audit,
-        debug=debug,
-    )
-    with _shown(progress) if listener is None else contextlib.nullcontext(listener) as told:
-        summary = run_trials(loaded, trials, known, options, told)
+    if select is not None and k is not None:
+        raise SparsebenchError("give either `select` or `k`: they are the same option")
+    request = resolve(
+        suite, settings=settings, seeds=seeds, quick=quick, select=k if select is None else select,
+        shard=shard, store=store_directory(store), data=data, plugins=plugins,
+        allow_plugins=allow_plugins, jobs=jobs, threads=threads, timeout=timeout,
+        memory_limit=memory_limit, executor=executor, address=address, resume=resume, rerun=rerun,
+        reuse_stale=reuse_stale, fail_fast=fail_fast, predict=predict, audit=audit, debug=debug,
+        identify=identify,
+    )  # fmt: skip
+    with _shown(progress) if listener is None else contextlib.nullcontext(listener) as shown:
+        summary = run_trials(request.suite, request.trials, request.plugins, request.options, shown)
     if summary.exit_code == 130:
         raise KeyboardInterrupt
     if summary.exit_code == 143:
@@ -196,7 +176,7 @@ def run(
 
 
 def _shown(progress: bool | None) -> contextlib.AbstractContextManager[Listener]:
-    """What tells a person how far a run is."""
+    """The listener that shows how far a run is."""
     from sparsebench.notebook.progress import Live, in_notebook
 
     if progress is not False and in_notebook():
@@ -213,7 +193,7 @@ def compare(
     head: Run | str | Path,
     *,
     gates: str | Path | None = None,
-    fail_if: Sequence[str] = (),
+    fail_if: str | Sequence[str] = (),
     min_seeds: int | None = None,
     alpha: float | None = None,
     time_gate: bool = False,
@@ -227,23 +207,24 @@ def compare(
     """
     from sparsebench.notebook.comparison_view import compared
 
-    sides = [one.stored if isinstance(one, Run) else one for one in (base, head)]
+    if min_seeds is not None and (not hasattr(min_seeds, "__index__") or min_seeds < 2):
+        raise GateError(f"min_seeds: expected a whole number from 2, found {min_seeds!r}")
+    sides = [one.stored if isinstance(one, Run) else named(one, "a run") for one in (base, head)]
     return compared(
-        *sides, store=store_directory(store), gates=gates, fail_if_any=fail_if,
+        *sides, store=store_directory(store), gates=gates,
+        fail_if_any=[fail_if] if isinstance(fail_if, str) else fail_if,
         min_seeds=min_seeds, alpha=alpha, time_gate=time_gate, strict=strict,
     )  # fmt: skip
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:
     """A run by its folder, or by its id (or `latest`) in a store."""
-    folder = Path(run).expanduser()
+    folder = user_config.expanded(named(run, "a run"))
     if store is None and folder.is_dir():
         return Run(open_run_folder(folder))
     return Run(Store(store_directory(store)).run(run))
 
 
 def store_directory(given: str | Path | None = None) -> Path:
-    """The store to use: as given, else SPARSEBENCH_STORE, else `.sparsebench` here."""
-    if given is None:
-        given = os.environ.get("SPARSEBENCH_STORE") or ".sparsebench"
-    return Path(given).expanduser().resolve()
+    """The store in use: the given one, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
+    return user_config.store_directory(None if given is None else named(given, "a store")).resolve()

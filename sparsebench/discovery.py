@@ -51,12 +51,20 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
     for file in plugins.files:
         module = _import_file(file)
         _enlist(manager, plugins, module, PluginInfo(file.stem, str(file), path=file))
+    known = [name for name in vars(hookspecs) if name.startswith("register_")]
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        known = [name for name in vars(manager.hook) if not name.startswith("_")]
         name = str(error).split("'")[1] if "'" in str(error) else str(error)
         raise PluginError(f"unknown hook {name!r}.{nearest(name, known)}; {error}") from None
+    for info in plugins.infos:
+        module = manager.get_plugin(info.name)
+        if info.path in plugins.files and not manager.get_hookcallers(module):
+            hooks = [name for name in known if hasattr(module, name)]
+            raise PluginError(
+                f"plugin file {info.origin}: no hook was found in it; put @hookimpl above "
+                f"{', '.join(hooks) or 'a function such as register_topologies'}"
+            )
     _collect(manager, plugins, data_dir if data_dir is not None else data_directory())
     return plugins
 

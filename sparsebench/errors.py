@@ -70,13 +70,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of strangers as one line that a terminal only shows; see `spelt_out`."""
+    """Text from elsewhere as one line, with control characters escaped: escape sequences and marks
+    that reorder text do nothing on a terminal."""
     return spelt_out(" ".join(text.split()))
 
 
+def printable_lines(text: str) -> str:
+    """Text from elsewhere with control characters escaped in each of its lines."""
+    return "\n".join(map(spelt_out, text.rstrip().expandtabs().splitlines()))
+
+
 def spelt_out(line: str) -> str:
-    """A line with control characters, escape sequences and marks that reorder text spelt out;
-    its spaces stay as they are."""
+    """A line with control characters, escape sequences and marks that reorder text escaped; its
+    spaces stay as they are."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

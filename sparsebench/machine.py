@@ -15,7 +15,7 @@ def cache_directory() -> Path:
     """The user's cache, for data sets and compiled code (`SPARSEBENCH_CACHE`)."""
     given = os.environ.get("SPARSEBENCH_CACHE")
     if given:
-        return Path(given).expanduser().resolve()
+        return Path(os.path.expanduser(given)).resolve()
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         return Path(base) / "sparsebench"
@@ -28,7 +28,7 @@ def cache_directory() -> Path:
 def data_directory(given: Path | None = None) -> Path:
     """Where real data sets are: as given, else `SPARSEBENCH_DATA`, else in the user's cache."""
     chosen = given if given is not None else os.environ.get("SPARSEBENCH_DATA")
-    return Path(chosen).expanduser().resolve() if chosen else cache_directory() / "data"
+    return Path(os.path.expanduser(chosen)).resolve() if chosen else cache_directory() / "data"
 
 
 def usable_cores() -> list[int]:

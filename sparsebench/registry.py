@@ -253,14 +253,14 @@ class Plugins:
         for key in values:
             if key not in known:
                 raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
-        nested = nested_kinds(cls)
+        nested, defaults = nested_kinds(cls), _defaults(cls)
         for key, nested_kind in nested.items():
-            default = next(f for f in dataclasses.fields(cls) if f.name == key).default
-            value = values.get(key, None if default is dataclasses.MISSING else default)
+            value = values.get(key, defaults.get(key))
             if value is not None:
                 values[key] = self.validate(nested_kind, value, f"{where}.{key}")
         data = {"name": name, **validated(cls, values, where)}
-        for key, default in later_defaults(cls).items():
+        for key in (n for n, mark in _marks(cls) if isinstance(mark, Later) and n in defaults):
+            default = defaults[key]
             if key in nested and default is not None:
                 default = self.validate(nested[key], default, f"{where}.{key}")
             if data[key] == default:
@@ -273,30 +273,26 @@ class Plugins:
         reason = entry.unavailable()
         if reason is not None:
             raise Unsupported(f"{kind} {entry.name!r} is not available: {reason}")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in component.items()
-            if key != "name"
-        }
-        for key, nested_kind, found in nested_components(entry.parameters(), component):
-            values[key] = self.build(nested_kind, found)
-        return entry.load()(**values)
+        return entry.load()(**_arguments(entry.parameters(), component, self.build))
 
     def parameters(self, kind: str, component: Component) -> Any:
         """The parameters of a component, nested ones too, as their classes declare them; None if
         they cannot be had. Imports no more than `Entry.parameters`."""
         try:
             cls = self.entry(kind, component["name"]).parameters()
-            values: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in component.items()
-                if key != "name"
-            }
-            for key, nested, found in nested_components(cls, component):
-                values[key] = self.parameters(nested, found)
-            return cls(**values)
+            return cls(**_arguments(cls, component, self.parameters))
         except (PluginError, TypeError, ValueError):
             return None
+
+
+def _arguments(
+    cls: type, component: Component, make: Callable[[str, Component], Any]
+) -> dict[str, Any]:
+    """The constructor's arguments for a component as data; `make` gives the nested ones."""
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in component.items()}
+    values |= {key: make(kind, found) for key, kind, found in nested_components(cls, component)}
+    del values["name"]
+    return values
 
 
 def _is_installed(module: str) -> bool:
@@ -315,7 +311,7 @@ def nested_kinds(cls: type) -> dict[str, str]:
 def nested_components(cls: type, component: Component) -> Iterator[tuple[str, str, Component]]:
     """Key, kind and data of the components inside a component, those by default too."""
     for key, kind in nested_kinds(cls).items():
-        found = component.get(key, _default(cls, key))
+        found = component.get(key, _defaults(cls).get(key))
         if found is not None:
             yield key, kind, {"name": found} if isinstance(found, str) else found
 
@@ -334,27 +330,16 @@ def _marks(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 @functools.cache
-def later_defaults(cls: type) -> dict[str, Any]:
-    """Parameter name -> default, of the parameters marked `Later`."""
-    later = {name for name, mark in _marks(cls) if isinstance(mark, Later)}
-    return {field.name: field.default for field in dataclasses.fields(cls) if field.name in later}
-
-
-def _default(cls: type, key: str) -> Any:
-    """Of a parameter; None where it has none."""
-    default = next(field.default for field in dataclasses.fields(cls) if field.name == key)
-    return None if default is dataclasses.MISSING else default
+def _defaults(cls: type) -> dict[str, Any]:
+    """Parameter name -> default, of the parameters that have one (a value, not a factory)."""
+    fields = dataclasses.fields(cls)
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
 
 def parameter_schema(cls: type) -> dict[str, Any]:
     """JSON schema of each parameter by name."""
-    adapter = _adapter(cls, cls.__name__)
-    properties: dict[str, Any] = adapter.json_schema()["properties"] if _has_fields(cls) else {}
+    properties: dict[str, Any] = _adapter(cls, cls.__name__).json_schema().get("properties", {})
     return properties
-
-
-def _has_fields(cls: type) -> bool:
-    return any(field.init for field in dataclasses.fields(cls))
 
 
 def _adapter(cls: type, where: str) -> TypeAdapter[Any]:

@@ -6,6 +6,7 @@ predicted = net.predict(X)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +128,7 @@ def load_model(
 
     Raises DataError where the file is not such a file.
     """
-    path = Path(file).expanduser()
+    path = Path(os.path.expanduser(file))
     try:
         found = Archive(path)
         if found.facts.get("format") not in READABLE:

@@ -179,3 +179,23 @@ def test_a_target_that_does_not_load_says_where(write):
 def test_listing_imports_no_component(write):
     plugins = load_plugins([write("lazy", target="'no_such_module:Thing'")])
     assert "mine" in [entry.name for entry in plugins["topology"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("def f(:\n", "does not import: SyntaxError: "),
+        ("import no_such_module\n", "does not import: ModuleNotFoundError: No module named"),
+        ("import sys\nsys.exit(3)\n", "does not import: SystemExit: 3"),
+        ("print('hello')\n", "no hook was found in it; put @hookimpl above"),
+        ("def register_topologies(register):\n    register('mine', object)\n",
+         "no hook was found in it; put @hookimpl above register_topologies"),
+        ("from sparsebench import hookimpl\n@hookimpl\ndef register_topology(register): pass\n",
+         "unknown hook 'register_topology'. Did you mean 'register_topologies'?"),
+    ],
+)  # fmt: skip
+def test_a_file_that_brings_nothing_is_one_line(write, text, complaint):
+    with pytest.raises(PluginError) as caught:
+        load_plugins([write("trouble", text=text)])
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,87 +1,50 @@
-"""Parses --sparsebench and --sparsebench-args of pytest with the parser of `sparsebench run`."""
+"""The suites of a pytest command line, with the options of `sparsebench run`."""
 
 from __future__ import annotations
 
 import functools
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import typer
 
 from sparsebench.cli import run as verb
-from sparsebench.cli.asked import Asked, ask
-from sparsebench.cli.config import use_config
 from sparsebench.errors import SparsebenchError
-from sparsebench.run.options import Options
+from sparsebench.run.request import RunRequest, resolve
 
 NOT_HERE = {"dry_run": "--collect-only", "debug": "--pdb on a test of your own"}
-"""Options of `sparsebench run` that pytest has its own for."""
+"""Options of `sparsebench run` that make no sense here, and what to use instead."""
 
 
-@dataclass(frozen=True)
-class SuiteRun:
-    """A suite's trials, and how to run them."""
-
-    asked: Asked
-    options: Options
-
-
-def suite_runs(suites: Sequence[str], options: str) -> list[SuiteRun]:
-    """One for each suite. Raises SparsebenchError, in one line, for options that are not usable."""
-    use_config()
-    return [_suite_run(_parsed([suite, *_split(options)])) for suite in dict.fromkeys(suites)]
-
-
-def _split(words: str) -> list[str]:
+def requests_of(suites: Sequence[str], options: str) -> list[RunRequest]:
+    """One per suite; SparsebenchError, in one line, for what is not usable."""
     try:
-        return shlex.split(words)
+        words = shlex.split(options)
     except ValueError as error:
-        raise SparsebenchError(f"--sparsebench-args {words!r}: {error}") from None
+        raise SparsebenchError(f"--sparsebench-args {options!r}: {error}") from None
+    return [_request([suite, *words]) for suite in dict.fromkeys(suites)]
 
 
-def _parsed(words: list[str]) -> dict[str, Any]:
-    """The parameters of `sparsebench run`, read by its own parser, and its words as `argv`."""
+def _request(words: list[str]) -> RunRequest:
+    """Read by the parser of `sparsebench run`."""
 
     @functools.wraps(verb.command)
-    def parameters(**given: Any) -> dict[str, Any]:
+    def options_of(**given: Any) -> dict[str, Any]:
         return given
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(add_help_option=False)(parameters)
+    app.command(add_help_option=False)(options_of)
     try:
         found = typer.main.get_command(app).main(words, standalone_mode=False)
     except Exception as error:
-        message = getattr(error, "format_message", None)  # all usage errors have it
-        if message is None:
+        complaint = getattr(error, "format_message", None)  # of every complaint about usage
+        if complaint is None:
             raise
-        raise SparsebenchError(f"--sparsebench-args: {message()}") from None
+        raise SparsebenchError(f"--sparsebench-args: {complaint()}") from None
     for name, instead in NOT_HERE.items():
         if found[name]:
             option = f"--{name.replace('_', '-')}"
             raise SparsebenchError(f"--sparsebench-args: {option} is not for pytest; see {instead}")
-    return {**found, "argv": ("sparsebench", "run", *words)}
-
-
-def _suite_run(given: dict[str, Any]) -> SuiteRun:
-    asked = ask(
-        given["suite"],
-        sets=given["set"],
-        seeds=given["seeds"],
-        quick=given["quick"],
-        expression=given["select"],
-        data=given["data"],
-        threads=given["threads"],
-        timeout=given["timeout"],
-        memory_limit=given["memory_limit"],
-        plugin_files=given["plugin"],
-        allow_plugins=given["allow_plugins"],
-    )
-    asked.plugins.entry("executor", given["executor"])
-    same = ("store", "jobs", "executor", "resume", "rerun", "reuse_stale", "fail_fast", "audit",
-            "identify", "argv")  # fmt: skip
-    options = Options(
-        data_dir=asked.data_dir, predict=given["planned"], **{key: given[key] for key in same}
-    )
-    return SuiteRun(asked, options)
+    how = {key: value for key, value in found.items() if key not in ("dry_run", "format", "json")}
+    return resolve(**how, argv=("sparsebench", "run", *words))

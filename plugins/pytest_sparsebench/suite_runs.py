@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from pytest_sparsebench.bench import how_it_ended
-from pytest_sparsebench.command_line import SuiteRun, suite_runs
+from pytest_sparsebench.command_line import requests_of
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, printable, spelt_out
 from sparsebench.metrics import BUILT_IN
 from sparsebench.run.exit_codes import NOT_RUN, expected
 from sparsebench.run.options import Listener, Summary
+from sparsebench.run.request import RunRequest
 from sparsebench.run.session import run_trials
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
@@ -25,8 +26,8 @@ STOPPED = (130, 143)
 class SuiteRuns:
     """The pytest plugin that is registered if the command line has --sparsebench."""
 
-    def __init__(self, suite_runs: list[SuiteRun], *, only: bool) -> None:
-        self._suite_runs = suite_runs
+    def __init__(self, requests: list[RunRequest], *, only: bool) -> None:
+        self._requests = requests
         self._only = only
         self._lines: list[str] = []
 
@@ -39,7 +40,7 @@ class SuiteRuns:
                 "matter use --sparsebench-args='--jobs N'"
             )
         try:
-            found = suite_runs(
+            found = requests_of(
                 config.getoption("sparsebench"), config.getoption("sparsebench_args")
             )
         except SparsebenchError as error:
@@ -53,9 +54,9 @@ class SuiteRuns:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> None:
-        for suite_run in self._suite_runs:
-            name = suite_run.asked.suite.name
-            node = SuiteNode.from_parent(session, name=name, nodeid=name, suite_run=suite_run)
+        for request in self._requests:
+            name = request.suite.name
+            node = SuiteNode.from_parent(session, name=name, nodeid=name, request=request)
             report = session.ihook.pytest_make_collect_report(collector=node)
             session.ihook.pytest_collectreport(report=report)  # so that pytest counts them
             items.extend(item for item in report.result if isinstance(item, pytest.Item))
@@ -69,10 +70,10 @@ class SuiteRuns:
         chosen = [item for item in session.items if isinstance(item, TrialItem)]
         session.items = [item for item in session.items if not isinstance(item, TrialItem)]
         done = yield
-        for suite_run in self._suite_runs:
-            items = [item for item in chosen if item.suite_run is suite_run]
+        for request in self._requests:
+            items = [item for item in chosen if item.request is request]
             if items:
-                self._run(session, suite_run, items)
+                self._run(session, request, items)
         return done
 
     @pytest.hookimpl(wrapper=True)
@@ -91,14 +92,14 @@ class SuiteRuns:
             for line in self._lines:
                 terminalreporter.write_line(line)
 
-    def _run(self, session: pytest.Session, suite_run: SuiteRun, items: list[TrialItem]) -> None:
-        requested, reporter = suite_run.asked, TrialReporter(session, items)
+    def _run(self, session: pytest.Session, request: RunRequest, items: list[TrialItem]) -> None:
+        reporter = TrialReporter(session, items)
         try:
             summary = run_trials(
-                requested.suite,
+                request.suite,
                 [item.trial for item in items],
-                requested.plugins,
-                suite_run.options,
+                request.plugins,
+                request.options,
                 reporter,
             )
         except SparsebenchError as error:
@@ -157,26 +158,26 @@ class TrialFailed(Exception):
 class SuiteNode(pytest.Collector):
     """The collector of a suite's trials."""
 
-    def __init__(self, *, suite_run: SuiteRun, **given: Any) -> None:
+    def __init__(self, *, request: RunRequest, **given: Any) -> None:
         super().__init__(**given)
-        self.suite_run = suite_run
+        self.request = request
 
     def collect(self) -> Iterator[pytest.Item]:
         taken: set[str] = set()
-        for trial in self.suite_run.asked.trials:
+        for trial in self.request.trials:
             words = printable(label(trial))
             name = f"{words} {trial.id}" if words in taken else words
             taken.add(words)
-            yield TrialItem.from_parent(self, name=name, trial=trial, suite_run=self.suite_run)
+            yield TrialItem.from_parent(self, name=name, trial=trial, request=self.request)
 
 
 class TrialItem(pytest.Item):
     """One trial as a test. record: how it ended; None until it has run."""
 
-    def __init__(self, *, trial: Trial, suite_run: SuiteRun, **given: Any) -> None:
+    def __init__(self, *, trial: Trial, request: RunRequest, **given: Any) -> None:
         super().__init__(**given)
         self.trial = trial
-        self.suite_run = suite_run
+        self.request = request
         self.record: Record | None = None
 
     def runtest(self) -> None:
@@ -188,7 +189,7 @@ class TrialItem(pytest.Item):
         self.user_properties += [(k, measures[k]) for k in MEASURED if measures.get(k) is not None]
         if record.status in NOT_RUN:
             pytest.skip(printable(record.detail or record.cause) or str(record.status))
-        wanted = expected(self.suite_run.asked.suite, record.trial)
+        wanted = expected(self.request.suite, record.trial)
         if record.status in wanted:
             pytest.xfail(how_it_ended(record))
         if wanted:
@@ -205,8 +206,8 @@ class TrialItem(pytest.Item):
         lines = [str(excinfo.value)]
         if self.record is not None:
             lines += map(spelt_out, self.record.log_tail.rstrip().expandtabs().splitlines())
-            lines.append(f"trial {self.trial.id} in {self.suite_run.options.store}")
+            lines.append(f"trial {self.trial.id} in {self.request.options.store}")
         return "\n".join(lines)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        return self.path, None, f"{self.suite_run.asked.suite.name}: {self.name}"
+        return self.path, None, f"{self.request.suite.name}: {self.name}"

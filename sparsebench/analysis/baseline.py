@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsebench.analysis.sides import Side, facts_of, side_of
-from sparsebench.core.files import jsonable, write_atomically, writing_to
+from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.benchmarks import grid_words
 from sparsebench.store.json_files import Damaged, parse, read_object, reading
 from sparsebench.store.models import BASELINE, TRIAL
+from sparsebench.store.output import write_output
 from sparsebench.store.record import Record, utc_now
 from sparsebench.suite.labels import label
 
@@ -182,9 +183,7 @@ def keep(run: StoredRun, name: str, file: Path) -> None:
     if not run.records:
         raise StoreError(f"run {run.id} has no record yet: there is nothing to compare with")
     text = json.dumps(jsonable(to_json(run, name)), indent=1, ensure_ascii=False, allow_nan=False)
-    with writing_to(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, text + "\n")
+    write_output(file, text + "\n")
 
 
 def find(store: Store, name: str) -> Path:

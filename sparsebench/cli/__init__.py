@@ -5,6 +5,7 @@ stdout carries the result, stderr the progress. Exit codes: see EXIT_CODES.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,11 +23,8 @@ from sparsebench.cli import (
     data,
     doctor,
     export,
-    export_model,
     fit,
-    logs,
     ls,
-    merge,
     new,
     plan,
     prepare,
@@ -86,19 +84,23 @@ EXIT_CODES = {
     143: "terminated; finished trials are kept",
 }
 
-for _verb in (
-    run, plan, validate, prepare, ls, show, logs, status, export, report, compare, ab, check, fit,
-    merge, doctor,
-):  # fmt: skip
-    app.command(_verb.__name__.rpartition(".")[2])(_verb.command)
-app.command("export-model")(export_model.command)
+_VERBS = {
+    "run": run.command, "plan": plan.command, "validate": validate.command,
+    "prepare": prepare.command, "ls": ls.command, "show": show.command, "logs": show.logs,
+    "status": status.command, "export": export.command, "report": report.command,
+    "compare": compare.command, "ab": ab.command, "check": check.command, "fit": fit.command,
+    "merge": store.merge, "doctor": doctor.command,
+    "export-model": export.export_model,
+}  # fmt: skip
+for _name, _command in _VERBS.items():
+    app.command(_name)(_command)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(data.app, name="data")
 app.add_typer(new.app, name="new")
 app.add_typer(store.app, name="store")
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -115,25 +117,24 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Benchmark and reproduction suite for truly sparse neural-network training."""
-    from sparsebench.cli.config import use_config
+    from sparsebench.run.user_config import read_config
 
-    if "--help" in (context.obj or ()):
-        return
-    try:
-        use_config()
-    except SparsebenchError:
-        if context.invoked_subcommand != "doctor":  # which shows it
-            raise
+    if "--help" not in context.obj and context.invoked_subcommand != "doctor":  # which shows it
+        read_config()
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. A user's mistake is one line; ours keeps its traceback."""
     words = sys.argv[1:] if args is None else list(args)
     try:
+        _refuse_empty_words(words)
         app(args=words, obj=words, prog_name="sparsebench")
     except SparsebenchError as error:
         typer.secho(f"error: {printable(str(error))}", err=True, fg="red")
@@ -147,4 +148,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     raise SystemExit(0)
 
 
-__all__ = ["EXIT_CODES", "app", "main"]
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """An unset variable in a script makes an empty word, which must not mean something else: as a
+    path it would be the current directory."""
+    for before, word in zip(["", *words], words):
+        if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word):
+            place = word.strip() or before or "sparsebench"
+            raise SparsebenchError(f"found an empty word at {place!r}; is a variable not set?")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,44 +16,31 @@ if TYPE_CHECKING:
     from sparsebench.analysis.gates import Gates
     from sparsebench.metrics import Metrics
 
-Format = Literal["table", "md", "json", "junit"]
-RunOrFolder = "Run id, run or store directory, 'latest', or a baseline: name or file."
+SIDE = "Run id, run or store directory, 'latest', or a baseline: name or file."
 
 
 def command(
-    base: Annotated[str, typer.Argument(metavar="BASE", help=RunOrFolder)],
-    head: Annotated[str, typer.Argument(metavar="HEAD", help=RunOrFolder)],
-    gates: Annotated[
-        Path | None, typer.Option("--gates", metavar="FILE", help="Gates, as TOML.")
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-if",
-            metavar="METRIC:AMOUNT",
-            help="A gate, such as 'net_peak_bytes:+5%,2MiB'; repeatable.",
-        ),
-    ] = None,
-    format: Annotated[Format, typer.Option(help="How to print.")] = "table",
-    min_seeds: Annotated[
-        int | None, typer.Option(min=2, help="Fewer seeds decide nothing that varies. Default: 5.")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="False alarms, per metric, over its cells. Default: 0.05.")
-    ] = None,
+    base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE)],
+    head: Annotated[str, typer.Argument(metavar="HEAD", help=SIDE)],
+    store: o.Store,
+    gates: o.GateFile = None,
+    fail_if: o.FailIf = None,
+    min_seeds: o.MinSeeds = None,
+    alpha: o.Alpha = None,
     time_gate: Annotated[
-        bool, typer.Option("--time-gate", help="Slower fails, too: for a quiet machine of its own.")
+        bool,
+        typer.Option("--time-gate", help="Times fail too; for a machine with nothing else on it."),
     ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="What cannot be decided ends in exit code 6.")
-    ] = False,
-    store: o.Store = o.DEFAULT_STORE,
+    strict: o.Strict = False,
+    format: o.ComparisonFormatOption = "table",
     json: o.Json = False,
 ) -> None:
-    """Compare HEAD with BASE, cell by cell: what got worse, better, or cannot be told.
+    """Compare HEAD with BASE, cell by cell.
 
-    Exit codes: 0 no gate failed; 3 a gate failed; 5 no cell in common; 6 nothing could be
-    decided, or with --strict not everything; 2 usage.
+    Each metric got worse, better, stayed the same, or cannot be told.
+
+    Exit codes: 0 no gate failed; 2 usage; 3 a gate failed; 5 no cell in common; 6 nothing could
+    be decided, or with --strict not everything.
     """
     from sparsebench.analysis.comparison import compare
     from sparsebench.analysis.gates import default_gates
@@ -67,20 +55,20 @@ def command(
 
     rounds = folder_of_halves(Path(base), Path(head))
     defaults = default_gates() if rounds is None else gates_of_rounds()
-    shelf = Store(store)
-    sides = sides_of(rounds) if rounds else (side_named(shelf, base), side_named(shelf, head))
-    metrics = sides[0].metrics | sides[1].metrics
-    asked = asked_gates(
-        gates, fail_if or [], min_seeds, alpha, strict, defaults, time_gate, metrics
-    )
-    found = compare(*sides, asked) if rounds is None else compare_rounds(*sides, asked)
-    print_comparison(found, "json" if json else format)
+    results = Store(store)
+    sides = sides_of(rounds) if rounds else (side_named(results, base), side_named(results, head))
+    chosen = resolve_gates(
+        gates, fail_if, min_seeds, alpha, strict, defaults, time_gate,
+        sides[0].metrics | sides[1].metrics,
+    )  # fmt: skip
+    found = compare(*sides, chosen) if rounds is None else compare_rounds(*sides, chosen)
+    print_comparison(found, format)
     raise typer.Exit(found.exit_code)
 
 
-def asked_gates(
+def resolve_gates(
     file: Path | None,
-    given: list[str],
+    fail_if: Sequence[str] | None,
     min_seeds: int | None,
     alpha: float | None,
     strict: bool,
@@ -88,22 +76,21 @@ def asked_gates(
     time_gate: bool = False,
     metrics: Metrics | None = None,
 ) -> Gates:
-    """The command line over the file over the defaults."""
-    from sparsebench.analysis.gates_file import check_alpha
-    from sparsebench.analysis.resolve import resolve_gates
+    """The command line's gates over the file's over the defaults."""
+    from sparsebench.analysis import resolve
 
-    if alpha is not None:
-        try:
-            check_alpha(alpha)
-        except GateError as error:
-            raise GateError(f"--{error}") from None
-    return resolve_gates(file, given, min_seeds, alpha, strict, defaults, time_gate, metrics)
+    try:
+        return resolve.resolve_gates(
+            file, fail_if or (), min_seeds, alpha, strict, defaults, time_gate, metrics
+        )
+    except GateError as error:
+        prefix = "--" if str(error).startswith("alpha:") else ""
+        raise GateError(f"{prefix}{error}") from None
 
 
 def print_comparison(found: Comparison, format: str) -> None:
-    """The result on stdout; on a page of GitHub, too, if there is one."""
-    from sparsebench.cli.listing import print_json
-    from sparsebench.cli.report import append_step_summary
+    """Print the result, also on the summary page of a GitHub workflow."""
+    from sparsebench.cli.printing import append_step_summary, print_json
     from sparsebench.report.comparison import as_markdown, as_text, to_json
 
     page = as_markdown(found)

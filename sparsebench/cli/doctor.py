@@ -13,26 +13,33 @@ import typer
 
 from sparsebench import machine
 from sparsebench.cli import options as o
-from sparsebench.cli.config import read_config
-from sparsebench.cli.listing import print_json, print_rows, print_tables
+from sparsebench.cli.printing import print_json, print_rows, print_tables
 from sparsebench.core.worker import threading_layer
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
-from sparsebench.run import machine_setup, noise, surroundings
+from sparsebench.run import calibration, machine_setup, noise, surroundings
 from sparsebench.run.mpi_check import say_hello
+from sparsebench.run.user_config import read_config
 from sparsebench.units import brief_size
 
 PACKAGES = (
     "numpy", "scipy", "numba", "threadpoolctl", "pandas", "scikit-learn", "matplotlib", "pluggy",
-    "typer", "mpi4py",
+    "typer", "mpi4py", "pyarrow",
 )  # fmt: skip
 EXTRAS = {"pyarrow": "parquet export"}
 
+DISTRUST = {
+    "net_peak_bytes": "net peaks of trials on this machine are not to be trusted",
+    "peak_tree_pss_bytes": "what trials with child processes take is not to be trusted",
+    "peak_rss_bytes": "peaks of trials that were killed are not to be trusted",
+}
+"""What follows for a measure whose calibration is out of bounds."""
+
 
 def command(
-    store: o.Store = o.DEFAULT_STORE,
-    data: o.Data = None,
+    store: o.Store,
+    data: o.Data,
     calibrate: Annotated[
         bool,
         typer.Option("--calibrate", help="Measure trials that take a known amount of memory."),
@@ -40,65 +47,52 @@ def command(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Describe this machine and installation, and warn about noise.
+    """Describe this machine and warn about noise.
 
     Exits with 0; with --calibrate, with 1 if memory is measured wrongly here.
     """
-    data_dir = machine.data_directory(data)
     if calibrate:
-        from sparsebench.cli.calibrating import print_calibration
-
-        raise typer.Exit(print_calibration(data_dir, format, json))
-    heard = say_hello()
-    facts = {**_facts(store, data_dir), "mpiexec": str(heard.mpiexec), "mpi": heard.told}
+        raise typer.Exit(print_calibration(data, format))
+    mpi = say_hello()
+    facts = {**_facts(store, data), "mpiexec": str(mpi.mpiexec), "mpi": mpi.told}
     warnings = [
         *_noise(facts),
         *noise.now(),
         *machine_setup.warnings(store),
-        *_config(),
-        *_broken(data_dir),
-        *_missing(data_dir),
-        *([f"no training by several processes: {heard.wrong}"] if heard.wrong else []),
+        *_unusable(data),
+        *([f"no training by several processes: {mpi.wrong}"] if mpi.wrong else []),
     ]
-    if json or format == "json":
+    if format == "json":
         print_json({"facts": facts, "warnings": warnings})
         return
-    shown = {
-        key: brief_size(v) if key.endswith("_bytes") and v is not None else v
-        for key, v in facts.items()
-    }
-    rows = [{"what": key, "found": value} for key, value in shown.items()]
+    rows = [{"what": key, "found": _shown(key, value)} for key, value in facts.items()]
     if format == "md":
         print_tables([rows, [{"warning": line} for line in warnings]], format)
         return
-    print_rows(rows, format)
+    print_rows(rows)
     for line in warnings:
         typer.echo(f"warning: {printable(line)}")
 
 
 def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
-    load = os.getloadavg()
+    with flushing_to_zero():
+        can_flush_to_zero = flushes()
     return {
         "sparsebench": importlib.metadata.version("sparsebench"),
         **machine.describe(),
         "available_memory_bytes": machine.available_memory(),
-        "load_average": round(load[0], 2),
+        "load_average": round(os.getloadavg()[0], 2),
         "turbo": surroundings.turbo(),
         "smt": surroundings.smt(),
         "swap_used_bytes": surroundings.swap_used(),
         "store_filesystem": surroundings.filesystem(store),
         "threading_layer": threading_layer.expected(),
-        "flush_to_zero": _can_flush_to_zero(),
-        **{name: _version(name) for name in (*PACKAGES, *EXTRAS)},
+        "flush_to_zero": can_flush_to_zero,
+        **{name: _version(name) for name in PACKAGES},
         "store": str(store.resolve()),
         "data_directory": str(data_dir),
         "cache_directory": str(machine.cache_directory()),
     }
-
-
-def _can_flush_to_zero() -> bool:
-    with flushing_to_zero():
-        return flushes()
 
 
 def _version(name: str) -> str:
@@ -123,27 +117,68 @@ def _noise(facts: dict[str, Any]) -> Iterator[str]:
         yield f"only {brief_size(facts['available_memory_bytes'])} of memory are available"
 
 
-def _config() -> Iterator[str]:
+def _unusable(data_dir: Path) -> Iterator[str]:
+    """Configuration and plugins that do not load; extras and data that are not there."""
     try:
         read_config()
     except SparsebenchError as error:
         yield f"the user config is not used: {error}"
-
-
-def _broken(data_dir: Path) -> Iterator[str]:
     try:
-        plugins = load_plugins((), data_dir)
+        for info in load_plugins((), data_dir).infos:
+            if info.error is not None:
+                yield f"plugin {info.name!r} of {info.origin} does not load: {info.error}"
     except SparsebenchError as error:
         yield f"plugins do not load: {error}"
-        return
-    for info in plugins.infos:
-        if info.error is not None:
-            yield f"plugin {info.name!r} of {info.origin} does not load: {info.error}"
-
-
-def _missing(data_dir: Path) -> Iterator[str]:
     for name, purpose in EXTRAS.items():
         if importlib.util.find_spec(name) is None:
             yield f"{name} is not installed: no {purpose}"
     if not data_dir.is_dir():
         yield f"the data directory {data_dir} does not exist: real data sets will be skipped"
+
+
+def print_calibration(data_dir: Path, format: str) -> int:
+    """Print known and measured memory; return exit code 1 if a reading is out of bounds, else 0."""
+    available = machine.available_memory()
+    if available < calibration.COMFORTABLE:
+        note = f"note: {brief_size(available)} of memory are available, so all sizes are smaller"
+        typer.echo(note, err=True)
+    readings = list(calibration.calibrate(load_plugins((), data_dir), data_dir, available))
+    rows = [
+        {
+            "trial": reading.case.name,
+            "measure": reading.case.quantity,
+            "known_bytes": reading.known,
+            "measured_bytes": reading.measured,
+            "error_bytes": reading.error,
+            "within": reading.within,
+        }
+        for reading in readings
+    ]
+    wrong = [reading for reading in readings if not reading.within]
+    if format == "json":
+        print_json({"readings": rows, "within": not wrong})
+    else:
+        print_rows([{k.removesuffix("_bytes"): _shown(k, v) for k, v in r.items()} for r in rows],
+                   format)  # fmt: skip
+    for reading in wrong:
+        typer.echo(f"warning: {complaint(reading)}", err=True)
+    return 1 if wrong else 0
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Bytes with a unit, yes or no for a truth value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return brief_size(value) if key.endswith("_bytes") and value is not None else value
+
+
+def complaint(reading: calibration.Reading) -> str:
+    """What a reading out of bounds means."""
+    name = f"{reading.case.name}, {brief_size(reading.known)}"
+    if reading.error is None:
+        detail = f": {' '.join(reading.detail.split())}" if reading.detail else ""
+        return f"{name}: nothing was measured, the trial ended {reading.status}{detail}"
+    bound = brief_size(int(max(calibration.SHARE * reading.known, calibration.FLOOR)))
+    how = "more" if reading.error > 0 else "less"
+    off = brief_size(abs(reading.error))
+    return f"{name}: measured {off} {how}, bounds are {bound}: {DISTRUST[reading.case.quantity]}"

@@ -1,52 +1,209 @@
-"""Arguments and options that several verbs share."""
+"""The arguments and options that several verbs share, each declared once."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from sparsebench import machine
+from sparsebench.errors import SuiteError
+from sparsebench.run.user_config import DEFAULT_STORE, data_directory, store_directory
+
 Format = Literal["text", "md", "json"]
+
+
+def _default_store() -> Path:
+    """With a faulty config.toml only `doctor` gets here, which shows it and goes on."""
+    try:
+        return store_directory()
+    except SuiteError:
+        return DEFAULT_STORE
+
+
+def _default_data() -> Path:
+    try:
+        return data_directory()
+    except SuiteError:
+        return machine.data_directory()
+
+
+def _json_wins(context: typer.Context, value: str) -> str:
+    return "json" if context.params.get("json") else value
+
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="Name from suites/, or a path.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run id, run directory, or 'latest'.")]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Trial id, or the start of one.")]
 
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a path below [trial]; repeatable."),
-]
-Seeds = Annotated[str | None, typer.Option(help="0:5 (0 to 4) or 0,3,7.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Apply the suite's [quick].")]
-Select = Annotated[
-    str | None,
-    typer.Option("-k", metavar="EXPR", help="Trials whose label or components match EXPR."),
-]
-Store = Annotated[Path, typer.Option(envvar="SPARSEBENCH_STORE", help="Store of results.")]
-DEFAULT_STORE = Path(".sparsebench")
+Store = Annotated[
+    Path,
+    typer.Option(
+        envvar="SPARSEBENCH_STORE", parser=store_directory, default_factory=_default_store,
+        metavar="DIR", show_default=".sparsebench", help="Store of results.",
+    ),
+]  # fmt: skip
 Data = Annotated[
-    Path | None, typer.Option(envvar="SPARSEBENCH_DATA", help="Directory of data sets.")
-]
-Threads = Annotated[
-    int | None, typer.Option(envvar="SPARSEBENCH_THREADS", min=1, help="Threads of a trial.")
-]
-Timeout = Annotated[
-    str | None, typer.Option(envvar="SPARSEBENCH_TIMEOUT", help="Of a trial: 30m, 2h.")
-]
-MemoryLimit = Annotated[
-    str | None, typer.Option(envvar="SPARSEBENCH_MEMORY_LIMIT", help="Of a trial: 8GiB.")
-]
+    Path,
+    typer.Option(
+        envvar="SPARSEBENCH_DATA", parser=data_directory, default_factory=_default_data,
+        metavar="DIR", show_default="in the user's cache", help="Directory of data sets.",
+    ),
+]  # fmt: skip
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Plugin file; repeatable.")
 ]
 AllowPlugins = Annotated[
     bool,
-    typer.Option("--allow-plugins", help="Run plugins of a suite outside this directory."),
+    typer.Option(
+        "--allow-plugins", help="Load the plugins of a suite outside the current directory."
+    ),
 ]
-Shard = Annotated[
-    str | None,
-    typer.Option(metavar="N/OF", help="Of the trials, this part: 2/8 is the second of eight."),
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="File to write. Default: stdout."),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", is_eager=True, help="Print JSON.")]
+"""Makes `format` "json", so that a verb looks only at that."""
+
+_FORMAT = typer.Option("--format", callback=_json_wins, help="Output format.")
+FormatOption = Annotated[Format, _FORMAT]
+TableFormatOption = Annotated[Literal["table", "md", "json"], _FORMAT]
+ComparisonFormatOption = Annotated[Literal["table", "md", "json", "junit"], _FORMAT]
+
+GateFile = Annotated[
+    Path | None, typer.Option("--gates", metavar="FILE", help="TOML file of gates.")
+]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        metavar="METRIC:AMOUNT",
+        help="A gate such as 'net_peak_bytes:+5%,2MiB' or 'epoch_seconds:+15%'; repeatable.",
+    ),
+]
+MinSeeds = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="A metric that varies is not judged on fewer seeds or pairs. Default: 5."
+    ),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="Rate of false alarms of a metric over all its cells. Default: 0.05."),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with exit code 6 if anything could not be decided.")
+]
+
+
+def selection(
+    suite: SuiteName,
+    store: Store,
+    data: Data,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a path below [trial]; repeatable."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="0:5 (0 to 4) or 0,3,7.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Apply the suite's [quick].")] = False,
+    select: Annotated[
+        str | None,
+        typer.Option("-k", metavar="EXPR", help="Only trials whose label or components match."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="N/OF", help="Only this part of the trials: 2/8 is the second of 8."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(envvar="SPARSEBENCH_THREADS", min=1, help="Threads of each trial."),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(envvar="SPARSEBENCH_TIMEOUT", help="For each trial: 30m, 2h.")
+    ] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(envvar="SPARSEBENCH_MEMORY_LIMIT", help="For each trial: 8GiB.")
+    ] = None,
+    plugins: PluginFiles = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """The options that choose and configure trials."""
+
+
+def execution(
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            envvar="SPARSEBENCH_JOBS", min=1, show_default="1", help="Trials at the same time."
+        ),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SPARSEBENCH_EXECUTOR", show_default="local", help="What runs the trials."
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SPARSEBENCH_ADDRESS", metavar="URL", help="Scheduler of a cluster: tcp://..."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Reuse finished records that are valid.")] = True,
+    rerun: Annotated[
+        Literal["failed", "all"] | None, typer.Option(help="Run these trials again.")
+    ] = None,
+    reuse_stale: Annotated[
+        bool, typer.Option("--reuse-stale", help="Also reuse records of older code.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure.")
+    ] = False,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--plan/--no-plan",
+            help="Skip trials that cannot fit the memory limit.",
+        ),
+    ] = True,
+    audit: Annotated[
+        bool,
+        typer.Option(help="Check once per machine that the backends do no dense work."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Run one trial in this process, with pdb.")
+    ] = False,
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Record this host's name in the manifest.")
+    ] = False,
+) -> None:
+    """The further options of `run`."""
+
+
+def with_options(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
+    """Add the options of these groups to a verb; it receives their values as its first argument, a
+    dict that `resolve` takes."""
+    shared = [
+        parameter
+        for group in groups
+        for parameter in inspect.signature(group, eval_str=True).parameters.values()
+    ]
+
+    def decorate(verb: Callable[..., None]) -> Any:
+        own = list(inspect.signature(verb, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(verb)
+        def command(**given: Any) -> None:
+            verb({parameter.name: given.pop(parameter.name) for parameter in shared}, **given)
+
+        required = [p for p in [*own, *shared] if p.default is p.empty]
+        optional = [p for p in [*shared, *own] if p.default is not p.empty]
+        command.__signature__ = inspect.Signature(required + optional)  # type: ignore[attr-defined]
+        return command
+
+    return decorate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,58 +15,15 @@ from sparsebench.errors import SparsebenchError, nearest
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
-
-def write_markdown(runs: Sequence[StoredRun], output: Path | None) -> str:
-    """Print it, its plots with the first run; or write it, its plots beside it."""
-    from sparsebench.report.markdown import report
-    from sparsebench.store.export import write_whole
-
-    if output is None:
-        text = _markdown(runs)
-        typer.echo(text, nl=False)
-    else:
-        text = report(runs, output.parent, prefix=f"{output.stem}-")
-        write_whole(output, text.encode())
-    return text
-
-
-def write_html(runs: Sequence[StoredRun], output: Path | None) -> None:
-    """Write the page; without -o into the folder of the first run, and print where."""
-    from sparsebench.report.html.page import report
-    from sparsebench.store.export import write_whole
-
-    file = runs[0].path / "report.html" if output is None else output
-    write_whole(file, report(runs).encode())
-    if output is None:
-        typer.echo(str(file))
-
-
-def write_latex(runs: Sequence[StoredRun], output: Path | None) -> None:
-    """Print the tables, or write them."""
-    from sparsebench.report.latex import report
-    from sparsebench.store.export import write_whole
-
-    if output is None:
-        typer.echo(report(runs), nl=False)
-    else:
-        write_whole(output, report(runs).encode())
-
-
-Writer = Callable[[Sequence["StoredRun"], Path | None], str | None]
-"""Writes a report of the runs; returns it if it is markdown."""
-
-FORMATS: dict[str, tuple[Writer, tuple[str, ...]]] = {
-    "md": (write_markdown, (".md",)),
-    "html": (write_html, (".html", ".htm")),
-    "latex": (write_latex, (".tex",)),
-}
-"""By name: what writes it, and the endings of files that ask for it."""
+FORMATS = {"md": (".md",), "html": (".html", ".htm"), "latex": (".tex",)}
+"""Each with the endings of files that select it."""
 
 
 def command(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="Run ids or directories, or 'latest'.")
     ],
+    store: o.Store,
     format: Annotated[
         str | None,
         typer.Option(
@@ -80,52 +37,55 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="File to write; plots of markdown go beside it, html has its own.",
+            metavar="FILE",
+            help="File to write; the plots of markdown go beside it, html contains its own.",
         ),
     ] = None,
-    store: o.Store = o.DEFAULT_STORE,
 ) -> None:
-    """Write RUN... as a report: accuracy, time, memory, claims, failures and plots."""
-    write = _writer(format, output)
+    """Write a report of one or more runs.
+
+    Accuracy, time, memory, claims, failures and plots.
+    """
+    from sparsebench.cli.printing import append_step_summary
+    from sparsebench.store.output import write_output
     from sparsebench.store.store import Store
 
-    shelf = Store(store)
-    found = [shelf.run(name) for name in runs]
-    text = write(found, output)
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        append_step_summary(_markdown(found) if text is None else text)
-
-
-def _writer(format: str | None, output: Path | None) -> Writer:
-    """As asked for, else by the ending of the file."""
+    ending = output.suffix.lower() if output is not None else ""
     if format is None:
-        ending = output.suffix.lower() if output is not None else ""
-        format = next((name for name, (_, endings) in FORMATS.items() if ending in endings), "md")
+        format = next((name for name, endings in FORMATS.items() if ending in endings), "md")
     if format not in FORMATS:
         raise SparsebenchError(f"no report format {format!r}.{nearest(format, FORMATS)}")
-    return FORMATS[format][0]
+    found = [Store(store).run(name) for name in runs]
+    markdown = None
+    if format == "md":
+        from sparsebench.report.markdown import report
+
+        if output is None:
+            markdown = text = _printed_markdown(found)
+        else:
+            markdown = text = report(found, output.parent, prefix=f"{output.stem}-")
+    elif format == "html":
+        from sparsebench.report.html.page import report as html_report
+
+        text = html_report(found)
+        if output is None:
+            output = found[0].path / "report.html"
+            typer.echo(str(output))
+    else:
+        from sparsebench.report.latex import report as latex_report
+
+        text = latex_report(found)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_output(output, text)
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        append_step_summary(_printed_markdown(found) if markdown is None else markdown)
 
 
-def _markdown(runs: Sequence[StoredRun]) -> str:
-    """The report as it is printed: its plots lie with the first run."""
+def _printed_markdown(runs: Sequence[StoredRun]) -> str:
+    """The report with its plots in the first run's folder."""
     from sparsebench.report.markdown import report
 
     folder = runs[0].path
     return report(runs, folder, prefix="report-", links=f"{folder}/")
-
-
-def append_step_summary(text: str) -> None:
-    """Show the text on the page of the GitHub workflow, if it runs in one.
-
-    The result has been printed by now: a page that cannot be written is a note.
-    """
-    file = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not file:
-        return
-    try:
-        with Path(file).open("a", encoding="utf-8") as page:
-            page.write(text)
-    except OSError as error:
-        typer.echo(
-            f"note: cannot write GITHUB_STEP_SUMMARY {file}: {error.strerror or error}", err=True
-        )

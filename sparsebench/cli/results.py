@@ -1,4 +1,4 @@
-"""Records by cell: what `run` prints at its end."""
+"""Records by cell: the table that `run` prints at its end."""
 
 from __future__ import annotations
 
@@ -13,43 +13,35 @@ from sparsebench.suite.labels import label
 
 
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """A row per cell: its status words, and means over the seeds that ended well. The primary
-    metric is a column of its name; where the cells have several, one column names it in each."""
+    """A row per cell: its status words, and means over the seeds that ended well.
+
+    The primary metric is a column of its name; if the cells have several, one column names it.
+    """
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record.trial.cell, []).append(record)
-    results = [_result(cell) for cell in cells.values()]
-    names = list(dict.fromkeys(name for name, _ in results if name)) or ["accuracy"]
-    rows = []
-    for cell, (name, value) in zip(cells.values(), results, strict=True):
-        one = {names[0]: value} if len(names) == 1 else {"result": f"{name} {value}".strip()}
-        rows.append(_row(cell, one))
-    return rows
-
-
-def _row(records: Sequence[Record], result: dict[str, str]) -> dict[str, Any]:
-    counts = Counter(str(record.status) for record in records)
-    peaks = [peak / 2**20 for peak in _values(records, "net_peak_bytes")]
-    return {
-        "cell": label(records[0].trial, seed=False),
-        "status": ", ".join(f"{n} {status}" for status, n in counts.items()),
-        **result,
-        "seconds": _mean(_values(records, "wall_seconds"), 1),
-        "net peak MiB": _mean(peaks, 1),
-    }
-
-
-def _result(records: Sequence[Record]) -> tuple[str, str]:
-    """The primary metric of a cell by its plain name, and its mean; both empty if unknown."""
-    found = [primary_of(record) for record in records if str(record.status) == "ok"]
-    values = [value for _, value in found if value is not None and math.isfinite(value)]
-    return (found[0][0], spread(values)) if values else ("", "")
-
-
-def _values(records: Iterable[Record], name: str) -> list[float]:
-    """The finite values of a measure over the records that ended well."""
-    found = [r.measures.get(name) for r in records if str(r.status) == "ok"]
-    return [float(value) for value in found if value is not None and math.isfinite(value)]
+    rows, metrics = [], []
+    for cell in cells.values():
+        finished = [record for record in cell if str(record.status) == "ok"]
+        primaries = [primary_of(record) for record in finished]
+        values = _finite(value for _, value in primaries)
+        counts = Counter(str(record.status) for record in cell)
+        metrics.append(primaries[0][0] if values else "")
+        rows.append(
+            {
+                "cell": label(cell[0].trial, seed=False),
+                "status": ", ".join(f"{n} {status}" for status, n in counts.items()),
+                "result": spread(values),
+                "seconds": _mean(finished, "wall_seconds"),
+                "net peak MiB": _mean(finished, "net_peak_bytes", 2**20),
+            }
+        )
+    names = list(dict.fromkeys(filter(None, metrics))) or ["accuracy"]
+    if len(names) > 1:
+        return [
+            {**row, "result": f"{name} {row['result']}".strip()} for row, name in zip(rows, metrics)
+        ]
+    return [{names[0] if key == "result" else key: v for key, v in row.items()} for row in rows]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -60,5 +52,10 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
 
 
-def _mean(values: Sequence[float], digits: int) -> str:
-    return f"{statistics.fmean(values):.{digits}f}" if values else ""
+def _mean(records: Iterable[Record], measure: str, unit: float = 1) -> str:
+    values = _finite(record.measures.get(measure) for record in records)
+    return f"{statistics.fmean(values) / unit:.1f}" if values else ""
+
+
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return [float(value) for value in values if value is not None and math.isfinite(value)]

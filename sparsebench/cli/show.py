@@ -1,4 +1,4 @@
-"""`sparsebench show`: a run, or a trial with all that was measured."""
+"""`sparsebench show`, `logs`: a run, a trial with all that was measured, what its process wrote."""
 
 from __future__ import annotations
 
@@ -10,42 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_json, print_rows
-from sparsebench.errors import printable, spelt_out
+from sparsebench.cli.printing import print_json, print_rows
+from sparsebench.errors import NothingMatched, printable, printable_lines
 from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
     from sparsebench.store.record import Record
-    from sparsebench.store.store import Store, StoredRun
+    from sparsebench.store.store import Store
 
 
 def command(
-    what: Annotated[str, typer.Argument(metavar="RUN|TRIAL", help="Run id, or trial id.")],
-    store: o.Store = o.DEFAULT_STORE,
+    name: Annotated[str, typer.Argument(metavar="RUN|TRIAL", help="Run id, or trial id.")],
+    store: o.Store,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show a run's results by cell, or everything that is recorded of a trial."""
+    """Show a run by cell, or all that is recorded of a trial."""
+    from sparsebench.cli.results import result_rows
     from sparsebench.store.store import Store
 
-    shelf = Store(store)
-    if is_trial(what, shelf):
-        _show_trial(shelf.find_trial(what), format, json)
-    else:
-        _show_run(shelf.run(what), format, json)
-
-
-def is_trial(name: str, shelf: Store) -> bool:
-    """Whether it looks like a trial's id and is no run's."""
-    if not re.fullmatch(r"[0-9a-f]{2,16}", name):
-        return False
-    return not any(run.startswith(name) for run in shelf.runs()) and not Path(name).is_dir()
-
-
-def _show_run(run: StoredRun, format: o.Format, as_json: bool) -> None:
-    from sparsebench.cli.results import result_rows
-
-    if as_json or format == "json":
+    results = Store(store)
+    if _is_trial(name, results):
+        _show_trial(results.find_trial(name), format)
+        return
+    run = results.run(name)
+    if format == "json":
         records = [record.to_json() for record in run.records]
         print_json({"run": run.id, "manifest": run.manifest, "records": records})
         return
@@ -53,60 +42,71 @@ def _show_run(run: StoredRun, format: o.Format, as_json: bool) -> None:
     print_rows(result_rows(run.records), format)
 
 
-def _show_trial(records: list[Record], format: o.Format, as_json: bool) -> None:
-    if as_json or format == "json":
+def _is_trial(name: str, store: Store) -> bool:
+    """Whether it looks like the id of a trial and is no run's."""
+    if not re.fullmatch(r"[0-9a-f]{2,16}", name) or Path(name).is_dir():
+        return False
+    return not any(run.startswith(name) for run in store.runs())
+
+
+def _show_trial(records: list[Record], format: str) -> None:
+    if format == "json":
         print_json([record.to_json() for record in records])
     elif not records:
         typer.echo("no attempt has ended", err=True)
     else:
-        print_rows(_facts(records[-1], len(records)), format)
-        if records[-1].log_tail:
-            lines = records[-1].log_tail.rstrip().expandtabs().splitlines()
-            typer.echo("\n".join(map(spelt_out, lines)))
+        record = records[-1]
+        facts = {
+            "trial": record.trial.id,
+            "what": label(record.trial),
+            "attempt": f"{record.attempt} ({len(records)} ended)",
+            "status": str(record.status),
+            "cause": record.cause,
+            "detail": record.detail,
+            "started": record.started,
+            "ended": record.ended,
+            "observers": ", ".join(one["name"] for one in record.trial.observers),
+            **record.measures,
+            **dict(_flat(record.phases)),
+            **dict(_flat({"machine": record.machine, "setting": record.settings})),
+            **dict(_flat({"audit": record.audit, "noise": record.noise}, join_lists=True)),
+        }
+        rows = [{"what": k, "value": v} for k, v in facts.items() if v not in ("", None)]
+        print_rows(rows, format)
+        if record.log_tail:
+            typer.echo(printable_lines(record.log_tail))
 
 
-def _facts(record: Record, attempts: int) -> list[dict[str, Any]]:
-    """A row per thing known of the last attempt."""
-    facts: dict[str, Any] = {
-        "trial": record.trial.id,
-        "what": label(record.trial),
-        "attempt": f"{record.attempt} ({attempts} ended)",
-        "status": str(record.status),
-        "cause": record.cause,
-        "detail": record.detail,
-        "started": record.started,
-        "ended": record.ended,
-        "observers": ", ".join(one["name"] for one in record.trial.observers),
-        **record.measures,
-        **{
-            f"{phase} {name}": value
-            for phase, found in record.phases.items()
-            for name, value in found.items()
-        },
-        **{f"machine {key}": value for key, value in record.machine.items()},
-        **{f"setting {key}": value for key, value in _flat(record.settings)},
-        **{f"audit {key}": value for key, value in _flat(_in_words(record.audit))},
-        **{f"noise {key}": value for key, value in _flat(_in_words(record.noise))},
-    }
-    return [
-        {"what": key, "value": value} for key, value in facts.items() if value not in ("", None)
-    ]
-
-
-def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists as words with commas between; `none` where a list is empty."""
-    return {
-        key: (", ".join(map(str, value)) or "none") if isinstance(value, list | tuple) else value
-        for key, value in found.items()
-    }
-
-
-def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Nested settings as one word after the other; what a list has, numbered."""
-    for key, value in settings.items():
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        if isinstance(value, dict):
-            yield from ((f"{key} {inner}", found) for inner, found in _flat(value))
+def _flat(nested: Mapping[str, Any], *, join_lists: bool = False) -> Iterator[tuple[str, Any]]:
+    """Values of nested tables by their keys joined with spaces; the items of a list are numbered,
+    or with `join_lists` one value with commas."""
+    for key, value in nested.items():
+        if isinstance(value, list | tuple):
+            joined = ", ".join(map(str, value)) or "none"
+            value = joined if join_lists else dict(enumerate(value))
+        if isinstance(value, Mapping):
+            yield from ((f"{key} {inner}", v) for inner, v in _flat(value, join_lists=join_lists))
         else:
             yield key, value
+
+
+def logs(
+    trial: o.TrialId,
+    store: o.Store,
+    attempt: Annotated[int | None, typer.Option(help="Which attempt; default: the last.")] = None,
+) -> None:
+    """Print what a trial wrote, also while it runs."""
+    from sparsebench.store.store import Store
+
+    results = Store(store)
+    trial_id = results.trial_id(trial)
+    known = results.attempts(trial_id)
+    chosen = attempt if attempt is not None else max(known, default=0)
+    if chosen not in known:
+        wanted = "attempt" if attempt is None else f"attempt {attempt}"
+        listed = ", ".join(map(str, known)) or "none"
+        raise NothingMatched(f"no {wanted} at trial {trial}. Known: {listed}")
+    for name in ("stdout.log", "stderr.log"):
+        text = results.log(trial_id, chosen, name)
+        typer.echo(f"== {name} of attempt {chosen}", err=True)
+        typer.echo(text, nl=bool(text) and not text.endswith("\n"))

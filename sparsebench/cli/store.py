@@ -1,64 +1,62 @@
-"""`sparsebench store`: whether the store is whole, and putting it in order."""
+"""`sparsebench store`, `merge`: whether stores are undamaged, and maintenance of them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.listing import print_json, print_rows, print_tables
+from sparsebench.cli.printing import print_json, print_rows, print_tables
 from sparsebench.errors import NothingMatched, StoreError
 
 if TYPE_CHECKING:
     from sparsebench.store.store import Store
-    from sparsebench.store.verify import Verdict
 
 app = typer.Typer(help="Verify, rebuild and migrate the store.", no_args_is_help=True)
 
 
 @app.command()
-def verify(
-    store: o.Store = o.DEFAULT_STORE, format: o.FormatOption = "text", json: o.Json = False
-) -> None:
-    """Look at every file of the store, and say what is damaged; changes nothing.
+def verify(store: o.Store, format: o.FormatOption = "text", json: o.Json = False) -> None:
+    """Check every file of the store; changes nothing.
 
-    Exit code 2 if anything is damaged; what killed processes left behind is only noted.
+    Says what is damaged, with exit code 2 if anything is. What killed processes left behind is only
+    noted.
     """
-    from sparsebench.store.verify import verify as look_at
+    from sparsebench.store.verify import verify as check_files
 
-    verdict = look_at(_opened(store))
+    verdict = check_files(_opened(store))
     findings = [asdict(finding) for finding in verdict.findings]
-    checked = {name: verdict.checked[name] for name in verdict.checked}
-    if json or format == "json":
+    checked = dict(verdict.checked)
+    if format == "json":
         print_json({"store": str(store), "checked": checked, "findings": findings})
     else:
         print_tables([[checked], findings], format)
-    damaged = verdict.damaged
-    if damaged:
-        raise StoreError(_in_a_line(verdict))
+    if verdict.damaged:
+        first = verdict.damaged[0]
+        line = f"{verdict.store / first.path}: {first.what}; {first.next}"
+        raise StoreError(line + _and_more(len(verdict.damaged)))
 
 
 @app.command()
-def rebuild(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
+def rebuild(store: o.Store, json: o.Json = False) -> None:
     """Remove what killed processes left behind."""
     from sparsebench.store.verify import remove_leftovers
 
-    shelf = _opened(store)
-    _told({"store": str(store), "removed": remove_leftovers(shelf.path)}, json)
+    found = {"store": str(store), "removed": remove_leftovers(_opened(store).path)}
+    print_json(found) if json else print_rows([found])
 
 
 @app.command()
-def migrate(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
-    """Rewrite records of older formats in today's. Can be stopped, and run again."""
-    from sparsebench.store.merge import migrate as bring_up
+def migrate(store: o.Store, json: o.Json = False) -> None:
+    """Rewrite records of older formats in the current one. May be stopped and run again."""
+    from sparsebench.store.merge import migrate as rewrite
 
-    done = bring_up(_opened(store))
+    done = rewrite(_opened(store))
     found: dict[str, Any] = {"store": str(store), **asdict(done)}
-    if not json:
-        found["damaged"] = len(done.damaged)
-    _told(found, json)
+    print_json(found) if json else print_rows([{**found, "damaged": len(done.damaged)}])
     if done.damaged:
         raise StoreError(
             f"{done.damaged[0]} is damaged and was left as it is"
@@ -66,26 +64,29 @@ def migrate(store: o.Store = o.DEFAULT_STORE, json: o.Json = False) -> None:
         )
 
 
-def _opened(path: Any) -> Store:
-    """NothingMatched where there is none."""
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Stores to copy from.")],
+    store: o.Store,
+    json: o.Json = False,
+) -> None:
+    """Copy the runs and trials of other stores into this one.
+
+    What the store has already stays as it is. The sources are only read, and merging them again
+    changes nothing.
+    """
+    from sparsebench.store.merge import merge as merge_stores
+
+    done = {"store": str(store), **asdict(merge_stores(sources, store))}
+    print_json(done) if json else print_rows([done])
+
+
+def _opened(path: Path) -> Store:
     from sparsebench.store.store import Store
 
-    shelf = Store(path)
-    if shelf.schema is None:
+    store = Store(path)
+    if store.schema is None:
         raise NothingMatched(f"there is no store in {path}")
-    return shelf
-
-
-def _told(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-    else:
-        print_rows([found])
-
-
-def _in_a_line(verdict: Verdict) -> str:
-    first, number = verdict.damaged[0], len(verdict.damaged)
-    return f"{verdict.store / first.path}: {first.what}; {first.next}{_and_more(number)}"
+    return store
 
 
 def _and_more(number: int) -> str:

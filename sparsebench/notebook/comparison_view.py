@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ def compared(
 
     def resolved(one: StoredRun | str | Path) -> Side:
         if isinstance(one, str | Path):
-            return side_named(Store(store), str(Path(one).expanduser()))
+            return side_named(Store(store), os.path.expanduser(one))
         return side(one)
 
     file = Path(gates) if gates is not None else None

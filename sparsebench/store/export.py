@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from sparsebench.core.files import jsonable, write_atomically
+from sparsebench.core.files import jsonable
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.metrics import Metrics
+from sparsebench.store.output import write_output
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet read a text cell as a formula."""
@@ -24,7 +25,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def export(
     frame: pd.DataFrame, format: str, path: Path | None = None, metrics: Metrics | None = None
 ) -> None:
-    """Write the frame to `path`, replaced in one step, or to stdout.
+    """Write the frame to `path`, or to stdout.
 
     metrics  says which columns count something; the built-in ones where None
     """
@@ -37,12 +38,12 @@ def export(
 
 
 def write(content: bytes, path: Path | None) -> None:
-    """To `path`, replaced in one step, or to stdout."""
+    """To `path`, or to stdout."""
     if path is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     else:
-        write_whole(path, content)
+        write_output(path, content)
 
 
 def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
@@ -80,16 +81,6 @@ OF_RUNS = (
 """Formats of other tools, which are no tables: made of a run, not of a frame."""
 
 WRITERS = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Its folder is made; a failure is one line, and leaves the old file."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SparsebenchError(f"cannot write {path}: {reason}") from error
 
 
 def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -40,8 +41,9 @@ def versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
 
 def impersonal(text: str) -> str:
     """Text with `~` for the user's home, and neither the user's name in paths nor the host's."""
-    home = str(Path.home())
-    text = text if home == "/" else text.replace(home, "~")
+    with contextlib.suppress(RuntimeError):  # a user without a home folder
+        home = str(Path.home())
+        text = text if home == "/" else text.replace(home, "~")
     for name in (os.environ.get("USER"), os.environ.get("LOGNAME")):
         if name:
             text = re.sub(rf"(?<=/){re.escape(name)}(?![\w.-])", "<user>", text)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.cli.asked import ask
 from sparsebench.core.status import Status
 from sparsebench.run.fingerprint import fingerprint
+from sparsebench.run.request import resolve
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 
@@ -32,10 +32,10 @@ raise SystemExit(code)
 
 def keep_records(suite: Path) -> None:
     """A record for each of its trials, so that listing them has something to read."""
-    asked = ask(str(suite))
+    request = resolve(suite)
     store = Store(Path(".sparsebench"))
-    for trial in asked.trials:
-        today = fingerprint(trial, asked.plugins)
+    for trial in request.trials:
+        today = fingerprint(trial, request.plugins)
         kept = Record(trial=trial, attempt=1, status=Status.OK, fingerprint=today)
         store.finish(store.begin(trial, fingerprint=today), kept)
 

@@ -99,7 +99,7 @@ def test_plan(cli: Cli) -> None:
     assert len(cli("plan", "tiny.toml", "--seeds", "0:5", "--json").json["trials"]) == 10
     text = cli("run", "tiny.toml", "--dry-run", "-k", "set and seed=1")
     assert text.out.splitlines()[1].split()[1:3] == ["topology=set", "seed=1"]
-    assert text.err.startswith("1 trials of tiny; up to ")
+    assert text.err.startswith("1 trials of tiny; the largest needs at least ")
     assert cli("plan", "tiny.toml", "--format", "md").out.startswith("| trial | what | bytes |")
 
 

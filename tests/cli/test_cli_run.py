@@ -121,7 +121,7 @@ def test_plan_tells_what_would_be_reused(cli: Cli, folder: Path) -> None:
     assert not (folder / ".sparsebench").exists()
     assert cli("run", "tiny.toml", "--quick", "-k", "dense").code == 0
     assert notes(*plan) == ["reused (ok)", ""]
-    assert cli(*plan).err.startswith("2 trials of tiny, 1 reused; up to ")
+    assert cli(*plan).err.startswith("2 trials of tiny, 1 reused; the largest needs at least ")
     assert notes(*plan, "--store", "elsewhere") == ["", ""]
     dry = ("run", "tiny.toml", "--quick", "--dry-run")
     assert notes(*dry) == ["reused (ok)", ""]
@@ -132,7 +132,7 @@ def test_plan_tells_what_would_be_reused(cli: Cli, folder: Path) -> None:
     record["fingerprint"]["code"] = "another"
     outcome.write_text(json.dumps(record))
     assert notes(*plan) == ["stale", ""]
-    assert cli(*plan).err.startswith("2 trials of tiny, 1 stale; up to ")
+    assert cli(*plan).err.startswith("2 trials of tiny, 1 stale; the largest needs at least ")
     assert notes(*dry, "--reuse-stale") == ["reused (ok)", ""]
     outcome.write_text(json.dumps(record | {"status": "interrupted"}))
     assert notes(*plan) == ["", ""]

@@ -171,10 +171,10 @@ def test_6_nothing_could_be_decided(folder: Path) -> None:
 
 FAULT = """
 import sys
-import sparsebench.cli.asked as asked
+import sparsebench.run.request as request
 def broken(*args, **kwargs):
     raise ZeroDivisionError("injected")
-asked.load_suite = broken
+request.load_suite = broken
 from sparsebench.cli import main
 main(sys.argv[1:])
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.cli.calibrating import complaint, print_calibration
+from sparsebench.cli.doctor import complaint, print_calibration
 from sparsebench.core.worker import memory
 from sparsebench.registry import Plugins
 from sparsebench.run import calibration
@@ -58,9 +58,9 @@ def test_what_is_out_of_bounds_is_said_and_exits_with_1(
     assert complaint(none).endswith("nothing was measured, the trial ended error: no more")
     for chosen, code in (([good], 0), ([good, bad], 1), ([none], 1)):
         monkeypatch.setattr(calibration, "calibrate", lambda *given, chosen=chosen: iter(chosen))
-        assert print_calibration(Path(), "text", as_json=False) == code
+        assert print_calibration(Path(), "text") == code
         table = capsys.readouterr()
         assert table.out.count("yes") == (1 if good in chosen else 0)
         assert ("warning: held" in table.err) == (code == 1)
-        assert print_calibration(Path(), "json", as_json=False) == code
+        assert print_calibration(Path(), "json") == code
         assert json.loads(capsys.readouterr().out)["within"] == (code == 0)

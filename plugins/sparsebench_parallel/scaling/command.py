@@ -18,6 +18,7 @@ Runs = Annotated[
 
 def command(
     runs: Runs,
+    store: o.Store,
     workers: Annotated[
         str, typer.Option(help="Numbers to predict; '...' doubles up to the next one.")
     ] = "1,2,4,...,1000",
@@ -31,14 +32,14 @@ def command(
         str | None, typer.Option(help="Of a link: 1GB/s. Default: as measured.")
     ] = None,
     servers: Annotated[str, typer.Option(help="Servers that share the parameters.")] = "1,4,16",
-    store: o.Store = o.DEFAULT_STORE,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Predict epochs with more workers than were measured, from the costs of one worker.
+    """Predict epochs with more workers than were measured.
 
-    First the model against the trials it was not made of, then the curve, then where a server
-    has no pause left and what more servers would give. docs/parallel.md says what is assumed.
+    From the costs of one worker. First the model against the trials it was not made of, then the
+    curve, then where a server has no pause left and what more servers would give. docs/parallel.md
+    says what is assumed.
     """
     from sparsebench.store.store import Store
     from sparsebench_parallel.scaling.measured import ways
@@ -47,13 +48,13 @@ def command(
 
     given = parse_options(workers, servers, cores, latency, bandwidth)
     records = [record for run in runs for record in Store(store).run(run).records]
-    _print(report(ways(records), given), given, format, json)
+    _print(report(ways(records), given), given, format)
 
 
-def _print(found: Report, given: ScalingOptions, format: o.Format, json: bool) -> None:
-    from sparsebench.cli.listing import print_json, print_rows
+def _print(found: Report, given: ScalingOptions, format: str) -> None:
+    from sparsebench.cli.printing import print_json, print_rows
 
-    if json or format == "json":
+    if format == "json":
         print_json({"validation": found.validation, "costs": found.costs,
                     "curve": found.curve, "words": found.words})  # fmt: skip
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ class FileParams:
 
     def file(self) -> Path:
         """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
-        path = Path(self.path).expanduser()
+        path = Path(os.path.expanduser(self.path))
         if not path.is_file():
             raise DataError(f"{path.absolute()} is no file; expected an npz or csv file at `path`")
         return path

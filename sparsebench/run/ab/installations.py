@@ -72,7 +72,7 @@ def _module(python: str) -> tuple[str, ...]:
 
 
 def _of_environment(side: str, given: str) -> tuple[str, ...]:
-    folder = Path(os.path.abspath(Path(given).expanduser()))  # a link would lead out of it
+    folder = Path(os.path.abspath(os.path.expanduser(given)))  # a link would lead out of it
     python, script = folder / "bin" / "python", folder / "bin" / "sparsebench"
     if os.access(python, os.X_OK):
         return _module(str(python))

@@ -1,0 +1,155 @@
+"""Which trials to run, and how: the one reading of the options of the command line, of
+`sparsebench.run()` and of the pytest plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.trial import Trial
+from sparsebench.errors import NothingMatched, SparsebenchError, SuiteError
+from sparsebench.registry import Plugins
+from sparsebench.run import user_config
+from sparsebench.run.options import Options
+from sparsebench.run.planning.sharding import parse_shard, shard_of
+from sparsebench.suite.defaults import EXECUTOR
+from sparsebench.suite.expand import expand
+from sparsebench.suite.load import load_suite
+from sparsebench.suite.overrides import parse_seeds, parse_setting
+from sparsebench.suite.selection import select as selected
+from sparsebench.suite.suite import Suite
+from sparsebench.units import seconds, size
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The chosen trials of a suite, and how to run them."""
+
+    suite: Suite
+    plugins: Plugins
+    trials: list[Trial]
+    options: Options
+
+
+def resolve(
+    suite: str | Path,
+    *,
+    settings: Mapping[str, Any] | str | Iterable[str] | None = None,
+    seeds: str | int | Iterable[int] | None = None,
+    quick: bool = False,
+    select: str | None = None,
+    shard: str | None = None,
+    store: str | Path | None = None,
+    data: str | Path | None = None,
+    jobs: int | None = None,
+    executor: str | None = None,
+    address: str | None = None,
+    threads: int | None = None,
+    timeout: float | str | None = None,
+    memory_limit: int | str | None = None,
+    plugins: str | Path | Iterable[str | Path] | None = None,
+    allow_plugins: bool = False,
+    **how: Any,
+) -> RunRequest:
+    """The trials in question; NothingMatched if there are none.
+
+    Precedence: what is given here, SPARSEBENCH_* variables, the suite, config.toml, defaults.
+
+    settings  path below [trial] -> value, or texts such as "epochs=3"
+    seeds     numbers, one number, or a text such as "0:5"
+    how       the further fields of `Options`
+    """
+    part = parse_shard(shard) if shard is not None else None
+    data_dir = user_config.data_directory(data).resolve()
+    loaded, known = load_suite(
+        named(suite, "a suite"),
+        plugin_files=[user_config.expanded(named(file, "a plugin")) for file in _listed(plugins)],
+        allow_plugins=allow_plugins,
+        data_dir=data_dir,
+    )
+    chosen_seeds = _seeds(seeds)
+    trials = expand(
+        replace(loaded, trial={**user_config.trial_defaults(), **loaded.trial}),
+        known,
+        data_dir=data_dir,
+        quick=quick,
+        settings={
+            **_limits(threads=threads, timeout=timeout, memory_limit=memory_limit),
+            **_settings(settings),
+        },
+        seeds=chosen_seeds,
+    )
+    if not trials:
+        raise NothingMatched(f"{loaded.place}: every trial is excluded")
+    if select is not None:
+        trials = selected(trials, select)
+    if part is not None:
+        count, trials = len(trials), shard_of(part, trials, known)
+        if not trials:
+            raise NothingMatched(f"shard {part} of {loaded.place}: it has only {count} trials")
+    jobs = user_config.setting("jobs", _plain(jobs))
+    options = Options(
+        store=user_config.store_directory(store),
+        data_dir=data_dir,
+        jobs=1 if jobs is None else jobs,
+        executor=user_config.setting("executor", executor) or EXECUTOR,
+        address=user_config.from_environment("address") if address is None else address,
+        shard=str(part) if part is not None else None,
+        **how,
+    )
+    known.entry("executor", options.executor)
+    return RunRequest(loaded, known, trials, options)
+
+
+def named(value: str | Path, what: str) -> str | Path:
+    """The value, unless it is empty: a path of no letters would mean the current directory."""
+    if not str(value).strip() or (isinstance(value, Path) and not value.parts):
+        raise SparsebenchError(f"expected {what}, found {str(value)!r}")
+    return value
+
+
+def _listed(values: Any) -> list[Any]:
+    """One text or path is a list of one."""
+    return [values] if isinstance(values, str | Path) else list(values or ())
+
+
+def _settings(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        return dict(parse_setting(text) for text in _listed(given))
+    return {path: _plain(value) for path, value in given.items()}
+
+
+def _seeds(given: Any) -> Sequence[int] | None:
+    if given is None or isinstance(given, str):
+        return parse_seeds(given) if given is not None else None
+    plain = _plain(given)
+    if isinstance(plain, int) and not isinstance(plain, bool):
+        return [plain]
+    if not isinstance(plain, Iterable):
+        raise SuiteError(f"--seeds: expected numbers or a text such as '0:5', found {given!r}")
+    return [_plain(seed) for seed in plain]
+
+
+def _limits(**given: Any) -> dict[str, Any]:
+    """Those of the arguments and variables, checked."""
+    found = {}
+    for name, value in given.items():
+        value = _plain(value) if value is not None else user_config.from_environment(name)
+        if value is not None:
+            try:
+                {"timeout": seconds, "memory_limit": size}.get(name, int)(value)
+            except ValueError as error:
+                raise SuiteError(f"--{name.replace('_', '-')}: {error}") from None
+            found[name] = value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's, inside tables and lists too."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
