@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SUITES = sorted(file.stem for file in (ROOT / "suites").glob("*.toml"))
+SUITES = [file.stem for file in sorted((ROOT / "suites").glob("*.toml"))]
 
 
 def listed(folder: Path, **environment: str) -> list[dict[str, str]]:
