@@ -143,7 +143,7 @@ def test_config_names_stores(cli: Cli, folder: Path) -> None:
         ("threads = 'two'", "threads: expected a whole number from 1, found 'two'"),
         ("timeout = 'soon'", "timeout: expected a duration such as '30m', found 'soon'."),
         ("memory_limit = [1]", "memory_limit: expected a size such as '8GiB', found [1]"),
-        ("store", "cannot be read: "),
+        ("store", "is no TOML in UTF-8: "),
     ],
 )
 def test_a_faulty_config_is_named_and_stops_neither_help_nor_doctor(
