@@ -19,7 +19,7 @@ from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.run import calibration, machine_setup, noise, surroundings
-from sparsebench.run.mpi_check import say_hello
+from sparsebench.run.mpi_check import check_mpi
 from sparsebench.run.user_config import read_config
 from sparsebench.units import brief_size
 
@@ -53,7 +53,7 @@ def command(
     """
     if calibrate:
         raise typer.Exit(print_calibration(data, format))
-    mpi = say_hello()
+    mpi = check_mpi()
     facts = {**_facts(store, data), "mpiexec": str(mpi.mpiexec), "mpi": mpi.told}
     warnings = [
         *_noise(facts),

@@ -38,14 +38,14 @@ NOT_MEASURED = (Status.SKIPPED, Status.UNSUPPORTED)
 
 
 @dataclass(frozen=True)
-class Errand:
+class ProbeJob:
     """A process that probes a backend: a trial with it, and the layers; None: they do not fit."""
 
     trial: Trial
     sizes: Sizes | None
 
 
-def errand_key(trial: Trial) -> str:
+def probe_key(trial: Trial) -> str:
     """Trials of one key have one probe: what changes only magnitudes of the optimizer, and not
     what it does, changes nothing that a probe sees."""
     sizes = sizes_for(MOST_MEMORY, trial.batch_size)
@@ -53,29 +53,29 @@ def errand_key(trial: Trial) -> str:
     return canonical([trial.backend, without_magnitudes(trial.optimizer), trial.threads, batch])
 
 
-def errands(trials: Sequence[Trial], plugins: Plugins) -> dict[str, Errand]:
-    """By `errand_key`; for trials whose optimizer declares what it keeps, as ours do."""
+def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]:
+    """By `probe_key`; for trials whose optimizer declares what it keeps, as ours do."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if isinstance(plugins.parameters("optimizer", trial.optimizer), SizedOptimizer):
-            groups.setdefault(errand_key(trial), []).append(trial)
-    return {key: _errand(group, plugins) for key, group in groups.items()}
+            groups.setdefault(probe_key(trial), []).append(trial)
+    return {key: _probe_job(group, plugins) for key, group in groups.items()}
 
 
-def _errand(group: Sequence[Trial], plugins: Plugins) -> Errand:
+def _probe_job(group: Sequence[Trial], plugins: Plugins) -> ProbeJob:
     """Of a backend that says it simulates, a smaller layer is enough to agree."""
     limits = [trial.memory_limit for trial in group if trial.memory_limit is not None]
     room = min([machine.available_memory() // 2, MOST_MEMORY, *limits]) - LIBRARIES
     simulated = claim_of(group[0].backend, plugins) == SIMULATED
     largest = SIDES[1] if simulated else SIDES[0]
-    return Errand(group[0], sizes_for(room, group[0].batch_size, largest=largest))
+    return ProbeJob(group[0], sizes_for(room, group[0].batch_size, largest=largest))
 
 
-def audit_job(errand: Errand, job: Job) -> Job:
+def audit_job(probe: ProbeJob, job: Job) -> Job:
     """The job that probes, made of one for its trial: within what the machine can spare."""
     room = min(machine.available_memory() // 2, MOST_MEMORY)
-    trial = replace(errand.trial, timeout=PATIENCE, memory_limit=room)
-    return replace(job, trial=trial, probe=errand.sizes)
+    trial = replace(probe.trial, timeout=PATIENCE, memory_limit=room)
+    return replace(job, trial=trial, probe=probe.sizes)
 
 
 def read_evidence(file: Path) -> Evidence | None:
@@ -86,7 +86,7 @@ def read_evidence(file: Path) -> Evidence | None:
         return None
 
 
-def outcome_in_words(outcome: Mapping[str, Any]) -> str:
+def why_no_evidence(outcome: Mapping[str, Any]) -> str:
     """Why a probe left nothing."""
     words = [str(outcome.get(key) or "") for key in ("status", "cause", "detail")]
     return " ".join(["the probe ended", *filter(None, words)])
@@ -95,13 +95,13 @@ def outcome_in_words(outcome: Mapping[str, Any]) -> str:
 # --- what is known of earlier runs ---------------------------------------------------
 
 
-def kept_file(errand: Errand, plugins: Plugins, versions: Mapping[str, str]) -> Path:
+def kept_file(probe: ProbeJob, plugins: Plugins, versions: Mapping[str, str]) -> Path:
     """Where the evidence is kept: a name of all that decides it."""
     decisive = [
-        errand_key(errand.trial),
-        errand.sizes.to_json() if errand.sizes is not None else None,
-        errand.trial.huge_pages,
-        code_of(errand.trial, plugins, ("backend", "optimizer")),
+        probe_key(probe.trial),
+        probe.sizes.to_json() if probe.sizes is not None else None,
+        probe.trial.huge_pages,
+        code_of(probe.trial, plugins, ("backend", "optimizer")),
         dict(versions),
         machine.describe()["id"],
     ]

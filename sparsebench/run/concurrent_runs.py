@@ -18,7 +18,7 @@ PERIOD = 0.2
 PAUSE = 0.05
 
 
-class Elsewhere:
+class ConcurrentRuns:
     """Those that this run left to others; false when there are none."""
 
     def __init__(self, store: Store, listener: Listener) -> None:

@@ -38,13 +38,13 @@ class Context:
             ) from error
 
     def run_to_end(
-        self, jobs: Sequence[Job], heed: Callable[[Sequence[Handle]], None]
+        self, jobs: Sequence[Job], on_wait: Callable[[Sequence[Handle]], None]
     ) -> list[Mapping[str, Any]]:
-        """The outcomes of jobs that run at once, with nothing else beside them; `heed` is called
+        """The outcomes of jobs that run at once, with nothing else beside them; `on_wait` is called
         with the handles of those that have not ended, again and again."""
         handles = [self.submit(job) for job in jobs]
         while waiting := [handle for handle in handles if handle.poll() is None]:
-            heed(waiting)
+            on_wait(waiting)
             self.listener.waiting()
             wait(waiting)
         return [outcome for handle in handles if (outcome := handle.poll()) is not None]

@@ -17,7 +17,7 @@ from sparsebench.core.worker.denormals import flushing_to_zero
 from sparsebench.core.worker.error_status import failure
 from sparsebench.core.worker.limits import environment
 from sparsebench.core.worker.meter import Meter
-from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.core.worker.result_writer import ResultWriter
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 
@@ -42,7 +42,7 @@ def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
 
     try:
         with flushing_to_zero():
-            result = run(job, meter, Outbox(job.folder, meter, job.trial.epochs))
+            result = run(job, meter, ResultWriter(job.folder, meter, job.trial.epochs))
     except BaseException as error:
         failed = dict(failure(error, job.folder))
         failed["detail"] = impersonal(failed["detail"])

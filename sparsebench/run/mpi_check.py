@@ -29,7 +29,7 @@ if team.Get_rank() == 0:
 
 
 @dataclass(frozen=True)
-class Heard:
+class HandshakeResult:
     """mpiexec  where it was found
     told     the library, and that the processes of a trial find each other
     wrong    why there can be no trial of several processes, and what to do; else nothing
@@ -40,27 +40,31 @@ class Heard:
     wrong: str = ""
 
 
-def say_hello(count: int = 2) -> Heard:
+def check_mpi(count: int = 2) -> HandshakeResult:
     starter = mpiexec.found() or "not found"
     missing = mpiexec.missing()
     if missing:
-        return Heard(starter, "none", f"it {missing}")
+        return HandshakeResult(starter, "none", f"it {missing}")
     try:
         said, complaint = _ask(count)
     except subprocess.TimeoutExpired:
-        return Heard(starter, "no answer", f"{starter} gave no answer in {PATIENCE:.0f} s")
+        return HandshakeResult(
+            starter, "no answer", f"{starter} gave no answer in {PATIENCE:.0f} s"
+        )
     words = said.split()
     if words[:1] != ["hello"] or len(words) < 4:
         why = complaint or "said nothing"
-        return Heard(starter, "does not work", f"{starter} started no {count} processes: {why}")
+        return HandshakeResult(
+            starter, "does not work", f"{starter} started no {count} processes: {why}"
+        )
     library, version = " ".join(words[2:-1]), words[-1]
     if words[1] != str(count):
         wrong = (
             f"{starter} and mpi4py's library ({library} {version}) are not of one MPI; get one "
             f"with: {mpiexec.GET}"
         )
-        return Heard(starter, f"{library} {version}", wrong)
-    return Heard(starter, f"{library} {version}, {count} processes found each other")
+        return HandshakeResult(starter, f"{library} {version}", wrong)
+    return HandshakeResult(starter, f"{library} {version}, {count} processes found each other")
 
 
 def _ask(count: int) -> tuple[str, str]:

@@ -34,14 +34,14 @@ from sparsebench.run.kernel_cache import (
 class Preparation:
     """folder   of the run; each process gets one of its own below it
     job_for  the job of a trial in a folder
-    heed     called with the handle of a process while it is waited for
+    on_wait     called with the handle of a process while it is waited for
     """
 
     context: Context
     fingerprints: Fingerprints
     folder: Path
     job_for: Callable[[Trial, Path], Job]
-    heed: Callable[[Sequence[Handle]], None]
+    on_wait: Callable[[Sequence[Handle]], None]
 
     def compile(self, trials: Sequence[Trial]) -> None:
         """So that no trial is measured while it compiles.
@@ -82,58 +82,58 @@ class Preparation:
             made = len(list(folder.iterdir())) if folder.is_dir() else 0
             job = self.job_for(group[0], folder / str(made + len(jobs)))
             jobs.append(compile_job(replace(job, numba_cache=cache), group))
-        outcomes = self.context.run_to_end(jobs, self.heed)
+        outcomes = self.context.run_to_end(jobs, self.on_wait)
         for group, _ in parts:
             for trial in group:
                 self.fingerprints.as_run(trial, ())
         return outcomes
 
     def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
-        """What the backends do with K D growing, by `auditing.errand_key`: as an earlier run has
+        """What the backends do with K D growing, by `auditing.probe_key`: as an earlier run has
         measured it, else measured now if that is requested. A probe that fails, or is interrupted,
         ends no run."""
         if self.context.signals.count:
             return {}
         found: dict[str, auditing.Found] = {}
-        waiting: dict[str, auditing.Errand] = {}
-        for key, errand in auditing.errands(trials, self.context.plugins).items():
-            known = auditing.read_evidence(self._kept(errand))
+        waiting: dict[str, auditing.ProbeJob] = {}
+        for key, probe in auditing.probe_jobs(trials, self.context.plugins).items():
+            known = auditing.read_evidence(self._kept(probe))
             if known is not None:
                 found[key] = known
             elif self.context.options.audit:
-                waiting[key] = errand
+                waiting[key] = probe
         if waiting:
-            names = sorted({errand.trial.backend["name"] for errand in waiting.values()})
+            names = sorted({probe.trial.backend["name"] for probe in waiting.values()})
             self.context.listener.probing(names)
-        for number, (key, errand) in enumerate(waiting.items()):
-            found[key] = self._probe(errand, self.folder / "audit" / str(number))
+        for number, (key, probe) in enumerate(waiting.items()):
+            found[key] = self._probe(probe, self.folder / "audit" / str(number))
         return found
 
-    def _probe(self, errand: auditing.Errand, folder: Path) -> auditing.Found:
+    def _probe(self, probe: auditing.ProbeJob, folder: Path) -> auditing.Found:
         """Twice where a claim would be contradicted: the calmest of both counts, and is not kept,
         so that the next run looks again."""
-        first = self._probe_once(errand, folder)
+        first = self._probe_once(probe, folder)
         if isinstance(first, str) or not worth_another_look(first):
             return first
-        again = self._probe_once(errand, folder / "again")
+        again = self._probe_once(probe, folder / "again")
         return first if isinstance(again, str) else first.calmest(again)
 
-    def _probe_once(self, errand: auditing.Errand, folder: Path) -> auditing.Found:
+    def _probe_once(self, probe: auditing.ProbeJob, folder: Path) -> auditing.Found:
         if self.context.signals.count:
             return "the run was interrupted before the probe"
-        if errand.sizes is None:
+        if probe.sizes is None:
             return "no memory for a layer large enough"
-        job = auditing.audit_job(errand, self.job_for(errand.trial, folder))
-        file = self._kept(errand)
-        (outcome,) = self.context.run_to_end([job], self.heed)
-        as_run = self.fingerprints.as_run(errand.trial, ())
+        job = auditing.audit_job(probe, self.job_for(probe.trial, folder))
+        file = self._kept(probe)
+        (outcome,) = self.context.run_to_end([job], self.on_wait)
+        as_run = self.fingerprints.as_run(probe.trial, ())
         evidence = auditing.read_evidence(folder / EVIDENCE)
         if evidence is None:
-            return auditing.outcome_in_words(outcome)
+            return auditing.why_no_evidence(outcome)
         if as_run["code"] != CHANGED and not worth_another_look(evidence):
             auditing.keep(file, evidence)
         return evidence
 
-    def _kept(self, errand: auditing.Errand) -> Path:
-        versions = self.fingerprints.of(errand.trial)["versions"]
-        return auditing.kept_file(errand, self.context.plugins, versions)
+    def _kept(self, probe: auditing.ProbeJob) -> Path:
+        versions = self.fingerprints.of(probe.trial)["versions"]
+        return auditing.kept_file(probe, self.context.plugins, versions)

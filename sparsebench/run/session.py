@@ -18,7 +18,7 @@ from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.registry import Plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run import exit_codes, team_size
-from sparsebench.run.concurrent_runs import Elsewhere
+from sparsebench.run.concurrent_runs import ConcurrentRuns
 from sparsebench.run.context import Context, wait
 from sparsebench.run.executor import Handle
 from sparsebench.run.fingerprint import CHANGED, agrees, forget_sources
@@ -83,13 +83,13 @@ def run_trials(
 
 
 @dataclass
-class UnderWay:
+class RunningTrial:
     """A trial that an executor has, and the place it takes."""
 
     attempt: Attempt
     handle: Handle
     place: int
-    told: float = 0.0
+    reported: float = 0.0
 
 
 class Session:
@@ -114,9 +114,9 @@ class Session:
         self._store = Store(context.options.store)
         self._fingerprints = Fingerprints(context.plugins)
         self._waiting: deque[Trial] = deque()
-        self._under_way: list[UnderWay] = []
-        self._elsewhere = Elsewhere(self._store, context.listener)
-        self._begun: list[Attempt] = []
+        self._running: list[RunningTrial] = []
+        self._concurrent = ConcurrentRuns(self._store, context.listener)
+        self._unfinished: list[Attempt] = []
         self._records: dict[str, Record] = {}
         self._predictions: dict[str, Prediction] = {}
         self._audits: dict[str, auditing.Found] = {}
@@ -137,7 +137,7 @@ class Session:
         self._journal = self._store.open_run(self._suite.name, plan, self._suite.text)
         self._listener.started(self._journal.id, len(self._trials))
         for trial in self._trials:
-            self._sort(trial)
+            self._triage(trial)
         if self._options.debug:
             self._debug()
         else:
@@ -145,34 +145,34 @@ class Session:
             if narrow:
                 self._listener.note(narrow)
             self._prepare()
-            while self._waiting or self._under_way or self._elsewhere:
-                self._waiting.extend(self._elsewhere.ended())
+            while self._waiting or self._running or self._concurrent:
+                self._waiting.extend(self._concurrent.ended())
                 self._start_what_fits()
-                self._elsewhere.pause(idle=not self._under_way)
-                wait([item.handle for item in self._under_way])
+                self._concurrent.pause(idle=not self._running)
+                wait([item.handle for item in self._running])
                 self._collect()
                 self._require_executor()
         return self._summarise()
 
     # --- before ------------------------------------------------------------------------
 
-    def _sort(self, trial: Trial) -> None:
+    def _triage(self, trial: Trial) -> None:
         """What cannot run and what need not run have their record now; the rest waits."""
         reason = absent(trial, self._plugins)
         if reason is not None:
             status, detail = reason[0], provenance.impersonal(reason[1])
             if "missing" in trial.data:
                 trial = replace(trial, data={"missing": detail})
-            self._keep(self._store.begin(trial), {"status": status, "detail": detail})
+            self._store_outcome(self._store.begin(trial), {"status": status, "detail": detail})
             return
         fingerprint = self._fingerprints.take(trial)
-        found = self._standing(trial, fingerprint)
+        found = self._reusable_record(trial, fingerprint)
         if found is None:
             self._plan(trial)
         else:
             self._reuse(trial, found)
 
-    def _standing(self, trial: Trial, fingerprint: dict[str, Any]) -> Record | None:
+    def _reusable_record(self, trial: Trial, fingerprint: dict[str, Any]) -> Record | None:
         """The record that is there and need not be made again."""
         records = self._store.records(trial.id) if self._options.resume else []
         found = reusable(trial, records, fingerprint, self._options)
@@ -196,7 +196,7 @@ class Session:
             detail = refusal(trial, prediction)
             if detail and Status.OUT_OF_MEMORY not in exit_codes.expected(self._suite, trial):
                 outcome = {"status": Status.SKIPPED, "cause": "memory limit", "detail": detail}
-                self._keep(self._store.begin(trial), outcome)
+                self._store_outcome(self._store.begin(trial), outcome)
                 return
         self._waiting.append(trial)
 
@@ -210,7 +210,7 @@ class Session:
             self._fingerprints,
             self._journal.folder,
             lambda trial, folder: self._job(trial, folder, cores=None),
-            self._heed_signals,
+            self._pass_on_signals,
         )
         waiting = list(self._waiting)
         if not getattr(self._context.executor, "many_machines", False):
@@ -220,22 +220,22 @@ class Session:
     # --- during ------------------------------------------------------------------------
 
     def _start_what_fits(self) -> None:
-        self._heed_signals([item.handle for item in self._under_way])
+        self._pass_on_signals([item.handle for item in self._running])
         while self._waiting and self._has_room() and self._slots.fits(self._waiting[0]):
             trial = self._waiting.popleft()
-            attempt = self._claim(trial)
+            attempt = self._acquire(trial)
             if attempt is None:
                 continue
             place = self._slots.take(trial)
-            job = self._going_on(self._job(trial, attempt.folder, self._slots.cores(place)))
+            job = self._resumed(self._job(trial, attempt.folder, self._slots.cores(place)))
             team = team_size.team_of(trial, self._plugins)
             job = replace(job, processes=team["processes"], forks=team["forks"])
-            self._under_way.append(UnderWay(attempt, self._context.submit(job), place))
+            self._running.append(RunningTrial(attempt, self._context.submit(job), place))
             self._listener.trial_started(trial, self._number(trial))
 
     def _has_room(self) -> bool:
         """Whether the executor takes one more, where that changes as machines come and go."""
-        return self._room is None or len(self._under_way) < self._room()
+        return self._room is None or len(self._running) < self._room()
 
     def _require_executor(self) -> None:
         """Go on only while there is something that runs trials; what it ran is kept by now."""
@@ -243,7 +243,7 @@ class Session:
         if lost and not self._signals.count:
             raise SparsebenchError(lost)
 
-    def _going_on(self, job: Job) -> Job:
+    def _resumed(self, job: Job) -> Job:
         """The job, with the checkpoint that an earlier attempt at its trial left for it."""
         return replace(job, resume_from=self._checkpoint(job.trial))
 
@@ -254,7 +254,7 @@ class Session:
         today = self._fingerprints.of(trial)
         return checkpoint_of(self._store, trial, lambda recorded: agrees(recorded, today))
 
-    def _claim(self, trial: Trial) -> Attempt | None:
+    def _acquire(self, trial: Trial) -> Attempt | None:
         """An attempt that is ours; None if another run has done the trial by now, or is at it.
 
         A crashed trial that is tried again is this run's own affair.
@@ -263,9 +263,9 @@ class Session:
             return self._begin(trial)
         fingerprint = self._fingerprints.take_anew(trial)
         with self._store.locked():
-            found = self._standing(trial, fingerprint)
+            found = self._reusable_record(trial, fingerprint)
             if found is None:
-                return None if self._elsewhere.has(trial) else self._begin(trial, fingerprint)
+                return None if self._concurrent.has(trial) else self._begin(trial, fingerprint)
         self._reuse(trial, found)
         return None
 
@@ -274,22 +274,22 @@ class Session:
         if fingerprint is None:
             fingerprint = self._fingerprints.take_anew(trial)
         attempt = self._store.begin(trial, fingerprint=fingerprint, run=self._journal.id)
-        self._begun.append(attempt)
+        self._unfinished.append(attempt)
         self._journal.began(attempt)
         return attempt
 
     def _collect(self) -> None:
-        for item in list(self._under_way):
+        for item in list(self._running):
             outcome = item.handle.poll()
             if outcome is None:
-                self._tell_progress(item)
+                self._report_progress(item)
                 continue
-            self._under_way.remove(item)
+            self._running.remove(item)
             self._slots.give_back(item.place)
-            record = self._keep(item.attempt, outcome)
-            self._react(item.attempt.trial, record)
+            record = self._store_outcome(item.attempt, outcome)
+            self._retry_or_stop(item.attempt.trial, record)
 
-    def _react(self, trial: Trial, record: Record) -> None:
+    def _retry_or_stop(self, trial: Trial, record: Record) -> None:
         """Once more after a crash, if the trial says so; no more at all if asked to fail fast."""
         self._tries[trial.id] += 1
         may_retry = self._tries[trial.id] <= trial.retries and not self._signals.count
@@ -297,9 +297,9 @@ class Session:
             self._waiting.appendleft(trial)
         elif self._options.fail_fast and exit_codes.unexpected_failure(self._suite, record):
             self._waiting.clear()
-            self._elsewhere.forget()
+            self._concurrent.forget()
 
-    def _keep(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
+    def _store_outcome(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
         """Store the outcome, and tell of it."""
         trial = attempt.trial
         record = self._record(attempt, outcome)
@@ -316,7 +316,7 @@ class Session:
         if trial.id in self._predictions:
             predicted = self._predictions[trial.id].measures()
             fields["measures"] = {**predicted, **fields.get("measures", {})}
-        found = self._audits.get(auditing.errand_key(trial))
+        found = self._audits.get(auditing.probe_key(trial))
         fields["audit"] = auditing.audit_of(trial, fields, found, self._plugins)
         record = Record(
             trial=trial,
@@ -326,7 +326,7 @@ class Session:
             **{**fields, "status": Status(fields["status"])},
         )
         self._store.finish(attempt, record)
-        self._begun = [other for other in self._begun if other is not attempt]
+        self._unfinished = [other for other in self._unfinished if other is not attempt]
         self._journal.recorded(record)
         return record
 
@@ -334,22 +334,22 @@ class Session:
         """Empty for a trial that needed no process."""
         if not self._fingerprints.of(trial):
             return {}
-        return self._fingerprints.as_run(trial, [item.attempt.trial for item in self._under_way])
+        return self._fingerprints.as_run(trial, [item.attempt.trial for item in self._running])
 
-    def _heed_signals(self, handles: Sequence[Handle]) -> None:
+    def _pass_on_signals(self, handles: Sequence[Handle]) -> None:
         """The first signal asks the trials to end, the second ends them."""
         if self._signals.count <= self._stopping:
             return
         self._stopping = self._signals.count
         self._waiting.clear()
-        self._elsewhere.forget()
+        self._concurrent.forget()
         for handle in handles:
             handle.stop(kill=self._stopping > 1)
 
-    def _tell_progress(self, item: UnderWay) -> None:
+    def _report_progress(self, item: RunningTrial) -> None:
         now = time.monotonic()
-        if now - item.told >= PROGRESS_PERIOD:
-            item.told = now
+        if now - item.reported >= PROGRESS_PERIOD:
+            item.reported = now
             self._listener.progress(item.attempt.trial, item.handle.progress())
 
     def _debug(self) -> None:
@@ -361,26 +361,26 @@ class Session:
             self._listener.trial_started(trial, self._number(trial))
             run_here(
                 self._job(trial, attempt.folder, cores=None),
-                lambda outcome, attempt=attempt: self._keep(attempt, outcome),  # type: ignore[misc]
+                lambda outcome, attempt=attempt: self._store_outcome(attempt, outcome),  # type: ignore[misc]
             )
 
     # --- after -------------------------------------------------------------------------
 
     def _abandon(self) -> None:
         """End what is under way, and keep that it was; there is some only after an exception."""
-        for item in self._under_way:
+        for item in self._running:
             item.handle.stop(kill=True)
         deadline = time.monotonic() + PATIENCE
         cut_off = {"status": Status.INTERRUPTED, "detail": "an error ended the run before it"}
         with contextlib.suppress(StoreError):  # a store that cannot be written is what ended it
-            while self._under_way and time.monotonic() < deadline:
-                wait([item.handle for item in self._under_way])
-                for item in list(self._under_way):
+            while self._running and time.monotonic() < deadline:
+                wait([item.handle for item in self._running])
+                for item in list(self._running):
                     outcome = item.handle.poll()
                     if outcome is not None:
-                        self._under_way.remove(item)
+                        self._running.remove(item)
                         self._record(item.attempt, outcome)
-            for attempt in self._begun:
+            for attempt in self._unfinished:
                 self._record(attempt, cut_off)
 
     def _summarise(self) -> Summary:

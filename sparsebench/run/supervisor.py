@@ -13,7 +13,7 @@ from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import host, limits, memory, sweep
-from sparsebench.core.worker.classify import TAIL_LINES, Asked, End, classify
+from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
 from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
 from sparsebench.run.memory_trace import Trace
@@ -46,7 +46,7 @@ class Supervised:
     def __init__(self, job: Job, *, grace: float = GRACE) -> None:
         self._job = job
         self._grace = grace
-        self._asked: Asked = ""
+        self._asked: StopReason = ""
         self._kill_at: float | None = None
         self._over_at: float | None = None
         self._ranks = rank_states.Ranks()
@@ -129,7 +129,7 @@ class Supervised:
         if self._over_at is not None and now - self._over_at > LINGER:
             self._signal(signal.SIGKILL)
 
-    def _end(self, why: Asked, at_once: bool = False) -> None:
+    def _end(self, why: StopReason, at_once: bool = False) -> None:
         """Ask the group to end, once; the first reason stands."""
         if self._outcome is not None:
             return

@@ -56,23 +56,23 @@ def test_trials_that_differ_in_magnitudes_share_a_probe(known):
         trial(known, backend={"name": "liar", "how": "KeepsDense"}),
         trial(known, optimizer={"name": "adam"}),
     ]
-    assert len({auditing.errand_key(one) for one in alike}) == 1
-    assert len(auditing.errands([*alike, *apart], known)) == 5
+    assert len({auditing.probe_key(one) for one in alike}) == 1
+    assert len(auditing.probe_jobs([*alike, *apart], known)) == 5
 
 
 def test_layers_fit_the_memory_limit(known):
     def side(limit, backend="liar"):
-        (errand,) = auditing.errands([trial(known, backend, memory_limit=limit)], known).values()
-        return errand.sizes.side if errand.sizes else None
+        (probe,) = auditing.probe_jobs([trial(known, backend, memory_limit=limit)], known).values()
+        return probe.sizes.side if probe.sizes else None
 
     assert [side(mib * 2**20) for mib in (280, 330, 500, 1024)] == [None, 1024, 2048, 4096]
     assert side(1024 * 2**20, "dense-mask") == 2048
 
 
 def probe_of(known, tmp_path, one):
-    (errand,) = auditing.errands([one], known).values()
+    (probe,) = auditing.probe_jobs([one], known).values()
     plain = Job(trial=one, folder=tmp_path / "probe", data_dir=tmp_path, plugin_files=(LIARS,))
-    job = auditing.audit_job(errand, plain)
+    job = auditing.audit_job(probe, plain)
     assert Job.from_json(job.to_json()) == job
     handle = Supervised(job)
     while (outcome := handle.poll()) is None:
@@ -94,7 +94,7 @@ def test_a_probe_that_fails_cannot_tell_and_says_why(known, tmp_path):
     one = trial(known, backend="raises")
     outcome, evidence = probe_of(known, tmp_path, one)
     assert evidence is None
-    why = auditing.outcome_in_words(outcome)
+    why = auditing.why_no_evidence(outcome)
     audit = auditing.audit_of(one, {"status": "ok"}, why, known)
     assert audit["verdict"] == "cannot tell"
     assert audit["why"].startswith("no probe: the probe ended error RuntimeError not that large")
@@ -106,20 +106,20 @@ def test_a_trial_that_never_ran_has_no_audit(known):
 
 def test_evidence_is_kept_by_all_that_decides_it(known, monkeypatch):
     today = {"numpy": "2"}
-    (errand,) = auditing.errands([trial(known)], known).values()
-    other = replace(errand, trial=trial(known, threads=2))
+    (probe,) = auditing.probe_jobs([trial(known)], known).values()
+    other = replace(probe, trial=trial(known, threads=2))
     files = {
-        auditing.kept_file(errand, known, today),
-        auditing.kept_file(errand, known, {"numpy": "3"}),
+        auditing.kept_file(probe, known, today),
+        auditing.kept_file(probe, known, {"numpy": "3"}),
         auditing.kept_file(other, known, today),
     }
     with monkeypatch.context() as edited:
         edited.setattr(auditing, "code_of", lambda trial, plugins, kinds: "of edited sources")
-        files.add(auditing.kept_file(errand, known, today))
+        files.add(auditing.kept_file(probe, known, today))
     monkeypatch.setenv("SPARSEBENCH_MACHINE", "another")
-    files.add(auditing.kept_file(errand, known, today))
+    files.add(auditing.kept_file(probe, known, today))
     assert len(files) == 5
-    seed = replace(errand, trial=trial(known, seed=5, dataset="digits"))
+    seed = replace(probe, trial=trial(known, seed=5, dataset="digits"))
     assert auditing.kept_file(seed, known, today) in files
 
 

@@ -105,7 +105,7 @@ def test_when_one_is_killed_the_other_does_it_all(folder: Path) -> None:
 # --- one run, and an attempt of a process that stands for another run ----------------------------
 
 
-class Heard(Listener):
+class HandshakeResult(Listener):
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.waiting = threading.Event()
@@ -145,7 +145,7 @@ def test_what_another_run_has_under_way_is_waited_for_and_the_rest_goes_on(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, other: Any
 ) -> None:
     theirs, ours = trial("fine"), trial("fine", seed=1)
-    store, heard = Store(options.store), Heard()
+    store, heard = Store(options.store), HandshakeResult()
     folder = begun_by(other, store, theirs)
     thread, found = in_a_thread(lambda: run_trials(suite, [theirs, ours], odd, options, heard))
     assert heard.waiting.wait(60)
@@ -167,7 +167,7 @@ def test_what_does_not_stand_is_run_after_all(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, other: Any, end: str
 ) -> None:
     theirs = trial("fine")
-    heard = Heard()
+    heard = HandshakeResult()
     folder = begun_by(other, Store(options.store), theirs)
     thread, found = in_a_thread(lambda: run_trials(suite, [theirs], odd, options, heard))
     assert heard.waiting.wait(60)
@@ -189,7 +189,7 @@ def test_who_wants_it_anew_does_not_wait(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial, other: Any,
     given: dict[str, Any],
 ) -> None:  # fmt: skip
-    theirs, heard = trial("fine"), Heard()
+    theirs, heard = trial("fine"), HandshakeResult()
     begun_by(other, Store(options.store), theirs)
     summary = run_trials(suite, [theirs], odd, replace(options, **given), heard)
     assert [(r.status, r.attempt) for r in summary.records] == [("ok", 2)]

@@ -252,7 +252,7 @@ def test_nothing_is_left_of_it_when_the_supervisor_is_killed(crew: MakeJob, tmp_
 # --- a run ---------------------------------------------------------------------------
 
 
-class Heard(Listener):
+class HandshakeResult(Listener):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -270,7 +270,7 @@ def _forget_crews() -> Iterator[None]:
 def test_a_run_asks_the_trainer_how_many(
     suite: Suite, trial: Callable[..., Trial], options: Options
 ) -> None:
-    plugins, heard = load_plugins(FILES), Heard()
+    plugins, heard = load_plugins(FILES), HandshakeResult()
     cores = len(os.sched_getaffinity(0))
     trials = [trial("fine"), trial("crew", workers=cores)]
     quickly = replace(options, predict=False, audit=False)

@@ -10,7 +10,7 @@ from processes import marked
 
 from sparsebench.core.worker import mpiexec
 from sparsebench.run import mpi_check as hello
-from sparsebench.run.mpi_check import say_hello
+from sparsebench.run.mpi_check import check_mpi
 
 Start = Callable[[int, Sequence[str]], list[str]]
 
@@ -24,7 +24,7 @@ def running(code: str) -> Start:
 
 @needs_mpi
 def test_two_processes_find_each_other() -> None:
-    heard = say_hello()
+    heard = check_mpi()
     assert heard.wrong == ""
     assert heard.told.endswith(", 2 processes found each other")
     assert heard.mpiexec == mpiexec.found()
@@ -33,14 +33,14 @@ def test_two_processes_find_each_other() -> None:
 @needs_mpi
 def test_processes_that_do_not_are_of_two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpiexec, "command", lambda count, program: [*program])
-    heard = say_hello()
+    heard = check_mpi()
     assert "are not of one MPI" in heard.wrong
     assert "found" not in heard.told
 
 
 def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpiexec, "found", lambda: None)
-    heard = say_hello()
+    heard = check_mpi()
     assert (heard.mpiexec, heard.told) == ("not found", "none")
     assert heard.wrong.endswith('get it with: pip install "sparsebench[mpi]"')
 
@@ -49,7 +49,7 @@ def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_complaint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     complaint = "import sys; print('one'); sys.exit('unable to resolve host\\n')"
     monkeypatch.setattr(mpiexec, "command", running(complaint))
-    assert say_hello().wrong.endswith("started no 2 processes: unable to resolve host")
+    assert check_mpi().wrong.endswith("started no 2 processes: unable to resolve host")
 
 
 @needs_mpi
@@ -63,5 +63,5 @@ def test_no_answer_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> No
         "subprocess.Popen(words, start_new_session=True); time.sleep(60)"
     )
     monkeypatch.setattr(mpiexec, "command", running(code))
-    assert "gave no answer" in say_hello().wrong
+    assert "gave no answer" in check_mpi().wrong
     assert marked("of-test-hello") == []

@@ -20,11 +20,11 @@ from sparsebench.errors import Unsupported
 from sparsebench.run import rank_states
 from sparsebench.run.slots import Slots
 
-Tell = Callable[[rank_log.Diary], None]
+Tell = Callable[[rank_log.RankLog], None]
 
 
-def began(diary: rank_log.Diary) -> None:
-    diary.began(900_000_000 + diary.rank)
+def began(log: rank_log.RankLog) -> None:
+    log.began(900_000_000 + log.rank)
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_
     monkeypatch.setattr(rank_states, "started", lambda pid: 7)
 
     def leave(*events: tuple[int, int | str]) -> rank_states.Ranks:
-        diaries = [rank_log.Diary(tmp_path, rank) for rank in range(2)]
-        for diary in diaries:
-            began(diary)
+        diaries = [rank_log.RankLog(tmp_path, rank) for rank in range(2)]
+        for log in diaries:
+            began(log)
         for rank, what in events:
             if isinstance(what, str):
                 diaries[rank].left(failed=what == "failure")
@@ -78,10 +78,10 @@ def test_a_full_disk_is_told_by_the_exit_code_alone(left: Callable[..., rank_sta
 
 
 def test_it_is_over_when_all_are_gone_whether_or_not_somebody_told(tmp_path: Path) -> None:
-    rank_log.Diary(tmp_path, 0).began(os.getpid())
+    rank_log.RankLog(tmp_path, 0).began(os.getpid())
     assert not rank_states.read(tmp_path).over
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        rank_log.Diary(tmp_path, 1).began(child.pid)
+        rank_log.RankLog(tmp_path, 1).began(child.pid)
         (tmp_path / rank_log.FILE).write_text(
             (tmp_path / rank_log.FILE).read_text().splitlines()[1]
         )
@@ -90,8 +90,8 @@ def test_it_is_over_when_all_are_gone_whether_or_not_somebody_told(tmp_path: Pat
 
 
 def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -> None:
-    diary = rank_log.Diary(tmp_path, 1)
-    diary.ended(5, 0, orderly=False)
+    log = rank_log.RankLog(tmp_path, 1)
+    log.ended(5, 0, orderly=False)
     assert rank_states.read(tmp_path).broken == (1, 0)
 
 

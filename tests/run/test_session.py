@@ -35,7 +35,7 @@ MakeTrial = Callable[..., Trial]
 HERE = Path(__file__).parent
 
 
-class Heard(Listener):
+class HandshakeResult(Listener):
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
 
@@ -75,7 +75,7 @@ def test_the_others_finish_when_some_fail(
         replace(trial("fine"), dataset={"name": "elsewhere"}, data={"missing": "get it there"}),
         trial("fine"),
     ]
-    heard = Heard()
+    heard = HandshakeResult()
     summary = run_trials(suite, trials, odd, replace(options, argv=("run", "odd")), heard)
     assert statuses(summary) == [
         "killed", "crashed", "error", "timeout", "skipped", "unsupported", "skipped", "ok"
@@ -105,7 +105,7 @@ def test_all_good_is_0_and_a_second_run_reuses(
     trials = [trial("fine", seed=seed) for seed in (0, 1)]
     first = run_trials(suite, trials, odd, options)
     assert (first.exit_code, first.reused) == (0, 0)
-    heard = Heard()
+    heard = HandshakeResult()
     relabelled = [replace(t, suite="other", axes={"seed": t.seed}) for t in trials]
     second = run_trials(suite, relabelled, odd, options, heard)
     assert (second.exit_code, second.reused) == (0, 2)
@@ -131,7 +131,7 @@ def test_an_expected_failure_is_none_and_its_absence_is_one(
     expecting = replace(suite, expects=(Expect({"trainer": "raises"}, "error"),))
     assert run_trials(expecting, [trial("raises")], odd, options).exit_code == 0
     hoping = replace(suite, expects=(Expect({"trainer": "fine"}, "timeout"),))
-    heard = Heard()
+    heard = HandshakeResult()
     assert run_trials(hoping, [trial("fine")], odd, options, heard).exit_code == 1
     assert ("note", "trainer=fine: expected timeout, but it ended ok") in heard.log
 
@@ -215,7 +215,7 @@ def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPat
 def test_kernels_are_compiled_once_per_kind(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
 ) -> None:
-    heard = Heard()
+    heard = HandshakeResult()
     trials = [trial("allocates", seed=seed) for seed in (0, 1)]
     summary = run_trials(suite, trials, odd, options, heard)
     assert heard.log.count(("compiling", "odd")) == 1
@@ -227,7 +227,7 @@ def test_kernels_are_compiled_once_per_kind(
 def test_a_failing_compilation_is_said_and_the_trial_shows_it(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
 ) -> None:
-    heard = Heard()
+    heard = HandshakeResult()
     given = trial("uncompilable")
     summary = run_trials(suite, [given], odd, options, heard)
     assert ("note", "compiling for odd ended error TypeError no such kernel") in heard.log
@@ -360,7 +360,7 @@ def test_sources_are_looked_at_when_a_trial_begins_and_when_it_ends(
     file = tmp_path / "odd_components.py"
     file.write_text((HERE / "odd_components.py").read_text())
     plugins = load_plugins([file])
-    heard = Heard()
+    heard = HandshakeResult()
     trials = [trial("edits", file=str(file)), trial("fine")]
     edits, fine = run_trials(suite, trials, plugins, options, heard).records
     assert edits.fingerprint["code"] == "changed while it ran"

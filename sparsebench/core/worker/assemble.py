@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.core.observer import why_unobservable
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker.meter import Meter
-from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.core.worker.result_writer import ResultWriter
 from sparsebench.errors import Unsupported
 from sparsebench.registry import Plugins
 
@@ -68,13 +68,13 @@ def prepare(parts: Components, trial: Trial) -> TrialData:
 
 
 def assemble(
-    parts: Components, trial: Trial, data: TrialData, meter: Meter, outbox: Outbox | None
+    parts: Components, trial: Trial, data: TrialData, meter: Meter, writer: ResultWriter | None
 ) -> Work:
     from sparsebench.core.training.work import Work
 
     listening: dict[str, Any] = {}
-    if outbox is not None:
-        listening = {"report": outbox.epoch, "progress": outbox.progress}
+    if writer is not None:
+        listening = {"report": writer.epoch, "progress": writer.progress}
     return Work(
         model=parts.model,
         backend=parts.backend,

@@ -28,14 +28,14 @@ from sparsebench.core.worker.error_status import disk_failure, failure
 from sparsebench.core.worker.file_names import EVIDENCE, MODEL, RATES
 from sparsebench.core.worker.meter import Meter
 from sparsebench.core.worker.rank_costs import add_up, own_costs
-from sparsebench.core.worker.result_writer import Outbox
+from sparsebench.core.worker.result_writer import ResultWriter
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, Unsupported
 
 if TYPE_CHECKING:
     from sparsebench.core.data.examples import TrialData
     from sparsebench.core.training.work import Result
-    from sparsebench.core.worker.rank_log import Diary
+    from sparsebench.core.worker.rank_log import RankLog
     from sparsebench.core.worker.team import MpiTeam
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
@@ -43,29 +43,29 @@ POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads"
 """Of a threading pool, what is told: no paths."""
 
 
-def attempt(job: Job, team: MpiTeam | None = None, diary: Diary | None = None) -> int:
+def attempt(job: Job, team: MpiTeam | None = None, log: RankLog | None = None) -> int:
     """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
     even that could be written.
 
     team   the processes of the trial, if there are several; what they have in common is left by
            the first, what ends them by the one that it happened to
-    diary  of this one of them
+    log  of this one of them
     """
     limits.apply(job)
     meter = Meter()
-    outbox = Outbox(job.folder, meter, job.trial.epochs, diary)
+    writer = ResultWriter(job.folder, meter, job.trial.epochs, log)
     try:
         require_team(job, team)
         if job.ladders:
-            outbox.result(time_layers(job, meter))
+            writer.result(time_layers(job, meter))
         elif job.probe is not None:
-            outbox.result(probe_layers(job, job.probe, meter))
+            writer.result(probe_layers(job, job.probe, meter))
         elif job.compile_for:
-            outbox.result(compile_kernels(job, meter))
+            writer.result(compile_kernels(job, meter))
         else:
-            result = run(job, meter, outbox, team)
+            result = run(job, meter, writer, team)
             if team is None or team.rank == 0:
-                outbox.result(result)
+                writer.result(result)
     except Exception as error:
         if team is not None:
             team.hear_out(error)
@@ -73,7 +73,7 @@ def attempt(job: Job, team: MpiTeam | None = None, diary: Diary | None = None) -
             with contextlib.suppress(OSError):  # stderr goes to the disk that may be full
                 traceback.print_exception(error)
             error.__traceback__ = None
-            return report(error, job, meter, outbox, team)
+            return report(error, job, meter, writer, team)
     return 0
 
 
@@ -93,7 +93,7 @@ def require_team(job: Job, team: MpiTeam | None) -> None:
 
 
 def report(
-    error: Exception, job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None
+    error: Exception, job: Job, meter: Meter, writer: ResultWriter, team: MpiTeam | None = None
 ) -> int:
     """Tell how the attempt failed, and what it took until then: of several processes, which, and
     nothing of the net peak, as that of the others is not known."""
@@ -103,7 +103,7 @@ def report(
         if told["status"] in FAILURES:
             told["detail"] = f"{team.name}: {told['detail']}"
     try:
-        outbox.result(told)
+        writer.result(told)
     except OSError as refused:
         if disk_failure(refused, job.folder) is None:
             raise
@@ -111,7 +111,9 @@ def report(
     return 1
 
 
-def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> dict[str, Any]:
+def run(
+    job: Job, meter: Meter, writer: ResultWriter, team: MpiTeam | None = None
+) -> dict[str, Any]:
     """Train the network of the job; what it gave, as the fields of a record. Of several processes
     only the first has something to tell; checkpoints are its affair."""
     trial = job.trial
@@ -124,14 +126,14 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
             require_same_data(parts.dataset, trial)
             raise
         require_same_data(parts.dataset, trial)
-    outbox.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
-    outbox.primary = f"test_{parts.objective.scores[0].name}"
+    writer.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
+    writer.primary = f"test_{parts.objective.scores[0].name}"
     first = team is None or team.rank == 0
     keeper = None
     if wants_checkpoints(job) and first:
         shapes = parts.model.shapes(data.features, data.outputs) if job.resume_from else ()
         keeper = Checkpoints(job, meter, shapes)
-    work = replace(assemble(parts, trial, data, meter, outbox), keeper=keeper, team=team)
+    work = replace(assemble(parts, trial, data, meter, writer), keeper=keeper, team=team)
     if hasattr(parts.trainer, "fork"):
         work = parts.trainer.fork(work)
     with meter.phase("warmup"):
@@ -146,8 +148,8 @@ def run(job: Job, meter: Meter, outbox: Outbox, team: MpiTeam | None = None) -> 
             return {}
         told = add_up(told, rows)
     result = cast("Result", trained)
-    told["measures"] = {**outbox.metrics, **result.measures, **told["measures"]}
-    told["settings"] |= {**denormals, "primary": outbox.primary}
+    told["measures"] = {**writer.metrics, **result.measures, **told["measures"]}
+    told["settings"] |= {**denormals, "primary": writer.primary}
     if hasattr(parts.backend, "truly_sparse"):
         told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)
     if isinstance(parts.topology, Topology) and parts.topology.needs.scans:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sparsebench.core.status import Status
 
-Asked = Literal["", "timeout", "limit", "stop"]
+StopReason = Literal["", "timeout", "limit", "stop"]
 """Why we ended the process, if we did."""
 
 NO_DISK = os.EX_IOERR
@@ -53,7 +53,7 @@ class End:
     """
 
     code: int
-    asked: Asked = ""
+    asked: StopReason = ""
     result: Mapping[str, Any] | None = None
     malformed: str = ""
     tail: str = ""
@@ -76,7 +76,7 @@ def _classify(end: End) -> tuple[Status, str, str]:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
     if end.asked:
-        return _ended_by_us(end.asked)
+        return _stopped(end.asked)
     if end.malformed and end.code >= 0:
         return Status.CRASHED, "malformed result", end.malformed
     if end.result is None and end.code in (NO_DISK, 120):
@@ -103,7 +103,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _ended_by_us(asked: Asked) -> tuple[Status, str, str]:
+def _stopped(asked: StopReason) -> tuple[Status, str, str]:
     if asked == "timeout":
         return Status.TIMEOUT, "", "ran longer than its timeout"
     if asked == "limit":

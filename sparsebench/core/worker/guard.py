@@ -3,7 +3,7 @@
 A watching thread would need the GIL, and a serial compiled loop never gives it back. The
 guard is a process of its own; it waits on a pipe that only the supervisor holds open, and ends
 what the trial started when the supervisor is gone. On Linux it is the host of the trial (`host`).
-Elsewhere it is the one started here, in the trial's group.
+ConcurrentRuns it is the one started here, in the trial's group.
 """
 
 from __future__ import annotations

@@ -8,27 +8,27 @@ from dataclasses import replace
 
 from sparsebench.core.job import Job
 from sparsebench.core.worker.attempt import attempt
-from sparsebench.core.worker.rank_monitor import Minded
+from sparsebench.core.worker.rank_monitor import MonitoredRank
 from sparsebench.core.worker.team import MpiTeam
 
 
-def attempt_together(minded: Minded) -> int:
+def attempt_together(rank: MonitoredRank) -> int:
     """The exit code. A process that cannot go on ends the others; one that is thrown out of here
     by anything but its own end leaves that to its minder."""
-    line = sys.stdin.buffer.readline() if minded.diary.rank <= 0 else b""
+    line = sys.stdin.buffer.readline() if rank.log.rank <= 0 else b""
     team = _joined()
     if team is None or team.size == 1:  # they do not find each other
-        code = attempt(_job(line), None, minded.diary) if line else 0
-        minded.finished()
+        code = attempt(_job(line), None, rank.log) if line else 0
+        rank.finished()
         return code
-    diary = replace(minded.diary, rank=team.rank)
-    code = attempt(_job(team.share(line)), team, diary)
+    log = replace(rank.log, rank=team.rank)
+    code = attempt(_job(team.share(line)), team, log)
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
         team.abort(code)
     team.finish()
-    minded.finished()
+    rank.finished()
     return code
 
 

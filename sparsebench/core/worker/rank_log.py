@@ -38,7 +38,7 @@ def name_of(rank: int) -> str:
 
 
 @dataclass(frozen=True)
-class Diary:
+class RankLog:
     """What the process `rank` of a trial leaves in ranks.jsonl; a full disk costs only that."""
 
     folder: Path

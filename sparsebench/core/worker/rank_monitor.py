@@ -22,11 +22,11 @@ PERIOD = 50
 """Milliseconds between two looks, where the system does not tell of the end of a process."""
 
 
-class Minded:
+class MonitoredRank:
     """A process that has a minder; made by `start`."""
 
-    def __init__(self, diary: rank_log.Diary, tell: int) -> None:
-        self.diary = diary
+    def __init__(self, log: rank_log.RankLog, tell: int) -> None:
+        self.log = log
         self._tell = tell
 
     def finished(self) -> None:
@@ -34,28 +34,28 @@ class Minded:
         os.write(self._tell, b".")
 
 
-def start() -> Minded:
+def start() -> MonitoredRank:
     """Returns in a child of this process, which from now on only waits."""
     lifeline = int(os.environ.pop(guard.LIFELINE))
-    diary = rank_log.Diary(Path(os.environ.pop(rank_log.FOLDER)), rank_log.own_number())
+    log = rank_log.RankLog(Path(os.environ.pop(rank_log.FOLDER)), rank_log.own_number())
     guard.die_with_parent()
     told, tell = os.pipe()
     pid = os.fork()
     if pid:
         os.close(tell)
-        _mind(pid, lifeline, told, diary)
+        _mind(pid, lifeline, told, log)
     guard.die_with_parent()
     os.close(lifeline)
     os.close(told)
-    return Minded(diary, tell)
+    return MonitoredRank(log, tell)
 
 
-def _mind(pid: int, lifeline: int, told: int, diary: rank_log.Diary) -> NoReturn:
+def _mind(pid: int, lifeline: int, told: int, log: rank_log.RankLog) -> NoReturn:
     guard.become_guard()
-    diary.began(pid)
+    log.began(pid)
     code = _wait(pid, lifeline)
     orderly = _was_told(told)
-    diary.ended(pid, code, orderly=orderly)
+    log.ended(pid, code, orderly=orderly)
     os._exit(0 if orderly and code == 0 else max(code, 1))
 
 

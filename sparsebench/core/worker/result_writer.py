@@ -17,28 +17,28 @@ from sparsebench.core.worker.meter import Meter
 
 if TYPE_CHECKING:
     from sparsebench.core.training.work import EpochRecord
-    from sparsebench.core.worker.rank_log import Diary
+    from sparsebench.core.worker.rank_log import RankLog
 
 PROGRESS_PERIOD = 0.25
 """Seconds between two states of progress.json."""
 
 
-class Outbox:
+class ResultWriter:
     """epochs.jsonl, progress.json and result.json of one attempt.
 
     primary  the metric that the trial's objective is judged by
     steps  of the whole training, for those who watch; `progress` counts its step likewise
-    diary  of this process, if it is one of several: of them only the first reports epochs, any
+    log  of this process, if it is one of several: of them only the first reports epochs, any
            may tell of progress, and the result is that of whoever is first to have one
     metrics  the latest known value of each metric of the epochs that is one number
     """
 
-    def __init__(self, folder: Path, meter: Meter, epochs: int, diary: Diary | None = None) -> None:
+    def __init__(self, folder: Path, meter: Meter, epochs: int, log: RankLog | None = None) -> None:
         self.steps: int | None = None
         self.metrics: dict[str, float] = {}
         self._folder = folder
         self._meter = meter
-        self._diary = diary
+        self._log = log
         self._epochs = epochs
         self.primary = ""
         self._scores: dict[str, float] = {}
@@ -46,7 +46,7 @@ class Outbox:
         self._told = -PROGRESS_PERIOD
 
     def epoch(self, epoch: EpochRecord) -> None:
-        if self._diary is not None and self._diary.rank != 0:
+        if self._log is not None and self._log.rank != 0:
             return
         if epoch.rss_bytes is None:
             epoch = replace(epoch, rss_bytes=self._meter.rss())
@@ -78,14 +78,14 @@ class Outbox:
 
     def result(self, result: Mapping[str, Any]) -> None:
         text, file = json.dumps(jsonable(result)), self._folder / "result.json"
-        if self._diary is None:
+        if self._log is None:
             write_atomically(file, text)
         elif write_first(file, text):
-            self._diary.left(failed=result["status"] not in (Status.OK, Status.DIVERGED))
+            self._log.left(failed=result["status"] not in (Status.OK, Status.DIVERGED))
 
     def _replace_progress(self, text: str) -> None:
         """Only for show: neither durable nor worth failing for."""
-        writer = "" if self._diary is None else f".{os.getpid()}"
+        writer = "" if self._log is None else f".{os.getpid()}"
         scratch = self._folder / f"progress{writer}.tmp"
         with contextlib.suppress(OSError):
             scratch.write_text(text)
