@@ -26,7 +26,7 @@ from sparsebench.report.comparison import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sparsebench.store.runs import StoredRun
+    from sparsebench.store.store import StoredRun
 
 
 class Compared:

@@ -13,7 +13,7 @@ from sparsebench.run.context import Context
 from sparsebench.run.options import Options
 from sparsebench.run.surroundings import surroundings
 from sparsebench.store import provenance
-from sparsebench.store.runs import planned
+from sparsebench.store.store import planned
 
 
 def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:

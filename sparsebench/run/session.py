@@ -33,9 +33,10 @@ from sparsebench.run.signals import Signals
 from sparsebench.run.slots import Slots
 from sparsebench.run.surroundings import moment
 from sparsebench.store import provenance
+from sparsebench.store.attempts import Attempt
 from sparsebench.store.kept import checkpoint_of, has_model, tidy_checkpoints
 from sparsebench.store.record import Record
-from sparsebench.store.store import Attempt, Store
+from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 from sparsebench.suite.suite import Suite
 

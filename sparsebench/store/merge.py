@@ -21,8 +21,7 @@ from sparsebench.store.attempts import OUTCOME, SPEC, read_outcome, read_spec
 from sparsebench.store.json_files import Damaged, open_regular, read_lines, read_object, reading
 from sparsebench.store.models import EVENT, Json
 from sparsebench.store.record import RECORD_FORMAT, upgrade
-from sparsebench.store.runs import StoredRun
-from sparsebench.store.store import STORE_SCHEMA, Store
+from sparsebench.store.store import STORE_SCHEMA, Store, StoredRun
 from sparsebench.store.verify import remove_leftovers
 
 Numbers = Mapping[tuple[str, int], int]

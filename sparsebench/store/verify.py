@@ -30,8 +30,7 @@ from sparsebench.store.names import (
     is_trial,
     scratch_writer,
 )
-from sparsebench.store.runs import StoredRun
-from sparsebench.store.store import Store, names_in
+from sparsebench.store.store import Store, StoredRun, names_in
 
 RESTORE = "restore it from a copy, or delete the attempt's folder and run its suite again"
 RESTORE_RUN = "restore it from a copy, or delete the run's folder; its trials stay"

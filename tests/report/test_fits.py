@@ -11,8 +11,7 @@ from sparsebench.analysis.fits import fit_rows, marginal, points, power_law
 from sparsebench.cli.fit import command as fit_command
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.fit_tables import fits, fits_table, marginal_table
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 
 SIZES = (100, 400, 1600, 6400)
 

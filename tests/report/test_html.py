@@ -37,8 +37,7 @@ from sparsebench.report.html.page import logs, report
 from sparsebench.report.html.tables import inline, sort_key, words
 from sparsebench.report.markdown import report as markdown
 from sparsebench.report.tables import result_table
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
 

@@ -13,8 +13,7 @@ from sparsebench.cli.report import command as report_command
 from sparsebench.report.claims import published_table
 from sparsebench.report.latex import COLUMNS, chosen, inline, report
 from sparsebench.report.tables import memory_table, result_table, time_table
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from sparsebench.cli.export import command as export_command
 from sparsebench.cli.report import command as report_command
 from sparsebench.report.markdown import command, report
 from sparsebench.report.summary import lowest, summary
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 

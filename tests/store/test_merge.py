@@ -17,8 +17,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
 from sparsebench.store.merge import Merged, merge
 from sparsebench.store.record import Record
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 from sparsebench.store.verify import verify
 
 Golden = Callable[..., Path]

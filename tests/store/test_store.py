@@ -16,8 +16,7 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.store.record import Record
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store, open_run_folder
+from sparsebench.store.store import Store, open_run_folder, planned
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,8 +8,7 @@ from typing import Any
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.store.record import Record
-from sparsebench.store.runs import planned
-from sparsebench.store.store import Store
+from sparsebench.store.store import Store, planned
 
 MACHINE = {"id": "ab12", "usable_cores": 8}
 
