@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
+import stat
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from sparsebench.errors import SparsebenchError
 
 
 def cache_directory() -> Path:
@@ -22,7 +26,24 @@ def cache_directory() -> Path:
     try:
         return Path.home() / ".cache" / "sparsebench"
     except RuntimeError:  # no HOME, and no entry for the user, as in a container with a bare number
-        return Path(tempfile.gettempdir()) / f"sparsebench-{os.getuid()}"
+        return _own_temporary_folder()
+
+
+def _own_temporary_folder() -> Path:
+    """A folder of this user alone below the temporary directory. Compiled code is loaded from it,
+    so a folder that another user made or may write to is refused."""
+    folder = Path(tempfile.gettempdir()) / f"sparsebench-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    if os.path.lexists(folder):
+        found = folder.lstat()
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not mine or found.st_mode & 0o022:
+            raise SparsebenchError(
+                f"{folder} is not a folder that only this user can write to; there is no home "
+                "folder either: set SPARSEBENCH_CACHE to a folder for compiled code and data"
+            )
+    return folder
 
 
 def data_directory(given: Path | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from sparsebench import machine
 from sparsebench.core.trial import Trial
+from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import (
     compiled_code,
@@ -52,7 +54,9 @@ def test_code_goes_elsewhere_and_a_line_says_what_to_set(
     assert unwritable_cache() == ""
 
 
-def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_has_a_cache_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SPARSEBENCH_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
@@ -60,7 +64,17 @@ def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", no_home)
-    assert machine.cache_directory().name == f"sparsebench-{os.getuid()}"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = machine.cache_directory()
+    assert folder == tmp_path / f"sparsebench-{os.getuid()}"
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.chmod(0o777)  # whoever can write there could have us load their code
+    with pytest.raises(SparsebenchError, match="SPARSEBENCH_CACHE"):
+        machine.cache_directory()
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(SparsebenchError, match="SPARSEBENCH_CACHE"):
+        machine.cache_directory()
 
 
 def test_what_is_compiled_is_not_compiled_again(
