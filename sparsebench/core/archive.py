@@ -61,18 +61,18 @@ class Archive(Mapping[str, Array]):
         with contextlib.ExitStack() as opened:
             try:
                 stream = opened.enter_context(path.open("rb"))
-                self._file: Any = np.load(stream, allow_pickle=False)
+                if not zipfile.is_zipfile(stream):
+                    raise BadArchive(f"{path.name} is no npz file")
+                self._file: Any = np.lib.npyio.NpzFile(stream, own_fid=True, allow_pickle=False)
                 self._check_members()
                 self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
                 if not isinstance(self.facts, dict):
                     raise ValueError("its facts are no object")
             except UNREADABLE as error:
                 raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
-            self._opened = opened.pop_all()
+            opened.pop_all()  # closed with the NpzFile, at the latest when that is collected
 
     def _check_members(self) -> None:
-        if not isinstance(self._file, np.lib.npyio.NpzFile) or self._file.zip is None:
-            raise BadArchive(f"{self.path.name} is no npz file")
         for member in self._file.zip.infolist():
             if member.compress_size != member.file_size:
                 raise BadArchive(f"{self.path.name}: {member.filename} is compressed")
@@ -94,7 +94,6 @@ class Archive(Mapping[str, Array]):
 
     def close(self) -> None:
         self._file.close()
-        self._opened.close()
 
 
 def _line(error: Exception) -> str:
