@@ -23,7 +23,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.main import get_command
 
-from sparsebench.cli import app
+from sparsebench.cli import app, plugin_commands
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ("plugins/README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports")
@@ -65,7 +65,7 @@ def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
     if not before:
         yield ()
     context = typer.Context(group)
-    for name in group.list_commands(context):  # those of plugins too
+    for name in [*group.list_commands(context), *([] if before else plugin_commands())]:
         command = group.get_command(context, name)
         if hasattr(command, "commands"):
             yield from commands(command, (*before, name))

@@ -42,21 +42,20 @@ if TYPE_CHECKING:
 
 
 class _Verbs(typer.core.TyperGroup):
-    """The built-in verbs, and those of plugins, which are loaded only if no built-in is meant."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_plugin_commands())]
+    """The built-in verbs, and those of plugins, which are loaded only if no built-in is meant:
+    a plugin that hangs or fails at its import does so in no `--help`. `ls plugins` names them."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         built_in = super().get_command(ctx, cmd_name)
-        if built_in is not None or cmd_name not in (commands := _plugin_commands()):
+        if built_in is not None or cmd_name not in (commands := plugin_commands()):
             return built_in
         verb = typer.Typer(add_completion=False, rich_markup_mode=None)
         verb.command(cmd_name)(commands[cmd_name].load())
         return typer.main.get_command(verb)
 
 
-def _plugin_commands() -> dict[str, Command]:
+def plugin_commands() -> dict[str, Command]:
+    """The verbs that plugins add, by name; this imports the plugins."""
     from sparsebench.discovery import load_plugins
 
     return load_plugins().commands
@@ -108,8 +107,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_EPILOG = "\b\nExit codes:\n" + "\n".join(
-    f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()
+_EPILOG = (
+    "`sparsebench ls plugins` lists the commands that plugins add.\n\n\b\nExit codes:\n"
+    + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items())
 )
 
 

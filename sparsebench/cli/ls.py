@@ -213,6 +213,11 @@ def _plugins(plugins: Plugins) -> list[Row]:
             "plugin": info.name,
             "version": info.version,
             "origin": info.origin,
+            "commands": " ".join(
+                name
+                for name, command in plugins.commands.items()
+                if command.owner == f"{info.name} ({info.origin})"
+            ),
             "error": info.error or "",
         }
         for info in plugins.infos

@@ -36,7 +36,7 @@ class SourceFile:
     imports       wherever they stand, in functions too, but not those for type checkers only
     compiles      it names one of numba's compilers
     decorated_by  the imports whose names it uses as decorators
-    registers     it has hooks, and beside them nothing but imports and constants
+    registers     it has hooks, and beside them nothing but imports, constants and plain functions
     """
 
     hash: str
@@ -150,9 +150,11 @@ def _is_hook(node: ast.stmt) -> bool:
 
 
 def _is_plain(node: ast.stmt) -> bool:
-    """An import, a docstring, a constant."""
+    """An import, a docstring, a constant, a function without decorators."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return True
+    if isinstance(node, ast.FunctionDef):
+        return not node.decorator_list
     if isinstance(node, ast.If):
         return _tail(node.test) == "TYPE_CHECKING"
     if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and node.value is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,18 +30,31 @@ def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
         for left, right in itertools.pairwise(tokens):
             if (right == "(" and left not in ("and", "or", "not", "(")) or left + right == "()":
                 raise SyntaxError("a call")
-        code = compile(source, "-k", "eval")
+        tree = ast.parse(source, mode="eval").body
     except (SyntaxError, RecursionError, MemoryError):
         problem = "expected words with and, or, not and brackets"
         raise SuiteError(f"-k: {problem}, found {shown(expression)}") from None
     kept = []
     for trial in trials:
         seen = _seen(trial)
-        if eval(code, {"__builtins__": {}}, {name: seen(word) for name, word in words.items()}):
+        if _holds(tree, {name: seen(word) for name, word in words.items()}):
             kept.append(trial)
     if not kept:
         raise NothingMatched(f"-k {expression!r} matches none of {len(trials)} trials")
     return kept
+
+
+def _holds(tree: ast.expr, words: Mapping[str, bool]) -> bool:
+    """Evaluate an expression of `and`, `or`, `not` and names."""
+    match tree:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_holds(value, words) for value in values)
+        case ast.BoolOp(values=values):
+            return any(_holds(value, words) for value in values)
+        case ast.UnaryOp(operand=operand):
+            return not _holds(operand, words)
+    assert isinstance(tree, ast.Name)  # words, brackets and operators are all that was parsed
+    return words[tree.id]
 
 
 def _seen(trial: Trial) -> Callable[[str], bool]:

@@ -187,7 +187,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     (row,) = first.trials().to_dict("records")
     assert (row["truly_sparse"], row["audit"]) == (True, "contradicted")
     text = first.report()
-    assert "**liar ‡** says that its layers are truly sparse" in text
+    assert "liar ‡" in text
     assert "| **contradicted** | dense-storage" in text
 
     assert not kept.exists(), "what would accuse is looked at again in the next run"

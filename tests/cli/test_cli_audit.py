@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from sparsebench.cli.show import _facts
+from dataclasses import replace
+from pathlib import Path
+
+from commands import command
+
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.store.record import Record
+from sparsebench.store.store import Store
 
 
-def test_a_trial_is_shown_with_its_audit_and_its_noise():
+def test_a_trial_is_shown_with_its_audit_and_its_noise(folder: Path) -> None:
     part = {"name": "x"}
     trial = Trial(
         dataset=part, model=part, topology=part, optimizer=part, backend=part, trainer=part,
@@ -20,13 +25,17 @@ def test_a_trial_is_shown_with_its_audit_and_its_noise():
         "declared_bytes": None,
     }  # fmt: skip
     noise = {"steal_share": 0.25, "marks": ["steal", "load"], "swapped_pages": 0}
-    record = Record(trial=trial, attempt=1, status=Status.OK, audit=audit, noise=noise)
-    facts = {row["what"]: row["value"] for row in _facts(record, 1)}
-    assert facts["audit verdict"] == "contradicted"
-    assert facts["audit flags"] == "dense-work"
-    assert facts["audit probe time_growth"] == 20.5
-    assert "audit declared_bytes" not in facts
-    assert facts["noise marks"] == "steal, load"
-    assert facts["noise steal_share"] == 0.25
-    quiet = Record(trial=trial, attempt=1, status=Status.OK, noise={"marks": []})
-    assert {"what": "noise marks", "value": "none"} in _facts(quiet, 1)
+    store = Store(folder / ".sparsebench")
+    for seed, found in enumerate(({"audit": audit, "noise": noise}, {"noise": {"marks": []}})):
+        attempt = store.begin(replace(trial, seed=seed))
+        store.finish(attempt, Record(trial=attempt.trial, attempt=1, status=Status.OK, **found))
+    shown = command(folder, "show", trial.id, "--format", "md").stdout
+    for row in (
+        "audit verdict | contradicted", "audit flags | dense-work",
+        "audit probe time_growth | 20.5",
+        "noise marks | steal, load", "noise steal_share | 0.25",
+    ):  # fmt: skip
+        assert row in shown
+    assert "declared_bytes" not in shown
+    quiet = command(folder, "show", replace(trial, seed=1).id, "--format", "md").stdout
+    assert "noise marks | none" in quiet

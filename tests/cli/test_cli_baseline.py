@@ -60,7 +60,7 @@ def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
     assert cli("baseline", "set", "latest", "main").code == 0
     (ran / "odd.json").write_text('{"schema": 1}')
     for words, told in (
-        (["baseline", "set", "latest", "a/b"], "expected letters, digits and ._-"),
+        (["baseline", "set", "latest", "a/b"], "expected letters, digits, ._- and not"),
         (["baseline", "set", "nix", "x"], "no run 'nix'"),
         (["baseline", "show", "man"], "Did you mean 'main'?"),
         (["baseline", "rm", "man"], "Did you mean 'main'?"),

@@ -68,7 +68,10 @@ value = 1.0
     [
         ('objective = "regresion"', "Did you mean 'regression'"),
         ('objective = { name = "reconstruction", noise = -1 }', "trial.objective.noise"),
-        ('scaling = "minmax"', "trial.scaling: expected feature, data, range, none"),
+        (
+            'scaling = "minmax"',
+            "unknown scaling 'minmax'. Known: data, feature, none, range",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, more, message):

@@ -24,6 +24,15 @@ ANY = (
     "as_published_runs_a_pass_more",
     "what_cannot_be_is_refused",
 )
+HELPERS = {
+    "PYTHONPATH": os.pathsep.join(
+        filter(
+            None, [str(SCRIPT.parents[1] / "core" / "training"), os.environ.get("PYTHONPATH", "")]
+        )
+    )
+}
+"""Where `small.py` is."""
+
 SCENARIOS = {
     2: ("one_worker_is_sequential", "what_was_overwritten_is_the_masters", *ANY),
     3: ("synchronous_repeats_itself", *ANY),
@@ -42,7 +51,7 @@ def test_all_scenarios_pass(ranks: int) -> None:
     """In one start of so many processes, one thread each."""
     done = subprocess.run(
         [str(found()), "-n", str(ranks), sys.executable, str(SCRIPT), *SCENARIOS[ranks]],
-        env={**os.environ, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **CROWDED},
+        env={**os.environ, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **CROWDED, **HELPERS},
         capture_output=True,
         text=True,
         timeout=280,

@@ -184,7 +184,7 @@ def store(tmp_path):
 
 
 def test_fit_command(store, capsys):
-    fit_command("latest", by=["backend"], store=store.path, json=True)
+    fit_command("latest", by=["backend"], store=store.path, format="json")
     (row,) = json.loads(capsys.readouterr().out)
     assert row["exponent"] == pytest.approx(1)
     assert row["exponent_low"] is None
