@@ -170,8 +170,9 @@ def _metric(
 
 
 def _disturbed(base: Cell, head: Cell) -> str:
-    """Why times that were not measured in turn cannot be told apart: what disturbed one side need
-    not have met the other, and no interval over seeds accounts for it."""
+    """Why timings that were not interleaved cannot be compared, or empty if they can. A
+    disturbance may have hit only one side, and a confidence interval over seeds does not
+    account for that."""
     sides = [(name, one.disturbed()) for name, one in (("BASE", base), ("HEAD", head))]
     marked = "; ".join(f"{name}: {words}" for name, words in sides if words)
     return f"disturbed, and not in turn ({marked})" if marked else ""

@@ -137,8 +137,9 @@ def least_squares(A: Vector, b: Vector) -> tuple[Vector, Vector]:
 
 
 def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
-    """`x` and `columns`, a row per size: means over the seeds of each cell, then over the cells
-    of one size. Replicates are no points of their own."""
+    """One row per size `x`, with the mean of each column. Values are averaged over the seeds of
+    a cell first, then over the cells of the same size, so replicates do not count as
+    separate points."""
     known = frame.dropna(subset=[x, *columns])
     cells = known.groupby(REPLICATES, sort=False)[list(dict.fromkeys([x, *columns]))].mean()
     return cells.groupby(cells[x].to_numpy(), sort=True).mean()

@@ -15,7 +15,7 @@ def command(
 ) -> None:
     """Judge the claims of a run's suite.
 
-    Each holds, fails, cannot be told, or was not run.
+    Each claim holds, fails, is inconclusive, or was not run.
 
     Exit codes: 0 none fails, and at least one holds; 2 usage; 4 a claim fails; 5 the suite makes
     no claims; 6 nothing could be decided.

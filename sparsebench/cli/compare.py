@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Compare HEAD with BASE, cell by cell.
 
-    Each metric got worse, better, stayed the same, or cannot be told.
+    Each metric is judged worse, better, the same, or inconclusive.
 
     Exit codes: 0 no gate failed; 2 usage; 3 a gate failed; 5 no cell in common; 6 nothing could
     be decided, or with --strict not everything.

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 class Plots:
-    """Each method returns a figure, which a notebook shows and `figure.savefig(file)` writes.
+    """The report's plots as matplotlib figures: a notebook displays them, `figure.savefig(file)`
+    saves them.
 
-    NothingMatched where the trials have nothing to show in it; it says which trials would.
+    Raises NothingMatched if the trials have no data for a plot; the message says what trials it
+    needs.
     """
 
     def __init__(self, stored: StoredRun) -> None:

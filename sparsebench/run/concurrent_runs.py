@@ -42,7 +42,8 @@ class ConcurrentRuns:
         return True
 
     def ended(self) -> list[Trial]:
-        """Those that nobody is at any more: to be looked for again, or run after all."""
+        """Trials that no other run is working on any more: look for their records again, or run
+        them here."""
         now = time.monotonic()
         if not self._trials or now - self._looked < PERIOD:
             return []

@@ -121,8 +121,9 @@ def forget_sources() -> None:
 
 
 def agrees(recorded: dict[str, Any], today: dict[str, Any]) -> bool:
-    """The commit does not count: it may change without the code, and the other way round. Nor do
-    observers that are recorded and today nobody wants."""
+    """Whether a recorded fingerprint matches the current one. The commit is ignored, because it
+    can change without the code and vice versa. Recorded observers that are no longer
+    requested are ignored too."""
     observers = today.get("observers", {})
     return all(recorded.get(key) == today[key] for key in ("code", "versions")) and (
         observers.items() <= recorded.get("observers", {}).items()

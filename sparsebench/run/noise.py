@@ -63,7 +63,7 @@ class Sample:
 
 
 def sample(cores: Iterable[int] | None = None) -> Sample:
-    """Of these cores; of all that may be used unless told."""
+    """Read the counters of these cores; by default of all usable cores."""
     chosen = sorted(machine.usable_cores() if cores is None else cores)
     busy, steal, total = _jiffies(chosen)
     throttles, throttled = _group_throttles()

@@ -190,7 +190,8 @@ class Session:
         self._listener.trial_ended(trial, self._records[trial.id], True)
 
     def _plan(self, trial: Trial) -> None:
-        """It waits for its turn, unless it cannot fit and nobody wants to see it fail."""
+        """Queue the trial, or skip it if it cannot fit its memory limit and the suite does not
+        expect it to run out of memory."""
         if self._options.predict:
             prediction = predict(trial, self._plugins)
             self._predictions[trial.id] = prediction
@@ -256,10 +257,9 @@ class Session:
         return checkpoint_of(self._store, trial, lambda recorded: agrees(recorded, today))
 
     def _acquire(self, trial: Trial) -> Attempt | None:
-        """An attempt that is ours; None if another run has done the trial by now, or is at it.
-
-        A crashed trial that is tried again is this run's own affair.
-        """
+        """Claim an attempt for this run. Returns None if another run has finished the trial or
+        is running it. Retries after a crash, and runs that share no results, skip that
+        check."""
         if self._tries[trial.id] or not shares(self._options):
             return self._begin(trial)
         fingerprint = self._fingerprints.take_anew(trial)

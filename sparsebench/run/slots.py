@@ -34,7 +34,7 @@ class Slots:
     def fits(self, trial: Trial) -> bool:
         """Whether a trial may start now: a place is free, and all limits fit into memory.
 
-        A trial alone always may: its limit is its own affair.
+        If nothing else is running it may start whatever its memory limit.
         """
         if not self._taken:
             return True

@@ -142,5 +142,5 @@ def test_example_of_a_command(tmp_path, monkeypatch, capsys):
         main(["greet", "Ada", "--loud"])
     assert (ended.value.code, capsys.readouterr().out) == (0, "HELLO ADA\n")
     with pytest.raises(SystemExit):
-        main(["--help"])
+        main(["greet", "--help"])
     assert "Greet NAME" in capsys.readouterr().out

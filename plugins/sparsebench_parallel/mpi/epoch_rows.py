@@ -31,8 +31,9 @@ def rows(records: Sequence[EpochRecord]) -> Rows:
 
 
 def merged(workers: Sequence[Rows]) -> Iterator[dict[str, Any]]:
-    """Fields of an EpochRecord for each epoch: means over the workers, and the seconds of the
-    slowest. Ends with the epoch in which a loss is not finite."""
+    """Yield the EpochRecord fields of each epoch, merged over the workers that reached it: mean
+    loss and counts, the first such worker's learning rate, and the timings of the slowest.
+    Stops after the first epoch whose mean loss is not finite."""
     first, last = len(NUMBERS) - len(SECONDS), len(NUMBERS)
     for epoch in range(max(map(len, workers))):
         at = np.array([one[epoch] for one in workers if epoch < len(one)])

@@ -95,10 +95,11 @@ class TopologyUpdater:
         return self._topology.due(step)
 
     def update(self, step: TrainingStep, observe: Observe | None = None) -> None:
-        """Prune first, then drop and grow. The draws of a layer depend on seed, step and layer
-        alone.
+        """Run whatever is due at this step: pruning first, then dropping and growing. Each layer's
+        random draws depend only on the seed, the step and the layer.
 
-        observe  called if the method needs the batch, after pruning
+        observe  returns each layer's signals for a mini-batch; called after pruning, and only
+        if the method needs a batch
         """
         if self._pruning is not None and self._pruning.due(step):
             self._prune(self._pruning)
