@@ -135,7 +135,7 @@ def api() -> Iterator[str]:
     import sparsebench
 
     yield "# Python API\n\n## sparsebench\n\nFor scripts, notebooks and plugins:\n"
-    for name in sparsebench.__all__:
+    for name in dir(sparsebench):
         value = getattr(sparsebench, name)
         if inspect.ismodule(value):  # the package `sparsebench.run` can be called
             yield f"::: {sparsebench.load_run.__module__}.{name}\n"

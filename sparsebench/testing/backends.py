@@ -267,7 +267,11 @@ def check_memory(backend: Backend) -> None:
 def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
     """The audit of `sparsebench run`, here: nothing of what a backend that says it is truly
     sparse does may grow with K D. Takes a few seconds, and half a gibibyte if it does."""
-    found = judge(probe(backend, optimizer or PlainDescent(), HONEST))
+    evidence = probe(backend, optimizer or PlainDescent(), HONEST)
+    for _ in range(2):  # times that another process disturbed are measured again, as a run does
+        if backend.truly_sparse and judge(evidence).flags:
+            evidence = evidence.calmest(probe(backend, optimizer or PlainDescent(), HONEST))
+    found = judge(evidence)
     if backend.truly_sparse:
         assert not found.flags, f"says it is truly sparse; {', '.join(found.flags)}: {found.why}"
 
