@@ -98,8 +98,8 @@ def parse(text: bytes, form: TypeAdapter[T]) -> T:
 
 
 def read_bytes(file: Path, root: str, largest: int = LARGEST) -> bytes:
-    """The content of a regular file below `root`, whose own links are resolved; OSError or
-    ValueError for anything else."""
+    """Read a regular file below `root` (a resolved path). Raises OSError or ValueError if it is no
+    regular file, leads out of `root` or is larger than `largest` bytes."""
     with open_regular(file, root) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > largest:

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def like(form: Any) -> GetPydanticSchema:
-    """Marks a plain dict whose content must have a form: `Annotated[Json, like(Phase)]`."""
+    """Validate a plain dict by the form of a model or TypedDict: `Annotated[Json, like(Phase)]`."""
     return GetPydanticSchema(lambda _, handler: handler(form))
 
 

@@ -20,7 +20,7 @@ def main() -> int:
     if several:
         from sparsebench.core.worker import rank_monitor
 
-        minded = rank_monitor.start()
+        rank = rank_monitor.start()
     elif host.HERE:
         host.start()
     else:
@@ -30,7 +30,7 @@ def main() -> int:
     if several:
         from sparsebench.core.worker.rank_attempt import attempt_together
 
-        return attempt_together(minded)
+        return attempt_together(rank)
     from sparsebench.core.job import Job
     from sparsebench.core.worker.attempt import attempt
 

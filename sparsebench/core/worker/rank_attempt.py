@@ -13,8 +13,8 @@ from sparsebench.core.worker.team import MpiTeam
 
 
 def attempt_together(rank: MonitoredRank) -> int:
-    """The exit code. A process that cannot go on ends the others; one that is thrown out of here
-    by anything but its own end leaves that to its minder."""
+    """Run this rank and return its exit code. A rank that fails ends the others;
+    if an exception leaves this function, the rank's monitor ends them."""
     line = sys.stdin.buffer.readline() if rank.log.rank <= 0 else b""
     team = _joined()
     if team is None or team.size == 1:  # they do not find each other

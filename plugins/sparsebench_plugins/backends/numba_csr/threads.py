@@ -1,4 +1,4 @@
-"""Threads of a parallel region: only one if waking another takes longer than the work.
+"""How many threads a parallel region uses: one, if waking another would take longer than the work.
 
 Kernels decide, because there it takes nanoseconds, and several microseconds from Python. No
 result depends on the number of threads.
