@@ -7,27 +7,30 @@ run.trials().groupby("backend")["test_accuracy"].mean()
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparsebench.errors import GateError, SparsebenchError, nearest
+from sparsebench.errors import GateError, NothingMatched, SparsebenchError, nearest
+from sparsebench.notebook.progress import Live, in_notebook
 from sparsebench.run import user_config
 from sparsebench.run.options import Listener, Summary
 from sparsebench.run.request import named, resolve
 from sparsebench.run.session import run_trials
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store, StoredRun, open_run_folder
+from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sparsebench.notebook.comparison_view import Compared
-    from sparsebench.notebook.plots import Plots
-    from sparsebench.notebook.trial_view import Trial
+    from sparsebench.notebook.views import Compared, Plots, Trial
 
 REPORTS = ("md", "html", "latex")
+MOST_NAMED = 10
+"""Trials that a message names where the wanted one is unknown."""
 
 
 class Run:
@@ -68,20 +71,29 @@ class Run:
         return epochs_frame(self.stored)
 
     def trial(self, which: str) -> Trial:
-        """The trial of this id, start of an id, or label."""
-        from sparsebench.notebook.trial_view import find
+        """The trial of this id, start of an id, or label; NothingMatched for none or several."""
+        from sparsebench.notebook.views import Trial
 
-        return find(self.stored, which)
+        chosen = [r for r in self.records if label(r.trial) == which]
+        chosen = chosen or [r for r in self.records if which and r.trial.id.startswith(which)]
+        if len(chosen) == 1:
+            return Trial(self.stored, chosen[0])
+        if chosen:
+            several = ", ".join(record.trial.id for record in chosen)
+            raise NothingMatched(f"run {self.id}: {which!r} is the start of several: {several}")
+        ids = [record.trial.id for record in self.records[:MOST_NAMED]]
+        more = "; run.trials() has all" if len(self.records) > MOST_NAMED else ""
+        raise NothingMatched(f"run {self.id}: no trial {which!r}.{nearest(which, ids)}{more}")
 
     @property
     def plot(self) -> Plots:
         """`run.plot.curves()` and its like: the pictures of the report as matplotlib figures."""
-        from sparsebench.notebook.plots import Plots
+        from sparsebench.notebook.views import Plots
 
         return Plots(self.stored)
 
     def _repr_html_(self) -> str:
-        from sparsebench.notebook.run_card import run_card
+        from sparsebench.notebook.views import run_card
 
         return run_card(self.stored).html("see .trials() or .report()")
 
@@ -102,10 +114,8 @@ class Run:
             return latex_report([self.stored])
         from sparsebench.report.markdown import report
 
-        if folder is not None:
-            return report([self.stored], folder)
         with tempfile.TemporaryDirectory() as scratch:
-            return report([self.stored], Path(scratch))
+            return report([self.stored], Path(scratch) if folder is None else folder)
 
 
 def run(
@@ -166,26 +176,22 @@ def run(
         reuse_stale=reuse_stale, fail_fast=fail_fast, predict=predict, audit=audit, debug=debug,
         identify=identify,
     )  # fmt: skip
-    with _shown(progress) if listener is None else contextlib.nullcontext(listener) as shown:
+    display: contextlib.AbstractContextManager[Listener]
+    if listener is None and progress is not False and in_notebook():
+        listener = Live()
+    if listener is not None or not progress:
+        display = contextlib.nullcontext(listener or Listener())
+    else:
+        from sparsebench.cli.progress import listener as on_stderr
+
+        display = on_stderr()
+    with display as shown:
         summary = run_trials(request.suite, request.trials, request.plugins, request.options, shown)
     if summary.exit_code == 130:
         raise KeyboardInterrupt
     if summary.exit_code == 143:
         raise SystemExit(143)
     return Run(Store(summary.store).run(summary.run), summary)
-
-
-def _shown(progress: bool | None) -> contextlib.AbstractContextManager[Listener]:
-    """The listener that shows how far a run is."""
-    from sparsebench.notebook.progress import Live, in_notebook
-
-    if progress is not False and in_notebook():
-        return contextlib.nullcontext(Live())
-    if not progress:
-        return contextlib.nullcontext(Listener())
-    from sparsebench.cli.progress import listener
-
-    return listener()
 
 
 def compare(
@@ -205,16 +211,25 @@ def compare(
     base, head  runs; or ids, folders, "latest", names of baselines or their files
     gates       a TOML file; fail_if: ["net_peak_bytes:+5%,2MiB"]
     """
-    from sparsebench.notebook.comparison_view import compared
+    from sparsebench.analysis import comparison
+    from sparsebench.analysis.gates import default_gates
+    from sparsebench.analysis.resolve import resolve_gates, side_named
+    from sparsebench.analysis.sides import side
+    from sparsebench.notebook.views import Compared
 
     if min_seeds is not None and (not hasattr(min_seeds, "__index__") or min_seeds < 2):
         raise GateError(f"min_seeds: expected a whole number from 2, found {min_seeds!r}")
-    sides = [one.stored if isinstance(one, Run) else named(one, "a run") for one in (base, head)]
-    return compared(
-        *sides, store=store_directory(store), gates=gates,
-        fail_if_any=[fail_if] if isinstance(fail_if, str) else fail_if,
-        min_seeds=min_seeds, alpha=alpha, time_gate=time_gate, strict=strict,
+    sides = [
+        side(one.stored) if isinstance(one, Run)
+        else side_named(Store(store_directory(store)), os.path.expanduser(named(one, "a run")))
+        for one in (base, head)
+    ]  # fmt: skip
+    resolved = resolve_gates(
+        Path(gates) if gates is not None else None,
+        [fail_if] if isinstance(fail_if, str) else fail_if,
+        min_seeds, alpha, strict, default_gates(), time_gate, sides[0].metrics | sides[1].metrics,
     )  # fmt: skip
+    return Compared(comparison.compare(sides[0], sides[1], resolved))
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:
@@ -225,6 +240,6 @@ def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run
     return Run(Store(store_directory(store)).run(run))
 
 
-def store_directory(given: str | Path | None = None) -> Path:
-    """The store in use: the given one, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
-    return user_config.store_directory(None if given is None else named(given, "a store")).resolve()
+def store_directory(store: str | Path | None = None) -> Path:
+    """The store in use: this one, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
+    return user_config.store_directory(None if store is None else named(store, "a store")).resolve()

@@ -18,29 +18,15 @@ from sparsebench.metrics import Metrics
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-HOOKS = {
-    "backend": "register_backends",
-    "model": "register_models",
-    "topology": "register_topologies",
-    "allocation": "register_allocations",
-    "drop": "register_drops",
-    "grow": "register_grows",
-    "update": "register_update_schedules",
-    "redistribution": "register_redistributions",
-    "density_schedule": "register_density_schedules",
-    "pruning": "register_prunings",
-    "activation": "register_activations",
-    "initializer": "register_initializers",
-    "loss": "register_losses",
-    "objective": "register_objectives",
-    "optimizer": "register_optimizers",
-    "schedule": "register_schedules",
-    "dataset": "register_datasets",
-    "observer": "register_observers",
-    "trainer": "register_trainers",
-    "executor": "register_executors",
-}
-KINDS = tuple(HOOKS)
+KINDS = (
+    "backend", "model", "topology", "allocation", "drop", "grow", "update", "redistribution",
+    "density_schedule", "pruning", "activation", "initializer", "loss", "objective", "optimizer",
+    "schedule", "dataset", "observer", "trainer", "executor",
+)  # fmt: skip
+PLURALS = {kind: f"{kind}s" for kind in KINDS} | {"topology": "topologies", "loss": "losses"}
+HOOKS = {kind: f"register_{plural}" for kind, plural in PLURALS.items()}
+HOOKS["update"] = "register_update_schedules"
+"""By kind; hookspecs.py declares each."""
 
 Component = dict[str, Any]
 """A component as data: its `name` and its parameters, nested components likewise."""
@@ -125,10 +111,7 @@ class ReportSection:
     owner: str
 
     def load(self) -> Callable[..., Any]:
-        found: Callable[..., Any] = load_target(
-            self.target, f"report section {self.title!r} of {self.owner}"
-        )
-        return found
+        return load_target(self.target, f"report section {self.title!r} of {self.owner}")
 
 
 @dataclass(frozen=True)
@@ -140,23 +123,21 @@ class Command:
     owner: str
 
     def load(self) -> Callable[..., Any]:
-        found: Callable[..., Any] = load_target(
-            self.target, f"command {self.name!r} of {self.owner}"
-        )
-        return found
+        return load_target(self.target, f"command {self.name!r} of {self.owner}")
 
 
-def load_target(target: object, what: str) -> Any:
+def load_target(target: Callable[..., Any] | str, what: str) -> Callable[..., Any]:
     """The object that `"module:name"` names; anything but a string is the object itself."""
     if not isinstance(target, str):
         return target
     module, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except Exception as error:
         raise PluginError(
             f"{what} does not load from {target}: {type(error).__name__}: {error}"
         ) from error
+    return found
 
 
 class Registry:
@@ -167,30 +148,23 @@ class Registry:
         self._entries: dict[str, Entry] = {}
 
     def add(self, entry: Entry) -> None:
-        taken = self._entries.get(entry.name)
-        if taken is not None:
+        first = self._entries.setdefault(entry.name, entry)
+        if first is not entry:
             raise PluginError(
                 f"{self.kind} {entry.name!r} is registered twice: "
-                f"by {taken.owner} and by {entry.owner}"
+                f"by {first.owner} and by {entry.owner}"
             )
-        self._entries[entry.name] = entry
 
     def __getitem__(self, name: str) -> Entry:
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise PluginError(
-                f"unknown {self.kind} {name!r}.{nearest(name, self._entries)}"
-            ) from None
+        if name not in self._entries:
+            raise PluginError(f"unknown {self.kind} {name!r}.{nearest(name, self._entries)}")
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass(frozen=True)
@@ -203,6 +177,11 @@ class PluginInfo:
     path: Path | None = None
     error: str | None = None
     module: str = ""
+
+    @property
+    def owner(self) -> str:
+        """How messages call the plugin as the owner of what it registers."""
+        return f"{self.name} ({self.origin})"
 
 
 @dataclass
@@ -233,19 +212,23 @@ class Plugins:
             raise PluginError(f"{error}; plugins that did not load: {'; '.join(broken)}") from None
 
     def validate(self, kind: str, given: object, where: str) -> Component:
-        """A component as data with every default filled in, nested ones too.
+        """A component as data with every default filled in, nested ones too; types and ranges are
+        checked strictly.
 
         `given` is a name, or a table with a name. Raises SuiteError that starts with `where`.
         """
+        from pydantic import ValidationError
+
+        from sparsebench.validation import complaint
+
         if isinstance(given, str):
             given = {"name": given}
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
             raise SuiteError(
                 f"{where}: expected a {kind} name or a table with a name, found {given!r}"
             )
-        name = given["name"]
         try:
-            cls = self.entry(kind, name).parameters()
+            cls: Any = self.entry(kind, given["name"]).parameters()
         except PluginError as error:
             raise SuiteError(f"{where}.name: {error}") from None
         values = {key: value for key, value in given.items() if key != "name"}
@@ -258,7 +241,15 @@ class Plugins:
             value = values.get(key, defaults.get(key))
             if value is not None:
                 values[key] = self.validate(nested_kind, value, f"{where}.{key}")
-        data = {"name": name, **validated(cls, values, where)}
+        adapter = _adapter(cls, where)
+        try:
+            built = adapter.validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            separator = "." if error.errors()[0]["loc"] else ": "
+            raise SuiteError(f"{where}{separator}{complaint(error, cls)}") from None
+        except (TypeError, ValueError) as error:
+            raise SuiteError(f"{where}: {error}") from None
+        data: Component = {"name": given["name"], **adapter.dump_python(built, mode="json")}
         for key in (n for n, mark in _marks(cls) if isinstance(mark, Later) and n in defaults):
             default = defaults[key]
             if key in nested and default is not None:
@@ -330,7 +321,7 @@ def _marks(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 @functools.cache
-def _defaults(cls: type) -> dict[str, Any]:
+def _defaults(cls: Any) -> dict[str, Any]:
     """Parameter name -> default, of the parameters that have one (a value, not a factory)."""
     fields = dataclasses.fields(cls)
     return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
@@ -353,25 +344,3 @@ def _adapter(cls: type, where: str) -> TypeAdapter[Any]:
         raise PluginError(
             f"{where}: the parameters of {cls.__name__} have no schema: {reason}"
         ) from None
-
-
-def validated(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Parameters of the dataclass `cls` as JSON data, types and ranges checked strictly."""
-    from pydantic import ValidationError
-
-    adapter = _adapter(cls, where)
-    try:
-        built = adapter.validate_json(json.dumps(dict(values)), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        raise SuiteError(
-            f"{where}.{path}: {message}{found}" if path else f"{where}: {message}"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise SuiteError(f"{where}: {error}") from None
-    dumped = adapter.dump_python(built, mode="json")
-    assert isinstance(dumped, dict)
-    return dumped

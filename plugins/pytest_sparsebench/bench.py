@@ -12,7 +12,7 @@ from sparsebench.suite.labels import label
 
 if TYPE_CHECKING:
     from sparsebench.api import Run
-    from sparsebench.notebook.comparison_view import Compared
+    from sparsebench.notebook.views import Compared
     from sparsebench.store.record import Record
 
 NOTHING_RAN = 5

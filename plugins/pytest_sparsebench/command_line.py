@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from sparsebench.cli import run as verb
+from sparsebench.cli.run import run
 from sparsebench.errors import SparsebenchError
 from sparsebench.run.request import RunRequest, resolve
 
@@ -29,7 +29,7 @@ def requests_of(suites: Sequence[str], options: str) -> list[RunRequest]:
 def _request(words: list[str]) -> RunRequest:
     """Read by the parser of `sparsebench run`."""
 
-    @functools.wraps(verb.command)
+    @functools.wraps(run)
     def options_of(**given: Any) -> dict[str, Any]:
         return given
 

@@ -1,4 +1,4 @@
-"""The command line: a file per verb, each of which parses, calls and prints.
+"""The command line: modules of verbs, each of which parses, calls and prints.
 
 stdout carries the result, stderr the progress. Exit codes: see EXIT_CODES.
 """
@@ -15,30 +15,31 @@ import typer
 import typer.core
 import typer.main
 
-from sparsebench.cli import (
-    ab,
-    baseline,
-    check,
-    compare,
-    data,
-    doctor,
-    export,
-    fit,
-    ls,
-    new,
-    plan,
-    prepare,
-    report,
-    run,
-    show,
-    status,
-    store,
-    validate,
-)
+from sparsebench.cli import baseline, compare, data, doctor, export, ls, new, run, show, store
 from sparsebench.errors import SparsebenchError, printable
+from sparsebench.run.user_config import read_config
 
 if TYPE_CHECKING:
     from sparsebench.registry import Command
+
+EXIT_CODES = {
+    0: "all good",
+    1: "a trial failed, timed out or ran out of memory, and the suite does not expect it",
+    2: "the command line, a suite, a plugin, data or the store is not usable",
+    3: "compare, ab: a gate failed",
+    4: "check: a claim fails",
+    5: "nothing matched, or nothing ran",
+    6: "compare, ab, check: nothing could be decided; with --strict, not everything",
+    70: "a bug of sparsebench or of a plugin",
+    130: "interrupted (Ctrl-C); finished trials are kept",
+    143: "terminated; finished trials are kept",
+}
+VERBS = (
+    run.run, run.plan, run.validate, run.prepare, ls.ls, show.show, show.logs, show.status,
+    export.export, export.report, compare.compare, compare.ab, compare.check, export.fit,
+    store.merge, doctor.doctor, export.export_model,
+)  # fmt: skip
+GROUPS = {"baseline": baseline.app, "data": data.app, "new": new.app, "store": store.app}
 
 
 class _Verbs(typer.core.TyperGroup):
@@ -62,41 +63,13 @@ def plugin_commands() -> dict[str, Command]:
 
 
 app = typer.Typer(
-    name="sparsebench",
-    cls=_Verbs,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-EXIT_CODES = {
-    0: "all good",
-    1: "a trial failed, timed out or ran out of memory, and the suite does not expect it",
-    2: "the command line, a suite, a plugin, data or the store is not usable",
-    3: "compare, ab: a gate failed",
-    4: "check: a claim fails",
-    5: "nothing matched, or nothing ran",
-    6: "compare, ab, check: nothing could be decided; with --strict, not everything",
-    70: "a bug of sparsebench or of a plugin",
-    130: "interrupted (Ctrl-C); finished trials are kept",
-    143: "terminated; finished trials are kept",
-}
-
-_VERBS = {
-    "run": run.command, "plan": plan.command, "validate": validate.command,
-    "prepare": prepare.command, "ls": ls.command, "show": show.command, "logs": show.logs,
-    "status": status.command, "export": export.command, "report": report.command,
-    "compare": compare.command, "ab": ab.command, "check": check.command, "fit": fit.command,
-    "merge": store.merge, "doctor": doctor.command,
-    "export-model": export.export_model,
-}  # fmt: skip
-for _name, _command in _VERBS.items():
-    app.command(_name)(_command)
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(data.app, name="data")
-app.add_typer(new.app, name="new")
-app.add_typer(store.app, name="store")
+    name="sparsebench", cls=_Verbs, no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+for _verb in VERBS:
+    app.command()(_verb)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,13 +80,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_EPILOG = (
-    "`sparsebench ls plugins` lists the commands that plugins add.\n\n\b\nExit codes:\n"
+@app.callback(
+    epilog="`sparsebench ls plugins` lists the commands that plugins add.\n\n\b\nExit codes:\n"
     + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items())
 )
-
-
-@app.callback(epilog=_EPILOG)
 def _root(
     context: typer.Context,
     version: Annotated[
@@ -124,8 +94,6 @@ def _root(
     ] = False,
 ) -> None:
     """Benchmark and reproduction suite for truly sparse neural-network training."""
-    from sparsebench.run.user_config import read_config
-
     if "--help" not in context.obj and context.invoked_subcommand != "doctor":  # which shows it
         read_config()
 
@@ -134,7 +102,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. A user's mistake is one line; ours keeps its traceback."""
     words = sys.argv[1:] if args is None else list(args)
     try:
-        _refuse_empty_words(words)
+        # an unset variable in a script makes an empty word: as a path it would be the current
+        # directory
+        for before, word in zip(["", *words], words):
+            if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word):
+                place = word.strip() or before or "sparsebench"
+                raise SparsebenchError(f"found an empty word at {place!r}; is a variable not set?")
         app(args=words, obj=words, prog_name="sparsebench")
     except SparsebenchError as error:
         typer.secho(f"error: {printable(str(error))}", err=True, fg="red")
@@ -146,12 +119,3 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         typer.secho("error: this is a bug of sparsebench or of a plugin", err=True, fg="red")
         raise SystemExit(70) from None
     raise SystemExit(0)
-
-
-def _refuse_empty_words(words: Sequence[str]) -> None:
-    """An unset variable in a script makes an empty word, which must not mean something else: as a
-    path it would be the current directory."""
-    for before, word in zip(["", *words], words):
-        if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word):
-            place = word.strip() or before or "sparsebench"
-            raise SparsebenchError(f"found an empty word at {place!r}; is a variable not set?")

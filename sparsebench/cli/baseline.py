@@ -1,22 +1,18 @@
-"""`sparsebench baseline`: what later runs are compared with, as a small file."""
+"""`sparsebench baseline`: results of a run as a small file, to compare later runs with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows
+from sparsebench.cli.printing import print_rows, result_rows
 from sparsebench.errors import SparsebenchError, StoreError, nearest
+from sparsebench.store.store import Store
 
-if TYPE_CHECKING:
-    from sparsebench.store.store import Store
-
-app = typer.Typer(
-    help="Keep the results of a run, to compare later runs with.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Keep the results of a run, to compare later runs with.",
+                  no_args_is_help=True)  # fmt: skip
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and ._-.")]
 NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Baseline, or its file.")]
@@ -25,21 +21,26 @@ NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Baseline, 
 @app.command()
 def set(
     names: Annotated[
-        list[str], typer.Argument(metavar="[RUN] NAME", help="RUN: an id or a folder; else latest.")
+        list[str],
+        typer.Argument(
+            metavar="[RUN] NAME",
+            help="A run's id or folder, by default the latest run; and the baseline's name.",
+        ),
     ],
     store: o.Store,
     output: o.Output = None,
 ) -> None:
-    """Make a baseline of a run, or replace the one of that name.
+    """Save the results of a run as a baseline, to compare later runs with.
 
-    It lies in the store, or with -o in a file. Then: sparsebench compare NAME latest.
+    An older baseline of the same name is replaced. To compare the latest run with it: sparsebench
+    compare NAME latest. Baselines are files in the store; with -o, the file is written there
+    instead, for example to commit it.
     """
+    from sparsebench.analysis.baseline import file_of, keep
+
     if len(names) > 2:
         raise SparsebenchError(f"baseline set: expected [RUN] NAME, found {' '.join(names)!r}")
-    run, name = names if len(names) == 2 else ("latest", names[0])
-    from sparsebench.analysis.baseline import file_of, keep
-    from sparsebench.store.store import Store
-
+    run, name = ["latest", *names][-2:]
     results = Store(store)
     in_store = file_of(results, name)
     file = output if output is not None else in_store
@@ -54,38 +55,40 @@ def show(
 ) -> None:
     """Show the run and the cells of a baseline. JSON: the file as it is."""
     from sparsebench.analysis.baseline import find, read
-    from sparsebench.cli.results import result_rows
     from sparsebench.store.json_files import read_object
-    from sparsebench.store.store import Store
 
     file = find(Store(store), name)
     found = read(file)
-    if format == "json":
-        print_json(read_object(file, "/"))
-        return
-    print_rows(result_rows(found.records), format)
-    commit = f", commit {found.commit}" if found.commit else ""
-    typer.echo(f"baseline {found.name} of run {found.run}, made {found.made}{commit}", err=True)
+    print_rows(result_rows(found.records), format, json=read_object(file, "/"))
+    if format != "json":
+        commit = f", commit {found.commit}" if found.commit else ""
+        typer.echo(f"baseline {found.name} of run {found.run}, made {found.made}{commit}", err=True)
 
 
 @app.command("list")
 def list_(store: o.Store, format: o.FormatOption = "text", json: o.Json = False) -> None:
-    """List the store's baselines."""
-    from sparsebench.analysis.baseline import names
-    from sparsebench.store.store import Store
+    """List the store's baselines. One that cannot be read is listed with the reason."""
+    from sparsebench.analysis import baseline
 
     results = Store(store)
-    found = names(results)
-    if not found:
+    rows = []
+    for name in baseline.names(results):
+        row: dict[str, Any] = {"name": name, "suite": "", "trials": 0, "run": "", "problem": ""}
+        try:
+            found = baseline.read(baseline.file_of(results, name))
+            row |= {"suite": found.suite, "trials": len(found.records), "run": found.run}
+        except StoreError as error:
+            row["problem"] = str(error)
+        rows.append(row)
+    if not rows:
         typer.echo("no baseline yet; make one: sparsebench baseline set latest NAME", err=True)
-    print_rows([_row(results, name) for name in found], format)
+    print_rows(rows, format)
 
 
 @app.command()
 def rm(name: Name, store: o.Store) -> None:
     """Remove a baseline of the store. Its run stays."""
     from sparsebench.analysis.baseline import file_of, names
-    from sparsebench.store.store import Store
 
     results = Store(store)
     file = file_of(results, name)
@@ -97,15 +100,3 @@ def rm(name: Name, store: o.Store) -> None:
     except OSError as error:
         raise StoreError(f"cannot remove {file}: {error.strerror or error}") from None
     typer.echo(f"removed {file}")
-
-
-def _row(store: Store, name: str) -> dict[str, Any]:
-    """A baseline that cannot be read is listed with the reason."""
-    from sparsebench.analysis.baseline import file_of, read
-
-    row: dict[str, Any] = {"name": name, "suite": "", "trials": 0, "run": "", "problem": ""}
-    try:
-        found = read(file_of(store, name))
-    except StoreError as error:
-        return row | {"problem": str(error)}
-    return row | {"suite": found.suite, "trials": len(found.records), "run": found.run}

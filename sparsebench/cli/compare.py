@@ -1,25 +1,31 @@
-"""`sparsebench compare`: did anything get worse from one run to another?"""
+"""`sparsebench compare`, `ab`, `check`: what got worse, and whether claims hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.errors import GateError
+from sparsebench.cli.printing import append_step_summary, print_json
+from sparsebench.errors import NothingMatched, printable
+from sparsebench.store.store import Store
 
 if TYPE_CHECKING:
     from sparsebench.analysis.comparison import Comparison
-    from sparsebench.analysis.gates import Gates
-    from sparsebench.metrics import Metrics
+    from sparsebench.run.ab.turns import Turn
 
 SIDE = "Run id, run or store directory, 'latest', or a baseline: name or file."
+ENVIRONMENT = "Folder of a virtual environment, git:REV, or . for this installation."
+OPTION_NAMES = {"settings": "--set", "plugins": "--plugin", "select": "-k"}
+"""By parameter, where an option is not called as its parameter is."""
 
 
-def command(
+def compare(
     base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE)],
     head: Annotated[str, typer.Argument(metavar="HEAD", help=SIDE)],
     store: o.Store,
@@ -28,8 +34,7 @@ def command(
     min_seeds: o.MinSeeds = None,
     alpha: o.Alpha = None,
     time_gate: Annotated[
-        bool,
-        typer.Option("--time-gate", help="Times fail too; for a machine with nothing else on it."),
+        bool, o.flag("--time-gate", "Times fail too; for a machine with nothing else on it.")
     ] = False,
     strict: o.Strict = False,
     format: o.ComparisonFormatOption = "table",
@@ -42,64 +47,141 @@ def command(
     Exit codes: 0 no gate failed; 2 usage; 3 a gate failed; 5 no cell in common; 6 nothing could
     be decided, or with --strict not everything.
     """
-    from sparsebench.analysis.comparison import compare
+    from sparsebench.analysis import comparison, rounds
     from sparsebench.analysis.gates import default_gates
-    from sparsebench.analysis.resolve import side_named
-    from sparsebench.analysis.rounds import (
-        compare_rounds,
-        folder_of_halves,
-        gates_of_rounds,
-        sides_of,
-    )
-    from sparsebench.store.store import Store
+    from sparsebench.analysis.resolve import resolve_gates, side_named
 
-    rounds = folder_of_halves(Path(base), Path(head))
-    defaults = default_gates() if rounds is None else gates_of_rounds()
-    results = Store(store)
-    sides = sides_of(rounds) if rounds else (side_named(results, base), side_named(results, head))
+    halves = rounds.folder_of_halves(Path(base), Path(head))
+    if halves is not None:
+        sides, judge, defaults = (
+            rounds.sides_of(halves), rounds.compare_rounds, rounds.gates_of_rounds()
+        )  # fmt: skip
+    else:
+        sides = side_named(Store(store), base), side_named(Store(store), head)
+        judge, defaults = comparison.compare, default_gates()
+    metrics = sides[0].metrics | sides[1].metrics
     chosen = resolve_gates(
-        gates, fail_if, min_seeds, alpha, strict, defaults, time_gate,
-        sides[0].metrics | sides[1].metrics,
-    )  # fmt: skip
-    found = compare(*sides, chosen) if rounds is None else compare_rounds(*sides, chosen)
-    print_comparison(found, format)
+        gates, fail_if or (), min_seeds, alpha, strict, defaults, time_gate, metrics
+    )
+    found = judge(*sides, chosen)
+    _print_comparison(found, format)
     raise typer.Exit(found.exit_code)
 
 
-def resolve_gates(
-    file: Path | None,
-    fail_if: Sequence[str] | None,
-    min_seeds: int | None,
-    alpha: float | None,
-    strict: bool,
-    defaults: Gates,
-    time_gate: bool = False,
-    metrics: Metrics | None = None,
-) -> Gates:
-    """The command line's gates over the file's over the defaults."""
-    from sparsebench.analysis import resolve
+@o.with_options(o.selection)
+def ab(
+    options: dict[str, Any],
+    base: Annotated[str, typer.Argument(metavar="BASE_ENV", help=ENVIRONMENT)],
+    head: Annotated[str, typer.Argument(metavar="HEAD_ENV", help=ENVIRONMENT)],
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each trial runs on both sides.")
+    ] = 3,
+    gates: o.GateFile = None,
+    fail_if: o.FailIf = None,
+    min_seeds: o.MinSeeds = None,
+    alpha: o.Alpha = None,
+    strict: o.Strict = False,
+    format: o.ComparisonFormatOption = "table",
+    json: o.Json = False,
+) -> None:
+    """Run SUITE on two installations in turn and compare them.
 
-    try:
-        return resolve.resolve_gates(
-            file, fail_if or (), min_seeds, alpha, strict, defaults, time_gate, metrics
-        )
-    except GateError as error:
-        prefix = "--" if str(error).startswith("alpha:") else ""
-        raise GateError(f"{prefix}{error}") from None
+    They take turns trial by trial and are compared pair by pair. A machine that gets slower slows
+    both sides, so times can fail here.
+
+    Exit codes: as compare; 130 and 143 stopped, finished pairs are kept and can be compared.
+    """
+    from sparsebench.analysis.resolve import resolve_gates
+    from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds, sides_of
+    from sparsebench.discovery import load_plugins
+    from sparsebench.run.ab.installations import installation
+    from sparsebench.run.ab.turns import in_common, plan, take_turns
+
+    metrics = load_plugins(options["plugins"] or [], options["data"]).metrics
+    chosen = resolve_gates(
+        gates, fail_if or (), min_seeds, alpha, strict, gates_of_rounds(), metrics=metrics
+    )
+    suite, store = options.pop("suite"), options.pop("store")
+    folder = store / "ab" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    choosing = _words({name: options.pop(name) for name in ("seeds", "select", "shard")})
+    both = _words(options)
+    with ExitStack() as stack:
+        sides = [
+            stack.enter_context(installation(side, place, suite))
+            for side, place in (("BASE", base), ("HEAD", head))
+        ]
+        plans = [plan(one, [*choosing, *both]) for one in sides]
+        trials = in_common(*plans)
+        for one, planned in zip(sides, plans):
+            if alone := len(planned) - len(trials):
+                typer.echo(f"note: {alone} trials only {one.side} plans do not run", err=True)
+        turns: list[Turn] = []
+
+        def print_turn(turn: Turn) -> None:
+            turns.append(turn)
+            label, failed = printable(turn.trial.label), ": failed" if turn.exit_code else ""
+            count = f"[{len(turns)}/{2 * rounds * len(trials)}]"
+            typer.echo(f"{count} round {turn.round + 1} {label} {turn.side}{failed}", err=True)
+
+        ended = take_turns(sides[0], sides[1], trials, rounds, folder, both, print_turn)
+    again = f"sparsebench compare {folder / 'base'} {folder / 'head'}"
+    if ended.stopped is not None:
+        line = f"stopped after {ended.pairs} of {ended.planned} pairs"
+        typer.echo(f"{line}; compare them: {again}" if ended.pairs else line, err=True)
+        raise typer.Exit(ended.stopped)
+    found = compare_rounds(*sides_of(folder), chosen)
+    _print_comparison(found, format)
+    typer.echo(f"kept; again, in another format: {again}", err=True)
+    raise typer.Exit(found.exit_code)
 
 
-def print_comparison(found: Comparison, format: str) -> None:
+def check(
+    run: o.RunName, store: o.Store, format: o.TableFormatOption = "table", json: o.Json = False
+) -> None:
+    """Judge the claims of a run's suite.
+
+    Each claim holds, fails, is inconclusive, or was not run.
+
+    Exit codes: 0 none fails, and at least one holds; 2 usage; 4 a claim fails; 5 the suite makes
+    no claims; 6 nothing could be decided.
+    """
+    from sparsebench.analysis import claims
+    from sparsebench.report.claims import as_markdown, as_text, to_json
+
+    found = Store(store).run(run)
+    rows = claims.check(found)
+    if format == "json":
+        print_json(to_json(found.id, rows))
+    elif not rows:
+        raise NothingMatched(f"the suite of run {found.id} makes no claims: nothing to check")
+    else:
+        typer.echo(as_markdown(rows) if format == "md" else as_text(rows), nl=format != "md")
+        append_step_summary(as_markdown(rows))
+    raise typer.Exit(claims.exit_code(rows))
+
+
+def _print_comparison(found: Comparison, format: str) -> None:
     """Print the result, also on the summary page of a GitHub workflow."""
-    from sparsebench.cli.printing import append_step_summary, print_json
     from sparsebench.report.comparison import as_markdown, as_text, to_json
+    from sparsebench.report.junit import as_junit
 
     page = as_markdown(found)
     if format == "json":
         print_json(to_json(found))
-    elif format == "junit":
-        from sparsebench.report.junit import as_junit
-
-        typer.echo(as_junit(found), nl=False)
     else:
-        typer.echo(page if format == "md" else as_text(found), nl=format != "md")
+        text = {"md": page, "junit": as_junit(found), "table": as_text(found) + "\n"}[format]
+        typer.echo(text, nl=False)
     append_step_summary(page)
+
+
+def _words(options: dict[str, Any]) -> list[str]:
+    """The options as a command line, for the commands of the two sides."""
+    words: list[str] = []
+    for name, value in options.items():
+        option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
+        if value is True:
+            words.append(option)
+        for one in value if isinstance(value, list) else [value]:
+            if one not in (None, True, False):
+                words += [option, str(one)]
+    return words

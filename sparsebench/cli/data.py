@@ -1,4 +1,4 @@
-"""`sparsebench data`: what the data directory has, and how more gets there."""
+"""`sparsebench data`: the sets of the data directory, and how more get there."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def list_(data: o.Data, format: o.FormatOption = "text", json: o.Json = False) -
 
     A set is verified, present, missing or unusable.
     """
-    checked = states(_listings(data))
-    if not checked:
+    listings = _listings(data)
+    if not listings:
         typer.echo(_nothing(data), err=True)
-    _show(checked, format)
+    _print(states(listings), format)
 
 
 @app.command()
@@ -50,16 +50,15 @@ def verify(
     json: o.Json = False,
 ) -> None:
     """Hash the files again and compare with data.json."""
-    listings = {listing.name: listing for listing in _listings(data)}
-    chosen = [find(data, name).name for name in names] if names else list(listings)
-    checked = states([listings[name] for name in chosen], check=True)
-    if not checked:
+    chosen = {find(data, name).name for name in names or ()}
+    listings = [one for one in _listings(data) if not names or one.name in chosen]
+    if not listings:
         raise NothingMatched(_nothing(data))
-    _show(checked, format)
-    bad = [found for found in checked if found.state in ("corrupt", "unusable")]
+    checked = states(listings, check=True)
+    _print(checked, format)
+    bad = [found.detail for found in checked if found.state in ("corrupt", "unusable")]
     if bad:
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        raise DataError(f"{bad[0].detail}{more}")
+        raise DataError(bad[0] + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""))
 
 
 @app.command()
@@ -100,7 +99,7 @@ def fetch(
     fetched = fetch_set(
         name, openml=openml, version=version, target=target, train=train, data_dir=data
     )
-    _show([Checked(fetched, "verified")], format)
+    _print([Checked(fetched, "verified")], format)
 
 
 def _listings(directory: Path) -> list[Listing]:
@@ -116,8 +115,6 @@ def _nothing(directory: Path) -> str:
     return f"no data sets are listed in {directory / MANIFEST}"
 
 
-def _show(checked: Sequence[Checked], format: str) -> None:
+def _print(checked: Sequence[Checked], format: str) -> None:
     rows = [found.to_json() for found in checked]
-    if format != "json":
-        rows = [{key: row[key] for key in SHOWN} for row in rows]
-    print_rows(rows, format)
+    print_rows([{key: row[key] for key in SHOWN} for row in rows], format, json=rows)

@@ -37,12 +37,11 @@ DISTRUST = {
 """What follows for a measure whose calibration is out of bounds."""
 
 
-def command(
+def doctor(
     store: o.Store,
     data: o.Data,
     calibrate: Annotated[
-        bool,
-        typer.Option("--calibrate", help="Measure trials that take a known amount of memory."),
+        bool, o.flag("--calibrate", "Measure trials that take a known amount of memory.")
     ] = False,
     format: o.FormatOption = "text",
     json: o.Json = False,
@@ -54,30 +53,9 @@ def command(
     if calibrate:
         raise typer.Exit(print_calibration(data, format))
     mpi = check_mpi()
-    facts = {**_facts(store, data), "mpiexec": str(mpi.mpiexec), "mpi": mpi.told}
-    warnings = [
-        *_noise(facts),
-        *noise.now(),
-        *machine_setup.warnings(store),
-        *_unusable(data),
-        *([f"no training by several processes: {mpi.wrong}"] if mpi.wrong else []),
-    ]
-    if format == "json":
-        print_json({"facts": facts, "warnings": warnings})
-        return
-    rows = [{"what": key, "found": _shown(key, value)} for key, value in facts.items()]
-    if format == "md":
-        print_tables([rows, [{"warning": line} for line in warnings]], format)
-        return
-    print_rows(rows)
-    for line in warnings:
-        typer.echo(f"warning: {printable(line)}")
-
-
-def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
     with flushing_to_zero():
         can_flush_to_zero = flushes()
-    return {
+    facts = {
         "sparsebench": importlib.metadata.version("sparsebench"),
         **machine.describe(),
         "available_memory_bytes": machine.available_memory(),
@@ -90,9 +68,22 @@ def _facts(store: Path, data_dir: Path) -> dict[str, Any]:
         "flush_to_zero": can_flush_to_zero,
         **{name: _version(name) for name in PACKAGES},
         "store": str(store.resolve()),
-        "data_directory": str(data_dir),
+        "data_directory": str(data),
         "cache_directory": str(machine.cache_directory()),
+        "mpiexec": str(mpi.mpiexec),
+        "mpi": mpi.told,
     }
+    warnings = [*_noise(facts), *noise.now(), *machine_setup.warnings(store), *_unusable(data)]
+    if mpi.wrong:
+        warnings.append(f"no training by several processes: {mpi.wrong}")
+    rows = [{"what": key, "found": _shown(key, value)} for key, value in facts.items()]
+    if format == "text":
+        print_rows(rows)
+        for line in warnings:
+            typer.echo(f"warning: {printable(line)}")
+    else:
+        lines = [{"warning": line} for line in warnings]
+        print_tables([rows, lines], format, json={"facts": facts, "warnings": warnings})
 
 
 def _version(name: str) -> str:

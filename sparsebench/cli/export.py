@@ -1,29 +1,41 @@
-"""`sparsebench export`, `export-model`: runs and networks as files for other programs."""
+"""`sparsebench export`, `report`, `fit`, `export-model`: runs and networks as tables and files."""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sparsebench.cli import options as o
+from sparsebench.cli.printing import append_step_summary, print_json, print_rows
+from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.store.output import output_file, write_output
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
+
+if TYPE_CHECKING:
+    from sparsebench.store.store import StoredRun
+
+REPORTS = {"md": (".md",), "html": (".html", ".htm"), "latex": (".tex",)}
+"""Formats of a report, each with the endings of files that select it."""
 
 
-def command(
+def export(
     run: o.RunName,
     store: o.Store,
     format: Annotated[
         str,
         typer.Option(
-            "--format",
             help="csv, json or parquet; or for another tool: pytest-benchmark, bencher, "
             "github-action-benchmark (smaller is better) or github-action-benchmark-bigger.",
         ),
     ] = "csv",
     epochs: Annotated[
-        bool, typer.Option("--epochs", help="A row per epoch instead of one per trial.")
+        bool, o.flag("--epochs", "A row per epoch instead of one per trial.")
     ] = False,
     output: o.Output = None,
 ) -> None:
@@ -31,34 +43,117 @@ def command(
 
     The formats of other tools have one entry per cell, with what each tool reads.
     """
-    from sparsebench.errors import SparsebenchError
     from sparsebench.metrics import of_run
-    from sparsebench.store.export import OF_RUNS, export, write
+    from sparsebench.store import benchmarks
+    from sparsebench.store import export as files
     from sparsebench.store.frames import epochs_frame, run_frame
-    from sparsebench.store.store import Store
 
     found = Store(store).run(run)
-    if format not in OF_RUNS:
+    if format not in files.OF_RUNS:
         frame = epochs_frame(found) if epochs else run_frame(found)
-        export(frame, format, output, of_run(found.manifest))
+        files.export(frame, format, output, of_run(found.manifest))
         return
     if epochs:
         raise SparsebenchError(f"--epochs: {format} has an entry per cell; take csv or json")
     if format == "pytest-benchmark":
-        from sparsebench.store.benchmarks import to_benchmarks
-
-        write(to_benchmarks(found), output)
+        content = benchmarks.to_benchmarks(found)
+    elif format == "bencher":
+        content = benchmarks.to_bencher(found)
     else:
-        from sparsebench.store import benchmarks
-
-        write(
-            benchmarks.to_bencher(found)
-            if format == "bencher"
-            else benchmarks.to_github_action_benchmark(
-                found, "bigger" if format.endswith("-bigger") else "smaller"
-            ),
-            output,
+        content = benchmarks.to_github_action_benchmark(
+            found, "bigger" if format.endswith("-bigger") else "smaller"
         )
+    files.write(content, output)
+
+
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run ids or directories, or 'latest'.")
+    ],
+    store: o.Store,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help=f"{', '.join(REPORTS)}. Default: by the ending of -o, else md."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="File to write; the plots of markdown go beside it, html contains its own.",
+        ),
+    ] = None,
+) -> None:
+    """Write a report of one or more runs.
+
+    Accuracy, time, memory, claims, failures and plots.
+    """
+    ending = output.suffix.lower() if output is not None else ""
+    if format is None:
+        format = next((name for name, endings in REPORTS.items() if ending in endings), "md")
+    if format not in REPORTS:
+        raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
+    found = [Store(store).run(name) for name in runs]
+    page = None
+    if format == "html":
+        from sparsebench.report.html.page import report as html_report
+
+        text = html_report(found)
+        if output is None:
+            output = found[0].path / "report.html"
+            typer.echo(str(output))
+    elif format == "latex":
+        from sparsebench.report.latex import report as latex_report
+
+        text = latex_report(found)
+    else:
+        page = text = _markdown(found, output)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_output(output, text)
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        append_step_summary(_markdown(found, None) if page is None else page)
+
+
+def _markdown(runs: Sequence[StoredRun], output: Path | None) -> str:
+    """The report; its plots beside `output`, or else in the first run's folder."""
+    from sparsebench.report.markdown import report as markdown_report
+
+    if output is not None:
+        return markdown_report(runs, output.parent, prefix=f"{output.stem}-")
+    folder = runs[0].path
+    return markdown_report(runs, folder, prefix="report-", links=f"{folder}/")
+
+
+def fit(
+    run: o.RunName,
+    store: o.Store,
+    x: Annotated[str, typer.Option("--x", help="Column of sizes.")] = "connections",
+    y: Annotated[str, typer.Option("--y", help="Column that grows.")] = "net_peak_bytes",
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Columns that make a group; repeatable. Default: backend."),
+    ] = None,
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """Fit y = factor x^exponent over the trials of a run.
+
+    The finished trials, by backend; one point per size, the mean over its seeds. 95 % intervals
+    are empty with fewer than four sizes. Columns are those of `sparsebench export`.
+    """
+    from sparsebench.analysis.evidence import evidence
+    from sparsebench.analysis.fits import fit_rows
+
+    found = evidence([Store(store).run(run)])
+    rows = list(fit_rows(found.ok, x, y, by or ["backend"]))
+    if not rows and format != "json":
+        typer.echo("no trial of this run finished", err=True)
+    print_rows(rows, format)
 
 
 def export_model(
@@ -71,18 +166,13 @@ def export_model(
 
     The npz has W1.data, W1.indices, W1.indptr, b1, and so on.
     """
-    from sparsebench.cli.printing import print_json
     from sparsebench.store.kept import model_of
-    from sparsebench.store.output import output_file
-    from sparsebench.store.store import Store
-    from sparsebench.suite.labels import label
 
     record, file = model_of(Store(store), trial)
     with file.open("rb") as source, output_file(output) as target:
         shutil.copyfileobj(source, target)
     if json:
-        size = file.stat().st_size
-        print_json({"trial": record.trial.id, "attempt": record.attempt, "file": str(output),
-                    "bytes": size})  # fmt: skip
+        facts = {"trial": record.trial.id, "attempt": record.attempt, "file": str(output)}
+        print_json({**facts, "bytes": file.stat().st_size})
     else:
         typer.echo(f"{output}: {label(record.trial)}, attempt {record.attempt}")

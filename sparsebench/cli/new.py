@@ -26,20 +26,15 @@ Folder = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to writ
 @app.command()
 def plugin(name: Name, to: Folder = Path()) -> None:
     """Write a complete topology method and its test."""
-    module = _checked(name).replace("-", "_").replace(".", "_")
+    module = name.replace("-", "_").replace(".", "_")
     cls = "".join(part[:1].upper() + part[1:] for part in module.split("_"))
-    text, test = (
-        (TEMPLATES / template).read_text().replace("@NAME@", name).replace("@MODULE@", module)
-        for template in ("plugin.py.txt", "test_plugin.py.txt")
-    )
+    text = (TEMPLATES / "plugin.py.txt").read_text()
     imported = {
         alias.asname or alias.name
         for node in ast.walk(ast.parse(text.replace("@CLASS@", "Class")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    files = {to / f"{module}.py": text, to / f"test_{module}.py": test}
-    _refuse_existing(files)
     topologies = load_plugins()["topology"]
     problem = None
     if keyword.iskeyword(module):
@@ -50,11 +45,18 @@ def plugin(name: Name, to: Folder = Path()) -> None:
         problem = f"makes a class {cls}, a name that the plugin imports"
     elif name in topologies:
         problem = f"is a topology of {topologies[name].owner} already"
-    elif importlib.util.find_spec(module) is not None:
+    elif not (to / f"{module}.py").exists() and importlib.util.find_spec(module) is not None:
         problem = f"makes a module {module}, which would hide another of that name"
     if problem is not None:
         raise SparsebenchError(f"new plugin: {name!r} {problem}; choose another")
-    _write({file: text.replace("@CLASS@", cls) for file, text in files.items()})
+    _write(
+        name,
+        {
+            to / f"{module}.py": "plugin.py.txt",
+            to / f"test_{module}.py": "test_plugin.py.txt",
+        },
+        {"@NAME@": name, "@MODULE@": module, "@CLASS@": cls},
+    )
     typer.echo(f"try it: sparsebench ls topologies --plugin {to / module}.py", err=True)
     typer.echo(f"test it: python -m pytest {to / f'test_{module}.py'}", err=True)
 
@@ -62,29 +64,24 @@ def plugin(name: Name, to: Folder = Path()) -> None:
 @app.command()
 def suite(name: Name, to: Folder = Path()) -> None:
     """Write a suite of two topologies and three seeds."""
-    file = to / f"{_checked(name)}.toml"
-    files = {file: (TEMPLATES / "suite.toml.txt").read_text().replace("@NAME@", name)}
-    _refuse_existing(files)
-    _write(files)
+    file = to / f"{name}.toml"
+    _write(name, {file: "suite.toml.txt"}, {"@NAME@": name})
     typer.echo(f"try it: sparsebench run {file} --quick", err=True)
 
 
-def _checked(name: str) -> str:
+def _write(name: str, files: dict[Path, str], words: dict[str, str]) -> None:
+    """Write templates with their words replaced; nothing if a file exists or the name is none."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,60}", name):
         raise SparsebenchError(
             f"new: found the name {name!r}; use a letter, then letters, digits, '.', '_' and '-'"
         )
-    return name
-
-
-def _refuse_existing(files: dict[Path, str]) -> None:
     for file in files:
         if file.exists():
             raise SparsebenchError(f"new: {file} is there already")
-
-
-def _write(files: dict[Path, str]) -> None:
-    for file, text in files.items():
+    for file, template in files.items():
+        text = (TEMPLATES / template).read_text()
+        for word, meaning in words.items():
+            text = text.replace(word, meaning)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)

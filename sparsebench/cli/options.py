@@ -17,6 +17,16 @@ from sparsebench.run.user_config import DEFAULT_STORE, data_directory, store_dir
 Format = Literal["text", "md", "json"]
 
 
+def flag(name: str, help: str) -> Any:
+    """The declaration of a truth value that is set by `name` alone, without a `--no-` form."""
+    return typer.Option(name, help=help)
+
+
+def from_env(name: str, help: str, **more: Any) -> Any:
+    """The declaration of an option that a variable SPARSEBENCH_NAME sets too."""
+    return typer.Option(envvar=f"SPARSEBENCH_{name}", help=help, **more)
+
+
 def _default_store() -> Path:
     """With a faulty config.toml only `doctor` gets here, which shows it and goes on."""
     try:
@@ -42,26 +52,20 @@ TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Trial id, or the 
 
 Store = Annotated[
     Path,
-    typer.Option(
-        envvar="SPARSEBENCH_STORE", parser=store_directory, default_factory=_default_store,
-        metavar="DIR", show_default=".sparsebench", help="Store of results.",
+    from_env(
+        "STORE", "Store of results.", parser=store_directory, default_factory=_default_store,
+        metavar="DIR", show_default=".sparsebench",
     ),
 ]  # fmt: skip
 Data = Annotated[
     Path,
-    typer.Option(
-        envvar="SPARSEBENCH_DATA", parser=data_directory, default_factory=_default_data,
-        metavar="DIR", show_default="in the user's cache", help="Directory of data sets.",
+    from_env(
+        "DATA", "Directory of data sets.", parser=data_directory, default_factory=_default_data,
+        metavar="DIR", show_default="in the user's cache",
     ),
 ]  # fmt: skip
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Plugin file; repeatable.")
-]
-AllowPlugins = Annotated[
-    bool,
-    typer.Option(
-        "--allow-plugins", help="Load the plugins of a suite outside the current directory."
-    ),
 ]
 Output = Annotated[
     Path | None,
@@ -96,9 +100,7 @@ Alpha = Annotated[
     float | None,
     typer.Option(help="Rate of false alarms of a metric over all its cells. Default: 0.05."),
 ]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="End with exit code 6 if anything could not be decided.")
-]
+Strict = Annotated[bool, flag("--strict", "End with exit code 6 if anything could not be decided.")]
 
 
 def selection(
@@ -110,7 +112,7 @@ def selection(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a path below [trial]; repeatable."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0:5 (0 to 4) or 0,3,7.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Apply the suite's [quick].")] = False,
+    quick: Annotated[bool, flag("--quick", "Apply the suite's [quick].")] = False,
     select: Annotated[
         str | None,
         typer.Option("-k", metavar="EXPR", help="Only trials whose label or components match."),
@@ -119,67 +121,45 @@ def selection(
         str | None,
         typer.Option(metavar="N/OF", help="Only this part of the trials: 2/8 is the second of 8."),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(envvar="SPARSEBENCH_THREADS", min=1, help="Threads of each trial."),
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option(envvar="SPARSEBENCH_TIMEOUT", help="For each trial: 30m, 2h.")
-    ] = None,
-    memory_limit: Annotated[
-        str | None, typer.Option(envvar="SPARSEBENCH_MEMORY_LIMIT", help="For each trial: 8GiB.")
-    ] = None,
+    threads: Annotated[int | None, from_env("THREADS", "Threads of each trial.", min=1)] = None,
+    timeout: Annotated[str | None, from_env("TIMEOUT", "For each trial: 30m, 2h.")] = None,
+    memory_limit: Annotated[str | None, from_env("MEMORY_LIMIT", "For each trial: 8GiB.")] = None,
     plugins: PluginFiles = None,
-    allow_plugins: AllowPlugins = False,
+    allow_plugins: Annotated[
+        bool,
+        flag("--allow-plugins", "Load the plugins of a suite outside the current directory."),
+    ] = False,
 ) -> None:
     """The options that choose and configure trials."""
 
 
 def execution(
     jobs: Annotated[
-        int | None,
-        typer.Option(
-            envvar="SPARSEBENCH_JOBS", min=1, show_default="1", help="Trials at the same time."
-        ),
+        int | None, from_env("JOBS", "Trials at the same time.", min=1, show_default="1")
     ] = None,
     executor: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SPARSEBENCH_EXECUTOR", show_default="local", help="What runs the trials."
-        ),
+        str | None, from_env("EXECUTOR", "What runs the trials.", show_default="local")
     ] = None,
     address: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SPARSEBENCH_ADDRESS", metavar="URL", help="Scheduler of a cluster: tcp://..."
-        ),
+        str | None, from_env("ADDRESS", "Scheduler of a cluster: tcp://...", metavar="URL")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Reuse finished records that are valid.")] = True,
     rerun: Annotated[
         Literal["failed", "all"] | None, typer.Option(help="Run these trials again.")
     ] = None,
     reuse_stale: Annotated[
-        bool, typer.Option("--reuse-stale", help="Also reuse records of older code.")
+        bool, flag("--reuse-stale", "Also reuse records of older code.")
     ] = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first failure.")
-    ] = False,
+    fail_fast: Annotated[bool, flag("--fail-fast", "Stop at the first failure.")] = False,
     predict: Annotated[
-        bool,
-        typer.Option(
-            "--plan/--no-plan",
-            help="Skip trials that cannot fit the memory limit.",
-        ),
+        bool, typer.Option("--plan/--no-plan", help="Skip trials that cannot fit the memory limit.")
     ] = True,
     audit: Annotated[
-        bool,
-        typer.Option(help="Check once per machine that the backends do no dense work."),
+        bool, typer.Option(help="Check once per machine that the backends do no dense work.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Run one trial in this process, with pdb.")
-    ] = False,
+    debug: Annotated[bool, flag("--debug", "Run one trial in this process, with pdb.")] = False,
     identify: Annotated[
-        bool, typer.Option("--identify", help="Record this host's name in the manifest.")
+        bool, flag("--identify", "Record this host's name in the manifest.")
     ] = False,
 ) -> None:
     """The further options of `run`."""
@@ -187,7 +167,7 @@ def execution(
 
 def with_options(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
     """Add the options of these groups to a verb; it receives their values as its first argument, a
-    dict that `resolve` takes."""
+    dict that `resolve` accepts."""
     shared = [
         parameter
         for group in groups
@@ -198,8 +178,8 @@ def with_options(*groups: Callable[..., None]) -> Callable[[Callable[..., None]]
         own = list(inspect.signature(verb, eval_str=True).parameters.values())[1:]
 
         @functools.wraps(verb)
-        def command(**given: Any) -> None:
-            verb({parameter.name: given.pop(parameter.name) for parameter in shared}, **given)
+        def command(**values: Any) -> None:
+            verb({parameter.name: values.pop(parameter.name) for parameter in shared}, **values)
 
         required = [p for p in [*own, *shared] if p.default is p.empty]
         optional = [p for p in [*shared, *own] if p.default is not p.empty]

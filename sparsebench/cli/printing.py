@@ -1,17 +1,23 @@
-"""Rows on stdout, as an aligned table, markdown or JSON."""
+"""What commands print on stdout: rows as an aligned table, markdown or JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from sparsebench.core.files import jsonable
 from sparsebench.errors import printable
+from sparsebench.store.record import Record, primary_of
+from sparsebench.suite.labels import label
 
 Row = Mapping[str, Any]
 
@@ -19,16 +25,19 @@ UNLIMITED = 1_000_000
 """Columns of a pipe or a file: rows are wrapped for a terminal only."""
 
 
-def print_rows(rows: Sequence[Row], format: str = "text") -> None:
-    """Rows with the same keys, which become the header; "table" is another word for "text"."""
+def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -> None:
+    """Print rows with the same keys, which become the header; as JSON, `json` or else the rows."""
     if format == "json":
-        print_json(list(rows))
+        print_json(list(rows) if json is None else json)
     elif rows:
         typer.echo(as_markdown(rows) if format == "md" else as_text(rows))
 
 
-def print_tables(tables: Sequence[Sequence[Row]], format: str) -> None:
-    """The tables that have rows, separated by empty lines."""
+def print_tables(tables: Sequence[Sequence[Row]], format: str, *, json: Any) -> None:
+    """Print the tables that have rows, separated by empty lines; or `json`."""
+    if format == "json":
+        print_json(json)
+        return
     for number, rows in enumerate(filter(None, tables)):
         if number:
             typer.echo()
@@ -36,8 +45,6 @@ def print_tables(tables: Sequence[Sequence[Row]], format: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    from sparsebench.core.files import jsonable
-
     typer.echo(json.dumps(jsonable(data), indent=1, default=str))
 
 
@@ -89,3 +96,45 @@ def append_step_summary(markdown: str) -> None:
     except OSError as error:
         reason = error.strerror or error
         typer.echo(f"note: cannot write GITHUB_STEP_SUMMARY {file}: {reason}", err=True)
+
+
+def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """A row per cell: its status words, and means over the seeds that ended well.
+
+    The primary metric is a column of its name; if the cells have several, one column names it.
+    """
+    cells: dict[str, list[Record]] = {}
+    for record in records:
+        cells.setdefault(record.trial.cell, []).append(record)
+    rows, metrics = [], []
+    for cell in cells.values():
+        finished = [record for record in cell if str(record.status) == "ok"]
+        primaries = [primary_of(record) for record in finished]
+        values = _finite(value for _, value in primaries)
+        counts = Counter(str(record.status) for record in cell)
+        result = f"{statistics.fmean(values):.4f}" if values else ""
+        result += f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        seconds, peaks = (
+            _finite(record.measures.get(name) for record in finished)
+            for name in ("wall_seconds", "net_peak_bytes")
+        )
+        metrics.append(primaries[0][0] if values else "")
+        rows.append(
+            {
+                "cell": label(cell[0].trial, seed=False),
+                "status": ", ".join(f"{n} {status}" for status, n in counts.items()),
+                "result": result,
+                "seconds": f"{statistics.fmean(seconds):.1f}" if seconds else "",
+                "net peak MiB": f"{statistics.fmean(peaks) / 2**20:.1f}" if peaks else "",
+            }
+        )
+    names = list(dict.fromkeys(filter(None, metrics))) or ["accuracy"]
+    if len(names) > 1:
+        return [
+            {**row, "result": f"{name} {row['result']}".strip()} for row, name in zip(rows, metrics)
+        ]
+    return [{names[0] if key == "result" else key: v for key, v in row.items()} for row in rows]
+
+
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return [float(value) for value in values if value is not None and math.isfinite(value)]

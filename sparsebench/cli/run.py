@@ -1,8 +1,11 @@
-"""`sparsebench run`: a suite, from file to records."""
+"""`sparsebench run`, `plan`, `validate`, `prepare`: the verbs that read a suite."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
+import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,17 +13,27 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.plan import print_plan
-from sparsebench.cli.printing import append_step_summary, as_markdown, print_json, print_rows
-from sparsebench.run.options import Summary, executor_of
+from sparsebench.cli.printing import append_step_summary, as_markdown, print_rows, result_rows
+from sparsebench.core.trial import Trial, canonical
+from sparsebench.errors import NothingMatched
+from sparsebench.run.fingerprint import fingerprint
+from sparsebench.run.options import executor_of
+from sparsebench.run.planning.prediction import Prediction, predict, refusal
 from sparsebench.run.request import RunRequest, resolve
+from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
+from sparsebench.suite.where import matches
+from sparsebench.units import brief_seconds, brief_size
+
+POLL_SECONDS = 0.05
 
 
 @o.with_options(o.selection, o.execution)
-def command(
+def run(
     options: dict[str, Any],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the trials.")] = False,
+    dry_run: Annotated[bool, o.flag("--dry-run", "Only list the trials.")] = False,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
@@ -31,47 +44,193 @@ def command(
     Exit codes: 0 all ended as the suite expects; 1 a trial failed; 2 usage; 5 nothing matched or
     nothing ran; 130 and 143 stopped, finished trials are kept.
     """
-    request = resolve(**options)
+    request = resolve(**options, argv=tuple(sys.argv))
     executor_of(request.options, request.plugins)
     if dry_run:
-        print_plan(request, format)
+        _print_plan(request, format)
         return
-    summary = _run(request)
-    _print_summary(summary, format)
-    raise typer.Exit(summary.exit_code)
-
-
-def _run(request: RunRequest) -> Summary:
     from sparsebench.cli.progress import listener
     from sparsebench.run import noise
     from sparsebench.run.session import run_trials
 
-    options = replace(request.options, argv=tuple(sys.argv))
-    with listener(plain=options.debug) as shown:
-        for line in () if options.debug else noise.now():
+    debug = request.options.debug
+    with listener(plain=debug) as shown:
+        for line in () if debug else noise.now():
             shown.note(line)
-        return run_trials(request.suite, request.trials, request.plugins, options, shown)
-
-
-def _print_summary(summary: Summary, format: str) -> None:
-    from sparsebench.cli.results import result_rows
-
+        summary = run_trials(request.suite, request.trials, request.plugins, request.options, shown)
     rows = result_rows(summary.records)
-    if format == "json":
-        print_json(
-            {
-                "run": summary.run,
-                "store": str(Path(summary.store).resolve()),
-                "counts": {str(status): count for status, count in summary.counts.items()},
-                "reused": summary.reused,
-                "exit_code": summary.exit_code,
-                "cells": rows,
-            }
-        )
-    else:
-        print_rows(rows, format)
+    found = {
+        "run": summary.run,
+        "store": str(Path(summary.store).resolve()),
+        "counts": {str(status): count for status, count in summary.counts.items()},
+        "reused": summary.reused,
+        "exit_code": summary.exit_code,
+        "cells": rows,
+    }
+    print_rows(rows, format, json=found)
+    if format != "json":
         typer.echo(f"{len(summary.records)} records, {summary.reused} of them reused", err=True)
         where = "" if summary.store == DEFAULT_STORE else f" --store {summary.store}"
         typer.echo(f"next: sparsebench report {summary.run}{where}", err=True)
     if rows:
         append_step_summary(f"### sparsebench run {summary.run}\n\n{as_markdown(rows)}\n")
+    raise typer.Exit(summary.exit_code)
+
+
+@o.with_options(o.selection)
+def plan(
+    options: dict[str, Any],
+    measure: Annotated[
+        bool, o.flag("--measure", "Time the backends now, to predict seconds.")
+    ] = False,
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """List the trials of SUITE and what each needs.
+
+    A note says which of them `run` would reuse.
+    """
+    _print_plan(resolve(**options), format, measure=measure)
+
+
+def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> None:
+    """Print the trials on stdout; their number and what they need in all on stderr."""
+    rates = None
+    if measure:
+        from sparsebench.run.layer_timing import measured_rates
+
+        runnable = [trial for trial in request.trials if absent(trial, request.plugins) is None]
+        rates = measured_rates(runnable, request.plugins, request.options.data_dir)
+    store = Store(request.options.store)
+    rows, trials, sizes, times = [], [], [], []
+    counts: Counter[str] = Counter()
+    for trial in request.trials:
+        prediction = predict(trial, request.plugins, rates)
+        least, epoch = prediction.least_bytes, prediction.epoch_seconds
+        seconds = epoch * trial.epochs if epoch is not None else None  # of training alone
+        note = _note(trial, prediction, request, store)
+        row = {
+            "trial": trial.id,
+            "what": label(trial),
+            "bytes": f"at least {brief_size(least)}" if least is not None else "unknown",
+            "seconds per epoch": f"{epoch:.3g}" if epoch is not None else "",
+            "total time": brief_seconds(seconds) if seconds is not None else "",
+            "note": note,
+        }
+        rows.append(row)
+        facts = {"id": trial.id, "cell": trial.cell, "label": row["what"], "note": note}
+        predicted = {**prediction.measures(), "predicted_seconds": seconds}
+        trials.append({**facts, **predicted, **trial.to_json()})
+        word = next((w for w in ("reused", "stale", "refused") if note.startswith(w)), "")
+        counts[word] += 1
+        if word not in ("reused", "refused"):
+            sizes += [least] if least is not None else []
+            times += [seconds] if seconds is not None else []
+    print_rows(rows, format, json={"suite": request.suite.name, "trials": trials})
+    if format == "json":
+        return
+    noted = [f"{counts[word]} {word}" for word in ("reused", "stale") if counts[word]]
+    needs = [", ".join([f"{len(rows)} trials of {request.suite.name}", *noted])]
+    needs += [f"the largest needs at least {brief_size(max(sizes))}"] if sizes else []
+    needs += [f"{brief_seconds(sum(times))} of training"] if times else []
+    typer.echo("; ".join(needs), err=True)
+
+
+def _note(trial: Trial, prediction: Prediction, request: RunRequest, store: Store) -> str:
+    """Why the trial cannot run here; else whether it is refused, whether its record is reused or
+    stale (only its code differs from today's), and what the suite expects of it."""
+    reason = absent(trial, request.plugins)
+    if reason is not None:
+        return ": ".join(reason)
+    reuse = refused = ""
+    if records := store.records(trial.id):
+        today = fingerprint(trial, request.plugins)
+        found = reusable(trial, records, today, request.options)
+        stale = replace(request.options, reuse_stale=True)
+        if found is not None:
+            reuse = f"reused ({found.status})"
+        elif reusable(trial, records, today, stale) is not None:
+            reuse = "stale"
+    expected = [e.status for e in request.suite.expects if matches(e.where, trial)]
+    checked = request.options.predict and "out-of-memory" not in expected
+    if checked and not reuse.startswith("reused"):
+        refused = refusal(trial, prediction)
+    notes = [f"refused: {refused}" if refused else "", reuse]
+    return "; ".join(filter(None, [*notes, f"expected: {expected[0]}" if expected else ""]))
+
+
+@o.with_options(o.selection)
+def validate(
+    options: dict[str, Any], format: o.FormatOption = "text", json: o.Json = False
+) -> None:
+    """Check a suite file.
+
+    Its form, every component, --quick, and that each `where` matches a trial.
+    """
+    full, quick = resolve(**options), resolve(**options | {"quick": True})
+    absences = [absent(trial, full.plugins) for trial in full.trials]
+    reasons = Counter(": ".join(absence) for absence in absences if absence is not None)
+    found = {
+        "suite": full.suite.name,
+        "path": str(full.suite.path),
+        "trials": len(full.trials),
+        "quick_trials": len(quick.trials),
+        "claims": len(full.suite.claims),
+        "not_runnable_here": dict(reasons),
+    }
+    if format == "text":
+        counts = f"{len(full.trials)} trials, {len(quick.trials)} with --quick"
+        typer.echo(f"{full.suite.name}: {counts}")
+    else:
+        print_rows([{**found, "not_runnable_here": reasons.total()}], format, json=found)
+    for reason, count in reasons.items() if format != "json" else ():
+        typer.echo(f"note: {count} trials {reason}", err=True)
+
+
+@o.with_options(o.selection)
+def prepare(options: dict[str, Any], format: o.FormatOption = "text", json: o.Json = False) -> None:
+    """Check the data of SUITE and compile its kernels."""
+    from sparsebench.core.job import Job
+    from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
+    from sparsebench.suite.defaults import EXECUTOR
+
+    request = resolve(**options)
+    plugins = request.plugins
+    data = {canonical(trial.dataset): trial for trial in request.trials}
+    rows = [
+        {
+            "what": f"data {trial.dataset['name']}",
+            "state": "missing" if "missing" in trial.data else "ok",
+            "detail": trial.data.get("missing", ""),
+        }
+        for trial in data.values()
+    ]
+    runnable = [trial for trial in request.trials if absent(trial, plugins) is None]
+    executor = plugins.build("executor", {"name": EXECUTOR, "slots": 1})
+    try:
+        for trial in representatives(runnable, plugins):
+            backend = trial.backend["name"]
+            typer.echo(f"compiling for {backend}", err=True)
+            with tempfile.TemporaryDirectory() as folder:
+                job = Job(
+                    trial=trial,
+                    folder=Path(folder),
+                    data_dir=request.options.data_dir,
+                    plugin_files=plugins.files,
+                    numba_cache=compiled_code(trial, plugins),
+                )
+                handle = executor.submit(compile_job(job))
+                try:
+                    while (outcome := handle.poll()) is None:
+                        time.sleep(POLL_SECONDS)
+                except BaseException:
+                    handle.stop(kill=True)
+                    raise
+            detail = f"{outcome.get('cause', '')} {outcome.get('detail', '')}".strip()
+            state = str(outcome["status"])
+            rows.append({"what": f"kernels {backend}", "state": state, "detail": detail})
+    finally:
+        executor.close()
+    print_rows(rows, format)
+    if not runnable:
+        raise NothingMatched(f"{request.suite.name}: none of its trials can be run here")

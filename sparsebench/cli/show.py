@@ -1,55 +1,41 @@
-"""`sparsebench show`, `logs`: a run, a trial with all that was measured, what its process wrote."""
+"""`sparsebench show`, `logs`, `status`: a run or a trial, its output, and how far a run is."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows
-from sparsebench.errors import NothingMatched, printable, printable_lines
+from sparsebench.cli.printing import print_json, print_rows, print_tables, result_rows
+from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
+from sparsebench.store.json_files import read_object
+from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 
-if TYPE_CHECKING:
-    from sparsebench.store.record import Record
-    from sparsebench.store.store import Store
 
-
-def command(
+def show(
     name: Annotated[str, typer.Argument(metavar="RUN|TRIAL", help="Run id, or trial id.")],
     store: o.Store,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
     """Show a run by cell, or all that is recorded of a trial."""
-    from sparsebench.cli.results import result_rows
-    from sparsebench.store.store import Store
-
     results = Store(store)
-    if _is_trial(name, results):
-        _show_trial(results.find_trial(name), format)
+    looks_like_a_trial = re.fullmatch(r"[0-9a-f]{2,16}", name) and not Path(name).is_dir()
+    if not looks_like_a_trial or any(run.startswith(name) for run in results.runs()):
+        run = results.run(name)
+        rows = [record.to_json() for record in run.records] if format == "json" else []
+        if format != "json":
+            typer.echo(f"run {run.id}: {printable(str(run.manifest.get('title', '')))}", err=True)
+        found = {"run": run.id, "manifest": run.manifest, "records": rows}
+        print_rows(result_rows(run.records), format, json=found)
         return
-    run = results.run(name)
-    if format == "json":
-        records = [record.to_json() for record in run.records]
-        print_json({"run": run.id, "manifest": run.manifest, "records": records})
-        return
-    typer.echo(f"run {run.id}: {printable(str(run.manifest.get('title', '')))}", err=True)
-    print_rows(result_rows(run.records), format)
-
-
-def _is_trial(name: str, store: Store) -> bool:
-    """Whether it looks like the id of a trial and is no run's."""
-    if not re.fullmatch(r"[0-9a-f]{2,16}", name) or Path(name).is_dir():
-        return False
-    return not any(run.startswith(name) for run in store.runs())
-
-
-def _show_trial(records: list[Record], format: str) -> None:
+    records = results.find_trial(name)
     if format == "json":
         print_json([record.to_json() for record in records])
     elif not records:
@@ -71,8 +57,8 @@ def _show_trial(records: list[Record], format: str) -> None:
             **dict(_flat({"machine": record.machine, "setting": record.settings})),
             **dict(_flat({"audit": record.audit, "noise": record.noise}, join_lists=True)),
         }
-        rows = [{"what": k, "value": v} for k, v in facts.items() if v not in ("", None)]
-        print_rows(rows, format)
+        print_rows([{"what": k, "value": v} for k, v in facts.items() if v not in ("", None)],
+                   format)  # fmt: skip
         if record.log_tail:
             typer.echo(printable_lines(record.log_tail))
 
@@ -96,8 +82,6 @@ def logs(
     attempt: Annotated[int | None, typer.Option(help="Which attempt; default: the last.")] = None,
 ) -> None:
     """Print what a trial wrote, also while it runs."""
-    from sparsebench.store.store import Store
-
     results = Store(store)
     trial_id = results.trial_id(trial)
     known = results.attempts(trial_id)
@@ -110,3 +94,42 @@ def logs(
         text = results.log(trial_id, chosen, name)
         typer.echo(f"== {name} of attempt {chosen}", err=True)
         typer.echo(text, nl=bool(text) and not text.endswith("\n"))
+
+
+def status(
+    store: o.Store,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Default: latest.")] = "latest",
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """Show how far a run is.
+
+    How many trials have ended, and how, and which are running.
+    """
+    found = Store(store).run(run)
+    events = found.events()
+    begun = {e["trial"]: e["attempt"] for e in events if e["event"] in ("began", "recorded")}
+    records = {record.trial.id: record for record in found.records}
+    running = []
+    for trial in [one for one in begun if one not in records]:
+        file = found.store.attempt_folder(trial, begun[trial]) / "progress.json"
+        try:
+            state = read_object(file, found.store.root)
+        except StoreError:
+            state = {}
+        known = {key: state.get(key) for key in ("epoch", "epochs", "loss", "accuracy")}
+        running.append({"trial": trial, **known})
+    counts = Counter(str(record.status) for record in records.values())
+    listed = [f"{count} {status}" for status, count in counts.items()]
+    over = any(event["event"] == "ended" for event in events)
+    total, ended = len(found.manifest["trials"]), len(records)
+    facts = {"run": found.id, "over": over, "trials": total, "ended": ended}
+    if format == "text":
+        word = "over" if over else "not over"
+        typer.echo(f"run {found.id}: {word}, {ended} of {total} trials ended")
+        if listed:
+            typer.echo(", ".join(listed))
+        print_rows(running)
+    else:
+        data = {**facts, "counts": dict(counts), "under_way": running}
+        print_tables([[{**facts, "counts": listed}], running], format, json=data)

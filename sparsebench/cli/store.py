@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows, print_tables
+from sparsebench.cli.printing import print_rows, print_tables
 from sparsebench.errors import NothingMatched, StoreError
-
-if TYPE_CHECKING:
-    from sparsebench.store.store import Store
+from sparsebench.store.store import Store
 
 app = typer.Typer(help="Verify, rebuild and migrate the store.", no_args_is_help=True)
 
@@ -30,10 +28,8 @@ def verify(store: o.Store, format: o.FormatOption = "text", json: o.Json = False
     verdict = check_files(_opened(store))
     findings = [asdict(finding) for finding in verdict.findings]
     checked = dict(verdict.checked)
-    if format == "json":
-        print_json({"store": str(store), "checked": checked, "findings": findings})
-    else:
-        print_tables([[checked], findings], format)
+    found = {"store": str(store), "checked": checked, "findings": findings}
+    print_tables([[checked], findings], format, json=found)
     if verdict.damaged:
         first = verdict.damaged[0]
         line = f"{verdict.store / first.path}: {first.what}; {first.next}"
@@ -46,7 +42,7 @@ def rebuild(store: o.Store, json: o.Json = False) -> None:
     from sparsebench.store.verify import remove_leftovers
 
     found = {"store": str(store), "removed": remove_leftovers(_opened(store).path)}
-    print_json(found) if json else print_rows([found])
+    print_rows([found], "json" if json else "text", json=found)
 
 
 @app.command()
@@ -56,7 +52,8 @@ def migrate(store: o.Store, json: o.Json = False) -> None:
 
     done = rewrite(_opened(store))
     found: dict[str, Any] = {"store": str(store), **asdict(done)}
-    print_json(found) if json else print_rows([{**found, "damaged": len(done.damaged)}])
+    rows = [{**found, "damaged": len(done.damaged)}]
+    print_rows(rows, "json" if json else "text", json=found)
     if done.damaged:
         raise StoreError(
             f"{done.damaged[0]} is damaged and was left as it is"
@@ -77,12 +74,10 @@ def merge(
     from sparsebench.store.merge import merge as merge_stores
 
     done = {"store": str(store), **asdict(merge_stores(sources, store))}
-    print_json(done) if json else print_rows([done])
+    print_rows([done], "json" if json else "text", json=done)
 
 
 def _opened(path: Path) -> Store:
-    from sparsebench.store.store import Store
-
     store = Store(path)
     if store.schema is None:
         raise NothingMatched(f"there is no store in {path}")

@@ -1,4 +1,4 @@
-"""The progress of a run in a notebook: one output that is redrawn in place."""
+"""How far a run is: what any display keeps of it, and the display of a notebook."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparsebench.analysis.formats import join
 from sparsebench.core.trial import Trial
-from sparsebench.notebook.cards import Card, Row
 from sparsebench.run.options import Listener, Summary
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
 from sparsebench.units import brief_seconds
 
-REFRESH_SECONDS = 0.5
+if TYPE_CHECKING:
+    from sparsebench.notebook.cards import Card
+
 LAST_FAILURES = 5
 
 
@@ -27,90 +28,115 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class Live(Listener):
-    """Shows how far the run is, the running trials and the last failures."""
+class RunProgress(Listener):
+    """Keeps how far a run is, and calls `draw` when that changes.
+
+    doing    what is done before the first trial; empty afterwards
+    running  by the id of a trial: the trial, when it began, and what it last reported
+    """
+
+    refresh_seconds = 0.5
 
     def __init__(self) -> None:
-        self._run, self._total, self._doing = "", 0, ""
-        self._counts: Counter[str] = Counter()
-        self._ended: set[str] = set()
-        self._running: dict[str, tuple[Trial, dict[str, Any]]] = {}
-        self._failures: list[str] = []
-        self._notes: list[str] = []
-        self._began = self._drawn = time.monotonic()
-        self._display: Any = None
+        self.run_id, self.total, self.doing = "", 0, "preparing"
+        self.ended_trials: set[str] = set()
+        self.running: dict[str, tuple[Trial, float, dict[str, Any]]] = {}
+        self.began = self._drawn = time.monotonic()
+        self.first_trial_at: float | None = None
+
+    def draw(self, at: float) -> None:
+        """Show it; `at` is the time."""
+
+    def redraw(self, *, now: bool = True) -> None:
+        """Draw: at once, or unless it was drawn within `refresh_seconds`."""
+        at = time.monotonic()
+        if now or at - self._drawn >= self.refresh_seconds:
+            self._drawn = at
+            self.draw(at)
 
     def started(self, run_id: str, total: int) -> None:
-        self._run, self._total = run_id, total
-        self._draw(now=True)
+        self.run_id, self.total = run_id, total
+        self.redraw()
 
     def compiling(self, names: Sequence[str]) -> None:
-        self._does("compiling", names)
+        listed = ", ".join(names)
+        self.doing = f"compiling {listed}, once for this machine and code" if names else ""
+        self.redraw()
 
     def probing(self, names: Sequence[str]) -> None:
-        self._does("auditing", names)
+        self.doing = f"auditing {', '.join(names)}"
+        self.redraw()
 
     def waiting(self) -> None:
-        self._draw()
+        self.redraw(now=False)
 
     def trial_started(self, trial: Trial, number: int) -> None:
-        self._doing = ""
-        self._running[trial.id] = (trial, {})
-        self._draw(now=True)
+        self.doing = ""
+        at = time.monotonic()
+        self.first_trial_at = self.first_trial_at or at
+        self.running[trial.id] = (trial, at, {})
+        self.redraw()
 
     def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
-        if trial.id in self._running:
-            self._running[trial.id][1].update(state)
-        self._draw()
+        if trial.id in self.running:
+            self.running[trial.id][2].update(state)
+        self.redraw(now=False)
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
-        self._running.pop(trial.id, None)
-        self._ended.add(trial.id)
+        self.running.pop(trial.id, None)
+        self.ended_trials.add(trial.id)
+        self.redraw(now=not reused)
+
+    def ended(self, summary: Summary) -> None:
+        self.doing = ""
+        self.running.clear()
+        self.redraw()
+
+
+class Live(RunProgress):
+    """One output of a notebook that is redrawn in place: the run, the running trials and the last
+    failures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: Counter[str] = Counter()
+        self._failures: list[str] = []
+        self._notes: list[str] = []
+        self._display: Any = None
+
+    def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self._counts[f"{record.status}{' (reused)' if reused else ''}"] += 1
         if record.failed:
             reason = join(record.status, record.cause, record.detail)
             self._failures.append(f"{label(trial)}: {reason[:200]}")
-        self._draw(now=not reused)
+        super().trial_ended(trial, record, reused)
 
     def note(self, line: str) -> None:
         self._notes.append(line)
-        self._draw(now=True)
+        self.redraw()
 
-    def ended(self, summary: Summary) -> None:
-        self._doing = ""
-        self._running.clear()
-        self._draw(now=True)
-
-    def _does(self, what: str, names: Sequence[str]) -> None:
-        self._doing = f"{what} {', '.join(names)}" if names else ""
-        self._draw(now=True)
-
-    def card(self) -> Card:
-        elapsed = brief_seconds(time.monotonic() - self._began)
-        counts = ", ".join(f"{n} {word}" for word, n in self._counts.items())
-        ended = join(f"{len(self._ended)}/{self._total} trials", counts, elapsed)
-        return Card(
-            title=f"Run {self._run}",
-            facts=[ended, *filter(None, [self._doing])],
-            header=["running", "epoch"] if self._running else (),
-            rows=[Row([label(trial), _epoch(trial, state)])
-                  for trial, state in self._running.values()],
-            notes=[*self._notes, *self._failures[-LAST_FAILURES:]],
-        )  # fmt: skip
-
-    def _draw(self, now: bool = False) -> None:
-        at = time.monotonic()
-        if not now and at - self._drawn < REFRESH_SECONDS:
-            return
-        self._drawn = at
+    def draw(self, at: float) -> None:
         from IPython.display import HTML, display
 
-        shown = HTML(self.card().html())
+        shown = HTML(self.card(at).html())
         if self._display is None:
             self._display = display(shown, display_id=True)
         else:
             self._display.update(shown)
 
+    def card(self, at: float) -> Card:
+        from sparsebench.notebook.cards import Card, Row
 
-def _epoch(trial: Trial, state: Mapping[str, Any]) -> str:
-    return f"{state.get('epoch', 0)}/{state.get('epochs') or trial.epochs}"
+        counts = ", ".join(f"{n} {word}" for word, n in self._counts.items())
+        trials = f"{len(self.ended_trials)}/{self.total} trials"
+        rows = [
+            Row([label(trial), f"{state.get('epoch', 0)}/{state.get('epochs') or trial.epochs}"])
+            for trial, _, state in self.running.values()
+        ]
+        return Card(
+            title=f"Run {self.run_id}",
+            facts=[join(trials, counts, brief_seconds(at - self.began)),
+                   *filter(None, [self.doing])],
+            header=["running", "epoch"], rows=rows,
+            notes=[*self._notes, *self._failures[-LAST_FAILURES:]],
+        )  # fmt: skip

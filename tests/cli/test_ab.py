@@ -10,10 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_words import Cli
+from cli_words import Cli, validate
 from test_cli_light import HEAVY, PROBE
-
-from sparsebench.cli.schemas import validate
 
 
 def halves(folder: Path) -> tuple[str, str]:

@@ -7,9 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from cli_words import Cli
-
-from sparsebench.cli.schemas import validate
+from cli_words import Cli, validate
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from sparsebench.cli.printing import result_rows
 from sparsebench.cli.progress import Live, Plain, listener
-from sparsebench.cli.results import result_rows
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.run.options import Summary
@@ -73,32 +72,32 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_bar_says_what_goes_on_before_the_first_trial() -> None:
     shown = Live()
-    shown._began = 0.0
-    assert shown._bars(1.0) == [("preparing", 0.0, "1.0s")]
+    shown.began = 0.0
+    assert shown.bars(1.0) == [("preparing", 0.0, "1.0s")]
     shown.started("r", 2)
     shown.compiling(["numba-csr"])
     shown.waiting()
-    _, compiling = shown._bars(3.0)
+    _, compiling = shown.bars(3.0)
     assert compiling == ("compiling numba-csr, once for this machine and code", 0.0, "3.0s")
     shown.trial_started(trial(), 1)
-    assert len(shown._bars(4.0)) == 2
-    assert not any("compiling" in name for name, _, _ in shown._bars(4.0))
+    assert len(shown.bars(4.0)) == 2
+    assert not any("compiling" in name for name, _, _ in shown.bars(4.0))
 
 
 def test_live_bars() -> None:
     shown = Live()
-    shown._preparing = ""
-    shown.total = 4
-    shown.ended_trials = {"a"}
-    shown._running[trial().id] = (trial(), 0.0, {})
-    assert shown._bars(10.0) == [
+    shown.started("r", 4)
+    shown.trial_ended(trial(1), record(1), True)
+    shown.trial_started(trial(), 2)
+    _, began, _ = shown.running[trial().id]
+    assert shown.bars(began + 10) == [
         ("all", 0.25, "1/4 trials"),
         ("seed=0", 0.0, "starting, 10.0s"),
     ]
-    shown._running[trial().id][2].update(
-        epoch=5, epochs=10, loss=0.25, accuracy=0.5, rss_bytes=2**20
+    shown.progress(
+        trial(), {"epoch": 5, "epochs": 10, "loss": 0.25, "accuracy": 0.5, "rss_bytes": 2**20}
     )
-    assert shown._bars(10.0)[1] == (
+    assert shown.bars(began + 10)[1] == (
         "seed=0", 0.5, "epoch 5/10, loss 0.2500, accuracy 0.5000, 1.0 MiB, ETA 10.0s",
     )  # fmt: skip
 
@@ -108,7 +107,6 @@ def test_live_draws_and_leaves_the_lines_behind(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     with Live() as shown:
-        assert isinstance(shown._console, Console)  # type: ignore[attr-defined]
         shown.started("r", 1)
         shown.trial_started(trial(), 1)
         shown.progress(trial(), {"epoch": 1, "epochs": 10, "loss": float("nan")})

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pydantic
+import jsonschema
 import pytest
-from cli_words import Cli
-
-from sparsebench.cli.schemas import OUTPUTS, json_schema, validate
-
-PUBLISHED = Path(__file__).parents[2] / "docs" / "schemas"
+from cli_words import PUBLISHED, Cli, validate
 
 CLAIMS = """
 [[claims]]
@@ -29,15 +25,11 @@ value = 1.0
 """
 
 
-@pytest.mark.parametrize("verb", OUTPUTS)
-def test_published_schemas_are_those_of_the_code(verb: str) -> None:
-    published = json.loads((PUBLISHED / f"{verb}.json").read_text())
-    assert published == json_schema(verb)
-    assert published["title"] == f"sparsebench {verb} --json"
-
-
-def test_nothing_else_is_published() -> None:
-    assert {file.stem for file in PUBLISHED.glob("*.json")} == set(OUTPUTS)
+def test_schemas_are_schemas() -> None:
+    for file in PUBLISHED.glob("*.json"):
+        schema = json.loads(file.read_text())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema["title"] == f"sparsebench {file.stem} --json"
 
 
 def test_real_outputs_validate(cli: Cli, folder: Path) -> None:
@@ -64,5 +56,5 @@ def test_other_outputs_do_not_validate() -> None:
     good = {"schema": 1, "run": "r", "claims": [], "counts": {}, "exit_code": 5}
     validate("check", json.dumps(good))
     for spoilt in ({"exit_code": 3}, {"counts": {"holds": None}}, {"more": 1}, {"claims": None}):
-        with pytest.raises(pydantic.ValidationError):
+        with pytest.raises(jsonschema.ValidationError):
             validate("check", json.dumps({**good, **spoilt}))

@@ -8,7 +8,7 @@ from scipy import stats
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.fits import fit_rows, marginal, points, power_law
-from sparsebench.cli.fit import command as fit_command
+from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.fit_tables import fits, fits_table, marginal_table
 from sparsebench.store.store import Store, planned

@@ -28,7 +28,7 @@ from sparsebench.analysis.formats import (
     size,
 )
 from sparsebench.api import Run
-from sparsebench.cli.report import command as report_command
+from sparsebench.cli.export import report as report_command
 from sparsebench.core.archive import write_archive
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.report.html.charts import charts, degrees, growth

@@ -9,7 +9,7 @@ from fabricated import FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.claims import check
 from sparsebench.analysis.evidence import evidence
-from sparsebench.cli.report import command as report_command
+from sparsebench.cli.export import report as report_command
 from sparsebench.report.claims import published_table
 from sparsebench.report.latex import COLUMNS, chosen, inline, report
 from sparsebench.report.tables import memory_table, result_table, time_table

@@ -7,8 +7,8 @@ import pytest
 from fabricated import MACHINE, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.cli.export import command as export_command
-from sparsebench.cli.report import command as report_command
+from sparsebench.cli.export import export as export_command
+from sparsebench.cli.export import report as report_command
 from sparsebench.report.markdown import command, report
 from sparsebench.report.summary import lowest, summary
 from sparsebench.store.store import Store, planned

@@ -18,8 +18,8 @@ from sparsebench.analysis.sides import side_of
 from sparsebench.api import Run
 from sparsebench.errors import NothingMatched
 from sparsebench.notebook.cards import MOST_ROWS, Card, Row
-from sparsebench.notebook.comparison_view import Compared
 from sparsebench.notebook.progress import Live, in_notebook
+from sparsebench.notebook.views import Compared
 from sparsebench.suite.labels import label
 
 HOSTILE = "<script>alert(1)</script> & \x1b[31m"
