@@ -10,49 +10,23 @@ data set and take well under a second each (a backend may compile first, and is 
         check_topology(MyTopology(zeta=0.2))
 """
 
-from __future__ import annotations
-
-from sparsebench.testing.backends import check_backend, check_honesty, check_trajectory
-from sparsebench.testing.components import (
-    check_activation,
-    check_dataset,
-    check_initializer,
-    check_loss,
-    check_model,
-    check_optimizer,
-    check_schedule,
-)
-from sparsebench.testing.method_parts import (
-    check_allocation,
-    check_density_schedule,
-    check_drop,
-    check_grow,
-    check_redistribution,
-    check_update_schedule,
-)
-from sparsebench.testing.objectives import check_objective
-from sparsebench.testing.observers import check_observer
-from sparsebench.testing.topologies import check_pruning, check_topology
-
-__all__ = [
-    "check_activation",
-    "check_allocation",
-    "check_backend",
-    "check_dataset",
-    "check_density_schedule",
-    "check_drop",
-    "check_grow",
-    "check_honesty",
-    "check_initializer",
-    "check_loss",
-    "check_model",
-    "check_objective",
-    "check_observer",
-    "check_optimizer",
-    "check_pruning",
-    "check_redistribution",
-    "check_schedule",
-    "check_topology",
-    "check_trajectory",
-    "check_update_schedule",
-]
+from sparsebench.testing.backends import check_backend as check_backend
+from sparsebench.testing.backends import check_honesty as check_honesty
+from sparsebench.testing.backends import check_trajectory as check_trajectory
+from sparsebench.testing.components import check_activation as check_activation
+from sparsebench.testing.components import check_dataset as check_dataset
+from sparsebench.testing.components import check_initializer as check_initializer
+from sparsebench.testing.components import check_loss as check_loss
+from sparsebench.testing.components import check_model as check_model
+from sparsebench.testing.components import check_optimizer as check_optimizer
+from sparsebench.testing.components import check_schedule as check_schedule
+from sparsebench.testing.objectives import check_objective as check_objective
+from sparsebench.testing.observers import check_observer as check_observer
+from sparsebench.testing.topologies import check_allocation as check_allocation
+from sparsebench.testing.topologies import check_density_schedule as check_density_schedule
+from sparsebench.testing.topologies import check_drop as check_drop
+from sparsebench.testing.topologies import check_grow as check_grow
+from sparsebench.testing.topologies import check_pruning as check_pruning
+from sparsebench.testing.topologies import check_redistribution as check_redistribution
+from sparsebench.testing.topologies import check_topology as check_topology
+from sparsebench.testing.topologies import check_update_schedule as check_update_schedule

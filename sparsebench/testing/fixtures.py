@@ -1,16 +1,22 @@
-"""Small real things to check components with."""
+"""Small real things to check components with, and what all checks share."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
+
+SHAPES = [(30, 40), (30, 30), (4, 30)]
+"""Layers of a small network: output neurons and input neurons of each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +35,7 @@ class ConstantRate:
 
 @dataclasses.dataclass(frozen=True)
 class PlainDescent:
-    """w -= rate (g + decay w) with a state array that counts updates: follows a connection."""
+    """Gradient descent with momentum 0.5, in a state array that follows its connections."""
 
     learning_rate: float = 0.1
     schedule: ConstantRate = ConstantRate()
@@ -50,11 +56,34 @@ def random_matrix(
     return CsrMatrix(pattern, rng.standard_normal(nnz).astype(dtype))
 
 
+def random_layers(counts: Sequence[int]) -> list[CsrMatrix]:
+    """Layers of `SHAPES` with these numbers of connections."""
+    return [
+        random_matrix(shape, nnz, np.random.default_rng(index))
+        for index, (shape, nnz) in enumerate(zip(SHAPES, counts, strict=True))
+    ]
+
+
 def to_dense(W: CsrMatrix) -> npt.NDArray[Any]:
     """(K, D); for tests of small layers only."""
     dense = np.zeros(W.shape, dtype=W.data.dtype)
     dense[W.rows, W.indices] = W.data
     return dense
+
+
+def training_steps(epochs: int = 4, steps_per_epoch: int = 3) -> list[TrainingStep]:
+    """Every step of a short training, and the ends of its epochs."""
+    return [
+        TrainingStep(
+            epoch=epoch,
+            epochs=epochs,
+            step=(epoch - 1) * steps_per_epoch + step,
+            steps_per_epoch=steps_per_epoch,
+            epoch_ended=step == steps_per_epoch,
+        )
+        for epoch in range(1, epochs + 1)
+        for step in range(1, steps_per_epoch + 1)
+    ]
 
 
 def check_parameters(component: Any) -> None:
@@ -70,3 +99,21 @@ def check_parameters(component: Any) -> None:
             check_parameters(value)
         else:
             json.dumps(value)
+
+
+def check_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -> None:
+    """Two arrays agree within `tolerance` of the largest expected value, or of 1."""
+    assert np.shape(found) == np.shape(expected), f"{what}: shape {np.shape(found)}"
+    tolerance *= max(1.0, float(np.abs(expected).max(initial=0.0)))
+    apart = float(np.abs(np.asarray(found, dtype=np.float64) - expected).max(initial=0.0))
+    assert apart <= tolerance, f"{what}: off by {apart:.2e}, tolerance {tolerance:.2e}"
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    """The most memory that a call allocates at a time."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""The law of an objective: what it makes of targets, and how it scores."""
+"""Check of objectives: what one makes of targets, and how it scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsebench.core.data.samples import Inputs, TargetData
 from sparsebench.core.metric import columns
-from sparsebench.core.protocols import CorruptsInputs, Objective, Targets
+from sparsebench.core.protocols import CorruptsInputs, Objective
 from sparsebench.errors import DataError
 from sparsebench.testing.fixtures import check_parameters
 
@@ -25,26 +25,15 @@ def check_objective(objective: Objective) -> None:
     assert len(set(names)) == len(names), f"scores of one name: {names}"
     assert objective.scores[0].better != 0, f"neither more nor less of {names[0]} is better"
     assert tuple(objective.metrics) == columns(objective.scores), "metrics are not columns(scores)"
-    taken = [y for y in _kinds() if _accepts(objective, y)]
-    assert taken, "takes neither labels nor numbers, one or several per sample"
-    inputs = Inputs(FEATURES, np.full((FEATURES, 1), 0.5), np.full((FEATURES, 1), 2.0))
-    for y in taken:
-        targets = objective.fit(TargetData(y, np.arange(SAMPLES - 10), inputs))
-        _check_scores(objective, targets, y, names)
-        again = objective.restored(targets.arrays(), targets.outputs, inputs)
-        Z = _outputs(targets.outputs)
-        first, second = targets.predict(Z), again.predict(Z)
-        assert len(first) == SAMPLES, f"predict() gives {first.shape}, not a row per sample"
-        assert np.array_equal(first, second), "restored() predicts otherwise"
+    numbers = np.random.default_rng(0).standard_normal((SAMPLES, 3))
+    labels = np.arange(SAMPLES) % 3
+    kinds = [labels, labels.astype(str), numbers[:, 0], numbers, (numbers > 0).astype(int)]
+    accepted = [y for y in kinds if _accepts(objective, y)]
+    assert accepted, "takes neither labels nor numbers, one or several per sample"
+    for y in accepted:
+        _check_targets(objective, y, names)
     if isinstance(objective, CorruptsInputs):
         _check_corruption(objective)
-
-
-def _kinds() -> list[Any]:
-    rng = np.random.default_rng(0)
-    numbers = rng.standard_normal((SAMPLES, 3))
-    labels = np.arange(SAMPLES) % 3
-    return [labels, labels.astype(str), numbers[:, 0], numbers, (numbers > 0).astype(int)]
 
 
 def _accepts(objective: Objective, y: Any) -> bool:
@@ -58,18 +47,22 @@ def _accepts(objective: Objective, y: Any) -> bool:
     return True
 
 
-def _outputs(K: int) -> Any:
-    return np.random.default_rng(1).standard_normal((K, SAMPLES)).astype(np.float32)
-
-
-def _check_scores(objective: Objective, targets: Targets, y: Any, names: list[str]) -> None:
-    loss, Z = objective.loss_with(None), _outputs(targets.outputs)
+def _check_targets(objective: Objective, y: Any, names: list[str]) -> None:
+    inputs = Inputs(FEATURES, np.full((FEATURES, 1), 0.5), np.full((FEATURES, 1), 2.0))
+    targets = objective.fit(TargetData(y, np.arange(SAMPLES - 10), inputs))
+    again = objective.restored(targets.arrays(), targets.outputs, inputs)
+    rng = np.random.default_rng(1)
+    Z = rng.standard_normal((targets.outputs, SAMPLES)).astype(np.float32)
+    first, second = targets.predict(Z), again.predict(Z)
+    assert len(first) == SAMPLES, f"predict() gives {first.shape}, not a row per sample"
+    assert np.array_equal(first, second), "restored() predicts otherwise"
     encoded = targets.encode(y, "y")
-    T = _outputs(targets.outputs)[:, ::-1] if encoded is None else encoded.T
+    T = Z[:, ::-1] if encoded is None else encoded.T
     if encoded is not None:
         assert len(encoded) == SAMPLES, "encode() does not give a row per sample"
         assert T.shape in ((SAMPLES,), Z.shape), f"targets {encoded.shape} for {len(Z)} outputs"
-    assert np.isfinite(loss.value(Z.copy(), T)), "the loss of these targets is not finite"
+    loss = objective.loss_with(None).value(Z.copy(), T)
+    assert np.isfinite(loss), "the loss of these targets is not finite"
     kept = Z.copy()
     whole, parts = targets.score(), targets.score()
     whole.add(Z, T)

@@ -1,8 +1,7 @@
-"""The laws of observers."""
+"""Check of observers."""
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +12,18 @@ from sparsebench.core.observer import Observation, Observer
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.observing import plain_values
-from sparsebench.testing.fixtures import check_parameters, random_matrix
-from sparsebench.testing.topologies import training_steps
-
-SHAPES = [(30, 40), (30, 30), (4, 30)]
+from sparsebench.testing.fixtures import (
+    SHAPES,
+    check_parameters,
+    peak_bytes,
+    random_layers,
+    random_matrix,
+    training_steps,
+)
 
 WIDE, CONNECTIONS = 40_000, 40_000
 BYTES = 400
-"""Per connection and neuron at most, for a start, a change and the values."""
+"""Per connection and neuron at most, for a start, a change and the values; dense it is 10,000."""
 
 
 class FixedLayer:
@@ -66,30 +69,35 @@ def check_observer(observer: Observer) -> None:
         assert is_read, f"{metric.name}: kinds lack 'epoch' or 'layer', so nothing is stored"
     every = observer.every
     assert every is None or every >= 1, f"every is {every}: expected None or at least 1"
-    for counts in ([120, 90, 60], [0, 0, 0], [1200, 900, 120]):
+    for counts in ([120, 90, 60], [0, 0, 0], [shape[0] * shape[1] for shape in SHAPES]):
         first, second = (_observed(observer, counts, saving=False) for _ in range(2))
         assert first == second, "the values are not repeatable"
         resumed = _observed(observer, counts, saving=True)
         assert first == resumed, f"saved and restored it gives {resumed} instead of {first}"
-    _check_memory(observer)
+    wide = FixedNetwork([random_matrix((WIDE, WIDE), CONNECTIONS, np.random.default_rng(0))])
+
+    def observe() -> None:
+        observation = _start(observer, wide)
+        _change(wide, observation, np.random.default_rng(0))
+        observation.look(training_steps()[0])
+        observation.values()
+
+    peak = peak_bytes(observe)
+    allowed = BYTES * (CONNECTIONS + 2 * WIDE)
+    assert peak < allowed, f"observing took {peak} bytes for {CONNECTIONS} connections"
 
 
 def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[Any]:
     """Values of a few epochs with a change of each layer at the end of each; `saving` puts a new
     observation in the place of the old one in the middle of each."""
     rng = np.random.default_rng(0)
-    matrices = [random_matrix(*one, rng) for one in zip(SHAPES, counts, strict=True)]
-    network = FixedNetwork(matrices)
+    network = FixedNetwork(random_layers(counts))
     observation = _start(observer, network)
     found = []
     for step in training_steps():
         if step.epoch_ended:
-            for index, layer in enumerate(network.layers):
-                change = _change(layer.weights(), rng)
-                layer.apply_change(change)
-                observation.on_change(index, change)
-        before = [layer.weights() for layer in network.layers]
-        copies = [W.data.copy() for W in before]
+            _change(network, observation, rng)
+        before = [(layer.weights(), layer.weights().data.copy()) for layer in network.layers]
         if observer.every is not None and step.step % observer.every == 0:
             observation.look(step)
         if saving and not step.epoch_ended:
@@ -100,9 +108,9 @@ def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[A
             values = observation.values()
             layers = len(network.layers)
             found.append(plain_values("under test", observer.metrics, values, layers))
-        for layer, W, copy in zip(network.layers, before, copies, strict=True):
+        for layer, (W, data) in zip(network.layers, before, strict=True):
             assert layer.weights() is W, "the network's connections changed"
-            assert np.array_equal(W.data, copy), "the network's weights changed"
+            assert np.array_equal(W.data, data), "the network's weights changed"
     return found
 
 
@@ -110,30 +118,15 @@ def _start(observer: Observer, network: FixedNetwork) -> Observation:
     return observer.start(network)  # type: ignore[arg-type]
 
 
-def _change(W: CsrMatrix, rng: np.random.Generator) -> Change:
-    """Drops a third, grows as many as there is room for among as many drawn at random."""
-    keep = rng.random(W.nnz) > 1 / 3
-    kept = W.pattern.keys()[keep]
-    drawn = random_pattern(W.shape, int(np.count_nonzero(~keep)), rng).keys()
-    grown = np.setdiff1d(drawn, kept)
-    rows, columns = grown // W.shape[1], grown % W.shape[1]
-    return Change(keep, rows, columns, np.ones(grown.size, dtype=np.float32))
-
-
-def _check_memory(observer: Observer) -> None:
-    """For a wide sparse layer less than BYTES per connection and neuron; dense it is 10,000."""
-    rng = np.random.default_rng(0)
-    network = FixedNetwork([random_matrix((WIDE, WIDE), CONNECTIONS, rng)])
-    tracemalloc.start()
-    try:
-        observation = _start(observer, network)
-        change = _change(network.layers[0].weights(), rng)
-        network.layers[0].apply_change(change)
-        observation.on_change(0, change)
-        observation.look(training_steps()[0])
-        observation.values()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    allowed = BYTES * (CONNECTIONS + 2 * WIDE)
-    assert peak < allowed, f"observing took {peak} bytes for {CONNECTIONS} connections"
+def _change(network: FixedNetwork, observation: Observation, rng: np.random.Generator) -> None:
+    """Drop a third of each layer, grow as many as there is room for among as many drawn at
+    random."""
+    for index, layer in enumerate(network.layers):
+        W = layer.weights()
+        keep = rng.random(W.nnz) > 1 / 3
+        drawn = random_pattern(W.shape, int(np.count_nonzero(~keep)), rng).keys()
+        grown = np.setdiff1d(drawn, W.pattern.keys()[keep])
+        rows, columns = grown // W.shape[1], grown % W.shape[1]
+        change = Change(keep, rows, columns, np.ones(grown.size, dtype=np.float32))
+        layer.apply_change(change)
+        observation.on_change(index, change)

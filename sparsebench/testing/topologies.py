@@ -1,37 +1,45 @@
-"""The laws of topology methods and prunings."""
+"""Checks of topology methods, of their parts, and of prunings."""
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
+from sparsebench.core.methods.protocols import (
+    Allocation,
+    DensitySchedule,
+    Drop,
+    EveryStep,
+    Grow,
+    LayerUpdate,
+    Pruning,
+    Redistribution,
+    Topology,
+    UpdateSchedule,
+)
 from sparsebench.core.methods.state import State
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView
 from sparsebench.core.protocols import LayerSignals
+from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench.testing.fixtures import UniformWeights, check_parameters, random_matrix
+from sparsebench.testing.fixtures import (
+    SHAPES,
+    UniformWeights,
+    check_parameters,
+    peak_bytes,
+    random_layers,
+    random_matrix,
+    training_steps,
+)
 
-SHAPES = [(30, 40), (30, 30), (4, 30)]
 SAMPLES = 6
+DROPPED = 60
 
 
-def training_steps(epochs: int = 4, steps_per_epoch: int = 3) -> list[TrainingStep]:
-    """Every step of a short training, and the ends of its epochs."""
-    return [
-        TrainingStep(
-            epoch=epoch,
-            epochs=epochs,
-            step=(epoch - 1) * steps_per_epoch + step,
-            steps_per_epoch=steps_per_epoch,
-            epoch_ended=step == steps_per_epoch,
-        )
-        for epoch in range(1, epochs + 1)
-        for step in range(1, steps_per_epoch + 1)
-    ]
+# --- methods -------------------------------------------------------------------------
 
 
 def check_topology(topology: Topology, *, keeps_connections: bool = True) -> None:
@@ -42,10 +50,7 @@ def check_topology(topology: Topology, *, keeps_connections: bool = True) -> Non
     """
     check_parameters(topology)
     counts = topology.connections(SHAPES)
-    assert len(counts) == len(SHAPES), f"connections() gives {len(counts)} layers for 3"
-    for count, (K, D) in zip(counts, SHAPES, strict=True):
-        assert isinstance(count, int), f"connections() gives {type(count).__name__}, not int"
-        assert 0 < count <= K * D, f"{count} connections for a layer of {K} x {D}"
+    _check_counts(counts, "connections()")
     steps = [*training_steps(), *training_steps(3, 1500)]
     due = [step for step in steps if topology.due(step)]
     assert not any(step.last_step for step in due), (
@@ -54,7 +59,97 @@ def check_topology(topology: Topology, *, keeps_connections: bool = True) -> Non
     for step in (due[:2] + due[-2:]) or steps[2:3]:
         _check_update(topology, counts, step, keeps_connections)
         _check_closed(topology, counts, step)
-    _check_memory(topology, due[0] if due else steps[2])
+    # under 400 bytes per connection and neuron, and 8 MiB for tiles; dense would be far more
+    step, side = due[0] if due else steps[2], 4_000 if topology.needs.scans else 40_000
+    W = random_matrix((side, side), side, np.random.default_rng(0))
+    network = random_network([W, W], step, samples=2)
+    peak = peak_bytes(lambda: _updates(topology, network))
+    assert peak < 2 * 400 * 3 * side + 2**23, f"an update took {peak} bytes for {W.nnz} connections"
+
+
+def _check_counts(counts: Sequence[int], what: str) -> None:
+    assert len(counts) == len(SHAPES), f"{what} gives {len(counts)} layers for {len(SHAPES)}"
+    for count, (K, D) in zip(counts, SHAPES, strict=True):
+        assert isinstance(count, int), f"{what} gives {type(count).__name__}, not int"
+        assert 0 < count <= K * D, f"{count} connections for a layer of {K} x {D}"
+
+
+def _check_update(
+    topology: Topology, counts: Sequence[int], step: TrainingStep, keeps_connections: bool
+) -> None:
+    layers, untouched = random_layers(counts), random_layers(counts)
+    found = _updates(topology, random_network(layers, step))
+    again = _updates(topology, random_network(layers, step))
+    for W, before in zip(layers, untouched, strict=True):
+        assert np.array_equal(W.data, before.data), "layer_updates() writes into the weights"
+    assert len(found) in (0, len(layers)), (
+        f"layer_updates() gives {len(found)} layers for {len(layers)}"
+    )
+    assert len(found) == len(again), "layer_updates() is not repeatable"
+    after = 0
+    for W, update, repeated in zip(layers, found, again):
+        change, other = update.change, repeated.change
+        assert (change is None) == (other is None), "layer_updates() is not repeatable"
+        if change is None:
+            after += W.nnz
+            continue
+        for name in ("keep", "rows", "columns", "values"):
+            same = np.array_equal(getattr(change, name), getattr(other, name))
+            assert same, f"layer_updates() is not repeatable: {name} differs for equal generators"
+        assert 0 <= update.pruned <= change.dropped, "more is pruned than dropped"
+        changed = W.apply(change)
+        changed.validate()
+        after += changed.nnz
+    if found and keeps_connections:
+        nnz = sum(W.nnz for W in layers)
+        assert after == nnz, f"{nnz} connections became {after}"
+
+
+def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
+    """Nothing is grown into a neuron that is gone."""
+    layers = random_layers(counts)
+    view = random_network(layers, step)
+    masks = [(np.arange(K) % 3 == 0, np.arange(D) % 4 == 0) for K, D in SHAPES]
+
+    def closed(index: int) -> LayerView:
+        layer = view.layer(index)
+        return LayerView(
+            layer.source, index, layer.count, step, layer.seed, layer.initializer, layer.state,
+            *masks[index],
+        )  # fmt: skip
+
+    network = NetworkView(closed, step, view.shapes, view.connections, view.started)
+    for W, update, (rows, columns) in zip(layers, _updates(topology, network), masks):
+        if update.change is not None:
+            grown_rows, grown_columns = update.change.rows, update.change.columns
+            assert not rows[grown_rows.astype(int)].any(), "grows into a closed row"
+            assert not columns[grown_columns.astype(int)].any(), "grows from a closed column"
+            W.apply(update.change).validate()
+
+
+def random_network(
+    layers: Sequence[CsrMatrix], step: TrainingStep, *, samples: int = SAMPLES
+) -> NetworkView:
+    """These weights with random signals of a mini-batch, and random momentum."""
+    rng = np.random.default_rng(3)
+
+    def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    batch = [LayerSignals(normal(W.shape[1], samples), normal(W.shape[0], samples)) for W in layers]
+    momentum = [normal(W.nnz) for W in layers]
+    return NetworkView.of(
+        layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State()
+    )
+
+
+def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
+    """The updates, after the method has seen one training step if it wants to."""
+    if topology.needs.every_step:
+        for index in range(network.count):
+            layer = network.layer(index)
+            topology.after_backward(layer, layer.X, layer.DZ)  # type: ignore[attr-defined]
+    return list(topology.layer_updates(network))
 
 
 def check_pruning(pruning: Pruning) -> None:
@@ -74,113 +169,94 @@ def check_pruning(pruning: Pruning) -> None:
     assert not any(step.last_epoch for step in due), "pruning after the last step"
 
 
-def random_network(
-    layers: Sequence[CsrMatrix], step: TrainingStep, *, samples: int = SAMPLES
-) -> NetworkView:
-    """These weights with random signals of a mini-batch, and random momentum."""
-    rng = np.random.default_rng(3)
-
-    def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    batch = [LayerSignals(normal(W.shape[1], samples), normal(W.shape[0], samples)) for W in layers]
-    momentum = [normal(W.nnz) for W in layers]
-    return NetworkView.of(
-        layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State()
-    )
+# --- parts of methods ----------------------------------------------------------------
 
 
-def updates_of(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
-    """The updates, after the method has seen one training step if it wants to."""
-    if topology.needs.every_step:
-        for index in range(network.count):
-            layer = network.layer(index)
-            topology.after_backward(layer, layer.X, layer.DZ)  # type: ignore[attr-defined]
-    return list(topology.layer_updates(network))
-
-
-def _weights(counts: Sequence[int]) -> list[CsrMatrix]:
-    return [
-        random_matrix(shape, nnz, np.random.default_rng(index))
-        for index, (shape, nnz) in enumerate(zip(SHAPES, counts, strict=True))
-    ]
-
-
-def _check_update(
-    topology: Topology, counts: Sequence[int], step: TrainingStep, keeps_connections: bool
+def check_allocation(
+    allocation: Allocation, *, density: float | None = 0.2, epsilon: float | None = None
 ) -> None:
-    layers = _weights(counts)
-    untouched = [W.data.copy() for W in layers]
-    found = updates_of(topology, random_network(layers, step))
-    again = updates_of(topology, random_network(layers, step))
-    for W, before in zip(layers, untouched, strict=True):
-        assert np.array_equal(W.data, before), "layer_updates() writes into the weights"
-    assert len(found) in (0, len(layers)), (
-        f"layer_updates() gives {len(found)} layers for {len(layers)}"
-    )
-    assert len(found) == len(again), "layer_updates() is not repeatable"
-    if not found:
-        return
-    after = 0
-    for W, update, repeated in zip(layers, found, again, strict=True):
-        after += _check_change(W, update, repeated)
-    if keeps_connections:
-        nnz = sum(W.nnz for W in layers)
-        assert after == nnz, f"{nnz} connections became {after}"
+    """Each layer gets from 1 to K D connections; more density never gives fewer."""
+    check_parameters(allocation)
+    counts = allocation.counts(SHAPES, density=density, epsilon=epsilon)
+    _check_counts(counts, "counts()")
+    if density is not None:
+        more = allocation.counts(SHAPES, density=min(1.0, 2 * density), epsilon=None)
+        assert sum(more) >= sum(counts), "twice the density gives fewer connections"
 
 
-def _check_change(W: CsrMatrix, update: LayerUpdate, repeated: LayerUpdate) -> int:
-    """The connections of the layer afterwards."""
-    if update.change is None:
-        assert repeated.change is None, "layer_updates() is not repeatable"
-        return W.nnz
-    for name in ("keep", "rows", "columns", "values"):
-        same = np.array_equal(getattr(update.change, name), getattr(repeated.change, name))
-        assert same, f"layer_updates() is not repeatable: {name} differs for equal generators"
-    assert 0 <= update.pruned <= update.change.dropped, "more is pruned than dropped"
-    after = W.apply(update.change)
-    after.validate()
-    return after.nnz
+def check_drop(drop: Drop) -> None:
+    """A float32 score for each connection, repeatable, without writing into the weights."""
+    check_parameters(drop)
+    W = random_matrix((30, 40), 300, np.random.default_rng(1))
+    before = W.data.copy()
+    step = training_steps()[1]
+    scores, again = (drop.scores(random_network([W], step).layer(0)) for _ in range(2))
+    assert scores.shape == (W.nnz,), f"scores() gives {scores.shape} for {W.nnz} connections"
+    assert scores.dtype == np.float32, f"scores() gives {scores.dtype}, not float32"
+    assert np.array_equal(scores, again), "scores() is not repeatable"
+    assert np.array_equal(W.data, before), "scores() writes into the weights"
 
 
-def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
-    """Nothing is grown into a neuron that is gone."""
-    layers = _weights(counts)
-    view = random_network(layers, step)
+def check_grow(grow: Grow) -> None:
+    """Free positions in rising order, each once; as many as are wanted, if so many are free."""
+    check_parameters(grow)
+    for nnz in (300, 1150):
+        W = random_matrix((30, 40), nnz, np.random.default_rng(1))
+        keep = all_but_smallest(np.abs(W.data), DROPPED)
+        free = W.shape[0] * W.shape[1] - int(np.count_nonzero(keep))
+        for count in (0, DROPPED, free, free + 10):
+            layer = random_network([W], training_steps()[1]).layer(0)
+            if isinstance(grow, EveryStep):
+                grow.after_backward(layer, layer.X, layer.DZ)
+            found = grow.candidates(layer, keep, count)
+            keys = found.rows.astype(np.int64) * W.shape[1] + found.columns
+            rising = (np.diff(keys) > 0).all()
+            assert rising, "candidates are not in rising order, or one comes twice"
+            kept = np.isin(keys, W.pattern.keys()[keep])
+            assert not kept.any(), "a candidate is a kept connection"
+            assert keys.size == min(count, free), (
+                f"{keys.size} candidates for {count} wanted, {min(count, free)} free"
+            )
+            assert (found.scores is not None) == grow.ranks, "`ranks` says whether there are scores"
+            if found.scores is not None:
+                assert found.scores.shape == keys.shape, "a score for each candidate"
 
-    def closed(index: int) -> LayerView:
-        K, D = layers[index].shape
-        rows, columns = np.arange(K) % 3 == 0, np.arange(D) % 4 == 0
-        layer = view.layer(index)
-        return LayerView(
-            layer.source, index, layer.count, step, layer.seed, layer.initializer, layer.state,
-            rows, columns,
-        )  # fmt: skip
 
-    network = NetworkView(closed, step, view.shapes, view.connections, view.started)
-    for index, update in enumerate(updates_of(topology, network)):
-        if update.change is not None:
-            layer = closed(index)
-            assert layer.closed_rows is not None
-            assert layer.closed_columns is not None
-            rows, columns = update.change.rows, update.change.columns
-            assert not layer.closed_rows[rows.astype(int)].any(), "grows into a closed row"
-            assert not layer.closed_columns[columns.astype(int)].any(), "grows from a closed column"
-            layers[index].apply(update.change).validate()
+def check_update_schedule(schedule: UpdateSchedule) -> None:
+    """Due between the first and the last step; the fraction lies in [0, 1); `last` is the last."""
+    check_parameters(schedule)
+    for steps_per_epoch in (3, 50):
+        steps = training_steps(4, steps_per_epoch)
+        due = [step for step in steps if schedule.due(step)]
+        assert not any(step.last_step for step in due), "an update after the last step"
+        for step in due:
+            fraction = schedule.fraction(step)
+            assert 0 <= fraction < 1, f"a fraction of {fraction} at step {step.step}"
+        last = schedule.last(4 * steps_per_epoch, steps_per_epoch)
+        found = due[-1].step if due else 0
+        assert last == found, f"last() says {last}; the last step that is due is {found}"
 
 
-def _check_memory(topology: Topology, step: TrainingStep) -> None:
-    """An update of wide sparse layers takes under 400 bytes per connection and neuron, and 8 MiB
-    for tiles; a dense array would take far more. Layers are smaller for a method that scans all
-    positions."""
-    K = D = 4_000 if topology.needs.scans else 40_000
-    W = random_matrix((K, D), K, np.random.default_rng(0))
-    network = random_network([W, W], step, samples=2)
-    tracemalloc.start()
-    try:
-        updates_of(topology, network)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    most = 2 * 400 * (W.nnz + K + D) + 2**23
-    assert peak < most, f"an update took {peak} bytes for {W.nnz} connections"
+def check_redistribution(redistribution: Redistribution) -> None:
+    """Quotas that add up to what was dropped, none above what is free."""
+    check_parameters(redistribution)
+    assert redistribution.shares in ("own", "quotas", "ranked")
+    layers = random_layers([K * D // 2 for K, D in SHAPES])
+    network = random_network(layers, training_steps()[1])
+    dropped = [100, 50, 20]
+    views = [network.layer(index) for index in range(network.count)]
+    quotas = redistribution.quotas(views, dropped)
+    assert sum(quotas) == sum(dropped), f"{sum(dropped)} dropped, {sum(quotas)} to grow"
+    for quota, view, lost in zip(quotas, views, dropped, strict=True):
+        assert 0 <= quota <= view.free() + lost, f"{quota} to grow in a layer with fewer free"
+
+
+def check_density_schedule(schedule: DensitySchedule) -> None:
+    """The share falls from at most 1 to 0 at the last update, and never rises."""
+    check_parameters(schedule)
+    assert schedule.start is None or 0 < schedule.start <= 1
+    steps = training_steps(4, 25)
+    shares = [schedule.share(step, last=75) for step in steps if step.step <= 75]
+    assert all(0 <= share <= 1 for share in shares), f"a share of {max(shares)}"
+    assert all(b <= a for a, b in pairwise(shares)), "the share rises"
+    assert shares[-1] == 0, f"a share of {shares[-1]} is left at the last update"

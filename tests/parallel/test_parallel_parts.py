@@ -40,7 +40,7 @@ from sparsebench import testing
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
 from sparsebench.core.training.build import build_network
 from sparsebench.errors import Unsupported
-from sparsebench.testing.backends import check_assignment, check_given_gradients
+from sparsebench.testing.backends import check_assignment, check_step
 
 
 def pattern(shape, *keys) -> CsrPattern:
@@ -417,7 +417,7 @@ class Deaf(ScipyCsrLayer):
     ("layer", "check", "message"),
     [
         (Tied, check_assignment, "weights after assign 1"),
-        (Deaf, check_given_gradients, "after step_by"),
+        (Deaf, check_step, "after step_by"),
     ],
 )
 def test_the_kit_flags_a_layer_that(build, layer, check, message):

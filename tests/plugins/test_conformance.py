@@ -120,7 +120,7 @@ def test_pruning_may_begin_late(build, begin):
 def test_updates_may_end_before_the_first_step(build, name):
     """The warm-up asks for a fraction whether an update is due or not."""
     schedule = component(build, "update", name, zeta=0.5, until=0.001)
-    steps = testing.topologies.training_steps()
+    steps = testing.fixtures.training_steps()
     assert not any(schedule.due(step) for step in steps)
     assert all(0 <= schedule.fraction(step) <= 0.5 for step in steps)
 
