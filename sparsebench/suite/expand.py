@@ -186,7 +186,7 @@ def _placed(message: str, places: Mapping[str, str]) -> str:
     """The complaint about trial.KEY, naming the place that KEY's value came from instead."""
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
-        if rest != message and rest[:1] in (".", ":"):
+        if rest != message and rest[:1] in (".", ":", "["):
             return places[key] + rest
     return message
 

@@ -96,7 +96,7 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
          "'set'? Known: dense, set"),
         ("grid.topology = ['dense', {name = 'set', zta = 1}]",
          "grid.topology[1].zta: unknown parameter. Did you mean 'zeta'?"),
-        ("[grid]\n'model.hidden' = [['x']]", 'grid."model.hidden"[0].0: '),
+        ("[grid]\n'model.hidden' = [['x']]", 'grid."model.hidden"[0][0]: '),
         ("trial.topology = {name='set', zeta=2.0}", "trial.topology: zeta must lie in [0, 1)"),
         ("trial.backend = ['numba-csr']", "trial.backend: found ['numba-csr']; a list means one "
          "trial each only in [grid]"),
