@@ -8,7 +8,7 @@ params    "module:Class" of a dataclass with the component's parameters, in a mo
           of heavy imports; default: the target itself
 requires  modules that must be importable for the component to be available
 summary   one line for `sparsebench ls`
-get       the command that installs what is required, told where it is missing
+get       the command that installs what is required, printed where it is missing
 
 plugins/README.md has a complete example of each.
 """
@@ -41,14 +41,6 @@ class Register(Protocol):
     ) -> None: ...
 
 
-class AddFolder(Protocol):
-    def __call__(self, folder: Path) -> None: ...
-
-
-class AddMetric(Protocol):
-    def __call__(self, metric: Metric) -> None: ...
-
-
 class AddSection(Protocol):
     def __call__(
         self,
@@ -59,108 +51,62 @@ class AddSection(Protocol):
     ) -> None: ...
 
 
-class AddCommand(Protocol):
-    def __call__(self, name: str, target: Callable[..., Any] | str) -> None: ...
+AddFolder = Callable[[Path], None]
+AddMetric = Callable[[Metric], None]
+AddCommand = Callable[[str, Callable[..., Any] | str], None]
 
 
-@hookspec
-def register_backends(register: Register) -> None:
-    """Providers of layers: `protocols.Backend`."""
+def _of_kind() -> Callable[[Register], None]:
+    """The specification of a hook that registers components of a kind."""
+
+    def hook(register: Register) -> None: ...
+
+    return hookspec(hook)
 
 
-@hookspec
-def register_models(register: Register) -> None:
-    """Networks over a backend's layers: `protocols.Model`."""
-
-
-@hookspec
-def register_topologies(register: Register) -> None:
-    """Where connections are, and how that changes: `methods.protocols.Topology`."""
-
-
-@hookspec
-def register_allocations(register: Register) -> None:
-    """How many connections each layer gets at the start: `methods.protocols.Allocation`."""
-
-
-@hookspec
-def register_drops(register: Register) -> None:
-    """Which connections are weakest: `methods.protocols.Drop`."""
-
-
-@hookspec
-def register_grows(register: Register) -> None:
-    """Where new connections go: `methods.protocols.Grow`."""
-
-
-@hookspec
-def register_update_schedules(register: Register) -> None:
-    """When the topology is updated, and how much: `methods.protocols.UpdateSchedule`."""
-
-
-@hookspec
-def register_redistributions(register: Register) -> None:
-    """How connections are shared between the layers: `methods.protocols.Redistribution`."""
-
-
-@hookspec
-def register_density_schedules(register: Register) -> None:
-    """How many connections there are over time: `methods.protocols.DensitySchedule`."""
-
-
-@hookspec
-def register_prunings(register: Register) -> None:
-    """Add-ons that remove for good, on top of any topology: `methods.protocols.Pruning`."""
-
-
-@hookspec
-def register_activations(register: Register) -> None:
-    """Nonlinearities between layers: `protocols.Activation`."""
-
-
-@hookspec
-def register_initializers(register: Register) -> None:
-    """Values of new connections: `protocols.Initializer`."""
-
-
-@hookspec
-def register_losses(register: Register) -> None:
-    """What training minimises: `protocols.Loss`."""
-
-
-@hookspec
-def register_objectives(register: Register) -> None:
-    """What is learnt, from which targets, and how it is scored: `protocols.Objective`."""
-
-
-@hookspec
-def register_optimizers(register: Register) -> None:
-    """Update rules: `protocols.Optimizer`."""
-
-
-@hookspec
-def register_schedules(register: Register) -> None:
-    """The learning rate over the steps: `protocols.Schedule`."""
+register_backends = _of_kind()
+"""Providers of layers: `protocols.Backend`."""
+register_models = _of_kind()
+"""Networks over a backend's layers: `protocols.Model`."""
+register_topologies = _of_kind()
+"""Where connections are, and how that changes: `methods.protocols.Topology`."""
+register_allocations = _of_kind()
+"""How many connections each layer gets at the start: `methods.protocols.Allocation`."""
+register_drops = _of_kind()
+"""Which connections are weakest: `methods.protocols.Drop`."""
+register_grows = _of_kind()
+"""Where new connections go: `methods.protocols.Grow`."""
+register_update_schedules = _of_kind()
+"""When the topology is updated, and how much: `methods.protocols.UpdateSchedule`."""
+register_redistributions = _of_kind()
+"""How connections are shared between the layers: `methods.protocols.Redistribution`."""
+register_density_schedules = _of_kind()
+"""How many connections there are over time: `methods.protocols.DensitySchedule`."""
+register_prunings = _of_kind()
+"""Add-ons that remove for good, on top of any topology: `methods.protocols.Pruning`."""
+register_activations = _of_kind()
+"""Nonlinearities between layers: `protocols.Activation`."""
+register_initializers = _of_kind()
+"""Values of new connections: `protocols.Initializer`."""
+register_losses = _of_kind()
+"""What training minimises: `protocols.Loss`."""
+register_objectives = _of_kind()
+"""What is learnt, from which targets, and how it is scored: `protocols.Objective`."""
+register_optimizers = _of_kind()
+"""Update rules: `protocols.Optimizer`."""
+register_schedules = _of_kind()
+"""The learning rate over the steps: `protocols.Schedule`."""
+register_observers = _of_kind()
+"""Numbers about a network while it trains: `observer.Observer`."""
+register_trainers = _of_kind()
+"""How trials train, in one process or several: `core.training.trainer.Trainer`."""
+register_executors = _of_kind()
+"""Where trials run: `protocols.Executor`."""
 
 
 @hookspec
 def register_datasets(register: Register, data_dir: Path) -> None:
     """Features and targets: `core.data.dataset.Dataset`. `data_dir` is the directory in use."""
-
-
-@hookspec
-def register_observers(register: Register) -> None:
-    """Numbers about a network while it trains: `observer.Observer`."""
-
-
-@hookspec
-def register_trainers(register: Register) -> None:
-    """Who runs the training loop: `core.training.trainer.Trainer`."""
-
-
-@hookspec
-def register_executors(register: Register) -> None:
-    """Where trials run: `protocols.Executor`."""
 
 
 @hookspec

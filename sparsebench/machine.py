@@ -16,22 +16,19 @@ from sparsebench.errors import SparsebenchError
 
 
 def cache_directory() -> Path:
-    """The user's cache, for data sets and compiled code (`SPARSEBENCH_CACHE`)."""
-    given = os.environ.get("SPARSEBENCH_CACHE")
-    if given:
-        return Path(os.path.expanduser(given)).resolve()
+    """The user's cache, for data sets and compiled code (`SPARSEBENCH_CACHE`).
+
+    Without a home folder it is a folder below the temporary directory. Compiled code is loaded
+    from it, so a folder that another user made or may write to is refused.
+    """
+    chosen = os.environ.get("SPARSEBENCH_CACHE")
+    if chosen:
+        return Path(os.path.expanduser(chosen)).resolve()
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         return Path(base) / "sparsebench"
-    try:
+    with contextlib.suppress(RuntimeError):  # no HOME, and no entry for the user: a bare number
         return Path.home() / ".cache" / "sparsebench"
-    except RuntimeError:  # no HOME, and no entry for the user, as in a container with a bare number
-        return _own_temporary_folder()
-
-
-def _own_temporary_folder() -> Path:
-    """A folder of this user alone below the temporary directory. Compiled code is loaded from it,
-    so a folder that another user made or may write to is refused."""
     folder = Path(tempfile.gettempdir()) / f"sparsebench-{os.getuid()}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700)
@@ -46,9 +43,9 @@ def _own_temporary_folder() -> Path:
     return folder
 
 
-def data_directory(given: Path | None = None) -> Path:
-    """Where real data sets are: as given, else `SPARSEBENCH_DATA`, else in the user's cache."""
-    chosen = given if given is not None else os.environ.get("SPARSEBENCH_DATA")
+def data_directory(folder: Path | None = None) -> Path:
+    """Where real data sets are: `folder`, else `SPARSEBENCH_DATA`, else in the user's cache."""
+    chosen = folder if folder is not None else os.environ.get("SPARSEBENCH_DATA")
     return Path(os.path.expanduser(chosen)).resolve() if chosen else cache_directory() / "data"
 
 
@@ -72,26 +69,27 @@ def default_threads(root: Path = Path("/")) -> int:
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """Cores' worth of CPU time that control groups allow this process; None without a limit."""
-    quotas = []
+    limits = []  # microseconds per period; `max`, -1 and an empty file are no limit
     group = control_group(root)
     if group is not None:
-        mount = _cgroup2_mount(root)[1]
-        for folder in (group, *group.parents):
-            quotas.append(_quota(*_first(folder / "cpu.max").split()[:2]))
-            if folder == mount:
-                break
-    for folder in _cpu_groups_of_version_1(root):
-        quotas.append(
-            _quota(_first(folder / "cpu.cfs_quota_us"), _first(folder / "cpu.cfs_period_us"))
-        )
-    return min((quota for quota in quotas if quota is not None), default=None)
-
-
-def _quota(quota: str = "", period: str = "") -> float | None:
-    """Cores, of microseconds per period; `max`, -1 and an empty file are no limit."""
-    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
-        return None
-    return int(quota) / int(period)
+        mount = _cgroup2_mount(root)[1] or root
+        for folder in (one for one in (group, *group.parents) if one.is_relative_to(mount)):
+            limits.append([*_first(folder / "cpu.max").split(), "", ""][:2])
+    # version 1: our group of the cpu controller and those above it, as the host mounts it, or as a
+    # container sees its own
+    mounts = [root / "sys/fs/cgroup/cpu", root / "sys/fs/cgroup/cpu,cpuacct"]
+    for mount in [folder for folder in mounts if folder.is_dir()][:1]:
+        groups = [mount]
+        for line in _lines(root / "proc/self/cgroup"):
+            _, controllers, path = line.split(":", 2)
+            if "cpu" in controllers.split(","):
+                own = mount / path.lstrip("/")
+                groups += [own, *(one for one in own.parents if one.is_relative_to(mount))]
+        for folder in groups:
+            limits.append([_first(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")])
+    cores = [int(quota) / int(period) for quota, period in limits
+             if quota.isdecimal() and period.isdecimal() and int(period)]  # fmt: skip
+    return min(cores, default=None)
 
 
 def control_group(root: Path = Path("/")) -> Path | None:
@@ -113,22 +111,6 @@ def _cgroup2_mount(root: Path) -> tuple[Path, Path | None]:
     return Path("/"), None
 
 
-def _cpu_groups_of_version_1(root: Path) -> list[Path]:
-    """Our group of the cpu controller and those above it, as the host mounts it, or as a
-    container sees its own."""
-    mounts = [root / "sys/fs/cgroup/cpu", root / "sys/fs/cgroup/cpu,cpuacct"]
-    mount = next((folder for folder in mounts if folder.is_dir()), None)
-    if mount is None:
-        return []
-    found = [mount]
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if "cpu" in controllers.split(","):
-            group = mount / path.lstrip("/")
-            found += [group, *(one for one in group.parents if one.is_relative_to(mount))]
-    return list(dict.fromkeys(found))
-
-
 def total_memory() -> int:
     """Bytes of RAM."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -144,15 +126,18 @@ def available_memory() -> int:
 
 def describe() -> dict[str, Any]:
     """What a record says of the machine; nothing personal."""
+    names = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    cpu = names[0].partition(":")[2].strip() if names else platform.processor() or "unknown"
+    huge = _first("/sys/kernel/mm/transparent_hugepage/enabled")  # always [madvise] never
     facts: dict[str, Any] = {
         "system": platform.system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
-        "cpu": _cpu(),
+        "cpu": cpu,
         "cores": os.cpu_count() or 1,
         "usable_cores": len(usable_cores()),
         "memory_bytes": total_memory(),
-        "transparent_hugepage": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "transparent_hugepage": huge.partition("[")[2].partition("]")[0] or huge,
         "governor": _first("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "python": platform.python_version(),
     }
@@ -170,13 +155,6 @@ def refuse_unmeasurable_system() -> str | None:
     return None
 
 
-def _cpu() -> str:
-    for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
 def _lines(path: str | Path) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
@@ -187,9 +165,3 @@ def _lines(path: str | Path) -> list[str]:
 def _first(path: str | Path) -> str:
     lines = _lines(path)
     return lines[0].strip() if lines else ""
-
-
-def _chosen(path: str | Path) -> str:
-    """The bracketed word of a kernel setting such as `always [madvise] never`."""
-    text = _first(path)
-    return text.partition("[")[2].partition("]")[0] or text

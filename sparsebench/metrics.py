@@ -169,8 +169,7 @@ class Metrics(Mapping[str, Metric]):
             )
         if metric.name in (*LABELS, *CIRCUMSTANCES, *FINDINGS):
             raise PluginError(f"metric {metric.name!r} of {owner}: is a label of a trial")
-        taken = self._metrics.setdefault(metric.name, metric)
-        if taken != metric:
+        if self._metrics.setdefault(metric.name, metric) != metric:
             raise PluginError(
                 f"metric {metric.name!r} is declared twice, differently: "
                 f"by {self._owners.get(metric.name, OURS)} and by {owner}"
@@ -208,17 +207,23 @@ class Declaring(Protocol):
 
 
 def in_force(plugins: Declaring, trials: Iterable[Trial] = ()) -> Metrics:
-    """The metrics of a set of plugins, and those that the components of these trials declare."""
+    """The metrics of a set of plugins, and those that the components of these trials declare by an
+    attribute `metrics`, which may follow from their parameters. Imports no more than the classes
+    of parameters."""
     found = plugins.metrics.copy()
     seen: set[str] = set()
     for trial in trials:
-        for kind, component in _components(plugins, trial):
-            key = f"{kind} {component}"
-            if key not in seen:
+        for name, value in vars(trial).items():
+            kind = name if name in plugins.registries else name.removesuffix("s")
+            several = value if isinstance(value, list | tuple) else [value]
+            for component in several if kind in plugins.registries else ():
+                key = f"{kind} {component}"
+                if key in seen or not isinstance(component, Mapping) or "name" not in component:
+                    continue
                 seen.add(key)
-                owner = f"{kind} {component['name']!r}"
-                for metric in declared_by(plugins, kind, component):
-                    found.add(metric, owner)
+                parameters = plugins.parameters(kind, dict(component))
+                for metric in getattr(parameters, "metrics", ()):
+                    found.add(metric, f"{kind} {component['name']!r}")
     return found
 
 
@@ -226,19 +231,3 @@ def of_run(*manifests: Mapping[str, Any]) -> Metrics:
     """The metrics of stored runs: the built-in ones and those that the manifests keep."""
     kept = (one for manifest in manifests for one in manifest.get("metrics") or ())
     return Metrics(map(Metric.from_json, kept))
-
-
-def declared_by(plugins: Declaring, kind: str, component: dict[str, Any]) -> tuple[Metric, ...]:
-    """What a component declares by an attribute `metrics`, which may follow from its parameters.
-    Imports no more than its parameters' class."""
-    return tuple(getattr(plugins.parameters(kind, component), "metrics", ()))
-
-
-def _components(plugins: Declaring, trial: Trial) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each component of a trial, and each in a list of them."""
-    for name, value in vars(trial).items():
-        kind = name if name in plugins.registries else name.removesuffix("s")
-        if kind in plugins.registries:
-            for component in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(component, Mapping) and "name" in component:
-                    yield kind, dict(component)

@@ -19,7 +19,7 @@ from sparsebench.core.archive import Archive, BadArchive, Below
 from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.checks import check_features
 from sparsebench.core.data.samples import Inputs
-from sparsebench.core.protocols import NamesLoss, Network, Objective, Targets
+from sparsebench.core.protocols import NamesLoss, Network, Objective
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
 from sparsebench.core.training.model_file import READABLE
 from sparsebench.core.trial import DEFAULT_OBJECTIVE
@@ -40,14 +40,47 @@ class TrainedNetwork:
     def __init__(
         self, found: Archive, backend: Any = None, plugin_files: Sequence[Path] = ()
     ) -> None:
-        self.facts = found.facts
-        layers = range(1, len(self.facts["shapes"]) + 1)
-        self._matrices = [_matrix(found, number) for number in layers]
-        self.biases = [found[f"b{number}"] for number in layers]
+        self.facts = facts = found.facts
+        self._matrices, self.biases = [], []
+        for number in range(1, len(facts["shapes"]) + 1):
+            part = Below(found, f"W{number}")
+            K, D = (int(size) for size in part["shape"])
+            W = CsrMatrix(CsrPattern((K, D), part["indptr"], part["indices"]), part["data"])
+            W.validate()
+            self._matrices.append(W)
+            self.biases.append(found[f"b{number}"])
         self.names = found.get("names")
-        mean, scale = (_column(found.get(name)) for name in ("mean", "scale"))
+        mean, scale = (
+            None if array is None else array.reshape(-1, 1)
+            for array in (found.get("mean"), found.get("scale"))
+        )
         self._inputs = Inputs(self.features, mean, scale)
-        self.targets, self._network = self._built(found, backend, plugin_files)
+        plugins = load_plugins(plugin_files)
+        chosen = {
+            "backend": facts["backend"] if backend is None else backend,
+            "model": facts["model"],
+            "optimizer": facts["optimizer"],
+            "objective": facts.get("objective", DEFAULT_OBJECTIVE),
+        }
+        built = {
+            kind: plugins.build(kind, plugins.validate(kind, component, kind))
+            for kind, component in chosen.items()
+        }
+        layers = [
+            built["backend"].layer(
+                CsrMatrix(W.pattern, W.data.copy()), bias.copy(), built["optimizer"]
+            )
+            for W, bias in zip(self._matrices, self.biases, strict=True)
+        ]
+        objective: Objective = built["objective"]
+        model = built["model"]
+        self._network: Network = model.network(
+            layers, built["backend"], built["optimizer"], facts["seed"],
+            objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
+        )  # fmt: skip
+        for name, value in self._network.parameters().items():
+            value[...] = found[name]
+        self.targets = objective.restored(found, self._matrices[-1].shape[0], self._inputs)
 
     @property
     def features(self) -> int:
@@ -73,49 +106,16 @@ class TrainedNetwork:
             )
         if len(X):
             check_features(X, "X")
+        mean, scale = self._inputs.mean, self._inputs.scale
         out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
         for start in range(0, X.shape[0], BATCH):
             rows = slice(start, start + BATCH)
-            out[rows] = self._network.outputs(self._scaled(X[rows])).T
+            columns = X[rows].T
+            if mean is not None and scale is not None:
+                columns = (columns - mean) * scale
+            columns = np.ascontiguousarray(columns, dtype=np.float32)
+            out[rows] = self._network.outputs(columns).T
         return out
-
-    def _scaled(self, X: Array) -> Matrix:
-        """(features, N), as the network takes it."""
-        columns, mean, scale = X.T, self._inputs.mean, self._inputs.scale
-        if mean is not None and scale is not None:
-            columns = (columns - mean) * scale
-        return np.ascontiguousarray(columns, dtype=np.float32)
-
-    def _built(
-        self, found: Archive, backend: Any, plugin_files: Sequence[Path]
-    ) -> tuple[Targets, Network]:
-        known = load_plugins(tuple(plugin_files))
-        chosen = self.facts["backend"] if backend is None else backend
-        parts = {
-            kind: known.build(kind, known.validate(kind, given, kind))
-            for kind, given in (
-                ("backend", chosen),
-                ("model", self.facts["model"]),
-                ("optimizer", self.facts["optimizer"]),
-                ("objective", self.facts.get("objective", DEFAULT_OBJECTIVE)),
-            )
-        }
-        layers = [
-            parts["backend"].layer(
-                CsrMatrix(W.pattern, W.data.copy()), bias.copy(), parts["optimizer"]
-            )
-            for W, bias in zip(self._matrices, self.biases, strict=True)
-        ]
-        objective: Objective = parts["objective"]
-        model = parts["model"]
-        network: Network = model.network(
-            layers, parts["backend"], parts["optimizer"], self.facts["seed"],
-            objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
-        )  # fmt: skip
-        for name, value in network.parameters().items():
-            value[...] = found[name]
-        outputs = self._matrices[-1].shape[0]
-        return objective.restored(found, outputs, self._inputs), network
 
 
 def load_model(
@@ -136,15 +136,3 @@ def load_model(
         return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins])
     except (BadArchive, TopologyError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no exported model: {error}") from error
-
-
-def _column(array: Array | None) -> Array | None:
-    return None if array is None else array.reshape(-1, 1)
-
-
-def _matrix(found: Archive, number: int) -> CsrMatrix:
-    part = Below(found, f"W{number}")
-    K, D = (int(size) for size in part["shape"])
-    W = CsrMatrix(CsrPattern((K, D), part["indptr"], part["indices"]), part["data"])
-    W.validate()
-    return W

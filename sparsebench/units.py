@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES = {
@@ -45,31 +46,23 @@ def brief_seconds(amount: float) -> str:
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
-def _amount(value: object, units: dict[str, float] | dict[str, int], wanted: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        amount = float(value) if abs(value) < 2**63 else math.inf
-    elif isinstance(value, str):
-        amount = _sum(value, units, wanted)
-    else:
+def _amount(value: object, units: Mapping[str, float], wanted: str) -> float:
+    """A number, or the sum of the parts of a text such as 1h30m."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"expected {wanted}, found {value!r}")
-    if not (0 < amount < 2**63):
+    try:
+        amount = float(value) if isinstance(value, str) or abs(value) < 2**63 else math.inf
+    except ValueError:
+        by_name = {name.lower(): factor for name, factor in units.items()}
+        amount, text, at = 0.0, str(value), 0
+        for part in _PART.finditer(text):
+            factor = by_name.get(part[2].lower())
+            if part.start() != at or factor is None:
+                break
+            amount, at = amount + float(part[1]) * factor, part.end()
+        if not text.strip() or text[at:].strip():
+            known = ", ".join(units)
+            raise ValueError(f"expected {wanted}, found {value!r}. Known units: {known}") from None
+    if not 0 < amount < 2**63:
         raise ValueError(f"expected {wanted}, more than 0, found {value!r}")
     return amount
-
-
-def _sum(text: str, units: dict[str, float] | dict[str, int], wanted: str) -> float:
-    """Of all parts of text such as 1h30m."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    by_name = {name.lower(): amount for name, amount in units.items()}
-    total, at = 0.0, 0
-    for part in _PART.finditer(text):
-        unit = by_name.get(part[2].lower())
-        if part.start() != at or unit is None:
-            break
-        total, at = total + float(part[1]) * unit, part.end()
-    if not text.strip() or text[at:].strip():
-        raise ValueError(f"expected {wanted}, found {text!r}. Known units: {', '.join(units)}")
-    return total

@@ -24,7 +24,7 @@ SLOW = (
     "analysis/test_false_alarms.py", "analysis/test_real_run.py", "analysis/test_rounds.py",
     "audit/test_auditing_runs.py", "audit/test_probe.py", "ci", "cli/test_ab.py",
     "cli/test_cli_baseline.py", "cli/test_cli_doctor.py", "cli/test_cli_light.py",
-    "cli/test_cli_outputs.py", "cli/test_cli_run.py", "cli/test_cli_settings.py",
+    "cli/test_cli_outputs.py", "cli/test_cli_run.py",
     "cli/test_cli_shards.py", "cli/test_exit_codes.py", "cli/test_export_model.py",
     "cli/test_schemas.py", "cli/test_slow_plugin.py", "core/training/test_resuming.py",
     "core/training/test_sharing.py", "dask", "faults", "notebook", "parallel/hogwild",

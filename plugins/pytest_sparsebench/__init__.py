@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("sparsebench"):
         from pytest_sparsebench.suite_runs import SuiteRuns
 
-        config.pluginmanager.register(SuiteRuns.from_options(config), "sparsebench-suites")
+        config.pluginmanager.register(SuiteRuns(config), "sparsebench-suites")
     elif config.getoption("sparsebench_only") or config.getoption("sparsebench_args"):
         raise pytest.UsageError(
             "--sparsebench-only and --sparsebench-args are for the trials of a suite: add "

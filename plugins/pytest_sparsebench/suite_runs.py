@@ -2,50 +2,82 @@
 
 from __future__ import annotations
 
+import functools
+import shlex
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+import typer
 
 from pytest_sparsebench.bench import how_it_ended
-from pytest_sparsebench.command_line import requests_of
+from sparsebench.cli.run import run
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, printable, spelt_out
 from sparsebench.metrics import BUILT_IN
 from sparsebench.run.exit_codes import NOT_RUN, expected
 from sparsebench.run.options import Listener, Summary
-from sparsebench.run.request import RunRequest
+from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.session import run_trials
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
 
 STOPPED = (130, 143)
+NOT_HERE = {"dry_run": "--collect-only", "debug": "--pdb on a test of your own"}
+"""Options of `sparsebench run` that make no sense here, and what to use instead."""
+MEASURED = [metric.name for metric in BUILT_IN.values() if metric.tracked and metric.gate]
+"""Metrics that become properties of a trial in a JUnit file."""
+
+
+def request_of(suite: str, options: str) -> RunRequest:
+    """A suite with these options of `sparsebench run`, read by its own parser.
+
+    Raises SparsebenchError, in one line, for what is not usable.
+    """
+    try:
+        words = [suite, *shlex.split(options)]
+    except ValueError as error:
+        raise SparsebenchError(f"--sparsebench-args {options!r}: {error}") from None
+
+    @functools.wraps(run)
+    def options_of(**values: Any) -> dict[str, Any]:
+        return values
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(add_help_option=False)(options_of)
+    try:
+        found = typer.main.get_command(app).main(words, standalone_mode=False)
+    except Exception as error:
+        complaint = getattr(error, "format_message", None)  # of every complaint about usage
+        if complaint is None:
+            raise
+        raise SparsebenchError(f"--sparsebench-args: {complaint()}") from None
+    for name, instead in NOT_HERE.items():
+        if found[name]:
+            option = f"--{name.replace('_', '-')}"
+            raise SparsebenchError(f"--sparsebench-args: {option} is not for pytest; see {instead}")
+    how = {key: value for key, value in found.items() if key not in ("dry_run", "format", "json")}
+    return resolve(**how, argv=("sparsebench", "run", *words))
 
 
 class SuiteRuns:
     """The pytest plugin that is registered if the command line has --sparsebench."""
 
-    def __init__(self, requests: list[RunRequest], *, only: bool) -> None:
-        self._requests = requests
-        self._only = only
-        self._lines: list[str] = []
-
-    @classmethod
-    def from_options(cls, config: pytest.Config) -> SuiteRuns:
+    def __init__(self, config: pytest.Config) -> None:
         """Read the command line. Raises UsageError if it is not usable."""
         if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
             raise pytest.UsageError(
                 "--sparsebench does not go with pytest-xdist: leave out -n, and if times do not "
                 "matter use --sparsebench-args='--jobs N'"
             )
+        suites, options = config.getoption("sparsebench"), config.getoption("sparsebench_args")
         try:
-            found = requests_of(
-                config.getoption("sparsebench"), config.getoption("sparsebench_args")
-            )
+            self._requests = [request_of(suite, options) for suite in dict.fromkeys(suites)]
         except SparsebenchError as error:
             raise pytest.UsageError(printable(str(error))) from None
-        return cls(found, only=bool(config.getoption("sparsebench_only")))
+        self._only = bool(config.getoption("sparsebench_only"))
+        self._lines: list[str] = []
 
     def pytest_ignore_collect(self) -> bool | None:
         return True if self._only else None
@@ -72,8 +104,23 @@ class SuiteRuns:
         done = yield
         for request in self._requests:
             items = [item for item in chosen if item.request is request]
-            if items:
-                self._run(session, request, items)
+            if not items:
+                continue
+            reporter, trials = TrialReporter(session, items), [item.trial for item in items]
+            try:
+                summary = run_trials(
+                    request.suite, trials, request.plugins, request.options, reporter
+                )
+            except SparsebenchError as error:
+                raise pytest.UsageError(printable(str(error))) from None
+            finally:
+                self._lines += reporter.lines
+            if summary.exit_code in STOPPED:
+                raise KeyboardInterrupt
+            self._lines.append(
+                f"run {summary.run}, {summary.reused} of {len(summary.records)} records reused; "
+                f"next: sparsebench report {summary.run} --store {summary.store}"
+            )
         return done
 
     @pytest.hookimpl(wrapper=True)
@@ -91,27 +138,6 @@ class SuiteRuns:
             terminalreporter.section("sparsebench")
             for line in self._lines:
                 terminalreporter.write_line(line)
-
-    def _run(self, session: pytest.Session, request: RunRequest, items: list[TrialItem]) -> None:
-        reporter = TrialReporter(session, items)
-        try:
-            summary = run_trials(
-                request.suite,
-                [item.trial for item in items],
-                request.plugins,
-                request.options,
-                reporter,
-            )
-        except SparsebenchError as error:
-            raise pytest.UsageError(printable(str(error))) from None
-        finally:
-            self._lines += reporter.lines
-        if summary.exit_code in STOPPED:
-            raise KeyboardInterrupt
-        self._lines.append(
-            f"run {summary.run}, {summary.reused} of {len(summary.records)} records reused; next: "
-            f"sparsebench report {summary.run} --store {summary.store}"
-        )
 
 
 class TrialReporter(Listener):
@@ -147,10 +173,6 @@ class TrialReporter(Listener):
                 raise self._session.Interrupted(self._session.shouldstop)
 
 
-MEASURED = [metric.name for metric in BUILT_IN.values() if metric.tracked and metric.gate]
-"""Metrics that become properties of a trial in a JUnit file."""
-
-
 class TrialFailed(Exception):
     """A trial ended in another way than expected."""
 
@@ -163,11 +185,11 @@ class SuiteNode(pytest.Collector):
         self.request = request
 
     def collect(self) -> Iterator[pytest.Item]:
-        taken: set[str] = set()
+        used: set[str] = set()
         for trial in self.request.trials:
             words = printable(label(trial))
-            name = f"{words} {trial.id}" if words in taken else words
-            taken.add(words)
+            name = f"{words} {trial.id}" if words in used else words
+            used.add(words)
             yield TrialItem.from_parent(self, name=name, trial=trial, request=self.request)
 
 

@@ -153,17 +153,16 @@ def _parameters(entry: Entry) -> list[Row]:
     cls: Any = entry.parameters()
     kinds, schema, required = nested_kinds(cls), parameter_schema(cls), _required(cls)
     rows = []
-    for field in dataclasses.fields(cls):
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        rows += [
+    for field in [one for one in dataclasses.fields(cls) if one.init]:
+        made = field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        rows.append(
             {
                 "parameter": field.name,
                 "type": kinds.get(field.name) or _type_name(schema[field.name]),
                 "default": "required" if field.name in required else repr(default),
             }
-        ] * field.init
+        )
     if entry.kind == "topology":  # any topology takes this add-on
         rows.append({"parameter": "prune", "type": "pruning", "default": "None"})
     return rows

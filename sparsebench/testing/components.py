@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import (
     Activation,
     Initializer,
-    Layer,
     Loss,
     Model,
     Network,
@@ -24,11 +23,28 @@ from sparsebench.core.protocols import (
 )
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
-from sparsebench.testing.fixtures import check_parameters
+from sparsebench.discovery import load_plugins
+from sparsebench.testing.fixtures import check_close, check_parameters, random_matrix
 
 STEP = 1e-6
 """Of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and
 1e-16 / STEP = 1e-10 from rounding, far below the tolerance of 1e-6."""
+
+
+def _check_gradient(
+    found: Any, value: Callable[[], float], at: Any, what: str, *, single: bool = False
+) -> None:
+    """A gradient agrees with central differences of `value()`, which depends on the array `at`.
+    `single`: something in between is float32."""
+    step, numerical = 1e-2 if single else STEP, np.zeros(at.shape)
+    for index in np.ndindex(at.shape):
+        kept = at[index]
+        at[index] = kept + step
+        up = value()
+        at[index] = kept - step
+        numerical[index] = (up - value()) / (2 * step)
+        at[index] = kept
+    check_close(found, numerical, f"{what} against finite differences", 2e-2 if single else 1e-6)
 
 
 def check_activation(activation: Activation) -> None:
@@ -40,8 +56,24 @@ def check_activation(activation: Activation) -> None:
         for dropout in (None, Dropout(0.4, key=5)):
             Z = rng.uniform(-3, 3, (6, 5))
             Z[np.abs(Z) < 0.05] = 0.5  # finite differences do not see a kink
-            _check_activation_gradients(activation, layer, dropout, Z)
-        _check_saving(activation, layer)
+            unit = activation.unit(layer, Z.shape[0], dropout)
+            weights: Any = np.random.default_rng(1).standard_normal(Z.shape)
+
+            def value(unit: Any = unit, weights: Any = weights, Z: Any = Z) -> float:
+                return float((weights * unit.forward(Z.copy(), 3)).sum())
+
+            value()
+            DZ = unit.backward(weights.copy())
+            gradients = {name: g.copy() for name, g in unit.gradients().items()}
+            _check_gradient(DZ, value, Z, f"DZ of layer {layer}")
+            for name, p in unit.parameters().items():
+                _check_gradient(gradients[name], value, p, f"gradient of {name}", single=True)
+        unit, again = (activation.unit(layer, 4, None) for _ in range(2))
+        for array in unit.parameters().values():
+            array += 0.25
+        again.restore({name: np.array(array, copy=True) for name, array in unit.saved()})
+        for name, array in unit.parameters().items():
+            assert np.array_equal(again.parameters()[name], array), f"{name} is not saved"
         slope = activation.negative_slope(layer)
         if slope is not None:
             unit = activation.unit(layer, 2, None)
@@ -49,72 +81,36 @@ def check_activation(activation: Activation) -> None:
             assert np.allclose(A.ravel(), [2.0, -2.0 * slope]), f"slope of layer {layer}"
 
 
-def _check_saving(activation: Activation, layer: int) -> None:
-    """Another unit that is given what one saved has its parameters."""
-    unit, again = (activation.unit(layer, 4, None) for _ in range(2))
-    for value in unit.parameters().values():
-        value += 0.25
-    again.restore({name: np.array(array, copy=True) for name, array in unit.saved()})
-    for name, value in unit.parameters().items():
-        assert np.array_equal(again.parameters()[name], value), f"{name} is not saved"
-
-
-def _check_activation_gradients(
-    activation: Activation, layer: int, dropout: Dropout | None, Z: Any
-) -> None:
-    unit = activation.unit(layer, Z.shape[0], dropout)
-    weights = np.random.default_rng(1).standard_normal(Z.shape)
-
-    def value(z: Any) -> float:
-        return float((weights * unit.forward(z.copy(), 3)).sum())
-
-    unit.forward(Z.copy(), 3)
-    DZ = unit.backward(weights.copy())
-    gradients = {name: g.copy() for name, g in unit.gradients().items()}
-    _compare(DZ, numerical_gradient(value, Z), f"DZ of layer {layer}")
-    for name, p in unit.parameters().items():
-        p64 = p.astype(np.float64)
-
-        def value_of(candidate: Any, p: Any = p) -> float:
-            saved = p.copy()
-            p[...] = candidate
-            result = value(Z)
-            p[...] = saved
-            return result
-
-        numerical = numerical_gradient(value_of, p64, step=1e-2)  # parameters are float32
-        _compare(gradients[name], numerical, f"gradient of {name}", tolerance=2e-2)
-
-
 def check_loss(loss: Loss) -> None:
-    """The gradient is that of the mean over the batch; values agree; nothing overflows. With
-    weights a sample of weight 2 counts as two, where the loss takes weights."""
+    """The value is the mean over the batch, and the gradient its derivative; outputs of 500 do not
+    overflow. A loss that accepts weights of samples counts a sample of weight 2 as two samples."""
     check_parameters(loss)
     rng = np.random.default_rng(0)
-    Z, T = rng.standard_normal((4, 7)), targets_for(loss, 4, 7, rng)
-    _check_gradient(loss, Z, T, {})
+    Z: Any = rng.standard_normal((4, 7))
+    T, weights = _targets(loss, 4, 7, rng), rng.integers(1, 4, size=7)
+    extras: list[dict[str, Any]] = [{}]
+    if "weights" in inspect.signature(loss.value).parameters:
+        extras.append({"weights": weights})
+    for more in extras:
+        before, kept = loss.value(Z.copy(), T, **more), T.copy()
+        value, DZ = loss.value_and_gradient(Z.copy(), T, **more)
+        assert np.array_equal(T, kept), "value_and_gradient() writes into the targets"
+        assert np.isclose(before, value), "value() and value_and_gradient() differ"
+
+        def value_at(more: dict[str, Any] = more) -> float:
+            return loss.value(Z.copy(), T, **more)
+
+        _check_gradient(DZ, value_at, Z, "DZ")
+        if more:
+            repeated = loss.value(np.repeat(Z, weights, axis=1), np.repeat(T, weights, axis=-1))
+            assert np.isclose(value, repeated), "weight 2 is not a sample twice"
     far = np.array([[500.0, -500.0], [-500.0, 500.0]], dtype=np.float32)
-    value, DZ = loss.value_and_gradient(far.copy(), targets_for(loss, 2, 2, rng))
+    value, DZ = loss.value_and_gradient(far.copy(), _targets(loss, 2, 2, rng))
     assert np.isfinite(value), "the loss of large outputs is not finite"
     assert np.isfinite(DZ).all(), "the gradient of large outputs is not finite"
-    if "weights" in inspect.signature(loss.value).parameters:
-        weights = rng.integers(1, 4, size=7)
-        _check_gradient(loss, Z, T, {"weights": weights})
-        Z2, T2 = np.repeat(Z, weights, axis=1), np.repeat(T, weights, axis=-1)
-        weighted = loss.value(Z.copy(), T, weights=weights)  # type: ignore[call-arg, arg-type]
-        repeated = loss.value(Z2, T2)  # type: ignore[arg-type]
-        assert np.isclose(weighted, repeated), "weight 2 is not a sample twice"
 
 
-def _check_gradient(loss: Loss, Z: Any, T: Any, more: dict[str, Any]) -> None:
-    before, kept = loss.value(Z.copy(), T, **more), T.copy()
-    value, DZ = loss.value_and_gradient(Z.copy(), T, **more)
-    assert np.array_equal(T, kept), "value_and_gradient() writes into the targets"
-    assert np.isclose(before, value), "value() and value_and_gradient() differ"
-    _compare(DZ, numerical_gradient(lambda z: loss.value(z.copy(), T, **more), Z), "DZ")
-
-
-def targets_for(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
+def _targets(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
     """Targets that the loss can compare K outputs with, of N samples."""
     if loss.targets == "labels":
         return rng.integers(K, size=N)
@@ -130,13 +126,14 @@ def check_optimizer(optimizer: Optimizer) -> None:
     w, g = rng.standard_normal(50).astype(np.float32), rng.standard_normal(50).astype(np.float32)
     whole, parts = w.copy(), w.copy()
     state = [np.zeros_like(w) for _ in optimizer.slots]
-    halves = [[np.zeros_like(w[:20]), np.zeros_like(w[20:])] for _ in optimizer.slots]
+    parts_state = [np.zeros_like(w) for _ in optimizer.slots]
     for t in (1, 2, 3):
         given = g.copy()
         optimizer.update(whole, given, state, 0.01, t, "weight")
         assert np.array_equal(given, g), "update() writes into the gradient"
-        optimizer.update(parts[:20], g[:20].copy(), [h[0] for h in halves], 0.01, t, "weight")
-        optimizer.update(parts[20:], g[20:].copy(), [h[1] for h in halves], 0.01, t, "weight")
+        for part in (slice(20), slice(20, 50)):
+            slots = [array[part] for array in parts_state]
+            optimizer.update(parts[part], g[part].copy(), slots, 0.01, t, "weight")
     assert np.array_equal(whole, parts), "an entry's update depends on the other entries"
     assert not np.array_equal(whole, w), "update() changed nothing"
     x = np.full(1, 3.0, dtype=np.float32)
@@ -156,7 +153,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_initializer(initializer: Initializer) -> None:
-    """float32, as many as asked for, finite, repeatable."""
+    """Draws float32 values: as many as requested, finite, and repeatable."""
     check_parameters(initializer)
     pattern = random_pattern((20, 30), 100, np.random.default_rng(0))
     for count in (0, 1, 100):
@@ -194,104 +191,51 @@ def check_dataset(dataset: Dataset) -> None:
         assert np.array_equal(X, samples.batch(rows)), "batch() changes"
 
 
-class _DenseLayer:
-    """A plain float64 layer, to take a model's gradients with."""
-
-    def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b, self.shape = W, b, W.shape
-        self.DW, self.Db = np.zeros_like(W), np.zeros_like(b)
-
-    nnz = property(lambda self: self.W.size)
-
-    def forward(self, X: Any, Z: Any) -> None:
-        Z[...] = self.W @ X + self.b[:, None]
-
-    def backward(self, X: Any, DZ: Any, DX: Any) -> None:
-        self.DW, self.Db = DZ @ X.T, DZ.sum(axis=1)
-        if DX is not None:
-            DX[...] = self.W.T @ DZ
-
-    def weights(self) -> Any:
-        return SimpleNamespace(data=self.W.reshape(-1))
-
-    def bias(self) -> Any:
-        return self.b
-
-    def gradients(self) -> tuple[Any, Any]:
-        return self.DW.reshape(-1), self.Db
-
-    def step(self, rate: float, t: int) -> None:
-        self.W -= rate * self.DW
-        self.b -= rate * self.Db
-
-    def step_by(self, DW: Any, Db: Any, rate: float, t: int) -> None:
-        self.DW, self.Db = np.array(DW).reshape(self.shape), np.array(Db)
-        self.step(rate, t)
-
-    def assign(self, data: Any, bias: Any) -> None:
-        self.W[...] = np.reshape(data, self.shape)
-        self.b[...] = bias
-
-
 def check_model(
     model: Model, optimizer: Optimizer, outputs: int = 3, loss: Loss | None = None
 ) -> None:
-    """Shapes chain from 6 features to outputs; the gradients of the whole network, taken in
-    training with dropout, are those of finite differences; values and gradients can be taken
-    out and put in, parameters of units included. `loss` is softmax cross-entropy unless given."""
+    """A network for 6 features and `outputs`: the shapes of its layers chain, its gradients in
+    training with dropout agree with finite differences, a network that is stepped by the gradients
+    of another stays equal to it, and `assign` sets all that `values` gives, the trained parameters
+    of activations included.
+
+    loss  softmax cross-entropy by default
+    """
     check_parameters(model)
-    loss = loss if loss is not None else _CrossEntropy()
+    plugins = load_plugins()
+    backend: Any = plugins.build("backend", {"name": "dense-mask"})
+    if loss is None:
+        loss = plugins.build("loss", {"name": "cross-entropy"})
     shapes = model.shapes(6, outputs)
     assert shapes[0][1] == 6, "the first layer does not take the features"
     assert shapes[-1][0] == outputs, "the last layer does not give the outputs"
     for (K, _), (_, D) in pairwise(shapes):
         assert K == D, f"layers do not chain: {shapes}"
     rng = np.random.default_rng(0)
-    layers = [_DenseLayer(rng.standard_normal(s), rng.standard_normal(s[0])) for s in shapes]
-    network = _network(model, layers, optimizer, loss)
-    X, y = rng.standard_normal((6, 5)).astype(np.float32), targets_for(loss, outputs, 5, rng)
+    matrices = [random_matrix((K, D), K * D, rng) for K, D in shapes]
+    biases = [rng.standard_normal(K).astype(np.float32) for K, _ in shapes]
+
+    def network_of(loss: Loss) -> Network:
+        layers = [
+            backend.layer(CsrMatrix(W.pattern, W.data.copy()), bias.copy(), optimizer)
+            for W, bias in zip(matrices, biases, strict=True)
+        ]
+        return model.network(layers, backend, optimizer, 0, loss)
+
+    network = network_of(loss)
+    X, y = rng.standard_normal((6, 5)).astype(np.float32), _targets(loss, outputs, 5, rng)
     network.compute_gradients(X, y, 1)
-    for number, layer in enumerate(layers):
-        DW = layer.DW.copy()
+    gradients = [np.array(layer.gradients()[0], copy=True) for layer in network.layers]
+    for number, (W, bias, DW) in enumerate(zip(matrices, biases, gradients, strict=True)):
+        data = W.data.copy()
 
-        def value(W: Any, layer: _DenseLayer = layer) -> float:
-            saved, layer.W = layer.W, W
-            result = network.compute_gradients(X, y, 1)
-            layer.W = saved
-            return result
+        def value(layer: Any = network.layers[number], data: Any = data, bias: Any = bias) -> float:
+            layer.assign(data, bias)
+            return network.compute_gradients(X, y, 1)
 
-        numerical = numerical_gradient(value, layer.W, step=1e-2)  # activations are float32
-        _compare(DW, numerical, f"gradient of layer {number + 1}", tolerance=2e-2)
-    twins = [_DenseLayer(layer.W.copy(), layer.b.copy()) for layer in layers]
-    _check_values(network, _network(model, twins, optimizer, loss), X, y)
-
-
-class _NoBackend:
-    truly_sparse = False
-
-    def layer(self, W: CsrMatrix, bias: Any, optimizer: Optimizer) -> Layer:
-        raise NotImplementedError
-
-
-def _network(model: Model, layers: list[_DenseLayer], optimizer: Optimizer, loss: Loss) -> Network:
-    return model.network(layers, _NoBackend(), optimizer, 0, loss)  # type: ignore[arg-type]
-
-
-class _CrossEntropy:
-    """A loss to take a model's gradients with."""
-
-    targets: Literal["labels"] = "labels"
-
-    def value(self, Z: Any, T: Any) -> float:
-        return self.value_and_gradient(Z, T)[0]
-
-    def value_and_gradient(self, Z: Any, T: Any) -> tuple[float, Any]:
-        P = np.exp(Z - Z.max(axis=0))
-        P /= P.sum(axis=0)
-        at = (T, np.arange(T.size))
-        value = float(-np.log(P[at]).mean())
-        P[at] -= 1
-        return value, P / T.size
+        _check_gradient(DW, value, data, f"gradient of layer {number + 1}", single=True)
+        network.layers[number].assign(W.data, bias)
+    _check_values(network, network_of(loss), X, y)
 
 
 def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
@@ -299,15 +243,13 @@ def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
     `values`; layers are announced when their gradients are there, last one first."""
     count = len(network.layers)
     for t in (1, 2):
-        announced: list[int] = []
         at_once: dict[int, Any] = {}
 
-        def ready(number: int, announced: list[int] = announced, at: Any = at_once) -> None:
-            announced.append(number)
-            at[number] = np.array(network.layers[number].gradients()[0])
+        def ready(number: int, at_once: Any = at_once) -> None:
+            at_once[number] = np.array(network.layers[number].gradients()[0])
 
         network.compute_gradients(X, y, t, ready)
-        assert announced == list(range(count))[::-1], f"layers announced: {announced}"
+        assert list(at_once) == list(range(count))[::-1], f"layers announced: {list(at_once)}"
         gradients = [np.array(array) for array in network.gradients()]
         for number, DW in at_once.items():
             assert np.array_equal(DW, gradients[2 * number]), f"layer {number} came too early"
@@ -323,20 +265,3 @@ def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
     twin.assign([value.copy() for value in given])
     for number, (a, b) in enumerate(zip(given, twin.values(), strict=True)):
         assert np.allclose(a, b, atol=1e-6), f"values {number} after assign"
-
-
-def numerical_gradient(value: Any, at: Any, step: float = STEP) -> Any:
-    """Central differences of a scalar function at an array, entry by entry."""
-    gradient = np.zeros(at.shape)
-    for index in np.ndindex(at.shape):
-        up, down = at.copy(), at.copy()
-        up[index] += step
-        down[index] -= step
-        gradient[index] = (value(up) - value(down)) / (2 * step)
-    return gradient
-
-
-def _compare(found: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None:
-    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
-    apart = float(np.abs(found - expected).max(initial=0.0))
-    assert apart <= tolerance * scale, f"{what}: off by {apart:.1e} from finite differences"

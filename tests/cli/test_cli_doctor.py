@@ -21,8 +21,10 @@ def test_doctor_warns_of_what_run_would_tell(cli: Cli, monkeypatch: pytest.Monke
 
 def test_doctor_names_a_variable_that_hurts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
-    warnings = cli("doctor", "--json").json["warnings"]
-    assert "NUMBA_BOUNDSCHECK is set: every index is checked" in warnings
+    found = cli("doctor", "--json").json
+    assert "NUMBA_BOUNDSCHECK is set: every index is checked" in found["warnings"]
+    assert found["facts"]["flush_to_zero"] in (True, False)
+    assert found["facts"]["threading_layer"]
 
 
 def test_a_calibration_has_its_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from sparsebench.cli import EXIT_CODES
 from sparsebench.core.status import Status
+from sparsebench.suite.defaults import DEFAULT_NAMES
+from sparsebench.suite.suite import SuiteFile
+from sparsebench.suite.trial_values import TRIAL_KEYS, TrialValues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -43,6 +48,32 @@ def test_exit_codes_and_statuses_are_explained() -> None:
         assert re.search(rf"^\| ([\d, ]*, )?{code}(, \d+)? \|", codes, re.MULTILINE), code
     for status in Status:
         assert f"| `{status}` |" in page
+
+
+def rows_of(heading: str) -> dict[str, str]:
+    """Key and last cell of the table below a heading of suites.md; keys without brackets."""
+    page = (DOCS / "suites.md").read_text().partition(f"\n## {heading}\n")[2]
+    rows = {}
+    for line in page.partition("\n## ")[0].splitlines():
+        if line.startswith("| `"):
+            first, *_, last = line.strip("| ").split(" | ")
+            rows |= {re.sub(r"[][]|\.NAME", "", key): last for key in re.findall("`(.+?)`", first)}
+    return rows
+
+
+def test_every_key_of_a_suite_is_explained() -> None:
+    keys = TypeAdapter(SuiteFile).json_schema()["properties"]
+    assert sorted(rows_of("Keys of a suite")) == sorted(keys)
+
+
+def test_every_key_of_a_trial_is_explained_with_its_default() -> None:
+    rows = rows_of("Keys of a trial")
+    assert sorted(rows) == sorted(TRIAL_KEYS)
+    plain = {field.name: field.default for field in dataclasses.fields(TrialValues)}
+    for key, default in {**plain, **DEFAULT_NAMES}.items():
+        if isinstance(default, str | int | float):
+            shown = str(default).lower().removesuffix(".0")
+            assert rows[key].strip("`").startswith(shown), key
 
 
 def test_no_page_of_html_is_kept() -> None:

@@ -233,7 +233,7 @@ def test_objective_with(build, given):
         ("topology", {"name": "set", "epsilon": 3, "density": 0.1}, "not both"),
         ("topology", {"name": "set", "zta": 0.3}, "Did you mean 'zeta'?"),
         ("topology", "sett", "Did you mean 'set'?"),
-        ("model", {"name": "mlp", "hidden": [10, 0]}, "model.hidden.1"),
+        ("model", {"name": "mlp", "hidden": [10, 0]}, "model.hidden[1]"),
         ("model", {"name": "mlp"}, "hidden"),
         ("model", {"name": "mlp", "hidden": [3], "activation": "rleu"}, "model.activation.name"),
         ("model", {"name": "mlp", "hidden": [3], "dropout": 1.0}, "model.dropout"),
