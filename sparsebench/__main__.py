@@ -1,7 +1,6 @@
 """`sparsebench` and `python -m sparsebench`.
 
-Apart from the command line itself, so that Ctrl-C while that is still being imported is told in a
-line too.
+A module of its own, so that Ctrl-C during the import of the command line is also one line.
 """
 
 from __future__ import annotations

@@ -148,9 +148,9 @@ def run(
     listener: Listener | None = None,
     progress: bool | None = None,
 ) -> Run:
-    """Run a suite, given by name or file, as `sparsebench run` does with the same options.
+    """Run a suite, a name or a file, as `sparsebench run` does with the same options.
 
-    What is not given here comes from SPARSEBENCH_* variables, the suite and config.toml, in this
+    Options that are left out come from SPARSEBENCH_* variables, the suite and config.toml, in this
     order.
 
     settings  path below [trial] -> value, or texts such as "epochs=3"
@@ -158,7 +158,7 @@ def run(
     select    only the trials that match, as -k; `k` is the same
     shard     "2/8": the second of eight parts of the trials
     timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
-    address   of a cluster's scheduler, for an executor that takes one ("dask")
+    address   of a cluster's scheduler, for an executor that needs one ("dask")
     progress  show how far it is: in a notebook in place, elsewhere on stderr. None: only in a
               notebook. A `listener` is called instead.
 

@@ -147,7 +147,7 @@ def _add_command(plugins: Plugins, owner: str, name: str, target: Callable[..., 
 
 
 def _plugin_home(module: ModuleType) -> Path | None:
-    """What of a plugin its fingerprint covers: the folder of its outermost package, or its file.
+    """The folder or file that a fingerprint of the plugin covers: its outermost package, or itself.
 
     A namespace package has no file; it may hold other people's packages, and is passed over.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each with the exit code it ends in.
+"""Errors that a user can correct, each with the exit code it ends in.
 
 Every one of these becomes one line on stderr. Anything else that escapes is our
 own mistake, keeps its traceback and ends in exit code 70.
@@ -11,17 +11,17 @@ from collections.abc import Iterable
 
 
 class SparsebenchError(Exception):
-    """A mistake of the user, told in one line: where, what, what is known, what next."""
+    """A mistake of the user, in one line: where, what, what is known, what next."""
 
     exit_code = 2
 
 
 class SuiteError(SparsebenchError):
-    """A suite file, or a value given for it on the command line, is not usable."""
+    """A suite file, or a value for it on the command line, is not usable."""
 
 
 class PluginError(SparsebenchError):
-    """A plugin is not usable: a name taken twice, a failed import, an unknown name."""
+    """A plugin is not usable: a name registered twice, a failed import, an unknown name."""
 
 
 class DataError(SparsebenchError):
@@ -44,7 +44,7 @@ class MissingData(DataError):
 
 
 class Unsupported(SparsebenchError):
-    """A component cannot do what the trial asks. The trial is recorded as unsupported."""
+    """A component cannot do what the trial needs. The trial is recorded as unsupported."""
 
 
 class StoreError(SparsebenchError):

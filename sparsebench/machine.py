@@ -125,7 +125,7 @@ def available_memory() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """What a record says of the machine; nothing personal."""
+    """The facts about the machine that a record keeps; nothing personal."""
     names = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     cpu = names[0].partition(":")[2].strip() if names else platform.processor() or "unknown"
     huge = _first("/sys/kernel/mm/transparent_hugepage/enabled")  # always [madvise] never

@@ -69,7 +69,7 @@ TRAINING = (
     Metric("master_step_seconds", "seconds", "ratio", -1),
     Metric("phase_two_seconds", "seconds", "ratio", -1),
 )  # fmt: skip
-"""Of a trial that trains, in the order of the contract's columns."""
+"""Metrics of a trial that trains, in the order of the contract's columns."""
 
 KERNELS = (
     Metric(
@@ -89,13 +89,13 @@ KERNELS = (
     Metric("peak_flops_per_second", "per second", "ratio"),
     Metric("start_seconds", "seconds", "ratio", -1),
 )  # fmt: skip
-"""Of a trial that times one operation."""
+"""Metrics of a trial that times one operation."""
 
 PROCESSES = (
     Metric("peak_tree_pss_bytes", "bytes", "ratio", -1, title="peak of all processes"),
     Metric("cgroup_peak_bytes", "bytes", "ratio", -1, title="peak of the control group"),
 )
-"""Of a trial whose process was not the only one: a column where there was such a trial."""
+"""Metrics of a trial with several processes: columns where there was such a trial."""
 
 EPOCHS = (
     Metric("epoch", "count", kinds=("epoch",)),
@@ -105,7 +105,7 @@ EPOCHS = (
     Metric("pruned", "count", kinds=_LAYERS),
     Metric("rss_bytes", "bytes", kinds=("epoch",)),
 )
-"""Of an epoch, and not of a trial."""
+"""Metrics of an epoch that a trial does not have."""
 
 PRIMARY = "test_accuracy"
 """The primary metric of records that do not say theirs, as they are of classification."""
@@ -154,7 +154,7 @@ class Metrics(Mapping[str, Metric]):
         return len(self._metrics)
 
     def declaration(self, name: str) -> Metric:
-        """That of the name; of a number without one, an undeclared metric of that name."""
+        """The metric of this name; for a number that was never declared, a plain one."""
         return self._metrics.get(name) or Metric(name)
 
     def add(self, metric: Metric, owner: str) -> None:
@@ -187,16 +187,16 @@ class Metrics(Mapping[str, Metric]):
         return Metrics([*self.added(), *map(Metric, unknown)])
 
     def added(self) -> list[Metric]:
-        """What is not built in."""
+        """The metrics that are not built in."""
         return [m for name, m in self._metrics.items() if BUILT_IN.get(name) != m]
 
     def of_trials(self) -> list[Metric]:
-        """What a trial has one value of."""
+        """The metrics that a trial has one value of."""
         return [metric for metric in self.values() if "trial" in metric.kinds]
 
 
 class Declaring(Protocol):
-    """What `registry.Plugins` knows of metrics."""
+    """The part of `registry.Plugins` that concerns metrics."""
 
     metrics: Metrics
 

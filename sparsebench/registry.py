@@ -55,7 +55,7 @@ class Later:
 class Location:
     """Marks a parameter of a data set that says where it is: `Annotated[str, Location()]`.
 
-    It is not part of what a trial is, as long as the data set's `identity` tells its content.
+    It is not part of what a trial is, as long as the data set's `identity` describes its content.
     """
 
 

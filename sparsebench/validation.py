@@ -1,4 +1,4 @@
-"""What pydantic refuses as one line: the key, what was expected, what was found, what is known."""
+"""Errors of pydantic as one line: the key, what was expected, what was found, what is known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGEST_TOML = 4 * 2**20
 
 _KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{100}}")
-"""A key of so many parts takes tomllib a time that grows with their square."""
+"""tomllib needs a time that grows with the square of the parts of a key."""
 
 
 def complaint(error: ValidationError, model: Any = None, table: str = "a table") -> str:

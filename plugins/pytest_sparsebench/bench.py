@@ -27,12 +27,12 @@ class Bench:
     def __init__(self, store: Path) -> None:
         self.store = store
 
-    def run(self, suite: str | Path, *, check: bool = True, **given: Any) -> Run:
+    def run(self, suite: str | Path, *, check: bool = True, **options: Any) -> Run:
         """`sparsebench.run`. With `check` the test fails where a trial did not end as the suite
         expects, and is skipped where nothing could run."""
         from sparsebench.api import run
 
-        found = run(suite, **{"store": self.store, **given})
+        found = run(suite, **{"store": self.store, **options})
         code = found.summary.exit_code if found.summary is not None else 0
         if check and code == NOTHING_RAN:
             pytest.skip("; ".join(dict.fromkeys(map(how_it_ended, found.records))) or "no trial")
@@ -47,13 +47,13 @@ class Bench:
         return found
 
     def compare(
-        self, base: Run | str | Path, head: Run | str | Path, *, check: bool = True, **given: Any
+        self, base: Run | str | Path, head: Run | str | Path, *, check: bool = True, **options: Any
     ) -> Compared:
         """`sparsebench.compare`. With `check` the test fails where a gate fails or none could be
         decided."""
         from sparsebench.api import compare
 
-        found = compare(base, head, **{"store": self.store, **given})
+        found = compare(base, head, **{"store": self.store, **options})
         if check and found.exit_code:
             pytest.fail(str(found), pytrace=False)
         return found

@@ -180,8 +180,8 @@ class TrialFailed(Exception):
 class SuiteNode(pytest.Collector):
     """The collector of a suite's trials."""
 
-    def __init__(self, *, request: RunRequest, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, request: RunRequest, **more: Any) -> None:
+        super().__init__(**more)
         self.request = request
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -196,8 +196,8 @@ class SuiteNode(pytest.Collector):
 class TrialItem(pytest.Item):
     """One trial as a test. record: how it ended; None until it has run."""
 
-    def __init__(self, *, trial: Trial, request: RunRequest, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, trial: Trial, request: RunRequest, **more: Any) -> None:
+        super().__init__(**more)
         self.trial = trial
         self.request = request
         self.record: Record | None = None

@@ -87,7 +87,7 @@ def list_(store: o.Store, format: o.FormatOption = "text", json: o.Json = False)
 
 @app.command()
 def rm(name: Name, store: o.Store) -> None:
-    """Remove a baseline of the store. Its run stays."""
+    """Remove a baseline of the store. Its run is kept."""
     from sparsebench.analysis.baseline import file_of, names
 
     results = Store(store)

@@ -34,7 +34,7 @@ DISTRUST = {
     "peak_tree_pss_bytes": "what trials with child processes take is not to be trusted",
     "peak_rss_bytes": "peaks of trials that were killed are not to be trusted",
 }
-"""What follows for a measure whose calibration is out of bounds."""
+"""The warning for a measure whose calibration is out of bounds."""
 
 
 def doctor(
@@ -164,7 +164,7 @@ def _shown(key: str, value: Any) -> Any:
 
 
 def complaint(reading: calibration.Reading) -> str:
-    """What a reading out of bounds means."""
+    """The warning about a reading out of bounds."""
     name = f"{reading.case.name}, {brief_size(reading.known)}"
     if reading.error is None:
         detail = f": {' '.join(reading.detail.split())}" if reading.detail else ""

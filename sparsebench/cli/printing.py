@@ -1,4 +1,4 @@
-"""What commands print on stdout: rows as an aligned table, markdown or JSON."""
+"""Printing on stdout: rows as an aligned table, markdown or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows while it runs: bars on a terminal, plain lines elsewhere. On stderr."""
+"""The display of a running run on stderr: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def merge(
 ) -> None:
     """Copy the runs and trials of other stores into this one.
 
-    What the store has already stays as it is. The sources are only read, and merging them again
-    changes nothing.
+    Records that the store has already are kept as they are. The sources are only read, and merging
+    them again changes nothing.
     """
     from sparsebench.store.merge import merge as merge_stores
 

@@ -1,4 +1,4 @@
-"""What `sparsebench.api` returns for a trial, a comparison and plots, and their cards."""
+"""A trial, a comparison and plots, as `sparsebench.api` returns them and a notebook shows them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SHAPES = ((1, 1, 1, 1), (5, 7, 0, 3), (5, 7, 35, 4), (64, 33, 211, 9), (20, 50, 
 """K, D, nnz, N: one connection, none, a full layer, and batches on both sides of a vector."""
 
 HONEST = Sizes(side=4096, batch=32)
-"""What `check_honesty` probes: a dense float32 matrix of its square layer takes 64 MiB."""
+"""The layer that `check_honesty` probes: as a dense float32 matrix it has 64 MiB."""
 
 
 def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> None:
@@ -118,9 +118,9 @@ def check_step(
         if t == 2:
             other.backward(X, 2 * DZ, None)
         for layer in (other, fresh):
-            given = (DW.copy(), Db.copy())
-            layer.step_by(*given, 0.1, t)
-            for before, after in zip((DW, Db), given, strict=True):
+            copies = (DW.copy(), Db.copy())
+            layer.step_by(*copies, 0.1, t)
+            for before, after in zip((DW, Db), copies, strict=True):
                 assert np.array_equal(before, after), "step_by writes into the gradients"
         optimizer.update(w, DW, w_state, 0.1, t, "weight")
         optimizer.update(b, Db, b_state, 0.1, t, "bias")
@@ -148,9 +148,9 @@ def check_assignment(
         data = case.rng.standard_normal(nnz).astype(np.float32)
         bias = case.rng.standard_normal(shape[0]).astype(np.float32)
         state = {name: np.array(slot, copy=True) for name, slot in layer.state().items()}
-        given, given_bias = data.copy(), bias.copy()
-        layer.assign(given, given_bias)
-        given[...], given_bias[...] = np.nan, np.nan
+        passed, passed_bias = data.copy(), bias.copy()
+        layer.assign(passed, passed_bias)
+        passed[...], passed_bias[...] = np.nan, np.nan
         W = layer.weights()
         assert np.array_equal(W.data, data), f"weights after assign {t}"
         assert np.array_equal(layer.bias(), bias), f"bias after assign {t}"
@@ -207,8 +207,8 @@ def check_apply_change(
 def check_saving(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """A layer made anew from weights and bias, and given what `saved` gave, goes on bit for bit;
-    what is saved is O(nnz)."""
+    """A new layer of the same weights and bias, restored from what `saved` returned, continues bit
+    for bit; what is saved is O(nnz)."""
     case = _Case(backend, optimizer, shape, nnz, N)
     layer, (X, DZ) = case.layer(), case.batch()
     for t in (1, 2):

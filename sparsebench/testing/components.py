@@ -27,7 +27,7 @@ from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import check_close, check_parameters, random_matrix
 
 STEP = 1e-6
-"""Of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and
+"""Step of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and
 1e-16 / STEP = 1e-10 from rounding, far below the tolerance of 1e-6."""
 
 
@@ -128,9 +128,9 @@ def check_optimizer(optimizer: Optimizer) -> None:
     state = [np.zeros_like(w) for _ in optimizer.slots]
     parts_state = [np.zeros_like(w) for _ in optimizer.slots]
     for t in (1, 2, 3):
-        given = g.copy()
-        optimizer.update(whole, given, state, 0.01, t, "weight")
-        assert np.array_equal(given, g), "update() writes into the gradient"
+        gradient = g.copy()
+        optimizer.update(whole, gradient, state, 0.01, t, "weight")
+        assert np.array_equal(gradient, g), "update() writes into the gradient"
         for part in (slice(20), slice(20, 50)):
             slots = [array[part] for array in parts_state]
             optimizer.update(parts[part], g[part].copy(), slots, 0.01, t, "weight")
@@ -239,8 +239,8 @@ def check_model(
 
 
 def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
-    """A network that is stepped by another's gradients goes the same way; `assign` takes over
-    `values`; layers are announced when their gradients are there, last one first."""
+    """A network that is stepped by another's gradients keeps the same values; `assign` sets
+    `values`; layers are announced when their gradients are ready, the last one first."""
     count = len(network.layers)
     for t in (1, 2):
         at_once: dict[int, Any] = {}
@@ -261,7 +261,7 @@ def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
         twin.step_by(gradients, 0.1, t)
         for number, (a, b) in enumerate(zip(network.values(), twin.values(), strict=True)):
             assert np.allclose(a, b, atol=1e-6), f"values {number} after step_by {t}"
-    given = [np.array(value) + 1 for value in network.values()]
-    twin.assign([value.copy() for value in given])
-    for number, (a, b) in enumerate(zip(given, twin.values(), strict=True)):
+    values = [np.array(value) + 1 for value in network.values()]
+    twin.assign([value.copy() for value in values])
+    for number, (a, b) in enumerate(zip(values, twin.values(), strict=True)):
         assert np.allclose(a, b, atol=1e-6), f"values {number} after assign"

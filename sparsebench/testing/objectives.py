@@ -16,9 +16,9 @@ FEATURES, SAMPLES = 6, 40
 
 
 def check_objective(objective: Objective) -> None:
-    """It takes some kind of targets and says in one line why not the others; loss, targets and
-    scores fit; scores do not depend on how samples are cut into batches, and a model from a file
-    predicts as before; noise is the same for a sample wherever it stands, and leaves X alone."""
+    """It accepts some kind of targets and refuses the others in one line; loss, targets and scores
+    fit together; scores do not depend on how samples are cut into batches; a model from a file
+    predicts as before; noise depends on the sample and not on its place, and X is not changed."""
     check_parameters(objective)
     names = [score.name for score in objective.scores]
     assert names, "scores nothing"
@@ -29,7 +29,7 @@ def check_objective(objective: Objective) -> None:
     labels = np.arange(SAMPLES) % 3
     kinds = [labels, labels.astype(str), numbers[:, 0], numbers, (numbers > 0).astype(int)]
     accepted = [y for y in kinds if _accepts(objective, y)]
-    assert accepted, "takes neither labels nor numbers, one or several per sample"
+    assert accepted, "accepts neither labels nor numbers, one or several per sample"
     for y in accepted:
         _check_targets(objective, y, names)
     if isinstance(objective, CorruptsInputs):

@@ -46,7 +46,7 @@ class FixedLayer:
 
 
 class FixedNetwork:
-    """Layers with given connections and no units: enough for an observer of topologies."""
+    """Layers with fixed connections and no units: enough for an observer of topologies."""
 
     def __init__(self, matrices: Sequence[CsrMatrix]) -> None:
         self.layers = [FixedLayer(W) for W in matrices]
