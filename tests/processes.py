@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from sparsebench.core.worker import sweep
+from sparsebench.core.worker import processes
 
 
 def marked(word: str) -> list[int]:
@@ -12,6 +12,6 @@ def marked(word: str) -> list[int]:
     return [
         process.pid
         for process in psutil.process_iter(["environ", "status"])
-        if (process.info["environ"] or {}).get(sweep.MARK) == word
+        if (process.info["environ"] or {}).get(processes.MARK) == word
         and process.info["status"] not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     ]

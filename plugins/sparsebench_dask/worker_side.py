@@ -14,10 +14,9 @@ import dask
 from filelock import FileLock, Timeout
 
 from sparsebench import machine
-from sparsebench.core.job import Job
+from sparsebench.core.job import CHECKPOINT, Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import canonical
-from sparsebench.core.worker.file_names import CHECKPOINT
 from sparsebench.registry import Plugins
 from sparsebench.run.context import wait
 from sparsebench.run.fingerprint import COMPILED, forget_sources, sources

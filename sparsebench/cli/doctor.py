@@ -14,7 +14,7 @@ import typer
 from sparsebench import machine
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import print_json, print_rows, print_tables
-from sparsebench.core.worker import threading_layer
+from sparsebench.core.worker import limits
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
@@ -64,7 +64,7 @@ def doctor(
         "smt": surroundings.smt(),
         "swap_used_bytes": surroundings.swap_used(),
         "store_filesystem": surroundings.filesystem(store),
-        "threading_layer": threading_layer.expected(),
+        "threading_layer": limits.expected_layer(),
         "flush_to_zero": can_flush_to_zero,
         **{name: _version(name) for name in PACKAGES},
         "store": str(store.resolve()),

@@ -11,7 +11,7 @@ import typer
 
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import print_rows, print_tables
-from sparsebench.core.worker import mpiexec
+from sparsebench.core.worker import mpi
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.registry import KINDS, PLURALS, Entry, Plugins, nested_kinds, parameter_schema
@@ -127,7 +127,7 @@ def _component(entry: Entry) -> Row:
     reason = entry.unavailable()
     try:
         if not reason and entry.kind == "trainer" and hasattr(entry.parameters(), "processes"):
-            reason = mpiexec.missing()
+            reason = mpi.missing()
         elif not reason and entry.kind == "dataset" and not _required(entry.parameters()):
             reason = str(identity(entry, {}).get("missing", ""))
     except SparsebenchError as error:

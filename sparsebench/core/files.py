@@ -7,7 +7,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,26 +29,38 @@ def write_atomically(file: Path, content: str | bytes) -> None:
         _write_all(stream.fileno(), content.encode() if isinstance(content, str) else content)
 
 
+def write_first(file: Path, text: str) -> bool:
+    """Write a file whole unless there is one already. Whether it was written."""
+    try:
+        with replacing(file, publish=os.link) as stream:
+            stream.write(text.encode())
+    except FileExistsError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
-    """A stream that becomes `file` at the end of the block: the old content or the new one,
-    whatever happens. A temporary file, then a rename; nothing is left of a failure."""
+def replacing(file: Path, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[BinaryIO]:
+    """A stream whose content becomes `file` at the end of the block: whatever happens, the file has
+    the old content or the new one, and nothing is left of a failure.
+
+    publish  gives the finished temporary file its name
+    """
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         with scratch.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(scratch, file)
-    except BaseException:
+        publish(scratch, file)
+    finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
-        raise
     sync_folder(file.parent)
 
 
 def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
-    """One line of JSON in one write, so that lines of two writers do not mix."""
+    """Append one line of JSON in one write, so that lines of two writers do not mix."""
     line = json.dumps(jsonable(data), separators=(",", ":")) + "\n"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -60,7 +72,7 @@ def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a JSONL file of our own; a torn one, left by a crash, is passed over."""
+    """Yield the lines of a JSONL file of our own, except one that a crash left torn."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError:
@@ -74,7 +86,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def writing_to(store: Path) -> Iterator[None]:
-    """Every failed write becomes one line that names the store and the reason."""
+    """Turn a failed write into one line that names the store and the reason: StoreError."""
     try:
         yield
     except OSError as error:

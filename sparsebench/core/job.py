@@ -1,21 +1,71 @@
-"""What travels to where a trial runs: one JSON object."""
+"""A job, one JSON object that travels to where a trial runs, and names of files it leaves there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.audit.sizes import Sizes
-from sparsebench.core.ladder import Ladder
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from sparsebench.core.audit.evidence import Sizes
 from sparsebench.core.trial import Trial
 from sparsebench.machine import usable_cores
+
+CHECKPOINT = "checkpoint.npz"
+
+MODEL = "model.npz"
+"""The trained network."""
+
+EVIDENCE = "evidence.json"
+"""The measurements of an audit probe."""
+
+RATES = "rates.json"
+"""Seconds of layers, from a job that only times them."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Layers to be timed: `works` are the connections that a step looks at in each.
+
+    per_neuron  connections by neuron of both sides, as in the suite
+    """
+
+    batch: int
+    works: tuple[int, ...]
+    per_neuron: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """Seconds of a square layer.
+
+    forward, backward, backward_first  of a step; the last without a gradient further down
+    unit     of the activation behind it, there and back
+    begin    of the first step, above any other
+    update   of an update of its topology
+    """
+
+    work: int
+    neurons: int
+    forward: float
+    backward: float
+    backward_first: float
+    unit: float
+    begin: float
+    update: float
+
+    @property
+    def step(self) -> float:
+        return self.forward + self.backward
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trial, and what its process needs to know beside it.
+    """A trial, and what else its process needs to know.
 
     folder    the attempt's directory in the store: results and logs go there
     cores     the cores the trial is pinned to; None leaves it to the kernel
@@ -49,32 +99,14 @@ class Job:
         return max(self.processes, self.forks) * self.trial.threads > len(cores)
 
     def to_json(self) -> dict[str, Any]:
-        data = asdict(self)
-        return data | {
-            "trial": self.trial.to_json(),
-            "folder": str(self.folder),
-            "data_dir": str(self.data_dir),
-            "compile_for": [trial.to_json() for trial in self.compile_for],
-            "plugin_files": [str(file) for file in self.plugin_files],
-            "ladders": [ladder.to_json() for ladder in self.ladders],
-            "numba_cache": str(self.numba_cache) if self.numba_cache is not None else None,
-            "resume_from": str(self.resume_from) if self.resume_from is not None else None,
-        }
+        data: dict[str, Any] = _jobs().dump_python(self, mode="json")
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
-        return cls(
-            **{
-                **data,
-                "trial": Trial.from_json(data["trial"]),
-                "compile_for": tuple(map(Trial.from_json, data.get("compile_for", ()))),
-                "folder": Path(data["folder"]),
-                "data_dir": Path(data["data_dir"]),
-                "plugin_files": tuple(Path(file) for file in data["plugin_files"]),
-                "cores": tuple(data["cores"]) if data["cores"] is not None else None,
-                "ladders": tuple(map(Ladder.from_json, data.get("ladders", ()))),
-                "probe": Sizes.from_json(data["probe"]) if data.get("probe") else None,
-                "numba_cache": Path(data["numba_cache"]) if data["numba_cache"] else None,
-                "resume_from": Path(data["resume_from"]) if data.get("resume_from") else None,
-            }
-        )
+        return _jobs().validate_json(to_json(data))
+
+
+@cache
+def _jobs() -> TypeAdapter[Job]:
+    return TypeAdapter(Job)

@@ -11,8 +11,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.analysis.honesty import Judgement, audited, claim, claim_of, judge
-from sparsebench.core.audit.evidence import Evidence
-from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
+from sparsebench.core.audit.evidence import SIDES, Evidence, Sizes, sizes_for
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
 from sparsebench.core.sizes import SizedOptimizer

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsebench import machine
-from sparsebench.core.worker.sweep import started
+from sparsebench.core.worker.processes import started
 
 ROOT = Path("/")
 """Where /proc is; the mount points it tells of are below it too."""

@@ -13,8 +13,8 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.worker.attempt import measured, run
+from sparsebench.core.worker.classify import failure
 from sparsebench.core.worker.denormals import flushing_to_zero
-from sparsebench.core.worker.error_status import failure
 from sparsebench.core.worker.limits import environment
 from sparsebench.core.worker.meter import Meter
 from sparsebench.core.worker.result_writer import ResultWriter

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from sparsebench.core.files import writing_to
 from sparsebench.core.job import Job
-from sparsebench.core.worker import guard, host, limits, mpiexec, rank_log, sweep
+from sparsebench.core.worker import host, limits, mpi, processes
 from sparsebench.run.cgroup import Group
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.worker.__main__")
@@ -47,7 +47,7 @@ class Launched:
         younger."""
         if not host.HERE:
             return self.process.pid
-        return sweep.oldest(sweep.children(self.process.pid))
+        return processes.oldest(processes.children(self.process.pid))
 
     def signal(self, number: signal.Signals) -> None:
         """To the group of the trial's process, or of mpiexec: the host passes it on."""
@@ -85,14 +85,14 @@ def launch(job: Job, group: Group | None = None) -> Launched:
 
 def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) -> Launched:
     read_end, write_end = os.pipe()
-    command = mpiexec.command(job.processes, COMMAND)
+    command = mpi.command(job.processes, COMMAND)
     mark = secrets.token_hex(8)
     variables = os.environ | limits.environment(job)
-    variables |= {guard.LIFELINE: str(read_end), sweep.MARK: mark}
+    variables |= {host.LIFELINE: str(read_end), processes.MARK: mark}
     if job.processes > 1:
-        variables[rank_log.FOLDER] = str(job.folder.resolve())
+        variables[mpi.FOLDER] = str(job.folder.resolve())
     if group is not None:
-        variables[guard.GROUP] = str(group.folder)
+        variables[host.GROUP] = str(group.folder)
     try:
         with tempfile.TemporaryFile() as line:
             line.write(json.dumps(job.to_json()).encode() + b"\n")

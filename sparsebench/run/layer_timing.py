@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sparsebench.core.job import Job
+from sparsebench.core.job import RATES, Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.file_names import RATES
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import PATIENCE, compiled_code
 from sparsebench.run.planning.outline import outline

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sparsebench.core.worker import memory
-from sparsebench.core.worker.process_tree import Tree
-from sparsebench.core.worker.sweep import started
+from sparsebench.core.worker.memory import Tree
+from sparsebench.core.worker.processes import started
 
 NOTABLE = 0.01
 """A sample is written if the memory moved by this share, or a second has passed."""

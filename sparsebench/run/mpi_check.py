@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebench.core.worker import mpiexec, sweep
+from sparsebench.core.worker import mpi, processes
 
 PATIENCE = 20.0
 """Seconds: two processes need one, on a busy machine a few."""
@@ -41,8 +41,8 @@ class HandshakeResult:
 
 
 def check_mpi(count: int = 2) -> HandshakeResult:
-    starter = mpiexec.found() or "not found"
-    missing = mpiexec.missing()
+    starter = mpi.found() or "not found"
+    missing = mpi.missing()
     if missing:
         return HandshakeResult(starter, "none", f"it {missing}")
     try:
@@ -61,7 +61,7 @@ def check_mpi(count: int = 2) -> HandshakeResult:
     if words[1] != str(count):
         wrong = (
             f"{starter} and mpi4py's library ({library} {version}) are not of one MPI; get one "
-            f"with: {mpiexec.GET}"
+            f"with: {mpi.GET}"
         )
         return HandshakeResult(starter, f"{library} {version}", wrong)
     return HandshakeResult(starter, f"{library} {version}, {count} processes found each other")
@@ -70,15 +70,15 @@ def check_mpi(count: int = 2) -> HandshakeResult:
 def _ask(count: int) -> tuple[str, str]:
     """The first line that says hello, and the last of the complaints. Nothing is left running."""
     mark = secrets.token_hex(8)
-    crowded = mpiexec.environment(count, crowded=True)
-    command = mpiexec.command(count, (sys.executable, "-P", "-c", PROGRAM))
+    crowded = mpi.environment(count, crowded=True)
+    command = mpi.command(count, (sys.executable, "-P", "-c", PROGRAM))
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env=os.environ | crowded | {sweep.MARK: mark},
+            env=os.environ | crowded | {processes.MARK: mark},
             start_new_session=True,
         )
         try:
@@ -97,4 +97,4 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    sweep.kill_marked(mark)
+    processes.kill_marked(mark)

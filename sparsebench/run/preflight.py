@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.analysis.honesty import worth_another_look
-from sparsebench.core.job import Job
+from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.file_names import EVIDENCE
 from sparsebench.machine import usable_cores
 from sparsebench.run import audit as auditing
 from sparsebench.run.context import Context

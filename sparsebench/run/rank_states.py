@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.worker.rank_log import FILE, name_of
-from sparsebench.core.worker.sweep import started
+from sparsebench.core.worker.mpi import FILE, name_of
+from sparsebench.core.worker.processes import started
 from sparsebench.store.json_files import Damaged, read_lines
 from sparsebench.store.models import RANK
 

@@ -12,7 +12,7 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
-from sparsebench.core.worker import host, limits, memory, sweep
+from sparsebench.core.worker import host, limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
 from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
@@ -148,7 +148,7 @@ class Supervised:
         if number == signal.SIGKILL:
             self._launched.kill()
         elif self._ranks.living:
-            sweep.signal_known(self._ranks.living.items(), number)
+            processes.signal_known(self._ranks.living.items(), number)
         else:
             self._launched.signal(number)
 
@@ -174,8 +174,8 @@ class Supervised:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
             self._ranks = rank_states.read(self._job.folder)
-        sweep.kill_known([*self._trace.seen(), *self._ranks.begun.items()])
-        sweep.kill_marked(self._launched.mark)
+        processes.kill_known([*self._trace.seen(), *self._ranks.begun.items()])
+        processes.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
         code = os.waitstatus_to_exitcode(status)

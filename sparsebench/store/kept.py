@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sparsebench.core.job import CHECKPOINT, MODEL
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.file_names import CHECKPOINT, MODEL
 from sparsebench.errors import NothingMatched
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sparsebench.analysis.honesty import judge
+from sparsebench.core.audit.evidence import Sizes
 from sparsebench.core.audit.probe import probe
-from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.protocols import Backend, Layer, Optimizer
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.testing.fixtures import (

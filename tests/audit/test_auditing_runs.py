@@ -11,11 +11,9 @@ import pytest
 
 import sparsebench
 from sparsebench.analysis.honesty import judge, worth_another_look
-from sparsebench.core.audit.evidence import Evidence, Point
-from sparsebench.core.audit.sizes import Sizes
-from sparsebench.core.job import Job
+from sparsebench.core.audit.evidence import Evidence, Point, Sizes
+from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.file_names import EVIDENCE
 from sparsebench.discovery import load_plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run.supervisor import Supervised

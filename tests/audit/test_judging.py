@@ -15,8 +15,15 @@ from sparsebench.analysis.honesty import (
     judge,
     judge_bytes,
 )
-from sparsebench.core.audit.evidence import Evidence, Point, beyond_doubt, suspicious
-from sparsebench.core.audit.sizes import SIDES, Sizes, sizes_for
+from sparsebench.core.audit.evidence import (
+    SIDES,
+    Evidence,
+    Point,
+    Sizes,
+    beyond_doubt,
+    sizes_for,
+    suspicious,
+)
 
 SIZES = Sizes(side=4096, batch=32)
 ENTRIES = 4096 * 4096

@@ -6,9 +6,8 @@ import pytest
 from liars import Liar, ThroughLiar
 
 from sparsebench.analysis.honesty import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
-from sparsebench.core.audit.evidence import Evidence
+from sparsebench.core.audit.evidence import Evidence, Sizes
 from sparsebench.core.audit.probe import probe
-from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.worker import memory
 
 pytestmark = pytest.mark.skipif(

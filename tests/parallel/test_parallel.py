@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.core.worker.mpiexec import SHARING as CROWDED
-from sparsebench.core.worker.mpiexec import found
+from sparsebench.core.worker.mpi import SHARING as CROWDED
+from sparsebench.core.worker.mpi import found
 
 SCRIPT = Path(__file__).parent / "parallel_ranks.py"
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsebench.core.worker.file_names import CHECKPOINT, MODEL
-from sparsebench.core.worker.process_tree import children
+from sparsebench.core.job import CHECKPOINT, MODEL
+from sparsebench.core.worker.processes import children
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 

@@ -83,9 +83,9 @@ Resume = Callable[[bytes], Checkpoints]
 def refused(found: Checkpoints, capsys: pytest.CaptureFixture[str]) -> str:
     """The note, after a look at what is left to start from the beginning."""
     assert found.found is None
-    note = str(found.settled["resumed"]["refused"])
+    note = str(found.settings["resumed"]["refused"])
     assert capsys.readouterr().err == f"starts from the beginning: {note}\n"
-    assert "earlier_wall_seconds" not in found.told()["measures"]
+    assert "earlier_wall_seconds" not in found.earlier
     return note
 
 
@@ -93,8 +93,8 @@ def test_a_whole_one_is_taken(resume: Resume) -> None:
     found = resume(packed(FACTS, arrays()))
     assert found.found is not None
     found.found.close()
-    assert found.settled["resumed"] == {"attempt": 1, "machine": "m", "epoch": 2, "step": 4}
-    assert found.told()["measures"] == {"earlier_wall_seconds": 1.5, "earlier_cpu_seconds": 1.0}
+    assert found.settings["resumed"] == {"attempt": 1, "machine": "m", "epoch": 2, "step": 4}
+    assert found.earlier == {"earlier_wall_seconds": 1.5, "earlier_cpu_seconds": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_files_that_are_no_archive(resume: Resume, capsys: pytest.CaptureFixture
         capsys.readouterr()
         if found.found is not None:
             found.found.close()
-            assert found.settled["resumed"]["epoch"] == 2
+            assert found.settings["resumed"]["epoch"] == 2
 
 
 def test_nothing_is_unpickled(resume: Resume, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,8 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import denormals_check as flushed
-from sparsebench.core.worker import limits, threading_layer
-from sparsebench.core.worker.denormals import flushes, flushing_to_zero
+from sparsebench.core.worker import limits
+from sparsebench.core.worker.denormals import flushed, flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.run import debug as debugging
 from sparsebench.run.supervisor import Supervised
@@ -116,8 +115,7 @@ def test_only_the_warning_of_the_smallest_number_is_silenced() -> None:
 
 POOLS = """
 import sys, json
-from sparsebench.core.worker.denormals import flush_to_zero
-from sparsebench.core.worker.denormals_check import flushed
+from sparsebench.core.worker.denormals import flush_to_zero, flushed
 if sys.argv[1] == "first":
     flush_to_zero()
 import numpy as np
@@ -153,26 +151,28 @@ def test_a_pool_that_does_not_flush_is_seen(
     }
 
 
-def test_the_users_own_threading_layer_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (threading_layer.CHOICE, threading_layer.PRIORITY):
+def test_the_users_own_threading_layer_wins(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (limits.LAYER_CHOICE, limits.LAYER_PRIORITY):
         monkeypatch.delenv(name, raising=False)
-    assert threading_layer.environment() == {threading_layer.PRIORITY: "omp workqueue tbb"}
-    assert threading_layer.expected() in ("omp", "workqueue")
-    monkeypatch.setenv(threading_layer.PRIORITY, "workqueue omp tbb")
-    assert threading_layer.environment() == {}
-    monkeypatch.setenv(threading_layer.CHOICE, "workqueue")
-    assert threading_layer.expected() == "workqueue"
+    assert limits.environment(job("fine"))[limits.LAYER_PRIORITY] == "omp workqueue tbb"
+    assert limits.expected_layer() in ("omp", "workqueue")
+    monkeypatch.setenv(limits.LAYER_PRIORITY, "workqueue omp tbb")
+    assert limits.LAYER_PRIORITY not in limits.environment(job("fine"))
+    monkeypatch.setenv(limits.LAYER_CHOICE, "workqueue")
+    assert limits.expected_layer() == "workqueue"
 
 
 @pytest.mark.minutes
 def test_a_trial_has_the_layer_that_is_expected(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (threading_layer.CHOICE, threading_layer.PRIORITY):
+    for name in (limits.LAYER_CHOICE, limits.LAYER_PRIORITY):
         monkeypatch.delenv(name, raising=False)
     given = make_job("numba-csr", 2, activation="identity", init="tiny")
-    assert finish(given)["settings"]["threading_layer"] == threading_layer.expected()
-    monkeypatch.setenv(threading_layer.CHOICE, "workqueue")
+    assert finish(given)["settings"]["threading_layer"] == limits.expected_layer()
+    monkeypatch.setenv(limits.LAYER_CHOICE, "workqueue")
     assert finish(given)["settings"]["threading_layer"] == "workqueue"
 
 
@@ -190,4 +190,4 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(
 def test_nothing_is_asked_of_what_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("numpy", "numba"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    assert flushed.flushed() == {"flush_to_zero": False, "flush_to_zero_in": {"main": False}}
+    assert flushed() == {"flush_to_zero": False, "flush_to_zero_in": {"main": False}}

@@ -18,8 +18,8 @@ from processes import marked
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import memory, mpiexec, sweep
-from sparsebench.core.worker.process_tree import children
+from sparsebench.core.worker import memory, mpi, processes
+from sparsebench.core.worker.processes import children
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
 from sparsebench.run.options import Listener, Options
@@ -34,7 +34,7 @@ FILES = (HERE / "odd_components.py", HERE / "crews.py")
 MakeJob = Callable[..., Job]
 
 pytestmark = [
-    pytest.mark.skipif(bool(mpiexec.missing()), reason=f"mpi: {mpiexec.missing()}"),
+    pytest.mark.skipif(bool(mpi.missing()), reason=f"mpi: {mpi.missing()}"),
     pytest.mark.skipif(not memory.HAS_PROC, reason="the kernel tells only on Linux"),
 ]
 
@@ -190,7 +190,7 @@ def test_a_child_that_left_keeps_nobody(crew: MakeJob, tmp_path: Path) -> None:
     """It holds the stdout that mpiexec waits for."""
     outcome = finish(Supervised(crew(how="escape", file=str(tmp_path / "pid"))))
     assert how_it_ended(outcome) == ("ok", "")
-    assert sweep.started(int((tmp_path / "pid.child").read_text())) is None
+    assert processes.started(int((tmp_path / "pid.child").read_text())) is None
 
 
 # --- from outside --------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_an_mpi_of_another_kind_is_said_in_one_line(
     crew: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process alone, where two were to find each other."""
-    monkeypatch.setattr(mpiexec, "command", lambda count, program: [*program])
+    monkeypatch.setattr(mpi, "command", lambda count, program: [*program])
     outcome = finish(Supervised(crew()))
     assert outcome["status"] == "unsupported"
     assert "both have to be of one MPI" in outcome["detail"]

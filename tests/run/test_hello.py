@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import pytest
 from processes import marked
 
-from sparsebench.core.worker import mpiexec
+from sparsebench.core.worker import mpi
 from sparsebench.run import mpi_check as hello
 from sparsebench.run.mpi_check import check_mpi
 
 Start = Callable[[int, Sequence[str]], list[str]]
 
-needs_mpi = pytest.mark.skipif(bool(mpiexec.missing()), reason=f"mpi: {mpiexec.missing()}")
+needs_mpi = pytest.mark.skipif(bool(mpi.missing()), reason=f"mpi: {mpi.missing()}")
 
 
 def running(code: str) -> Start:
@@ -27,19 +27,19 @@ def test_two_processes_find_each_other() -> None:
     heard = check_mpi()
     assert heard.wrong == ""
     assert heard.told.endswith(", 2 processes found each other")
-    assert heard.mpiexec == mpiexec.found()
+    assert heard.mpiexec == mpi.found()
 
 
 @needs_mpi
 def test_processes_that_do_not_are_of_two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpiexec, "command", lambda count, program: [*program])
+    monkeypatch.setattr(mpi, "command", lambda count, program: [*program])
     heard = check_mpi()
     assert "are not of one MPI" in heard.wrong
     assert "found" not in heard.told
 
 
 def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpiexec, "found", lambda: None)
+    monkeypatch.setattr(mpi, "found", lambda: None)
     heard = check_mpi()
     assert (heard.mpiexec, heard.told) == ("not found", "none")
     assert heard.wrong.endswith('get it with: pip install "sparsebench[mpi]"')
@@ -48,7 +48,7 @@ def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_mpi
 def test_the_last_complaint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     complaint = "import sys; print('one'); sys.exit('unable to resolve host\\n')"
-    monkeypatch.setattr(mpiexec, "command", running(complaint))
+    monkeypatch.setattr(mpi, "command", running(complaint))
     assert check_mpi().wrong.endswith("started no 2 processes: unable to resolve host")
 
 
@@ -62,6 +62,6 @@ def test_no_answer_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> No
         "words = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
         "subprocess.Popen(words, start_new_session=True); time.sleep(60)"
     )
-    monkeypatch.setattr(mpiexec, "command", running(code))
+    monkeypatch.setattr(mpi, "command", running(code))
     assert "gave no answer" in check_mpi().wrong
     assert marked("of-test-hello") == []

@@ -12,7 +12,7 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.worker import memory
-from sparsebench.core.worker.process_tree import cpu_seconds
+from sparsebench.core.worker.processes import cpu_seconds
 from sparsebench.run import cgroup, machine_setup, noise, surroundings
 from sparsebench.run.supervisor import Supervised
 

@@ -112,7 +112,7 @@ def test_a_checkpoint_of_other_observers_is_refused(
     if found.found is not None:
         found.found.close()
     else:
-        refused = found.settled["resumed"]["refused"]
+        refused = found.settings["resumed"]["refused"]
         assert refused == "the checkpoint was made with other observers"
 
 

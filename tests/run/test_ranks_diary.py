@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from sparsebench.core.files import write_first
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import attempt, mpiexec, rank_log
+from sparsebench.core.worker import attempt, mpi
 from sparsebench.core.worker.classify import NO_DISK, End, classify
-from sparsebench.core.worker.rank_costs import COLUMNS, add_up
-from sparsebench.core.worker.result_writer import write_first
+from sparsebench.core.worker.mpi import COLUMNS, add_up
 from sparsebench.errors import Unsupported
 from sparsebench.run import rank_states
 from sparsebench.run.slots import Slots
 
-Tell = Callable[[rank_log.RankLog], None]
+Tell = Callable[[mpi.RankLog], None]
 
 
-def began(log: rank_log.RankLog) -> None:
+def began(log: mpi.RankLog) -> None:
     log.began(900_000_000 + log.rank)
 
 
@@ -31,11 +31,11 @@ def began(log: rank_log.RankLog) -> None:
 def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_states.Ranks]:
     """left((1, -9), (0, -9)): two processes began; these ended, in this order, with these codes;
     "failure" and "success" are results."""
-    monkeypatch.setattr(rank_log, "started", lambda pid: 7)
+    monkeypatch.setattr(mpi, "started", lambda pid: 7)
     monkeypatch.setattr(rank_states, "started", lambda pid: 7)
 
     def leave(*events: tuple[int, int | str]) -> rank_states.Ranks:
-        diaries = [rank_log.RankLog(tmp_path, rank) for rank in range(2)]
+        diaries = [mpi.RankLog(tmp_path, rank) for rank in range(2)]
         for log in diaries:
             began(log)
         for rank, what in events:
@@ -78,19 +78,17 @@ def test_a_full_disk_is_told_by_the_exit_code_alone(left: Callable[..., rank_sta
 
 
 def test_it_is_over_when_all_are_gone_whether_or_not_somebody_told(tmp_path: Path) -> None:
-    rank_log.RankLog(tmp_path, 0).began(os.getpid())
+    mpi.RankLog(tmp_path, 0).began(os.getpid())
     assert not rank_states.read(tmp_path).over
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        rank_log.RankLog(tmp_path, 1).began(child.pid)
-        (tmp_path / rank_log.FILE).write_text(
-            (tmp_path / rank_log.FILE).read_text().splitlines()[1]
-        )
+        mpi.RankLog(tmp_path, 1).began(child.pid)
+        (tmp_path / mpi.FILE).write_text((tmp_path / mpi.FILE).read_text().splitlines()[1])
         assert not rank_states.read(tmp_path).over
     assert rank_states.read(tmp_path).over
 
 
 def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -> None:
-    log = rank_log.RankLog(tmp_path, 1)
+    log = mpi.RankLog(tmp_path, 1)
     log.ended(5, 0, orderly=False)
     assert rank_states.read(tmp_path).broken == (1, 0)
 
@@ -98,12 +96,12 @@ def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     lines = ['{"rank": "x"}', "[1]", '{"rank": 1, "pid": "a"}', "{}", '{"rank": 1}', '{"ra']
     lines += [f'{{"rank": 1, "pid": {pid}, "start": 1}}' for pid in (0, -1, 10**30, "true")]
-    (tmp_path / rank_log.FILE).write_text("\n".join(lines))
+    (tmp_path / mpi.FILE).write_text("\n".join(lines))
     assert rank_states.read(tmp_path) == rank_states.Ranks()
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / rank_log.FILE)
+    os.mkfifo(tmp_path / mpi.FILE)
     assert rank_states.read(tmp_path) == rank_states.Ranks()
 
 
@@ -141,17 +139,17 @@ def test_a_peak_that_one_does_not_know_is_unknown() -> None:
 def test_without_mpiexec_a_trial_is_unsupported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, trial: Callable[..., Trial], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(mpiexec, "found", lambda: None)
+    monkeypatch.setattr(mpi, "found", lambda: None)
     job = Job(trial=trial("crew"), folder=tmp_path, data_dir=tmp_path, processes=3)
     with pytest.raises(Unsupported, match=r"mpiexec.*get it with: pip install \"sparsebench"):
         attempt.require_team(job, None)
-    assert mpiexec.command(3, ["python"]) == ["python"]
+    assert mpi.command(3, ["python"]) == ["python"]
 
 
 def test_one_process_needs_none_of_it(
     monkeypatch: pytest.MonkeyPatch, job: Callable[..., Job]
 ) -> None:
-    monkeypatch.setattr(mpiexec, "found", lambda: None)
+    monkeypatch.setattr(mpi, "found", lambda: None)
     attempt.require_team(job("fine"), None)
 
 

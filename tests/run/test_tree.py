@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from sparsebench.core.job import Job
-from sparsebench.core.worker import memory, sweep
-from sparsebench.core.worker.process_tree import Tree, children, cpu_seconds, together
+from sparsebench.core.worker import memory, processes
+from sparsebench.core.worker.memory import Tree, together
 from sparsebench.run.supervisor import Supervised
 
 MIB = 2**20
@@ -72,7 +72,7 @@ def test_what_left_the_group_ends_too(job: MakeJob, tmp_path: Path, cleared: boo
     file = tmp_path / "pid"
     outcome = finish(Supervised(job("escapes", file=str(file), cleared=cleared)))
     assert outcome["status"] == "ok"
-    assert sweep.started(int(file.read_text())) is None
+    assert processes.started(int(file.read_text())) is None
 
 
 @pytest.mark.parametrize("how", ["asked", "killed by us", "killed by another"])
@@ -87,7 +87,7 @@ def test_what_left_the_group_ends_however_the_trial_ends(
     else:
         trial.stop(kill=how == "killed by us")
     assert finish(trial)["status"] in ("killed", "interrupted")
-    assert sweep.started(orphan) is None
+    assert processes.started(orphan) is None
 
 
 def test_an_orphan_that_ends_leaves_no_zombie(job: MakeJob, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_trial_whose_host_is_killed_ends_with_what_bears_its_mark(
     orphan, worker = orphan_of(trial, file), trial.pid
     os.kill(trial._launched.process.pid, signal.SIGKILL)
     assert finish(trial)["status"] == "killed"
-    assert (sweep.started(orphan), sweep.started(worker)) == (None, None)
+    assert (processes.started(orphan), processes.started(worker)) == (None, None)
 
 
 @either
@@ -129,21 +129,21 @@ def test_what_left_the_group_ends_with_the_supervisor(
     while not file.exists():
         time.sleep(0.01)
     pid = int(file.read_text())
-    assert sweep.started(pid) is not None
+    assert processes.started(pid) is not None
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
-    while sweep.started(pid) is not None:
+    while processes.started(pid) is not None:
         time.sleep(0.01)
 
 
 def test_a_number_used_again_is_not_hit() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        start = sweep.started(child.pid)
+        start = processes.started(child.pid)
         assert start is not None
-        sweep.kill_known([(child.pid, start - 1)])
+        processes.kill_known([(child.pid, start - 1)])
         assert child.poll() is None
-        sweep.kill_known([(child.pid, start)])
+        processes.kill_known([(child.pid, start)])
         assert child.wait() == -signal.SIGKILL
     finally:
         child.kill()
@@ -152,16 +152,16 @@ def test_a_number_used_again_is_not_hit() -> None:
 
 def test_only_the_marked_end() -> None:
     def start(mark: str) -> subprocess.Popen[bytes]:
-        variables = {**os.environ, sweep.MARK: mark}
+        variables = {**os.environ, processes.MARK: mark}
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
                                  env=variables)  # fmt: skip
-        while f"{sweep.MARK}={mark}" not in Path(f"/proc/{child.pid}/environ").read_text():
+        while f"{processes.MARK}={mark}" not in Path(f"/proc/{child.pid}/environ").read_text():
             time.sleep(0.01)
         return child
 
     mine, other = start("abc"), start("abcd")
     try:
-        sweep.kill_marked("abc")
+        processes.kill_marked("abc")
         assert mine.wait() == -signal.SIGKILL
         assert other.poll() is None
     finally:
@@ -208,8 +208,8 @@ def test_a_process_alone_holds_what_is_resident() -> None:
 
 def test_what_is_gone_holds_nothing() -> None:
     nobody = 2**22 + 1
-    assert (children(nobody), together([nobody]), cpu_seconds(nobody)) == ([], 0, 0.0)
-    assert sweep.started(nobody) is None
+    assert (processes.children(nobody), together([nobody])) == ([], 0)
+    assert (processes.started(nobody), processes.cpu_seconds(nobody)) == (None, 0.0)
 
 
 def test_a_tree_is_weighed_only_where_counting_repeats_would_pass_the_limit() -> None:

@@ -12,7 +12,7 @@ from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import refuse_signals
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
-from sparsebench.core.worker.denormals_check import threading_layer
+from sparsebench.core.worker.limits import threading_layer
 from sparsebench.errors import Unsupported
 from sparsebench_parallel.hogwild.rounds import Rounds, in_all
 from sparsebench_parallel.hogwild.shared_update import WithoutState

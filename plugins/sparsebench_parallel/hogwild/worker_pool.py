@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsebench.core.training.work import Work
-from sparsebench.core.worker.classify import signal_name
-from sparsebench.core.worker.error_status import ProcessEnded
+from sparsebench.core.worker.classify import ProcessEnded, signal_name
 from sparsebench.errors import Unsupported
 from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState
 from sparsebench_parallel.hogwild.worker import serve

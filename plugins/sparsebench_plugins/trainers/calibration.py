@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.training.work import Result, Work
-from sparsebench.core.worker.process_tree import together
+from sparsebench.core.worker.memory import together
 from sparsebench_plugins.trainers.params import CalibrationParams
 
 MIB = 2**20

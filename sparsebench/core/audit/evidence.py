@@ -1,17 +1,78 @@
-"""The measurements of an honesty probe, and how they grow with K D. Light."""
+"""The layers of an honesty probe, its measurements, and how they grow with K D. Light."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from sparsebench.core.audit.sizes import Sizes
+from pydantic import TypeAdapter
+
+Shape = tuple[int, int]
+
+SIDES = (4096, 2048, 1024)
+"""Sides of the square layer; the largest that fits is used. A dense float32 matrix takes 64, 16 or
+4 MiB."""
+
+NARROWING = 64
+"""The thin layers' short side is this part of the square's side: K D is 32 times as small."""
+
+PER_NEURON = 8
+"""Connections by row of the square layer: two in each 4 KiB page of a dense float32 matrix, so
+that seven of eight pages of one that is filled at the connections become resident."""
+
+BATCH = 32
+"""The largest batch: a smaller one of the trial is kept, since backends may have kernels for it."""
+
+ARRAYS = 10
+"""Dense float32 arrays that a simulated layer may hold at once: weights, mask, gradient, state,
+and what an update takes for a moment, beside a thin layer and room to spare."""
+
+DENSE_GROWTH, SPARSE_GROWTH = 5.0, 3.0
+"""How many times as long a call takes while K D grows 32 times. Above the first it is dense work,
+below the second it is not, and between them nobody can tell. What the caches do to truly
+sparse calls came to at most 1.5 on the layers of six backends; dense work came to 6 and more."""
+
+FASTEST = 100.0
+"""Entries of K D a nanosecond that no core passes over: shorter growth does not come from K D."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A square layer of this side, and two thin ones with as many neurons and connections: the
+    three differ in K D and in nothing else."""
+
+    side: int
+    batch: int
+
+    @property
+    def nnz(self) -> int:
+        return PER_NEURON * self.side
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape, Shape]:
+        """(K, D) thin, its transpose, square: K + D is the same."""
+        short = self.side // NARROWING
+        long = 2 * self.side - short
+        return ((short, long), (long, short), (self.side, self.side))
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def sizes_for(room: int, batch: int, *, largest: int = SIDES[0]) -> Sizes | None:
+    """The largest layers that a dense backend could hold in `room` bytes; None where not even the
+    smallest fit."""
+    for side in SIDES:
+        if side <= largest and 4 * ARRAYS * side * side <= room:
+            return Sizes(side, max(1, min(batch, BATCH)))
+    return None
 
 
 @dataclass(frozen=True)
 class Point:
-    """A layer of one shape.
+    """The measurements of a layer of one shape.
 
     declared  bytes, the sum of `stored_bytes` after the calls
     held      bytes that the process held after them, above what it held before the layer
@@ -20,7 +81,7 @@ class Point:
     seconds   call -> the shortest of its repeats
     """
 
-    shape: tuple[int, int]
+    shape: Shape
     declared: int
     held: int
     peaks: dict[str, int]
@@ -51,7 +112,7 @@ class Evidence:
 
     truly_sparse: bool | None
     sizes: Sizes
-    points: tuple[Point, ...]
+    points: tuple[Point, Point, Point]
     spent: float
 
     @property
@@ -64,37 +125,22 @@ class Evidence:
 
     def calmest(self, other: Evidence) -> Evidence:
         """Combine with another probe of the same sizes."""
-        points = tuple(one.calmest(two) for one, two in zip(self.points, other.points, strict=True))
-        return Evidence(self.truly_sparse, self.sizes, points, self.spent + other.spent)
+        a, b, c = (one.calmest(two) for one, two in zip(self.points, other.points, strict=True))
+        return Evidence(self.truly_sparse, self.sizes, (a, b, c), self.spent + other.spent)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        data: dict[str, Any] = _evidence().dump_python(self, mode="json")
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
-        points = tuple(
-            Point(
-                shape=(int(point["shape"][0]), int(point["shape"][1])),
-                declared=int(point["declared"]),
-                held=int(point["held"]),
-                peaks={str(call): int(peak) for call, peak in point["peaks"].items()},
-                seconds={str(call): float(took) for call, took in point["seconds"].items()},
-            )
-            for point in data["points"]
-        )
-        if len(points) != len(Sizes(1, 1).shapes):
-            raise ValueError(f"{len(points)} points")
-        sizes = Sizes.from_json(data["sizes"])
-        return cls(data["truly_sparse"], sizes, points, float(data["spent"]))
+        """Raises ValueError for what is no evidence."""
+        return _evidence().validate_python(data)
 
 
-DENSE_GROWTH, SPARSE_GROWTH = 5.0, 3.0
-"""How many times as long a call takes while K D grows 32 times. Above the first it is dense work,
-below the second it is not, and between them nobody can tell. What the caches do to truly
-sparse calls came to at most 1.5 on the layers of six backends; dense work came to 6 and more."""
-
-FASTEST = 100.0
-"""Entries of K D a nanosecond that no core passes over: growth that is shorter is none of K D."""
+@cache
+def _evidence() -> TypeAdapter[Evidence]:
+    return TypeAdapter(Evidence)
 
 
 @dataclass(frozen=True)

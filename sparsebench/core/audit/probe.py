@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
+import itertools
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from sparsebench.core.audit.calls import Subject
-from sparsebench.core.audit.evidence import Evidence, Point, beyond_doubt, suspicious
-from sparsebench.core.audit.sizes import Shape, Sizes
+import numpy as np
+
+from sparsebench.core.arrays import Matrix
+from sparsebench.core.audit.evidence import (
+    PER_NEURON,
+    Evidence,
+    Point,
+    Shape,
+    Sizes,
+    beyond_doubt,
+    suspicious,
+)
+from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import Backend, Optimizer
+from sparsebench.core.sparse.csr import Change, CsrMatrix
+from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.worker import memory
+from sparsebench.core.worker.meter import free_memory
+
+RATE = 1e-6
+MOVED = 0.05
+"""Share of the connections that each topology change replaces."""
 
 FEWEST, ENOUGH, MOST = 3, 8, 40
 """Repeats of each call: more than the fewest while one still looks dense, more than enough while
 it does not look dense beyond doubt. Other programs make some of them longer, never shorter, so
-that the shortest tells."""
+the shortest is used."""
 
 PATIENCE = 3.0
 """Seconds after which no further repeats begin."""
@@ -24,26 +42,25 @@ PATIENCE = 3.0
 
 def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
     """Probe every call of a layer on three shapes: first memory, then time, in turns."""
-    _memory(backend, optimizer, (sizes.side // 8, sizes.side // 8), sizes)  # loads and compiles
+    _memory(Subject(backend, optimizer, (sizes.side // 8, sizes.side // 8), sizes))  # compiles
     start = time.perf_counter()
-    weighed = [_memory(backend, optimizer, shape, sizes) for shape in sizes.shapes]
-    evidence = Evidence(truly_sparse=_claim(backend), sizes=sizes, points=tuple(weighed), spent=0.0)
-    timed = _timed(backend, optimizer, evidence)
+    thin, across, square = (
+        _memory(Subject(backend, optimizer, shape, sizes)) for shape in sizes.shapes
+    )
+    claim = getattr(backend, "truly_sparse", None)
+    points = _timed(
+        [Subject(backend, optimizer, shape, sizes) for shape in sizes.shapes],
+        (thin, across, square),
+    )
     spent = time.perf_counter() - start
-    return Evidence(evidence.truly_sparse, sizes, timed, spent)
+    return Evidence(bool(claim) if claim is not None else None, sizes, points, spent)
 
 
-def _claim(backend: Backend) -> bool | None:
-    said = getattr(backend, "truly_sparse", None)
-    return bool(said) if said is not None else None
-
-
-def _memory(backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) -> Point:
+def _memory(subject: Subject) -> Point:
     """Peak memory of each call above the memory before the layer was made."""
-    subject = Subject(backend, optimizer, shape, sizes)
     calls = subject.calls()
     subject.prepare("build")
-    _let_go()
+    free_memory()
     before = _resident()
     peaks: dict[str, int] = {}
     for name, call in calls.items():
@@ -55,20 +72,26 @@ def _memory(backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) 
         if can_reset and now is not None:
             peaks[name] = max(0, now.peak - before)
     declared = sum(subject.layer.stored_bytes().values())
-    _let_go()
-    return Point(shape, declared, max(0, _resident() - before), peaks, {})
+    free_memory()
+    return Point(subject.shape, declared, max(0, _resident() - before), peaks, {})
 
 
-def _timed(backend: Backend, optimizer: Optimizer, found: Evidence) -> tuple[Point, ...]:
+def _resident() -> int:
+    now = memory.read()
+    return now.rss if now is not None else 0
+
+
+Three = tuple[Point, Point, Point]
+
+
+def _timed(subjects: list[Subject], points: Three) -> Three:
     """The points with the shortest of each call's repeats.
 
     The shapes take turns, so that a disturbance of the machine slows all of them.
     """
-    subjects = [Subject(backend, optimizer, shape, found.sizes) for shape in found.sizes.shapes]
     calls = [subject.calls() for subject in subjects]
     shortest: list[dict[str, float]] = [{} for _ in subjects]
     deadline = time.perf_counter() + PATIENCE
-    points = found.points
     for repeat in range(1, MOST + 1):
         for name in calls[0]:
             for subject, own, best in zip(subjects, calls, shortest, strict=True):
@@ -77,10 +100,10 @@ def _timed(backend: Backend, optimizer: Optimizer, found: Evidence) -> tuple[Poi
                 own[name]()
                 took = time.perf_counter() - start
                 best[name] = min(took, best.get(name, took))
-        points = tuple(
-            Point(point.shape, point.declared, point.held, point.peaks, dict(best))
-            for point, best in zip(found.points, shortest, strict=True)
+        thin, across, square = (
+            replace(point, seconds=dict(best)) for point, best in zip(points, shortest, strict=True)
         )
+        points = thin, across, square
         if repeat >= FEWEST and (time.perf_counter() > deadline or not suspicious(points)):
             break
         if repeat >= ENOUGH and beyond_doubt(points):
@@ -88,13 +111,114 @@ def _timed(backend: Backend, optimizer: Optimizer, found: Evidence) -> tuple[Poi
     return points
 
 
-def _resident() -> int:
-    now = memory.read()
-    return now.rss if now is not None else 0
+class Subject:
+    """A layer of one shape, and every call that training and evaluation make of it.
 
+    The arrays that go in and come out are made, and written, before the layer: what a call takes
+    is the backend's. Calls are repeatable; the topology goes on moving.
+    """
 
-def _let_go() -> None:
-    """Return freed memory to the system: glibc would keep it, and it would count as used before."""
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    def __init__(self, backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) -> None:
+        self._backend = backend
+        self._optimizer = optimizer
+        self._sizes = sizes
+        self._rng = np.random.default_rng(0)
+        self._steps = itertools.count(1)
+        self.shape = shape
+        (K, D), N = shape, sizes.batch
+        self._X, self._DX = self._samples(D, N), self._samples(D, N)
+        self._Z, self._DZ = self._samples(K, N), self._samples(K, N)
+        self._given = self._matrix()
+        self._change: Change | None = None
+        self.layer: Any = None
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        """The calls by name, in the order to make them, each after `prepare`."""
+        calls: dict[str, Callable[[], object]] = {
+            "build": self._build,
+            "forward": lambda: self.layer.forward(self._X, self._Z),
+            "backward_and_step": lambda: self.layer.backward_and_step(
+                self._X, self._DZ, self._DX, RATE, next(self._steps)
+            ),
+            "backward, gradients, step": self._apart,
+            "weights, state": lambda: (self.layer.weights(), self.layer.state()),
+            "change": lambda: self.layer.apply_change(self._change),
+            "forward after change": lambda: self.layer.forward(self._X, self._Z),
+        }
+        return calls | self._through()
+
+    def prepare(self, call: str) -> None:
+        """Make the arguments of the call, and free those of the last one."""
+        if call == "build":
+            self.layer = None
+            self._given = self._matrix()
+        self._change = self._moved() if call == "change" else None
+
+    def _build(self) -> None:
+        bias = np.zeros(self.shape[0], dtype=np.float32)
+        self.layer = self._backend.layer(self._given, bias, self._optimizer)
+
+    def _apart(self) -> None:
+        self.layer.backward(self._X, self._DZ, self._DX)
+        self.layer.gradients()
+        self.layer.step(RATE, next(self._steps))
+
+    def _through(self) -> dict[str, Callable[[], object]]:
+        """The calls of a `ThroughLayer` in the middle of a network; none of other layers.
+
+        A feeder layer of one connection a neuron gives the unit below its bits, in arrays of the
+        backend's own type.
+        """
+        backend, (K, D), N = self._backend, self.shape, self._sizes.batch
+        if not hasattr(backend, "unit"):
+            return {}
+        pattern = random_pattern((D, 1), D, np.random.default_rng(0))
+        W = CsrMatrix(pattern, np.ones(D, dtype=np.float32))
+        feeder: Any = backend.layer(W, np.zeros(D, dtype=np.float32), self._optimizer)
+        if not hasattr(feeder, "forward_through"):
+            return {}
+        below, unit = backend.unit(0.0, None), backend.unit(0.0, None)
+        dtype = getattr(backend, "activation_dtype", np.float32)
+        x = np.ones((1, N), dtype=np.float32)
+        X, DX, A, DZ = (aligned_empty((neurons, N), dtype) for neurons in (D, D, K, K))
+        for array in (X, DX, A, DZ):
+            array[...] = 0  # written, so that it is resident
+
+        def forward(t: int | None) -> None:
+            feeder.forward_through(x, None, X, below, t)
+            self.layer.forward_through(X, below, A, unit, t)
+
+        def backward() -> None:
+            self.layer.backward_through(X, below, DZ, unit, DX, RATE, next(self._steps))
+
+        return {
+            "forward_through": lambda: forward(next(self._steps)),
+            "backward_through": backward,
+            "evaluation": lambda: forward(None),
+        }
+
+    def _matrix(self) -> CsrMatrix:
+        pattern = random_pattern(self.shape, self._sizes.nnz, self._rng)
+        return CsrMatrix(pattern, self._values(pattern.nnz))
+
+    def _moved(self) -> Change:
+        """A change that drops some connections and grows as many at free positions."""
+        pattern, D = self.layer.weights().pattern, self.shape[1]
+        keep = self._rng.random(pattern.nnz) >= MOVED
+        count = int(pattern.nnz - np.count_nonzero(keep))
+        drawn = np.unique(self._rng.integers(self.shape[0] * D, size=4 * count))
+        free = np.setdiff1d(drawn, pattern.keys()[keep], assume_unique=True)
+        grown = np.sort(self._rng.permutation(free)[:count])
+        return Change(keep, grown // D, grown % D, self._values(grown.size))
+
+    def _values(self, count: int) -> Matrix:
+        """Weights of the size that an initializer would draw."""
+        values: Matrix = self._rng.standard_normal(count, dtype=np.float32)
+        values *= np.float32(PER_NEURON**-0.5)
+        return values
+
+    def _samples(self, neurons: int, N: int) -> Matrix:
+        """Normal numbers, aligned in memory like the network's own arrays."""
+        numbers: Matrix = aligned_empty((neurons, N))
+        self._rng.standard_normal(dtype=np.float32, out=numbers)
+        return numbers

@@ -1,9 +1,9 @@
-"""The process of one trial, or one of several that mpiexec started together:
-`python -m sparsebench.core.worker`, a job on stdin, of the first of several.
+"""The process of one trial: `python -m sparsebench.core.worker`, with a job on stdin.
 
-The host, or the guard, starts first: from then on the process dies with its supervisor, whatever
-hangs. Then the process joins the control group made for it, if there is one, before it takes
-memory, and denormals become zero, before anything that starts threads is imported.
+mpiexec starts several of them for one trial; then the first gets the job and shares it. The order
+matters. First the host, guard or monitor: from then on the process dies with its supervisor,
+whatever hangs. Then the control group made for the trial, before memory is taken. Then denormals
+become zero, before anything that starts threads is imported.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import json
 import os
 import sys
 
-from sparsebench.core.worker import denormals, guard, host, mpiexec
+from sparsebench.core.worker import denormals, host, processes
 
 
 def main() -> int:
-    several = os.environ.pop(mpiexec.PROCESSES, "1") != "1" and not mpiexec.missing()
-    if several:
-        from sparsebench.core.worker import rank_monitor
+    log = None
+    if os.environ.pop(processes.PROCESSES, "1") != "1":
+        from sparsebench.core.worker import mpi
 
-        rank = rank_monitor.start()
-    elif host.HERE:
-        host.start()
+        log = None if mpi.missing() else mpi.RankLog.of_this_process()
+    if log is not None:
+        finish = host.start_monitor(log)
     else:
-        guard.start()
-    guard.join_group()
+        host.start()
+    host.join_group()
     denormals.flush_to_zero()
-    if several:
-        from sparsebench.core.worker.rank_attempt import attempt_together
+    if log is not None:
+        from sparsebench.core.worker.attempt import attempt_together
 
-        return attempt_together(rank)
+        return attempt_together(log, finish)
     from sparsebench.core.job import Job
     from sparsebench.core.worker.attempt import attempt
 

@@ -7,49 +7,45 @@ import json
 import math
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sparsebench.core.audit.sizes import Sizes
 from sparsebench.core.data.dataset import require_same_data
 from sparsebench.core.files import write_atomically
-from sparsebench.core.job import Job
+from sparsebench.core.job import EVIDENCE, MODEL, RATES, Job
 from sparsebench.core.methods.protocols import Topology
+from sparsebench.core.observer import why_unobservable
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.worker import limits, mpiexec
-from sparsebench.core.worker.assemble import assemble, build, prepare, warm_up
+from sparsebench.core.trial import PARTS, Trial
+from sparsebench.core.worker import limits, mpi
 from sparsebench.core.worker.checkpointing import Checkpoints
-from sparsebench.core.worker.classify import NO_DISK
-from sparsebench.core.worker.denormals_check import flushed, threading_layer
-from sparsebench.core.worker.error_status import disk_failure, failure
-from sparsebench.core.worker.file_names import EVIDENCE, MODEL, RATES
+from sparsebench.core.worker.classify import NO_DISK, chain, disk_failure, failure
+from sparsebench.core.worker.denormals import flushed
 from sparsebench.core.worker.meter import Meter
-from sparsebench.core.worker.rank_costs import add_up, own_costs
 from sparsebench.core.worker.result_writer import ResultWriter
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, Unsupported
+from sparsebench.registry import Plugins
 
 if TYPE_CHECKING:
     from sparsebench.core.data.examples import TrialData
-    from sparsebench.core.training.work import Result
-    from sparsebench.core.worker.rank_log import RankLog
-    from sparsebench.core.worker.team import MpiTeam
+    from sparsebench.core.training.work import Result, Work
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
               "threading_layer")  # fmt: skip
-"""Of a threading pool, what is told: no paths."""
+"""What is recorded of a threading pool: no paths."""
 
 
-def attempt(job: Job, team: MpiTeam | None = None, log: RankLog | None = None) -> int:
+def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None = None) -> int:
     """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
     even that could be written.
 
-    team   the processes of the trial, if there are several; what they have in common is left by
-           the first, what ends them by the one that it happened to
-    log  of this one of them
+    team   the processes of the trial, if there are several. The first writes their common result;
+           an exception is reported by the process in which it was raised
+    log    of this one of them
     """
     limits.apply(job)
     meter = Meter()
@@ -57,53 +53,79 @@ def attempt(job: Job, team: MpiTeam | None = None, log: RankLog | None = None) -
     try:
         require_team(job, team)
         if job.ladders:
-            writer.result(time_layers(job, meter))
+            result = time_layers(job, meter)
         elif job.probe is not None:
-            writer.result(probe_layers(job, job.probe, meter))
+            result = probe_layers(job, meter)
         elif job.compile_for:
-            writer.result(compile_kernels(job, meter))
+            result = compile_kernels(job, meter)
         else:
             result = run(job, meter, writer, team)
-            if team is None or team.rank == 0:
-                writer.result(result)
+        if team is None or team.rank == 0:
+            writer.result(result)
     except Exception as error:
-        if team is not None:
-            team.hear_out(error)
+        if team is not None and any(isinstance(link, team.error) for link in chain(error)):
+            time.sleep(mpi.ECHO)
         with limits.memory_to_report():
             with contextlib.suppress(OSError):  # stderr goes to the disk that may be full
                 traceback.print_exception(error)
             error.__traceback__ = None
-            return report(error, job, meter, writer, team)
+            return _report(error, job, meter, writer, team)
     return 0
 
 
-def require_team(job: Job, team: MpiTeam | None) -> None:
-    """Raises Unsupported where the processes that the trial is to have are not there."""
+def attempt_together(log: mpi.RankLog, finish: int) -> int:
+    """Attempt a trial as one of several processes, and return the exit code.
+
+    A process that fails ends the others; if an exception leaves this function, its monitor does.
+    finish  pipe that tells the monitor of an orderly end
+    """
+    line = sys.stdin.buffer.readline() if log.rank <= 0 else b""
+    team = None
+    try:
+        team = mpi.MpiTeam()
+    except (ImportError, RuntimeError) as error:
+        print(f"mpi4py does not load: {error}", file=sys.stderr)  # noqa: T201
+    if team is None or team.size == 1:  # they do not find each other
+        code = attempt(Job.from_json(json.loads(line)), None, log) if line else 0
+    else:
+        job = Job.from_json(json.loads(team.share(line)))
+        code = attempt(job, team, log._replace(rank=team.rank))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if code:
+            team.abort(code)
+        team.finish()
+    os.write(finish, b".")
+    return code
+
+
+def require_team(job: Job, team: mpi.MpiTeam | None) -> None:
+    """Raise Unsupported where the processes that the trial needs are not there."""
     if job.processes == 1:
         return
-    missing = mpiexec.missing()
+    missing = mpi.missing()
     if missing:
         raise Unsupported(f"trainer {job.trial.trainer['name']!r} {missing}")
     if team is None or team.size != job.processes:
         library = f"mpi4py's library ({team.library()})" if team is not None else "mpi4py"
         raise Unsupported(
-            f"{mpiexec.found()} was to start {job.processes} processes that know of each other, "
-            f"and {library} does not: both have to be of one MPI; get one with: {mpiexec.GET}"
+            f"{mpi.found()} was to start {job.processes} processes that know of each other, "
+            f"and {library} does not: both have to be of one MPI; get one with: {mpi.GET}"
         )
 
 
-def report(
-    error: Exception, job: Job, meter: Meter, writer: ResultWriter, team: MpiTeam | None = None
+def _report(
+    error: Exception, job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None
 ) -> int:
-    """Tell how the attempt failed, and what it took until then: of several processes, which, and
-    nothing of the net peak, as that of the others is not known."""
-    told = {**failure(error, job.folder), **measured(meter)}
+    """Write how the attempt failed, and what it took until then. Of several processes, the detail
+    names this one, and the net peak is left out, as that of the others is not known."""
+    result = {**failure(error, job.folder), **measured(meter)}
     if team is not None:
-        told["measures"].pop("net_peak_bytes")
-        if told["status"] in FAILURES:
-            told["detail"] = f"{team.name}: {told['detail']}"
+        result["measures"].pop("net_peak_bytes")
+        if result["status"] in FAILURES:
+            result["detail"] = f"{mpi.name_of(team.rank)}: {result['detail']}"
     try:
-        writer.result(told)
+        writer.result(result)
     except OSError as refused:
         if disk_failure(refused, job.folder) is None:
             raise
@@ -111,11 +133,14 @@ def report(
     return 1
 
 
+# --- a training ----------------------------------------------------------------------
+
+
 def run(
-    job: Job, meter: Meter, writer: ResultWriter, team: MpiTeam | None = None
+    job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None = None
 ) -> dict[str, Any]:
-    """Train the network of the job; what it gave, as the fields of a record. Of several processes
-    only the first has something to tell; checkpoints are its affair."""
+    """Train the network of the job. Returns the fields of a record; of several processes only the
+    first returns any, and only it keeps checkpoints."""
     trial = job.trial
     with meter.phase("import"):
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
@@ -123,68 +148,120 @@ def run(
         try:
             data = prepare(parts, trial)
         except SparsebenchError:  # a file that is replaced may be found half written
-            require_same_data(parts.dataset, trial)
+            require_same_data(parts["dataset"], trial)
             raise
-        require_same_data(parts.dataset, trial)
+        require_same_data(parts["dataset"], trial)
     writer.steps = trial.epochs * math.ceil(len(data.train) / trial.batch_size)
-    writer.primary = f"test_{parts.objective.scores[0].name}"
+    writer.primary = f"test_{parts['objective'].scores[0].name}"
     first = team is None or team.rank == 0
     keeper = None
-    if wants_checkpoints(job) and first:
-        shapes = parts.model.shapes(data.features, data.outputs) if job.resume_from else ()
+    if first and (trial.checkpoint is not None or job.resume_from is not None):
+        shapes = parts["model"].shapes(data.features, data.outputs) if job.resume_from else ()
         keeper = Checkpoints(job, meter, shapes)
-    work = replace(assemble(parts, trial, data, meter, writer), keeper=keeper, team=team)
-    if hasattr(parts.trainer, "fork"):
-        work = parts.trainer.fork(work)
+    trainer = parts["trainer"]
+    work = assemble(
+        parts, trial, data, meter,
+        report=writer.epoch, progress=writer.progress, keeper=keeper, team=team,
+    )  # fmt: skip
+    if hasattr(trainer, "fork"):
+        work = trainer.fork(work)
     with meter.phase("warmup"):
         warm_up(parts, work)
     denormals = flushed()
     meter.set_baseline()
-    trained: Result | None = parts.trainer.run(work)
-    told = measured(meter)
+    trained: Result | None = trainer.run(work)
+    record = measured(meter)
     if team is not None:
-        rows = team.gather(own_costs(meter))
+        rows = team.gather(mpi.own_costs(meter))
         if not first:
             return {}
-        told = add_up(told, rows)
+        record = mpi.add_up(record, rows)
     result = cast("Result", trained)
-    told["measures"] = {**writer.metrics, **result.measures, **told["measures"]}
-    told["settings"] |= {**denormals, "primary": writer.primary}
-    if hasattr(parts.backend, "truly_sparse"):
-        told["settings"]["truly_sparse"] = bool(parts.backend.truly_sparse)
-    if isinstance(parts.topology, Topology) and parts.topology.needs.scans:
-        told["settings"]["scans"] = True
+    record["measures"] = {**writer.metrics, **result.measures, **record["measures"]}
+    record["settings"] |= {**denormals, "primary": writer.primary}
+    if hasattr(parts["backend"], "truly_sparse"):
+        record["settings"]["truly_sparse"] = bool(parts["backend"].truly_sparse)
+    if isinstance(parts["topology"], Topology) and parts["topology"].needs.scans:
+        record["settings"]["scans"] = True
     if keeper is not None:
-        told["settings"] |= keeper.told()["settings"]
-        told["measures"] |= keeper.told()["measures"]
-    if not result.diverged:
-        leave_model(job, data, result)
+        record["settings"] |= keeper.settings
+        record["measures"] |= keeper.earlier
+    if not result.diverged and hasattr(result.network, "parameters"):
+        from sparsebench.core.training.model_file import keep_model
+
+        try:
+            keep_model(job.folder / MODEL, trial, data, result.network)
+        except OSError as error:
+            print(f"the trained network is not kept: {error}", file=sys.stderr)  # noqa: T201
     return {
         "status": Status.DIVERGED if result.diverged else Status.OK,
         "layers": result.layers,
         "data_fingerprint": data.fingerprint,
-        **told,
+        **record,
     }
 
 
-def wants_checkpoints(job: Job) -> bool:
-    return job.trial.checkpoint is not None or job.resume_from is not None
+def build(trial: Trial, plugins: Plugins) -> dict[str, Any]:
+    """The components of a trial by kind. `pruning`, which a suite sets within the topology, is a
+    component of its own, and `observers` are by name.
+
+    Raises Unsupported where the trainer has no network to show to the observers.
+    """
+    topology = dict(trial.topology)
+    pruning = topology.pop("prune", None)
+    chosen = {kind: getattr(trial, kind) for kind in PARTS} | {"topology": topology}
+    parts: dict[str, Any] = {kind: plugins.build(kind, one) for kind, one in chosen.items()}
+    parts["pruning"] = plugins.build("pruning", pruning) if pruning else None
+    parts["observers"] = {one["name"]: plugins.build("observer", one) for one in trial.observers}
+    hidden = why_unobservable(parts["trainer"], trial.trainer["name"], parts["observers"])
+    if hidden is not None:
+        raise Unsupported(hidden)
+    return parts
 
 
-def leave_model(job: Job, data: TrialData, result: Result) -> None:
-    """The trained network, after everything is measured. A disk that is full loses no record."""
-    from sparsebench.core.training.model_file import keep_model
+def prepare(parts: Mapping[str, Any], trial: Trial) -> TrialData:
+    """Load the trial's data, split and scaled."""
+    from sparsebench.core.data.prepare import prepare as prepare_data
 
-    if not hasattr(result.network, "parameters"):
-        return  # of a trainer that trains none, or of a model that does not tell
-    try:
-        keep_model(job.folder / MODEL, job.trial, data, result.network)
-    except OSError as error:
-        print(f"the trained network is not kept: {error}", file=sys.stderr)  # noqa: T201
+    return prepare_data(
+        parts["dataset"].load(),
+        parts["objective"],
+        seed=trial.seed,
+        split_seed=trial.split_seed,
+        validation=trial.validation,
+        scaling=trial.scaling,
+    )
+
+
+def assemble(
+    parts: Mapping[str, Any], trial: Trial, data: TrialData | None, meter: Meter, **more: Any
+) -> Work:
+    """The work of the trial's trainer. data  None for throwaway networks"""
+    from sparsebench.core.training.work import Work
+
+    used = {kind: part for kind, part in parts.items() if kind not in ("dataset", "trainer")}
+    return Work(
+        **used,
+        data=cast("TrialData", data),
+        epochs=trial.epochs,
+        batch_size=trial.batch_size,
+        seed=trial.seed,
+        meter=meter,
+        **more,
+    )
+
+
+def warm_up(parts: Mapping[str, Any], work: Work) -> None:
+    """Compile on a throwaway network, where the trainer knows how."""
+    if hasattr(parts["trainer"], "warm_up"):
+        parts["trainer"].warm_up(work)
+
+
+# --- other jobs ----------------------------------------------------------------------
 
 
 def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
-    """Fill the cache of compiled code; the warm-up looks at no data.
+    """Fill the cache of compiled code. No data is loaded.
 
     A trial that fails does not keep the others from being compiled: the first error is raised at
     the end.
@@ -196,7 +273,7 @@ def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
         for trial in job.compile_for:
             try:
                 parts = build(trial, plugins)
-                warm_up(parts, assemble(parts, trial, cast("TrialData", None), meter, None))
+                warm_up(parts, assemble(parts, trial, None, meter))
             except Exception as error:
                 failures.append(error)
         flushed()
@@ -233,12 +310,12 @@ def locked_saves(cache: Path | None) -> Iterator[None]:
 
 
 def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
-    """Leave a rates.json; no data is looked at."""
+    """Leave a rates.json. No data is loaded."""
     from sparsebench.core.worker.layer_timing import time_ladder
 
     with meter.phase("import"):
         parts = build(job.trial, load_plugins(job.plugin_files, job.data_dir))
-    work = assemble(parts, job.trial, cast("TrialData", None), meter, None)
+    work = assemble(parts, job.trial, None, meter)
     with meter.phase("warmup"):
         warm_up(parts, work)
     rates = [time_ladder(work, ladder) for ladder in job.ladders]
@@ -246,50 +323,44 @@ def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
     return {"status": Status.OK, **measured(meter)}
 
 
-def probe_layers(job: Job, sizes: Sizes, meter: Meter) -> dict[str, Any]:
-    """Leave an evidence.json; no data is looked at, and the network is none of the trial's."""
+def probe_layers(job: Job, meter: Meter) -> dict[str, Any]:
+    """Leave an evidence.json. No data is loaded, and the layers are not those of the trial."""
     from sparsebench.core.audit.probe import probe
 
+    assert job.probe is not None
     with meter.phase("import"):
         plugins = load_plugins(job.plugin_files, job.data_dir)
         backend = plugins.build("backend", job.trial.backend)
         optimizer = plugins.build("optimizer", job.trial.optimizer)
-    evidence = probe(backend, optimizer, sizes)
+    evidence = probe(backend, optimizer, job.probe)
     write_atomically(job.folder / EVIDENCE, json.dumps(evidence.to_json()))
     return {"status": Status.OK, **measured(meter)}
 
 
-# --- what is told --------------------------------------------------------------------
+# --- what was measured ---------------------------------------------------------------
 
 
 def measured(meter: Meter) -> dict[str, Any]:
-    """The fields of a record that the meter knows."""
+    """The fields of a record that the meter knows, and the libraries that were loaded."""
     measures: dict[str, float | int | None] = {
         "peak_rss_bytes": meter.peak_rss_bytes(),
         "net_peak_bytes": meter.net_peak_bytes(),
     }
     if "warmup" in meter.phases:
         measures["warmup_seconds"] = meter.phases["warmup"]["seconds"]
-    settings = {
+    settings: dict[str, Any] = {
         "memory_method": meter.method,
         "exact": meter.exact,
         "baseline_rss_bytes": meter.baseline,
-        **libraries(),
+        "omp_wait_policy": os.environ.get(limits.WAIT_POLICY),
     }
-    return {"measures": measures, "phases": meter.phases, "settings": settings}
-
-
-def libraries() -> dict[str, Any]:
-    """The linear algebra and threading libraries that were loaded, and how OpenMP's threads wait
-    in them, None: as they come; loads none."""
-    told: dict[str, Any] = {"omp_wait_policy": os.environ.get(limits.WAIT_POLICY)}
     if "numpy" in sys.modules:
         import threadpoolctl  # type: ignore[import-untyped]
 
-        told["blas"] = [
+        settings["blas"] = [
             {key: pool[key] for key in POOL_FACTS if pool.get(key) is not None}
             for pool in threadpoolctl.threadpool_info()
         ]
     if "numba" in sys.modules:
-        told["threading_layer"] = threading_layer()
-    return told
+        settings["threading_layer"] = limits.threading_layer()
+    return {"measures": measures, "phases": meter.phases, "settings": settings}

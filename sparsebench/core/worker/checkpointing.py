@@ -1,4 +1,4 @@
-"""Checkpoints of a trial, in its process: when one is due, what it holds, where one is found."""
+"""When a trial writes a checkpoint, what is in it, and whether one can be resumed from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sparsebench import machine
 from sparsebench.core.files import replacing
-from sparsebench.core.job import Job
-from sparsebench.core.worker.file_names import CHECKPOINT
+from sparsebench.core.job import CHECKPOINT, Job
 from sparsebench.core.worker.meter import Meter
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class _Counts(_Strict):
 
 
 class Facts(_Strict):
-    """What a checkpoint says beside its arrays: of the attempt, and of the training."""
+    """What a checkpoint holds besides its arrays: facts of the attempt and of the training."""
 
     attempt: int
     machine: str
@@ -69,70 +68,58 @@ class Facts(_Strict):
 
 
 class Checkpoints:
-    """A `training.resuming.Keeper` over checkpoint.npz in the attempt's folder.
+    """A `training.position.Keeper` that writes checkpoint.npz in the attempt's folder.
 
-    The file is replaced whole: whatever happens while one is written, the one before is there.
-    What earlier attempts took (seconds, peaks of memory) is added to that of this one.
+    The file is replaced whole, so whatever happens while one is written, the one before is there.
+    Seconds and peaks of memory of earlier attempts are added to those of this one.
 
-    found    of the earlier attempt; None where there is none, or none that can be used
-    settled  the entries of a record's settings about it
+    found     the checkpoint to resume from; None where there is none, or none that can be used
+    settings  of the record: where the trial resumed, and how many checkpoints it wrote
+    earlier   measures of the record: the seconds of earlier attempts
     """
 
     def __init__(self, job: Job, meter: Meter, shapes: Sequence[Shape] = ()) -> None:
         """shapes  of the layers of the trial's network"""
         self._job = job
         self._meter = meter
-        self._file = job.folder / CHECKPOINT
-        self._every = job.trial.checkpoint
         self._begun = self._last = time.monotonic()
         self._cpu = time.process_time()
-        self._kept = 0
-        self._earlier = {"wall_seconds": 0.0, "cpu_seconds": 0.0}
-        self.settled: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}
+        self.earlier: dict[str, float] = {}
         self.found = self._find(shapes)
 
     def due(self) -> bool:
-        return self._every is not None and time.monotonic() - self._last >= self._every
+        every = self._job.trial.checkpoint
+        return every is not None and time.monotonic() - self._last >= every
 
     def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None:
-        """A disk that is full ends checkpoints for a while, not the training."""
+        """Write a checkpoint. If the disk is full, training goes on without."""
         from sparsebench.core.archive import write_archive
 
-        told = {
+        job, earlier = self._job, self.earlier
+        wall, cpu = time.monotonic() - self._begun, time.process_time() - self._cpu
+        facts = {
             **facts,
             "format": CHECKPOINT_FORMAT,
-            "trial": self._job.trial.id,
-            "observers": self._job.trial.observers,
-            "attempt": int(self._job.folder.name) if self._job.folder.name.isdecimal() else 0,
+            "trial": job.trial.id,
+            "observers": job.trial.observers,
+            "attempt": int(job.folder.name) if job.folder.name.isdecimal() else 0,
             "machine": machine.describe()["id"],
             "meter": self._meter.so_far(),
-            **self.seconds(),
+            "wall_seconds": earlier.get("earlier_wall_seconds", 0.0) + wall,
+            "cpu_seconds": earlier.get("earlier_cpu_seconds", 0.0) + cpu,
         }
         try:
-            with replacing(self._file) as stream:
-                write_archive(stream, told, arrays)
+            with replacing(job.folder / CHECKPOINT) as stream:
+                write_archive(stream, facts, arrays)
         except OSError as error:
             print(f"no checkpoint: {error}", file=sys.stderr)  # noqa: T201
         else:
-            self._kept += 1
+            self.settings["checkpoints"] = self.settings.get("checkpoints", 0) + 1
         self._last = time.monotonic()
 
-    def seconds(self) -> dict[str, float]:
-        """Of the trial until now, those of earlier attempts among them."""
-        return {
-            "wall_seconds": self._earlier["wall_seconds"] + time.monotonic() - self._begun,
-            "cpu_seconds": self._earlier["cpu_seconds"] + time.process_time() - self._cpu,
-        }
-
-    def told(self) -> dict[str, Any]:
-        """Fields of the result: what earlier attempts took, and what was kept."""
-        if self._kept:
-            self.settled["checkpoints"] = self._kept
-        earlier = {f"earlier_{name}": value for name, value in self._earlier.items() if value}
-        return {"settings": self.settled, "measures": earlier}
-
     def _find(self, shapes: Sequence[Shape]) -> Archive | None:
-        """The checkpoint to resume from. One that is damaged, or not of this trial, leaves a note,
+        """The checkpoint to resume from. One that is damaged, or of another trial, leaves a note,
         and the trial starts from the beginning."""
         if self._job.resume_from is None:
             return None
@@ -141,18 +128,19 @@ class Checkpoints:
         found = None
         try:
             found = Archive(self._job.resume_from)
-            facts = self._facts(found, len(shapes))
-            check_arrays(found, shapes)
+            facts = self._checked(found.facts, len(shapes))
+            _check_arrays(found, shapes)
         except (ValueError, KeyError, MemoryError) as error:
             if found is not None:
                 found.close()
             line = " ".join(str(error).split())[:200]
-            self.settled["resumed"] = {"refused": line}
+            self.settings["resumed"] = {"refused": line}
             print(f"starts from the beginning: {line}", file=sys.stderr)  # noqa: T201
             return None
         self._meter.go_on(facts.meter.model_dump())
-        self._earlier = {"wall_seconds": facts.wall_seconds, "cpu_seconds": facts.cpu_seconds}
-        self.settled["resumed"] = {
+        seconds = {"wall_seconds": facts.wall_seconds, "cpu_seconds": facts.cpu_seconds}
+        self.earlier = {f"earlier_{name}": value for name, value in seconds.items() if value}
+        self.settings["resumed"] = {
             "attempt": facts.attempt,
             "machine": facts.machine,
             "epoch": facts.position.epoch,
@@ -160,41 +148,39 @@ class Checkpoints:
         }
         return found
 
-    def _facts(self, found: Archive, layers: int) -> Facts:
-        from sparsebench.core.archive import BadArchive
-
-        if found.facts.get("format") != CHECKPOINT_FORMAT:
-            raise BadArchive(f"checkpoint format {found.facts.get('format')!r} is not known")
-        if found.facts.get("trial") != self._job.trial.id:
-            raise BadArchive("the checkpoint is of another trial")
-        if found.facts.get("observers", []) != self._job.trial.observers:
-            raise BadArchive("the checkpoint was made with other observers")
+    def _checked(self, found: Mapping[str, Any], layers: int) -> Facts:
+        """Raise ValueError unless the facts are well-formed and of this trial."""
+        if found.get("format") != CHECKPOINT_FORMAT:
+            raise ValueError(f"checkpoint format {found.get('format')!r} is not known")
+        if found.get("trial") != self._job.trial.id:
+            raise ValueError("the checkpoint is of another trial")
+        if found.get("observers", []) != self._job.trial.observers:
+            raise ValueError("the checkpoint was made with other observers")
         try:
-            facts = Facts.model_validate(found.facts)
+            facts = Facts.model_validate(found)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise BadArchive(f"the checkpoint's {where}: {first['msg']}") from None
+            raise ValueError(f"the checkpoint's {where}: {first['msg']}") from None
         counts = (facts.counts.dropped, facts.counts.grown, facts.counts.pruned)
         if any(len(one) != layers for one in (facts.started, *counts)):
-            raise BadArchive(f"the checkpoint has not the {layers} layers of this trial")
+            raise ValueError(f"the checkpoint has not the {layers} layers of this trial")
         return facts
 
 
-def check_arrays(found: Archive, shapes: Sequence[Shape]) -> None:
+def _check_arrays(found: Archive, shapes: Sequence[Shape]) -> None:
     """Raise ValueError or KeyError unless the layers are matrices of these shapes, before any
     compiled code relies on it. Every array is read, so its checksum is compared too."""
-    from sparsebench.core.archive import BadArchive
     from sparsebench.core.training.position import saved_layer
 
     for name, array in found.items():
         if array.dtype.kind not in "biuf":
-            raise BadArchive(f"the checkpoint's {name} holds {array.dtype}")
+            raise ValueError(f"the checkpoint's {name} holds {array.dtype}")
     for number, shape in enumerate(shapes, 1):
         for part, kind in (("indptr", "i"), ("indices", "i"), ("data", "f"), ("bias", "f")):
             array = found[f"layer{number}.{part}"]
             if array.ndim != 1 or array.dtype.kind != kind:
-                raise BadArchive(f"the checkpoint's layer{number}.{part} holds {array.dtype}")
+                raise ValueError(f"the checkpoint's layer{number}.{part} holds {array.dtype}")
         _, bias = saved_layer(found, number, shape)
         if bias.shape != (shape[0],):
-            raise BadArchive(f"the checkpoint's layer{number}.bias has the shape {bias.shape}")
+            raise ValueError(f"the checkpoint's layer{number}.bias has the shape {bias.shape}")

@@ -1,26 +1,40 @@
-"""How a trial ended: from what is left of its process to a status and a cause."""
+"""From how an attempt ended to a status, a cause and a line of detail.
+
+`failure` judges an exception in the trial's process; `classify` what is left of that process.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from sparsebench.core.status import Status
+from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 
 StopReason = Literal["", "timeout", "limit", "stop"]
-"""Why we ended the process, if we did."""
+"""Why the supervisor ended the process, if it did."""
+
+STOPPED: dict[StopReason, tuple[Status, str, str]] = {
+    "timeout": (Status.TIMEOUT, "", "ran longer than its timeout"),
+    "limit": (Status.OUT_OF_MEMORY, "limit", "resident memory passed its limit"),
+    "stop": (Status.INTERRUPTED, "", "stopped before its end"),
+}
 
 NO_DISK = os.EX_IOERR
-"""What a worker exits with that could not even write its result; 120 is what Python itself
-exits with when it cannot write the last of stdout."""
+"""Exit code of a worker that could not even write its result; 120 is Python's own when it cannot
+write the last of stdout."""
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 TAIL_LINES = 30
 SUSPECT = 0.9
-"""A SIGKILL by a stranger at this share of the memory there is was for want of memory."""
+"""A SIGKILL by a stranger at this share of the available memory was for want of memory."""
 
 _ALLOCATION = re.compile(
     "|".join(
@@ -42,6 +56,7 @@ class End:
     """What is known of a process that has ended.
 
     code    exit code; the negative number of the signal that ended it
+    asked   why the supervisor ended it, if it did
     result  what the worker wrote at its end, if it came that far
     malformed  why that cannot be used, if it cannot
     tail    the last lines of its stderr
@@ -49,7 +64,7 @@ class End:
     room    bytes it could have had: its limit, or what was available at its start
     oom_killed  the kernel has killed for want of memory, somewhere on this machine
     group_oom_killed  it has killed in the trial's own control group
-    who     the one of a trial's several processes that ended like this, before the others did
+    who     the name of the one of several processes that ended like this before the others did
     """
 
     code: int
@@ -66,27 +81,27 @@ class End:
 
 def classify(end: End) -> tuple[Status, str, str]:
     """Status, cause and a line of detail."""
-    status, cause, detail = _classify(end)
-    of_one = end.who and not end.asked and not (end.result is not None and end.code >= 0)
-    return status, cause, f"{end.who}: {detail or cause}" if of_one else detail
-
-
-def _classify(end: End) -> tuple[Status, str, str]:
     if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
     if end.asked:
-        return _stopped(end.asked)
+        return STOPPED[end.asked]
+    status, cause, detail = _unforeseen(end)
+    return status, cause, f"{end.who}: {detail or cause}" if end.who else detail
+
+
+def _unforeseen(end: End) -> tuple[Status, str, str]:
+    """The process left no result that counts, and the supervisor did not end it."""
     if end.malformed and end.code >= 0:
         return Status.CRASHED, "malformed result", end.malformed
     if end.result is None and end.code in (NO_DISK, 120):
         return Status.INTERRUPTED, "", "its folder could not be written: the disk is full or fails"
-    refused = _refused_allocation(end.tail)
+    lines = end.tail.strip().splitlines()
+    refused = [line for line in lines if _ALLOCATION.search(line)]
     if refused and end.result is None and end.code != -signal.SIGKILL:
-        return Status.OUT_OF_MEMORY, "alloc", refused
+        return Status.OUT_OF_MEMORY, "alloc", refused[0]
     if end.code >= 0:
-        cause = f"exit {end.code} without result"
-        return Status.CRASHED, cause, _last_line(end.tail)
+        return Status.CRASHED, f"exit {end.code} without result", lines[-1] if lines else ""
     if end.code != -signal.SIGKILL:
         return Status.CRASHED, signal_name(-end.code), ""
     if end.group_oom_killed:
@@ -103,19 +118,69 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _stopped(asked: StopReason) -> tuple[Status, str, str]:
-    if asked == "timeout":
-        return Status.TIMEOUT, "", "ran longer than its timeout"
-    if asked == "limit":
-        return Status.OUT_OF_MEMORY, "limit", "resident memory passed its limit"
-    return Status.INTERRUPTED, "", "stopped before its end"
+class ProcessEnded(Exception):
+    """A process that a trainer started has ended, by a signal or without a message.
+
+    code  its exit code; the negative number of the signal that ended it
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-def _refused_allocation(tail: str) -> str:
-    """The line that says so, or nothing."""
-    return next((line for line in tail.splitlines() if _ALLOCATION.search(line)), "")
+def failure(error: BaseException, folder: Path) -> dict[str, str]:
+    """The fields `status`, `cause` and `detail` of a record, for an exception.
+
+    A failure of the disk of the attempt's folder says nothing about the trial: the trial is
+    interrupted, and runs again.
+    """
+    kind, whole = type(error).__name__, str(error)
+    line = (whole.strip().splitlines() or [""])[-1]
+    refused = disk_failure(error, folder)
+    status, cause, detail = Status.ERROR, kind, line
+    if isinstance(error, KeyboardInterrupt):
+        status, cause, detail = STOPPED["stop"]
+    elif any(map(out_of_memory, chain(error))):
+        status, cause, detail = Status.OUT_OF_MEMORY, "alloc", f"{kind}: {line}"
+    elif refused is not None:
+        detail = f"the disk of {folder} failed: {refused.strerror}"
+        status, cause = Status.INTERRUPTED, ""
+    elif isinstance(error, ProcessEnded):
+        status, cause, _ = classify(End(code=error.code))
+        detail = whole
+    elif isinstance(error, MissingData):
+        status, cause, detail = Status.SKIPPED, "", whole
+    elif isinstance(error, Unsupported):
+        status, cause, detail = Status.UNSUPPORTED, "", whole
+    elif isinstance(error, SparsebenchError):
+        detail = whole
+    return {"status": status, "cause": cause, "detail": detail}
 
 
-def _last_line(tail: str) -> str:
-    lines = tail.strip().splitlines()
-    return lines[-1] if lines else ""
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    )
+
+
+def disk_failure(error: BaseException, folder: Path) -> OSError | None:
+    """The exception of a chain that reports a failed disk, unless that is of a file elsewhere."""
+    for link in chain(error):
+        if isinstance(link, OSError) and link.errno in DISK_ERRORS:
+            file = link.filename
+            if not isinstance(file, str | os.PathLike) or Path(file).is_relative_to(folder):
+                return link
+    return None
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those it came from: kernels wrap a MemoryError in a SystemError."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        link = pending.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            pending += [link.__cause__, link.__context__]

@@ -1,7 +1,7 @@
 """Denormal numbers become zero in a trial's process: they slow the processor and mean nothing.
 
-A thread inherits the setting from the one that starts it, so it is made in the main thread
-before anything that starts threads is imported. Free of heavy imports.
+A thread inherits the setting from the one that starts it, so it is made in the main thread before
+anything that starts threads is imported. Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 _ROOM = 256
 """Bytes for a C library's fenv_t: more than any has."""
@@ -29,12 +30,15 @@ _REGISTERS = {
     ("darwin", "arm64"): (8, 8, 1 << 24),
 }
 
+PRODUCT = 256
+"""Rows of the product that is to reach every thread of BLAS."""
+
 
 def flush_to_zero() -> bool:
     """Read and write denormals as zeros in this thread and those it starts from now on.
 
-    False where that cannot be had. numpy's finfo warns that the smallest of them is zero, which
-    is what was asked for: that one warning is not shown.
+    Returns False where that is impossible. numpy's finfo warns that the smallest denormal is zero,
+    which is intended: that one warning is not shown.
     """
     known = _REGISTERS.get((sys.platform, platform.machine()))
     library = _libm()
@@ -55,7 +59,8 @@ def flush_to_zero() -> bool:
 
 @contextlib.contextmanager
 def flushing_to_zero() -> Iterator[None]:
-    """For a while, in this thread. Threads started meanwhile stay so, earlier ones never are."""
+    """Flush for a while in this thread. Threads started meanwhile keep flushing, and earlier ones
+    never do."""
     library = _libm()
     before = _environment(library) if library is not None else None
     try:
@@ -70,6 +75,38 @@ def flushing_to_zero() -> Iterator[None]:
 def flushes() -> bool:
     """Whether this thread takes denormals for zeros, and makes none: tried, not read."""
     return sys.float_info.min * _HALVED == 0.0 and _DENORMAL * 2.0**60 == 0.0
+
+
+def flushed() -> dict[str, Any]:
+    """Settings of a record: `flush_to_zero`, whether all threads flush, and `flush_to_zero_in`, the
+    same for each pool of threads: main, numba and blas.
+
+    Measured in each pool that there is; no pool is started and no library imported for that.
+    """
+    pools = {"main": flushes()}
+    from sparsebench.core.worker.limits import threading_layer
+
+    if threading_layer() is not None:
+        from sparsebench.core.worker.denormals_kernel import numba_threads_flush
+
+        pools["numba"] = numba_threads_flush()
+    if "numpy" in sys.modules:
+        pools["blas"] = _blas_threads_flush()
+    return {"flush_to_zero": all(pools.values()), "flush_to_zero_in": pools}
+
+
+def _blas_threads_flush() -> bool:
+    """A product that makes denormals, and one that reads them; each is to be zero."""
+    import numpy as np
+
+    tiny = np.finfo(np.float32).tiny
+    large = np.ones((PRODUCT, PRODUCT), dtype=np.float32)
+    small = np.full_like(large, tiny)
+    small_root = np.full_like(large, 2.0**-70)
+    denormal = small.view(np.uint32) >> np.uint32(1)  # half of the smallest normal number
+    made = small_root @ small_root
+    read = denormal.view(np.float32) @ large
+    return not (made.any() or read.any())
 
 
 def _environment(library: ctypes.CDLL) -> ctypes.Array[ctypes.c_ubyte]:

@@ -1,145 +1,251 @@
-"""Between the supervisor and a trial: a process that adopts what the trial orphans, and ends it.
+"""The processes above a trial that end it when its supervisor is gone, whatever it does.
 
-Linux gives an orphan to its nearest ancestor that asks for orphans (PR_SET_CHILD_SUBREAPER).
-This process asks, and it is the parent of the trial's process, or of mpiexec. So all that a trial
-starts stays below it, whatever group, session or environment it makes for itself. When the trial's
-process ends, or the supervisor closes the lifeline or is gone, it kills and reaps all of it, and
-ends the way that the trial's process ended.
+The supervisor alone holds the write end of a pipe, the lifeline. When it closes it or dies, a
+process that waits on the other end kills all that the trial started. A thread of the trial could
+not do this: it would need the GIL, which a serial compiled loop never gives back.
 
-The supervisor itself cannot do this: it may be a notebook, whose other processes are none of ours,
-it may run several trials at once, and it may be killed. Nor can the trial's process: what it
-orphans by ending goes to an ancestor. Killed itself, the host takes only the trial's process along;
-the supervisor then looks for the rest by its mark (`sweep`). Light, and without threads.
+host     On Linux, the parent of the trial's process, or of mpiexec. Linux gives an orphan to its
+         nearest ancestor that asks for orphans (PR_SET_CHILD_SUBREAPER), and the host asks. So all
+         that a trial starts stays below the host, whatever group, session or environment it makes
+         for itself. When the trial's process ends, the host kills and reaps the rest, and ends with
+         the same exit code or signal. The supervisor cannot be the host: it may be a notebook with
+         other children, it supervises several trials at once, and it may be killed. If the host is
+         killed, only the trial's process ends with it; the supervisor then finds the others by
+         their mark (`processes.kill_marked`).
+guard    On other systems, a process beside the trial that kills the trial's process group.
+monitor  In a trial of several processes, the parent of each of them, below mpiexec. mpiexec ends
+         all processes when one is missing and does not report which, or why; the kernel tells a
+         parent. So the monitor writes the end of its process into the log of the ranks. What
+         mpiexec's proxy listens to (the process manager's socket, stdout, stderr) stays open in the
+         monitor until that is written: the proxy kills the monitor when it sees one close.
+
+Light, and without threads: nothing may be imported here that takes memory or time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import select
 import signal
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from sparsebench.core.worker import guard, sweep
+from sparsebench.core.worker import processes
+
+if TYPE_CHECKING:
+    from sparsebench.core.worker.mpi import RankLog
 
 HERE = sys.platform == "linux"
-"""Whether trials have a host; elsewhere they have a guard alone."""
+"""Whether trials have a host; on other systems they have a guard."""
 
 COMMAND = (sys.executable, "-P", "-m", "sparsebench.core.worker.host")
 """Starts and hosts the command that follows it."""
 
+LIFELINE = "SPARSEBENCH_LIFELINE"
+"""Environment variable with the number of the pipe's read end."""
+
+GROUP = "SPARSEBENCH_CGROUP"
+"""Environment variable with the folder of the control group made for the trial, if any."""
+
 PATIENCE = 10.0
-"""Seconds for what is killed to end: a process may be stuck in the kernel."""
+"""Seconds that the host waits for killed processes to end: one may be stuck in the kernel."""
 
 PAUSE = 20
 """Milliseconds between two rounds of killing, unless a child ends before."""
 
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+
 
 def start() -> None:
-    """Returns in a child of this process, which from now on is its host.
+    """Put a host above this process and return in its child, or start a guard beside it.
 
-    Nothing happens where the supervisor left no lifeline.
+    Does nothing if the supervisor left no lifeline.
     """
-    given = os.environ.pop(guard.LIFELINE, None)
-    if given is not None:
-        lifeline = int(given)
-        _fork(lifeline)
-        os.close(lifeline)
+    number = os.environ.pop(LIFELINE, None)
+    if number is None:
+        return
+    lifeline = int(number)
+    if HERE:
+        _start_host(lifeline)
+    else:
+        child = os.fork()
+        if child == 0:
+            # forked twice: a plugin that waits for all its children does not wait for the guard
+            if os.fork() == 0:
+                _become_guard()
+                with contextlib.suppress(OSError):
+                    os.read(lifeline, 1)
+                _kill_trial()
+            os._exit(0)
+        os.waitpid(child, 0)
+    os.close(lifeline)
 
 
 def main() -> None:
-    _fork(int(os.environ[guard.LIFELINE]))
+    """Host the command given as arguments, which keeps the lifeline for its monitors."""
+    _start_host(int(os.environ[LIFELINE]))
     os.execvp(sys.argv[1], sys.argv[1:])
 
 
-def _fork(lifeline: int) -> None:
-    """Returns in the child, which leads a session of its own: signals to it spare the host."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, nobody could wait
-    guard.adopt_orphans()
+def start_monitor(log: RankLog) -> int:
+    """Put a monitor above this process, one of several, and return in its child.
+
+    log  of this process
+    Returns a pipe: a byte in it says that the process goes on to its end in good order.
+    """
+    lifeline = int(os.environ.pop(LIFELINE))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    die_with_parent()
+    finished, finish = os.pipe()
     pid = os.fork()
     if pid:
-        _Host(pid, lifeline).run()
+        os.close(finish)
+        _monitor(pid, lifeline, finished, log)
+    die_with_parent()
+    os.close(lifeline)
+    os.close(finished)
+    return finish
+
+
+def join_group() -> None:
+    """Enter the control group made for this trial, if any; the host, started before, stays outside.
+
+    The supervisor checks whether it worked.
+    """
+    folder = os.environ.pop(GROUP, None)
+    if folder is not None:
+        with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs", "w") as members:
+            members.write(str(os.getpid()))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, where it can; children of this
+    process are not reached."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _start_host(lifeline: int) -> None:
+    """Returns in the child, which leads a session of its own: signals to it spare the host."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, nobody could wait
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    pid = os.fork()
+    if pid:
+        _host(_Parent(pid, lifeline))
     os.setsid()
-    guard.die_with_parent()
+    die_with_parent()
 
 
-class _Host:
-    """The process above the trial's process `pid`."""
+class _Parent:
+    """This process, which waits for the end of its child `pid` or of the lifeline.
+
+    code  exit code of the child once it has ended; the negative number of its signal
+    """
 
     def __init__(self, pid: int, lifeline: int) -> None:
-        self._pid = pid
-        self._code: int | None = None
+        self.pid = pid
+        self.code: int | None = None
         self._lifeline = lifeline
         self._woken, wake = os.pipe()
         for end in (self._woken, wake):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        guard.become_guard()
-        signal.signal(signal.SIGTERM, self._pass_on)
+        _become_guard()
 
-    def run(self) -> NoReturn:
-        while self._reap() and self._code is None and not self._let_go(None):
+    def wait(self) -> None:
+        while self.reap() and self.code is None and not self.pause(None):
             pass
-        self._end_all()
-        _end_like(-signal.SIGKILL if self._code is None else self._code)
 
-    def _pass_on(self, number: int, frame: object) -> None:
-        """The supervisor asks the trial to end."""
-        if self._code is not None:
-            return
-        try:
-            os.killpg(self._pid, number)
-        except ProcessLookupError:  # it leads no group yet
-            os.kill(self._pid, number)
-
-    def _reap(self) -> bool:
+    def reap(self) -> bool:
         """Reap the children that have ended, adopted ones too. Whether there are others."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return True
-                if pid == self._pid:
-                    self._code = os.waitstatus_to_exitcode(status)
+                if pid == self.pid:
+                    self.code = os.waitstatus_to_exitcode(status)
         return False
 
-    def _let_go(self, pause: int | None) -> bool:
-        """Wait for a signal or the end of the lifeline, `pause` milliseconds at most. Whether the
-        lifeline has ended."""
+    def pause(self, milliseconds: int | None) -> bool:
+        """Wait for a signal; without a limit of time, for the lifeline too. Whether that ended."""
         watched = select.poll()
         watched.register(self._woken, select.POLLIN)
-        if pause is None:
+        if milliseconds is None:
             watched.register(self._lifeline, select.POLLIN)
-        ready = [number for number, _ in watched.poll(pause)]
+        ready = [number for number, _ in watched.poll(milliseconds)]
         if self._woken in ready:
             os.read(self._woken, 4096)
         return self._lifeline in ready
 
-    def _end_all(self) -> None:
-        """Kill the children until there are none: those of a killed one are then children too.
 
-        Their numbers are theirs until they are reaped here.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while self._reap() and time.monotonic() < deadline:
-            for child in sweep.children(os.getpid()):
-                with contextlib.suppress(OSError):
-                    os.kill(child, signal.SIGKILL)
-            self._let_go(PAUSE)
+def _host(parent: _Parent) -> NoReturn:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
+    def pass_on(number: int, frame: object) -> None:
+        """The supervisor asks the trial to end."""
+        if parent.code is not None:
+            return
+        try:
+            os.killpg(parent.pid, number)
+        except ProcessLookupError:  # it leads no group yet
+            os.kill(parent.pid, number)
 
-def _end_like(code: int) -> NoReturn:
-    """With this exit code; by this signal if it is negative."""
+    signal.signal(signal.SIGTERM, pass_on)
+    parent.wait()
+    # Kill the children until there are none: those of a killed one become children too. Their pids
+    # cannot be reused before they are reaped here.
+    deadline = time.monotonic() + PATIENCE
+    while parent.reap() and time.monotonic() < deadline:
+        for child in processes.children(os.getpid()):
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        parent.pause(PAUSE)
+    code = -signal.SIGKILL if parent.code is None else parent.code
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL has no handler to reset
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _monitor(pid: int, lifeline: int, finished: int, log: RankLog) -> NoReturn:
+    parent = _Parent(pid, lifeline)
+    log.began(pid)
+    parent.wait()
+    if parent.code is None:
+        _kill_trial()
+    os.set_blocking(finished, False)  # a child of the process may still hold the other end
+    orderly = False
+    with contextlib.suppress(BlockingIOError):
+        orderly = bool(os.read(finished, 1))
+    log.ended(pid, parent.code, orderly=orderly)
+    os._exit(0 if orderly and parent.code == 0 else max(parent.code, 1))
+
+
+def _become_guard() -> None:
+    """Ignore requests to end from here on, and take the name of a guard."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(processes.GUARD.encode()))
+
+
+def _kill_trial() -> NoReturn:
+    """The supervisor is gone: kill what the trial started, and this process with its group."""
+    word = os.environ.get(processes.MARK)
+    if word:
+        processes.kill_marked(word, guards=False)
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
+    if HERE:
+        ctypes.CDLL(None).prctl(option, value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Timing a backend's layers, in a trial's kind of process. Imports numpy."""
+"""Times a backend's layers, in a process like that of a trial. Imports numpy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsebench.core.ladder import Ladder, Point
+from sparsebench.core.job import Ladder, Point
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty
@@ -21,52 +20,44 @@ from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
 
-Matrix = npt.NDArray[np.float32]
 Call = Callable[[], object]
-Passes = tuple[Call, Call, Call, Call | None]
-"""Forward, backward, backward without a gradient further down, and the activation."""
 
 LONGEST = 0.5
-"""Seconds of a step; no third size or later one is tried whose step would take longer."""
+"""Seconds of a step; from the third on, no size is tried whose step would take longer."""
 
 REPEATS = 5
 RATE = 1e-6
 
 
 def time_ladder(work: Work, ladder: Ladder) -> dict[str, Any]:
-    """The JSON of `rates.Rates`."""
-    truly_sparse = bool(work.backend.truly_sparse)
-    _point(work, ladder, ladder.works[0], truly_sparse)  # loads what is compiled
+    """The JSON of `run.planning.prediction.Rates`."""
+    _point(work, ladder, ladder.works[0])  # loads what is compiled
     points: list[Point] = []
     for size in ladder.works:
-        if len(points) > 1 and _next_step(points[-2], points[-1], size) > LONGEST:
-            break
-        points.append(_point(work, ladder, size, truly_sparse))
+        if len(points) > 1:
+            before, last = points[-2:]
+            each = max(0.0, last.step - before.step) / (last.work - before.work)
+            if last.step + each * (size - last.work) > LONGEST:
+                break
+        points.append(_point(work, ladder, size))
     return {
         "batch": ladder.batch,
-        "truly_sparse": truly_sparse,
+        "truly_sparse": bool(work.backend.truly_sparse),
         "points": [asdict(point) for point in points],
     }
 
 
-def _next_step(before: Point, last: Point, size: int) -> float:
-    """Seconds of a step, if each connection more costs what it did from one point to the next."""
-    each = max(0.0, last.step - before.step) / (last.work - before.work)
-    return last.step + each * (size - last.work)
-
-
-def _point(work: Work, ladder: Ladder, size: int, truly_sparse: bool) -> Point:
+def _point(work: Work, ladder: Ladder, size: int) -> Point:
     """A square layer: as many connections by neuron as in the suite, none twice."""
     width = math.isqrt(size)
-    if truly_sparse:
+    if work.backend.truly_sparse:
         width = max(width + 1, round(size / (2 * ladder.per_neuron)))
     nnz = min(size, width * width, max(1, round(2 * width * ladder.per_neuron)))
     rng = np.random.default_rng(0)
     pattern = random_pattern((width, width), nnz, rng)
     W = CsrMatrix(pattern, work.model.initializer.draw(pattern, nnz, rng))
     layer = work.backend.layer(W, np.zeros(width, dtype=np.float32), work.optimizer)
-    passes = _through if hasattr(layer, "forward_through") else _plain
-    forward, backward, backward_first, unit = passes(work, layer, ladder.batch)
+    forward, backward, backward_first, unit = _passes(work, layer, ladder.batch)
     begin = _seconds(forward) + _seconds(backward)
     there, back = _usual(forward), _usual(backward)
     return Point(
@@ -81,43 +72,28 @@ def _point(work: Work, ladder: Ladder, size: int, truly_sparse: bool) -> Point:
     )
 
 
-def _plain(work: Work, layer: Any, N: int) -> Passes:
-    """Layer and activation apart."""
+def _passes(work: Work, layer: Any, N: int) -> tuple[Call, Call, Call, Call | None]:
+    """Forward, backward, backward without a gradient further down, and the activation; None if the
+    layer applies it, as a `ThroughLayer` does between units of its backend."""
     width, steps = layer.shape[0], itertools.count(1)
-    X, DZ, Z, DX = (_samples(width, N) for _ in range(4))
-    activation = getattr(work.model, "activation", None)
-    unit = activation.unit(1, width, None) if activation is not None else None
-
-    def backward(DX: Matrix | None) -> None:
-        layer.backward_and_step(X, DZ, DX, RATE, next(steps))
-
-    return (
-        lambda: layer.forward(X, Z),
-        lambda: backward(DX),
-        lambda: backward(None),
-        (lambda: unit.backward(unit.forward(Z, 1))) if unit is not None else None,
-    )
-
-
-def _through(work: Work, layer: Any, N: int) -> Passes:
-    """The backend's own unit before the layer and behind it, where it has one for these."""
-    backend: Any = work.backend
     activation = getattr(work.model, "activation", None)
     slope = activation.negative_slope(1) if activation is not None else None
-    if slope is None:
-        return _plain(work, layer, N)
-    width, steps = layer.shape[0], itertools.count(1)
-    X, DZ, Z, DX = (_samples(width, N, backend.activation_dtype) for _ in range(4))
-    unit = backend.unit(slope, None)
-
-    def backward(DX: Matrix | None, below: Any) -> None:
-        layer.backward_through(X, below, DZ, unit, DX, RATE, next(steps))
-
-    plain = _samples(width, N)
+    X, DZ, Z, DX = (_samples(width, N) for _ in range(4))
+    if slope is None or not hasattr(layer, "forward_through"):
+        unit = activation.unit(1, width, None) if activation is not None else None
+        return (
+            lambda: layer.forward(X, Z),
+            lambda: layer.backward_and_step(X, DZ, DX, RATE, next(steps)),
+            lambda: layer.backward_and_step(X, DZ, None, RATE, next(steps)),
+            (lambda: unit.backward(unit.forward(Z, 1))) if unit is not None else None,
+        )
+    backend: Any = work.backend
+    own = backend.unit(slope, None)
+    below, delta, A, DA = (_samples(width, N, backend.activation_dtype) for _ in range(4))
     return (
-        lambda: layer.forward_through(X, unit, Z, unit, 1),
-        lambda: backward(DX, unit),
-        lambda: layer.backward_through(plain, None, DZ, unit, None, RATE, next(steps)),
+        lambda: layer.forward_through(below, own, A, own, 1),
+        lambda: layer.backward_through(below, own, delta, own, DA, RATE, next(steps)),
+        lambda: layer.backward_through(X, None, delta, own, None, RATE, next(steps)),
         None,
     )
 

@@ -1,8 +1,10 @@
-"""What a trial's process may use: cores, threads, memory."""
+"""What a trial's process may use: cores, threads, memory, and numba's threading layer."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
 import os
 import resource
 import sys
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsebench.core.job import Job
-from sparsebench.core.worker import mpiexec, threading_layer
+from sparsebench.core.worker import mpi
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -23,34 +25,40 @@ THREAD_VARIABLES = (
 
 WAIT_POLICY = "OMP_WAIT_POLICY"
 PASSIVE = "passive"
-"""Threads that wait for the others sleep; as OpenMP comes they spin, and where something else runs
-they take the core from the thread they wait for. Seconds an epoch of 784-1000-1000-1000-10 at
+"""Threads that wait for the others sleep; by OpenMP's default they spin, and where something else
+runs they take the core from the thread they wait for. Seconds an epoch of 784-1000-1000-1000-10 at
 epsilon 20 and batch 128, two threads on two cores: quiet 1.21 to 1.43 passive and 1.17 to 1.36
 spinning, in turns; beside one busy process 1.2 to 1.9 and 47 to 58. Waking takes 10 to 20 us, so
 `numba-csr` gives one thread to what is soon done."""
 
+LAYER_PRIORITY = "NUMBA_THREADING_LAYER_PRIORITY"
+LAYER_CHOICE = "NUMBA_THREADING_LAYER"
+LAYERS = ("omp", "workqueue", "tbb")
+"""The order in which numba tries its threading layers. By its own it would take tbb if some
+package has brought it along, and with it another schedule."""
+
 
 def environment(job: Job) -> dict[str, str]:
     """The variables a trial's processes start with, on top of the inherited ones."""
-    given = dict.fromkeys(THREAD_VARIABLES, str(job.trial.threads))
-    given |= threading_layer.environment()
-    if WAIT_POLICY not in os.environ:
-        given[WAIT_POLICY] = PASSIVE
-    given["PYTHONHASHSEED"] = "0"
-    given["MALLOC_ARENA_MAX"] = "2"
-    given["NUMPY_MADVISE_HUGEPAGE"] = "1" if job.trial.huge_pages else "0"
+    variables = dict.fromkeys(THREAD_VARIABLES, str(job.trial.threads))
+    for name, value in ((LAYER_PRIORITY, " ".join(LAYERS)), (WAIT_POLICY, PASSIVE)):
+        if name not in os.environ:
+            variables[name] = value
+    variables["PYTHONHASHSEED"] = "0"
+    variables["MALLOC_ARENA_MAX"] = "2"
+    variables["NUMPY_MADVISE_HUGEPAGE"] = "1" if job.trial.huge_pages else "0"
     if job.processes > 1:
-        given |= mpiexec.environment(job.processes, crowded=job.oversubscribed)
+        variables |= mpi.environment(job.processes, crowded=job.oversubscribed)
     if job.numba_cache is not None:
-        given["NUMBA_CACHE_DIR"] = str(job.numba_cache)
-    return given
+        variables["NUMBA_CACHE_DIR"] = str(job.numba_cache)
+    return variables
 
 
 def apply(job: Job) -> None:
-    """Bind this process to its cores and its memory, and offer it to the kernel first.
+    """Bind this process to its cores and its memory, and offer it to the kernel's killer first.
 
-    The limit is on data, not on addresses: numpy and numba reserve three times the
-    addresses they use.
+    The limit is on data, not on addresses: numpy and numba reserve three times the addresses they
+    use.
     """
     if job.cores is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores)
@@ -66,7 +74,7 @@ def apply(job: Job) -> None:
 
 
 def in_force(limit: int | None, *, in_group: bool) -> list[str]:
-    """What holds a trial to a limit of `limit` bytes; the order is that of who acts first.
+    """What holds a trial to a limit of `limit` bytes; the first is the first to act.
 
     rlimit-data  the kernel refuses the allocation: MemoryError
     cgroup       the kernel kills the trial's control group
@@ -80,10 +88,35 @@ def in_force(limit: int | None, *, in_group: bool) -> list[str]:
 
 @contextlib.contextmanager
 def memory_to_report() -> Iterator[None]:
-    """Room to say that memory ran out: lifts the limit on data for a while."""
+    """Lift the limit on data for a while, to report that memory ran out."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def threading_layer() -> str | None:
+    """The layer that runs numba's parallel kernels in this process; None if none has run."""
+    try:
+        return str(sys.modules["numba"].threading_layer())
+    except (KeyError, ValueError):
+        return None
+
+
+def expected_layer() -> str:
+    """The threading layer a trial will have, found without importing numba; empty if unknown."""
+    chosen = os.environ.get(LAYER_CHOICE) or os.environ.get(LAYER_PRIORITY)
+    if chosen is not None:
+        return chosen
+    numba = importlib.util.find_spec("numba")
+    if numba is None or numba.origin is None:
+        return ""
+    for layer in LAYERS:
+        stem = {"omp": "omppool", "tbb": "tbbpool"}.get(layer, layer)
+        for file in (Path(numba.origin).parent / "np" / "ufunc").glob(f"{stem}.*"):
+            with contextlib.suppress(OSError):  # a library that it needs is not here
+                ctypes.CDLL(str(file))
+                return layer
+    return ""

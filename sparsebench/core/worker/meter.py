@@ -1,4 +1,4 @@
-"""Seconds and peak memory by phase, and the net peak of the network."""
+"""Seconds and peak memory of this process by phase, and the net peak of the network."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ EXACT = "vmhwm-reset"
 
 
 class Meter:
-    """Phases of this process.
+    """Measures phases of this process.
 
-    Phases may nest and be entered again. Seconds and peaks are a phase's own, without those
-    of phases inside it; entered again, a phase adds its seconds and keeps its largest peak.
+    Phases may nest and be entered again. Seconds and peaks are a phase's own, without those of
+    phases inside it; a phase entered again adds its seconds and keeps its largest peak.
 
     phases    name -> seconds, peak_rss_bytes
     baseline  resident bytes after imports, data and warm-up; None before `set_baseline`
+    method    how peaks are measured
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,11 @@ class Meter:
         self._peak = 0
         self._peak_since_baseline = 0
         self._earlier_net_peak = 0
-        self.method = self._choose_method()
+        self.method = "psutil-rss"
+        if memory.HAS_PROC:
+            before = memory.read()
+            self._peak = before.peak if before is not None else 0
+            self.method = EXACT if memory.reset_peak() else "vmhwm"
 
     @property
     def exact(self) -> bool:
@@ -51,9 +56,8 @@ class Meter:
             self._open.pop()
 
     def set_baseline(self) -> None:
-        """What is resident now does not belong to the network."""
-        gc.collect()
-        _give_back_free_memory()
+        """Count what is resident now as not belonging to the network."""
+        free_memory()
         self._settle()
         self.baseline = self.rss()
         self._peak_since_baseline = 0
@@ -70,7 +74,7 @@ class Meter:
     def net_peak_bytes(self) -> int | None:
         """The largest peak since the baseline, above it; None without a baseline.
 
-        What happens between two phases counts too: nothing escapes by not naming its phase.
+        Memory taken between two phases counts too.
         """
         self._settle()
         if self.baseline is None:
@@ -78,16 +82,15 @@ class Meter:
         return max(self._earlier_net_peak, self._peak_since_baseline - self.baseline)
 
     def so_far(self) -> dict[str, Any]:
-        """For a process that goes on where this one ends."""
-        self._settle()
+        """JSON of the measurements, for the process that resumes from this one's checkpoint."""
         return {
-            "phases": {name: dict(phase) for name, phase in self.phases.items()},
-            "peak_rss_bytes": self._peak,
+            "peak_rss_bytes": self.peak_rss_bytes(),
             "net_peak_bytes": self.net_peak_bytes(),
+            "phases": {name: dict(phase) for name, phase in self.phases.items()},
         }
 
     def go_on(self, earlier: Mapping[str, Any]) -> None:
-        """Add the phases and keep the peaks of an earlier process, as `so_far` told them."""
+        """Add the seconds and keep the peaks of an earlier process, as its `so_far` gave them."""
         for name, phase in earlier["phases"].items():
             mine = self.phases.setdefault(name, {"seconds": 0.0, "peak_rss_bytes": 0})
             mine["seconds"] += phase["seconds"]
@@ -96,7 +99,7 @@ class Meter:
         self._earlier_net_peak = earlier["net_peak_bytes"] or 0
 
     def _settle(self) -> None:
-        """Give what was since the last call to the phase it belongs to; start afresh."""
+        """Attribute what was since the last call to the phase that is open; start afresh."""
         now = memory.read()
         peak = now.peak if now is not None else 0
         self._peak = max(self._peak, peak)
@@ -109,15 +112,9 @@ class Meter:
             memory.reset_peak()
         self._clock = time.perf_counter()
 
-    def _choose_method(self) -> str:
-        if not memory.HAS_PROC:
-            return "psutil-rss"
-        before = memory.read()
-        self._peak = before.peak if before is not None else 0
-        return EXACT if memory.reset_peak() else "vmhwm"
 
-
-def _give_back_free_memory() -> None:
-    """glibc keeps freed memory; what is kept would hide in the baseline."""
+def free_memory() -> None:
+    """Return freed memory to the system: glibc would keep it, and it would count as in use."""
+    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

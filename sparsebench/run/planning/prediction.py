@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparsebench.core.ladder import Ladder, Point
+from sparsebench.core.job import Ladder, Point
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.registry import Plugins
 from sparsebench.run.planning.outline import Outline, outline

@@ -16,8 +16,8 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import memory, sweep
-from sparsebench.core.worker.process_tree import children
+from sparsebench.core.worker import memory, processes
+from sparsebench.core.worker.processes import children
 from sparsebench.discovery import load_plugins
 from sparsebench.run.supervisor import Supervised
 
@@ -71,7 +71,7 @@ def workers_of(trial: Supervised) -> list[int]:
 
 def wait_until_gone(pids: list[int]) -> None:
     """A signal takes its time; one that never came would end in the test's timeout."""
-    while any(sweep.started(pid) is not None for pid in pids):
+    while any(processes.started(pid) is not None for pid in pids):
         time.sleep(0.01)
 
 
@@ -134,7 +134,7 @@ def test_workers_end_with_the_supervisor(job: Callable[..., Job], tmp_path: Path
         "import json, sys, time; from pathlib import Path;"
         "from sparsebench.core.job import Job;"
         "from sparsebench.run.supervisor import Supervised;"
-        "from sparsebench.core.worker.process_tree import children;"
+        "from sparsebench.core.worker.processes import children;"
         "trial = Supervised(Job.from_json(json.load(open(sys.argv[1]))))\n"
         "while trial.poll() is None:\n"
         "    if (trial.progress().get('epoch') or 0) > 1:\n"

@@ -9,7 +9,7 @@ from trials import make_trial
 
 from sparsebench.core.training.loop import train
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.assemble import assemble, build, prepare
+from sparsebench.core.worker.attempt import assemble, build, prepare
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
 from sparsebench.run.planning.outline import outline
@@ -35,7 +35,7 @@ OTHERS: tuple[dict[str, Any], ...] = (
 def measured(plugins: Plugins, trial: Trial) -> Any:
     """The result of training in this process."""
     parts = build(trial, plugins)
-    return train(assemble(parts, trial, prepare(parts, trial), Meter(), None))
+    return train(assemble(parts, trial, prepare(parts, trial), Meter()))
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trials import make_trial
 
-from sparsebench.core.ladder import Ladder, Point
+from sparsebench.core.job import Ladder, Point
 from sparsebench.registry import Plugins
 from sparsebench.run.planning.outline import outline
 from sparsebench.run.planning.prediction import Rates, epoch_seconds, timing_jobs
