@@ -12,9 +12,10 @@ from small import prepare, small_work
 import sparsebench
 from sparsebench.core.data.samples import Parts
 from sparsebench.core.training.build import build_network
-from sparsebench.core.training.evaluate import evaluate
-from sparsebench.core.training.loop import scores, train
+from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import keep_model
+from sparsebench.core.training.steps import evaluate
+from sparsebench.core.training.summary import scores
 from sparsebench.core.training.work import EpochRecord
 from sparsebench.core.trial import Trial
 from sparsebench.testing import check_trajectory

@@ -17,8 +17,8 @@ from mpi4py import MPI
 from small import small_work
 
 from sparsebench.core.training.build import build_network
-from sparsebench.core.training.loop import Batches, Training, train
-from sparsebench.core.training.timers import Timers
+from sparsebench.core.training.loop import Training, train
+from sparsebench.core.training.steps import Batches, Timers
 from sparsebench.discovery import load_plugins
 
 COMM = MPI.COMM_WORLD

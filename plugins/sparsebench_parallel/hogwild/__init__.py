@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsebench.core.training.build import build_network
-from sparsebench.core.training.loop import refuse_signals
+from sparsebench.core.training.steps import refuse_signals
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
 from sparsebench.core.worker.limits import threading_layer

@@ -14,7 +14,7 @@ from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.loop import Training
-from sparsebench.core.training.timers import Timers
+from sparsebench.core.training.steps import Timers
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedState, Vector
 from sparsebench_parallel.hogwild.step_order import Round, StepOrder

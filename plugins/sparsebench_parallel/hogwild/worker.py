@@ -18,7 +18,7 @@ import numpy as np
 
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench.core.training.timers import Timers
+from sparsebench.core.training.steps import Timers
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Work
 from sparsebench.core.worker import limits

@@ -13,7 +13,8 @@ from sparsebench.core.arrays import Array, Rows, Vector
 from sparsebench.core.methods.update import Counts
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.core.training.loop import Batches, Training
+from sparsebench.core.training.loop import Training
+from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.work import Work
 from sparsebench_parallel.mpi import epoch_rows
 from sparsebench_parallel.mpi.data_parts import seed_of, stream_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, CsrPattern
-from sparsebench.core.training.timers import Timers
+from sparsebench.core.training.steps import Timers
 from sparsebench_parallel.mpi.flat_values import FlatValues
 from sparsebench_parallel.mpi.link import Link
 from sparsebench_parallel.mpi.messages import Kind

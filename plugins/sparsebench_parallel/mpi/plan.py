@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sparsebench.core.training.loop import refuse_signals
+from sparsebench.core.training.steps import refuse_signals
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench_parallel.mpi.data_parts import Rows, rows_of

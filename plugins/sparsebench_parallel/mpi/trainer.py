@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparsebench.core.training.build import build_network
-from sparsebench.core.training.loop import Batches, Training
+from sparsebench.core.training.loop import Training
+from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
 from sparsebench_parallel.mpi.asynchronous import Asynchronous

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Network
-from sparsebench.core.training.loop import Batches, Target
+from sparsebench.core.training.steps import Batches, Target
 from sparsebench.core.training.work import Work
 from sparsebench_parallel.mpi.flat_values import FlatValues
 from sparsebench_parallel.mpi.messages import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,35 +10,44 @@ from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
-from sparsebench.core.training.position import refuse_unsaveable, saved_layer
+from sparsebench.core.training.position import saved_layer
 from sparsebench.core.training.work import Work
-from sparsebench.errors import SuiteError
+from sparsebench.errors import SuiteError, Unsupported
 from sparsebench.seeds import generator
 
 
 def build_network(work: Work, seed: int | None = None) -> Network:
     """The network of a trial: the same connections and weights on every backend.
 
-    With a checkpoint to resume from, it is the network of that checkpoint.
+    With a checkpoint to resume from, it is the network of that checkpoint. Raises Unsupported if
+    checkpoints are wanted and a layer or the network cannot be saved.
     seed  of draws during training, such as dropout; by default the trial's
     """
     found = work.keeper.found if work.keeper is not None else None
-    made = _drawn(work) if found is None else _saved(work, found)
+    shapes = work.model.shapes(work.data.features, work.data.outputs)
+    made = (
+        _drawn(work, shapes)
+        if found is None
+        else (saved_layer(found, number, shape) for number, shape in enumerate(shapes, 1))
+    )
     layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
     network = work.network(layers, seed)
-    if work.keeper is not None:
-        refuse_unsaveable([*layers, network])
+    for part in (*layers, network) if work.keeper is not None else ():
+        if not (hasattr(part, "saved") and hasattr(part, "restore")):
+            raise Unsupported(
+                f"{type(part).__name__} cannot be saved (it has no saved and restore), so there "
+                "can be no checkpoint; leave trial.checkpoint out"
+            )
     if found is not None:
         network.restore(found)
     return network
 
 
-def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
+def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatrix, Vector]]:
     """Layers one after the other, so that what one needs while it is made is freed for the next.
 
     Raises SuiteError for a layer without connections: nothing would reach the layers above it.
     """
-    shapes = work.model.shapes(work.data.features, work.data.outputs)
     counts = work.topology.connections(shapes)
     for number, ((K, D), nnz) in enumerate(zip(shapes, counts, strict=True), 1):
         if nnz == 0:
@@ -51,9 +60,3 @@ def _drawn(work: Work) -> Iterator[tuple[CsrMatrix, Vector]]:
         rng = generator(work.seed, "init", index)
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, nnz, rng))
         yield W, np.zeros(shape[0], dtype=np.float32)
-
-
-def _saved(work: Work, found: Mapping[str, Vector]) -> Iterator[tuple[CsrMatrix, Vector]]:
-    shapes = work.model.shapes(work.data.features, work.data.outputs)
-    for number, shape in enumerate(shapes, 1):
-        yield saved_layer(found, number, shape)

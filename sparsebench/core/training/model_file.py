@@ -13,19 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.archive import write_archive
+from sparsebench.core.arrays import Array
 from sparsebench.core.data.examples import TrialData
 from sparsebench.core.files import replacing
 from sparsebench.core.protocols import Network
 from sparsebench.core.trial import Trial
-
-if TYPE_CHECKING:
-    from sparsebench.core.arrays import Array
 
 # Model file format history:
 #   2  `objective`, and the arrays that it needs
@@ -34,8 +30,8 @@ MODEL_FORMAT = 2
 READABLE = (1, MODEL_FORMAT)
 
 SMALL = 4 * 2**20
-"""Bytes of weights and indices up to which a network is kept unasked: as many as all five
-networks of the second paper have at epsilon 20."""
+"""Bytes of weights and indices up to which a network is kept without a request: as many as all
+five networks of the second paper have at epsilon 20."""
 
 
 def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> bool:
@@ -44,27 +40,24 @@ def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> b
     if wanted is None:
         wanted = trial.checkpoint is not None or model_bytes(network) <= SMALL
     if wanted:
+        facts = {
+            "format": MODEL_FORMAT,
+            "trial": trial.id,
+            "model": trial.model,
+            "backend": trial.backend,
+            "optimizer": trial.optimizer,
+            "objective": trial.objective,
+            "seed": trial.seed,
+            "shapes": [list(layer.shape) for layer in network.layers],
+        }
         with replacing(file) as stream:
-            write_archive(stream, _facts(trial, network), _arrays(data, network))
+            write_archive(stream, facts, _arrays(data, network))
     return wanted
 
 
 def model_bytes(network: Network) -> int:
-    """Of values and indices: 8 a connection, 4 a neuron and its bias."""
+    """Bytes of values and indices: 8 a connection, 8 a neuron."""
     return sum(8 * layer.nnz + 8 * layer.shape[0] for layer in network.layers)
-
-
-def _facts(trial: Trial, network: Network) -> dict[str, Any]:
-    return {
-        "format": MODEL_FORMAT,
-        "trial": trial.id,
-        "model": trial.model,
-        "backend": trial.backend,
-        "optimizer": trial.optimizer,
-        "objective": trial.objective,
-        "seed": trial.seed,
-        "shapes": [list(layer.shape) for layer in network.layers],
-    }
 
 
 def _arrays(data: TrialData, network: Network) -> Iterator[tuple[str, Array]]:
@@ -78,9 +71,5 @@ def _arrays(data: TrialData, network: Network) -> Iterator[tuple[str, Array]]:
     yield from network.parameters().items()
     for name, array in (("mean", data.inputs.mean), ("scale", data.inputs.scale)):
         if array is not None:
-            yield name, _flat(array)
+            yield name, array.reshape(-1)
     yield from data.targets.arrays().items()
-
-
-def _flat(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array.reshape(-1)

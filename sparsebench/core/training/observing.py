@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.observer import MOST_BINS, Observation, Observer
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
-from sparsebench.core.training.timers import Timers
+from sparsebench.core.training.steps import Timers
 from sparsebench.core.training.work import Meter, Value
 
 
@@ -26,11 +26,7 @@ class Observers:
     """
 
     def __init__(
-        self,
-        observers: Mapping[str, Observer],
-        network: Network,
-        meter: Meter,
-        timers: Timers,
+        self, observers: Mapping[str, Observer], network: Network, meter: Meter, timers: Timers
     ) -> None:
         self._observers = observers
         self._layers = len(network.layers)
@@ -82,11 +78,10 @@ class Observers:
         for name, observation in self._active.items():
             observation.restore(Below(saved, f"observer.{name}"))
 
-    def _timed(self) -> AbstractContextManager[object]:
-        stack = ExitStack()
-        stack.enter_context(self._meter.phase("observe"))
-        stack.enter_context(self._timers("observe"))
-        return stack
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        with self._meter.phase("observe"), self._timers("observe"):
+            yield
 
 
 def plain_values(

@@ -7,17 +7,15 @@ keep for the optimizer, and which neurons were pruned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsebench.core.arrays import Array
+from sparsebench.core.arrays import Array, Mask
 from sparsebench.core.protocols import Network, Shape
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.errors import Unsupported
 
 if TYPE_CHECKING:
     from sparsebench.core.archive import Archive
@@ -35,9 +33,6 @@ class Position:
     start: int = 0
     step: int = 0
     losses: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Keeper(Protocol):
@@ -72,21 +67,11 @@ def saved_layer(found: Mapping[str, Array], number: int, shape: Shape) -> tuple[
     return W, found[f"layer{number}.bias"]
 
 
-def refuse_unsaveable(parts: Iterable[object]) -> None:
-    """Raise Unsupported before training, not when the first checkpoint is due."""
-    for part in parts:
-        if not (hasattr(part, "saved") and hasattr(part, "restore")):
-            raise Unsupported(
-                f"{type(part).__name__} cannot be saved (it has no saved and restore), so there "
-                "can be no checkpoint; leave trial.checkpoint out"
-            )
-
-
-def flags(masks: list[npt.NDArray[np.bool_]]) -> Iterator[tuple[str, Array]]:
+def flags(masks: list[Mask]) -> Iterator[tuple[str, Array]]:
     """Flags of the pruned neurons behind each layer, eight to a byte."""
     for number, mask in enumerate(masks, 1):
         yield f"layer{number}.removed", np.packbits(mask)
 
 
-def saved_flags(found: Mapping[str, Array], number: int, size: int) -> npt.NDArray[np.bool_]:
+def saved_flags(found: Mapping[str, Array], number: int, size: int) -> Mask:
     return np.unpackbits(found[f"layer{number}.removed"], count=size).astype(bool)

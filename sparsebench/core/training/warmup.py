@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsebench.core.arrays import Matrix
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
-from sparsebench.core.protocols import LayerSignals, Network, Observable, Shape
+from sparsebench.core.protocols import LayerSignals, Observable
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
-
-Target = npt.NDArray[Any]
 
 WIDTH = 12
 BATCHES = (4, 12)
@@ -32,14 +28,19 @@ def warm_up(work: Work) -> None:
     for the types it will meet, those of the topology and the pruning whether due or not. The
     data is not looked at.
     """
-    for density in DENSITIES:
-        for batch in sorted({min(batch, work.batch_size) for batch in BATCHES}):
-            _rehearse(work, density, batch, np.random.default_rng(0))
+    batches = sorted({min(batch, work.batch_size) for batch in BATCHES})
+    for density, batch in product(DENSITIES, batches):
+        _rehearse(work, density, batch)
 
 
-def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) -> None:
-    layers = len(work.model.shapes(WIDTH, WIDTH))
-    network = _tiny_network(work, [(WIDTH, WIDTH)] * layers, density, rng)
+def _rehearse(work: Work, density: float, batch: int) -> None:
+    rng = np.random.default_rng(0)
+    layers = []
+    for _ in work.model.shapes(WIDTH, WIDTH):
+        pattern = random_pattern((WIDTH, WIDTH), int(density * WIDTH * WIDTH), rng)
+        W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
+        layers.append(work.backend.layer(W, np.zeros(WIDTH, dtype=np.float32), work.optimizer))
+    network = work.network(layers)
     X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
     labels = np.arange(batch, dtype=np.int64)
     T = labels if work.loss.targets == "labels" else np.ones_like(X)
@@ -50,6 +51,10 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
         for observation in observed:
             observation.on_change(index, change)
 
+    def observe() -> list[LayerSignals]:
+        assert isinstance(network, Observable)
+        return network.observe(X, T, 4)[1]
+
     updater = TopologyUpdater(
         network, work.topology, work.pruning, work.model.initializer, work.optimizer, work.seed,
         changed,
@@ -59,26 +64,9 @@ def _rehearse(work: Work, density: float, batch: int, rng: np.random.Generator) 
         network.train_step(X, T, 0.01, t)
     network.compute_gradients(X, T, 3)
     network.step(0.01, 3)
-    updater.rehearse(step, lambda: _observed(network, X, T))
+    updater.rehearse(step, observe)
     for observation in observed:
         observation.look(step)
         observation.values()
     network.train_step(X, T, 0.01, 4)
     network.loss(network.outputs(X), T)
-
-
-def _observed(network: Network, X: Matrix, T: Target) -> list[LayerSignals]:
-    assert isinstance(network, Observable)
-    return network.observe(X, T, 4)[1]
-
-
-def _tiny_network(
-    work: Work, shapes: list[Shape], density: float, rng: np.random.Generator
-) -> Network:
-    layers = []
-    for K, D in shapes:
-        pattern = random_pattern((K, D), int(density * K * D), rng)
-        W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
-        bias = np.zeros(K, dtype=np.float32)
-        layers.append(work.backend.layer(W, bias, work.optimizer))
-    return work.network(layers)

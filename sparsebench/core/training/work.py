@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.examples import TrialData
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 Value = float | list[float] | None
 """A metric's value: a number, or a small array such as a histogram; None if unknown."""
 
+TIMED = ("data", "train", "topology", "eval", "observe")
+"""What the timers of a training measure: the fields of an epoch's record ending in `_seconds`."""
+
 
 class Meter(Protocol):
-    """Measures seconds and peak memory by phase; `execution.meter` has the real one."""
+    """Measures seconds and peak memory by phase; `worker.meter` has the real one."""
 
     def phase(self, name: str) -> AbstractContextManager[None]: ...
 
@@ -69,9 +72,8 @@ class EpochRecord:
 
     def with_metrics(self, metrics: Mapping[str, float]) -> EpochRecord:
         """A copy with these metrics, each in the field of its name if there is one."""
-        names = {field.name for field in fields(self)}
-        own: dict[str, Any] = {name: value for name, value in metrics.items() if name in names}
-        others = {name: value for name, value in metrics.items() if name not in names}
+        own: dict[str, Any] = {name: metrics[name] for name in vars(self) if name in metrics}
+        others = {name: value for name, value in metrics.items() if name not in own}
         return replace(self, metrics={**self.metrics, **others}, **own)
 
     def value(self, name: str) -> float | None:
@@ -81,17 +83,11 @@ class EpochRecord:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data; `metrics` and `layer_metrics` only if there are any."""
-        data = asdict(self)
-        for name in ("metrics", "layer_metrics"):
-            if not data[name]:
-                del data[name]
-        return data
+        return {name: value for name, value in asdict(self).items() if value != {}}
 
     def numbers(self) -> dict[str, float]:
         """The metrics that are known and one number."""
-        return {
-            name: value for name, value in self.metrics.items() if isinstance(value, int | float)
-        }
+        return {name: one for name, one in self.metrics.items() if isinstance(one, int | float)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EpochRecord:
@@ -104,14 +100,9 @@ class Team(Protocol):
     comm  mpi4py's communicator of them all
     """
 
-    @property
-    def rank(self) -> int: ...
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def comm(self) -> Any: ...
+    rank: int
+    size: int
+    comm: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +151,7 @@ class Result:
     """The result of training.
 
     measures  by column name: neurons, initial_connections, connections, dense_connections,
-              density, the objective's metrics (see `loop.scores`), train_loss, test_loss,
+              density, the objective's metrics (see `summary.scores`), train_loss, test_loss,
               train_seconds, topology_seconds, eval_seconds, observe_seconds, epoch_seconds,
               samples_per_second, stored_bytes, bytes_sent; what the observers gave in the last
               epoch; and what the trainer adds

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sparsebench.core.training.loop import epoch_seconds
+from sparsebench.core.training.summary import epoch_seconds
 from sparsebench.core.training.work import EpochRecord
 
 EPOCH = EpochRecord(

@@ -11,7 +11,8 @@ from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.sampling import free_positions
 from sparsebench.core.training.build import build_network
-from sparsebench.core.training.loop import Batches, Training, train
+from sparsebench.core.training.loop import Training, train
+from sparsebench.core.training.steps import Batches
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 from sparsebench.testing import check_trajectory

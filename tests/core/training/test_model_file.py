@@ -12,9 +12,9 @@ from small import Blobs, prepare, small_work
 import sparsebench
 from sparsebench.core.data.examples import TrialData
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.training.evaluate import evaluate
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import SMALL, keep_model, model_bytes
+from sparsebench.core.training.steps import evaluate
 from sparsebench.core.trial import Trial
 from sparsebench.errors import DataError
 

@@ -1,0 +1,151 @@
+"""The steps of training and their timers, and the pass over samples that evaluates a network."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.arrays import Matrix, Rows
+from sparsebench.core.data.examples import Examples
+from sparsebench.core.protocols import LayerSignals, Network, Observable, Targets
+from sparsebench.core.training.work import Work
+from sparsebench.errors import Unsupported
+from sparsebench.seeds import generator
+
+Target = npt.NDArray[Any]
+
+
+class Timers:
+    """Accumulates seconds by name until `take` returns and resets them.
+
+    Timers may be nested: the inner seconds do not count for the outer name.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._inner = 0.0
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        outer, self._inner = self._inner, 0.0
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            self.add(name, seconds - self._inner)
+            self._inner = outer + seconds
+
+    def add(self, name: str, seconds: float) -> None:
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
+    def so_far(self) -> dict[str, float]:
+        return dict(self._seconds)
+
+    def take(self) -> dict[str, float]:
+        seconds, self._seconds = self._seconds, {}
+        return seconds
+
+
+class Steps(Protocol):
+    """Makes the steps of training. A turn is what one step needs to know."""
+
+    timers: Timers
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+
+    def turns(self, epoch: int, start: int) -> Iterator[Any]:
+        """The batches of an epoch, or what a trainer has in their place, from sample `start` on."""
+
+    def take(self, turn: Any, rate: float, t: int) -> tuple[float, int]:
+        """Make step t; the mean loss before the update, and over how many samples."""
+
+
+@runtime_checkable
+class ObservedSteps(Protocol):
+    """Steps whose samples are at hand, so that a topology method can look at a mini-batch."""
+
+    def observe(self, turn: Any, t: int) -> tuple[float, int, list[LayerSignals]]:
+        """The mean loss, its number of samples and each layer's signals, as step t would see them.
+
+        Nothing is updated.
+        """
+
+
+class Batches:
+    """The steps of one process: a batch each, every sample once an epoch.
+
+    stream  numbers behind the seed and "shuffle" that name the order of the samples, besides the
+            epoch
+    """
+
+    def __init__(self, work: Work, network: Network, stream: tuple[int, ...] = ()) -> None:
+        self.timers = Timers()
+        self._work = work
+        self._network = network
+        self._stream = stream
+        self._epoch = 0
+
+    @property
+    def per_epoch(self) -> int:
+        return math.ceil(len(self._work.data.train) / self._work.batch_size)
+
+    def turns(self, epoch: int, start: int) -> Iterator[Rows]:
+        self._epoch = epoch
+        rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
+        order = rng.permutation(len(self._work.data.train))
+        for at in range(start, order.size, self._work.batch_size):
+            yield order[at : at + self._work.batch_size]
+
+    def take(self, turn: Rows, rate: float, t: int) -> tuple[float, int]:
+        X, T = self.batch(turn)
+        with self.timers("train"):
+            return self._network.train_step(X, T, rate, t), turn.size
+
+    def observe(self, turn: Rows, t: int) -> tuple[float, int, list[LayerSignals]]:
+        assert isinstance(self._network, Observable)
+        X, T = self.batch(turn)
+        loss, signals = self._network.observe(X, T, t)
+        return loss, turn.size, signals
+
+    def batch(self, rows: Rows) -> tuple[Matrix, Target]:
+        with self.timers("data"):
+            return self._work.data.train.batch(rows, self._epoch)
+
+
+def refuse_signals(work: Work, trainer: str) -> None:
+    """Raise Unsupported, before training, for a trainer that updates the topology where it has
+    neither samples nor the optimizer's state.
+
+    trainer  as the message calls it
+    """
+    needs = work.topology.needs
+    if needs.every_step or needs.signals:
+        seen = " and ".join(sorted(needs.signals)) or "every training step"
+        raise Unsupported(
+            f"{type(work.topology).__name__} looks at {seen}, and {trainer} updates the topology "
+            "where there is none; use a trainer of one process"
+        )
+
+
+def evaluate(
+    network: Network, examples: Examples, targets: Targets, batch_size: int
+) -> tuple[float, dict[str, float]]:
+    """The mean loss over all samples, and the objective's metrics by name."""
+    total = len(examples)
+    loss, score = 0.0, targets.score()
+    for start in range(0, total, batch_size):
+        rows = np.arange(start, min(start + batch_size, total))
+        X, T = examples.batch(rows)
+        Z = network.outputs(X)
+        loss += network.loss(Z, T) * rows.size
+        score.add(Z, T)
+    return loss / total, score.values()
