@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sparsebench.core.files import write_first
-from sparsebench.core.job import Job
+from sparsebench.core.job import Job, Ladder
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker import attempt, mpi
 from sparsebench.core.worker.classify import NO_DISK, End, classify
@@ -154,8 +156,8 @@ def test_one_process_needs_none_of_it(
 
 
 def test_a_job_travels_with_its_processes(job: Callable[..., Job]) -> None:
-    given = job("fine")
-    data = given.to_json()
+    given = replace(job("fine"), cores=(0, 1), ladders=(Ladder(8, (10, 20), 1.5),))
+    data = json.loads(json.dumps(given.to_json()))
     assert Job.from_json(data) == given
     assert Job.from_json({**data, "processes": 4}).processes == 4
     assert Job.from_json({k: v for k, v in data.items() if k != "processes"}).processes == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trials import make_trial
 
-from sparsebench.core.job import Ladder, Point
+from sparsebench.core.job import Point
 from sparsebench.registry import Plugins
 from sparsebench.run.planning.outline import outline
 from sparsebench.run.planning.prediction import Rates, epoch_seconds, timing_jobs
@@ -86,7 +86,6 @@ def test_one_process_for_trials_that_differ_in_size(plugins: Plugins) -> None:
     assert [ladder.batch for ladder in job.ladders] == [8, 32]
     for ladder in job.ladders:
         assert list(ladder.works) == sorted(set(ladder.works))
-        assert Ladder.from_json(ladder.to_json()) == ladder
     other = make_trial(plugins, backend="scipy-csr")
     of = outline(other, plugins)
     assert of is not None
