@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,13 +29,15 @@ def set(
         ),
     ],
     store: o.Store,
-    output: o.Output = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File to write, outside the store."),
+    ] = None,
 ) -> None:
     """Save the results of a run as a baseline, to compare later runs with.
 
-    An older baseline of the same name is replaced. To compare the latest run with it: sparsebench
-    compare NAME latest. Baselines are files in the store; with -o, the file is written there
-    instead, for example to commit it.
+    An older baseline of the same name is replaced. It is a file in the store, or with -o a file
+    that you can commit. To compare the latest run with it: sparsebench compare NAME latest.
     """
     from sparsebench.analysis.baseline import file_of, keep
 

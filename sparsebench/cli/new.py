@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import builtins
 import importlib.util
 import keyword
 import re
@@ -27,36 +25,19 @@ Folder = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to writ
 def plugin(name: Name, to: Folder = Path()) -> None:
     """Write a complete topology method and its test."""
     module = name.replace("-", "_").replace(".", "_")
-    cls = "".join(part[:1].upper() + part[1:] for part in module.split("_"))
-    text = (TEMPLATES / "plugin.py.txt").read_text()
-    imported = {
-        alias.asname or alias.name
-        for node in ast.walk(ast.parse(text.replace("@CLASS@", "Class")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
+    cls = "".join(part[:1].upper() + part[1:] for part in [*module.split("_"), "Topology"])
     topologies = load_plugins()["topology"]
     problem = None
     if keyword.iskeyword(module):
         problem = "is a word of Python"
-    elif keyword.iskeyword(cls) or cls in dir(builtins):
-        problem = f"makes a class {cls}, a word of Python"
-    elif cls in imported:
-        problem = f"makes a class {cls}, a name that the plugin imports"
     elif name in topologies:
         problem = f"is a topology of {topologies[name].owner} already"
     elif not (to / f"{module}.py").exists() and importlib.util.find_spec(module) is not None:
         problem = f"makes a module {module}, which would hide another of that name"
     if problem is not None:
         raise SparsebenchError(f"new plugin: {name!r} {problem}; choose another")
-    _write(
-        name,
-        {
-            to / f"{module}.py": "plugin.py.txt",
-            to / f"test_{module}.py": "test_plugin.py.txt",
-        },
-        {"@NAME@": name, "@MODULE@": module, "@CLASS@": cls},
-    )
+    files = {to / f"{module}.py": "plugin.py.txt", to / f"test_{module}.py": "test_plugin.py.txt"}
+    _write(name, files, {"@NAME@": name, "@MODULE@": module, "@CLASS@": cls})
     typer.echo(f"try it: sparsebench ls topologies --plugin {to / module}.py", err=True)
     typer.echo(f"test it: python -m pytest {to / f'test_{module}.py'}", err=True)
 
