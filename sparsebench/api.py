@@ -212,8 +212,8 @@ def compare(
     gates       a TOML file; fail_if: ["net_peak_bytes:+5%,2MiB"]
     """
     from sparsebench.analysis import comparison
-    from sparsebench.analysis.gates import default_gates
-    from sparsebench.analysis.resolve import resolve_gates, side_named
+    from sparsebench.analysis.baseline import side_named
+    from sparsebench.analysis.gates import default_gates, resolve_gates
     from sparsebench.analysis.sides import side
     from sparsebench.notebook.views import Compared
 

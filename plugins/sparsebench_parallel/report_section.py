@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,6 @@ from sparsebench.analysis.evidence import (
 )
 from sparsebench.analysis.formats import (
     UNKNOWN,
-    Spread,
-    escape,
     fixed,
     in_unit,
     one,
@@ -26,11 +24,11 @@ from sparsebench.analysis.formats import (
     ratio,
     result_words,
     seconds,
-    size,
-    table,
 )
-from sparsebench.analysis.statistics import from_zero
+from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import Metric
+from sparsebench.metrics import BUILT_IN
+from sparsebench.report.document import Block, Bullets, Cell, Code, Table, number, table
 from sparsebench.store.frames import epoch_value
 from sparsebench.suite.labels import told_apart
 
@@ -41,15 +39,15 @@ VARIED = ("trainer", "threads")
 SAID = ("seed", "backend")
 """Said elsewhere in a row."""
 
-NOTE = (
-    "Each row is held against `sequential` with one thread, or with the fewest there are: "
-    "the difference over the same seeds with its 95 % t-interval (of a share in points), and "
-    "how many times as fast an epoch is. At equal time: the metric after the last epoch "
-    "that was evaluated within the training time of the quickest row of its kind. Sent: bytes "
-    "of all processes in a step. Staleness: updates of the master between the weights that a "
-    "gradient was computed from and its use, mean and most. Net peak is the sum over the "
-    "processes of a trial."
-)
+NOTE = [
+    "Each row is held against ", Code("sequential"),
+    " with one thread, or with the fewest there are: the difference over the same seeds with its "
+    "95 % t-interval (of a share in points), and how many times as fast an epoch is. At equal "
+    "time: the metric after the last epoch that was evaluated within the training time of the "
+    "quickest row of its kind. Sent: bytes of all processes in a step. Staleness: updates of the "
+    "master between the weights that a gradient was computed from and its use, mean and most. Net "
+    "peak is the sum over the processes of a trial.",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +80,15 @@ class Family:
     metric: Metric
 
 
-def section(evidence: Evidence) -> Iterator[str]:
+def section(evidence: Evidence) -> Iterator[Block]:
     """What it comes to, a table and a note; nothing if no trial has several processes."""
     found = parallel_families(evidence.trained)
     if not found:
         return
-    yield "\n".join(f"- {sentence}" for sentence in map(in_words, found) if sentence)
-    yield parallel_table(found)
+    if sentences := [sentence for sentence in map(in_words, found) if sentence]:
+        yield Bullets(sentences)
+    if made := parallel_table(found):
+        yield made
     yield NOTE
 
 
@@ -113,19 +113,20 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     return [one for one in found if one is not None]
 
 
-def parallel_table(found: Sequence[Family]) -> str:
+def parallel_table(found: Sequence[Family]) -> Table | None:
     """A row per way of training, family by family."""
     rows = []
     for family in found:
         metric = family.metric
         for way in family.ways:
             rows.append(
-                [escape(family.setting), escape(family.backend), escape(way.label),
-                 str(way.workers or 1), str(len(way.frame)),
-                 in_unit(metric, way.spread(metric.name)),
-                 _apart(way, family.baseline, metric), in_unit(metric, way.spread("at_equal_time")),
-                 seconds(way.spread("epoch_seconds")), _faster(way, family.baseline),
-                 size(way.spread("net_peak_bytes")), _sent(way), _staleness(way)]
+                [family.setting, family.backend, way.label, way.workers or 1, len(way.frame),
+                 number(metric, way.spread(metric.name)), _apart(way, family.baseline, metric),
+                 number(metric, way.spread("at_equal_time")),
+                 number(BUILT_IN["epoch_seconds"], way.spread("epoch_seconds")),
+                 _faster(way, family.baseline),
+                 number(BUILT_IN["net_peak_bytes"], way.spread("net_peak_bytes")), _sent(way),
+                 _staleness(way)]
             )  # fmt: skip
     several = len({family.metric for family in found}) > 1
     metric = Metric("result") if several else found[0].metric
@@ -133,9 +134,7 @@ def parallel_table(found: Sequence[Family]) -> str:
     header = ["setting", "backend", "trainer", "workers", "n", metric.heading,
               f"against sequential{points}", "at equal time", "epoch", "times as fast", "net peak",
               "sent a step", "staleness"]  # fmt: skip
-    if not any(family.setting for family in found):
-        header, rows = header[1:], [row[1:] for row in rows]
-    return table(header, rows, left=header.index("workers"))
+    return table(header, rows, left=3)
 
 
 def in_words(family: Family) -> str:
@@ -147,7 +146,7 @@ def in_words(family: Family) -> str:
     fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
     metric = family.metric
     best = max(others, key=lambda way: metric.better * way.spread(metric.name).mean)
-    within = f"{escape(family.setting)}: " if family.setting else ""
+    within = f"{family.setting}: " if family.setting else ""
     speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
     gap = best.spread(metric.name).mean - base.spread(metric.name).mean
     points = " points" if metric.scale == "points" else ""
@@ -158,9 +157,9 @@ def in_words(family: Family) -> str:
     return (
         f"{within}sequential reaches {in_unit(metric, base.spread(metric.name))} with "
         f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
-        f"{escape(fastest.label)}, {ratio(speed)} times as fast; the "
+        f"{fastest.label}, {ratio(speed)} times as fast; the "
         f"{result_words(metric)[1]} {metric.heading.removeprefix('test ')} of several processes is "
-        f"that of {escape(best.label)}, {_signed(gap, metric)}{points} from it{tail}."
+        f"that of {best.label}, {_signed(gap, metric)}{points} from it{tail}."
     )
 
 
@@ -230,18 +229,18 @@ def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
     return within[-1] if within else float("nan")
 
 
-def _apart(way: Way, base: Way | None, metric: Metric) -> str:
+def _apart(way: Way, base: Way | None, metric: Metric) -> Cell:
     """`-0.12 [-0.40, +0.16]`; the interval needs two seeds in common."""
     if base is None or way is base:
-        return UNKNOWN
+        return Cell(UNKNOWN)
     differences = (way.by_seed(metric.name) - base.by_seed(metric.name)).dropna()
     if differences.empty:
-        return UNKNOWN
+        return Cell(UNKNOWN)
     if len(differences) < 2:
-        return _signed(float(differences.iloc[0]), metric)
+        return Cell(_signed(float(differences.iloc[0]), metric), float(differences.iloc[0]))
     found = from_zero(differences.tolist())
-    effect, low, high = (_signed(v, metric) for v in (found.effect, found.low, found.high))
-    return f"{effect} [{low}, {high}]"
+    effect, low, high = (_signed(v, metric) for v in (found.effect, *found.interval))
+    return Cell(f"{effect} [{low}, {high}]", found.effect)
 
 
 def _signed(difference: float, metric: Metric) -> str:
@@ -256,20 +255,17 @@ def _speed(way: Way, base: Way) -> float:
     return base.spread("epoch_seconds").mean / way.spread("epoch_seconds").mean
 
 
-def _faster(way: Way, base: Way | None) -> str:
-    return UNKNOWN if base is None or way is base else ratio(_speed(way, base))
+def _faster(way: Way, base: Way | None) -> Cell:
+    if base is None or way is base:
+        return Cell(UNKNOWN)
+    return Cell(ratio(_speed(way, base)), _speed(way, base))
 
 
-def _sent(way: Way) -> str:
-    return _if_known(way.spread("bytes_sent_per_step"), size)
+def _sent(way: Way) -> Cell:
+    mean = way.spread("bytes_sent_per_step").mean
+    return number(BUILT_IN["bytes_sent_per_step"], one(mean))
 
 
-def _staleness(way: Way) -> str:
+def _staleness(way: Way) -> Cell:
     mean, most = way.spread("staleness_mean"), way.frame["staleness_max"].max()
-    if not mean.n:
-        return UNKNOWN
-    return f"{mean.mean:.1f}, at most {most:.0f}"
-
-
-def _if_known(value: Spread, show: Callable[[Spread], str]) -> str:
-    return show(one(value.mean)) if value.n else UNKNOWN
+    return Cell(f"{mean.mean:.1f}, at most {most:.0f}", mean.mean) if mean.n else Cell(UNKNOWN)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sparsebench.analysis.evidence import CELL, Evidence, groups
-from sparsebench.analysis.formats import UNKNOWN, Spread, count, escape, sentence_list, table
+from sparsebench.analysis.formats import UNKNOWN, count, sentence_list
 from sparsebench.analysis.marks import noise_footnote, noisy
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.trial import Trial
+from sparsebench.report.document import Block, Cell, Table, table
 
 NOTE = (
     "Share of the time that the binding limit allows at best, of the time measured: the median of "
@@ -18,12 +20,14 @@ NOTE = (
 )
 
 
-def section(evidence: Evidence) -> Iterator[str]:
+def section(evidence: Evidence) -> Iterator[Block]:
     """How near each backend comes to the roofline, the table, and what its cells mean."""
     made = kernels_table(evidence)
     if made:
         yield " ".join(shares_of_backends(evidence))
-        yield from (made, NOTE, noise_footnote(evidence.timed.ok))
+        yield made
+        yield NOTE
+        yield from noise_footnote(evidence.timed.ok)
 
 
 def shares_of_backends(evidence: Evidence) -> list[str]:
@@ -34,13 +38,11 @@ def shares_of_backends(evidence: Evidence) -> list[str]:
         if not shares.empty:
             low, high = (f"{share * 100:.0f}" for share in (shares.min(), shares.max()))
             span = low if low == high else f"{low} to {high}"
-            texts.append(
-                f"The operations of {escape(backend)} reach {span} % of what this machine allows."
-            )
+            texts.append(f"The operations of {backend} reach {span} % of what this machine allows.")
     return texts
 
 
-def kernels_table(evidence: Evidence) -> str:
+def kernels_table(evidence: Evidence) -> Table | None:
     """Share of the roofline by size and batch, and the limit that binds."""
     frame = evidence.timed.frame
     trials = [evidence.records[int(str(i))].trial for i in frame.index]
@@ -50,13 +52,13 @@ def kernels_table(evidence: Evidence) -> str:
     batches = sorted(frame["batch_size"].unique())
     rows = []
     for labels, part in groups(frame[frame["ok"]], keys):
-        words = [count(label) if key == "neurons" else escape(label)
+        words = [count(label) if key == "neurons" else str(label)
                  for key, label in zip(keys, labels)]  # fmt: skip
         cells = [_share_of_roofline(part[part["batch_size"] == batch]) for batch in batches]
         rows.append([*words, *cells])
     names = {"topology_label": "topology", "backend_label": "backend"}
     header = [*(names.get(key, key) for key in keys), *(f"batch {batch}" for batch in batches)]
-    return table(header, rows, left=len(keys)) if rows else ""
+    return table(header, rows, left=len(keys))
 
 
 def _variant(trial: Trial) -> str:
@@ -64,11 +66,11 @@ def _variant(trial: Trial) -> str:
     return ", ".join(f"{k}={v}" for k, v in trial.trainer.items() if k not in ("name", "kernel"))
 
 
-def _share_of_roofline(cell: pd.DataFrame) -> str:
+def _share_of_roofline(cell: pd.DataFrame) -> Cell:
     """`71 % (88 %), row gather, L3`: of the median, of the shortest repeat, and what binds."""
     share = Spread.of(cell["roofline_share"]).mean
     best = Spread.of(cell["roofline_best_share"]).mean
     if share != share or best != best:
-        return UNKNOWN
-    bounds = sentence_list([escape(bound) for bound in dict.fromkeys(cell["bound"])], "or")
-    return f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}"
+        return Cell(UNKNOWN)
+    bounds = sentence_list(list(dict.fromkeys(cell["bound"])), "or")
+    return Cell(f"{share * 100:.0f} % ({best * 100:.0f} %), {bounds}{noisy(cell)}", share)

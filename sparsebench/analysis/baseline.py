@@ -16,11 +16,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.sides import Side, facts_of, side_of
+from sparsebench.analysis.sides import Side, facts_of, side, side_of
 from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
 from sparsebench.errors import StoreError, nearest
@@ -56,8 +56,8 @@ class Baseline:
     commit: str
     made: str
     records: list[Record]
-    missing: frozenset[str] = frozenset()
-    metrics: Metrics = field(default_factory=Metrics)
+    missing: frozenset[str]
+    metrics: Metrics
 
     def side(self, file: Path) -> Side:
         """One side of a comparison; `file` holds the baseline."""
@@ -68,37 +68,44 @@ class Baseline:
 
 
 def to_json(run: StoredRun, name: str) -> dict[str, Any]:
-    """The baseline of a run, under a name."""
-    cells: dict[str, list[Record]] = {}
+    """The baseline of a run, under a name: without infinite and unknown measures, and without a
+    failure's text, which can name files."""
+    cells: dict[str, dict[str, Any]] = {}
     for record in run.records:
-        cells.setdefault(record.trial.cell, []).append(record)
-    done = {record.trial.id for record in run.records}
+        trial = record.trial
+        spec = {k: v for k, v in trial.spec().items() if k not in ("seed", "format")}
+        new = {"cell": trial.cell, "label": label(trial, seed=False), "words": grid_words(trial),
+               "spec": spec, "trials": []}  # fmt: skip
+        known = {k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)}
+        versions = record.fingerprint.get("versions", {})
+        cells.setdefault(trial.cell, new)["trials"].append(
+            {
+                **{name: getattr(record, name) for name in SAME},
+                "trial": trial.id,
+                "seed": trial.seed,
+                "status": str(record.status),
+                "measures": known,
+                "machine": str(record.machine.get("id", "")),
+                "settings": {key: record.settings.get(key) for key in SETTINGS},
+                "noise": [str(mark) for mark in record.noise.get("marks", ())],
+                "code": str(record.fingerprint.get("code", "")),
+                "versions": {key: str(version) for key, version in versions.items()},
+                "data": record.data_fingerprint,
+            }
+        )
+    made = side(run)
     planned = [str(one["id"]) for one in run.manifest.get("trials", ())]
-    facts = facts_of(run.manifest, (), run=run.id, store="")
     return {
         "kind": KIND,
         "schema": SCHEMA,
         "name": name,
         "run": run.id,
-        "suite": facts["suite"],
-        "commit": facts["commit"],
+        "suite": made.facts["suite"],
+        "commit": made.facts["commit"],
         "made": utc_now(),
-        "missing": [trial for trial in planned if trial not in done],
-        "metrics": [metric.to_json() for metric in of_run(run.manifest).added()],
-        "cells": [
-            {
-                "cell": cell,
-                "label": label(records[0].trial, seed=False),
-                "words": grid_words(records[0].trial),
-                "spec": {
-                    key: value
-                    for key, value in records[0].trial.spec().items()
-                    if key not in ("seed", "format")
-                },
-                "trials": [_kept(record) for record in records],
-            }
-            for cell, records in cells.items()
-        ],
+        "missing": [trial for trial in planned if trial in made.missing],
+        "metrics": [metric.to_json() for metric in made.declared.added()],
+        "cells": [*cells.values()],
     }
 
 
@@ -112,37 +119,17 @@ def from_json(data: dict[str, Any]) -> Baseline:
             "it again with `sparsebench baseline set`, or use the version that wrote it"
         )
     data = parse(json.dumps(data).encode(), BASELINE)
-    records = [_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]]
-    facts = {key: str(data[key]) for key in ("name", "run", "suite", "commit", "made")}
     return Baseline(
-        records=records, missing=frozenset(data["missing"]), metrics=of_run(data), **facts
+        **{key: str(data[key]) for key in ("name", "run", "suite", "commit", "made")},
+        records=[_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]],
+        missing=frozenset(data["missing"]),
+        metrics=of_run(data),
     )
 
 
-def _kept(record: Record) -> dict[str, Any]:
-    """A record without infinite and unknown measures, and without a failure's text, which can name
-    files."""
-    kept = {name: getattr(record, name) for name in SAME}
-    return {
-        **kept,
-        "trial": record.trial.id,
-        "seed": record.trial.seed,
-        "status": str(record.status),
-        "measures": {
-            k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)
-        },
-        "machine": str(record.machine.get("id", "")),
-        "settings": {key: record.settings.get(key) for key in SETTINGS},
-        "noise": [str(mark) for mark in record.noise.get("marks", ())],
-        "code": str(record.fingerprint.get("code", "")),
-        "versions": {k: str(v) for k, v in record.fingerprint.get("versions", {}).items()},
-        "data": record.data_fingerprint,
-    }
-
-
 def _record(data: Mapping[str, Any], cell: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
-    labels = {"suite": data["suite"], "words": cell["words"]}
-    trial = parse(json.dumps({**cell["spec"], "seed": one["seed"], **labels}).encode(), TRIAL)
+    spec = {**cell["spec"], "seed": one["seed"], "suite": data["suite"], "words": cell["words"]}
+    trial = parse(json.dumps(spec).encode(), TRIAL)
     if trial.cell != cell["cell"] or trial.id != one["trial"]:
         raise ValueError(f"cell {cell['cell']}: its spec has been changed; make the baseline again")
     return Record(
@@ -206,3 +193,17 @@ def read(file: Path) -> Baseline:
         raise
     except StoreError as error:
         raise StoreError(f"{file}: {error}") from None
+
+
+def side_named(shelf: Store, name: str) -> Side:
+    """One side of a comparison: a run by its id, a run's or store's folder, a baseline by name or
+    file: the first of these that exists. A folder needs no slash where no run has that id."""
+    folder = Path(name)
+    if name == "latest" or name in shelf.runs():
+        return side(shelf.run(name))
+    if (folder / "manifest.json").is_file() or (folder / "store.json").is_file():
+        return side(shelf.run(folder))
+    if name in names(shelf) or folder.is_file():
+        file = find(shelf, name)
+        return read(file).side(file)
+    return side(shelf.run(folder if folder.is_dir() else name))

@@ -1,4 +1,4 @@
-"""The claims of suites, judged by what their trials measured."""
+"""The claims of suites, judged by what their trials measured, with Holm's correction over all."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from sparsebench.analysis.evidence import (
     suite_facts,
     trials_of,
 )
-from sparsebench.analysis.formats import escape, join
+from sparsebench.analysis.formats import join
 from sparsebench.analysis.statistics import (
     Equivalence,
     Reproduction,
-    Summary,
+    Spread,
     against_published,
     from_zero,
     holm,
-    summary,
-    tost,
     welch,
 )
 from sparsebench.core.metric import Metric
@@ -70,7 +68,7 @@ class Judged:
     trials        the labels of the cell;  against  "published", or those of the second side
     ended, other_ended   how many trials of each side ended how: `3, 1 timeout`
     ours, other   means and spreads;  other  of the published value, or of the second side
-    low, high     the 90 % interval of ours - other, which two one-sided tests at 5 % look at
+    interval      at 90 %, of ours - other, which two one-sided tests at 5 % look at
     p_fails       of the test that ours is beyond the tolerance on the bad side
     """
 
@@ -78,15 +76,14 @@ class Judged:
     metric: Metric
     trials: str
     against: str
-    ours: Summary
-    other: Summary
+    ours: Spread
+    other: Spread
     ended: str = ""
     other_ended: str = ""
     verdict: Holds = Holds.CANNOT_TELL
     reproduction: Reproduction = Reproduction.INCONCLUSIVE
     reason: str = ""
-    low: float | None = None
-    high: float | None = None
+    interval: tuple[float, float] | None = None
     p: float | None = None
     p_fails: float | None = None
 
@@ -173,7 +170,7 @@ def _cells(frame: pd.DataFrame) -> Iterator[Side]:
     if frame.empty:
         yield "", frame
     for labels, cell in groups(frame, CELL):
-        yield join(*map(escape, labels)), cell
+        yield join(*labels), cell
 
 
 def _pairs(seen: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
@@ -200,11 +197,13 @@ def _rows_at(seen: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> p
 def _published(claim: Claim, metric: Metric, side: Side, alpha: float) -> Judged:
     n = int(claim.get("n", 1))
     sd = float(claim["std"]) if n > 1 and "std" in claim else math.nan
-    published = Summary(float(claim["value"]), sd, n, math.nan, math.nan)
+    published = Spread(float(claim["value"]), sd, n)
     label, cell = side
     values = _values(cell, metric)
     ours = [*values.values()]
-    row = Judged(claim, metric, label, "published", summary(ours), published, _ended(cell, values))
+    row = Judged(
+        claim, metric, label, "published", Spread.of(ours), published, _ended(cell, values)
+    )
     if (stated := _without_test(row, cell, values)) is not None:
         return stated
     found = against_published(ours, published, row.tolerance)
@@ -217,10 +216,10 @@ def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side, alpha: flo
     one-sided test, of pairs where both sides have the same seeds."""
     (label, cell), (other_label, other_cell) = side, other
     ours, theirs = _values(cell, metric), _values(other_cell, metric)
-    mine, their = [*ours.values()], [*theirs.values()]
+    mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
     row = Judged(
-        claim, metric, label, other_label, summary(mine), summary(their),
-        _ended(cell, ours), _ended(other_cell, theirs),
+        claim, metric, label, other_label, mine, their, _ended(cell, ours),
+        _ended(other_cell, theirs),
     )  # fmt: skip
     for values, part in sorted([(ours, cell), (theirs, other_cell)], key=lambda one: len(one[0])):
         if (stated := _without_test(row, part, values)) is not None:
@@ -228,8 +227,8 @@ def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side, alpha: flo
     if ours.keys() == theirs.keys():
         difference = from_zero([ours[seed] - theirs[seed] for seed in ours], alpha=2 * alpha)
     else:
-        difference = welch(their, mine, alpha=2 * alpha)
-    found, more = tost(difference, row.tolerance), metric.better > 0
+        difference = welch(mine, their, alpha=2 * alpha)
+    found, more = Equivalence(difference, row.tolerance), metric.better > 0
     gain = difference.effect if more else -difference.effect
     p = float(gain < -row.tolerance)
     if difference.error:
@@ -244,10 +243,9 @@ def _tested(row: Judged, found: Equivalence, said: Reproduction, good: bool) -> 
         row,
         verdict=Holds.HOLDS if good else Holds.CANNOT_TELL,
         reproduction=said,
-        low=found.difference.low,
-        high=found.difference.high,
+        interval=found.difference.interval,
         p=found.p,
-        p_fails=found.p_lower if row.metric.better > 0 else found.p_higher,
+        p_fails=found.p_worse(row.metric.better > 0),
         reason="" if good or row.tolerance else "the claim gives no tolerance",
     )
 

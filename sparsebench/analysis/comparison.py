@@ -1,37 +1,124 @@
-"""Two runs, cell by cell and metric by metric: what got worse, what got better, what cannot be
-told. Statistics are imported when there is something to test."""
+"""Two runs compared cell by cell: verdicts by metric, p corrected by Holm within each metric.
+
+A metric's family is all cells in which it is tested. scipy is imported when there is something to
+test.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from sparsebench.analysis.gates import Gate, Gates
-from sparsebench.analysis.sides import (
-    SPOILED_BY,
-    Cell,
-    Side,
-    disagreements,
-    nearest_difference,
-    noisy,
-    same_records,
-)
-from sparsebench.analysis.statistics import holm
-from sparsebench.analysis.verdicts import (
-    DECIDED,
-    STATUS,
-    UNDECIDED,
-    Finding,
-    Verdict,
-    exactly,
-    in_pairs,
-    judged,
-    measured,
-)
+from sparsebench.analysis.sides import SPOILED_BY, Cell, Replicate, Side, nearest_difference
+from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
+from sparsebench.core.status import Status
 from sparsebench.errors import NothingMatched
 
 OK, GATE_FAILED, INCONCLUSIVE = 0, 3, 6
+
+
+class Verdict(StrEnum):
+    WORSE = "worse"  # beyond the gate, and not by chance
+    BETTER = "better"  # as far the other way, and not by chance
+    SAME = "same"  # not a bit of difference
+    OK = "ok"  # worse than the gate allows is ruled out
+    DIFFERENT = "different"  # must be equal, is not, and neither is better
+    CANNOT_TELL = "cannot tell"
+    NOT_COMPARABLE = "not comparable"
+    NEWLY_FAILING = "newly failing"
+    NEWLY_PASSING = "newly passing"
+    NEW = "new"  # a cell that only HEAD has
+    REMOVED = "removed"  # a cell that only BASE has
+
+
+BAD = frozenset({Verdict.WORSE, Verdict.DIFFERENT, Verdict.NEWLY_FAILING})
+UNDECIDED = frozenset({Verdict.CANNOT_TELL, Verdict.NOT_COMPARABLE})
+DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.NEWLY_PASSING})
+
+STATUS = "status"
+"""In place of the metric where a finding is about whether trials ended well."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on a metric of a cell.
+
+    gate         None for a status
+    base, head   values by replicate, in the same order on both sides
+    p_holm       p of the change, adjusted within the metric's family of cells
+    detectable   the least change that would have been seen, where none can be told
+    """
+
+    cell: str
+    label: str
+    metric: str
+    verdict: Verdict
+    gate: Gate | None = None
+    reason: str = ""
+    base: Mapping[Replicate, float] = field(default_factory=dict)
+    head: Mapping[Replicate, float] = field(default_factory=dict)
+    difference: Difference | None = None
+    p_holm: float | None = None
+    detectable: float | None = None
+
+    @property
+    def enforced(self) -> bool:
+        """Whether a bad verdict fails the comparison."""
+        return self.gate is None or self.gate.action == "fail"
+
+    @property
+    def fails(self) -> bool:
+        return self.verdict in BAD and self.enforced
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether its difference is of logarithms, and shown as a share."""
+        return self.gate is not None and self.gate.metric.scale == "ratio"
+
+    @property
+    def effect(self) -> float | None:
+        """The change: a share for ratios, else in the metric's unit."""
+        if self.difference is not None:
+            return self.shown(self.difference.effect)
+        if not self.base or not self.head:
+            return None
+        base, head = (Spread.of(one.values()).mean for one in (self.base, self.head))
+        if self.is_ratio:
+            return head / base - 1 if base else None
+        return head - base
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        if self.difference is None:
+            return None
+        low, high = self.difference.interval
+        return self.shown(low), self.shown(high)
+
+    @property
+    def n(self) -> int:
+        """Seeds, or pairs of seeds or rounds; of two sides that differ in them, the fewer."""
+        return min(len(self.base), len(self.head))
+
+    @property
+    def replicates(self) -> str:
+        """The unit of `n`."""
+        rounds = any(isinstance(key, tuple) for key in self.head or self.base)
+        return "pairs" if rounds else "seeds"
+
+    def shown(self, value: float) -> float:
+        """A difference of logarithms as a share."""
+        return math.expm1(min(value, 700.0)) if self.is_ratio else value
+
+    def paired_differences(self) -> list[float]:
+        """Head - base by replicate, of logarithms for ratios; exactly 0 for equal values."""
+        pairs = [(self.base[key], self.head[key]) for key in self.base]
+        if self.is_ratio:
+            return [0.0 if a == b else math.log(b / a) for a, b in pairs]
+        return [b - a for a, b in pairs]
 
 
 @dataclass(frozen=True)
@@ -79,130 +166,189 @@ def compare(base: Side, head: Side, gates: Gates) -> Comparison:
     """NothingMatched if the two sides have no cell in common."""
     if not base.cells.keys() & head.cells.keys():
         sizes = f"{len(base.cells)} cells of BASE and {len(head.cells)} of HEAD have none in common"
-        difference = nearest_difference(base, head)
-        raise NothingMatched("; ".join(filter(None, [sizes, difference])))
+        raise NothingMatched("; ".join(filter(None, [sizes, nearest_difference(base, head)])))
     findings: list[Finding] = []
     for cell in dict.fromkeys([*head.cells, *base.cells]):
-        findings += _cell(cell, base, head, gates)
-    return Comparison(base, head, gates, _tested(findings, gates), _notes(base, head))
+        findings += _findings(cell, base, head, gates)
+    for gate in gates:
+        at = [i for i, one in enumerate(findings) if one.gate is gate and _awaits_test(one)]
+        tested = {i: _measured(findings[i], gates.alpha) for i in at}
+        ps = {i: one.difference.p for i, one in tested.items() if one.difference is not None}
+        for i, p in zip(ps, holm([*ps.values()])):
+            tested[i] = _judged(tested[i], p, gates.alpha, len(ps))
+        for i, one in tested.items():
+            findings[i] = one
+    return Comparison(base, head, gates, findings, _notes(base, head))
 
 
-def _cell(cell: str, base: Side, head: Side, gates: Gates) -> Iterator[Finding]:
-    theirs, ours = base.cells.get(cell), head.cells.get(cell)
-    if theirs is None or ours is None:
-        yield _one_sided(cell, base, head)
+def _awaits_test(finding: Finding) -> bool:
+    return finding.verdict is Verdict.CANNOT_TELL and not finding.reason
+
+
+# --- what is decided before any test -------------------------------------------------
+
+
+def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iterator[Finding]:
+    """One for how the trials ended, where that is worth a line, and one for each metric."""
+    base, head = base_side.cells.get(cell), head_side.cells.get(cell)
+    if base is None or head is None:
+        present, there = (base, head_side) if base is not None else (head, base_side)
+        assert present is not None
+        verdict = Verdict.REMOVED if base is not None else Verdict.NEW
+        reason = present.outcome()
+        if any(record.trial.id in there.missing for record in present.records):
+            verdict = Verdict.CANNOT_TELL
+            reason = f"{'BASE' if there is base_side else 'HEAD'} has not run it yet"
+        yield Finding(cell, present.label, STATUS, verdict, reason=reason)
         return
-    if (found := _outcome(theirs, ours, base, head)) is not None:
-        yield Finding(cell, ours.label, STATUS, *found)
-    if not theirs.ok or not ours.ok:
+    lacking = any(
+        record.trial.id in other.missing
+        for one, other in ((base, head_side), (head, base_side))
+        for record in one.ok.values()
+    )
+    if (outcome := _outcome(base, head, lacking)) is not None:
+        yield Finding(cell, head.label, STATUS, outcome[0], reason=outcome[1])
+    if not base.ok or not head.ok:
         return
-    apart = disagreements(theirs, ours)
-    everything = "; ".join(phrase for name, phrase in apart if SPOILED_BY[name] == "all")
-    if everything:
-        yield Finding(cell, ours.label, STATUS, Verdict.NOT_COMPARABLE, reason=everything)
+    apart = base.disagreements(head)
+    if everything := [phrase for name, phrase in apart.items() if SPOILED_BY[name] == "all"]:
+        reason = "; ".join(everything)
+        yield Finding(cell, head.label, STATUS, Verdict.NOT_COMPARABLE, reason=reason)
         return
     for gate in gates:
-        spoiling = [phrase for _, phrase in apart if gate.metric.is_time]
-        yield from _metric(cell, theirs, ours, gate, "; ".join(spoiling), gates.min_seeds)
+        theirs, ours = base.values(gate.metric), head.values(gate.metric)
+        found = Finding(
+            cell, head.label, gate.name, Verdict.CANNOT_TELL, gate, base=theirs, head=ours
+        )
+        if gate.metric.is_time and apart and (theirs or ours):
+            spoiled = "; ".join(apart.values())
+            yield replace(found, verdict=Verdict.NOT_COMPARABLE, reason=spoiled)
+        elif theirs and ours:
+            yield _metric(found, gate, base, head, gates)
+        elif theirs or ours:
+            yield replace(found, reason=f"{'HEAD' if theirs else 'BASE'} has no value")
 
 
-def _one_sided(cell: str, base: Side, head: Side) -> Finding:
-    """New or removed; or planned on the side that has no record of it."""
-    here, there = (head, base) if cell in head.cells else (base, head)
-    found = here.cells[cell]
-    if any(record.trial.id in there.missing for record in found.records):
-        why = f"{'BASE' if there is base else 'HEAD'} has not run it yet"
-        return Finding(cell, found.label, STATUS, Verdict.CANNOT_TELL, reason=why)
-    verdict = Verdict.NEW if here is head else Verdict.REMOVED
-    return Finding(cell, found.label, STATUS, verdict, reason=found.outcome())
-
-
-def _outcome(
-    base: Cell, head: Cell, base_side: Side, head_side: Side
-) -> tuple[Verdict, None, str] | None:
-    """The verdict on trials that did not end well, no gate, and the reason; None where all did."""
+def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | None:
+    """The verdict on trials that did not end well, and the reason; None where all did."""
     both = f"{base.outcome()} against {head.outcome()}"
     if base.ok and head.failed.keys() - base.failed.keys():
         first = next(iter(head.failed.values()))
         detail = " ".join((first.detail or first.cause).split())[:100]
-        return Verdict.NEWLY_FAILING, None, f"{both}: {detail}" if detail else both
+        return Verdict.NEWLY_FAILING, f"{both}: {detail}" if detail else both
     if (base.failed.keys() & head.ok.keys()) or (base.failed and head.ok and not head.failed):
-        return Verdict.NEWLY_PASSING, None, both
+        return Verdict.NEWLY_PASSING, both
     if not (base.ok and head.ok):
         both_failed = base.failed and head.failed
-        return Verdict.SAME if both_failed else Verdict.CANNOT_TELL, None, both
-    lacking = any(
-        record.trial.id in other.missing
-        for cell, other in ((base, head_side), (head, base_side))
-        for record in cell.ok.values()
-    )
+        return Verdict.SAME if both_failed else Verdict.CANNOT_TELL, both
     if lacking or base.not_run or head.not_run:
-        return Verdict.CANNOT_TELL, None, f"not every seed ran: {both}"
+        return Verdict.CANNOT_TELL, f"not every seed ran: {both}"
     return None
 
 
-def _metric(
-    cell: str, base: Cell, head: Cell, gate: Gate, spoiling: str, min_seeds: int
-) -> Iterator[Finding]:
-    """A finding still to be tested, or one that is decided already; none where neither side
-    has the metric."""
-    theirs, ours = base.values(gate.metric), head.values(gate.metric)
-    if not theirs and not ours:
-        return
-    pending = in_pairs(
-        Finding(cell, head.label, gate.name, Verdict.CANNOT_TELL, gate, base=theirs, head=ours)
-    )
-    if spoiling:
-        yield replace(pending, verdict=Verdict.NOT_COMPARABLE, reason=spoiling)
-    elif not theirs or not ours:
-        yield replace(pending, reason=f"{'HEAD' if theirs else 'BASE'} has no value")
-    elif gate.exact:
-        yield exactly(pending)
-    elif pending.base == pending.head and pending.n >= 2:
-        yield measured(replace(pending, verdict=Verdict.SAME), 0.05)
-    elif pending.n < min_seeds:
-        few = f"{pending.n} of at least {min_seeds} {pending.replicates}"
-        yield replace(pending, reason=few)
-    elif gate.metric.is_time and pending.replicates == "seeds" and (why := _disturbed(base, head)):
-        yield measured(replace(pending, reason=why), 0.05)
-    else:
-        yield pending
+def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) -> Finding:
+    """Decided, or without a reason where it is still to be tested."""
+    if found.replicates == "pairs":  # a pair cancels slow drifts of the machine
+        common = [key for key in found.base if key in found.head]
+        kept = [{key: one[key] for key in common} for one in (found.base, found.head)]
+        found = replace(found, base=kept[0], head=kept[1])
+    if gate.exact:
+        return _exactly(found)
+    if found.base == found.head and found.n >= 2:
+        return _measured(replace(found, verdict=Verdict.SAME), gates.alpha)
+    if found.n < gates.min_seeds:
+        few = f"{found.n} of at least {gates.min_seeds} {found.replicates}"
+        return replace(found, reason=few)
+    if gate.metric.is_time and found.replicates == "seeds":
+        # a disturbance may have hit only one side, and an interval over seeds does not show that
+        sides = [(name, one.disturbed()) for name, one in (("BASE", base), ("HEAD", head))]
+        if marked := "; ".join(f"{name}: {words}" for name, words in sides if words):
+            why = f"disturbed, and not in turn ({marked})"
+            return _measured(replace(found, reason=why), gates.alpha)
+    return found
 
 
-def _disturbed(base: Cell, head: Cell) -> str:
-    """Why timings that were not interleaved cannot be compared, or empty if they can. A
-    disturbance may have hit only one side, and a confidence interval over seeds does not
-    account for that."""
-    sides = [(name, one.disturbed()) for name, one in (("BASE", base), ("HEAD", head))]
-    marked = "; ".join(f"{name}: {words}" for name, words in sides if words)
-    return f"disturbed, and not in turn ({marked})" if marked else ""
+def _exactly(finding: Finding) -> Finding:
+    """The verdict on a metric that is the same for the same seed."""
+    base, head = finding.base, finding.head
+    common = [key for key in base if key in head]
+    pairs = [(base[key], head[key]) for key in common]
+    if not common:
+        both = set(base.values()), set(head.values())
+        if not all(len(one) == 1 for one in both):
+            why = "it depends on the seed, and no seed is on both sides"
+            return replace(finding, verdict=Verdict.CANNOT_TELL, reason=why)
+        pairs = [(both[0].pop(), both[1].pop())]
+    changed = [(a, b) for a, b in pairs if a != b]
+    if not changed:
+        return replace(finding, verdict=Verdict.SAME)
+    better = finding.gate.metric.better if finding.gate is not None else 0
+    gains = {math.copysign(1, b - a) * better for a, b in changed}
+    verdict = Verdict.BETTER if gains == {1.0} else Verdict.WORSE if better else Verdict.DIFFERENT
+    of = f"at {len(changed)} of {len(pairs)} {finding.replicates}" if common else "at every seed"
+    return replace(finding, verdict=verdict, reason=f"not equal {of}")
 
 
-def _tested(findings: list[Finding], gates: Gates) -> list[Finding]:
-    """Every finding that awaits a test, tested, with Holm's correction within its metric."""
-    done = list(findings)
-    for gate in gates:
-        family, ps = [], []
-        for i, finding in enumerate(findings):
-            awaits_test = finding.verdict is Verdict.CANNOT_TELL and not finding.reason
-            if finding.gate is gate and awaits_test:
-                done[i] = measured(finding, gates.alpha)
-                if (difference := done[i].difference) is not None:
-                    family.append(i)
-                    ps.append(difference.p)
-        for i, p in zip(family, holm(ps)):
-            done[i] = judged(done[i], p, gates.alpha, len(family))
-    return done
+# --- tests ---------------------------------------------------------------------------
+
+
+def _measured(finding: Finding, alpha: float) -> Finding:
+    """With the difference of the two sides: paired where they have the same seeds, else Welch;
+    of logarithms for ratios. Both sides have two seeds or more."""
+    base, head = finding.base, finding.head
+    if finding.is_ratio and min([*base.values(), *head.values()]) <= 0 and base != head:
+        why = "a value is 0, so there is no ratio"
+        return replace(finding, verdict=Verdict.CANNOT_TELL, reason=why)
+    if base.keys() == head.keys():
+        return replace(finding, difference=from_zero(finding.paired_differences(), alpha))
+    scale = math.log if finding.is_ratio else float
+    ours, theirs = (Spread.of(map(scale, one.values())) for one in (head, base))
+    return replace(finding, difference=welch(ours, theirs, alpha))
+
+
+def _judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Finding:
+    """The verdict on a measured metric, given its p adjusted in a family of so many cells.
+
+    Worse: beyond the gate's threshold and floor, and the adjusted p below alpha. Ok: the interval
+    ends before the gate. Otherwise nothing can be told, and the finding says which change would
+    have been seen.
+    """
+    found, gate = finding.difference, finding.gate
+    assert found is not None
+    assert gate is not None
+    finding = replace(finding, p_holm=p_holm)
+    if found.is_zero:
+        return replace(finding, verdict=Verdict.SAME)
+    mean = Spread.of(finding.base.values()).mean
+    bad = good = gate.margin(mean)
+    if finding.is_ratio:  # in logarithms, 5 % more is +log 1.05 and 5 % less is -log 0.95
+        more, less = math.log1p(bad / mean), -math.log1p(-min(bad / mean, 1 - 1e-12))
+        bad, good = (less, more) if gate.metric.better > 0 else (more, less)
+    sign = -gate.metric.better or 1
+    harm = sign * found.effect
+    worst = max(sign * end for end in found.interval)
+    if p_holm < alpha and harm > bad:
+        return replace(finding, verdict=Verdict.WORSE)
+    if p_holm < alpha and -harm > good:
+        return replace(finding, verdict=Verdict.BETTER)
+    if worst < bad or (worst <= 0 and bad == 0):
+        return replace(finding, verdict=Verdict.OK)
+    least = found.detectable(alpha / family)
+    return replace(finding, verdict=Verdict.CANNOT_TELL, detectable=finding.shown(least))
 
 
 def _notes(base: Side, head: Side) -> list[str]:
     notes = []
-    reused = same_records(base, head)
-    if reused:
+    attempts = [
+        {(r.trial.id, r.attempt, r.started, r.ended) for r in one.records()
+         if r.status is Status.OK}
+        for one in (base, head)
+    ]  # fmt: skip
+    if reused := len(attempts[0] & attempts[1]):
         notes.append(f"{reused} records are the same attempt on both sides: reused, not run again")
     for name, one in (("BASE", base), ("HEAD", head)):
-        marks = ", ".join(f"{count} {mark}" for mark, count in noisy(one).items())
-        if marks:
+        met = Counter(str(mark) for r in one.records() for mark in r.noise.get("marks", ()))
+        if marks := ", ".join(f"{count} {mark}" for mark, count in met.items()):
             notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
         if one.missing:
             notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")

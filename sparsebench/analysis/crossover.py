@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
+import pandas as pd
+
+from sparsebench.analysis.evidence import (
+    SIZE,
+    SPARSITY,
+    Evidence,
+    families,
+    groups,
+    setting_labels,
+    topology_labels,
+)
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.sizes import SizedBackend
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.registry import Entry
 
 BELOW, ABOVE = 0.0, math.inf
 """Where the costs would be equal if they are not between the measured points."""
+
+MEASURES = ("epoch_seconds", "net_peak_bytes")
+ALIKE = 1.01
+"""Densities, or sizes, up to this ratio count as one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,24 @@ class Crossover:
     seeds: int
 
 
+@dataclass(frozen=True)
+class Crossing:
+    """One pair of backends along densities (`along` "density") or sizes ("connections").
+
+    time, memory  None where a measure is known at fewer than two points
+    neurons       of time and memory along neurons, for sizes
+    """
+
+    setting: str
+    topology: str
+    along: str
+    sparse: str
+    simulated: str
+    time: Crossover | None
+    memory: Crossover | None
+    neurons: Sequence[Crossover | None]
+
+
 def crossover(
     x: Sequence[float],
     sparse: Sequence[Sequence[float]],
@@ -52,7 +85,7 @@ def crossover(
         return None
     pairs = list(zip(sparse, simulated, strict=True))
     curves = [
-        [math.log(fmean(a) / fmean(b)) for a, b in pairs],
+        [math.log(Spread.of(a).mean / Spread.of(b).mean) for a, b in pairs],
         [math.log(min(a) / max(b)) for a, b in pairs],
         [math.log(max(a) / min(b)) for a, b in pairs],
     ]
@@ -74,28 +107,88 @@ def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
         return math.nan
     right = positive.index(True)
     share = -rising[right - 1] / (rising[right] - rising[right - 1])
-    return between(x[right - 1], x[right], share)
+    return math.exp((1 - share) * math.log(x[right - 1]) + share * math.log(x[right]))
 
 
-def between(low: float, high: float, share: float) -> float:
-    """Straight on a logarithmic axis."""
-    return math.exp((1 - share) * math.log(low) + share * math.log(high))
+def crossings(evidence: Evidence, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
+    """Every pair of a truly sparse backend and a simulated one, wherever there are several
+    densities in one setting, or several sizes at one epsilon.
+
+    kinds  whether a backend is truly sparse, by name; from the plugins if None
+    """
+    frame = evidence.frame
+    frame = frame.assign(start=frame["initial_connections"] / frame["dense_connections"])
+    if frame[frame["ok"]]["start"].nunique() < 2 or frame["backend"].nunique() < 2:
+        return []
+    kinds = truly_sparse(frame["backend"].unique()) if kinds is None else kinds
+    along_density = frame.assign(
+        words=frame["setting"],
+        among=topology_labels(evidence, *SPARSITY),
+        family=families(evidence, *SPARSITY, "backend"),
+        point=frame["topology_label"],
+    )
+    along_size = frame.assign(
+        words=setting_labels(evidence, *SIZE),
+        among=frame["topology_label"],
+        family=families(evidence, *SIZE, "backend"),
+        point=frame["setting"],
+    )
+    return [
+        *_along(along_density, "density", kinds),
+        *_along(along_size, "connections", kinds),
+    ]
+
+
+def _along(frame: pd.DataFrame, along: str, kinds: Mapping[str, bool]) -> Iterator[Crossing]:
+    keys = ["words", "among", "family", "apart"]
+    for (words, topology, *_), part in groups(frame[frame["ok"]], keys):
+        if not part["start"].max() > ALIKE * part["start"].min():
+            continue
+        names = dict(zip(part["backend_label"], part["backend"]))
+        sparse, simulated = ([b for b, name in names.items() if kinds.get(name) is kind]
+                             for kind in (True, False))  # fmt: skip
+        for pair in itertools.product(sparse, simulated):
+            time, memory = (_crossover(part, pair, along, name) for name in MEASURES)
+            neurons: Sequence[Crossover | None] = (None, None)
+            if along == "connections":
+                neurons = [_crossover(part, pair, "neurons", name) for name in MEASURES]
+            if time or memory:
+                yield Crossing(words, topology, along, *pair, time, memory, neurons)
+
+
+def _crossover(
+    part: pd.DataFrame, pair: tuple[str, str], along: str, measure: str
+) -> Crossover | None:
+    """Over the points at which both backends have a number."""
+    column = {"density": "start", "connections": "initial_connections"}.get(along, along)
+    both: list[tuple[float, list[float], list[float]]] = []
+    for _, point in part[part[measure] > 0].groupby("point", sort=False):
+        costs = [point.loc[point["backend_label"] == b, measure].tolist() for b in pair]
+        if all(costs):
+            both.append((float(point[column].mean()), costs[0], costs[1]))
+    both.sort(key=lambda one: one[0])
+    if not both or not both[-1][0] > ALIKE * both[0][0]:
+        return None
+    x, one, other = zip(*both)
+    return crossover(x, one, other, sparse_first=along == "density")
 
 
 def truly_sparse(names: Iterable[str]) -> dict[str, bool]:
-    """Whether each backend is truly sparse, as far as the installed plugins declare it."""
-    known = load_plugins()["backend"]
-    found = {name: declares_sparse(known[name]) for name in names if name in known}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def declares_sparse(entry: Entry) -> bool | None:
-    """From its parameters, which imports nothing heavy; else from its class."""
-    try:
-        parameters = entry.parameters()()
-        if isinstance(parameters, SizedBackend):
-            return parameters.truly_sparse
-        said = None if entry.unavailable() else getattr(entry.load(), "truly_sparse", None)
-    except (SparsebenchError, TypeError, ValueError):
-        return None
-    return said if isinstance(said, bool) else None
+    """Whether each backend is truly sparse, as far as the installed plugins declare it: by their
+    parameters, which imports nothing heavy; else by the class."""
+    known, found = load_plugins()["backend"], {}
+    for name in names:
+        try:
+            if name not in known:
+                continue
+            parameters = known[name].parameters()()
+            if isinstance(parameters, SizedBackend):
+                said: object = parameters.truly_sparse
+            else:
+                loaded = None if known[name].unavailable() else known[name].load()
+                said = getattr(loaded, "truly_sparse", None)
+        except (SparsebenchError, TypeError, ValueError):
+            continue
+        if isinstance(said, bool):
+            found[name] = said
+    return found

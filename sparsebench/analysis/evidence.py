@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.analysis.formats import escape, join, plural
+from sparsebench.analysis.formats import join, plural
 from sparsebench.analysis.marks import marked_labels
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
@@ -111,12 +111,11 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     runs = [run for run, _ in pairs]
     records = [record for _, record in pairs]
     trials = [record.trial for record in records]
-    frames = []
-    for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].id):
-        part = list(group)
-        run = part[0][0]
-        commit = manifest_commit(run.manifest)
-        frames.append(trials_frame([record for _, record in part], run.id, commit))
+    frames = [
+        trials_frame([record for _, record in part], id, manifest_commit(part[0][0].manifest))
+        for id, group in itertools.groupby(pairs, key=lambda pair: pair[0].id)
+        if (part := list(group))
+    ]
     frame = pd.concat(frames, ignore_index=True) if frames else trials_frame([], "")
     said = {repr(r.trial.objective): str(r.settings["primary"])
             for r in records if "primary" in r.settings}  # fmt: skip
@@ -156,12 +155,10 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     for run in stored_runs:
         planned = len(run.manifest.get("trials", ()))
         if (without := planned - len(run.records)) > 0:
-            verb = "has" if without == 1 else "have"
-            trials_of_it = plural(planned, "trial")
-            notes.append(
-                f"Run {escape(run.id)} is not complete: {without} of its {trials_of_it} {verb} no "
-                "record."
+            verb = (
+                f"{without} of its {plural(planned, 'trial')} {'has' if without == 1 else 'have'}"
             )
+            notes.append(f"Run {run.id} is not complete: {verb} no record.")
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
     return Evidence(frame, records, runs, metrics, [*varied, *differing], notes)
@@ -222,7 +219,7 @@ def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFra
 def outcome(part: pd.DataFrame) -> str:
     """How the trials of a cell that gave no number ended: `2 timeout`; empty if all are ok."""
     bad = part.loc[~part["ok"], "status"].value_counts(sort=False)
-    return ", ".join(f"{n} {escape(status)}" for status, n in bad.items())
+    return ", ".join(f"{n} {status}" for status, n in bad.items())
 
 
 def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:

@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from scipy.special import stdtrit
 
-from sparsebench.analysis.evidence import groups
+from sparsebench.analysis.evidence import SIZE, Evidence, families, groups, setting_labels
+from sparsebench.analysis.statistics import Interval
+from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
 
 Vector = npt.NDArray[np.float64]
-Interval = tuple[float, float]
-"""At 95 %; (nan, nan) where it is not known."""
+
+SIZES = "initial_connections"
+"""The measure of a network's size."""
+
+PER_CONNECTION = Metric("seconds_each", "seconds", title="time per connection and sample")
+MEASURES = ("epoch_seconds", PER_CONNECTION.name, "net_peak_bytes")
 
 REPLICATES = ["cell", "machine", "contended"]
 """Rows that agree in these differ in the seed: one point."""
@@ -36,14 +43,16 @@ COLLINEAR = 30.0
 """Condition number of scaled columns from which on their coefficients cannot be told apart
 (Belsley, Kuh and Welsch 1980)."""
 
+SAME = 1.01
+"""Numbers of training samples up to this ratio count as the same."""
+
 
 @dataclass(frozen=True)
 class Fit:
-    """y = factor x^exponent.
+    """y = factor x^exponent. Intervals are at 95 %, NaN where they are not known.
 
     sizes  distinct x
-    least  (x, y) of the smallest size
-    most   (x, y) of the largest size
+    least, most  (x, y) of the smallest and of the largest size
     """
 
     exponent: float
@@ -58,6 +67,20 @@ class Fit:
     def ratio(self) -> float:
         """y of the largest size over y of the smallest, as measured."""
         return self.most[1] / self.least[1]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A power law of one measure over the connections, and the labels of its trials.
+
+    words  the setting, leaving out the size
+    """
+
+    words: str
+    topology: str
+    backend: str
+    metric: Metric
+    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -82,12 +105,14 @@ def power_law(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
     sizes = np.unique(x).size
     if sizes < LEAST_SIZES:
         return None
-    A = np.column_stack([np.ones(x.size), np.log(x)])
-    (constant, exponent), (about_constant, about_exponent) = least_squares(A, np.log(y))
+    found = stats.linregress(np.log(x), np.log(y))
+    t = stdtrit(x.size - 2, 0.975) if x.size - 2 >= FREE else math.nan
+    slope, constant = float(found.slope), float(found.intercept)
+    about_slope, about_constant = float(t * found.stderr), float(t * found.intercept_stderr)
     i, j = int(np.argmin(x)), int(np.argmax(x))
     return Fit(
-        exponent=exponent,
-        exponent_interval=(exponent - about_exponent, exponent + about_exponent),
+        exponent=slope,
+        exponent_interval=(slope - about_slope, slope + about_slope),
         factor=math.exp(constant),
         factor_interval=(math.exp(constant - about_constant), math.exp(constant + about_constant)),
         sizes=sizes,
@@ -106,34 +131,26 @@ def marginal(
         return None
     one = np.ones(c.size)
     A = np.column_stack([one, c, n]) / y[:, None]
-    joint = (
-        c.size >= A.shape[1] + FREE
-        and float(np.linalg.cond(A / np.linalg.norm(A, axis=0))) <= COLLINEAR
-    )
-    found, about = least_squares(A if joint else A[:, :2], one)
-    low, high = found - about, found + about
+    scale = np.linalg.norm(A, axis=0)
+    joint = c.size >= A.shape[1] + FREE and float(np.linalg.cond(A / scale)) <= COLLINEAR
+    if not joint:
+        A, scale = A[:, :2], scale[:2]
+    S = A / scale
+    found = np.linalg.lstsq(S, one, rcond=None)[0]
+    free, about = c.size - A.shape[1], np.full(scale.size, np.nan)
+    if free >= FREE:
+        variance = float(np.square(one - S @ found).sum()) / free
+        about = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.pinv(S.T @ S)))
+    low, high = (found - about) / scale, (found + about) / scale
+    value = found / scale
     unknown = (math.nan, math.nan)
     return Marginal(
-        per_connection=float(found[1]),
+        per_connection=float(value[1]),
         per_connection_interval=(float(low[1]), float(high[1])),
-        per_neuron=float(found[2]) if joint else math.nan,
+        per_neuron=float(value[2]) if joint else math.nan,
         per_neuron_interval=(float(low[2]), float(high[2])) if joint else unknown,
         points=c.size,
     )
-
-
-def least_squares(A: Vector, b: Vector) -> tuple[Vector, Vector]:
-    """The coefficients of A, and half the width of their 95 % intervals: nan where fewer than
-    `FREE` degrees of freedom are left."""
-    scale = np.linalg.norm(A, axis=0)
-    S = A / scale
-    found = np.linalg.lstsq(S, b, rcond=None)[0]
-    free = b.size - A.shape[1]
-    if free < FREE:
-        return found / scale, np.full(scale.size, np.nan)
-    variance = float(np.square(b - S @ found).sum()) / free
-    about = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.pinv(S.T @ S)))
-    return found / scale, about / scale
 
 
 def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -143,6 +160,26 @@ def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
     known = frame.dropna(subset=[x, *columns])
     cells = known.groupby(REPLICATES, sort=False)[list(dict.fromkeys([x, *columns]))].mean()
     return cells.groupby(cells[x].to_numpy(), sort=True).mean()
+
+
+def laws(evidence: Evidence) -> Iterator[Law]:
+    """By setting, topology and backend: the power law of each measure over the connections;
+    none without three sizes, nor of time per epoch where the number of samples depends on them."""
+    frame = evidence.frame
+    samples = frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
+    frame = frame.assign(
+        samples=samples, words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE),
+        **{PER_CONNECTION.name: frame["epoch_seconds"] / (frame[SIZES] * samples)},
+    )  # fmt: skip
+    keys = ["words", "topology_label", "backend_label", "family", "apart"]
+    for (words, topology, backend, *_), part in groups(frame[frame["ok"]], keys):
+        uneven = part["samples"].max() > SAME * part["samples"].min()
+        for name in MEASURES:
+            at = points(part, SIZES, [name])
+            fit = power_law(at[SIZES], at[name])
+            if fit is not None and not (name == "epoch_seconds" and uneven):
+                metric = evidence.metrics.get(name, PER_CONNECTION)
+                yield Law(words, topology, backend, metric, fit)
 
 
 def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -159,14 +196,13 @@ def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator
         values = labels if len(keys) != 1 else (labels,)
         at = points(part, x, [y])
         fit = power_law(at[x], at[y])
-        numbers = (
-            (fit.exponent, *fit.exponent_interval, fit.factor, *fit.factor_interval,
-             fit.least[0], fit.most[0])
-            if fit is not None
-            else [math.nan] * len(COLUMNS)
-        )  # fmt: skip
+        sizes, numbers = len(at), [math.nan] * len(COLUMNS)
+        if fit is not None:
+            sizes, numbers = fit.sizes, [
+                fit.exponent, *fit.exponent_interval, fit.factor, *fit.factor_interval,
+                fit.least[0], fit.most[0],
+            ]  # fmt: skip
         known = (None if math.isnan(value) else float(value) for value in numbers)
-        sizes = fit.sizes if fit is not None else len(at)
         row = {**dict(zip(keys, values)), "x": x, "y": y, "sizes": sizes}
         yield {**row, **dict(zip(COLUMNS, known))}
 

@@ -1,42 +1,20 @@
-"""Numbers as a reader wants them, and cells of GitHub markdown that foreign text cannot break."""
+"""Numbers as a reader wants them: units, significant digits, spreads, lists in words."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
-from sparsebench.errors import printable, spelt_out
+from sparsebench.errors import spelt_out
 
 UNKNOWN = "–"
 
 SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation (n - 1) over `n` seeds; `sd` is NaN for fewer than two."""
-
-    mean: float
-    sd: float
-    n: int
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
-        known = [float(value) for value in values if not math.isnan(value)]
-        n = len(known)
-        if n == 0:
-            return cls(math.nan, math.nan, 0)
-        mean = math.fsum(known) / n
-        if n == 1 or not all(map(math.isfinite, known)):
-            return cls(mean, math.nan, n)
-        if all(value == known[0] for value in known):
-            return cls(known[0], 0.0, n)
-        return cls(mean, math.sqrt(math.fsum((x - mean) ** 2 for x in known) / (n - 1)), n)
 
 
 def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) -> str:
@@ -176,50 +154,10 @@ def join(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def escape(text: object) -> str:
-    """Foreign text as one line in which nothing is markdown, HTML or a control character."""
-    return re.sub(r"([\\|*`\[\]<>~])", r"\\\1", printable(str(text))).replace("&", "&amp;")
-
-
-def code(text: object) -> str:
-    """Foreign text as a code span that fits into a table cell."""
-    shown = printable(str(text)).replace("`", "'").replace("|", "\\|")
-    return f"`{shown}`" if shown else ""
-
-
 def printable_lines(text: object) -> object:
     """Text line by line with control characters spelt out; anything that is no plain `str`
     unchanged. For Jinja's `finalize`."""
     return "\n".join(map(spelt_out, text.splitlines())) if type(text) is str else text
-
-
-class Table(str):
-    """A GitHub table as text that also keeps its cells.
-
-    header, rows  markdown, a string per cell;  left  number of leading columns that hold words
-    """
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: int
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
-    """A GitHub table of ready cells; the first `left` columns are words, the rest numbers."""
-    marks = ["---" if i < left else "---:" for i in range(len(header))]
-    head, *body = [[printable(cell) for cell in line] for line in (header, *rows)]
-    made = Table("\n".join("| " + " | ".join(line) + " |" for line in (head, marks, *body)))
-    made.header, made.rows, made.left = head, body, left
-    return made
-
-
-def table_of(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """`table` without a first column in which every cell is empty; "" without rows."""
-    if not rows:
-        return ""
-    if all(not row[0] for row in rows):
-        header, rows, left = header[1:], [row[1:] for row in rows], left - 1
-    return table(header, rows, left)
 
 
 def sentence_list(items: Sequence[str], last: str = "and") -> str:

@@ -1,22 +1,38 @@
-"""Gates: by how much a metric may get worse before a comparison fails. Free of heavy imports.
+"""Gates: by how much a metric may get worse before a comparison fails; from a file and options.
 
 A change counts as worse only where it is more than `threshold`, more than `floor`, and not chance
-by the tests.
+by the tests. A file of gates; each complaint names file, key, what was found and what is known:
+
+schema = 1
+alpha = 0.05                    # of each metric's family of cells
+min_seeds = 5
+strict = false                  # true: what could not be decided ends in exit code 6
+defaults = true                 # false: only the gates below
+
+[gates.net_peak_bytes]
+threshold = "5%"                # of the base's mean, and
+floor = "2MiB"                  # in the metric's unit
+action = "fail"                 # or "warn", or "off"
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from sparsebench.analysis.formats import signed
 from sparsebench.core.metric import Metric
 from sparsebench.errors import GateError, nearest
 from sparsebench.metrics import Metrics
+from sparsebench.units import seconds, size
+from sparsebench.validation import complaint, quoted, read_toml, shown
 
-Action = Literal["fail", "warn"]
+SCHEMA = 1
 EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}
 
 
@@ -30,7 +46,7 @@ class Gate:
     metric: Metric
     threshold: float = 0.0
     floor: float = 0.0
-    action: Action = "fail"
+    action: Literal["fail", "warn"] = "fail"
 
     @property
     def name(self) -> str:
@@ -76,17 +92,13 @@ class Gates:
     def __iter__(self) -> Iterator[Gate]:
         return iter(self.by_metric.values())
 
-    def of(self, metrics: Metrics) -> Gates:
-        """With the default gates of further metrics; those that are here take precedence."""
-        return replace(self, by_metric={**default_gates(metrics).by_metric, **self.by_metric})
-
     def with_gates(self, *gates: Gate) -> Gates:
         return replace(self, by_metric={**self.by_metric, **{gate.name: gate for gate in gates}})
 
-    def failing_on_time(self) -> Gates:
-        """--time-gate: gates on time that only warned now fail."""
-        times = [replace(gate, action="fail") for gate in self if gate.metric.is_time]
-        return self.with_gates(*times)
+    def failing_on_time(self, **changed: Any) -> Gates:
+        """Gates on time that only warned now fail; `changed` in each of them."""
+        times = [gate for gate in self if gate.metric.is_time]
+        return self.with_gates(*(replace(gate, action="fail", **changed) for gate in times))
 
 
 def default_gates(metrics: Metrics | None = None) -> Gates:
@@ -100,80 +112,197 @@ def default_gates(metrics: Metrics | None = None) -> Gates:
     return Gates({gate.name: gate for gate in sorted(gates, key=lambda gate: gate.exact)})
 
 
-def comparable(name: str, metrics: Metrics) -> Metric:
-    """A metric of trials; GateError, with the nearest name, for another."""
+def resolve_gates(
+    file: Path | None,
+    fail_if_any: Sequence[str],
+    min_seeds: int | None,
+    alpha: float | None,
+    strict: bool,
+    defaults: Gates,
+    time_gate: bool = False,
+    metrics: Metrics | None = None,
+) -> Gates:
+    """The options over the file, over the defaults.
+
+    metrics  those of the two sides; the built-in ones where None
+    """
+    if alpha is not None and not 0 < alpha < 0.5:
+        raise GateError(f"alpha: expected a number above 0 and below 0.5, found {shown(alpha)}")
+    declared = default_gates(metrics).by_metric
+    defaults = replace(defaults, by_metric={**declared, **defaults.by_metric})
+    gates = read_gates(file, defaults, metrics) if file is not None else defaults
+    if time_gate:
+        gates = gates.failing_on_time()
+    gates = gates.with_gates(*(fail_if(one, metrics) for one in fail_if_any))
+    return replace(
+        gates,
+        alpha=gates.alpha if alpha is None else alpha,
+        min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
+        strict=gates.strict or strict,
+    )
+
+
+def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
+    """A gate of `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
+    `stored_bytes:exact`. A share is the threshold, any other amount the floor."""
+    name, _, amounts = text.partition(":")
+    try:
+        gate = Gate(metric := _comparable(name.strip(), metrics or Metrics()))
+        if not amounts.strip():
+            raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
+        for part in (part.strip() for part in amounts.split(",")):
+            if part == "exact":
+                _check_exact(metric)
+                continue
+            amount, bad = part.lstrip("+-").strip(), "-" if metric.better > 0 else "+"
+            if metric.better and part[:1] in ("+", "-") and part[0] != bad:
+                more = "more" if metric.better > 0 else "less"
+                raise GateError(f"{more} {metric.name} is better; write {bad}{part[1:]}")
+            if gate.exact:
+                raise GateError(f"{metric.name} is compared exactly; write {metric.name}:exact")
+            if amount.endswith("%"):
+                gate = replace(gate, threshold=_share(amount))
+            else:
+                gate = replace(gate, floor=_amount(metric, amount))
+        return gate
+    except GateError as error:
+        raise GateError(f"--fail-if {text!r}: {error}") from None
+
+
+# --- gates of a file -----------------------------------------------------------------
+
+_FORBID: Any = {"extra": "forbid"}
+_Flag = Annotated[bool, Strict()]
+
+
+@dataclass(frozen=True)
+class GateTable:
+    """A table [gates.METRIC]; its amounts are read when the metric is known."""
+
+    __pydantic_config__: ClassVar[Any] = _FORBID
+
+    threshold: Any = None
+    floor: Any = None
+    exact: Annotated[Literal[True] | None, Field(description="true, or nothing at all")] = None
+    action: Literal["fail", "warn", "off"] = "fail"
+
+
+@dataclass(frozen=True)
+class GatesFile:
+    __pydantic_config__: ClassVar[Any] = _FORBID
+
+    schema: Any = SCHEMA
+    alpha: Annotated[
+        float, Strict(), Field(gt=0, lt=0.5, description="a number above 0 and below 0.5")
+    ] = Gates.alpha
+    min_seeds: Annotated[int, Strict(), Field(ge=2, description="a whole number from 2")] = (
+        Gates.min_seeds
+    )
+    strict: _Flag = False
+    defaults: _Flag = True
+    gates: Annotated[dict[str, GateTable], Field(description="tables [gates.METRIC]")] = field(
+        default_factory=dict
+    )
+
+
+_FORM = TypeAdapter(GatesFile)
+
+
+def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | None = None) -> Gates:
+    """The gates of a file: those it names, and the default ones unless `defaults = false`."""
+    metrics = metrics or Metrics()
+    defaults = defaults if defaults is not None else default_gates(metrics)
+    data, _ = read_toml(file, GateError)
+    try:
+        found = _FORM.validate_python(data)
+        if type(found.schema) is not int or found.schema != SCHEMA:
+            raise GateError(f"schema: found {shown(found.schema)}; this sparsebench reads {SCHEMA}")
+        gates = dict(defaults.by_metric) if found.defaults else {}
+        for name, table in found.gates.items():
+            gate = _gate(name, table, gates.pop(name, None), metrics)
+            if table.action != "off":
+                gates[name] = gate
+        if not gates:
+            raise GateError("gates: no gate is left; name one: [gates.net_peak_bytes]")
+    except ValidationError as error:
+        raise GateError(f"{file}: {complaint(error, GatesFile)}") from None
+    except GateError as error:
+        raise GateError(f"{file}: {error}") from None
+    return Gates(gates, found.alpha, found.min_seeds, found.strict)
+
+
+def _gate(name: str, table: GateTable, known: Gate | None, metrics: Metrics) -> Gate:
+    """The gate of a table, over the default one of that metric.
+
+    `threshold` and `floor` belong together: where one is given, the default other is 0.
+    """
+    at = f"gates.{quoted(name)}"
+    try:
+        gate = known or Gate(_comparable(name, metrics))
+        if table.action == "off":
+            return gate
+        gate = replace(gate, action=table.action)
+        amounts = [key for key in ("threshold", "floor") if getattr(table, key) is not None]
+        if amounts and gate.exact:
+            raise GateError(f"{gate.name} is compared exactly: leave out {', '.join(amounts)}")
+        if amounts:
+            gate = replace(gate, threshold=0.0, floor=0.0)
+        if table.exact:
+            at += ".exact"
+            _check_exact(gate.metric)
+        for key in amounts:
+            at = f"gates.{quoted(name)}.{key}"
+            if key == "threshold":
+                gate = replace(gate, threshold=_share(table.threshold))
+            else:
+                gate = replace(gate, floor=_amount(gate.metric, table.floor))
+    except GateError as error:
+        raise GateError(f"{at}: {error}") from None
+    return gate
+
+
+# --- metrics and amounts -------------------------------------------------------------
+
+
+def _comparable(name: str, metrics: Metrics) -> Metric:
     known = {metric.name: metric for metric in metrics.of_trials()}
     if name not in known:
         raise GateError(f"unknown metric {name!r}.{nearest(name, known)}")
     return known[name]
 
 
-def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
-    """A gate of `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
-    `stored_bytes:exact`. A share is the threshold, any other amount the floor."""
-    name, colon, amounts = text.partition(":")
-    try:
-        metric = comparable(name.strip(), metrics or Metrics())
-        if not colon or not amounts.strip():
-            raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
-        gate = Gate(metric)
-        for part in (part.strip() for part in amounts.split(",")):
-            if part == "exact":
-                check_exact(metric)
-                continue
-            amount = part.lstrip("+-").strip()
-            bad = "-" if metric.better > 0 else "+"
-            if metric.better and part[:1] in ("+", "-") and part[0] != bad:
-                more = "more" if metric.better > 0 else "less"
-                raise GateError(f"{more} {metric.name} is better; write {bad}{part[1:]}")
-            if metric.scale == "exact":
-                raise GateError(f"{metric.name} is compared exactly; write {metric.name}:exact")
-            if amount.endswith("%"):
-                gate = replace(gate, threshold=share(amount))
-            else:
-                gate = replace(gate, floor=floor(metric, amount))
-        return gate
-    except GateError as error:
-        raise GateError(f"--fail-if {text!r}: {error}") from None
-
-
-def check_exact(metric: Metric) -> None:
+def _check_exact(metric: Metric) -> None:
     if metric.scale != "exact":
         raise GateError(f"{metric.name} varies from run to run and cannot be compared exactly")
 
 
-def share(value: object) -> float:
+def _share(value: object) -> float:
     """0.05 of "5%"."""
-    try:
-        found = float(str(value).removesuffix("%")) / 100 if isinstance(value, str) else -1.0
-    except ValueError:
-        found = -1.0
-    if not isinstance(value, str) or not value.endswith("%") or not 0 <= found <= 100:
-        raise GateError(f'expected a share such as "5%", found {value!r}')
-    return found
+    if isinstance(value, str) and re.fullmatch(r"\d*\.?\d+%", value.strip()):
+        share = float(value.strip()[:-1]) / 100
+        if share <= 100:
+            return share
+    raise GateError(f'expected a share such as "5%", found {value!r}')
 
 
-def floor(metric: Metric, value: object) -> float:
+def _amount(metric: Metric, value: object) -> float:
     """An amount in the metric's unit: "2MiB", "0.5 points", "20ms", or a bare number."""
-    from sparsebench.units import seconds, size
-
-    example = '"0.5 points"' if metric.scale == "points" else EXAMPLES.get(metric.unit, "0.1")
     try:
-        if isinstance(value, str) and (points := re.fullmatch(r"(.*?)points?", value)):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise GateError(f"expected an amount, found {value!r}")
+        if not isinstance(value, str):
+            amount = float(value)
+        elif points := re.fullmatch(r"(.*?)points?", value):
             if metric.scale != "points":
                 raise GateError(f"{metric.name} is not counted in points")
             amount = float(points[1]) / 100
-        elif isinstance(value, str) and metric.unit == "bytes":
-            return float(size(value))
-        elif isinstance(value, str) and metric.unit == "seconds":
-            return seconds(value)
-        elif isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise GateError(f"expected an amount, found {value!r}")
         else:
-            amount = float(value)
+            read = {"bytes": size, "seconds": seconds}.get(metric.unit, float)
+            amount = float(read(value))
     except ValueError as error:
         if not str(error).startswith("could not convert"):
             raise GateError(str(error)) from None
+        example = '"0.5 points"' if metric.scale == "points" else EXAMPLES.get(metric.unit, "0.1")
         raise GateError(f"expected an amount such as {example}, found {value!r}") from None
     if not 0 <= amount < 1e300:
         raise GateError(f"expected an amount of 0 or more, found {amount:g}")

@@ -17,13 +17,7 @@ from sparsebench.core.audit.evidence import (
 )
 from sparsebench.core.sizes import SizedBackend
 from sparsebench.registry import Component, Plugins
-from sparsebench.store.record import (
-    CANNOT_TELL,
-    CONTRADICTED,
-    SIMULATED,
-    TRULY_SPARSE,
-    UNKNOWN,
-)
+from sparsebench.store.record import CANNOT_TELL, CONTRADICTED, SIMULATED, TRULY_SPARSE, UNKNOWN
 from sparsebench.units import brief_size
 
 DENSE_STORAGE = "dense-storage"
@@ -57,9 +51,6 @@ PEAK_SHARE, PEAK_FLOOR = 4.0, 8 * MIB
 """A net peak may be so many times the stored bytes, and so much more."""
 
 
-# --- a probe of a backend's layers ---------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Judgement:
     """flags  empty if nothing was found
@@ -71,15 +62,21 @@ class Judgement:
     flags: tuple[str, ...]
     sure: bool
     why: str
-    numbers: dict[str, float | int | str]
+    numbers: dict[str, Any]
 
 
 def judge(found: Evidence) -> Judgement:
-    """Dense storage and dense work, by their growth; then bytes held and not declared."""
-    slowest, biggest, square = slowest_growth(found.points), _biggest_growth(found), found.square
-    declared = square.declared - max(point.declared for point in found.thin)
-    more = more_entries(found.points)
+    """A probe of a backend's layers: dense storage and dense work, by their growth; then bytes held
+    and not declared."""
+    slowest, square = slowest_growth(found.points), found.square
+    growths = []
+    for call, most in square.peaks.items():
+        least = max(point.peaks.get(call, 0) for point in found.thin)
+        growths.append(Growth(call, least, most, most / max(least, 1)))
+    biggest = max(growths, key=lambda growth: growth.most - growth.least, default=None)
     risen = biggest.most - biggest.least if biggest is not None else 0.0
+    more = more_entries(found.points)
+    declared = square.declared - max(point.declared for point in found.thin)
     flags: dict[str, str] = {}
     if declared > DECLARED_BYTES * more:
         flags[DENSE_STORAGE] = f"declares {declared / more:.1f} bytes more for each entry of K D"
@@ -94,9 +91,8 @@ def judge(found: Evidence) -> Judgement:
     )
     if slowest.factor >= DENSE_GROWTH:
         flags[DENSE_WORK] = times
-    if square.held > HELD_SHARE * square.declared + HELD_FLOOR and not (
-        declared > DECLARED_BYTES * more
-    ):
+    much = square.held > HELD_SHARE * square.declared + HELD_FLOOR
+    if much and declared <= DECLARED_BYTES * more:
         flags[UNDECLARED] = (
             f"holds {brief_size(square.held)} and declares {brief_size(square.declared)}"
         )
@@ -115,7 +111,7 @@ def judge(found: Evidence) -> Judgement:
         nothing += ", nor any more memory"
     growth = square.size / found.thin[0].size
     head = f"at {found.sizes.nnz:,} connections, K D growing {growth:.0f} times: "
-    numbers: dict[str, float | int | str] = {
+    numbers: dict[str, Any] = {
         "side": found.sizes.side,
         "batch": found.sizes.batch,
         "connections": found.sizes.nnz,
@@ -146,35 +142,10 @@ def worth_another_look(found: Evidence) -> bool:
     return bool(found.truly_sparse) and (bool(judged.flags) or not judged.sure)
 
 
-def _biggest_growth(found: Evidence) -> Growth | None:
-    """Of the call whose memory grows most; None where memory is not measured exactly."""
-    growths = []
-    for call, most in found.square.peaks.items():
-        least = max(point.peaks.get(call, 0) for point in found.thin)
-        growths.append(Growth(call, least, most, most / max(least, 1)))
-    return max(growths, key=lambda growth: growth.most - growth.least, default=None)
-
-
-# --- a trial's own bytes -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OwnBytes:
-    """dense_bytes  of float32 matrices of these shapes
-    why  one sentence, with numbers
-    """
-
-    flags: tuple[str, ...]
-    why: str
-    declared_bytes: int | None
-    net_peak_bytes: int | None
-    dense_bytes: int
-
-
 def judge_bytes(
     layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], processes: int = 1
-) -> OwnBytes:
-    """From a record's `layers` and `measures`; a trial that failed has few.
+) -> Judgement:
+    """A trial's own bytes, from a record's `layers` and `measures`; a trial that failed has few.
 
     processes  of the trial, each with a network of its own: the measured peak is that of all,
                declared bytes are of one
@@ -185,8 +156,7 @@ def judge_bytes(
     if layers and len(entries) == len(layers):
         dense = FLOAT * sum(entries)
     flags = {}
-    full = [layer for layer in layers if _stores_all(layer)]
-    if full:
+    if full := [layer for layer in layers if _stores_all(layer)]:
         shapes = ", ".join("{} x {}".format(*layer["shape"]) for layer in full[:3])
         flags[DENSE_STORAGE] = (
             f"stores a value for each entry of K D in {len(full)} layers ({shapes})"
@@ -208,7 +178,8 @@ def judge_bytes(
     elif not why and declared and peak:
         sizes = (brief_size(peak), brief_size(declared), brief_size(dense))
         why = "net peak {}, declared {}, dense weights {}".format(*sizes)
-    return OwnBytes(tuple(flags), why, declared, peak, dense)
+    numbers = {"declared_bytes": declared, "net_peak_bytes": peak, "dense_bytes": dense}
+    return Judgement(tuple(flags), bool(flags), why, numbers)
 
 
 def _stores_all(layer: Mapping[str, Any]) -> bool:
@@ -223,21 +194,14 @@ def _stores_all(layer: Mapping[str, Any]) -> bool:
     return sum(stored.values()) >= FLOAT * K * D >= 2 * needed
 
 
-# --- the verdict ---------------------------------------------------------------------
-
-
-def claim_of(backend: Component, plugins: Plugins) -> str:
-    """The claim that a backend's parameters declare as `truly_sparse`; imports nothing heavy."""
-    parameters = plugins.parameters("backend", backend)
-    if not isinstance(parameters, SizedBackend):
-        return UNKNOWN
-    return TRULY_SPARSE if parameters.truly_sparse else SIMULATED
-
-
-def claim(declared: bool | None, otherwise: str) -> str:
-    """The claim of the backend's class, if it has been loaded."""
+def claim_of(backend: Component, plugins: Plugins, declared: bool | None = None) -> str:
+    """The claim of a backend: what its class declares, if it has been loaded, else what its
+    parameters declare as `truly_sparse`, which imports nothing heavy."""
     if declared is None:
-        return otherwise
+        parameters = plugins.parameters("backend", backend)
+        if not isinstance(parameters, SizedBackend):
+            return UNKNOWN
+        declared = parameters.truly_sparse
     return TRULY_SPARSE if declared else SIMULATED
 
 
@@ -254,24 +218,19 @@ def audited(
     processes  of the trial, each with a network
     """
     own = judge_bytes(layers, measures, processes)
-    judged = probed if isinstance(probed, Judgement) else None
-    flags = list(dict.fromkeys([*(judged.flags if judged else ()), *own.flags]))
+    if isinstance(probed, str):
+        probed = Judgement((), False, f"no probe: {probed}", {})
+    flags = list(dict.fromkeys([*probed.flags, *own.flags]))
+    verdict = TRULY_SPARSE if probed.sure else CANNOT_TELL
     if flags:
         verdict = CONTRADICTED if claims == TRULY_SPARSE else SIMULATED
-    else:
-        verdict = TRULY_SPARSE if judged is not None and judged.sure else CANNOT_TELL
-    probe_why = judged.why if judged is not None else f"no probe: {probed}"
-    if judged is not None and judged.flags:
-        why = "; ".join([probe_why, own.why] if own.flags else [probe_why])
-    else:
-        why = own.why if own.flags else f"{probe_why}; {own.why}"
+    why = [probed.why] if probed.flags or not own.flags else []
+    why += [own.why] if own.flags or not probed.flags else []
     return {
         "claims": claims,
         "verdict": verdict,
         "flags": flags,
-        "why": why,
-        "probe": judged.numbers if judged else {},
-        "declared_bytes": own.declared_bytes,
-        "net_peak_bytes": own.net_peak_bytes,
-        "dense_bytes": own.dense_bytes,
+        "why": "; ".join(why),
+        "probe": probed.numbers,
+        **own.numbers,
     }

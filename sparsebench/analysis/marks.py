@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from sparsebench.analysis.formats import escape, plural, sentence_list
+from sparsebench.analysis.formats import plural, sentence_list
 from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
@@ -46,18 +46,6 @@ def backend_legend(frame: pd.DataFrame) -> str:
     return " ".join(text for verdict, text in LEGEND.items() if verdict in set(frame["audit"]))
 
 
-def contradictions(frame: pd.DataFrame) -> str:
-    """The sentence that comes first if an audit contradicts a claim; empty if none does."""
-    wrong = frame[frame["audit"] == CONTRADICTED]
-    if wrong.empty:
-        return ""
-    names = [f"**{escape(name)}**" for name in dict.fromkeys(wrong["backend_label"])]
-    return (
-        f"The audit contradicts the claim of {sentence_list(names)} to be truly sparse in "
-        f"{plural(len(wrong), 'trial')}: read these times and bytes as simulated sparsity."
-    )
-
-
 def noisy(cell: pd.DataFrame) -> str:
     """The marks of a row's times: one of its trials was disturbed, or had too few cores."""
     marks = NOISE_MARK if cell["noise"].astype(bool).any() else ""
@@ -65,14 +53,14 @@ def noisy(cell: pd.DataFrame) -> str:
     return f" {marks}" if marks else ""
 
 
-def noise_footnote(frame: pd.DataFrame) -> str:
-    """How many of these trials were disturbed, and by what, and how many had too few cores; empty
-    if none."""
+def noise_footnote(frame: pd.DataFrame) -> list[str]:
+    """How many of these trials were disturbed, and by what, and how many had too few cores: a note
+    on each, if there are any."""
     trials, notes = plural(len(frame), "trial"), []
     disturbed = [words.split() for words in frame["noise"] if words]
     if disturbed:
         counts = Counter(word for words in disturbed for word in dict.fromkeys(words))
-        kinds = [f"{escape(EVENTS.get(word, word))} in {n}" for word, n in counts.most_common()]
+        kinds = [f"{EVENTS.get(word, word)} in {n}" for word, n in counts.most_common()]
         notes.append(
             f"{NOISE_MARK} {len(disturbed)} of {trials} ran while the machine was disturbed "
             f"({sentence_list(kinds)}): all times of a marked row may be too long."
@@ -83,4 +71,4 @@ def noise_footnote(frame: pd.DataFrame) -> str:
             f"{CROWDED_MARK} {crowded} of {trials} had more threads, of all their processes "
             "together, than cores: their threads took turns."
         )
-    return "\n\n".join(notes)
+    return notes

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from sparsebench.analysis.evidence import FAILED, Evidence, families, setting_labels
-from sparsebench.analysis.formats import Spread, join
-from sparsebench.analysis.statistics import RESAMPLES, SEED
+from sparsebench.analysis.formats import join
+from sparsebench.analysis.statistics import RESAMPLES, SEED, Spread
 from sparsebench.core.status import Status
 from sparsebench.store.frames import epoch_value
 
@@ -43,6 +43,7 @@ class Ranking:
               the chi2 distribution is too coarse for a handful of data sets
     critical_difference   Nemenyi's: average ranks that lie this far apart differ, at a
                           family-wise error of alpha
+    measure, left_out     what they are ranked by, and the data sets on which a method has no number
     """
 
     methods: tuple[str, ...]
@@ -51,6 +52,8 @@ class Ranking:
     chi2: float
     p: float
     critical_difference: float
+    measure: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
@@ -86,23 +89,6 @@ class Profile:
     def solved(self) -> float:
         """The share of data sets on which the method reached the target."""
         return sum(map(math.isfinite, self.ratios)) / len(self.ratios)
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A ranking by one measure, and the data sets left out: a method has no number there."""
-
-    name: str
-    ranking: Ranking
-    left_out: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class CostProfiles:
-    """The profiles of one cost of reaching the target accuracy."""
-
-    name: str
-    profiles: list[Profile]
 
 
 def rank(scores: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Ranking:
@@ -175,7 +161,7 @@ def profiles(costs: Mapping[str, Sequence[float]]) -> list[Profile]:
 # --- from the trials of a run --------------------------------------------------------
 
 
-def rankings(evidence: Evidence) -> list[Ranked]:
+def rankings(evidence: Evidence) -> list[Ranking]:
     """By the primary metric, time and memory; none without 2 methods on 3 data sets."""
     evidence = evidence.of_primary
     frame, primary = by_method(evidence), evidence.primary
@@ -190,34 +176,34 @@ def rankings(evidence: Evidence) -> list[Ranked]:
         sign = 1.0 if evidence.metrics[column].better > 0 else -1.0
         ranking = rank({str(m): (sign * whole[m]).tolist() for m in whole.columns})
         left_out = tuple(str(one) for one in means.index if one not in whole.index)
-        found.append(Ranked(name, ranking, left_out))
+        found.append(replace(ranking, measure=name, left_out=left_out))
     return found
 
 
-def cost_profiles(evidence: Evidence) -> list[CostProfiles]:
-    """Of time and of memory; none without 2 methods on 3 data sets whose epochs are known, or for
-    a metric that is no share: how far below the best is near enough is not known then."""
+def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
+    """By cost, of time and of memory; none without 2 methods on 3 data sets whose epochs are known,
+    or for a metric that is no share: how far below the best is near enough is not known then."""
     evidence, metric = evidence.of_primary, evidence.primary
     frame = by_method(evidence)
     enough = (
         frame["method"].nunique() >= LEAST_METHODS and frame["dataset"].nunique() >= LEAST_DATASETS
     )
     if metric.scale != "points" or not enough:
-        return []
+        return {}
     best = frame[frame["ok"]].groupby(["dataset", "method"])[metric.name].mean()
     targets = best.groupby("dataset").max() - SHORT_OF_BEST - TINY
     seconds = pd.Series([_seconds_to(evidence, int(str(i)), targets) for i in frame.index],
                         index=frame.index)  # fmt: skip
     memory = frame["net_peak_bytes"].where(seconds < math.inf)
-    found = []
+    found = {}
     for name, costs in (("training time", seconds), ("net peak memory", memory)):
         part = frame.assign(cost=costs.fillna(math.inf))
         medians = _table(part, frame, "cost", pd.Series.median).fillna(math.inf)
         reached = medians.to_numpy()[medians.to_numpy() < math.inf]
         if reached.size and reached.min() > 0:
             of = {str(method): medians[method].tolist() for method in medians.columns}
-            found.append(CostProfiles(name, profiles(of)))
-    return found if (seconds < math.inf).any() else []
+            found[name] = profiles(of)
+    return found if (seconds < math.inf).any() else {}
 
 
 def by_method(evidence: Evidence) -> pd.DataFrame:

@@ -29,9 +29,7 @@ the machine."""
 
 def gates_of_rounds() -> Gates:
     """The default gates, but that a slower time fails."""
-    gates = default_gates().failing_on_time()
-    times = [replace(gate, threshold=TIME_THRESHOLD) for gate in gates if gate.metric.is_time]
-    return gates.with_gates(*times)
+    return default_gates().failing_on_time(threshold=TIME_THRESHOLD)
 
 
 def folder_of_halves(base: Path, head: Path) -> Path | None:

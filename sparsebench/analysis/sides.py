@@ -6,9 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.statistics import mean_of
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.metrics import Metrics, of_run
@@ -65,19 +66,40 @@ class Cell:
         Rounds of a seed are no replicates of what the seed decides: accuracy and loss are
         averaged over them. Time and memory are another measurement in each.
         """
-        found = {key: self.ok[key].measures.get(metric.name) for key in sorted(self.ok, key=_order)}
+
+        def order(key: Replicate) -> tuple[int, int]:
+            return key if isinstance(key, tuple) else (key, 0)
+
+        found = {key: self.ok[key].measures.get(metric.name) for key in sorted(self.ok, key=order)}
         known = {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
         if metric.scale not in ("points", "number"):
             return known
         by_seed: dict[Replicate, list[float]] = {}
         for key, value in known.items():
-            by_seed.setdefault(_order(key)[0], []).append(value)
-        return {seed: mean_of(values) for seed, values in by_seed.items()}
+            by_seed.setdefault(order(key)[0], []).append(value)
+        return {seed: Spread.of(values).mean for seed, values in by_seed.items()}
 
     def circumstances(self) -> dict[str, list[str]]:
-        """Each circumstance with the values it had, usually one."""
-        found = [_circumstances(record) for record in self.ok.values()]
-        return {name: sorted({str(one[name]) for one in found}) for name in SPOILED_BY}
+        """Each circumstance of `SPOILED_BY` with the values it had, usually one."""
+        found = [
+            (r.machine.get("id", ""), r.debug, r.settings.get("memory_method", ""),
+             r.settings.get("exact", ""), r.contended, r.settings.get("threading_layer") or "")
+            for r in self.ok.values()
+        ]  # fmt: skip
+        return {name: sorted({str(r[i]) for r in found}) for i, name in enumerate(SPOILED_BY)}
+
+    def disagreements(self, head: Cell) -> dict[str, str]:
+        """The circumstances that keep the two cells from being compared, each with a phrase on it.
+
+        A side whose own records disagree is not comparable either.
+        """
+        theirs, ours = self.circumstances(), head.circumstances()
+        sides = {
+            name: [" and ".join(v or "unknown" for v in one[name]) for one in (theirs, ours)]
+            for name in SPOILED_BY
+            if ours[name] and theirs[name] and len({*ours[name], *theirs[name]}) > 1
+        }
+        return {name: f"{name} differs: {a} against {b}" for name, (a, b) in sides.items()}
 
     def disturbed(self) -> str:
         """`load on 4 of 5 trials` where more than half of them were disturbed; else nothing."""
@@ -129,8 +151,7 @@ def side(run: StoredRun) -> Side:
     planned = {str(one["id"]) for one in run.manifest.get("trials", ())}
     facts = facts_of(run.manifest, records, run=run.id, store=str(run.path.parent.parent))
     done = {record.trial.id for record in records}
-    cells, metrics = side_of(records).cells, of_run(run.manifest)
-    return Side(cells, frozenset(planned - done), facts, metrics)
+    return Side(side_of(records).cells, frozenset(planned - done), facts, of_run(run.manifest))
 
 
 def facts_of(
@@ -147,77 +168,27 @@ def facts_of(
     }
 
 
-def disagreements(base: Cell, head: Cell) -> list[tuple[str, str]]:
-    """The circumstances that keep two cells from being compared, each with a phrase on it.
-
-    A side whose own records disagree is not comparable either.
-    """
-    ours, theirs = head.circumstances(), base.circumstances()
-    return [
-        (name, f"{name} differs: {_either(theirs[name])} against {_either(ours[name])}")
-        for name in SPOILED_BY
-        if ours[name] and theirs[name] and not (ours[name] == theirs[name] and len(ours[name]) == 1)
-    ]
-
-
 def nearest_difference(base: Side, head: Side) -> str:
     """In which keys the most alike cells of the two sides differ; empty if a side has none."""
-    specs = []
-    for one in (base, head):
-        firsts = {record.trial.cell: record for record in one.records()}
-        flat_specs = [flat(record.trial.spec()) for record in [*firsts.values()][:MOST_ALIKE]]
-        specs.append([{k: v for k, v in spec.items() if k != "seed"} for spec in flat_specs])
+    specs = [
+        [flat({k: v for k, v in one.records[0].trial.spec().items() if k != "seed"})
+         for one in islice(side.cells.values(), MOST_ALIKE)]
+        for side in (base, head)
+    ]  # fmt: skip
+
+    def shown(value: Any) -> str:
+        text = brief(value) if value is not None else "none"
+        return text if len(text) <= 24 else f"{text[:12]}..."
+
     pairs = [
         [
-            f"{key} ({_brief(a.get(key))}, {_brief(b.get(key))})"
+            f"{key} ({shown(a.get(key))}, {shown(b.get(key))})"
             for key in dict.fromkeys([*a, *b])
             if a.get(key) != b.get(key)
         ]
         for a in specs[0]
         for b in specs[1]
     ]
-    if not pairs:
-        return ""
-    keys = min(pairs, key=len)
+    keys = min(pairs, key=len, default=[])
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f"the most alike differ in {', '.join(keys[:3])}{more}"
-
-
-def noisy(one: Side) -> dict[str, int]:
-    """How many trials each kind of disturbance met."""
-    return dict(Counter(str(m) for r in one.records() for m in r.noise.get("marks", ())))
-
-
-def same_records(base: Side, head: Side) -> int:
-    """How many records are the very same attempt on both sides: reused, not run again."""
-    ours, theirs = (
-        [(r.trial.id, r.attempt, r.started, r.ended)
-         for r in one.records() if r.status is Status.OK]
-        for one in (head, base)
-    )  # fmt: skip
-    return sum(attempt in set(ours) for attempt in theirs)
-
-
-def _order(key: Replicate) -> tuple[int, int]:
-    return key if isinstance(key, tuple) else (key, 0)
-
-
-def _circumstances(record: Record) -> dict[str, Any]:
-    settings = record.settings
-    return {
-        "machine": record.machine.get("id", ""),
-        "debug": record.debug,
-        "memory method": settings.get("memory_method", ""),
-        "exact memory": settings.get("exact", ""),
-        "contended": record.contended,
-        "threading layer": settings.get("threading_layer") or "",
-    }
-
-
-def _either(values: Iterable[str]) -> str:
-    return " and ".join(value or "unknown" for value in values)
-
-
-def _brief(value: Any) -> str:
-    text = brief(value) if value is not None else "none"
-    return text if len(text) <= 24 else f"{text[:12]}..."
+    return f"the most alike differ in {', '.join(keys[:3])}{more}" if pairs else ""

@@ -1,15 +1,15 @@
-"""Means and differences over seeds, with their uncertainty. Seeds are the replicates.
+"""Means, differences and their uncertainty over seeds, and Holm's correction for many tests.
 
-Tests are two-sided and use the t distribution, which holds for the handful of seeds that sparse
-training can afford; the bootstrap and the permutation of signs are checks. scipy is imported
-where it is needed, so that a comparison of counts does without.
+Seeds are the replicates. Tests are two-sided and use the t distribution, which holds for the
+handful of seeds that sparse training can afford; the bootstrap and the permutation of signs are
+checks. scipy is imported where it is needed, so that a comparison of counts does without.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,65 +24,138 @@ SEED = 20_251
 LEAST_SEEDS = 8
 """For an interquartile mean: half of fewer seeds is too few."""
 
+Interval = tuple[float, float]
+
 
 @dataclass(frozen=True)
-class Summary:
-    """Mean, standard deviation (n - 1) and t interval; NaN where there are too few seeds."""
+class Spread:
+    """Mean and standard deviation (n - 1) over `n` seeds; `sd` is NaN for fewer than two."""
 
     mean: float
     sd: float
     n: int
-    low: float
-    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Of the values that are not NaN; exact where all are equal."""
+        known = [float(value) for value in values if not math.isnan(value)]
+        n = len(known)
+        if n == 0:
+            return cls(math.nan, math.nan, 0)
+        if n > 1 and all(value == known[0] for value in known):
+            return cls(known[0], 0.0 if math.isfinite(known[0]) else math.nan, n)
+        mean = math.fsum(known) / n
+        if n == 1 or not all(map(math.isfinite, known)):
+            return cls(mean, math.nan, n)
+        return cls(mean, math.sqrt(math.fsum((x - mean) ** 2 for x in known) / (n - 1)), n)
+
+    def interval(self, alpha: float = 0.05) -> Interval:
+        """The t interval of the mean at level 1 - alpha; NaN for fewer than two values."""
+        if self.n < 2:
+            return math.nan, math.nan
+        half = _quantile(alpha, self.n - 1) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
 
 
 @dataclass(frozen=True)
 class Difference:
     """A mean difference between two sides, or from a constant.
 
-    low, high  interval at level 1 - alpha;  p  two-sided, 1 where all differences are 0
-    n          pairs, or the seeds of the smaller side
-    error      standard error;  freedom  degrees of freedom
+    error    standard error;  freedom  degrees of freedom
+    alpha    its interval is at level 1 - alpha
     """
 
     effect: float
-    low: float
-    high: float
-    p: float
-    n: int
     error: float
     freedom: float
     paired: bool
+    alpha: float
 
     @property
     def is_zero(self) -> bool:
         return self.effect == 0 and self.error == 0
 
+    @property
+    def interval(self) -> Interval:
+        half = _quantile(self.alpha, self.freedom) * self.error if self.error else 0.0
+        return self.effect - half, self.effect + half
+
+    @property
+    def p(self) -> float:
+        """Two-sided; 1 where all differences are 0."""
+        return 1.0 if self.is_zero else min(1.0, 2 * self._tail(abs(self.effect)))
+
     def p_below(self, bound: float) -> float:
         """p of the one-sided test whose alternative is that the true effect is below `bound`."""
-        return _tail(bound - self.effect, self.error, self.freedom)
+        return self._tail(bound - self.effect)
 
     def p_above(self, bound: float) -> float:
         """p of the one-sided test whose alternative is that the true effect is above `bound`."""
-        return _tail(self.effect - bound, self.error, self.freedom)
+        return self._tail(self.effect - bound)
 
     def detectable(self, alpha: float) -> float:
         """The least true effect that a two-sided test at `alpha` finds with power 0.8, if the
         standard error is what it was here."""
         return self.error * detectable_in_errors(alpha, self.freedom)
 
+    def _tail(self, distance: float) -> float:
+        """P(T >= distance / error)."""
+        if self.error == 0:
+            return 0.0 if distance > 0 else 1.0
+        from scipy import special
 
-def summary(values: Sequence[float], alpha: float = 0.05) -> Summary:
-    n = len(values)
-    mean = mean_of(values) if n else math.nan
-    if n < 2:
-        return Summary(mean, math.nan, n, math.nan, math.nan)
-    sd = math.sqrt(variance(values))
-    half = _quantile(alpha, n - 1) * sd / math.sqrt(n)
-    return Summary(mean, sd, n, mean - half, mean + half)
+        return float(special.stdtr(self.freedom, -distance / self.error))
 
 
-def bootstrap(values: Sequence[float], alpha: float = 0.05) -> tuple[float, float] | None:
+def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
+    """The paired t-test: are the differences of pairs, on average, 0? Needs two pairs."""
+    found = Spread.of(differences)
+    return Difference(found.mean, found.sd / math.sqrt(found.n), found.n - 1, True, alpha)
+
+
+def welch(ours: Spread, theirs: Spread, alpha: float = 0.05) -> Difference:
+    """Welch's t-test of ours - theirs, for sides without common seeds. Needs two of each."""
+    shares = [(one.sd**2 / one.n, one.n - 1) for one in (ours, theirs)]
+    total = sum(share for share, _ in shares)
+    below = sum(share**2 / degrees for share, degrees in shares if share)
+    freedom = total**2 / below if below else float(ours.n + theirs.n - 2)
+    return Difference(ours.mean - theirs.mean, math.sqrt(total), freedom, False, alpha)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: one below alpha is found at a family-wise
+    error of alpha. Holm (1979), Scandinavian Journal of Statistics 6:65-70."""
+    adjusted = [1.0] * len(ps)
+    highest = 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def detectable_in_errors(alpha: float, freedom: float) -> float:
+    """The least effect, in standard errors, that a two-sided t-test finds with power 0.8."""
+    from scipy import optimize, stats
+
+    critical = _quantile(alpha, freedom)
+
+    def lacking(shift: float) -> float:
+        return float(stats.nct.sf(critical, freedom, shift)) - POWER
+
+    return float(optimize.brentq(lacking, 0.0, 2 * critical + 10.0, xtol=1e-6))
+
+
+def _quantile(alpha: float, freedom: float) -> float:
+    """The t value that |t| exceeds with probability alpha."""
+    from scipy import special
+
+    return float(-special.stdtrit(freedom, alpha / 2))
+
+
+# --- resampling ----------------------------------------------------------------------
+
+
+def bootstrap(values: Sequence[float], alpha: float = 0.05) -> Interval | None:
     """BCa interval of the mean at level 1 - alpha; None where it is not known.
 
     Equal values have no spread to resample: the interval is that value.
@@ -95,7 +168,7 @@ def bootstrap(values: Sequence[float], alpha: float = 0.05) -> tuple[float, floa
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def interquartile(values: Sequence[float]) -> Summary | None:
+def interquartile(values: Sequence[float]) -> tuple[float, Interval] | None:
     """The mean without the lowest and the highest quarter (rounded down), with its BCa interval
     at 95 % (NaN where nearly all values are equal); None for fewer than eight values.
 
@@ -108,12 +181,10 @@ def interquartile(values: Sequence[float]) -> Summary | None:
     def middle(x: Any, axis: int = 0) -> Any:
         return stats.trim_mean(x, 0.25, axis=axis)
 
-    mean = float(middle(values))
-    low, high = _bca(values, middle, 0.05)
-    return Summary(mean, math.sqrt(variance(values)), len(values), low, high)
+    return float(middle(values)), _bca(values, middle, 0.05)
 
 
-def _bca(values: Sequence[float], statistic: Callable[..., Any], alpha: float) -> Any:
+def _bca(values: Sequence[float], statistic: Callable[..., Any], alpha: float) -> Interval:
     import numpy as np
     from scipy import stats
 
@@ -127,28 +198,6 @@ def _bca(values: Sequence[float], statistic: Callable[..., Any], alpha: float) -
             vectorized=True, rng=np.random.default_rng(SEED),
         ).confidence_interval  # fmt: skip
     return float(found.low), float(found.high)
-
-
-def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
-    """The paired t-test: are the differences of pairs, on average, 0? Needs two pairs."""
-    n = len(differences)
-    error = math.sqrt(variance(differences) / n)
-    return _difference(mean_of(differences), error, n - 1, n, alpha, paired=True)
-
-
-def welch(base: Sequence[float], head: Sequence[float], alpha: float = 0.05) -> Difference:
-    """Welch's t-test of head - base, for sides without common seeds. Needs two of each."""
-    return welch_from(summary(head), summary(base), alpha)
-
-
-def welch_from(ours: Summary, theirs: Summary, alpha: float = 0.05) -> Difference:
-    """Welch's t-test of ours - theirs from means, standard deviations and counts."""
-    shares = [(one.sd**2 / one.n, one.n - 1) for one in (ours, theirs)]
-    total = sum(share for share, _ in shares)
-    below = sum(share**2 / degrees for share, degrees in shares if share)
-    freedom = total**2 / below if below else float(ours.n + theirs.n - 2)
-    n = min(ours.n, theirs.n)
-    return _difference(ours.mean - theirs.mean, math.sqrt(total), freedom, n, alpha, paired=False)
 
 
 def sign_flips(differences: Sequence[float]) -> float:
@@ -169,30 +218,6 @@ def sign_flips(differences: Sequence[float]) -> float:
     return float(min(1.0, found.pvalue))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given: one below alpha is found at a family-wise
-    error of alpha. Holm (1979), Scandinavian Journal of Statistics 6:65-70."""
-    adjusted = [1.0] * len(ps)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
-def detectable_in_errors(alpha: float, freedom: float) -> float:
-    """The least effect, in standard errors, that a two-sided t-test finds with power 0.8."""
-    from scipy import optimize, stats
-
-    critical = _quantile(alpha, freedom)
-    return float(
-        optimize.brentq(
-            lambda shift: float(stats.nct.sf(critical, freedom, shift)) - POWER,
-            0.0, 2 * critical + 10.0, xtol=1e-6,
-        )
-    )  # fmt: skip
-
-
 # --- is a published number reproduced? -----------------------------------------------
 
 
@@ -209,81 +234,42 @@ class Equivalence:
     """Two one-sided tests (TOST): "not significantly different" does not show equivalence.
     Schuirmann (1987), J. Pharmacokinetics and Biopharmaceutics 15:657-680.
 
-    difference  ours - theirs;  p  of equivalence, the larger of the two one-sided
-    p_lower     that ours lies below theirs - margin;  p_higher  above theirs + margin
+    difference  ours - theirs
+    margin      in the unit of the difference, 0 or more. With 0 nothing is equivalent.
     """
 
     difference: Difference
-    p: float
-    p_lower: float
-    p_higher: float
+    margin: float
+
+    @property
+    def p(self) -> float:
+        """Of equivalence: the larger of the two one-sided tests."""
+        found = self.difference
+        if found.error == 0 and abs(found.effect) <= self.margin:
+            return 0.0
+        return max(found.p_above(-self.margin), found.p_below(self.margin))
+
+    def p_worse(self, more_is_better: bool) -> float:
+        """Of the test that ours lies beyond the margin on the bad side."""
+        found = self.difference
+        return found.p_below(-self.margin) if more_is_better else found.p_above(self.margin)
 
     def reproduction(self, more_is_better: bool, alpha: float = 0.05) -> Reproduction:
         """Each error at most alpha: equivalent at the margin, or beyond it when it is not."""
         if self.p < alpha:
             return Reproduction.REPRODUCED
-        if self.p_lower < alpha:
-            return Reproduction.WORSE if more_is_better else Reproduction.BETTER
-        if self.p_higher < alpha:
-            return Reproduction.BETTER if more_is_better else Reproduction.WORSE
+        if self.p_worse(more_is_better) < alpha:
+            return Reproduction.WORSE
+        if self.p_worse(not more_is_better) < alpha:
+            return Reproduction.BETTER
         return Reproduction.INCONCLUSIVE
 
 
-def tost(difference: Difference, margin: float) -> Equivalence:
-    """margin  in the unit of the difference, 0 or more. With 0 nothing is equivalent."""
-    below, above = difference.p_below(-margin), difference.p_above(margin)
-    p = max(difference.p_above(-margin), difference.p_below(margin))
-    if difference.error == 0 and abs(difference.effect) <= margin:
-        p = 0.0
-    return Equivalence(difference, p, below, above)
-
-
-def against_published(values: Sequence[float], published: Summary, margin: float) -> Equivalence:
+def against_published(values: Sequence[float], published: Spread, margin: float) -> Equivalence:
     """TOST against a published mean: Welch's test with its standard deviation and n, a one-sample
     test where no spread is published and the mean is taken as exact. Needs two values."""
     if math.isnan(published.sd):
-        return tost(from_zero([value - published.mean for value in values], alpha=0.1), margin)
-    return tost(welch_from(summary(values), published, alpha=0.1), margin)
-
-
-# --- arithmetic ----------------------------------------------------------------------
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """The mean, exactly the value where all are equal."""
-    if all(value == values[0] for value in values):
-        return values[0]
-    return math.fsum(values) / len(values)
-
-
-def variance(values: Sequence[float]) -> float:
-    """With n - 1; exactly 0 where all are equal."""
-    mean = mean_of(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-
-
-def _difference(
-    effect: float, error: float, freedom: float, n: int, alpha: float, *, paired: bool
-) -> Difference:
-    if error == 0:
-        p = 1.0 if effect == 0 else 0.0
-        return Difference(effect, effect, effect, p, n, 0.0, freedom, paired)
-    half = _quantile(alpha, freedom) * error
-    p = min(1.0, 2 * _tail(abs(effect), error, freedom))
-    return Difference(effect, effect - half, effect + half, p, n, error, freedom, paired)
-
-
-def _quantile(alpha: float, freedom: float) -> float:
-    """The t value that |t| exceeds with probability alpha."""
-    from scipy import special
-
-    return float(-special.stdtrit(freedom, alpha / 2))
-
-
-def _tail(distance: float, error: float, freedom: float) -> float:
-    """P(T >= distance / error)."""
-    if error == 0:
-        return 0.0 if distance > 0 else 1.0
-    from scipy import special
-
-    return float(special.stdtr(freedom, -distance / error))
+        found = from_zero([value - published.mean for value in values], alpha=0.1)
+    else:
+        found = welch(Spread.of(values), published, alpha=0.1)
+    return Equivalence(found, margin)

@@ -48,8 +48,8 @@ def compare(
     be decided, or with --strict not everything.
     """
     from sparsebench.analysis import comparison, rounds
-    from sparsebench.analysis.gates import default_gates
-    from sparsebench.analysis.resolve import resolve_gates, side_named
+    from sparsebench.analysis.baseline import side_named
+    from sparsebench.analysis.gates import default_gates, resolve_gates
 
     halves = rounds.folder_of_halves(Path(base), Path(head))
     if halves is not None:
@@ -91,7 +91,7 @@ def ab(
 
     Exit codes: as compare; 130 and 143 stopped, finished pairs are kept and can be compared.
     """
-    from sparsebench.analysis.resolve import resolve_gates
+    from sparsebench.analysis.gates import resolve_gates
     from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds, sides_of
     from sparsebench.discovery import load_plugins
     from sparsebench.run.ab.installations import installation
@@ -162,8 +162,7 @@ def check(
 
 def _print_comparison(found: Comparison, format: str) -> None:
     """Print the result, also on the summary page of a GitHub workflow."""
-    from sparsebench.report.comparison import as_markdown, as_text, to_json
-    from sparsebench.report.junit import as_junit
+    from sparsebench.report.comparison import as_junit, as_markdown, as_text, to_json
 
     page = as_markdown(found)
     if format == "json":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from sparsebench.analysis.comparison import Comparison
+from sparsebench.analysis.comparison import Comparison, Finding
 from sparsebench.analysis.evidence import (
     CELL,
     FAILED,
@@ -21,14 +21,15 @@ from sparsebench.analysis.evidence import (
     outcome,
     suite_facts,
 )
-from sparsebench.analysis.formats import Spread, in_unit, join, one, plural
+from sparsebench.analysis.formats import in_unit, join, one, plural
 from sparsebench.analysis.marks import backend_legend
-from sparsebench.analysis.verdicts import Finding
+from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import of_run
 from sparsebench.notebook.cards import Card, Row
 from sparsebench.report import comparison as printed
-from sparsebench.report.plots import learning_curves, result_memory
+from sparsebench.report.charts import curves, trade_off
+from sparsebench.report.document import Chart
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
 from sparsebench.store.frames import epochs_frame
@@ -208,11 +209,11 @@ class Plots:
     def accuracy(self) -> Figure:
         """The primary metric against net peak memory, a marker per cell, its area the time."""
         needs = "two cells with a primary metric and a net peak"
-        return self._drawn(result_memory, "accuracy", needs)
+        return self._drawn(trade_off, "accuracy", needs)
 
     def curves(self) -> Figure:
         """The primary metric by epoch."""
-        return self._drawn(learning_curves, "curves", "trials that finished two epochs")
+        return self._drawn(curves, "curves", "trials that finished two epochs")
 
     def scaling(self) -> Figure:
         """Time and memory against the number of connections."""
@@ -226,13 +227,14 @@ class Plots:
     def _evidence(self) -> Evidence:
         return evidence([self._stored]).trained
 
-    def _drawn(self, draw: Callable[[Evidence], Figure | None], name: str, needs: str) -> Figure:
+    def _drawn(self, draw: Callable[[Evidence], Chart | None], name: str, needs: str) -> Figure:
         """The figure; a notebook shows it without pyplot's inline backend."""
-        figure = draw(self._evidence)
-        if figure is None:
+        chart = draw(self._evidence)
+        if chart is None:
             raise NothingMatched(
                 f"run {self._stored.id}: nothing to plot by {name}(): needs {needs}"
             )
+        figure = drawn(chart)
 
         def png() -> bytes:
             picture = io.BytesIO()

@@ -1,27 +1,19 @@
-"""A comparison as text of at most 100 columns, as GitHub markdown, and as JSON."""
+"""A comparison as text of at most 100 columns, as GitHub markdown, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
+from xml.etree import ElementTree as xml
 
-from sparsebench.analysis.comparison import Comparison
-from sparsebench.analysis.formats import (
-    UNKNOWN,
-    Spread,
-    escape,
-    in_unit,
-    p_value,
-    plural,
-    signed,
-    table,
-)
+from sparsebench.analysis.comparison import STATUS, UNDECIDED, Comparison, Finding, Verdict
+from sparsebench.analysis.formats import in_unit, one, p_value, plural, signed
 from sparsebench.analysis.sides import Replicate
-from sparsebench.analysis.statistics import bootstrap, sign_flips, summary
-from sparsebench.analysis.verdicts import STATUS, UNDECIDED, Finding, Verdict, paired_differences
+from sparsebench.analysis.statistics import Spread, bootstrap, sign_flips
 from sparsebench.errors import printable
+from sparsebench.report.document import Bold, Cell, Table
+from sparsebench.report.markdown_blocks import inline, printed
 
 SCHEMA = 1
 """Of the JSON; docs/schemas/compare.json describes it."""
@@ -30,44 +22,31 @@ WIDTH = 100
 WIDTHS = (16, 10, 10, 15, 18, 6, 2)
 RIGHT = (False, True, True, True, False, True, True)
 QUIET = (Verdict.SAME, Verdict.OK)
+NOT_COMPARED = frozenset({*UNDECIDED, Verdict.NEW, Verdict.REMOVED})
+SUITE = "sparsebench compare"
 
 
 # --- the numbers of a finding --------------------------------------------------------
 
 
-def value(finding: Finding, values: Mapping[Replicate, float]) -> str:
-    """The mean of a side, in the metric's unit; `–` where there is none."""
-    mean = Spread.of(values.values()).mean
-    if finding.gate is None or math.isnan(mean):
-        return UNKNOWN
-    return in_unit(finding.gate.metric, Spread(mean, math.nan, 1))
-
-
-def change(finding: Finding, number: float | None, *, unit: bool = True) -> str:
-    """`+10.2 %`, `-0.21 points`, `+12`; empty where there is no number."""
-    if number is None or finding.gate is None:
-        return ""
-    return signed(finding.gate.metric, number, relative=finding.is_ratio, unit=unit)
-
-
-def interval(finding: Finding) -> str:
-    if finding.interval is None:
-        return ""
-    low, high = (change(finding, end, unit=False) for end in finding.interval)
-    return f"[{low}, {high}]"
-
-
 def numbers(finding: Finding) -> tuple[str, ...]:
     """Base, head, change, interval and p; empty texts for a status."""
-    if finding.metric == STATUS:
+    if finding.gate is None:
         return ("",) * 5
-    return (
-        value(finding, finding.base),
-        value(finding, finding.head),
-        change(finding, finding.effect),
-        interval(finding),
-        p_value(finding.p_holm),
-    )
+    means = (Spread.of(values.values()).mean for values in (finding.base, finding.head))
+    base, head = (in_unit(finding.gate.metric, one(mean)) for mean in means)
+    interval = ""
+    if finding.interval is not None:
+        low, high = (_change(finding, end, unit=False) for end in finding.interval)
+        interval = f"[{low}, {high}]"
+    return base, head, _change(finding, finding.effect), interval, p_value(finding.p_holm)
+
+
+def _change(finding: Finding, value: float | None, *, unit: bool = True) -> str:
+    """`+10.2 %`, `-0.21 points`, `+12`; empty where there is no number."""
+    if value is None or finding.gate is None:
+        return ""
+    return signed(finding.gate.metric, value, relative=finding.is_ratio, unit=unit)
 
 
 def whys(finding: Finding) -> Iterator[str]:
@@ -75,7 +54,7 @@ def whys(finding: Finding) -> Iterator[str]:
     if finding.reason:
         yield finding.reason
     if finding.detectable is not None:
-        least = change(finding, finding.detectable).removeprefix("+")
+        least = _change(finding, finding.detectable).removeprefix("+")
         yield (
             f"{finding.n} {finding.replicates} show a change of {least} or more (power 0.8); the "
             f"gate is {finding.gate}"
@@ -97,7 +76,7 @@ def verdict_line(comparison: Comparison) -> str:
     return f"PASSED: no gate failed{tail}"
 
 
-# --- text ----------------------------------------------------------------------------
+# --- text and markdown ---------------------------------------------------------------
 
 
 def as_text(comparison: Comparison) -> str:
@@ -113,16 +92,20 @@ def as_text(comparison: Comparison) -> str:
 
 
 def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    same = [one.metric for one in findings if one.verdict is Verdict.SAME and one.metric != STATUS]
-    for one in findings:
-        verdict = f"{one.verdict} !" if one.fails else str(one.verdict)
-        if one.metric == STATUS:
-            yield _cut(f"  {verdict}: {printable(one.reason)}")
-        elif one.verdict is not Verdict.SAME:
-            name = printable(one.metric)
+    same = [
+        found.metric
+        for found in findings
+        if found.verdict is Verdict.SAME and found.metric != STATUS
+    ]
+    for found in findings:
+        verdict = f"{found.verdict} !" if found.fails else str(found.verdict)
+        if found.metric == STATUS:
+            yield _cut(f"  {verdict}: {printable(found.reason)}")
+        elif found.verdict is not Verdict.SAME:
+            name = printable(found.metric)
             name = name.removesuffix("_bytes") if len(name) > WIDTHS[0] else name
-            yield "  " + _aligned((name, *numbers(one), str(one.n), verdict))
-            yield from (_cut(f"      {printable(why)}") for why in whys(one))
+            yield "  " + _aligned((name, *numbers(found), str(found.n), verdict))
+            yield from (_cut(f"      {printable(why)}") for why in whys(found))
     if same:
         yield _cut(f"  same: {printable(', '.join(same))}")
 
@@ -139,42 +122,38 @@ def _cut(line: str) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 
-# --- markdown and JSON ---------------------------------------------------------------
-
-
 def as_markdown(comparison: Comparison) -> str:
     """The verdict first, then a row per finding; what is the same or ok is folded away."""
     shown = [one for one in comparison.findings if one.verdict not in QUIET]
     quiet = [one for one in comparison.findings if one.verdict in QUIET]
-    base, head = (escape(one.facts.get("run", "")) for one in (comparison.base, comparison.head))
+    base, head = (one.facts.get("run", "") for one in (comparison.base, comparison.head))
     blocks = [
         f"### sparsebench compare: {verdict_line(comparison).rstrip()}",
-        f"BASE {base}, HEAD {head}. Interval at {100 * (1 - comparison.gates.alpha):g} %, p after "
-        "Holm within the metric.",
+        inline(
+            f"BASE {base}, HEAD {head}. Interval at {100 * (1 - comparison.gates.alpha):g} %, p "
+            "after Holm within the metric."
+        ),
     ]
     if shown:
-        blocks.append(_markdown_table(shown))
+        blocks.append(printed(_table(shown)))
     if quiet:
         summary_line = f"<details><summary>{len(quiet)} same or ok</summary>"
-        blocks += [summary_line, _markdown_table(quiet), "</details>"]
-    blocks += [f"Note: {escape(note)}." for note in comparison.notes]
+        blocks += [summary_line, printed(_table(quiet)), "</details>"]
+    blocks += [inline(f"Note: {note}.") for note in comparison.notes]
     return "\n\n".join(blocks) + "\n"
 
 
-def _markdown_table(findings: Sequence[Finding]) -> str:
+def _table(findings: Sequence[Finding]) -> Table:
     header = ["cell", "metric", "verdict", "why", "base", "head", "change", "interval", "p", "n"]
     rows = [
-        [
-            escape(one.label),
-            escape(one.metric),
-            f"**{one.verdict}**" if one.fails else str(one.verdict),
-            escape("; ".join(whys(one))),
-            *numbers(one),
-            str(one.n) if one.metric != STATUS else "",
-        ]
+        [one.label, one.metric, Cell([Bold(one.verdict) if one.fails else str(one.verdict)]),
+         "; ".join(whys(one)), *numbers(one), str(one.n) if one.metric != STATUS else ""]
         for one in findings
-    ]
-    return table(header, rows, left=4)
+    ]  # fmt: skip
+    return Table(header, rows, left=4)
+
+
+# --- JSON ----------------------------------------------------------------------------
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -197,7 +176,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 def _finding(one: Finding, alpha: float) -> dict[str, Any]:
     found = one.difference
-    pairs = paired_differences(one) if found is not None and found.paired else []
+    pairs = one.paired_differences() if found is not None and found.paired else []
     return {
         "cell": one.cell,
         "label": one.label,
@@ -221,17 +200,77 @@ def _finding(one: Finding, alpha: float) -> dict[str, Any]:
     }
 
 
-def _side(values: Mapping[Replicate, float], alpha: float) -> dict[str, Any] | None:
+def _side(by_replicate: Mapping[Replicate, float], alpha: float) -> dict[str, Any] | None:
+    values = [*by_replicate.values()]
     if not values:
         return None
-    found = summary([*values.values()], alpha)
-    resampled = bootstrap([*values.values()], alpha)
+    found, resampled = Spread.of(values), bootstrap(values, alpha)
     return {
         "mean": found.mean,
         "sd": found.sd if found.n > 1 else None,
         "n": found.n,
-        "interval": [found.low, found.high] if found.n > 1 else None,
+        "interval": list(found.interval(alpha)) if found.n > 1 else None,
         "interval_bca": list(resampled) if resampled is not None else None,
-        "seeds": [key[0] if isinstance(key, tuple) else key for key in values],
-        "values": list(values.values()),
+        "seeds": [key[0] if isinstance(key, tuple) else key for key in by_replicate],
+        "values": values,
     }
+
+
+# --- JUnit, which CI servers show beside the results of tests ------------------------
+
+
+def as_junit(comparison: Comparison) -> str:
+    """`testsuites` with one `testsuite`, in the order of the findings: a test case per cell and
+    metric fails where a gate fails, and is skipped where nothing can be told or there is nothing to
+    compare with. A gate that only warns passes with its message. Characters that XML cannot hold
+    are spelt out."""
+    root = xml.Element("testsuites", {"name": SUITE})
+    suite = xml.SubElement(root, "testsuite", {"name": SUITE})
+    properties = xml.SubElement(suite, "properties")
+    for name, text in {
+        "base": comparison.base.facts.get("run", ""),
+        "head": comparison.head.facts.get("run", ""),
+        "alpha": comparison.gates.alpha,
+        "exit code": comparison.exit_code,
+    }.items():
+        xml.SubElement(properties, "property", {"name": name, "value": printable(str(text))})
+    cells: dict[str, str] = {}
+    cases = []
+    for found in comparison.findings:
+        label = printable(found.label)
+        if cells.setdefault(label, found.cell) != found.cell:
+            label = f"{label} ({found.cell})"
+        cases.append(_case(found, f"{label}: {printable(found.metric)}"))
+    suite.extend(cases)
+    notes = (f"note: {printable(note)}" for note in comparison.notes)
+    xml.SubElement(suite, "system-out").text = "\n".join([*notes, verdict_line(comparison)])
+    for element in (root, suite):
+        element.set("tests", str(len(cases)))
+        element.set("failures", str(len(comparison.failures)))
+        element.set("errors", "0")
+        element.set("time", "0")
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
+    xml.indent(root, " ")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml.tostring(root, "unicode")}\n'
+
+
+def _case(one: Finding, name: str) -> xml.Element:
+    case = xml.Element("testcase", {"classname": SUITE, "name": name, "time": "0"})
+    lines: list[str] = []
+    message = str(one.verdict)
+    if one.verdict is not Verdict.SAME or one.metric == STATUS:
+        by = _change(one, one.effect)
+        texts = [by, f"the gate is {one.gate}" if by else "", *whys(one)]
+        message = printable(f"{one.verdict}: {', '.join(filter(None, texts))}")
+    if one.metric != STATUS:
+        names = ("base", "head", "change", "interval", "p (Holm)", one.replicates, "gate")
+        shown = (*numbers(one), str(one.n), str(one.gate))
+        lines = [f"{name}: {text}" for name, text in zip(names, shown) if text]
+    if one.fails:
+        failed = xml.SubElement(case, "failure", {"type": str(one.verdict), "message": message})
+        failed.text = "\n".join(lines)
+    elif one.verdict in NOT_COMPARED:
+        xml.SubElement(case, "skipped", {"message": message})
+    else:
+        xml.SubElement(case, "system-out").text = "\n".join([message, *lines])
+    return case

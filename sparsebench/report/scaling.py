@@ -1,38 +1,41 @@
-"""Time and memory against the number of connections, with the trials that met a limit."""
+"""The chart of time and memory against connections: points, power laws, trials that met a limit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.transforms import blended_transform_factory
 
 from sparsebench.analysis.evidence import CELL, Evidence, groups
-from sparsebench.analysis.formats import Spread
+from sparsebench.analysis.fits import SIZES, laws
+from sparsebench.analysis.formats import count, fixed, in_unit, one, size
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.status import Status
-from sparsebench.report.plots import (
-    DASHES,
-    MARKERS,
-    byte_axis,
-    colors,
-    legend_below,
-    line_keys,
-    new_figure,
-    plain,
-    second_axis,
-    sizes_vary,
-)
+from sparsebench.report.document import Axis, Chart, Panel, Series
 from sparsebench.store.record import Record
 
 PANELS = (("epoch_seconds", "time per epoch"), ("net_peak_bytes", "net peak memory"))
-HEADROOM = 0.25
-"""Of the height of a panel with arrows: left free above the points."""
+
+LEAST_SPAN = 4.0
+"""Sizes closer together than this factor are no scaling."""
+
+FLOAT = 4
+"""Bytes of a dense weight."""
+
+EDGE = 1.6
+"""Factor past the largest known number at which arrows without a bound stand."""
+
+CAPTION = (
+    "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
+    'lines the power laws of the table "Growth with size". Arrows: trials that ended at a limit, '
+    "from the bound that they passed, or at the edge where no bound is known; they are not "
+    "fitted. In the panel of memory, dotted: the weights of the dense network of that size alone, "
+    "4 bytes each, and across, the memory limit."
+)
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,103 @@ class Censored:
     status: str
 
 
-def scaling(evidence: Evidence) -> Figure | None:
-    """A line per topology and backend; None unless the connections of one of them vary."""
-    if not sizes_vary(evidence.ok):
+def scaling(evidence: Evidence) -> Chart | None:
+    """A panel for time and one for memory, in each a line per topology and backend; None unless
+    the connections of one of them vary."""
+    sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, CELL[1:])]
+    if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):
         return None
-    figure, axes = new_figure(1, 2, 4.4)
-    backends = list(dict.fromkeys(evidence.frame["backend_label"]))
-    topologies = list(dict.fromkeys(evidence.frame["topology_label"]))
+    backends, topologies = (
+        list(dict.fromkeys(evidence.frame[key])) for key in ("backend_label", "topology_label")
+    )
     by_backend = len(backends) > 1
-    color = colors(backends if by_backend else topologies)
-    style = {name: i for i, name in enumerate(topologies if by_backend else backends)}
-    for ax, (measure, title) in zip(axes, PANELS):
-        ax.set_xscale("log")
-        second_axis(ax.yaxis, log=True) if measure == "epoch_seconds" else byte_axis(ax.yaxis, True)
-        for (topology, backend), part in groups(evidence.ok, CELL[1:]):
-            own, other = (backend, topology) if by_backend else (topology, backend)
-            _line(ax, part, measure, color[own], style[other])
-        ax.set_xlabel("connections")
-        ax.set_ylabel(title)
-        met = [
-            (one, color[one.backend if by_backend else one.topology])
-            for one in censored(evidence, measure)
-        ]
-        _arrows(ax, met)
-    looks = [(Line2D([], [], color="0.4", **_look(i)), plain(name)) for name, i in style.items()]
-    legend_below(figure, line_keys(color), *([looks] if len(style) > 1 else []))
-    return figure
+    toned, shaped = (backends, topologies) if by_backend else (topologies, backends)
+
+    def look(topology: str, backend: str) -> dict[str, Any]:
+        tone, shape = (backend, topology) if by_backend else (topology, backend)
+        return {"toned": tone, "shaped": shape if len(shaped) > 1 else tone}
+
+    found, panels = list(laws(evidence)), []
+    for measure, title in PANELS:
+        series = [*_points(evidence, measure, look)]
+        for law in found:
+            if law.metric.name == measure:
+                low, high = law.fit.exponent_interval
+                exponent = fixed(law.fit.exponent, 2)
+                known = "" if math.isnan(low) else f" ({fixed(low, 2)} to {fixed(high, 2)})"
+                x = np.geomspace(law.fit.least[0], law.fit.most[0], 20)
+                words = {"topology": law.topology, "backend": law.backend,
+                         "grows as": f"connections^{exponent}{known}"}  # fmt: skip
+                series.append(Series(
+                    x.tolist(), (law.fit.factor * x**law.fit.exponent).tolist(), joined="line",
+                    dash="solid", width=1.0, hover={k: [v] * x.size for k, v in words.items()},
+                    **look(law.topology, law.backend),
+                ))  # fmt: skip
+        series += _arrows(evidence, measure, look)
+        rule = None
+        if measure == "net_peak_bytes":
+            series += _dense(evidence)
+            limit, *others = {record.trial.memory_limit for record in evidence.records}
+            rule = float(limit) if limit and not others else None
+        kind = evidence.metrics[measure].unit
+        y_axis = Axis(title, "bytes" if kind == "bytes" else "seconds", log=True)
+        panels.append(
+            Panel(title, Axis("connections", "count", log=True), y_axis, series, 380, rule)
+        )
+    return Chart("scaling", "Time and memory by size", CAPTION, panels, toned,
+                 shaped if len(shaped) > 1 else toned)  # fmt: skip
+
+
+def _points(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
+    """A line per topology and backend through its settings, by size."""
+    for (topology, backend), part in groups(evidence.ok, CELL[1:]):
+        rows = []
+        for setting, cell in groups(part, ["setting"]):
+            x, y = Spread.of(cell[SIZES]), Spread.of(cell[measure])
+            if x.n and y.n and x.mean > 0 and y.mean > 0:
+                sd = 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)
+                shown = in_unit(evidence.metrics[measure], y)
+                words = [setting or "–", topology, backend, count(x.mean), shown, str(y.n)]
+                rows.append((x.mean, y.mean, sd, words))
+        rows.sort(key=lambda row: row[0])
+        names = ("setting", "topology", "backend", "connections", "measured", "seeds")
+        if rows:
+            yield Series(
+                [x for x, *_ in rows], [y for _, y, *_ in rows], joined="line",
+                sizes=[9.0] * len(rows), low=[y - sd for _, y, sd, _ in rows],
+                high=[y + sd for _, y, sd, _ in rows], **look(topology, backend),
+                hover={name: [row[3][i] for row in rows] for i, name in enumerate(names)},
+            )  # fmt: skip
+
+
+def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
+    """Trials that ended at a limit; those that would be drawn alike are one arrow."""
+    met: list[Censored] = list(dict.fromkeys(censored(evidence, measure)))
+    sizes, tops = evidence.ok[SIZES].dropna(), evidence.ok[measure].dropna()
+    right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
+    top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *(c.bound or 0.0 for c in met)])
+    for c in met:
+        bound = in_unit(evidence.metrics[measure], one(c.bound)) if c.bound else ""
+        words = {
+            "ended": c.status, "topology": c.topology, "backend": c.backend,
+            "connections": count(c.connections) if c.connections else "not known",
+            "bound": f"more than {bound}" if bound else "not known",
+        }  # fmt: skip
+        yield Series(
+            [c.connections or right], [c.bound or top], arrow=True,
+            hover={name: [text] for name, text in words.items()}, **look(c.topology, c.backend),
+        )  # fmt: skip
+
+
+def _dense(evidence: Evidence) -> Iterator[Series]:
+    """The weights of the dense networks of these sizes."""
+    for topology, part in groups(evidence.frame, ["topology_label"]):
+        known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
+        x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
+        hover = {"dense weights alone": [size(one(value)) for value in y],
+                 "as large as": [topology] * len(x),
+                 "connections": [count(n) for n in x]}  # fmt: skip
+        yield Series(x, y, joined="line", dash="dotted", hover=hover)
 
 
 def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
@@ -81,22 +155,17 @@ def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
     the memory. A trial that failed for the one says nothing of the other: no bound.
     """
     frame = evidence.frame
-    for i, row in frame.iterrows():
-        if row["status"] not in (Status.OUT_OF_MEMORY, Status.TIMEOUT):
+    for (_, row), record in zip(frame.iterrows(), evidence.records_of(frame)):
+        trial, bound = record.trial, None
+        if record.status not in (Status.OUT_OF_MEMORY, Status.TIMEOUT):
             continue
-        bound = _bound(evidence.records[int(str(i))], measure)
+        if measure == "epoch_seconds" and record.status == Status.TIMEOUT and trial.timeout:
+            bound = trial.timeout / trial.epochs
+        if measure == "net_peak_bytes" and record.status == Status.OUT_OF_MEMORY:
+            bound = memory_refused(record)
         yield Censored(
             row["topology_label"], row["backend_label"], _size(frame, row), bound, row["status"]
         )
-
-
-def _bound(record: Record, measure: str) -> float | None:
-    trial = record.trial
-    if measure == "epoch_seconds" and record.status == Status.TIMEOUT and trial.timeout:
-        return trial.timeout / trial.epochs
-    if measure == "net_peak_bytes" and record.status == Status.OUT_OF_MEMORY:
-        return memory_refused(record)
-    return None
 
 
 def memory_refused(record: Record) -> float | None:
@@ -112,65 +181,9 @@ def memory_refused(record: Record) -> float | None:
 def _size(frame: pd.DataFrame, row: pd.Series) -> float | None:
     """Connections at the start: its own, else of a trial of the same setting and topology
     (which starts from the same ones), else of the setting with any topology."""
-    if row["initial_connections"] > 0:
-        return float(row["initial_connections"])
-    alike = frame[(frame["setting"] == row["setting"]) & (frame["initial_connections"] > 0)]
+    if row[SIZES] > 0:
+        return float(row[SIZES])
+    alike = frame[(frame["setting"] == row["setting"]) & (frame[SIZES] > 0)]
     same = alike[alike["topology_label"] == row["topology_label"]]
-    found = (same if len(same) else alike)["initial_connections"]
+    found = (same if len(same) else alike)[SIZES]
     return float(found.median()) if len(found) else None
-
-
-def _line(ax: Axes, part: pd.DataFrame, measure: str, color: str, style: int) -> None:
-    points = []
-    for _, cell in groups(part, ["setting"]):
-        x, y = Spread.of(cell["initial_connections"]), Spread.of(cell[measure])
-        if x.n and y.n and x.mean > 0 and y.mean > 0:
-            points.append((x.mean, y.mean, 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)))
-    if points:
-        x_all, y_all, sd = zip(*sorted(points))
-        ax.errorbar(x_all, y_all, yerr=sd, color=color, linewidth=1.5, elinewidth=1, **_look(style))
-
-
-def _look(style: int) -> dict[str, Any]:
-    marker = MARKERS[style % len(MARKERS)]
-    return {"linestyle": DASHES[style % len(DASHES)], "marker": marker, "markersize": 5}
-
-
-def _arrows(ax: Axes, met: list[tuple[Censored, str]]) -> None:
-    """An arrow up from each bound; at the top where no bound is known, at the right edge where
-    no size is. Trials that would be drawn alike are one arrow."""
-    distinct = list({(one.connections, one.bound, one.status, c): one for one, c in met}.items())
-    if not distinct:
-        return
-    sizes = [one.connections for _, one in distinct if one.connections is not None]
-    bounds = [one.bound for _, one in distinct if one.bound is not None]
-    ax.update_datalim([(x, y) for x in sizes for y in bounds], updatex=True, updatey=bool(bounds))
-    ax.autoscale_view()
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** (HEADROOM / (1 - HEADROOM)))
-    level = 0.9
-    for (_, _, _, color), one in distinct:
-        at = level if one.bound is None else one.bound
-        _arrow(ax, one, at, color)
-        level -= 0.08 if one.bound is None else 0.0
-
-
-def _arrow(ax: Axes, one: Censored, y: float, color: str) -> None:
-    """From (size, y) up, its status below it; `y` is a share of the height without a bound."""
-    x = 0.97 if one.connections is None else one.connections
-    transform = blended_transform_factory(
-        ax.transAxes if one.connections is None else ax.transData,
-        ax.transAxes if one.bound is None else ax.transData,
-    )
-    ax.plot(
-        [x], [y], marker="_", ms=8, color=color, transform=transform, label=f"censored {one.status}"
-    )
-    ax.annotate(
-        "", (x, y), xycoords=transform, xytext=(0, 17), textcoords="offset points",
-        arrowprops={"arrowstyle": "<|-", "color": color, "linewidth": 1.5, "shrinkA": 0,
-                    "shrinkB": 0},
-    )  # fmt: skip
-    ax.annotate(
-        plain(one.status), (x, y), xycoords=transform, xytext=(0, -5), rotation=90,
-        textcoords="offset points", ha="center", va="top", fontsize=7, color=color,
-    )  # fmt: skip

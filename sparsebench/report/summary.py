@@ -3,57 +3,75 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from sparsebench.analysis.claims import judge
+from sparsebench.analysis.crossover import crossings
 from sparsebench.analysis.evidence import BAD, Evidence, groups
 from sparsebench.analysis.formats import (
-    Spread,
-    escape,
     in_unit,
     join,
     one,
     plural,
     ratio,
     result_words,
-    seconds,
     sentence_list,
-    size,
 )
-from sparsebench.analysis.marks import contradictions
+from sparsebench.analysis.statistics import Spread
 from sparsebench.core.status import Status
+from sparsebench.metrics import BUILT_IN
 from sparsebench.report.claims import verdicts_sentence
-from sparsebench.report.crossover_table import crossings, crossover_sentence
+from sparsebench.report.document import Bold, Text
+from sparsebench.report.growth import crossover_sentence
+from sparsebench.store.record import CONTRADICTED
 
 MOST = 6
 """Topologies named in a sentence; the table has all."""
 
 
-def summary(evidence: Evidence) -> str:
-    """One paragraph: trials, claims, results, time, memory, failures."""
-    return " ".join(statements(evidence))
+def statements(evidence: Evidence) -> list[Text]:
+    """The sentences of the summary: trials, claims, results, time, memory, failures."""
+    return [text for text in _statements(evidence) if text]
 
 
-def statements(evidence: Evidence) -> list[str]:
-    """The sentences of the summary."""
-    if evidence.frame.empty:
-        return ["The run has no trials, so there is nothing to report."]
-    claims = judge(evidence)
-    parts = [
-        _counts(evidence),
-        contradictions(evidence.frame),
-        f"The suite's claims have {verdicts_sentence(claims)}" if claims else "",
-        *_results(evidence),
-    ]
-    several = evidence.frame["run"].nunique() > 1
-    for run, frame in groups(evidence.trained.ok, ["run"]):
-        for text in _costs(frame):
-            parts.append(f"In run {escape(run)}, {text[0].lower()}{text[1:]}" if several else text)
-    parts += [crossover_sentence(crossings(evidence.trained)), *_failures(evidence.frame)]
-    return [part for part in parts if part]
+def _statements(evidence: Evidence) -> Iterator[Text]:
+    frame = evidence.frame
+    if frame.empty:
+        yield "The run has no trials, so there is nothing to report."
+        return
+    yield _counts(evidence)
+    wrong = frame[frame["audit"] == CONTRADICTED]
+    if len(wrong):
+        liars = [Bold(name) for name in dict.fromkeys(wrong["backend_label"])]
+        between = [", "] * max(0, len(liars) - 2) + [" and "] * (len(liars) > 1) + [""]
+        named = [part for pair in zip(liars, between) for part in pair]
+        yield [
+            "The audit contradicts the claim of ",
+            *named,
+            f" to be truly sparse in "
+            f"{plural(len(wrong), 'trial')}: read these times and bytes as simulated sparsity.",
+        ]
+    if claims := judge(evidence):
+        yield f"The suite's claims have {verdicts_sentence(claims)}"
+    yield from _results(evidence)
+    several = frame["run"].nunique() > 1
+    for run, part in groups(evidence.trained.ok, ["run"]):
+        for text in _costs(part):
+            yield f"In run {run}, {text[0].lower()}{text[1:]}" if several else text
+    yield crossover_sentence(crossings(evidence.trained))
+    bad = frame[frame["status"].isin(BAD)]
+    if not bad.empty:
+        kinds = join(*(f"{n} {kind}" for kind, n in bad["status"].value_counts().items()))
+        expected = int(bad["expected"].sum())
+        tail = f", {expected} of them as the suite expects" if expected else ""
+        yield f"{plural(len(bad), 'trial')} failed ({kinds}){tail}."
+    for status, why in ((Status.SKIPPED, "missing data"),
+                        (Status.UNSUPPORTED, "a component that cannot do it")):  # fmt: skip
+        if n := int((frame["status"] == str(status)).sum()):
+            yield f"{plural(n, 'trial was', 'trials were')} not run because of {why}."
 
 
 def _counts(evidence: Evidence) -> str:
@@ -64,17 +82,16 @@ def _counts(evidence: Evidence) -> str:
         plural(frame["backend_label"].nunique(), "backend"),
         plural(frame["seed"].nunique(), "seed"),
     )
-    data = sentence_list([escape(name) for name in dict.fromkeys(frame["dataset"])])
+    data = sentence_list(list(dict.fromkeys(frame["dataset"])))
     text = f"{plural(n, 'trial')} on {data} ({parts}): {well} of {n} finished."
     if well and evidence.ok.groupby(["cell", "machine", "contended"])["seed"].nunique().max() < 2:
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
 
 
-def _results(evidence: Evidence) -> list[str]:
+def _results(evidence: Evidence) -> Iterator[str]:
     """Per data set: the topologies by their best mean of its primary metric over the cells."""
     several = evidence.frame["dataset"].nunique() > 1
-    texts = []
     for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
         metric = evidence.metrics.declaration(primary)
         best = []
@@ -82,36 +99,30 @@ def _results(evidence: Evidence) -> list[str]:
             cells = [Spread.of(c[primary]) for _, c in groups(part, ["setting", "backend_label"])]
             cells.sort(key=lambda one: -metric.better * one.mean if one.n else math.inf)
             if cells[0].n:
-                best.append((escape(topology), cells[0]))
+                best.append((topology, cells[0]))
         best.sort(key=lambda pair: -metric.better * pair[1].mean)
         if best:
-            on = f"On {escape(dataset)}, the" if several else "The"
-            word, heading = result_words(metric)[1], escape(metric.heading)
+            on = f"On {dataset}, the" if several else "The"
             (name, top), rest = best[0], best[1:MOST]
-            text = f"{on} {word} mean {heading} is {in_unit(metric, top)}, with {name}"
+            text = f"{on} {result_words(metric)[1]} mean {metric.heading} is {in_unit(metric, top)}"
             others = sentence_list([f"{other} {in_unit(metric, mean)}" for other, mean in rest])
-            texts.append(f"{text}; then {others}." if rest else f"{text}.")
-    return texts
+            yield f"{text}, with {name}" + (f"; then {others}." if rest else ".")
 
 
-def _costs(frame: pd.DataFrame) -> list[str]:
+def _costs(frame: pd.DataFrame) -> Iterator[str]:
     """Time and memory by backend, over trials that differ in nothing else."""
-    texts = []
-    time, memory = lowest(frame, "epoch_seconds"), lowest(frame, "net_peak_bytes")
-    if time:
-        others = [f"{_times(other)} as long on {escape(other.name)}" for other in time.others]
-        texts.append(
-            f"The fastest backend is {escape(time.name)} "
-            f"({_span(frame, time.name, 'epoch_seconds', seconds)} per epoch); with the same "
-            f"topology and seed an epoch takes {sentence_list(others)}."
+    if time := lowest(frame, "epoch_seconds"):
+        others = [f"{_times(other)} as long on {other.name}" for other in time.others]
+        yield (
+            f"The fastest backend is {time.name} ({_span(frame, time.name, 'epoch_seconds')} per "
+            f"epoch); with the same topology and seed an epoch takes {sentence_list(others)}."
         )
-    if memory:
-        others = [f"{escape(other.name)} needs {_times(other)} as much" for other in memory.others]
-        texts.append(
-            f"The lowest net peak memory is that of {escape(memory.name)} "
-            f"({_span(frame, memory.name, 'net_peak_bytes', size)}); {sentence_list(others)}."
+    if memory := lowest(frame, "net_peak_bytes"):
+        others = [f"{other.name} needs {_times(other)} as much" for other in memory.others]
+        yield (
+            f"The lowest net peak memory is that of {memory.name} "
+            f"({_span(frame, memory.name, 'net_peak_bytes')}); {sentence_list(others)}."
         )
-    return texts
 
 
 @dataclass(frozen=True)
@@ -166,26 +177,10 @@ def _times(other: Other) -> str:
     return f"{ratio(other.mean)} times{span}"
 
 
-def _span(frame: pd.DataFrame, backend: str, name: str, show: Callable[[Spread], str]) -> str:
+def _span(frame: pd.DataFrame, backend: str, name: str) -> str:
     """The least and the most of a backend's means over its cells."""
     part = frame[frame["backend_label"] == backend]
     means = [Spread.of(f[name]).mean for _, f in groups(part, ["setting", "topology_label"])]
     known = [mean for mean in means if not math.isnan(mean)]
-    low, high = show(one(min(known))), show(one(max(known)))
+    low, high = (in_unit(BUILT_IN[name], one(x)) for x in (min(known), max(known)))
     return low if low == high else f"{low} to {high}"
-
-
-def _failures(frame: pd.DataFrame) -> list[str]:
-    texts = []
-    bad = frame[frame["status"].isin(BAD)]
-    if not bad.empty:
-        kinds = join(*(f"{n} {escape(kind)}" for kind, n in bad["status"].value_counts().items()))
-        expected = int(bad["expected"].sum())
-        tail = f", {expected} of them as the suite expects" if expected else ""
-        texts.append(f"{plural(len(bad), 'trial')} failed ({kinds}){tail}.")
-    for status, why in ((Status.SKIPPED, "missing data"),
-                        (Status.UNSUPPORTED, "a component that cannot do it")):  # fmt: skip
-        n = int((frame["status"] == str(status)).sum())
-        if n:
-            texts.append(f"{plural(n, 'trial was', 'trials were')} not run because of {why}.")
-    return texts

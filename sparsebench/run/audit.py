@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.analysis.honesty import Judgement, audited, claim, claim_of, judge
+from sparsebench.analysis.honesty import Judgement, audited, claim_of, judge
 from sparsebench.core.audit.evidence import SIDES, Evidence, Sizes, sizes_for
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
@@ -133,7 +133,7 @@ def audit_of(
     )
     if isinstance(found, Evidence):
         probed = judge(found)
-    claims = claim(said, claim_of(trial.backend, plugins))
+    claims = claim_of(trial.backend, plugins, said)
     layers, measures = outcome.get("layers", ()), outcome.get("measures", {})
     team = team_of(trial, plugins)
     return audited(claims, layers, measures, probed, team["processes"] + team["forks"])

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from invented import InventedRun, record, run_of, trial
+from records import FakeRun, run_of
+from records import cell_trial as trial
+from records import measured as record
 
 from sparsebench.analysis import baseline
 from sparsebench.analysis.baseline import from_json, to_json
@@ -31,7 +33,7 @@ def test_a_baseline_compares_as_its_run_does() -> None:
     base, head = run_of(rng), run_of(rng, memory=1.1, accuracy=-0.01)
     base[3] = record(base[3].trial, "timeout", cause="limit")
     base[7] = record(base[7].trial, "skipped")
-    run: Any = InventedRun(base, manifest={"suite": "demo", "trials": []})
+    run: Any = FakeRun(base, manifest={"suite": "demo", "trials": []})
     gates = default_gates()
     first = compare(side(run), side_of(head), gates)
     again = compare(round_trip(run).side(Path("b.json")), side_of(head), gates)
@@ -50,7 +52,7 @@ def test_circumstances_and_plans_are_kept() -> None:
     )  # fmt: skip
     missing = trial(seed=9).id
     planned = [{"id": one.trial.id}, {"id": missing}]
-    run: Any = InventedRun([one], manifest={"suite": "demo", "trials": planned})
+    run: Any = FakeRun([one], manifest={"suite": "demo", "trials": planned})
     text = json.dumps(to_json(run, "main"))
     assert "/" not in text
     found = round_trip(run)
@@ -98,7 +100,7 @@ TRIAL = ("cells", 0, "trials", 0)
 def test_what_is_no_baseline_is_one_line(
     tmp_path: Path, change: Callable[[Any], None], told: str
 ) -> None:
-    run: Any = InventedRun([record(trial(), measures={"stored_bytes": 1})])
+    run: Any = FakeRun([record(trial(), measures={"stored_bytes": 1})])
     data = to_json(run, "main")
     change(data)
     file = tmp_path / "main.json"
@@ -126,5 +128,5 @@ def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
 
 def test_a_run_without_records_is_no_baseline(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has no record yet"):
-        baseline.keep(InventedRun([]), "main", tmp_path / "b.json")  # type: ignore[arg-type]
+        baseline.keep(FakeRun([]), "main", tmp_path / "b.json")  # type: ignore[arg-type]
     assert not (tmp_path / "b.json").exists()

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 from binomial import at_most
-from invented import InventedRun, record, trial
+from records import FakeRun
+from records import cell_trial as trial
+from records import measured as record
 
 from sparsebench.analysis.claims import Holds, check, exit_code
 from sparsebench.report.claims import as_markdown, as_text, to_json
@@ -45,7 +47,7 @@ def measured(values, metric="test_accuracy", seeds=range(100), **changed):
 
 
 def judged(records, suite):
-    (row,) = check(InventedRun(records, suite))
+    (row,) = check(FakeRun(records, suite_text=suite))
     return row
 
 
@@ -146,13 +148,13 @@ def test_pairs_are_equal_but_for_what_the_claim_names():
         for record in measured([0.6 + shift, 0.61 + shift, 0.62 + shift], size=size,
                                backend=backend)
     ]  # fmt: skip
-    rows = check(InventedRun(records, sides()))
+    rows = check(FakeRun(records, suite_text=sides()))
     assert [str(row.verdict) for row in rows] == ["holds", "holds"]
     assert exit_code(rows) == 0
 
 
 def test_a_suite_without_claims():
-    rows = check(InventedRun(measured([0.9]), 'name = "demo"'))
+    rows = check(FakeRun(measured([0.9]), suite_text='name = "demo"'))
     assert (rows, exit_code(rows)) == ([], 5)
 
 
@@ -166,14 +168,14 @@ def test_a_claim_that_just_holds_seldom_fails():
             for size in range(1, 9)
             for record in measured(0.87 + 0.004 * rng.normal(size=5), size=size)
         ]
-        alarms += exit_code(check(InventedRun(records, published()))) == 4
+        alarms += exit_code(check(FakeRun(records, suite_text=published()))) == 4
     assert at_most(alarms, 60, 0.05)
 
 
 def test_shown_and_as_json():
     records = [*measured([0.85, 0.86, 0.87, 0.84, 0.85]), *measured([0.9], backend="scipy-csr")]
     suite = published() + sides() + published(1.0, 0.1, "epoch_seconds")
-    rows = check(InventedRun(records, suite.replace("88 %", "88 % \\u001b[2J |")))
+    rows = check(FakeRun(records, suite_text=suite.replace("88 %", "88 % \\u001b[2J |")))
     text, page = as_text(rows), as_markdown(rows)
     assert "FAILS: SET reaches 88 % \\x1b[2J" in text
     assert "90 % interval [" in text

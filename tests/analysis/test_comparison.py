@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from invented import MACHINE, SETTINGS, compared, record, run_of, trial, verdicts
+from records import MACHINE, SETTINGS, compared, run_of, verdicts
+from records import cell_trial as trial
+from records import measured as record
 
-from sparsebench.analysis.comparison import compare
+from sparsebench.analysis.comparison import STATUS, compare
 from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if
 from sparsebench.analysis.sides import Side, side_of
-from sparsebench.analysis.verdicts import STATUS
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics

@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-from invented import compared, run_of
+from records import compared, run_of
 
-from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.gates_file import read_gates
+from sparsebench.analysis.comparison import Verdict
+from sparsebench.analysis.gates import default_gates, read_gates
 from sparsebench.analysis.statistics import detectable_in_errors
-from sparsebench.analysis.verdicts import Verdict
 from sparsebench.report.comparison import as_text
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()

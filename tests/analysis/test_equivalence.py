@@ -6,9 +6,8 @@ from binomial import at_least, at_most
 
 from sparsebench.analysis.statistics import (
     Reproduction,
-    Summary,
+    Spread,
     against_published,
-    summary,
 )
 
 SIMULATIONS = 2000
@@ -22,7 +21,7 @@ def samples(seed, n=5, shift=0.0, sd=1.0):
 
 def exact(mean):
     """A published mean without a spread."""
-    return Summary(mean, math.nan, 1, math.nan, math.nan)
+    return Spread(mean, math.nan, 1)
 
 
 def word(found, more_is_better):
@@ -71,7 +70,7 @@ def test_welch_tost_at_the_margin():
     rng = np.random.default_rng(6)
     found = []
     for values in samples(7, n=5, shift=2.0, sd=0.7):
-        published = summary(rng.normal(size=8).tolist())
+        published = Spread.of(rng.normal(size=8).tolist())
         found.append(word(against_published(values, published, 2.0), True))
     assert at_most(found.count(R.REPRODUCED), SIMULATIONS, 0.06)
     assert at_least(found.count(R.REPRODUCED), SIMULATIONS, 0.04)
@@ -80,7 +79,7 @@ def test_welch_tost_at_the_margin():
 def test_published_spread_makes_it_harder_to_be_sure():
     values = [0.90, 0.91, 0.92, 0.91, 0.90]
     without = against_published(values, exact(0.908), 0.01)
-    spread = against_published(values, Summary(0.908, 0.02, 5, math.nan, math.nan), 0.01)
+    spread = against_published(values, Spread(0.908, 0.02, 5), 0.01)
     assert word(without, True) is R.REPRODUCED
     assert word(spread, True) is R.INCONCLUSIVE
     assert spread.p > without.p

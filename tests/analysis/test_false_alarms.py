@@ -6,7 +6,7 @@ Everything goes through `compare`: records in, verdicts out, exit code and all.
 import numpy as np
 import pytest
 from binomial import at_most
-from invented import compared, run_of, verdicts
+from records import compared, run_of, verdicts
 
 SHUFFLES = 200
 

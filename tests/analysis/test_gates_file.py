@@ -1,7 +1,6 @@
 import pytest
 
-from sparsebench.analysis.gates import Gate, default_gates
-from sparsebench.analysis.gates_file import read_gates
+from sparsebench.analysis.gates import Gate, default_gates, read_gates
 from sparsebench.errors import GateError
 from sparsebench.metrics import BUILT_IN as METRICS
 

@@ -8,11 +8,12 @@ from xml.etree import ElementTree as xml
 
 import numpy as np
 import pytest
-from invented import compared, record, run_of, trial
+from records import cell_trial as trial
+from records import compared, run_of
+from records import measured as record
 
-from sparsebench.analysis.comparison import Comparison
-from sparsebench.analysis.verdicts import UNDECIDED, Verdict
-from sparsebench.report.junit import as_junit
+from sparsebench.analysis.comparison import UNDECIDED, Comparison, Verdict
+from sparsebench.report.comparison import as_junit
 from sparsebench.store.record import Record
 
 COUNT, SECONDS, TEXT = r"\d+", r"\d+(\.\d+)?", r".+"

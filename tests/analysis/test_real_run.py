@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from binomial import at_most
-from invented import compared
+from records import compared
 
 import sparsebench
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from binomial import at_most
-from invented import compared, record, trial
+from records import cell_trial as trial
+from records import compared
+from records import measured as record
 
-from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.comparison import Comparison, Finding, compare
 from sparsebench.analysis.gates import default_gates
 from sparsebench.analysis.rounds import folder_of_halves, gates_of_rounds, sides_of
 from sparsebench.analysis.sides import Cell, Side
-from sparsebench.analysis.verdicts import Finding
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.comparison import as_text, to_json

@@ -8,12 +8,12 @@ from binomial import at_least, at_most
 from scipy import stats
 
 from sparsebench.analysis.statistics import (
+    Spread,
     bootstrap,
     detectable_in_errors,
     from_zero,
     holm,
     sign_flips,
-    summary,
     welch,
 )
 
@@ -32,25 +32,25 @@ def test_paired_agrees_with_scipy():
     theirs = stats.ttest_rel(head, base)
     ours = from_zero((head - base).tolist())
     low, high = theirs.confidence_interval()
-    assert (ours.p, ours.low, ours.high) == pytest.approx((theirs.pvalue, low, high))
-    assert (ours.n, ours.paired) == (7, True)
+    assert (ours.p, *ours.interval) == pytest.approx((theirs.pvalue, low, high))
+    assert ours.paired
 
 
 def test_welch_agrees_with_scipy():
     base, head = draws(2, 6), 3 * draws(3, 9) + 1
     theirs = stats.ttest_ind(head, base, equal_var=False)
-    ours = welch(base.tolist(), head.tolist())
+    ours = welch(Spread.of(head), Spread.of(base))
     low, high = theirs.confidence_interval()
-    assert (ours.p, ours.low, ours.high) == pytest.approx((theirs.pvalue, low, high))
-    assert (ours.n, ours.paired) == (6, False)
+    assert (ours.p, *ours.interval) == pytest.approx((theirs.pvalue, low, high))
+    assert not ours.paired
 
 
 def test_summary_is_mean_sd_and_t_interval():
-    found = summary([1.0, 2.0, 3.0, 4.0])
+    found = Spread.of([1.0, 2.0, 3.0, 4.0])
     assert (found.mean, found.n) == (2.5, 4)
     assert found.sd == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
     expected = stats.t.interval(0.95, 3, 2.5, found.sd / 2)
-    assert (found.low, found.high) == pytest.approx(expected)
+    assert found.interval() == pytest.approx(expected)
 
 
 def test_holm_by_hand():
@@ -70,27 +70,27 @@ def test_sign_flips_by_enumeration():
 
 def test_equal_values_have_no_spread():
     assert bootstrap([0.1, 0.1, 0.1]) == (0.1, 0.1)
-    found = summary([0.1, 0.1, 0.1])
-    assert (found.mean, found.sd, found.low, found.high) == (0.1, 0.0, 0.1, 0.1)
+    found = Spread.of([0.1, 0.1, 0.1])
+    assert (found.mean, found.sd, *found.interval()) == (0.1, 0.0, 0.1, 0.1)
 
 
 def test_differences_that_are_all_zero_are_no_difference():
     found = from_zero([0.0] * 5)
-    assert (found.p, found.effect, found.low, found.high) == (1.0, 0.0, 0.0, 0.0)
+    assert (found.p, found.effect, *found.interval) == (1.0, 0.0, 0.0, 0.0)
     assert found.is_zero
     assert sign_flips([0.0] * 5) == 1.0
 
 
 def test_a_constant_difference_is_certain():
     found = from_zero([2.0] * 5)
-    assert (found.p, found.low, found.high, found.is_zero) == (0.0, 2.0, 2.0, False)
-    assert welch([1.0, 1.0], [3.0, 3.0]).p == 0.0
+    assert (found.p, *found.interval, found.is_zero) == (0.0, 2.0, 2.0, False)
+    assert welch(Spread.of([3.0, 3.0]), Spread.of([1.0, 1.0])).p == 0.0
 
 
 def test_one_value_has_no_interval():
     assert bootstrap([0.5]) is None
-    assert math.isnan(summary([0.5]).low)
-    assert summary([]).n == 0
+    assert math.isnan(Spread.of([0.5]).interval()[0])
+    assert Spread.of([]).n == 0
 
 
 def test_the_same_values_give_the_same_bootstrap():
@@ -104,8 +104,8 @@ def test_the_same_values_give_the_same_bootstrap():
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_t_intervals_cover(n):
     missed = sum(
-        not found.low <= 0 <= found.high
-        for found in (summary(values.tolist()) for values in draws(5, SIMULATIONS, n))
+        not low <= 0 <= high
+        for low, high in (Spread.of(values).interval() for values in draws(5, SIMULATIONS, n))
     )
     assert at_most(missed, SIMULATIONS, 0.05)
     assert at_least(missed, SIMULATIONS, 0.05)
@@ -134,7 +134,7 @@ def test_paired_false_alarms(n):
 def test_welch_false_alarms_at_unequal_spreads(n, m, sd):
     """Welch's is approximate: with five seeds its rate is held to 0.06."""
     bases, heads = draws(8, SIMULATIONS, n), sd * draws(9, SIMULATIONS, m)
-    found = sum(welch(a.tolist(), b.tolist()).p < 0.05 for a, b in zip(bases, heads))
+    found = sum(welch(Spread.of(b), Spread.of(a)).p < 0.05 for a, b in zip(bases, heads))
     assert at_most(found, SIMULATIONS, 0.06)
     assert at_least(found, SIMULATIONS, 0.03)
 

@@ -11,7 +11,7 @@ from sparsebench.analysis.honesty import (
     UNDECLARED,
     Judgement,
     audited,
-    claim,
+    claim_of,
     judge,
     judge_bytes,
 )
@@ -24,6 +24,7 @@ from sparsebench.core.audit.evidence import (
     sizes_for,
     suspicious,
 )
+from sparsebench.registry import Plugins
 
 SIZES = Sizes(side=4096, batch=32)
 ENTRIES = 4096 * 4096
@@ -158,7 +159,7 @@ def test_a_small_network_cannot_tell():
     small = judge_bytes(
         [layer((100, 100), 500, 9000)], {"stored_bytes": 9000, "net_peak_bytes": MIB}
     )
-    assert small.dense_bytes == 40_000
+    assert small.numbers["dense_bytes"] == 40_000
     assert small.why == "a network whose dense weights are 39.1 KiB is too small to tell"
 
 
@@ -199,8 +200,6 @@ def test_why_there_was_no_probe_is_said():
 
 
 def test_the_class_is_believed_before_the_parameters():
-    assert [claim(said, "unknown") for said in (True, False, None)] == [
-        "truly sparse",
-        "simulated",
-        "unknown",
-    ]
+    backend = {"name": "nobody's"}
+    claims = [claim_of(backend, Plugins(), said) for said in (True, False, None)]
+    assert claims == ["truly sparse", "simulated", "unknown"]

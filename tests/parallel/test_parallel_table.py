@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from fabricated import FakeRun, epoch_line, make_record, make_trial
+from records import FakeRun, epoch_line, make_record, make_trial
 from sparsebench_parallel.report_section import in_words, parallel_families, section
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.report.markdown import report
+from sparsebench.report.markdown_blocks import printed
 
 SEQUENTIAL = {"name": "sequential"}
 WASSP = {"name": "wassp", "workers": 2}
@@ -50,7 +51,7 @@ def rows(text):
 
 def test_each_way_is_held_against_one_process_with_one_thread(tmp_path):
     _, found, _ = section(evidence([several(tmp_path, WAYS)]))
-    cells = {row[1]: row for row in rows(found)}
+    cells = {row[1]: row for row in rows(printed(found))}
     assert list(cells) == [
         "sequential, 1 thread", "sequential, 2 threads", "wassp, 1 thread", "wasap, 1 thread",
     ]  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fabricated import FakeRun, make_record, make_trial
+from records import FakeRun, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.marks import noise_footnote
 from sparsebench.report.markdown import report
-from sparsebench.report.tables import result_table, time_table
+from sparsebench.report.markdown_blocks import printed
+from sparsebench.report.results import result_table, time_table
 
 NUMBERS = {"size_growth": 32.25, "time_growth": 1.04, "memory_growth": 0.98}
 
@@ -60,8 +61,8 @@ def test_a_row_has_claim_finding_and_evidence(tmp_path):
 
 def test_names_are_marked_in_the_other_tables():
     found = evidence([run(numba_csr=SPARSE, dense_mask=DECLARED)])
-    assert "| numba-csr | dense-mask † |" in result_table(found)
-    assert "| dense-mask † |" in time_table(found)
+    assert "| numba-csr | dense-mask † |" in printed(result_table(found))
+    assert "| dense-mask † |" in printed(time_table(found))
     assert set(found.frame["backend"]) == {"numba-csr", "dense-mask"}, "the export has plain names"
 
 
@@ -104,5 +105,5 @@ def test_disturbed_times_are_marked_and_counted(tmp_path):
 
 
 def test_a_quiet_run_has_no_footnote():
-    assert noise_footnote(evidence([run(numba_csr=SPARSE)]).ok) == ""
-    assert "§" not in time_table(evidence([run(numba_csr=SPARSE)]))
+    assert noise_footnote(evidence([run(numba_csr=SPARSE)]).ok) == []
+    assert "§" not in printed(time_table(evidence([run(numba_csr=SPARSE)])))

@@ -1,23 +1,20 @@
 import math
 
 import pytest
-from fabricated import FakeRun, lawful
+from records import FakeRun, lawful
 
 from sparsebench.analysis.crossover import (
     ABOVE,
     BELOW,
+    crossings,
     crossover,
     equal_at,
     truly_sparse,
 )
 from sparsebench.analysis.evidence import evidence
-from sparsebench.report.crossover_table import (
-    crossings,
-    crossover_sentence,
-    crossover_table,
-    section,
-)
-from sparsebench.report.summary import summary
+from sparsebench.report.growth import crossover_sentence, crossover_table, crossovers
+from sparsebench.report.markdown_blocks import printed
+from sparsebench.report.summary import statements
 
 KINDS = {"numba-csr": True, "dense-mask": False}
 
@@ -84,14 +81,14 @@ def test_a_crossover_along_density():
     assert one.time.at == pytest.approx(0.08 / 1.05, rel=0.01)
     assert (one.time.low, one.time.high) == pytest.approx((0.08 / 1.1, 0.08), rel=0.01)
     assert one.memory.at == ABOVE
-    assert crossover_table([one]).splitlines()[2] == (
+    assert printed(crossover_table([one])).splitlines()[2] == (
         "| static | numba-csr | dense-mask | 7.6 % | 7.3 % to 8.0 % | above 16 % | above 16 % | 3 |"
     )
     assert crossover_sentence([one]) == (
         "numba-csr and dense-mask take the same time per epoch at a density of 7.6 % and the same "
         "net peak memory if at all above 16 %."
     )
-    assert crossover_sentence([one]) in summary(found)
+    assert crossover_sentence([one]) in statements(found)
 
 
 def test_settings_are_rows_and_one_range_of_the_sentence():
@@ -115,7 +112,7 @@ def test_a_crossover_along_size_has_its_neurons():
     (one,) = crossings(evidence([FakeRun(records)]), KINDS)
     assert one.along == "connections"
     assert one.time.at == pytest.approx(20 * (74 + 4 * 400), rel=0.01)
-    row = crossover_table([one]).splitlines()[2]
+    row = printed(crossover_table([one])).splitlines()[2]
     assert "| 33,500 connections (874 neurons) | not known | below 9,480 connections" in row
 
 
@@ -131,9 +128,10 @@ def test_sizes_of_one_density_are_no_axis():
 def test_without_a_simulated_backend_there_is_no_section():
     records = [record for record in by_density() if record.trial.backend["name"] == "numba-csr"]
     found = evidence([FakeRun(records)])
-    assert list(section(found)) == []
+    assert crossovers(found) == []
     somebody = lawful("somebody's", 100, 1.0, 1e6)
     found = evidence([FakeRun([*by_density(), somebody])])
-    assert list(section(found))[-1].endswith("not known here whether truly sparse: somebody's.")
+    (section,) = crossovers(found)
+    assert section.blocks[-1].endswith("not known here whether truly sparse: somebody's.")
     assert crossover_sentence([]) == ""
     assert crossings(evidence([FakeRun(list(by_density()))]), {"numba-csr": True}) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fabricated import FakeRun, make_record, make_trial
+from records import FakeRun, make_record, make_trial
 
 from sparsebench.report.markdown import report
 from sparsebench.store.frames import trials_frame

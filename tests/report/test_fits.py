@@ -3,14 +3,15 @@ import math
 
 import numpy as np
 import pytest
-from fabricated import MACHINE, FakeRun, lawful, make_record, make_trial
+from records import MACHINE, FakeRun, lawful, make_record, make_trial
 from scipy import stats
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.fits import fit_rows, marginal, points, power_law
 from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.fit_tables import fits, fits_table, marginal_table
+from sparsebench.report.growth import fits, fits_table, marginal_table
+from sparsebench.report.markdown_blocks import printed
 from sparsebench.store.store import Store, planned
 
 SIZES = (100, 400, 1600, 6400)
@@ -99,7 +100,7 @@ def test_seeds_are_no_points_of_their_own():
 
 
 def test_the_table_has_a_row_per_measure():
-    rows = fits_table(found(linear()).trained).splitlines()
+    rows = printed(fits_table(found(linear()).trained)).splitlines()
     assert rows[0].startswith("| topology | backend | measure | exponent | factor |")
     assert rows[2] == (
         "| static | numba-csr | time per epoch | 1.00 (1.00 to 1.00) | "
@@ -110,28 +111,29 @@ def test_the_table_has_a_row_per_measure():
         "12.0 ns (12.0 ns to 12.0 ns) | 9,480 to 513,480 | 12.0 ns | 12.0 ns | 1.00 | 4 |"
     )
     assert "| net peak | 1.00 (1.00 to 1.00) | 44.0 B (44.0 B to 44.0 B) |" in rows[4]
-    bytes_row = marginal_table(found(linear()).trained).splitlines()[2]
+    bytes_row = printed(marginal_table(found(linear()).trained)).splitlines()[2]
     assert bytes_row == "| static | numba-csr | 44.0 B (44.0 B to 44.0 B) | – | 4 |"
 
 
 def test_few_sizes_say_that_the_interval_is_not_known():
-    text = "\n".join(fits(found(linear(sizes=SIZES[:3])).trained))
+    (section,) = fits(found(linear(sizes=SIZES[:3])).trained)
+    text = printed(section.tables[0])
     assert "| 1.00 (interval not known) |" in text
-    assert list(fits(found(linear(sizes=SIZES[:2])).trained)) == []
+    assert fits(found(linear(sizes=SIZES[:2])).trained) == []
 
 
 def test_time_per_epoch_is_not_fitted_over_unequal_numbers_of_samples():
     records = [
         record for size in SIZES for record in linear(sizes=[size], seeds=1, samples=10 * size)
     ]
-    text = fits_table(found(records).trained)
+    text = printed(fits_table(found(records).trained))
     assert "time per epoch" not in text
     assert "time per connection and sample" in text
 
 
 def test_other_settings_and_machines_are_rows_of_their_own():
     batches = [r for b in (2, 128) for r in linear(seeds=1, batch_size=b)]
-    text = fits_table(found(batches).trained)
+    text = printed(fits_table(found(batches).trained))
     assert text.splitlines()[0].startswith("| setting | topology |")
     assert len(text.splitlines()) == 2 + 2 * 3
     assert "| 128 | static |" in text
@@ -139,7 +141,7 @@ def test_other_settings_and_machines_are_rows_of_their_own():
         make_record(r.trial, measures=r.measures, machine={**MACHINE, "id": "cd34"})
         for r in linear(seeds=1)
     ]
-    text = fits_table(found([*linear(seeds=1), *there]).trained)
+    text = printed(fits_table(found([*linear(seeds=1), *there]).trained))
     assert "| machine cd34 | static |" in text
     assert len(text.splitlines()) == 2 + 2 * 3
 
@@ -150,7 +152,7 @@ def test_bytes_are_fitted_over_densities_too():
                connections=int(epsilon * size), epsilon=epsilon)
         for size in (100, 400, 1600) for epsilon in (5.0, 20.0, 80.0)
     ]  # fmt: skip
-    (row,) = marginal_table(found(records).trained).splitlines()[2:]
+    (row,) = printed(marginal_table(found(records).trained)).splitlines()[2:]
     assert row == (
         "| static | numba-csr | 24.0 B (24.0 B to 24.0 B) | 100.0 B (100.0 B to 100.0 B) | 9 |"
     )

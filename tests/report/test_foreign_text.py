@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fabricated import FakeRun, make_record, make_trial
+from records import FakeRun, make_record, make_trial
 
 from sparsebench.api import Run
 from sparsebench.report.html.page import report as html

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import chromium
 import pytest
-from fabricated import make_record, make_trial, realistic
+from records import make_record, make_trial, realistic
 
 from sparsebench.report.html.page import report
 

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from fabricated import MACHINE, FakeRun, make_record, make_trial, realistic
+from records import MACHINE, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.cli.export import export as export_command
 from sparsebench.cli.export import report as report_command
-from sparsebench.report.markdown import command, report
-from sparsebench.report.summary import lowest, summary
+from sparsebench.report.contents import command
+from sparsebench.report.markdown import report
+from sparsebench.report.summary import lowest, statements
 from sparsebench.store.store import Store, planned
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -66,13 +67,13 @@ def test_ratios_are_of_equal_pairs():
 
 def test_no_ratio_is_claimed_across_machines_or_runs():
     there = timed(2.0, 0, "b", machine={**MACHINE, "id": "cd34"})
-    assert "fastest" not in summary(evidence([FakeRun([timed(1.0, 0, "a"), there])]))
+    assert "fastest" not in str(statements(evidence([FakeRun([timed(1.0, 0, "a"), there])])))
     apart = [FakeRun([timed(1.0, 0, "a")], id="r1"), FakeRun([timed(2.0, 0, "b")], id="r2")]
-    assert "fastest" not in summary(evidence(apart))
+    assert "fastest" not in str(statements(evidence(apart)))
 
 
 def test_one_backend_is_not_the_fastest():
-    assert "fastest" not in summary(evidence([FakeRun([timed(1.0, 0, "a")])]))
+    assert "fastest" not in str(statements(evidence([FakeRun([timed(1.0, 0, "a")])])))
 
 
 def test_an_unfinished_run_says_how_much_is_missing(tmp_path):

@@ -8,12 +8,11 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
 from matplotlib.figure import Figure
+from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.comparison import compare
-from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.resolve import resolve_gates
+from sparsebench.analysis.gates import default_gates, resolve_gates
 from sparsebench.analysis.sides import side_of
 from sparsebench.api import Run
 from sparsebench.errors import NothingMatched

@@ -3,12 +3,13 @@
 import math
 
 import pytest
-from fabricated import SET, STATIC, FakeRun, epoch_line, make_record, make_trial
+from records import SET, STATIC, FakeRun, epoch_line, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.ranks import cost_profiles, rankings
 from sparsebench.report.markdown import report
-from sparsebench.report.ranks import critical_differences, section
+from sparsebench.report.markdown_blocks import printed
+from sparsebench.report.ranks import critical_differences, sections, tests_table
 
 DENSE = {"name": "dense", "prune": None}
 DATASETS = ("colon", "arcene", "leukemia", "allaml")
@@ -41,15 +42,15 @@ def several(folder, datasets=DATASETS, topologies=(SET, STATIC, DENSE), seeds=2)
 
 def test_ranks_by_accuracy_time_and_memory(tmp_path):
     accuracy, time, memory = rankings(evidence([several(tmp_path)]))
-    assert [one.name for one in (accuracy, time, memory)] == [
+    assert [one.measure for one in (accuracy, time, memory)] == [
         "accuracy", "time per epoch", "net peak",
     ]  # fmt: skip
-    assert accuracy.ranking.methods == ("set", "static", "dense")
-    assert accuracy.ranking.ranks == (1, 2, 3)
-    assert accuracy.ranking.datasets == 4
-    assert accuracy.ranking.p < 0.01
-    assert set(time.ranking.ranks) == {2.0}
-    assert memory.ranking.methods == ("set", "static", "dense")
+    assert accuracy.methods == ("set", "static", "dense")
+    assert accuracy.ranks == (1, 2, 3)
+    assert accuracy.datasets == 4
+    assert accuracy.p < 0.01
+    assert set(time.ranks) == {2.0}
+    assert memory.methods == ("set", "static", "dense")
 
 
 def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
@@ -61,9 +62,9 @@ def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
         for r in run.records
     ]
     found = rankings(evidence([run]))[0]
-    assert found.ranking.datasets == 3
+    assert found.datasets == 3
     assert found.left_out == ("arcene",)
-    assert "| arcene | 3 |" in "".join(section(evidence([run])))
+    assert "| arcene | 3 |" in printed(tests_table(rankings(evidence([run]))))
 
 
 def test_methods_on_two_backends_have_both_names(tmp_path):
@@ -75,26 +76,25 @@ def test_methods_on_two_backends_have_both_names(tmp_path):
         ))
         for r in run.records
     ]  # fmt: skip
-    methods = rankings(evidence([run]))[0].ranking.methods
+    methods = rankings(evidence([run]))[0].methods
     assert set(methods) == {"set, numba-csr", "set, scipy-csr"}
 
 
 def test_costs_of_the_target(tmp_path):
     """The target lies a point below the best mean. Static ends exactly a point below it, and
     reaches it in its second epoch; dense, three points below, never."""
-    time, memory = cost_profiles(evidence([several(tmp_path, seeds=1)]))
-    by_name = {one.method: one for one in time.profiles}
+    found = cost_profiles(evidence([several(tmp_path, seeds=1)]))
+    by_name = {one.method: one for one in found["training time"]}
     assert by_name["set"].ratios == (1.0,) * 4
     assert by_name["dense"].ratios == (math.inf,) * 4
     assert by_name["static"].ratios == (2.0,) * 4
-    assert {one.method: one.solved for one in memory.profiles}["dense"] == 0
+    assert {one.method: one.solved for one in found["net peak memory"]}["dense"] == 0
 
 
 @pytest.mark.parametrize("datasets", [DATASETS[:2], DATASETS[:1]])
 def test_two_data_sets_rank_nothing(tmp_path, datasets):
     found = evidence([several(tmp_path, datasets)])
-    assert rankings(found) == cost_profiles(found) == []
-    assert list(section(found)) == []
+    assert (rankings(found), cost_profiles(found), sections(found)) == ([], {}, [])
     assert critical_differences(found) is None
 
 
@@ -112,9 +112,9 @@ def test_the_report_has_the_section_and_its_pictures(tmp_path):
 
 
 def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):
-    figure = critical_differences(evidence([several(tmp_path)]))
-    assert len(figure.axes) == 3
-    names = [text.get_text().split()[0] for text in figure.axes[0].texts]
+    chart = critical_differences(evidence([several(tmp_path)]))
+    assert len(chart.panels) == 3
+    names = [text.split()[0] for *_, text, _ in chart.panels[0].texts]
     assert {"set", "static", "dense"} <= set(names)
-    bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 3]
-    assert len(bars) == len(rankings(evidence([several(tmp_path)]))[0].ranking.groups)
+    bars = [one for one in chart.panels[0].series if one.width == 4]
+    assert len(bars) == len(rankings(evidence([several(tmp_path)]))[0].groups)

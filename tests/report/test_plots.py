@@ -1,14 +1,9 @@
 import pytest
-from fabricated import SET, STATIC, FakeRun, make_record, make_trial, realistic
-from matplotlib.collections import PathCollection
+from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.report.plot_files import write_plots
-from sparsebench.report.plots import (
-    learning_curves,
-    plain,
-    result_memory,
-)  # fmt: skip
+from sparsebench.report.charts import charts, curves, trade_off
+from sparsebench.report.png import drawn, write_charts
 from sparsebench.report.scaling import censored, memory_refused, scaling
 
 
@@ -29,42 +24,47 @@ def legend(figure):
 
 
 def test_learning_curves_have_a_panel_per_backend_and_a_band_per_topology(small):
-    figure = learning_curves(small)
-    panels = [ax for ax in figure.axes if ax.get_visible()]
-    assert len(panels) == 3
-    assert all(len(ax.lines) == 3 and len(ax.collections) == 3 for ax in panels)
+    chart = curves(small)
+    assert [panel.title for panel in chart.panels] == [
+        "digits, numba-csr", "digits, scipy-csr", "digits, dense-mask"
+    ]  # fmt: skip
+    assert all(len(panel.series) == 3 for panel in chart.panels)
+    assert all(one.band and one.low for panel in chart.panels for one in panel.series)
+    figure = drawn(chart)
     assert legend(figure) == ["static", "set", "set + importance"]
-    assert panels[0].get_xlabel() == "epoch"
+    assert figure.axes[0].get_xlabel() == "epoch"
 
 
 def test_one_seed_has_lines_without_bands(tmp_path):
-    figure = learning_curves(evidence([realistic(tmp_path, epochs=3, seeds=1)]))
-    assert all(not ax.collections for ax in figure.axes)
+    chart = curves(evidence([realistic(tmp_path, epochs=3, seeds=1)]))
+    assert not any(one.low for panel in chart.panels for one in panel.series)
 
 
-def test_result_memory_has_a_marker_per_cell(small):
-    figure = result_memory(small)
+def test_the_trade_off_has_a_mark_per_cell(small):
+    chart = trade_off(small)
+    (panel,) = chart.panels
+    across = [size for one in panel.series for size in one.sizes]
+    assert len(across) == 9
+    assert len(set(across)) > 1
+    figure = drawn(chart)
     (ax,) = figure.axes
-    markers = [c for c in ax.collections if isinstance(c, PathCollection)]
-    assert len(markers) == 9
-    assert len({float(marker.get_sizes()[0]) for marker in markers}) > 1
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("net peak memory", "test accuracy")
     assert "dense-mask" in legend(figure)
 
 
 def test_scaling_is_log_log_with_a_line_per_topology_and_backend(sweep):
-    figure = scaling(sweep)
+    chart = scaling(sweep)
+    figure = drawn(chart)
     assert [ax.get_ylabel() for ax in figure.axes] == ["time per epoch", "net peak memory"]
-    for ax in figure.axes:
+    for ax, panel in zip(figure.axes, chart.panels):
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-        assert len(ax.containers) == 6
+        assert len([one for one in panel.series if "measured" in one.hover]) == 6
 
 
 def test_trials_that_met_a_limit_are_arrows_in_both_panels(sweep):
-    for ax in scaling(sweep).axes:
-        labels = [line.get_label() for line in ax.lines]
-        assert labels.count("censored timeout") == 1
-        assert labels.count("censored out-of-memory") == 1
+    for ax in drawn(scaling(sweep)).axes:
+        labels = {line.get_label() for line in ax.lines}
+        assert {"censored timeout", "censored out-of-memory"} <= labels
         assert {text.get_text() for text in ax.texts} == {"", "timeout", "out-of-memory"}
 
 
@@ -82,28 +82,29 @@ def test_a_limit_at_a_size_that_nothing_reached_is_still_drawn(tmp_path):
     run.records.append(make_record(make_trial(model=big), "out-of-memory"))
     found = evidence([run])
     assert [one.connections for one in censored(found, "net_peak_bytes")][-1] is None
-    figure = scaling(found)
-    assert any(line.get_label() == "censored out-of-memory" for line in figure.axes[0].lines)
+    time = scaling(found).panels[0]
+    assert any(one.hover["connections"] == ["not known"] for one in time.series if one.arrow)
 
 
-def test_only_plots_that_say_something():
-    assert write_plots(evidence([FakeRun([])]), None) == []
-    assert write_plots(evidence([FakeRun([make_record(make_trial())])]), None) == []
+def test_only_charts_that_say_something():
+    assert charts(evidence([FakeRun([])])) == []
+    assert charts(evidence([FakeRun([make_record(make_trial())])])) == []
 
 
 def test_files_are_png_at_twice_the_size(small, tmp_path):
-    plots = write_plots(small, tmp_path, "x-")
-    assert [plot.path.name for plot in plots] == [
-        "x-learning-curves.png", "x-accuracy-memory.png",
-    ]  # fmt: skip
-    header = plots[0].path.read_bytes()[:24]
+    files = [file for file, _ in write_charts(charts(small), tmp_path, "x-")]
+    assert [file.name for file in files] == ["x-accuracy-memory.png", "x-learning-curves.png"]
+    header = files[0].read_bytes()[:24]
     assert header[1:4] == b"PNG"
     assert int.from_bytes(header[16:20]) == 1600
 
 
-def test_names_are_no_mathematics():
-    assert plain("a$b$") == r"a\$b\$"
-    assert len(plain("x" * 100)) == 60
+def test_names_are_no_mathematics_and_not_too_long():
+    names = ["a$b$", "x" * 100]
+    records = [make_record(make_trial(topology={"name": name, "prune": None})) for name in names]
+    shown = legend(drawn(trade_off(evidence([FakeRun(records)]))))
+    assert shown[0] == r"a\$b\$"
+    assert len(shown[1]) == 60
 
 
 def test_an_allocation_refused_early_is_bounded_by_the_limit_not_by_what_was_reached():

@@ -1,19 +1,20 @@
 import math
 
 import pytest
-from fabricated import SET, STATIC, FakeRun, make_record, make_trial
+from records import SET, STATIC, FakeRun, make_record, make_trial
 
-from sparsebench.analysis.claims import Judged, check
+from sparsebench.analysis.claims import Judged, check, judge
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.formats import in_unit, one
-from sparsebench.analysis.statistics import Summary
+from sparsebench.analysis.statistics import Spread
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.claims import (
     against,
     compared_table,
     published_table,
-    section,
+    sections,
 )
+from sparsebench.report.markdown_blocks import printed
 
 VALUE = """
 name = "demo"
@@ -37,7 +38,7 @@ against = { topology = "static" }
 
 
 def rows(table, records, suite):
-    return table(evidence([FakeRun(records, suite_text=suite)])).splitlines()[2:]
+    return printed(table(judge(evidence([FakeRun(records, suite_text=suite)])))).splitlines()[2:]
 
 
 def accurate(values, **changed):
@@ -77,7 +78,7 @@ def test_seconds_and_bytes_are_in_a_unit_that_fits():
     ],
 )
 def test_accuracies_differ_in_points_and_others_by_a_factor(name, ours, other, shown):
-    sides = (Summary(mean, math.nan, 1, math.nan, math.nan) for mean in (ours, other))
+    sides = (Spread(mean, math.nan, 1) for mean in (ours, other))
     assert against(Judged({}, BUILT_IN[name], "", "", *sides)) == shown
 
 
@@ -119,7 +120,7 @@ def test_a_claim_of_two_runs_is_one():
         FakeRun(accurate([0.9]), suite_text=VALUE),
         FakeRun(accurate([0.9, 0.92])[1:], id="later", suite_text=VALUE),
     ]
-    (row,) = published_table(evidence(runs)).splitlines()[2:]
+    (row,) = printed(published_table(judge(evidence(runs)))).splitlines()[2:]
     assert "| 91.0 ± 1.4 % | 2 |" in row
 
 
@@ -128,10 +129,11 @@ def test_verdicts_are_those_of_check_and_are_counted_first():
     good, bad = [0.88, 0.882, 0.879, 0.881, 0.88], [0.78, 0.782, 0.779, 0.781, 0.78]
     scipy = {"name": "scipy-csr"}
     run = FakeRun([*accurate(good), *accurate(bad, backend=scipy)], suite_text=suite)
-    heading, sentence, table, note = section(evidence([run]))
-    assert heading == "## Published and measured"
+    (section,) = sections(evidence([run]))
+    sentence, table, note = section.blocks
+    assert section.title == "Published and measured"
     assert sentence == "2 verdicts: 1 holds, 1 fails."
-    cells = [row.split(" | ") for row in table.splitlines()[2:]]
+    cells = [row.split(" | ") for row in printed(table).splitlines()[2:]]
     assert [(row[1], row[4]) for row in cells] == [
         ("holds", "set, numba-csr"), ("**fails**", "set, scipy-csr"),
     ]  # fmt: skip

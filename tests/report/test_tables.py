@@ -1,22 +1,14 @@
 import math
 
 import pytest
-from fabricated import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
+from records import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence, settings
-from sparsebench.analysis.formats import (
-    Spread,
-    code,
-    escape,
-    one,
-    percent,
-    ratio,
-    seconds,
-    size,
-    spread,
-    table,
-)  # fmt: skip
-from sparsebench.report import tables
+from sparsebench.analysis.formats import one, percent, ratio, seconds, size, spread
+from sparsebench.analysis.statistics import Spread
+from sparsebench.report import results
+from sparsebench.report.document import Code, Table
+from sparsebench.report.markdown_blocks import inline, printed
 from sparsebench.suite.labels import told_apart
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
@@ -66,9 +58,9 @@ def test_sizes_and_ratios():
 
 
 def test_text_of_others_stays_in_its_cell():
-    assert escape("a|b\n <b>*c*") == r"a\|b \<b\>\*c\*"
-    assert code("a`b|c\nd") == r"`a'b\|c d`"
-    assert table(["x", "y"], [["1", "2"]]) == "| x | y |\n| --- | ---: |\n| 1 | 2 |"
+    assert inline("a|b\n <b>*c*") == r"a\|b \<b\>\*c\*"
+    assert inline([Code("a`b|c\nd")]) == r"`a'b\|c d`"
+    assert printed(Table(["x", "y"], [["1", 2]])) == "| x | y |\n| --- | ---: |\n| 1 | 2 |"
 
 
 def test_a_label_says_what_differs_and_no_more():
@@ -91,7 +83,7 @@ def test_settings_are_what_varies_beside_topology_backend_and_seed():
 
 def test_accuracy_is_by_topology_and_backend_with_the_best_in_bold():
     records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.8, 0.82], backend=SCIPY)
-    text = tables.result_table(evidence([FakeRun(records)]))
+    text = printed(results.result_table(evidence([FakeRun(records)])))
     assert text.splitlines()[0] == "| topology | numba-csr | scipy-csr |"
     assert text.splitlines()[2] == "| set | **91.0 ± 1.4 %** (n = 2) | 81.0 ± 1.4 % (n = 2) |"
 
@@ -101,7 +93,7 @@ def test_failures_are_counted_in_the_cell_and_never_pooled():
     diverged = make_record(make_trial(seed=2), "diverged", measures={"test_accuracy": 0.1})
     out = make_record(make_trial(backend=SCIPY), "out-of-memory", cause="alloc")
     found = evidence([FakeRun([*records, diverged, out])])
-    row = tables.result_table(found).splitlines()[2]
+    row = printed(results.result_table(found)).splitlines()[2]
     assert row == "| set | 91.0 ± 1.4 % (n = 2, 1 diverged) | out-of-memory |"
 
 
@@ -113,7 +105,7 @@ def test_failures_with_one_reason_are_one_row():
         )
         for seed in (0, 1)
     ]  # fmt: skip
-    rows = tables.failures_table(evidence([FakeRun(failed)])).splitlines()[2:]
+    rows = printed(results.failures_table(evidence([FakeRun(failed)]))).splitlines()[2:]
     assert rows == [
         r"| set | dense-mask | out-of-memory | alloc | yes | `MemoryError: \| 4 GiB` | 0, 1 |"
     ]
@@ -122,19 +114,21 @@ def test_failures_with_one_reason_are_one_row():
 def test_skipped_trials_tell_the_command():
     missing = {"missing": "iris is not there; get it with: sparsebench data fetch iris"}
     records = [make_record(make_trial(data=missing, seed=s), "skipped") for s in (0, 1)]
-    row = tables.not_run_table(evidence([FakeRun(records)])).splitlines()[2]
+    row = printed(results.not_run_table(evidence([FakeRun(records)]))).splitlines()[2]
     assert "`iris is not there; get it with: sparsebench data fetch iris` | 2 |" in row
 
 
 def test_agreement_is_the_largest_difference_between_backends():
     records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.9, 0.95], backend=SCIPY)
-    row = tables.agreement_table(evidence([FakeRun(records)])).splitlines()[2]
+    row = printed(results.agreement_table(evidence([FakeRun(records)]))).splitlines()[2]
     assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 points | 1 |"
-    assert tables.agreement_table(evidence([FakeRun(accuracies([0.9]))])) == ""
+    assert results.agreement_table(evidence([FakeRun(accuracies([0.9]))])) is None
 
 
 def test_connections_before_and_after(tmp_path):
-    text = tables.connections_table(evidence([realistic(tmp_path, epochs=1, topologies=(PRUNED,))]))
+    text = printed(
+        results.connections_table(evidence([realistic(tmp_path, epochs=1, topologies=(PRUNED,))]))
+    )
     assert "| 9,480 | 6,320 | 17,400 | 54.5 % | 36.3 % |" in text
 
 
@@ -142,7 +136,7 @@ def test_machines_are_not_pooled_and_it_is_said():
     there = make_record(make_trial(seed=1), machine={**MACHINE, "id": "cd34"})
     found = evidence([FakeRun(accuracies([0.9])), FakeRun([there], id="other")])
     assert found.notes == ["Records that differ in machine are not pooled: they are separate rows."]
-    assert tables.result_table(found).count("n = 1") == 2
+    assert printed(results.result_table(found)).count("n = 1") == 2
 
 
 def test_the_same_record_in_two_runs_is_one_seed():
@@ -164,8 +158,8 @@ def test_a_seed_run_again_is_shown_once_the_later_one():
 def test_predicted_stands_beside_measured():
     predicted = {"predicted_epoch_seconds": 0.015}
     found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
-    rows = tables.predictions_table(found).splitlines()[2:]
+    rows = printed(results.predictions_table(found)).splitlines()[2:]
     assert rows == [
         "| numba-csr | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
     ]
-    assert tables.predictions_table(evidence([FakeRun([make_record(make_trial())])])) == ""
+    assert results.predictions_table(evidence([FakeRun([make_record(make_trial())])])) is None

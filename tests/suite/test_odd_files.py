@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from suite_files import HEAD, Expand
 
-from sparsebench.analysis.gates_file import read_gates
+from sparsebench.analysis.gates import read_gates
 from sparsebench.errors import GateError, StoreError, SuiteError
 from sparsebench.store.store import Store, open_run_folder
 from sparsebench.suite.overrides import parse_setting

@@ -15,23 +15,24 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from sparsebench.analysis.claims import Holds, Judged, judge
-from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence, evidence
-from sparsebench.analysis.formats import (
-    Spread,
-    escape,
-    in_unit,
-    join,
-    one,
-    printable_lines,
-)
-from sparsebench.analysis.marks import backend_legend
+from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence
+from sparsebench.analysis.formats import in_unit, join, one, printable_lines
 from sparsebench.core.files import jsonable
+from sparsebench.report.charts import charts
 from sparsebench.report.claims import against
-from sparsebench.report.html.charts import charts
-from sparsebench.report.html.tables import Cell, Grid, inline, sections
-from sparsebench.report.markdown import command, facts_of, remarks, titles, where
-from sparsebench.report.markdown import sections as questions
-from sparsebench.report.summary import statements
+from sparsebench.report.contents import command, contents
+from sparsebench.report.document import (
+    Bold,
+    Bullets,
+    Cell,
+    Code,
+    Table,
+    Text,
+    number,
+    parts,
+    plain,
+)
+from sparsebench.report.html.bokeh_charts import drawn, keys
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -42,6 +43,9 @@ MOST_TRIALS = 3000
 MOST_LOGS = 50
 LONGEST_LOG = 4000
 """Last characters of a log that are shown."""
+
+LONG = 60
+"""Characters of a cell of words from which on it may take several lines."""
 
 NUMBERS = ("epoch_seconds", "wall_seconds", "net_peak_bytes", "stored_bytes", "connections")
 
@@ -61,36 +65,31 @@ MARKS = {
 
 def report(stored_runs: Sequence[StoredRun]) -> str:
     """The page of one report over all the runs, with the numbers of its markdown."""
-    found = evidence(stored_runs)
-    drawn = charts(found.trained)
+    made = contents(stored_runs)
+    shown = charts(made.found.trained)
     environment = Environment(
-        loader=PackageLoader("sparsebench.report.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_lines,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["embedded"] = embedded
-    sources = [str(facts["source"]) for facts in facts_of(stored_runs) if facts.get("source")]
+        loader=PackageLoader("sparsebench.report.html"), autoescape=True, trim_blocks=True,
+        undefined=StrictUndefined, finalize=printable_lines, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "inline": inline,
+        "plain": plain,
+        "embedded": embedded,
+    }
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["bullets"] = lambda block: isinstance(block, Bullets)
+    script = Resources(mode="inline", components=["bokeh"], log_level="error")
     page: str = environment.get_template("page.html.jinja").render(
-        title=titles(stored_runs),
-        sources=list(dict.fromkeys(sources)),
+        made=made,
         runs=[run.id for run in stored_runs],
-        statements=[inline(text) for text in statements(found)],
-        legend=backend_legend(found.frame),
-        notes=[inline(note) for note in found.notes],
-        statuses=_statuses(found),
-        claims=_claims(found),
-        charts=drawn,
-        bokeh=_bokeh() if drawn else "",
-        sections=sections(questions(found)),
-        logs=logs(found),
-        trials=_trials(found),
-        where=sections(where(stored_runs, found)),
+        long=LONG,
+        statuses=_statuses(made.found),
+        claims=_claims(made.found),
+        charts=[(one, keys(one), [(p, drawn(one, p)) for p in one.panels]) for one in shown],
+        bokeh=Markup(script.render_js()) if shown else "",
+        logs=logs(made.found),
+        trials=_trials(made.found),
         provenance=[document for run in stored_runs for document in _provenance(run)],
-        remarks=sections(remarks(stored_runs)),
-        commands=list(dict.fromkeys(command(run) for run in stored_runs)),
     )
     return page
 
@@ -100,9 +99,11 @@ def embedded(figure: Any) -> Markup:
     return htmlsafe_json_dumps(json_item(figure), separators=(",", ":"))
 
 
-def _bokeh() -> Markup:
-    """Bokeh's own script, without the widgets and the tables that the page does not use."""
-    return Markup(Resources(mode="inline", components=["bokeh"], log_level="error").render_js())
+def inline(text: Text) -> Markup:
+    """A text as HTML, its bold and code parts marked."""
+    marked = {Bold: Markup("<strong>{}</strong>"), Code: Markup("<code>{}</code>")}
+    shown = [marked.get(type(part), Markup("{}")).format(str(part)) for part in parts(text)]
+    return Markup("").join(shown)
 
 
 def _statuses(found: Evidence) -> list[tuple[str, str, int]]:
@@ -139,12 +140,9 @@ def _claims(found: Evidence) -> list[dict[str, Any]]:
 def _line(row: Judged) -> dict[str, Any]:
     """One cell, or pair of cells, of a claim."""
     mark, kind = MARKS[row.verdict]
-    ours, other = (Spread(side.mean, side.sd, side.n) for side in (row.ours, row.other))
+    ours, other = (in_unit(row.metric, side) for side in (row.ours, row.other))
     between = "published" if row.published else "against"
-    numbers = (
-        f"{in_unit(row.metric, ours)} (n = {ours.n}), {between} {in_unit(row.metric, other)}: "
-        f"{against(row)}"
-    )
+    numbers = f"{ours} (n = {row.ours.n}), {between} {other}: {against(row)}"
     trials = inline(row.trials)
     if row.against and not row.published:
         both = Markup('{} <span class="quiet">against</span> {}')
@@ -154,7 +152,7 @@ def _line(row: Judged) -> dict[str, Any]:
         "kind": kind,
         "verdict": str(row.verdict),
         "trials": trials,
-        "numbers": numbers if ours.n else "",
+        "numbers": numbers if row.ours.n else "",
         "reason": row.reason,
     }
 
@@ -204,29 +202,20 @@ def logs(evidence: Evidence) -> tuple[list[Log], int]:
     return ordered[:MOST_LOGS], max(0, len(ordered) - MOST_LOGS)
 
 
-def _trials(evidence: Evidence) -> tuple[Grid, int]:
+def _trials(evidence: Evidence) -> tuple[Table, int]:
     """At most `MOST_TRIALS` rows in the order of the plan; and how many more there are."""
     frame = evidence.frame
     results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
     used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
     words = CELL if evidence.varied else CELL[1:]
-    names = [name.removesuffix("_label") for name in words]
-    header = [Cell(Markup(name)) for name in (*names, "seed", "status")]
-    header += [Cell(_text(metric.heading), kind="number") for metric in used]
+    header = [*(name.removesuffix("_label") for name in words), "trial", "status", "seed"]
     rows = []
     for _, row in frame.head(MOST_TRIALS).iterrows():
         cause = f" ({row['cause']})" if row["cause"] else ""
-        cells = [Cell(_text(row[name])) for name in words]
-        cells.append(Cell(_text(row["seed"]), repr(float(row["seed"])), "number"))
-        cells.append(Cell(_text(f"{row['status']}{cause}")))
-        for metric in used:
-            number = float(row[metric.name])
-            key = repr(number) if number == number else ""
-            cells.append(Cell(_text(in_unit(metric, one(number))), key, "number"))
-        rows.append([*cells, Cell(Markup("<code>{}</code>").format(row["trial"]))])
-    grid = Grid("All trials", [*header, Cell(Markup("trial"))], rows)
-    return grid, max(0, len(frame) - MOST_TRIALS)
-
-
-def _text(text: object) -> Markup:
-    return inline(escape(text))
+        rows.append(
+            [*(str(row[name]) for name in words), Cell([Code(row["trial"])]),
+             f"{row['status']}{cause}", int(row["seed"]),
+             *(number(metric, one(float(row[metric.name]))) for metric in used)]
+        )  # fmt: skip
+    table = Table([*header, *(metric.heading for metric in used)], rows, left=len(words) + 2)
+    return table, max(0, len(frame) - MOST_TRIALS)

@@ -1,15 +1,22 @@
-"""Runs with invented numbers, built of real trials and records."""
+"""Trials, records and runs with invented numbers, which vary as real ones do: by seed and run."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.gates import Gates, default_gates
+from sparsebench.analysis.sides import side_of
 from sparsebench.core.files import read_lines
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
@@ -52,8 +59,11 @@ STATIC = {"name": "static", "epsilon": 20, "prune": None}
 PRUNED = {**SET, "prune": {"name": "importance", "start": 2}}
 
 
+SETTINGS = {"exact": True, "memory_method": "VmHWM", "threading_layer": "omp"}
+
+
 def make_trial(**changed: Any) -> Trial:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "dataset": {"name": "digits"},
         "model": {"name": "mlp", "hidden": [100, 100], "activation": {"name": "relu"}},
         "topology": SET,
@@ -67,10 +77,11 @@ def make_trial(**changed: Any) -> Trial:
         "suite": "demo",
         "axes": {"backend": "numba-csr", "topology": {"name": "set"}, "seed": 0},
     }
-    return Trial(**{**given, **changed})
+    return Trial(**{**defaults, **changed})
 
 
 def make_record(trial: Trial, status: str = "ok", **changed: Any) -> Record:
+    """A record with measures of its own, and those that `changed` names."""
     measures = {
         "neurons": 274, "initial_connections": 7000, "connections": 7000,
         "dense_connections": 17400, "density": 7000 / 17400, "test_accuracy": 0.95,
@@ -80,8 +91,7 @@ def make_record(trial: Trial, status: str = "ok", **changed: Any) -> Record:
     }  # fmt: skip
     if status != Status.OK:
         measures = {"wall_seconds": 1.0}
-    given: dict[str, Any] = {
-        "attempt": 1,
+    defaults: dict[str, Any] = {
         "measures": {**measures, **changed.pop("measures", {})},
         "machine": MACHINE,
         "settings": {"exact": True},
@@ -89,7 +99,12 @@ def make_record(trial: Trial, status: str = "ok", **changed: Any) -> Record:
         "started": "2026-01-02T03:04:05+00:00",
         "ended": "2026-01-02T03:05:05+00:00",
     }
-    return Record(trial=trial, status=Status(status), **{**given, **changed})
+    return bare_record(trial, status, **{**defaults, **changed})
+
+
+def bare_record(trial: Trial, status: str = "ok", **changed: Any) -> Record:
+    """A record that measured nothing but what `changed` names."""
+    return Record(trial=trial, status=Status(status), **{"attempt": 1, **changed})
 
 
 @dataclass
@@ -238,3 +253,67 @@ def _curve(draw: random.Random, record: Record, epochs: int) -> list[dict[str, A
     top = record.measures["test_accuracy"]
     assert top is not None
     return [epoch_line(e, top - 0.5 * 0.8**e + draw.gauss(0, 0.004)) for e in range(1, epochs + 1)]
+
+
+# --- the two sides of a comparison ---------------------------------------------------
+
+MOMENTS = itertools.count()
+SIZES = (100, 300, 1000)
+
+
+def cell_trial(backend: str = "numba-csr", size: int = 100, seed: int = 0, **changed: Any) -> Trial:
+    """A trial of a cell by backend and size."""
+    axes = {"backend": backend, "model.hidden": [size, size], "seed": seed}
+    model = {"name": "mlp", "hidden": [size, size]}
+    return make_trial(
+        **{"model": model, "backend": {"name": backend}, "seed": seed, "axes": axes, **changed}
+    )
+
+
+def measured(trial: Trial, status: str = "ok", **changed: Any) -> Record:
+    """A record under settings that two sides share; one that failed has no measures."""
+    if status != "ok":
+        changed["measures"] = {}
+    shared = {"settings": SETTINGS, "machine": {"id": MACHINE["id"]}}
+    return bare_record(trial, status, **{**shared, **changed})
+
+
+def run_of(
+    rng: np.random.Generator,
+    seeds: Sequence[int] = range(5),
+    *,
+    accuracy_sd: float = 0.003,
+    time_cv: float = 0.2,
+    memory: float = 1.0,
+    accuracy: float = 0.0,
+    time: float = 1.0,
+) -> list[Record]:
+    """A run of six cells. A seed's accuracy is partly its own, partly of the moment; time has
+    noise only; memory creeps by a page or two. `memory` and `time` are factors."""
+    records = []
+    for backend, size, seed in itertools.product(("numba-csr", "scipy-csr"), SIZES, seeds):
+        own = np.random.default_rng([seed, size, len(backend)]).normal()
+        shared = math.sqrt(0.5) * accuracy_sd
+        measures = {
+            "test_accuracy": 0.95 + accuracy + shared * (own + rng.normal()),
+            "net_peak_bytes": memory * (45 * 2**20 + 4096 * int(rng.integers(0, 40))),
+            "epoch_seconds": time * size * 1e-5 * math.exp(time_cv * rng.normal()),
+            "stored_bytes": 12 * 40 * size,
+            "connections": 40 * size,
+            "neurons": 74 + 2 * size,
+        }
+        started = f"moment {next(MOMENTS)}"
+        of = cell_trial(backend, size, seed)
+        records.append(measured(of, measures=measures, started=started))
+    return records
+
+
+def compared(
+    base: Iterable[Record], head: Iterable[Record], gates: Gates | None = None, **changed: Any
+) -> Comparison:
+    """As `sparsebench compare` does: records in, verdicts out."""
+    return compare(side_of(base), side_of(head), replace(gates or default_gates(), **changed))
+
+
+def verdicts(comparison: Comparison, metric: str) -> list[str]:
+    return [str(one.verdict) for one in comparison.findings if one.metric == metric]

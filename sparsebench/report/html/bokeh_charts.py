@@ -1,0 +1,195 @@
+"""The printer of charts by Bokeh: figures without a legend, and keys that the page shows as HTML.
+
+Colours that must follow the page's theme are not set here: the page paints axes, grids and all
+renderers tagged "ink" when it draws them, and again when the reader changes the theme.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bokeh.models import (
+    AdaptiveTicker,
+    BasicTicker,
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    HoverTool,
+    LogTicker,
+    NoOverlap,
+    NumeralTickFormatter,
+    Range1d,
+)
+from bokeh.models.annotations import Span
+from bokeh.plotting import figure
+
+from sparsebench.analysis.formats import BYTES, LARGE, SECONDS
+from sparsebench.report.document import Axis, Chart, Panel, Series
+from sparsebench.report.png import PALETTE
+
+GREY = "#808890"
+"""In place of the palette's black, which a dark page would hide."""
+
+TONES = tuple(GREY if tone == "#000000" else tone for tone in PALETTE)
+
+SHAPES = (
+    ("circle", "●"), ("square", "■"), ("triangle", "▲"), ("diamond", "◆"),
+    ("inverted_triangle", "▼"), ("plus", "✚"), ("x", "✖"), ("star", "★"),
+)  # fmt: skip
+"""Bokeh's markers, and the characters that look like them in a key."""
+
+LINES = ("solid", "dashed", "dotted", "dotdash")
+
+FLAT = 0.02
+"""Span of an axis whose numbers are all equal."""
+
+TOOLTIP = "font-size:13px; color:#1b1f24; max-width:22rem; overflow-wrap:anywhere"
+"""Tooltips are white, whatever the theme."""
+
+UNITS = {
+    "bytes": ((2**40, "TiB"), *BYTES),
+    "seconds": ((3600.0, "h"), (60.0, "min"), *SECONDS),
+    "count": LARGE,
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry below a chart: pressing it hides the renderers tagged `tag`.
+
+    line  a style of LINES, for lines;  shape  a character, for marks
+    """
+
+    label: str
+    tag: str
+    tone: str = GREY
+    line: str = ""
+    shape: str = ""
+
+
+def keys(chart: Chart) -> list[list[Key]]:
+    """A row for the tones and, where they tell more than one name apart, one for the shapes."""
+    lines = any(series.joined and series.toned for p in chart.panels for series in p.series)
+    both, shapes = list(chart.toned) == list(chart.shaped), []
+    for i, name in enumerate(chart.shaped):
+        line = LINES[i % len(LINES)] if lines else ""
+        character = "" if both and lines else SHAPES[i % len(SHAPES)][1]
+        tag, tone = (f"tone{i}", TONES[i % len(TONES)]) if both else (f"shape{i}", GREY)
+        shapes.append(Key(name, tag, tone, line, character))
+    if both:
+        return [shapes] if shapes else []
+    tones = [Key(name, f"tone{i}", TONES[i % len(TONES)], shape="●")
+             for i, name in enumerate(chart.toned)]  # fmt: skip
+    return [tones, shapes] if len(shapes) > 1 else [tones]
+
+
+def drawn(chart: Chart, panel: Panel) -> Any:
+    """Dragging and scrolling are the page's until the reader chooses a tool."""
+    made: Any = figure(
+        height=int(panel.height), sizing_mode="stretch_width", active_drag=None,
+        tools="pan,box_zoom,wheel_zoom,reset", active_scroll=None, min_border_right=12,
+        background_fill_color=None, border_fill_color=None,
+        x_axis_type="log" if panel.x.log else "linear",
+        y_axis_type="log" if panel.y.log else "linear",
+    )  # fmt: skip
+    made.toolbar.logo = None
+    made.toolbar.autohide = True
+    _set_axis(made, "x", panel.x)
+    _set_axis(made, "y", panel.y)
+    for axis in made.axis:
+        axis.major_label_policy = NoOverlap(min_distance=8)
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "13px"
+        axis.major_label_text_font_size = "12px"
+        axis.visible = not panel.bare
+    made.grid.visible = not panel.bare
+    hovered: dict[tuple[str, ...], list[Any]] = {}
+    for series in panel.series:
+        hovered.setdefault(tuple(series.hover), []).append(_add(made, chart, series))
+    for names, renderers in hovered.items():
+        if names:
+            lines = "".join(
+                f'<div><span style="color:#57606a">{name}</span> @{{{name}}}</div>'
+                for name in names
+            )
+            tooltips = f'<div style="{TOOLTIP}">{lines}</div>'
+            made.add_tools(
+                HoverTool(renderers=renderers, tooltips=tooltips, point_policy="follow_mouse")
+            )
+    if panel.rule is not None:
+        rule = Span(location=panel.rule, dimension="width", line_dash="dotted", line_color=GREY,
+                    line_width=1.5, tags=["ink"])  # fmt: skip
+        made.add_layout(rule)
+    align = {"left": ("right", "middle"), "right": ("left", "middle")}
+    for x, y, text, side in panel.texts:
+        across, up = align.get(side, ("center", "bottom"))
+        made.text([x], [y], text=[text], text_align=across, text_baseline=up, text_color=GREY,
+                  text_font_size="12px", tags=["ink"])  # fmt: skip
+    return made
+
+
+def _set_axis(made: Any, at: str, found: Axis) -> None:
+    (axis,), data_range = getattr(made, f"{at}axis"), getattr(made, f"{at}_range")
+    axis.axis_label = found.label
+    if found.limits is not None and found.limits[1] == found.limits[1]:
+        setattr(made, f"{at}_range", Range1d(start=found.limits[0], end=found.limits[1]))
+    elif found.limits is not None:
+        data_range.start = found.limits[0]
+    elif not found.log and at == "y":
+        data_range.default_span = FLAT
+    if found.whole:
+        axis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
+    if found.kind == "fraction":
+        axis.formatter = NumeralTickFormatter(format="0.[0] %")
+    if found.kind in UNITS:
+        known = [[size, unit] for size, unit in UNITS[found.kind]]
+        axis.formatter = CustomJSTickFormatter(code=(
+            f"const [size, unit] = {known!r}.find(([size]) => Math.abs(tick) >= size) ?? [1, ''];\n"
+            "return `${+(tick / size).toPrecision(3)} ${unit}`.trim()"
+        ))  # fmt: skip
+    if found.kind == "bytes":
+        axis.ticker = (
+            LogTicker(base=2, desired_num_ticks=6, num_minor_ticks=0)
+            if found.log
+            else AdaptiveTicker(base=1024, mantissas=[1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+        )
+
+
+def _add(made: Any, chart: Chart, series: Series) -> Any:
+    """Draw a series; the renderer that a pointer finds."""
+    data: dict[str, Any] = dict(series.hover)
+    for name in ("x", "y", "low", "high", "left", "right", "sizes"):
+        if getattr(series, name):
+            data[name] = np.asarray(getattr(series, name), dtype=np.float32)
+    tone, at, tags = GREY, 0, ["ink"]
+    if series.toned is not None and series.shaped is not None:
+        toned, at = list(chart.toned).index(series.toned), list(chart.shaped).index(series.shaped)
+        tone, tags = TONES[toned % len(TONES)], [f"tone{toned}", f"shape{at}"]
+    if series.arrow:
+        data["head"] = 1.5 * data["y"]
+    source, look = ColumnDataSource(data), {"color": tone, "tags": tags}
+    found: Any = None
+    if series.low and series.band:
+        made.varea("x", "low", "high", source=source, alpha=0.18, **look)
+    elif series.low:
+        made.segment("x", "low", "x", "high", source=source, **look)
+    if series.left:
+        made.segment("left", "y", "right", "y", source=source, **look)
+    if series.joined:
+        style = {"line_dash": series.dash or LINES[at % len(LINES)], "width": series.width}
+        steps = {"mode": "center"} if series.joined == "steps" else {}
+        draw = made.step if steps else made.line
+        found = draw("x", "y", source=source, **style, **steps, **look)
+    if series.sizes:
+        outline = {"line_color": GREY, "line_width": 2} if series.ahead else {}
+        found = made.scatter(
+            "x", "y", source=source, marker=SHAPES[at % len(SHAPES)][0], size="sizes", color=tone,
+            alpha=0.0 if series.faint else 0.8 if series.left else 1.0, hover_alpha=1.0,
+            tags=[*tags, "ink-outline"] if series.ahead else tags, **outline,
+        )  # fmt: skip
+    if series.arrow:
+        made.segment("x", "y", "x", "head", source=source, width=2, **look)
+        made.scatter("x", "y", source=source, marker="dash", size=12, width=2, **look)
+        found = made.scatter("x", "head", source=source, marker="triangle", size=11, **look)
+    return found

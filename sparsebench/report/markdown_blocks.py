@@ -1,0 +1,31 @@
+"""The printer of GitHub-flavoured markdown: a paragraph, a list, a table."""
+
+from __future__ import annotations
+
+import re
+
+from sparsebench.report.document import Block, Bold, Bullets, Code, Table, Text, parts
+
+
+def printed(block: Block | None) -> str:
+    """A paragraph, a list or a GitHub table; empty for nothing."""
+    if isinstance(block, Bullets):
+        return "\n".join(f"- {inline(item)}" for item in block.items)
+    if not isinstance(block, Table):
+        return inline(block or "")
+    marks = ["---" if i < block.left else "---:" for i in range(len(block.header))]
+    lines = [map(inline, block.header), marks]
+    lines += [[inline(cell.text) for cell in row] for row in block.cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def inline(text: Text) -> str:
+    """A text as one line in which nothing is markdown or HTML but its bold and code parts."""
+    shown = []
+    for part in parts(text):
+        if isinstance(part, Code):
+            shown.append("`{}`".format(part.replace("`", "'").replace("|", "\\|")))
+        else:
+            plain = re.sub(r"([\\|*`\[\]<>~])", r"\\\1", part).replace("&", "&amp;")
+            shown.append(f"**{plain}**" if isinstance(part, Bold) else plain)
+    return "".join(shown)

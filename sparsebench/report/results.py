@@ -1,0 +1,265 @@
+"""The tables on results, costs and failures: a function from the evidence to a table each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence, groups, outcome
+from sparsebench.analysis.formats import (
+    UNKNOWN,
+    count,
+    fixed,
+    in_unit,
+    join,
+    one,
+    sentence_list,
+    share,
+    signed,
+)
+from sparsebench.analysis.marks import noisy
+from sparsebench.analysis.statistics import Spread, interquartile
+from sparsebench.core.metric import Metric
+from sparsebench.core.status import Status
+from sparsebench.metrics import BUILT_IN
+from sparsebench.report.document import Bold, Cell, Code, Table, number, table
+from sparsebench.store.record import CONTRADICTED, SIMULATED
+from sparsebench.store.record import UNKNOWN as NO_CLAIM
+
+PER_CONNECTION = Metric(
+    "bytes_per_connection", "bytes", "exact", -1, title="stored per connection", whole=False
+)
+TIMES = ("epoch_seconds", "topology_seconds", "data_seconds", "warmup_seconds", "wall_seconds",
+         "samples_per_second")  # fmt: skip
+MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes")
+
+
+def result_table(evidence: Evidence) -> Table | None:
+    """Mean of the primary metric after the last epoch: topology by backend, the best of each
+    setting in bold."""
+    frame, metric = evidence.frame, evidence.primary
+    backends = list(dict.fromkeys(frame["backend_label"]))
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, metric)
+        for topology, sub in groups(part, ["topology_label"]):
+            cells = [sub[sub["backend_label"] == backend] for backend in backends]
+            rows.append([setting, topology, *(_result(cell, metric, best) for cell in cells)])
+    return table([_setting(evidence), "topology", *backends], rows, left=2)
+
+
+def _result(cell: pd.DataFrame, metric: Metric, best: float | None) -> Cell | str:
+    """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
+    measured = _spread(cell, metric)
+    if measured.n == 0:
+        ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"])))
+        return ended or ("" if cell.empty else UNKNOWN)
+    tail = f" ({join(f'n = {measured.n}', outcome(cell))})"
+    return number(metric, measured, bold=measured.mean == best, tail=tail)
+
+
+def time_table(evidence: Evidence) -> Table | None:
+    """Seconds per epoch and in all, and training samples per second."""
+    return _by_cell(evidence, [evidence.metrics[name] for name in TIMES], noisy)
+
+
+def memory_table(evidence: Evidence) -> Table | None:
+    """Net peak, bytes that the network stores, and these by connection."""
+    return _by_cell(evidence, [*(evidence.metrics[name] for name in MEMORY), PER_CONNECTION])
+
+
+def _by_cell(
+    evidence: Evidence,
+    metrics: Sequence[Metric],
+    mark: Callable[[pd.DataFrame], str] = lambda cell: "",
+) -> Table | None:
+    """A row per cell, the lowest of each setting's first metric in bold; `mark` behind the first
+    number of a row."""
+    frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
+    frame = frame.assign(**{PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]})
+    used = [metric for metric in metrics if frame[metric.name].notna().any()]
+    rows = []
+    for setting, part in groups(frame, ["setting"]):
+        best = _best(part, used[0]) if used else None
+        for (topology, backend), cell in groups(part, CELL[1:]):
+            ok = cell[cell["ok"]]
+            numbers = [number(metric, _spread(cell, metric)) for metric in used]
+            if numbers and len(ok):
+                lowest = _spread(cell, used[0])
+                numbers[0] = number(used[0], lowest, bold=lowest.mean == best, tail=mark(ok))
+            ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)))
+            rows.append([setting, topology, backend, *numbers, ended])
+    header = [_setting(evidence), "topology", "backend"]
+    return table([*header, *(one.heading for one in used), "n"], rows, left=3)
+
+
+def _best(part: pd.DataFrame, metric: Metric) -> float | None:
+    """The best mean over the cells of a part; None for a single one. Equal means are all best."""
+    means = [_spread(cell, metric).mean for _, cell in groups(part, CELL[1:])]
+    known = [mean for mean in means if mean == mean]
+    return (max if metric.better > 0 else min)(known) if len(known) > 1 else None
+
+
+def _spread(cell: pd.DataFrame, metric: Metric) -> Spread:
+    return Spread.of(cell.loc[cell["ok"], metric.name])
+
+
+def interquartile_table(evidence: Evidence) -> Table | None:
+    """Interquartile means of the primary metric, of cells with eight seeds."""
+    metric, rows = evidence.primary, []
+    for labels, cell in groups(evidence.ok, CELL):
+        values = cell[metric.name].dropna().tolist()
+        if (found := interquartile(values)) is not None:
+            low, high = (in_unit(metric, one(x)) for x in found[1])
+            interval = Cell(f"{low} to {high}", found[1][0])
+            rows.append([*labels, number(metric, one(found[0])), interval, len(values)])
+    header = [_setting(evidence), "topology", "backend",
+              f"interquartile mean of the {metric.heading.removeprefix('test ')}",
+              "95 % interval", "n"]  # fmt: skip
+    return table(header, rows, left=3)
+
+
+def other_table(evidence: Evidence) -> Table | None:
+    """A row per cell and measured metric that is not built in."""
+    frame, rows = evidence.ok, []
+    shown = {*BUILT_IN, *frame["primary"]}
+    known = [m for m in evidence.metrics.of_trials() if m.name not in shown and m.name in frame]
+    for labels, cell in groups(frame, CELL):
+        for metric in known:
+            found = _spread(cell, metric)
+            if found.n:
+                rows.append([*labels, metric.heading, number(metric, found), found.n])
+    header = [_setting(evidence), "topology", "backend", "metric", "value", "n"]
+    return table(header, rows, left=4)
+
+
+def connections_table(evidence: Evidence) -> Table | None:
+    """Connections before and after training, and their share of the dense network's."""
+    rows = []
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        dense = part["dense_connections"]
+        start, end = part["initial_connections"], part["connections"]
+        counts = []
+        for values in (part["neurons"], start, end, dense):
+            low, high = values.min(), values.max()
+            same = low == high or low != low
+            counts.append(Cell(count(low) if same else f"{count(low)} to {count(high)}", low))
+        shares = [Spread.of(values / dense) for values in (start, end)]
+        rows.append([setting, topology, *counts, *(Cell(share(one), one.mean) for one in shares)])
+    header = [_setting(evidence), "topology", "neurons", "connections at the start",
+              "at the end", "of a dense network", "density at the start", "at the end"]  # fmt: skip
+    return table(header, rows, left=2)
+
+
+def agreement_table(evidence: Evidence) -> Table | None:
+    """How far backends end apart with the same seed and topology."""
+    rows, metric = [], evidence.primary
+    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+        wide = part.pivot_table(index="seed", columns="backend_label", values=metric.name)
+        wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
+        if not wide.empty:
+            apart = wide.max(axis="columns") - wide.min(axis="columns")
+            largest = Cell(signed(metric, float(apart.max())).removeprefix("+"), apart.max())
+            names = sentence_list([str(name) for name in wide.columns])
+            rows.append([setting, topology, names, len(wide), largest, int(str(apart.idxmax()))])
+    header = [_setting(evidence), "topology", "backends", "seeds", "largest difference", "at seed"]
+    return table(header, rows, left=3)
+
+
+def predictions_table(evidence: Evidence) -> Table | None:
+    """Per backend the medians of predicted and measured seconds per epoch, and the error."""
+    rows, metric = [], BUILT_IN["epoch_seconds"]
+    for backend, part in groups(evidence.ok, ["backend_label"]):
+        both = part[[f"predicted_{metric.name}", metric.name]].dropna()
+        both = both[both[metric.name] > 0]
+        if not both.empty:
+            predicted, measured = (both[name] for name in both)
+            error = (predicted - measured).abs() / measured
+            medians = [number(metric, one(float(x.median()))) for x in (predicted, measured)]
+            errors = [Cell(f"{fixed(100 * e, 1)} %", e) for e in (error.median(), error.max())]
+            rows.append([backend, *medians, *errors, len(both)])
+    header = ["backend", "predicted", "measured", "median error", "largest error", "n"]
+    return table(header, rows)
+
+
+def failures_table(evidence: Evidence) -> Table | None:
+    """Every trial that ran and did not end well; those that ended alike in one row."""
+    bad = evidence.frame[evidence.frame["status"].isin(BAD)]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
+        lines = [line for line in record.log_tail.splitlines() if line.strip()]
+        last = lines[-1] if lines else record.detail
+        last = last if len(last) <= 120 else last[:119] + "…"
+        words = [str(row[name]) for name in (*CELL, "status", "cause")]
+        key = (*words, "yes" if row["expected"] else "no", last)
+        alike.setdefault(key, []).append(str(row["seed"]))
+    rows = [[*key, Cell([Code(last)]), ", ".join(seeds)] for (*key, last), seeds in alike.items()]
+    header = [_setting(evidence), "topology", "backend", "status", "cause", "expected",
+              "last log line", "seeds"]  # fmt: skip
+    return table(header, rows, left=8)
+
+
+def not_run_table(evidence: Evidence) -> Table | None:
+    """The skipped and unsupported trials by reason, which says what would make them run."""
+    out = evidence.frame[evidence.frame["status"].isin(NOT_RUN)]
+    records = evidence.records_of(out)
+    reasons = [str(r.trial.data.get("missing") or r.detail or r.cause) for r in records]
+    backends = out["backend_label"].where(out["status"] != Status.SKIPPED, "all")
+    parts = groups(
+        out.assign(backend=backends, reason=reasons), ["status", "dataset", "backend", "reason"]
+    )
+    rows = [[*labels, Cell([Code(reason)]), len(part)] for (*labels, reason), part in parts]
+    return table(["status", "data set", "backend", "reason", "trials"], rows, left=4)
+
+
+def audit_table(evidence: Evidence) -> Table | None:
+    """A row per backend and finding of the honesty audit."""
+    audits = [record.audit for record in evidence.records_of(evidence.frame)]
+    frame = evidence.frame.assign(
+        claims=[str(audit.get("claims", NO_CLAIM)) for audit in audits],
+        verdict=[str(audit.get("verdict", "")) for audit in audits],
+    )[[bool(audit) for audit in audits]]
+    rows = []
+    for labels, part in groups(frame, ["backend_label", "claims", "verdict"]):
+        backend, claims, verdict = labels
+        found = [record.audit for record in evidence.records_of(part)]
+        shown = "simulated sparsity" if verdict == SIMULATED else verdict
+        if claims == verdict == SIMULATED:
+            shown += " (declared)"
+        flags = list(dict.fromkeys(flag for audit in found for flag in audit.get("flags", ())))
+        growths = [
+            _factor((audit.get("probe") or {}).get(key) for audit in found)
+            for key in ("size_growth", "time_growth", "memory_growth")
+        ]
+        ratios = sorted(
+            audit["net_peak_bytes"] / audit["declared_bytes"]
+            for audit in found
+            if audit.get("net_peak_bytes") and audit.get("declared_bytes")
+        )
+        peaks = Cell(UNKNOWN)
+        if ratios:
+            median = _factor(ratios[(len(ratios) - 1) // 2 :][:1])
+            peaks = Cell(f"{median.text} ({_factor(ratios).text})", median.key)
+        rows.append(
+            [backend, claims, Cell([Bold(shown) if verdict == CONTRADICTED else shown]),
+             sentence_list([str(flag) for flag in flags]) or "none", *growths, peaks, len(found),
+             str(found[0].get("why", ""))]
+        )  # fmt: skip
+    header = ["backend", "claims", "found", "flags", "growth of K x D", "of time", "of memory",
+              "peak over declared", "trials", "why"]  # fmt: skip
+    return table(header, rows, left=4)
+
+
+def _factor(values: Iterable[float | None]) -> Cell:
+    """The largest, with a decimal below 10."""
+    most = max((float(one) for one in values if one is not None), default=math.nan)
+    if not math.isfinite(most):
+        return Cell(UNKNOWN)
+    return Cell(fixed(most, 0 if most >= 10 else 1), most)
+
+
+def _setting(evidence: Evidence) -> str:
+    """The head of the column of settings."""
+    return evidence.varied[0] if len(evidence.varied) == 1 else "setting"
