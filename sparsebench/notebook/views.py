@@ -30,6 +30,7 @@ from sparsebench.notebook.cards import Card, Row
 from sparsebench.report import comparison as printed
 from sparsebench.report.charts import curves, trade_off
 from sparsebench.report.document import Chart
+from sparsebench.report.png import drawn
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
 from sparsebench.store.frames import epochs_frame
