@@ -21,6 +21,7 @@ from sparsebench.core.files import read_lines
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.store.record import Record
+from sparsebench.store.store import Store, planned
 
 SUITE = """
 schema = 1
@@ -137,6 +138,19 @@ class FakeRun:
         self.folder(record).mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (self.folder(record) / "epochs.jsonl").write_text(text)
+
+
+def stored(path: Path, records: Sequence[Record], suite_text: str = 'name = "demo"\n') -> Store:
+    """A store with one run of these records, which are first attempts."""
+    store = Store(path)
+    trials = planned([record.trial for record in records])
+    journal = store.open_run("demo", {"trials": trials}, suite_text)
+    for record in records:
+        attempt = store.begin(record.trial)
+        journal.began(attempt)
+        store.finish(attempt, record)
+        journal.recorded(record)
+    return store
 
 
 def epoch_line(epoch: int, accuracy: float | None, **changed: Any) -> dict[str, Any]:

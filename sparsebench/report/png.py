@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sparsebench.analysis.formats import one, rate, seconds, size
 from sparsebench.errors import SparsebenchError
@@ -178,6 +178,8 @@ def _ticks(axis: Any, found: Axis) -> None:
     axis.set_label_text(_words(found.label))
     if found.log:
         axis.set_minor_locator(NullLocator())
+    if found.log and found.kind == "count":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     if found.whole:
         axis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     if found.kind == "fraction":

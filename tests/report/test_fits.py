@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from records import MACHINE, FakeRun, lawful, make_record, make_trial
+from records import MACHINE, FakeRun, lawful, make_record, make_trial, stored
 from scipy import stats
 
 from sparsebench.analysis.evidence import evidence
@@ -12,7 +12,6 @@ from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.growth import fits, fits_table, marginal_table
 from sparsebench.report.markdown_blocks import printed
-from sparsebench.store.store import Store, planned
 
 SIZES = (100, 400, 1600, 6400)
 
@@ -175,14 +174,7 @@ def test_columns_of_a_fit_are_checked():
 
 @pytest.fixture
 def store(tmp_path):
-    shelf, records = Store(tmp_path / "store"), linear(sizes=SIZES[:3], seeds=1)
-    journal = shelf.open_run("demo", {"trials": planned([r.trial for r in records])}, "")
-    for record in records:
-        attempt = shelf.begin(record.trial)
-        journal.began(attempt)
-        shelf.finish(attempt, record)
-        journal.recorded(record)
-    return shelf
+    return stored(tmp_path / "store", linear(sizes=SIZES[:3], seeds=1), "")
 
 
 def test_fit_command(store, capsys):

@@ -13,7 +13,7 @@ from bokeh.models import Span
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
-from records import FakeRun, make_record, make_trial, realistic
+from records import FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.formats import one
@@ -30,7 +30,6 @@ from sparsebench.report.html.page import inline, logs, report
 from sparsebench.report.markdown import report as markdown
 from sparsebench.report.results import result_table
 from sparsebench.report.scaling import scaling
-from sparsebench.store.store import Store, planned
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
 
@@ -259,14 +258,7 @@ def test_a_network_that_lies_about_its_size_is_named_and_left_out(tmp_path):
 @pytest.fixture
 def store(tmp_path):
     """A store with one run of one trial."""
-    store, trial = Store(tmp_path / "store"), make_trial()
-    journal = store.open_run("demo", {"trials": planned([trial])}, 'name = "demo"\n')
-    attempt = store.begin(trial)
-    journal.began(attempt)
-    record = make_record(trial, attempt=attempt.number)
-    store.finish(attempt, record)
-    journal.recorded(record)
-    return store
+    return stored(tmp_path / "store", [make_record(make_trial())])
 
 
 def test_without_a_file_it_goes_to_the_run_and_says_where(store, capsys, monkeypatch):

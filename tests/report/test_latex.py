@@ -5,14 +5,13 @@ import shutil
 import subprocess
 
 import pytest
-from records import FakeRun, make_record, make_trial, realistic
+from records import FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.claims import check
 from sparsebench.cli.export import report as report_command
 from sparsebench.report.contents import contents
 from sparsebench.report.document import Bold, Code
 from sparsebench.report.latex import inline, report
-from sparsebench.store.store import Store, planned
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +96,7 @@ def test_nothing_to_show():
 
 
 def test_report_command_writes_tex(tmp_path, capsys):
-    store, trial = Store(tmp_path / "store"), make_trial()
-    journal = store.open_run("demo", {"trials": planned([trial])}, 'name = "demo"\n')
-    attempt = store.begin(trial)
-    journal.began(attempt)
-    record = make_record(trial, attempt=attempt.number)
-    store.finish(attempt, record)
-    journal.recorded(record)
+    store = stored(tmp_path / "store", [make_record(make_trial())])
     report_command(["latest"], format="latex", store=store.path)
     printed = capsys.readouterr().out
     assert r"\label{tab:sparsebench-memory}" in printed

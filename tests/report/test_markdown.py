@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from records import MACHINE, FakeRun, make_record, make_trial, realistic
+from records import MACHINE, FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.cli.export import export as export_command
@@ -12,7 +12,6 @@ from sparsebench.cli.export import report as report_command
 from sparsebench.report.contents import command
 from sparsebench.report.markdown import report
 from sparsebench.report.summary import lowest, statements
-from sparsebench.store.store import Store, planned
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 
@@ -91,14 +90,7 @@ def test_the_command_to_repeat_names_no_folder_of_the_user():
 @pytest.fixture
 def store(tmp_path):
     """A store with one run of one trial."""
-    store, trial = Store(tmp_path / "store"), make_trial()
-    journal = store.open_run("demo", {"trials": planned([trial])}, 'name = "demo"\n')
-    attempt = store.begin(trial)
-    journal.began(attempt)
-    record = make_record(trial, attempt=attempt.number)
-    store.finish(attempt, record)
-    journal.recorded(record)
-    return store
+    return stored(tmp_path / "store", [make_record(make_trial())])
 
 
 def test_report_command_prints_and_leaves_plots_with_the_run(store, capsys, monkeypatch, tmp_path):
