@@ -220,7 +220,8 @@ def audit_table(evidence: Evidence) -> Table | None:
     frame = evidence.frame.assign(
         claims=[str(audit.get("claims", NO_CLAIM)) for audit in audits],
         verdict=[str(audit.get("verdict", "")) for audit in audits],
-    )[[bool(audit) for audit in audits]]
+    )
+    frame = frame.loc[[i for i, audit in zip(frame.index, audits) if audit]]
     rows = []
     for labels, part in groups(frame, ["backend_label", "claims", "verdict"]):
         backend, claims, verdict = labels

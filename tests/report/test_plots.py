@@ -25,9 +25,8 @@ def legend(figure):
 
 def test_learning_curves_have_a_panel_per_backend_and_a_band_per_topology(small):
     chart = curves(small)
-    assert [panel.title for panel in chart.panels] == [
-        "digits, numba-csr", "digits, scipy-csr", "digits, dense-mask"
-    ]  # fmt: skip
+    backends = [panel.title.rpartition(", ")[2] for panel in chart.panels]
+    assert backends == ["numba-csr", "scipy-csr", "dense-mask"]
     assert all(len(panel.series) == 3 for panel in chart.panels)
     assert all(one.band and one.low for panel in chart.panels for one in panel.series)
     figure = drawn(chart)
