@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 from scipy.special import stdtrit
 
 from sparsebench.analysis.evidence import SIZE, Evidence, families, groups, setting_labels
@@ -105,10 +104,8 @@ def power_law(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
     sizes = np.unique(x).size
     if sizes < LEAST_SIZES:
         return None
-    found = stats.linregress(np.log(x), np.log(y))
-    t = stdtrit(x.size - 2, 0.975) if x.size - 2 >= FREE else math.nan
-    slope, constant = float(found.slope), float(found.intercept)
-    about_slope, about_constant = float(t * found.stderr), float(t * found.intercept_stderr)
+    A = np.column_stack([np.ones(x.size), np.log(x)])
+    (constant, slope), (about_constant, about_slope) = _least_squares(A, np.log(y))
     i, j = int(np.argmin(x)), int(np.argmax(x))
     return Fit(
         exponent=slope,
@@ -131,18 +128,10 @@ def marginal(
         return None
     one = np.ones(c.size)
     A = np.column_stack([one, c, n]) / y[:, None]
-    scale = np.linalg.norm(A, axis=0)
-    joint = c.size >= A.shape[1] + FREE and float(np.linalg.cond(A / scale)) <= COLLINEAR
-    if not joint:
-        A, scale = A[:, :2], scale[:2]
-    S = A / scale
-    found = np.linalg.lstsq(S, one, rcond=None)[0]
-    free, about = c.size - A.shape[1], np.full(scale.size, np.nan)
-    if free >= FREE:
-        variance = float(np.square(one - S @ found).sum()) / free
-        about = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.pinv(S.T @ S)))
-    low, high = (found - about) / scale, (found + about) / scale
-    value = found / scale
+    condition = float(np.linalg.cond(A / np.linalg.norm(A, axis=0)))
+    joint = c.size >= A.shape[1] + FREE and condition <= COLLINEAR
+    value, about = _least_squares(A if joint else A[:, :2], one)
+    low, high = value - about, value + about
     unknown = (math.nan, math.nan)
     return Marginal(
         per_connection=float(value[1]),
@@ -151,6 +140,20 @@ def marginal(
         per_neuron_interval=(float(low[2]), float(high[2])) if joint else unknown,
         points=c.size,
     )
+
+
+def _least_squares(A: Vector, b: Vector) -> tuple[Vector, Vector]:
+    """The coefficients of A, and half the width of their 95 % intervals: nan where fewer than
+    `FREE` degrees of freedom are left."""
+    scale = np.linalg.norm(A, axis=0)
+    S = A / scale
+    found = np.linalg.lstsq(S, b, rcond=None)[0]
+    free = b.size - A.shape[1]
+    if free < FREE:
+        return found / scale, np.full(scale.size, np.nan)
+    variance = float(np.square(b - S @ found).sum()) / free
+    about = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.pinv(S.T @ S)))
+    return found / scale, about / scale
 
 
 def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def sections(evidence: Evidence) -> list[Section]:
     costs = cost_profiles(evidence)
     profiles: list[Block] = [profiles_table(costs), NOTE_PROFILES] if costs else []
     return section_of(
-        "Across data sets", ranks_table(ranked), tests_table(ranked), NOTE_RANKS, *profiles
+        "Across data sets", ranks_table(ranked), rank_tests_table(ranked), NOTE_RANKS, *profiles
     )
 
 
@@ -72,7 +72,7 @@ def ranks_table(ranked: Sequence[Ranking]) -> Table:
     return Table(header, rows).in_paper("ranks", "Average ranks over the data sets.")
 
 
-def tests_table(ranked: Sequence[Ranking]) -> Table:
+def rank_tests_table(ranked: Sequence[Ranking]) -> Table:
     """A row per measure: the tests of its ranking, and the groups that they cannot tell apart."""
     rows = [
         [one.measure, "; ".join(map(sentence_list, one.groups)) or "none",

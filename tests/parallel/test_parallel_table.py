@@ -45,7 +45,7 @@ WAYS = (
 
 
 def rows(text):
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+    lines = [line for line in text.replace("\\", "").splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 

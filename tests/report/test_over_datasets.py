@@ -9,7 +9,7 @@ from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.ranks import cost_profiles, rankings
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
-from sparsebench.report.ranks import critical_differences, sections, tests_table
+from sparsebench.report.ranks import critical_differences, rank_tests_table, sections
 
 DENSE = {"name": "dense", "prune": None}
 DATASETS = ("colon", "arcene", "leukemia", "allaml")
@@ -64,7 +64,7 @@ def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
     found = rankings(evidence([run]))[0]
     assert found.datasets == 3
     assert found.left_out == ("arcene",)
-    assert "| arcene | 3 |" in printed(tests_table(rankings(evidence([run]))))
+    assert "| arcene | 3 |" in printed(rank_tests_table(rankings(evidence([run]))))
 
 
 def test_methods_on_two_backends_have_both_names(tmp_path):
