@@ -60,13 +60,13 @@ class Run:
 
     def trials(self) -> pd.DataFrame:
         """A row per trial, failed ones included: the columns of `sparsebench export`."""
-        from sparsebench.store.frames import run_frame
+        from sparsebench.store.export_columns import run_frame
 
         return run_frame(self.stored)
 
     def epochs(self) -> pd.DataFrame:
         """A row per trial and epoch."""
-        from sparsebench.store.frames import epochs_frame
+        from sparsebench.store.export_columns import epochs_frame
 
         return epochs_frame(self.stored)
 

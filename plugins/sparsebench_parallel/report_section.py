@@ -29,7 +29,7 @@ from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import Metric
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Block, Bullets, Cell, Code, Table, number, table
-from sparsebench.store.frames import epoch_value
+from sparsebench.store.export_columns import epoch_value
 from sparsebench.suite.labels import told_apart
 
 SEQUENTIAL = "sequential"

@@ -25,12 +25,10 @@ from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
-from sparsebench.store.benchmarks import grid_words
-from sparsebench.store.json_files import Damaged, parse, read_object, reading
 from sparsebench.store.models import BASELINE, TRIAL
-from sparsebench.store.output import write_output
 from sparsebench.store.record import Record, utc_now
-from sparsebench.suite.labels import label
+from sparsebench.store.safe_files import Damaged, parse, read_object, reading, write_output
+from sparsebench.suite.labels import grid_words, label
 
 if TYPE_CHECKING:
     from sparsebench.store.store import Store, StoredRun
@@ -74,7 +72,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
     for record in run.records:
         trial = record.trial
         spec = {k: v for k, v in trial.spec().items() if k not in ("seed", "format")}
-        new = {"cell": trial.cell, "label": label(trial, seed=False), "words": grid_words(trial),
+        new = {"cell": trial.cell, "label": label(trial, seed=False), "words": grid_words(trial, seed=False),
                "spec": spec, "trials": []}  # fmt: skip
         known = {k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)}
         versions = record.fingerprint.get("versions", {})

@@ -17,7 +17,7 @@ from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import SuiteError, printable
 from sparsebench.metrics import PRIMARY, Metrics, of_run
-from sparsebench.store.frames import manifest_commit, trials_frame
+from sparsebench.store.export_columns import manifest_commit, trials_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import brief, flat, told_apart, varies
 from sparsebench.suite.where import matches

@@ -18,7 +18,7 @@ from sparsebench.analysis.evidence import FAILED, Evidence, families, setting_la
 from sparsebench.analysis.formats import join
 from sparsebench.analysis.statistics import RESAMPLES, SEED, Spread
 from sparsebench.core.status import Status
-from sparsebench.store.frames import epoch_value
+from sparsebench.store.export_columns import epoch_value
 
 LEAST_DATASETS = 3
 LEAST_METHODS = 2

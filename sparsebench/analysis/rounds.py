@@ -17,9 +17,8 @@ from sparsebench.analysis.gates import Gates, default_gates
 from sparsebench.analysis.sides import Cell, Side, facts_of
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import of_run
-from sparsebench.store.json_files import OBJECT, parse, read_lines, reading
-from sparsebench.store.models import AB_HEADER, TURN
-from sparsebench.store.names import TURNS, TURNS_SCHEMA
+from sparsebench.store.models import AB_HEADER, TURN, TURNS, TURNS_SCHEMA
+from sparsebench.store.safe_files import OBJECT, parse, read_lines, reading
 from sparsebench.store.store import Store
 
 TIME_THRESHOLD = 0.10

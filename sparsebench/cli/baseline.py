@@ -58,7 +58,7 @@ def show(
 ) -> None:
     """Show the run and the cells of a baseline. JSON: the file as it is."""
     from sparsebench.analysis.baseline import find, read
-    from sparsebench.store.json_files import read_object
+    from sparsebench.store.safe_files import read_object
 
     file = find(Store(store), name)
     found = read(file)

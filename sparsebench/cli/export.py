@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import append_step_summary, print_json, print_rows
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.store.output import output_file, write_output
+from sparsebench.store.safe_files import output_file, write_output
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 
@@ -43,27 +44,14 @@ def export(
 
     The formats of other tools have one entry per cell, with what each tool reads.
     """
-    from sparsebench.metrics import of_run
-    from sparsebench.store import benchmarks
-    from sparsebench.store import export as files
-    from sparsebench.store.frames import epochs_frame, run_frame
+    from sparsebench.store.export_formats import exported
 
-    found = Store(store).run(run)
-    if format not in files.OF_RUNS:
-        frame = epochs_frame(found) if epochs else run_frame(found)
-        files.export(frame, format, output, of_run(found.manifest))
-        return
-    if epochs:
-        raise SparsebenchError(f"--epochs: {format} has an entry per cell; take csv or json")
-    if format == "pytest-benchmark":
-        content = benchmarks.to_benchmarks(found)
-    elif format == "bencher":
-        content = benchmarks.to_bencher(found)
+    content = exported(Store(store).run(run), format, epochs=epochs)
+    if output is not None:
+        write_output(output, content)
     else:
-        content = benchmarks.to_github_action_benchmark(
-            found, "bigger" if format.endswith("-bigger") else "smaller"
-        )
-    files.write(content, output)
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
 
 
 def report(
@@ -166,9 +154,7 @@ def export_model(
 
     The npz has W1.data, W1.indices, W1.indptr, b1, and so on.
     """
-    from sparsebench.store.kept import model_of
-
-    record, file = model_of(Store(store), trial)
+    record, file = Store(store).find_model(trial)
     with file.open("rb") as source, output_file(output) as target:
         shutil.copyfileobj(source, target)
     if json:

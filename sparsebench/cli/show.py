@@ -13,7 +13,7 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import print_json, print_rows, print_tables, result_rows
 from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
-from sparsebench.store.json_files import read_object
+from sparsebench.store.safe_files import read_object
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 

@@ -33,7 +33,7 @@ from sparsebench.report.document import Chart
 from sparsebench.report.png import drawn
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
-from sparsebench.store.frames import epochs_frame
+from sparsebench.store.export_columns import epochs_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
 

@@ -18,7 +18,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
-from sparsebench.store.frames import epoch_value
+from sparsebench.store.export_columns import epoch_value
 
 SMALLEST, LARGEST = 9.0, 30.0
 """Pixels across a mark whose area is a time."""

@@ -25,7 +25,7 @@ from sparsebench.registry import ReportSection
 from sparsebench.report import claims, growth, ranks, results
 from sparsebench.report.document import Bullets, Cell, Code, Section, Table, Text, section
 from sparsebench.report.summary import statements
-from sparsebench.store.frames import manifest_commit
+from sparsebench.store.export_columns import manifest_commit
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun

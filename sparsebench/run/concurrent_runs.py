@@ -6,9 +6,8 @@ import time
 
 from sparsebench.core.trial import Trial
 from sparsebench.run.options import Listener
-from sparsebench.store import alive
-from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, read_spec
-from sparsebench.store.json_files import Damaged
+from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, is_alive, read_spec
+from sparsebench.store.safe_files import Damaged
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 
@@ -68,4 +67,4 @@ class ConcurrentRuns:
             spec = read_spec(attempt.folder / SPEC, self._store.root)
         except Damaged:
             return True
-        return not alive.is_alive(spec["process"])
+        return not is_alive(spec["process"])

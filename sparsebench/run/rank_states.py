@@ -10,8 +10,8 @@ from typing import Any
 
 from sparsebench.core.worker.mpi import FILE, name_of
 from sparsebench.core.worker.processes import started
-from sparsebench.store.json_files import Damaged, read_lines
 from sparsebench.store.models import RANK
+from sparsebench.store.safe_files import Damaged, read_lines
 
 LARGEST = 2**20
 """Bytes of it that are looked at: three short lines of each process."""

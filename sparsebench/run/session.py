@@ -34,7 +34,6 @@ from sparsebench.run.slots import Slots
 from sparsebench.run.surroundings import moment
 from sparsebench.store import provenance
 from sparsebench.store.attempts import Attempt
-from sparsebench.store.kept import checkpoint_of, has_model, tidy_checkpoints
 from sparsebench.store.record import Record
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
@@ -177,7 +176,7 @@ class Session:
         """The record that is there and need not be made again."""
         records = self._store.records(trial.id) if self._options.resume else []
         found = reusable(trial, records, fingerprint, self._options)
-        if found is None or (trial.keep_model and not has_model(self._store, found)):
+        if found is None or (trial.keep_model and not self._store.has_model(found)):
             return None
         cut_off = found.status in RETRIED and self._checkpoint(trial) is not None
         return None if cut_off else found
@@ -254,7 +253,7 @@ class Session:
         if not self._options.resume or self._options.rerun == "all":
             return None
         today = self._fingerprints.of(trial)
-        return checkpoint_of(self._store, trial, lambda recorded: agrees(recorded, today))
+        return self._store.checkpoint(trial, lambda recorded: agrees(recorded, today))
 
     def _acquire(self, trial: Trial) -> Attempt | None:
         """Claim an attempt for this run. Returns None if another run has finished the trial or
@@ -305,7 +304,7 @@ class Session:
         trial = attempt.trial
         record = self._record(attempt, outcome)
         self._records[trial.id] = record
-        tidy_checkpoints(self._store, record)
+        self._store.tidy_checkpoints(record)
         if record.fingerprint.get("code") == CHANGED:
             self._listener.note(f"{label(trial)}: its code {CHANGED}; it counts for no later run")
         self._listener.trial_ended(trial, record, False)

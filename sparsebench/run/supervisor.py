@@ -17,10 +17,10 @@ from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classi
 from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
 from sparsebench.run.memory_trace import Trace
-from sparsebench.store.json_files import Damaged, read_json
 from sparsebench.store.models import PROGRESS, RESULT
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
+from sparsebench.store.safe_files import Damaged, read_json
 
 PERIOD = 0.05
 """Seconds between two looks at a process."""

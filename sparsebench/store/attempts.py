@@ -1,4 +1,4 @@
-"""One attempt at a trial, as the files of its folder have it."""
+"""One attempt at a trial: the files of its folder, and the process that supervises it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 from sparsebench.core.status import Status
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import StoreError
-from sparsebench.store import alive
-from sparsebench.store.json_files import Damaged, parse, read_bytes, read_json, reading
 from sparsebench.store.models import SPEC as SPEC_FORM
-from sparsebench.store.names import attempt_number
+from sparsebench.store.models import is_attempt
 from sparsebench.store.record import RECORD, Record
+from sparsebench.store.safe_files import Damaged, parse, read_bytes, read_json, reading
 
 OUTCOME, SPEC = "outcome.json", "spec.json"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt that has begun: where its process leaves what it writes."""
+    """An attempt that has begun: its process writes into `folder`."""
 
     trial: Trial
     number: int
@@ -44,19 +43,18 @@ class LostTrial(Trial):
 
 
 def numbers(trial_folder: Path) -> list[int]:
-    """The numbers of the attempts in a trial's folder; other files are passed over."""
+    """The numbers of the attempts in a trial's folder, in order; other files are ignored."""
     try:
-        names = os.listdir(trial_folder)
+        return sorted(int(name) for name in os.listdir(trial_folder) if is_attempt(name))
     except OSError:
         return []
-    return sorted(number for name in names if (number := attempt_number(name)) is not None)
 
 
 def read_attempt(folder: Path, root: str) -> Record | None:
     """The record of the attempt in `<root>/trials/<aa>/<trial>/<number>`.
 
-    None while it is under way; interrupted if its supervisor is gone, or if what is left of it
-    is damaged, which the detail then says. A record from the future raises StoreError.
+    None while it is under way; interrupted if its supervisor is gone, or if its files are damaged,
+    which the detail then says. A record from the future raises StoreError.
     """
     try:
         if os.path.lexists(folder / OUTCOME):
@@ -66,7 +64,7 @@ def read_attempt(folder: Path, root: str) -> Record | None:
         spec = read_spec(folder / SPEC, root)
     except Damaged as error:
         return lost(folder, root, f"damaged: {error}")
-    if alive.is_alive(spec["process"]):
+    if is_alive(spec["process"]):
         return None
     return Record(
         trial=spec["trial"],
@@ -91,22 +89,11 @@ def read_outcome(file: Path, root: str) -> Record:
 
 
 def read_spec(file: Path, root: str) -> dict[str, Any]:
-    """What was known when the attempt began: trial, attempt, fingerprint, started, process."""
+    """The trial, attempt, fingerprint, start and process as they were when the attempt began."""
     spec = read_json(file, root, SPEC_FORM)
     with reading(file):
         _check_number(spec["attempt"], file)
     return spec
-
-
-def lost(folder: Path, root: str, detail: str) -> Record:
-    """The record that stands for an attempt whose own one cannot be read."""
-    return Record(
-        trial=_trial_of(folder.parent, root),
-        attempt=int(folder.name),
-        status=Status.INTERRUPTED,
-        cause="damaged",
-        detail=detail,
-    )
 
 
 def _check_number(found: int, file: Path) -> None:
@@ -114,24 +101,74 @@ def _check_number(found: int, file: Path) -> None:
         raise ValueError(f"it is of attempt {found}")
 
 
-def _trial_of(folder: Path, root: str) -> Trial:
-    """The trial, from whichever of its attempts' files can still be read."""
-    for number in reversed(numbers(folder)):
-        for name, trial_in in ((SPEC, _trial_in_spec), (OUTCOME, _trial_in_outcome)):
+def lost(folder: Path, root: str, detail: str) -> Record:
+    """The record that stands for an attempt whose own one cannot be read.
+
+    Its trial is read from whichever of the trial's other files is sound.
+    """
+    nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
+    trial: Trial = LostTrial(
+        known_id=folder.parent.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0
+    )
+    for number in numbers(folder.parent):
+        for name in (OUTCOME, SPEC):
+            file = folder.parent / str(number) / name
             try:
-                trial = trial_in(folder / str(number) / name, root)
+                found = vars(read_outcome(file, root)) if name == OUTCOME else read_spec(file, root)
             except StoreError:
                 continue
-            if trial.id == folder.name:
-                return trial
-    nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
-    return LostTrial(known_id=folder.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0)
+            if found["trial"].id == folder.parent.name:
+                trial = found["trial"]
+    return Record(
+        trial=trial,
+        attempt=int(folder.name),
+        status=Status.INTERRUPTED,
+        cause="damaged",
+        detail=detail,
+    )
 
 
-def _trial_in_spec(file: Path, root: str) -> Trial:
-    trial: Trial = read_spec(file, root)["trial"]
-    return trial
+# --- processes ------------------------------------------------------------------------
 
 
-def _trial_in_outcome(file: Path, root: str) -> Trial:
-    return read_outcome(file, root).trial
+def this_process() -> dict[str, Any]:
+    """This process as `is_alive` takes it: pids are recycled, so boot and start count too."""
+    return {"pid": os.getpid(), "boot": _boot(), "start": _start(os.getpid())}
+
+
+def is_alive(process: Mapping[str, Any]) -> bool:
+    """Whether a process described by `this_process` still runs, on this boot of this machine."""
+    pid = int(process["pid"])
+    if process["boot"] != _boot():
+        return False
+    if process["start"] is not None:
+        return bool(_start(pid) == process["start"])
+    return is_there(pid)
+
+
+def is_there(pid: int) -> bool:
+    """Whether any process of this machine has that pid now."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start(pid: int) -> int | None:
+    """Start time in ticks since boot; None if the process has ended, or where there is no /proc."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()
+    return None if state in ("Z", "X") else int(fields[18])

@@ -13,19 +13,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from sparsebench.core.files import sync_folder, write_atomically, writing_to
 from sparsebench.errors import StoreError
 from sparsebench.store.attempts import OUTCOME, SPEC, read_outcome, read_spec
-from sparsebench.store.json_files import Damaged, open_regular, read_lines, read_object, reading
 from sparsebench.store.models import EVENT, Json
 from sparsebench.store.record import RECORD_FORMAT, upgrade
+from sparsebench.store.safe_files import Damaged, open_regular, read_lines, read_object, reading
 from sparsebench.store.store import STORE_SCHEMA, Store, StoredRun
 from sparsebench.store.verify import remove_leftovers
-
-Numbers = Mapping[tuple[str, int], int]
-"""The number that an attempt has after the merge, by trial and number before."""
 
 COPIED = ("epochs.jsonl", "mem.csv", "stdout.log", "stderr.log", "checkpoint.npz", "model.npz")
 """The other files that an attempt may have left. Nothing of any other name is copied."""
@@ -51,31 +48,28 @@ class Migrated:
     damaged: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _RunFiles:
-    """A run as it lies in a store."""
+class _Run(NamedTuple):
+    """The files of a run in a store."""
 
     manifest: Json
-    suite: bytes
-    events: Sequence[Json]
+    suite: str
+    events: list[Json]
 
-    def begins(self, other: _RunFiles) -> bool:
+    def begins(self, other: _Run) -> bool:
         """Whether the other is the same run at the same or a later point of its course. Merging
         renumbers attempts."""
-        mine, theirs = [[_unnumbered(e) for e in run.events] for run in (self, other)]
-        same = (self.manifest, self.suite) == (other.manifest, other.suite)
-        return same and mine == theirs[: len(mine)]
+        mine, theirs = ([_unnumbered(event) for event in run.events] for run in (self, other))
+        return self[:2] == other[:2] and mine == theirs[: len(mine)]
 
 
-@dataclass(frozen=True)
-class _Content:
+class _Attempt(NamedTuple):
     """The data of an attempt but for its number. The spec names process and time, so that no two
     attempts have the same."""
 
     spec: Json
     outcome: Json | None
 
-    def within(self, other: _Content) -> bool:
+    def within(self, other: _Attempt) -> bool:
         """Whether the other is the same attempt, with the same outcome if this one has any."""
         return self.spec == other.spec and self.outcome in (None, other.outcome)
 
@@ -83,42 +77,41 @@ class _Content:
 def merge(sources: Sequence[Path], into: Path) -> Merged:
     """Copy what `into` does not have. Every source is checked before anything is copied; after an
     interruption at any point, merging again completes it."""
-    stores = [_source(path, into) for path in sources]
+    stores = [Store(path) for path in sources]
+    for path, store in zip(sources, stores):
+        _require_store(store)
+        if store.root == os.path.realpath(into):
+            raise StoreError(f"{path} is the store to merge into; name another, or another --store")
     target = Store(into)
-    runs = [_runs_of(store) for store in stores]
-    known = _runs_of(target)
+    runs = [{run: _read_run(store, run) for run in store.runs()} for store in stores]
+    known = {run: _read_run(target, run) for run in target.runs()}
     for found in runs:  # one id is one run, in all of them
-        for run, files in found.items():
-            other = known.setdefault(run, files)
-            if not (files.begins(other) or other.begins(files)):
+        for run_id, run in found.items():
+            other = known.setdefault(run_id, run)
+            if not (run.begins(other) or other.begins(run)):
                 raise StoreError(
-                    f"run {run} is there twice with different content; nothing was merged. "
+                    f"run {run_id} is there twice with different content; nothing was merged. "
                     "Keep one of them: delete the folder of the other in runs/"
                 )
-    for store, found in zip(stores, runs):
-        _check_source(store, found)
+    attempts = [_check_source(store, found) for store, found in zip(stores, runs)]
     with writing_to(target.path), target.locked():
         remove_leftovers(target.path)
-    attempts = attempts_there = written = there = 0
-    for store, found in zip(stores, runs):
+    new_attempts = new_runs = 0
+    for store, found, own in zip(stores, runs, attempts):
         numbers = {}
-        for trial, number, folder in store.all_attempts():
-            if os.path.lexists(folder / SPEC):
-                with writing_to(target.path):
-                    numbers[trial, number], is_new = _transfer(target, trial, folder, store.root)
-                attempts += is_new
-                attempts_there += not is_new
-        for run_id, files in found.items():
-            is_new = _write_run(target, run_id, files, numbers)
-            written += is_new
-            there += not is_new
-    return Merged(attempts, attempts_there, written, there)
+        for trial, number in own:
+            with writing_to(target.path):
+                folder = store.attempt_folder(trial, number)
+                numbers[trial, number], is_new = _transfer(target, trial, folder, store.root)
+            new_attempts += is_new
+        new_runs += sum(_write_run(target, run_id, run, numbers) for run_id, run in found.items())
+    count, run_count = sum(map(len, attempts)), sum(map(len, runs))
+    return Merged(new_attempts, count - new_attempts, new_runs, run_count - new_runs)
 
 
 def migrate(store: Store) -> Migrated:
     """Rewrite records of older formats, a file at a time; interrupted, it can be run again."""
-    if store.schema is None:
-        raise StoreError(f"{store.path} is not a store: it has no store.json")
+    _require_store(store)
     with writing_to(store.path):
         store.make()
     rewritten, current, damaged = 0, 0, []
@@ -139,66 +132,66 @@ def migrate(store: Store) -> Migrated:
     return Migrated(STORE_SCHEMA, rewritten, current, tuple(damaged))
 
 
-def _source(path: Path, into: Path) -> Store:
-    store = Store(path)
+def _require_store(store: Store) -> None:
     if store.schema is None:
-        raise StoreError(f"{path} is not a store: it has no store.json")
-    if store.root == os.path.realpath(into):
-        raise StoreError(f"{path} is the store to merge into; name another, or another --store")
-    return store
+        raise StoreError(f"{store.path} is not a store: it has no store.json")
 
 
-def _runs_of(store: Store) -> dict[str, _RunFiles]:
-    return {run: _files(StoredRun(store, run)) for run in store.runs()}
-
-
-def _files(run: StoredRun) -> _RunFiles:
-    """Damaged if any of them is; a last event that was cut off is no damage."""
+def _read_run(store: Store, run_id: str) -> _Run:
+    """Damaged if any of its files is; a last event that was cut off is no damage."""
+    run = StoredRun(store, run_id)
     file = run.path / "events.jsonl"
-    events, damaged, _ = read_lines(file, run.store.root, EVENT)
+    events, damaged, _ = read_lines(file, store.root, EVENT)
     if damaged:
         raise Damaged(f"{file} cannot be read: line {damaged[0][0]}: {damaged[0][1]}")
-    return _RunFiles(run.manifest, run.suite_text.encode(), events)
+    return _Run(run.manifest, run.suite_text, events)
 
 
-def _check_source(store: Store, runs: Mapping[str, _RunFiles]) -> None:
-    """Raises for any file that could not be copied, and for an attempt that is named but not
-    there."""
-    there = set()
+def _check_source(store: Store, runs: Mapping[str, _Run]) -> list[tuple[str, int]]:
+    """Trial and number of the attempts to copy. Raises for any file that could not be copied, and
+    for an attempt that is named but not there."""
+    there = []
     for trial, number, folder in store.all_attempts():
         if os.path.lexists(folder / SPEC):
-            there.add((trial, number))
-            _content_of(folder, store.root)
+            there.append((trial, number))
+            _read(folder, store.root)
             for name in COPIED:
                 if os.path.lexists(folder / name):
                     with reading(folder / name):
                         open_regular(folder / name, store.root).close()
-    for run, files in runs.items():
-        for event in files.events:
-            if "attempt" in event and (event["trial"], event["attempt"]) not in there:
+    known = set(there)
+    for run_id, run in runs.items():
+        for event in run.events:
+            if "attempt" in event and (event["trial"], event["attempt"]) not in known:
                 raise StoreError(
-                    f"{store.path}: run {run} names attempt {event['attempt']} at trial "
+                    f"{store.path}: run {run_id} names attempt {event['attempt']} at trial "
                     f"{event['trial']}, which is not there; see: sparsebench store verify"
                 )
+    return there
 
 
-def _write_run(target: Store, run_id: str, files: _RunFiles, numbers: Numbers) -> bool:
-    """Whether there was anything to write. The manifest comes last: it makes the run exist."""
+def _write_run(
+    target: Store, run_id: str, run: _Run, numbers: Mapping[tuple[str, int], int]
+) -> bool:
+    """Whether there was anything to write. The manifest comes last: it makes the run exist.
+
+    numbers  of the attempts after the merge, by trial and number before
+    """
     folder = target.path / "runs" / run_id
-    if run_id in target.runs() and files.begins(_files(StoredRun(target, run_id))):
+    if run_id in target.runs() and run.begins(_read_run(target, run_id)):
         return False
     lines = [
         event | {"attempt": numbers[event["trial"], event["attempt"]]}
         if "attempt" in event
         else event
-        for event in files.events
+        for event in run.events
     ]
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     with writing_to(target.path):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "suite.toml", files.suite)
+        write_atomically(folder / "suite.toml", run.suite)
         write_atomically(folder / "events.jsonl", text)
-        write_atomically(folder / "manifest.json", json.dumps(files.manifest, indent=1))
+        write_atomically(folder / "manifest.json", json.dumps(run.manifest, indent=1))
     return True
 
 
@@ -208,22 +201,22 @@ def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int
     An attempt that is there already is not copied again; one that was copied while it was under
     way is completed.
     """
-    wanted, there = _content_of(source, root), {}
+    wanted, there = _read(source, root), {}
     with store.locked():
         for number in store.attempts(trial_id):
             with contextlib.suppress(Damaged):
-                content = _content_of(store.attempt_folder(trial_id, number), store.root)
-                if wanted.within(content):
+                attempt = _read(store.attempt_folder(trial_id, number), store.root)
+                if wanted.within(attempt):
                     return number, False
-                there[number] = content
-        unfinished = (number for number, content in there.items() if content.within(wanted))
+                there[number] = attempt
+        unfinished = (number for number, attempt in there.items() if attempt.within(wanted))
         number = next(unfinished, max(store.attempts(trial_id), default=0) + 1)
-        _copy(wanted, source, root, store.trial_folder(trial_id) / str(number))
+        _copy(wanted, source, root, store.attempt_folder(trial_id, number))
     return number, True
 
 
-def _copy(content: _Content, source: Path, root: str, target: Path) -> None:
-    """Into a temporary folder first, which one rename then puts in its place."""
+def _copy(attempt: _Attempt, source: Path, root: str, target: Path) -> None:
+    """Copy into a temporary folder first, which one rename then puts in its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -238,9 +231,9 @@ def _copy(content: _Content, source: Path, root: str, target: Path) -> None:
                     shutil.copyfileobj(stream, copy)
                     copy.flush()
                     os.fsync(copy.fileno())
-        write_atomically(scratch / SPEC, json.dumps(content.spec | number))
-        if content.outcome is not None:
-            write_atomically(scratch / OUTCOME, json.dumps(content.outcome | number))
+        write_atomically(scratch / SPEC, json.dumps(attempt.spec | number))
+        if attempt.outcome is not None:
+            write_atomically(scratch / OUTCOME, json.dumps(attempt.outcome | number))
         if not target.exists():
             os.rename(scratch, target)
             sync_folder(target.parent)
@@ -253,13 +246,14 @@ def _copy(content: _Content, source: Path, root: str, target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _content_of(folder: Path, root: str) -> _Content:
+def _read(folder: Path, root: str) -> _Attempt:
     """Raises Damaged if the spec or the outcome is."""
     read_spec(folder / SPEC, root)
-    spec = _unnumbered(read_object(folder / SPEC, root))
-    if not os.path.lexists(folder / OUTCOME):
-        return _Content(spec, None)
-    return _Content(spec, _unnumbered(_outcome_data(folder / OUTCOME, root)))
+    ended = os.path.lexists(folder / OUTCOME)
+    return _Attempt(
+        _unnumbered(read_object(folder / SPEC, root)),
+        _unnumbered(_outcome_data(folder / OUTCOME, root)) if ended else None,
+    )
 
 
 def _outcome_data(file: Path, root: str) -> Json:
@@ -269,5 +263,5 @@ def _outcome_data(file: Path, root: str) -> Json:
     return data
 
 
-def _unnumbered(data: Json) -> dict[str, Any]:
+def _unnumbered(data: Json) -> Json:
     return {key: value for key, value in data.items() if key != "attempt"}

@@ -1,11 +1,14 @@
-"""The forms of the JSON in a store, beside records; see `record.py` for those.
+"""Names in a store, and the forms of the JSON in it but for records; see `record.py` for those.
 
-Only what is relied on is checked: a key that a later version adds is kept as it is.
+A name that is read from a file becomes a path only if it is one of the store's. Of a file's content
+only what is relied on is checked: a key that a later version adds is kept as it is.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, TypeAdapter, with_config
@@ -13,28 +16,75 @@ from typing_extensions import TypedDict
 
 from sparsebench.core.status import Status
 from sparsebench.core.trial import PARTS, Trial
-from sparsebench.store.names import is_run, is_trial
+from sparsebench.metrics import BUILT_IN, EPOCH_ORDER
 from sparsebench.validation import shown
 
-OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 Json = dict[str, Any]
 
+# --- names ----------------------------------------------------------------------------
 
-def like(form: Any) -> GetPydanticSchema:
-    """Validate a plain dict by the form of a model or TypedDict: `Annotated[Json, like(Phase)]`."""
-    return GetPydanticSchema(lambda _, handler: handler(form))
+TURNS = "turns.jsonl"
+"""The journal of a folder in which `ab` took turns."""
+
+TURNS_SCHEMA = 1
+
+MARKER, LOCK = "store.json", "store.lock"
+TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
+"""The files and folders of the store's own folder."""
+
+_SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
 
-def _trial_id(value: str) -> str:
-    if not is_trial(value):
-        raise ValueError(f"expected a trial's id, found {value!r:.80}")
-    return value
+def is_trial(name: object) -> bool:
+    """16 hex digits."""
+    return isinstance(name, str) and re.fullmatch(r"[0-9a-f]{16}", name) is not None
 
 
-def _run_id(value: str) -> str:
-    if not is_run(value):
-        raise ValueError(f"expected a run's id, found {value!r:.80}")
-    return value
+def is_run(name: object) -> bool:
+    """One printable path component that is not hidden."""
+    if not isinstance(name, str) or not 0 < len(name) <= 255:
+        return False
+    return name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
+
+
+def is_attempt(name: str) -> bool:
+    """Whether it is the name of an attempt's folder: a number from 1."""
+    return re.fullmatch(r"[1-9][0-9]{0,8}", name) is not None
+
+
+def scratch_writer(name: str) -> int | None:
+    """The process that was writing a temporary file; None if it is no such file's name."""
+    found = _SCRATCH.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+# --- forms ----------------------------------------------------------------------------
+
+OPEN = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+_TYPED_DICT: Any = TypedDict
+
+
+def form(required: Json | None = None, /, **optional: Any) -> GetPydanticSchema:
+    """The form of a JSON object, by the types of its keys: `Annotated[Json, form(cause=str)]`.
+
+    Other keys are allowed, and kept.
+    """
+    keys = (required or {}) | {key: NotRequired[kind] for key, kind in optional.items()}
+    table = with_config(OPEN)(_TYPED_DICT("Form", keys))
+    return GetPydanticSchema(lambda _, handler: handler(table))
+
+
+def _adapter(*marks: Any) -> TypeAdapter[Json]:
+    return TypeAdapter(Annotated[(Json, *marks)])
+
+
+def _named(what: str, fits: Callable[[str], bool]) -> AfterValidator:
+    def check(value: str) -> str:
+        if not fits(value):
+            raise ValueError(f"expected {what}, found {value!r:.80}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _measure(value: Any) -> Any:
@@ -50,8 +100,17 @@ def _measure_or_list(value: Any) -> Any:
     return [_measure(one) for one in value] if isinstance(value, list) else _measure(value)
 
 
-def sound_trial(trial: Trial) -> Trial:
-    """Every component has a name, and no count is negative."""
+def _finite_sizes(measures: Json) -> Json:
+    """Check what is added up and compared: bytes, counts, and what earlier attempts took."""
+    for name, value in measures.items():
+        added = name.endswith(("_bytes", "connections")) or name.startswith("earlier_")
+        if added and value is not None and not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, found {value}")
+    return measures
+
+
+def _sound_trial(trial: Trial) -> Trial:
+    """Check that every component has a name, and that no count is negative."""
     components = [(f".{part}", getattr(trial, part)) for part in PARTS]
     components += [(f".observers[{i}]", one) for i, one in enumerate(trial.observers)]
     for at, component in components:
@@ -66,299 +125,146 @@ def sound_trial(trial: Trial) -> Trial:
     return trial
 
 
-TrialId = Annotated[str, AfterValidator(_trial_id)]
-RunId = Annotated[str, AfterValidator(_run_id)]
-AttemptNumber = Annotated[int, Field(gt=0, lt=10**9, description="an attempt's number")]
-Count = Annotated[int, Field(ge=0)]
-SoundTrial = Annotated[Trial, AfterValidator(sound_trial)]
-Measure = Annotated[Any, AfterValidator(_measure)]
-MeasureOrList = Annotated[Any, AfterValidator(_measure_or_list)]
-Measures = dict[str, Measure]
-
-
-@with_config(OPEN)
-class Fingerprint(TypedDict, total=False):
-    code: str
-    versions: Json
-    commit: str
-    observers: dict[str, str]
-
-
-@with_config(OPEN)
-class Layer(TypedDict, total=False):
-    repeats: list[float]
-
-
-@with_config(OPEN)
-class Noise(TypedDict, total=False):
-    marks: list[str]
-
-
-@with_config(OPEN)
-class Audit(TypedDict, total=False):
-    claims: str
-    verdict: str
-    why: str
-    flags: list[str]
-    probe: Json
-
-
-@with_config(OPEN)
-class Machine(TypedDict, total=False):
-    memory_bytes: float | None
-
-
-def _finite_sizes(measures: Json) -> Json:
-    """Bytes, counts and what earlier attempts took are added up and compared."""
-    for name, value in measures.items():
-        added = name.endswith(("_bytes", "connections")) or name.startswith("earlier_")
-        if added and value is not None and not math.isfinite(value):
-            raise ValueError(f"{name}: expected a finite number, found {value}")
-    return measures
-
-
-@with_config(OPEN)
-class TrainedLayer(Layer, total=False):
-    shape: tuple[Count, Count]
-    initial_connections: Count
-    connections: Count
-    stored_bytes: dict[str, float]
-
-
-@with_config(OPEN)
-class Phase(TypedDict):
-    seconds: float
-    peak_rss_bytes: NotRequired[float | None]
-
-
-@with_config(OPEN)
-class Result(TypedDict):
-    """result.json: what a trial's process says of its end."""
-
-    status: Status
-    cause: NotRequired[str]
-    detail: NotRequired[str]
-    measures: NotRequired[Annotated[Measures, AfterValidator(_finite_sizes)]]
-    phases: NotRequired[dict[str, Annotated[Json, like(Phase)]]]
-    layers: NotRequired[Annotated[list[Json], like(list[TrainedLayer])]]
-    data_fingerprint: NotRequired[str]
-    settings: NotRequired[Json]
-
-
-@with_config(OPEN)
-class Progress(TypedDict, total=False):
-    """progress.json: how far a trial's process is."""
-
-    epoch: float | None
-    epochs: float | None
-    step: float | None
-    steps: float | None
-    rss_bytes: float | None
-    loss: Measure
-    accuracy: Measure
-    scores: Measures
-
-
-@with_config(OPEN)
-class Rank(TypedDict):
-    """A line of ranks.jsonl: the start or the end of one process of a trial."""
-
-    rank: int
-    pid: NotRequired[AttemptNumber]
-    start: NotRequired[Count]
-    code: NotRequired[int]
-    orderly: NotRequired[bool]
-    left: NotRequired[str]
-
-
-@with_config(OPEN)
-class Process(TypedDict):
-    pid: Annotated[int, Field(gt=0, lt=10**9)]
-    boot: str
-    start: int | None
-
-
-@with_config(OPEN)
-class Spec(TypedDict):
-    """spec.json: what was known when an attempt began."""
-
-    trial: SoundTrial
-    attempt: AttemptNumber
-    fingerprint: Annotated[Json, like(Fingerprint)]
-    started: str
-    process: Process
-    run: NotRequired[str]
-
-
-@with_config(OPEN)
-class MetricGate(TypedDict, total=False):
-    threshold: float
-    floor: float
-    action: str
-
-
-@with_config(OPEN)
-class Metric(TypedDict):
-    """The declaration of a metric, as `core.metric.Metric.to_json` leaves it."""
-
-    name: str
-    unit: NotRequired[str]
-    scale: NotRequired[str]
-    title: NotRequired[str]
-    symbol: NotRequired[str]
-    whole: NotRequired[bool | None]
-    timed: NotRequired[bool | None]
-    kinds: NotRequired[list[str]]
-    tracked: NotRequired[bool]
-    gate: NotRequired[MetricGate]
-
-
-@with_config(OPEN)
-class Planned(TypedDict):
-    id: TrialId
-    suite: str
-    axes: Json
-
-
-@with_config(OPEN)
-class Git(TypedDict, total=False):
-    commit: str
-    dirty: bool
-
-
-@with_config(OPEN)
-class Manifest(TypedDict):
-    """manifest.json: what a run planned, and where it came from."""
-
-    trials: list[Planned]
-    run: NotRequired[str]
-    suite: NotRequired[str]
-    title: NotRequired[str]
-    suite_hash: NotRequired[str]
-    argv: NotRequired[list[str]]
-    versions: NotRequired[Json]
-    machine: NotRequired[Machine]
-    git: NotRequired[Git]
-    started: NotRequired[str]
-    metrics: NotRequired[list[Metric]]
-
-
-@with_config(OPEN)
-class Event(TypedDict):
-    """A line of events.jsonl; those of an attempt name it."""
-
-    event: str
-    trial: NotRequired[TrialId]
-    attempt: NotRequired[AttemptNumber]
-
-
-def _complete(event: Event) -> Event:
+def _complete_event(event: Json) -> Json:
     if event["event"] in ("began", "recorded") and not {"trial", "attempt"} <= set(event):
         raise ValueError(f"the event {event['event']!r} names no attempt")
     return event
 
 
-@with_config(OPEN)
-class BaselineTrial(TypedDict):
-    trial: TrialId
-    seed: Count
-    attempt: AttemptNumber
-    status: Status
-    cause: str
-    measures: dict[str, float]
-    machine: str
-    settings: Json
-    contended: bool
-    debug: bool
-    noise: list[str]
-    code: str
-    versions: dict[str, str]
-    data: str
-    started: str
-    ended: str
+TrialId = Annotated[str, _named("a trial's id", is_trial)]
+RunId = Annotated[str, _named("a run's id", is_run)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0, lt=10**9)]
+SoundTrial = Annotated[Trial, AfterValidator(_sound_trial)]
+Measure = Annotated[Any, AfterValidator(_measure)]
+Measures = dict[str, Measure]
+MeasureOrList = Annotated[Any, AfterValidator(_measure_or_list)]
 
-
-@with_config(OPEN)
-class BaselineCell(TypedDict):
-    """`spec` is that of its trials, without the seed."""
-
-    cell: TrialId
-    label: str
-    words: dict[str, str]
-    spec: Json
-    trials: list[BaselineTrial]
-
-
-@with_config(OPEN)
-class Baseline(TypedDict):
-    """A baseline of a run; `analysis.baseline` writes them."""
-
-    name: str
-    run: str
-    suite: str
-    commit: str
-    made: str
-    missing: list[TrialId]
-    cells: list[BaselineCell]
-    metrics: NotRequired[list[Metric]]
-
-
-@with_config(OPEN)
-class AbHeader(TypedDict):
-    """The first line of turns.jsonl."""
-
-    ab: Count
-    base: str
-    head: str
-
-
-@with_config(OPEN)
-class Turn(TypedDict):
-    """Another line of turns.jsonl: a run on one side of an `ab`."""
-
-    side: Literal["base", "head"]
-    round: Count
-    trial: TrialId
-    run: RunId
-
-
-@with_config(OPEN)
-class Marker(TypedDict):
-    """store.json."""
-
-    schema: Annotated[int, Field(ge=1)]
-
-
-@with_config(OPEN)
-class Epoch(TypedDict, total=False):
-    """A line of epochs.jsonl; lists have a number per layer."""
-
-    epoch: Measure
-    train_loss: Measure
-    test_loss: Measure
-    test_accuracy: Measure
-    validation_accuracy: Measure
-    learning_rate: Measure
-    connections: list[Measure]
-    dropped: list[Measure]
-    grown: list[Measure]
-    pruned: list[Measure]
-    data_seconds: Measure
-    train_seconds: Measure
-    topology_seconds: Measure
-    eval_seconds: Measure
-    observe_seconds: Measure
-    rss_bytes: Measure
-    metrics: dict[str, MeasureOrList]
-    layer_metrics: dict[str, list[MeasureOrList]]
-
-
-def _adapter(form: Any, *marks: Any) -> TypeAdapter[Json]:
-    return TypeAdapter(Annotated[Json, like(form), *marks])
-
+FINGERPRINT = form(code=str, versions=Json, commit=str, observers=dict[str, str])
+MACHINE = form(memory_bytes=float | None)
 
 TRIAL: TypeAdapter[Trial] = TypeAdapter(SoundTrial)
-RESULT, PROGRESS, RANK = _adapter(Result), _adapter(Progress), _adapter(Rank)
-SPEC, MANIFEST, MARKER = _adapter(Spec), _adapter(Manifest), _adapter(Marker)
-BASELINE, AB_HEADER, TURN = _adapter(Baseline), _adapter(AbHeader), _adapter(Turn)
-EVENT, EPOCH = _adapter(Event, AfterValidator(_complete)), _adapter(Epoch)
+
+_TRAINED_LAYER = form(
+    repeats=list[float], shape=tuple[Count, Count], initial_connections=Count, connections=Count,
+    stored_bytes=dict[str, float],
+)  # fmt: skip
+_PHASE = form({"seconds": float}, peak_rss_bytes=float | None)
+RESULT = _adapter(
+    form(
+        {"status": Status},
+        cause=str,
+        detail=str,
+        measures=Annotated[Measures, AfterValidator(_finite_sizes)],
+        phases=dict[str, Annotated[Json, _PHASE]],
+        layers=list[Annotated[Json, _TRAINED_LAYER]],
+        data_fingerprint=str,
+        settings=Json,
+    )
+)
+"""result.json: how a trial's process says that it ended."""
+
+PROGRESS = _adapter(
+    form(
+        epoch=float | None, epochs=float | None, step=float | None, steps=float | None,
+        rss_bytes=float | None, loss=Measure, accuracy=Measure, scores=Measures,
+    )
+)  # fmt: skip
+"""progress.json: how far a trial's process is."""
+
+RANK = _adapter(form({"rank": int}, pid=Positive, start=Count, code=int, orderly=bool, left=str))
+"""A line of ranks.jsonl: the start or the end of one process of a trial."""
+
+_PROCESS = form({"pid": Positive, "boot": str, "start": int | None})
+SPEC = _adapter(
+    form(
+        {
+            "trial": SoundTrial,
+            "attempt": Positive,
+            "fingerprint": Annotated[Json, FINGERPRINT],
+            "started": str,
+            "process": Annotated[Json, _PROCESS],
+        },
+        run=str,
+    )
+)
+"""spec.json: what was known when an attempt began."""
+
+_METRIC = form(
+    {"name": str},
+    unit=str, scale=str, title=str, symbol=str, whole=bool | None, timed=bool | None,
+    kinds=list[str], tracked=bool,
+    gate=Annotated[Json, form(threshold=float, floor=float, action=str)],
+)  # fmt: skip
+_METRICS = list[Annotated[Json, _METRIC]]
+"""Declarations of metrics, as `core.metric.Metric.to_json` leaves them."""
+
+MANIFEST = _adapter(
+    form(
+        {"trials": list[Annotated[Json, form({"id": TrialId, "suite": str, "axes": Json})]]},
+        run=str,
+        suite=str,
+        title=str,
+        suite_hash=str,
+        argv=list[str],
+        versions=Json,
+        machine=Annotated[Json, MACHINE],
+        git=Annotated[Json, form(commit=str, dirty=bool)],
+        started=str,
+        metrics=_METRICS,
+    )
+)
+"""manifest.json: what a run planned, and where it came from."""
+
+EVENT = _adapter(
+    form({"event": str}, trial=TrialId, attempt=Positive), AfterValidator(_complete_event)
+)
+"""A line of events.jsonl; those of an attempt name it."""
+
+EPOCH = _adapter(
+    form(
+        metrics=dict[str, MeasureOrList],
+        layer_metrics=dict[str, list[MeasureOrList]],
+        **{
+            name: list[Measure] if "layer" in BUILT_IN[name].kinds else Measure
+            for name in EPOCH_ORDER
+        },
+    )
+)
+"""A line of epochs.jsonl; lists have a number per layer."""
+
+_BASELINE_TRIAL = form(
+    {
+        "trial": TrialId, "seed": Count, "attempt": Positive, "status": Status, "cause": str,
+        "measures": dict[str, float], "machine": str, "settings": Json, "contended": bool,
+        "debug": bool, "noise": list[str], "code": str, "versions": dict[str, str], "data": str,
+        "started": str, "ended": str,
+    }
+)  # fmt: skip
+_BASELINE_CELL = form(
+    {
+        "cell": TrialId, "label": str, "words": dict[str, str], "spec": Json,
+        "trials": list[Annotated[Json, _BASELINE_TRIAL]],
+    }
+)  # fmt: skip
+BASELINE = _adapter(
+    form(
+        {
+            "name": str, "run": str, "suite": str, "commit": str, "made": str,
+            "missing": list[TrialId], "cells": list[Annotated[Json, _BASELINE_CELL]],
+        },
+        metrics=_METRICS,
+    )
+)  # fmt: skip
+"""A baseline of a run, as `analysis.baseline` writes it; a cell's spec is without the seed."""
+
+AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
+"""The first line of turns.jsonl."""
+
+TURN = _adapter(
+    form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})
+)
+"""Another line of turns.jsonl: a run on one side of an `ab`."""
+
+STORE_MARKER = _adapter(form({"schema": Annotated[int, Field(ge=1)]}))
+"""store.json."""

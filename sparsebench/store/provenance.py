@@ -76,7 +76,10 @@ def hash_of(home: Path) -> str:
     total = hashlib.blake2b(digest_size=16)
     for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
         inside = file.relative_to(home) if file != home else Path(file.name)
-        total.update(f"{inside.as_posix()} {_content(file)}\n".encode())
+        content = ""  # of a file that is gone by now
+        with contextlib.suppress(OSError):
+            content = hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+        total.update(f"{inside.as_posix()} {content}\n".encode())
     return total.hexdigest()
 
 
@@ -114,31 +117,22 @@ def identity() -> dict[str, str]:
 
 def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
     """The data sets of these trials, each once: name, parameters, and checksum or recipe."""
-    found: dict[str, dict[str, Any]] = {}
-    for trial in trials:
-        known = {
-            key: impersonal(value) if isinstance(value, str) else value
-            for key, value in {**trial.dataset, **trial.data}.items()
+    return _distinct(
+        {
+            k: impersonal(v) if isinstance(v, str) else v
+            for k, v in (trial.dataset | trial.data).items()
         }
-        found.setdefault(canonical(known), known)
-    return list(found.values())
+        for trial in trials
+    )
 
 
 def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
     """The threadpools that these records ran with, each once: library, version, threads."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        for pool in record.settings.get("blas", ()):
-            found.setdefault(canonical(pool), dict(pool))
-    return list(found.values())
+    return _distinct(dict(pool) for record in records for pool in record.settings.get("blas", ()))
 
 
-def _content(file: Path) -> str:
-    """The hash of a file; empty if it is gone by now."""
-    try:
-        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
-        return ""
+def _distinct(tables: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({canonical(table): table for table in tables}.values())
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -14,20 +14,17 @@ from sparsebench.core.files import jsonable
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.errors import StoreError
 from sparsebench.metrics import PRIMARY
-from sparsebench.store.json_files import parse
 from sparsebench.store.models import (
+    FINGERPRINT,
+    MACHINE,
     OPEN,
-    AttemptNumber,
-    Audit,
-    Fingerprint,
     Json,
-    Layer,
-    Machine,
     Measures,
-    Noise,
+    Positive,
     SoundTrial,
-    like,
+    form,
 )
+from sparsebench.store.safe_files import parse
 
 # Record format history:
 #   2  `noise` and `audit`
@@ -40,6 +37,8 @@ NEVER_REUSED = frozenset({Status.INTERRUPTED, Status.SKIPPED, Status.UNSUPPORTED
 TRULY_SPARSE, SIMULATED, UNKNOWN = "truly sparse", "simulated", "unknown"
 # ... and two of its verdicts.
 CONTRADICTED, CANNOT_TELL = "contradicted", "cannot tell"
+
+AUDIT = form(claims=str, verdict=str, why=str, flags=list[str], probe=Json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +62,19 @@ class Record:
     __pydantic_config__: ClassVar[Any] = OPEN | {"extra": "forbid"}
 
     trial: SoundTrial
-    attempt: AttemptNumber
+    attempt: Positive
     status: Status
     cause: str = ""
     detail: str = ""
     measures: Measures = field(default_factory=dict)
     phases: dict[str, Measures] = field(default_factory=dict)
-    layers: list[Annotated[Json, like(Layer)]] = field(default_factory=list)
+    layers: list[Annotated[Json, form(repeats=list[float])]] = field(default_factory=list)
     data_fingerprint: str = ""
-    fingerprint: Annotated[Json, like(Fingerprint)] = field(default_factory=dict)
+    fingerprint: Annotated[Json, FINGERPRINT] = field(default_factory=dict)
     settings: Json = field(default_factory=dict)
-    noise: Annotated[Json, like(Noise)] = field(default_factory=dict)
-    audit: Annotated[Json, like(Audit)] = field(default_factory=dict)
-    machine: Annotated[Json, like(Machine)] = field(default_factory=dict)
+    noise: Annotated[Json, form(marks=list[str])] = field(default_factory=dict)
+    audit: Annotated[Json, AUDIT] = field(default_factory=dict)
+    machine: Annotated[Json, MACHINE] = field(default_factory=dict)
     started: str = ""
     ended: str = ""
     contended: bool = False
@@ -118,17 +117,8 @@ def upgrade(data: Any) -> Any:
             f"record format {found} is not known; this sparsebench reads formats up to "
             f"{RECORD_FORMAT}: install a newer one"
         )
-    for step in _STEPS[found - 1 :]:
-        data = step(data)
-    return data
+    return data if found > 1 else {**data, "noise": {}, "audit": {}, "format": 2}
 
-
-def _1_to_2(data: Json) -> Json:
-    return {**data, "noise": {}, "audit": {}, "format": 2}
-
-
-_STEPS = (_1_to_2,)
-"""From format 1, one after the other."""
 
 RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, BeforeValidator(upgrade)])
 

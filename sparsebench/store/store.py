@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -24,23 +24,33 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.core.files import append_line, jsonable, write_atomically, writing_to
+from sparsebench.core.job import CHECKPOINT, MODEL
+from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError, spelt_out
-from sparsebench.store import alive
 from sparsebench.store.attempts import (
     OUTCOME,
     SPEC,
     Attempt,
+    is_alive,
     lost,
     numbers,
     read_attempt,
     read_spec,
+    this_process,
 )
-from sparsebench.store.json_files import Damaged, read_bytes, read_json, read_lines, reading
-from sparsebench.store.models import EPOCH, EVENT, MANIFEST
-from sparsebench.store.models import MARKER as MARKER_FORM
-from sparsebench.store.names import LOCK, MARKER, is_attempt, is_run, is_trial
+from sparsebench.store.models import (
+    EPOCH,
+    EVENT,
+    LOCK,
+    MANIFEST,
+    MARKER,
+    STORE_MARKER,
+    is_run,
+    is_trial,
+)
 from sparsebench.store.record import Record, utc_now
+from sparsebench.store.safe_files import Damaged, read_bytes, read_json, read_lines, reading
 
 # Store schema history:
 #   2  spec.json names its `run`; records of format 2
@@ -54,6 +64,8 @@ LOCK_TIMEOUT = 10.0
 
 NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
 """Files of an attempt that nobody needs after its outcome."""
+
+NEVER_RESUMED = (Status.OK, Status.DIVERGED)
 
 
 class Store:
@@ -103,7 +115,7 @@ class Store:
 
     def records(self, trial_id: str) -> list[Record]:
         """Every attempt that has ended, the oldest first."""
-        found = [self.record(trial_id, number) for number in self.attempts(trial_id)]
+        found = (self.record(trial_id, number) for number in self.attempts(trial_id))
         return [record for record in found if record is not None]
 
     def record(self, trial_id: str, attempt: int) -> Record | None:
@@ -112,7 +124,7 @@ class Store:
         return read_attempt(self.attempt_folder(trial_id, attempt), self.root)
 
     def folder(self, record: Record) -> Path:
-        """Where the files of a record's attempt are."""
+        """The folder with the files of a record's attempt."""
         return self.attempt_folder(record.trial.id, record.attempt)
 
     def trial_folder(self, trial_id: str) -> Path:
@@ -121,9 +133,7 @@ class Store:
         return self.path / "trials" / trial_id[:2] / trial_id
 
     def attempt_folder(self, trial_id: str, attempt: int) -> Path:
-        if not is_attempt(attempt):
-            raise StoreError(f"{self.path}: {attempt!r:.80} is no attempt's number")
-        return self.trial_folder(trial_id) / str(attempt)
+        return self.trial_folder(trial_id) / str(int(attempt))
 
     def all_attempts(self) -> Iterator[tuple[str, int, Path]]:
         """Trial, number and folder of every attempt there is."""
@@ -150,20 +160,63 @@ class Store:
             with contextlib.suppress(Damaged):
                 spec = read_spec(folder / SPEC, self.root)
                 process = spec["process"]
-                if process != alive.this_process() and alive.is_alive(process):
+                if process != this_process() and is_alive(process):
                     return Attempt(spec["trial"], number, folder), spec.get("run", "")
         return None
+
+    # --- checkpoints and trained networks ---------------------------------------------
+
+    def checkpoint(self, trial: Trial, agrees: Callable[[dict[str, Any]], bool]) -> Path | None:
+        """The newest checkpoint of an earlier attempt at the trial that ran today's code.
+
+        agrees  called with the fingerprint of an attempt
+        """
+        for record in reversed(self.records(trial.id)):
+            file = self.folder(record) / CHECKPOINT
+            if record.status not in NEVER_RESUMED and _is_own(file) and agrees(record.fingerprint):
+                return file
+        return None
+
+    def tidy_checkpoints(self, record: Record) -> None:
+        """Remove those that no attempt resumes from, now that this attempt has ended."""
+        newest = self.folder(record) / CHECKPOINT
+        over = record.status in NEVER_RESUMED
+        if over or _is_own(newest):
+            for one in self.records(record.trial.id):
+                file = self.folder(one) / CHECKPOINT
+                if over or file != newest:
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+
+    def has_model(self, record: Record) -> bool:
+        return _is_own(self.folder(record) / MODEL)
+
+    def find_model(self, prefix: str) -> tuple[Record, Path]:
+        """The newest trained network of the trial whose id starts with `prefix`.
+
+        Raises NothingMatched, with what to do, where none was kept.
+        """
+        records = self.find_trial(prefix)
+        for record in reversed(records):
+            if self.has_model(record):
+                return record, self.folder(record) / MODEL
+        if not records:
+            raise NothingMatched("the trial has not ended yet: there is no trained network")
+        last = records[-1]
+        raise NothingMatched(
+            f"trial {last.trial.id} ended {last.status}: there is no trained network"
+            if last.status != Status.OK
+            else f"trial {last.trial.id} kept no network (those above 4 MiB are not kept unasked); "
+            "run it again with: sparsebench run SUITE --set keep_model=true"
+        )
 
     # --- runs -------------------------------------------------------------------------
 
     def runs(self) -> list[str]:
         """Ids of the runs, the oldest first."""
         folder = self.path / "runs"
-        return [
-            run
-            for run in names_in(folder)
-            if is_run(run) and os.path.lexists(folder / run / "manifest.json")
-        ]
+        there = (run for run in names_in(folder) if is_run(run))
+        return [run for run in there if os.path.lexists(folder / run / "manifest.json")]
 
     def run(self, name: str | Path) -> StoredRun:
         """A run by its id, the start of one, `latest`, or its folder."""
@@ -183,9 +236,18 @@ class Store:
     # --- writing ----------------------------------------------------------------------
 
     def open_run(self, name: str, manifest: Mapping[str, Any], suite_text: str = "") -> RunJournal:
-        """A new run of the suite `name`."""
+        """Start a new run of the suite `name`.
+
+        Its id is the time in UTC to the microsecond, so that ids sort by time; just after the last
+        run where the clock has been set back since.
+        """
         with self.locked(), writing_to(self.path):
-            run_id = f"{self._stamp()}-{name}-{secrets.token_hex(3)}"
+            now = datetime.now(UTC)
+            for run in self.runs()[-1:]:
+                with contextlib.suppress(ValueError):
+                    last = datetime.strptime(run.partition("-")[0], STAMP).replace(tzinfo=UTC)
+                    now = max(now, last + timedelta(microseconds=1))
+            run_id = f"{now.strftime(STAMP)}-{name}-{secrets.token_hex(3)}"
             folder = self.path / "runs" / run_id
             folder.mkdir(parents=True)
             write_atomically(folder / "suite.toml", suite_text)
@@ -196,7 +258,7 @@ class Store:
     def begin(
         self, trial: Trial, *, fingerprint: Mapping[str, Any] | None = None, run: str = ""
     ) -> Attempt:
-        """A new attempt at a trial, this process being its supervisor."""
+        """Start a new attempt at a trial, with this process as its supervisor."""
         with self.locked(), writing_to(self.path):
             trial_folder = self.trial_folder(trial.id)
             trial_folder.mkdir(parents=True, exist_ok=True)
@@ -212,14 +274,14 @@ class Store:
                 "attempt": number,
                 "fingerprint": dict(fingerprint or {}),
                 "started": utc_now(),
-                "process": alive.this_process(),
+                "process": this_process(),
                 **({"run": run} if run else {}),
             }
             write_atomically(folder / SPEC, json.dumps(jsonable(spec)))
         return Attempt(trial, number, folder)
 
     def finish(self, attempt: Attempt, record: Record) -> None:
-        """Keep the outcome, and remove what only the attempt needed."""
+        """Write the outcome, and remove the files that only the attempt needed."""
         with writing_to(self.path):
             write_atomically(attempt.folder / OUTCOME, json.dumps(record.to_json()))
         for name in NEEDED_ONCE:
@@ -269,23 +331,13 @@ class Store:
             os.lstat(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        schema: int = read_json(file, self.root, MARKER_FORM)["schema"]
+        schema: int = read_json(file, self.root, STORE_MARKER)["schema"]
         if schema > STORE_SCHEMA:
             raise StoreError(
                 f"{self.path} has store schema {schema!r}; this sparsebench reads schemas up to "
                 f"{STORE_SCHEMA}: install a newer one"
             )
         return schema
-
-    def _stamp(self) -> str:
-        """UTC to the microsecond, so that the order of ids is that of time; just after the last
-        run where the clock has been set back since."""
-        now = datetime.now(UTC)
-        for run in self.runs()[-1:]:
-            with contextlib.suppress(ValueError):
-                last = datetime.strptime(run.partition("-")[0], STAMP).replace(tzinfo=UTC)
-                now = max(now, last + timedelta(microseconds=1))
-        return now.strftime(STAMP)
 
 
 def open_run_folder(folder: Path) -> StoredRun:
@@ -311,6 +363,11 @@ def names_in(folder: Path) -> list[str]:
         raise StoreError(f"{folder} cannot be read: {error.strerror or error}") from None
 
 
+def _is_own(file: Path) -> bool:
+    """Whether it is a file, and no link to one that may lie anywhere."""
+    return file.is_file() and not file.is_symlink()
+
+
 @dataclass(frozen=True)
 class RunJournal:
     """A run being written: which attempts it began, and which records are its own."""
@@ -326,13 +383,8 @@ class RunJournal:
         self.event("began", trial=attempt.trial.id, attempt=attempt.number)
 
     def recorded(self, record: Record, *, reused: bool = False) -> None:
-        self.event(
-            "recorded",
-            trial=record.trial.id,
-            attempt=record.attempt,
-            status=str(record.status),
-            reused=reused,
-        )
+        labels = {"trial": record.trial.id, "attempt": record.attempt}
+        self.event("recorded", **labels, status=str(record.status), reused=reused)
 
     def event(self, what: str, **data: Any) -> None:
         """Append a line to events.jsonl; it is on the disk when this returns."""
@@ -341,12 +393,12 @@ class RunJournal:
             append_line(self.folder / "events.jsonl", line, durable=True)
 
 
+@dataclass(eq=False)
 class StoredRun:
     """A run as it was kept; of a run under way, what there is so far."""
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self.store = store
-        self.id = run_id
+    store: Store
+    id: str
 
     @property
     def path(self) -> Path:
@@ -354,7 +406,12 @@ class StoredRun:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        return read_manifest(self.path / "manifest.json", self.store.root)
+        """Planned trials, versions, machine; Damaged if it is of another run."""
+        file = self.path / "manifest.json"
+        manifest = read_json(file, self.store.root, MANIFEST)
+        if (found := manifest.get("run", self.id)) != self.id:
+            raise Damaged(f"{file} cannot be read: it is of run {found!r:.80}")
+        return manifest
 
     @property
     def suite_text(self) -> str:
@@ -364,7 +421,8 @@ class StoredRun:
             return ""
         with reading(file):
             content = read_bytes(file, self.store.root)
-            if self.manifest.get("suite_hash", suite_hash(content)) != suite_hash(content):
+            found = hashlib.blake2b(content, digest_size=16).hexdigest()
+            if self.manifest.get("suite_hash", found) != found:
                 raise ValueError("it has been changed since the run began")
             return content.decode()
 
@@ -375,61 +433,36 @@ class StoredRun:
         Each carries the labels of this run: a record reused from another suite has its own. An
         attempt that is damaged or gone is a record, too: interrupted, and its detail says why.
         """
-        return list(self._records())
+        chosen = {
+            event["trial"]: event["attempt"]
+            for event in self.events()
+            if event["event"] in ("began", "recorded")
+        }
+        found = []
+        for planned in self.manifest["trials"]:
+            if (number := chosen.get(planned["id"])) is None:
+                continue
+            record = self.store.record(planned["id"], number)
+            folder = self.store.attempt_folder(planned["id"], number)
+            if record is None and not os.path.lexists(folder / SPEC):
+                record = lost(folder, self.store.root, f"damaged: {folder} is not there")
+            if record is not None:
+                trial = replace(record.trial, suite=planned["suite"], axes=planned["axes"])
+                found.append(replace(record, trial=trial))
+        return found
 
     def folder(self, record: Record) -> Path:
         return self.store.folder(record)
 
     def events(self) -> list[dict[str, Any]]:
-        """The journal; lines that are torn or damaged are passed over."""
-        return read_events(self.path / "events.jsonl", self.store.root)
+        """The journal; lines that are torn or damaged are ignored."""
+        return read_lines(self.path / "events.jsonl", self.store.root, EVENT)[0]
 
     def epochs(self, record: Record) -> list[dict[str, Any]]:
-        """The epochs that a record's attempt finished, a line each; torn ones are passed over."""
+        """The epochs that a record's attempt finished, a line each; torn lines are ignored."""
         return read_lines(self.folder(record) / "epochs.jsonl", self.store.root, EPOCH)[0]
-
-    def chosen(self) -> dict[str, int]:
-        """The attempt of each trial that belongs to this run."""
-        return {
-            event["trial"]: event["attempt"]
-            for event in self.events()
-            if event["event"] in ("began", "recorded")
-        }
-
-    def _records(self) -> Iterator[Record]:
-        chosen = self.chosen()
-        for planned in self.manifest["trials"]:
-            number = chosen.get(planned["id"])
-            record = self._record(planned["id"], number) if number is not None else None
-            if record is not None:
-                trial = replace(record.trial, suite=planned["suite"], axes=planned["axes"])
-                yield replace(record, trial=trial)
-
-    def _record(self, trial_id: str, number: int) -> Record | None:
-        record = self.store.record(trial_id, number)  # an outcome without a spec is enough
-        folder = self.store.attempt_folder(trial_id, number)
-        if record is None and not os.path.lexists(folder / SPEC):
-            return lost(folder, self.store.root, f"damaged: {folder} is not there")
-        return record
-
-
-def read_manifest(file: Path, root: str) -> dict[str, Any]:
-    manifest = read_json(file, root, MANIFEST)
-    with reading(file):
-        if (found := manifest.get("run", file.parent.name)) != file.parent.name:
-            raise ValueError(f"it is of run {found!r:.80}")
-    return manifest
-
-
-def read_events(file: Path, root: str) -> list[dict[str, Any]]:
-    return read_lines(file, root, EVENT)[0]
 
 
 def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """What a manifest keeps of the trials: ids, and the labels that are not part of them."""
     return [{"id": trial.id, "suite": trial.suite, "axes": trial.axes} for trial in trials]
-
-
-def suite_hash(content: bytes) -> str:
-    """The hash of a suite's text that a manifest keeps."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

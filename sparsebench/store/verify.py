@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import tomllib
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,18 +19,17 @@ from pydantic import TypeAdapter
 
 from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
-from sparsebench.store import alive
-from sparsebench.store.attempts import OUTCOME, SPEC, numbers, read_outcome, read_spec
-from sparsebench.store.json_files import open_regular, read_lines
-from sparsebench.store.models import EPOCH, EVENT
-from sparsebench.store.names import (
-    TOP,
-    attempt_number,
-    is_run,
-    is_shelf,
-    is_trial,
-    scratch_writer,
+from sparsebench.store.attempts import (
+    OUTCOME,
+    SPEC,
+    is_alive,
+    is_there,
+    numbers,
+    read_outcome,
+    read_spec,
 )
+from sparsebench.store.models import EPOCH, EVENT, TOP, is_attempt, is_run, scratch_writer
+from sparsebench.store.safe_files import open_regular, read_lines
 from sparsebench.store.store import Store, StoredRun, names_in
 
 RESTORE = "restore it from a copy, or delete the attempt's folder and run its suite again"
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """What was looked at, and what was found."""
+    """How many of each were checked, and what was found."""
 
     store: Path
     checked: Counter[str] = field(default_factory=Counter)
@@ -64,18 +64,50 @@ class Verdict:
         return [finding for finding in self.findings if finding.severity == "damage"]
 
     def damage(self, path: Path, what: object, do: str) -> None:
-        self._add("damage", path, str(what), do)
+        text = str(what).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+        self.findings.append(Finding("damage", str(path.relative_to(self.store)), text, do))
 
     def note(self, path: Path, what: str, do: str = "") -> None:
-        self._add("note", path, what, do)
+        self.findings.append(Finding("note", str(path.relative_to(self.store)), what, do))
 
-    def _add(self, severity: Literal["damage", "note"], path: Path, what: str, do: str) -> None:
-        what = what.removeprefix(f"{path} ").removeprefix(f"{path}: ")
-        self.findings.append(Finding(severity, str(path.relative_to(self.store)), what, do))
+    def folders(self, parent: Path, fits: Callable[[str], object]) -> Iterator[Path]:
+        """The folders in a folder whose names fit; anything else there is damage."""
+        for path in _paths(parent):
+            if os.path.islink(path):
+                self.damage(path, "is a link", NO_LINKS)
+            elif fits(path.name) and path.is_dir():
+                yield path
+            elif scratch_writer(path.name) is None:
+                self.damage(path, "does not belong there", ASIDE)
+
+    def files(self, folder: Path, *, folders: bool = False) -> None:
+        """Only regular files may lie there; and folders, where these are allowed."""
+        for path in _paths(folder):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                self.damage(path, "is a link", NO_LINKS)
+            elif not (stat.S_ISREG(mode) or (folders and stat.S_ISDIR(mode))):
+                self.damage(path, "is no regular file", ASIDE)
+            self.checked["files"] += 1
+
+    def lines(
+        self, file: Path, root: str, form: TypeAdapter[dict[str, Any]], do: str
+    ) -> list[dict[str, Any]]:
+        """The sound lines of a JSONL file. A last line that was cut off is only a note."""
+        try:
+            sound, damaged, torn = read_lines(file, root, form)
+        except StoreError as error:
+            self.damage(file, error, do)
+            return []
+        for number, why in damaged:
+            self.damage(file, f"line {number}: {why}", do)
+        if torn:
+            self.note(file, "its last line was cut off; it is ignored")
+        return sound
 
 
 def verify(store: Store) -> Verdict:
-    """Look at everything and change nothing. A record of a newer version counts as damage."""
+    """Check everything and change nothing. A record of a newer version counts as damage."""
     verdict = Verdict(store.path)
     verdict.checked.update(dict.fromkeys(("trials", "attempts", "records", "runs", "files"), 0))
     for path in _paths(store.path):
@@ -83,24 +115,16 @@ def verify(store: Store) -> Verdict:
             verdict.damage(path, "does not belong into a store", ASIDE)
         elif os.path.islink(path):
             verdict.damage(path, "is a link", NO_LINKS)
-    for shelf in _paths(store.path / "trials"):
-        if not _is_folder(shelf, is_shelf(shelf.name), verdict):
-            continue
-        for folder in _paths(shelf):
-            fits = is_trial(folder.name) and folder.name[:2] == shelf.name
-            if not _is_folder(folder, fits, verdict):
-                continue
+    for shelf in verdict.folders(store.path / "trials", re.compile("[0-9a-f]{2}").fullmatch):
+        for trial in verdict.folders(shelf, re.compile(shelf.name + "[0-9a-f]{14}").fullmatch):
             verdict.checked["trials"] += 1
-            for attempt in _paths(folder):
-                if _is_folder(attempt, attempt_number(attempt.name) is not None, verdict):
-                    _verify_attempt(attempt, store.root, verdict)
-    for folder in _paths(store.path / "runs"):
-        if _is_folder(folder, is_run(folder.name), verdict):
-            _verify_run(StoredRun(store, folder.name), verdict)
+            for attempt in verdict.folders(trial, is_attempt):
+                _verify_attempt(attempt, store.root, verdict)
+    for folder in verdict.folders(store.path / "runs", is_run):
+        _verify_run(StoredRun(store, folder.name), verdict)
     for path in leftovers(store.path):
-        verdict.note(
-            path, "a temporary file of a process that is gone", "sparsebench store rebuild"
-        )
+        what = "a temporary file of a process that is gone"
+        verdict.note(path, what, "sparsebench store rebuild")
     return verdict
 
 
@@ -112,7 +136,7 @@ def leftovers(store: Path) -> Iterator[Path]:
         for name in sorted([*folders, *files]):
             path = Path(folder) / name
             writer = scratch_writer(name)
-            if writer is not None and not path.is_symlink() and not alive.is_there(writer):
+            if writer is not None and not path.is_symlink() and not is_there(writer):
                 yield path
         folders[:] = [name for name in folders if scratch_writer(name) is None]
 
@@ -122,16 +146,13 @@ def remove_leftovers(store: Path) -> int:
     removed = 0
     for path in list(leftovers(store)):
         with contextlib.suppress(OSError):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
             removed += 1
     return removed
 
 
 def _verify_run(run: StoredRun, verdict: Verdict) -> None:
-    _check_files(run.path, verdict, folders=True)
+    verdict.files(run.path, folders=True)
     if not os.path.lexists(run.path / "manifest.json"):
         verdict.note(run.path, "has no manifest: its run was killed before it began")
         return
@@ -149,7 +170,7 @@ def _verify_run(run: StoredRun, verdict: Verdict) -> None:
     except (StoreError, tomllib.TOMLDecodeError, RecursionError) as error:
         verdict.damage(suite, error, RESTORE_RUN)
     file = run.path / "events.jsonl"
-    events = _lines(file, run.store.root, EVENT, RESTORE_RUN, verdict)
+    events = verdict.lines(file, run.store.root, EVENT, RESTORE_RUN)
     named = {(e["trial"], e["attempt"]) for e in events if e["event"] in ("began", "recorded")}
     for trial, attempt in sorted(named):
         if trial not in planned:
@@ -162,83 +183,44 @@ def _verify_run(run: StoredRun, verdict: Verdict) -> None:
 
 def _verify_attempt(folder: Path, root: str, verdict: Verdict) -> None:
     verdict.checked["attempts"] += 1
-    _check_files(folder, verdict)
-    ended, spec = os.path.lexists(folder / OUTCOME), None
-    if os.path.lexists(folder / SPEC):
+    verdict.files(folder)
+    spec_file, outcome_file = folder / SPEC, folder / OUTCOME
+    ended, spec = os.path.lexists(outcome_file), None
+
+    def check_id(file: Path, trial: Trial) -> None:
+        if trial.id != folder.parent.name:
+            verdict.damage(file, f"is of trial {trial.id}", RESTORE)
+
+    if os.path.lexists(spec_file):
         try:
-            spec = read_spec(folder / SPEC, root)
-            _check_id(folder / SPEC, spec["trial"], verdict)
+            spec = read_spec(spec_file, root)
+            check_id(spec_file, spec["trial"])
         except StoreError as error:
-            verdict.damage(folder / SPEC, error, RESTORE)
+            verdict.damage(spec_file, error, RESTORE)
     elif ended:
-        verdict.damage(folder / SPEC, "is missing, though the attempt has ended", RESTORE)
+        verdict.damage(spec_file, "is missing, though the attempt has ended", RESTORE)
     else:
         verdict.note(folder, "is empty: it was begun by a process that was killed at once")
     if ended:
         try:
-            trial = read_outcome(folder / OUTCOME, root).trial
+            trial = read_outcome(outcome_file, root).trial
             verdict.checked["records"] += 1
-            _check_id(folder / OUTCOME, trial, verdict)
+            check_id(outcome_file, trial)
             if spec is not None and spec["trial"].id != trial.id:
-                verdict.damage(folder / OUTCOME, "is of another trial than its spec.json", RESTORE)
+                verdict.damage(outcome_file, "is of another trial than its spec.json", RESTORE)
         except StoreError as error:
-            verdict.damage(folder / OUTCOME, error, RESTORE)
-    elif spec is not None and not alive.is_alive(spec["process"]):
+            verdict.damage(outcome_file, error, RESTORE)
+    elif spec is not None and not is_alive(spec["process"]):
         verdict.note(folder, "has no outcome, and its process is gone: interrupted")
-    _lines(folder / "epochs.jsonl", root, EPOCH, RESTORE, verdict)
+    verdict.lines(folder / "epochs.jsonl", root, EPOCH, RESTORE)
     for file in sorted(folder.glob("*.npz")):
         again = "delete it: nothing else depends on it"
         try:
             with open_regular(file, root) as stream, zipfile.ZipFile(stream) as archive:
-                broken = archive.testzip()
+                if (broken := archive.testzip()) is not None:
+                    verdict.damage(file, f"its member {broken} is not what was written", again)
         except Exception as error:  # zipfile raises many types where bytes were changed
             verdict.damage(file, f"cannot be read: {error}", again)
-            continue
-        if broken is not None:
-            verdict.damage(file, f"its member {broken} is not what was written", again)
-
-
-def _check_id(file: Path, trial: Trial, verdict: Verdict) -> None:
-    if trial.id != file.parent.parent.name:
-        verdict.damage(file, f"is of trial {trial.id}", RESTORE)
-
-
-def _check_files(folder: Path, verdict: Verdict, *, folders: bool = False) -> None:
-    """Only regular files may lie there; and folders, where these are allowed."""
-    for path in _paths(folder):
-        mode = os.lstat(path).st_mode
-        if stat.S_ISLNK(mode):
-            verdict.damage(path, "is a link", NO_LINKS)
-        elif not (stat.S_ISREG(mode) or (folders and stat.S_ISDIR(mode))):
-            verdict.damage(path, "is no regular file", ASIDE)
-        verdict.checked["files"] += 1
-
-
-def _is_folder(path: Path, fits: bool, verdict: Verdict) -> bool:
-    """Whether it is a folder with a name that fits there; anything else is damage."""
-    if os.path.islink(path):
-        verdict.damage(path, "is a link", NO_LINKS)
-    elif fits and path.is_dir():
-        return True
-    elif scratch_writer(path.name) is None:
-        verdict.damage(path, "does not belong there", ASIDE)
-    return False
-
-
-def _lines(
-    file: Path, root: str, form: TypeAdapter[dict[str, Any]], do: str, verdict: Verdict
-) -> list[dict[str, Any]]:
-    """The sound lines of a JSONL file. A last line that was cut off is only a note."""
-    try:
-        sound, damaged, torn = read_lines(file, root, form)
-    except StoreError as error:
-        verdict.damage(file, error, do)
-        return []
-    for number, why in damaged:
-        verdict.damage(file, f"line {number}: {why}", do)
-    if torn:
-        verdict.note(file, "its last line was cut off; it is passed over")
-    return sound
 
 
 def _paths(folder: Path) -> Iterator[Path]:

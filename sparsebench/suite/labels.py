@@ -64,10 +64,14 @@ def varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
 
 def label(trial: Trial, *, seed: bool = True) -> str:
     """A line for people: the grid axes, or the parts where there is no grid."""
-    words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
-    if not seed:
-        words = {key: word for key, word in words.items() if key != "seed"}
+    words = grid_words(trial, seed=seed)
     if not words:
         parts = ("backend", "topology", "seed") if seed else ("backend", "topology")
         words = {key: brief(getattr(trial, key)) for key in parts}
     return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())
+
+
+def grid_words(trial: Trial, *, seed: bool = True) -> dict[str, str]:
+    """The trial's grid values by axis, in words; with or without the seed."""
+    words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
+    return {key: word for key, word in words.items() if seed or key != "seed"}

@@ -26,7 +26,7 @@ from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.comparison import as_text, to_json
 from sparsebench.run.ab.turns import Planned, in_common, order
-from sparsebench.store.names import TURNS
+from sparsebench.store.models import TURNS
 from sparsebench.store.record import Record
 
 SHUFFLES = 200

@@ -15,8 +15,8 @@ from sparsebench.core.metric import DefaultGate, Metric
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import PluginError
 from sparsebench.metrics import BUILT_IN, EPOCH_ORDER, Metrics, of_run
-from sparsebench.store.export import to_csv
-from sparsebench.store.frames import COLUMNS, MEASURES
+from sparsebench.store.export_columns import COLUMNS, MEASURES
+from sparsebench.store.export_formats import to_csv
 
 FAKE = Metric(
     "fake_bytes", "bytes", "ratio", -1, ("trial", "epoch"), "fake", tracked=True,

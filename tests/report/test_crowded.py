@@ -5,7 +5,7 @@ from __future__ import annotations
 from records import FakeRun, make_record, make_trial
 
 from sparsebench.report.markdown import report
-from sparsebench.store.frames import trials_frame
+from sparsebench.store.export_columns import trials_frame
 
 CROWDED = {"exact": True, "oversubscribed": True}
 

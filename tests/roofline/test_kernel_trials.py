@@ -12,7 +12,7 @@ import pytest
 
 import sparsebench
 from sparsebench.errors import SuiteError
-from sparsebench.store.benchmarks import to_benchmarks
+from sparsebench.store.export_formats import to_pytest_benchmark
 from sparsebench.store.store import Store
 
 SUITE = """
@@ -64,7 +64,7 @@ def test_kernel_trials_end_to_end(suite_file: Path, tmp_path: Path) -> None:
 
     stored = Store(run.store).run(run.id)
     file = tmp_path / "run.json"
-    file.write_bytes(to_benchmarks(stored))
+    file.write_bytes(to_pytest_benchmark(stored))
     (one,) = json.loads(file.read_text())["benchmarks"]
     assert (one["group"], one["stats"]["rounds"]) == ("forward", 6)
     assert one["extra_info"]["seeds"] == [0, 1]

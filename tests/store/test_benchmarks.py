@@ -6,7 +6,7 @@ from typing import Any
 
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.store.benchmarks import to_benchmarks
+from sparsebench.store.export_formats import to_pytest_benchmark
 from sparsebench.store.record import Record
 
 
@@ -24,7 +24,7 @@ def record(seed: int = 0, status: str = "ok", kernel: str = "", **given: Any) ->
 
 def told(*records: Record, **manifest: Any) -> Any:
     run = SimpleNamespace(records=list(records), manifest=manifest)
-    return json.loads(to_benchmarks(run))  # type: ignore[arg-type]
+    return json.loads(to_pytest_benchmark(run))  # type: ignore[arg-type]
 
 
 def test_seeds_of_a_cell_are_the_data_of_one_benchmark() -> None:

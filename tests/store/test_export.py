@@ -2,13 +2,14 @@ import csv
 import importlib.util
 import io
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from sparsebench.cli import main
 from sparsebench.errors import SparsebenchError
-from sparsebench.store.export import FORMULA_STARTS, export, to_csv, to_json, to_parquet
+from sparsebench.store.export_formats import FORMULA_STARTS, exported, to_csv, to_json, to_parquet
 
 FRAME = pd.DataFrame(
     {
@@ -72,28 +73,9 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
         to_parquet(FRAME)
 
 
-def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
-    file = tmp_path / "new" / "x.csv"
-    export(FRAME, "csv", file)
-    export(FRAME.iloc[:1], "csv", file)
-    assert len(rows(file.read_bytes())) == 2
-    assert [path.name for path in file.parent.iterdir()] == ["x.csv"]
-
-
-def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SparsebenchError, match="cannot write"):
-        export(FRAME, "csv", tmp_path / "file" / "x.csv")
-
-
-def test_without_a_file_it_goes_to_stdout(capfdbinary):
-    export(FRAME, "csv")
-    assert capfdbinary.readouterr().out == to_csv(FRAME)
-
-
 def test_an_unknown_format_names_the_nearest():
     with pytest.raises(SparsebenchError, match="Did you mean 'json'"):
-        export(FRAME, "jsn")
+        exported(SimpleNamespace(), "jsn")
 
 
 ODD_FILES = """

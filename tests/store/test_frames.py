@@ -5,18 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from sparsebench.core.files import read_lines
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.store.export import to_csv, to_json
-from sparsebench.store.frames import (
+from sparsebench.store.export_columns import (
     COLUMNS,
     epochs_frame,
     manifest_commit,
     run_frame,
     trials_frame,
 )
+from sparsebench.store.export_formats import to_csv, to_json
+from sparsebench.store.models import EPOCH
 from sparsebench.store.record import Record
+from sparsebench.store.safe_files import read_lines
 
 SET = {"name": "set", "zeta": 0.3, "prune": {"name": "importance", "start": 2}}
 AXES = {"backend": "numba-csr", "topology": SET, "model.hidden": [10, 20], "optimizer.momentum": 0}
@@ -53,7 +54,9 @@ def epoch_line(**changed):
 def stored(folder: Path, *records, manifest=None):
     return SimpleNamespace(
         id="r1", records=list(records), manifest=manifest or {}, suite_text="",
-        epochs=lambda one: list(read_lines(folder / one.trial.id / "epochs.jsonl")),
+        epochs=lambda one: read_lines(
+            folder / one.trial.id / "epochs.jsonl", str(folder.resolve()), EPOCH
+        )[0],
     )  # fmt: skip
 
 

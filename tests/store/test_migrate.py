@@ -13,7 +13,7 @@ import pytest
 from sparsebench.core.trial import Trial
 from sparsebench.errors import StoreError
 from sparsebench.report.markdown import report
-from sparsebench.store.frames import epochs_frame, run_frame
+from sparsebench.store.export_columns import epochs_frame, run_frame
 from sparsebench.store.merge import migrate
 from sparsebench.store.record import RECORD_FORMAT
 from sparsebench.store.store import STORE_SCHEMA, Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.errors import SparsebenchError
-from sparsebench.store.output import output_file, write_output
+from sparsebench.store.safe_files import output_file, write_output
 
 
 def test_a_regular_file_is_replaced_in_one_step(tmp_path: Path) -> None:

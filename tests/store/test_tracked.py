@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, Valid
 from test_benchmarks import record
 
 from sparsebench.errors import NothingMatched
-from sparsebench.store.benchmarks import to_bencher, to_github_action_benchmark
+from sparsebench.store.export_formats import to_bencher, to_github_action_benchmark
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 

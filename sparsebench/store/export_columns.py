@@ -1,4 +1,8 @@
-"""Records as pandas frames: one row per trial, or one row per trial and epoch."""
+"""The columns of an export, as pandas frames: a row per trial, or a row per trial and epoch.
+
+Names and order of the columns are those of `sparsebench.metrics`, which also declares what is
+measured; the functions here fill the rows from records.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,11 @@ EPOCH_LABELS = (
     "run", "trial", "status", "dataset", "backend", "model", "topology", "prune", "seed",
 )  # fmt: skip
 
+LAYERED = tuple(name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds)
+"""Columns of an epoch that are totals; the numbers of layer i are in `<name>_i`, from 1."""
+
+CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
+
 
 def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd.DataFrame:
     """One row per trial, whatever became of it: the contract's columns, then what else its trials
@@ -53,13 +62,12 @@ def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd
     An axis named like a column of the contract is that column. `commit` fills in where a
     record does not name its own.
     """
-    known = set(COLUMNS)
-    added = dict.fromkeys(n for record in records for n in record.measures if n not in known)
+    added = dict.fromkeys(name for r in records for name in r.measures if name not in COLUMNS)
     columns = [*COLUMNS, *added]
-    rows = [{**record.measures, **_row(record, run_id, commit)} for record in records]
+    rows = [_trial_row(record, run_id, commit) for record in records]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.astype(dict.fromkeys((*MEASURES, *added), "float64"))
-    return _with_axes(frame, [record.trial for record in records], columns)
+    return _with_axes(frame, [record.trial for record in records])
 
 
 def run_frame(stored: StoredRun) -> pd.DataFrame:
@@ -67,23 +75,33 @@ def run_frame(stored: StoredRun) -> pd.DataFrame:
     return trials_frame(stored.records, stored.id, manifest_commit(stored.manifest))
 
 
-def epochs_frame(stored_run: StoredRun) -> pd.DataFrame:
+def epochs_frame(stored: StoredRun) -> pd.DataFrame:
     """One row per trial and epoch; a trial that finished no epoch is one row with NaN.
 
-    A metric that is a small array is a column of lists.
+    After the labels: the contract's columns with numbered ones for layers behind the totals, then
+    what else was measured, then the grid axes. A metric that is a small array is a column of lists.
     """
     rows: list[dict[str, Any]] = []
     trials: list[Trial] = []
-    for record in stored_run.records:
-        labels = _labels(record, stored_run.id)
-        lines = stored_run.epochs(record) or [{}]
-        rows += [{**labels, **_epoch_row(line)} for line in lines]
-        trials += [record.trial] * len(lines)
-    columns = _epoch_columns(rows)
+    layers = 0
+    for record in stored.records:
+        labels = _labels(record, stored.id)
+        for line in stored.epochs(record) or [{}]:
+            totals = {name: values for name in LAYERED if (values := line.get(name)) is not None}
+            layers = max([layers, *map(len, totals.values())])
+            row = {**line.get("metrics", {}), **{name: line.get(name) for name in EPOCH_ORDER}}
+            row |= {name: sum(values) for name, values in totals.items()}
+            for name, values in {**line.get("layer_metrics", {}), **totals}.items():
+                row |= {f"{name}_{i}": value for i, value in enumerate(values, start=1)}
+            rows.append(labels | row)
+            trials.append(record.trial)
+    end = EPOCH_ORDER.index(LAYERED[-1]) + 1
+    numbered = [f"{name}_{i}" for name in LAYERED for i in range(1, layers + 1)]
+    measured = dict.fromkeys([*EPOCH_ORDER[:end], *numbered, *EPOCH_ORDER[end:], *chain(*rows)])
+    columns = [name for name in measured if name not in EPOCH_LABELS]
     numbers = [name for name in columns if not any(isinstance(row.get(name), list) for row in rows)]
-    columns = [*EPOCH_LABELS, *columns]
-    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
-    return _with_axes(frame, trials, columns)
+    frame = pd.DataFrame(rows, columns=[*EPOCH_LABELS, *columns])
+    return _with_axes(frame.astype(dict.fromkeys(numbers, "float64")), trials)
 
 
 def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
@@ -97,32 +115,40 @@ def manifest_commit(manifest: Mapping[str, Any]) -> str:
     return commit_name(manifest.get("git", {}))
 
 
-def component_name(value: Any) -> str:
-    """The name of a component as data; empty if there is none."""
-    if isinstance(value, Mapping):
-        return str(value.get("name", ""))
-    return "" if value is None else str(value)
-
-
-def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
+def _labels(record: Record, run_id: str) -> dict[str, Any]:
+    """The labels that every row starts with, of a trial or of an epoch."""
     trial = record.trial
-    row: dict[str, Any] = {name: record.measures.get(name) for name in MEASURES}
-    if row["warmup_seconds"] is None:
+    return {
+        "run": run_id,
+        "trial": trial.id,
+        "status": str(record.status),
+        "dataset": _name(trial.dataset),
+        "backend": _name(trial.backend),
+        "model": _name(trial.model),
+        "topology": _name(trial.topology),
+        "prune": _name(trial.topology.get("prune")),
+        "seed": trial.seed,
+    }
+
+
+def _trial_row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
+    trial, row = record.trial, dict(record.measures)
+    if row.get("warmup_seconds") is None:
         row["warmup_seconds"] = record.phases.get("warmup", {}).get("seconds")
     return {
         **row,
         **_labels(record, run_id),
         "cause": record.cause,
         "suite": trial.suite,
-        "activation": component_name(trial.model.get("activation")),
-        "trainer": component_name(trial.trainer),
-        "optimizer": component_name(trial.optimizer),
+        "activation": _name(trial.model.get("activation")),
+        "trainer": _name(trial.trainer),
+        "optimizer": _name(trial.optimizer),
         "threads": trial.threads,
         "workers": int(trial.trainer.get("workers") or 1),
         "epochs": trial.epochs,
         "batch_size": trial.batch_size,
         "contended": record.contended,
-        "exact": _exact(record),
+        "exact": bool(record.settings.get("exact", False)),  # of memory; False: not measured
         "machine": str(record.machine.get("id", "")),
         "commit": str(record.fingerprint.get("commit") or commit),
         "kernel": str(trial.trainer.get("kernel") or ""),
@@ -134,77 +160,20 @@ def _row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
     }
 
 
-CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
-"""What a record's audit calls a claim, as the export does."""
+def _name(component: Any) -> str:
+    """The name of a component as data; empty if there is none."""
+    if isinstance(component, Mapping):
+        return str(component.get("name", ""))
+    return "" if component is None else str(component)
 
 
-def _labels(record: Record, run_id: str) -> dict[str, Any]:
-    trial = record.trial
-    return {
-        "run": run_id,
-        "trial": trial.id,
-        "status": str(record.status),
-        "dataset": component_name(trial.dataset),
-        "backend": component_name(trial.backend),
-        "model": component_name(trial.model),
-        "topology": component_name(trial.topology),
-        "prune": component_name(trial.topology.get("prune")),
-        "seed": trial.seed,
-    }
-
-
-def _exact(record: Record) -> bool:
-    """Whether memory was measured exactly; not where nothing was measured."""
-    return bool(record.settings.get("exact", False))
-
-
-def _epoch_row(line: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of epochs.jsonl; a list of layers as numbered columns, and a total of the
-    contract's."""
-    row: dict[str, Any] = {}
-    layers: dict[str, list[Any]] = {**line.get("layer_metrics", {})}
-    for name in EPOCH_ORDER:
-        value = line.get(name)
-        if isinstance(value, list):
-            row[name], layers[name] = sum(value), value
-        else:
-            row[name] = _value(value)
-    for name, values in layers.items():
-        row |= {f"{name}_{i}": _value(value) for i, value in enumerate(values, start=1)}
-    return {**{name: _value(value) for name, value in line.get("metrics", {}).items()}, **row}
-
-
-def _epoch_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The measured columns of an epochs frame: the contract's in its order, layer by layer behind
-    the totals of layers; then what else was measured."""
-    found = [name for name in dict.fromkeys(chain(*rows)) if name not in EPOCH_LABELS]
-    layered = [name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds]
-    most = max((_number_of(column, layered) for column in found), default=0)
-    numbered = [f"{name}_{i}" for name in layered for i in range(1, most + 1)]
-    end = EPOCH_ORDER.index(layered[-1]) + 1
-    return list(dict.fromkeys([*EPOCH_ORDER[:end], *numbered, *EPOCH_ORDER[end:], *found]))
-
-
-def _number_of(column: str, names: Sequence[str]) -> int:
-    """1 for connections_1; 0 for a column of none of these names."""
-    stem, _, number = column.rpartition("_")
-    return int(number) if stem in names and number.isdigit() else 0
-
-
-def _value(value: Any) -> Any:
-    """A number, or the list of a small array. NaN and infinities are strings in JSON."""
-    if isinstance(value, list):
-        return [_value(one) for one in value]
-    return float(value) if isinstance(value, str) else value
-
-
-def _with_axes(frame: pd.DataFrame, trials: Sequence[Trial], known: Sequence[str]) -> pd.DataFrame:
+def _with_axes(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
     """The frame with a column per grid axis that it does not have yet, in order of appearance."""
-    names = dict.fromkeys(name for trial in trials for name in trial.axes)
+    axes = dict.fromkeys(name for trial in trials for name in trial.axes)
     added = {
         name: _axis([trial.axes.get(name) for trial in trials])
-        for name in names
-        if name not in known
+        for name in axes
+        if name not in frame.columns
     }
     return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1) if added else frame
 

@@ -1,7 +1,8 @@
-"""Reading files that others may have written: a regular file inside the store, and plain JSON.
+"""Safe reading of files that others may have written, and writing of files that a command names.
 
-Whatever is wrong with one becomes one StoreError that names the file. Nothing waits for a pipe,
-follows a link out of the store or recurses as deep as the file says.
+A file that is read must be a regular file inside the store, and plain JSON. Any other is one
+StoreError that names it. Reading never waits for a pipe, follows a link out of the store or
+recurses as deep as the file says.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from sparsebench.errors import StoreError
+from sparsebench.core.files import replacing
+from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.validation import complaint
 
 T = TypeVar("T")
@@ -84,12 +86,20 @@ def read_lines(
     return sound, damaged[:-1] if torn else damaged, torn
 
 
+def _number(text: str) -> None:
+    """Refuse a number that is too large for a column, or that JSON lacks."""
+    if text[-1].isalpha():
+        raise ValueError(f"{text} is no JSON")
+    if abs(float(text)) >= (LARGEST_NUMBER if text.lstrip("-").isdecimal() else math.inf):
+        raise ValueError("a number is too large")
+
+
 def parse(text: bytes, form: TypeAdapter[T]) -> T:
     """JSON of a form; ValueError, in one line, for another form, and for numbers that are too
     large or that JSON lacks. pydantic bounds the depth and refuses halves of characters."""
     try:
         if _SUSPICIOUS.search(text):
-            json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+            json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_number)
         return form.validate_json(text)
     except ValidationError as error:
         raise ValueError(complaint(error, table="an object")) from None
@@ -125,14 +135,22 @@ def open_regular(file: Path, root: str) -> BinaryIO:
         raise
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > 20 or abs(int(digits)) >= LARGEST_NUMBER:
-        raise ValueError("a number is too large")
-    return int(digits)
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """A stream to `path`, whose folder is made. SparsebenchError, in a line, if it fails.
+
+    A regular file is replaced in one step at the end of the block. Anything else (a link, a pipe,
+    a device such as /dev/null) is written through, because replacing it would remove it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_through = path.is_symlink() or (path.exists() and not path.is_file())
+        with path.open("wb") if write_through else replacing(path) as stream:
+            yield stream
+    except OSError as error:
+        raise SparsebenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no JSON" if text[-1].isalpha() else "a number is too large")
-    return number
+def write_output(path: Path, content: str | bytes) -> None:
+    with output_file(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)

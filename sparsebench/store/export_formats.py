@@ -1,0 +1,297 @@
+"""The formats of an export: tables (csv, json, parquet), and files for other tools.
+
+Other tools read one benchmark per cell, named `suite[value-value]`:
+
+pytest-benchmark          its JSON, for `pytest-benchmark compare FILE`
+github-action-benchmark   a list of {name, unit, value, range, extra}; the tool takes smaller as
+                          better in one file and bigger as better in another
+bencher                   Bencher Metric Format: {benchmark: {measure: {value, lower, upper}}}
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from sparsebench.core.files import jsonable
+from sparsebench.core.metric import Metric
+from sparsebench.core.status import Status
+from sparsebench.errors import NothingMatched, SparsebenchError, nearest, printable
+from sparsebench.metrics import Metrics, of_run
+from sparsebench.store.export_columns import epochs_frame, run_frame
+from sparsebench.store.record import Record
+from sparsebench.suite.labels import grid_words
+
+if TYPE_CHECKING:
+    from sparsebench.store.store import StoredRun
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""The characters at which a spreadsheet reads a text cell as a formula."""
+
+LONGEST = 1024
+"""Characters of a benchmark's name that Bencher takes."""
+
+
+def exported(run: StoredRun, format: str, *, epochs: bool = False) -> bytes:
+    """The content of a run's export. A table has a row per trial, with `epochs` one per epoch."""
+    if format in TABLES:
+        frame = epochs_frame(run) if epochs else run_frame(run)
+        return TABLES[format](frame, of_run(run.manifest))
+    if format not in OF_CELLS:
+        known = nearest(format, (*TABLES, *OF_CELLS))
+        raise SparsebenchError(f"unknown format {format!r}.{known}")
+    if epochs:
+        raise SparsebenchError(f"--epochs: {format} has an entry per cell; take csv or json")
+    return OF_CELLS[format](run)
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
+    """Numbers by repr, so that they read back the same; unknown is empty, a list JSON text.
+
+    metrics  says which columns count something; the built-in ones where None
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_harmless(str(name)) for name in frame.columns])
+    for row in _rows(frame, metrics):
+        writer.writerow([_csv_cell(value) for value in row])
+    return text.getvalue().encode()
+
+
+def to_json(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
+    """A list of objects, one per row; unknown is null, infinity is the string "inf"."""
+    names = [str(name) for name in frame.columns]
+    return _json([jsonable(dict(zip(names, row))) for row in _rows(frame, metrics)])
+
+
+def to_parquet(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
+    """Counts are Int64 where they are whole numbers."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise SparsebenchError(
+            "format parquet needs pyarrow, which is not installed; "
+            "get it with: pip install 'sparsebench[parquet]'"
+        )
+    counts = {
+        name: "Int64"
+        for name in frame.columns
+        if _counts(str(name), metrics) and bool((frame[name].dropna() % 1 == 0).all())
+    }
+    content = io.BytesIO()
+    frame.astype(counts).to_parquet(content, engine="pyarrow", index=False)
+    return content.getvalue()
+
+
+TABLES = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
+
+
+def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> Iterator[tuple[Any, ...]]:
+    """The rows as Python values: counts as int, unknown as None."""
+
+    def plain(value: Any, whole: bool) -> Any:
+        if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+            return None
+        return int(value) if whole and math.isfinite(value) and value == int(value) else value
+
+    columns = []
+    for name in frame.columns:
+        whole = _counts(str(name), metrics)
+        columns.append([plain(value, whole) for value in frame[name].tolist()])
+    return zip(*columns)
+
+
+def _counts(column: str, metrics: Metrics | None) -> bool:
+    """Whether a column counts something; numbered ones such as connections_1 are their metric's."""
+    stem, _, number = column.rpartition("_")
+    return (metrics or Metrics()).declaration(stem if number.isdigit() else column).is_whole
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return json.dumps(jsonable(value), separators=(",", ":"))
+    return _harmless(value) if isinstance(value, str) else repr(value)
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before it.
+
+    A carriage return, which the csv module does not quote, becomes a new line.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if text.startswith(FORMULA_STARTS) else lines
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+# --- cells, for other tools -----------------------------------------------------------
+
+
+def to_pytest_benchmark(run: StoredRun) -> bytes:
+    """The data of a benchmark are seconds: of a trial that times a kernel each repeat, of one
+    that trains its `epoch_seconds`; trials of a cell follow each other by seed.
+
+    A cell without a time has no place among benchmarks: it is listed under `left_out`.
+    """
+    from pytest_benchmark import __version__
+
+    timed, left_out = [], []
+    for name, records in _cells(run):
+        well = [record for record in records if record.status is Status.OK]
+        found: list[float] = []
+        for record in well:
+            repeats = [second for layer in record.layers for second in layer.get("repeats", ())]
+            epoch = record.measures.get("epoch_seconds")
+            found += repeats or ([epoch] if epoch is not None else [])
+        if seconds := [second for second in found if second > 0]:
+            timed.append(_benchmark(name, records, well[0], seconds))
+        else:
+            statuses = [str(record.status) for record in records]
+            why = "no trial of this cell has a time"
+            left_out.append({"name": name, "why": why, "statuses": statuses})
+    facts = run.manifest.get("machine") or next((r.machine for r in run.records if r.machine), {})
+    git = run.manifest.get("git") or {}
+    first_start = min((record.started for record in run.records if record.started), default="")
+    data = {
+        "machine_info": {
+            "node": str(facts.get("id", "")),
+            "processor": str(facts.get("cpu", "")),
+            "machine": str(facts.get("architecture", "")),
+            "python_version": str(facts.get("python", "")),
+            "system": str(facts.get("system", "")),
+            "release": str(facts.get("kernel", "")),
+            "cpu": {"brand_raw": str(facts.get("cpu", "")), "count": facts.get("cores")},
+        },
+        "commit_info": {
+            "id": str(git.get("commit", "")),
+            "dirty": bool(git.get("dirty", False)),
+            "project": "sparsebench",
+            "branch": "",
+            "time": None,
+            "author_time": None,
+        },
+        "benchmarks": timed,
+        "datetime": str(run.manifest.get("started") or first_start),
+        "version": __version__,
+        "left_out": left_out,
+    }
+    return (json.dumps(jsonable(data), indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def _benchmark(
+    name: str, records: list[Record], first: Record, seconds: list[float]
+) -> dict[str, Any]:
+    from pytest_benchmark.stats import Stats
+
+    stats = Stats()
+    for second in seconds:
+        stats.update(second)
+    trial, kernel = first.trial, first.trial.trainer.get("kernel")
+    params = grid_words(trial, seed=False)
+    kept = ("connections", "roofline_share", "kernel_bytes", "kernel_flops", "net_peak_bytes")
+    return {
+        "group": str(kernel or trial.suite),
+        "name": name,
+        "fullname": f"{trial.suite}::{name}",
+        "params": params or None,
+        "param": "-".join(params.values()) or None,
+        "extra_info": {
+            "seconds": "kernel" if kernel else "epoch",
+            "cell": trial.cell,
+            "trials": [record.trial.id for record in records],
+            "seeds": [record.trial.seed for record in records],
+            "statuses": [str(record.status) for record in records],
+            "contended": any(record.contended for record in records),
+            **{key: first.measures[key] for key in kept if first.measures.get(key) is not None},
+        },
+        "options": {
+            "disable_gc": False, "timer": "perf_counter", "min_rounds": 1, "max_time": 0.0,
+            "min_time": 0.0, "warmup": True,
+        },
+        "stats": {**stats.as_dict(), "data": stats.data, "iterations": 1},
+    }  # fmt: skip
+
+
+def to_github_action_benchmark(
+    run: StoredRun, better: Literal["smaller", "bigger"] = "smaller"
+) -> bytes:
+    """For the tool `customSmallerIsBetter` or `customBiggerIsBetter`."""
+    entries = []
+    for name, metric, seeds, mean, sd in _tracked(run):
+        if metric.better == (-1 if better == "smaller" else +1):
+            extra = f"{'seed' if sd is None else 'mean of seeds'} {', '.join(map(str, seeds))}"
+            entry = {"name": f"{name} {metric.name}", "unit": metric.unit_symbol, "value": mean}
+            spread = {} if sd is None else {"range": f"± {sd:.6g}"}
+            entries.append({**entry, "extra": extra, **spread})
+    return _tracked_json(run, entries)
+
+
+def to_bencher(run: StoredRun) -> bytes:
+    """Bounds are a standard deviation below and above the mean. A measure is called by its slug:
+    `epoch-seconds`."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, metric, _, mean, sd in _tracked(run):
+        spread = {} if sd is None else {"lower_value": mean - sd, "upper_value": mean + sd}
+        slug = metric.name.replace("_", "-")
+        found.setdefault(name[:LONGEST], {})[slug] = {"value": mean, **spread}
+    return _tracked_json(run, found)
+
+
+OF_CELLS = {
+    "pytest-benchmark": to_pytest_benchmark,
+    "github-action-benchmark": to_github_action_benchmark,
+    "github-action-benchmark-bigger": lambda run: to_github_action_benchmark(run, "bigger"),
+    "bencher": to_bencher,
+}
+
+
+def _cells(run: StoredRun) -> list[tuple[str, list[Record]]]:
+    """Name and records of each cell, by seed; in the order in which the least seeds come in the
+    run. A name has the cell's id where two would be called the same."""
+    found: dict[str, list[Record]] = {}
+    for record in sorted(run.records, key=lambda record: record.trial.seed):
+        found.setdefault(record.trial.cell, []).append(record)
+    names = {}
+    for cell, (first, *_) in found.items():
+        values = "-".join(grid_words(first.trial, seed=False).values()) or "all"
+        names[cell] = f"{first.trial.suite}[{values}]"
+    uses = Counter(names.values())
+    return [
+        (name if uses[name] == 1 else f"{name[:-1]}-{cell}]", found[cell])
+        for cell, name in names.items()
+    ]
+
+
+def _tracked(run: StoredRun) -> Iterator[tuple[str, Metric, list[int], float, float | None]]:
+    """The measured metrics of every cell over its seeds that ended well: mean, and standard
+    deviation (n - 1), None for a single seed. A cell whose trials all failed has none."""
+    metrics = [metric for metric in of_run(run.manifest).values() if metric.tracked]
+    for name, records in _cells(run):
+        well = [record for record in records if record.status is Status.OK]
+        for metric in metrics:
+            found = {record.trial.seed: record.measures.get(metric.name) for record in well}
+            values = {s: float(v) for s, v in found.items() if v is not None and math.isfinite(v)}
+            if values:
+                mean = math.fsum(values.values()) / len(values)
+                sd = statistics.stdev(values.values()) if len(values) > 1 else None
+                yield printable(name), metric, list(values), mean, sd
+
+
+def _tracked_json(run: StoredRun, data: Any) -> bytes:
+    if not data:
+        raise NothingMatched(f"run {run.id}: no trial that ended well has a metric to follow")
+    return _json(data)
