@@ -20,7 +20,7 @@ from sparsebench.metrics import PRIMARY, Metrics, of_run
 from sparsebench.store.export_columns import manifest_commit, trials_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import brief, flat, told_apart, varies
-from sparsebench.suite.where import matches
+from sparsebench.suite.selectors import matches
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun

@@ -17,7 +17,7 @@ from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.registry import KINDS, PLURALS, Entry, Plugins, nested_kinds, parameter_schema
 from sparsebench.store.store import Store
 from sparsebench.suite.build import identity
-from sparsebench.suite.read import read_suite, suite_files
+from sparsebench.suite.suite import read_suite, suite_files
 
 Row = dict[str, Any]
 

@@ -24,7 +24,7 @@ from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
-from sparsebench.suite.where import matches
+from sparsebench.suite.selectors import matches
 from sparsebench.units import brief_seconds, brief_size
 
 POLL_SECONDS = 0.05

@@ -8,8 +8,8 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
+from sparsebench.suite.selectors import matches
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.where import matches
 
 OK, FAILED, NOTHING_RAN = 0, 1, 5
 

@@ -15,11 +15,9 @@ from sparsebench.run import user_config
 from sparsebench.run.options import Options
 from sparsebench.run.planning.sharding import parse_shard, shard_of
 from sparsebench.suite.defaults import EXECUTOR
-from sparsebench.suite.expand import expand
-from sparsebench.suite.load import load_suite
-from sparsebench.suite.overrides import parse_seeds, parse_setting
-from sparsebench.suite.selection import select as selected
-from sparsebench.suite.suite import Suite
+from sparsebench.suite.expand import expand, parse_seeds, parse_setting, without_numpy
+from sparsebench.suite.selectors import select as selected
+from sparsebench.suite.suite import Suite, load_suite
 from sparsebench.units import seconds, size
 
 
@@ -89,7 +87,7 @@ def resolve(
         count, trials = len(trials), shard_of(part, trials, known)
         if not trials:
             raise NothingMatched(f"shard {part} of {loaded.place}: it has only {count} trials")
-    jobs = user_config.setting("jobs", _plain(jobs))
+    jobs = user_config.setting("jobs", without_numpy(jobs))
     options = Options(
         store=user_config.store_directory(store),
         data_dir=data_dir,
@@ -118,25 +116,25 @@ def _listed(values: Any) -> list[Any]:
 def _settings(given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         return dict(parse_setting(text) for text in _listed(given))
-    return {path: _plain(value) for path, value in given.items()}
+    return {path: without_numpy(value) for path, value in given.items()}
 
 
 def _seeds(given: Any) -> Sequence[int] | None:
     if given is None or isinstance(given, str):
         return parse_seeds(given) if given is not None else None
-    plain = _plain(given)
+    plain = without_numpy(given)
     if isinstance(plain, int) and not isinstance(plain, bool):
         return [plain]
     if not isinstance(plain, Iterable):
         raise SuiteError(f"--seeds: expected numbers or a text such as '0:5', found {given!r}")
-    return [_plain(seed) for seed in plain]
+    return [without_numpy(seed) for seed in plain]
 
 
 def _limits(**given: Any) -> dict[str, Any]:
     """Those of the arguments and variables, checked."""
     found = {}
     for name, value in given.items():
-        value = _plain(value) if value is not None else user_config.from_environment(name)
+        value = without_numpy(value) if value is not None else user_config.from_environment(name)
         if value is not None:
             try:
                 {"timeout": seconds, "memory_limit": size}.get(name, int)(value)
@@ -144,12 +142,3 @@ def _limits(**given: Any) -> dict[str, Any]:
                 raise SuiteError(f"--{name.replace('_', '-')}: {error}") from None
             found[name] = value
     return found
-
-
-def _plain(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's, inside tables and lists too."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, SuiteError
-from sparsebench.suite.trial_values import Bytes, Seconds, Whole1
+from sparsebench.suite.keys import Bytes, Seconds, Whole1
 from sparsebench.validation import complaint, read_toml
 
 DEFAULT_STORE = Path(".sparsebench")

@@ -15,8 +15,8 @@ from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import MissingData, PluginError, SparsebenchError, SuiteError, nearest
 from sparsebench.registry import Component, Entry, Plugins, locations, nested_kinds
 from sparsebench.suite.defaults import DEFAULT_NAMES
+from sparsebench.suite.keys import one_value, trial_values
 from sparsebench.suite.suite import Suite
-from sparsebench.suite.trial_values import one_value, trial_values
 from sparsebench.validation import shown
 
 Raw = dict[str, Any]
@@ -30,34 +30,30 @@ class Builder:
     plugins: Plugins
     data_dir: Path
     _known: dict[str, Component] = field(default_factory=dict)
-    _identities: dict[str, Raw] = field(default_factory=dict)
+    _data: dict[str, tuple[Raw, list[str]]] = field(default_factory=dict)
 
     def trial(self, raw: Raw, axes: Raw) -> Trial:
         parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
-        self._leave_loss(parts, raw.get("model"))
+        objective, model = parts["objective"], raw.get("model")
+        if objective["name"] != DEFAULT_NAMES["objective"] or objective.get("loss"):
+            # the loss is the objective's; a model may name one for the default objective only
+            if isinstance(model, Mapping) and "loss" in model:
+                raise SuiteError(
+                    "trial.model.loss: trial.objective is given, and the loss is part of that; "
+                    "expected it as objective.loss"
+                )
+            if "loss" in parts["model"]:
+                parts["model"]["loss"] = None
+        data, where = self._identity_and_locations(parts["dataset"])
         return Trial(
             **parts,
             **trial_values(raw),
-            data=self._identity(parts["dataset"]),
-            locations=self._locations(parts["dataset"]),
+            data=data,
+            locations=where,
             observers=self._observers(raw.get("observers")),
             suite=self.suite.name,
             axes=axes,
         )
-
-    def _leave_loss(self, parts: Raw, model: Any) -> None:
-        """The loss is the objective's; a model that names one does so for the default objective."""
-        if parts["objective"]["name"] == DEFAULT_NAMES["objective"] and not parts["objective"].get(
-            "loss"
-        ):
-            return
-        if isinstance(model, Mapping) and "loss" in model:
-            raise SuiteError(
-                "trial.model.loss: trial.objective is given, and the loss is part of that; "
-                "expected it as objective.loss"
-            )
-        if "loss" in parts["model"]:
-            parts["model"]["loss"] = None
 
     def named(self, key: str, value: Any) -> Any:
         """A component with its default name filled in, for a label; other values as they are."""
@@ -79,13 +75,13 @@ class Builder:
 
     @staticmethod
     def _table(parent: Raw, key: str, value: Any, default: Any) -> Raw:
-        """parent[key] as a table that may be changed."""
+        """Make parent[key] a table that may be changed."""
         found = default if value is None or value == "" else value
-        if isinstance(found, Mapping) and default is not None and "name" not in found:
-            found = {"name": default if isinstance(default, str) else default["name"], **found}
-        table = dict(found) if isinstance(found, Mapping) else {}
-        if isinstance(found, str):
-            table = {"name": found}
+        table = {"name": found} if isinstance(found, str) else {}
+        if isinstance(found, Mapping):
+            table = dict(found)
+            if default is not None and "name" not in found:
+                table = {"name": default if isinstance(default, str) else default["name"], **found}
         parent[key] = table
         return table
 
@@ -96,34 +92,30 @@ class Builder:
         if kind not in self.plugins.registries or name not in self.plugins[kind]:
             return None, ""
         cls = self.plugins.entry(kind, str(name)).parameters()
-        for parameter in dataclasses.fields(cls):
-            default = parameter.default
-            if parameter.name == key and isinstance(default, str | Mapping):
-                return default, nested_kinds(cls).get(key, "")
-        return None, nested_kinds(cls).get(key, "")
+        defaults = {one.name: one.default for one in dataclasses.fields(cls)}
+        default = defaults.get(key)
+        is_component = isinstance(default, str | Mapping)
+        return default if is_component else None, nested_kinds(cls).get(key, "")
 
     def _component(self, part: str, given: Any) -> Component:
-        given = self._with_name(part, given)
-        key = f"{part} {canonical(given)}"
-        if key not in self._known:
-            self._known[key] = self._validated(part, given)
-        return copy.deepcopy(self._known[key])
-
-    def _with_name(self, part: str, given: Any) -> Raw:
+        """The component, validated; the default one where none is given."""
         where = f"trial.{part}"
         if given is None and part not in DEFAULT_NAMES:
             raise SuiteError(f"{where}: missing; it is required")
         if isinstance(given, list):
             raise SuiteError(f"{where}: {one_value(given)}")
         if given is None or isinstance(given, str):
-            return {"name": DEFAULT_NAMES[part] if given is None else given}
+            given = {"name": DEFAULT_NAMES[part] if given is None else given}
         if not isinstance(given, Mapping):
             raise SuiteError(
                 f"{where}: expected a {part} name or a table with a name, found {shown(given)}"
             )
         if "name" not in given and part in DEFAULT_NAMES:
-            return {"name": DEFAULT_NAMES[part], **given}
-        return dict(given)
+            given = {"name": DEFAULT_NAMES[part], **given}
+        key = f"{part} {canonical(given)}"
+        if key not in self._known:
+            self._known[key] = self._validated(part, dict(given))
+        return copy.deepcopy(self._known[key])
 
     def _validated(self, part: str, given: Raw) -> Component:
         where = f"trial.{part}"
@@ -133,8 +125,13 @@ class Builder:
             return given  # no part of what a trial is, and not every registry has it
         prune = given.pop("prune", None) if part == "topology" else None
         try:
-            if part == "topology":
-                self._check_topology_keys(given, where)
+            if part == "topology" and given["name"] in self.plugins["topology"]:
+                # what `validate` says of an unknown parameter, knowing `prune` too
+                cls = self.plugins.entry("topology", str(given["name"])).parameters()
+                known = [*(field.name for field in dataclasses.fields(cls) if field.init), "prune"]
+                for key in given:
+                    if key != "name" and key not in known:
+                        raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
             found = self.plugins.validate(part, given, where)
             if part == "topology":
                 found["prune"] = None
@@ -143,17 +140,6 @@ class Builder:
         except SuiteError as error:
             raise SuiteError(_with_hint(str(error), {part: given})) from None
         return found
-
-    def _check_topology_keys(self, given: Raw, where: str) -> None:
-        """What `Plugins.validate` says of an unknown parameter, knowing `prune` too."""
-        try:
-            cls = self.plugins.entry("topology", str(given["name"])).parameters()
-        except PluginError:  # told by `validate`
-            return
-        known = [*(field.name for field in dataclasses.fields(cls) if field.init), "prune"]
-        for key in given:
-            if key != "name" and key not in known:
-                raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
 
     def _observers(self, given: Any) -> list[Component]:
         """Validated, each once, no two with a metric of the same name. One name is a list of it."""
@@ -185,50 +171,37 @@ class Builder:
         name = dataset.get("name")
         return name not in self.plugins["dataset"] and name in self.suite.sources
 
-    def _identity(self, dataset: Component) -> Raw:
+    def _identity_and_locations(self, dataset: Component) -> tuple[Raw, list[str]]:
+        """The identity of a data set, and its parameters that say where it is."""
         key = canonical(dataset)
-        if key not in self._identities:
-            elsewhere = self._is_elsewhere(dataset)
-            try:
-                found = self._missing(dataset) if elsewhere else self._of_plugin(dataset)
-            except SparsebenchError as error:
-                raise SuiteError(f"trial.dataset: {error}") from error
-            self._identities[key] = found
-        return copy.deepcopy(self._identities[key])
-
-    def _locations(self, dataset: Component) -> list[str]:
-        if self._is_elsewhere(dataset):
-            return []
-        entry = self.plugins.entry("dataset", dataset["name"])
-        return locations(entry.parameters())
-
-    def _missing(self, dataset: Component) -> Raw:
-        name = dataset["name"]
-        text = f"data set {name!r} is not in {self.data_dir}"
-        command = self._fetch_command(name)
-        if command is None:
-            text += (
-                f"; make {name}.npz (X, y) from {self.suite.sources[name]['note']} and list it in "
-                f"{self.data_dir / MANIFEST}, or look for it on OpenML: "
-                f"{fetch_command(name, self.data_dir)} --openml NAME"
-            )
-        else:
-            text += f"; get it with: {command}"
-        return {"missing": " ".join(text.split())}
-
-    def _fetch_command(self, name: str) -> str | None:
-        """The command that gets the set from where the suite's [sources] say; None without."""
-        source = self.suite.sources.get(name, {})
-        if not source.get("openml"):
-            return None
-        place = Place(source["openml"], train=source.get("train"))
-        return fetch_command(name, self.data_dir, place)
-
-    def _of_plugin(self, dataset: Component) -> Raw:
-        name = dataset["name"]
-        values = {key: value for key, value in dataset.items() if key != "name"}
-        entry = self.plugins.entry("dataset", name)
-        return identity(entry, values, self._fetch_command(name))
+        if key not in self._data:
+            name = dataset["name"]
+            source = self.suite.sources.get(name, {})
+            command = None  # that gets the set from where the suite's [sources] say
+            if source.get("openml"):
+                place = Place(source["openml"], train=source.get("train"))
+                command = fetch_command(name, self.data_dir, place)
+            if self._is_elsewhere(dataset):
+                how = (
+                    f"get it with: {command}"
+                    if command is not None
+                    else (
+                        f"make {name}.npz (X, y) from {source['note']} and list it in "
+                        f"{self.data_dir / MANIFEST}, or look for it on OpenML: "
+                        f"{fetch_command(name, self.data_dir)} --openml NAME"
+                    )
+                )
+                text = f"data set {name!r} is not in {self.data_dir}; {how}"
+                self._data[key] = {"missing": " ".join(text.split())}, []
+            else:
+                values = {key: value for key, value in dataset.items() if key != "name"}
+                try:
+                    entry = self.plugins.entry("dataset", name)
+                    found = identity(entry, values, command)
+                    self._data[key] = found, locations(entry.parameters())
+                except SparsebenchError as error:
+                    raise SuiteError(f"trial.dataset: {error}") from error
+        return copy.deepcopy(self._data[key])
 
 
 def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:

@@ -9,23 +9,23 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sparsebench.core.trial import Trial
-from sparsebench.errors import SuiteError
+from sparsebench.errors import SuiteError, nearest
 from sparsebench.metrics import in_force
 from sparsebench.registry import Plugins
 from sparsebench.suite.build import Builder, Raw
-from sparsebench.suite.check_selectors import check_metrics, check_where
+from sparsebench.suite.keys import TRIAL_KEYS, check_key
 from sparsebench.suite.labels import axis_words, label
-from sparsebench.suite.overrides import without_numpy
+from sparsebench.suite.selectors import check_selectors, matches
 from sparsebench.suite.suite import Exclude, Suite, check_axis
-from sparsebench.suite.trial_values import TRIAL_KEYS
-from sparsebench.suite.where import check_key, matches
-from sparsebench.validation import check_plain, quoted
+from sparsebench.validation import check_plain, parse_toml, quoted
 
 MOST_TRIALS = 50_000
 """Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
@@ -50,44 +50,43 @@ def expand(
     That each exclude, expect and claim matches a trial is judged on the suite as written, so
     not if any of the three is given.
     """
-    settings = {path: without_numpy(value) for path, value in (settings or {}).items()}
-    seeds = without_numpy(list(seeds)) if seeds is not None else None
     try:
-        plan = _plan(suite, quick, settings, seeds)
-        every = list(_trials(plan, Builder(suite, plugins, data_dir)))
+        grid, cases, overrides = _overridden(suite, quick, settings or {}, seeds)
+        every = list(_trials(suite, Builder(suite, plugins, data_dir), grid, cases, overrides))
         kept = [t for t in every if not any(_excluded(t, e) for e in suite.excludes)]
         if not (quick or settings or seeds is not None):
-            check_where(suite, every, kept)
-        if suite.claims:
-            check_metrics(suite, in_force(plugins, kept))
-        _check_unique(kept)
+            check_selectors(suite, every, kept)
+        known = [metric.name for metric in in_force(plugins, kept).of_trials()]
+        for i, claim in enumerate(suite.claims):
+            if claim.metric not in known:
+                hint = nearest(claim.metric, known)
+                raise SuiteError(f"claims[{i}].metric: unknown metric {claim.metric!r}.{hint}")
+        seen: dict[str, Trial] = {}
+        for trial in kept:
+            twin = seen.setdefault(trial.id, trial)
+            if twin is not trial:
+                both = f"{label(twin)!r} and {label(trial)!r}"
+                raise SuiteError(f"grid: two trials are the same: {both}")
     except (SuiteError, ValueError) as error:
         raise SuiteError(f"{suite.place}: {error}") from None
     return kept
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What to multiply out. `places` says where an overriding value was given."""
-
-    trial: Raw
-    cases: list[Raw]
-    grid: dict[str, list[Any]]
-    overrides: Raw
-    places: dict[str, str]
+Grid = dict[str, list[Any]]
+Overrides = dict[str, tuple[Any, str]]
+"""Path -> a value for all trials, and the place where it was given, for messages."""
 
 
-def _plan(
+def _overridden(
     suite: Suite, quick: bool, settings: Mapping[str, Any], seeds: Sequence[int] | None
-) -> _Plan:
+) -> tuple[Grid, list[Raw], Overrides]:
+    """The grid and the cases without what is overridden, and the overriding values."""
     grid, cases = dict(suite.grid), [dict(case) for case in suite.cases]
-    overrides: Raw = {}
-    places: dict[str, str] = {}
+    overrides: Overrides = {}
 
     def override(path: str, value: Any, place: str) -> None:
         _leave_out(path, grid, overrides, *cases)
-        overrides[path] = value
-        places[path] = place
+        overrides[path] = value, place
 
     for key, value in suite.quick.items() if quick else ():
         if isinstance(value, list) and (key in suite.grid or key == "seed"):
@@ -97,9 +96,10 @@ def _plan(
         else:
             override(key, value, f"quick.{quoted(key)}")
     if seeds is not None:
-        check_axis(list(seeds), "--seeds")
+        grid_seeds = without_numpy(list(seeds))
+        check_axis(grid_seeds, "--seeds")
         _leave_out("seed", overrides, *cases)
-        grid["seed"] = list(seeds)
+        grid["seed"] = grid_seeds
     for path, value in settings.items():
         place = f"--set {path}"
         if path == "seed" and seeds is not None:
@@ -108,11 +108,12 @@ def _plan(
             check_key(path, TRIAL_KEYS)
         except SuiteError as error:
             raise SuiteError(f"{place}: {error}") from None
+        value = without_numpy(value)
         check_plain(value, place)
         override(path, value, place)
     cases = [case for index, case in enumerate(cases) if case not in cases[:index]]
     _check_size({**grid, **({"case": cases} if cases else {})})
-    return _Plan(suite.trial, cases, grid, overrides, places)
+    return grid, cases, overrides
 
 
 def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
@@ -133,31 +134,32 @@ def _leave_out(path: str, *given: Raw) -> None:
             del values[key]
 
 
-def _trials(plan: _Plan, builder: Builder) -> Iterator[Trial]:
+def _trials(
+    suite: Suite, builder: Builder, grid: Grid, cases: list[Raw], overrides: Overrides
+) -> Iterator[Trial]:
     """A point has of each axis its key, the number of a value among the axis' values, the value,
     and the place where that stands. A case is a point of several axes at once."""
-    cases = [
+    points = [
         [(key, index, value, f"case[{index}].{quoted(key)}") for key, value in case.items()]
-        for index, case in enumerate(plan.cases)
+        for index, case in enumerate(cases)
     ]
     axes = [
         [[(key, i, value, f"grid.{quoted(key)}[{i}]")] for i, value in enumerate(values)]
-        for key, values in plan.grid.items()
+        for key, values in grid.items()
     ]
     words = {
         key: axis_words([builder.named(key, value) for value in values])
-        for key, values in (_telling_apart(plan.cases) | plan.grid).items()
+        for key, values in (_telling_apart(cases) | grid).items()
     }
-    for parts in itertools.product(cases or [[]], *axes):
+    last = [(key, value, place) for key, (value, place) in overrides.items()]
+    for parts in itertools.product(points or [[]], *axes):
         point = list(itertools.chain(*parts))
-        raw = copy.deepcopy(plan.trial)
+        raw = copy.deepcopy(suite.trial)
         places = {}
-        for key, _, value, place in sorted(point, key=lambda item: item[0].count(".")):
-            builder.put(raw, key, value)
-            places[key] = place
-        for key, value in sorted(plan.overrides.items(), key=lambda item: item[0].count(".")):
-            builder.put(raw, key, value)
-            places[key] = plan.places[key]
+        for values in ([(key, value, place) for key, _, value, place in point], last):
+            for key, value, place in sorted(values, key=lambda item: item[0].count(".")):
+                builder.put(raw, key, value)
+                places[key] = place
         axes_of_point = {key: builder.named(key, value) for key, _, value, _ in point}
         try:
             trial = builder.trial(raw, axes_of_point)
@@ -191,9 +193,45 @@ def _placed(message: str, places: Mapping[str, str]) -> str:
     return message
 
 
-def _check_unique(trials: Iterable[Trial]) -> None:
-    seen: dict[str, Trial] = {}
-    for trial in trials:
-        twin = seen.setdefault(trial.id, trial)
-        if twin is not trial:
-            raise SuiteError(f"grid: two trials are the same: {label(twin)!r} and {label(trial)!r}")
+# --- values from outside the suite ----------------------------------------------------
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`path=value` of --set; the value is TOML, or a text where it is not."""
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise SuiteError(f"--set: expected path=value, found {text!r}")
+    try:
+        parsed = parse_toml(f"value = {value}")
+    except (ValueError, RecursionError):
+        return path, value
+    found = parsed["value"]
+    is_plain = isinstance(found, str | int | float | bool | list | dict)
+    return path, found if is_plain and len(parsed) == 1 else value
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0:5` is 0 to 4; `0,3,7` is those; both may be mixed."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?", part)
+        if found is None:
+            raise SuiteError(f"--seeds: expected a range 0:5 or a list 0,3,7; found {text!r}")
+        first, end = int(found[1]), int(found[2] if found[2] else int(found[1]) + 1)
+        if not 0 < end - first <= 100_000:
+            raise SuiteError(f"--seeds: {part.strip()!r} is no seed (the end is not included)")
+        seeds.extend(range(first, end))
+    twice = [seed for seed, count in Counter(seeds).items() if count > 1]
+    if twice:
+        raise SuiteError(f"--seeds: {twice[0]} is given twice in {text!r}")
+    return seeds
+
+
+def without_numpy(value: Any) -> Any:
+    """Numpy's scalars and arrays as Python's numbers and lists; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: without_numpy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_numpy(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,26 +1,40 @@
-"""A suite: which trials to run, and which published statements they test."""
+"""A suite: which trials to run, and which published statements they test. Found, read and checked.
+
+Every complaint names file, key, what was found and what is known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, with_config
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from sparsebench.core.status import Status
-from sparsebench.core.trial import PARTS
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.suite.trial_values import PLAIN, TRIAL_KEYS
-from sparsebench.suite.where import check_key
-from sparsebench.validation import check_plain, quoted, shown
+from sparsebench.registry import Plugins
+from sparsebench.suite.keys import SELECTOR_KEYS, TRIAL_KEYS, check_key
+from sparsebench.validation import check_plain, complaint, quoted, read_toml, shown
+
+SCHEMA = 1
+
+REQUIRED = ("dataset", "model", "epochs")
+"""The keys that [trial] or [grid] must have; everything else has a default."""
 
 FORBID: Any = {"extra": "forbid", "allow_inf_nan": False}
-
-Where = Mapping[str, Any]
-"""Which trials: a value per key; see `where.matches`."""
 
 
 def _name(found: str) -> str:
@@ -30,31 +44,23 @@ def _name(found: str) -> str:
     return found
 
 
-def _overrides(table: dict[str, Any], known: Sequence[str] = TRIAL_KEYS) -> dict[str, Any]:
-    """Checks that the keys are those of trials, and the values plain."""
-    for key, value in table.items():
-        try:
-            check_key(key, known)
-        except SuiteError as error:
-            raise ValueError(f".{quoted(key)}: {error}") from None
-        check_plain(value, f".{quoted(key)}")
-    return table
+def _keys(known: Sequence[str], *, dotted: bool = True, plain: bool = True) -> AfterValidator:
+    """Check that the keys of a table are those of trials, and its values plain."""
 
+    def check(table: dict[str, Any]) -> dict[str, Any]:
+        for key, value in table.items():
+            try:
+                check_key(key, known, dotted=dotted)
+            except SuiteError as error:
+                raise ValueError(f".{quoted(key)}: {error}") from None
+            if plain:
+                check_plain(value, f".{quoted(key)}")
+        return table
 
-def _selector(table: dict[str, Any]) -> dict[str, Any]:
-    return _overrides(table, (*PARTS, *PLAIN, "prune"))
-
-
-def _trial(table: dict[str, Any]) -> dict[str, Any]:
-    for key, value in table.items():
-        if key not in TRIAL_KEYS:
-            raise ValueError(f".{quoted(key)}: unknown key.{nearest(key, TRIAL_KEYS)}")
-        check_plain(value, f".{key}")
-    return table
+    return AfterValidator(check)
 
 
 def _grid(table: dict[str, Any]) -> dict[str, Any]:
-    _overrides(dict.fromkeys(table, 0))
     for key, values in table.items():
         check_axis(values, f".{quoted(key)}")
     return table
@@ -101,7 +107,8 @@ def _against_or_value(claim: Claim) -> Claim:
 
 
 Tables = BeforeValidator(_tables)
-Selector = Annotated[dict[str, Any], AfterValidator(_selector)]
+Overrides = Annotated[dict[str, Any], _keys(TRIAL_KEYS)]
+Selector = Annotated[dict[str, Any], _keys(SELECTOR_KEYS)]
 Texts = Annotated[tuple[str, ...], Field(description="a list of texts")]
 Count = Annotated[int, Strict(), Field(gt=0, description="a whole number above 0")]
 Number = Annotated[float, Strict(), Field(gt=-1e300, lt=1e300, description="a finite number")]
@@ -180,14 +187,12 @@ class SuiteFile:
     source: str = ""
     deviations: Texts = ()
     plugin_names: Annotated[Texts, Field(alias="plugins")] = ()
-    trial: Annotated[dict[str, Any], AfterValidator(_trial)]
-    cases: Annotated[
-        tuple[Annotated[dict[str, Any], AfterValidator(_overrides)], ...],
-        Field(alias="case"),
-        Tables,
-    ] = ()
-    grid: Annotated[dict[str, Any], AfterValidator(_grid)] = field(default_factory=dict)
-    quick: Annotated[dict[str, Any], AfterValidator(_overrides)] = field(default_factory=dict)
+    trial: Annotated[dict[str, Any], _keys(TRIAL_KEYS, dotted=False)]
+    cases: Annotated[tuple[Overrides, ...], Field(alias="case"), Tables] = ()
+    grid: Annotated[dict[str, Any], _keys(TRIAL_KEYS, plain=False), AfterValidator(_grid)] = field(
+        default_factory=dict
+    )
+    quick: Overrides = field(default_factory=dict)
     excludes: Annotated[tuple[Exclude, ...], Field(alias="exclude"), Tables] = ()
     expects: Annotated[tuple[Expect, ...], Field(alias="expect"), Tables] = ()
     claims: Annotated[tuple[Annotated[Claim, AfterValidator(_against_or_value)], ...], Tables] = ()
@@ -214,3 +219,118 @@ def brief_path(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError, RuntimeError):
         return str(path)
+
+
+def load_suite(
+    name_or_path: str | Path,
+    *,
+    plugin_files: Sequence[Path] = (),
+    allow_plugins: bool = False,
+    data_dir: Path | None = None,
+) -> tuple[Suite, Plugins]:
+    """The suite, and the plugins that are installed, given, or named by the suite.
+
+    A suite's plugins are code. Where the suite lies outside the current directory they are
+    loaded only if `allow_plugins`.
+    """
+    plugins = load_plugins(plugin_files, data_dir)
+    suite = read_suite(find_suite(name_or_path, plugins.suite_folders))
+    if not suite.plugins:
+        return suite, plugins
+    if not allow_plugins and not suite.path.resolve().is_relative_to(Path.cwd()):
+        raise SuiteError(
+            f"{suite.place}: plugins: runs code of {', '.join(map(str, suite.plugins))} and lies "
+            "outside the current directory; allow it with --allow-plugins"
+        )
+    files = dict.fromkeys([*(file.resolve() for file in plugin_files), *suite.plugins])
+    return suite, load_plugins(list(files), data_dir)
+
+
+def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
+    """The file of a suite: a path, or a name looked up in the suite folders."""
+    given = str(name_or_path)
+    is_path = given.endswith(".toml") or "/" in given or isinstance(name_or_path, Path)
+    known = suite_files(folders)
+    if not is_path and given in known:
+        found = known[given]
+        if len(found) > 1:
+            raise SuiteError(
+                f"suite {given!r} is in {' and in '.join(str(file.parent) for file in found)}: "
+                "give its path"
+            )
+        return found[0]
+    if _is_file(Path(given)):
+        return Path(given)
+    if is_path:
+        raise SuiteError(f"suite file {given!r} does not exist")
+    raise SuiteError(f"unknown suite {given!r}.{nearest(given, known)}")
+
+
+def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Suite name -> the files of that name, over all folders."""
+    known: dict[str, list[Path]] = {}
+    for folder in dict.fromkeys(folders):
+        for file in sorted(folder.glob("*.toml")):
+            known.setdefault(file.stem, []).append(file)
+    return known
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Read and check the form of a suite file; SuiteError is one line that names file and key."""
+    path = Path(path)
+    data, text = read_toml(path, SuiteError, brief_path(path))
+    try:
+        suite = _read(data)
+        plugins = []
+        for index, name in enumerate(suite.plugin_names):
+            file = path.parent / name
+            if not _is_file(file):
+                found = f"found {shown(name)}, no file {shown(str(file))}"
+                raise SuiteError(f"plugins[{index}]: {found}")
+            plugins.append(file.resolve())
+    except ValidationError as error:
+        raise SuiteError(f"{brief_path(path)}: {complaint(error, SuiteFile)}") from None
+    except SuiteError as error:
+        raise SuiteError(f"{brief_path(path)}: {error}") from None
+    except RecursionError:
+        raise SuiteError(f"{brief_path(path)}: nested too deeply") from None
+    return Suite(**vars(suite), path=path, text=text, plugins=tuple(plugins))
+
+
+_FORM = TypeAdapter(SuiteFile)
+
+
+def _read(data: dict[str, Any]) -> SuiteFile:
+    found = data.get("schema")
+    if found is None:
+        raise SuiteError(f"schema: missing; write schema = {SCHEMA}")
+    if type(found) is not int:
+        raise SuiteError(f"schema: expected the number {SCHEMA}, found {shown(found)}")
+    if found != SCHEMA:
+        advice = "install a newer one" if found > SCHEMA else f"write schema = {SCHEMA}"
+        raise SuiteError(f"schema: found {shown(found)}; this sparsebench reads {SCHEMA}: {advice}")
+    suite = _FORM.validate_python(data)
+    for index, case in enumerate(suite.cases):
+        for key in case:
+            if key in suite.grid:
+                raise SuiteError(f"case[{index}].{quoted(key)}: is an axis of [grid] too; keep one")
+        if not case or case.keys() != suite.cases[0].keys():
+            first = ", ".join(suite.cases[0]) or "no keys"
+            raise SuiteError(
+                f"case[{index}]: has {', '.join(case) or 'no keys'}, case[0] has {first}; "
+                "every case says the same keys"
+            )
+        if case in suite.cases[:index]:
+            raise SuiteError(f"case[{index}]: is the same as an earlier case")
+    given = (*suite.grid, *(suite.cases[0] if suite.cases else ()))
+    for key in REQUIRED:
+        if key not in suite.trial and not any(axis.partition(".")[0] == key for axis in given):
+            raise SuiteError(f"trial.{key}: missing; it is required")
+    return suite
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from sparsebench.cli import EXIT_CODES
 from sparsebench.core.status import Status
 from sparsebench.suite.defaults import DEFAULT_NAMES
+from sparsebench.suite.keys import TRIAL_KEYS, TrialValues
 from sparsebench.suite.suite import SuiteFile
-from sparsebench.suite.trial_values import TRIAL_KEYS, TrialValues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -9,7 +9,7 @@ import pytest
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError
 from sparsebench.suite.expand import expand
-from sparsebench.suite.read import read_suite
+from sparsebench.suite.suite import read_suite
 
 HEAD = """
 schema = 1

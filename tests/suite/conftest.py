@@ -11,8 +11,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
-from sparsebench.suite.read import read_suite
-from sparsebench.suite.suite import Suite
+from sparsebench.suite.suite import Suite, read_suite
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from suite_files import Expand, Write
 from sparsebench.errors import DataError, MissingData, NothingMatched, SuiteError
 from sparsebench.machine import usable_cores
 from sparsebench.registry import Plugins
-from sparsebench.suite.expand import expand
+from sparsebench.suite.expand import expand, parse_seeds, parse_setting
 from sparsebench.suite.labels import label
-from sparsebench.suite.overrides import parse_seeds, parse_setting
-from sparsebench.suite.selection import select
+from sparsebench.suite.selectors import select
 
 
 def test_defaults(trials: Expand) -> None:

@@ -10,9 +10,8 @@ import pytest
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError
-from sparsebench.suite.expand import expand
-from sparsebench.suite.overrides import parse_setting
-from sparsebench.suite.read import read_suite
+from sparsebench.suite.expand import expand, parse_setting
+from sparsebench.suite.suite import read_suite
 
 TEXT = """
 schema = 1

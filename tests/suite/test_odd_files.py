@@ -12,8 +12,8 @@ from suite_files import HEAD, Expand
 from sparsebench.analysis.gates import read_gates
 from sparsebench.errors import GateError, StoreError, SuiteError
 from sparsebench.store.store import Store, open_run_folder
-from sparsebench.suite.overrides import parse_setting
-from sparsebench.suite.read import read_suite
+from sparsebench.suite.expand import parse_setting
+from sparsebench.suite.suite import read_suite
 
 DOTS = "a" + ".a" * 100_000
 

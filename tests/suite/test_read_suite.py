@@ -10,9 +10,7 @@ from suite_files import HEAD, Write
 from sparsebench.errors import PluginError, SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand
-from sparsebench.suite.load import load_suite
-from sparsebench.suite.read import find_suite, read_suite
-from sparsebench.suite.suite import Claim, Suite
+from sparsebench.suite.suite import Claim, Suite, find_suite, load_suite, read_suite
 
 FULL = """
 schema     = 1
@@ -100,7 +98,7 @@ def test_what_a_suite_needs(suite: Write, text: str, complaint: str) -> None:
     ("text", "complaint"),
     [
         ("[gird]", "gird: unknown key. Did you mean 'grid'? Known: case, claims, deviations"),
-        ("trial.epoch = 3", "trial.epoch: unknown key. Did you mean 'epochs'? Known: backend"),
+        ("trial.epoch = 3", "trial.epoch: unknown key 'epoch'. Did you mean 'epochs'? Known"),
         ("grid.sed = [1]", "grid.sed: unknown key 'sed'. Did you mean 'seed'? Known"),
         ("[grid]\n'seed.x' = [1]", 'grid."seed.x": unknown key \'seed.x\': only components'),
         ("grid.prune = ['a']", "grid.prune: unknown key 'prune'. Known: backend"),

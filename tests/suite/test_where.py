@@ -6,7 +6,7 @@ import pytest
 from suite_files import Expand
 
 from sparsebench.errors import SuiteError
-from sparsebench.suite.where import matches
+from sparsebench.suite.selectors import matches
 
 PRUNED = """
 trial.timeout = "1h"

@@ -1,15 +1,18 @@
-"""The values of a trial that are no components: epochs, seed, timeout ..."""
+"""The keys that a suite has below [trial]; an unknown one is refused here.
+
+An unknown key of any other table of the file is refused by the forms in `suite.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
 
 from sparsebench.core.trial import PARTS, SCALINGS
-from sparsebench.errors import SuiteError
+from sparsebench.errors import SuiteError, nearest
 from sparsebench.machine import default_threads
 from sparsebench.units import seconds, size
 from sparsebench.validation import complaint, shown
@@ -24,7 +27,7 @@ Bytes = Annotated[int, BeforeValidator(size)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialValues:
-    """In the units of a Trial, with their defaults."""
+    """The values of a trial that are no components, in a Trial's units, with their defaults."""
 
     epochs: Whole1
     batch_size: Whole1 = 128
@@ -47,7 +50,24 @@ PLAIN = tuple(one.name for one in fields(TrialValues))
 TRIAL_KEYS = (*PARTS, *PLAIN, "observers")
 """Everything that a suite may say below [trial]."""
 
+SELECTOR_KEYS = (*PARTS, *PLAIN, "prune")
+"""Everything that a selector such as `where` may hold against a trial."""
+
 _FORM = TypeAdapter(TrialValues)
+
+
+def check_key(key: str, known: Sequence[str], *, dotted: bool = True) -> None:
+    """SuiteError for a key that no trial can have, such as `topolgy` or `seed.x`.
+
+    dotted  whether a parameter of a component may be named too, as in `model.hidden`
+    """
+    head, dot, rest = key.partition(".") if dotted else (key, "", "")
+    if head not in known:
+        raise SuiteError(f"unknown key {key!r}.{nearest(head, known)}")
+    if dot and (head not in (*PARTS, "prune") or not all(rest.split("."))):
+        raise SuiteError(
+            f"unknown key {key!r}: only components have parameters: {', '.join(PARTS)}"
+        )
 
 
 def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:

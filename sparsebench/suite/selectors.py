@@ -1,0 +1,177 @@
+"""Selectors of trials: `where` and the like in a suite, and the words of -k."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sparsebench.core.trial import PARTS, Trial
+from sparsebench.errors import NothingMatched, SuiteError, nearest
+from sparsebench.suite.keys import SELECTOR_KEYS, check_key
+from sparsebench.suite.labels import label
+from sparsebench.suite.suite import Suite
+from sparsebench.units import seconds, size
+from sparsebench.validation import quoted, shown
+
+UNITS = {"timeout": seconds, "checkpoint": seconds, "memory_limit": size}
+
+_ABSENT = object()
+"""The value of a parameter that the trial's component does not have."""
+
+
+# --- where ----------------------------------------------------------------------------
+
+
+def matches(where: Mapping[str, Any], trial: Trial) -> bool:
+    """Whether all of `where` is so in `trial`; an empty `where` is every trial.
+
+    `topology = "set"` compares names, `"model.hidden"` a parameter, `prune` the name of the
+    pruning ("" for none), `seed` and the like values. A table compares what it gives. A
+    parameter that the trial's component does not have is unequal to everything. Raises SuiteError
+    for a key that no trial can have.
+    """
+    for key, wanted in where.items():
+        if isinstance(wanted, str) and key in UNITS:
+            try:
+                wanted = UNITS[key](wanted)
+            except ValueError as error:
+                raise SuiteError(f"{key}: {error}") from None
+        found = _found(key, trial)
+        if found is None and key.rpartition(".")[2] == "prune":
+            found = ""
+        if not _agrees(found, wanted):
+            return False
+    return True
+
+
+def _found(key: str, trial: Trial) -> Any:
+    check_key(key, SELECTOR_KEYS)
+    head, *rest = key.split(".")
+    value: Any = trial.topology.get("prune") if head == "prune" else getattr(trial, head)
+    for step in rest:
+        value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+    return value
+
+
+def _agrees(found: Any, wanted: Any) -> bool:
+    if isinstance(found, Mapping):
+        if isinstance(wanted, Mapping):
+            return all(_agrees(found.get(key, _ABSENT), item) for key, item in wanted.items())
+        return isinstance(wanted, str) and found.get("name") == wanted
+    if isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
+        return len(found) == len(wanted) and all(map(_agrees, found, wanted))
+    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+
+
+def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> None:
+    """SuiteError for an exclude, expect or claim that matches no trial.
+
+    every  all trials of the grid;  kept  those that are not excluded
+    """
+    wheres: list[tuple[str, Mapping[str, Any], Sequence[Trial]]] = []
+    for i, exclude in enumerate(suite.excludes):
+        wheres.append((f"exclude[{i}].where", exclude.where, every))
+        if exclude.unless is not None:
+            wheres.append((f"exclude[{i}].unless", {**exclude.where, **exclude.unless}, every))
+    wheres += [(f"expect[{i}].where", one.where, kept) for i, one in enumerate(suite.expects)]
+    for i, claim in enumerate(suite.claims):
+        wheres.append((f"claims[{i}].where", claim.where, kept))
+        if claim.against is not None:
+            wheres.append((f"claims[{i}].against", claim.against, kept))
+    known = {key for trial in every for part in PARTS for key in _keys(part, getattr(trial, part))}
+    for place, where, trials in wheres:
+        for key in where:
+            full = "topology." + key if key.startswith("prune.") else key
+            if "." in key and full not in known:
+                hint = nearest(key, known)
+                raise SuiteError(f"{place}.{quoted(key)}: no trial has this parameter.{hint}")
+        if any(matches(where, trial) for trial in trials):
+            continue
+        hint = "No trial has all of these at once"
+        for key, wanted in where.items():  # the first key that nothing agrees with
+            if not any(matches({key: wanted}, trial) for trial in every):
+                values = {_value_text(_found(key, trial)) for trial in every}
+                hint = f"For {key}:{nearest(str(wanted), values)}"
+                break
+        excluded = any(matches(where, trial) for trial in every)
+        raise SuiteError(
+            f"{place}: {'matches excluded trials only' if excluded else 'matches no trial'}: "
+            f"{shown(dict(where))}. {hint}"
+        )
+
+
+def _keys(path: str, value: object) -> Iterator[str]:
+    """The dotted keys of a component."""
+    yield path
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _keys(f"{path}.{key}", item)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value["name"])
+    return '""' if value is None or value is _ABSENT else str(value)
+
+
+# --- -k -------------------------------------------------------------------------------
+
+_TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
+
+
+def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
+    """The trials that `expression` is true of; NothingMatched if there is none.
+
+    Words are combined with and, or, not and brackets. A word is true of a trial if it occurs in a
+    value of its label, its id or a component's name, whatever the case; a word with `=` must be a
+    whole word of the label.
+    """
+    tokens = _TOKEN.findall(expression)
+    places = [i for i, token in enumerate(tokens) if token not in ("and", "or", "not", "(", ")")]
+    words = {f"w{i}": tokens[i].lower() for i in places}
+    source = " ".join(f"w{i}" if i in places else token for i, token in enumerate(tokens))
+    try:  # of these words, brackets and operators only, the grammar is that of Python
+        for left, right in itertools.pairwise(tokens):
+            if (right == "(" and left not in ("and", "or", "not", "(")) or left + right == "()":
+                raise SyntaxError("a call")
+        tree = ast.parse(source, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        problem = "expected words with and, or, not and brackets"
+        raise SuiteError(f"-k: {problem}, found {shown(expression)}") from None
+
+    def holds(tree: ast.expr, is_true: Callable[[str], bool]) -> bool:
+        match tree:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return all(holds(value, is_true) for value in values)
+            case ast.BoolOp(values=values):
+                return any(holds(value, is_true) for value in values)
+            case ast.UnaryOp(operand=operand):
+                return not holds(operand, is_true)
+        assert isinstance(tree, ast.Name)  # words, brackets and operators are all that was parsed
+        return is_true(words[tree.id])
+
+    kept = [trial for trial in trials if holds(tree, _words_of(trial))]
+    if not kept:
+        raise NothingMatched(f"-k {expression!r} matches none of {len(trials)} trials")
+    return kept
+
+
+def _words_of(trial: Trial) -> Callable[[str], bool]:
+    """Whether a word in lower case is true of the trial."""
+    words = [word.strip("(),") for word in label(trial).lower().split()]
+    values = [word.partition("=")[2] or word for word in words]
+    values += [name.lower() for part in PARTS for name in _names(getattr(trial, part))]
+    values.append(trial.id)
+    return lambda word: word in words if "=" in word else any(word in value for value in values)
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names of a component and of those nested in it."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("name"), str):
+            yield value["name"]
+        for item in value.values():
+            yield from _names(item)
