@@ -21,8 +21,7 @@ from sparsebench_roofline.model import bound
 from sparsebench_roofline.operations import operation
 from sparsebench_roofline.trainer import yardsticks_of
 
-from sparsebench.core.data.examples import TrialData
-from sparsebench.core.data.prepare import prepare
+from sparsebench.core.data.prepare import TrialData, prepare
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from sparsebench.core.archive import Archive, BadArchive, Below
 from sparsebench.core.arrays import Array, Matrix
-from sparsebench.core.data.checks import check_features
+from sparsebench.core.data.prepare import check_features
 from sparsebench.core.data.samples import Inputs
 from sparsebench.core.protocols import NamesLoss, Network, Objective
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError

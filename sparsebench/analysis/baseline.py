@@ -72,8 +72,8 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
     for record in run.records:
         trial = record.trial
         spec = {k: v for k, v in trial.spec().items() if k not in ("seed", "format")}
-        new = {"cell": trial.cell, "label": label(trial, seed=False), "words": grid_words(trial, seed=False),
-               "spec": spec, "trials": []}  # fmt: skip
+        new = {"cell": trial.cell, "label": label(trial, seed=False), "spec": spec,
+               "words": grid_words(trial, seed=False), "trials": []}  # fmt: skip
         known = {k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)}
         versions = record.fingerprint.get("versions", {})
         cells.setdefault(trial.cell, new)["trials"].append(

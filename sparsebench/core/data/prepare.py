@@ -1,15 +1,13 @@
-"""Splits, checks and scales loaded data for a trial."""
+"""Splits, checks and scales loaded data for a trial, which trains on the `Examples` made here."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsebench.core.arrays import Array, Labels, Rows
-from sparsebench.core.data.checks import check_parts
-from sparsebench.core.data.examples import Examples, TrialData
+from sparsebench.core.arrays import Array, Labels, Matrix, Rows
 from sparsebench.core.data.samples import (
     ArraySamples,
     Inputs,
@@ -18,14 +16,77 @@ from sparsebench.core.data.samples import (
     TargetData,
     array_fingerprint,
 )
-from sparsebench.core.data.scaling import scaling_of
-from sparsebench.core.protocols import Corruption, CorruptsInputs, Objective
+from sparsebench.core.data.scaling import blocks, scaling_of
+from sparsebench.core.protocols import Corruption, CorruptsInputs, Objective, Targets
 from sparsebench.core.trial import SCALINGS
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
 
 TEST_FRACTION = 1 / 3
 """Of a data set that comes without a split, as the papers split their micro-array sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A part of the data, read batch by batch.
+
+    targets     int64 labels (n,) or float32 (n, K); None: the inputs themselves
+    rows        of `samples`, those that belong to the part; None: all
+    corruption  of the inputs, in training
+    """
+
+    samples: Samples
+    targets: Array | None
+    rows: Rows | None = None
+    corruption: Corruption | None = None
+
+    @property
+    def features(self) -> int:
+        return self.samples.features
+
+    def __len__(self) -> int:
+        return len(self.samples.targets) if self.rows is None else self.rows.size
+
+    def batch(self, rows: Rows, epoch: int = 0) -> tuple[Matrix, Array]:
+        """Inputs (features, N), and targets: labels (N,) or (K, N), in this epoch."""
+        chosen = rows if self.rows is None else self.rows[rows]
+        X = self.samples.batch(chosen)
+        T: Array = X
+        if self.targets is not None:
+            T = self.targets[rows]
+            if T.ndim == 2:
+                T = np.ascontiguousarray(T.T)
+        if self.corruption is not None:
+            X = self.corruption.corrupted(X, chosen, epoch)
+        return X, T
+
+    def part(self, rows: Rows) -> Examples:
+        """The examples of these rows, in this order."""
+        return replace(
+            self,
+            targets=None if self.targets is None else self.targets[rows],
+            rows=rows if self.rows is None else self.rows[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrialData:
+    """The data of a trial. `fingerprint` is that of the data set as loaded."""
+
+    train: Examples
+    test: Examples
+    validation: Examples | None
+    targets: Targets
+    inputs: Inputs
+    fingerprint: str
+
+    @property
+    def features(self) -> int:
+        return self.inputs.features
+
+    @property
+    def outputs(self) -> int:
+        return self.targets.outputs
 
 
 def prepare(
@@ -77,14 +138,13 @@ def _from_arrays(
     rows = np.arange(len(y), dtype=np.int64)
     X_test = parts.X_test
     if X_test is None or y_test is None:
-        rows, test_rows = split(_strata(y, objective), TEST_FRACTION, root, source, "test part")
+        rows, test_rows = _split(y, objective, TEST_FRACTION, root, source, "test part")
         X_test, y_test = parts.X_train, y[test_rows]
     else:
         test_rows = np.arange(len(y_test), dtype=np.int64)
     held = rows[:0]
     if validation > 0:
-        strata = _strata(y[rows], objective)
-        kept, out = split(strata, validation, root, source, "validation part", 1)
+        kept, out = _split(y[rows], objective, validation, root, source, "validation part", 1)
         rows, held = rows[kept], rows[out]
     mean, scale = scaling_of(parts.X_train, rows, scaling, source)
     inputs = Inputs(parts.X_train.shape[1], mean, scale)
@@ -107,11 +167,6 @@ def _from_arrays(
     )
 
 
-def _strata(y: Array, objective: Objective) -> Array:
-    """The labels whose proportions a split keeps; all equal if the objective has no classes."""
-    return y if objective.stratified else np.zeros(len(y), dtype=np.int8)
-
-
 def _from_samples(
     train: Samples,
     test: Samples,
@@ -132,7 +187,7 @@ def _from_samples(
         )
     y, rows, held = train.targets, np.arange(len(train.targets), dtype=np.int64), None
     if validation > 0:
-        rows, held = split(_strata(y, objective), validation, root, "data", "validation part", 1)
+        rows, held = _split(y, objective, validation, root, "data", "validation part", 1)
     inputs = Inputs(train.features)
     targets = objective.fit(TargetData(y, rows, inputs, outputs))
     every = Examples(train, targets.encode(y, "data: the train part"))
@@ -152,36 +207,81 @@ def stratified_split(y: Labels, fraction: float, rng: np.random.Generator) -> tu
     """Rows kept and rows held out, both ascending, each class in proportion.
 
     round(fraction n) rows are held out where that is possible: of every class with two
-    samples at least one is on each side, and a class with one sample is kept.
+    samples at least one is on each side, and a class with one sample is kept. What rounding leaves
+    goes to the classes with the largest remainders first.
     """
     classes, codes = np.unique(y, return_inverse=True)
     counts = np.bincount(codes, minlength=classes.size)
+    exact = fraction * counts
+    upper = np.minimum(np.ceil(exact).astype(np.int64).clip(min=1), counts - 1)
+    quotas = np.minimum(np.floor(exact).astype(np.int64).clip(min=1), upper)
+    short = round(fraction * int(counts.sum())) - int(quotas.sum())
+    for code in np.argsort(quotas - exact, kind="stable"):
+        if short > 0 and quotas[code] < upper[code]:
+            quotas[code] += 1
+            short -= 1
     held = np.zeros(y.size, dtype=bool)
-    for code, count in enumerate(_held_per_class(counts, fraction)):
-        held[rng.permutation(np.flatnonzero(codes == code))[:count]] = True
+    for code, quota in enumerate(quotas):
+        held[rng.permutation(np.flatnonzero(codes == code))[:quota]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _held_per_class(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.int64]:
-    """Largest remainders first, within 1..count - 1."""
-    exact = fraction * counts
-    upper = np.minimum(np.ceil(exact).astype(np.int64).clip(min=1), counts - 1)
-    held: npt.NDArray[np.int64] = np.minimum(np.floor(exact).astype(np.int64).clip(min=1), upper)
-    short = round(fraction * int(counts.sum())) - int(held.sum())
-    for code in np.argsort(held - exact, kind="stable"):
-        if short > 0 and held[code] < upper[code]:
-            held[code] += 1
-            short -= 1
-    return held
-
-
-def split(
-    y: Labels, fraction: float, root: int, source: str, part: str, *indices: int
+def _split(
+    y: Array, objective: Objective, fraction: float, root: int, source: str, part: str, *index: int
 ) -> tuple[Rows, Rows]:
-    kept, held = stratified_split(y, fraction, generator(root, "split", *indices))
+    """Class by class where the objective is stratified; all samples alike where it is not."""
+    strata = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
+    kept, held = stratified_split(strata, fraction, generator(root, "split", *index))
     if held.size == 0:
         raise DataError(
             f"{source}: no {part} can be split off, every class has a single sample; expected "
             "classes with two samples or more: is this the right label column?"
         )
     return kept, held
+
+
+# --- checks that hold for every objective ---------------------------------------------
+
+
+def check_parts(parts: Parts) -> None:
+    """Check the arrays before anything is computed from them. Raises DataError, in one line."""
+    source, arrays = parts.source, parts.arrays()
+    if (parts.X_test is None) != (parts.y_test is None):
+        absent = "X_test" if parts.X_test is None else "y_test"
+        raise DataError(f"{source}: {absent} is missing; expected both X_test and y_test, or none")
+    for name, array in arrays.items():
+        if name.startswith("X"):
+            check_features(array, f"{source}: {name}")
+            y = arrays["y" + name[1:]]
+            if y.ndim < 1 or len(y) != len(array):
+                raise DataError(
+                    f"{source}: y{name[1:]} has {len(y) if y.ndim else 'no'} rows for {len(array)} "
+                    "samples; expected one each"
+                )
+    if parts.X_test is not None and parts.X_test.shape[1] != parts.X_train.shape[1]:
+        raise DataError(
+            f"{source}: X_test has {parts.X_test.shape[1]} features and X_train "
+            f"{parts.X_train.shape[1]}; expected the same number"
+        )
+
+
+def check_features(X: Array, where: str) -> None:
+    """Raise DataError unless X is (samples, features) of finite numbers."""
+    if X.ndim != 2:
+        raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
+    if X.dtype.kind not in "biuf":
+        raise DataError(f"{where} has dtype {X.dtype}; expected numbers: encode the others first")
+    if 0 in X.shape:
+        raise DataError(f"{where} is empty, shape {X.shape}; expected a sample and a feature")
+    if X.dtype.kind != "f":
+        return
+    start = 0
+    for block in blocks(X):
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                f"{where} has {block[row, column]} at row {start + row}, column {column} "
+                "(from 0); expected finite numbers: fill in or remove such samples first"
+            )
+        start += len(block)

@@ -18,7 +18,7 @@ import numpy as np
 
 from sparsebench.core.archive import write_archive
 from sparsebench.core.arrays import Array
-from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.files import replacing
 from sparsebench.core.protocols import Network
 from sparsebench.core.trial import Trial

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Matrix, Rows
-from sparsebench.core.data.examples import Examples
+from sparsebench.core.data.prepare import Examples
 from sparsebench.core.protocols import LayerSignals, Network, Observable, Targets
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported

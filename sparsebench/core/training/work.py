@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.methods.protocols import Pruning, Topology
 from sparsebench.core.observer import Observer
 from sparsebench.core.protocols import (

@@ -31,7 +31,7 @@ from sparsebench.errors import SparsebenchError, Unsupported
 from sparsebench.registry import Plugins
 
 if TYPE_CHECKING:
-    from sparsebench.core.data.examples import TrialData
+    from sparsebench.core.data.prepare import TrialData
     from sparsebench.core.training.work import Result, Work
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",

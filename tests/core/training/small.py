@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sparsebench_plugins.objectives.classification import Classification
 
-from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.data.prepare import prepare as prepare_for
 from sparsebench.core.training.work import Work
 

@@ -10,7 +10,7 @@ import pytest
 from small import Blobs, prepare, small_work
 
 import sparsebench
-from sparsebench.core.data.examples import TrialData
+from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.data.samples import Parts
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import SMALL, keep_model, model_bytes
