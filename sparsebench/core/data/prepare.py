@@ -230,7 +230,7 @@ def _split(
     y: Array, objective: Objective, fraction: float, root: int, source: str, part: str, *index: int
 ) -> tuple[Rows, Rows]:
     """Class by class where the objective is stratified; all samples alike where it is not."""
-    strata = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
+    strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
     kept, held = stratified_split(strata, fraction, generator(root, "split", *index))
     if held.size == 0:
         raise DataError(
