@@ -121,7 +121,7 @@ def _panel(ranking: Ranking) -> Panel:
     end = 1 + min(wide, longest)
     series.append(Series([1, end], [1.5, 1.5], joined="line", dash="solid"))
     tail = "" if wide <= longest else ": longer than the line, nothing can differ"
-    texts.append((end, 1.5, f"  critical difference {fixed(wide, 2)}{tail}", "right"))
+    texts.append(((1 + end) / 2, 1.6, f"critical difference {fixed(wide, 2)}{tail}", "above"))
     at = dict(zip(ranking.methods, ranking.ranks))
     for i, group in enumerate(ranking.groups):
         span = [at[group[0]] - 0.012 * longest, at[group[-1]] + 0.012 * longest]
@@ -140,6 +140,6 @@ def _panel(ranking: Ranking) -> Panel:
     limits = (1 - 0.42 * longest, k + 0.42 * longest)
     return Panel(
         f"by {ranking.measure}, {ranking.datasets} data sets", Axis("", limits=limits),
-        Axis("", limits=(-(bars + left + 0.6), 2.0)), series, STEP * (2.6 + bars + left) + 40,
+        Axis("", limits=(-(bars + left + 0.6), 2.6)), series, STEP * (3.2 + bars + left) + 40,
         texts=texts, bare=True,
     )  # fmt: skip

@@ -97,6 +97,8 @@ def drawn(chart: Chart, panel: Panel) -> Any:
     made.toolbar.autohide = True
     _set_axis(made, "x", panel.x)
     _set_axis(made, "y", panel.y)
+    if any(series.left for series in panel.series):  # room for marks that stand alone
+        made.x_range.range_padding = made.y_range.range_padding = 0.15
     for axis in made.axis:
         axis.major_label_policy = NoOverlap(min_distance=8)
         axis.axis_label_text_font_style = "normal"
