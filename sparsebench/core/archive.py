@@ -37,7 +37,7 @@ class BadArchive(ValueError):
 def write_archive(
     stream: BinaryIO, facts: Mapping[str, Any], arrays: Iterable[tuple[str, Array]]
 ) -> None:
-    """Each array is asked for when the one before is written, and may then be gone."""
+    """Write one array after the other; each may be freed before the next is made."""
     text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
         _add(file, FACTS, text)
@@ -51,7 +51,7 @@ def _add(file: zipfile.ZipFile, name: str, array: Array) -> None:
 
 
 class Archive(Mapping[str, Array]):
-    """The arrays of a file by name; each is read when it is asked for, its checksum compared.
+    """The arrays of a file by name; each is read on access, and its checksum compared.
 
     Raises BadArchive where the file is not what `write_archive` wrote.
     """

@@ -50,7 +50,7 @@ class Metric:
     timed    follows from a measured time, so that it holds for one machine only; None: as the
              unit says
     tracked  exported to tools that follow a project over time
-    gate     what `compare` gates where it is not told otherwise; None: nothing
+    gate     what `compare` gates by default; None: nothing
     """
 
     name: str

@@ -12,7 +12,7 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
-from sparsebench.core.worker import host, limits, memory, processes
+from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
 from sparsebench.run import cgroup, noise, rank_states
 from sparsebench.run.launch import Launched, launch
@@ -227,7 +227,7 @@ class Supervised:
         """Seconds of all that the trial started; a host has waited for all of it. Of several
         processes those of mpiexec tell nothing; what each says of itself does, or was seen last."""
         if self._job.processes == 1:
-            return self._cpu + (0.0 if host.HERE else self._trace.tree.cpu_seconds)
+            return self._cpu
         seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
         own = told.get("measures", {}).get("cpu_seconds")
         self._cpu = max(self._cpu, seen, own if isinstance(own, int | float) else 0.0)

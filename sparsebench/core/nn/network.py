@@ -96,9 +96,9 @@ class LayeredNetwork:
         """Flat views of the units' arrays, one after the other."""
         return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
 
-    def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], given: Sequence[Vector]) -> None:
+    def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], values: Sequence[Vector]) -> None:
         """Copy the values that follow the layers' into the units' arrays."""
-        behind = given[2 * len(self.layers) :]
+        behind = values[2 * len(self.layers) :]
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
 

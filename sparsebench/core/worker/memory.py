@@ -77,8 +77,7 @@ class Tree:
     members   the living descendants: pid -> start in ticks
     rss       bytes of all, pages shared by n counted n times: never less than `together`
     peak_pss  the largest of what they held `together`; None if no children were ever seen
-    cpu_seconds  of the descendants in `members`, when last looked at
-    spent     the same of every descendant there ever was: pid -> seconds
+    spent     processor seconds of every descendant there ever was, when last looked at, by pid
     """
 
     def __init__(self, leader: int, adopter: int | None = None) -> None:
@@ -86,7 +85,6 @@ class Tree:
         self.members: dict[int, int] = {}
         self.rss = 0
         self.peak_pss: int | None = None
-        self.cpu_seconds = 0.0
         self.spent: dict[int, float] = {}
         self._leader = leader
         self._roots = [leader] if adopter is None else [leader, adopter]
@@ -124,9 +122,7 @@ class Tree:
                     waiting.append(child)
                     living[child] = start
         self.members = living
-        spent = {pid: cpu_seconds(pid) for pid in living}
-        self.cpu_seconds = sum(spent.values())
-        self.spent |= {pid: seconds for pid, seconds in spent.items() if seconds}
+        self.spent |= {pid: seconds for pid in living if (seconds := cpu_seconds(pid))}
 
     def _weigh(self, now: float) -> None:
         self._weighed = now
