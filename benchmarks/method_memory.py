@@ -15,11 +15,10 @@ import time
 import tracemalloc
 
 import numpy as np
-from sparsebench_plugins.allocations.parts import erdos_renyi
+from sparsebench_plugins.allocations import erdos_renyi
 
-from sparsebench.core.methods.state import State
-from sparsebench.core.methods.step import TrainingStep
-from sparsebench.core.methods.view import NetworkView
+from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.discovery import load_plugins

@@ -19,7 +19,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from sparsebench_plugins.allocations.parts import erdos_renyi
+from sparsebench_plugins.allocations import erdos_renyi
 
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix

@@ -1,6 +1,7 @@
 """The built-in plugins. They enter by the same hooks as everyone's.
 
-Only names stand here; what they name is imported where it is used.
+Only names stand here; what they name is imported where it is used. A component's class stands in a
+module that imports nothing heavy, or it names the class of its parameters, which does.
 """
 
 from __future__ import annotations
@@ -9,43 +10,40 @@ from pathlib import Path
 
 from sparsebench.hookspecs import AddFolder, AddMetric, Register, hookimpl
 
-_HERE = "sparsebench_plugins"
+HERE = "sparsebench_plugins"
+
+
+def _register(register: Register, module: str, *rows: tuple[str, ...]) -> None:
+    """Register components of one module or folder.
+
+    rows  name, "Class" of the module or "module:Class" of the folder, summary, and the parameters
+          as "module:Class", where they are not the class itself
+    """
+    for name, target, summary, *params in rows:
+        place = f"{HERE}.{module}{'.' if ':' in target else ':'}"
+        register(
+            name,
+            place + target,
+            params=f"{HERE}.{params[0]}" if params else None,
+            summary=summary,
+        )
 
 
 @hookimpl
 def register_backends(register: Register) -> None:
-    register(
-        "numba-csr",
-        f"{_HERE}.backends.numba_csr:NumbaCsr",
-        params=f"{_HERE}.backends.params:NumbaCsrParams",
-        requires=("numba",),
-        summary="truly sparse, numba kernels, backward and update in one pass",
-    )
-    register(
-        "scipy-csr",
-        f"{_HERE}.backends.scipy_csr:ScipyCsr",
-        params=f"{_HERE}.backends.params:ScipyCsrParams",
-        requires=("scipy",),
-        summary="truly sparse, scipy's products and numpy",
-    )
-    register(
-        "dense-mask",
-        f"{_HERE}.backends.dense_mask:DenseMask",
-        params=f"{_HERE}.backends.params:DenseMaskParams",
-        summary="simulated sparsity: dense weights and a 0/1 mask",
-    )
-
-
-def _register(register: Register, kind: str, *rows: tuple[str, str, str, str]) -> None:
-    """Register components of one folder.
-
-    rows  name, "module:Class", class of its parameters (empty: the class itself), summary
-    """
-    for name, target, params, summary in rows:
+    for name, target, params, requires, summary in (
+        ("numba-csr", "numba_csr:NumbaCsr", "NumbaCsrParams", ("numba",),
+         "truly sparse, numba kernels, backward and update in one pass"),
+        ("scipy-csr", "scipy_csr:ScipyCsr", "ScipyCsrParams", ("scipy",),
+         "truly sparse, scipy's products and numpy"),
+        ("dense-mask", "dense_mask:DenseMask", "DenseMaskParams", (),
+         "simulated sparsity: dense weights and a 0/1 mask"),
+    ):  # fmt: skip
         register(
             name,
-            f"{_HERE}.{kind}.{target}",
-            params=f"{_HERE}.{kind}.params:{params}" if params else None,
+            f"{HERE}.backends.{target}",
+            params=f"{HERE}.backends.params:{params}",
+            requires=requires,
             summary=summary,
         )
 
@@ -55,8 +53,8 @@ def register_models(register: Register) -> None:
     _register(
         register,
         "models",
-        ("mlp", "mlp:MLP", "MlpParams", "multilayer perceptron"),
-        ("autoencoder", "mlp:Autoencoder", "AutoencoderParams",
+        ("mlp", "MLP", "multilayer perceptron"),
+        ("autoencoder", "Autoencoder",
          "gives back its inputs: hidden layers, their mirror image, linear outputs"),
     )  # fmt: skip
 
@@ -66,19 +64,15 @@ def register_topologies(register: Register) -> None:
     _register(
         register,
         "topologies",
-        ("dense", "fixed:Dense", "DenseParams", "every position is a connection"),
-        ("static", "fixed:Static", "AllocationParams", "a random topology, drawn once"),
-        ("set", "methods:SET", "SetParams", "sparse evolutionary training (Mocanu et al. 2018)"),
-        ("rigl", "methods:RigL", "RigLParams", "growth by the gradient (Evci et al. 2020)"),
-        ("gse", "methods:Gse", "GseParams",
-         "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
-        ("snfs", "methods:Snfs", "SnfsParams",
-         "momentum growth and redistribution (Dettmers 2019)"),
-        ("granet", "methods:GraNet", "GraNetParams",
-         "gradual pruning with regeneration (Liu et al. 2021)"),
-        ("dynamic", "methods:Dynamic", "MethodParams",
-         "a method of the parts that the suite names"),
-    )  # fmt: skip
+        ("dense", "dynamic:Dense", "every position is a connection"),
+        ("static", "dynamic:Static", "a random topology, drawn once"),
+        ("dynamic", "dynamic:Dynamic", "a method of the parts that the suite names"),
+        ("set", "methods:SET", "sparse evolutionary training (Mocanu et al. 2018)"),
+        ("rigl", "methods:RigL", "growth by the gradient (Evci et al. 2020)"),
+        ("gse", "gse:Gse", "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
+        ("snfs", "snfs:Snfs", "momentum growth and redistribution (Dettmers 2019)"),
+        ("granet", "methods:GraNet", "gradual pruning with regeneration (Liu et al. 2021)"),
+    )
 
 
 @hookimpl
@@ -86,10 +80,10 @@ def register_allocations(register: Register) -> None:
     _register(
         register,
         "allocations",
-        ("er", "parts:ErdosRenyi", "", "epsilon (K + D) connections in each layer"),
-        ("erk", "parts:ErdosRenyiKernel", "", "a density, in proportion to 1/K + 1/D"),
-        ("uniform", "parts:Uniform", "", "the same density in each layer"),
-        ("explicit", "parts:Explicit", "", "a density for each layer"),
+        ("er", "ErdosRenyi", "epsilon (K + D) connections in each layer"),
+        ("erk", "ErdosRenyiKernel", "a density, in proportion to 1/K + 1/D"),
+        ("uniform", "Uniform", "the same density in each layer"),
+        ("explicit", "Explicit", "a density for each layer"),
     )
 
 
@@ -98,13 +92,11 @@ def register_drops(register: Register) -> None:
     _register(
         register,
         "drops",
-        ("per-sign", "magnitudes:PerSign", "NoParams",
-         "the weakest positive and the weakest negative weights"),
-        ("magnitude", "magnitudes:Magnitude", "NoParams", "the smallest |w|"),
-        ("random", "magnitudes:RandomDrop", "NoParams", "any"),
-        ("soft-magnitude", "magnitudes:SoftMagnitude", "SoftMagnitudeParams",
-         "at random, the smaller |w| the likelier (CHTs)"),
-    )  # fmt: skip
+        ("per-sign", "PerSign", "the weakest positive and the weakest negative weights"),
+        ("magnitude", "Magnitude", "the smallest |w|"),
+        ("random", "RandomDrop", "any"),
+        ("soft-magnitude", "SoftMagnitude", "at random, the smaller |w| the likelier (CHTs)"),
+    )
 
 
 @hookimpl
@@ -112,10 +104,14 @@ def register_grows(register: Register) -> None:
     _register(
         register,
         "grows",
-        ("random", "at_random:RandomGrow", "NoParams", "free positions at random"),
-        ("gradient", "gradient:GradientGrow", "NoParams", "the largest gradients (RigL)"),
-        ("gse", "gse:GseGrow", "GseParams", "the largest gradients of a sample (GSE)"),
-        ("momentum", "momentum:MomentumGrow", "MomentumParams", "smoothed gradients (SNFS)"),
+        ("random", "RandomGrow", "free positions at random"),
+        ("gradient", "GradientGrow", "the largest gradients (RigL)"),
+    )
+    _register(
+        register,
+        "topologies",
+        ("gse", "gse:GseGrow", "the largest gradients of a sample (GSE)"),
+        ("momentum", "snfs:MomentumGrow", "smoothed gradients (SNFS)"),
     )
 
 
@@ -124,9 +120,9 @@ def register_update_schedules(register: Register) -> None:
     _register(
         register,
         "update_schedules",
-        ("constant", "schedules:Constant", "", "the same fraction at each update"),
-        ("cosine", "schedules:Cosine", "", "the fraction falls to 0 as a cosine"),
-        ("linear", "schedules:Linear", "", "the fraction falls to 0 as a line"),
+        ("constant", "Constant", "the same fraction at each update"),
+        ("cosine", "Cosine", "the fraction falls to 0 as a cosine"),
+        ("linear", "Linear", "the fraction falls to 0 as a line"),
     )
 
 
@@ -135,9 +131,9 @@ def register_redistributions(register: Register) -> None:
     _register(
         register,
         "redistributions",
-        ("none", "parts:Own", "NoParams", "each layer grows what it dropped"),
-        ("momentum", "parts:ByMomentum", "NoParams", "by the mean momentum of the layers (SNFS)"),
-        ("global", "parts:Ranked", "NoParams", "layers compete by score"),
+        ("none", "Own", "each layer grows what it dropped"),
+        ("momentum", "ByMomentum", "by the mean momentum of the layers (SNFS)"),
+        ("global", "Ranked", "layers compete by score"),
     )
 
 
@@ -146,8 +142,8 @@ def register_density_schedules(register: Register) -> None:
     _register(
         register,
         "density_schedules",
-        ("constant", "schedules:Unchanging", "", "the same number of connections"),
-        ("cubic", "schedules:Cubic", "", "falls as in gradual pruning (GMP, GraNet)"),
+        ("constant", "Unchanging", "the same number of connections"),
+        ("cubic", "Cubic", "falls as in gradual pruning (GMP, GraNet)"),
     )
 
 
@@ -156,7 +152,7 @@ def register_prunings(register: Register) -> None:
     _register(
         register,
         "prunings",
-        ("importance", "importance:Importance", "ImportanceParams",
+        ("importance", "Importance",
          "hidden neurons with the least incoming weight go (Curci et al. 2021)"),
     )  # fmt: skip
 
@@ -166,15 +162,18 @@ def register_activations(register: Register) -> None:
     _register(
         register,
         "activations",
-        ("relu", "piecewise:ReLU", "NoParams", "max(z, 0)"),
-        ("leaky-relu", "piecewise:LeakyReLU", "AlphaParams", "slope alpha below zero"),
-        ("all-relu", "piecewise:AllReLU", "AllReluParams",
-         "slope -alpha, +alpha, ... from layer to layer (Curci et al. 2021)"),
-        ("identity", "piecewise:Identity", "NoParams", "z"),
-        ("tanh", "smooth:Tanh", "NoParams", "tanh(z)"),
-        ("sigmoid", "smooth:Sigmoid", "NoParams", "1 / (1 + exp(-z))"),
-        ("srelu", "smooth:SReLU", "SReluParams", "trained thresholds and slopes (Jin et al.)"),
-    )  # fmt: skip
+        ("relu", "ReLU", "max(z, 0)"),
+        ("leaky-relu", "LeakyReLU", "slope alpha below zero"),
+        (
+            "all-relu",
+            "AllReLU",
+            "slope -alpha, +alpha, ... by layer (Curci et al. 2021)",
+        ),
+        ("identity", "Identity", "z"),
+        ("tanh", "Tanh", "tanh(z)"),
+        ("sigmoid", "Sigmoid", "1 / (1 + exp(-z))"),
+        ("srelu", "SReLU", "trained thresholds and slopes (Jin et al.)"),
+    )
 
 
 @hookimpl
@@ -182,43 +181,48 @@ def register_initializers(register: Register) -> None:
     _register(
         register,
         "initializers",
-        ("he-uniform", "values:HeUniform", "FanParams", "uniform within sqrt(6 / fan_in)"),
-        ("xavier-uniform", "values:XavierUniform", "FanParams",
-         "uniform within sqrt(6 / (in + out))"),
-        ("normal", "values:Normal", "NormalParams", "normal, deviation 0.1"),
-        ("zeros", "values:Zeros", "NoParams", "0"),
-    )  # fmt: skip
+        ("he-uniform", "HeUniform", "uniform within sqrt(6 / fan_in)"),
+        ("xavier-uniform", "XavierUniform", "uniform within sqrt(6 / (in + out))"),
+        ("normal", "Normal", "normal, deviation 0.1"),
+        ("zeros", "Zeros", "0"),
+    )
 
 
 @hookimpl
 def register_losses(register: Register) -> None:
+    params = "loss_targets:"
     _register(
         register,
         "losses",
-        ("cross-entropy", "functions:CrossEntropy", "OfLabels",
-         "softmax outputs, negative log-likelihood"),
-        ("mse", "functions:SquaredError", "OfLabels",
-         "sigmoid outputs, half the squared distance to the one-hot label"),
-        ("squared-error", "vectors:LinearSquaredError", "OfVectors",
-         "linear outputs, half the squared distance to the targets"),
-        ("binary-cross-entropy", "vectors:BinaryCrossEntropy", "OfFlags",
-         "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each"),
+        ("cross-entropy", "CrossEntropy",
+         "softmax outputs, negative log-likelihood", params + "OfLabels"),
+        ("mse", "SquaredError",
+         "sigmoid outputs, half the squared distance to the one-hot label", params + "OfLabels"),
+        ("squared-error", "LinearSquaredError",
+         "linear outputs, half the squared distance to the targets", params + "OfVectors"),
+        ("binary-cross-entropy", "BinaryCrossEntropy",
+         "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each",
+         params + "OfFlags"),
     )  # fmt: skip
 
 
 @hookimpl
 def register_objectives(register: Register) -> None:
+    params = "objectives.params:"
     _register(
         register,
         "objectives",
-        ("classification", "classification:Classification", "ClassificationParams",
-         "one of several classes; accuracy"),
-        ("regression", "numbers:Regression", "RegressionParams",
-         "a number per sample; root mean squared error in its own units"),
-        ("dense-output", "numbers:DenseOutput", "DenseOutputParams",
-         "several numbers, or several labels that are 0 or 1, per sample"),
-        ("reconstruction", "reconstruction:Reconstruction", "ReconstructionParams",
-         "the inputs themselves, with noise on those in training if wanted"),
+        ("classification", "classification:Classification",
+         "one of several classes; accuracy", params + "ClassificationParams"),
+        ("regression", "numbers:Regression",
+         "a number per sample; root mean squared error in its own units",
+         params + "RegressionParams"),
+        ("dense-output", "numbers:DenseOutput",
+         "several numbers, or several labels that are 0 or 1, per sample",
+         params + "DenseOutputParams"),
+        ("reconstruction", "reconstruction:Reconstruction",
+         "the inputs themselves, with noise on those in training if wanted",
+         params + "ReconstructionParams"),
     )  # fmt: skip
 
 
@@ -227,10 +231,9 @@ def register_optimizers(register: Register) -> None:
     _register(
         register,
         "optimizers",
-        ("sgd", "rules:SGD", "SgdParams",
-         "momentum, Nesterov, coupled or decoupled weight decay"),
-        ("adam", "rules:Adam", "AdamParams", "Adam; with decay = decoupled AdamW"),
-    )  # fmt: skip
+        ("sgd", "SGD", "momentum, Nesterov, coupled or decoupled weight decay"),
+        ("adam", "Adam", "Adam; with decay = decoupled AdamW"),
+    )
 
 
 @hookimpl
@@ -238,10 +241,10 @@ def register_schedules(register: Register) -> None:
     _register(
         register,
         "schedules",
-        ("constant", "rates:Constant", "", "the rate as given"),
-        ("step", "rates:Step", "", "times gamma after given epochs"),
-        ("cosine", "rates:Cosine", "", "half a cosine down to `final`"),
-        ("warm-up", "rates:WarmUp", "", "linear rise, then another schedule"),
+        ("constant", "Constant", "the rate as given"),
+        ("step", "Step", "times gamma after given epochs"),
+        ("cosine", "Cosine", "half a cosine down to `final`"),
+        ("warm-up", "WarmUp", "linear rise, then another schedule"),
     )
 
 
@@ -254,51 +257,45 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 @hookimpl
 def register_observers(register: Register) -> None:
+    params = "observers.params:"
     _register(
         register,
         "observers",
-        ("degrees", "degrees:Degrees", "DegreesParams",
-         "in- and out-degrees of each layer: mean, max, histogram"),
-        ("dead-neurons", "degrees:DeadNeurons", "DeadNeuronsParams",
-         "hidden neurons with no way in or no way out"),
-        ("input-connections", "degrees:InputConnections", "InputConnectionsParams",
-         "connections to each input: histogram, percentiles, share of inputs without any"),
-        ("itop", "itop:Itop", "ItopParams",
-         "share of all positions ever tried, R_s (Liu et al. 2021)"),
+        ("degrees", "degrees:Degrees",
+         "in- and out-degrees of each layer: mean, max, histogram", params + "DegreesParams"),
+        ("dead-neurons", "degrees:DeadNeurons",
+         "hidden neurons with no way in or no way out", params + "DeadNeuronsParams"),
+        ("input-connections", "degrees:InputConnections",
+         "connections to each input: histogram, percentiles, share of inputs without any",
+         params + "InputConnectionsParams"),
+        ("itop", "itop:Itop",
+         "share of all positions ever tried, R_s (Liu et al. 2021)", params + "ItopParams"),
     )  # fmt: skip
 
 
 @hookimpl
 def register_trainers(register: Register) -> None:
-    register(
-        "sequential",
-        f"{_HERE}.trainers.sequential:Sequential",
-        params=f"{_HERE}.trainers.params:SequentialParams",
-        summary="one process, one batch after the other",
-    )
-    register(
-        "calibration",
-        f"{_HERE}.trainers.calibration:Calibration",
-        params=f"{_HERE}.trainers.params:CalibrationParams",
-        summary="takes a known amount of memory; for sparsebench doctor --calibrate",
-    )
+    _register(
+        register, "sequential",
+        ("sequential", "Sequential", "one process, one batch after the other"),
+    )  # fmt: skip
+    _register(
+        register, "calibration",
+        ("calibration", "Calibration",
+         "takes a known amount of memory; for sparsebench doctor --calibrate"),
+    )  # fmt: skip
 
 
 @hookimpl
 def register_executors(register: Register) -> None:
-    register(
-        "local",
-        f"{_HERE}.executors.local:Local",
-        summary="a process of this machine per trial",
-    )
+    _register(register, "executors", ("local", "Local", "a process of this machine per trial"))
 
 
 @hookimpl
 def register_metrics(add: AddMetric) -> None:
-    from sparsebench_plugins.trainers.metrics import CALIBRATION
+    from sparsebench_plugins.calibration import METRIC
 
-    for metric in CALIBRATION:
-        add(metric)
+    add(METRIC)
 
 
 @hookimpl

@@ -27,7 +27,7 @@ from typing import Any, cast
 import numpy as np
 
 from sparsebench.core.arrays import Array
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.protocols import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty
@@ -35,8 +35,8 @@ from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
+from sparsebench_roofline.host import quietest
 from sparsebench_roofline.model import Demand, Size, demand
-from sparsebench_roofline.quiet import quietest
 
 RATE = 1e-9
 """Of the updates: thousands of them leave the weights as they are, in size."""
@@ -97,12 +97,18 @@ class Operation:
 
 
 @dataclass(eq=False)
-class Operands:
-    """The arrays of one layer and batch, made when first asked for."""
+class Passes:
+    """The passes of a layer on arrays of `dtype`, which are made when they are first used.
+
+    unit, below  the backend's own units of the layer and of the one below, as in the middle of a
+                 network; without `unit` the methods that every layer has
+    """
 
     layer: Layer
     N: int
     dtype: np.dtype[Any]
+    below: Unit | None = None
+    unit: Unit | None = None
 
     @cached_property
     def X(self) -> Array:
@@ -120,6 +126,39 @@ class Operands:
     def DX(self) -> Array:
         return aligned_empty((self.layer.shape[1], self.N), self.dtype)
 
+    def forward(self) -> None:
+        if self.unit is None:
+            self.layer.forward(self.X, self.Z)
+        else:
+            cast(ThroughLayer, self.layer).forward_through(self.X, self.below, self.Z, self.unit, 1)
+
+    def backward(self, DX: Array | None, rate: float | None = None) -> None:
+        if self.unit is not None:
+            cast(ThroughLayer, self.layer).backward_through(
+                self.X, self.below, self.DZ, self.unit, DX, rate, 1
+            )
+        elif rate is None:
+            self.layer.backward(self.X, self.DZ, DX)
+        else:
+            self.layer.backward_and_step(self.X, self.DZ, DX, rate, 1)
+
+    @classmethod
+    def through(cls, work: Work, network: Network, layer: Layer) -> Passes:
+        """With the backend's units on both sides; X is what the layer below wrote."""
+        backend = cast(Any, work.backend)
+        if not (hasattr(layer, "forward_through") and hasattr(backend, "unit")):
+            raise Unsupported("trainer.through: this backend applies no units of its own")
+        dtype = np.dtype(getattr(backend, "activation_dtype", np.float32))
+        passes = cls(layer, work.batch_size, dtype, unit=backend.unit(SLOPE, None))
+        above = list(network.layers).index(layer)
+        if above > 0:
+            passes.below = backend.unit(SLOPE, None)
+            before = cast(ThroughLayer, network.layers[above - 1])
+            inputs = filled((before.shape[1], passes.N), np.dtype(np.float32))
+            before.forward_through(inputs, None, passes.X, passes.below, 1)
+        passes.forward()
+        return passes
+
 
 def operation(
     kernel: str, work: Work, network: Network, layer: Layer, through: bool = False
@@ -129,17 +168,20 @@ def operation(
         return _change(kernel, work, network, layer)
     if kernel == "evaluate":
         return _evaluate(work, network)
-    dtype = np.dtype(np.float32)
     if through:
-        if not (hasattr(layer, "forward_through") and hasattr(work.backend, "unit")):
-            raise Unsupported("trainer.through: this backend applies no units of its own")
-        dtype = np.dtype(getattr(work.backend, "activation_dtype", dtype))
-    arrays = Operands(layer, work.batch_size, dtype)
-    passes = _Through(work, network, layer, arrays) if through else _Plain(layer, arrays)
-    call, less = passes.of(kernel)
-    needs = demand(kernel, size(layer, work.batch_size, dtype.itemsize))
+        passes = Passes.through(work, network, layer)
+    else:
+        passes = Passes(layer, work.batch_size, np.dtype(np.float32))
+    calls: dict[str, Callable[[], object]] = {
+        "forward": passes.forward,
+        "sddmm": lambda: passes.backward(None),
+        "backward-and-step": lambda: passes.backward(passes.DX, RATE),
+    }
+    call = calls.get(kernel, lambda: passes.backward(passes.DX))
+    less = calls["sddmm"] if kernel == "transposed" else None
+    needs = demand(kernel, size(layer, passes.N, passes.dtype.itemsize))
     by_rows = kernel == "forward" or needs.added
-    return Operation(call, needs, (arrays.X if by_rows else arrays.DZ).reshape(-1), less)
+    return Operation(call, needs, (passes.X if by_rows else passes.DZ).reshape(-1), less)
 
 
 def size(layer: Layer, N: int, activation: int = 4) -> Size:
@@ -161,61 +203,6 @@ def filled(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
         part = flat[start : start + some.size]
         part[...] = some[: part.size]
     return made
-
-
-# --- passes --------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Plain:
-    """The methods that every layer has, on float32 arrays as they stand."""
-
-    layer: Layer
-    arrays: Operands
-
-    def of(self, kernel: str) -> tuple[Callable[[], object], Callable[[], object] | None]:
-        layer, a = self.layer, self.arrays
-        if kernel == "forward":
-            return lambda: layer.forward(a.X, a.Z), None
-        if kernel == "sddmm":
-            return lambda: layer.backward(a.X, a.DZ, None), None
-        if kernel == "backward-and-step":
-            return lambda: layer.backward_and_step(a.X, a.DZ, a.DX, RATE, 1), None
-        less = (lambda: layer.backward(a.X, a.DZ, None)) if kernel == "transposed" else None
-        return lambda: layer.backward(a.X, a.DZ, a.DX), less
-
-
-class _Through:
-    """The same with units of the backend on both sides, as in the middle of a network: X is what
-    the layer below wrote."""
-
-    def __init__(self, work: Work, network: Network, layer: Layer, arrays: Operands) -> None:
-        self.layer, self.arrays = cast(ThroughLayer, layer), arrays
-        backend, above = cast(Any, work.backend), list(network.layers).index(layer)
-        self.below: Unit | None = None
-        if above > 0:
-            self.below = backend.unit(SLOPE, None)
-            before = cast(ThroughLayer, network.layers[above - 1])
-            inputs = filled((before.shape[1], arrays.N), np.dtype(np.float32))
-            before.forward_through(inputs, None, arrays.X, self.below, 1)
-        self.unit: Unit = backend.unit(SLOPE, None)
-        self.layer.forward_through(arrays.X, self.below, arrays.Z, self.unit, 1)
-
-    def of(self, kernel: str) -> tuple[Callable[[], object], Callable[[], object] | None]:
-        layer, a = self.layer, self.arrays
-        below, unit = self.below, self.unit
-
-        def back(DX: Array | None, rate: float | None) -> None:
-            layer.backward_through(a.X, below, a.DZ, unit, DX, rate, 1)
-
-        if kernel == "forward":
-            return lambda: layer.forward_through(a.X, below, a.Z, unit, 1), None
-        if kernel == "sddmm":
-            return lambda: back(None, None), None
-        if kernel == "backward-and-step":
-            return lambda: back(a.DX, RATE), None
-        less = (lambda: back(None, None)) if kernel == "transposed" else None
-        return lambda: back(a.DX, None), less
 
 
 # --- changes of topology -------------------------------------------------------------

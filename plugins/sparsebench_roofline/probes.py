@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from sparsebench_plugins.backends.numba_csr.row_kernels import for_batch
 from sparsebench_plugins.backends.numba_csr.simd import (
     I64,
     WIDTH,
@@ -35,80 +36,98 @@ def _place(emit, kind, rows, p, stride, at):
     return b.add(b.mul(b.sext(emit.scalar(kind, rows, p), I64), stride), at)
 
 
-def gathering(vectors, lanes=WIDTH):
+def _gather(emit, kinds, arrays, start, stop, stride, at, ahead, vectors=1, by=None):
     """The sum of vectors x lanes samples of the neurons rows[start..stop - 1].
 
-    rows (G + ahead,) int32   X flat, a neuron's samples at rows[p] stride + at
+    kinds, arrays  of rows (G + ahead,) int32 and X flat, a neuron's samples at rows[p] stride + at;
+                   and of Y, where `by` is added at the same place
     ahead  gathers from the one at work to the one fetched; 0: none
     """
+    builder, (rows, X) = emit.builder, kinds[:2]
+    rows_, X_ = arrays[:2]
+    abreast = max(1, ABREAST // vectors)
+    size = 1 if by is not None else vectors * emit.lanes * (4 if X.dtype == types.float32 else 2)
+    slots = [cgutils.alloca_once_value(builder, emit.zero()) for _ in range(abreast * vectors)]
+    with cgutils.for_range_slice(builder, start, stop, I64(abreast), INT_TYPE) as (p, _):
+        for i in range(abreast):
+            here = builder.add(p, I64(i))
+            with builder.if_then(builder.icmp_signed(">", ahead, I64(0)), likely=False):
+                soon = _place(emit, rows, rows_, builder.add(here, ahead), stride, at)
+                for target, (kind, array) in enumerate(zip(kinds[1:], arrays[1:])):
+                    emit.prefetch(kind, array, soon, size, write=target == 1)
+            x = _place(emit, rows, rows_, here, stride, at)
+            for v in range(vectors):
+                slot = slots[i * vectors + v]
+                value = emit.load(X, X_, builder.add(x, I64(v * emit.lanes)))
+                builder.store(builder.fadd(builder.load(slot), value), slot)
+            if by is not None:
+                old = emit.load(kinds[2], arrays[2], x)
+                emit.store(kinds[2], arrays[2], x, builder.fadd(old, emit.splat(by)))
+    sums = emit.zero()
+    for slot in slots:
+        sums = builder.fadd(sums, builder.load(slot))
+    return emit.total(sums)
+
+
+def gathering(vectors):
+    """Gathers `vectors` x WIDTH samples of each neuron: see `_gather`."""
 
     @intrinsic
     def gathered(typing, rows, start, stop, X, stride, at, ahead):
         def code(context, builder, signature, args):
-            rows_, start, stop, X_, stride, at, ahead = args
-            emit = Emit(context, builder, lanes)
-            abreast = max(1, ABREAST // vectors)
-            size = vectors * lanes * (4 if X.dtype == types.float32 else 2)
-            sums = [
-                cgutils.alloca_once_value(builder, emit.zero()) for _ in range(abreast * vectors)
-            ]
-            with cgutils.for_range_slice(builder, start, stop, I64(abreast), INT_TYPE) as (p, _):
-                for i in range(abreast):
-                    here = builder.add(p, I64(i))
-                    with builder.if_then(builder.icmp_signed(">", ahead, I64(0)), likely=False):
-                        soon = builder.add(here, ahead)
-                        emit.prefetch(X, X_, _place(emit, rows, rows_, soon, stride, at), size)
-                    x = _place(emit, rows, rows_, here, stride, at)
-                    for v in range(vectors):
-                        slot = sums[i * vectors + v]
-                        value = emit.load(X, X_, builder.add(x, I64(v * lanes)))
-                        builder.store(builder.fadd(builder.load(slot), value), slot)
-            all_of = emit.zero()
-            for slot in sums:
-                all_of = builder.fadd(all_of, builder.load(slot))
-            return emit.total(all_of)
+            rows_, start, stop, X_, *rest = args
+            emit = Emit(context, builder, WIDTH)
+            return _gather(emit, (rows, X), (rows_, X_), start, stop, *rest, vectors)
 
         return types.float32(rows, INT, INT, X, INT, INT, INT), code
 
     return gathered
 
 
-def adding(lanes):
-    """As `gathering` with one vector, and adds `by` to the same place of Y."""
+def _for_batch(context, builder, N, gather):
+    """The result of gather(emit, stride, at) for the batch of N samples."""
+    found = cgutils.alloca_once(builder, ir.FloatType())
 
-    @intrinsic
-    def added(typing, rows, start, stop, X, Y, by, ahead):
-        def code(context, builder, signature, args):
-            rows_, start, stop, X_, Y_, by, ahead = args
-            emit = Emit(context, builder, lanes)
-            sums = [cgutils.alloca_once_value(builder, emit.zero()) for _ in range(ABREAST)]
-            one, stride, at = emit.splat(by), I64(lanes), I64(0)
-            with cgutils.for_range_slice(builder, start, stop, I64(ABREAST), INT_TYPE) as (p, _):
-                for i, slot in enumerate(sums):
-                    here = builder.add(p, I64(i))
-                    with builder.if_then(builder.icmp_signed(">", ahead, I64(0)), likely=False):
-                        soon = _place(emit, rows, rows_, builder.add(here, ahead), stride, at)
-                        emit.prefetch(X, X_, soon, 1)
-                        emit.prefetch(Y, Y_, soon, 1, write=True)
-                    x = _place(emit, rows, rows_, here, stride, at)
-                    value = builder.fadd(builder.load(slot), emit.load(X, X_, x))
-                    builder.store(value, slot)
-                    emit.store(Y, Y_, x, builder.fadd(emit.load(Y, Y_, x), one))
-            all_of = emit.zero()
-            for slot in sums:
-                all_of = builder.fadd(all_of, builder.load(slot))
-            return emit.total(all_of)
+    def batch(lanes):
+        emit = Emit(context, builder, lanes)
+        builder.store(gather(emit, I64(lanes), I64(0)), found)
 
-        return types.float32(rows, INT, INT, X, Y, types.float32, INT), code
+    for_batch(builder, N, batch)
+    return builder.load(found)
 
-    return added
+
+@intrinsic
+def narrow(typing, N, rows, start, stop, X, ahead):
+    """Gathers the N <= 8 samples of each neuron."""
+
+    def code(context, builder, signature, args):
+        N, rows_, start, stop, X_, ahead = args
+
+        def gather(emit, stride, at):
+            return _gather(emit, (rows, X), (rows_, X_), start, stop, stride, at, ahead)
+
+        return _for_batch(context, builder, N, gather)
+
+    return types.float32(INT, rows, INT, INT, X, INT), code
+
+
+@intrinsic
+def narrow_add(typing, N, rows, start, stop, X, Y, by, ahead):
+    """As `narrow`, and adds `by` to the same place of Y."""
+
+    def code(context, builder, signature, args):
+        N, rows_, start, stop, X_, Y_, by, ahead = args
+
+        def gather(emit, stride, at):
+            kinds, arrays = (rows, X, Y), (rows_, X_, Y_)
+            return _gather(emit, kinds, arrays, start, stop, stride, at, ahead, by=by)
+
+        return _for_batch(context, builder, N, gather)
+
+    return types.float32(INT, rows, INT, INT, X, Y, types.float32, INT), code
 
 
 gather_v8, gather_v4, gather_v2, gather_v1 = (gathering(vectors) for vectors in (8, 4, 2, 1))
-narrow_1, narrow_2, narrow_3, narrow_4, narrow_5, narrow_6, narrow_7, narrow_8 = (
-    gathering(1, lanes) for lanes in range(1, 9)
-)
-add_1, add_2, add_3, add_4, add_5, add_6, add_7, add_8 = (adding(lanes) for lanes in range(1, 9))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -141,25 +160,9 @@ def gather_narrow(rows, cuts, X, N, ahead, passes):
     """The N <= 8 samples of each neuron in `rows`."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
-        start, stop = cuts[c], cuts[c + 1]
         own = np.float32(0)
         for _ in range(passes):
-            if N == 1:
-                own += narrow_1(rows, start, stop, X, 1, 0, ahead)
-            elif N == 2:
-                own += narrow_2(rows, start, stop, X, 2, 0, ahead)
-            elif N == 3:
-                own += narrow_3(rows, start, stop, X, 3, 0, ahead)
-            elif N == 4:
-                own += narrow_4(rows, start, stop, X, 4, 0, ahead)
-            elif N == 5:
-                own += narrow_5(rows, start, stop, X, 5, 0, ahead)
-            elif N == 6:
-                own += narrow_6(rows, start, stop, X, 6, 0, ahead)
-            elif N == 7:
-                own += narrow_7(rows, start, stop, X, 7, 0, ahead)
-            else:
-                own += narrow_8(rows, start, stop, X, 8, 0, ahead)
+            own += narrow(N, rows, cuts[c], cuts[c + 1], X, ahead)
         sums[c] = own
     return sums
 
@@ -170,26 +173,10 @@ def gather_add(rows, cuts, X, Y, N, by, ahead, passes):
     has its own."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
-        start, stop = cuts[c], cuts[c + 1]
         mine = Y[c * X.size : (c + 1) * X.size]
         own = np.float32(0)
         for _ in range(passes):
-            if N == 1:
-                own += add_1(rows, start, stop, X, mine, by, ahead)
-            elif N == 2:
-                own += add_2(rows, start, stop, X, mine, by, ahead)
-            elif N == 3:
-                own += add_3(rows, start, stop, X, mine, by, ahead)
-            elif N == 4:
-                own += add_4(rows, start, stop, X, mine, by, ahead)
-            elif N == 5:
-                own += add_5(rows, start, stop, X, mine, by, ahead)
-            elif N == 6:
-                own += add_6(rows, start, stop, X, mine, by, ahead)
-            elif N == 7:
-                own += add_7(rows, start, stop, X, mine, by, ahead)
-            else:
-                own += add_8(rows, start, stop, X, mine, by, ahead)
+            own += narrow_add(N, rows, cuts[c], cuts[c + 1], X, mine, by, ahead)
         sums[c] = own
     return sums
 

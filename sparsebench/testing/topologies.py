@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,11 +18,10 @@ from sparsebench.core.methods.protocols import (
     Pruning,
     Redistribution,
     Topology,
+    TrainingStep,
     UpdateSchedule,
 )
-from sparsebench.core.methods.state import State
-from sparsebench.core.methods.step import TrainingStep
-from sparsebench.core.methods.view import LayerView, NetworkView
+from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix
@@ -112,13 +112,10 @@ def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep)
     masks = [(np.arange(K) % 3 == 0, np.arange(D) % 4 == 0) for K, D in SHAPES]
 
     def closed(index: int) -> LayerView:
-        layer = view.layer(index)
-        return LayerView(
-            layer.source, index, layer.count, step, layer.seed, layer.initializer, layer.state,
-            *masks[index],
-        )  # fmt: skip
+        rows, columns = masks[index]
+        return replace(view.layer(index), closed_rows=rows, closed_columns=columns)
 
-    network = NetworkView(closed, step, view.shapes, view.connections, view.started)
+    network = replace(view, layer=closed)
     for W, update, (rows, columns) in zip(layers, _updates(topology, network), masks):
         if update.change is not None:
             grown_rows, grown_columns = update.change.rows, update.change.columns

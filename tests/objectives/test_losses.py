@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from sparsebench_plugins.losses.functions import CrossEntropy, SquaredError
-from sparsebench_plugins.losses.vectors import BinaryCrossEntropy, LinearSquaredError
+from sparsebench_plugins.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    LinearSquaredError,
+    SquaredError,
+)
 
 
 def test_squared_error_of_two_samples():

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 from small import prepare
-from sparsebench_plugins.objectives.errors import Errors
-from sparsebench_plugins.objectives.flags import Labelling
 from sparsebench_plugins.objectives.reconstruction import NormalNoise
+from sparsebench_plugins.objectives.scores import Errors, Labelling
 
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, SuiteError

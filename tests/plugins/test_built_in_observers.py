@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sparsebench_plugins.observers.histogram import bin_edges, degree_histogram
+from sparsebench_plugins.observers.degrees import bin_edges, degree_histogram
 from sparsebench_plugins.observers.visited import BYTES_EACH, Visited
 
 from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern

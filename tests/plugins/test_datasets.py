@@ -16,7 +16,7 @@ import pytest
 from small import prepare
 from sparsebench_plugins.datasets import registration
 from sparsebench_plugins.datasets.npz import read_npz
-from sparsebench_plugins.losses.vectors import LinearSquaredError
+from sparsebench_plugins.losses import LinearSquaredError
 from sparsebench_plugins.objectives.classification import Classification
 from sparsebench_plugins.objectives.numbers import Regression
 

@@ -8,9 +8,9 @@ import numba
 import numpy as np
 import pytest
 from small import small_work
-from sparsebench_plugins.backends.numba_csr import NumbaCsr, layout
-from sparsebench_plugins.losses.functions import CrossEntropy
-from sparsebench_plugins.optimizers.rules import SGD, Adam
+from sparsebench_plugins.backends.numba_csr import NumbaCsr, arguments
+from sparsebench_plugins.losses import CrossEntropy
+from sparsebench_plugins.optimizers import SGD, Adam
 
 from sparsebench import testing
 from sparsebench.core.protocols import Optimizer
@@ -19,7 +19,7 @@ from sparsebench.core.training.loop import train
 from sparsebench.errors import SuiteError
 from sparsebench.testing.fixtures import random_matrix
 
-ORIGINAL = layout.of
+ORIGINAL = arguments.of
 JIT = not getattr(numba.config, "DISABLE_JIT", False)
 
 
@@ -81,8 +81,8 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 96)).astype(np.float32), rng.integers(4, size=96)
     weights = []
-    for untiled in (layout.UNTILED, 2**13):
-        monkeypatch.setattr(layout, "of", partial(ORIGINAL, untiled=untiled))
+    for untiled in (arguments.UNTILED, 2**13):
+        monkeypatch.setattr(arguments, "of", partial(ORIGINAL, untiled=untiled))
         backend = NumbaCsr()
         layers = [
             backend.layer(
@@ -95,7 +95,7 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
         net = model.network(layers, backend, optimizer, 0, CrossEntropy())
         for t in range(1, 5):
             net.train_step(X, y, 0.1, t)
-        if untiled < layout.UNTILED:
+        if untiled < arguments.UNTILED:
             tiled = [unit.layout.tile < 96 for unit in net.units]
             assert all(tiled) == (optimizer == SGD(momentum=0.9))
         weights.append([layer.weights().data.copy() for layer in net.layers])

@@ -7,7 +7,9 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from sparsebench_plugins.backends.numba_csr import layout, plain, rule_numbers
+from sparsebench_plugins.backends.numba_csr import arguments, plain, rule_numbers
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout, UnitNumbers
+from sparsebench_plugins.backends.numba_csr.backend import kernel_functions
 from sparsebench_plugins.backends.numba_csr.column_order import (
     BLOCKS,
     CHUNKS,
@@ -15,15 +17,12 @@ from sparsebench_plugins.backends.numba_csr.column_order import (
     blocks,
     chunks,
 )
-from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
-from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.threads import (
     WORTH_THREADS,
     threads_again,
     threads_for,
 )
-from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
-from sparsebench_plugins.optimizers.rules import SGD, Adam
+from sparsebench_plugins.optimizers import SGD, Adam
 
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.sparse import reference
@@ -175,14 +174,14 @@ def test_forward_agrees_with_reference(kernels, shape, density, N):
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
     Z = reference.spmm(W.indptr, W.indices, W.data, X) + b[:, None]
     for ahead in (0, 3):
-        close(forward(kernels, W, b, X, layout.plain(N), layout.plain(N), ahead=ahead), Z)
+        close(forward(kernels, W, b, X, arguments.plain(N), arguments.plain(N), ahead=ahead), Z)
 
 
 @large
 def test_backward_agrees_with_reference(kernels, shape, density, N):
     W, X, DZ = case(shape, density, N)
     DX, DW = expected(W, X, DZ)
-    where = layout.plain(N)
+    where = arguments.plain(N)
     for ahead in (0, 3):
         found = Backward(kernels, W, X, DZ, where, where, rule_numbers.KEPT, ahead=ahead)
         close(found.DX, DX)
@@ -195,8 +194,8 @@ def test_backward_agrees_with_reference(kernels, shape, density, N):
 def test_tiles_change_nothing(kernels, x_tiled, z_tiled):
     N = 96
     W, X, DZ = case((64, 33), 0.3, N)
-    x = tiled(33) if x_tiled else layout.plain(N)
-    z = tiled(64) if z_tiled else layout.plain(N)
+    x = tiled(33) if x_tiled else arguments.plain(N)
+    z = tiled(64) if z_tiled else arguments.plain(N)
     b = np.linspace(-1, 1, 64, dtype=np.float32)
     close(forward(kernels, W, b, X, x, z), reference.spmm(*W_of(W), X) + b[:, None])
     found = Backward(kernels, W, X, DZ, x, z, rule_numbers.KEPT)
@@ -251,7 +250,7 @@ def test_the_update_is_the_optimizers(kernels, optimizer, way):
     else:
         if way == "absorbed" and (rule.momentum == 0 or rule.nesterov):
             pytest.skip("a gradient in parts goes into a velocity, without Nesterov")
-        x, z = (layout.plain(N),) * 2 if way == "whole" else (tiled(33), tiled(64))
+        x, z = (arguments.plain(N),) * 2 if way == "whole" else (tiled(33), tiled(64))
         found = Backward(kernels, W, X, DZ, x, z, rule, state, stored=way == "tiles")
     close(found.data, w)
     for ours, theirs in zip(found.slots, slots, strict=True):
@@ -265,7 +264,9 @@ def unit_of(slope, rate, t, N):
     key = dropout.step_key(t) if dropout else np.uint32(0)
     threshold = dropout.threshold if dropout else np.uint32(0)
     below = np.float32(scale * np.float32(slope))
-    return dropout, UnitNumbers(layout.TRAIN, scale, below, key, threshold, layout.bit_bytes(N))
+    return dropout, UnitNumbers(
+        arguments.TRAIN, scale, below, key, threshold, arguments.bit_bytes(N)
+    )
 
 
 @pytest.mark.parametrize("slope", [0.0, -0.6, 0.25])
@@ -298,7 +299,7 @@ def test_units_are_applied_on_the_way(kernels, N, tiles):
     W, X, DZ = case((K, D), 0.3, N)
     b = np.linspace(-1, 1, K, dtype=np.float32)
     _, unit = unit_of(-0.6, 0.3, 7, N)
-    x, z = (tiled(D), tiled(K)) if tiles else (layout.plain(N),) * 2
+    x, z = (tiled(D), tiled(K)) if tiles else (arguments.plain(N),) * 2
     Z = reference.spmm(*W_of(W), X) + b[:, None]
     bits, apart_bits = (np.zeros(K * unit.row_bytes, np.uint8) for _ in range(2))
     apart = np.ascontiguousarray(Z, dtype=np.float32)
@@ -327,9 +328,9 @@ def test_bfloat16_activations_err_by_their_rounding(kernels, N):
     if kernels is plain:
         pytest.skip("plain loops know float32 only")
     W, X, _ = case((64, 33), 0.3, N)
-    x = layout.plain(N)
-    rounded = layout.rounded(X)
-    assert np.abs(layout.widened(rounded) - X).max() <= np.abs(X).max() * 2.0**-8
+    x = arguments.plain(N)
+    rounded = arguments.rounded(X)
+    assert np.abs(arguments.widened(rounded) - X).max() <= np.abs(X).max() * 2.0**-8
     b = np.zeros(64, np.float32)
     Z = np.zeros(64 * N, np.uint16)
     kernels.forward(
@@ -346,13 +347,13 @@ def test_bfloat16_activations_err_by_their_rounding(kernels, N):
         0,
     )
     exact = reference.spmm(*W_of(W), X)
-    close(layout.widened(Z).reshape(64, N), exact, tolerance=2.0**-7)
-    assert not np.array_equal(layout.widened(Z).reshape(64, N), exact)
+    close(arguments.widened(Z).reshape(64, N), exact, tolerance=2.0**-7)
+    assert not np.array_equal(arguments.widened(Z).reshape(64, N), exact)
 
 
 def test_bfloat16_rounds_to_nearest_even_and_keeps_nan():
     a = np.array([1.0, 1.00390625, 1.01171875, np.nan, np.inf, -0.0, 3.4e38], np.float32)
-    back = layout.widened(layout.rounded(a))
+    back = arguments.widened(arguments.rounded(a))
     assert np.array_equal(back[:3], np.array([1.0, 1.0, 1.015625], np.float32))
     assert np.isnan(back[3])
     assert np.array_equal(back[4:], np.array([np.inf, -0.0, np.inf], np.float32))
@@ -363,7 +364,7 @@ def test_what_is_not_a_number_is_passed_on(kernels, bad):
     W, X, _ = case((64, 33), 0.5, 17)
     X[3, 5] = bad
     b = np.zeros(64, np.float32)
-    Z = forward(kernels, W, b, X, layout.plain(17), layout.plain(17))
+    Z = forward(kernels, W, b, X, arguments.plain(17), arguments.plain(17))
     touched = np.isin(np.arange(64), W.rows[W.indices == 3])
     assert np.array_equal(~np.isfinite(Z).all(axis=1), touched)
 
@@ -421,7 +422,7 @@ def test_threads_do_not_change_a_bit(kernels, N):
 
     def everything():
         if N > 8:
-            where = layout.plain(N)
+            where = arguments.plain(N)
             Z = forward(kernels, W, b, X, where, where)
             back = Backward(kernels, W, X, DZ, where, where, rule, state, stored=False)
         else:

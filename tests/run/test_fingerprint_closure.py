@@ -125,13 +125,13 @@ def test_what_is_added_makes_nothing_stale(tree: Path, base: dict[str, dict[str,
 
 EDITS = [
     # an edited file, the trials that become stale, those whose kernels compile anew
-    ("plugins/sparsebench_plugins/drops/magnitudes.py", {"set on numba"}, set()),  # by default
+    ("plugins/sparsebench_plugins/drops.py", {"set on numba"}, set()),  # by default
     ("plugins/sparsebench_plugins/backends/numba_csr/layer.py", {"set on numba"}, set()),
     (  # constants that kernels take from it are compiled into them
-        "plugins/sparsebench_plugins/backends/numba_csr/layout.py",
+        "plugins/sparsebench_plugins/backends/numba_csr/arguments.py",
         {"set on numba"}, {"set on numba"},
     ),
-    ("sparsebench/core/sparse/compiled/drawing.py", set(TRIALS), set(TRIALS)),
+    ("sparsebench/core/sparse/compiled/sampling.py", set(TRIALS), set(TRIALS)),
     ("sparsebench/core/training/loop.py", set(TRIALS), set()),
     ("sparsebench/seeds.py", set(TRIALS), set()),
     ("sparsebench/registry.py", set(), set()),

@@ -1,1 +1,0 @@
-"""Data sets: three that ship with scikit-learn, three generated, all of data.json, any file."""

@@ -45,57 +45,27 @@ class Listed:
         return parts_of(read_npz(path, self.listing.shapes), str(path))
 
 
-_HERE = "sparsebench_plugins.datasets"
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """A built-in data set; target and params are "module:Class" in this package."""
-
-    target: str
-    summary: str
-    params: str | None = None
-    requires: tuple[str, ...] = ()
-
+HERE = "sparsebench_plugins.datasets."
 
 BUILT_IN = {
-    "digits": BuiltIn(
-        "embedded:Digits", "1797 x 64, 10 classes: handwritten digits", requires=("sklearn",)
-    ),
-    "breast-cancer": BuiltIn(
-        "embedded:BreastCancer", "569 x 30, 2 classes: cell nuclei", requires=("sklearn",)
-    ),
-    "wine": BuiltIn(
-        "embedded:Wine", "178 x 13, 3 classes: chemical analyses", requires=("sklearn",)
-    ),
-    "diabetes": BuiltIn(
-        "embedded:Diabetes",
-        "442 x 10, a number each: progress of a disease, for regression",
-        requires=("sklearn",),
-    ),
-    "friedman": BuiltIn(
-        "synthetic:Friedman",
-        "3000 x 20, a number each: generated with known noise, for regression",
-        params="params:FriedmanParams",
-    ),
-    "madelon-like": BuiltIn(
-        "synthetic:MadelonLike",
-        "2600 x 500, 2 classes: generated, 480 of the features are noise",
-        params="params:MadelonLikeParams",
-        requires=("sklearn",),
-    ),
-    "microarray-like": BuiltIn(
-        "synthetic:MicroarrayLike",
-        "2096 x 54675, 18 classes: generated, few samples of many features",
-        params="params:MicroarrayLikeParams",
-    ),
-    "extreme": BuiltIn(
-        "synthetic:Extreme",
-        "10000 x 65536, 2 classes: generated batch by batch, never held whole",
-        params="params:ExtremeParams",
-    ),
-    "file": BuiltIn("file:File", "a file of your own, npz or csv", params="params:FileParams"),
-}
+    "digits": ("embedded:Digits", None, "1797 x 64, 10 classes: handwritten digits"),
+    "breast-cancer": ("embedded:BreastCancer", None, "569 x 30, 2 classes: cell nuclei"),
+    "wine": ("embedded:Wine", None, "178 x 13, 3 classes: chemical analyses"),
+    "diabetes": ("embedded:Diabetes", None,
+                 "442 x 10, a number each: progress of a disease, for regression"),
+    "friedman": ("synthetic:Friedman", "FriedmanParams",
+                 "3000 x 20, a number each: generated with known noise, for regression"),
+    "madelon-like": ("synthetic:MadelonLike", "MadelonLikeParams",
+                     "2600 x 500, 2 classes: generated, 480 of the features are noise"),
+    "microarray-like": ("synthetic:MicroarrayLike", "MicroarrayLikeParams",
+                        "2096 x 54675, 18 classes: generated, few samples of many features"),
+    "extreme": ("synthetic:Extreme", "ExtremeParams",
+                "10000 x 65536, 2 classes: generated batch by batch, never held whole"),
+    "file": ("file:File", "FileParams", "a file of your own, npz or csv"),
+}  # fmt: skip
+"""Name -> "module:Class", its class of parameters where that is another, and a summary."""
+
+NEED_SKLEARN = ("digits", "breast-cancer", "wine", "diabetes", "madelon-like")
 
 
 def register_all(register: Register, data_dir: Path) -> None:
@@ -112,42 +82,29 @@ def register_all(register: Register, data_dir: Path) -> None:
     except DataError as error:
         failure = error
     listed = {listing.name: listing for listing in listings if NAME.fullmatch(listing.name)}
-    for name, built_in in BUILT_IN.items():
+    for name, (target, params, summary) in BUILT_IN.items():
         if name not in listed:
-            _register_built_in(register, name, built_in)
+            register(
+                name,
+                HERE + target,
+                params=f"{HERE}params:{params}" if params is not None else None,
+                requires=("sklearn",) if name in NEED_SKLEARN else (),
+                summary=summary,
+            )
     for name, listing in listed.items():
-        _register_listed(register, _ambiguous(listing) if name in BUILT_IN else listing)
+        if name in BUILT_IN:
+            listing = replace(
+                listing,
+                problem=f"{listing.manifest}: ({name}): a built-in data set has this name, so "
+                "which one is meant cannot be told; rename the entry",
+            )
+        namespace = {"listing": listing, "__module__": Listed.__module__}
+        cls = make_dataclass(
+            f"Listed_{name}", [], bases=(Listed,), namespace=namespace, frozen=True
+        )
+        register(name, cls, summary=_summary(listing))
     if failure is not None:
         raise failure
-
-
-def _register_built_in(register: Register, name: str, built_in: BuiltIn) -> None:
-    register(
-        name,
-        f"{_HERE}.{built_in.target}",
-        params=f"{_HERE}.{built_in.params}" if built_in.params is not None else None,
-        requires=built_in.requires,
-        summary=built_in.summary,
-    )
-
-
-def _register_listed(register: Register, listing: Listing) -> None:
-    cls = make_dataclass(
-        f"Listed_{listing.name}",
-        [],
-        bases=(Listed,),
-        namespace={"listing": listing, "__module__": Listed.__module__},
-        frozen=True,
-    )
-    register(listing.name, cls, summary=_summary(listing))
-
-
-def _ambiguous(listing: Listing) -> Listing:
-    return replace(
-        listing,
-        problem=f"{listing.manifest}: ({listing.name}): a built-in data set has this name, so "
-        "which one is meant cannot be told; rename the entry",
-    )
 
 
 def _summary(listing: Listing) -> str:

@@ -11,8 +11,9 @@ from sparsebench.core.arrays import Array, Labels, Matrix
 from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.protocols import Loss
 from sparsebench.errors import DataError, SuiteError
-from sparsebench_plugins.losses.functions import CrossEntropy
+from sparsebench_plugins.losses import CrossEntropy
 from sparsebench_plugins.objectives.params import ClassificationParams
+from sparsebench_plugins.objectives.scores import Accuracy
 
 
 class Classification(ClassificationParams):
@@ -111,17 +112,3 @@ class Classes:
 
     def arrays(self) -> dict[str, Array]:
         return {} if self.names is None else {"names": self.names}
-
-
-class Accuracy:
-    """The share of samples whose largest output is that of their label."""
-
-    def __init__(self) -> None:
-        self._right = self._all = 0
-
-    def add(self, Z: Matrix, T: Labels) -> None:
-        self._right += int(np.count_nonzero(Z.argmax(axis=0) == T))
-        self._all += T.size
-
-    def values(self) -> dict[str, float]:
-        return {"accuracy": self._right / self._all}

@@ -1,4 +1,4 @@
-"""Targets that are numbers: one per sample, or several."""
+"""Targets that are numbers, one per sample or several, or several labels that are 0 or 1."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy.typing as npt
 from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
-from sparsebench.core.protocols import Loss, Score, Targets
+from sparsebench.core.protocols import Loss, Targets
 from sparsebench.errors import DataError, SuiteError
-from sparsebench_plugins.objectives.errors import Errors
-from sparsebench_plugins.objectives.flags import Flags
 from sparsebench_plugins.objectives.params import DenseOutputParams, RegressionParams
+from sparsebench_plugins.objectives.scores import Errors, Labelling
 
 
 class Regression(RegressionParams):
@@ -122,26 +121,32 @@ class Numbers:
         found = Z.T * self.scale + self.mean
         return found[:, 0] if self.flat else found
 
-    def score(self) -> Score:
-        return Named(self.scores, Errors(self.scale))
+    def score(self) -> Errors:
+        return Errors(self.scale, self.scores)
 
     def arrays(self) -> dict[str, Array]:
         return {"target_mean": self.mean, "target_scale": self.scale}
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
-    """Selects the errors that an objective scores."""
+class Flags:
+    """Labels that are 0 or 1. One is predicted where its output Z is above 0: its sigmoid above a
+    half."""
 
-    scores: Sequence[Metric]
-    errors: Errors
+    outputs: int
 
-    def add(self, Z: Matrix, T: Matrix) -> None:
-        self.errors.add(Z, T)
+    def encode(self, y: Array, where: str) -> Array:
+        return y.astype(np.float32)
 
-    def values(self) -> dict[str, float]:
-        found = self.errors.values()
-        return {score.name: found[score.name] for score in self.scores}
+    def predict(self, Z: Matrix) -> Array:
+        predicted: Array = Z.T > 0
+        return predicted
+
+    def score(self) -> Labelling:
+        return Labelling()
+
+    def arrays(self) -> dict[str, Array]:
+        return {}
 
 
 def loss_of_vectors(loss: Loss, objective: str) -> Loss:

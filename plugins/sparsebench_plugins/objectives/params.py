@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -20,45 +20,47 @@ F1 = Metric("f1", "fraction", "points", +1, title="F1", gate=DefaultGate(floor=0
 FLAGS = Metric("flags", "fraction", "points", +1, title="share of right labels")
 
 
+NUMBERS = (RMSE, MAE, R2)
+
+LossPart = Annotated[Any, OfKind("loss")]
+
+
+@dataclass(frozen=True)
 class Scored:
     """`scores` by their names, the first is primary; `metrics` as a record has them."""
 
+    stratified: ClassVar[bool] = False
+
     @property
     def scores(self) -> Sequence[Metric]:
-        raise NotImplementedError
+        return NUMBERS
 
     @property
     def metrics(self) -> Sequence[Metric]:
         return columns(self.scores)
-
-
-@dataclass(frozen=True)
-class ClassificationParams(Scored):
-    """loss  the model's own where it names one, else cross-entropy"""
-
-    loss: Annotated[Any, OfKind("loss")] | None = None
-
-    stratified = True
-
-    @property
-    def scores(self) -> Sequence[Metric]:
-        return (ACCURACY,)
 
     def outputs(self, features: int, targets: int) -> int:
         return targets
 
 
 @dataclass(frozen=True)
-class RegressionParams(Scored):
-    """A number per sample."""
+class ClassificationParams(Scored):
+    """loss  the model's own where it names one, else cross-entropy"""
 
-    loss: Annotated[Any, OfKind("loss")] = "squared-error"
+    loss: LossPart | None = None
 
-    stratified = False
+    stratified: ClassVar[bool] = True
 
     @property
     def scores(self) -> Sequence[Metric]:
-        return (RMSE, MAE, R2)
+        return (ACCURACY,)
+
+
+@dataclass(frozen=True)
+class RegressionParams(Scored):
+    """A number per sample."""
+
+    loss: LossPart = "squared-error"
 
     def outputs(self, features: int, targets: int) -> int:
         return 1
@@ -68,16 +70,11 @@ class RegressionParams(Scored):
 class DenseOutputParams(Scored):
     """loss  squared-error for numbers, binary-cross-entropy for several labels, 0 or 1 each"""
 
-    loss: Annotated[Any, OfKind("loss")] = "squared-error"
-
-    stratified = False
+    loss: LossPart = "squared-error"
 
     @property
     def scores(self) -> Sequence[Metric]:
-        return (F1, FLAGS) if self.loss.targets == "flags" else (RMSE, MAE, R2)
-
-    def outputs(self, features: int, targets: int) -> int:
-        return targets
+        return (F1, FLAGS) if self.loss.targets == "flags" else NUMBERS
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,7 @@ class ReconstructionParams(Scored):
 
     noise: Annotated[float, Field(ge=0)] = 0.0
     fresh: bool = False
-    loss: Annotated[Any, OfKind("loss")] = "squared-error"
-
-    stratified = False
+    loss: LossPart = "squared-error"
 
     @property
     def scores(self) -> Sequence[Metric]:

@@ -11,11 +11,11 @@ import numpy as np
 from sparsebench.core.arrays import Array, Matrix, Rows
 from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
-from sparsebench.core.protocols import Corruption, Loss, Score
+from sparsebench.core.protocols import Corruption, Loss
 from sparsebench.seeds import generator
-from sparsebench_plugins.objectives.errors import Errors
-from sparsebench_plugins.objectives.numbers import Named, loss_of_vectors
+from sparsebench_plugins.objectives.numbers import loss_of_vectors
 from sparsebench_plugins.objectives.params import ReconstructionParams
+from sparsebench_plugins.objectives.scores import Errors
 
 
 class NormalNoise:
@@ -80,8 +80,8 @@ class Clean:
         """(samples, features) in the data's own units."""
         return self.inputs.unscaled(Z).T
 
-    def score(self) -> Score:
-        return Named(self.scores, Errors(np.ones(self.outputs)))
+    def score(self) -> Errors:
+        return Errors(np.ones(self.outputs), self.scores)
 
     def arrays(self) -> dict[str, Array]:
         return {}

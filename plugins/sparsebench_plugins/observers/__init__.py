@@ -1,1 +1,0 @@
-"""Observers: numbers about a network while it trains."""

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.observer import Observation
+from sparsebench.core.observer import MOST_BINS, Observation
 from sparsebench.core.protocols import Network
-from sparsebench_plugins.observers.histogram import degree_histogram
 from sparsebench_plugins.observers.params import (
     DeadNeuronsParams,
     DegreesParams,
     InputConnectionsParams,
 )
 
+Ints = npt.NDArray[Any]
+
 MOST_INPUTS = 64
 """Up to which every input's connections are given, and not only a summary of them."""
+
+EXACT = 8
+"""Degrees below have a bin each; above, each doubling has four bins."""
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
@@ -94,6 +98,22 @@ class _InputConnections(Observation):
             "input_connections_histogram": degree_histogram(degrees),
             "input_connections_percentiles": np.percentile(degrees, PERCENTILES),
         }
+
+
+def degree_histogram(degrees: Ints) -> Ints:
+    """The number of degrees in each bin, up to the last bin that is not empty.
+
+    Bin b holds degrees from bin_edges()[b] to below bin_edges()[b + 1]; the last of the 64 bins
+    has no upper end. A bin above 8 is at most a quarter as wide as its lower edge.
+    """
+    found = np.searchsorted(bin_edges(), degrees, side="right") - 1
+    return np.bincount(found)
+
+
+def bin_edges() -> Ints:
+    """(64,) The lower edges: 0, 1, ..., 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ..., 114688."""
+    octave, quarter = np.divmod(np.arange(MOST_BINS - EXACT), 4)
+    return np.concatenate([np.arange(EXACT), (4 + quarter) << (octave + 1)])
 
 
 def _count(mask: npt.NDArray[np.bool_]) -> int:

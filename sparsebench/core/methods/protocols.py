@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from sparsebench.core.sizes import Shape
+
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask, Matrix, Vector
-    from sparsebench.core.methods.step import TrainingStep
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
-
-
-Shape = tuple[int, int]
 
 Signal = Literal["batch", "momentum"]
 """The signals that a part needs besides the weights.
@@ -29,6 +27,31 @@ batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the min
           next, at the current weights; from them the gradient on the pattern and elsewhere
 momentum  the optimizer's smoothed gradient of each connection
 """
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A position in training. Epochs and steps count from 1 and are those just finished."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps_per_epoch: int
+    epoch_ended: bool
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def last_epoch(self) -> bool:
+        return self.epoch >= self.epochs
+
+    @property
+    def last_step(self) -> bool:
+        """Whether no training follows, so that connections grown now would stay untrained."""
+        return self.last_epoch and self.epoch_ended
 
 
 class Allocation(Protocol):
@@ -66,12 +89,22 @@ class Candidates:
 
     rows, columns  (count,) free positions
     scores         (count,) the highest are wanted; None: all are alike, and exactly as many as
-                   were asked for
+                   were requested
     """
 
     rows: Ints
     columns: Ints
     scores: Vector | None = None
+
+    def best(self, count: int) -> Candidates:
+        """Those with the `count` highest scores; of equal ones the earlier."""
+        from sparsebench.core.sparse.positions import best
+
+        return (
+            self
+            if self.scores is None
+            else Candidates(*best(self.rows, self.columns, self.scores, count))
+        )
 
 
 class Grow(Protocol):

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from sparsebench.core.arrays import Array, Mask, Matrix, Vector
-from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
-from sparsebench.core.methods.state import State
-from sparsebench.core.methods.step import TrainingStep
-from sparsebench.core.methods.view import LayerView, NetworkView, Source
+from sparsebench.core.arrays import Array, Mask, Matrix
+from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology, TrainingStep
+from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import (
     HasMomentum,
     Initializer,
@@ -47,7 +44,8 @@ class Counts:
 class TopologyUpdater:
     """Prunes, then lets the method drop and grow; keeps a mask of the removed neurons.
 
-    state  the method's state between updates
+    state   the method's state between updates
+    counts  since `take_counts` was last called
     """
 
     def __init__(
@@ -66,6 +64,7 @@ class TopologyUpdater:
         needs to see.
         """
         self.state = State()
+        self.counts = Counts.zero(len(network.layers))
         self._on_change = on_change if on_change is not None else lambda index, change: None
         self._network = network
         self._topology = topology
@@ -75,8 +74,18 @@ class TopologyUpdater:
         self._seed = seed
         self._started = [layer.nnz for layer in network.layers]
         self._removed = [np.zeros(layer.shape[0], dtype=bool) for layer in network.layers]
-        self._counts = Counts.zero(len(network.layers))
-        _refuse_unanswered(topology, network, optimizer)
+        needs, name = topology.needs, type(topology).__name__
+        if (needs.every_step or self.needs_batch) and not isinstance(network, Observable):
+            raise Unsupported(
+                f"{name} looks at activations and gradients, which {type(network).__name__} does "
+                "not give: it has no observe() and watch()"
+            )
+        has_momentum = isinstance(optimizer, HasMomentum) and bool(optimizer.slots)
+        if "momentum" in needs.signals and not has_momentum:
+            raise Unsupported(
+                f"{name} looks at the optimizer's momentum, and {type(optimizer).__name__} keeps "
+                "none here: set optimizer.momentum above 0"
+            )
 
     @property
     def needs_batch(self) -> bool:
@@ -136,18 +145,13 @@ class TopologyUpdater:
 
     def take_counts(self) -> Counts:
         """The counts since the last call."""
-        counts, self._counts = self._counts, Counts.zero(len(self._network.layers))
+        counts, self.counts = self.counts, Counts.zero(len(self._network.layers))
         return counts
 
     def saved(self) -> Iterator[tuple[str, Array]]:
         """Yield the masks of removed neurons and the method's state."""
         yield from flags(self._removed)
         yield from self.state.saved()
-
-    @property
-    def counts(self) -> Counts:
-        """The counts since `take_counts` was last called."""
-        return self._counts
 
     def restore(
         self, saved: Mapping[str, Array], counts: Counts, started: Sequence[int] | None = None
@@ -158,12 +162,11 @@ class TopologyUpdater:
             for number, layer in enumerate(self._network.layers, 1)
         ]
         self.state.restore(saved)
-        self._counts = counts
+        self.counts = counts
         if started is not None:
             self._started = list(started)
 
     def _update_all(self, step: TrainingStep, observe: Observe | None) -> None:
-        """Apply each layer's change as soon as it is known, so that only one is held in memory."""
         batch = observe() if self.needs_batch and observe is not None else None
         layers = self._network.layers
         view = NetworkView(
@@ -174,53 +177,41 @@ class TopologyUpdater:
             started=self._started,
         )
         updates = iter(self._topology.layer_updates(view))
-        for index in range(len(layers)):
-            self._apply_next(index, updates)
-
-    def _apply_next(self, index: int, updates: Iterator[LayerUpdate]) -> None:
-        """Update one layer. Returning frees its change before the next one is made."""
-        update = next(updates, None)
-        if update is not None:
-            self._apply(index, update)
+        for index in range(len(layers)):  # no name here holds a change while the next one is made
+            self._apply(index, next(updates, LayerUpdate()))
 
     def _apply(self, index: int, update: LayerUpdate) -> None:
-        change = update.change
+        change, layer = update.change, self._network.layers[index]
         if change is None:
             return
-        self._change(index, change)
-        self._counts.dropped[index] += change.dropped - update.pruned
-        self._counts.grown[index] += change.grown
-        self._counts.pruned[index] += update.pruned
-
-    def _change(self, index: int, change: Change) -> None:
-        layer = self._network.layers[index]
         if self.state.follows(index):
             self.state.carry(index, AppliedChange(layer.weights().pattern, change))
         layer.apply_change(change)
         self._on_change(index, change)
+        self.counts.dropped[index] += change.dropped - update.pruned
+        self.counts.grown[index] += change.grown
+        self.counts.pruned[index] += update.pruned
 
     def _view(
         self, step: TrainingStep, batch: Sequence[LayerSignals] | None, index: int
     ) -> LayerView:
-        rows, columns = None, None
+        layer, optimizer = self._network.layers[index], self._optimizer
+        rows = columns = momentum = None
         if self._pruning is not None and not self._pruning.regrow:
             rows = _if_any(self._removed[index])
             if index > 0 and self._pruning.outgoing:
                 columns = _if_any(self._removed[index - 1])
-        layer = self._network.layers[index]
-        momentum = None
-        if isinstance(self._optimizer, HasMomentum):
-            momentum = partial(_momentum, self._optimizer, layer)
-        source = Source(layer.weights, None if batch is None else batch[index], momentum)
+        if isinstance(optimizer, HasMomentum):
+            momentum = lambda: optimizer.smoothed_gradient(layer.state())  # noqa: E731
         return LayerView(
-            source, index, len(self._network.layers), step, self._seed, self._initializer,
-            self.state, rows, columns,
+            layer.weights, index, len(self._network.layers), step, self._seed, self._initializer,
+            self.state, None if batch is None else batch[index], momentum, rows, columns,
         )  # fmt: skip
 
     def _prune(self, pruning: Pruning) -> None:
         """Remove hidden neurons: their incoming connections, and if set, the outgoing ones."""
         layers = self._network.layers
-        doomed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
+        removed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
         for index, layer in enumerate(layers[:-1]):
             W = layer.weights()
             alive = W.pattern.in_degrees() > 0
@@ -228,38 +219,16 @@ class TopologyUpdater:
                 alive &= ~self._removed[index]
             gone = pruning.remove(W, alive)
             self._removed[index] |= gone
-            doomed.append(_if_any(gone))
-        doomed.append(None)
+            removed.append(_if_any(gone))
+        removed.append(None)
         for index, layer in enumerate(layers):
-            columns, rows = doomed[index : index + 2]
+            columns, rows = removed[index : index + 2]
             if not pruning.outgoing:
                 columns = None
-            if rows is None and columns is None:
-                continue
-            change = Change.drop(layer.weights().pattern.outside(rows, columns))
-            if change.dropped:
-                self._apply(index, LayerUpdate(change, pruned=change.dropped))
-
-
-def _momentum(optimizer: HasMomentum, layer: Any) -> Vector:
-    return optimizer.smoothed_gradient(layer.state())
-
-
-def _refuse_unanswered(topology: Topology, network: Network, optimizer: Optimizer) -> None:
-    needs = topology.needs
-    name = type(topology).__name__
-    if (needs.every_step or "batch" in needs.signals) and not isinstance(network, Observable):
-        raise Unsupported(
-            f"{name} looks at activations and gradients, which {type(network).__name__} does not "
-            "give: it has no observe() and watch()"
-        )
-    if "momentum" in needs.signals:
-        has = isinstance(optimizer, HasMomentum) and bool(optimizer.slots)
-        if not has:
-            raise Unsupported(
-                f"{name} looks at the optimizer's momentum, and {type(optimizer).__name__} keeps "
-                "none here: set optimizer.momentum above 0"
-            )
+            if rows is not None or columns is not None:
+                change = Change.drop(layer.weights().pattern.outside(rows, columns))
+                if change.dropped:
+                    self._apply(index, LayerUpdate(change, pruned=change.dropped))
 
 
 def _if_any(mask: Mask) -> Mask | None:

@@ -1,85 +1,125 @@
-"""The view of a network that a topology method gets at an update."""
+"""What a topology method sees of a network at an update, and what it remembers between two."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from sparsebench.core.arrays import Mask, Matrix, Vector
-from sparsebench.core.methods.state import State
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.arrays import Array, Mask, Matrix, Vector
+from sparsebench.core.methods.protocols import TrainingStep
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
-from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench.core.sparse.products import gradient_at
+from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, Ints
+from sparsebench.core.sparse.gradients import gradient_at, largest_free_gradients
+from sparsebench.core.sparse.positions import are_free
+from sparsebench.core.sparse.sampling import free_positions
 from sparsebench.seeds import generator
 
+Key = tuple[str, int]
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class Source:
-    """Loads a layer's arrays for a view, each on first access.
 
-    weights  its weights
-    batch    None where the method does not need the batch
-    momentum (nnz,) the optimizer's; None where the method does not need it
+class State:
+    """A method's arrays by name and layer, kept in checkpoints.
+
+    connections  (nnz,) each: they follow the connections through every change, and start at 0
+    arrays       of any shape: per neuron, per layer, or a bounded set of positions
     """
 
-    weights: Callable[[], CsrMatrix]
-    batch: LayerSignals | None = None
-    momentum: Callable[[], Vector] | None = None
+    def __init__(self) -> None:
+        self.connections: dict[Key, Array] = {}
+        self.arrays: dict[Key, Array] = {}
+
+    def connection(
+        self, name: str, layer: int, nnz: int, dtype: npt.DTypeLike = np.float32
+    ) -> Array:
+        """The array of this name over the layer's connections; zeros the first time."""
+        return self.connections.setdefault((name, layer), np.zeros(nnz, dtype=dtype))
+
+    def carry(self, layer: int, applied: AppliedChange) -> None:
+        """Follow a change of the layer's connections."""
+        for key, array in self.connections.items():
+            if key[1] == layer:
+                self.connections[key] = applied.carry(array)
+
+    def follows(self, layer: int) -> bool:
+        """Whether there is state for the layer's connections."""
+        return any(index == layer for _, index in self.connections)
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        for kind, arrays in (("connections", self.connections), ("arrays", self.arrays)):
+            for (name, layer), array in arrays.items():
+                yield f"method.{kind}.{layer}.{name}", array
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        self.connections, self.arrays = {}, {}
+        for key in saved:
+            if key.startswith("method."):
+                _, kind, layer, name = key.split(".", 3)
+                arrays = self.connections if kind == "connections" else self.arrays
+                arrays[name, int(layer)] = np.array(saved[key])
 
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
     """One layer at one step. It caches the arrays it loaded: drop it before viewing the next layer.
 
+    load_weights    called on the first access of `W`
     index, count    its number from 0, and the layers of the network
     step            just finished
     seed            of the topology's draws
     initializer     of the model
     state           what the method remembers
+    batch           None where the method does not need a mini-batch
+    load_momentum   likewise for the optimizer's momentum
     closed_rows     (K,) output neurons that must not get connections; None: none
     closed_columns  (D,) input neurons likewise
     """
 
-    source: Source
+    load_weights: Callable[[], CsrMatrix]
     index: int
     count: int
     step: TrainingStep
     seed: int
     initializer: Initializer
     state: State
+    batch: LayerSignals | None = None
+    load_momentum: Callable[[], Vector] | None = None
     closed_rows: Mask | None = None
     closed_columns: Mask | None = None
 
     @cached_property
     def W(self) -> CsrMatrix:
         """(K, D); read only."""
-        return self.source.weights()
+        return self.load_weights()
 
     @property
     def X(self) -> Matrix:
         """(D, N) inputs of the mini-batch."""
-        return self._batch().X
+        return _declared(self.batch, "batch").X
 
     @property
     def DZ(self) -> Matrix:
         """(K, N) gradient of the mean loss for the pre-activations."""
-        return self._batch().DZ
+        return _declared(self.batch, "batch").DZ
 
     @cached_property
     def gradient(self) -> Vector:
         """(nnz,) gradient of the mean loss for each weight."""
-        return gradient_at(self.W.rows, self.W.indices, self.X, self.DZ)
+        return self.gradient_at(self.W.rows, self.W.indices)
 
     @cached_property
     def momentum(self) -> Vector:
         """(nnz,) the optimizer's smoothed gradient; its sign and scale are the optimizer's."""
-        if self.source.momentum is None:
-            raise ValueError("the method does not declare the signal 'momentum'")
-        return self.source.momentum()
+        return _declared(self.load_momentum, "momentum")()
+
+    def gradient_at(self, rows: Ints, columns: Ints) -> Vector:
+        """(count,) gradient of the mean loss at these positions, connections or not."""
+        return gradient_at(rows, columns, self.X, self.DZ)
 
     def rng(self, purpose: str = "rewire") -> np.random.Generator:
         """The generator of this purpose, step and layer; repeated calls return the same one."""
@@ -100,10 +140,27 @@ class LayerView:
         K, D = self.W.shape
         return K * D - self.W.nnz
 
-    def _batch(self) -> LayerSignals:
-        if self.source.batch is None:
-            raise ValueError("the method does not declare the signal 'batch'")
-        return self.source.batch
+    def random_positions(
+        self, keep: Mask, count: int, purpose: str = "rewire"
+    ) -> tuple[Ints, Ints]:
+        """Rows and columns of `count` open positions where no connection is kept, each as likely,
+        in rising order; fewer if fewer are free."""
+        closed = (self.closed_rows, self.closed_columns)
+        return free_positions(self.W.pattern, keep, count, self.rng(purpose), *closed)
+
+    def largest_gradients(self, keep: Mask, count: int) -> tuple[Ints, Ints, Vector]:
+        """Rows, columns and |gradient| of the `count` largest at open positions where no connection
+        is kept. Computes all K D of them, in tiles."""
+        closed = (self.closed_rows, self.closed_columns)
+        return largest_free_gradients(self.X, self.DZ, self.W.pattern, keep, count, *closed)
+
+    def are_open(self, keep: Mask, rows: Ints, columns: Ints) -> Mask:
+        """(count,) True for positions that are not closed and where no connection is kept."""
+        free = are_free(self.W.pattern, keep, rows, columns)
+        for closed, numbers in ((self.closed_rows, rows), (self.closed_columns, columns)):
+            if closed is not None:
+                free &= ~closed[numbers]
+        return free
 
 
 @dataclass(frozen=True)
@@ -143,12 +200,17 @@ class NetworkView:
         remembered = State() if state is None else state
 
         def layer(index: int) -> LayerView:
-            source = Source(
-                weights=lambda: layers[index],
-                batch=None if batch is None else batch[index],
-                momentum=None if momentum is None else lambda: momentum[index],
-            )
-            return LayerView(source, index, len(layers), step, seed, initializer, remembered)
+            return LayerView(
+                lambda: layers[index], index, len(layers), step, seed, initializer, remembered,
+                None if batch is None else batch[index],
+                None if momentum is None else lambda: momentum[index],
+            )  # fmt: skip
 
         counts = [W.nnz for W in layers]
         return cls(layer, step, [W.shape for W in layers], counts, counts)
+
+
+def _declared(source: T | None, signal: str) -> T:
+    if source is None:
+        raise ValueError(f"the method does not declare the signal {signal!r}")
+    return source

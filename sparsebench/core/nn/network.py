@@ -12,7 +12,7 @@ from sparsebench.core.archive import Below
 from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, LayerSignals, Loss, Optimizer, ThroughLayer, Unit
-from sparsebench.core.sparse.products import spmm, spmm_t
+from sparsebench.core.sparse.gradients import spmm, spmm_t
 from sparsebench.errors import Unsupported
 
 Target = npt.NDArray[Any]

@@ -1,4 +1,8 @@
-"""Which connections to drop. Twins to be read are in `sparsebench.core.sparse.reference`."""
+"""Which connections to drop, and how ties are decided: of equal scores, such as equal magnitudes,
+the earlier connection in csr order goes first (RigL's released code breaks such ties by noise).
+
+Twins to be read are in `sparsebench.core.sparse.reference`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import selecting
+from sparsebench.core.sparse.compiled import selection
 from sparsebench.core.sparse.parts import even_parts, threads_for
 
 
@@ -40,7 +44,7 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
 
 
 def _keep_others(numbers: Vector, by_sign: bool, count_of: Callable[[int], int]) -> Mask:
-    """Drops the `count_of(size)` smallest of each group; see `selecting` for the groups.
+    """Drops the `count_of(size)` smallest of each group; see `selection` for the groups.
 
     A histogram of the leading bits tells in which bin the last one to go is, one of the next
     bits of that bin's numbers where in it, and so on: reads the numbers four times.
@@ -49,19 +53,19 @@ def _keep_others(numbers: Vector, by_sign: bool, count_of: Callable[[int], int])
     keep = np.empty(words.size, dtype=bool)
     with threads_for(words.size):
         bounds = even_parts(words.size)
-        counts = np.empty((bounds.size - 1, 2, selecting.LEVEL), dtype=np.int64)
+        counts = np.empty((bounds.size - 1, 2, selection.LEVEL), dtype=np.int64)
         limits, left = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64)
-        for level, shift in enumerate(selecting.SHIFTS):
+        for level, shift in enumerate(selection.SHIFTS):
             counts[...] = 0
-            selecting.histogram(bounds, words, by_sign, shift, limits, counts)
+            selection.histogram(bounds, words, by_sign, shift, limits, counts)
             upto = counts.sum(axis=0).cumsum(axis=1)
             if level == 0:
                 left[:] = [count_of(int(size)) for size in upto[:, -1]]
             for group in (0, 1):
                 bin_ = int(np.searchsorted(upto[group], left[group]))
                 left[group] -= upto[group, bin_ - 1] if bin_ > 0 else 0
-                limits[group] = limits[group] << selecting.LEVEL_BITS | bin_
-        at_limit = counts[:, (0, 1), limits & (selecting.LEVEL - 1)]
+                limits[group] = limits[group] << selection.LEVEL_BITS | bin_
+        at_limit = counts[:, (0, 1), limits & (selection.LEVEL - 1)]
         ties = np.ascontiguousarray(left - (at_limit.cumsum(axis=0) - at_limit))
-        selecting.keep_others(bounds, words, by_sign, limits, ties, keep)
+        selection.keep_others(bounds, words, by_sign, limits, ties, keep)
     return keep

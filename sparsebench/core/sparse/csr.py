@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import merging
+from sparsebench.core.sparse.compiled import changes
 from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
 
 Ints = npt.NDArray[Any]
@@ -95,7 +95,7 @@ class CsrPattern:
         gone_columns = NOTHING if columns is None else columns
         with threads_for(self.nnz):
             bounds = row_parts(self.indptr)
-            merging.keep_apart(bounds, self.indptr, self.indices, gone_rows, gone_columns, keep)
+            changes.keep_apart(bounds, self.indptr, self.indices, gone_rows, gone_columns, keep)
         return keep
 
     def validate(self) -> None:
@@ -175,7 +175,7 @@ class AppliedChange:
         fresh = np.atleast_1d(np.ascontiguousarray(grown, dtype=old.dtype))
         bits = np.dtype(f"u{old.itemsize}")
         with threads_for(old.size):
-            merging.carry(
+            changes.carry(
                 self._bounds,
                 self._old_indptr,
                 self._keep,
@@ -199,9 +199,9 @@ class AppliedChange:
         taken = np.zeros(self._bounds.size - 1, dtype=bool)
         kept = (self._bounds, old.indptr)
         grown = (self._rows, self._columns)
-        merging.count_merged(*kept, self._keep, self._rows, indptr[1:])
+        changes.count_merged(*kept, self._keep, self._rows, indptr[1:])
         np.cumsum(indptr, out=indptr)
-        merging.merge_columns(*kept, old.indices, self._keep, *grown, indptr, indices, taken)
+        changes.merge_columns(*kept, old.indices, self._keep, *grown, indptr, indices, taken)
         if taken.any():
             raise TopologyError("a connection is grown where one is kept")
         return CsrPattern(old.shape, indptr, indices)
@@ -220,7 +220,7 @@ def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
     columns = np.ascontiguousarray(columns, dtype=old.indices.dtype)
     bounds = even_parts(rows.size)
     falls = np.zeros(bounds.size - 1, dtype=bool)
-    merging.find_falls(bounds, rows, columns, falls)
+    changes.find_falls(bounds, rows, columns, falls)
     if falls.any():
         raise TopologyError("grown connections are not in rising order, or one is grown twice")
     return rows, columns
@@ -272,5 +272,5 @@ class CsrMatrix:
         sums = np.empty(self.shape[0], dtype=np.float32)
         with threads_for(self.nnz):
             bounds = row_parts(self.indptr)
-            merging.row_sums_of_magnitude(bounds, self.indptr, self.data, sums)
+            changes.row_sums_of_magnitude(bounds, self.indptr, self.data, sums)
         return sums

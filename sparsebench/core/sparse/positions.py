@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import finding
+from sparsebench.core.sparse.compiled import changes
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 from sparsebench.core.sparse.parts import even_parts, threads_for
 
@@ -16,7 +16,7 @@ def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int
     found = np.empty(len(rows), dtype=np.int64)
     with threads_for(found.size):
         bounds = even_parts(found.size)
-        finding.places(bounds, pattern.indptr, pattern.indices, rows, columns, found)
+        changes.places(bounds, pattern.indptr, pattern.indices, rows, columns, found)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sparsebench_plugins.allocations import parts as allocation
+from sparsebench_plugins import allocations as allocation
 
 from sparsebench.core.sparse import parts, reference
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped

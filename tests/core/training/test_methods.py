@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small import small_work
 
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.protocols import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.sampling import free_positions
@@ -244,8 +244,9 @@ def test_a_trainer_without_samples_is_refused_before_training(build):
 
 
 def test_layers_that_compete_need_scores(build):
+    work = small_work(build, topology={"name": "dynamic", "redistribution": "global"})
     with pytest.raises(Unsupported, match="RandomGrow gives none"):
-        build("topology", {"name": "dynamic", "redistribution": "global"})
+        train(work)
 
 
 def test_only_the_layers_that_take_part_change(build):

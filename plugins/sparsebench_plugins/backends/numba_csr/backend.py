@@ -1,7 +1,8 @@
-"""Truly sparse layers with numba kernels."""
+"""Truly sparse layers with numba kernels, and the choice of kernels."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from sparsebench.core.arrays import Vector
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench_plugins.backends.numba_csr.activation import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.backends.params import NumbaCsrParams
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -35,6 +36,25 @@ class NumbaCsr(NumbaCsrParams):
     def unit(self, negative_slope: float, dropout: Dropout | None) -> NumbaUnit:
         return NumbaUnit(negative_slope, dropout, self._kernels())
 
-    def _kernels(self) -> str:
+    def _kernels(self) -> Any:
         """Explicit vectors cannot run as plain Python, which debuggers and some tests want."""
-        return "plain" if getattr(config, "DISABLE_JIT", False) else self.kernels
+        return kernel_functions("plain" if getattr(config, "DISABLE_JIT", False) else self.kernels)
+
+
+def kernel_functions(name: str) -> Any:
+    """The functions of `plain`, or under the same names those with explicit vectors ("simd")."""
+    if name == "plain":
+        from sparsebench_plugins.backends.numba_csr import plain
+
+        return plain
+    from sparsebench_plugins.backends.numba_csr import elementwise, large_batch, small_batch
+
+    return SimpleNamespace(
+        activate=elementwise.activate,
+        deactivate=elementwise.deactivate,
+        forward=large_batch.forward,
+        backward=large_batch.backward,
+        sum_rows=large_batch.sum_rows,
+        small_batch_forward=small_batch.forward,
+        small_batch_backward=small_batch.backward,
+    )

@@ -4,7 +4,7 @@ Forward goes by rows of W, backward by columns, each in chunks of about as many 
 the same ones for any number of threads. A chunk owns what it writes and sums in index order,
 so the result is the same bit for bit for any number of threads.
 
-Activations are flat arrays in a `layout.Layout`; a tile of the batch is done by all threads
+Activations are flat arrays in a `arguments.Layout`; a tile of the batch is done by all threads
 before the next, so that what is gathered stays in the cache.
 """
 
@@ -13,7 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP
+from sparsebench_plugins.backends.numba_csr.elementwise import (
+    absorb,
+    activate_row,
+    deactivate_row,
+    update,
+)
 from sparsebench_plugins.backends.numba_csr.row_kernels import column, gather
 from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
@@ -24,8 +30,6 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     total,
 )
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
-from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
-from sparsebench_plugins.backends.numba_csr.updates import absorb, update
 
 PIECE = 512
 """Connections whose gradients wait for the update: small enough for the nearest cache, so many

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,9 @@ from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
-from sparsebench_plugins.backends.numba_csr import layout
+from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr import rule_numbers as rules
-from sparsebench_plugins.backends.numba_csr.activation import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.column_order import (
     BLOCKS,
     CHUNKS,
@@ -23,12 +24,10 @@ from sparsebench_plugins.backends.numba_csr.column_order import (
     blocks,
     chunks,
 )
-from sparsebench_plugins.backends.numba_csr.kernels import kernels as kernel_functions
-from sparsebench_plugins.backends.numba_csr.layout import NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
-from sparsebench_plugins.backends.numba_csr.small_batch import LARGEST
-from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
-from sparsebench_plugins.optimizers.rules import SGD
+from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.optimizers import SGD
 
 LINE = 64
 """Bytes of a cache line."""
@@ -60,10 +59,10 @@ class NumbaCsrLayer(CsrLayer):
         W: CsrMatrix,
         bias: Vector,
         optimizer: Optimizer,
-        kernels: str,
+        kernels: Any,
         slot_dtype: npt.DTypeLike,
     ) -> None:
-        self._kernels = kernel_functions(kernels)
+        self._kernels = kernels
         self._slot_dtype = np.dtype(slot_dtype)
         self._by_column: ByColumn | None = None
         self._w = EMPTY
@@ -139,10 +138,10 @@ class NumbaCsrLayer(CsrLayer):
         numbers = unit.at_step(t, K, N) if unit is not None else NO_UNIT
         bits = unit.bits if unit is not None else NO_BITS
         flat = (X.reshape(-1), A.reshape(-1))
-        x, a = self._layout(X, below), layout.plain(N)
+        x, a = self._layout(X, below), arguments.plain(N)
         if unit is not None:
             if self._absorbs:
-                a = layout.of(K, N, A.itemsize)
+                a = arguments.of(K, N, A.itemsize)
             unit.layout = a
         if N <= LARGEST and self._by_column is None:
             bounds, rows = self._row_blocks
@@ -195,14 +194,14 @@ class NumbaCsrLayer(CsrLayer):
             bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self._two_slots(),
             X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
             self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
-            _ahead(X, layout.plain(N)),
+            _ahead(X, arguments.plain(N)),
         )  # fmt: skip
 
     def _backward_large(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         order = self._order_by_column()
         N = X.shape[1]
         x, z = self._layout(X, below), self._layout(DZ, unit)
-        d = x if DX is not None and below is not None else layout.plain(N)
+        d = x if DX is not None and below is not None else arguments.plain(N)
         tiles = min(x.tile, z.tile) < N
         stored = rule.kind == KEEP or (tiles and not self._absorbs)
         self._kernels.backward(
@@ -229,7 +228,7 @@ class NumbaCsrLayer(CsrLayer):
     @staticmethod
     def _layout(A: Matrix, unit: NumbaUnit | None) -> Layout:
         """The layout of an array behind a unit; arrays from outside are plain."""
-        return layout.plain(A.shape[1]) if unit is None else unit.layout
+        return arguments.plain(A.shape[1]) if unit is None else unit.layout
 
     # --- the state -------------------------------------------------------------------
 
@@ -238,11 +237,11 @@ class NumbaCsrLayer(CsrLayer):
 
     def step(self, rate: float, t: int) -> None:
         w = self.data if self._by_column is None else self._w
-        state = [layout.widened(slot) for slot in self.slots]
+        state = [arguments.widened(slot) for slot in self.slots]
         self.optimizer.update(w, self.gradient, state, rate, t, "weight")
         for slot, new in zip(self.slots, state, strict=True):
             if slot is not new:
-                slot[...] = layout.rounded(new)
+                slot[...] = arguments.rounded(new)
         self._stale = self._by_column is not None
         self.step_bias(rate, t)
 
@@ -259,7 +258,7 @@ class NumbaCsrLayer(CsrLayer):
     def state(self) -> dict[str, Vector]:
         names = self.optimizer.slots
         return {
-            name: layout.widened(self._in_csr_order(slot))
+            name: arguments.widened(self._in_csr_order(slot))
             for name, slot in zip(names, self.slots, strict=True)
         }
 

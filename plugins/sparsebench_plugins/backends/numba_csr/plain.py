@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.layout import NONE, TRAIN
+from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, NONE, SGD, TRAIN
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
-from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD
 
 GOLDEN = np.uint32(0x9E3779B9)
 SUMS = {"reassoc", "contract"}
@@ -128,7 +127,7 @@ def sgd(w, v, g, rule):
 
 @njit(error_model="numpy")
 def update(w, first, second, p, g, rule):
-    """The rules of `sparsebench_plugins.optimizers.rules` for connection p."""
+    """The rules of `sparsebench_plugins.optimizers` for connection p."""
     if rule.kind == SGD:
         v = first[p] if rule.momentum != 0 else np.float32(0.0)
         w[p], v = sgd(w[p], v, g, rule)

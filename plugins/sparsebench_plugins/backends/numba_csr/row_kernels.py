@@ -79,8 +79,7 @@ def gather(vectors, some=False, abreast=1):
         def code(context, builder, signature, args):
             (data_, indices_, start, stop, last, X_, stride, at, b, Z_, z, count, ahead) = args
             emit = Emit(context, builder, WIDTH)
-            if some:
-                emit.mask = emit.first(count)
+            emit = emit.masked(count) if some else emit
             start_values = [emit.splat(b)] * vectors + [emit.zero()] * vectors * (abreast - 1)
             sums = _slots(builder, start_values)
             (p_slot,) = _slots(builder, [start])
@@ -133,8 +132,7 @@ def column(vectors, some=False, downstream=True):
             (X_, x, DX_, dx, G_, g, more, count, ahead) = args[8:]
             b = builder
             emit = Emit(context, b, WIDTH)
-            if some:
-                emit.mask = emit.first(count)
+            emit = emit.masked(count) if some else emit
             xs = [emit.load(X, X_, b.add(x, I64(v * WIDTH))) for v in range(vectors)]
             sums = _slots(b, [emit.zero()] * vectors) if downstream else []
             (p_slot,) = _slots(b, [start])
@@ -179,6 +177,26 @@ def column(vectors, some=False, downstream=True):
     return column_pass
 
 
+# --- batches of 1 to 8: vectors run over the few samples of several connections ------
+
+LARGEST = 8
+"""The largest batch that has kernels of its own."""
+
+
+def for_batch(builder, N, emit):
+    """Write emit(lanes) for each batch of 1 to LARGEST samples, and run the one for N."""
+    end, last = (builder.append_basic_block(name) for name in ("end", f"batch{LARGEST}"))
+    switch = builder.switch(N, last)
+    for lanes in range(1, LARGEST + 1):
+        block = last if lanes == LARGEST else builder.append_basic_block(f"batch{lanes}")
+        if lanes < LARGEST:
+            switch.add_case(I64(lanes), block)
+        builder.position_at_end(block)
+        emit(lanes)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
 def _group_sizes(lanes):
     """Connections whose samples fill one vector, then single ones."""
     together = WIDTH // lanes if WIDTH % lanes == 0 else 1
@@ -203,17 +221,18 @@ def _fetch_group(emit, kind, indices, p, size, last, ahead, lanes, targets):
                 emit.prefetch(target, array, j, 1, write=write)
 
 
-def small_gather(lanes):
-    """Part of a row of Z = W X + b at a batch of `lanes` samples, several connections at once.
+@intrinsic
+def small_gather(typing, N, data, indices, start, stop, last, X, b, Z, z, ahead):
+    """Part of a row of Z = W X + b at a batch of N <= 8 samples.
 
     data, indices (nnz,) csr, connections start..stop - 1      last  the last one of the matrix
-    X flat, `lanes` per neuron      Z flat: the sum goes to z..
+    X flat, N per neuron      Z flat: the sum goes to z..
     """
 
-    @intrinsic
-    def small_sum(typing, data, indices, start, stop, last, X, b, Z, z, ahead):
-        def code(context, builder, signature, args):
-            (data_, indices_, start, stop, last, X_, b, Z_, z, ahead) = args
+    def code(context, builder, signature, args):
+        (N, data_, indices_, start, stop, last, X_, b, Z_, z, ahead) = args
+
+        def batch(lanes):
             single = Emit(context, builder, lanes)
             (p_slot, sum_slot) = _slots(builder, [start, single.splat(b)])
             for size in _group_sizes(lanes):
@@ -233,50 +252,54 @@ def small_gather(lanes):
                     v = builder.fadd(low, emit.shuffle(v, v, range(half, 2 * half)))
                 builder.store(builder.fadd(builder.load(sum_slot), v), sum_slot)
             single.store(Z, Z_, z, builder.load(sum_slot))
-            return context.get_dummy_value()
 
-        f = types.float32
-        return types.void(data, indices, INT, INT, INT, X, f, Z, INT, INT), code
+        for_batch(builder, N, batch)
+        return context.get_dummy_value()
 
-    return small_sum
+    f = types.float32
+    return types.void(INT, data, indices, INT, INT, INT, X, f, Z, INT, INT), code
 
 
-def small_column(lanes, downstream):
-    """Part of a row backward at a batch of `lanes` samples: the dots, and DX += w dz.
+def small_column(downstream):
+    """Part of a row backward at a batch of N <= 8 samples: the dots, and DX += w dz.
 
-    data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, `lanes` per neuron
+    data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, N per neuron
     G flat: the dots go to g.. ;  downstream False: DX is not looked at
     A row's columns are unique, so that several rows of DX can be read and written at once.
     """
 
     @intrinsic
-    def small_pass(typing, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
+    def small_pass(typing, N, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
         def code(context, builder, signature, args):
-            (data_, indices_, start, stop, last, DZ_, z, X_, DX_, G_, g, ahead) = args
+            (N, data_, indices_, start, stop, last, DZ_, z, X_, DX_, G_, g, ahead) = args
             b = builder
-            dz = Emit(context, b, lanes).load(DZ, DZ_, z)
-            (p_slot,) = _slots(b, [start])
-            for size in _group_sizes(lanes):
-                emit = Emit(context, b, size * lanes)
-                group = Emit(context, b, size)
-                dzs = emit.tiled(dz, size)
-                with _Loop(b, p_slot, stop, size) as p:
-                    targets = [(X, X_, False)] + [(DX, DX_, True)] * downstream
-                    _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
-                    at = _neurons(emit, indices, indices_, p, size, lanes)
-                    products = b.fmul(dzs, emit.load_packed(X, X_, at))
-                    if size > 1:
-                        dots = emit.folded(products, size)
-                    else:
-                        dots = group.splat(emit.total(products))
-                    group.store(G, G_, b.add(g, b.sub(p, start)), dots)
-                    if downstream:
-                        w = emit.repeated(group.load(data, data_, p), lanes)
-                        dx = emit.fma(w, dzs, emit.load_packed(DX, DX_, at))
-                        emit.store_packed(DX, DX_, at, dx)
+
+            def batch(lanes):
+                dz = Emit(context, b, lanes).load(DZ, DZ_, z)
+                (p_slot,) = _slots(b, [start])
+                for size in _group_sizes(lanes):
+                    emit = Emit(context, b, size * lanes)
+                    group = Emit(context, b, size)
+                    dzs = emit.tiled(dz, size)
+                    with _Loop(b, p_slot, stop, size) as p:
+                        targets = [(X, X_, False)] + [(DX, DX_, True)] * downstream
+                        _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
+                        at = _neurons(emit, indices, indices_, p, size, lanes)
+                        products = b.fmul(dzs, emit.load_packed(X, X_, at))
+                        if size > 1:
+                            dots = emit.folded(products, size)
+                        else:
+                            dots = group.splat(emit.total(products))
+                        group.store(G, G_, b.add(g, b.sub(p, start)), dots)
+                        if downstream:
+                            w = emit.repeated(group.load(data, data_, p), lanes)
+                            dx = emit.fma(w, dzs, emit.load_packed(DX, DX_, at))
+                            emit.store_packed(DX, DX_, at, dx)
+
+            for_batch(b, N, batch)
             return context.get_dummy_value()
 
-        signature = types.void(data, indices, INT, INT, INT, DZ, INT, X, DX, G, INT, INT)
-        return signature, code
+        row = (DZ, INT, X, DX, G, INT, INT)
+        return types.void(INT, data, indices, INT, INT, INT, *row), code
 
     return small_pass

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from sparsebench.core.protocols import Optimizer
-from sparsebench_plugins.backends.numba_csr.update_rule import ADAM, KEEP, SGD, Rule
-from sparsebench_plugins.optimizers.rules import SGD as Sgd
-from sparsebench_plugins.optimizers.rules import Adam
+from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, SGD, Rule
+from sparsebench_plugins.optimizers import SGD as Sgd
+from sparsebench_plugins.optimizers import Adam
 
 
-def _rule(kind: int, *, nesterov: bool = False, **given: float) -> Rule:
+def _rule(kind: int, nesterov: bool = False, **given: float) -> Rule:
     names = [name for name in Rule._fields if name not in ("kind", "nesterov")]
-    return Rule(
-        kind=kind, nesterov=nesterov, **{name: np.float32(given.get(name, 0.0)) for name in names}
-    )
+    numbers = {name: np.float32(given.get(name, 0.0)) for name in names}
+    return Rule(kind=kind, nesterov=nesterov, **numbers)
 
 
 KEPT = _rule(KEEP)
@@ -29,32 +28,16 @@ def known(optimizer: Optimizer) -> bool:
 def of(optimizer: Optimizer, rate: float, t: int) -> Rule:
     """The rule of weights at step t."""
     assert isinstance(optimizer, Sgd | Adam)
-    decay = optimizer.weight_decay
-    shrink = {
-        "coupled": 1.0,
-        "decoupled": 1.0 - rate * decay,
-        "decoupled-unscaled": 1.0 - decay,
-    }[optimizer.decay]
-    coupled = decay if optimizer.decay == "coupled" else 0.0
+    decay = {
+        "coupled": optimizer.coupled("weight"),
+        "shrink": optimizer.shrinkage(rate, "weight"),
+    }
     if isinstance(optimizer, Sgd):
-        nesterov = optimizer.nesterov and optimizer.momentum > 0
-        return _rule(
-            SGD,
-            nesterov=nesterov,
-            rate=rate,
-            coupled=coupled,
-            shrink=shrink,
-            momentum=optimizer.momentum,
-        )
+        momentum = optimizer.momentum
+        nesterov = optimizer.nesterov and momentum > 0
+        return _rule(SGD, nesterov, rate=rate, momentum=momentum, **decay)
+    beta1, beta2 = optimizer.beta1, optimizer.beta2
     return _rule(
-        ADAM,
-        rate=rate / (1 - optimizer.beta1**t),
-        coupled=coupled,
-        shrink=shrink,
-        beta1=optimizer.beta1,
-        rest1=1 - optimizer.beta1,
-        beta2=optimizer.beta2,
-        rest2=1 - optimizer.beta2,
-        unbias=1 / (1 - optimizer.beta2**t),
-        tiny=optimizer.tiny,
-    )
+        ADAM, False, rate=rate / (1 - beta1**t), beta1=beta1, rest1=1 - beta1, beta2=beta2,
+        rest2=1 - beta2, unbias=1 / (1 - beta2**t), tiny=optimizer.tiny, **decay,
+    )  # fmt: skip

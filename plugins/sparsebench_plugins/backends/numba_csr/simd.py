@@ -5,7 +5,7 @@ with AVX2 or NEON at 8 lanes. Arrays are flat and contiguous; an array of uint16
 and is widened on the way in, rounded to nearest even on the way out.
 
 Two levels: `Emit` writes LLVM IR, for loops whose accumulators must stay in registers
-(`rows.py`); the intrinsics below are single operations for code that stays Python.
+(`row_kernels`); the intrinsics below are single operations for code that stays Python.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def host_width() -> int:
 
 
 WIDTH = host_width()
+FLAGS = ir.IntType(WIDTH)
+"""A bit per lane."""
 
 
 def vector(element: ir.Type, lanes: int) -> ir.VectorType:
@@ -44,10 +46,11 @@ class Emit:
         self.context, self.builder, self.lanes, self.mask = context, builder, lanes, mask
         self.type = vector(FLOAT, lanes)
 
-    def first(self, count):
-        """(lanes,) i1: lane < count, count i64."""
+    def masked(self, count):
+        """The same for the first `count` lanes, i64."""
         steps = vector(I64, self.lanes)(list(range(self.lanes)))
-        return self.builder.icmp_signed("<", steps, self.splat(count))
+        mask = self.builder.icmp_signed("<", steps, self.splat(count))
+        return Emit(self.context, self.builder, self.lanes, mask)
 
     def pointer(self, kind, array, index, element):
         """To array[index], as a pointer to `element`."""
@@ -87,7 +90,7 @@ class Emit:
     def _widened(self, bits):
         """bfloat16 bits as float32."""
         wide = self.builder.zext(bits, vector(I32, self.lanes))
-        return self.builder.bitcast(self.builder.shl(wide, self._all(16)), self.type)
+        return self.builder.bitcast(self.builder.shl(wide, self.whole(16)), self.type)
 
     def store(self, kind, array, index, value):
         if kind.dtype == types.float32:
@@ -100,13 +103,14 @@ class Emit:
         is one."""
         b = self.builder
         bits = b.bitcast(value, vector(I32, self.lanes))
-        odd = b.and_(b.lshr(bits, self._all(16)), self._all(1))
-        up = b.lshr(b.add(b.add(bits, self._all(0x7FFF)), odd), self._all(16))
-        quiet = b.or_(b.lshr(bits, self._all(16)), self._all(0x40))
+        odd = b.and_(b.lshr(bits, self.whole(16)), self.whole(1))
+        up = b.lshr(b.add(b.add(bits, self.whole(0x7FFF)), odd), self.whole(16))
+        quiet = b.or_(b.lshr(bits, self.whole(16)), self.whole(0x40))
         isnan = b.fcmp_unordered("uno", value, value)
         return b.trunc(b.select(isnan, quiet, up), vector(HALF, self.lanes))
 
-    def _all(self, number):
+    def whole(self, number):
+        """A 32-bit integer in every lane."""
         return vector(I32, self.lanes)([number] * self.lanes)
 
     def _load(self, kind, array, index, element, align):
@@ -148,6 +152,19 @@ class Emit:
         """a b + c, rounded once."""
         name = f"llvm.fma.v{self.lanes}f32"
         return self.builder.call(self._function(name, self.type, [self.type] * 3), [a, b, c])
+
+    def root(self, a):
+        name = f"llvm.sqrt.v{self.lanes}f32"
+        return self.builder.call(self._function(name, self.type, [self.type]), [a])
+
+    def bits(self, flags):
+        """(lanes,) i1 as an i32."""
+        return self.builder.zext(self.builder.bitcast(flags, ir.IntType(self.lanes)), I32)
+
+    def flags(self, bits):
+        """An i32 as (lanes,) i1."""
+        narrow = self.builder.trunc(bits, ir.IntType(self.lanes))
+        return self.builder.bitcast(narrow, vector(I1, self.lanes))
 
     def shuffle(self, a, b, where):
         where = list(where)
@@ -231,181 +248,124 @@ class LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, vector(FLOAT, WIDTH))
 
 
-def _emit(context, builder, count=None):
-    emit = Emit(context, builder, WIDTH)
-    if count is not None:
-        emit.mask = emit.first(count)
-    return emit
+def operation(write):
+    """The code generator of an intrinsic: `write` gets an `Emit` of WIDTH lanes and the arguments.
+    What it returns is the result; None for a store."""
+
+    def code(context, builder, signature, args):
+        found = write(Emit(context, builder, WIDTH), *args)
+        return context.get_dummy_value() if signature.return_type == types.void else found
+
+    return code
 
 
 @intrinsic
 def load(typing, A, i):
     """A[i : i + WIDTH]."""
-
-    def code(context, builder, signature, args):
-        return _emit(context, builder).load(A, *args)
-
-    return lanes(A, types.int64), code
+    return lanes(A, types.int64), operation(lambda emit, a, i: emit.load(A, a, i))
 
 
 @intrinsic
 def load_some(typing, A, i, count):
     """A[i : i + count], 0 in the lanes behind."""
-
-    def code(context, builder, signature, args):
-        return _emit(context, builder, args[2]).load(A, *args[:2])
-
-    return lanes(A, types.int64, types.int64), code
+    write = operation(lambda emit, a, i, count: emit.masked(count).load(A, a, i))
+    return lanes(A, types.int64, types.int64), write
 
 
 @intrinsic
 def store(typing, A, i, v):
     """A[i : i + WIDTH] = v."""
-
-    def code(context, builder, signature, args):
-        _emit(context, builder).store(A, *args)
-        return context.get_dummy_value()
-
-    return types.void(A, types.int64, lanes), code
+    return types.void(A, types.int64, lanes), operation(lambda emit, *args: emit.store(A, *args))
 
 
 @intrinsic
 def store_some(typing, A, i, v, count):
     """A[i : i + count] = v."""
-
-    def code(context, builder, signature, args):
-        _emit(context, builder, args[3]).store(A, *args[:3])
-        return context.get_dummy_value()
-
-    return types.void(A, types.int64, lanes, types.int64), code
+    write = operation(lambda emit, a, i, v, count: emit.masked(count).store(A, a, i, v))
+    return types.void(A, types.int64, lanes, types.int64), write
 
 
 @intrinsic
 def splat(typing, x):
     """x in every lane."""
-
-    def code(context, builder, signature, args):
-        return _emit(context, builder).splat(args[0])
-
-    return lanes(types.float32), code
+    return lanes(types.float32), operation(lambda emit, x: emit.splat(x))
 
 
 @intrinsic
 def fma(typing, a, b, c):
     """a b + c."""
-
-    def code(context, builder, signature, args):
-        return _emit(context, builder).fma(*args)
-
-    return lanes(lanes, lanes, lanes), code
+    return lanes(lanes, lanes, lanes), operation(lambda emit, *args: emit.fma(*args))
 
 
 @intrinsic
 def add(typing, a, b):
-    def code(context, builder, signature, args):
-        return builder.fadd(*args)
-
-    return lanes(lanes, lanes), code
+    return lanes(lanes, lanes), operation(lambda emit, *args: emit.builder.fadd(*args))
 
 
 @intrinsic
 def multiply(typing, a, b):
-    def code(context, builder, signature, args):
-        return builder.fmul(*args)
-
-    return lanes(lanes, lanes), code
+    return lanes(lanes, lanes), operation(lambda emit, *args: emit.builder.fmul(*args))
 
 
 @intrinsic
 def divide(typing, a, b):
-    def code(context, builder, signature, args):
-        return builder.fdiv(*args)
-
-    return lanes(lanes, lanes), code
+    return lanes(lanes, lanes), operation(lambda emit, *args: emit.builder.fdiv(*args))
 
 
 @intrinsic
 def root(typing, a):
-    def code(context, builder, signature, args):
-        emit = _emit(context, builder)
-        sqrt = emit._function(f"llvm.sqrt.v{WIDTH}f32", emit.type, [emit.type])
-        return builder.call(sqrt, args)
-
-    return lanes(lanes), code
+    return lanes(lanes), operation(lambda emit, a: emit.root(a))
 
 
 @intrinsic
 def total(typing, v):
     """The sum over lanes."""
-
-    def code(context, builder, signature, args):
-        return _emit(context, builder).total(args[0])
-
-    return types.float32(lanes), code
+    return types.float32(lanes), operation(lambda emit, v: emit.total(v))
 
 
 # --- flags: a bit per lane in an integer ----------------------------------------------
 
 
-def _bits(builder, flags):
-    """(WIDTH,) i1 as an i32."""
-    return builder.zext(builder.bitcast(flags, ir.IntType(WIDTH)), I32)
-
-
-def _flags(builder, bits):
-    return builder.bitcast(builder.trunc(bits, ir.IntType(WIDTH)), vector(I1, WIDTH))
-
-
 @intrinsic
 def below_zero(typing, v):
     """Bit i is set where lane i is below zero."""
-
-    def code(context, builder, signature, args):
-        zero = vector(FLOAT, WIDTH)([0.0] * WIDTH)
-        return _bits(builder, builder.fcmp_ordered("<", args[0], zero))
-
-    return types.uint32(lanes), code
+    write = operation(lambda emit, v: emit.bits(emit.builder.fcmp_ordered("<", v, emit.zero())))
+    return types.uint32(lanes), write
 
 
 @intrinsic
 def load_bits(typing, B, i):
     """WIDTH bits from byte i on."""
 
-    def code(context, builder, signature, args):
-        integer = ir.IntType(WIDTH)
-        at = _emit(context, builder).pointer(B, *args, integer)
-        bits = builder.load(at)
+    def write(emit, b, i):
+        bits = emit.builder.load(emit.pointer(B, b, i, FLAGS))
         bits.align = 1
-        return builder.zext(bits, I32)
+        return emit.builder.zext(bits, I32)
 
-    return types.uint32(B, types.int64), code
+    return types.uint32(B, types.int64), operation(write)
 
 
 @intrinsic
 def store_bits(typing, B, i, bits):
-    def code(context, builder, signature, args):
-        integer = ir.IntType(WIDTH)
-        at = _emit(context, builder).pointer(B, *args[:2], integer)
-        builder.store(builder.trunc(args[2], integer), at).align = 1
-        return context.get_dummy_value()
+    def write(emit, b, i, bits):
+        at = emit.pointer(B, b, i, FLAGS)
+        emit.builder.store(emit.builder.trunc(bits, FLAGS), at).align = 1
 
-    return types.void(B, types.int64, types.uint32), code
+    return types.void(B, types.int64, types.uint32), operation(write)
 
 
 @intrinsic
 def scaled(typing, v, below, kept, above_factor, below_factor):
     """v times below_factor where `below` is set, above_factor elsewhere; 0 where not kept."""
 
-    def code(context, builder, signature, args):
-        emit = _emit(context, builder)
-        v, below, kept, above_factor, below_factor = args
-        sign = _flags(builder, below)
-        factor = builder.select(sign, emit.splat(below_factor), emit.splat(above_factor))
-        factor = builder.select(_flags(builder, kept), factor, emit.zero())
-        return builder.fmul(v, factor)
+    def write(emit, v, below, kept, above_factor, below_factor):
+        select = emit.builder.select
+        sign = emit.flags(below)
+        factor = select(sign, emit.splat(below_factor), emit.splat(above_factor))
+        return emit.builder.fmul(v, select(emit.flags(kept), factor, emit.zero()))
 
     f = types.float32
-    return lanes(lanes, types.uint32, types.uint32, f, f), code
+    return lanes(lanes, types.uint32, types.uint32, f, f), operation(write)
 
 
 @intrinsic
@@ -415,21 +375,13 @@ def kept_bits(typing, row, n, threshold):
     row  mix(step key + k GOLDEN)
     """
 
-    def code(context, builder, signature, args):
-        emit = _emit(context, builder)
-        row, n, threshold = args
-        whole = vector(I32, WIDTH)
-
-        def constant(number):
-            return whole([number] * WIDTH)
-
-        golden = 0x9E3779B9
-        steps = whole([i * golden & 0xFFFFFFFF for i in range(WIDTH)])
-        start = builder.add(row, builder.mul(builder.trunc(n, I32), I32(golden)))
-        x = builder.add(emit.splat(start), steps)
+    def write(emit, row, n, threshold):
+        b, golden = emit.builder, 0x9E3779B9
+        steps = vector(I32, WIDTH)([i * golden & 0xFFFFFFFF for i in range(WIDTH)])
+        start = b.add(row, b.mul(b.trunc(n, I32), I32(golden)))
+        x = b.add(emit.splat(start), steps)
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
-            x = builder.xor(x, builder.lshr(x, constant(shift)))
-            x = builder.mul(x, constant(factor))
-        return _bits(builder, builder.icmp_unsigned(">=", x, emit.splat(threshold)))
+            x = b.mul(b.xor(x, b.lshr(x, emit.whole(shift))), emit.whole(factor))
+        return emit.bits(b.icmp_unsigned(">=", x, emit.splat(threshold)))
 
-    return types.uint32(types.uint32, types.int64, types.uint32), code
+    return types.uint32(types.uint32, types.int64, types.uint32), operation(write)

@@ -12,77 +12,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
-from sparsebench_plugins.backends.numba_csr.row_kernels import small_column, small_gather
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP
+from sparsebench_plugins.backends.numba_csr.elementwise import (
+    activate_row,
+    add_some,
+    deactivate_row,
+    sum_blocks,
+    update,
+)
+from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST, small_column, small_gather
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
-from sparsebench_plugins.backends.numba_csr.update_rule import KEEP
-from sparsebench_plugins.backends.numba_csr.updates import add_some, sum_blocks, update
-
-LARGEST = 8
-"""The largest batch. A connection counts as so many multiply-adds of work, because at smaller
-batches it takes as long."""
 
 PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
-gather_1, gather_2, gather_3, gather_4, gather_5, gather_6, gather_7, gather_8 = (
-    small_gather(lanes) for lanes in range(1, LARGEST + 1)
-)
-
-
-@njit(forceinline=True, error_model="numpy")
-def products(N, data, indices, start, stop, X, b, Z, z, ahead):
-    """Z[z : z + N] = b + the products of connections start..stop - 1."""
-    last = indices.size - 1
-    if N == 1:
-        gather_1(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 2:
-        gather_2(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 3:
-        gather_3(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 4:
-        gather_4(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 5:
-        gather_5(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 6:
-        gather_6(data, indices, start, stop, last, X, b, Z, z, ahead)
-    elif N == 7:
-        gather_7(data, indices, start, stop, last, X, b, Z, z, ahead)
-    else:
-        gather_8(data, indices, start, stop, last, X, b, Z, z, ahead)
-
-
-def spanning(downstream):
-    """Part of a row backward for each batch; without DX if not downstream."""
-    pass_1, pass_2, pass_3, pass_4, pass_5, pass_6, pass_7, pass_8 = (
-        small_column(lanes, downstream) for lanes in range(1, LARGEST + 1)
-    )
-
-    @njit(forceinline=True, error_model="numpy")
-    def part_of_row(N, data, indices, start, stop, DZ, z, X, DX, G, g, ahead):
-        """The dots of connections start..stop - 1 of one row into G[g..], and DX += w dz."""
-        last = indices.size - 1
-        if N == 1:
-            pass_1(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 2:
-            pass_2(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 3:
-            pass_3(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 4:
-            pass_4(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 5:
-            pass_5(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 6:
-            pass_6(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        elif N == 7:
-            pass_7(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-        else:
-            pass_8(data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead)
-
-    return part_of_row
-
-
-downstream_part, dots_part = spanning(True), spanning(False)
+downstream_part, dots_part = small_column(True), small_column(False)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -94,18 +38,19 @@ def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahea
     X, Z  flat       (D, N) and (K, N)
     bits  (K, row_bytes) flat: the signs that the unit keeps
     """
-    blocks = bounds.size - 1
+    blocks, last = bounds.size - 1, indices.size - 1
     edges = np.zeros(blocks * N, dtype=np.float32)
+    # a connection counts as LARGEST multiply-adds: smaller batches take as long
     before = threads_for(LARGEST * indices.size)
     for c in prange(blocks):
         end = bounds[c + 1]
         begun = min(np.int64(indptr[rows[c]]), end)
         if bounds[c] < begun:
             zero = np.float32(0.0)
-            products(N, data, indices, bounds[c], begun, X, zero, edges, c * N, ahead)
+            small_gather(N, data, indices, bounds[c], begun, last, X, zero, edges, c * N, ahead)
         for k in range(rows[c], rows[c + 1]):
             start, stop = np.int64(indptr[k]), min(np.int64(indptr[k + 1]), end)
-            products(N, data, indices, start, stop, X, bias[k], Z, k * N, ahead)
+            small_gather(N, data, indices, start, stop, last, X, bias[k], Z, k * N, ahead)
     for c in range(blocks):
         if bounds[c] < min(np.int64(indptr[rows[c]]), bounds[c + 1]):
             add_some(Z, (rows[c] - 1) * N, edges, c * N, N)
@@ -132,7 +77,7 @@ def backward(
 
     DX uses the weights before the update.
     """
-    blocks = bounds.size - 1
+    blocks, last = bounds.size - 1, indices.size - 1
     wanted = DX.size > 0
     size = DX.size
     before = threads_for(2 * LARGEST * indices.size)
@@ -153,10 +98,12 @@ def backward(
                 stop = min(np.int64(indptr[k + 1]), end)
                 if wanted:
                     downstream_part(
-                        N, data, indices, q, stop, DZ, k * N, X, mine, own, q - p, ahead
+                        N, data, indices, q, stop, last, DZ, k * N, X, mine, own, q - p, ahead
                     )
                 else:
-                    dots_part(N, data, indices, q, stop, DZ, k * N, X, mine, own, q - p, ahead)
+                    dots_part(
+                        N, data, indices, q, stop, last, DZ, k * N, X, mine, own, q - p, ahead
+                    )
                 q = stop
             if rule.kind == KEEP:
                 for i in range(end - p):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from sparsebench.core.sparse.compiled.walking import is_closed, next_kept
+from sparsebench.core.sparse.compiled.sampling import is_closed, next_kept
 
 
 @njit(cache=True, parallel=True, fastmath={"reassoc", "contract"}, error_model="numpy")

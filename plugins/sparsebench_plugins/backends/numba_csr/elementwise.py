@@ -1,0 +1,214 @@
+"""Vectors over the samples of a neuron or over connections: activation, dropout and updates.
+
+The updates follow the rules of `sparsebench_plugins.optimizers`; arrays of state may hold bfloat16.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from sparsebench_plugins.backends.numba_csr.arguments import ADAM, NONE, SGD, TRAIN
+from sparsebench_plugins.backends.numba_csr.simd import (
+    WIDTH,
+    add,
+    below_zero,
+    divide,
+    fma,
+    kept_bits,
+    load,
+    load_bits,
+    load_some,
+    multiply,
+    root,
+    scaled,
+    splat,
+    store,
+    store_bits,
+    store_some,
+)
+from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
+
+GOLDEN = np.uint32(0x9E3779B9)
+ALL = np.uint32(0xFFFFFFFF)
+
+
+@njit(forceinline=True, error_model="numpy")
+def mix(x):
+    """`sparsebench.core.nn.dropout.mix`, one number. numba widens uint32 products: cut back."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x85EBCA6B))
+    x = np.uint32(x ^ (x >> np.uint32(13)))
+    x = np.uint32(x * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@njit(forceinline=True, error_model="numpy")
+def kept(unit, row, n):
+    return kept_bits(row, n, unit.threshold) if unit.threshold > 0 else ALL
+
+
+@njit(error_model="numpy")
+def activate_row(Z, z, k, n, N, unit, bits):
+    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and the signs into bits."""
+    if unit.mode == NONE:
+        return
+    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    byte = k * unit.row_bytes + n // 8
+    for i in range(0, N - WIDTH + 1, WIDTH):
+        v = load(Z, z + i)
+        sign = below_zero(v)
+        stays = ALL
+        if unit.mode == TRAIN:
+            store_bits(bits, byte + i // 8, sign)
+            stays = kept(unit, row, n + i)
+        store(Z, z + i, scaled(v, sign, stays, unit.above, unit.below))
+    i = N - N % WIDTH
+    if i < N:
+        v = load_some(Z, z + i, N - i)
+        sign = below_zero(v)
+        stays = ALL
+        if unit.mode == TRAIN:
+            store_bits(bits, byte + i // 8, sign)
+            stays = kept(unit, row, n + i)
+        store_some(Z, z + i, scaled(v, sign, stays, unit.above, unit.below), N - i)
+
+
+@njit(error_model="numpy")
+def deactivate_row(D, d, k, n, N, unit, bits):
+    """Samples n..n + N - 1 of neuron k, at D[d]: DA becomes DZ."""
+    if unit.mode == NONE:
+        return
+    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    byte = k * unit.row_bytes + n // 8
+    for i in range(0, N - WIDTH + 1, WIDTH):
+        sign = load_bits(bits, byte + i // 8)
+        stays = kept(unit, row, n + i)
+        store(D, d + i, scaled(load(D, d + i), sign, stays, unit.above, unit.below))
+    i = N - N % WIDTH
+    if i < N:
+        sign = load_bits(bits, byte + i // 8)
+        stays = kept(unit, row, n + i)
+        v = scaled(load_some(D, d + i, N - i), sign, stays, unit.above, unit.below)
+        store_some(D, d + i, v, N - i)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def activate(Z, K, N, unit, bits):
+    """Z (K, N) flat becomes dropout(f(Z))."""
+    before = threads_for(K * N)
+    for k in prange(K):
+        activate_row(Z, k * N, k, 0, N, unit, bits)
+    threads_again(before)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def deactivate(D, K, N, unit, bits):
+    """DA (K, N) flat becomes DZ."""
+    before = threads_for(K * N)
+    for k in prange(K):
+        deactivate_row(D, k * N, k, 0, N, unit, bits)
+    threads_again(before)
+
+
+# --- updates ----------------------------------------------------------------------
+
+
+@njit(forceinline=True, error_model="numpy")
+def sgd(w, v, g, rule):
+    """New weights and velocities."""
+    step = multiply(splat(-rule.rate), fma(splat(rule.coupled), w, g))
+    v = fma(splat(rule.momentum), v, step)
+    ahead = fma(splat(rule.momentum), v, step) if rule.nesterov else v
+    return fma(splat(rule.shrink), w, ahead), v
+
+
+@njit(forceinline=True, error_model="numpy")
+def adam(w, mean, square, g, rule):
+    """New weights, means and squares."""
+    g = fma(splat(rule.coupled), w, g)
+    mean = fma(splat(rule.beta1), mean, multiply(splat(rule.rest1), g))
+    square = fma(splat(rule.beta2), square, multiply(multiply(splat(rule.rest2), g), g))
+    size = add(root(multiply(square, splat(rule.unbias))), splat(rule.tiny))
+    step = divide(multiply(splat(-rule.rate), mean), size)
+    return fma(splat(rule.shrink), w, step), mean, square
+
+
+@njit(forceinline=True, error_model="numpy")
+def update_one(w, first, second, G, p, g, rule):
+    """WIDTH connections from p on; their gradients from g on."""
+    if rule.kind == SGD:
+        v = load(first, p) if rule.momentum != 0 else splat(np.float32(0.0))
+        new, v = sgd(load(w, p), v, load(G, g), rule)
+        store(w, p, new)
+        if rule.momentum != 0:
+            store(first, p, v)
+    elif rule.kind == ADAM:
+        new, mean, square = adam(load(w, p), load(first, p), load(second, p), load(G, g), rule)
+        store(w, p, new)
+        store(first, p, mean)
+        store(second, p, square)
+
+
+@njit(forceinline=True, error_model="numpy")
+def update_some(w, first, second, G, p, g, count, rule):
+    """`update_one` for the first `count` connections."""
+    d = load_some(G, g, count)
+    if rule.kind == SGD:
+        v = load_some(first, p, count) if rule.momentum != 0 else splat(np.float32(0.0))
+        new, v = sgd(load_some(w, p, count), v, d, rule)
+        store_some(w, p, new, count)
+        if rule.momentum != 0:
+            store_some(first, p, v, count)
+    elif rule.kind == ADAM:
+        mean, square = load_some(first, p, count), load_some(second, p, count)
+        new, mean, square = adam(load_some(w, p, count), mean, square, d, rule)
+        store_some(w, p, new, count)
+        store_some(first, p, mean, count)
+        store_some(second, p, square, count)
+
+
+@njit(error_model="numpy")
+def update(w, first, second, G, start, stop, g, rule):
+    """Connections start..stop - 1, whose gradients lie from G[g] on."""
+    p = start
+    while p + WIDTH <= stop:
+        update_one(w, first, second, G, p, g + p - start, rule)
+        p += WIDTH
+    if p < stop:
+        update_some(w, first, second, G, p, g + p - start, stop - p, rule)
+
+
+@njit(error_model="numpy")
+def absorb(w, velocity, G, start, stop, first, final, rule):
+    """SGD with momentum for a gradient that comes in parts: each goes into the velocity at
+    once, the weights move with the last."""
+    rate = splat(-rule.rate)
+    p = start
+    while p < stop:
+        count = min(stop - p, WIDTH)
+        g = load_some(G, p - start, count)
+        v = load_some(velocity, p, count)
+        if first:
+            g = fma(splat(rule.coupled), load_some(w, p, count), g)
+            v = multiply(splat(rule.momentum), v)
+        v = fma(rate, g, v)
+        store_some(velocity, p, v, count)
+        if final:
+            store_some(w, p, fma(splat(rule.shrink), load_some(w, p, count), v), count)
+        p += WIDTH
+
+
+@njit(forceinline=True, error_model="numpy")
+def add_some(A, a, B, b, count):
+    """A[a : a + count] += B[b : b + count], at most WIDTH of them."""
+    store_some(A, a, add(load_some(A, a, count), load_some(B, b, count)), count)
+
+
+@njit(forceinline=True, error_model="numpy")
+def sum_blocks(parts, blocks, size, at, A, count):
+    """A[at : at + count] = the sum over blocks of parts[block size + at ..], in their order."""
+    v = load_some(parts, at, count)
+    for c in range(1, blocks):
+        v = add(v, load_some(parts, c * size + at, count))
+    store_some(A, at, v, count)

@@ -1,0 +1,65 @@
+"""Activation and dropout of one layer of one network, for kernels to apply where they write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.arrays import Matrix
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench_plugins.backends.numba_csr import arguments
+from sparsebench_plugins.backends.numba_csr.arguments import UnitNumbers
+from sparsebench_plugins.units import Untrained
+
+
+class NumbaUnit(Untrained):
+    """A piecewise linear activation and dropout: one bit per activation is kept, the sign of
+    its pre-activation; dropout's bits are made again in backward.
+
+    bits  (K, row_bytes) flat     numbers, layout  of the last pass
+    """
+
+    def __init__(self, slope: float, dropout: Dropout | None, kernels: Any) -> None:
+        self._slope = np.float32(slope)
+        self._dropout = dropout
+        self._kernels = kernels
+        self.bits: npt.NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
+        self.numbers = arguments.NO_UNIT
+        self.layout = arguments.plain(0)
+
+    def at_step(self, t: int | None, K: int, N: int) -> UnitNumbers:
+        """The numbers for kernels at training step t (None: evaluation), with room for the bits."""
+        self.layout = arguments.plain(N)
+        if t is None:
+            return UnitNumbers(
+                arguments.EVALUATE, np.float32(1), self._slope, np.uint32(0), np.uint32(0), 0
+            )
+        row_bytes = arguments.bit_bytes(N)
+        if self.bits.size < K * row_bytes:
+            self.bits = np.zeros(K * row_bytes, dtype=np.uint8)
+        drop = self._dropout
+        scale = drop.scale if drop is not None else np.float32(1)
+        self.numbers = UnitNumbers(
+            arguments.TRAIN,
+            scale,
+            np.float32(scale * self._slope),
+            drop.step_key(t) if drop is not None else np.uint32(0),
+            drop.threshold if drop is not None else np.uint32(0),
+            row_bytes,
+        )
+        return self.numbers
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        K, N = Z.shape
+        self._kernels.activate(Z.reshape(-1), K, N, self.at_step(t, K, N), self.bits)
+        return Z
+
+    def backward(self, DA: Matrix) -> Matrix:
+        K, N = DA.shape
+        self._kernels.deactivate(DA.reshape(-1), K, N, self.numbers, self.bits)
+        return DA
+
+    def stored_bytes(self) -> int:
+        return int(self.bits.nbytes)

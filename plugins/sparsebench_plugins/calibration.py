@@ -1,0 +1,82 @@
+"""Takes a known amount of memory instead of training: `sparsebench doctor --calibrate`. Light."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from sparsebench.core.metric import Metric
+
+if TYPE_CHECKING:
+    from sparsebench.core.training.work import Result, Work
+
+METRIC = Metric("calibration_floor_bytes", "bytes", "ratio")
+
+SPIKE = 0.1
+"""Seconds that a spike lasts."""
+
+SEEN = 1.2
+"""Seconds that a child keeps its memory: more than two looks at a process tree."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`mib` MiB, every byte written. No network is built, so that nothing else is measured.
+
+    how  kept until the end, given back after 100 ms, kept by a child process, or kept while
+         the process is killed
+    mib  MiB that are allocated
+    """
+
+    how: Literal["held", "spike", "child", "killed"] = "held"
+    mib: Annotated[int, Field(gt=0)] = 100
+
+    def run(self, work: Work) -> Result:
+        from sparsebench.core.training.work import Result
+
+        measures: dict[str, float | int | None] = {}
+        with work.meter.phase("train"):
+            if self.how == "child":
+                measures[METRIC.name] = self._in_a_child()
+            else:
+                held = self._touched()
+                time.sleep(SPIKE)
+                if self.how == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if self.how == "spike":
+                    del held
+                    time.sleep(SPIKE)
+        return Result(measures=measures, layers=[], network=None)  # type: ignore[arg-type]
+
+    def _touched(self) -> object:
+        """Ones: the kernel would not allocate zeros."""
+        import numpy as np
+
+        return np.ones(self.mib * 2**20, dtype=np.uint8)
+
+    def _in_a_child(self) -> int:
+        """Let a fork of this process allocate the memory. Returns the bytes that the two held
+        before, of which all but a little is shared."""
+        from sparsebench.core.worker.memory import together
+
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.read(reader, 1)
+                held = self._touched()
+                time.sleep(SEEN)
+                code = 0 if held is not None else 1
+            finally:
+                os._exit(code)
+        floor = together([os.getpid(), child])
+        os.write(writer, b"!")
+        if os.waitpid(child, 0)[1] != 0:
+            raise RuntimeError(f"the child did not get its {self.mib} MiB")
+        return floor

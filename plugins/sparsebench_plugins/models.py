@@ -1,0 +1,128 @@
+"""Networks of a backend's layers, one behind the other. Light: numpy is imported when built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from sparsebench.core.protocols import Backend, Initializer, Layer, Loss, Optimizer, Unit
+from sparsebench.core.sizes import Shape
+from sparsebench.errors import SuiteError
+from sparsebench.registry import OfKind
+
+if TYPE_CHECKING:
+    from sparsebench.core.nn.network import LayeredNetwork
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Hidden layers with an activation and dropout, then the outputs.
+
+    hidden  neurons of each hidden layer, in order
+    dropout  the share of hidden outputs set to 0 in training
+    init     values of the connections; biases start at 0
+    """
+
+    hidden: tuple[Annotated[int, Field(gt=0)], ...]
+    activation: Annotated[Any, OfKind("activation")] = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    init: Annotated[Any, OfKind("initializer")] = "he-uniform"
+
+    @property
+    def initializer(self) -> Initializer:
+        initializer: Initializer = self.init
+        return initializer
+
+    def shapes(self, features: int, outputs: int) -> list[Shape]:
+        return [(K, D) for D, K in pairwise([features, *self.hidden, outputs])]
+
+    def network(
+        self,
+        layers: Sequence[Layer],
+        backend: Backend,
+        optimizer: Optimizer,
+        seed: int,
+        loss: Loss,
+    ) -> LayeredNetwork:
+        """Raises SuiteError where the backend's activations are not float32 and it cannot apply
+        this activation itself."""
+        import numpy as np
+
+        from sparsebench.core.nn.dropout import Dropout
+        from sparsebench.core.nn.network import LayeredNetwork
+
+        numbers = range(1, len(layers))
+        slopes = [self.activation.negative_slope(number) for number in numbers]
+        dropouts = [Dropout.of_layer(self.dropout, seed, number) for number in numbers]
+        outputs = (layers[-1].shape[0], len(layers))
+
+        def plain_units() -> list[Unit]:
+            hidden = [
+                self.activation.unit(number, layer.shape[0], dropout)
+                for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
+            ]
+            return hidden + self.behind(*outputs)
+
+        own_unit = getattr(backend, "unit", None)
+        through, dtype = False, np.dtype(np.float32)
+        if own_unit is not None and None not in slopes:
+            units: list[Unit] = [own_unit(*each) for each in zip(slopes, dropouts, strict=True)]
+            units += self.behind(*outputs)
+            through = all(hasattr(layer, "forward_through") for layer in layers)
+        else:
+            units = plain_units()
+        if through:
+            dtype = np.dtype(getattr(backend, "activation_dtype", dtype))
+        elif getattr(backend, "activation_dtype", dtype) != dtype:
+            raise SuiteError(
+                "backend.activations: this activation is not linear on both sides of zero, so "
+                "the backend cannot apply it to anything but float32; set activations = 'float32'"
+            )
+        return LayeredNetwork(layers, units, loss, optimizer, dtype, through, plain_units)
+
+    def behind(self, outputs: int, number: int) -> list[Unit]:
+        """The unit behind the last layer, which has this number, if there is one."""
+        return []
+
+
+@dataclass(frozen=True)
+class MLP(Layered):
+    """A multilayer perceptron with the objective's number of outputs.
+
+    loss  short for that of the objective where it is classification
+    """
+
+    loss: Annotated[Any, OfKind("loss")] | None = "cross-entropy"
+
+
+@dataclass(frozen=True)
+class Autoencoder(Layered):
+    """An encoder and its mirror image; n-1000-n with sigmoid and linear outputs is that of
+    QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560).
+
+    hidden  neurons of the encoder's layers, mirrored by the decoder: [500, 100] makes
+            n-500-100-500-n
+    output  activation of the last layer
+    """
+
+    activation: Annotated[Any, OfKind("activation")] = "sigmoid"
+    output: Annotated[Any, OfKind("activation")] = "identity"
+
+    def shapes(self, features: int, outputs: int) -> list[Shape]:
+        if outputs != features:
+            raise SuiteError(
+                f"model: an autoencoder gives back its {features} inputs, and the objective wants "
+                f'{outputs} outputs; set objective = "reconstruction"'
+            )
+        sizes = [features, *self.hidden, *self.hidden[-2::-1], features]
+        return [(K, D) for D, K in pairwise(sizes)]
+
+    def behind(self, outputs: int, number: int) -> list[Unit]:
+        """Nothing where the outputs are linear."""
+        if self.output.negative_slope(number) == 1:
+            return []
+        return [self.output.unit(number, outputs, None)]

@@ -1,0 +1,125 @@
+"""Update rules on numpy arrays, in place. Fused kernels are held to these. Light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparsebench.registry import OfKind
+
+if TYPE_CHECKING:
+    from sparsebench.core.arrays import Array
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Kind = Literal["weight", "bias"]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What every optimizer here has.
+
+    decay  coupled: weight_decay w is added to the gradient of weights, not of biases (L2);
+           decoupled: w -= rate weight_decay w, weights only (AdamW);
+           decoupled-unscaled: w -= weight_decay w, biases too, as the released codes of SET do
+    """
+
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay: Literal["coupled", "decoupled", "decoupled-unscaled"] = "coupled"
+    schedule: Annotated[Any, OfKind("schedule")] = "constant"
+
+    def coupled(self, kind: Kind) -> float:
+        """What is added to the gradient, times w."""
+        return self.weight_decay if self.decay == "coupled" and kind == "weight" else 0.0
+
+    def shrinkage(self, rate: float, kind: Kind) -> float:
+        """What w is multiplied by before the step."""
+        if self.decay == "decoupled-unscaled":
+            return 1 - self.weight_decay
+        return 1 - rate * self.weight_decay if self.decay == "decoupled" and kind == "weight" else 1
+
+    def _decayed(self, w: Array, g: Array, rate: float, kind: Kind) -> Array:
+        """The gradient with coupled decay; decoupled decay is applied to w."""
+        f = w.dtype.type
+        coupled, shrinkage = self.coupled(kind), self.shrinkage(rate, kind)
+        if coupled:
+            g = g + f(coupled) * w
+        if shrinkage != 1:
+            w *= f(shrinkage)
+        return g
+
+
+@dataclass(frozen=True)
+class SGD(Descent):
+    """v = momentum v - rate g;  w += v, or with Nesterov w += momentum v - rate g.
+
+    The momentum is in the form of the released SET codes.
+    """
+
+    momentum: Momentum = 0.0
+    nesterov: bool = False
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
+        """The velocity: of the opposite sign, and times the learning rate."""
+        return state["velocity"]
+
+    def update(
+        self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
+    ) -> None:
+        """w and the velocity change in place; g is left as it is."""
+        f = w.dtype.type
+        step = self._decayed(w, g, rate, kind) * f(-rate)
+        if not self.momentum:
+            w += step
+            return
+        (v,) = state
+        v *= f(self.momentum)
+        v += step
+        if self.nesterov:
+            w += f(self.momentum) * v
+            w += step
+        else:
+            w += v
+
+
+@dataclass(frozen=True)
+class Adam(Descent):
+    """Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    beta1: Momentum = 0.9
+    beta2: Momentum = 0.999
+    tiny: Annotated[float, Field(gt=0)] = 1e-8
+
+    slots: ClassVar[tuple[str, ...]] = ("mean", "square")
+
+    def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
+        """The mean over the root of the mean square."""
+        import numpy as np
+
+        smoothed: Array = state["mean"] / (np.sqrt(state["square"]) + np.float32(1e-8))
+        return smoothed
+
+    def update(
+        self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
+    ) -> None:
+        """w and the moments change in place; g is left as it is."""
+        import numpy as np
+
+        f = w.dtype.type
+        mean, square = state
+        g = self._decayed(w, g, rate, kind)
+        mean *= f(self.beta1)
+        mean += f(1 - self.beta1) * g
+        square *= f(self.beta2)
+        square += f(1 - self.beta2) * g * g
+        root = np.sqrt(square * f(1 / (1 - self.beta2**t)))
+        root += f(self.tiny)
+        w -= f(rate / (1 - self.beta1**t)) * mean / root

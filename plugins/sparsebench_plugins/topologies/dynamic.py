@@ -1,0 +1,223 @@
+"""Dense and static topologies, and methods that are made of parts. Light: a named method is a
+subclass of `Dynamic` with its paper's defaults, in a file of its own for each family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs, TrainingStep
+from sparsebench.core.sizes import Shape
+from sparsebench.errors import Unsupported
+from sparsebench.registry import Later, OfKind
+from sparsebench_plugins.allocations import ErdosRenyi, ErdosRenyiKernel
+from sparsebench_plugins.update_schedules import Regular
+
+if TYPE_CHECKING:
+    from sparsebench.core.arrays import Matrix
+    from sparsebench.core.methods.view import LayerView, NetworkView
+
+Zeta = Annotated[float, Field(ge=0, lt=1)]
+Steps = Annotated[int, Field(gt=0)]
+Until = Steps | Annotated[float, Field(gt=0, le=1)]
+Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Field(ge=0)], ...]
+
+Initializer = Annotated[Any, OfKind("initializer")]
+Drop = Annotated[Any, OfKind("drop"), Later()]
+Grow = Annotated[Any, OfKind("grow"), Later()]
+Update = Annotated[Any, OfKind("update"), Later()]
+Redistribution = Annotated[Any, OfKind("redistribution"), Later()]
+DensitySchedule = Annotated[Any, OfKind("density_schedule"), Later()]
+LaterBool = Annotated[bool, Later()]
+
+
+class Fixed:
+    """Connections stay where they are."""
+
+    needs: ClassVar[Needs] = Needs()
+    replaces_step: ClassVar[bool] = False
+
+    def due(self, step: TrainingStep) -> bool:
+        return False
+
+    def layer_updates(self, network: NetworkView) -> Sequence[LayerUpdate]:
+        return ()
+
+    def updates(self, epoch: int, epochs: int, steps: int) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Dense(Fixed):
+    """Every position is a connection."""
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        return [K * D for K, D in shapes]
+
+
+@dataclass(frozen=True)
+class Allocated:
+    """epsilon     connections per neuron of both sides: ER with epsilon (K + D) per layer
+    density     of the whole network, shared out by `allocation`; instead of epsilon
+    allocation  er: by epsilon; erk: in proportion to (K + D) / (K D); uniform; explicit
+    """
+
+    epsilon: Annotated[float, Field(gt=0)] | None = None
+    density: Annotated[float, Field(gt=0, le=1)] | None = None
+    allocation: Annotated[Any, OfKind("allocation")] = None
+
+    def __post_init__(self) -> None:
+        if self.epsilon is not None and self.density is not None:
+            raise ValueError("takes epsilon or density, not both")
+        name = self.allocation.get("name") if isinstance(self.allocation, Mapping) else None
+        if name == "er" and self.density is not None:
+            raise ValueError("allocation 'er' takes epsilon; with density use 'erk' or 'uniform'")
+        if name in ("erk", "uniform") and self.density is None:
+            raise ValueError(f"allocation {name!r} needs a density")
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """Connections of each layer, by epsilon (20 by default) or by density."""
+        allocation = self.allocation
+        if allocation is None:
+            allocation = ErdosRenyi() if self.density is None else ErdosRenyiKernel()
+        counts: list[int] = allocation.counts(shapes, density=self.density, epsilon=self.epsilon)
+        return counts
+
+
+@dataclass(frozen=True)
+class Static(Allocated, Fixed):
+    """A random topology, drawn once: epsilon 20 by default."""
+
+
+@dataclass(frozen=True)
+class Dynamic(Allocated):
+    """A method made of the parts that the suite names.
+
+    zeta          share of a layer's connections dropped per update
+    evolve        which layers: all, or all but the output layer; `layers` in short
+    grown         how grown connections start; None: as the model's init
+    update_every  steps between updates; None: at the end of each epoch but the last
+    update_until  last step with an update, or a share of all steps; None: no end
+    drop          which connections are weakest
+    grow          where new ones go
+    update        when, and how the fraction changes; its own parameters win over the ones above
+    redistribution    how dropped connections are shared between the layers
+    density_schedule  how many connections there are over time; density or epsilon is the end
+    layers        all, all-but-last, or the numbers of those that take part, from 0
+    keeps_regrown     a dropped connection that grows again keeps its weight
+    replaces_step     at an update the mini-batch is looked at and not trained on
+    """
+
+    zeta: Zeta = 0.3
+    evolve: Literal["all", "all-but-last"] = "all"
+    grown: Initializer = None
+    update_every: Steps | None = None
+    update_until: Until | None = None
+    drop: Drop = "magnitude"
+    grow: Grow = "random"
+    update: Update = "constant"
+    redistribution: Redistribution = "none"
+    density_schedule: DensitySchedule = "constant"
+    layers: Annotated[Layers, Later()] = "all"
+    keeps_regrown: LaterBool = False
+    replaces_step: LaterBool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.evolve != "all" and self.layers != "all":
+            raise ValueError("takes evolve or layers, not both")
+
+    # --- what is known before a trial runs -------------------------------------------
+
+    def connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """At the start, which the density schedule may set apart from the end."""
+        start: float | None = self.density_schedule.start
+        if start is None:
+            return self.final_connections(shapes)
+        allocation = self.allocation if self.allocation is not None else ErdosRenyiKernel()
+        counts: list[int] = allocation.counts(shapes, density=start, epsilon=None)
+        return counts
+
+    def final_connections(self, shapes: Sequence[Shape]) -> list[int]:
+        """Connections of each layer at the end, by epsilon or density."""
+        return super().connections(shapes)
+
+    def schedule(self) -> Any:
+        """The update schedule, where it says nothing itself with the method's own numbers."""
+        own = {"zeta": self.zeta, "every": self.update_every, "until": self.update_until}
+        known = {field.name for field in fields(self.update)}
+        missing = {name for name in own.keys() & known if getattr(self.update, name) is None}
+        return replace(self.update, **{name: own[name] for name in missing})
+
+    def due(self, step: TrainingStep) -> bool:
+        due: bool = self.schedule().due(step)
+        return due
+
+    def updates(self, epoch: int, epochs: int, steps: int) -> int:
+        """In an epoch of so many steps; none after the last step of all."""
+        count: int = self.schedule().count(
+            (epoch - 1) * steps + 1, epoch * steps, epochs * steps, steps
+        )
+        return count
+
+    # --- the update ------------------------------------------------------------------
+
+    @property
+    def needs(self) -> Needs:
+        """Raises Unsupported where the parts do not fit together."""
+        if self.redistribution.shares == "ranked" and not self.grow.ranks:
+            raise Unsupported(
+                f"{type(self.redistribution).__name__} lets layers compete by score, and "
+                f"{type(self.grow).__name__} gives none; set redistribution = 'none'"
+            )
+        schedule = self.schedule()
+        if self.replaces_step and isinstance(schedule, Regular) and schedule.every == 1:
+            raise Unsupported("an update in every step, in its place, would leave none to train")
+        parts = (self.drop, self.grow, self.redistribution)
+        return Needs(
+            signals=frozenset(signal for part in parts for signal in part.signals),
+            every_step=isinstance(self.grow, EveryStep),
+            scans=self.grow.scans,
+        )
+
+    def layer_updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
+        from sparsebench.core.methods.compose import Sentence
+
+        schedule, density, step = self.schedule(), self.density_schedule, network.step
+        targets = None
+        if density.start is not None:
+            share = density.share(step, schedule.last(step.steps, step.steps_per_epoch))
+            ends = self.final_connections(network.shapes)
+            targets = [
+                end + round((start - end) * share)
+                for start, end in zip(network.started, ends, strict=True)
+            ]
+        return Sentence(
+            drop=self.drop,
+            grow=self.grow,
+            redistribution=self.redistribution,
+            fraction=schedule.fraction(step),
+            takes_part=self.takes_part(network.count),
+            targets=targets,
+            globally=density.globally,
+            initial=self.grown,
+            keeps_regrown=self.keeps_regrown,
+        ).updates(network)
+
+    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+        """Show a layer's part of a training step to the growth."""
+        if layer.index in self.takes_part(layer.count):
+            self.grow.after_backward(layer, X, DZ)
+
+    def takes_part(self, count: int) -> list[int]:
+        """Indices of the layers that are updated, of `count`. Raises ValueError for others."""
+        layers = self.layers if self.evolve == "all" else self.evolve
+        if isinstance(layers, str):
+            return list(range(count if layers == "all" else count - 1))
+        outside = [index for index in layers if index >= count]
+        if outside:
+            raise ValueError(f"topology.layers: {outside[0]} is no layer; known: 0 to {count - 1}")
+        return sorted(set(layers))

@@ -1,0 +1,101 @@
+"""Sparse networks from scratch: growth by a gradient that is smoothed over the steps. Light.
+
+Dettmers and Zettlemoyer (2019), arXiv 1907.04840.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from sparsebench.core.methods.protocols import Candidates, Signal
+from sparsebench_plugins.topologies.dynamic import (
+    Dynamic,
+    Grow,
+    Initializer,
+    Redistribution,
+    Update,
+    Zeta,
+)
+
+if TYPE_CHECKING:
+    from sparsebench.core.arrays import Mask, Matrix
+    from sparsebench.core.methods.view import LayerView
+
+ROWS, COLUMNS, SMOOTHED = "candidate rows", "candidate columns", "candidate momentum"
+
+
+@dataclass(frozen=True)
+class MomentumGrow:
+    """The largest |smoothed gradient| among candidates that are followed from one update to the
+    next, each step by one SDDMM.
+
+    gamma  candidates for each connection of the layer
+    beta   of the smoothed gradient m = beta m + (1 - beta) g
+
+    Deviation: the paper smooths the gradient of every position, which is a dense array; here
+    gamma nnz positions are followed, drawn uniformly after each update.
+    """
+
+    gamma: Annotated[float, Field(gt=0)] = 1.0
+    beta: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+    signals: ClassVar[tuple[Signal, ...]] = ()
+    ranks: ClassVar[bool] = True
+    scans: ClassVar[bool] = False
+
+    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+        import numpy as np
+
+        from sparsebench.core.sparse.gradients import gradient_at
+        from sparsebench_plugins.topologies.candidates import uniform
+
+        arrays, index = layer.state.arrays, layer.index
+        if (ROWS, index) not in arrays:
+            found = uniform(layer, np.ones(layer.W.nnz, dtype=bool), self.gamma)
+            arrays[ROWS, index], arrays[COLUMNS, index] = found
+            arrays[SMOOTHED, index] = np.zeros(found[0].size, dtype=np.float32)
+        smoothed = arrays[SMOOTHED, index]
+        gradient = gradient_at(arrays[ROWS, index], arrays[COLUMNS, index], X, DZ)
+        smoothed *= np.float32(self.beta)
+        smoothed += np.float32(1 - self.beta) * gradient
+
+    def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
+        """Positions that were not followed have a score of 0, and come in only to make up the
+        number."""
+        import numpy as np
+
+        from sparsebench_plugins.topologies.candidates import joined, uniform
+
+        arrays, index = layer.state.arrays, layer.index
+        nothing = np.empty(0, dtype=layer.W.indices.dtype)
+        rows = arrays.pop((ROWS, index), nothing)
+        columns = arrays.pop((COLUMNS, index), nothing)
+        scores = np.abs(arrays.pop((SMOOTHED, index), np.empty(0, dtype=np.float32)))
+        free = layer.are_open(keep, rows, columns)
+        rows, columns, scores = rows[free], columns[free], scores[free]
+        if rows.size < count:
+            others = uniform(layer, keep, count / max(1, layer.W.nnz))
+            followed = rows.astype(np.int64) * layer.W.shape[1] + columns
+            rows, columns = joined((rows, columns), others)
+            keys = rows.astype(np.int64) * layer.W.shape[1] + columns
+            scores, known = np.zeros(keys.size, dtype=np.float32), scores
+            scores[np.searchsorted(keys, followed)] = known
+        return Candidates(rows, columns, scores).best(count)
+
+
+@dataclass(frozen=True)
+class Snfs(Dynamic):
+    """Momentum decides where connections grow, and in which layer.
+
+    Deviations: of `grow` and `redistribution`; the fraction falls to 0 where the released code
+    stops at 0.005.
+    """
+
+    zeta: Zeta = 0.5
+    grown: Initializer = "zeros"
+    grow: Grow = "momentum"
+    update: Update = "cosine"
+    redistribution: Redistribution = "momentum"

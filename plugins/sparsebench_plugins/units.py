@@ -1,0 +1,178 @@
+"""Activations at work: a unit computes one layer's, with the dropout behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.nn.dropout import Dropout
+from sparsebench.core.protocols import Optimizer
+
+
+class Untrained:
+    """A unit without trainable parameters."""
+
+    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
+        """Nothing to do."""
+
+    def parameters(self) -> dict[str, Vector]:
+        return {}
+
+    def gradients(self) -> dict[str, Vector]:
+        return {}
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        return iter(())
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        """Nothing to do."""
+
+
+class SmoothUnit(Untrained):
+    """a = f(z), then dropout; in place. Keeps the derivative, dropout included.
+
+    function  gives f(Z) and f'(Z)
+    """
+
+    def __init__(
+        self, function: Callable[[Matrix], tuple[Matrix, Matrix]], dropout: Dropout | None
+    ) -> None:
+        self._function = function
+        self._dropout = dropout
+        self._derivative: Matrix = np.empty((0, 0), dtype=np.float32)
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        A, derivative = self._function(Z)
+        if t is not None:
+            if self._dropout is not None:
+                factor = self._dropout.kept((Z.shape[0], Z.shape[1]), t) * self._dropout.scale
+                A *= factor
+                derivative *= factor
+            self._derivative = derivative
+        Z[...] = A
+        return Z
+
+    def backward(self, DA: Matrix) -> Matrix:
+        DA *= self._derivative
+        return DA
+
+    def stored_bytes(self) -> int:
+        return int(self._derivative.nbytes)
+
+
+def tanh(Z: Matrix) -> tuple[Matrix, Matrix]:
+    A = np.tanh(Z)
+    return A, 1 - A * A
+
+
+def sigmoid(Z: Matrix) -> tuple[Matrix, Matrix]:
+    small = np.exp(-np.abs(Z))
+    A = np.where(Z >= 0, Z.dtype.type(1), small) / (1 + small)
+    return A, A * (1 - A)
+
+
+class PiecewiseLinearUnit(Untrained):
+    """a = z for z >= 0 and slope z below, then dropout; in place.
+
+    What backward needs is one small number per activation: the sign of the pre-activation
+    (outputs would not do: a negative slope makes them positive), and whether it was dropped.
+    """
+
+    def __init__(self, slope: float, dropout: Dropout | None) -> None:
+        self.slope = np.float32(slope)
+        self.dropout = dropout
+        self._factor: Matrix = np.empty((0, 0), dtype=np.float32)
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        factor = np.where(Z >= 0, Z.dtype.type(1), Z.dtype.type(self.slope))
+        if t is not None:
+            if self.dropout is not None:
+                factor *= self.dropout.kept((Z.shape[0], Z.shape[1]), t)
+                factor *= self.dropout.scale
+            self._factor = factor
+        Z *= factor
+        return Z
+
+    def backward(self, DA: Matrix) -> Matrix:
+        DA *= self._factor
+        return DA
+
+    def stored_bytes(self) -> int:
+        return int(self._factor.nbytes)
+
+
+class SReluUnit:
+    """a = t_r + a_r (z - t_r) for z >= t_r; z between; t_l + a_l (z - t_l) for z <= t_l.
+
+    Four trained vectors (K, 1), one entry per neuron; then dropout.
+    """
+
+    def __init__(self, start: Mapping[str, float], size: int, dropout: Dropout | None) -> None:
+        self._p = {
+            name: np.full((size, 1), value, dtype=np.float32) for name, value in start.items()
+        }
+        self._g = {name: np.zeros_like(value) for name, value in self._p.items()}
+        self._state: dict[str, list[Vector]] = {}
+        self._dropout = dropout
+        self._Z: Matrix = np.empty((0, 0), dtype=np.float32)
+        self._factor: Matrix | None = None
+
+    def forward(self, Z: Matrix, t: int | None) -> Matrix:
+        p = self._p
+        A = np.where(p["t_left"] >= Z, p["t_left"] + p["a_left"] * (Z - p["t_left"]), Z)
+        A = np.where(p["t_right"] <= Z, p["t_right"] + p["a_right"] * (Z - p["t_right"]), A)
+        if t is not None:
+            self._Z = Z.copy()
+            self._factor = None
+            if self._dropout is not None:
+                kept = self._dropout.kept((Z.shape[0], Z.shape[1]), t)
+                self._factor = kept * self._dropout.scale
+                A *= self._factor
+        Z[...] = A
+        return Z
+
+    def backward(self, DA: Matrix) -> Matrix:
+        """DZ, and the gradients of the four vectors: sums over the batch."""
+        Z, p, g = self._Z, self._p, self._g
+        if self._factor is not None:
+            DA *= self._factor
+        right = p["t_right"] <= Z
+        left = (p["t_left"] >= Z) & ~right
+        of_left, of_right = np.where(left, DA, 0), np.where(right, DA, 0)
+        g["t_left"][...] = ((1 - p["a_left"]) * of_left).sum(axis=1, keepdims=True)
+        g["a_left"][...] = (of_left * (Z - p["t_left"])).sum(axis=1, keepdims=True)
+        g["t_right"][...] = ((1 - p["a_right"]) * of_right).sum(axis=1, keepdims=True)
+        g["a_right"][...] = (of_right * (Z - p["t_right"])).sum(axis=1, keepdims=True)
+        DA *= np.where(right, p["a_right"], np.where(left, p["a_left"], DA.dtype.type(1)))
+        return DA
+
+    def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
+        for name, value in self._p.items():
+            state = self._state.setdefault(name, [np.zeros_like(value) for _ in optimizer.slots])
+            optimizer.update(value, self._g[name], state, rate, t, "bias")
+
+    def parameters(self) -> dict[str, Vector]:
+        return dict(self._p)
+
+    def gradients(self) -> dict[str, Vector]:
+        return dict(self._g)
+
+    def saved(self) -> Iterator[tuple[str, Vector]]:
+        yield from self._p.items()
+        for name, state in self._state.items():
+            for number, array in enumerate(state):
+                yield f"state.{name}.{number}", array
+
+    def restore(self, saved: Mapping[str, Vector]) -> None:
+        for name, value in self._p.items():
+            value[...] = saved[name]
+            keys = sorted(key for key in saved if key.startswith(f"state.{name}."))
+            if keys:
+                self._state[name] = [np.array(saved[key]) for key in keys]
+
+    def stored_bytes(self) -> int:
+        states = [array for state in self._state.values() for array in state]
+        arrays = [self._Z, *self._p.values(), *self._g.values(), *states]
+        return sum(int(array.nbytes) for array in arrays)

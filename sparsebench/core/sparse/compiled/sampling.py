@@ -1,0 +1,304 @@
+"""Random positions in a fixed order, and the first of them that are free.
+
+Proposal t = 0, 1, .. is in row number `below(open rows, bits(key, t))`. The i-th proposal of
+row r has the column number `below(open columns, bits(bits(~key, r), i))`. So a row's proposals
+can be made again without the other rows', from their number alone.
+
+A row's columns are collected as bits, 64 to a word, and `summary` has a bit for each word that
+is not 0: reading both yields the columns sorted, in time of the columns and D / 4096.
+
+Where less than half of the positions is free, each free position has a random priority instead,
+and those with the lowest are chosen; O(K D) is O(nnz) there.
+
+indptr, indices  the connections, csr          keep      (nnz,) connections whose place is taken;
+open_rows        (rows,) that may be drawn;              empty: no place is
+                 empty: all K                  bounds    (parts + 1,) rows of each part
+open_columns     (columns,) likewise           draws     (parts, longest) scratch
+proposals        (K,) how many a row has       words     (parts, D / 64) scratch, zeros
+starts           (K + 1,) where a row of the   summary   (parts, D / 4096) scratch, zeros
+                 result begins                 closed_rows (K,), closed_columns (D,): what may not
+                                               be chosen; empty: nothing is closed
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio, odd: the step of SplitMix64."""
+
+U32 = np.uint64(32)
+LOW = np.uint64(0xFFFFFFFF)
+
+
+@njit(cache=True)
+def bits(key, counter):
+    """64 random bits: number `counter` of the stream `key`.
+
+    SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195), which is made to be
+    read at any place.
+    """
+    x = key + np.uint64(counter) * GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True)
+def below(bound, x):
+    """floor(bound x / 2^64): 64 random bits to an integer below `bound`, which is below 2^32.
+
+    Integers differ in probability by less than 2^-64: 1 in 2^32 of their own at most.
+    """
+    bound = np.uint64(bound)
+    return np.int64(((x >> U32) * bound + (((x & LOW) * bound) >> U32)) >> U32)
+
+
+UNCOUNTED = -1
+ONE = np.uint64(1)
+NONE = np.uint64(0)
+U58 = np.uint64(58)
+LOW_SIX = np.uint64(63)
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+"""Each of its 64 windows of 6 bits is different."""
+
+PLACE_OF_BIT = np.zeros(64, dtype=np.int64)
+for _place in range(64):
+    PLACE_OF_BIT[((int(DE_BRUIJN) << _place) & (2**64 - 1)) >> 58] = _place
+
+
+@njit(cache=True)
+def lowest(word):
+    """The place of the lowest bit that is set."""
+    return PLACE_OF_BIT[((word & (~word + ONE)) * DE_BRUIJN) >> U58]
+
+
+@njit(cache=True)
+def bit_of(number):
+    """The bit of a number in its word."""
+    return ONE << (np.uint64(number) & LOW_SIX)
+
+
+@njit(cache=True)
+def count_proposals(key, first, last, open_rows, proposals, accepted):
+    """Add proposals first..last-1 to `proposals`; the rows they are in are `UNCOUNTED`."""
+    chosen = open_rows.size > 0
+    bound = open_rows.size if chosen else proposals.size
+    for t in range(first, last):
+        r = below(bound, bits(key, t))
+        if chosen:
+            r = open_rows[r]
+        proposals[r] += 1
+        accepted[r] = UNCOUNTED
+
+
+@njit(cache=True)
+def kept_bit(p, indices, keep):
+    """The bit of a connection's column in its word; 0 if it is dropped."""
+    return np.uint64(keep[p]) << (np.uint64(indices[p]) & LOW_SIX)
+
+
+@njit(cache=True)
+def accept(r, key, count, open_columns, D, indptr, indices, keep, draws, words):
+    """Set the bits of the acceptable ones of row r's first `count` proposals.
+
+    Their columns are left in `draws`, in the order proposed. Returns how many there are.
+    """
+    stream = bits(~key, r)
+    chosen = open_columns.size > 0
+    bound = open_columns.size if chosen else D
+    for i in range(count):
+        draws[i] = below(bound, bits(stream, i))
+    taken = keep.size > 0
+    if taken:
+        for p in range(indptr[r], indptr[r + 1]):
+            words[indices[p] >> 6] |= kept_bit(p, indices, keep)
+    found = 0
+    for i in range(count):
+        j = draws[i]
+        if chosen:
+            j = open_columns[j]
+        bit = bit_of(j)
+        if words[j >> 6] & bit == NONE:
+            words[j >> 6] |= bit
+            draws[found] = j
+            found += 1
+    if taken:
+        for p in range(indptr[r], indptr[r + 1]):
+            words[indices[p] >> 6] &= ~kept_bit(p, indices, keep)
+    return found
+
+
+@njit(cache=True, parallel=True)
+def count_accepted(
+    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, accepted
+):
+    """accepted[r], where it is `UNCOUNTED`: how many of row r's proposals can be had."""
+    for part in prange(bounds.size - 1):
+        for r in range(bounds[part], bounds[part + 1]):
+            if accepted[r] == UNCOUNTED:
+                found = accept(
+                    r, key, proposals[r], open_columns, D, indptr, indices, keep,
+                    draws[part], words[part],
+                )  # fmt: skip
+                accepted[r] = found
+                for i in range(found):
+                    words[part, draws[part, i] >> 6] = NONE
+
+
+@njit(cache=True, parallel=True)
+def fill_accepted(
+    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, summary,
+    starts, rows, columns,
+):  # fmt: skip
+    """The accepted positions, rising: columns (count,), and rows (count,) or empty."""
+    for part in prange(bounds.size - 1):
+        w = words[part]
+        for r in range(bounds[part], bounds[part + 1]):
+            if starts[r] == starts[r + 1]:
+                continue
+            found = accept(
+                r, key, proposals[r], open_columns, D, indptr, indices, keep, draws[part], w
+            )
+            for i in range(found):
+                at = draws[part, i] >> 6
+                summary[part, at >> 6] |= bit_of(at)
+            q = starts[r]
+            for s in range(summary.shape[1]):
+                marked = summary[part, s]
+                summary[part, s] = NONE
+                while marked != NONE:
+                    at = s * 64 + lowest(marked)
+                    marked &= marked - ONE
+                    word = w[at]
+                    w[at] = NONE
+                    while word != NONE:
+                        columns[q] = at * 64 + lowest(word)
+                        word &= word - ONE
+                        q += 1
+            if rows.size > 0:
+                for q in range(starts[r], starts[r + 1]):
+                    rows[q] = r
+
+
+@njit(cache=True, parallel=True)
+def fill_others(bounds, key, proposals, D, draws, words, starts, columns):
+    """The columns of each row that were not proposed, rising. Nothing is taken or closed."""
+    nowhere = proposals[:0]
+    nothing = np.empty(0, dtype=np.bool_)
+    for part in prange(bounds.size - 1):
+        w = words[part]
+        for r in range(bounds[part], bounds[part + 1]):
+            accept(r, key, proposals[r], nowhere, D, nowhere, nowhere, nothing, draws[part], w)
+            q = starts[r]
+            for at in range(w.size):
+                word = ~w[at]
+                w[at] = NONE
+                if at * 64 + 64 > D:
+                    word &= bit_of(D) - ONE
+                while word != NONE:
+                    columns[q] = at * 64 + lowest(word)
+                    word &= word - ONE
+                    q += 1
+
+
+# --- all free positions, for layers of which less than half is free -------------------
+
+PRIORITY_BITS = 55
+"""Of a position's random priority: two of n are equal with a probability below n^2 / 2^56."""
+
+LEVEL_BITS = 11
+LEVEL = 1 << LEVEL_BITS
+UNUSED = np.uint64(64 - PRIORITY_BITS)
+
+
+@njit(cache=True)
+def is_closed(closed, at):
+    return closed.size > 0 and closed[at]
+
+
+@njit(cache=True)
+def next_kept(p, end, column, indices, keep):
+    """The first connection from p on that is kept and not left of the column; or the end."""
+    while p < end and (indices[p] < column or not keep[p]):
+        p += 1
+    return p
+
+
+@njit(cache=True)
+def priority(stream, column):
+    return np.int64(bits(stream, column) >> UNUSED)
+
+
+@njit(cache=True, parallel=True)
+def count_taken(bounds, indptr, indices, keep, closed_rows, closed_columns, totals):
+    """totals (parts,): kept connections in rows and columns that are not closed."""
+    for part in prange(bounds.size - 1):
+        total = 0
+        for r in range(bounds[part], bounds[part + 1]):
+            if is_closed(closed_rows, r):
+                continue
+            for p in range(indptr[r], indptr[r + 1]):
+                if keep[p] and not is_closed(closed_columns, indices[p]):
+                    total += 1
+        totals[part] = total
+
+
+@njit(cache=True, parallel=True)
+def free_histogram(
+    bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, shift, prefix, counts
+):
+    """counts (parts, LEVEL), zeros before: free positions by the LEVEL_BITS of their priority
+    from `shift` on, of those whose higher bits are `prefix`."""
+    for part in prange(bounds.size - 1):
+        for r in range(bounds[part], bounds[part + 1]):
+            if is_closed(closed_rows, r):
+                continue
+            stream = bits(~key, r)
+            p, end = indptr[r], indptr[r + 1]
+            for j in range(D):
+                p = next_kept(p, end, j, indices, keep)
+                if (p < end and indices[p] == j) or is_closed(closed_columns, j):
+                    continue
+                x = priority(stream, j) >> shift
+                if x >> LEVEL_BITS == prefix:
+                    counts[part, x & (LEVEL - 1)] += 1
+
+
+@njit(cache=True, parallel=True)
+def count_free(bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, limit, accepted):
+    """accepted[r]: free positions of row r with a priority up to `limit`."""
+    for part in prange(bounds.size - 1):
+        for r in range(bounds[part], bounds[part + 1]):
+            found = 0
+            if not is_closed(closed_rows, r):
+                stream = bits(~key, r)
+                p, end = indptr[r], indptr[r + 1]
+                for j in range(D):
+                    p = next_kept(p, end, j, indices, keep)
+                    if (p < end and indices[p] == j) or is_closed(closed_columns, j):
+                        continue
+                    if priority(stream, j) <= limit:
+                        found += 1
+            accepted[r] = found
+
+
+@njit(cache=True, parallel=True)
+def fill_free(bounds, key, D, indptr, indices, keep, closed_columns, limit, starts, rows, columns):
+    """The positions that `count_free` counts, rising."""
+    for part in prange(bounds.size - 1):
+        for r in range(bounds[part], bounds[part + 1]):
+            q = starts[r]
+            if q == starts[r + 1]:
+                continue
+            stream = bits(~key, r)
+            p, end = indptr[r], indptr[r + 1]
+            for j in range(D):
+                p = next_kept(p, end, j, indices, keep)
+                if (p < end and indices[p] == j) or is_closed(closed_columns, j):
+                    continue
+                if priority(stream, j) <= limit:
+                    rows[q] = r
+                    columns[q] = j
+                    q += 1

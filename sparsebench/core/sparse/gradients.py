@@ -1,0 +1,94 @@
+"""Products of a sparse layer on plain float32 arrays, and gradients where they are wanted.
+
+For looking at a network between steps, whatever the backend trains with. W (K, D), X (D, N),
+DZ (K, N).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from sparsebench.core.arrays import Mask, Matrix, Vector
+from sparsebench.core.sparse.compiled import gradients
+from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
+from sparsebench.core.sparse.parts import even_parts, threads_for
+from sparsebench.core.sparse.positions import best
+
+TILE = 2**16
+"""Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""
+
+
+def spmm(W: CsrMatrix, X: Matrix) -> Matrix:
+    """W X, (K, N)."""
+    product: Matrix = csr_array((W.data, W.indices, W.indptr), shape=W.shape) @ X
+    return product
+
+
+def spmm_t(W: CsrMatrix, DZ: Matrix) -> Matrix:
+    """W^T DZ, (D, N)."""
+    product: Matrix = csr_array((W.data, W.indices, W.indptr), shape=W.shape).T @ DZ
+    return product
+
+
+def gradient_at(rows: Ints, columns: Ints, X: Matrix, DZ: Matrix) -> Vector:
+    """(count,) entries of DW = DZ X^T at these positions: SDDMM on a list of positions."""
+    out = np.empty(len(rows), dtype=np.float32)
+    with threads_for(out.size * X.shape[1] // 16):
+        gradients.dots(even_parts(out.size), rows, columns, X, DZ, out)
+    return out
+
+
+def largest_free_gradients(
+    X: Matrix,
+    DZ: Matrix,
+    pattern: CsrPattern,
+    keep: Mask,
+    count: int,
+    closed_rows: Mask | None = None,
+    closed_columns: Mask | None = None,
+) -> tuple[Ints, Ints, Vector]:
+    """Rows, columns and |DW| of the `count` largest, at positions in rising order.
+
+    X (D, N), DZ (K, N)  of one mini-batch
+    keep                 (nnz,) of the pattern's connections; those dropped are free
+    closed_rows          (K,) what may not grow; likewise closed_columns (D,)
+
+    Of equal gradients the earlier position wins; a NaN never does. Gives fewer than `count` if
+    fewer positions are free.
+
+    The dense gradient DW = DZ X^T is made in tiles, and the best so far are kept: time K D N,
+    memory one tile and three numbers for each of twice `count` positions.
+    """
+    K, D = pattern.shape
+    dtype = pattern.indices.dtype
+    none: Ints = np.empty(0, dtype=dtype)
+    found = [(none, none, np.empty(0, dtype=np.float32))]
+    if count <= 0:
+        return found[0]
+    no_rows, no_columns = (NOTHING if m is None else m for m in (closed_rows, closed_columns))
+    out = (np.empty(TILE, dtype), np.empty(TILE, dtype), np.empty(TILE, np.float32))
+    tile = np.empty(TILE, dtype=np.float32)
+    limit, size = np.float32(-1.0), 0
+    width = min(D, TILE)
+    height = max(1, TILE // width)  # a tile of several rows has all columns: positions rise
+    for r in range(0, K, height):
+        for c in range(0, D, width):
+            dz, x = DZ[r : r + height], X[c : c + width]
+            G = tile[: len(dz) * len(x)].reshape(len(dz), len(x))
+            np.matmul(dz, x.T, out=G)
+            n = gradients.collect_above(
+                G, r, c, pattern.indptr, pattern.indices, keep, no_rows, no_columns, limit, *out
+            )
+            if n:
+                found.append((out[0][:n].copy(), out[1][:n].copy(), out[2][:n].copy()))
+                size += n
+            if size > 2 * count:
+                found = [_best_of(found, count)]
+                limit, size = found[0][2].min(), count
+    return _best_of(found, count)
+
+
+def _best_of(parts: list[tuple[Ints, Ints, Vector]], count: int) -> tuple[Ints, Ints, Vector]:
+    rows, columns, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return best(rows, columns, scores, count)
