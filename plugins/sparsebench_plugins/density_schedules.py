@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 
 Zeta = Annotated[float, Field(ge=0, lt=1)]
 Steps = Annotated[int, Field(gt=0)]

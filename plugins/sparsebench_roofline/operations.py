@@ -27,7 +27,7 @@ from typing import Any, cast
 import numpy as np
 
 from sparsebench.core.arrays import Array
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty

@@ -18,9 +18,9 @@ from sparsebench.core.methods.protocols import (
     Pruning,
     Redistribution,
     Topology,
-    TrainingStep,
     UpdateSchedule,
 )
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.criteria import all_but_smallest

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.loop import Training

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs, TrainingStep
+from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import Unsupported
 from sparsebench.registry import Later, OfKind

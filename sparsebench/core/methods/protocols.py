@@ -17,6 +17,7 @@ from sparsebench.core.sizes import Shape
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask, Matrix, Vector
+    from sparsebench.core.methods.step import TrainingStep
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
 
@@ -27,31 +28,6 @@ batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the min
           next, at the current weights; from them the gradient on the pattern and elsewhere
 momentum  the optimizer's smoothed gradient of each connection
 """
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """A position in training. Epochs and steps count from 1 and are those just finished."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps_per_epoch: int
-    epoch_ended: bool
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.epochs * self.steps_per_epoch
-
-    @property
-    def last_epoch(self) -> bool:
-        return self.epoch >= self.epochs
-
-    @property
-    def last_step(self) -> bool:
-        """Whether no training follows, so that connections grown now would stay untrained."""
-        return self.last_epoch and self.epoch_ended
 
 
 class Allocation(Protocol):

@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from sparsebench.core.arrays import Array, Mask, Matrix
-from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology, TrainingStep
+from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import (
     HasMomentum,

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.csr import Change

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Observable
 from sparsebench.core.sparse.csr import Change, CsrMatrix

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.job import Ladder, Point
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import LayerSignals

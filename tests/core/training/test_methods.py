@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small import small_work
 
-from sparsebench.core.methods.protocols import TrainingStep
+from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.sampling import free_positions
