@@ -134,11 +134,11 @@ def test_the_seed_of_generated_data_is_their_own(data_dir, name):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("extreme", {"features": 0}, "greater than 0"),
+        ("extreme", {"features": 0}, "expected more than 0"),
         ("extreme", {"informative": 99, "features": 9}, "at most features, 9"),
         ("microarray-like", {"samples": 20}, "at least 2 per class"),
-        ("madelon-like", {"seed": -1}, "greater than or equal to 0"),
-        ("madelon-like", {"train": "many"}, "integer"),
+        ("madelon-like", {"seed": -1}, "expected 0 or more"),
+        ("madelon-like", {"train": "many"}, "expected a whole number"),
         ("digits", {"seed": 1}, "unknown parameter"),
         ("file", {}, "path"),
     ],
