@@ -34,50 +34,51 @@ class ClusterError(SparsebenchError):
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker that declares our resources. `threads`: tasks that it runs at once."""
+    """A worker that declares our resources.
 
-    name: str
+    places  trials of one core that it can run at once
+    """
+
     host: str
-    threads: int
+    places: int
     cores: float
     memory: float
-
-    @property
-    def places(self) -> int:
-        return min(self.threads, int(self.cores))
 
 
 class Cluster:
     """A connection to a scheduler; without an address, to a local cluster that is started here.
 
     on_message      called with each message of a trial, in a thread of the client's
-    on_worker_gone  called with the event of each worker that left, likewise
+    on_worker_gone  called with the address of each worker that left, likewise
     """
 
     def __init__(
-        self, address: str | None, count: int, on_message: Handler, on_worker_gone: Handler
+        self,
+        address: str | None,
+        count: int,
+        on_message: Handler,
+        on_worker_gone: Callable[[str], None],
     ) -> None:
         self.topic = f"sparsebench-{secrets.token_hex(8)}"
+        self.local = address is None
         self._restore_logging = _silence()
-        self._own: LocalCluster | None = None
-        self._client: Client | None = None
-        self._on_trial_message, self._on_worker_gone = on_message, on_worker_gone
+        self._local_cluster: LocalCluster | None = None
+        self._client: Any = None
+        self._on_worker_gone = on_worker_gone
         self._known: dict[str, WorkerInfo] = {}
         self._hosts: dict[str, str] = {}
         self._most: Counter[str] = Counter()
-        self._stale = True
+        self._outdated = True
         self._over = False
         try:
-            self._client = self._connect(address, count)
+            self._client = self._connected(address, count)
             self.address = str(self._client.scheduler.address)
-            self._client.subscribe_topic(self.topic, self._on_message)
-            self._client.subscribe_topic("all", self._on_cluster)
+            self._client.subscribe_topic(self.topic, lambda event: on_message(event[1]))
+            self._client.subscribe_topic("all", self._on_cluster_event)
             self._require_workers()
         except BaseException:
             self.close()
             raise
-
-    # --- what is there -----------------------------------------------------------------
 
     @property
     def lost(self) -> str:
@@ -91,25 +92,32 @@ class Cluster:
         )
 
     def lose(self) -> None:
-        """The connection broke. A scheduler that comes back has forgotten our trials."""
+        """Note that the connection broke. A scheduler that comes back has forgotten our trials."""
         self._over = True
-
-    @property
-    def local(self) -> bool:
-        return self._own is not None
 
     def workers(self) -> dict[str, WorkerInfo]:
         """Workers that have our resources, by address; queried again after one joined or left."""
-        if self._stale and not self.lost:
-            self._stale = False
-            assert self._client is not None
-            try:
-                found = self._client.scheduler_info(n_workers=-1)["workers"]
-            except (OSError, RuntimeError):  # queried again the next time
-                self._stale = True
-                return self._known
-            self._known = {a: w for a, info in found.items() if (w := _worker(info))}
-            self._count_places()
+        if not self._outdated or self.lost:
+            return self._known
+        self._outdated = False
+        try:
+            found = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, RuntimeError):  # queried again the next time
+            self._outdated = True
+            return self._known
+        self._known = {}
+        for address, info in found.items():
+            has = info.get("resources") or {}
+            cores, memory = float(has.get(CORES, 0)), float(has.get(MEMORY, 0))
+            if cores:
+                places = min(int(info["nthreads"]), int(cores))
+                self._known[address] = WorkerInfo(str(info["host"]), places, cores, memory)
+        # the most places that each host had at once, so that a restarted worker counts once
+        now: Counter[str] = Counter()
+        for address, worker in self._known.items():
+            self._hosts[address] = worker.host
+            now[worker.host] += worker.places
+        self._most |= now
         return self._known
 
     def places(self) -> int:
@@ -127,26 +135,24 @@ class Cluster:
             return ""
         most = max(workers, key=lambda worker: (worker.cores, worker.memory))
         needs = f"{cores} cores" + (f" and {memory} bytes of memory" if memory else "")
-        first = "give fewer --jobs" if self.local else self._start_line(cores, memory)
+        first = "give fewer --jobs" if self.local else self._start_command(cores, memory)
         return (
             f"it takes {needs}, and no Dask worker has that (the largest: {most.cores:g} cores, "
             f"{most.memory:.0f} bytes); {first}, or give smaller --threads or --memory-limit"
         )
 
-    # --- what is done ------------------------------------------------------------------
-
-    def submit(self, function: Any, given: Any, blob: bytes | None, token: str, **needs: float
-               ) -> Future:  # fmt: skip
-        """Submit a function once, without retries. `blob` may be large."""
-        assert self._client is not None
+    def submit(
+        self, function: Any, argument: Any, blob: bytes | None, token: str, needs: Any
+    ) -> Future:
+        """Submit a function of two arguments once, without retries. `blob` may be large."""
         data = self._client.scatter(blob, hash=False) if blob is not None else None
         return self._client.submit(
-            function, given, data, key=token, pure=False, retries=0, resources=needs
+            function, argument, data, key=token, pure=False, retries=0, resources=needs
         )
 
     def send(self, token: str, **message: Any) -> None:
         """Send a message to the worker that has the trial, or will have it. Does not block."""
-        if self._client is not None and not self.lost:
+        if not self.lost:
             asyncio.run_coroutine_threadsafe(
                 self._client.scheduler.log_event(topic=token, msg=message),
                 self._client.loop.asyncio_loop,
@@ -154,19 +160,17 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect; a local cluster of ours ends."""
-        for part in (self._client, self._own):
+        for part in (self._client, self._local_cluster):
             if part is not None:
                 with contextlib.suppress(OSError, RuntimeError, asyncio.TimeoutError):
                     part.close(timeout=ENDING)
         self._restore_logging()
 
-    # --- inside ------------------------------------------------------------------------
-
-    def _connect(self, address: str | None, count: int) -> Client:
+    def _connected(self, address: str | None, count: int) -> Any:
         try:
             if address is None:
-                self._own = _local_cluster(count)
-            target = self._own if self._own is not None else address
+                self._local_cluster = _local_cluster(count)
+            target = self._local_cluster if address is None else address
             return Client(target, timeout=TIMEOUT, set_as_default=False)
         except (TimeoutError, OSError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -177,7 +181,6 @@ class Cluster:
             ) from None
 
     def _require_workers(self) -> None:
-        assert self._client is not None
         with contextlib.suppress(asyncio.TimeoutError):
             self._client.wait_for_workers(1, timeout=TIMEOUT)
         if self.workers():
@@ -187,49 +190,27 @@ class Cluster:
         if count:
             what = f"has {count} workers, but none with the resources 'cores' and 'memory'"
         raise ClusterError(
-            f"the Dask scheduler at {self.address} {what}; {self._start_line(None, 0)}"
+            f"the Dask scheduler at {self.address} {what}; {self._start_command(None, 0)}"
         )
 
-    def _count_places(self) -> None:
-        """The most places that each host had at once, so that a restarted worker counts once."""
-        now: Counter[str] = Counter()
-        for address, worker in self._known.items():
-            self._hosts[address] = worker.host
-            now[worker.host] += worker.places
-        self._most |= now
-
-    def _start_line(self, cores: int | None, memory: int) -> str:
-        much = f"cores={cores or 'N'},memory={memory or 'BYTES'}"
+    def _start_command(self, cores: int | None, memory: int) -> str:
         return (
             f"start one with: dask worker {self.address} --nworkers 1 --nthreads 1 "
-            f"--resources '{much}'"
+            f"--resources 'cores={cores or 'N'},memory={memory or 'BYTES'}'"
         )
 
-    def _on_message(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        self._on_trial_message(event[1])
-
-    def _on_cluster(self, event: tuple[float, Mapping[str, Any]]) -> None:
+    def _on_cluster_event(self, event: tuple[float, Any]) -> None:
         action = event[1].get("action") if isinstance(event[1], Mapping) else None
         if action in ("add-worker", "remove-worker"):
-            self._stale = True
+            self._outdated = True
         if action == "remove-worker":
-            self._on_worker_gone(event[1])
-
-
-def _worker(info: Mapping[str, Any]) -> WorkerInfo | None:
-    has = info.get("resources") or {}
-    if not has.get(CORES):
-        return None
-    return WorkerInfo(
-        str(info["name"]), str(info["host"]), int(info["nthreads"]), float(has[CORES]),
-        float(has.get(MEMORY, 0)),
-    )  # fmt: skip
+            self._on_worker_gone(str(event[1]["worker"]))
 
 
 def _local_cluster(count: int) -> LocalCluster:
     """`count` workers, a process and a thread each, that share this machine's cores and memory.
 
-    Dask's own limit of memory is left out: it is on the worker, where no trial is.
+    Dask's own memory limit is turned off: it would apply to the worker, not to the trial's process.
     """
     cores = len(machine.usable_cores())
     if count > cores:
@@ -250,11 +231,10 @@ def _silence() -> Callable[[], None]:
     """Silence the loggers of `distributed`; the function returned restores their levels."""
     names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
     before = {name: logging.getLogger(name).level for name in ("distributed", *names)}
-    for name in before:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    def restore() -> None:
-        for name, level in before.items():
+    def set_levels(levels: Mapping[str, int]) -> None:
+        for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 
-    return restore
+    set_levels(dict.fromkeys(before, logging.CRITICAL))
+    return lambda: set_levels(before)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from sparsebench.store.store import NEEDED_ONCE
 from sparsebench.units import brief_size
 
 RemoteJob = dict[str, Any]
-"""token, topic, job, code, data_dir, place, and `here`: the versions that must be there too."""
+"""See `make_remote_job`; `here` has the versions that the worker must have too."""
 
 Reply = dict[str, Any]
-"""worker, and one of `again`, `refused`, or `outcome` with `files` and `left`."""
+"""worker, and one of `again`, `refused`, or `outcome` with `address`, `files` and `left`."""
 
 MOST = 256 * 2**20
 """Largest file that is sent, in bytes. A larger one stays where it is, and the log says so."""
@@ -38,6 +39,11 @@ def make_remote_job(
 
     data_dir  where the worker finds data; None: the worker's own data directory
     """
+    name, place = job.trial.dataset["name"], None
+    listing = listing_of(plugins["dataset"][name].target) if name in plugins["dataset"] else None
+    if listing is not None and listing.place is not None:
+        place = asdict(listing.place)
+        place["openml"] = place.pop("name")
     return {
         "token": token,
         "topic": topic,
@@ -46,7 +52,7 @@ def make_remote_job(
         "here": required_versions(),
         "plugin_files": [(file.name, file.read_text()) for file in job.plugin_files],
         "data_dir": str(data_dir) if data_dir is not None else None,
-        "place": place(job.trial, plugins),
+        "place": place,
         **code(job.trial, plugins),
     }
 
@@ -59,31 +65,15 @@ def required_versions() -> dict[str, str]:
 
 def code(trial: Trial, plugins: Plugins) -> dict[str, Any]:
     """Hash of a trial's sources, and versions of the packages its components require."""
-    taken = fingerprint(trial, plugins)
-    return {"code": taken["code"], "versions": taken["versions"]}
-
-
-def place(trial: Trial, plugins: Plugins) -> dict[str, Any] | None:
-    """Where the trial's data set can be fetched from; None if that is not known."""
-    known = plugins["dataset"]
-    name = trial.dataset["name"]
-    listing = listing_of(known[name].target) if name in known else None
-    if listing is None or listing.place is None:
-        return None
-    found = listing.place
-    return {
-        "openml": found.name,
-        "version": found.version,
-        "target": found.target,
-        "train": found.train,
-    }
+    found = fingerprint(trial, plugins)
+    return {"code": found["code"], "versions": found["versions"]}
 
 
 def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
-    """The files that an attempt left, and a line for each that is too large to travel."""
+    """The files that an attempt left, and a line for each that is too large to be sent."""
     files, left = {}, []
     for file in sorted(folder.iterdir()):
-        if file.is_symlink() or not file.is_file() or _is_not_sent(file.name):
+        if file.is_symlink() or not file.is_file() or not _is_sent(file.name):
             continue
         size = file.stat().st_size
         if size > MOST:
@@ -102,15 +92,9 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            if Path(name).name == name and not _is_not_sent(name):
+            if Path(name).name == name and _is_sent(name):
                 (folder / name).write_bytes(content)
 
 
-def add_lines(lines: Iterable[str], folder: Path) -> None:
-    """Append lines to the attempt's stderr.log."""
-    with writing_to(folder), (folder / "stderr.log").open("a", encoding="utf-8") as log:
-        log.writelines(f"{line}\n" for line in lines)
-
-
-def _is_not_sent(name: str) -> bool:
-    return name in NOT_SENT or name.endswith(".tmp")
+def _is_sent(name: str) -> bool:
+    return name not in NOT_SENT and not name.endswith(".tmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsebench.core.metric import Metric
 from sparsebench.hookspecs import AddCommand, AddMetric, AddSection, Register, hookimpl
 
 
@@ -9,18 +10,18 @@ from sparsebench.hookspecs import AddCommand, AddMetric, AddSection, Register, h
 def register_trainers(register: Register) -> None:
     register(
         "hogwild",
-        "sparsebench_parallel.hogwild:Hogwild",
+        "sparsebench_parallel.hogwild.trainer:Hogwild",
         params="sparsebench_parallel.params:HogwildParams",
         summary="processes of one machine that share values without locks (Niu et al. 2011)",
     )
-    for name, cls, summary in (
-        ("wassp", "Wassp", "synchronous parallel training over MPI (Curci et al. 2021)"),
-        ("wasap", "Wasap", "asynchronous parameter server over MPI (Curci et al. 2021)"),
+    for name, summary in (
+        ("wassp", "synchronous parallel training over MPI (Curci et al. 2021)"),
+        ("wasap", "asynchronous parameter server over MPI (Curci et al. 2021)"),
     ):
         register(
             name,
-            f"sparsebench_parallel.mpi.trainer:{cls}",
-            params=f"sparsebench_parallel.params:{cls}Params",
+            f"sparsebench_parallel.mpi.trainer:{name.title()}",
+            params=f"sparsebench_parallel.params:{name.title()}Params",
             requires=("mpi4py",),
             summary=summary,
             get='pip install "sparsebench[mpi]"',
@@ -29,10 +30,15 @@ def register_trainers(register: Register) -> None:
 
 @hookimpl
 def register_metrics(add: AddMetric) -> None:
-    from sparsebench_parallel.metrics import PARALLEL
-
-    for metric in PARALLEL:
-        add(metric)
+    add(Metric("topology_bytes_sent", "bytes", "exact", -1))
+    add(Metric("retained_share", "fraction", "ratio", +1))
+    add(Metric("master_busy_share", "fraction", "ratio", timed=True))
+    add(Metric("worker_wait_share", "fraction", "ratio", -1, timed=True))
+    add(Metric("link_latency_seconds", "seconds", "ratio", -1))
+    add(Metric("link_bytes_per_second", "per second", "ratio", +1))
+    add(Metric("union_connections", "count", "exact"))
+    add(Metric("workers_net_peak_bytes", "bytes", "ratio", -1))
+    add(Metric("shared_bytes", "bytes", "exact", -1))
 
 
 @hookimpl

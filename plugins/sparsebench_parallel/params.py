@@ -9,6 +9,21 @@ from pydantic import Field
 
 from sparsebench.core.observer import Observer
 
+SHARE_ALONE = 0.3
+"""Share of the epochs in which workers train alone: `wasap_sgd/mpi/process.py`, released code."""
+
+RELEASED_RATE = 0.01
+"""The learning rate at which the released warm-up starts: `base_lr` of `wasap_sgd/train/model.py`.
+"""
+
+RELEASED: dict[str, Any] = {
+    "remainder": "drop",
+    "target": "master",
+    "overwritten": True,
+    "extra_pass": True,
+}
+"""Options of the released code that depart from the paper."""
+
 
 @dataclass(frozen=True)
 class HogwildParams:
@@ -30,25 +45,18 @@ class HogwildParams:
         )
 
 
-SHARE_ALONE = 0.3
-"""Of the epochs, in which workers train alone: `wasap_sgd/mpi/process.py` of the released code."""
-
-RELEASED_RATE = 0.01
-"""From which the released warm-up starts: `base_lr` of `wasap_sgd/train/model.py`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `wassp` or `wasap` does, every default filled in; WasapParams has the meanings."""
+    """The parameters of `wassp` or `wasap` with every default filled in."""
 
     workers: int
     synchronous: bool
     local: float
-    remainder: Literal["keep", "drop"]
-    state: Literal["master", "fresh"]
-    target: Literal["workers", "master"]
-    overwritten: bool
-    extra_pass: bool
+    remainder: Literal["keep", "drop"] = "keep"
+    state: Literal["master", "fresh"] = "master"
+    target: Literal["workers", "master"] = "workers"
+    overwritten: bool = False
+    extra_pass: bool = False
     scaling: bool = False
     warm_epochs: int = 0
     base: float | None = None
@@ -88,31 +96,24 @@ class WasapParams:
         return self.workers + 1
 
     def hidden_from(self, observer: Observer) -> str | None:
-        """Of the epochs of phase two there is no network that all workers share."""
+        """The reason why an observer cannot see the network: in phase two each worker has its
+        own."""
         if self.options().local == 0:
             return None
         return "its workers train alone in the last epochs; set local = 0"
 
     def options(self) -> Options:
-        return Options(synchronous=False, **self._shared(SHARE_ALONE))
+        return self._with_defaults(synchronous=False, local=SHARE_ALONE)
 
-    def _shared(self, local: float) -> dict[str, Any]:
-        """local  what None means"""
-        released = self.as_published
-        return {
-            "workers": self.workers,
-            "local": self.local if self.local is not None else local,
-            "remainder": self.remainder or ("drop" if released else "keep"),
-            "state": self.state or "master",
-            "target": self.target or ("master" if released else "workers"),
-            "overwritten": released if self.overwritten is None else self.overwritten,
-            "extra_pass": released if self.extra_pass is None else self.extra_pass,
-        }
+    def _with_defaults(self, **defaults: Any) -> Options:
+        own = {name: value for name, value in vars(self).items() if value is not None}
+        released = RELEASED if own.pop("as_published") else {}
+        return Options(**{**defaults, **released, **own})
 
 
 @dataclass(frozen=True)
 class WasspParams(WasapParams):
-    """As of `wasap`, but for `local`: None means 0, and 0.3 with as_published. Beside:
+    """As `wasap`, except that `local` is 0 by default, and 0.3 with as_published. In addition:
 
     scaling        the rate is multiplied by the number of workers
     warm_epochs    epochs until it is; with n workers, epoch e from 0: (n - 1) e / warm_epochs + 1
@@ -131,15 +132,9 @@ class WasspParams(WasapParams):
 
     def options(self) -> Options:
         released = self.as_published
-        base = self.base
-        if base is None and released and self.scaling:
-            base = RELEASED_RATE
-        return Options(
+        return self._with_defaults(
             synchronous=True,
-            scaling=self.scaling,
-            warm_epochs=self.warm_epochs,
-            base=base,
-            correction=self.correction,
-            local_scaling=released if self.local_scaling is None else self.local_scaling,
-            **self._shared(SHARE_ALONE if released else 0.0),
+            local=SHARE_ALONE if released else 0.0,
+            base=RELEASED_RATE if released and self.scaling else None,
+            local_scaling=released,
         )

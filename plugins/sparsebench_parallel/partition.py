@@ -1,20 +1,21 @@
-"""Which samples are whose, where several processes share an epoch."""
+"""Which training samples and random streams belong to which worker, counted from 0.
+
+Worker 0 draws as a single process does, so that one worker repeats a sequential training.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sparsebench.core.arrays import Rows
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
-
-Rows = npt.NDArray[np.int64]
 
 
 def part_bounds(samples: int, workers: int) -> list[int]:
     """(workers + 1,) where each worker's part begins, and the end: sizes differ by one at most.
 
-    Raises Unsupported where one would have none.
+    Raises Unsupported if there are more workers than samples.
     """
     if workers > samples:
         raise Unsupported(
@@ -24,17 +25,36 @@ def part_bounds(samples: int, workers: int) -> list[int]:
     return [worker * samples // workers for worker in range(workers + 1)]
 
 
-def part_of(samples: int, workers: int, worker: int, seed: int) -> Rows:
-    """The rows of a worker, counted from 0: a contiguous part of all, in an order drawn once from
-    the seed, so that a sorted set gives no worker one class. A single worker has all as they come.
+def part_of(
+    samples: int, workers: int, worker: int, seed: int, whole_batches_of: int | None = None
+) -> Rows:
+    """The rows of a worker: a contiguous part of an order drawn once from the seed, so that no
+    worker of a sorted data set gets a single class. A single worker keeps the original order.
+
+    whole_batches_of  a batch size: every worker gets the same number of whole batches, and the
+                      remaining samples are not used. Raises Unsupported if that number is 0.
     """
     begin, end = part_bounds(samples, workers)[worker : worker + 2]
-    if workers == 1:
-        return np.arange(samples, dtype=np.int64)
-    return generator(seed, "partition", workers).permutation(samples)[begin:end]
+    order = np.arange(samples, dtype=np.int64)
+    if workers > 1:
+        order = generator(seed, "partition", workers).permutation(samples)
+    if whole_batches_of is not None:
+        whole = samples // (workers * whole_batches_of) * whole_batches_of
+        if whole == 0:
+            raise Unsupported(
+                f"trainer.remainder: {samples} training samples do not give a whole batch of "
+                f"{whole_batches_of} to each of {workers} workers; take fewer workers, smaller "
+                "batches or remainder = 'keep'"
+            )
+        end = begin + whole
+    return order[begin:end]
 
 
-def shuffled(rows: Rows, seed: int, epoch: int, worker: int) -> Rows:
-    """These rows in the order of an epoch. Worker 0 draws as a single process does."""
-    stream = (worker,) if worker else ()
-    return rows[generator(seed, "shuffle", epoch, *stream).permutation(rows.size)]
+def stream_of(worker: int) -> tuple[int, ...]:
+    """The numbers that extend the name of a worker's "shuffle" stream."""
+    return (worker,) if worker else ()
+
+
+def seed_of(root: int, worker: int) -> int:
+    """The seed of a worker's dropout and topology updates."""
+    return int(generator(root, "worker", worker).integers(2**63)) if worker else root

@@ -18,7 +18,8 @@ pytest.importorskip("distributed", reason="needs distributed: sparsebench[dask]"
 
 from clusters import FILES, Cluster, is_there, kill, running, wait_for, worker_of
 from sparsebench_dask import cluster as connection
-from sparsebench_dask import dask_executor, remote_job
+from sparsebench_dask import executor as dask_executor
+from sparsebench_dask import remote_job
 
 from sparsebench import registry
 from sparsebench.core.job import Job

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 from small import small_work
+from sparsebench_parallel.mpi.plan import Plan
+from sparsebench_parallel.partition import stream_of
 
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Training, train
@@ -126,13 +128,11 @@ def one_worker_is_sequential():
 class Union:
     """The workers' batches of a turn as one."""
 
-    def __init__(self, work, network, parts):
-        from sparsebench_parallel.mpi.data_parts import on_part, stream_of
-
+    def __init__(self, plan, network):
         self.timers = Timers()
         self.network = network
         self.parts = [
-            Batches(on_part(work, rows), network, stream_of(k)) for k, rows in enumerate(parts)
+            Batches(plan.part(k), network, stream_of(k)) for k in range(plan.options.workers)
         ]
 
     @property
@@ -155,8 +155,6 @@ class Union:
 
 @scenario
 def synchronous_is_sequential_on_the_union():
-    from sparsebench_parallel.mpi.data_parts import rows_of
-
     given = {
         "model": {"name": "mlp", "hidden": [40, 30], "activation": "all-relu", "dropout": 0.0},
         "topology": {"name": "set", "epsilon": 6, "update_every": 7},
@@ -167,9 +165,10 @@ def synchronous_is_sequential_on_the_union():
         expected = []
         work = small_work(build, progress=lambda e, s, loss: expected.append(loss), **given)
         network = build_network(work)
-        parts = [rows_of(k, WORKERS, 330, 24, 0, "keep") for k in range(WORKERS)]
-        assert len({len(rows) for rows in parts}) == (2 if 330 % WORKERS else 1)
-        training = Training(work, network, Union(work, network, parts))
+        plan = Plan.of(build("trainer", {"name": "wassp", "workers": WORKERS}).options(), work)
+        sizes = {plan.rows(k).size for k in range(WORKERS)}
+        assert len(sizes) == (2 if 330 % WORKERS else 1)
+        training = Training(work, network, Union(plan, network))
         training.run(1, work.epochs)
         close(losses, expected)
         same_model(ours, training.result())

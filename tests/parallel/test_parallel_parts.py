@@ -9,31 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small import Blobs, small_work
-from sparsebench_parallel.mpi import topology_diff
-from sparsebench_parallel.mpi.data_parts import on_part, rows_of, seed_of, stream_of
-from sparsebench_parallel.mpi.flat_values import FlatValues
-from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.polling import until
-from sparsebench_parallel.mpi.rate_scaling import (
-    Scaling,
-    refuse_narrow_velocity,
-    scale_velocity,
-)
+from sparsebench_parallel.mpi.averaging import UnionMean, pruned_to, weakest_dropped
+from sparsebench_parallel.mpi.messages import FlatValues, raw, until
+from sparsebench_parallel.mpi.plan import Plan, refuse_narrow_velocity, scale_velocity
 from sparsebench_parallel.mpi.topology_diff import (
     FULL,
     MOVED,
     SAME,
-    Encoded,
     change_between,
     decode,
     encode,
     retained,
 )
-from sparsebench_parallel.mpi.union_mean import (
-    UnionMean,
-    pruned_to,
-    weakest_dropped,
-)
+from sparsebench_parallel.partition import part_of, seed_of, stream_of
 from sparsebench_plugins.backends.scipy_csr import ScipyCsrLayer
 
 from sparsebench import testing
@@ -83,7 +71,6 @@ def test_a_change_between_makes_the_new_topology_of_the_old(both):
 def test_what_is_encoded_is_decoded(layers):
     old, new = [a for a, _ in layers], [b for _, b in layers]
     sent = encode(old, new)
-    assert topology_diff.count_of(sent.table) == sent.positions.size
     for before, after, change in zip(old, new, decode(sent, old), strict=True):
         made = before if change is None else AppliedChange(before, change).pattern
         assert np.array_equal(made.keys(), after.keys())
@@ -201,36 +188,34 @@ def test_fewer_connections_than_asked_for_stay():
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 9), st.integers(0, 3))
 def test_parts_share_the_samples(samples, workers, batch, seed):
     if workers > samples:
-        with pytest.raises(Unsupported, match="workers"):
-            rows_of(0, workers, samples, batch, seed, "keep")
+        with pytest.raises(Unsupported, match=f"set at most {samples}"):
+            part_of(samples, workers, 0, seed)
         return
-    parts = [rows_of(k, workers, samples, batch, seed, "keep") for k in range(workers)]
+    parts = [part_of(samples, workers, k, seed) for k in range(workers)]
     assert sorted(np.concatenate(parts).tolist()) == list(range(samples))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     whole = samples // (workers * batch) * batch
     if whole == 0:
         with pytest.raises(Unsupported, match="remainder = 'keep'"):
-            rows_of(0, workers, samples, batch, seed, "drop")
+            part_of(samples, workers, 0, seed, batch)
         return
-    dropped = [rows_of(k, workers, samples, batch, seed, "drop") for k in range(workers)]
+    dropped = [part_of(samples, workers, k, seed, batch) for k in range(workers)]
     assert [len(rows) for rows in dropped] == [whole] * workers
     assert all(set(a) <= set(b) for a, b in zip(dropped, parts, strict=True))
 
 
 def test_a_single_worker_has_the_samples_as_they_come():
-    assert rows_of(0, 1, 10, 3, 0, "keep").tolist() == list(range(10))
-    assert rows_of(0, 1, 10, 3, 0, "drop").tolist() == list(range(9))
+    assert part_of(10, 1, 0, 0).tolist() == list(range(10))
+    assert part_of(10, 1, 0, 0, 3).tolist() == list(range(9))
 
 
 def test_a_part_gives_its_own_samples(build):
     work = small_work(build)
-    rows = np.array([7, 3, 200])
-    part = on_part(work, rows).data.train
-    whole = work.data.train
+    plan = Plan.of(build("trainer", {"name": "wasap", "workers": 3}).options(), work)
+    part, whole, rows = plan.part(1).data.train, work.data.train, plan.rows(1)
     assert part.targets.tolist() == whole.targets[rows].tolist()
-    assert np.array_equal(part.batch(np.array([2, 0]))[0], whole.batch(np.array([200, 7]))[0])
-    assert part.features == whole.features
-    assert len(part) == 3
+    assert np.array_equal(part.batch(np.array([2, 0]))[0], whole.batch(rows[[2, 0]])[0])
+    assert (part.features, len(part)) == (whole.features, 110)
 
 
 def test_streams_and_seeds_of_workers_differ_and_the_first_has_the_trials():
@@ -242,20 +227,25 @@ def test_streams_and_seeds_of_workers_differ_and_the_first_has_the_trials():
 # --- rates ----------------------------------------------------------------------------
 
 
-def test_warm_up_by_numbers():
+def test_warm_up_by_numbers(build):
     """Four workers, 10 steps an epoch: 1, 1.6, 2.2, 2.8, 3.4, 4, 4, ... times the rate."""
-    scaling = Scaling(workers=4, per_epoch=10)
-    factors = [scaling.factor(10 * epoch + 1) for epoch in range(8)]
+
+    def plan_of(**given):
+        trainer = build("trainer", {"name": "wassp", "workers": 4, **given})
+        return Plan.of(trainer.options(), small_work(build, batch_size=9))
+
+    plan = plan_of()
+    assert max(plan.batches) == 10
+    factors = [plan.factor(10 * epoch + 1) for epoch in range(8)]
     assert np.allclose(factors, [1, 1.6, 2.2, 2.8, 3.4, 4, 4, 4])
-    assert scaling.factor(10) == 1
-    assert scaling.rate(0.1, 21) == pytest.approx(0.22)
-    assert scaling.correction(10) == 1
-    assert scaling.correction(11) == pytest.approx(1.6)
-    assert scaling.correction(1) == 1
-    fixed = Scaling(workers=4, per_epoch=10, base=0.01, correct=False)
+    assert plan.factor(10) == 1
+    assert plan.rate(0.1, 21) == pytest.approx(0.22)
+    assert [plan.correction(t) for t in (1, 10, 11)] == [1, 1, pytest.approx(1.6)]
+    fixed = plan_of(base=0.01, correction=False)
     assert fixed.rate(0.5, 1) == 0.01
     assert fixed.correction(11) == 1
-    assert Scaling(workers=4, per_epoch=10, warm_up=0).factor(1) == 4
+    assert plan_of(warm_epochs=0).factor(1) == 4
+    assert plan_of(scaling=False).rate(0.5, 90) == 0.5
 
 
 @pytest.mark.parametrize("backend", ["numba-csr", "scipy-csr", "dense-mask"])
@@ -321,12 +311,11 @@ def test_epochs_of_the_two_phases(build, trainer, together, epochs):
     assert plan.apart == (together < epochs)
 
 
-def test_turns_and_batches(build):
+def test_batches_of_each_worker(build):
     options = build("trainer", {"name": "wasap", "workers": 4}).options()
     plan = Plan.of(options, small_work(build, epochs=10, batch_size=41))
     assert plan.batches == (2, 3, 2, 3)  # 82, 83, 82 and 83 samples
-    assert plan.turns(1) == 21
-    assert plan.scaling() is None
+    assert (plan.rate(0.5, 90), plan.correction(90)) == (0.5, 1.0)
 
 
 def test_as_published_is_a_set_of_options(build):
@@ -350,8 +339,7 @@ def test_flat_is_what_a_network_has(build, activation):
     model = {"name": "mlp", "hidden": [8, 5], "activation": activation}
     network = build_network(small_work(build, model=model))
     flat = FlatValues(network)
-    array = np.zeros(flat.size, dtype=np.float32)
-    flat.fill(array, network.values())
+    array = flat.packed(network.values())
     assert np.array_equal(array, np.concatenate(network.values()))
     assert [view.size for view in flat.views(array)] == [v.size for v in network.values()]
     assert len(flat.parts) == (4 if activation == "srelu" else 3)
@@ -382,12 +370,14 @@ def test_no_class_is_left_to_one_worker():
     """Samples sorted by label: each worker has all four classes nevertheless."""
     labels = np.sort(Blobs(330, 4, 4, 0).targets)
     for worker in range(3):
-        assert np.unique(labels[rows_of(worker, 3, 330, 8, 0, "keep")]).size == 4
+        assert np.unique(labels[part_of(330, 3, worker, 0)]).size == 4
 
 
-def test_encoded_counts_its_bytes():
-    sent = Encoded(np.zeros((3, 3), dtype=np.int64), np.zeros(5, dtype=np.int32))
-    assert sent.nbytes == 72 + 20
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_raw_bytes_are_those_of_the_array(shape):
+    array = np.zeros(shape, dtype=np.int64)
+    raw(array)[...] = 1
+    assert (array == 0x0101010101010101).all()
 
 
 # --- the kit --------------------------------------------------------------------------
@@ -434,6 +424,6 @@ def test_progress_is_told_in_steps_of_one_process(build, extra):
     trainer = {"name": "wasap", "as_published": True, "extra_pass": extra}
     plan = Plan.of(build("trainer", trainer).options(), work)
     passes = plan.work.epochs
-    plan.shown(5)(passes, 5 * passes, 0.5)
-    plan.shown(10)(1, 1, 0.25)
+    plan.progress(5)(passes, 5 * passes, 0.5)
+    plan.progress(10)(1, 1, 0.25)
     assert told == [(4, 40, 0.5), (1, 1, 0.25)]

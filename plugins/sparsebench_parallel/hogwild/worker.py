@@ -1,4 +1,4 @@
-"""A worker: gradients of its batches on the shared values, as long as it is told to."""
+"""A worker process: computes gradients of its batches and applies them to the shared values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 
-from sparsebench.core.protocols import Network
+from sparsebench.core.arrays import Rows, Vector
+from sparsebench.core.protocols import Network, Optimizer, Schedule
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.training.steps import Timers
 from sparsebench.core.training.warmup import warm_up
@@ -27,24 +29,30 @@ from sparsebench.core.worker.host import die_with_parent
 from sparsebench.core.worker.meter import Meter
 from sparsebench.seeds import generator
 from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState
-from sparsebench_parallel.hogwild.shared_update import WithoutState, update
-from sparsebench_parallel.hogwild.step_order import Round, StepOrder
-from sparsebench_parallel.partition import part_of, shuffled
+from sparsebench_parallel.partition import part_bounds, part_of, seed_of, stream_of
+
+BLOCK = 1 << 15
+"""Entries updated at a time: they fit into the cache, and another worker can see a block half done
+for microseconds only."""
 
 
-def serve(number: int, workers: int, work: Work, memory: SharedMemory, given: int, to: int) -> None:
-    """Do what each line read from `given` says, and answer a line; until nobody asks.
+def serve(
+    number: int, work: Work, workers: int, memory: SharedMemory, orders: int, to: int
+) -> None:
+    """Call a method of a `Worker` for each line read from the pipe `orders`, and write its result
+    as a line to the pipe `to`, until `orders` is closed.
 
-    The end of `given` is the end of whoever asked, and where the kernel has a way of its own, a
-    worker in the midst of a round ends with its parent too.
+    The pipe is closed when the parent ends. Where the kernel can signal the end of a parent, a
+    worker in the middle of a round ends too.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker(number, workers, work, memory)
-    with os.fdopen(given) as lines:
+    with os.fdopen(orders) as lines:
         for line in lines:
             try:
-                answer = worker.obey(json.loads(line))
+                method, arguments = json.loads(line)
+                answer = getattr(worker, method)(**arguments) or {}
             except Exception as error:
                 with limits.memory_to_report():
                     answer = _error_answer(error)
@@ -52,7 +60,7 @@ def serve(number: int, workers: int, work: Work, memory: SharedMemory, given: in
 
 
 def _error_answer(error: Exception) -> dict[str, Any]:
-    """What went wrong, in a line; the traceback goes to stderr."""
+    """The error's type and last line; the traceback goes to stderr."""
     with contextlib.suppress(OSError):
         traceback.print_exception(error)
         sys.stderr.flush()
@@ -62,10 +70,72 @@ def _error_answer(error: Exception) -> dict[str, Any]:
     return {"error": kind, "message": lines[-1]}
 
 
-class Worker:
-    """Number `number` of `workers`, from 0, with a network of its own and a part of the samples.
+@dataclass(frozen=True)
+class WithoutState:
+    """An optimizer without state for networks that only compute gradients or outputs.
 
-    Its dropout has a stream of its own; that of worker 0 is the one of a single process.
+    rule  the trial's optimizer, whose state is in shared memory
+    """
+
+    rule: Optimizer
+    slots: tuple[str, ...] = ()
+
+    @property
+    def learning_rate(self) -> float:
+        return self.rule.learning_rate
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.rule.schedule
+
+    def update(self, w: Any, g: Any, state: Any, rate: float, t: int, kind: Any) -> None:
+        """Update nothing, so that a rehearsal of a step passes."""
+
+
+def update(
+    rule: Optimizer, shared: SharedState, gradients: Sequence[Vector], rate: float, t: int
+) -> None:
+    """Make step t on the shared values and state, in place, without a lock.
+
+    Two workers may update the same entry. A float32 is loaded and stored whole; another worker's
+    store in between is lost. Hogwild accepts that (Niu et al. 2011, arXiv 1106.5730): a lost store
+    is one term of a sum, and a gradient may mix values of several steps. Momentum may lose a decay
+    or a step so, and Adam a square while its mean was kept, which for a connection just grown is a
+    step too long.
+    """
+    weights = 2 * len(shared.patterns)
+    for number, (w, g) in enumerate(zip(shared.values, gradients, strict=True)):
+        is_weight = number < weights and number % 2 == 0
+        kind: Literal["weight", "bias"] = "weight" if is_weight else "bias"
+        for at in range(0, w.size, BLOCK):
+            part = slice(at, at + BLOCK)
+            state = [slot[part] for slot in shared.optimizer_state[number]]
+            rule.update(w[part], g[part], state, rate, t, kind)
+
+
+def batches_of(work: Work, workers: int) -> list[int]:
+    """The number of batches of each worker in an epoch; the last of each may be smaller.
+
+    Raises Unsupported if a worker would have no samples.
+    """
+    bounds = part_bounds(len(work.data.train), workers)
+    return [math.ceil((end - begin) / work.batch_size) for begin, end in pairwise(bounds)]
+
+
+def steps_of(batches: Sequence[int], worker: int) -> Rows:
+    """The steps that a worker makes in an epoch, from 0: workers take turns as long as they have
+    batches left."""
+    own = np.arange(batches[worker])
+    before = [np.minimum(count, own) for count in batches]
+    same_turn = [(count > own).astype(np.int64) for count in batches[:worker]]
+    steps: Rows = np.sum([*before, *same_turn], axis=0, dtype=np.int64)
+    return steps
+
+
+class Worker:
+    """One of the workers, counted from 0, with its own network and part of the samples.
+
+    The parent calls its public methods through `serve`; arguments and results are JSON data.
     """
 
     def __init__(self, number: int, workers: int, work: Work, memory: SharedMemory) -> None:
@@ -73,84 +143,76 @@ class Worker:
         self._work = work
         self._memory = memory
         self._meter = Meter()
-        self._order = StepOrder.of(work, workers)
-        self._places = self._order.places(number)
+        batches = batches_of(work, workers)
+        self._per_epoch = sum(batches)
+        self._steps = steps_of(batches, number)
         self._part = part_of(len(work.data.train), workers, number, work.seed)
         self._rows = self._part
         self._epoch = self._next = 0
-        self._seed = work.seed
-        if number:
-            self._seed = int(generator(work.seed, "worker", number).integers(2**63))
-        self._board: SharedState
+        self._shared: SharedState
         self._network: Network | None = None
 
-    def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        if order["do"] == "warm up":
-            warm_up(self._work)
-            self._meter.set_baseline()
-        elif order["do"] == "look":
-            self._look(SharedLayout.from_json(order["plan"]))
-        elif order["do"] == "round":
-            return self._make(Round(**order["round"]))
-        elif order["do"] == "finish":
-            return self._facts()
-        return {}
+    def warm_up(self) -> None:
+        warm_up(self._work)
+        self._meter.set_baseline()
 
-    def _look(self, plan: SharedLayout) -> None:
-        """Make the network anew from what is shared. Its connections stay where they are seen,
-        its values are a copy."""
+    def map_state(self, layout: dict[str, Any]) -> None:
+        """Map the shared arrays and make a network of them, which shares the connections and
+        copies the values."""
         if self._meter.baseline is None:
             self._meter.set_baseline()
         self._network = None
         work = replace(self._work, optimizer=WithoutState(self._work.optimizer))
-        self._board = SharedState(plan, self._memory.mapped(plan.size))
-        layers = []
-        for number, pattern in enumerate(self._board.patterns):
-            data, bias = map(np.array, self._board.values[2 * number : 2 * number + 2])
-            layers.append(work.backend.layer(CsrMatrix(pattern, data), bias, work.optimizer))
-        self._network = work.network(layers, self._seed)
+        self._shared = SharedState(SharedLayout(**layout), self._memory)
+        values = [np.array(value) for value in self._shared.values]
+        layers = [
+            work.backend.layer(CsrMatrix(pattern, data), bias, work.optimizer)
+            for pattern, data, bias in zip(self._shared.patterns, values[::2], values[1::2])
+        ]
+        self._network = work.network(layers, seed_of(work.seed, self._number))
 
-    def _make(self, turn: Round) -> dict[str, Any]:
-        """Its steps of a round; the sum of their losses over samples, and seconds."""
-        if turn.epoch != self._epoch:
-            self._epoch, self._next = turn.epoch, 0
-            self._rows = shuffled(self._part, self._work.seed, turn.epoch, self._number)
+    def run_round(self, epoch: int, end: int) -> dict[str, Any]:
+        """Make the worker's steps of the epoch up to `end`. Returns their number, samples, sum of
+        losses over the samples, and seconds."""
+        if epoch != self._epoch:
+            self._epoch, self._next = epoch, 0
+            rng = generator(self._work.seed, "shuffle", epoch, *stream_of(self._number))
+            self._rows = self._part[rng.permutation(self._part.size)]
         timers, steps, samples, losses = Timers(), 0, 0, 0.0
-        while self._next < self._places.size and self._places[self._next] < turn.end:
-            if self._board.stop.any():
+        while self._next < self._steps.size and self._steps[self._next] < end:
+            if self._shared.stop.any():
                 break
             loss, size = self._step(timers)
             steps, samples, losses = steps + 1, samples + size, losses + loss * size
-            self._board.done[self._number] = steps
-            self._board.loss[self._number] = loss
-            self._board.stop[self._number] = not math.isfinite(loss)
-        return {"steps": steps, "samples": samples, "losses": losses, "timers": timers.take()}
+            self._shared.done[self._number] = steps
+            self._shared.loss[self._number] = loss
+            self._shared.stop[self._number] = not math.isfinite(loss)
+        return {"steps": steps, "samples": samples, "losses": losses, "seconds": timers.take()}
 
     def _step(self, timers: Timers) -> tuple[float, int]:
-        """The values of now, a gradient, and the update of whatever the values are by then."""
+        """Compute a gradient on the current values, and apply it to the values as they are then."""
         assert self._network is not None
-        work, size, per_epoch = self._work, self._work.batch_size, self._order.per_epoch
-        t = (self._epoch - 1) * per_epoch + int(self._places[self._next]) + 1
+        work, size, per_epoch = self._work, self._work.batch_size, self._per_epoch
+        t = (self._epoch - 1) * per_epoch + int(self._steps[self._next]) + 1
         rows = self._rows[self._next * size : (self._next + 1) * size]
         self._next += 1
         with timers("data"):
             X, T = work.data.train.batch(rows, self._epoch)
         started = time.perf_counter()
-        self._network.assign(self._board.values)
+        self._network.assign(self._shared.values)
         loss = self._network.compute_gradients(X, T, t)
         if math.isfinite(loss):
             factor = work.optimizer.schedule.factor(t, work.epochs * per_epoch, per_epoch)
             rate = work.optimizer.learning_rate * factor
-            update(work.optimizer, self._board, self._network.gradients(), rate, t)
+            update(work.optimizer, self._shared, self._network.gradients(), rate, t)
         timers.add("step", time.perf_counter() - started)
         return loss, int(rows.size)
 
-    def _facts(self) -> dict[str, Any]:
-        """Memory of its own: shared memory, every page of which it has touched, is taken off."""
-        stored = self._network.stored_bytes() if self._network is not None else {}
-        peak = self._meter.net_peak_bytes() or 0
+    def finish(self) -> dict[str, Any]:
+        """Bytes of this worker's own memory. Shared memory, every page of which the worker has
+        touched, is subtracted from its peak."""
+        assert self._network is not None
         return {
-            "net_peak_bytes": max(0, peak - self._memory.size),
-            "peak_rss_bytes": self._meter.peak_rss_bytes(),
-            "stored_bytes": sum(stored.values()),
+            "net_peak_bytes": max(0, (self._meter.net_peak_bytes() or 0) - self._memory.size),
+            "stored_bytes": sum(self._network.stored_bytes().values()),
         }

@@ -10,14 +10,14 @@ import signal
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sparsebench.core.training.work import Work
 from sparsebench.core.worker.classify import ProcessEnded, signal_name
 from sparsebench.errors import Unsupported
-from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState
+from sparsebench_parallel.hogwild.shared_state import SharedMemory
 from sparsebench_parallel.hogwild.worker import serve
 
 PERIOD = 0.2
@@ -42,39 +42,26 @@ class WorkerHandle:
     answers: int
     received: bytes = field(default=b"", repr=False)
 
-    @property
-    def name(self) -> str:
-        return f"worker {self.number + 1}"
-
-    def send(self, order: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has ended; `receive` raises why
-            os.write(self.orders, (json.dumps(order) + "\n").encode())
-
     def receive(self) -> dict[str, Any] | None:
         """Its answer once complete, else None. Raises the error that the worker reports."""
+        name = f"worker {self.number + 1}"
         part = os.read(self.answers, 1 << 16)
         if not part:
-            raise self._ended()
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.pid = 0
+            how = f"ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+            raise ProcessEnded(f"{name}: {how}", code)
         self.received += part
         if not self.received.endswith(b"\n"):
             return None
         answer: dict[str, Any] = json.loads(self.received)
         self.received = b""
         if "error" in answer:
-            self._raise(answer["error"], answer["message"])
+            kind, message = answer["error"], answer["message"]
+            if kind in RAISED_AS:
+                raise RAISED_AS[kind](f"{name}: {message}")
+            raise WorkerError(f"{name}: {kind}: {message}".rstrip(": "))
         return answer
-
-    def _raise(self, kind: str, message: str) -> None:
-        text = f"{self.name}: {message}"
-        if kind in RAISED_AS:
-            raise RAISED_AS[kind](text)
-        raise WorkerError(f"{self.name}: {kind}: {message}".rstrip(": "))
-
-    def _ended(self) -> ProcessEnded:
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        self.pid = 0
-        how = f"ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return ProcessEnded(f"{self.name}: {how}", code)
 
 
 class WorkerPool:
@@ -87,31 +74,26 @@ class WorkerPool:
     comm = None
 
     def __init__(self, work: Work, workers: int) -> None:
+        self.workers = workers
         self.size = 1 + workers
         self.memory = SharedMemory()
         self._handles: list[WorkerHandle] = []
-        self._end = weakref.finalize(self, _end, os.getpid(), self._handles, self.memory)
+        self.end = weakref.finalize(self, _end, os.getpid(), self._handles, self.memory)
         for number in range(workers):
-            self._handles.append(self._start(number, workers, work))
-
-    @property
-    def workers(self) -> int:
-        return self.size - 1
-
-    def map_shared(self, plan: SharedLayout) -> SharedState:
-        """Shared memory with this layout, which the workers map in turn."""
-        return SharedState(plan, self.memory.mapped(plan.size))
+            self._handles.append(self._start(number, work))
 
     def ask(
-        self, order: Mapping[str, Any], meanwhile: Callable[[], None] = lambda: None
+        self, method: str, meanwhile: Callable[[], None] = lambda: None, **arguments: Any
     ) -> Sequence[dict[str, Any]]:
-        """Send a command to all workers and wait for all answers, returned by worker number.
+        """Call a method of each `Worker` and wait for the answers, returned by worker number.
 
         meanwhile  called every PERIOD seconds while waiting
         """
-        answers: dict[int, dict[str, Any]] = {}
+        line = (json.dumps([method, arguments]) + "\n").encode()
         for handle in self._handles:
-            handle.send(order)
+            with contextlib.suppress(BrokenPipeError):  # it has ended; `receive` raises why
+                os.write(handle.orders, line)
+        answers: dict[int, dict[str, Any]] = {}
         waiting = {handle.answers: handle for handle in self._handles}
         while waiting:
             for ready in select.select(list(waiting), [], [], PERIOD)[0]:
@@ -121,39 +103,32 @@ class WorkerPool:
             meanwhile()
         return [answers[handle.number] for handle in self._handles]
 
-    def end(self) -> None:
-        self._end()
-
-    def _start(self, number: int, workers: int, work: Work) -> WorkerHandle:
+    def _start(self, number: int, work: Work) -> WorkerHandle:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        given, orders = os.pipe()
-        answers, to = os.pipe()
+        read_orders, orders = os.pipe()
+        answers, write_answers = os.pipe()
         with warnings.catch_warnings():
             # threads of BLAS are ended before a fork and started after it, by BLAS itself
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            self._be_worker(number, workers, work, given, to, (orders, answers))
-        os.close(given)
-        os.close(to)
+            code = 1
+            try:
+                # other workers' pipe ends would keep those from noticing that the parent died
+                others = [
+                    end for handle in self._handles for end in (handle.orders, handle.answers)
+                ]
+                for end in (orders, answers, *others):
+                    os.close(end)
+                serve(number, work, self.workers, self.memory, read_orders, write_answers)
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(read_orders)
+        os.close(write_answers)
         return WorkerHandle(number, pid, orders, answers)
-
-    def _be_worker(
-        self, number: int, workers: int, work: Work, given: int, to: int, not_its: tuple[int, ...]
-    ) -> None:
-        """Runs in the worker's process and never returns. Closes the other workers' pipe ends,
-        which would keep those workers from noticing that the parent died."""
-        code = 1
-        try:
-            others = [file for handle in self._handles for file in (handle.orders, handle.answers)]
-            for file in (*not_its, *others):
-                os.close(file)
-            serve(number, workers, work, self.memory, given, to)
-            code = 0
-        finally:
-            os._exit(code)
 
 
 def _end(owner: int, handles: Sequence[WorkerHandle], memory: SharedMemory) -> None:

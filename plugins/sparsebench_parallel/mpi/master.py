@@ -1,21 +1,133 @@
-"""The master of synchronous and asynchronous training: its links and its replies."""
+"""The master of phase one: a link to each worker, and the steps made of the workers' gradients."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from sparsebench.core.arrays import Array, Vector
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change, CsrPattern
 from sparsebench.core.training.steps import Timers
-from sparsebench_parallel.mpi.flat_values import FlatValues
-from sparsebench_parallel.mpi.link import Link
-from sparsebench_parallel.mpi.messages import Kind
-from sparsebench_parallel.mpi.plan import Plan
-from sparsebench_parallel.mpi.polling import until
+from sparsebench_parallel.mpi.messages import (
+    FROM_MASTER,
+    FROM_WORKER,
+    FlatValues,
+    Kind,
+    Tag,
+    complete,
+    raw,
+    until,
+)
+from sparsebench_parallel.mpi.plan import Plan, scale_velocity
 from sparsebench_parallel.mpi.run_measures import RunMeasures
-from sparsebench_parallel.mpi.topology_diff import Encoded, encode
+from sparsebench_parallel.mpi.topology_diff import Encoded, encode, retained
+
+
+class Link:
+    """The master's link to one worker. It never blocks.
+
+    A single array holds the worker's gradient and later the weights that answer it. The receives
+    for the next gradient are posted as soon as those weights are sent, so that its parts arrive
+    while the worker still computes the rest.
+
+    patterns  the connections that the worker has
+    turns     gradients that the worker has yet to send
+    busy      whether a gradient is expected or has arrived
+    """
+
+    def __init__(
+        self,
+        comm: Any,
+        rank: int,
+        flat: FlatValues,
+        patterns: Sequence[CsrPattern],
+        turns: int,
+        measures: RunMeasures,
+    ) -> None:
+        self.rank = rank
+        self.flat = flat
+        self.patterns = patterns
+        self.turns = turns
+        self.buffer: Vector = flat.fitting()
+        self.busy = False
+        self._comm = comm
+        self._measures = measures
+        self._header = np.zeros((), dtype=FROM_WORKER)
+        self._paused = 0.0
+        self._receives: list[Any] = []
+        self._sends: list[Any] = []
+        self._sending: list[Array] = []
+
+    def listen(self) -> None:
+        """Post the receives for a gradient on the connections that the worker has."""
+        self.busy = True
+        self._receives = [self._comm.Irecv(raw(self._header), self.rank, Tag.HEADER)]
+        for number, part in enumerate(self.flat.parts):
+            request = self._comm.Irecv(self.buffer[part], self.rank, Tag.GRADIENT + number)
+            self._receives.append(request)
+
+    def arrived(self) -> bool:
+        """Whether the expected gradient has arrived. Polling it also makes messages progress."""
+        if not self.is_sent():
+            return False
+        if not self._receives:
+            self.listen()
+        return complete(self._receives)
+
+    def accept(self) -> Array:
+        """The header of the gradient that has arrived; the gradient itself is in `buffer`."""
+        self.busy = False
+        self.turns -= 1
+        self._receives = []
+        self._measures.bytes += self._header.nbytes + self.buffer.nbytes
+        return self._header
+
+    def answer(
+        self,
+        values: Sequence[Vector],
+        flat: FlatValues,
+        patterns: Sequence[CsrPattern],
+        changed: Encoded | None,
+        step: int,
+        paused: float,
+    ) -> None:
+        """Send weights and the change of the topology, and expect the next gradient.
+
+        paused  seconds between epochs since the training began
+        """
+        facts = {"step": step, "paused": paused - self._paused}
+        self._paused, self.flat, self.patterns = paused, flat, patterns
+        self.buffer = flat.packed(values, into=self.buffer)
+        messages: list[tuple[Array, int]] = [(self.buffer, Tag.VALUES)]
+        if changed is not None:
+            facts |= {"positions": changed.positions.size, "width": changed.positions.itemsize}
+            messages = [
+                (changed.table, Tag.TABLE), (changed.positions, Tag.POSITIONS), *messages
+            ]  # fmt: skip
+            self._measures.topology_bytes += changed.nbytes
+        self.send(messages, kind=Kind.STEP, **facts)
+        self.busy = True
+
+    def send(self, messages: Sequence[tuple[Array, int]] = (), **facts: float) -> None:
+        """Send a header with these facts and the arrays by tag, which are kept until sent."""
+        header = np.zeros((), dtype=FROM_MASTER)
+        for name, value in facts.items():
+            header[name] = value
+        messages = [(header, Tag.HEADER), *messages]
+        self._sending = [array for array, _ in messages]
+        self._measures.bytes += sum(array.nbytes for array in self._sending)
+        self._sends = [self._comm.Isend(raw(array), self.rank, tag) for array, tag in messages]
+
+    def is_sent(self) -> bool:
+        """Whether all that was sent has left, so that the arrays may be overwritten."""
+        if self._sends and complete(self._sends):
+            self._sends, self._sending = [], []
+        return not self._sends
 
 
 class Master:
@@ -25,94 +137,163 @@ class Master:
     evaluations between two steps are then done, and no worker computes during untimed work.
     """
 
-    def __init__(self, plan: Plan, network: Network, comm: Any, figures: RunMeasures) -> None:
+    per_epoch = 0
+
+    def __init__(self, plan: Plan, network: Network, comm: Any, measures: RunMeasures) -> None:
         self.timers = Timers()
+        self.plan = plan
         self.network = network
-        self.figures = figures
+        self.measures = measures
         self.flat = FlatValues(network)
         self.patterns: list[CsrPattern] = [layer.weights().pattern for layer in network.layers]
         self.links = [
-            Link(comm, worker + 1, self.flat, self.patterns, plan.turns(worker))
-            for worker in range(plan.options.workers)
+            Link(comm, worker + 1, self.flat, self.patterns, plan.together * batches, measures)
+            for worker, batches in enumerate(plan.batches)
         ]
-        self._apart = plan.apart
-        self._moved = False
+        self._topology_changed = False
         self._encoded: dict[int, Encoded | None] = {}
-        self._counted = 0
         self._ended: float | None = None
         self._paused = 0.0
 
-    def begin(self) -> None:
-        """Post receives for the first gradients; all processes build the same network."""
-        for link in self.links:
-            link.listen()
-
-    @property
-    def per_epoch(self) -> int:
-        raise NotImplementedError
-
-    def take(self, turn: int, rate: float, t: int) -> tuple[float, int]:
-        raise NotImplementedError
-
     def turns(self, epoch: int, start: int) -> Iterator[int]:
-        """Numbers of the epoch's steps. Adds the pause since the last step of the epoch before."""
+        """Yield the numbers of the epoch's steps. Counts the pause since the epoch before."""
         if self._ended is not None:
             self._paused += time.perf_counter() - self._ended
         yield from range(self.per_epoch)
 
-    def moved(self, index: int, change: Change) -> None:
-        """The topology has changed."""
-        self._moved = True
+    def take(self, turn: int, rate: float, t: int) -> tuple[float, int]:
+        """Make step t: answer the workers, wait for gradients, and update the network."""
+        with self.timers("train"):
+            start, sent = time.perf_counter(), self.measures.bytes
+            waited, loss, samples = self._collect(turn, t)
+            if math.isfinite(loss):
+                self.network.step_by(self._gradients(t), rate, t)
+            self._ended = time.perf_counter()
+            self.measures.worked.append(self._ended - start - waited)
+            self.measures.stepping += self._ended - start
+            self.measures.step_bytes.append(self.measures.bytes - sent)
+        return loss, samples
+
+    def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
+        """The seconds waited for gradients, their loss, and the number of samples."""
+        raise NotImplementedError
+
+    def _gradients(self, t: int) -> list[Vector]:
+        """The gradients to apply, in the order of `Network.values`."""
+        raise NotImplementedError
+
+    def on_change(self, index: int, change: Change) -> None:
+        """Note that the topology has changed."""
+        self._topology_changed = True
+
+    def refresh(self) -> None:
+        """Update the patterns and the flat layout if the topology has changed."""
+        if self._topology_changed:
+            self.patterns = [layer.weights().pattern for layer in self.network.layers]
+            self.flat = FlatValues(self.network)
+            self._encoded = {}
+            self._topology_changed = False
+
+    def _answer(self, links: Sequence[Link], step: int) -> None:
+        """Send the weights to these workers, and the changes of the topology that each lacks."""
+        self.refresh()
+        values = self.network.values() if links else []
+        for link in links:
+            changed, key = None, id(link.patterns)
+            if link.patterns is not self.patterns:
+                if key not in self._encoded:
+                    found = encode(link.patterns, self.patterns)
+                    self._encoded[key] = found if found.positions.size else None
+                changed = self._encoded[key]
+            link.answer(values, self.flat, self.patterns, changed, step, self._paused)
 
     def close(self, kind: Kind, step: int) -> None:
-        """Tell all workers to stop, or to continue alone, instead of sending new weights.
+        """Make all workers stop, or continue alone, instead of sending new weights.
 
         Gradients in flight are received first and discarded.
         """
         for link in self.links:
             if link.busy:
                 until(link.arrived)
-                link.taken()
-            if link.turns or self._apart:
-                link.tell(kind, step)
-        until(lambda: not [link for link in self.links if not link.idle()])
+                link.accept()
+            if link.turns or self.plan.apart:
+                link.send(kind=kind, step=step)
+        until(lambda: not [link for link in self.links if not link.is_sent()])
 
-    @property
-    def bytes(self) -> int:
-        return sum(link.bytes for link in self.links)
 
-    @property
-    def topology_bytes(self) -> int:
-        return sum(link.topology_bytes for link in self.links)
+class Synchronous(Master):
+    """WASSP: a step waits for all workers and applies the mean of their gradients.
 
-    def refresh(self) -> None:
-        """Update the patterns and the flat layout after a change of topology."""
-        if self._moved:
-            self.patterns = [layer.weights().pattern for layer in self.network.layers]
-            self.flat = FlatValues(self.network)
-            self._encoded = {}
-            self._moved = False
+    The mean is weighted by samples, so it is the gradient of all the workers' batches as one.
+    Workers whose parts have no batch left in an epoch are left out. Sums are taken in the order of
+    the workers: the same seed gives the same result.
+    """
 
-    def changed_for(self, link: Link) -> Encoded | None:
-        """The topology changes that a worker has not received; None if it is up to date."""
-        if link.patterns is self.patterns:
-            return None
-        key = id(link.patterns)
-        if key not in self._encoded:
-            found = encode(link.patterns, self.patterns)
-            self._encoded[key] = found if found.positions.size else None
-        return self._encoded[key]
+    def __init__(self, plan: Plan, network: Network, comm: Any, measures: RunMeasures) -> None:
+        super().__init__(plan, network, comm, measures)
+        self.per_epoch = max(plan.batches)
+        self._mean: Vector = self.links[0].buffer
 
-    def _answer(self, links: Sequence[Link], step: int) -> None:
-        self.refresh()
-        values = self.network.values() if links else []
-        for link in links:
-            changed = self.changed_for(link)
-            link.answer(values, self.flat, self.patterns, changed, step, self._paused)
+    def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
+        due = [link for link, n in zip(self.links, self.plan.batches, strict=True) if turn < n]
+        self._answer(due if t > 1 else [], t - 1)
+        waited = until(lambda: not [link for link in due if not link.arrived()])
+        headers = [link.accept() for link in due]
+        samples = sum(int(header["samples"]) for header in headers)
+        loss, self._mean = 0.0, due[0].buffer
+        for link, header in zip(due, headers, strict=True):
+            share = int(header["samples"]) / samples
+            loss += float(header["loss"]) * share
+            self.measures.arrived(header)
+            link.buffer *= np.float32(share)
+            if link is not due[0]:
+                self._mean += link.buffer
+        return waited, loss, samples
 
-    def _stepped(self, start: float, waited: float) -> None:
-        """Record time and bytes of the step that began at `start`."""
-        self._ended = time.perf_counter()
-        taken, counted = self._ended - start, self.bytes
-        self.figures.stepped(taken - waited, taken, counted - self._counted)
-        self._counted = counted
+    def _gradients(self, t: int) -> list[Vector]:
+        scale_velocity(self.network, self.plan.work.optimizer, self.plan.correction(t))
+        return self.flat.views(self._mean)
+
+
+class Asynchronous(Master):
+    """WASAP: a parameter server, where every gradient that arrives is a step.
+
+    Only the worker whose gradient was applied gets new weights; the others keep computing with the
+    weights they have. An epoch has as many steps as all parts together have batches.
+    """
+
+    def __init__(self, plan: Plan, network: Network, comm: Any, measures: RunMeasures) -> None:
+        super().__init__(plan, network, comm, measures)
+        self.per_epoch = sum(plan.batches)
+        self._served = self.links[0]
+        self._next = 0
+
+    def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
+        self._answer([self._served] if t > 1 and self._served.turns else [], t - 1)
+        waited = until(self._one_arrived)
+        header = self._served.accept()
+        self.measures.arrived(header)
+        self.measures.staleness.append(t - 1 - int(header["step"]))
+        return waited, float(header["loss"]), int(header["samples"])
+
+    def _one_arrived(self) -> bool:
+        """Find the worker to serve. All links are polled, so that their messages progress; of
+        several workers that are ready, the one after the last one served comes first."""
+        order = [*self.links[self._next :], *self.links[: self._next]]
+        ready = [link for link in order if link.busy and link.arrived()]
+        if ready:
+            self._served = ready[0]
+            self._next = self.links.index(ready[0]) + 1
+        return bool(ready)
+
+    def _gradients(self, t: int) -> list[Vector]:
+        """The gradient, moved to the connections that the network has by now."""
+        link = self._served
+        gradients = link.flat.views(link.buffer)
+        for number, (old, new) in enumerate(zip(link.patterns, self.patterns, strict=True)):
+            if old is not new:
+                DW = gradients[2 * number]
+                gradients[2 * number], kept = retained(old, new, DW)
+                self.measures.entries += DW.size
+                self.measures.kept += kept
+        return gradients

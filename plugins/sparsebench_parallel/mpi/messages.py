@@ -1,25 +1,41 @@
-"""What travels: headers of fixed size, float32 arrays, and parcels of named arrays. No pickle."""
+"""Messages between master and workers: headers of fixed size, float32 arrays, and parcels of
+named arrays. Nothing is pickled.
+
+A process that waits polls with pauses. A blocking receive of MPI spins, which would occupy the
+core of a worker where there are more processes than cores.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench_parallel.mpi.polling import LONGEST, complete, until
-
-Array = npt.NDArray[Any]
+from sparsebench.core.arrays import Array, Vector
+from sparsebench.core.protocols import Network
 
 MASTER = 0
-"""The rank that holds the weights."""
+"""The rank that holds the weights. Worker k, from 0, has rank k + 1."""
+
+YIELDS = 20
+"""Polls that only yield the core, before the first sleep."""
+
+LONGEST = 100e-6
+"""Longest sleep between two polls, in seconds: about what a wake-up takes anyway."""
+
+PATIENT = 5e-3
+"""The same for waits of minutes."""
 
 
 class Tag(IntEnum):
-    """Of a gradient's parts: GRADIENT and the number of the part."""
+    """Tags of messages; part n of a gradient has the tag GRADIENT + n."""
 
     HEADER = 1
     VALUES = 2
@@ -31,7 +47,7 @@ class Tag(IntEnum):
 
 
 class Kind(IntEnum):
-    """What a header of the master says: take a step, end, or go on alone."""
+    """What a worker does after a header of the master: take a step, end, or train alone."""
 
     STEP = 0
     STOP = 1
@@ -42,66 +58,116 @@ FROM_MASTER = np.dtype(
     [("kind", "<i8"), ("step", "<i8"), ("positions", "<i8"), ("width", "<i8"), ("paused", "<f8")]
 )
 """step       updates of the master so far
-positions  integers of the topology's difference, 0: it stands; width is their bytes each
-paused     seconds between epochs, of evaluation and the like, since the last answer to this worker
+positions  integers that describe the change of topology, 0 if there is none; `width` bytes each
+paused     seconds spent between epochs, in evaluation and the like, since this worker's last header
 """
 
 FROM_WORKER = np.dtype(
     [("step", "<i8"), ("samples", "<i8"), ("loss", "<f8")]
     + [(name, "<f8") for name in ("computed", "busy", "waited")]
 )
-"""step      updates of the master behind the weights that were used
+"""step      updates of the master behind the weights that the gradient was computed from
 computed  seconds of forward and backward
-busy      seconds since the last header, all but those waited for weights, which are `waited`
+waited    seconds spent waiting for weights since the last header;  busy  all the others
 """
 
 
-def header(dtype: np.dtype[Any]) -> Array:
-    """(1,) zeros: a header with named fields."""
-    return np.zeros(1, dtype=dtype)
+class FlatValues:
+    """The positions of the arrays of `Network.values` in one array.
+
+    parts  slices that are sent as a message each: one per layer, weights and bias, and one for
+           the parameters of the units if they have any
+    """
+
+    def __init__(self, network: Network) -> None:
+        sizes = [size for layer in network.layers for size in (layer.nnz, layer.shape[0])]
+        units = [array.size for array in network.parameters().values()]
+        self._bounds = [0, *accumulate(sizes + units)]
+        self.size = self._bounds[-1]
+        starts = self._bounds[0 : len(sizes) + 1 : 2]
+        self.parts = [slice(a, b) for a, b in pairwise([*starts, self.size] if units else starts)]
+
+    def views(self, flat: Vector) -> list[Vector]:
+        """The parts of a flat array, in the order of `Network.values`."""
+        return [flat[a:b] for a, b in pairwise(self._bounds)]
+
+    def packed(self, values: Sequence[Vector], into: Vector | None = None) -> Vector:
+        """The values in one array: in `into` if its size fits, else in a new one."""
+        flat = self.fitting(into)
+        for view, array in zip(self.views(flat), values, strict=True):
+            view[...] = array
+        return flat
+
+    def fitting(self, flat: Vector | None = None) -> Vector:
+        """`flat` itself if it has this size, else a new array."""
+        if flat is None or flat.size != self.size:
+            return np.empty(self.size, dtype=np.float32)
+        return flat
+
+
+def until(done: Callable[[], bool], longest: float = LONGEST) -> float:
+    """Poll with pauses that grow to `longest` seconds. Returns the seconds waited."""
+    start = time.perf_counter()
+    polls, pause = 0, 1e-6
+    while not done():
+        polls += 1
+        if polls <= YIELDS:
+            os.sched_yield()
+        else:
+            time.sleep(pause)
+            pause = min(longest, 2 * pause)
+    return time.perf_counter() - start
+
+
+def complete(requests: Sequence[Any]) -> bool:
+    """Whether all requests are complete. Tests each one, because MPI progresses in Test."""
+    return not [request for request in requests if not request.Test()]
+
+
+def wait(requests: Sequence[Any], longest: float = LONGEST) -> float:
+    """Wait until all requests are complete. Returns the seconds waited."""
+    return until(lambda: complete(requests), longest)
 
 
 def raw(array: Array) -> npt.NDArray[np.uint8]:
-    """The bytes of an array, shared."""
+    """The bytes of a contiguous array, shared."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def send(comm: Any, array: Array, to: int, tag: int) -> int:
-    """Until the array may be written again; bytes."""
-    request = comm.Isend(raw(array), to, tag)
-    until(lambda: complete([request]))
+    """Send an array and wait until it may be overwritten. Returns its bytes."""
+    wait([comm.Isend(raw(array), to, tag)])
     return int(array.nbytes)
 
 
 def receive(comm: Any, array: Array, source: int, tag: int, longest: float = LONGEST) -> None:
-    """Until the array, contiguous, is filled. longest  seconds between two looks"""
-    request = comm.Irecv(raw(array), source, tag)
-    until(lambda: complete([request]), longest)
+    """Fill a contiguous array. longest  seconds between two polls"""
+    wait([comm.Irecv(raw(array), source, tag)], longest)
 
 
 def send_parcel(
     comm: Any, to: int, facts: Mapping[str, Any], arrays: Sequence[tuple[str, Array]]
 ) -> int:
-    """Facts, which are JSON, and arrays by name; bytes that were sent."""
+    """Send facts, which are JSON, and named arrays. Returns the bytes sent."""
     listed = [[name, array.dtype.str, list(array.shape)] for name, array in arrays]
-    text = np.frombuffer(json.dumps({"facts": facts, "arrays": listed}).encode(), np.uint8)
-    sent = send(comm, np.array([text.size], dtype=np.int64), to, Tag.PARCEL)
-    sent += send(comm, np.array(text), to, Tag.PARCEL)
-    return sent + sum(send(comm, array, to, Tag.PARCEL) for _, array in arrays)
+    encoded = bytearray(json.dumps({"facts": facts, "arrays": listed}).encode())
+    text = np.frombuffer(encoded, dtype=np.uint8)
+    size: Array = np.array([text.size], dtype=np.int64)
+    parts = [size, text, *(array for _, array in arrays)]
+    return sum(send(comm, part, to, Tag.PARCEL) for part in parts)
 
 
 def receive_parcel(
     comm: Any, source: int, longest: float = LONGEST
 ) -> tuple[dict[str, Any], dict[str, Array], int]:
-    """The facts, the arrays, and how many bytes that were. longest  of `receive`, for the first"""
-    size = np.empty(1, dtype=np.int64)
+    """The facts, the arrays, and their bytes. longest  seconds between two polls for the first"""
+    size: Array = np.empty(1, dtype=np.int64)
     receive(comm, size, source, Tag.PARCEL, longest)
-    text = np.empty(int(size[0]), dtype=np.uint8)
+    text: Array = np.empty(int(size[0]), dtype=np.uint8)
     receive(comm, text, source, Tag.PARCEL)
-    told = json.loads(text.tobytes())
-    arrays: dict[str, Array] = {}
-    for name, dtype, shape in told["arrays"]:
-        arrays[name] = np.empty(shape, dtype=dtype)
-        receive(comm, arrays[name], source, Tag.PARCEL)
-    received = size.nbytes + text.nbytes + sum(array.nbytes for array in arrays.values())
-    return told["facts"], arrays, int(received)
+    sent = json.loads(text.tobytes())
+    arrays: dict[str, Array]
+    arrays = {name: np.empty(shape, dtype=dtype) for name, dtype, shape in sent["arrays"]}
+    for array in arrays.values():
+        receive(comm, array, source, Tag.PARCEL)
+    return sent["facts"], arrays, sum(part.nbytes for part in (size, text, *arrays.values()))

@@ -1,25 +1,30 @@
-"""What master and workers know alike before the first message."""
+"""The plan that all processes derive from the trial alike: phases, parts and learning rates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from sparsebench.core.training.steps import refuse_signals
+import numpy as np
+
+from sparsebench.core.arrays import Array, Rows
+from sparsebench.core.protocols import Network, Optimizer
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench_parallel.mpi.data_parts import Rows, rows_of
-from sparsebench_parallel.mpi.rate_scaling import Scaling
 from sparsebench_parallel.params import Options
+from sparsebench_parallel.partition import part_of
+
+VELOCITY = "velocity"
+"""The optimizer's state that contains the learning rates of earlier steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """options      with every default filled in
-    work         the trial's, with as many epochs as are trained
-    together     epochs of phase one; phase two is the rest
-    batches      of each worker in an epoch
+    """options   with every default filled in
+    work      the trial's, with the number of epochs that are trained
+    together  epochs of phase one; phase two is the rest
+    batches   batches of each worker in an epoch
     """
 
     options: Options
@@ -29,19 +34,26 @@ class Plan:
 
     @classmethod
     def of(cls, options: Options, work: Work) -> Plan:
-        epochs = work.epochs + options.extra_pass
-        together = math.floor((1 - options.local) * work.epochs + 1e-9) + options.extra_pass
-        plan = cls(options, replace(work, epochs=epochs), max(1, together), ())
+        together = max(1, math.floor((1 - options.local) * work.epochs + 1e-9) + options.extra_pass)
+        work = replace(work, epochs=work.epochs + options.extra_pass)
+        plan = cls(options, work, together, ())
         sizes = [plan.rows(worker).size for worker in range(options.workers)]
-        batches = tuple(math.ceil(size / work.batch_size) for size in sizes)
-        return replace(plan, batches=batches)
+        return replace(plan, batches=tuple(math.ceil(size / work.batch_size) for size in sizes))
 
     def rows(self, worker: int) -> Rows:
-        """Training samples of a worker, counted from 0."""
+        """The training samples of a worker."""
         work, options = self.work, self.options
-        samples = len(work.data.train)
-        return rows_of(
-            worker, options.workers, samples, work.batch_size, work.seed, options.remainder
+        batch = work.batch_size if options.remainder == "drop" else None
+        return part_of(len(work.data.train), options.workers, worker, work.seed, batch)
+
+    def part(self, worker: int) -> Work:
+        """The work of one worker: the trial's on its own training samples, reporting nothing."""
+        data = self.work.data
+        return replace(
+            self.work,
+            data=replace(data, train=data.train.part(self.rows(worker))),
+            report=lambda record: None,
+            progress=lambda epoch, step, loss: None,
         )
 
     @property
@@ -49,46 +61,68 @@ class Plan:
         """Whether there is a phase two."""
         return self.together < self.work.epochs
 
-    def shown(self, per_epoch: int) -> Callable[[int, int, float], None]:
-        """The trial's progress, told in steps of one process, from steps of which `per_epoch` are
-        an epoch."""
+    def progress(self, per_epoch: int) -> Callable[[int, int, float], None]:
+        """The trial's progress callback for steps of which `per_epoch` are an epoch; it reports
+        them as steps of a single process."""
         work = self.work
-        asked = work.epochs - self.options.extra_pass
+        epochs = work.epochs - self.options.extra_pass
         alone = math.ceil(len(work.data.train) / work.batch_size)
-        share = asked * alone / (work.epochs * per_epoch)
+        share = epochs * alone / (work.epochs * per_epoch)
 
         def progress(epoch: int, step: int, loss: float) -> None:
-            work.progress(min(epoch, asked), math.ceil(step * share), loss)
+            work.progress(min(epoch, epochs), math.ceil(step * share), loss)
 
         return progress
 
-    def turns(self, worker: int) -> int:
-        """Gradients that a worker sends in phase one."""
-        return self.together * self.batches[worker]
+    # --- the learning rate of the synchronous mode -------------------------------------------
 
-    def scaling(self) -> Scaling | None:
-        """Of the synchronous mode."""
+    def rate(self, scheduled: float, t: int) -> float:
+        """The learning rate at step t of phase one, from the one of the optimizer's schedule."""
         options = self.options
-        if not options.synchronous or not options.scaling:
-            return None
-        return Scaling(
-            options.workers,
-            max(self.batches),
-            options.warm_epochs,
-            options.base,
-            options.correction,
-        )
+        if not options.scaling:
+            return scheduled
+        return (options.base if options.base is not None else scheduled) * self.factor(t)
+
+    def factor(self, t: int) -> float:
+        """(workers - 1) epoch / warm_epochs + 1 with epochs from 0, `workers` after warm-up."""
+        options, epoch = self.options, (t - 1) // max(self.batches)
+        share = min(1.0, epoch / options.warm_epochs) if options.warm_epochs else 1.0
+        return (options.workers - 1) * share + 1
+
+    @property
+    def corrects(self) -> bool:
+        """Whether the velocity follows a change of the rate."""
+        return self.options.scaling and self.options.correction
+
+    def correction(self, t: int) -> float:
+        """The factor of the velocity before step t: v = m v - rate g contains the rates of earlier
+        steps. Goyal et al. (2017), arXiv 1706.02677, section 2.2."""
+        return self.factor(t) / self.factor(t - 1) if self.corrects and t > 1 else 1.0
 
 
-def refuse(name: str, options: Options, work: Work) -> None:
-    """Raise Unsupported for what cannot be trained so, in every process alike."""
-    size = work.team.size if work.team is not None else 1
-    if size != options.workers + 1:
+def scale_velocity(network: Network, optimizer: Optimizer, factor: float) -> None:
+    """Multiply the velocity of all trained values. Other rules keep no rate in their state."""
+    if factor == 1 or VELOCITY not in optimizer.slots:
+        return
+    saved = {name: np.array(array) for name, array in network.saved()}
+    for velocity in _velocities(saved, optimizer):
+        np.multiply(velocity, factor, out=velocity)
+    network.restore(saved)
+
+
+def refuse_narrow_velocity(network: Network, optimizer: Optimizer) -> None:
+    """Raise Unsupported if the backend keeps the velocity in a type shorter than float32."""
+    if any(v.dtype != np.float32 for v in _velocities(dict(network.saved()), optimizer)):
         raise Unsupported(
-            f"trainer {name!r} with workers = {options.workers} needs {options.workers + 1} "
-            f"processes that mpiexec starts together, and has {size}; `sparsebench run` starts "
-            "them"
+            "trainer.correction: momentum correction needs a float32 velocity, and the backend "
+            "keeps a shorter type; set correction = false or the backend's momenta = 'float32'"
         )
-    refuse_signals(work, f"trainer {name!r}")
-    if work.keeper is not None:
-        raise Unsupported(f"trainer {name!r} keeps no checkpoints; leave trial.checkpoint out")
+
+
+def _velocities(saved: Mapping[str, Array], optimizer: Optimizer) -> Iterator[Array]:
+    """The velocities of layers, saved by the slot's name, and of units, saved by its number."""
+    if VELOCITY in optimizer.slots:
+        ends = (VELOCITY, str(optimizer.slots.index(VELOCITY)))
+        for name, array in saved.items():
+            if "state." in name and name.rpartition(".")[2] in ends:
+                yield array

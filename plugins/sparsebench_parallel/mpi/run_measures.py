@@ -1,33 +1,35 @@
-"""What the master counts and times, and the measures that come of it."""
+"""The measures of a parallel training: what the master counts and times, and the link's speed."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sparsebench_parallel.mpi.messages import MASTER, Tag, receive, send
 
-Measure = float | int | None
-
 ROUNDS = 20
 """Round trips of a small message; a quarter as many of a large one."""
 
 SMALL = 64
-"""Bytes of the message whose way takes the latency."""
+"""Bytes of the message that measures the latency."""
 
 LARGE = 2**20
-"""Bytes at least of the one whose way takes the rate: a smaller one takes little else."""
+"""Least bytes of the message that measures the bandwidth: a smaller one takes little else than the
+latency."""
 
 
 class RunMeasures:
-    """Of one training.
+    """Counts and times of one training, collected at the master.
 
-    computed, worked  seconds: of each gradient at its worker, of each step at the master, which
-                      is from arrival to applied, without waiting
+    computed  seconds of each gradient at its worker
+    worked    seconds of each step at the master, from arrival to applied, without waiting
+    entries, kept   of the gradients that RetainValidUpdates had to change
+    bytes     sent and received so far; every message has the master at one end
     """
 
     def __init__(self) -> None:
@@ -35,42 +37,31 @@ class RunMeasures:
         self.step_bytes, self.staleness = array("q"), array("q")
         self.entries = self.kept = 0
         self.bytes = self.topology_bytes = 0
-        self.taken = self.busy = self.waited = 0.0
+        self.stepping = self.busy = self.waited = 0.0
         self.phase_two_seconds: float | None = None
         self.union_connections: int | None = None
         self.latency: float | None = None
         self.rate: float | None = None
 
-    def arrived(self, told: Any) -> None:
-        """A gradient's header."""
-        self.computed.append(float(told["computed"][0]))
-        self.busy += float(told["busy"][0])
-        self.waited += float(told["waited"][0])
+    def arrived(self, header: Any) -> None:
+        """Record the header of a gradient."""
+        self.computed.append(float(header["computed"]))
+        self.busy += float(header["busy"])
+        self.waited += float(header["waited"])
 
-    def stepped(self, worked: float, taken: float, moved: int) -> None:
-        """A step: the master's work in it, all its seconds, and bytes since the last one."""
-        self.worked.append(worked)
-        self.taken += taken
-        self.step_bytes.append(moved)
-
-    def retained(self, entries: int, kept: int) -> None:
-        self.entries += entries
-        self.kept += kept
-
-    def measures(self) -> dict[str, Measure]:
-        """Unknown where there was nothing of the kind."""
-        stale = self.staleness
+    def measures(self) -> dict[str, float | int | None]:
+        """The measures by name, None where nothing was measured."""
         waiting = self.busy + self.waited
         return {
             "bytes_sent": self.bytes,
             "bytes_sent_per_step": _median(self.step_bytes),
             "topology_bytes_sent": self.topology_bytes,
-            "staleness_mean": statistics.fmean(stale) if stale else None,
-            "staleness_max": max(stale) if stale else None,
+            "staleness_mean": statistics.fmean(self.staleness) if self.staleness else None,
+            "staleness_max": max(self.staleness, default=None),
             "retained_share": self.kept / self.entries if self.entries else None,
             "worker_step_seconds": _median(self.computed),
             "master_step_seconds": _median(self.worked),
-            "master_busy_share": sum(self.worked) / self.taken if self.taken else None,
+            "master_busy_share": sum(self.worked) / self.stepping if self.stepping else None,
             "worker_wait_share": self.waited / waiting if waiting else None,
             "link_latency_seconds": self.latency,
             "link_bytes_per_second": self.rate,
@@ -79,14 +70,16 @@ class RunMeasures:
         }
 
 
-def _median(numbers: array[Any]) -> Measure:
+def _median(numbers: array[Any]) -> float | int | None:
     return statistics.median(numbers) if numbers else None
 
 
 def probe_link(comm: Any, other: int, size: int) -> tuple[float, float | None]:
-    """Seconds that a small message takes one way, and bytes per second of one of `size` bytes,
-    LARGE at least, that latency aside; None where the difference is lost in noise. Both ends
-    call it, the master and the first worker."""
+    """The seconds that a small message takes one way, and the bytes per second of one of `size`
+    bytes, at least LARGE, without that latency; None if the difference is lost in noise.
+
+    The master and the first worker call it at the same time.
+    """
     size = max(size, LARGE)
     small = _one_way(comm, other, SMALL, ROUNDS)
     large = _one_way(comm, other, size, ROUNDS // 4)
@@ -94,15 +87,14 @@ def probe_link(comm: Any, other: int, size: int) -> tuple[float, float | None]:
 
 
 def _one_way(comm: Any, other: int, size: int, rounds: int) -> float:
-    """Half the median round trip; the first is not counted."""
+    """Half the median round trip; the first one is not counted."""
     message, seconds = np.zeros(size, dtype=np.uint8), []
+    transfers: tuple[Callable[..., object], ...] = (send, receive)
+    if comm.Get_rank() != MASTER:
+        transfers = (receive, send)
     for _ in range(rounds + 1):
         start = time.perf_counter()
-        if comm.Get_rank() == MASTER:
-            send(comm, message, other, Tag.PROBE)
-            receive(comm, message, other, Tag.PROBE)
-        else:
-            receive(comm, message, other, Tag.PROBE)
-            send(comm, message, other, Tag.PROBE)
+        for transfer in transfers:
+            transfer(comm, message, other, Tag.PROBE)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:]) / 2

@@ -1,33 +1,29 @@
-"""How a topology differs from an earlier one, as integers that travel."""
+"""The difference between two topologies as integers that can be sent, and gradients across it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.sparse.csr import Change, CsrPattern
-
-Ints = npt.NDArray[Any]
+from sparsebench.core.arrays import Mask, Vector
+from sparsebench.core.protocols import Layer, Network
+from sparsebench.core.sparse.csr import Change, CsrPattern, Ints
 
 SAME, MOVED, FULL = 0, 1, 2
-"""A layer's connections stand; as dropped and grown ones; as a whole pattern, where that is
-smaller."""
-
-FIELDS = 3
-"""Columns of the table: what is sent of a layer, and the sizes of it."""
+"""A layer's connections did not change; are sent as dropped and grown ones; or are sent as a whole
+pattern, where that is smaller."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """The changes of all layers.
 
-    table      (layers, FIELDS) int64: MOVED, dropped, grown; or FULL, rows, connections
-    positions  one after the other of MOVED: positions in the old csr order, then rows and columns
-               of the grown; of FULL: indptr, then indices
+    table      (layers, 3) int64: SAME, 0, 0; MOVED, dropped, grown; or FULL, rows, connections
+    positions  layer by layer; if MOVED, dropped positions in the old csr order, then rows and
+               columns of the grown; if FULL, indptr, then indices
     """
 
     table: npt.NDArray[np.int64]
@@ -38,7 +34,7 @@ class Encoded:
         return int(self.table.nbytes + self.positions.nbytes)
 
 
-def found_in(these: Ints, those: Ints) -> tuple[npt.NDArray[np.bool_], Ints]:
+def found_in(these: Ints, those: Ints) -> tuple[Mask, Ints]:
     """Which of `these` are among `those`, both strictly rising; and where, if they are."""
     at = np.searchsorted(those, these)
     if those.size == 0:
@@ -48,74 +44,74 @@ def found_in(these: Ints, those: Ints) -> tuple[npt.NDArray[np.bool_], Ints]:
 
 
 def change_between(old: CsrPattern, new: CsrPattern) -> Change:
-    """What makes `new` of `old`; grown connections have the value 0."""
+    """The change that turns `old` into `new`; grown connections have the value 0."""
     before, after = old.keys(), new.keys()
-    keep, _ = found_in(before, after)
-    stayed, _ = found_in(after, before)
-    grown = after[~stayed]
-    rows, columns = grown // max(1, new.shape[1]), grown % max(1, new.shape[1])
-    return Change(keep, rows, columns, np.zeros(grown.size, dtype=np.float32))
+    grown = after[~found_in(after, before)[0]]
+    rows, columns = np.divmod(grown, max(1, new.shape[1]))
+    return Change(found_in(before, after)[0], rows, columns, np.zeros(grown.size, np.float32))
 
 
 def encode(old: Sequence[CsrPattern], new: Sequence[CsrPattern]) -> Encoded:
-    """The changes of all layers, in as few integers as each of the two ways takes."""
-    table = np.zeros((len(new), FIELDS), dtype=np.int64)
-    arrays: list[Ints] = []
+    """The changes of all layers, each in the form that needs fewer integers."""
+    table = np.zeros((len(new), 3), dtype=np.int64)
+    arrays: list[Ints] = [np.empty(0, dtype=np.int32)]
     for number, (before, after) in enumerate(zip(old, new, strict=True)):
         change = change_between(before, after)
-        sizes = (change.dropped, change.grown)
-        if sizes == (0, 0):
+        dropped, grown = change.dropped, change.grown
+        if dropped == grown == 0:
             continue
-        if after.indptr.size + after.nnz < sizes[0] + 2 * sizes[1]:
+        if after.indptr.size + after.nnz < dropped + 2 * grown:
             table[number] = (FULL, after.indptr.size, after.nnz)
             arrays += (after.indptr, after.indices)
         else:
-            table[number] = (MOVED, *sizes)
+            table[number] = (MOVED, dropped, grown)
             arrays += (np.flatnonzero(~change.keep), change.rows, change.columns)
     wide = any(pattern.indices.dtype.itemsize > 4 for pattern in (*old, *new))
-    dtype = np.int64 if wide else np.int32
-    return Encoded(table, np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype, copy=False))
-
-
-def count_of(table: npt.NDArray[np.int64]) -> int:
-    """Integers that a table announces."""
-    weights = {SAME: (0, 0), MOVED: (1, 2), FULL: (1, 1)}
-    return sum(int(a * weights[int(kind)][0] + b * weights[int(kind)][1]) for kind, a, b in table)
+    return Encoded(table, np.concatenate(arrays).astype(np.int64 if wide else np.int32))
 
 
 def decode(encoded: Encoded, old: Sequence[CsrPattern]) -> list[Change | None]:
-    """A change per layer, None where its connections stand."""
+    """A change per layer, None where its connections did not change."""
     changes: list[Change | None] = []
-    start = 0
-    for (kind, first, second), pattern in zip(encoded.table.tolist(), old, strict=True):
-        size = count_of(np.array([(kind, first, second)]))
-        part = encoded.positions[start : start + size]
-        start += size
-        if kind == SAME:
+    kinds, first, second = encoded.table.T
+    ends = np.cumsum(first + second * np.where(kinds == MOVED, 2, 1))
+    for at, (pattern, part) in enumerate(zip(old, np.split(encoded.positions, ends[:-1]))):
+        if kinds[at] == SAME:
             changes.append(None)
-        elif kind == FULL:
-            dtype = pattern.indices.dtype
-            indptr, indices = part[:first].astype(dtype), part[first:].astype(dtype)
+        elif kinds[at] == FULL:
+            indptr, indices = np.split(part.astype(pattern.indices.dtype), [first[at]])
             changes.append(change_between(pattern, CsrPattern(pattern.shape, indptr, indices)))
         else:
+            dropped, rows, columns = np.split(part, [first[at], first[at] + second[at]])
             keep = np.ones(pattern.nnz, dtype=bool)
-            keep[part[:first]] = False
-            rows, columns = part[first : first + second], part[first + second :]
-            changes.append(Change(keep, rows, columns, np.zeros(second, dtype=np.float32)))
+            keep[dropped] = False
+            changes.append(Change(keep, rows, columns, np.zeros(rows.size, dtype=np.float32)))
     return changes
 
 
-Vector = npt.NDArray[np.float32]
+def apply_encoded(network: Network, encoded: Encoded) -> None:
+    """Change the connections of all layers; optimizer state is carried along."""
+    patterns = [layer.weights().pattern for layer in network.layers]
+    for layer, change in zip(network.layers, decode(encoded, patterns), strict=True):
+        if change is not None:
+            layer.apply_change(change)
+
+
+def apply_pattern(layer: Layer, pattern: CsrPattern) -> None:
+    """Give a layer these connections; optimizer state is carried along."""
+    change = change_between(layer.weights().pattern, pattern)
+    if change.dropped or change.grown:
+        layer.apply_change(change)
 
 
 def retained(old: CsrPattern, new: CsrPattern, DW: Vector) -> tuple[Vector, int]:
-    """DW (old nnz,) on the connections of `new`, 0 where they are younger; and how many entries
-    were kept.
+    """DW (old nnz,) on the connections of `new`, 0 where they are younger; and the number of
+    entries that were kept.
 
     Curci et al. (2021), arXiv 2102.01732, RetainValidUpdates. A connection that was dropped and
     grown again at its place counts as the same one, as in the released code.
     """
-    there, at = found_in(new.keys(), old.keys())
+    kept, at = found_in(new.keys(), old.keys())
     out = np.zeros(new.nnz, dtype=DW.dtype)
-    out[there] = DW[at[there]]
-    return out, int(np.count_nonzero(there))
+    out[kept] = DW[at[kept]]
+    return out, int(np.count_nonzero(kept))

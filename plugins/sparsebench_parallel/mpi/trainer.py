@@ -2,105 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+from sparsebench.core.protocols import Network
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Training
-from sparsebench.core.training.steps import Batches
+from sparsebench.core.training.steps import Batches, refuse_signals
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
-from sparsebench_parallel.mpi.asynchronous import Asynchronous
-from sparsebench_parallel.mpi.data_parts import on_part, seed_of, stream_of
-from sparsebench_parallel.mpi.flat_values import FlatValues
-from sparsebench_parallel.mpi.local_training import received, train_alone
-from sparsebench_parallel.mpi.master import Master
-from sparsebench_parallel.mpi.messages import MASTER, Kind
-from sparsebench_parallel.mpi.model_averaging import phase_two
-from sparsebench_parallel.mpi.plan import Plan, refuse
-from sparsebench_parallel.mpi.rate_scaling import refuse_narrow_velocity
+from sparsebench.errors import Unsupported
+from sparsebench_parallel.mpi.master import Asynchronous, Master, Synchronous
+from sparsebench_parallel.mpi.messages import MASTER, FlatValues, Kind, receive_parcel
+from sparsebench_parallel.mpi.phase_two import Start, lead_phase_two, train_alone
+from sparsebench_parallel.mpi.plan import Plan, refuse_narrow_velocity
 from sparsebench_parallel.mpi.run_measures import RunMeasures, probe_link
-from sparsebench_parallel.mpi.synchronous import Synchronous
 from sparsebench_parallel.mpi.worker import Worker
 from sparsebench_parallel.params import Options, WasapParams, WasspParams
+from sparsebench_parallel.partition import seed_of, stream_of
 
 FIRST = 1
 """The rank of the first worker."""
 
 
-class Wasap(WasapParams):
-    """Asynchronous: a parameter server. Deviations from the paper: docs/parallel.md."""
+class OverMpi:
+    """A trainer whose processes are started by mpiexec. docs/parallel.md lists deviations."""
+
+    options: Callable[[], Options]
 
     def warm_up(self, work: Work) -> None:
         warm_up(work)
 
     def run(self, work: Work) -> Result | None:
-        return run("wasap", self.options(), work)
+        """The result at the master, None at a worker.
+
+        Raises Unsupported, in every process alike, for work that cannot be trained this way.
+        """
+        options, name = self.options(), f"trainer {type(self).__name__.lower()!r}"
+        size = work.team.size if work.team is not None else 1
+        if work.team is None or size != options.workers + 1:
+            raise Unsupported(
+                f"{name} with workers = {options.workers} needs {options.workers + 1} processes "
+                f"that mpiexec starts together, and has {size}; `sparsebench run` starts them"
+            )
+        refuse_signals(work, name)
+        if work.keeper is not None:
+            raise Unsupported(f"{name} keeps no checkpoints; leave trial.checkpoint out")
+        plan = Plan.of(options, work)
+        if work.team.rank == MASTER:
+            return lead(plan, work.team.comm)
+        follow(plan, work.team.rank - FIRST, work.team.comm)
+        return None
 
 
-class Wassp(WasspParams):
+class Wasap(WasapParams, OverMpi):
+    """Asynchronous: a parameter server."""
+
+
+class Wassp(WasspParams, OverMpi):
     """Synchronous: a step is the mean of all workers' gradients."""
 
-    def warm_up(self, work: Work) -> None:
-        warm_up(work)
 
-    def run(self, work: Work) -> Result | None:
-        return run("wassp", self.options(), work)
-
-
-def run(name: str, options: Options, work: Work) -> Result | None:
-    """The result at the master, None at a worker."""
-    refuse(name, options, work)
-    assert work.team is not None
-    plan = Plan.of(options, work)
-    if work.team.rank == MASTER:
-        return lead(plan, work.team.comm)
-    follow(plan, work.team.rank - FIRST, work.team.comm)
-    return None
-
-
-def lead(plan: Plan, comm: object) -> Result:
-    """The master: the one training loop, whose steps come from the workers."""
-    work, figures, scaling = plan.work, RunMeasures(), plan.scaling()
+def lead(plan: Plan, comm: Any) -> Result:
+    """Run the training loop, whose steps come from the workers, at the master."""
+    work, measures = plan.work, RunMeasures()
     kind: type[Master] = Synchronous if plan.options.synchronous else Asynchronous
     with work.meter.phase("build"):
-        network = build_network(work)
-        if scaling is not None and scaling.correct:
-            refuse_narrow_velocity(network, work.optimizer)
-        master = kind(plan, network, comm, figures)
-        size = 4 * master.flat.size
-        figures.latency, figures.rate = probe_link(comm, FIRST, size)
+        network = _built(plan, work)
+        master = kind(plan, network, comm, measures)
+        measures.latency, measures.rate = probe_link(comm, FIRST, 4 * master.flat.size)
+        reporting = replace(work, progress=plan.progress(master.per_epoch))
         training = Training(
-            replace(work, progress=plan.shown(master.per_epoch)), network, master,
-            on_change=master.moved,
-            scaled=scaling.rate if scaling is not None else None,
-        )  # fmt: skip
-        master.begin()
+            reporting, network, master, on_change=master.on_change, scaled=plan.rate
+        )
+        for link in master.links:  # nothing is sent: all processes build the same network
+            link.listen()
     training.run(1, plan.together)
     if training.diverged:
         master.close(Kind.STOP, training.step)
     elif plan.apart:
-        phase_two(plan, master, training, comm)
-    figures.bytes += master.bytes
-    figures.topology_bytes += master.topology_bytes
+        lead_phase_two(plan, master, training, comm)
     result = training.result()
-    return replace(result, measures={**result.measures, **figures.measures()})
+    return replace(result, measures={**result.measures, **measures.measures()})
 
 
-def follow(plan: Plan, worker: int, comm: object) -> None:
-    """A worker, counted from 0."""
-    scaling = plan.scaling()
-    part = on_part(plan.work, plan.rows(worker))
+def follow(plan: Plan, worker: int, comm: Any) -> None:
+    """Run a worker, counted from 0, to the end of the training."""
+    part = plan.part(worker)
     with part.meter.phase("build"):
-        network = build_network(part, seed_of(part.seed, worker))
-        if scaling is not None and scaling.correct:
-            refuse_narrow_velocity(network, part.optimizer)
+        network = _built(plan, part, seed_of(part.seed, worker))
         if worker == 0:
             probe_link(comm, MASTER, 4 * FlatValues(network).size)
-        batches = Batches(part, network, stream_of(worker))
-        mine = Worker(part, network, batches)
+        own = Worker(part, network, Batches(part, network, stream_of(worker)))
     with part.meter.phase("train"):
-        on = mine.run(plan.together, apart=plan.apart)
-    if on:
-        start = received(comm, network)
-        del mine, batches, network  # a second one is made of what was received
-        train_alone(plan, part, start, worker)
+        apart = own.run(plan.together, apart=plan.apart)
+    if apart:
+        start = Start(network, receive_parcel(comm, MASTER)[1])
+        del own, network  # a new network is made of what was received
+        train_alone(plan, part, start, worker, comm)
+
+
+def _built(plan: Plan, work: Work, seed: int | None = None) -> Network:
+    network = build_network(work, seed)
+    if plan.corrects:
+        refuse_narrow_velocity(network, work.optimizer)
+    return network

@@ -1,4 +1,4 @@
-"""What the model says of runs: held against what was measured, and beyond it."""
+"""Predicted epochs with more workers, compared with those that were measured."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sparsebench.units import brief_seconds
-from sparsebench_parallel.scaling.costs import Costs
-from sparsebench_parallel.scaling.measured import Cell, Way, costs_of
-from sparsebench_parallel.scaling.prediction import Prediction, Saturation, predict, saturation
-from sparsebench_parallel.scaling.simulation import Setting
+from sparsebench_parallel.scaling.measured import Way, costs_of
+from sparsebench_parallel.scaling.simulation import Costs, Setting, simulate
 
 Row = dict[str, Any]
+
+MOST_STEPS = 20_000
+"""Steps of an epoch that are simulated; of a longer one the first so many, and the rest in
+proportion."""
 
 ENOUGH = 0.95
 """Share of the highest throughput at which more workers no longer count as helping."""
@@ -33,6 +35,21 @@ class ScalingOptions:
     bandwidth: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """seconds    of an epoch, its update of the topology among them
+    bound      seconds that no schedule of these stages can be below
+    staleness  mean; 0 with a barrier at every step
+    busy       share of the time in which a server works on gradients
+    """
+
+    setting: Setting
+    seconds: float
+    bound: float
+    staleness: float
+    busy: float
+
+
 @dataclass(frozen=True)
 class Report:
     """Tables as rows with the same keys, and sentences."""
@@ -43,155 +60,166 @@ class Report:
     words: list[str] = field(default_factory=list)
 
 
+# --- the model -------------------------------------------------------------------------------
+
+
+def predict(costs: Costs, setting: Setting) -> Prediction:
+    """Predict an epoch. More workers than samples have nothing to do and are left out."""
+    setting = replace(setting, workers=min(setting.workers, costs.samples))
+    most = max(MOST_STEPS, 4 * setting.workers) * costs.batch
+    part = replace(costs, samples=min(costs.samples, most))
+    found = simulate(part, setting)
+    training = found.seconds * costs.samples / part.samples
+    end = costs.epoch_end_seconds(setting.workers, setting.servers)
+    return Prediction(
+        setting=setting,
+        seconds=training + end,
+        bound=bound(costs, setting) + end,
+        staleness=found.staleness,
+        busy=found.busy * training / (training + end),
+    )
+
+
+def bound(costs: Costs, setting: Setting) -> float:
+    """The slowest of: the longest worker's own path, the server's updates, its link each way, and
+    all work over the cores."""
+    batches = costs.batches(setting.workers)
+    longest = max(sum(costs.cycle_seconds(setting.servers, n) for n in sizes) for sizes in batches)
+    gradients = sum(map(len, batches))
+    stages = [longest, gradients * slowest_stage(costs, setting.servers, setting.synchronous)[1]]
+    if setting.cores is not None:
+        updates = max(map(len, batches)) if setting.synchronous else gradients
+        work = costs.step_seconds * costs.samples / costs.batch + updates * costs.serve_seconds
+        stages.append(work / setting.cores)
+    return max(stages)
+
+
+def slowest_stage(costs: Costs, servers: int, synchronous: bool) -> tuple[str, float]:
+    """The slowest stage of a server, "updates" or "link", and its seconds for one gradient. With a
+    barrier all gradients of a step share one update, and only the link handles each."""
+    message = max(costs.up_bytes, costs.down_bytes) / costs.bandwidth / servers
+    update = 0.0 if synchronous else costs.serve_seconds / servers
+    return ("updates", update) if update > message else ("link", message)
+
+
+def saturating_workers(costs: Costs, servers: int, synchronous: bool) -> float:
+    """The number of workers from which on the slowest stage has no pause: a cycle over its time."""
+    seconds = slowest_stage(costs, servers, synchronous)[1]
+    return costs.cycle_seconds(servers) / seconds if seconds else math.inf
+
+
+# --- the report ------------------------------------------------------------------------------
+
+
 def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
     found = Report()
     for way in ways:
         costs = costs_of(way)
-        found.validation.extend(validated(way, costs))
-        elsewhere = adjusted(costs, options)
-        found.costs.append(cost_row(way, elsewhere))
-        curves = {count: _curve(way, elsewhere, options, count) for count in options.servers}
-        for predictions in curves.values():
-            found.curve.extend(_row(way, prediction) for prediction in predictions)
-        found.words.extend(in_words(way, elsewhere, curves))
-    found.words.append(error_in_words(found.validation))
+        found.validation.extend(_validation(way, costs))
+        costs = replace(
+            costs,
+            latency=costs.latency if options.latency is None else options.latency,
+            bandwidth=costs.bandwidth if options.bandwidth is None else options.bandwidth,
+        )
+        found.costs.append(
+            {
+                "network": way.network,
+                "trainer": way.trainer,
+                "worker ms": costs.step_seconds * 1e3,
+                "server ms": costs.serve_seconds * 1e3,
+                "gradient kB": costs.up_bytes / 1e3,
+                "values kB": costs.down_bytes / 1e3,
+                "latency us": costs.latency * 1e6,
+                "bandwidth MB/s": costs.bandwidth / 1e6,
+                "topology s": costs.topology_seconds,
+                "steps": costs.steps,
+            }
+        )
+        counts = sorted({min(count, costs.samples) for count in options.workers})
+        for servers in options.servers:
+            setting = Setting(
+                workers=1, synchronous=way.synchronous, cores=options.cores, servers=servers
+            )
+            curve = [predict(costs, replace(setting, workers=count)) for count in counts]
+            found.curve.extend(
+                {
+                    "network": way.network,
+                    "trainer": way.trainer,
+                    "servers": servers,
+                    "workers": one.setting.workers,
+                    "epoch s": one.seconds,
+                    "bound s": one.bound,
+                    "times as fast": way.base_seconds / one.seconds,
+                    "staleness": one.staleness,
+                    "server busy %": _rounded(100 * one.busy),
+                }
+                for one in curve
+            )
+            found.words.append(_in_words(way, costs, servers, curve))
+    found.words.append(_error_in_words(found.validation))
     return found
 
 
-# --- against what was measured --------------------------------------------------------
-
-
-def validated(way: Way, costs: Costs) -> Iterator[Row]:
-    """A row per number of workers; the first one is what the model is made of."""
+def _validation(way: Way, costs: Costs) -> Iterator[Row]:
+    """A row per number of workers; the first is the one that the model is made of."""
     for cell in way.cells:
         setting = Setting(workers=cell.workers, synchronous=way.synchronous, cores=cell.cores)
-        yield _held(way, cell, predict(costs, setting))
+        measured, predicted = cell.known("epoch_seconds"), predict(costs, setting)
+        yield {
+            "network": way.network,
+            "trainer": way.trainer,
+            "workers": cell.workers,
+            "cores": f"{cell.cores:g}",
+            "n": len(cell.records),
+            "epoch s": measured,
+            "predicted s": predicted.seconds,
+            "error %": _rounded(100 * (predicted.seconds / measured - 1)),
+            "staleness": cell.mean("staleness_mean"),
+            "predicted staleness": predicted.staleness,
+            "calibrated on": "yes" if cell is way.first else "",
+        }
 
 
-def _held(way: Way, cell: Cell, predicted: Prediction) -> Row:
-    measured = cell.mean("epoch_seconds") or math.nan
-    return {
-        "network": way.network,
-        "trainer": way.trainer,
-        "workers": cell.workers,
-        "cores": f"{cell.cores:g}",
-        "n": len(cell.records),
-        "epoch s": measured,
-        "predicted s": predicted.seconds,
-        "error %": _rounded(100 * (predicted.seconds / measured - 1)),
-        "staleness": cell.mean("staleness_mean"),
-        "predicted staleness": predicted.staleness,
-        "calibrated on": "yes" if cell is way.first else "",
-    }
-
-
-def error_in_words(rows: Sequence[Row]) -> str:
+def _error_in_words(rows: Sequence[Row]) -> str:
     errors = [row["error %"] for row in rows if not row["calibrated on"]]
     if not errors:
         return "Nothing was measured with more workers than the model is made of: no error known."
-    mean = sum(map(abs, errors)) / len(errors)
-    worst = max(errors, key=abs)
     cells = "cell" if len(errors) == 1 else f"{len(errors)} cells"
     return (
         f"Over the {cells} that the model has not seen, the predicted epoch differs by "
-        f"{mean:.0f} % in the mean, and by {worst:+.0f} % at the most."
+        f"{sum(map(abs, errors)) / len(errors):.0f} % in the mean, and by "
+        f"{max(errors, key=abs):+.0f} % at the most."
     )
 
 
-# --- beyond it ------------------------------------------------------------------------
-
-
-def adjusted(costs: Costs, options: ScalingOptions) -> Costs:
-    """The same work on another network of machines."""
-    return replace(
-        costs,
-        latency=costs.latency if options.latency is None else options.latency,
-        bandwidth=costs.bandwidth if options.bandwidth is None else options.bandwidth,
-    )
-
-
-def cost_row(way: Way, costs: Costs) -> Row:
-    return {
-        "network": way.network,
-        "trainer": way.trainer,
-        "worker ms": costs.step_seconds * 1e3,
-        "server ms": costs.serve_seconds * 1e3,
-        "gradient kB": costs.up_bytes / 1e3,
-        "values kB": costs.down_bytes / 1e3,
-        "latency us": costs.latency * 1e6,
-        "bandwidth MB/s": costs.bandwidth / 1e6,
-        "topology s": costs.topology_seconds,
-        "steps": costs.steps,
-    }
-
-
-def _curve(way: Way, costs: Costs, options: ScalingOptions, servers: int) -> list[Prediction]:
-    """None with more workers than samples: nothing would change."""
-    counts = sorted({min(count, costs.samples) for count in options.workers})
-    return [
-        predict(
-            costs,
-            Setting(
-                workers=count, synchronous=way.synchronous, cores=options.cores, servers=servers
-            ),
-        )
-        for count in counts
-    ]
-
-
-def _row(way: Way, predicted: Prediction) -> Row:
-    base = base_seconds(way)
-    return {
-        "network": way.network,
-        "trainer": way.trainer,
-        "servers": predicted.setting.servers,
-        "workers": predicted.setting.workers,
-        "epoch s": predicted.seconds,
-        "bound s": predicted.bound,
-        "times as fast": base / predicted.seconds,
-        "staleness": predicted.staleness,
-        "server busy %": _rounded(100 * predicted.busy),
-    }
-
-
-def base_seconds(way: Way) -> float:
-    """An epoch as measured: of one process, else of the fewest workers."""
-    cell = way.alone if way.alone is not None else way.first
-    return cell.mean("epoch_seconds") or math.nan
-
-
-def in_words(way: Way, costs: Costs, curves: dict[int, list[Prediction]]) -> Iterator[str]:
-    """A sentence per number of servers: where they have no pause, and what is the most to be had.
+def _in_words(way: Way, costs: Costs, servers: int, curve: Sequence[Prediction]) -> str:
+    """From how many workers on the servers have no pause, and the best that is predicted.
 
     `digits 100-100, wasap, 1 server: no pause from 5.5 workers on, as an update takes 500 us ...`
     """
     base = "sequential" if way.alone is not None else f"{way.trainer} with {way.first.workers}"
-    for servers, curve in curves.items():
-        at = saturation(costs, servers, way.synchronous)
-        best = min(curve, key=lambda one: one.seconds)
-        enough = next(one for one in curve if one.seconds * ENOUGH <= best.seconds)
-        yield (
-            f"{way.network}, {way.trainer}, {servers} server{'s' * (servers > 1)}: {_pause(at)}; "
-            f"the shortest epoch predicted is {_brief(best.seconds)}, "
-            f"{base_seconds(way) / best.seconds:.3g} times as fast as {base}, and "
-            f"{enough.setting.workers} workers come within 5 % of it."
-        )
-
-
-def _pause(at: Saturation) -> str:
-    if not math.isfinite(at.workers):
-        return "always a pause, as nothing there takes time"
-    workers = f"{at.workers:.1f}" if at.workers < 10 else f"{at.workers:.0f}"
-    what = "an update takes" if at.stage == "updates" else "each gradient keeps the link busy for"
-    part = " of each" if at.servers > 1 else ""
-    return f"no pause from {workers} workers on, as {what} {_brief(at.seconds)}{part}"
+    stage, seconds = slowest_stage(costs, servers, way.synchronous)
+    workers = saturating_workers(costs, servers, way.synchronous)
+    pause = "always a pause, as nothing there takes time"
+    if math.isfinite(workers):
+        count = f"{workers:.1f}" if workers < 10 else f"{workers:.0f}"
+        what = "an update takes" if stage == "updates" else "each gradient keeps the link busy for"
+        part = " of each" if servers > 1 else ""
+        pause = f"no pause from {count} workers on, as {what} {_brief(seconds)}{part}"
+    best = min(one.seconds for one in curve)
+    enough = next(one for one in curve if one.seconds * ENOUGH <= best)
+    return (
+        f"{way.network}, {way.trainer}, {servers} server{'s' * (servers > 1)}: {pause}; "
+        f"the shortest epoch predicted is {_brief(best)}, {way.base_seconds / best:.3g} times as "
+        f"fast as {base}, and {enough.setting.workers} workers come within 5 % of it."
+    )
 
 
 def _brief(seconds: float) -> str:
-    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= factor:
-            return brief_seconds(seconds) if seconds >= 60 else f"{seconds / factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
+    if seconds >= 60:
+        return brief_seconds(seconds)
+    factor, unit = (1.0, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "us")
+    return f"{seconds * factor:.3g} {unit}"
 
 
 def _rounded(percent: float) -> float:

@@ -1,49 +1,94 @@
 """An epoch with workers and a parameter server, event by event. Light; docs/parallel.md.
 
-A worker computes the gradient of a batch, sends it, and goes on when new values have come. The
-server makes one update after the other: of each gradient as it comes, or with a barrier of the
-mean of all workers' once they are there. Everything that computes shares the cores evenly, where
-there are fewer of them; messages queue at the server's link, one queue each way.
+A worker computes the gradient of a batch, sends it, and goes on when new values have arrived. The
+server makes one update after the other: of each gradient as it arrives, or with a barrier of the
+mean of all workers' gradients. All that computes shares the cores evenly if there are too few of
+them; messages queue at the server's link, one queue for each direction.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import math
-import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from sparsebench_parallel.scaling.costs import Costs
-from sparsebench_parallel.scaling.queues import Cores, Link
+Event = tuple[float, int, Callable[[int], None], int]
+"""When it happens, a number that settles ties, and a function to call with the worker."""
 
-Watch = Callable[[float, str, int], None]
-"""Told each event: when, what (computed, arrived, served, received), and of which worker; with a
-barrier, an update is served to the one whose gradient came last."""
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Costs of one network trained in one way. Seconds are of a process that has its own core.
+
+    samples, batch    of an epoch, and of a step of one worker at most
+    step_seconds      a worker's for a whole batch: all that grows with the samples
+    serve_seconds     the server's for one update
+    up_bytes          of a gradient             latency           seconds of any message
+    down_bytes        of the values             bandwidth         bytes a second of any link
+    topology_seconds  an epoch's updates, at the server
+    topology_bytes    an epoch's, to each worker
+    """
+
+    samples: int
+    batch: int
+    step_seconds: float
+    serve_seconds: float
+    up_bytes: float
+    down_bytes: float
+    latency: float
+    bandwidth: float
+    topology_seconds: float = 0.0
+    topology_bytes: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch of one worker."""
+        return math.ceil(self.samples / self.batch)
+
+    def cycle_seconds(self, servers: int = 1, size: float | None = None) -> float:
+        """From a worker's values to its next ones after `size` samples, a whole batch unless
+        given, if it waits for nobody."""
+        share = 1.0 if size is None else size / self.batch
+        there_and_back = (self.up_bytes + self.down_bytes) / self.bandwidth + 2 * self.latency
+        return self.step_seconds * share + self.serve_seconds / servers + there_and_back
+
+    def batches(self, workers: int) -> list[list[int]]:
+        """Sizes of the batches of each worker; the samples are divided evenly."""
+        bounds = [worker * self.samples // workers for worker in range(workers + 1)]
+        return [
+            [min(self.batch, end - at) for at in range(begin, end, self.batch)]
+            for begin, end in pairwise(bounds)
+        ]
+
+    def epoch_end_seconds(self, workers: int, servers: int = 1) -> float:
+        """The update of the topology, and sending its changes to the workers."""
+        sent = workers * self.topology_bytes / self.bandwidth
+        latency = self.latency if self.topology_bytes else 0.0
+        return self.topology_seconds / servers + sent / servers + latency
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """cores    shared by all processes; None: one for each
     servers  each with 1 / servers of the parameters, a link and a process of its own
-    noise    coefficient of variation of the time to compute a gradient, drawn from `seed`
     """
 
     workers: int
     synchronous: bool
     cores: float | None = None
     servers: int = 1
-    noise: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """seconds    until the last worker has its last values, the topology's update not among them
+    """seconds    until the last worker has its last values, without the topology's update
     applied    gradients
-    staleness  mean over the gradients: updates between the values one was computed from and it
+    staleness  mean over the gradients: updates between the values one was computed from and its use
     busy       share of the time in which the server works on gradients
     """
 
@@ -54,105 +99,108 @@ class Epoch:
 
 
 class Simulation:
-    """State between two events."""
+    """The state between two events.
 
-    def __init__(self, costs: Costs, setting: Setting, watch: Watch | None) -> None:
+    All jobs on cores run at the same rate, so one clock of work done is enough: a job ends when
+    that clock has advanced by its work.
+    """
+
+    def __init__(self, costs: Costs, setting: Setting) -> None:
         self._costs, self._setting = costs, setting
-        self._watch = watch if watch is not None else lambda now, what, worker: None
-        self._cores = Cores(setting.cores)
-        self._up, self._down = (Link(costs, setting.servers) for _ in range(2))
         self._batches = [deque(sizes) for sizes in costs.batches(setting.workers)]
-        self._events: list[tuple[float, int, str, int]] = []
+        self._counts = sorted(map(len, self._batches))
+        self._messages: list[Event] = []
+        self._jobs: list[Event] = []  # sorted by the clock of work done
         self._numbers = itertools.count()
+        self._load, self._done = 0, 0.0
+        self._link_free = {"up": 0.0, "down": 0.0}
         self._waiting: deque[int] = deque()
         self._serving: list[int] = []
         self._began = 0.0
         self._has = [0] * setting.workers
-        self._version = self._stale = 0
-        self._draws = random.Random(setting.seed)
-        self.now = self.busy = 0.0
-        self.applied = 0
+        self._version = self._stale = self._applied = 0
+        self._now = self._busy = 0.0
 
     def run(self) -> Epoch:
         for worker in range(self._setting.workers):
             self._compute(worker)
-        while (at := min(self._cores.next(), self._next())) < math.inf:
-            if self._cores.next() <= self._next():
-                what, worker = self._cores.finish()
+        while self._messages or self._jobs:
+            cores = self._setting.cores
+            rate = 1.0 if cores is None or self._load <= cores else cores / self._load
+            ends = arrives = math.inf
+            if self._jobs:
+                ends = self._now + max(0.0, self._jobs[0][0] - self._done) / rate
+            if self._messages:
+                arrives = self._messages[0][0]
+            if ends <= arrives:
+                self._now = ends
+                self._done, _, follow, worker = heapq.heappop(self._jobs)
             else:
-                _, _, what, worker = heapq.heappop(self._events)
-            self.now = at
-            self._watch(at, what, worker)
-            getattr(self, f"_{what}")(worker)
+                self._done += (arrives - self._now) * rate
+                self._now, _, follow, worker = heapq.heappop(self._messages)
+            follow(worker)
         return Epoch(
-            seconds=self.now,
-            applied=self.applied,
-            staleness=self._stale / max(1, self.applied),
-            busy=self.busy / self.now if self.now else 0.0,
+            seconds=self._now,
+            applied=self._applied,
+            staleness=self._stale / max(1, self._applied),
+            busy=self._busy / self._now if self._now else 0.0,
         )
 
-    def _next(self) -> float:
-        return self._events[0][0] if self._events else math.inf
+    def _start(self, work: float, follow: Callable[[int], None], worker: int) -> None:
+        heapq.heappush(self._jobs, (self._done + work, next(self._numbers), follow, worker))
 
-    def _at(self, when: float, what: str, worker: int) -> None:
-        heapq.heappush(self._events, (when, next(self._numbers), what, worker))
+    def _send(self, way: str, size: float, follow: Callable[[int], None], worker: int) -> None:
+        """Send a message, which waits for those before it at the server's link. The sender's own
+        link passes the parts for all servers."""
+        seconds = size / self._costs.bandwidth
+        free = max(self._link_free[way], self._now) + seconds / self._setting.servers
+        self._link_free[way] = free
+        arrives = max(free, self._now + seconds) + self._costs.latency
+        heapq.heappush(self._messages, (arrives, next(self._numbers), follow, worker))
 
     def _compute(self, worker: int) -> None:
-        """The next batch, if there is one left."""
+        """Start the next batch, if there is one left."""
         if self._batches[worker]:
+            self._load += 1
             size = self._batches[worker].popleft()
-            work = self._costs.compute_seconds(size) * self._disturbance()
-            self._cores.start(self.now, work, ("computed", worker))
-
-    def _disturbance(self) -> float:
-        """A factor of mean 1."""
-        if not self._setting.noise:
-            return 1.0
-        variance = math.log1p(self._setting.noise**2)
-        return self._draws.lognormvariate(-variance / 2, math.sqrt(variance))
+            work = self._costs.step_seconds * size / self._costs.batch
+            self._start(work, self._computed, worker)
 
     def _computed(self, worker: int) -> None:
-        self._at(self._up.send(self.now, self._costs.up_bytes), "arrived", worker)
+        self._load -= 1
+        self._send("up", self._costs.up_bytes, self._arrived, worker)
 
     def _arrived(self, worker: int) -> None:
         self._waiting.append(worker)
         self._serve()
 
     def _serve(self) -> None:
-        """Begin the next update, if the server is free and there is what it takes."""
-        if self._serving or len(self._waiting) < self._needed():
+        """Start the next update if the server is free and has the gradients: one, or with a
+        barrier those of all workers that have a batch left in this step."""
+        needed = 1
+        if self._setting.synchronous:
+            left = len(self._counts) - bisect.bisect_right(self._counts, self._version)
+            needed = max(1, left)
+        if self._serving or len(self._waiting) < needed:
             return
-        taken = [self._waiting.popleft() for _ in range(self._needed())]
-        self._serving, self._began = taken, self.now
-        servers = self._setting.servers
-        self._cores.start(
-            self.now, self._costs.serve_seconds / servers, ("served", taken[-1]), servers
-        )
-
-    def _needed(self) -> int:
-        """Gradients of an update: with a barrier, of all who have a batch left in this step."""
-        if not self._setting.synchronous:
-            return 1
-        return max(1, self._costs.taking_part(self._setting.workers, self._version))
+        self._serving = [self._waiting.popleft() for _ in range(needed)]
+        self._began, servers = self._now, self._setting.servers
+        self._load += servers
+        self._start(self._costs.serve_seconds / servers, self._served, self._serving[-1])
 
     def _served(self, worker: int) -> None:
-        taken, self._serving = self._serving, []
-        self.busy += self.now - self._began
-        self.applied += len(taken)
-        self._stale += sum(self._version - self._has[one] for one in taken)
+        self._load -= self._setting.servers
+        served, self._serving = self._serving, []
+        self._busy += self._now - self._began
+        self._applied += len(served)
+        self._stale += sum(self._version - self._has[one] for one in served)
         self._version += 1
-        for one in taken:
-            self._answer(one)
+        for one in served:
+            self._has[one] = self._version
+            self._send("down", self._costs.down_bytes, self._compute, one)
         self._serve()
 
-    def _answer(self, worker: int) -> None:
-        self._has[worker] = self._version
-        self._at(self._down.send(self.now, self._costs.down_bytes), "received", worker)
 
-    def _received(self, worker: int) -> None:
-        self._compute(worker)
-
-
-def simulate(costs: Costs, setting: Setting, watch: Watch | None = None) -> Epoch:
+def simulate(costs: Costs, setting: Setting) -> Epoch:
     """An epoch: every sample once. The same for the same arguments."""
-    return Simulation(costs, setting, watch).run()
+    return Simulation(costs, setting).run()

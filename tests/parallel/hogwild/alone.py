@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from small import prepare, small_work
-from sparsebench_parallel.hogwild import Hogwild
+from sparsebench_parallel.hogwild.trainer import Hogwild
 
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.work import Work

@@ -1,0 +1,121 @@
+"""The average of models whose connections differ, brought back to a number of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.arrays import Mask, Vector
+from sparsebench.core.protocols import Network
+from sparsebench.core.sparse.criteria import all_but_smallest
+from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern, Keys
+from sparsebench_parallel.mpi.topology_diff import Encoded, apply_pattern, decode, found_in
+
+
+class UnionMean:
+    """Mean over models of one layer, where a model without a connection counts as 0 there.
+
+    Models are added one by one and not kept: memory is O(connections of the union).
+
+    connections  of each model
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._keys: Keys = np.empty(0, dtype=np.int64)
+        self._sums = np.empty(0, dtype=np.float64)
+        self.connections: list[int] = []
+
+    def add(self, W: CsrMatrix) -> None:
+        keys = W.pattern.keys()
+        union = np.union1d(self._keys, keys)
+        sums = np.zeros(union.size, dtype=np.float64)
+        sums[found_in(self._keys, union)[1]] = self._sums
+        sums[found_in(keys, union)[1]] += W.data
+        self._keys, self._sums = union, sums
+        self.connections.append(W.nnz)
+
+    def mean(self) -> CsrMatrix:
+        """The mean on the union of all connections."""
+        pattern = CsrPattern.from_keys(self._shape, self._keys)
+        return CsrMatrix(pattern, (self._sums / len(self.connections)).astype(np.float32))
+
+    @property
+    def mean_connections(self) -> int:
+        """The models' mean number of connections, rounded; a half to the even number."""
+        return round(sum(self.connections) / len(self.connections))
+
+
+def weakest_dropped(w: Vector, count: int) -> Mask:
+    """True for the weights that are kept when exactly `count` are dropped, in equal shares of each
+    sign.
+
+    With zeta = count / n, floor(zeta n) of the positive weights are dropped, the smallest ones,
+    and as large a share of the negative ones, the largest: the criterion of SET's topology update.
+    If rounding leaves one short, it is taken from the sign whose share was cut by more, from the
+    positive one in a tie. 0 counts as positive; of equal weights the earlier is dropped.
+    """
+    keep = np.ones(w.size, dtype=bool)
+    if count <= 0:
+        return keep
+    signs = (np.flatnonzero(w >= 0), np.flatnonzero(w < 0))
+    (positive, rest), (negative, other_rest) = (divmod(count * s.size, w.size) for s in signs)
+    if positive + negative < count:
+        positive, negative = positive + (rest >= other_rest), negative + (rest < other_rest)
+    for sign, dropped in zip(signs, (positive, negative), strict=True):
+        keep[sign] = all_but_smallest(np.abs(w[sign]), dropped)
+    return keep
+
+
+def pruned_to(W: CsrMatrix, connections: int) -> CsrMatrix:
+    """W without its weakest weights, so that `connections` are left; W itself if it has fewer."""
+    keep = weakest_dropped(W.data, W.nnz - connections)
+    if keep.all():
+        return W
+    return CsrMatrix(CsrPattern.from_keys(W.shape, W.pattern.keys()[keep]), W.data[keep])
+
+
+class ModelMean:
+    """The mean of models: of their weights on the union of connections, of all else in place."""
+
+    def __init__(self, patterns: Sequence[CsrPattern]) -> None:
+        """patterns  connections from which all models started"""
+        self._patterns = patterns
+        self._unions = [UnionMean(pattern.shape) for pattern in patterns]
+        self._others: npt.NDArray[np.float64] | float = 0.0
+        self._models = 0
+
+    def add(self, changed: Encoded, values: Vector) -> None:
+        """Add a model. values  the arrays of `Network.values` one after the other"""
+        others, at = [], 0
+        changes = decode(changed, self._patterns)
+        for old, change, union in zip(self._patterns, changes, self._unions, strict=True):
+            pattern = old if change is None else AppliedChange(old, change).pattern
+            data, bias, _ = np.split(values[at:], [pattern.nnz, pattern.nnz + pattern.shape[0]])
+            union.add(CsrMatrix(pattern, data))
+            others.append(bias)
+            at += data.size + bias.size
+        self._others = self._others + np.concatenate([*others, values[at:]]).astype(np.float64)
+        self._models += 1
+
+    def move_into(self, network: Network, target: str) -> int:
+        """Give the network the mean's connections and values. Returns the union's connections.
+
+        target  connections kept in a layer: the mean of the `workers`', or those of the `master`
+        """
+        others = np.asarray(self._others / self._models, dtype=np.float32)
+        values, at, total = [], 0, 0
+        for layer, union in zip(network.layers, self._unions, strict=True):
+            mean = union.mean()
+            total += mean.nnz
+            W = pruned_to(mean, union.mean_connections if target == "workers" else layer.nnz)
+            apply_pattern(layer, W.pattern)
+            values += [W.data, others[at : at + W.shape[0]]]
+            at += W.shape[0]
+        for array in network.parameters().values():
+            values.append(others[at : at + array.size])
+            at += array.size
+        network.assign(values)
+        return total
