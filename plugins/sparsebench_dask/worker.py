@@ -29,10 +29,11 @@ from sparsebench.core.trial import Trial, canonical
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.context import wait
+from sparsebench.run.executor import wait
 from sparsebench.run.fetch import fetch
-from sparsebench.run.fingerprint import COMPILED, forget_sources, sources
+from sparsebench.run.fingerprint import forget_sources, sources
 from sparsebench.run.kernel_cache import (
+    COMPILED,
     compile_job,
     compiled_code,
     representatives,

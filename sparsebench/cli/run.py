@@ -18,7 +18,7 @@ from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
-from sparsebench.run.planning.prediction import Prediction, predict, refusal
+from sparsebench.run.prediction import Prediction, predict, refusal
 from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
@@ -97,7 +97,7 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
     """Print the trials on stdout; their number and what they need in all on stderr."""
     rates = None
     if measure:
-        from sparsebench.run.layer_timing import measured_rates
+        from sparsebench.run.prediction import measured_rates
 
         runnable = [trial for trial in request.trials if absent(trial, request.plugins) is None]
         rates = measured_rates(runnable, request.plugins, request.options.data_dir)

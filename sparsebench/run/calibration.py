@@ -1,13 +1,13 @@
-"""Is memory measured rightly on this machine? Trials that take a known amount, measured as any.
+"""Check whether memory is measured correctly on this machine, with trials that allocate a known
+amount.
 
-Real trials, in processes of their own, under the supervisor and the meter of every run; no store
-is touched.
+They are real trials in processes of their own, under the supervisor and the meter of every run,
+but no store is touched.
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
-from sparsebench.run.supervisor import PERIOD, Supervised
+from sparsebench.run.supervisor import supervise
 from sparsebench.suite.build import Builder
 from sparsebench.suite.defaults import CALIBRATION
 from sparsebench.suite.suite import Suite
@@ -39,9 +39,9 @@ COMFORTABLE = 2 * PARENT * MIB
 
 @dataclass(frozen=True)
 class Case:
-    """A trial and what is known of it.
+    """A trial that allocates `mib` MiB.
 
-    quantity  the measure that is held against `mib`
+    quantity  the measure that is compared with `mib`
     parent    MiB that the supervisor holds while it runs
     """
 
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """Bytes known and measured of a case. `measured` is None where the trial gave nothing."""
+    """Allocated and measured bytes of a case; `measured` is None where the trial failed."""
 
     case: Case
     known: int
@@ -72,7 +72,7 @@ class Reading:
 
 
 def cases(available: int) -> list[Case]:
-    """What is tried, in sizes that fit into `available` bytes."""
+    """The cases, in sizes that fit into `available` bytes."""
     share = min(1.0, available / COMFORTABLE)
 
     def fitting(mib: int) -> int:
@@ -90,7 +90,7 @@ def cases(available: int) -> list[Case]:
 
 
 def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) -> Iterator[Reading]:
-    """A reading per case, as they come."""
+    """Yield a reading per case, as they come."""
     room = available if available is not None else machine.available_memory()
     rest: int | None = None
     for case in cases(room):
@@ -102,8 +102,8 @@ def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) ->
 
 
 def _reading(case: Case, outcome: Mapping[str, Any], rest: int | None) -> Reading:
-    """rest  resident bytes of a calibrating trial beside what it takes: those of a killed one
-    are not told by itself."""
+    """rest  resident bytes of a calibrating trial beside its allocation, for one that was killed
+    and cannot report them itself"""
     measures = outcome["measures"]
     floor = {"child": measures.get("calibration_floor_bytes"), "killed": rest}.get(case.how, 0)
     found = measures.get(case.quantity)
@@ -120,15 +120,7 @@ def _run(case: Case, plugins: Plugins, data_dir: Path) -> Mapping[str, Any]:
         job = Job(
             trial=_trial(case, plugins, data_dir), folder=Path(folder) / "1", data_dir=data_dir
         )
-        handle = Supervised(job)
-        try:
-            while (outcome := handle.poll()) is None:
-                time.sleep(PERIOD / 5)
-        except BaseException:
-            handle.stop(kill=True)
-            while handle.poll() is None:
-                time.sleep(PERIOD / 5)
-            raise
+        outcome = supervise(job)
     del ballast
     return outcome
 

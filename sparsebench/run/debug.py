@@ -1,4 +1,4 @@
-"""A trial in this process, for a debugger: nothing is isolated, exceptions come through."""
+"""Run a trial in this process, for a debugger: nothing is isolated, exceptions come through."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from sparsebench.store.record import utc_now
 def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
     """Run the job and `keep` its outcome; then raise what the trial raised, if it did.
 
-    On a terminal, the debugger first shows where it was raised.
+    On a terminal, the debugger first shows where it was raised. Memory is that of the whole
+    process, so it is marked as inexact.
     """
     if "numpy" not in sys.modules:
         os.environ.update(environment(job))
@@ -37,8 +38,14 @@ def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
             "wall_seconds": time.monotonic() - clock,
             "cpu_seconds": time.process_time() - cpu,
         }
-        told = {"started": started, "ended": utc_now(), "machine": machine.describe(), **result}
-        return {**told, "measures": {**result.get("measures", {}), **seconds}}
+        return {
+            "started": started,
+            "ended": utc_now(),
+            "machine": machine.describe(),
+            **result,
+            "settings": {**result["settings"], "exact": False, "memory_method": "shared process"},
+            "measures": {**result.get("measures", {}), **seconds},
+        }
 
     try:
         with flushing_to_zero():
@@ -46,15 +53,9 @@ def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
     except BaseException as error:
         failed = dict(failure(error, job.folder))
         failed["detail"] = impersonal(failed["detail"])
-        keep(outcome(inexact({**failed, **measured(meter)})))
+        keep(outcome({**failed, **measured(meter)}))
         if isinstance(error, Exception) and sys.stdin.isatty() and sys.stderr.isatty():
             traceback.print_exception(error)
             pdb.post_mortem(error.__traceback__)
         raise
-    keep(outcome(inexact(result)))
-
-
-def inexact(result: dict[str, Any]) -> dict[str, Any]:
-    """Memory is that of the whole process, which other things share."""
-    settings = {**result["settings"], "exact": False, "memory_method": "shared process"}
-    return {**result, "settings": settings}
+    keep(outcome(result))

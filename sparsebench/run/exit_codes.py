@@ -1,4 +1,4 @@
-"""The exit code of a run, and the findings that were expected."""
+"""The exit code of a run, and which failures the suite expects."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str
 
 
 def exit_code(suite: Suite, records: Sequence[Record]) -> int:
-    """Of a run that was not interrupted; a record per trial."""
+    """The exit code of a run that was not interrupted, from one record per trial."""
     if all(record.status in NOT_RUN for record in records):
         return NOTHING_RAN
-    if any(record.status == Status.INTERRUPTED for record in records):
-        return FAILED
-    if any(unexpected_failure(suite, record) for record in records):
-        return FAILED
-    return FAILED if any(missed_expectations(suite, records)) else OK
+    failed = any(
+        record.status == Status.INTERRUPTED or unexpected_failure(suite, record)
+        for record in records
+    )
+    return FAILED if failed or any(missed_expectations(suite, records)) else OK

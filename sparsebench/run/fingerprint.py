@@ -1,7 +1,7 @@
-"""Hashes of the code that a trial runs, so that numbers of edited code are not taken for today's.
+"""Hash the code that a trial runs, so that results of code edited since are not reused.
 
 A trial runs the core and, for each of its components, what is registered for it and the modules
-which that imports (`import_closure`). Other plugins, and the rest of sparsebench, may change.
+that it imports (see `import_closure`). Other plugins, and the rest of sparsebench, may change.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from sparsebench.registry import Component, Entry, Plugins, nested_components
 from sparsebench.run.import_closure import ImportGraph, Modules, digest_of, modules_of
 from sparsebench.store.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 
-COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
-"""The components of a trial whose code, or what they call of ours, is compiled."""
-
 CHANGED = "changed while it ran"
-"""The `code` of a trial of which nobody can say what it ran; agrees with nothing."""
+"""The `code` of a trial whose sources were edited while it ran; it agrees with nothing."""
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
 
     code       of what computes a trial
     kernels    of what it may compile
-    observers  of each, by name: apart, as the result does not depend on them
+    observers  of each, by name: separate, as the result does not depend on them
     """
     found = _sources(plugins)
     return {
@@ -56,7 +53,7 @@ def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
 
 
 def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> str:
-    """Hash of the core, of the registry's entries for these components, and of what they import."""
+    """Hash of the core, the components' registry entries and what they import."""
     return _sources(plugins).code(tuple(dict.fromkeys(entries(trial, plugins, kinds))))
 
 
@@ -67,7 +64,7 @@ def kernel_keys(trial: Trial, plugins: Plugins) -> dict[Path, str]:
 
 
 class _Sources:
-    """Hashes of the sources as they are now, each made once, however many trials share it."""
+    """Hashes of the sources as they are now, each computed once for all trials that share it."""
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
@@ -88,7 +85,7 @@ class _Sources:
         return digest([self._core, registered, digest_of(self._modules(found))], 16)
 
     def _kernels(self, found: tuple[Entry, ...]) -> dict[Path, str]:
-        """By folder, as numba keeps them: see `kernel_cache`."""
+        """By folder, because numba caches by folder."""
         modules = self._graph.core | self._modules(found)
         folders: dict[Path, list[str]] = {}
         for name in self._graph.compiling(modules):
@@ -103,19 +100,19 @@ def _written(target: type | str | None) -> str | None:
     return f"{target.__module__}:{target.__qualname__}" if isinstance(target, type) else target
 
 
-_LOOKED_AT: list[_Sources] = []
-"""At most one: what was found for the plugins that were last asked for."""
+_LATEST: list[_Sources] = []
+"""At most one: the hashes for the plugins that were last asked about."""
 
 
 def _sources(plugins: Plugins) -> _Sources:
-    if not _LOOKED_AT or _LOOKED_AT[0].plugins is not plugins:
-        _LOOKED_AT[:] = [_Sources(plugins)]
-    return _LOOKED_AT[0]
+    if not _LATEST or _LATEST[0].plugins is not plugins:
+        _LATEST[:] = [_Sources(plugins)]
+    return _LATEST[0]
 
 
 def forget_sources() -> None:
-    """Look at the files again: people edit while trials run."""
-    _LOOKED_AT.clear()
+    """Drop all hashes, so that files edited meanwhile are read again."""
+    _LATEST.clear()
     hash_of.cache_clear()
     git_state.cache_clear()
 

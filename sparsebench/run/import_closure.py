@@ -1,76 +1,123 @@
-"""Which modules a component's module imports, directly or not, found without importing any.
+"""Find which modules a component's module imports, directly or not, by parsing sources.
 
-Followed are the modules whose sources people edit: those of sparsebench and of plugins, wherever
-they are installed, and whatever else lies outside the folders of installed packages, such as a
-helper beside a plugin file. Installed packages and the standard library are not followed, nor
-what a component `requires`: their versions are recorded. A name that a module computes before it
-imports it is not seen.
+Nothing is imported or run. The search follows modules whose sources people edit: those of
+sparsebench and of plugins, wherever they are installed, and whatever else lies outside the folders
+of installed packages, such as a helper beside a plugin file. Installed packages, the standard
+library and what a component `requires` are not followed: their versions are recorded. A name that
+a module computes before it imports it is not seen.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
+import hashlib
 import importlib.util
-import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from importlib.machinery import EXTENSION_SUFFIXES
+from dataclasses import dataclass
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+)
 from pathlib import Path
+from typing import NamedTuple
 
 from sparsebench.registry import Entry, Plugins
-from sparsebench.run.source_file import Import, read_source
 from sparsebench.store.provenance import NUMERIC
-
-CORE = "sparsebench.core"
 
 STOP = frozenset(
     {"sparsebench"}
     | {f"sparsebench.{name}" for name in
        ("errors", "hookspecs", "registry", "discovery", "machine", "metrics")}
 )  # fmt: skip
-"""What tells people of trials, finds plugins and declares, and computes nothing."""
+"""Modules that report, find plugins and declare, and compute nothing: not followed."""
 
-ALWAYS = "sparsebench.seeds"
-"""Part of every fingerprint, as the core is."""
+LOADERS = ((SourceFileLoader, [".py"]), (ExtensionFileLoader, EXTENSION_SUFFIXES))
+
+COMPILERS = frozenset(
+    {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "jitclass", "generated_jit",
+     "intrinsic", "overload", "overload_method", "overload_attribute"}
+)  # fmt: skip
+"""numba's names for the ways to compile a Python function."""
+
+_DEEP = re.compile(rb"\b(?:import_module|__import__|%b)\b" % "|".join(COMPILERS).encode())
+"""Only files with these words have their expressions searched too, which takes three times the
+work."""
+
+_CONSTANT = (
+    ast.Constant, ast.Tuple, ast.List, ast.JoinedStr, ast.FormattedValue, ast.Name,
+    ast.expr_context,
+)  # fmt: skip
 
 Modules = dict[str, Path]
 """Dotted name -> file."""
 
 
+class Import(NamedTuple):
+    """`from module import name`, or `import module` without a name; `level` counts the dots."""
+
+    module: str
+    name: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """Facts about a Python file that a fingerprint needs.
+
+    hash          of its bytes; "" if it cannot be read
+    imports       anywhere, in functions too, but not those for type checkers only
+    compiles      whether it names one of numba's compilers
+    decorated_by  the imports whose names it uses as decorators
+    registers     whether it has hooks and otherwise only imports, constants and plain functions
+    """
+
+    hash: str
+    imports: tuple[Import, ...] = ()
+    compiles: bool = False
+    decorated_by: tuple[Import, ...] = ()
+    registers: bool = False
+
+
 class ImportGraph:
-    """The modules of an installation as their files are now; each file is looked at once."""
+    """The modules of an installation as their files are now; each file is read once."""
 
     def __init__(self, plugins: Plugins) -> None:
         entries = [entry for registry in plugins.registries.values() for entry in registry]
         required = {module for entry in entries for module in entry.requires}
-        plugin_tops = {_top(info.module) for info in plugins.infos if info.module}
-        self._own = {"sparsebench", *plugin_tops}
-        self._versioned = {_top(module) for module in (*NUMERIC, *required)} - self._own
-        self._own |= {_top(module) for entry in entries for module in modules_of(entry)}
+        own = {"sparsebench", *(_top(info.module) for info in plugins.infos if info.module)}
+        self._versioned = {_top(module) for module in (*NUMERIC, *required)} - own
+        self._own = own | {_top(module) for entry in entries for module in modules_of(entry)}
         self._files = {
             info.module: info.path for info in plugins.infos if info.path in plugins.files
         }
-        self.locate = functools.cache(self._locate)
-        self._places = functools.cache(self._find)
-        self._names_in = functools.cache(_names_in)
+        self._finder = functools.cache(lambda folder: FileFinder(folder, *LOADERS))
+        self._find = functools.cache(self._look_up)
         self.imports = functools.cache(self._imports)
 
     @functools.cached_property
     def core(self) -> Modules:
-        """The core and `seeds`, whatever imports them."""
+        """The core and `seeds`, which belong to every fingerprint."""
         home = Path(__file__).parents[1]
-        found = {
-            ".".join(("sparsebench", *file.relative_to(home).with_suffix("").parts)): file
-            for file in [home / "seeds.py", *sorted((home / "core").rglob("*.py"))]
+        files = [home / "seeds.py", *sorted((home / "core").rglob("*.py"))]
+        return {
+            ".".join(("sparsebench", *file.relative_to(home).with_suffix("").parts)).removesuffix(
+                ".__init__"
+            ): file
+            for file in files
         }
-        return {name.removesuffix(".__init__"): file for name, file in found.items()}
 
     def closure(self, roots: Iterable[str]) -> Modules:
-        """The roots and what they import, up to the core and `STOP`.
+        """The roots and everything they import, up to the core and `STOP`.
 
-        The packages around a module count too, as importing it runs them, unless they do
-        nothing but register and nothing is imported from them by name.
+        The packages around a module count too, as importing it runs them, unless they only
+        register and nothing is imported from them by name.
         """
         found: Modules = {}
         waiting = [(name, True) for name in roots]
@@ -83,11 +130,13 @@ class ImportGraph:
                 continue
             found[name] = file
             waiting += [(other, True) for other in self.imports(name)]
-            waiting += [(parent, False) for parent in _parents(name)]
+            parts = name.split(".")
+            waiting += [(".".join(parts[:count]), False) for count in range(1, len(parts))]
         return found
 
     def reach(self, roots: Iterable[str], within: Modules) -> Modules:
-        """The roots and what they import by name, directly or not, of the modules `within`."""
+        """Those of the modules `within` that the roots import by name, directly or not, and the
+        roots."""
         found: Modules = {}
         waiting = list(roots)
         while waiting:
@@ -98,22 +147,47 @@ class ImportGraph:
         return found
 
     def compiling(self, modules: Modules) -> list[str]:
-        """Those that have functions which numba compiles.
+        """The modules with functions that numba compiles.
 
         They name one of numba's compilers, or decorate with something imported from one that does.
         """
         sources = {name: read_source(file) for name, file in modules.items()}
+        decorators = {
+            name: set(self._targets(name, source.decorated_by)) for name, source in sources.items()
+        }
         found = {name for name, source in sources.items() if source.compiles}
-        while True:
-            more = {
-                name
-                for name, source in sources.items()
-                if name not in found and source.decorated_by
-                and not found.isdisjoint(self._targets(name, source.decorated_by))
-            }  # fmt: skip
-            if not more:
-                return sorted(found)
+        while more := {name for name in sources if decorators[name] & found} - found:
             found |= more
+        return sorted(found)
+
+    def locate(self, name: str) -> Path | None:
+        """The file of a module that is followed; None for other modules and unknown names."""
+        if name in self._files:
+            return self._files[name]
+        spec = self._find(name)
+        return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+    def _look_up(self, name: str) -> ModuleSpec | None:
+        """Find a module as `import` would, without importing the packages around it."""
+        parent, _, last = name.rpartition(".")
+        if parent:
+            above = self._find(parent)
+            folders = (above.submodule_search_locations if above is not None else None) or ()
+            found = [spec for each in folders if (spec := self._finder(each).find_spec(last))]
+            return next((spec for spec in found if spec.has_location), found[0] if found else None)
+        if name in self._versioned:
+            return None
+        try:
+            top = importlib.util.find_spec(name)
+        except (ImportError, ValueError):  # a module without a spec, such as __main__
+            top = None
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and (top is None or not top.has_location):
+            top = importlib.util.spec_from_file_location(name, file)
+        if top is None or name in self._own:
+            return top
+        places = [top.origin] if top.has_location else top.submodule_search_locations
+        return None if all(_is_installed(Path(place)) for place in places or () if place) else top
 
     def _imports(self, name: str) -> tuple[str, ...]:
         """The modules that are imported by name from the module `name`."""
@@ -124,58 +198,19 @@ class ImportGraph:
 
     def _targets(self, name: str, imports: Iterable[Import]) -> Iterator[str]:
         file = self.locate(name)
-        package = name.split(".") if file is not None and _is_package(file) else _parent(name)
+        is_package = file is not None and file.name == "__init__.py"
+        package = name.split(".") if is_package else name.split(".")[:-1]
         for item in imports:
             above = package[: len(package) + 1 - item.level] if item.level else []
             base = ".".join([*above, *filter(None, [item.module])])
-            inside = [f"{base}.{each}" for each in item.names]
-            if item.names == ("*",):
-                inside = [base, *self._submodules(base)]
-            named = [each for each in inside if self.locate(each) is not None]
-            yield from named or [base]
-
-    def _submodules(self, package: str) -> list[str]:
-        file = self.locate(package)
-        if file is None or not _is_package(file):
-            return []
-        return [f"{package}.{each.stem}" for each in sorted(file.parent.glob("*.py"))]
-
-    def _locate(self, name: str) -> Path | None:
-        """The file of a module that is followed; None for others, and for what is no module."""
-        if name in self._files:
-            return self._files[name]
-        top, *rest = name.split(".")
-        places = self._places(top)
-        for part in rest:
-            folders = [p.parent if _is_package(p) else p for p in places if not _is_leaf(p)]
-            places = [found for folder in folders if (found := self._candidate(folder, part))]
-        return next((place for place in places if place.suffix), None)
-
-    def _candidate(self, folder: Path, name: str) -> Path | None:
-        """What `import` finds in a folder: a package, a module, a folder without `__init__.py`."""
-        names = self._names_in(folder)
-        if name in names and "__init__.py" in self._names_in(folder / name):
-            return folder / name / "__init__.py"
-        ends = (".py", *EXTENSION_SUFFIXES)
-        found = next((end for end in ends if name + end in names), None)
-        if found is not None:
-            return folder / f"{name}{found}"
-        return folder / name if name in names else None
-
-    def _find(self, top: str) -> list[Path]:
-        """The file, or for a package without one the folders, of a module on the path."""
-        if top in self._versioned:
-            return []
-        try:
-            spec = importlib.util.find_spec(top)
-        except (ImportError, ValueError):  # a module without a spec, such as __main__
-            spec = None
-        loaded = getattr(sys.modules.get(top), "__file__", None)
-        origin = spec.origin if spec is not None and spec.has_location else loaded
-        places = [Path(origin)] if origin else []
-        if not places and spec is not None:
-            places = [Path(place) for place in spec.submodule_search_locations or ()]
-        return [place for place in places if top in self._own or not _is_installed(place)]
+            inside = [f"{base}.{item.name}"] if item.name else []
+            home = self.locate(base) if item.name == "*" else None
+            if home is not None and home.name == "__init__.py":
+                inside = [
+                    base,
+                    *(f"{base}.{each.stem}" for each in sorted(home.parent.glob("*.py"))),
+                ]
+            yield from [each for each in inside if self.locate(each) is not None] or [base]
 
 
 def modules_of(entry: Entry) -> list[str]:
@@ -190,24 +225,8 @@ def modules_of(entry: Entry) -> list[str]:
 
 
 def digest_of(modules: Modules) -> list[tuple[str, str]]:
-    """Name and hash of each: what a fingerprint takes of them. Not where they are."""
+    """Name and hash of each module, but not its place."""
     return [(name, read_source(file).hash) for name, file in sorted(modules.items())]
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))
-    except OSError:
-        return frozenset()
-
-
-def _is_leaf(place: Path) -> bool:
-    """A module that can hold no others."""
-    return place.suffix != "" and not _is_package(place)
-
-
-def _is_package(file: Path) -> bool:
-    return file.name == "__init__.py"
 
 
 def _is_installed(file: Path) -> bool:
@@ -222,10 +241,109 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _parent(module: str) -> list[str]:
-    return module.split(".")[:-1]
+# --- one file --------------------------------------------------------------------------
+
+_READ: dict[Path, tuple[tuple[int, ...], SourceFile]] = {}
 
 
-def _parents(module: str) -> list[str]:
-    parts = module.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts))]
+def read_source(file: Path) -> SourceFile:
+    """The facts about a file as it is now; parsed anew only if its size or a time stamp changed.
+
+    The time of the inode's last change is among the stamps because it cannot be set back, as
+    `cp -p` and `touch` do with the time of modification.
+    """
+    try:
+        found = file.stat()
+        stamps = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        known = _READ.get(file)
+        if known is None or known[0] != stamps:
+            known = _READ[file] = stamps, _parsed(file.read_bytes(), file.suffix == ".py")
+    except OSError:
+        return SourceFile("")
+    return known[1]
+
+
+def _parsed(content: bytes, is_python: bool) -> SourceFile:
+    hashed = hashlib.blake2b(content, digest_size=16).hexdigest()
+    try:
+        tree = ast.parse(content) if is_python else ast.Module([], [])
+    except (SyntaxError, ValueError):  # importing it will say so
+        return SourceFile(hashed)
+    nodes = list(_nodes(tree, deep=_DEEP.search(content) is not None))
+    bound = [pair for node in nodes for pair in _imports_of(node)]
+    decorators = {_root(each) for node in nodes for each in getattr(node, "decorator_list", ())}
+    return SourceFile(
+        hash=hashed,
+        imports=tuple(dict.fromkeys(item for _, item in bound)),
+        compiles=any(
+            (isinstance(node, ast.alias) and node.name in COMPILERS)
+            or (isinstance(node, ast.Attribute) and node.attr in COMPILERS)
+            for node in nodes
+        ),
+        decorated_by=tuple(dict.fromkeys(item for name, item in bound if name in decorators)),
+        registers=_only_registers(tree),
+    )
+
+
+def _nodes(tree: ast.AST, deep: bool) -> Iterator[ast.AST]:
+    """The statements, or all nodes, without the bodies of `if TYPE_CHECKING:`."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and _tail(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif deep:
+            waiting += ast.iter_child_nodes(node)
+        else:
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                waiting += getattr(node, block, ())
+
+
+def _imports_of(node: ast.AST) -> Iterator[tuple[str, Import]]:
+    """Each name that an import statement binds, with the import; `import_module("name")` binds
+    none."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.asname or _top(alias.name), Import(alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            bound = alias.asname or alias.name
+            yield bound, Import(node.module or "", alias.name, node.level)
+    elif isinstance(node, ast.Call) and _tail(node.func) in ("import_module", "__import__"):
+        given = node.args[0] if node.args else None
+        if isinstance(given, ast.Constant) and isinstance(given.value, str):
+            module = given.value.lstrip(".")
+            yield "", Import(module, level=len(given.value) - len(module))
+
+
+def _tail(node: ast.expr) -> str:
+    """`b` of `a.b`, and of `b`."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _root(node: ast.expr) -> str:
+    """`a` of `a`, `a.b`, and `a.b(...)`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return getattr(node, "id", "")
+
+
+def _only_registers(tree: ast.Module) -> bool:
+    has_hooks = False
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            calls = [
+                each.func if isinstance(each, ast.Call) else each for each in node.decorator_list
+            ]
+            is_hook = any(_tail(each) == "hookimpl" for each in calls)
+            plain, has_hooks = is_hook or not calls, has_hooks or is_hook
+        elif isinstance(node, ast.If):
+            plain = _tail(node.test) == "TYPE_CHECKING"
+        elif isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and node.value is not None:
+            plain = all(isinstance(each, _CONSTANT) for each in ast.walk(node.value))
+        else:
+            plain = isinstance(node, ast.Import | ast.ImportFrom)
+        if not plain:
+            return False
+    return has_hooks

@@ -1,4 +1,8 @@
-"""What is compiled once, in a process of its own, before trials that need it are measured."""
+"""Where compiled kernels are cached, which trials share them, and when they must be forgotten.
+
+numba notices when the file of a function changes, but not when a function that it calls in another
+file does, so compiled code is cached under a hash of both.
+"""
 
 from __future__ import annotations
 
@@ -17,39 +21,48 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial, digest
-from sparsebench.registry import Entry, Plugins
-from sparsebench.run.fingerprint import COMPILED, kernel_keys, sources, versions_of
+from sparsebench.registry import Plugins
+from sparsebench.run.fingerprint import (
+    CHANGED,
+    fingerprint,
+    forget_sources,
+    kernel_keys,
+    sources,
+    versions_of,
+)
+
+COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
+"""The components of a trial whose code, or the core's code that they call, is compiled."""
 
 PATIENCE = 900.0
 """Seconds that a compilation may take."""
 
+# --- which trials compile the same ---------------------------------------------------
+
 
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
-    """One trial for each set of kernels and folder they are kept in.
+    """One trial for each set of kernels.
 
-    Whatever the backend: drawing and changing connections is compiled too. A trainer that
-    does not warm up leaves nothing to compile ahead.
+    Every backend counts, because drawing and changing connections is compiled too. A trainer that
+    does not warm up has nothing to compile ahead; one registered by name is not imported to find
+    out.
     """
     chosen: dict[str, Trial] = {}
     for trial in trials:
-        if _warms_up(plugins.entry("trainer", trial.trainer["name"])):
+        trainer = plugins.entry("trainer", trial.trainer["name"]).target
+        if isinstance(trainer, str) or hasattr(trainer, "warm_up"):
             chosen.setdefault(_kernel_set(trial, plugins), trial)
     return list(chosen.values())
 
 
 def _kernel_set(trial: Trial, plugins: Plugins) -> str:
-    """Trials of one set run the same kernels with the same types."""
+    """A key that is equal for trials which run the same kernels with the same types."""
     parts = [without_magnitudes(getattr(trial, kind)) for kind in COMPILED]
     return digest([sources(trial, plugins)["kernels"], *parts], 8)
 
 
-def _warms_up(trainer: Entry) -> bool:
-    """One that is registered by name is not imported to be asked."""
-    return isinstance(trainer.target, str) or hasattr(trainer.target, "warm_up")
-
-
 def without_magnitudes(value: Any) -> Any:
-    """Component data without magnitudes: names, structure, and what is nothing."""
+    """Component data reduced to names, structure and whether a value is zero or absent."""
     if isinstance(value, dict):
         return {key: without_magnitudes(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -58,7 +71,7 @@ def without_magnitudes(value: Any) -> Any:
 
 
 def compile_job(job: Job, trials: Sequence[Trial] = ()) -> Job:
-    """The job that only compiles what `trials` need, or the trial of `job`; without its limits."""
+    """A job that only compiles what `trials`, or the trial of `job`, need, without limits."""
     free = replace(job.trial, timeout=PATIENCE, memory_limit=None)
     return replace(job, trial=free, compile_for=tuple(trials) or (free,))
 
@@ -68,9 +81,9 @@ def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
     processes that compile for one of them each have little in common."""
     found: list[Trial] = []
     for trial in trials:
+        names = (trial.backend["name"], trial.topology["name"])
         apart = all(
-            trial.backend["name"] != other.backend["name"]
-            and trial.topology["name"] != other.topology["name"]
+            names[0] != other.backend["name"] and names[1] != other.topology["name"]
             for other in found
         )
         if apart and len(found) < most:
@@ -79,8 +92,10 @@ def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
 
 
 def groups(trials: Sequence[Trial], plugins: Plugins) -> list[tuple[list[Trial], Path]]:
-    """Trials that one process can compile for, and its folder of compiled code: whose kernels of
-    one folder of sources are the same, and whose number of threads is."""
+    """Groups of trials that one process can compile for, each with its cache folder.
+
+    Trials of a group have equal kernels in each folder of sources, and as many threads.
+    """
     found: list[tuple[list[Trial], Shares]] = []
     for trial in trials:
         shares = kept_shares(trial, plugins)
@@ -95,22 +110,27 @@ def groups(trials: Sequence[Trial], plugins: Plugins) -> list[tuple[list[Trial],
     return [(group, _linked(shares)) for group, shares in found]
 
 
-# --- where compiled code is kept -----------------------------------------------------
+# --- where compiled code is cached ---------------------------------------------------
 
 Shares = dict[str, str]
-"""Name of numba's folder for a folder of sources -> what its compiled code depends on."""
+"""numba's name for a folder of sources -> hash of what its compiled code depends on."""
 
 
 def compiled_code(trial: Trial, plugins: Plugins) -> Path:
-    """The folder of compiled code for the process of a trial, made if it is not there.
+    """The cache folder for the process of a trial, created if missing.
 
-    numba notices when the file of a function changes, but not when one that it calls in another
-    file does, so code is kept under a hash of both. A process has one such folder, and in it numba
-    keeps a folder for each folder of sources: those are links to places that all processes share
-    whose kernels there are the same. So a trial with one more kernel, of a plugin, compiles that
-    kernel and finds the rest.
+    numba keeps a subfolder for each folder of sources. These are links to places that all
+    processes with the same kernels share, so a trial with one more kernel, of a plugin, compiles
+    that kernel and finds the rest.
     """
     return _linked(kept_shares(trial, plugins))
+
+
+def kept_shares(trial: Trial, plugins: Plugins) -> Shares:
+    """The shared places of compiled code that the process of a trial uses."""
+    versions = versions_of(trial, plugins)
+    keys = kernel_keys(trial, plugins).items()
+    return {numba_name(folder): digest([key, versions], 8) for folder, key in keys}
 
 
 def _linked(shares: Shares) -> Path:
@@ -123,8 +143,22 @@ def _linked(shares: Shares) -> Path:
     return folder
 
 
+def _shared(name: str, key: str) -> Path:
+    return _home() / "shared" / key / name
+
+
+def numba_name(folder: Path) -> str:
+    """numba's name for its subfolder with the kernels of a folder of sources.
+
+    (`get_suitable_cache_subpath` of numba 0.61 to 0.68.) If another version names it differently,
+    it makes its own folder beside the link, and nothing is shared.
+    """
+    path = os.path.abspath(folder)
+    return f"{os.path.basename(path)}_{hashlib.sha1(path.encode()).hexdigest()}"
+
+
 def is_compiled(trial: Trial, plugins: Plugins) -> bool:
-    """Whether `mark_compiled` has noted it, and nothing was forgotten since."""
+    """Whether `mark_compiled` has noted the trial, and nothing was forgotten since."""
     marks = _marks(trial, plugins)
     return bool(marks) and all(mark.exists() for mark in marks)
 
@@ -144,18 +178,8 @@ def _marks(trial: Trial, plugins: Plugins) -> list[Path]:
     return [_shared(folder, key) / f"{name}.compiled" for folder, key in shares.items()]
 
 
-def kept_shares(trial: Trial, plugins: Plugins) -> Shares:
-    """The shared places of compiled code that the process of a trial uses."""
-    versions = versions_of(trial, plugins)
-    keys = kernel_keys(trial, plugins).items()
-    return {numba_name(folder): digest([key, versions], 8) for folder, key in keys}
-
-
 def forget_compiled(shares: Iterable[tuple[str, str]]) -> None:
-    """Compiled code of sources that changed meanwhile must not be found under the old ones' name.
-
-    The folders stay, as others may have links to them.
-    """
+    """Delete compiled code, but not its folders, as others may have links to them."""
     for name, key in shares:
         for file in _shared(name, key).glob("*"):
             with contextlib.suppress(OSError):
@@ -163,20 +187,18 @@ def forget_compiled(shares: Iterable[tuple[str, str]]) -> None:
 
 
 def _home() -> Path:
-    """The folder of all compiled code."""
     return _usable(machine.cache_directory() / "numba")
 
 
 @functools.cache
 def _usable(home: Path) -> Path:
-    """A folder for compiled code, or one that goes with this process where that cannot be written,
-    or where others could put code into it."""
+    """The folder, or a temporary one of this process where that cannot be written, or where other
+    users could put code into it."""
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.access(home, os.W_OK | os.X_OK) and home.stat().st_uid in (0, os.geteuid()):
             return home
-    scratch = Path(tempfile.mkdtemp(prefix="sparsebench-numba-"))
-    owner = os.getpid()
+    scratch, owner = Path(tempfile.mkdtemp(prefix="sparsebench-numba-")), os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:
@@ -187,7 +209,7 @@ def _usable(home: Path) -> Path:
 
 
 def unwritable_cache() -> str:
-    """A line if compiled code cannot be kept for later runs, else nothing."""
+    """A line for the user if compiled code cannot be cached for later runs, else nothing."""
     if _home().is_relative_to(machine.cache_directory()):
         return ""
     return (
@@ -196,15 +218,39 @@ def unwritable_cache() -> str:
     )
 
 
-def _shared(name: str, key: str) -> Path:
-    return _home() / "shared" / key / name
+class Fingerprints:
+    """The code that each trial of a run began with, and whether it was edited while it ran."""
 
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._begun: dict[str, dict[str, Any]] = {}
+        self._shares: dict[str, Shares] = {}
 
-def numba_name(folder: Path) -> str:
-    """What numba calls its folder for the kernels in a folder of sources.
+    def of(self, trial: Trial) -> dict[str, Any]:
+        """The fingerprint last taken; empty for a trial without one."""
+        return self._begun.get(trial.id, {})
 
-    (`get_suitable_cache_subpath` of numba 0.61 to 0.68.) Should another version call it otherwise,
-    it makes a folder of its own beside the link, and nothing is shared.
-    """
-    path = os.path.abspath(folder)
-    return f"{os.path.basename(path)}_{hashlib.sha1(path.encode()).hexdigest()}"
+    def take(self, trial: Trial, *, anew: bool = False) -> dict[str, Any]:
+        """Take a fingerprint of the sources as last read, or as they are now with `anew`: a
+        process that starts now will import those."""
+        if anew:
+            forget_sources()
+        self._begun[trial.id] = fingerprint(trial, self._plugins)
+        self._shares[trial.id] = kept_shares(trial, self._plugins)
+        return self._begun[trial.id]
+
+    def as_run(self, trial: Trial, others: Iterable[Trial] = ()) -> dict[str, Any]:
+        """The fingerprint of what a process has run: the one it began with, if that still holds.
+
+        If the code was edited, the process may have imported either version and compiled it under
+        the old one's name. That compiled code is forgotten, unless `others` under way use it.
+        """
+        begun = self._begun[trial.id]
+        forget_sources()
+        now = sources(trial, self._plugins)
+        if all(now.get(key) == begun.get(key) for key in ("code", "observers")):
+            return begun
+        in_use = {share for other in others for share in self._shares[other.id].items()}
+        unchanged = kept_shares(trial, self._plugins).items()
+        forget_compiled(self._shares[trial.id].items() - unchanged - in_use)
+        return {**begun, "code": CHANGED}

@@ -1,4 +1,4 @@
-"""Starting a trial's process, or its processes."""
+"""Start a trial's process, or its processes, and end them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ STUCK = host.PATIENCE + 5.0
 
 @dataclass
 class Launched:
-    """A process that leads its own session, our end of its lifeline, and its mark.
+    """A started trial.
 
-    It is the host of the trial's process, or of mpiexec; without hosts, it is these. With several
-    processes to a trial each of them has the mark and the lifeline.
+    process   leads its own session: a host of the trial's process or of mpiexec, or one of these
+    lifeline  our end of a pipe that tells the trial's processes, when it closes, to end
+    mark      a word in the environment of all the trial's processes
     """
 
     process: subprocess.Popen[bytes]
@@ -43,20 +44,20 @@ class Launched:
     _let_go_at: float | None = None
 
     def child(self) -> int | None:
-        """The trial's process, or mpiexec; None if it is not there yet. What a host adopts is
-        younger."""
+        """The trial's process, or mpiexec; None if it is not there yet. It is the oldest child of
+        its host: adopted ones are younger."""
         if not host.HERE:
             return self.process.pid
         return processes.oldest(processes.children(self.process.pid))
 
     def signal(self, number: signal.Signals) -> None:
-        """To the group of the trial's process, or of mpiexec: the host passes it on."""
+        """Send a signal to the process group of the trial, or of mpiexec; a host passes it on."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """The trial and all that it started. A host does it that is let go; one that has not after
-        a while is killed, and the trial's process with it."""
+        """Kill the trial and all that it started. A host does so when its lifeline closes; one that
+        has not after a while is killed, and the trial's process with it."""
         self.let_go()
         overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
         if overdue or not host.HERE:
@@ -69,12 +70,11 @@ class Launched:
 
 
 def launch(job: Job, group: Group | None = None) -> Launched:
-    """A process that goes into `group` before it imports anything.
+    """Start a process, which enters `group` before it imports anything.
 
-    The job travels as one line of JSON on stdin; what is printed goes to files.
-
-    stdin is a file and not a pipe, so that neither side ever waits for the other. Raises
-    StoreError if the folder cannot be written, OSError if there is to be no process.
+    It reads the job as one line of JSON on stdin; its output goes to files. stdin is a file and
+    not a pipe, so that neither side ever waits for the other. Raises StoreError if the folder
+    cannot be written, OSError if the system starts no process.
     """
     with contextlib.ExitStack() as files:
         with writing_to(job.folder):

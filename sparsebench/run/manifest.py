@@ -1,4 +1,4 @@
-"""What a run's manifest says when the run begins: the plan, and under what circumstances."""
+"""The manifest of a run: its plan, its versions and its surroundings when it begins."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from typing import Any
 from sparsebench import machine
 from sparsebench.core.trial import Trial
 from sparsebench.metrics import in_force
-from sparsebench.run.context import Context
-from sparsebench.run.options import Options
+from sparsebench.run.executor import Context
 from sparsebench.run.surroundings import surroundings
 from sparsebench.store import provenance
 from sparsebench.store.store import planned
 
 
 def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The manifest as JSON. The name of a cluster's host is left out, unless hosts are to be
+    named."""
     suite, options = context.suite, context.options
+    argv, address = options.argv, options.address
+    if address and not options.identify:
+        argv = [word.replace(address, "<address>") for word in argv]
+    if address is not None and not options.identify:
+        address = f"{address.partition('://')[0]}://" if "://" in address else "tcp://"
+    where = {"address": address, "shard": options.shard}
     return {
         "title": suite.title,
         "suite_hash": hashlib.blake2b(suite.text.encode(), digest_size=16).hexdigest(),
-        "argv": _argv(options),
+        "argv": [provenance.impersonal(word) for word in argv],
         "versions": provenance.versions(),
         "interpreter": provenance.interpreter(),
         "machine": machine.describe(),
@@ -33,23 +40,6 @@ def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
         **({"identity": provenance.identity()} if options.identify else {}),
         "jobs": options.jobs,
         "executor": options.executor,
-        **_where(options),
+        **{key: value for key, value in where.items() if value is not None},
         "trials": planned(trials),
     }
-
-
-def _argv(options: Options) -> list[str]:
-    """Without the name of a cluster's host, unless hosts are to be named."""
-    argv, address = options.argv, options.address
-    if address and not options.identify:
-        argv = [word.replace(address, "<address>") for word in argv]
-    return [provenance.impersonal(word) for word in argv]
-
-
-def _where(options: Options) -> dict[str, str]:
-    """The shard, and how a cluster was reached."""
-    address, shard = options.address, options.shard
-    if address is not None and not options.identify:
-        address = f"{address.partition('://')[0]}://" if "://" in address else "tcp://"
-    told = {"address": address, "shard": shard}
-    return {key: value for key, value in told.items() if value is not None}

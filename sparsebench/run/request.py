@@ -13,7 +13,7 @@ from sparsebench.errors import NothingMatched, SparsebenchError, SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.run import user_config
 from sparsebench.run.options import Options
-from sparsebench.run.planning.sharding import parse_shard, shard_of
+from sparsebench.run.sharding import parse_shard, shard_of
 from sparsebench.suite.defaults import EXECUTOR
 from sparsebench.suite.expand import expand, parse_seeds, parse_setting, without_numpy
 from sparsebench.suite.selectors import select as selected

@@ -1,7 +1,9 @@
-"""Which trials need no process: their record is there, or they cannot run here."""
+"""Which trials need not run: a finished record is reused, another run has the trial under way, or
+it cannot run here."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,16 +13,20 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import DataChanged
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import agrees, entries, observers
-from sparsebench.run.options import Options
+from sparsebench.run.options import Listener, Options
+from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, is_alive, read_spec
 from sparsebench.store.record import NEVER_REUSED, Record
+from sparsebench.store.safe_files import Damaged
+from sparsebench.store.store import Store
+from sparsebench.suite.labels import label
 
-DATA_CHANGED = DataChanged.__name__
-"""The cause of a record that is of other data than its trial."""
+PERIOD = 0.2
+"""Seconds between two looks at the trials of other runs."""
 
 
 def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
-    """Why a trial cannot run here: no data, a component that is not available, or a trainer that
-    shows its network to no such observer."""
+    """Why a trial cannot run here: its data are missing, a component is not available, or its
+    trainer does not show its network to one of its observers."""
     if "missing" in trial.data:
         return Status.SKIPPED, str(trial.data["missing"])
     for entry in (*entries(trial, plugins), *observers(trial, plugins)):
@@ -33,37 +39,78 @@ def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
     return (Status.UNSUPPORTED, hidden) if hidden is not None else None
 
 
+def shares(options: Options) -> bool:
+    """Whether results of other runs may be used instead of running a trial."""
+    return options.resume and options.rerun != "all" and not options.debug
+
+
 def reusable(
     trial: Trial, records: Sequence[Record], fingerprint: dict[str, Any], options: Options
 ) -> Record | None:
-    """The newest of a trial's records (the oldest first) that stands for running it again."""
-    if not shares(options):
-        return None
-    for record in reversed(records):
-        if record.status in NEVER_REUSED or record.cause == DATA_CHANGED or record.debug:
+    """The newest of a trial's records (the oldest first) that can be reused.
+
+    A failure counts until it is to be rerun. Running out of memory or time counts only if the
+    present limit is no larger.
+    """
+    for record in reversed(records) if shares(options) else ():
+        if record.status in NEVER_REUSED or record.cause == DataChanged.__name__ or record.debug:
             continue
         if not record.trial.observes_all_of(trial):
             continue
         if options.reuse_stale or agrees(record.fingerprint, fingerprint):
-            return record if _still_stands(record, trial, options) else None
+            name = {Status.OUT_OF_MEMORY: "memory_limit", Status.TIMEOUT: "timeout"}.get(
+                record.status
+            )
+            limit, recorded = (getattr(t, name) if name else None for t in (trial, record.trial))
+            holds = recorded is None or (limit is not None and limit <= recorded)
+            again = record.failed and options.rerun == "failed"
+            return record if holds and not again else None
     return None
 
 
-def shares(options: Options) -> bool:
-    """Whether what others have done, or are doing, may stand for a trial of this run."""
-    return options.resume and options.rerun != "all" and not options.debug
+class ConcurrentRuns:
+    """Trials that this run leaves to other runs on the same store; false when there are none."""
 
+    def __init__(self, store: Store, listener: Listener) -> None:
+        self._store = store
+        self._listener = listener
+        self._trials: dict[str, tuple[Trial, Attempt]] = {}
+        self._looked = 0.0
 
-def _still_stands(record: Record, trial: Trial, options: Options) -> bool:
-    if record.failed and options.rerun == "failed":
-        return False
-    if record.status == Status.OUT_OF_MEMORY:
-        return _no_larger(trial.memory_limit, record.trial.memory_limit)
-    if record.status == Status.TIMEOUT:
-        return _no_larger(trial.timeout, record.trial.timeout)
-    return True
+    def __bool__(self) -> bool:
+        return bool(self._trials)
 
+    def has(self, trial: Trial) -> bool:
+        """Whether another process runs the trial; then it is kept here until `ended` returns it."""
+        found = self._store.under_way_elsewhere(trial.id)
+        if found is None:
+            return False
+        attempt, run = found
+        self._trials[trial.id] = (trial, attempt)
+        whose = f"run {run}" if run else "another run"
+        self._listener.note(f"{label(trial)}: waits for {whose}, which has it under way")
+        return True
 
-def _no_larger(today: float | None, recorded: float | None) -> bool:
-    """Of two limits; None is no limit."""
-    return recorded is None or (today is not None and today <= recorded)
+    def ended(self) -> list[Trial]:
+        """Trials that no other run is working on any more: look for their records again, or run
+        them here."""
+        now = time.monotonic()
+        if not self._trials or now - self._looked < PERIOD:
+            return []
+        self._looked = now
+        over = [trial for trial, attempt in self._trials.values() if self._is_over(attempt)]
+        for trial in over:
+            del self._trials[trial.id]
+        return over
+
+    def forget(self) -> None:
+        self._trials.clear()
+
+    def _is_over(self, attempt: Attempt) -> bool:
+        if (attempt.folder / OUTCOME).exists():
+            return True
+        try:
+            spec = read_spec(attempt.folder / SPEC, self._store.root)
+        except Damaged:
+            return True
+        return not is_alive(spec["process"])

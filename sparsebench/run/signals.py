@@ -1,10 +1,10 @@
-"""Ctrl-C and its kin, as something to look at between two steps."""
+"""Count Ctrl-C and its kin, so that a loop can look at them between two steps."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -13,9 +13,9 @@ WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """While entered, the watched signals are counted and do nothing else.
 
-    Set explicitly: a process started in the background may inherit SIGINT as ignored. A SIGHUP
-    inherited as ignored stays so: that is how `nohup` asks to outlive the terminal. Only the
-    main thread can; elsewhere nothing is watched.
+    Handlers are set explicitly, because a process started in the background may inherit SIGINT as
+    ignored. A SIGHUP inherited as ignored stays ignored: that is how `nohup` outlives the terminal.
+    Outside of the main thread nothing is watched, as only that can set handlers.
     """
 
     def __init__(self) -> None:
@@ -33,18 +33,13 @@ class Signals:
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     @property
     def exit_code(self) -> int | None:
-        """What an interrupted run ends with; None if it was not interrupted."""
+        """The exit code of an interrupted run; None if it was not interrupted."""
         if self.first is None:
             return None
         return 130 if self.first == signal.SIGINT else 143

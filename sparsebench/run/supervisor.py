@@ -1,4 +1,4 @@
-"""Start, watch, stop and classify one trial's process, or processes. Light, and without threads."""
+"""Supervise one trial: start it, kill it at its memory limit or timeout, classify how it ended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
 from sparsebench.run import cgroup, noise, rank_states
-from sparsebench.run.launch import Launched, launch
-from sparsebench.run.memory_trace import Trace
+from sparsebench.run.launch import launch
+from sparsebench.run.memory_limit import Trace
 from sparsebench.store.models import PROGRESS, RESULT
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
@@ -26,27 +26,27 @@ PERIOD = 0.05
 """Seconds between two looks at a process."""
 
 EARLIER = ("wall_seconds", "cpu_seconds")
-"""What a trial that goes on from a checkpoint has taken before this process."""
+"""Measures of a resumed trial that include the attempts before this process."""
 
 GRACE = 2.0
 """Seconds between asking a process to end and ending it."""
 
 LINGER = 2.0
-"""Seconds for mpiexec to end the others when one of a trial's processes is missing, and itself:
-it waits for whatever still holds their stdout, too."""
+"""Seconds for mpiexec to end when one of a trial's processes is missing; it also waits for
+whatever still holds their stdout."""
 
 
 class Supervised:
-    """A trial under way on this machine: a `protocols.Handle`.
+    """A trial under way on this machine: an `executor.Handle`.
 
-    Nothing happens on its own: `poll` looks, and acts on what it sees. `fileno` is readable
-    once the process has ended, for those who would rather wait than ask.
+    There is no thread: only `poll` checks on the process, and acts on what it finds. `fileno` is
+    readable once the process has ended, so that callers can wait for it.
     """
 
     def __init__(self, job: Job, *, grace: float = GRACE) -> None:
         self._job = job
         self._grace = grace
-        self._asked: StopReason = ""
+        self._reason: StopReason = ""
         self._kill_at: float | None = None
         self._over_at: float | None = None
         self._ranks = rank_states.Ranks()
@@ -59,28 +59,25 @@ class Supervised:
         self._before, self._own_before = noise.sample(job.cores), time.process_time()
         self._group = cgroup.make(job.trial.memory_limit)
         self._in_group = False
-        self._launched = self._launch()
-        self._started_pid = self._launched.process.pid
-        self._pidfd = _pidfd(self._started_pid)
-        self._trace = Trace(self._started_pid, job.folder / "mem.csv")
-
-    def _launch(self) -> Launched:
         try:
-            return launch(self._job, self._group)
+            self._launched = launch(job, self._group)
         except BaseException:
             if self._group is not None:
                 self._group.remove()
             raise
+        self._started_pid = self._launched.process.pid
+        self._pidfd = _pidfd(self._started_pid)
+        self._trace = Trace(self._started_pid, job.folder / "mem.csv")
 
     @property
     def pid(self) -> int:
-        """Of the trial's process, or of mpiexec; of its host until it is there."""
+        """The trial's process, or mpiexec; its host until that has started it."""
         if self._trace.pid is None and (child := self._launched.child()) is not None:
             self._trace.follow(child)
         return self._trace.pid or self._started_pid
 
     def fileno(self) -> int:
-        """-1 where the system has no such thing, or the trial has ended."""
+        """A file that is readable at the end; -1 where there is none, or the trial has ended."""
         return self._pidfd
 
     def poll(self) -> Mapping[str, Any] | None:
@@ -110,7 +107,12 @@ class Supervised:
             return
         self._looked, pid = now, self.pid
         if self._job.processes > 1:
-            self._look_at_ranks(now)
+            self._ranks = rank_states.read(self._job.folder)
+            self._trace.ranks = tuple(self._ranks.begun)
+            if self._ranks.over and self._over_at is None:
+                self._over_at = now
+            if self._over_at is not None and now - self._over_at > LINGER:
+                self._signal(signal.SIGKILL)
         self._trace.sample()
         if self._group is not None and not self._in_group:
             self._in_group = any(map(self._group.has, self._ranks.begun or (pid,)))
@@ -120,21 +122,12 @@ class Supervised:
         elif timeout is not None and now - self._clock > timeout:
             self._end("timeout")
 
-    def _look_at_ranks(self, now: float) -> None:
-        """Who they are, and whether there is anything left to wait for."""
-        self._ranks = rank_states.read(self._job.folder)
-        self._trace.ranks = tuple(self._ranks.begun)
-        if self._ranks.over and self._over_at is None:
-            self._over_at = now
-        if self._over_at is not None and now - self._over_at > LINGER:
-            self._signal(signal.SIGKILL)
-
     def _end(self, why: StopReason, at_once: bool = False) -> None:
-        """Ask the group to end, once; the first reason stands."""
+        """Terminate the trial, and kill it later or `at_once`. The first reason is recorded."""
         if self._outcome is not None:
             return
-        first = not self._asked
-        self._asked = self._asked or why
+        first = not self._reason
+        self._reason = self._reason or why
         if at_once:
             self._kill_at = time.monotonic()
             self._signal(signal.SIGKILL)
@@ -143,8 +136,8 @@ class Supervised:
             self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the group. Of several processes each is a group of its own, and mpiexec, asked to
-        end, would kill them: it is their own affair what they do when they are asked."""
+        """Signal the trial's process group. Several processes are each a group of their own and are
+        signalled directly, because mpiexec would kill them instead."""
         if number == signal.SIGKILL:
             self._launched.kill()
         elif self._ranks.living:
@@ -157,9 +150,9 @@ class Supervised:
     def _reap(self) -> int | None:
         """The exit code if the process has ended; then nothing that it started is left.
 
-        A host has seen to that, unless it was killed. Without one, the group goes before its leader
-        is reaped, while its number cannot be another's; what left the group is found by the mark
-        it bears, or was seen among the trial's children.
+        A host has seen to that, unless it was killed. Without one, the group is killed before its
+        leader is reaped, while its number cannot be another process's. Processes that left the
+        group are found by their mark, or were seen among the trial's children.
         """
         can_look_first = hasattr(os, "waitid")  # not on every macOS
         if can_look_first:
@@ -186,11 +179,11 @@ class Supervised:
         after, own = noise.sample(self._job.cores), time.process_time() - self._own_before
         result, malformed = read_result(self._job.folder / "result.json")
         tail = _tail(self._job)
-        told: Mapping[str, Any] = result if result is not None else {}
+        reported: Mapping[str, Any] = result if result is not None else {}
         end = End(
             code=self._ranks.code(code),
             who=self._ranks.first_to_end,
-            asked=self._asked,
+            asked=self._reason,
             result=result,
             malformed=malformed,
             tail=tail,
@@ -200,8 +193,8 @@ class Supervised:
             group_oom_killed=self._group is not None and self._group.oom_kills() > 0,
         )
         status, cause, detail = classify(end)
-        own += self._cpu_of_all(told)
-        measures, settings = self._measures(told), self._settings(told)
+        own += self._cpu_of_all(reported)
+        measures, settings = self._measures(reported), self._settings(reported)
         swapped = self._trace.swapped
         disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
         self._close()
@@ -211,9 +204,9 @@ class Supervised:
             "cause": cause,
             "detail": impersonal(detail),
             "measures": measures,
-            "phases": told.get("phases", {}),
-            "layers": told.get("layers", []),
-            "data_fingerprint": told.get("data_fingerprint", ""),
+            "phases": reported.get("phases", {}),
+            "layers": reported.get("layers", []),
+            "data_fingerprint": reported.get("data_fingerprint", ""),
             "settings": settings,
             "noise": disturbed,
             "machine": machine.describe(),
@@ -223,35 +216,30 @@ class Supervised:
             "log_tail": impersonal(tail) if status in FAILURES else "",
         }
 
-    def _cpu_of_all(self, told: Mapping[str, Any]) -> float:
-        """Seconds of all that the trial started; a host has waited for all of it. Of several
-        processes those of mpiexec tell nothing; what each says of itself does, or was seen last."""
+    def _cpu_of_all(self, reported: Mapping[str, Any]) -> float:
+        """CPU seconds of everything that the trial started. A host has waited for all of it.
+        mpiexec's own say nothing, so what the processes report, or was seen last, counts."""
         if self._job.processes == 1:
             return self._cpu
         seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
-        own = told.get("measures", {}).get("cpu_seconds")
+        own = reported.get("measures", {}).get("cpu_seconds")
         self._cpu = max(self._cpu, seen, own if isinstance(own, int | float) else 0.0)
         return self._cpu
 
-    def _measures(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        measures = dict(told.get("measures", {}))
+    def _measures(self, reported: Mapping[str, Any]) -> dict[str, Any]:
+        measures = dict(reported.get("measures", {}))
         peak = max(measures.get("peak_rss_bytes") or 0, self._trace.peak)
+        group = self._group.peak() if self._group is not None and self._in_group else None
+        peaks = {"peak_tree_pss_bytes": self._trace.tree.peak_pss, "cgroup_peak_bytes": group}
         earlier = {name: measures.pop(f"earlier_{name}", None) or 0.0 for name in EARLIER}
         return measures | {
             "wall_seconds": self._wall + earlier["wall_seconds"],
             "cpu_seconds": self._cpu + earlier["cpu_seconds"],
             "peak_rss_bytes": peak or None,
-            **self._beyond_the_process(),
+            **{name: peak for name, peak in peaks.items() if peak is not None},
         }
 
-    def _beyond_the_process(self) -> dict[str, int]:
-        """Peaks of all its processes, where there were several, and of its control group."""
-        tree = self._trace.tree.peak_pss
-        group = self._group.peak() if self._group is not None and self._in_group else None
-        peaks = {"peak_tree_pss_bytes": tree, "cgroup_peak_bytes": group}
-        return {name: peak for name, peak in peaks.items() if peak is not None}
-
-    def _settings(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self, reported: Mapping[str, Any]) -> dict[str, Any]:
         trial = self._job.trial
         seen = {
             "threads": trial.threads,
@@ -264,7 +252,7 @@ class Supervised:
             "exact": False,
             "memory_limits": limits.in_force(trial.memory_limit, in_group=self._in_group),
         }
-        return seen | dict(told.get("settings", {}))
+        return seen | dict(reported.get("settings", {}))
 
     def _close(self) -> None:
         self._trace.close()
@@ -276,6 +264,20 @@ class Supervised:
             self._pidfd = -1
 
 
+def supervise(job: Job) -> Mapping[str, Any]:
+    """Run one job to its end and return its outcome; an exception kills it."""
+    handle = Supervised(job)
+    try:
+        while (outcome := handle.poll()) is None:
+            time.sleep(PERIOD / 5)
+    except BaseException:
+        handle.stop(kill=True)
+        while handle.poll() is None:
+            time.sleep(PERIOD / 5)
+        raise
+    return outcome
+
+
 def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
@@ -284,8 +286,8 @@ def _pidfd(pid: int) -> int:
 
 
 def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
-    """The result that the trial's process has left, and what is wrong with it; None where there
-    is none, or none of the right form: the supervisor has to outlive whatever is written there."""
+    """The result that the trial's process left, or None, and what is wrong with the file. Whatever
+    a trial writes there, nothing is raised."""
     if not os.path.lexists(file):
         return None, ""
     try:
@@ -295,8 +297,7 @@ def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
 
 
 def read_progress(file: Path) -> dict[str, Any]:
-    """The progress that the trial's process has left; empty where there is none, or none of the
-    right form."""
+    """The progress that the trial's process wrote; empty if missing or malformed."""
     try:
         return read_json(file, os.path.realpath(file.parent), PROGRESS)
     except Damaged:

@@ -20,7 +20,7 @@ from sparsebench.core.worker.classify import NO_DISK, End, classify
 from sparsebench.core.worker.mpi import COLUMNS, add_up
 from sparsebench.errors import Unsupported
 from sparsebench.run import rank_states
-from sparsebench.run.slots import Slots
+from sparsebench.run.cores import Slots
 
 Tell = Callable[[mpi.RankLog], None]
 

@@ -30,7 +30,7 @@ RATE = 1e-6
 
 
 def time_ladder(work: Work, ladder: Ladder) -> dict[str, Any]:
-    """The JSON of `run.planning.prediction.Rates`."""
+    """The JSON of `run.prediction.Rates`."""
     _point(work, ladder, ladder.works[0])  # loads what is compiled
     points: list[Point] = []
     for size in ladder.works:

@@ -1,7 +1,7 @@
-"""A suite dealt to several machines: the same on each, without their knowing of each other.
+"""Divide a suite among several machines: each computes the same shards, without communication.
 
-What is dealt must not depend on where: costs are declared work and never measured, and order is
-by ids that leave out the number of threads, as that is by default a machine's own.
+The division must not depend on the machine: costs are declared work and never measured, and trials
+are ordered by ids that leave out the number of threads, whose default is the machine's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.planning.outline import outline
+from sparsebench.run.prediction import outline
 
 MOST = 10_000
 """Shards of a suite."""
@@ -47,11 +47,15 @@ def parse_shard(text: str) -> Shard:
 def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
     """The trials of this shard, in the order of the suite.
 
-    Raises SparsebenchError where a data set is missing: sizes and ids depend on it, so another
-    machine, that has it, would deal the trials otherwise.
+    Raises SparsebenchError where a data set is missing: sizes and ids depend on it, so a machine
+    that has it would divide the trials differently.
     """
-    if shard.count > 1:
-        _require_data(trials)
+    missing = [trial.data["missing"] for trial in trials if "missing" in trial.data]
+    if missing and shard.count > 1:
+        raise SparsebenchError(
+            f"--shard: every machine must have all the data, or they deal the trials "
+            f"differently; {missing[0]}, or leave its trials out with -k"
+        )
     keys = [replace(trial, threads=0).id for trial in trials]
     costs = {key: cost(trial, plugins) for key, trial in zip(keys, trials)}
     mine = deal(costs, shard.count)[shard.number - 1]
@@ -59,16 +63,14 @@ def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Tr
 
 
 def cost(trial: Trial, plugins: Plugins) -> int | None:
-    """Declared connections times samples of the whole training; None where not all is declared.
-
-    A backend that looks at every position of a layer declares them all.
-    """
-    of = outline(trial, plugins)
-    return of.work if of is not None else None
+    """The declared work of a trial (see `Outline.work`); None where not all is declared."""
+    sizes = outline(trial, plugins)
+    return sizes.work if sizes is not None else None
 
 
 def deal(costs: Mapping[str, int | None], count: int) -> list[set[str]]:
-    """The longest first, each to the shard that has least to do; ties by id, then by shard.
+    """Give each trial, the longest first, to the shard with least to do; ties by id, then by
+    shard.
 
     So no shard has more than the least one by more than its last trial. An unknown cost counts
     as the median of those known.
@@ -83,12 +85,3 @@ def deal(costs: Mapping[str, int | None], count: int) -> list[set[str]]:
         shards[least].add(key)
         heapq.heapreplace(loads, (load + max(1, estimates[key]), least))
     return shards
-
-
-def _require_data(trials: Sequence[Trial]) -> None:
-    for trial in trials:
-        if "missing" in trial.data:
-            raise SparsebenchError(
-                f"--shard: every machine must have all the data, or they deal the trials "
-                f"differently; {trial.data['missing']}, or leave its trials out with -k"
-            )

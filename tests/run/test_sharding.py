@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.planning.sharding import Shard, cost, deal, parse_shard, shard_of
+from sparsebench.run.sharding import Shard, cost, deal, parse_shard, shard_of
 from sparsebench.suite.expand import expand
 from sparsebench.suite.suite import Suite
 

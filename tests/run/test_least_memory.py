@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from trials import make_trial
+from planned_trials import make_trial
 
 from sparsebench.core.training.loop import train
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker.attempt import assemble, build, prepare
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
-from sparsebench.run.planning.outline import outline
-from sparsebench.run.planning.prediction import Prediction, predict, refusal
+from sparsebench.run.prediction import Prediction, outline, predict, refusal
 
 BACKENDS = (
     "numba-csr",

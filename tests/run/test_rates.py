@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from trials import make_trial
+from planned_trials import make_trial
 
 from sparsebench.core.job import Point
 from sparsebench.registry import Plugins
-from sparsebench.run.planning.outline import outline
-from sparsebench.run.planning.prediction import Rates, epoch_seconds, timing_jobs
+from sparsebench.run.prediction import Rates, epoch_seconds, outline, timing_jobs
 
 
 def rates(*seconds: tuple[int, float], update: float = 0.0) -> Rates:
@@ -82,9 +81,9 @@ def test_one_process_for_trials_that_differ_in_size(plugins: Plugins) -> None:
         for hidden in ([3000], [20_000, 10])
     ]
     known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
-    (job,) = timing_jobs(known).values()
-    assert [ladder.batch for ladder in job.ladders] == [8, 32]
-    for ladder in job.ladders:
+    ((_, ladders),) = timing_jobs(known).values()
+    assert [ladder.batch for ladder in ladders] == [8, 32]
+    for ladder in ladders:
         assert list(ladder.works) == sorted(set(ladder.works))
     other = make_trial(plugins, backend="scipy-csr")
     of = outline(other, plugins)

@@ -1,11 +1,14 @@
-"""The memory of a trial over time, seen from outside: survives whatever ends the trial."""
+"""Sample a trial's memory from outside, and notice when it is over the trial's memory limit.
+
+The supervisor kills a trial that `exceeds` its limit. The samples survive whatever ends the trial.
+Where a control group is delegated, the kernel enforces the limit too (`cgroup`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from sparsebench.core.worker import memory
@@ -17,19 +20,18 @@ NOTABLE = 0.01
 
 
 class Trace:
-    """Samples of a process in mem.csv: seconds, rss_bytes, peak_rss_bytes. None before `follow`.
+    """Samples of a process, written to mem.csv; none before `follow`.
 
-    pid    the process, once it is known
-
-    rss    at the last sample
-    peak   the largest high-water mark of all samples
-    tree   the memory of the process and its children, if it has some
-    ranks  descendants that are the trial, started by a process that is not: then `rss` and `peak`
-           are sums over them, shared pages counted by each
+    pid      the process, once it is known
+    rss      bytes at the last sample
+    peak     the largest high-water mark of all samples
+    tree     the memory of the process and its children, if it has some
+    ranks    descendants that are the trial, where the process is mpiexec: then `rss` and `peak`
+             are sums over them, shared pages counted by each
+    adopter  the parent of the process and of what it orphans, or the process itself
     """
 
     def __init__(self, adopter: int, file: Path) -> None:
-        """adopter  the parent of the process and of what it orphans, or itself"""
         self.pid: int | None = None
         self._began: int | None = None
         self.rss = 0
@@ -53,7 +55,7 @@ class Trace:
         self.tree = Tree(pid, self._adopter)
 
     def seen(self) -> list[tuple[int, int]]:
-        """Number and start of the process and its descendants."""
+        """Number and start of the process and of the descendants that were seen."""
         own = [] if self.pid is None or self._began is None else [(self.pid, self._began)]
         return [*own, *self.tree.members.items()]
 
@@ -65,12 +67,18 @@ class Trace:
         self.tree.sample(leader.rss, seconds)
         read = {pid: memory.read(pid) for pid in self.ranks} or {self.pid: leader}
         own = {pid: one for pid, one in read.items() if one is not None}
-        if len(own) < len(read):  # a trial that has lost one is at its end: not to be mistaken
+        if len(own) < len(read):  # the trial is ending: a partial sum would mislead
             return
-        peak = self._add_up(own)
+        self.rss = sum(one.rss for one in own.values())
+        self._largest = max(one.rss for one in own.values())
+        self.swapped = self.swapped or any(one.swap > 0 for one in own.values())
+        for pid, one in own.items():
+            self._peaks[pid] = max(self._peaks.get(pid, 0), one.peak)
+        self.peak = sum(self._peaks[pid] for pid in own)
         moved = abs(self.rss - self._written_rss) > NOTABLE * self._written_rss
         if moved or seconds - self._written_at >= 1.0:
             self._written_rss, self._written_at = self.rss, seconds
+            peak = sum(one.peak for one in own.values())
             self._write(f"{seconds:.3f},{self.rss},{peak}\n")
 
     def exceeds(self, limit: int) -> bool:
@@ -78,23 +86,13 @@ class Trace:
         seconds = time.monotonic() - self._start
         return self._largest > limit or self.tree.exceeds(limit, seconds)
 
-    def _add_up(self, found: Mapping[int, memory.Reading]) -> int:
-        """Take note of what these hold; the sum of their present high-water marks."""
-        self.rss = sum(one.rss for one in found.values())
-        self._largest = max((one.rss for one in found.values()), default=0)
-        self.swapped = self.swapped or any(one.swap > 0 for one in found.values())
-        for pid, one in found.items():
-            self._peaks[pid] = max(self._peaks.get(pid, 0), one.peak)
-        self.peak = sum(self._peaks[pid] for pid in found)
-        return sum(one.peak for one in found.values())
-
     def close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def _write(self, line: str) -> None:
-        """A full disk ends the trace, not the trial: its record will tell of the disk."""
+        """A full disk ends the trace, not the trial: its record will name the disk."""
         if self._file is None:
             return
         try:

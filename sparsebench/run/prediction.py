@@ -1,0 +1,298 @@
+"""Predict a trial's work and least memory from declared sizes, and its seconds from timed layers.
+
+Nothing is timed unless it is requested (`measured_rates`). Then a process times layers of a few
+sizes for each backend, optimizer and number of threads (core/worker/layer_timing.py); the seconds
+of any other layer are interpolated.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.job import RATES, Job, Ladder, Point
+from sparsebench.core.sizes import (
+    DataSize,
+    LayerSize,
+    SizedBackend,
+    SizedDataset,
+    SizedModel,
+    SizedObjective,
+    SizedOptimizer,
+    SizedTopology,
+)
+from sparsebench.core.trial import Trial, canonical
+from sparsebench.errors import SuiteError
+from sparsebench.registry import Plugins
+from sparsebench.run.kernel_cache import PATIENCE, compiled_code
+from sparsebench.units import brief_size
+
+FLOAT, HALF = 4, 2
+"""Bytes of a float32, and of a bfloat16, as which a backend may keep momenta and activations."""
+
+POINTS = 4
+SMALLEST, LARGEST = 2_000, 16_000_000
+"""Connections of the smallest and the largest layer that is timed; a connection of a larger layer
+costs as much."""
+
+EPOCHS = 1_000
+"""A longer training is predicted from its first epochs, this many."""
+
+
+# --- declared sizes --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A trial's declared sizes.
+
+    truly_sparse  None where the backend does not declare it
+    slots         optimizer state arrays
+    """
+
+    data: DataSize
+    layers: tuple[LayerSize, ...]
+    topology: SizedTopology
+    truly_sparse: bool | None
+    slots: int
+    epochs: int
+    batch_size: int
+
+    @property
+    def batch(self) -> int:
+        return min(self.batch_size, self.data.train)
+
+    @property
+    def work(self) -> int:
+        """Connections times samples of the whole training; K D for a backend that simulates."""
+        entries = sum(layer.entries(self.truly_sparse is not False) for layer in self.layers)
+        return entries * self.data.train * self.epochs
+
+    @property
+    def least_bytes(self) -> int | None:
+        """A lower bound on the memory of a training step; None for an unknown backend.
+
+        Weights, indices and optimizer state of every layer, biases, and the outputs of every
+        layer for one batch.
+        """
+        if self.truly_sparse is None:
+            return None
+        total = FLOAT * self.batch * self.data.features
+        for number, layer in enumerate(self.layers, 1):
+            K, _ = layer.shape
+            output = FLOAT if number == len(self.layers) else HALF
+            index = (4 if layer.nnz < 2**31 else 8) if self.truly_sparse else 0
+            entries = layer.entries(self.truly_sparse)
+            total += entries * (FLOAT + index + HALF * self.slots) + K * (
+                FLOAT + output * self.batch
+            )
+        return total
+
+
+def outline(trial: Trial, plugins: Plugins) -> Outline | None:
+    """The trial's declared sizes; None where a component other than the backend declares none."""
+    wires = {key: value for key, value in trial.topology.items() if key != "prune"}
+    dataset = plugins.parameters("dataset", trial.dataset)
+    model = plugins.parameters("model", trial.model)
+    topology = plugins.parameters("topology", wires)
+    optimizer = plugins.parameters("optimizer", trial.optimizer)
+    backend = plugins.parameters("backend", trial.backend)
+    objective = plugins.parameters("objective", trial.objective)
+    if (
+        "missing" in trial.data
+        or not isinstance(dataset, SizedDataset)
+        or not isinstance(model, SizedModel)
+        or not isinstance(topology, SizedTopology)
+        or not isinstance(optimizer, SizedOptimizer)
+        or not isinstance(objective, SizedObjective)
+        or (data := dataset.size()) is None
+    ):
+        return None
+    held_out = round((trial.validation or 0.0) * data.train)
+    data = replace(data, train=data.train - held_out, validation=held_out)
+    try:
+        shapes = model.shapes(data.features, objective.outputs(data.features, data.targets))
+    except SuiteError:  # raised again where the trial runs
+        return None
+    return Outline(
+        data=data,
+        layers=tuple(map(LayerSize, shapes, topology.connections(shapes))),
+        topology=topology,
+        truly_sparse=backend.truly_sparse if isinstance(backend, SizedBackend) else None,
+        slots=len(optimizer.slots),
+        epochs=trial.epochs,
+        batch_size=trial.batch_size,
+    )
+
+
+# --- predictions -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes and seconds that a trial needs; None is unknown."""
+
+    least_bytes: int | None = None
+    epoch_seconds: float | None = None
+
+    def measures(self) -> dict[str, float | int | None]:
+        """The entries of a record's measures."""
+        return {"least_bytes": self.least_bytes, "predicted_epoch_seconds": self.epoch_seconds}
+
+
+def predict(
+    trial: Trial, plugins: Plugins, rates: Mapping[str, Sequence[Rates]] | None = None
+) -> Prediction:
+    """Predict one trial; its seconds only if `rates`, by `timing_key`, has its backend."""
+    sizes = outline(trial, plugins)
+    if sizes is None:
+        return Prediction()
+    timed = (rates or {}).get(timing_key(trial), ())
+    fitting = next((one for one in timed if one.batch == sizes.batch and one.points), None)
+    seconds = epoch_seconds(sizes, fitting) if fitting is not None else None
+    return Prediction(sizes.least_bytes, seconds)
+
+
+def refusal(trial: Trial, prediction: Prediction) -> str:
+    """Why the trial cannot fit its memory limit; empty if it may.
+
+    The limit holds for the whole process, whose libraries need some of it too, so whatever is
+    refused would not have fitted.
+    """
+    limit, least = trial.memory_limit, prediction.least_bytes
+    if limit is None or least is None or least <= limit:
+        return ""
+    return (
+        f"needs at least {brief_size(least)}, over the memory limit of {brief_size(limit)}; give "
+        "--memory-limit, make it smaller with --set, or try anyway with --no-plan"
+    )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The timed layers of one ladder, from small to large."""
+
+    batch: int
+    truly_sparse: bool
+    points: tuple[Point, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Rates:
+        points = tuple(Point(**point) for point in data["points"])
+        return cls(int(data["batch"]), bool(data["truly_sparse"]), points)
+
+    def at(self, work: int, name: str) -> float:
+        """Seconds, interpolated on log-log axes.
+
+        Above the last point each connection costs as much as from the first point to the last, so
+        that the fixed cost of a call does not grow.
+        """
+        first, last = self.points[0], self.points[-1]
+
+        def seconds(point: Point) -> float:
+            return max(float(getattr(point, name)), 1e-9)
+
+        if first is last:
+            return seconds(last) * work / last.work
+        if work >= last.work:
+            rise = max(0.0, getattr(last, name) - getattr(first, name))
+            return seconds(last) + float(rise / (last.work - first.work) * (work - last.work))
+        right = max(1, bisect.bisect([point.work for point in self.points], work))
+        low, high = self.points[right - 1], self.points[right]
+        slope = math.log(seconds(high) / seconds(low)) / math.log(high.work / low.work)
+        if work < first.work:
+            slope = min(max(slope, 0.0), 1.0)
+        return seconds(low) * math.pow(max(work, 1) / low.work, slope)
+
+    def unit(self, neurons: int) -> float:
+        """Seconds of the activation behind a layer of this many neurons."""
+        nearest = min(self.points, key=lambda point: abs(math.log(point.neurons / neurons)))
+        return nearest.unit * max(neurons / nearest.neurons, 0.1)
+
+
+def epoch_seconds(sizes: Outline, rates: Rates) -> float:
+    """The median epoch's training, plus the median of topology updates over the epochs with one.
+
+    Assembling batches is left out, as it is not timed.
+    """
+    works = [layer.entries(rates.truly_sparse) for layer in sizes.layers]
+    step = sum(rates.at(work, "forward") + rates.at(work, "backward") for work in works)
+    step += rates.at(works[0], "backward_first") - rates.at(works[0], "backward")
+    step += sum(rates.unit(layer.shape[0]) for layer in sizes.layers[:-1])
+    train = step * sizes.data.train / sizes.batch
+    begin = sum(rates.at(work, "begin") for work in works)
+    train += begin / sizes.epochs if sizes.epochs <= 2 else 0.0  # the median of all epochs
+    steps = -(-sizes.data.train // sizes.batch_size)
+    epochs = range(1, min(sizes.epochs, EPOCHS) + 1)
+    counts = [n for epoch in epochs if (n := sizes.topology.updates(epoch, sizes.epochs, steps))]
+    update = sum(rates.at(work, "update") for work in works)
+    return train + (update * statistics.median(counts) if counts else 0.0)
+
+
+# --- timing ----------------------------------------------------------------------------
+
+
+def timing_key(trial: Trial) -> str:
+    """A key that is equal for trials which one process can time: they differ only in sizes."""
+    model = {key: value for key, value in trial.model.items() if key != "hidden"}
+    return canonical([trial.backend, trial.optimizer, model, trial.threads])
+
+
+def timing_jobs(
+    outlines: Sequence[tuple[Trial, Outline]],
+) -> dict[str, tuple[Trial, tuple[Ladder, ...]]]:
+    """A trial and the ladders of layers to time with it, by `timing_key`; the trial changes its
+    topology if one of its group does."""
+    groups: dict[str, list[tuple[Trial, Outline]]] = {}
+    for trial, sizes in outlines:
+        groups.setdefault(timing_key(trial), []).append((trial, sizes))
+    found = {}
+    for key, group in groups.items():
+        trial, _ = max(group, key=lambda pair: pair[1].topology.updates(1, 2, 2) > 0)
+        ladders = []
+        for batch in sorted({sizes.batch for _, sizes in group}):
+            alike = [sizes for _, sizes in group if sizes.batch == batch]
+            layers = [layer for sizes in alike for layer in sizes.layers]
+            works = [layer.entries(alike[0].truly_sparse is not False) for layer in layers]
+            low = max(SMALLEST, min(works))
+            high = max(low, min(LARGEST, max(works)))
+            grid = {round(low * (high / low) ** (i / (POINTS - 1))) for i in range(POINTS)}
+            per_neuron = statistics.median(layer.nnz / sum(layer.shape) for layer in layers)
+            ladders.append(Ladder(batch, tuple(sorted(grid)), per_neuron))
+        found[key] = (trial, tuple(ladders))
+    return found
+
+
+def measured_rates(
+    trials: Sequence[Trial], plugins: Plugins, data_dir: Path
+) -> dict[str, list[Rates]]:
+    """Time the backends of these trials now, outside of any run and without limits, by
+    `timing_key`; an empty list for a process that failed."""
+    from sparsebench.run.supervisor import supervise
+
+    found = {}
+    known = [(trial, sizes) for trial in trials if (sizes := outline(trial, plugins)) is not None]
+    for key, (trial, ladders) in timing_jobs(known).items():
+        with tempfile.TemporaryDirectory() as scratch:
+            job = Job(
+                trial=replace(trial, timeout=PATIENCE, memory_limit=None),
+                ladders=ladders,
+                folder=Path(scratch, "timing"),
+                data_dir=data_dir,
+                plugin_files=plugins.files,
+                numba_cache=compiled_code(trial, plugins),
+            )
+            supervise(job)
+            try:
+                rates = json.loads((job.folder / RATES).read_text())
+                found[key] = [Rates.from_json(one) for one in rates]
+            except (OSError, ValueError, KeyError, TypeError):
+                found[key] = []
+    return found
