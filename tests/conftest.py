@@ -37,6 +37,14 @@ SLOW = (
 """Folders and files whose tests start processes, compile kernels or simulate for seconds; they are
 marked `slow`, and `make test-fast` leaves them out."""
 
+COMPILING = (
+    "core/training", "objectives", "parallel", "plugins/test_conformance.py",
+    "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
+    "plugins/test_readme_examples.py", "run/planning", "run/test_denormals.py",
+)  # fmt: skip
+"""Tests that compile the same kernels in their own process: one worker of pytest-xdist runs all of
+them (`--dist loadgroup`), so that none compiles what another is compiling."""
+
 CACHE = "SPARSEBENCH_CACHE"
 COMPILED = "SPARSEBENCH_TEST_KERNELS"
 """Where this session and all processes of its tests keep compiled code."""
@@ -56,10 +64,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are dropped
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = [HERE / name for name in SLOW]
+    marks = ((pytest.mark.slow, SLOW), (pytest.mark.xdist_group("compiling"), COMPILING))
     for item in items:
-        if any(item.path.is_relative_to(place) for place in slow):
-            item.add_marker(pytest.mark.slow)
+        for mark, places in marks:
+            if any(item.path.is_relative_to(HERE / place) for place in places):
+                item.add_marker(mark)
 
 
 def _folder_of_compiled_code() -> Path:

@@ -8,7 +8,7 @@ import pytest
 from binomial import at_most
 from records import compared, run_of, verdicts
 
-SHUFFLES = 200
+SHUFFLES = 100
 
 
 def test_identical_code_seldom_fails_a_gate():
@@ -30,12 +30,12 @@ def test_identical_code_without_thresholds_keeps_to_alpha():
 
     gates = Gates({"test_accuracy": Gate(BUILT_IN["test_accuracy"])})
     alarms = 0
-    for shuffle in range(400):
+    for shuffle in range(200):
         rng = np.random.default_rng([2, shuffle])
         found = compared(run_of(rng), run_of(rng), gates)
         alarms += any(str(one.verdict) in ("worse", "better") for one in found.findings)
-    assert at_most(alarms, 400, 0.05)
-    assert alarms > 4
+    assert at_most(alarms, 200, 0.05)
+    assert alarms > 1
 
 
 def test_halves_of_one_run_are_no_regression():

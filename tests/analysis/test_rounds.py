@@ -29,7 +29,7 @@ from sparsebench.run.ab.turns import Planned, in_common, order
 from sparsebench.store.models import TURNS
 from sparsebench.store.record import Record
 
-SHUFFLES = 200
+SHUFFLES = 100
 SIZES = (100, 300)
 
 

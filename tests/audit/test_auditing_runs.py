@@ -164,6 +164,7 @@ backend = { name = "liar", how = "DenseForAMoment" }
 epochs = 1
 batch_size = 16
 threads = 1
+memory_limit = "500 MiB"
 """
 
 

@@ -16,7 +16,7 @@ from sparsebench.run.prediction import Prediction, outline, predict, refusal
 
 BACKENDS = (
     "numba-csr",
-    {"name": "numba-csr", "activations": "bfloat16", "momenta": "bfloat16"},
+    {"name": "numba-csr", "activations": "bfloat16"},
     "scipy-csr",
     "dense-mask",
 )
@@ -40,9 +40,10 @@ def measured(plugins: Plugins, trial: Trial) -> Any:
 @pytest.mark.parametrize("other", OTHERS, ids=str)
 @pytest.mark.parametrize("backend", BACKENDS, ids=str)
 def test_what_is_stored_is_never_less(plugins: Plugins, backend: Any, other: Any) -> None:
-    sigmoid = other.get("model", {}).get("activation") == "sigmoid"
-    if isinstance(backend, dict) and sigmoid:
+    if isinstance(backend, dict) and other.get("model", {}).get("activation") == "sigmoid":
         pytest.skip("bfloat16 is for activations that are linear on both sides of zero")
+    if isinstance(backend, dict) and "optimizer" in other:
+        pytest.skip("nothing in the bound depends on both, and the pair takes long to compile")
     trial = make_trial(plugins, backend=backend, **other)
     of = outline(trial, plugins)
     assert of is not None
