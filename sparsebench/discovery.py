@@ -38,7 +38,7 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
         info = PluginInfo(printable(point.name), printable(origin), printable(version))
         try:
             module = point.load()
-            found.append((module, dataclasses.replace(info, path=_plugin_home(module))))
+            found.append((module, dataclasses.replace(info, path=plugin_home(module))))
         except (Exception, SystemExit) as error:
             reason = printable(f"{type(error).__name__}: {error}")
             plugins.infos.append(dataclasses.replace(info, error=reason))
@@ -146,7 +146,7 @@ def _add_command(plugins: Plugins, owner: str, name: str, target: Callable[..., 
         raise PluginError(f"command {name!r} is registered twice: by {first.owner} and by {owner}")
 
 
-def _plugin_home(module: ModuleType) -> Path | None:
+def plugin_home(module: ModuleType) -> Path | None:
     """The folder or file that a fingerprint of the plugin covers: its outermost package, or itself.
 
     A namespace package has no file; it may hold other people's packages, and is passed over.

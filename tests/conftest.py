@@ -40,7 +40,7 @@ marked `slow`, and `make test-fast` leaves them out."""
 COMPILING = (
     "core/training", "objectives", "parallel", "plugins/test_conformance.py",
     "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
-    "plugins/test_readme_examples.py", "run/planning", "run/test_denormals.py",
+    "plugins/test_readme_examples.py", "run/test_denormals.py", "run/test_least_memory.py",
 )  # fmt: skip
 """Tests that compile the same kernels in their own process: one worker of pytest-xdist runs all of
 them (`--dist loadgroup`), so that none compiles what another is compiling."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.observer import Observer
 
@@ -31,7 +31,7 @@ class HogwildParams:
     them
     """
 
-    workers: Annotated[int, Field(gt=0, le=512)] = 2
+    workers: Annotated[int, Interval(gt=0, le=512)] = 2
 
     def forks(self) -> int:
         return self.workers
@@ -83,8 +83,8 @@ class WasapParams:
     extra_pass    a pass more than the trial's epochs, in phase one (as released)
     """
 
-    workers: Annotated[int, Field(gt=0, le=512)] = 2
-    local: Annotated[float, Field(ge=0, lt=1)] | None = None
+    workers: Annotated[int, Interval(gt=0, le=512)] = 2
+    local: Annotated[float, Interval(ge=0, lt=1)] | None = None
     as_published: bool = False
     remainder: Literal["keep", "drop"] | None = None
     state: Literal["master", "fresh"] | None = None
@@ -125,8 +125,8 @@ class WasspParams(WasapParams):
     """
 
     scaling: bool = True
-    warm_epochs: Annotated[int, Field(ge=0)] = 5
-    base: Annotated[float, Field(gt=0)] | None = None
+    warm_epochs: Annotated[int, Interval(ge=0)] = 5
+    base: Annotated[float, Interval(gt=0)] | None = None
     correction: bool = True
     local_scaling: bool | None = None
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
 if TYPE_CHECKING:
     from sparsebench.core.nn.dropout import Dropout
     from sparsebench.core.protocols import Unit
 
-Slope = Annotated[float, Field(ge=0, le=1)]
+Slope = Annotated[float, Interval(ge=0, le=1)]
 
 
 class PiecewiseLinear:

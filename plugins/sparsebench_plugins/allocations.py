@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.sizes import Shape
 
@@ -90,7 +90,7 @@ class Uniform:
 class Explicit:
     """densities  of the layers, in order; instead of the method's density or epsilon"""
 
-    densities: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    densities: tuple[Annotated[float, Interval(gt=0, le=1)], ...]
 
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None

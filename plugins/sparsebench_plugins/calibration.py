@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.metric import Metric
 
@@ -34,7 +34,7 @@ class Calibration:
     """
 
     how: Literal["held", "spike", "child", "killed"] = "held"
-    mib: Annotated[int, Field(gt=0)] = 100
+    mib: Annotated[int, Interval(gt=0)] = 100
 
     def run(self, work: Work) -> Result:
         from sparsebench.core.training.work import Result

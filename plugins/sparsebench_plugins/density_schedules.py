@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.step import TrainingStep
 
@@ -31,8 +31,8 @@ class Cubic:
     Zhu and Gupta (2017), arXiv 1710.01878, eq. 1; GraNet, Liu et al. (2021), arXiv 2106.10404.
     """
 
-    start: Annotated[float, Field(gt=0, le=1)] = 0.5
-    begin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start: Annotated[float, Interval(gt=0, le=1)] = 0.5
+    begin: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     globally: bool = True
 
     def share(self, step: TrainingStep, last: int) -> float:

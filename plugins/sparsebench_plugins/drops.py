@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import Signal
 
@@ -66,9 +66,9 @@ class SoftMagnitude(WeightsOnly):
     in proportion to S without replacement. The highest log S plus Gumbel noise are such a draw.
     """
 
-    alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
-    start: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    end: Annotated[float, Field(ge=0, lt=1)] = 0.75
+    alpha: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    start: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    end: Annotated[float, Interval(ge=0, lt=1)] = 0.75
 
     def scores(self, layer: LayerView) -> Vector:
         import numpy as np

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ class XavierUniform(UniformByFan):
 class Normal:
     """N(0, deviation^2), as the released truly sparse codes draw."""
 
-    deviation: Annotated[float, Field(gt=0)] = 0.1
+    deviation: Annotated[float, Interval(gt=0)] = 0.1
 
     def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
         values = rng.standard_normal(count, dtype="float32")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.protocols import Backend, Initializer, Layer, Loss, Optimizer, Unit
 from sparsebench.core.sizes import Shape
@@ -27,9 +27,9 @@ class Layered:
     init     values of the connections; biases start at 0
     """
 
-    hidden: tuple[Annotated[int, Field(gt=0)], ...]
+    hidden: tuple[Annotated[int, Interval(gt=0)], ...]
     activation: Annotated[Any, OfKind("activation")] = "relu"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     init: Annotated[Any, OfKind("initializer")] = "he-uniform"
 
     @property

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.registry import OfKind
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Array
 
-Momentum = Annotated[float, Field(ge=0, lt=1)]
+Momentum = Annotated[float, Interval(ge=0, lt=1)]
 Kind = Literal["weight", "bias"]
 
 
@@ -26,8 +26,8 @@ class Descent:
            decoupled-unscaled: w -= weight_decay w, biases too, as the released codes of SET do
     """
 
-    learning_rate: Annotated[float, Field(gt=0)] = 0.01
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    learning_rate: Annotated[float, Interval(gt=0)] = 0.01
+    weight_decay: Annotated[float, Interval(ge=0)] = 0.0
     decay: Literal["coupled", "decoupled", "decoupled-unscaled"] = "coupled"
     schedule: Annotated[Any, OfKind("schedule")] = "constant"
 
@@ -93,10 +93,10 @@ class SGD(Descent):
 class Adam(Descent):
     """Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    learning_rate: Annotated[float, Interval(gt=0)] = 0.001
     beta1: Momentum = 0.9
     beta2: Momentum = 0.999
-    tiny: Annotated[float, Field(gt=0)] = 1e-8
+    tiny: Annotated[float, Interval(gt=0)] = 1e-8
 
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 

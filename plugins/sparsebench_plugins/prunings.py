@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.step import TrainingStep
 
@@ -29,9 +29,9 @@ class Importance:
     the percentile is over living neurons, outgoing connections go too, nothing grows back.
     """
 
-    start: Annotated[int, Field(gt=0)] = 200
-    every: Annotated[int, Field(gt=0)] = 20
-    percentile: Annotated[float, Field(ge=0, lt=100)] = 10.0
+    start: Annotated[int, Interval(gt=0)] = 200
+    every: Annotated[int, Interval(gt=0)] = 20
+    percentile: Annotated[float, Interval(ge=0, lt=100)] = 10.0
     count_dead: bool = False
     outgoing: bool = True
     regrow: bool = False

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.registry import OfKind
 
@@ -23,8 +23,8 @@ class Constant:
 class Step:
     """Multiplied by `gamma` after each of the `epochs`."""
 
-    epochs: tuple[Annotated[int, Field(gt=0)], ...]
-    gamma: Annotated[float, Field(gt=0)] = 0.1
+    epochs: tuple[Annotated[int, Interval(gt=0)], ...]
+    gamma: Annotated[float, Interval(gt=0)] = 0.1
 
     def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
         passed = (t - 1) // steps_per_epoch
@@ -35,7 +35,7 @@ class Step:
 class Cosine:
     """Falls from 1 to `final` along half a cosine over all steps."""
 
-    final: Annotated[float, Field(ge=0, le=1)] = 0.0
+    final: Annotated[float, Interval(ge=0, le=1)] = 0.0
 
     def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
         progress = (t - 1) / max(1, steps - 1)
@@ -46,8 +46,8 @@ class Cosine:
 class WarmUp:
     """Linearly from `start` to 1 over the first `epochs`, then as the schedule `then` says."""
 
-    epochs: Annotated[int, Field(gt=0)] = 5
-    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    epochs: Annotated[int, Interval(gt=0)] = 5
+    start: Annotated[float, Interval(ge=0, le=1)] = 0.0
     then: Annotated[Any, OfKind("schedule")] = "constant"
 
     def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.step import TrainingStep
 
-Zeta = Annotated[float, Field(ge=0, lt=1)]
-Steps = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Zeta = Annotated[float, Interval(ge=0, lt=1)]
+Steps = Annotated[int, Interval(gt=0)]
+Share = Annotated[float, Interval(gt=0, le=1)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class KernelParams:
         "forward", "transposed", "sddmm", "backward", "backward-and-step", "index", "drop",
         "grow", "rewire", "evaluate",
     ]  # fmt: skip
-    repeats: Annotated[int, Field(gt=0)] = 7
+    repeats: Annotated[int, Interval(gt=0)] = 7
     through: bool = False

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
-from pydantic_core import to_json
 
 from sparsebench.core.audit.evidence import Sizes
 from sparsebench.core.trial import Trial
@@ -99,14 +96,25 @@ class Job:
         return max(self.processes, self.forks) * self.trial.threads > len(cores)
 
     def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = _jobs().dump_python(self, mode="json")
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
-        return _jobs().validate_json(to_json(data))
-
-
-@cache
-def _jobs() -> TypeAdapter[Job]:
-    return TypeAdapter(Job)
+        """A job of this program's own making. A trial's process reads it, so no pydantic here."""
+        paths = {
+            name: Path(data[name])
+            for name in ("folder", "data_dir", "numba_cache", "resume_from")
+            if data[name] is not None
+        }
+        made: dict[str, Any] = {
+            "trial": Trial.from_json(data["trial"]),
+            "plugin_files": tuple(map(Path, data["plugin_files"])),
+            "cores": tuple(data["cores"]) if data["cores"] is not None else None,
+            "compile_for": tuple(map(Trial.from_json, data["compile_for"])),
+            "ladders": tuple(
+                Ladder(**{**ladder, "works": tuple(ladder["works"])}) for ladder in data["ladders"]
+            ),
+            "probe": Sizes(**data["probe"]) if data["probe"] is not None else None,
+        }
+        return cls(**{**data, **paths, **made})

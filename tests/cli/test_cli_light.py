@@ -64,6 +64,19 @@ def test_nothing_heavy_is_imported(folder: Path, words: list[str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_trial_starts_without_what_only_the_command_needs() -> None:
+    """Its process reads its job and the plugins before numpy is there, and never needs pydantic."""
+    script = (
+        "import sys; from sparsebench.discovery import load_plugins; load_plugins()\n"
+        "import sparsebench.core.worker.attempt\n"
+        "print([name for name in ('pydantic', 'pandas', 'numpy', 'numba') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_python_m_sparsebench(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sparsebench", "ls", "nothing"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from annotated_types import Interval, MinLen
 
 from sparsebench.core.data.checksums import file_sha256
 from sparsebench.core.sizes import DataSize
@@ -18,8 +18,8 @@ from sparsebench.registry import Location
 TEST_FRACTION = 1 / 3
 """The same as in sparsebench/core/data/prepare.py, which imports numpy."""
 
-Count = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Interval(gt=0)]
+Seed = Annotated[int, Interval(ge=0)]
 
 
 def whole(samples: int, features: int, targets: int) -> DataSize:
@@ -42,9 +42,9 @@ class Generated:
 class MadelonLikeParams(Generated):
     """seed  of the data, not of the trial"""
 
-    train: Annotated[int, Field(ge=2)] = 2000
-    test: Annotated[int, Field(ge=1)] = 600
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    train: Annotated[int, Interval(ge=2)] = 2000
+    test: Annotated[int, Interval(ge=1)] = 600
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
 
     def size(self) -> DataSize:
         return DataSize(500, 2, self.train, self.test)
@@ -56,11 +56,11 @@ class MicroarrayLikeParams(Generated):
     seed        of the data, not of the trial
     """
 
-    samples: Annotated[int, Field(ge=4)] = 2096
+    samples: Annotated[int, Interval(ge=4)] = 2096
     features: Count = 54675
     informative: Count = 500
-    classes: Annotated[int, Field(ge=2)] = 18
-    separation: Annotated[float, Field(ge=0)] = 1.0
+    classes: Annotated[int, Interval(ge=2)] = 18
+    separation: Annotated[float, Interval(ge=0)] = 1.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -79,11 +79,11 @@ class ExtremeParams(Generated):
     """
 
     features: Count = 65536
-    train: Annotated[int, Field(ge=2)] = 7000
-    test: Annotated[int, Field(ge=1)] = 3000
+    train: Annotated[int, Interval(ge=2)] = 7000
+    test: Annotated[int, Interval(ge=1)] = 3000
     informative: Count = 64
-    classes: Annotated[int, Field(ge=2)] = 2
-    separation: Annotated[float, Field(ge=0)] = 1.0
+    classes: Annotated[int, Interval(ge=2)] = 2
+    separation: Annotated[float, Interval(ge=0)] = 1.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -102,11 +102,11 @@ class FriedmanParams(Generated):
     seed     of the data, not of the trial
     """
 
-    train: Annotated[int, Field(ge=2)] = 2000
-    test: Annotated[int, Field(ge=1)] = 1000
-    features: Annotated[int, Field(ge=5)] = 20
-    noise: Annotated[float, Field(ge=0)] = 1.0
-    targets: Annotated[int, Field(ge=1)] = 1
+    train: Annotated[int, Interval(ge=2)] = 2000
+    test: Annotated[int, Interval(ge=1)] = 1000
+    features: Annotated[int, Interval(ge=5)] = 20
+    noise: Annotated[float, Interval(ge=0)] = 1.0
+    targets: Annotated[int, Interval(ge=1)] = 1
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -128,8 +128,8 @@ class FileParams:
     target  the array of labels in an npz ("y"), the column in a csv (its last)
     """
 
-    path: Annotated[str, Field(min_length=1), Location()]
-    target: Annotated[str, Field(min_length=1)] | None = None
+    path: Annotated[str, MinLen(1), Location()]
+    target: Annotated[str, MinLen(1)] | None = None
 
     def file(self) -> Path:
         """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.metric import DefaultGate, Metric, columns
 from sparsebench.registry import OfKind
@@ -83,7 +83,7 @@ class ReconstructionParams(Scored):
     fresh  other noise each time that a sample is read; else each keeps the noise it has
     """
 
-    noise: Annotated[float, Field(ge=0)] = 0.0
+    noise: Annotated[float, Interval(ge=0)] = 0.0
     fresh: bool = False
     loss: LossPart = "squared-error"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs
 from sparsebench.core.methods.step import TrainingStep
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from sparsebench.core.arrays import Matrix
     from sparsebench.core.methods.view import LayerView, NetworkView
 
-Zeta = Annotated[float, Field(ge=0, lt=1)]
-Steps = Annotated[int, Field(gt=0)]
-Until = Steps | Annotated[float, Field(gt=0, le=1)]
-Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Field(ge=0)], ...]
+Zeta = Annotated[float, Interval(ge=0, lt=1)]
+Steps = Annotated[int, Interval(gt=0)]
+Until = Steps | Annotated[float, Interval(gt=0, le=1)]
+Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Interval(ge=0)], ...]
 
 Initializer = Annotated[Any, OfKind("initializer")]
 Drop = Annotated[Any, OfKind("drop"), Later()]
@@ -66,8 +66,8 @@ class Allocated:
     allocation  er: by epsilon; erk: in proportion to (K + D) / (K D); uniform; explicit
     """
 
-    epsilon: Annotated[float, Field(gt=0)] | None = None
-    density: Annotated[float, Field(gt=0, le=1)] | None = None
+    epsilon: Annotated[float, Interval(gt=0)] | None = None
+    density: Annotated[float, Interval(gt=0, le=1)] | None = None
     allocation: Annotated[Any, OfKind("allocation")] = None
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import Candidates, Signal
 from sparsebench_plugins.topologies.dynamic import (
@@ -41,7 +41,7 @@ class GseGrow:
     join them.
     """
 
-    gamma: Annotated[float, Field(gt=0)] = 1.0
+    gamma: Annotated[float, Interval(gt=0)] = 1.0
     distribution: Literal["uniform", "grabo", "graest"] = "uniform"
 
     signals: ClassVar[tuple[Signal, ...]] = ("batch",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import Candidates, Signal
 from sparsebench_plugins.topologies.dynamic import (
@@ -39,8 +39,8 @@ class MomentumGrow:
     gamma nnz positions are followed, drawn uniformly after each update.
     """
 
-    gamma: Annotated[float, Field(gt=0)] = 1.0
-    beta: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    gamma: Annotated[float, Interval(gt=0)] = 1.0
+    beta: Annotated[float, Interval(ge=0, lt=1)] = 0.9
 
     signals: ClassVar[tuple[Signal, ...]] = ()
     ranks: ClassVar[bool] = True

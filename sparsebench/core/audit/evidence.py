@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Shape = tuple[int, int]
 
@@ -140,6 +141,8 @@ class Evidence:
 
 @cache
 def _evidence() -> TypeAdapter[Evidence]:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Evidence)
 
 

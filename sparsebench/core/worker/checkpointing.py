@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from sparsebench import machine
 from sparsebench.core.files import replacing
 from sparsebench.core.job import CHECKPOINT, Job
@@ -18,53 +16,11 @@ if TYPE_CHECKING:
     from sparsebench.core.archive import Archive
     from sparsebench.core.arrays import Array
     from sparsebench.core.protocols import Shape
+    from sparsebench.core.worker.checkpoint_facts import Facts
 
 # Checkpoint format history:
 #   1  first version
 CHECKPOINT_FORMAT = 1
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Phase(_Strict):
-    seconds: float
-    peak_rss_bytes: int
-
-
-class _Meter(_Strict):
-    phases: dict[str, _Phase]
-    peak_rss_bytes: int
-    net_peak_bytes: int | None
-
-
-class _Position(_Strict):
-    epoch: int = Field(ge=1)
-    step: int = Field(ge=0)
-    start: int = Field(ge=0)
-    losses: float
-
-
-class _Counts(_Strict):
-    dropped: list[int]
-    grown: list[int]
-    pruned: list[int]
-
-
-class Facts(_Strict):
-    """What a checkpoint holds besides its arrays: facts of the attempt and of the training."""
-
-    attempt: int
-    machine: str
-    wall_seconds: float
-    cpu_seconds: float
-    meter: _Meter
-    position: _Position
-    started: list[int]
-    epochs: list[dict[str, Any]]
-    laps: dict[str, float]
-    counts: _Counts
 
 
 class Checkpoints:
@@ -150,18 +106,15 @@ class Checkpoints:
 
     def _checked(self, found: Mapping[str, Any], layers: int) -> Facts:
         """Raise ValueError unless the facts are well-formed and of this trial."""
+        from sparsebench.core.worker.checkpoint_facts import read_facts
+
         if found.get("format") != CHECKPOINT_FORMAT:
             raise ValueError(f"checkpoint format {found.get('format')!r} is not known")
         if found.get("trial") != self._job.trial.id:
             raise ValueError("the checkpoint is of another trial")
         if found.get("observers", []) != self._job.trial.observers:
             raise ValueError("the checkpoint was made with other observers")
-        try:
-            facts = Facts.model_validate(found)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"the checkpoint's {where}: {first['msg']}") from None
+        facts = read_facts(found)
         counts = (facts.counts.dropped, facts.counts.grown, facts.counts.pruned)
         if any(len(one) != layers for one in (facts.started, *counts)):
             raise ValueError(f"the checkpoint has not the {layers} layers of this trial")

@@ -1,0 +1,61 @@
+"""The form of a checkpoint's facts. Imports pydantic, so only a trial that resumes imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Phase(_Strict):
+    seconds: float
+    peak_rss_bytes: int
+
+
+class _Meter(_Strict):
+    phases: dict[str, _Phase]
+    peak_rss_bytes: int
+    net_peak_bytes: int | None
+
+
+class _Position(_Strict):
+    epoch: int = Field(ge=1)
+    step: int = Field(ge=0)
+    start: int = Field(ge=0)
+    losses: float
+
+
+class _Counts(_Strict):
+    dropped: list[int]
+    grown: list[int]
+    pruned: list[int]
+
+
+class Facts(_Strict):
+    """What a checkpoint holds besides its arrays: facts of the attempt and of the training."""
+
+    attempt: int
+    machine: str
+    wall_seconds: float
+    cpu_seconds: float
+    meter: _Meter
+    position: _Position
+    started: list[int]
+    epochs: list[dict[str, Any]]
+    laps: dict[str, float]
+    counts: _Counts
+
+
+def read_facts(found: Mapping[str, Any]) -> Facts:
+    """Raise ValueError, naming the first wrong key, unless the facts are well-formed."""
+    try:
+        return Facts.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"the checkpoint's {where}: {first['msg']}") from None
