@@ -40,11 +40,13 @@ def write_first(file: Path, text: str) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(file: Path, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[BinaryIO]:
+def replacing(
+    file: Path, publish: Callable[[Path, Path], None] | None = None
+) -> Iterator[BinaryIO]:
     """A stream whose content becomes `file` at the end of the block: whatever happens, the file has
     the old content or the new one, and nothing is left of a failure.
 
-    publish  gives the finished temporary file its name
+    publish  gives the finished temporary file its name; None is os.replace
     """
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
@@ -52,7 +54,7 @@ def replacing(file: Path, publish: Callable[[Path, Path], None] = os.replace) ->
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        publish(scratch, file)
+        (publish or os.replace)(scratch, file)
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
