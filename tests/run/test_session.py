@@ -213,8 +213,14 @@ def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPat
 
 
 def test_kernels_are_compiled_once_per_kind(
-    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+    suite: Suite,
+    odd: Plugins,
+    options: Options,
+    trial: MakeTrial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path / "fresh"))
     heard = HandshakeResult()
     trials = [trial("allocates", seed=seed) for seed in (0, 1)]
     summary = run_trials(suite, trials, odd, options, heard)
