@@ -15,8 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 run: install
 	$(BIN)/sparsebench run $(SUITE)
-	$(BIN)/sparsebench report latest -o .sparsebench/report/index.md
-	$(BIN)/sparsebench report latest -o .sparsebench/report/index.html
+	$(BIN)/sparsebench report latest -o .sparsebench/report/index.html -o .sparsebench/report/index.md
 	@echo "report: .sparsebench/report/index.html, and index.md beside it"
 
 lint: install

@@ -66,12 +66,13 @@ def report(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "-o",
             "--output",
             metavar="FILE",
-            help="File to write; the plots of markdown go beside it, html contains its own.",
+            help="File to write, several times for several formats; the plots of markdown go beside"
+            " it, html contains its own.",
         ),
     ] = None,
 ) -> None:
@@ -79,32 +80,36 @@ def report(
 
     Accuracy, time, memory, claims, failures and plots.
     """
-    ending = output.suffix.lower() if output is not None else ""
-    if format is None:
-        format = next((name for name, endings in REPORTS.items() if ending in endings), "md")
-    if format not in REPORTS:
+    if format is not None and format not in REPORTS:
         raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
     found = [Store(store).run(name) for name in runs]
-    page = None
-    if format == "html":
-        from sparsebench.report.html.page import report as html_report
+    summary = bool(os.environ.get("GITHUB_STEP_SUMMARY"))
+    files: list[Path | None] = [*output] if output else [None]
+    for file in files:
+        ending = file.suffix.lower() if file is not None else ""
+        kind = format or next((name for name, ends in REPORTS.items() if ending in ends), "md")
+        if kind == "html":
+            from sparsebench.report.html.page import report as html_report
 
-        text = html_report(found)
-        if output is None:
-            output = found[0].path / "report.html"
-            typer.echo(str(output))
-    elif format == "latex":
-        from sparsebench.report.latex import report as latex_report
+            text = html_report(found)
+            if file is None:
+                file = found[0].path / "report.html"
+                typer.echo(str(file))
+        elif kind == "latex":
+            from sparsebench.report.latex import report as latex_report
 
-        text = latex_report(found)
-    else:
-        page = text = _markdown(found, output)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_output(output, text)
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        append_step_summary(_markdown(found, None) if page is None else page)
+            text = latex_report(found)
+        else:
+            text = _markdown(found, file)
+        if file is None:
+            typer.echo(text, nl=False)
+        else:
+            write_output(file, text)
+        if summary and kind == "md":
+            append_step_summary(text)
+            summary = False
+    if summary:
+        append_step_summary(_markdown(found, None))
 
 
 def _markdown(runs: Sequence[StoredRun], output: Path | None) -> str:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from cli_words import Cli, Done
+from commands import command
 
 from sparsebench.cli import main
 
@@ -45,6 +47,23 @@ def folder(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(work)
     (work / "tiny.toml").write_text(SUITE)
     return work
+
+
+@pytest.fixture(scope="session")
+def store_of_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run of tiny.toml, made once; nobody writes to it."""
+    work = tmp_path_factory.mktemp("tiny")
+    (work / "tiny.toml").write_text(SUITE)
+    done = command(work, "run", "tiny.toml", "--no-plan")
+    assert done.returncode == 0, done.stderr
+    return work / ".sparsebench"
+
+
+@pytest.fixture
+def ran(folder: Path, store_of_tiny: Path) -> Path:
+    """A folder where `sparsebench run tiny.toml --no-plan` has run."""
+    shutil.copytree(store_of_tiny, folder / ".sparsebench")
+    return folder
 
 
 @pytest.fixture

@@ -6,14 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
 from cli_words import Cli, validate
-
-
-@pytest.fixture
-def ran(cli: Cli, folder: Path) -> Path:
-    assert cli("run", "tiny.toml", "--no-plan", "--no-audit").code == 0
-    return folder
 
 
 def test_from_a_run_to_a_verdict(cli: Cli, ran: Path) -> None:

@@ -272,7 +272,7 @@ def test_without_a_file_it_goes_to_the_run_and_says_where(store, capsys, monkeyp
 def test_the_step_summary_is_markdown_whatever_is_written(store, capsys, monkeypatch, tmp_path):
     page, file = tmp_path / "summary.md", tmp_path / "out" / "index.html"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
-    report_command(["latest"], output=file, store=store.path)
+    report_command(["latest"], output=[file], store=store.path)
     assert capsys.readouterr().out == ""
     assert page.read_text().startswith("# demo\n")
     assert file.read_text().startswith("<!doctype html>")
@@ -280,9 +280,9 @@ def test_the_step_summary_is_markdown_whatever_is_written(store, capsys, monkeyp
 
 def test_the_ending_of_the_file_is_the_format(store, monkeypatch, tmp_path):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    report_command(["latest"], output=tmp_path / "a.html", store=store.path)
-    report_command(["latest"], output=tmp_path / "a.md", store=store.path)
-    report_command(["latest"], format="md", output=tmp_path / "b.html", store=store.path)
+    both = [tmp_path / "a.html", tmp_path / "a.md"]
+    report_command(["latest"], output=both, store=store.path)
+    report_command(["latest"], format="md", output=[tmp_path / "b.html"], store=store.path)
     assert (tmp_path / "a.html").read_text().startswith("<!doctype")
     assert (tmp_path / "a.md").read_text().startswith("# demo")
     assert (tmp_path / "b.html").read_text().startswith("# demo")

@@ -100,7 +100,7 @@ def test_report_command_writes_tex(tmp_path, capsys):
     report_command(["latest"], format="latex", store=store.path)
     printed = capsys.readouterr().out
     assert r"\label{tab:sparsebench-memory}" in printed
-    report_command(["latest"], output=tmp_path / "tables.tex", store=store.path)
+    report_command(["latest"], output=[tmp_path / "tables.tex"], store=store.path)
     assert (tmp_path / "tables.tex").read_text() == printed
 
 

@@ -106,7 +106,7 @@ def test_report_command_prints_and_leaves_plots_with_the_run(store, capsys, monk
 def test_report_command_writes_a_file(store, capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     file = tmp_path / "out" / "demo.md"
-    report_command(["latest"], output=file, store=store.path)
+    report_command(["latest"], output=[file], store=store.path)
     assert file.read_text().startswith("# demo\n")
     assert capsys.readouterr().out == ""
 
