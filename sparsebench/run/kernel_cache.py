@@ -127,7 +127,7 @@ def compiled_code(trial: Trial, plugins: Plugins) -> Path:
 
 
 def kept_shares(trial: Trial, plugins: Plugins) -> Shares:
-    """The shared places of compiled code that the process of a trial uses."""
+    """Return the cache folders whose compiled code this trial uses, as {numba's name: key}."""
     versions = versions_of(trial, plugins)
     keys = kernel_keys(trial, plugins).items()
     return {numba_name(folder): digest([key, versions], 8) for folder, key in keys}

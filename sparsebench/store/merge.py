@@ -148,8 +148,11 @@ def _read_run(store: Store, run_id: str) -> _Run:
 
 
 def _check_source(store: Store, runs: Mapping[str, _Run]) -> list[tuple[str, int]]:
-    """Trial and number of the attempts to copy. Raises for any file that could not be copied, and
-    for an attempt that is named but not there."""
+    """Return the attempts to copy, as (trial id, attempt number).
+
+    Raises for any file that cannot be copied, and for an attempt that a run names but the store
+    does not have.
+    """
     there = []
     for trial, number, folder in store.all_attempts():
         if os.path.lexists(folder / SPEC):

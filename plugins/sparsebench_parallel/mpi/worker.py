@@ -125,7 +125,7 @@ class Worker:
         return kind
 
     def _change_topology(self, positions: int) -> None:
-        """Receive the change of the master's topology, as so many integers, and apply it."""
+        """Receive the master's topology change, encoded in `positions` integers, and apply it."""
         table = np.empty((len(self.network.layers), 3), dtype=np.int64)
         receive(self._comm, table, MASTER, Tag.TABLE)
         changed = Encoded(table, np.empty(positions, dtype=f"<i{int(self._answer['width'])}"))

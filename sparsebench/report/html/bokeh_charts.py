@@ -1,4 +1,4 @@
-"""The printer of charts by Bokeh: figures without a legend, and keys that the page shows as HTML.
+"""Draw the report's charts with Bokeh. The page shows their legends itself, as HTML.
 
 Colours that must follow the page's theme are not set here: the page paints axes, grids and all
 renderers tagged "ink" when it draws them, and again when the reader changes the theme.
