@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
-from sparsebench.core.protocols import Backend, Initializer, Layer, Loss, Optimizer, Unit
+from sparsebench.core.protocols import (
+    Backend,
+    Initializer,
+    Layer,
+    Loss,
+    MakesCompiledStep,
+    Optimizer,
+    Unit,
+)
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import SuiteError
 from sparsebench.registry import OfKind
@@ -82,7 +90,10 @@ class Layered:
                 "backend.activations: this activation is not linear on both sides of zero, so "
                 "the backend cannot apply it to anything but float32; set activations = 'float32'"
             )
-        return LayeredNetwork(layers, units, loss, optimizer, dtype, through, plain_units)
+        network = LayeredNetwork(layers, units, loss, optimizer, dtype, through, plain_units)
+        if isinstance(backend, MakesCompiledStep):
+            network.compile_with(backend)
+        return network
 
     def behind(self, outputs: int, number: int) -> list[Unit]:
         """The unit behind the last layer, which has this number, if there is one."""

@@ -21,7 +21,7 @@ class Sequential:
     def warm_up(self, work: Work) -> None:
         from sparsebench.core.training.warmup import warm_up
 
-        warm_up(work)
+        warm_up(work, gradients=False)
 
     def run(self, work: Work) -> Result:
         from sparsebench.core.training.loop import train

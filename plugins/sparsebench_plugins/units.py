@@ -39,15 +39,15 @@ class SmoothUnit(Untrained):
     def __init__(
         self, function: Callable[[Matrix], tuple[Matrix, Matrix]], dropout: Dropout | None
     ) -> None:
-        self._function = function
-        self._dropout = dropout
+        self.function = function
+        self.dropout = dropout
         self._derivative: Matrix = np.empty((0, 0), dtype=np.float32)
 
     def forward(self, Z: Matrix, t: int | None) -> Matrix:
-        A, derivative = self._function(Z)
+        A, derivative = self.function(Z)
         if t is not None:
-            if self._dropout is not None:
-                factor = self._dropout.kept((Z.shape[0], Z.shape[1]), t) * self._dropout.scale
+            if self.dropout is not None:
+                factor = self.dropout.kept((Z.shape[0], Z.shape[1]), t) * self.dropout.scale
                 A *= factor
                 derivative *= factor
             self._derivative = derivative
@@ -115,7 +115,7 @@ class SReluUnit:
         }
         self._g = {name: np.zeros_like(value) for name, value in self._p.items()}
         self._state: dict[str, list[Vector]] = {}
-        self._dropout = dropout
+        self.dropout = dropout
         self._Z: Matrix = np.empty((0, 0), dtype=np.float32)
         self._factor: Matrix | None = None
 
@@ -126,9 +126,9 @@ class SReluUnit:
         if t is not None:
             self._Z = Z.copy()
             self._factor = None
-            if self._dropout is not None:
-                kept = self._dropout.kept((Z.shape[0], Z.shape[1]), t)
-                self._factor = kept * self._dropout.scale
+            if self.dropout is not None:
+                kept = self.dropout.kept((Z.shape[0], Z.shape[1]), t)
+                self._factor = kept * self.dropout.scale
                 A *= self._factor
         Z[...] = A
         return Z
@@ -148,9 +148,14 @@ class SReluUnit:
         DA *= np.where(right, p["a_right"], np.where(left, p["a_left"], DA.dtype.type(1)))
         return DA
 
+    def slots(self, name: str, optimizer: Optimizer) -> list[Vector]:
+        """The optimizer's state of a parameter."""
+        value = self._p[name]
+        return self._state.setdefault(name, [np.zeros_like(value) for _ in optimizer.slots])
+
     def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
         for name, value in self._p.items():
-            state = self._state.setdefault(name, [np.zeros_like(value) for _ in optimizer.slots])
+            state = self.slots(name, optimizer)
             optimizer.update(value, self._g[name], state, rate, t, "bias")
 
     def parameters(self) -> dict[str, Vector]:

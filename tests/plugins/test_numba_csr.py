@@ -43,7 +43,7 @@ def step(layer, N, t, rate=0.1):
 def test_the_order_of_storage_does_not_show(optimizer):
     """Small, then large batches, a change, small again: as if large all along."""
     changing, large = (layer_of(optimizer=optimizer) for _ in range(2))
-    large._order_by_column()
+    large.by_column()
     rng = np.random.default_rng(1)
     keep = rng.random(300) < 0.8
     for t, N in enumerate([2, 3, 20, 5, 40], start=1):
@@ -83,7 +83,7 @@ def test_tiles_give_the_same_gradients_through_a_network(build, monkeypatch, opt
     weights = []
     for untiled in (arguments.UNTILED, 2**13):
         monkeypatch.setattr(arguments, "of", partial(ORIGINAL, untiled=untiled))
-        backend = NumbaCsr()
+        backend = NumbaCsr(step="layers")
         layers = [
             backend.layer(
                 random_matrix(shape, 100, np.random.default_rng(3)),

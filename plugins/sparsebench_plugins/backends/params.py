@@ -25,11 +25,14 @@ class NumbaCsrParams:
     """activations  type of hidden layers' outputs and of their gradients; sums are float32
     momenta      type of the weights' optimizer state
     kernels      simd: explicit vectors; plain: loops, their reference twins
+    step         compiled: a training step is one compiled call where that is known for all its
+                 parts; layers: layer by layer, the reference
     """
 
     activations: Literal["float32", "bfloat16"] = "float32"
     momenta: Literal["float32", "bfloat16"] = "float32"
     kernels: Literal["simd", "plain"] = "simd"
+    step: Literal["compiled", "layers"] = "compiled"
     truly_sparse: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from sparsebench.core.data.samples import (
     Inputs,
     Parts,
     Samples,
+    ScaledRows,
     TargetData,
     array_fingerprint,
 )
@@ -59,6 +60,18 @@ class Examples:
         if self.corruption is not None:
             X = self.corruption.corrupted(X, chosen, epoch)
         return X, T
+
+    def scaled_rows(self) -> ScaledRows | None:
+        """The rows of an array that these inputs are; None if each batch has to be made."""
+        samples = self.samples
+        if self.corruption is not None or not isinstance(samples, ArraySamples):
+            return None
+        return samples.scaled_rows()
+
+    def rows_of(self, rows: Rows) -> Rows:
+        """The rows of the array in `scaled_rows`, for rows of this part."""
+        assert isinstance(self.samples, ArraySamples)
+        return self.samples.rows[rows if self.rows is None else self.rows[rows]]
 
     def part(self, rows: Rows) -> Examples:
         """The examples of these rows, in this order."""

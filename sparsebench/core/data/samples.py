@@ -103,6 +103,15 @@ def array_fingerprint(arrays: dict[str, Array]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class ScaledRows:
+    """X (samples, features), C-contiguous; a row goes in as (x - mean) * scale, features each."""
+
+    X: Array
+    mean: Array
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
 class ArraySamples:
     """Rows of an array that other parts may share; it keeps its dtype.
 
@@ -132,6 +141,14 @@ class ArraySamples:
         out -= self.mean
         out *= self.scale
         return out.astype(np.float32, copy=False)
+
+    def scaled_rows(self) -> ScaledRows | None:
+        """All rows of X; None if they are not in C order or of a type that compiled code lacks."""
+        X = self.X.view(np.uint8) if self.X.dtype == np.bool_ else self.X
+        known = X.dtype.isnative and X.dtype.kind in "iuf" and X.dtype != np.float16
+        if not (known and X.flags.c_contiguous):
+            return None
+        return ScaledRows(X, self.mean, self.scale)
 
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(self.origin.encode(), digest_size=16)

@@ -37,5 +37,10 @@ class Buffer:
         return self._flat[: rows * N].reshape(rows, N)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return int(self._flat.itemsize)
+
+    @property
     def nbytes(self) -> int:
         return int(self._flat.nbytes)

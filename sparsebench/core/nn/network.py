@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.archive import Below
-from sparsebench.core.arrays import Array, Matrix, Vector
+from sparsebench.core.arrays import Array, Matrix, Rows, Vector
+from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.nn.buffers import Buffer
-from sparsebench.core.protocols import Layer, LayerSignals, Loss, Optimizer, ThroughLayer, Unit
+from sparsebench.core.protocols import (
+    CompiledStep,
+    Layer,
+    LayerSignals,
+    Loss,
+    MakesCompiledStep,
+    Optimizer,
+    ThroughLayer,
+    Unit,
+)
 from sparsebench.core.sparse.gradients import spmm, spmm_t
 from sparsebench.errors import Unsupported
 
@@ -27,6 +37,8 @@ class LayeredNetwork:
     as they write, and what lies between two layers is the backend's affair: its type, and how
     its samples are laid out. `units` may have one more than there are hidden layers: behind the
     last layer, and never the backend's own.
+
+    step_way  how the last step was made: as one compiled call, or layer by layer
     """
 
     def __init__(
@@ -48,13 +60,49 @@ class LayeredNetwork:
         self._dtype = np.dtype(dtype)
         self._plain_units = plain_units
         self._after_backward: AfterBackward | None = None
+        self._compiled: CompiledStep | None = None
+        self.step_way: Literal["compiled", "layers"] = "layers"
         self._activations = [Buffer(layer.shape[0], dtype) for layer in layers[:-1]]
         self._activations.append(Buffer(layers[-1].shape[0]))
         widest = max((layer.shape[0] for layer in layers[:-1]), default=0)
         self._scratch = (Buffer(widest, dtype), Buffer(widest, dtype))
 
+    def compile_with(self, backend: MakesCompiledStep) -> None:
+        """Make steps as one compiled call from now on, where the backend can."""
+        self._compiled = backend.compiled_step(
+            self.layers, self.units, self._loss, self._optimizer, self._activations
+        )
+
     def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float:
+        if self._compiled is not None:
+            loss = self._compiled.train_step(X, T, rate, t)
+            if loss is not None:
+                self.step_way = "compiled"
+                return loss
+        self.step_way = "layers"
         return self._pass(X, T, t, rate)
+
+    def train_steps(
+        self,
+        source: ScaledRows,
+        targets: Array | None,
+        rows: Rows,
+        target_rows: Rows,
+        N: int,
+        rates: Sequence[float],
+        t: int,
+    ) -> npt.NDArray[np.float64] | None:
+        if self._compiled is None:
+            return None
+        losses = self._compiled.train_steps(source, targets, rows, target_rows, N, rates, t)
+        if losses is not None:
+            self.step_way = "compiled"
+        return losses
+
+    def prepare(
+        self, N: int, widest: int, connections: int, source: ScaledRows | None = None
+    ) -> bool:
+        return self._compiled is not None and self._compiled.prepare(N, widest, connections, source)
 
     def compute_gradients(
         self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
@@ -130,6 +178,7 @@ class LayeredNetwork:
         if self._through:
             self.units = self._copied_units()
             self._through = False
+        self._compiled = None
         self._after_backward = after_backward
 
     def _copied_units(self) -> Sequence[Unit]:
@@ -144,7 +193,8 @@ class LayeredNetwork:
         return copies
 
     def outputs(self, X: Matrix) -> Matrix:
-        return self._forward(X, None)[-1]
+        Z = None if self._compiled is None else self._compiled.outputs(X)
+        return self._forward(X, None)[-1] if Z is None else Z
 
     def loss(self, Z: Matrix, T: Target) -> float:
         return self._loss.value(Z, T)
@@ -178,9 +228,14 @@ class LayeredNetwork:
         for layer in self.layers:
             for purpose, size in layer.stored_bytes().items():
                 total[purpose] = total.get(purpose, 0) + size
+        if self._compiled is not None:
+            for purpose, size in self._compiled.stored_bytes().items():
+                total[purpose] = total.get(purpose, 0) + size
         buffers = (*self._activations, *self._scratch)
-        total["activations"] = sum(buffer.nbytes for buffer in buffers) + sum(
-            unit.stored_bytes() for unit in self.units
+        total["activations"] = (
+            total.get("activations", 0)
+            + sum(buffer.nbytes for buffer in buffers)
+            + sum(unit.stored_bytes() for unit in self.units)
         )
         return total
 

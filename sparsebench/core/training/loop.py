@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -16,9 +17,23 @@ from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.observing import Observers
 from sparsebench.core.training.position import Position, network_arrays
-from sparsebench.core.training.steps import Batches, ObservedSteps, Steps, evaluate, refuse_signals
+from sparsebench.core.training.steps import (
+    Batches,
+    ManySteps,
+    ObservedSteps,
+    Steps,
+    evaluate,
+    refuse_signals,
+)
 from sparsebench.core.training.summary import result_of
 from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
+
+BURST_SECONDS = 0.05
+"""About the longest time that a call makes steps: progress is shown and checkpoints are made
+between calls."""
+
+MOST_STEPS = 1024
+"""Steps of a call, at most."""
 
 
 def train(work: Work) -> Result:
@@ -84,6 +99,7 @@ class Training:
             partial(_step_at, work.epochs, steps.per_epoch), partial(steps.timers, "topology")
         )
         self._steps = steps
+        self._burst = 1
         self._timers = steps.timers
         self._scaled = scaled
         self._rate = work.optimizer.learning_rate
@@ -123,16 +139,15 @@ class Training:
         turns = self._steps.turns(epoch, begin.start)
         turn = next(turns, None)
         while turn is not None:
-            self.step += 1
-            self._rate = self.rate_at(self.step)
-            loss, samples = self._steps.take(turn, self._rate, self.step)
-            losses, done = losses + loss * samples, done + samples
-            if not math.isfinite(loss):
-                self.diverged = True
-                self._loss = loss
-                return
-            self.work.progress(epoch, self.step, loss)
-            turn = next(turns, None)
+            together, turn = self._until_event(epoch, turn, turns)
+            for loss, samples in self._take(together):
+                self.step += 1
+                losses, done = losses + loss * samples, done + samples
+                if not math.isfinite(loss):
+                    self.diverged = True
+                    self._loss = loss
+                    return
+                self.work.progress(epoch, self.step, loss)
             if turn is None:
                 break
             replaced = self._update_topology(epoch, turn, epoch_ended=False)
@@ -149,6 +164,35 @@ class Training:
         if replaced is not None:
             loss, samples = replaced
             self.begin = Position(epoch=epoch + 1, start=samples, step=self.step, losses=loss)
+
+    def _until_event(
+        self, epoch: int, turn: Any, turns: Iterator[Any]
+    ) -> tuple[list[Any], Any | None]:
+        """The turns from `turn` on that may be taken in one call, and the one behind them."""
+        together = [turn]
+        upcoming = next(turns, None)
+        while upcoming is not None and len(together) < self._burst:
+            t = self.step + len(together)
+            step = TrainingStep(epoch, self.work.epochs, t, self._steps.per_epoch, False)
+            if self.updater.due(step) or self.observers.due(step):
+                break
+            together.append(upcoming)
+            upcoming = next(turns, None)
+        return together, upcoming
+
+    def _take(self, turns: Sequence[Any]) -> list[tuple[float, int]]:
+        """Make a step of each turn; steps that turn out short are more in the next call."""
+        first, began = self.step + 1, time.perf_counter()
+        rates = [self.rate_at(first + number) for number in range(len(turns))]
+        self._rate = rates[-1]
+        if not isinstance(self._steps, ManySteps):
+            return [self._steps.take(turns[0], rates[0], first)]
+        found = self._steps.take_all(turns, rates, first)
+        if time.perf_counter() - began < BURST_SECONDS / 2:
+            self._burst = max(self._burst, min(2 * len(turns), MOST_STEPS))
+        else:
+            self._burst = max(1, len(turns) // 2)
+        return found
 
     def _update_topology(
         self, epoch: int, upcoming: Any, *, epoch_ended: bool

@@ -44,13 +44,17 @@ class Observers:
                 for observation in self._active.values():
                     observation.on_change(index, change)
 
-    def look(self, step: TrainingStep) -> None:
-        """Called after every step; calls the observers that are due."""
-        due = [
+    def due(self, step: TrainingStep) -> list[str]:
+        """The observers that are to look after this step."""
+        return [
             name
             for name, observer in self._observers.items()
             if observer.every is not None and step.step % observer.every == 0
         ]
+
+    def look(self, step: TrainingStep) -> None:
+        """Called after every step at which one is due; calls those that are."""
+        due = self.due(step)
         if due:
             with self._timed():
                 for name in due:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +14,13 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Matrix, Rows
 from sparsebench.core.data.prepare import Examples
-from sparsebench.core.protocols import LayerSignals, Network, Observable, Targets
+from sparsebench.core.protocols import (
+    LayerSignals,
+    Network,
+    Observable,
+    Targets,
+    TrainsManySteps,
+)
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
@@ -70,6 +77,16 @@ class Steps(Protocol):
 
 
 @runtime_checkable
+class ManySteps(Protocol):
+    """Steps that may be made several in one call, where nothing has to happen between them."""
+
+    def take_all(
+        self, turns: Sequence[Any], rates: Sequence[float], t: int
+    ) -> list[tuple[float, int]]:
+        """Make steps t, t + 1, ...; what `take` gives of each, up to a loss that is not finite."""
+
+
+@runtime_checkable
 class ObservedSteps(Protocol):
     """Steps whose samples are at hand, so that a topology method can look at a mini-batch."""
 
@@ -93,6 +110,8 @@ class Batches:
         self._network = network
         self._stream = stream
         self._epoch = 0
+        many = isinstance(network, TrainsManySteps)
+        self._source = work.data.train.scaled_rows() if many else None
 
     @property
     def per_epoch(self) -> int:
@@ -109,6 +128,39 @@ class Batches:
         X, T = self.batch(turn)
         with self.timers("train"):
             return self._network.train_step(X, T, rate, t), turn.size
+
+    def take_all(
+        self, turns: Sequence[Rows], rates: Sequence[float], t: int
+    ) -> list[tuple[float, int]]:
+        found: list[tuple[float, int]] = []
+        for _, group in groupby(turns, key=len):
+            done = len(found)
+            found += self._take_equal(list(group), rates[done:], t + done)
+            if not math.isfinite(found[-1][0]):
+                break
+        return found
+
+    def _take_equal(
+        self, turns: Sequence[Rows], rates: Sequence[float], t: int
+    ) -> list[tuple[float, int]]:
+        """`take_all` for batches of one size."""
+        network, examples, size = self._network, self._work.data.train, turns[0].size
+        if self._source is not None:
+            assert isinstance(network, TrainsManySteps)
+            with self.timers("train"):
+                rows = np.concatenate(turns)
+                losses = network.train_steps(
+                    self._source, examples.targets, examples.rows_of(rows), rows, size,
+                    rates[: len(turns)], t,
+                )  # fmt: skip
+            if losses is not None:
+                return [(loss, size) for loss in losses.tolist()]
+        found: list[tuple[float, int]] = []
+        for number, turn in enumerate(turns):
+            found.append(self.take(turn, rates[number], t + number))
+            if not math.isfinite(found[-1][0]):
+                break
+        return found
 
     def observe(self, turn: Rows, t: int) -> tuple[float, int, list[LayerSignals]]:
         assert isinstance(self._network, Observable)

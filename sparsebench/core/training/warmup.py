@@ -6,9 +6,10 @@ from itertools import product
 
 import numpy as np
 
+from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
-from sparsebench.core.protocols import LayerSignals, Observable
+from sparsebench.core.protocols import LayerSignals, Network, Observable, TrainsManySteps
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
@@ -21,19 +22,39 @@ DENSITIES = (0.25, 0.75)
 """Above half density positions are drawn by other means than below."""
 
 
-def warm_up(work: Work) -> None:
+def warm_up(work: Work, *, gradients: bool = True) -> None:
     """Train, change and evaluate throwaway networks: the trial's components, tiny layers.
 
     As many layers as the trial's network has, each WIDTH wide, so that every kernel is compiled
     for the types it will meet, those of the topology and the pruning whether due or not. The
-    data is not looked at.
+    data is not looked at, but for its type.
+
+    gradients  whether the trainer computes gradients without a step; else they are left out where
+               all steps are compiled calls
     """
     batches = sorted({min(batch, work.batch_size) for batch in BATCHES})
     for density, batch in product(DENSITIES, batches):
-        _rehearse(work, density, batch)
+        _rehearse(work, density, batch, gradients)
 
 
-def _rehearse(work: Work, density: float, batch: int) -> None:
+def _prepare(work: Work, network: Network) -> bool:
+    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls."""
+    if not isinstance(network, TrainsManySteps):
+        return False
+    shapes = work.model.shapes(work.data.features, work.data.outputs)
+    widest = max(max(shape) for shape in shapes)
+    connections = sum(work.topology.connections(shapes))
+    rows = work.data.train.scaled_rows()
+    if rows is not None:
+        X = np.zeros((1, WIDTH), dtype=rows.X.dtype)
+        ones = np.ones((WIDTH, 1), dtype=rows.mean.dtype)
+        rows = ScaledRows(X, ones, ones)
+    sizes = {min(work.batch_size, len(work.data.train)), len(work.data.train) % work.batch_size}
+    compiled = [network.prepare(N, widest, connections, rows) for N in sizes if N]
+    return all(compiled)
+
+
+def _rehearse(work: Work, density: float, batch: int, gradients: bool) -> None:
     rng = np.random.default_rng(0)
     layers = []
     for _ in work.model.shapes(WIDTH, WIDTH):
@@ -62,8 +83,9 @@ def _rehearse(work: Work, density: float, batch: int) -> None:
     updater.watch(lambda t: step)
     for t in (1, 2):
         network.train_step(X, T, 0.01, t)
-    network.compute_gradients(X, T, 3)
-    network.step(0.01, 3)
+    if not _prepare(work, network) or gradients:
+        network.compute_gradients(X, T, 3)
+        network.step(0.01, 3)
     updater.rehearse(step, observe)
     for observation in observed:
         observation.look(step)

@@ -181,6 +181,8 @@ def run(
     record["settings"] |= {**denormals, "primary": writer.primary}
     if hasattr(parts["backend"], "truly_sparse"):
         record["settings"]["truly_sparse"] = bool(parts["backend"].truly_sparse)
+    if hasattr(result.network, "step_way"):
+        record["settings"]["step"] = result.network.step_way
     if isinstance(parts["topology"], Topology) and parts["topology"].needs.scans:
         record["settings"]["scans"] = True
     if keeper is not None:

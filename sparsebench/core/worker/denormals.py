@@ -12,7 +12,7 @@ import platform
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _ROOM = 256
@@ -29,6 +29,9 @@ _REGISTERS = {
     ("darwin", "x86_64"): (4, 4, 0x8040),
     ("darwin", "arm64"): (8, 8, 1 << 24),
 }
+
+POOLS: dict[str, Callable[[], bool]] = {}
+"""Other pools of threads, by name: whether all of a pool's threads flush. A pool adds itself."""
 
 PRODUCT = 256
 """Rows of the product that is to reach every thread of BLAS."""
@@ -79,7 +82,7 @@ def flushes() -> bool:
 
 def flushed() -> dict[str, Any]:
     """Settings of a record: `flush_to_zero`, whether all threads flush, and `flush_to_zero_in`, the
-    same for each pool of threads: main, numba and blas.
+    same for each pool of threads: main, numba, blas and those in POOLS.
 
     Measured in each pool that there is; no pool is started and no library imported for that.
     """
@@ -92,6 +95,7 @@ def flushed() -> dict[str, Any]:
         pools["numba"] = numba_threads_flush()
     if "numpy" in sys.modules:
         pools["blas"] = _blas_threads_flush()
+    pools |= {name: flushes_all() for name, flushes_all in POOLS.items()}
     return {"flush_to_zero": all(pools.values()), "flush_to_zero_in": pools}
 
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from small import Blobs, prepare, small_work
 
+from sparsebench.core.data.samples import Parts
+from sparsebench.core.nn.network import LayeredNetwork
+from sparsebench.core.training import loop
 from sparsebench.core.training.loop import train
 from sparsebench.testing import check_trajectory
 
@@ -197,3 +200,34 @@ class TestImportancePruning:
             ends[backend] = train(work)
         counts = [[e.connections for e in result.epochs] for result in ends.values()]
         assert counts[0] == counts[1] == counts[2]
+
+
+@pytest.mark.parametrize("topology", ["set", {"name": "rigl", "update_every": 3}])
+def test_steps_in_one_call_are_the_single_ones(build, topology, monkeypatch):
+    """As many steps together as nothing happens between: the same bits, the same updates."""
+    blobs = Blobs(330, 20, 4, 1)
+    data = prepare(Parts(blobs.X, blobs.targets, blobs.X[:90], blobs.targets[:90]))
+    given = {
+        "data": data,
+        "topology": topology,
+        "epochs": 3,
+        "observers": {"itop": build("observer", "itop")},
+    }
+    calls = []
+    steps = LayeredNetwork.train_steps
+    monkeypatch.setattr(
+        LayeredNetwork,
+        "train_steps",
+        lambda network, *args: calls.append(len(args[-2])) or steps(network, *args),
+    )
+    together = train(small_work(build, **given))
+    assert max(calls) > 1
+    monkeypatch.setattr(loop, "MOST_STEPS", 1)
+    single = train(small_work(build, **given))
+    for a, b in zip(together.network.values(), single.network.values(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    for one, other in zip(together.epochs, single.epochs, strict=True):
+        assert one.train_loss == other.train_loss
+        assert one.metrics == other.metrics
+        assert (one.dropped, one.grown) == (other.dropped, other.grown)
+    assert together.network.step_way == "compiled"

@@ -13,6 +13,7 @@ import pytest
 from small import small_work
 
 from sparsebench.core.archive import Archive, BadArchive, Below, write_archive
+from sparsebench.core.training import loop
 from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import Unsupported
@@ -23,6 +24,12 @@ STEPS_PER_EPOCH = 11
 
 class Killed(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is a call of its own, so that a checkpoint can follow any."""
+    monkeypatch.setattr(loop, "MOST_STEPS", 1)
 
 
 class Keeps:

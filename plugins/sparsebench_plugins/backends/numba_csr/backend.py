@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from numba import config
 
 from sparsebench.core.arrays import Vector
+from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.nn.dropout import Dropout
-from sparsebench.core.protocols import Optimizer
+from sparsebench.core.protocols import CompiledStep, Layer, Loss, Optimizer, Unit
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
@@ -35,6 +37,24 @@ class NumbaCsr(NumbaCsrParams):
 
     def unit(self, negative_slope: float, dropout: Dropout | None) -> NumbaUnit:
         return NumbaUnit(negative_slope, dropout, self._kernels())
+
+    def compiled_step(
+        self,
+        layers: Sequence[Layer],
+        units: Sequence[Unit],
+        loss: Loss,
+        optimizer: Optimizer,
+        activations: Sequence[Buffer],
+    ) -> CompiledStep | None:
+        if (
+            self.step == "layers"
+            or self.kernels == "plain"
+            or getattr(config, "DISABLE_JIT", False)
+        ):
+            return None
+        from sparsebench_plugins.backends.numba_csr.step.compiled import Programs
+
+        return Programs.of(layers, units, loss, optimizer, activations)
 
     def _kernels(self) -> Any:
         """Explicit vectors cannot run as plain Python, which debuggers and some tests want."""

@@ -24,7 +24,7 @@ from sparsebench_plugins.backends.numba_csr.column_order import (
     blocks,
     chunks,
 )
-from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
+from sparsebench_plugins.backends.numba_csr.order_kernels import scatter
 from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers import SGD
@@ -52,6 +52,8 @@ class NumbaCsrLayer(CsrLayer):
     From the first backward pass of a larger batch on there is a second order, by column: the
     weights `w` and the slots are kept in it, so that backward and update run through memory in
     order. `data` is then a copy that the next forward pass brings up to date first.
+
+    version  changes whenever other arrays take the place of these
     """
 
     def __init__(
@@ -63,23 +65,26 @@ class NumbaCsrLayer(CsrLayer):
         slot_dtype: npt.DTypeLike,
     ) -> None:
         self._kernels = kernels
-        self._slot_dtype = np.dtype(slot_dtype)
+        self.slot_dtype = np.dtype(slot_dtype)
+        self.version = 0
         self._by_column: ByColumn | None = None
         self._w = EMPTY
         self._stale = False
         super().__init__(W, bias, optimizer)
 
     def _empty_slot(self) -> Vector:
-        return np.zeros(self.data.size, dtype=self._slot_dtype)
+        return np.zeros(self.data.size, dtype=self.slot_dtype)
 
     # --- the orders ------------------------------------------------------------------
 
     def index(self, pattern: CsrPattern) -> None:
-        self._chunks = chunks(pattern.indptr)
+        self.version += 1
+        self.row_chunks = chunks(pattern.indptr)
         self._row_blocks = blocks(pattern, CHUNKS)
         self._blocks = blocks(pattern, BLOCKS)
 
-    def _order_by_column(self) -> ByColumn:
+    def by_column(self) -> ByColumn:
+        """The second order, which is made if it is not there."""
         if self._by_column is None:
             order = ByColumn(self.pattern)
             for i in range(len(self.slots)):
@@ -87,26 +92,34 @@ class NumbaCsrLayer(CsrLayer):
             self._w = order.arranged(self.data)
             self._gradient = None
             self._by_column = order
+            self.version += 1
         return self._by_column
+
+    def weights_by_column(self) -> Vector:
+        """The weights in the second order. Who changes them changes `data` too."""
+        self.by_column()
+        self.refresh()
+        return self._w
 
     def _order_by_row(self) -> None:
         """Give up the second order: the slots go back to csr order."""
         if self._by_column is not None:
-            self._refresh()
+            self.refresh()
             self._w = EMPTY
             for i in range(len(self.slots)):
                 self.slots[i] = self._by_column.put_back(self.slots[i])
             self._gradient = None
             self._by_column = None
+            self.version += 1
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Bring `data` up to date."""
         if self._stale and self._by_column is not None:
-            by_row(self._w, self._by_column.place, self.data)
+            scatter(self._w, self._by_column.place, self.data)
         self._stale = False
 
     def weights(self) -> CsrMatrix:
-        self._refresh()
+        self.refresh()
         return super().weights()
 
     def _in_csr_order(self, array: Vector) -> Vector:
@@ -140,20 +153,20 @@ class NumbaCsrLayer(CsrLayer):
         flat = (X.reshape(-1), A.reshape(-1))
         x, a = self._layout(X, below), arguments.plain(N)
         if unit is not None:
-            if self._absorbs:
+            if self.absorbs:
                 a = arguments.of(K, N, A.itemsize)
             unit.layout = a
         if N <= LARGEST and self._by_column is None:
             bounds, rows = self._row_blocks
             self._kernels.small_batch_forward(
                 bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
-                *flat, N, numbers, bits, _ahead(X, x),
+                *flat, N, numbers, bits, ahead(X, x),
             )  # fmt: skip
             return
-        self._refresh()  # apart from the products: read as soon as written, the weights stall them
+        self.refresh()  # apart from the products: read as soon as written, the weights stall them
         self._kernels.forward(
-            self._chunks, self.pattern.indptr, self.pattern.indices, self.data,
-            self._bias, flat[0], x, flat[1], a, N, numbers, bits, _ahead(X, x),
+            self.row_chunks, self.pattern.indptr, self.pattern.indices, self.data,
+            self._bias, flat[0], x, flat[1], a, N, numbers, bits, ahead(X, x),
         )  # fmt: skip
 
     def backward_through(
@@ -191,35 +204,40 @@ class NumbaCsrLayer(CsrLayer):
         parts = SCRATCH.of(self, BLOCKS * X.size) if DX is not None else EMPTY
         flat_DX = DX.reshape(-1) if DX is not None else X.reshape(-1)[:0]
         self._kernels.small_batch_backward(
-            bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self._two_slots(),
+            bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self.two_slots(),
             X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
             self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
-            _ahead(X, arguments.plain(N)),
+            ahead(X, arguments.plain(N)),
         )  # fmt: skip
 
     def _backward_large(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
-        order = self._order_by_column()
+        order = self.by_column()
         N = X.shape[1]
         x, z = self._layout(X, below), self._layout(DZ, unit)
         d = x if DX is not None and below is not None else arguments.plain(N)
         tiles = min(x.tile, z.tile) < N
-        stored = rule.kind == KEEP or (tiles and not self._absorbs)
+        stored = rule.kind == KEEP or (tiles and not self.absorbs)
         self._kernels.backward(
-            order.chunks, order.indptr, order.rows, self._w, *self._two_slots(),
+            order.chunks, order.indptr, order.rows, self._w, *self.two_slots(),
             X.reshape(-1), x, DZ.reshape(-1), z,
             DX.reshape(-1) if DX is not None else X.reshape(-1)[:0], d, N,
             self.gradient if stored else EMPTY, order.widest, rule, numbers, bits,
-            _ahead(DZ, z),
+            ahead(DZ, z),
         )  # fmt: skip
         self._stale = self._stale or rule.kind != KEEP
 
-    def _two_slots(self) -> tuple[Vector, Vector]:
-        none = np.empty(0, dtype=self._slot_dtype)
+    @property
+    def slot_type(self) -> Any:
+        """The type of the optimizer's state, a scalar type of numpy."""
+        return self.slot_dtype.type
+
+    def two_slots(self) -> tuple[Vector, Vector]:
+        none = np.empty(0, dtype=self.slot_dtype)
         first, second = (*self.slots, none, none)[:2]
         return first, second
 
     @property
-    def _absorbs(self) -> bool:
+    def absorbs(self) -> bool:
         """Whether a gradient in parts can go into the optimizer's state at once. Otherwise tiles
         would cost an array for it."""
         rule = self.optimizer
@@ -253,7 +271,7 @@ class NumbaCsrLayer(CsrLayer):
         super().assign(data, bias)
         self._stale = False
         if self._by_column is not None:
-            self._w = self._by_column.arranged(self.data)
+            self._w[...] = self._by_column.arranged(self.data)
 
     def state(self) -> dict[str, Vector]:
         names = self.optimizer.slots
@@ -274,8 +292,9 @@ class NumbaCsrLayer(CsrLayer):
     def restore(self, saved: Mapping[str, Array]) -> None:
         self._order_by_row()
         super().restore(saved)
+        self.version += 1
         if saved["two_orders"]:
-            self._order_by_column()
+            self.by_column()
 
     def apply_change(self, change: Change) -> None:
         """The second order is given up while the topology changes, so that the peak of memory
@@ -290,7 +309,7 @@ class NumbaCsrLayer(CsrLayer):
         self.pattern = applied.pattern
         self.index(applied.pattern)
         if ordered:
-            self._order_by_column()
+            self.by_column()
 
     def stored_bytes(self) -> dict[str, int]:
         stored = super().stored_bytes()
@@ -299,7 +318,7 @@ class NumbaCsrLayer(CsrLayer):
         return stored
 
     def index_bytes(self) -> int:
-        cuts: list[Bounds] = [self._chunks, *self._row_blocks, *self._blocks]
+        cuts: list[Bounds] = [self.row_chunks, *self._row_blocks, *self._blocks]
         order = self._by_column.nbytes if self._by_column is not None else 0
         return order + sum(int(cut.nbytes) for cut in cuts)
 
@@ -327,7 +346,7 @@ class Scratch:
 SCRATCH = Scratch()
 
 
-def _ahead(A: Matrix, where: Layout) -> int:
+def ahead(A: Matrix, where: Layout) -> int:
     """Prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
     row = where.tile * A.itemsize
     if A.shape[0] * row <= CACHE:

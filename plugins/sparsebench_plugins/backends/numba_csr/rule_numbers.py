@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, SGD, Rule
+from sparsebench_plugins.backends.numba_csr.step.records import RULE
 from sparsebench_plugins.optimizers import SGD as Sgd
-from sparsebench_plugins.optimizers import Adam
+from sparsebench_plugins.optimizers import Adam, Kind
 
 
 def _rule(kind: int, nesterov: bool = False, **given: float) -> Rule:
@@ -41,3 +45,26 @@ def of(optimizer: Optimizer, rate: float, t: int) -> Rule:
         ADAM, False, rate=rate / (1 - beta1**t), beta1=beta1, rest1=1 - beta1, beta2=beta2,
         rest2=1 - beta2, unbias=1 / (1 - beta2**t), tiny=optimizer.tiny, **decay,
     )  # fmt: skip
+
+
+def table(optimizer: Optimizer, rates: npt.NDArray[np.float64], t: int) -> npt.NDArray[Any]:
+    """(steps, 2) RULE: the rules of weights and biases at steps t, t + 1, ..., by their rates."""
+    assert isinstance(optimizer, Sgd | Adam)
+    found = np.zeros((rates.size, 2), dtype=RULE)
+    kinds: tuple[Kind, Kind] = ("weight", "bias")
+    for number, kind in enumerate(kinds):
+        rules = found[:, number]
+        rules["coupled"] = optimizer.coupled(kind)
+        rules["shrink"] = [optimizer.shrinkage(rate, kind) for rate in rates.tolist()]
+        if isinstance(optimizer, Sgd):
+            rules["kind"], rules["rate"], rules["momentum"] = SGD, rates, optimizer.momentum
+            rules["nesterov"] = optimizer.nesterov and optimizer.momentum > 0
+        else:
+            beta1, beta2 = optimizer.beta1, optimizer.beta2
+            steps = np.arange(t, t + rates.size)
+            rules["kind"], rules["tiny"] = ADAM, optimizer.tiny
+            rules["beta1"], rules["rest1"] = beta1, 1 - beta1
+            rules["beta2"], rules["rest2"] = beta2, 1 - beta2
+            rules["rate"] = rates / (1 - beta1**steps)
+            rules["unbias"] = 1 / (1 - beta2**steps)
+    return found

@@ -37,8 +37,7 @@ class NumbaUnit(Untrained):
                 arguments.EVALUATE, np.float32(1), self._slope, np.uint32(0), np.uint32(0), 0
             )
         row_bytes = arguments.bit_bytes(N)
-        if self.bits.size < K * row_bytes:
-            self.bits = np.zeros(K * row_bytes, dtype=np.uint8)
+        self.room(K * row_bytes)
         drop = self._dropout
         scale = drop.scale if drop is not None else np.float32(1)
         self.numbers = UnitNumbers(
@@ -50,6 +49,23 @@ class NumbaUnit(Untrained):
             row_bytes,
         )
         return self.numbers
+
+    def constants(self, training: bool) -> dict[str, Any]:
+        """The numbers that do not change from step to step, by the names of `step.records`."""
+        if not training:
+            return {"mode": arguments.EVALUATE, "above": 1, "below": self._slope}
+        drop = self._dropout
+        scale = drop.scale if drop is not None else np.float32(1)
+        found = {"mode": arguments.TRAIN, "above": scale, "below": scale * self._slope}
+        if drop is not None:
+            found |= {"key": drop.key, "threshold": drop.threshold}
+        return found
+
+    def room(self, size: int) -> npt.NDArray[np.uint8]:
+        """Room for the sign bits, `size` bytes at least."""
+        if self.bits.size < size:
+            self.bits = np.zeros(size, dtype=np.uint8)
+        return self.bits
 
     def forward(self, Z: Matrix, t: int | None) -> Matrix:
         K, N = Z.shape

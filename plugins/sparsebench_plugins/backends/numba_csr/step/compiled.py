@@ -1,0 +1,169 @@
+"""A network's step as compiled calls, one for as many steps as follow each other undisturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.arrays import Array, Matrix, Rows
+from sparsebench.core.data.samples import ScaledRows
+from sparsebench.core.nn.buffers import Buffer
+from sparsebench.core.protocols import Layer, Loss, Optimizer, Unit
+from sparsebench_plugins.backends.numba_csr import rule_numbers
+from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
+from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses
+from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS
+from sparsebench_plugins.backends.numba_csr.step.program import (
+    Goal,
+    Parts,
+    Program,
+    Split,
+    split,
+)
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+
+Key = tuple[Any, ...]
+
+
+class Programs:
+    """Programs of one network, made when a number of samples is first met.
+
+    A program is bound to the arrays of the layers, and made anew when these change.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._programs: dict[Key, Program] = {}
+        self._versions: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        layers: Sequence[Layer],
+        units: Sequence[Unit],
+        loss: Loss,
+        optimizer: Optimizer,
+        activations: Sequence[Buffer],
+    ) -> Programs | None:
+        """None if the kernels do not know one of the parts."""
+        number = losses.number_of(loss)
+        known = all(
+            isinstance(unit, NumbaUnit) or curves.kind_of(unit) is not None for unit in units
+        )
+        own = [layer for layer in layers if isinstance(layer, NumbaCsrLayer)]
+        if (
+            number is None
+            or not known
+            or not rule_numbers.known(optimizer)
+            or len(own) < len(layers)
+        ):
+            return None
+        return cls(Parts(own, units, number, optimizer, activations))
+
+    def train_step(self, X: Matrix, T: Array, rate: float, t: int) -> float | None:
+        """One step on a batch X (D, N); None if there is no program for so many samples."""
+        if not X.flags.c_contiguous:
+            return None
+        values = None
+        if T is not X:
+            values = np.ascontiguousarray(T, np.int64 if T.ndim == 1 else np.float32)
+        goal = Goal(values, by_row=False)
+        program = self._program(X, goal, X.shape[1])
+        if program is None:
+            return None
+        program.set_inputs(X, goal.values)
+        none = np.zeros(X.shape[1], dtype=np.int64)
+        return float(self._steps(program, none, none, [rate], t)[0])
+
+    def train_steps(
+        self,
+        source: ScaledRows,
+        targets: Array | None,
+        rows: Rows,
+        target_rows: Rows,
+        N: int,
+        rates: Sequence[float],
+        t: int,
+    ) -> npt.NDArray[np.float64] | None:
+        """Steps t, t + 1, ... on N samples each.
+
+        rows, target_rows  (steps N,) of `source`, and of `targets`; None: the inputs are targets
+        Returns the losses, the last of which may not be finite; None if there is no program.
+        """
+        program = self._program(source, Goal(targets, by_row=True), N)
+        return None if program is None else self._steps(program, rows, target_rows, rates, t)
+
+    def outputs(self, X: Matrix) -> Matrix | None:
+        """(K, N), valid until the next call; None if there is no program."""
+        program = self._program(X, None, X.shape[1]) if X.flags.c_contiguous else None
+        if program is None:
+            return None
+        program.set_inputs(X, None)
+        with HELPERS.held() as hold:
+            hold.serial = driver.run_once(
+                hold.control, hold.helped, hold.serial, program.phases, program.items
+            )
+        outputs: Matrix = program.outputs
+        return outputs
+
+    def _steps(
+        self, program: Program, rows: Rows, target_rows: Rows, rates: Sequence[float], t: int
+    ) -> npt.NDArray[np.float64]:
+        found = np.zeros(len(rates))
+        rules = rule_numbers.table(self._parts.optimizer, np.asarray(rates), t)
+        program.step["t"] = t
+        with HELPERS.held() as hold:
+            done, hold.serial = driver.run_steps(
+                hold.control, hold.helped, hold.serial, program.phases, program.items,
+                program.step, rules, rows, target_rows, program.parts, found,
+            )  # fmt: skip
+        return found[:done]
+
+    def _program(self, X: Matrix | ScaledRows, goal: Goal | None, N: int) -> Program | None:
+        for layer in self._parts.layers:
+            layer.refresh()
+        versions = tuple(layer.version for layer in self._parts.layers)
+        if versions != self._versions:
+            self._programs.clear()
+            self._versions = versions
+        source = id(X.X) if isinstance(X, ScaledRows) else None
+        values = None if goal is None or goal.values is None else goal.values
+        key = (
+            N,
+            source,
+            goal is None,
+            values is None,
+            goal is not None and goal.by_row and id(values),
+        )
+        if key not in self._programs:
+            parts = self._parts
+            cut = self._split(N, parts.widest, parts.connections, goal is not None)
+            if cut is None:
+                return None
+            self._programs[key] = Program(parts, cut, X, goal, N)
+            self._versions = tuple(layer.version for layer in parts.layers)
+        return self._programs[key]
+
+    def _split(self, N: int, widest: int, connections: int, training: bool) -> Split | None:
+        parts = self._parts
+        itemsize = parts.activations[0].itemsize if len(parts.layers) > 1 else 4
+        return split(N, widest, connections, itemsize, parts.layers[0].absorbs, training)
+
+    def stored_bytes(self) -> dict[str, int]:
+        programs = self._programs.values()
+        return {"scratch": sum(program.nbytes for program in programs)}
+
+    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> bool:
+        layers = self._parts.layers
+        X = np.zeros((layers[0].shape[1], N), dtype=np.float32) if source is None else source
+        labels = np.zeros(N, dtype=np.int64)
+        numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
+        values = labels if losses.takes_labels(self._parts.loss) else numbers
+        for goal in (None, Goal(values, by_row=True)):
+            cut = self._split(N, widest, connections, goal is not None)
+            if cut is not None:
+                Program(self._parts, cut, X, goal, N)
+        return self._split(N, widest, connections, training=True) is not None
