@@ -62,6 +62,10 @@ TILE_BYTES = 16 * 2**20
 BY_NEURONS = 4_000_000
 """Multiply-adds of one pass from which on few samples are split by neurons."""
 
+IN_CACHE = 200_000
+"""Connections up to which few samples go through both orders of them; beyond, reading a second
+order takes longer than the calls that it saves."""
+
 STRETCH = 8192
 """Connections of one piece of an update."""
 
@@ -94,7 +98,7 @@ def split(
     widest   neurons or features of the widest array of activations
     absorbs  whether the optimizer takes a gradient in parts
     """
-    if N <= LARGEST:
+    if N <= LARGEST and connections > IN_CACHE:
         return None
     if N <= SMALL:
         width = N
