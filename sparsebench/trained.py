@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 
 from sparsebench.core.archive import Archive, BadArchive, Below
 from sparsebench.core.arrays import Array, Matrix
@@ -90,31 +90,26 @@ class TrainedNetwork:
     def weights(self) -> list[csr_matrix]:
         return [csr_matrix((W.data, W.indices, W.indptr), shape=W.shape) for W in self._matrices]
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: Any) -> Array:
         """A row per sample: its most likely label, its target in the data's own units, or its
-        reconstruction. X is (samples, features), as the data set has it: it is scaled here as in
-        training."""
+        reconstruction. X is (samples, features), as the data set has it, an array or scipy's csr:
+        it is scaled here as in training."""
         return self.targets.predict(self.outputs(X).T)
 
-    def outputs(self, X: Array) -> Matrix:
+    def outputs(self, X: Any) -> Matrix:
         """(samples, outputs) pre-activations of the last layer."""
-        X = np.asarray(X)
+        X = X if issparse(X) else np.asarray(X)
         if X.ndim != 2 or X.shape[1] != self.features:
             raise DataError(
                 f"X has shape {X.shape}; expected (samples, {self.features}), features as in "
                 "training"
             )
-        if len(X):
-            check_features(X, "X")
-        mean, scale = self._inputs.mean, self._inputs.scale
+        if X.shape[0]:
+            X = check_features(X, "X")
         out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
         for start in range(0, X.shape[0], BATCH):
             rows = slice(start, start + BATCH)
-            columns = X[rows].T
-            if mean is not None and scale is not None:
-                columns = (columns - mean) * scale
-            columns = np.ascontiguousarray(columns, dtype=np.float32)
-            out[rows] = self._network.outputs(columns).T
+            out[rows] = self._network.outputs(self._inputs.scaled(X[rows])).T
         return out
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sparsebench.core.arrays import Array, Matrix, Rows, Vector
+    from sparsebench.core.csr_batch import Batch
     from sparsebench.core.data.samples import Inputs, ScaledRows, TargetData, TargetKind
     from sparsebench.core.metric import Metric
     from sparsebench.core.nn.buffers import Buffer
@@ -112,6 +113,18 @@ class ThroughLayer(Layer, Protocol):
         rate: float | None, t: int,
     ) -> None:  # fmt: skip
         """`backward`, and with a rate the step; DX comes out as DZ of the layer below."""
+
+
+@runtime_checkable
+class TakesCsr(Protocol):
+    """A layer whose passes also take a `CsrBatch` as X, with DX None. Optional.
+
+    The first layer of a network gets csr inputs as they are where `takes_csr` is True; for any
+    other layer the network makes each batch dense.
+    """
+
+    @property
+    def takes_csr(self) -> bool: ...
 
 
 class Backend(Protocol):
@@ -312,11 +325,11 @@ class Network(Protocol):
     @property
     def layers(self) -> Sequence[Layer]: ...
 
-    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float:
+    def train_step(self, X: Batch, T: Target, rate: float, t: int) -> float:
         """Forward, backward and update; the loss before the update."""
 
     def compute_gradients(
-        self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
+        self, X: Batch, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:
         """Run forward and backward without an update, for parallel trainers and checks.
 
@@ -338,7 +351,7 @@ class Network(Protocol):
     def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
         """`step` with these gradients instead, in the order of `values`."""
 
-    def outputs(self, X: Matrix) -> Matrix:
+    def outputs(self, X: Batch) -> Matrix:
         """Z of the last layer, (K, N), without dropout. Valid until the next call."""
 
     def loss(self, Z: Matrix, T: Target) -> float: ...
@@ -358,9 +371,9 @@ class Network(Protocol):
 @dataclass(frozen=True)
 class LayerSignals:
     """A layer's inputs X (D, N) for one mini-batch, and DZ (K, N), the gradient of the mean loss
-    with respect to its pre-activations."""
+    with respect to its pre-activations. The first layer's X is a `CsrBatch` where the data are."""
 
-    X: Matrix
+    X: Batch
     DZ: Matrix
 
 
@@ -368,13 +381,13 @@ class LayerSignals:
 class Observable(Protocol):
     """A network whose signals a topology method can read."""
 
-    def observe(self, X: Matrix, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
+    def observe(self, X: Batch, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         """One plain float32 pass at the current weights, with the dropout masks of step t.
 
         Nothing is updated and no random stream moves. Returns the loss and each layer's signals.
         """
 
-    def watch(self, after_backward: Callable[[int, Matrix, Matrix, int], None]) -> None:
+    def watch(self, after_backward: Callable[[int, Batch, Matrix, int], None]) -> None:
         """Train layer by layer on plain float32 arrays from now on.
 
         after_backward  called in each step t with a layer's index, X, DZ and t, before its update

@@ -17,6 +17,7 @@ Shape = tuple[int, int]
 class DataSize:
     """targets   classes of the labels, or numbers of a sample's target
     train, test, validation  samples
+    stored    values of the training samples where they are kept as csr; None: all of them are
     """
 
     features: int
@@ -24,6 +25,7 @@ class DataSize:
     train: int
     test: int
     validation: int = 0
+    stored: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,14 @@ class SizedOptimizer(Protocol):
 class SizedBackend(Protocol):
     @property
     def truly_sparse(self) -> bool: ...
+
+
+@runtime_checkable
+class SizedForCsr(Protocol):
+    """A backend whose layers say whether they take csr inputs as they are."""
+
+    @property
+    def takes_csr(self) -> bool: ...
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from sparsebench.core.sizes import (
     LayerSize,
     SizedBackend,
     SizedDataset,
+    SizedForCsr,
     SizedModel,
     SizedObjective,
     SizedOptimizer,
@@ -34,8 +35,9 @@ from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import PATIENCE, compiled_code
 from sparsebench.units import brief_size
 
-FLOAT, HALF = 4, 2
-"""Bytes of a float32, and of a bfloat16, as which a backend may keep momenta and activations."""
+FLOAT, HALF, INDEX = 4, 2, 4
+"""Bytes of a float32, of a bfloat16, as which a backend may keep momenta and activations, and of
+the feature of a stored value."""
 
 POINTS = 4
 SMALLEST, LARGEST = 2_000, 16_000_000
@@ -55,6 +57,7 @@ class Outline:
 
     truly_sparse  None where the backend does not declare it
     slots         optimizer state arrays
+    csr           whether the first layer is given csr inputs, and takes them as they are
     """
 
     data: DataSize
@@ -64,10 +67,16 @@ class Outline:
     slots: int
     epochs: int
     batch_size: int
+    csr: bool = False
 
     @property
     def batch(self) -> int:
         return min(self.batch_size, self.data.train)
+
+    @property
+    def stored(self) -> float:
+        """Stored values of a sample."""
+        return (self.data.stored or 0) / max(1, self.data.train)
 
     @property
     def work(self) -> int:
@@ -85,6 +94,8 @@ class Outline:
         if self.truly_sparse is None:
             return None
         total = FLOAT * self.batch * self.data.features
+        if self.csr:
+            total = round((FLOAT + INDEX) * self.batch * self.stored)
         for number, layer in enumerate(self.layers, 1):
             K, _ = layer.shape
             output = FLOAT if number == len(self.layers) else HALF
@@ -116,7 +127,10 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
     ):
         return None
     held_out = round((trial.validation or 0.0) * data.train)
-    data = replace(data, train=data.train - held_out, validation=held_out)
+    stored = data.stored
+    if stored is not None:
+        stored = stored * (data.train - held_out) // max(1, data.train)
+    data = replace(data, train=data.train - held_out, validation=held_out, stored=stored)
     try:
         shapes = model.shapes(data.features, objective.outputs(data.features, data.targets))
     except SuiteError:  # raised again where the trial runs
@@ -129,6 +143,7 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
         slots=len(optimizer.slots),
         epochs=trial.epochs,
         batch_size=trial.batch_size,
+        csr=data.stored is not None and isinstance(backend, SizedForCsr) and backend.takes_csr,
     )
 
 
@@ -223,8 +238,11 @@ def epoch_seconds(sizes: Outline, rates: Rates) -> float:
     Assembling batches is left out, as it is not timed.
     """
     works = [layer.entries(rates.truly_sparse) for layer in sizes.layers]
-    step = sum(rates.at(work, "forward") + rates.at(work, "backward") for work in works)
-    step += rates.at(works[0], "backward_first") - rates.at(works[0], "backward")
+    met = list(works)
+    if sizes.csr:  # a connection meets only the samples that store its input
+        met[0] = max(1, round(met[0] * sizes.stored / sizes.data.features))
+    step = sum(rates.at(work, "forward") + rates.at(work, "backward") for work in met)
+    step += rates.at(met[0], "backward_first") - rates.at(met[0], "backward")
     step += sum(rates.unit(layer.shape[0]) for layer in sizes.layers[:-1])
     train = step * sizes.data.train / sizes.batch
     begin = sum(rates.at(work, "begin") for work in works)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.arrays import Matrix
+from sparsebench.core.csr_batch import Batch
 from sparsebench.core.protocols import Network
 from sparsebench.core.training.steps import Batches, Target
 from sparsebench.core.training.work import Work
@@ -68,7 +68,7 @@ class Worker:
         self._wait_until_sent()
         return apart and self._take_answer() == Kind.ALONE
 
-    def _send_gradient(self, X: Matrix, T: Target, t: int) -> None:
+    def _send_gradient(self, X: Batch, T: Target, t: int) -> None:
         """Compute a gradient and send it and its header, without waiting until they have left."""
         self._wait_until_sent()
         unsent = set(range(len(self._flat.parts)))

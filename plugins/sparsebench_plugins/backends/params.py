@@ -11,6 +11,7 @@ class ScipyCsrParams:
     """None."""
 
     truly_sparse: ClassVar[bool] = True
+    takes_csr: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class NumbaCsrParams:
     kernels: Literal["simd", "plain"] = "simd"
     step: Literal["compiled", "layers"] = "compiled"
     truly_sparse: ClassVar[bool] = True
+    takes_csr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.kernels == "plain" and (self.activations, self.momenta) != ("float32",) * 2:

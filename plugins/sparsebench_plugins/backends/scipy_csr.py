@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Ints
@@ -14,6 +17,9 @@ from sparsebench_plugins.backends.params import ScipyCsrParams
 BLOCK = 256
 """Connections per block of the pattern's gradient: two gathered blocks of 256 x 128 float32
 stay in the second-level cache."""
+
+PAIRS = 2**17
+"""Pairs of a connection and a stored value of its input that a block of csr inputs holds."""
 
 
 class ScipyCsr(ScipyCsrParams):
@@ -24,6 +30,7 @@ class ScipyCsr(ScipyCsrParams):
 
 
 class ScipyCsrLayer(CsrLayer):
+    takes_csr = True
     _rows: Ints
 
     def index(self, pattern: CsrPattern) -> None:
@@ -38,14 +45,41 @@ class ScipyCsrLayer(CsrLayer):
             (self.data, self.pattern.indices, self.pattern.indptr), shape=self.shape, copy=False
         )
 
-    def forward(self, X: Matrix, Z: Matrix) -> None:
-        np.add(self._matrix() @ X, self._bias[:, None], out=Z)
+    def forward(self, X: Batch, Z: Matrix) -> None:
+        if isinstance(X, CsrBatch):
+            product = (self._matrix() @ X.matrix().T.tocsr()).toarray()
+        else:
+            product = self._matrix() @ X
+        np.add(product, self._bias[:, None], out=Z)
 
-    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+    def backward(self, X: Batch, DZ: Matrix, DX: Matrix | None) -> None:
+        DZ.sum(axis=1, out=self.bias_gradient)
+        if isinstance(X, CsrBatch):
+            self._gradient_of_stored(X, DZ)
+            return
         DW, columns = self.gradient, self.pattern.indices
         for start in range(0, self.nnz, BLOCK):
             block = slice(start, start + BLOCK)
             np.einsum("pn,pn->p", DZ[self._rows[block]], X[columns[block]], out=DW[block])
-        DZ.sum(axis=1, out=self.bias_gradient)
         if DX is not None:
             DX[...] = self._matrix().T @ DZ
+
+    def _gradient_of_stored(self, X: CsrBatch, DZ: Matrix) -> None:
+        """DW = DZ X^T: each connection meets the stored values of its input."""
+        by_feature, columns = X.matrix().tocsc(), self.pattern.indices
+        met = np.diff(by_feature.indptr)[columns]
+        ends = np.cumsum(met, dtype=np.int64)
+        pairs = int(ends[-1]) if ends.size else 0
+        goals = np.arange(PAIRS, pairs + PAIRS, PAIRS)
+        bounds = np.unique([0, *np.searchsorted(ends, goals, side="right"), self.nnz])
+        for start, stop in pairwise(bounds):
+            block = slice(start, stop)
+            connection = np.repeat(np.arange(stop - start), met[block])
+            before = ends[block] - met[block] - (ends[start] - met[start])
+            value = np.arange(connection.size) + np.repeat(
+                by_feature.indptr[columns[block]] - before, met[block]
+            )
+            dz = DZ[self._rows[block][connection], by_feature.indices[value]]
+            self.gradient[block] = np.bincount(
+                connection, dz * by_feature.data[value], stop - start
+            )

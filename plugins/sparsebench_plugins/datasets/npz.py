@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.archive import UNREADABLE
+from sparsebench.core.data.csr_data import csr_of
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
 from sparsebench.machine import available_memory
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Any]
+"""By name; a matrix that is stored as csr is scipy's."""
 MOST_ARRAYS = 1000
 MOST_RATIO = 200
 """Unpacked to packed bytes; arrays of up to `HARMLESS` bytes may have any, as zeros do."""
 HARMLESS = 2**30
 SPLIT = ("X_train", "y_train", "X_test", "y_test")
+CSR_PARTS = ("indptr", "indices", "data", "shape")
+"""Arrays of a csr matrix: `X.indptr` and so on, or without "X." as scipy's save_npz names them."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,24 @@ class Header:
 
 
 def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Arrays:
-    """The arrays of the file, C-contiguous: those in `shapes` and their labels, else all.
+    """The arrays of the file, C-contiguous: those in `shapes` and their labels, else all. The
+    parts of a csr matrix make one of that name.
 
     Nothing is unpacked before each array's header has been held against `shapes`, against the
     file's own directory and against this machine's memory. Raises DataError.
     """
     headers = read_headers(path)
+    starts = csr_starts(headers)
     expected = _with_labels(shapes) if shapes is not None else {}
     for name, shape in expected.items():
-        if name not in headers:
+        if name not in headers and name not in starts:
             raise DataError(f"{path}: array {name!r} is missing.{nearest(name, headers)}")
-        if headers[name].shape != shape:
-            raise DataError(
-                f"{path}: {name} has shape {headers[name].shape}; expected {shape}, as listed"
-            )
-    wanted = list(expected or headers)
+        if name not in starts:
+            _check_shape(headers[name].shape, shape, f"{path}: {name}")
+    of_csr = {start + part: name for name, start in starts.items() for part in CSR_PARTS}
+    wanted = [
+        name for name in headers if not expected or name in expected or of_csr.get(name) in expected
+    ]
     for name in wanted:
         _check_header(headers[name], f"{path}: {name}")
     total = sum(headers[name].declared for name in wanted)
@@ -67,7 +73,34 @@ def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> A
             f"{available_memory() / 2**30:.1f} GiB of free memory; expected a set that fits"
         )
     with _readable(path), np.load(path, allow_pickle=False) as arrays:
-        return {name: np.ascontiguousarray(arrays[name]) for name in wanted}
+        found: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in wanted}
+    for name, start in starts.items():
+        if start + CSR_PARTS[0] in found:
+            where = f"{path}: {name}"
+            indptr, indices, data, shape = (found.pop(start + part) for part in CSR_PARTS)
+            found[name] = csr_of(indptr, indices, data, shape, where)
+            _check_shape(found[name].shape, expected.get(name, found[name].shape), where)
+    kind = found.pop("format", None) if "" in starts.values() else None
+    if kind is not None and kind.item() not in (b"csr", "csr"):
+        raise DataError(f"{path} holds scipy's {kind.item()!r}; expected csr: save X.tocsr()")
+    return found
+
+
+def csr_starts(names: Iterable[str]) -> dict[str, str]:
+    """The csr matrices among the arrays of a file: each one's name, and what the names of its
+    parts start with."""
+    known = set(names)
+    found = {}
+    for name in sorted(known):
+        start = name.removesuffix(CSR_PARTS[0])
+        if start != name and known.issuperset(start + part for part in CSR_PARTS):
+            found[start.removesuffix(".") or "X"] = start
+    return found
+
+
+def _check_shape(found: tuple[int, ...], expected: tuple[int, ...], where: str) -> None:
+    if found != expected:
+        raise DataError(f"{where} has shape {found}; expected {expected}, as listed")
 
 
 def read_headers(path: Path) -> dict[str, Header]:

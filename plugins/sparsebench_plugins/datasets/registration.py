@@ -31,18 +31,32 @@ class Listed:
     def size(self) -> DataSize | None:
         """The size by the entry's shapes and `classes`; None if one is missing."""
         shapes, classes = self.listing.shapes, self.listing.facts.get("classes")
+        stored = _stored(self.listing)
         train, test = shapes.get("X_train", shapes.get("X")), shapes.get("X_test")
         if type(classes) is not int or train is None or len(train) != 2:
             return None
         if test is None:
-            return whole(*train, classes)
-        return DataSize(train[1], classes, train[0], test[0])
+            size = whole(*train, classes)
+            share = None if stored is None else stored * size.train // max(1, train[0])
+            return replace(size, stored=share)
+        return DataSize(train[1], classes, train[0], test[0], stored=stored)
 
     def load(self) -> Parts:
         from sparsebench_plugins.datasets.npz import parts_of, read_npz
 
         path = self.listing.verify()
         return parts_of(read_npz(path, self.listing.shapes), str(path))
+
+
+def _stored(listing: Listing) -> int | None:
+    """Values that the training part stores as csr, by the entry's `storage` and `nonzeros`; None
+    for arrays, 0 where their number is not said."""
+    if listing.facts.get("storage") != "csr":
+        return None
+    counts = listing.facts.get("nonzeros")
+    known = counts if isinstance(counts, dict) else {}
+    count = known.get("X_train", known.get("X"))
+    return count if type(count) is int and count >= 0 else 0
 
 
 HERE = "sparsebench_plugins.datasets."
@@ -116,4 +130,6 @@ def _summary(listing: Listing) -> str:
         return MANIFEST
     classes = listing.facts.get("classes")
     size = f"{sum(shape[0] for shape in shapes)} x {shapes[0][1]}"
+    if _stored(listing) is not None:
+        size += " as csr"
     return f"{size}, {classes} classes" if isinstance(classes, int) else size

@@ -19,6 +19,7 @@ from sparsebench_plugins.update_schedules import Regular
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Matrix
+    from sparsebench.core.csr_batch import Batch
     from sparsebench.core.methods.view import LayerView, NetworkView
 
 Zeta = Annotated[float, Interval(ge=0, lt=1)]
@@ -208,7 +209,7 @@ class Dynamic(Allocated):
             keeps_regrown=self.keeps_regrown,
         ).updates(network)
 
-    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+    def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         """Show a layer's part of a training step to the growth."""
         if layer.index in self.takes_part(layer.count):
             self.grow.after_backward(layer, X, DZ)

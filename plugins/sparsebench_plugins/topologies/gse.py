@@ -67,7 +67,7 @@ class GseGrow:
             random = layer.rng("candidates").integers(2, size=signs.size)
             signs -= 2 * random.astype(np.float32)
         else:
-            X, DZ = np.abs(X), np.abs(DZ)
+            X, DZ = np.abs(X) if isinstance(X, np.ndarray) else abs(X), np.abs(DZ)
         outputs, inputs = (np.abs(of @ signs).astype(np.float64) for of in (DZ, X))
         found = by_ends(layer, keep, self.gamma, outputs, inputs)
         if found[0].size < count:

@@ -22,6 +22,7 @@ from sparsebench_plugins.topologies.dynamic import (
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask, Matrix
+    from sparsebench.core.csr_batch import Batch
     from sparsebench.core.methods.view import LayerView
 
 ROWS, COLUMNS, SMOOTHED = "candidate rows", "candidate columns", "candidate momentum"
@@ -46,7 +47,7 @@ class MomentumGrow:
     ranks: ClassVar[bool] = True
     scans: ClassVar[bool] = False
 
-    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+    def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         import numpy as np
 
         from sparsebench.core.sparse.gradients import gradient_at

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from sparsebench.core.arrays import Array, Labels, Matrix, Rows
+from sparsebench.core.arrays import Array, Labels, Rows
+from sparsebench.core.data.csr_data import checked_csr, is_dense
 from sparsebench.core.data.samples import (
     ArraySamples,
+    CsrSamples,
     Inputs,
     Parts,
     Samples,
@@ -48,10 +51,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.samples.targets) if self.rows is None else self.rows.size
 
-    def batch(self, rows: Rows, epoch: int = 0) -> tuple[Matrix, Array]:
-        """Inputs (features, N), and targets: labels (N,) or (K, N), in this epoch."""
+    def batch(self, rows: Rows, epoch: int = 0) -> tuple[Any, Array]:
+        """Inputs (features, N), an array or a `CsrBatch`, and targets, labels (N,) or (K, N), in
+        this epoch."""
         chosen = rows if self.rows is None else self.rows[rows]
-        X = self.samples.batch(chosen)
+        X: Any = self.samples.batch(chosen)
         T: Array = X
         if self.targets is not None:
             T = self.targets[rows]
@@ -101,6 +105,11 @@ class TrialData:
     def outputs(self) -> int:
         return self.targets.outputs
 
+    @property
+    def csr(self) -> bool:
+        """Whether batches are `CsrBatch`es."""
+        return bool(getattr(self.train.samples, "csr", False))
+
 
 def prepare(
     data: Parts | tuple[Samples, Samples, int],
@@ -126,13 +135,21 @@ def prepare(
     root = seed if split_seed is None else split_seed
     changes = objective.corruption(seed) if isinstance(objective, CorruptsInputs) else None
     if isinstance(data, Parts):
-        return _from_arrays(data, objective, changes, root, validation, scaling)
-    if scaling != SCALINGS[0]:
+        prepared = _from_arrays(data, objective, changes, root, validation, scaling)
+    elif scaling != SCALINGS[0]:
         raise DataError(
             f"scaling = {scaling!r}: this data set scales its samples itself, as it makes them one "
             "by one; leave scaling out"
         )
-    return _from_samples(*data, objective, changes, root, validation)
+    else:
+        prepared = _from_samples(*data, objective, changes, root, validation)
+    if prepared.csr and (prepared.train.targets is None or changes is not None):
+        source = data.source if isinstance(data, Parts) else "data"
+        raise DataError(
+            f"{source}: the objective needs all values of the inputs, as its targets or to change "
+            "them, and these are stored as csr; give it arrays: X.toarray()"
+        )
+    return prepared
 
 
 def _from_arrays(
@@ -143,7 +160,7 @@ def _from_arrays(
     validation: float,
     scaling: str,
 ) -> TrialData:
-    check_parts(parts)
+    parts = check_parts(parts)
     y, y_test, source = parts.y_train, parts.y_test, parts.source
     for name, array in parts.arrays().items():
         if name.startswith("y"):
@@ -165,9 +182,13 @@ def _from_arrays(
     origin = array_fingerprint(parts.arrays())
 
     def examples(
-        X: Array, rows: Rows, y: Array, part: str, changes: Corruption | None = None
+        X: Any, rows: Rows, y: Array, part: str, changes: Corruption | None = None
     ) -> Examples:
-        samples = ArraySamples(X, rows, y, mean, scale, origin)
+        samples: Samples = (
+            ArraySamples(X, rows, y, mean, scale, origin)
+            if is_dense(X)
+            else CsrSamples(X, rows, y, scale, origin)
+        )
         return Examples(samples, targets.encode(y, f"{source}: {part}"), corruption=changes)
 
     return TrialData(
@@ -256,19 +277,20 @@ def _split(
 # --- checks that hold for every objective ---------------------------------------------
 
 
-def check_parts(parts: Parts) -> None:
-    """Check the arrays before anything is computed from them. Raises DataError, in one line."""
+def check_parts(parts: Parts) -> Parts:
+    """The parts, checked before anything is computed from them, and csr with the features of each
+    sample in order. Raises DataError, in one line."""
     source, arrays = parts.source, parts.arrays()
     if (parts.X_test is None) != (parts.y_test is None):
         absent = "X_test" if parts.X_test is None else "y_test"
         raise DataError(f"{source}: {absent} is missing; expected both X_test and y_test, or none")
     for name, array in arrays.items():
         if name.startswith("X"):
-            check_features(array, f"{source}: {name}")
-            y = arrays["y" + name[1:]]
-            if y.ndim < 1 or len(y) != len(array):
+            arrays[name] = check_features(array, f"{source}: {name}")
+            y, samples = arrays["y" + name[1:]], array.shape[0]
+            if y.ndim < 1 or len(y) != samples:
                 raise DataError(
-                    f"{source}: y{name[1:]} has {len(y) if y.ndim else 'no'} rows for {len(array)} "
+                    f"{source}: y{name[1:]} has {len(y) if y.ndim else 'no'} rows for {samples} "
                     "samples; expected one each"
                 )
     if parts.X_test is not None and parts.X_test.shape[1] != parts.X_train.shape[1]:
@@ -276,18 +298,26 @@ def check_parts(parts: Parts) -> None:
             f"{source}: X_test has {parts.X_test.shape[1]} features and X_train "
             f"{parts.X_train.shape[1]}; expected the same number"
         )
+    if parts.X_test is None:
+        return replace(parts, X_train=arrays["X"])
+    if is_dense(parts.X_test) != is_dense(parts.X_train):
+        raise DataError(f"{source}: one of X_train and X_test is csr; expected both, or none")
+    return replace(parts, X_train=arrays["X_train"], X_test=arrays["X_test"])
 
 
-def check_features(X: Array, where: str) -> None:
-    """Raise DataError unless X is (samples, features) of finite numbers."""
+def check_features(X: Any, where: str) -> Any:
+    """X, with the features of each sample in order where it is csr. Raises DataError unless it
+    is (samples, features) of finite numbers."""
     if X.ndim != 2:
         raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
     if X.dtype.kind not in "biuf":
         raise DataError(f"{where} has dtype {X.dtype}; expected numbers: encode the others first")
     if 0 in X.shape:
         raise DataError(f"{where} is empty, shape {X.shape}; expected a sample and a feature")
+    if not is_dense(X):
+        return checked_csr(X, where)
     if X.dtype.kind != "f":
-        return
+        return X
     start = 0
     for block in blocks(X):
         bad = ~np.isfinite(block)
@@ -298,3 +328,4 @@ def check_features(X: Array, where: str) -> None:
                 "(from 0); expected finite numbers: fill in or remove such samples first"
             )
         start += len(block)
+    return X

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from sparsebench.core.arrays import Array, Matrix, Rows
+from sparsebench.core.csr_batch import Batch, CsrBatch
+from sparsebench.core.data.csr_data import is_dense
 from sparsebench.core.nn.buffers import aligned_empty
 
 TargetKind = Literal["labels", "numbers", "vectors", "flags"]
@@ -22,6 +24,17 @@ class Inputs:
     features: int
     mean: Array | None = None
     scale: Array | None = None
+
+    def scaled(self, X: Any) -> Batch:
+        """The inputs of X (samples, features), an array or csr."""
+        if is_dense(X):
+            columns = X.T
+            if self.mean is not None and self.scale is not None:
+                columns = (columns - self.mean) * self.scale
+            return np.ascontiguousarray(columns, dtype=np.float32)
+        if self.mean is not None and self.mean.any():
+            return self.scaled(X.toarray())
+        return csr_batch(X, self.scale)
 
     def unscaled(self, X: Matrix) -> Array:
         """(features, N) back in the data's own units. A feature of scale 0 gets its mean."""
@@ -49,8 +62,24 @@ class TargetData:
     source: str = "data"
 
 
+def csr_batch(X: Any, scale: Array | None) -> CsrBatch:
+    """The batch of X (N, features), scipy's csr, with scale (features, 1); None: as it is."""
+    data = X.data
+    if scale is not None:
+        data = data.astype(scale.dtype) * scale[X.indices, 0]
+    return CsrBatch(
+        X.indptr.astype(np.int64),
+        X.indices.astype(np.int32, copy=False),
+        data.astype(np.float32, copy=False),
+        int(X.shape[1]),
+    )
+
+
 class Samples(Protocol):
-    """Samples that are read batch by batch."""
+    """Samples that are read batch by batch.
+
+    They may also define `csr`, True where `batch` gives a `CsrBatch`.
+    """
 
     @property
     def features(self) -> int: ...
@@ -59,8 +88,8 @@ class Samples(Protocol):
     def targets(self) -> Array:
         """A row per sample: int64 labels from 0 (n,), or numbers (n,) or (n, outputs)."""
 
-    def batch(self, rows: Rows) -> Matrix:
-        """(features, N) float32, contiguous: the samples `rows`, scaled."""
+    def batch(self, rows: Rows) -> Batch:
+        """(features, N) float32, contiguous, or a `CsrBatch`: the samples `rows`, scaled."""
 
     def fingerprint(self) -> str: ...
 
@@ -69,19 +98,20 @@ class Samples(Protocol):
 class Parts:
     """A data set's arrays as they came.
 
-    X is (samples, features), y the targets: labels or numbers (samples,), or (samples, outputs).
-    Without a test part, the split is drawn from the trial's seed. `source` is what a message
-    about the arrays starts with: a file, a name. `kind` says what y is; None leaves it to y.
+    X is (samples, features), an array or scipy's csr; y the targets: labels or numbers (samples,),
+    or (samples, outputs). Without a test part, the split is drawn from the trial's seed. `source`
+    is what a message about the arrays starts with: a file, a name. `kind` says what y is; None
+    leaves it to y.
     """
 
-    X_train: Array
+    X_train: Any
     y_train: Array
-    X_test: Array | None = None
+    X_test: Any = None
     y_test: Array | None = None
     source: str = "data"
     kind: TargetKind | None = None
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Any]:
         """The arrays that are there, by name; X and y where there is no split."""
         if self.X_test is None or self.y_test is None:
             return {"X": self.X_train, "y": self.y_train}
@@ -93,10 +123,17 @@ class Parts:
         }
 
 
-def array_fingerprint(arrays: dict[str, Array]) -> str:
-    """Hash of names, dtypes, shapes and bytes."""
+def array_fingerprint(arrays: dict[str, Any]) -> str:
+    """Hash of names, dtypes, shapes and bytes; of csr, of the arrays that it consists of."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, array in sorted(arrays.items()):
+    plain: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if is_dense(array):
+            plain[name] = array
+        else:
+            parts = (array.indptr, array.indices, array.data, np.array(array.shape))
+            plain |= {f"{name}.{i}": part for i, part in enumerate(parts)}
+    for name, array in sorted(plain.items()):
         digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -153,5 +190,38 @@ class ArraySamples:
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(self.origin.encode(), digest_size=16)
         for array in (self.rows, self.targets, self.mean, self.scale):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class CsrSamples:
+    """Rows of a csr matrix that other parts may share; it keeps its dtype.
+
+    X       (samples, features)  scipy's csr, as stored, features rising in each row
+    rows    (n,)                 which of them belong to this part
+    targets (n,) or (n, m)       of this part
+    scale   (features, 1)        x goes in as x * scale
+    origin                       fingerprint of the arrays that X is one of
+    """
+
+    X: Any
+    rows: Rows
+    targets: Array
+    scale: Array
+    origin: str
+
+    csr: ClassVar[bool] = True
+
+    @property
+    def features(self) -> int:
+        return int(self.X.shape[1])
+
+    def batch(self, rows: Rows) -> CsrBatch:
+        return csr_batch(self.X[self.rows[rows]], self.scale)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.blake2b(self.origin.encode(), digest_size=16)
+        for array in (self.rows, self.targets, self.scale):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -17,6 +17,7 @@ from sparsebench.core.sizes import Shape
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask, Matrix, Vector
+    from sparsebench.core.csr_batch import Batch
     from sparsebench.core.methods.step import TrainingStep
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
@@ -114,7 +115,7 @@ class EveryStep(Protocol):
     Training then goes layer by layer, on plain float32 arrays.
     """
 
-    def after_backward(self, layer: LayerView, X: Matrix, DZ: Matrix) -> None:
+    def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         """Called in each step, before the update.  X (D, N), DZ (K, N): read only."""
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from sparsebench.core.arrays import Array, Mask, Matrix
+from sparsebench.core.csr_batch import Batch
 from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
@@ -138,7 +139,7 @@ class TopologyUpdater:
             return
         assert isinstance(self._network, Observable)
 
-        def look(index: int, X: Matrix, DZ: Matrix, t: int) -> None:
+        def look(index: int, X: Batch, DZ: Matrix, t: int) -> None:
             with timed():
                 after_backward(self._view(step_at(t), None, index), X, DZ)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Mask, Matrix, Vector
+from sparsebench.core.csr_batch import Batch
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, Ints
@@ -98,7 +99,7 @@ class LayerView:
         return self.load_weights()
 
     @property
-    def X(self) -> Matrix:
+    def X(self) -> Batch:
         """(D, N) inputs of the mini-batch."""
         return _declared(self.batch, "batch").X
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sparsebench.core.archive import Below
 from sparsebench.core.arrays import Array, Matrix, Rows, Vector
+from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import (
@@ -26,7 +27,7 @@ from sparsebench.core.sparse.gradients import spmm, spmm_t
 from sparsebench.errors import Unsupported
 
 Target = npt.NDArray[Any]
-AfterBackward = Callable[[int, Matrix, Matrix, int], None]
+AfterBackward = Callable[[int, Batch, Matrix, int], None]
 
 
 class LayeredNetwork:
@@ -39,6 +40,8 @@ class LayeredNetwork:
     last layer, and never the backend's own.
 
     step_way  how the last step was made: as one compiled call, or layer by layer
+
+    Inputs may be a `CsrBatch`; it is made dense for a first layer that does not take it.
     """
 
     def __init__(
@@ -73,8 +76,8 @@ class LayeredNetwork:
             self.layers, self.units, self._loss, self._optimizer, self._activations
         )
 
-    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float:
-        if self._compiled is not None:
+    def train_step(self, X: Batch, T: Target, rate: float, t: int) -> float:
+        if self._compiled is not None and not isinstance(X, CsrBatch):
             loss = self._compiled.train_step(X, T, rate, t)
             if loss is not None:
                 self.step_way = "compiled"
@@ -105,7 +108,7 @@ class LayeredNetwork:
         return self._compiled is not None and self._compiled.prepare(N, widest, connections, source)
 
     def compute_gradients(
-        self, X: Matrix, T: Target, t: int, ready: Callable[[int], None] | None = None
+        self, X: Batch, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:
         return self._pass(X, T, t, None, ready)
 
@@ -150,10 +153,10 @@ class LayeredNetwork:
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
 
-    def observe(self, X: Matrix, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
+    def observe(self, X: Batch, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         weights = [layer.weights() for layer in self.layers]
         units = self._copied_units()
-        A = [X]
+        A: list[Any] = [X]
         for number, (layer, W) in enumerate(zip(self.layers, weights, strict=True)):
             Z = spmm(W, A[-1])
             Z += layer.bias()[:, None]
@@ -192,9 +195,13 @@ class LayeredNetwork:
                 own[name][...] = values
         return copies
 
-    def outputs(self, X: Matrix) -> Matrix:
-        Z = None if self._compiled is None else self._compiled.outputs(X)
-        return self._forward(X, None)[-1] if Z is None else Z
+    def outputs(self, X: Batch) -> Matrix:
+        Z = None
+        if self._compiled is not None and not isinstance(X, CsrBatch):
+            Z = self._compiled.outputs(X)
+        if Z is None:
+            Z = self._forward(X, None)[-1]
+        return Z
 
     def loss(self, Z: Matrix, T: Target) -> float:
         return self._loss.value(Z, T)
@@ -243,9 +250,15 @@ class LayeredNetwork:
         """Behind layer `number`, if it is a hidden one."""
         return self.units[number] if 0 <= number < len(self.layers) - 1 else None
 
-    def _forward(self, X: Matrix, t: int | None) -> list[Matrix]:
+    def _taken(self, X: Batch) -> Batch:
+        """X as the first layer takes it."""
+        if isinstance(X, CsrBatch) and not getattr(self.layers[0], "takes_csr", False):
+            return X.dense()
+        return X
+
+    def _forward(self, X: Batch, t: int | None) -> list[Any]:
         """[X, A_1, ..., Z_L]; dropout only in a training step t."""
-        A = [X]
+        A: list[Any] = [self._taken(X)]
         for number, layer in enumerate(self.layers):
             Z = self._activations[number].view(layer.shape[0], X.shape[1])
             unit = self._unit(number)
@@ -263,7 +276,7 @@ class LayeredNetwork:
 
     def _pass(
         self,
-        X: Matrix,
+        X: Batch,
         T: Target,
         t: int,
         rate: float | None,

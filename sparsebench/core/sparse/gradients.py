@@ -1,15 +1,18 @@
 """Products of a sparse layer on plain float32 arrays, and gradients where they are wanted.
 
 For looking at a network between steps, whatever the backend trains with. W (K, D), X (D, N),
-DZ (K, N).
+DZ (K, N). X may be a `CsrBatch`, which is never made dense.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from sparsebench.core.arrays import Mask, Matrix, Vector
+from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.sparse.compiled import gradients
 from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
 from sparsebench.core.sparse.parts import even_parts, threads_for
@@ -19,9 +22,12 @@ TILE = 2**16
 """Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""
 
 
-def spmm(W: CsrMatrix, X: Matrix) -> Matrix:
+def spmm(W: CsrMatrix, X: Batch) -> Matrix:
     """W X, (K, N)."""
-    product: Matrix = csr_array((W.data, W.indices, W.indptr), shape=W.shape) @ X
+    matrix = csr_array((W.data, W.indices, W.indptr), shape=W.shape)
+    product: Matrix = (
+        (matrix @ X.matrix().T.tocsr()).toarray() if isinstance(X, CsrBatch) else matrix @ X
+    )
     return product
 
 
@@ -31,16 +37,23 @@ def spmm_t(W: CsrMatrix, DZ: Matrix) -> Matrix:
     return product
 
 
-def gradient_at(rows: Ints, columns: Ints, X: Matrix, DZ: Matrix) -> Vector:
+def gradient_at(rows: Ints, columns: Ints, X: Batch, DZ: Matrix) -> Vector:
     """(count,) entries of DW = DZ X^T at these positions: SDDMM on a list of positions."""
     out = np.empty(len(rows), dtype=np.float32)
+    if isinstance(X, CsrBatch):
+        Xt = X.matrix().tocsc()
+        with threads_for(out.size):
+            gradients.dots_of_stored(
+                even_parts(out.size), rows, columns, Xt.indptr, Xt.indices, Xt.data, DZ, out
+            )
+        return out
     with threads_for(out.size * X.shape[1] // 16):
         gradients.dots(even_parts(out.size), rows, columns, X, DZ, out)
     return out
 
 
 def largest_free_gradients(
-    X: Matrix,
+    X: Batch,
     DZ: Matrix,
     pattern: CsrPattern,
     keep: Mask,
@@ -72,11 +85,15 @@ def largest_free_gradients(
     limit, size = np.float32(-1.0), 0
     width = min(D, TILE)
     height = max(1, TILE // width)  # a tile of several rows has all columns: positions rise
+    strips = [(c, _columns(X, c, width)) for c in range(0, D, width)]
     for r in range(0, K, height):
-        for c in range(0, D, width):
-            dz, x = DZ[r : r + height], X[c : c + width]
-            G = tile[: len(dz) * len(x)].reshape(len(dz), len(x))
-            np.matmul(dz, x.T, out=G)
+        for c, x in strips:
+            dz = DZ[r : r + height]
+            G = tile[: len(dz) * x.shape[1]].reshape(len(dz), x.shape[1])
+            if isinstance(x, np.ndarray):
+                np.matmul(dz, x, out=G)
+            else:
+                G[...] = dz @ x
             n = gradients.collect_above(
                 G, r, c, pattern.indptr, pattern.indices, keep, no_rows, no_columns, limit, *out
             )
@@ -87,6 +104,13 @@ def largest_free_gradients(
                 found = [_best_of(found, count)]
                 limit, size = found[0][2].min(), count
     return _best_of(found, count)
+
+
+def _columns(X: Batch, start: int, width: int) -> Any:
+    """(N, width) the features from `start` on: an array, or scipy's csr."""
+    if isinstance(X, CsrBatch):
+        return X.matrix()[:, start : start + width]
+    return X[start : start + width].T
 
 
 def _best_of(parts: list[tuple[Ints, Ints, Vector]], count: int) -> tuple[Ints, Ints, Vector]:

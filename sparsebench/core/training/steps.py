@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Matrix, Rows
+from sparsebench.core.arrays import Rows
 from sparsebench.core.data.prepare import Examples
 from sparsebench.core.protocols import (
     LayerSignals,
@@ -168,7 +168,7 @@ class Batches:
         loss, signals = self._network.observe(X, T, t)
         return loss, turn.size, signals
 
-    def batch(self, rows: Rows) -> tuple[Matrix, Target]:
+    def batch(self, rows: Rows) -> tuple[Any, Target]:
         with self.timers("data"):
             return self._work.data.train.batch(rows, self._epoch)
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
@@ -39,7 +40,7 @@ def warm_up(work: Work, *, gradients: bool = True) -> None:
 
 def _prepare(work: Work, network: Network) -> bool:
     """Compile the steps of the trial's own sizes. Returns whether all are compiled calls."""
-    if not isinstance(network, TrainsManySteps):
+    if work.csr or not isinstance(network, TrainsManySteps):
         return False
     shapes = work.model.shapes(work.data.features, work.data.outputs)
     widest = max(max(shape) for shape in shapes)
@@ -62,9 +63,10 @@ def _rehearse(work: Work, density: float, batch: int, gradients: bool) -> None:
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
         layers.append(work.backend.layer(W, np.zeros(WIDTH, dtype=np.float32), work.optimizer))
     network = work.network(layers)
-    X = rng.standard_normal((WIDTH, batch), dtype=np.float32)
+    values = rng.standard_normal((WIDTH, batch), dtype=np.float32)
+    X: Batch = CsrBatch.of(values) if work.csr else values
     labels = np.arange(batch, dtype=np.int64)
-    T = labels if work.loss.targets == "labels" else np.ones_like(X)
+    T = labels if work.loss.targets == "labels" else np.ones_like(values)
     step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     observed = [observer.start(network) for observer in work.observers.values()]
 

@@ -115,6 +115,7 @@ class Work:
     observers by name, that look at the network while it trains
     keeper    of checkpoints; None keeps none
     team      the processes that train this network; None: this one alone
+    csr       whether the inputs are csr, for throwaway networks
     """
 
     model: Model
@@ -133,6 +134,7 @@ class Work:
     observers: Mapping[str, Observer] = field(default_factory=dict)
     keeper: Keeper | None = None
     team: Team | None = None
+    csr: bool = False
 
     @property
     def loss(self) -> Loss:

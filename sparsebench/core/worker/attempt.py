@@ -18,6 +18,7 @@ from sparsebench.core.files import write_atomically
 from sparsebench.core.job import EVIDENCE, MODEL, RATES, Job
 from sparsebench.core.methods.protocols import Topology
 from sparsebench.core.observer import why_unobservable
+from sparsebench.core.sizes import SizedDataset
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.core.worker import limits, mpi
@@ -183,6 +184,10 @@ def run(
         record["settings"]["truly_sparse"] = bool(parts["backend"].truly_sparse)
     if hasattr(result.network, "step_way"):
         record["settings"]["step"] = result.network.step_way
+    if data.csr:
+        first_layer = getattr(result.network, "layers", [None])[0]
+        takes = getattr(first_layer, "takes_csr", False)
+        record["settings"]["inputs"] = "csr" if takes else "csr, each batch made dense"
     if isinstance(parts["topology"], Topology) and parts["topology"].needs.scans:
         record["settings"]["scans"] = True
     if keeper is not None:
@@ -249,8 +254,17 @@ def assemble(
         batch_size=trial.batch_size,
         seed=trial.seed,
         meter=meter,
+        csr=data.csr if data is not None else declares_csr(parts["dataset"]),
         **more,
     )
+
+
+def declares_csr(dataset: object) -> bool:
+    """Whether a data set that is not loaded says that it is csr."""
+    if not isinstance(dataset, SizedDataset):
+        return False
+    size = dataset.size()
+    return size is not None and size.stored is not None
 
 
 def warm_up(parts: Mapping[str, Any], work: Work) -> None:

@@ -64,10 +64,15 @@ class NumbaCsr(NumbaCsrParams):
 def kernel_functions(name: str) -> Any:
     """The functions of `plain`, or under the same names those with explicit vectors ("simd")."""
     if name == "plain":
-        from sparsebench_plugins.backends.numba_csr import plain
+        from sparsebench_plugins.backends.numba_csr import csr_input_plain, plain
 
-        return plain
-    from sparsebench_plugins.backends.numba_csr import elementwise, large_batch, small_batch
+        return SimpleNamespace(**(vars(plain) | vars(csr_input_plain)))
+    from sparsebench_plugins.backends.numba_csr import (
+        csr_input,
+        elementwise,
+        large_batch,
+        small_batch,
+    )
 
     return SimpleNamespace(
         activate=elementwise.activate,
@@ -77,4 +82,9 @@ def kernel_functions(name: str) -> Any:
         sum_rows=large_batch.sum_rows,
         small_batch_forward=small_batch.forward,
         small_batch_backward=small_batch.backward,
+        by_feature=csr_input.by_feature,
+        catch_up_present=csr_input.catch_up_present,
+        catch_up_all=csr_input.catch_up_all,
+        csr_forward=csr_input.csr_forward,
+        csr_backward=csr_input.csr_backward,
     )

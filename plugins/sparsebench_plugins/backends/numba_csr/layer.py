@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Matrix, Vector
+from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
@@ -24,6 +25,7 @@ from sparsebench_plugins.backends.numba_csr.column_order import (
     blocks,
     chunks,
 )
+from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
 from sparsebench_plugins.backends.numba_csr.order_kernels import scatter
 from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
@@ -52,9 +54,12 @@ class NumbaCsrLayer(CsrLayer):
     From the first backward pass of a larger batch on there is a second order, by column: the
     weights `w` and the slots are kept in it, so that backward and update run through memory in
     order. `data` is then a copy that the next forward pass brings up to date first.
+    Csr inputs need the second order only, and columns of `w` may be behind: see `csr_passes`.
 
     version  changes whenever other arrays take the place of these
     """
+
+    takes_csr = True
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class NumbaCsrLayer(CsrLayer):
         self._by_column: ByColumn | None = None
         self._w = EMPTY
         self._stale = False
+        self._csr: CsrPasses | None = None
         super().__init__(W, bias, optimizer)
 
     def _empty_slot(self) -> Vector:
@@ -114,33 +120,43 @@ class NumbaCsrLayer(CsrLayer):
 
     def refresh(self) -> None:
         """Bring `data` up to date."""
+        self._settle()
         if self._stale and self._by_column is not None:
             scatter(self._w, self._by_column.place, self.data)
         self._stale = False
+
+    def _settle(self) -> None:
+        """Make the steps of connections whose inputs csr batches did not have."""
+        if self._csr is not None:
+            self._csr.settle(self._connections())
+
+    def _connections(self) -> Weights:
+        return Weights(self.by_column(), self._w, *self.two_slots())
 
     def weights(self) -> CsrMatrix:
         self.refresh()
         return super().weights()
 
     def _in_csr_order(self, array: Vector) -> Vector:
+        self._settle()
         return array if self._by_column is None else self._by_column.put_back(array)
 
     # --- the passes ------------------------------------------------------------------
 
-    def forward(self, X: Matrix, Z: Matrix) -> None:
+    def forward(self, X: Batch, Z: Matrix) -> None:
         self.forward_through(X, None, Z, None, None)
 
-    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+    def backward(self, X: Batch, DZ: Matrix, DX: Matrix | None) -> None:
         self.backward_through(X, None, DZ, None, DX, None, 0)
 
     def backward_and_step(
-        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+        self, X: Batch, DZ: Matrix, DX: Matrix | None, rate: float, t: int
     ) -> None:
         self.backward_through(X, None, DZ, None, DX, rate, t)
 
     def forward_through(
         self,
-        X: Matrix,
+        X: Batch,
         below: NumbaUnit | None,
         A: Matrix,
         unit: NumbaUnit | None,
@@ -150,12 +166,17 @@ class NumbaCsrLayer(CsrLayer):
         K, N = A.shape
         numbers = unit.at_step(t, K, N) if unit is not None else NO_UNIT
         bits = unit.bits if unit is not None else NO_BITS
-        flat = (X.reshape(-1), A.reshape(-1))
-        x, a = self._layout(X, below), arguments.plain(N)
+        a = arguments.plain(N)
         if unit is not None:
             if self.absorbs:
                 a = arguments.of(K, N, A.itemsize)
             unit.layout = a
+        if isinstance(X, CsrBatch):
+            own = self._connections()
+            S = SCRATCH.of(self, K * N)
+            self._csr_passes().forward(X, own, self._bias, S, A.reshape(-1), a, numbers, bits)
+            return
+        x, flat = self._layout(X, below), (X.reshape(-1), A.reshape(-1))
         if N <= LARGEST and self._by_column is None:
             bounds, rows = self._row_blocks
             self._kernels.small_batch_forward(
@@ -171,7 +192,7 @@ class NumbaCsrLayer(CsrLayer):
 
     def backward_through(
         self,
-        X: Matrix,
+        X: Batch,
         below: NumbaUnit | None,
         DZ: Matrix,
         unit: NumbaUnit | None,
@@ -187,7 +208,9 @@ class NumbaCsrLayer(CsrLayer):
         fused = rate is not None and rules.known(self.optimizer)
         rule = rules.of(self.optimizer, rate, t) if fused and rate is not None else rules.KEPT
         numbers, bits = (below.numbers, below.bits) if below is not None else (NO_UNIT, NO_BITS)
-        if N <= LARGEST and self._by_column is None:
+        if isinstance(X, CsrBatch):
+            self._backward_csr(X, DZ, unit, rule)
+        elif N <= LARGEST and self._by_column is None:
             self._backward_small(X, DZ, DX, rule, numbers, bits)
         else:
             self._backward_large(X, below, DZ, unit, DX, rule, numbers, bits)
@@ -197,6 +220,24 @@ class NumbaCsrLayer(CsrLayer):
                 self.step_bias(rate, t)
             else:
                 self.step(rate, t)
+
+    def _csr_passes(self) -> CsrPasses:
+        if self._csr is None:
+            self._csr = CsrPasses(self._kernels, self.shape[1])
+        return self._csr
+
+    def _backward_csr(
+        self, X: CsrBatch, DZ: Matrix, unit: NumbaUnit | None, rule: arguments.Rule
+    ) -> None:
+        G = EMPTY
+        if rule.kind == KEEP:
+            G = self.gradient
+            G.fill(0)
+        self._csr_passes().backward(
+            X, self._connections(), SCRATCH.of(self, DZ.size), DZ.reshape(-1),
+            self._layout(DZ, unit), G, rule, lazy=self.slot_dtype == np.float32,
+        )  # fmt: skip
+        self._stale = self._stale or rule.kind != KEEP
 
     def _backward_small(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         N = X.shape[1]
@@ -212,6 +253,7 @@ class NumbaCsrLayer(CsrLayer):
 
     def _backward_large(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         order = self.by_column()
+        self._settle()
         N = X.shape[1]
         x, z = self._layout(X, below), self._layout(DZ, unit)
         d = x if DX is not None and below is not None else arguments.plain(N)
@@ -254,6 +296,7 @@ class NumbaCsrLayer(CsrLayer):
         return self._in_csr_order(self.gradient), self.bias_gradient
 
     def step(self, rate: float, t: int) -> None:
+        self._settle()
         w = self.data if self._by_column is None else self._w
         state = [arguments.widened(slot) for slot in self.slots]
         self.optimizer.update(w, self.gradient, state, rate, t, "weight")
@@ -268,6 +311,7 @@ class NumbaCsrLayer(CsrLayer):
         super().step_by(DW if order is None else order.arranged(DW), Db, rate, t)
 
     def assign(self, data: Vector, bias: Vector) -> None:
+        self._settle()
         super().assign(data, bias)
         self._stale = False
         if self._by_column is not None:
@@ -315,6 +359,8 @@ class NumbaCsrLayer(CsrLayer):
         stored = super().stored_bytes()
         stored["weights"] += int(self._w.nbytes)
         stored["scratch"] = SCRATCH.counted_by(self)
+        if self._csr is not None:
+            stored["scratch"] += self._csr.nbytes
         return stored
 
     def index_bytes(self) -> int:

@@ -28,6 +28,18 @@ def dots(bounds, rows, columns, X, DZ, out):
             out[p] = total
 
 
+@njit(cache=True, parallel=True, error_model="numpy")
+def dots_of_stored(bounds, rows, columns, starts, samples, values, DZ, out):
+    """`dots` where X is csc of its samples: starts (D + 1,), samples and values (stored,)."""
+    for part in prange(bounds.size - 1):
+        for p in range(bounds[part], bounds[part + 1]):
+            j = columns[p]
+            total = np.float32(0.0)
+            for e in range(starts[j], starts[j + 1]):
+                total += DZ[rows[p], samples[e]] * values[e]
+            out[p] = total
+
+
 @njit(cache=True)
 def collect_above(
     G, first_row, first_column, indptr, indices, keep, closed_rows, closed_columns, limit,

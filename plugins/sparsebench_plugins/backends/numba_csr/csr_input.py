@@ -1,0 +1,404 @@
+"""Kernels for csr inputs: a layer meets only the connections of the values that a batch stores.
+
+The batch is sorted by feature, so that connections, which are most of what is read, are read in
+order and once, as a column each. Activations pass through S, (N, K) flat: a row per sample.
+
+A connection whose input is in no sample of a batch has gradient 0, and yet momentum and decay
+move it. It is left behind, and brought up to date when a batch stores its input again, or when
+someone looks: the same steps one after the other, so the bits are those of an update in each step.
+
+Samples, columns and neurons share no output, and each sums in the order of features or samples, so
+the result is the same bit for bit for any number of threads. A kernel is a parallel loop over
+chunks around what one chunk takes, its `*_chunk`. Indices are unsigned, as numba looks whether
+others count from the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from numba.extending import intrinsic
+
+from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, Rule
+from sparsebench_plugins.backends.numba_csr.elementwise import (
+    activate_row,
+    adam,
+    sgd,
+    update_one,
+    update_some,
+)
+from sparsebench_plugins.backends.numba_csr.simd import (
+    LINE,
+    WIDTH,
+    load,
+    load_some,
+    operation,
+    splat,
+    store,
+    store_some,
+    types,
+)
+from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
+
+CHUNKS = 64
+"""Chunks of a batch's features, and of the neurons."""
+
+ROWS = 16
+"""Neurons that are turned into or from columns of S at a time: a cache line of it."""
+
+PIECE = 512
+"""Connections whose gradients wait for the update, as in `large_batch`."""
+
+AHEAD = 16
+"""Features between the one at work and the one whose connections are fetched."""
+
+U = np.uint64
+
+
+@intrinsic
+def fetch(typing, A, i):
+    """Ask for two cache lines from A[i] on."""
+    write = operation(lambda emit, a, i: emit.prefetch(A, a, i, 2 * LINE))
+    return types.void(A, types.int64), write
+
+
+@njit(forceinline=True, error_model="numpy")
+def column(t_indptr, features, f):
+    """Where the connections of the batch's f-th feature begin and end."""
+    j = U(features[U(f)])
+    return np.int64(t_indptr[j]), np.int64(t_indptr[j + U(1)])
+
+
+@njit(forceinline=True, error_model="numpy")
+def cut(starts, count, c):
+    """The first of `count` features in chunk c; chunks have about as many values each."""
+    if c == CHUNKS:
+        return np.int64(count)
+    return np.int64(np.searchsorted(starts[:count], np.int64(starts[count]) * c // CHUNKS))
+
+
+# --- the batch by feature -------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def by_feature(indptr, indices, data, counts, touched, features, starts, samples, values):
+    """A batch's values by feature: a counting sort. Returns how many features have any.
+
+    indptr (N + 1,), indices and data (stored,)  csr of the samples
+    counts   (D,) int32, and touched (D / 64 + 1,) uint8: 0 before and after
+    features (F,)      written: the features that have values, rising
+    starts   (F + 1,)  written: where the values of each begin
+    samples and values (stored,)  written: by feature, samples rising in each
+    """
+    N = indptr.size - 1
+    for e in range(np.int64(indptr[N])):
+        j = U(indices[U(e)])
+        counts[j] += np.int32(1)
+        touched[j >> U(6)] = 1
+    found, total = 0, np.int32(0)
+    for block in range(touched.size):
+        if touched[U(block)] == 0:
+            continue
+        touched[U(block)] = 0
+        for j in range(64 * block, min(64 * block + 64, counts.size)):
+            count = counts[U(j)]
+            if count > 0:
+                features[U(found)] = j
+                starts[U(found)] = total
+                counts[U(j)] = total
+                total += count
+                found += 1
+    starts[found] = total
+    for n in range(N):
+        for e in range(np.int64(indptr[n]), np.int64(indptr[n + 1])):
+            j = U(indices[U(e)])
+            q = U(counts[j])
+            counts[j] += np.int32(1)
+            samples[q] = n
+            values[q] = data[U(e)]
+    for f in range(found):
+        counts[U(features[U(f)])] = 0
+    return found
+
+
+# --- columns that are behind ----------------------------------------------------------
+
+
+@njit(forceinline=True, error_model="numpy")
+def at_step(rule, past, s):
+    """The rule as it was at step s of `past`."""
+    return Rule(
+        rule.kind, past[s, 0], rule.coupled, past[s, 1], rule.momentum, rule.nesterov,
+        rule.beta1, rule.rest1, rule.beta2, rule.rest2, past[s, 2], rule.tiny,
+    )  # fmt: skip
+
+
+@njit(forceinline=True, error_model="numpy")
+def missed(x, a, b, rule, past, begin, end):
+    """Weights and state of WIDTH connections after steps begin..end - 1 with gradient 0."""
+    nothing = splat(np.float32(0.0))
+    if rule.kind == ADAM:
+        for s in range(begin, end):
+            x, a, b = adam(x, a, b, nothing, at_step(rule, past, s))
+    else:
+        for s in range(begin, end):
+            x, a = sgd(x, a, nothing, at_step(rule, past, s))
+    return x, a, b
+
+
+@njit(forceinline=True, error_model="numpy")
+def catch_up(w, first, second, start, stop, rule, past, begin, end):
+    """Steps begin..end - 1 of connections start..stop - 1, whose gradients are 0."""
+    nothing = splat(np.float32(0.0))
+    one, two = first.size > 0, second.size > 0
+    p = start
+    while p + WIDTH <= stop:
+        a = load(first, p) if one else nothing
+        b = load(second, p) if two else nothing
+        x, a, b = missed(load(w, p), a, b, rule, past, begin, end)
+        store(w, p, x)
+        if one:
+            store(first, p, a)
+        if two:
+            store(second, p, b)
+        p += WIDTH
+    if p < stop:
+        count = stop - p
+        a = load_some(first, p, count) if one else nothing
+        b = load_some(second, p, count) if two else nothing
+        x, a, b = missed(load_some(w, p, count), a, b, rule, past, begin, end)
+        store_some(w, p, x, count)
+        if one:
+            store_some(first, p, a, count)
+        if two:
+            store_some(second, p, b, count)
+
+
+@njit(error_model="numpy")
+def present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, steps, since):
+    """The batch's features begin..end - 1 get the steps that they have missed."""
+    for f in range(begin, end):
+        if f + AHEAD < end and since[U(features[U(f + AHEAD)])] < steps:
+            soon, _ = column(t_indptr, features, f + AHEAD)
+            fetch(w, soon)
+            fetch(first, soon)
+        j = U(features[U(f)])
+        if since[j] < steps:
+            start, stop = column(t_indptr, features, f)
+            catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
+            since[j] = steps
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, past, steps, since):
+    """Bring the columns of a batch's features up to date.
+
+    features (count,), starts (count + 1,)  of the batch, as `by_feature` writes them
+    t_indptr (D + 1,)           the connections by column
+    w, first, second (nnz,)     weights and the optimizer's state by column
+    past  (steps, 3)            rate, shrink and unbias of each step; the rest is as in `rule`
+    since (D,)                  how many steps of `past` each column has had
+    """
+    before = threads_for(MOVE * np.int64(starts[count]))
+    for chunk in prange(CHUNKS):
+        c = np.int64(chunk)
+        begin, end = cut(starts, count, c), cut(starts, count, c + 1)
+        present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, steps, since)
+    threads_again(before)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
+    """Bring every column up to date; after it `past` may begin anew.  chunks (C + 1,) of columns"""
+    before = threads_for(w.size)
+    for c in prange(chunks.size - 1):
+        for j in range(chunks[c], chunks[c + 1]):
+            if since[j] < steps:
+                start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
+                catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
+            since[j] = 0
+    threads_again(before)
+
+
+# --- forward --------------------------------------------------------------------------
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def product_chunk(begin, end, features, starts, count, samples, values, t_indptr, t_rows, w, S, K):
+    """Rows begin..end - 1 of S = X^T W^T, for samples begin..end - 1."""
+    for i in range(begin * K, end * K):
+        S[U(i)] = np.float32(0.0)
+    for f in range(count):
+        soon, _ = column(t_indptr, features, min(f + AHEAD, count - 1))
+        fetch(w, soon)
+        fetch(t_rows, soon)
+        start, stop = column(t_indptr, features, f)
+        for e in range(np.int64(starts[U(f)]), np.int64(starts[U(f + 1)])):
+            n = np.int64(samples[U(e)])
+            if begin <= n and n < end:
+                row, x = U(n * K), values[U(e)]
+                for p in range(start, stop):
+                    S[row + U(t_rows[U(p)])] += x * w[U(p)]
+
+
+@njit(error_model="numpy")
+def activated_chunk(begin, end, S, bias, Z, z, N, unit, bits):
+    """Rows begin..end - 1 of Z = unit(S^T + b)."""
+    K = bias.size
+    lines = np.empty(ROWS * N, dtype=np.float32)
+    for k in range(begin, end, ROWS):
+        rows = min(ROWS, end - k)
+        for n in range(N):
+            for i in range(rows):
+                lines[U(i * N + n)] = S[U(n * K + k + i)] + bias[U(k + i)]
+        for i in range(rows):
+            activate_row(lines, i * N, k + i, 0, N, unit, bits)
+            for n in range(0, N, z.tile):
+                to = n // z.tile * z.step + (k + i) * z.stride
+                copy_row(lines, i * N + n, Z, to, min(z.tile, N - n))
+
+
+@njit(error_model="numpy")
+def copy_row(A, a, B, b, count):
+    """B[b : b + count] = A[a : a + count]; either may hold bfloat16."""
+    i = 0
+    while i + WIDTH <= count:
+        store(B, b + i, load(A, a + i))
+        i += WIDTH
+    if i < count:
+        store_some(B, b + i, load_some(A, a + i, count - i), count - i)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def csr_forward(
+    features, starts, count, samples, values, t_indptr, t_rows, w, bias, S, Z, z, N,
+    unit, bits,
+):  # fmt: skip
+    """Z = unit(W X + b).
+
+    features (count,), starts (count + 1,), samples and values (stored,): X, by `by_feature`
+    t_indptr (D + 1,), t_rows and w (nnz,): W by column;  bias (K,)
+    S (N K,)  scratch      Z  flat, (K, N) in the layout z      bits  the signs that the unit keeps
+    """
+    K = bias.size
+    work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
+    before = threads_for(MOVE * work)
+    parts = min(before, N)  # each reads the connections once
+    for part in prange(parts):
+        g = np.int64(part)
+        product_chunk(
+            N * g // parts, N * (g + 1) // parts, features, starts, count, samples, values,
+            t_indptr, t_rows, w, S, K,
+        )  # fmt: skip
+    threads_again(before)
+    threads_for(MOVE * N * K)
+    for chunk in prange(CHUNKS):
+        c = np.int64(chunk)
+        activated_chunk(K * c // CHUNKS, K * (c + 1) // CHUNKS, S, bias, Z, z, N, unit, bits)
+    threads_again(before)
+
+
+# --- backward -------------------------------------------------------------------------
+
+
+@njit(error_model="numpy")
+def turned_chunk(begin, end, DZ, z, N, K, S):
+    """Columns begin..end - 1 of S = DZ^T."""
+    lines = np.empty(ROWS * N, dtype=np.float32)
+    for k in range(begin, end, ROWS):
+        rows = min(ROWS, end - k)
+        for i in range(rows):
+            for n in range(0, N, z.tile):
+                at = n // z.tile * z.step + (k + i) * z.stride
+                copy_row(DZ, at, lines, i * N + n, min(z.tile, N - n))
+        for n in range(N):
+            for i in range(rows):
+                S[U(n * K + k + i)] = lines[U(i * N + n)]
+
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def column_dots(g, at, begin, end, samples, values, start, stop, t_rows, S, K):
+    """g[at..] = the gradients of connections start..stop - 1, whose input has the values
+    begin..end - 1; samples are added in their order."""
+    for i in range(at, at + stop - start):
+        g[U(i)] = np.float32(0.0)
+    for e in range(begin, end):
+        row, x = U(samples[U(e)]) * U(K), values[U(e)]
+        for p in range(start, stop):
+            g[U(at + p - start)] += x * S[row + U(t_rows[U(p)])]
+
+
+@njit(error_model="numpy")
+def gradient_chunk(
+    begin, end, features, starts, samples, values, t_indptr, t_rows, w, first, second,
+    S, K, G, own, rule, steps, since,
+):  # fmt: skip
+    """The batch's features begin..end - 1: their connections' gradients, into G where the rule
+    keeps them, else at once into the weights, which have had `steps` steps then.
+
+    own (PIECE + widest,)  scratch
+    """
+    f = begin
+    while f < end:
+        g, done = f, 0
+        while g < end and done < PIECE:
+            if g + AHEAD < end:
+                soon, _ = column(t_indptr, features, g + AHEAD)
+                fetch(t_rows, soon)
+                fetch(w, soon)
+                fetch(first, soon)
+            start, stop = column(t_indptr, features, g)
+            values_begin, values_end = np.int64(starts[U(g)]), np.int64(starts[U(g + 1)])
+            column_dots(
+                own, done, values_begin, values_end, samples, values, start, stop, t_rows, S, K
+            )
+            done += stop - start
+            g += 1
+        at = 0
+        for i in range(f, g):
+            start, stop = column(t_indptr, features, i)
+            if rule.kind == KEEP:
+                for p in range(start, stop):
+                    G[p] = own[at + p - start]
+            else:
+                p = start
+                while p + WIDTH <= stop:
+                    update_one(w, first, second, own, p, at + p - start, rule)
+                    p += WIDTH
+                if p < stop:
+                    update_some(w, first, second, own, p, at + p - start, stop - p, rule)
+                since[U(features[U(i)])] = steps
+            at += stop - start
+        f = g
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def csr_backward(
+    features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
+    DZ, z, N, K, S, G, rule, steps, since,
+):  # fmt: skip
+    """DW = DZ X^T on the connections of the batch's features, and their update.
+
+    features, starts, samples, values  X, as in `csr_forward`
+    t_indptr (D + 1,), t_rows (nnz,), w, first, second (nnz,)  connections by column
+    widest  the largest number of connections of a column
+    DZ  flat, (K, N) in the layout z      S (N K,)  scratch
+    G   (nnz,) by column, zeros, where the rule keeps the gradient; else empty
+    steps, since (D,)  what `since` is for these columns after the update
+    """
+    before = threads_for(MOVE * N * K)
+    for chunk in prange(CHUNKS):
+        c = np.int64(chunk)
+        turned_chunk(K * c // CHUNKS, K * (c + 1) // CHUNKS, DZ, z, N, K, S)
+    threads_again(before)
+    work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
+    threads_for(MOVE * work)
+    for chunk in prange(CHUNKS):
+        c = np.int64(chunk)
+        own = np.empty(PIECE + widest, dtype=np.float32)
+        begin, end = cut(starts, count, c), cut(starts, count, c + 1)
+        gradient_chunk(
+            begin, end, features, starts, samples, values, t_indptr, t_rows, w, first, second,
+            S, K, G, own, rule, steps, since,
+        )  # fmt: skip
+    threads_again(before)
