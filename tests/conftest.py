@@ -29,6 +29,7 @@ SLOW = (
     "cli/test_schemas.py", "cli/test_slow_plugin.py", "core/training/test_resuming.py",
     "core/training/test_sharing.py", "dask", "faults", "notebook", "parallel/hogwild",
     "parallel/scaling", "parallel/test_parallel.py", "plugins/test_conformance.py",
+    "core/training/test_csr_training.py", "cli/test_csr_run.py", "plugins/test_csr_input.py",
     "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py", "pytest_sparsebench",
     "report/test_html_browser.py", "report/test_latex.py", "rivals",
     "roofline/test_kernel_trials.py", "roofline/test_roofline.py", "run",
@@ -39,7 +40,7 @@ marked `slow`, and `make test-fast` leaves them out."""
 
 COMPILING = (
     "core/training", "objectives", "parallel", "plugins/test_conformance.py",
-    "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
+    "plugins/test_csr_input.py", "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
     "plugins/test_readme_examples.py", "run/test_denormals.py", "run/test_least_memory.py",
 )  # fmt: skip
 """Tests that compile the same kernels in their own process: one worker of pytest-xdist runs all of

@@ -20,6 +20,8 @@ from sparsebench.machine import available_memory
 
 Arrays = dict[str, Any]
 """By name; a matrix that is stored as csr is scipy's."""
+PER_FEATURE = 64
+"""Bytes that scaling takes for each feature of csr, of which a file may declare any number."""
 MOST_ARRAYS = 1000
 MOST_RATIO = 200
 """Unpacked to packed bytes; arrays of up to `HARMLESS` bytes may have any, as zeros do."""
@@ -74,15 +76,21 @@ def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> A
         )
     with _readable(path), np.load(path, allow_pickle=False) as arrays:
         found: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in wanted}
+    kind = found.pop("format", None) if "" in starts.values() else None
+    said = "csr" if kind is None else " ".join(kind.astype(str).ravel())
+    if said != "csr":
+        raise DataError(f"{path} holds scipy's {said}; expected csr: save X.tocsr()")
     for name, start in starts.items():
         if start + CSR_PARTS[0] in found:
             where = f"{path}: {name}"
             indptr, indices, data, shape = (found.pop(start + part) for part in CSR_PARTS)
             found[name] = csr_of(indptr, indices, data, shape, where)
+            if found[name].shape[1] * PER_FEATURE > available_memory():
+                raise DataError(
+                    f"{where} has {found[name].shape[1]} features, whose scaling alone does not "
+                    "fit into the free memory; expected fewer"
+                )
             _check_shape(found[name].shape, expected.get(name, found[name].shape), where)
-    kind = found.pop("format", None) if "" in starts.values() else None
-    if kind is not None and kind.item() not in (b"csr", "csr"):
-        raise DataError(f"{path} holds scipy's {kind.item()!r}; expected csr: save X.tocsr()")
     return found
 
 
