@@ -39,8 +39,11 @@ def warm_up(work: Work, *, gradients: bool = True) -> None:
 
 
 def _prepare(work: Work, network: Network) -> bool:
-    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls."""
-    if work.csr or not isinstance(network, TrainsManySteps):
+    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls.
+
+    Where no data is loaded, as before a run, the sizes are not known and nothing is compiled.
+    """
+    if work.csr or work.data is None or not isinstance(network, TrainsManySteps):
         return False
     shapes = work.model.shapes(work.data.features, work.data.outputs)
     widest = max(max(shape) for shape in shapes)
