@@ -1,11 +1,11 @@
-"""The inputs of a batch: rows of the data set become tiles of (features, samples), scaled."""
+"""The inputs of a batch become tiles of (features, samples); rows of a data set are also scaled."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import cfunc, types
 from numba.extending import intrinsic
 
 from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I32, I64, WIDTH, Emit, vector
@@ -19,19 +19,19 @@ cache."""
 
 
 @intrinsic
-def gather_samples(typing, data, starts, j, mean, scale, X, x):
-    """X[x : x + WIDTH] = (data[starts[i] + j] - mean) scale for i = 0..WIDTH - 1, in float32.
+def gather_samples(typing, data, starts, first, j, mean, scale, X, x):
+    """X[x + i] = (data[starts[first + i] + j] - mean) scale for i = 0..WIDTH - 1, in float32.
 
-    data    flat, of any number type that float32 holds     starts (WIDTH,) int64
+    data    flat, of a number type that float32 holds     starts  int64
     """
 
     def code(context, builder, signature, args):
-        data_, starts_, j, mean, scale, X_, x = args
+        data_, starts_, first, j, mean, scale, X_, x = args
         emit = Emit(context, builder, WIDTH)
         element = context.get_data_type(data.dtype)
         values = vector(element, WIDTH)(None)
         for i in range(WIDTH):
-            start = emit.scalar(starts, starts_, I64(i))
+            start = emit.scalar(starts, starts_, builder.add(first, I64(i)))
             value = emit.scalar(data, data_, builder.add(start, j))
             values = builder.insert_element(values, value, I32(i))
         if data.dtype != types.float32:
@@ -42,19 +42,11 @@ def gather_samples(typing, data, starts, j, mean, scale, X, x):
         return context.get_dummy_value()
 
     f, i = types.float32, types.int64
-    return types.void(data, starts, i, f, f, X, i), code
+    return types.void(data, starts, i, i, f, f, X, i), code
 
 
 NARROW = (np.float32, np.uint8, np.int8, np.uint16, np.int16)
 """Types of data that are scaled in float32, in vectors; others one by one in float64."""
-
-
-@njit(forceinline=True, error_model="numpy")
-def assemble_some(data, rows, n, first, count, stride, start, stop, mean, scale, X, x, width):
-    for i in range(first, count):
-        base = rows[n + i] * stride
-        for j in range(start, stop):
-            X[x + j * width + i] = np.float32((data[base + j] - mean[j]) * scale[j])
 
 
 @lru_cache
@@ -67,27 +59,47 @@ def assemble(kind: Dtype, scaled: Dtype) -> int:
         B = array_at(address, 1, BATCH)[0]
         step = step_of(B)
         n = tile * step.width
-        count = min(step.width, step.N - n)
+        count = min(step.width, step.padded - n)
         data, X = array_at(B.data, 1, kind), array_at(B.X, 1, np.float32)
         mean, scale = array_at(B.mean, B.features, scaled), array_at(B.scale, B.features, scaled)
         rows = array_at(step.rows, step.N, np.int64)
         x = tile * B.x_step
-        if vectors:
-            starts = np.empty(WIDTH, dtype=np.int64)
-        for start in range(0, B.features, BLOCK):
-            stop = min(start + BLOCK, B.features)
+        starts = np.empty(count, dtype=np.int64)
+        for i in range(count):
+            starts[i] = rows[min(n + i, step.N - 1)] * B.row_stride
+        for first in range(0, B.features, BLOCK):
+            stop = min(first + BLOCK, B.features)
             whole = 0
             if vectors:
                 while whole + WIDTH <= count:
-                    for i in range(WIDTH):
-                        starts[i] = rows[n + whole + i] * B.row_stride
-                    for j in range(start, stop):
+                    for j in range(first, stop):
                         to = x + j * step.width + whole
-                        gather_samples(data, starts, j, mean[j], scale[j], X, to)
+                        gather_samples(data, starts, whole, j, mean[j], scale[j], X, to)
                     whole += WIDTH
-            assemble_some(
-                data, rows, n, whole, count, B.row_stride, start, stop, mean, scale, X, x,
-                step.width,
-            )  # fmt: skip
+            for i in range(whole, count):
+                for j in range(first, stop):
+                    value = (data[starts[i] + j] - mean[j]) * scale[j]
+                    X[x + j * step.width + i] = np.float32(value)
+
+    return int(kernel.address)
+
+
+@lru_cache
+def copy() -> int:
+    """A plain (features, N) batch into tiles."""
+
+    @cfunc(KERNEL, cache=True, error_model="numpy")
+    def kernel(address, tile, chunk):
+        B = array_at(address, 1, BATCH)[0]
+        step = step_of(B)
+        n = tile * step.width
+        count, there = min(step.width, step.padded - n), min(step.width, step.N - n)
+        data, X = array_at(B.data, 1, np.float32), array_at(B.X, 1, np.float32)
+        for j in range(B.features):
+            to, at = tile * B.x_step + j * step.width, j * B.row_stride + n
+            for i in range(there):
+                X[to + i] = data[at + i]
+            for i in range(there, count):
+                X[to + i] = data[at + there - 1]
 
     return int(kernel.address)

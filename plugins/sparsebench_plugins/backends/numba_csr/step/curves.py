@@ -60,7 +60,7 @@ def forward() -> int:
         C = array_at(address, 1, CURVE)[0]
         step = step_of(C)
         n = tile * step.width
-        count = min(step.width, step.N - n)
+        count = min(step.width, step.padded - n)
         bounds = array_at(C.bounds, chunk + 2, np.int64)
         A, kept = array_at(C.A, 1, np.float32), array_at(C.kept, 1, np.float32)
         start = n // C.tile * C.step_stride + n % C.tile
@@ -100,7 +100,7 @@ def backward() -> int:
         C = array_at(address, 1, CURVE)[0]
         step = step_of(C)
         n = tile * step.width
-        count = min(step.width, step.N - n)
+        count = min(step.width, step.padded - n)
         bounds = array_at(C.bounds, chunk + 2, np.int64)
         D, kept = array_at(C.A, 1, np.float32), array_at(C.kept, 1, np.float32)
         start = n // C.tile * C.step_stride + n % C.tile

@@ -109,6 +109,9 @@ def gradient(labels: bool) -> int:
                         e = sigmoid(z) - t
                         loss += max(z, np.float32(0.0)) - z * t + math.log1p(math.exp(-abs(z)))
                     Z[at + k * R.z_stride] = e * scale
+        for i in range(count, min(step.width, step.padded - n)):
+            for k in range(R.K):
+                Z[start + k * R.z_stride + i] = np.float32(0.0)
         array_at(step.parts, step.tiles, np.float64)[tile] = loss
         if R.bias_partial:
             sum_bias(R, step, Z, start, tile, count)

@@ -95,7 +95,7 @@ def forward(index: Dtype, x: Dtype, z: Dtype) -> int:
         L = array_at(address, 1, LAYER)[0]
         step = step_of(L)
         n = tile * step.width
-        count = min(step.width, step.N - n)
+        count = min(step.width, step.padded - n)
         indptr, indices = array_at(L.indptr, L.K + 1, index), array_at(L.indices, L.nnz, index)
         data, bias = array_at(L.data, L.nnz, np.float32), array_at(L.bias, L.K, np.float32)
         bounds = array_at(L.row_bounds, chunk + 2, np.int64)
@@ -131,7 +131,7 @@ def backward(index: Dtype, z: Dtype, x: Dtype, state: Dtype, stored: bool) -> in
         L = array_at(address, 1, LAYER)[0]
         step = step_of(L)
         n = tile * step.width
-        count = min(step.width, step.N - n)
+        count = min(step.width, step.padded - n)
         indptr, rows = array_at(L.t_indptr, L.D + 1, index), array_at(L.rows, L.nnz, index)
         w, bounds = array_at(L.w, L.nnz, np.float32), array_at(L.column_bounds, chunk + 2, np.int64)
         X, DZ = array_at(L.X, 1, x), array_at(L.Z, 1, z)

@@ -27,6 +27,7 @@ from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr.arguments import Layout
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer, ahead
 from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
+from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
 from sparsebench_plugins.backends.numba_csr.step import batch, curves, losses, operations
 from sparsebench_plugins.backends.numba_csr.step.records import (
     BATCH,
@@ -101,7 +102,7 @@ def split(
     if N <= LARGEST and connections > IN_CACHE:
         return None
     if N <= SMALL:
-        width = N
+        width = -(-N // LANES) * LANES
     elif N < 2 * WIDTH:
         width = -(-N // 32) * 16
     else:
@@ -174,14 +175,16 @@ class Program:
         goal  None: only outputs are wanted, which are then (K, N), without dropout
         """
         self._of, self._cut, self._training = parts, cut, goal is not None
+        self._tiled = isinstance(X, ScaledRows) or (cut.by_samples and self._training)
         self._keep: list[Any] = []
         self._items: list[tuple[int, int, int, int]] = []
         self._phases: list[tuple[int, int, int]] = []
         self.nbytes = 0
         self._curve_sums: dict[int, list[int]] = {}
         self.parts = np.zeros(cut.tiles)
+        padded = -(-N // LANES) * LANES if self._tiled else N
         self.step = filled(
-            STEP, N=N, width=cut.width, tiles=cut.tiles, per_piece=cut.per_piece,
+            STEP, N=N, padded=padded, width=cut.width, tiles=cut.tiles, per_piece=cut.per_piece,
             parts=self.parts.ctypes.data,
         )  # fmt: skip
         self._bounds = {size: self._table([0, size]) for size in self._sizes()}
@@ -205,9 +208,14 @@ class Program:
 
     def set_inputs(self, X: Array, T: Array | None) -> None:
         """Point to the caller's arrays of a batch."""
-        self._layers[0]["X"] = X.ctypes.data
-        if self._training:
-            self._targets["targets"] = (X if T is None else T).ctypes.data
+        if self._tiled:
+            self._batch["data"] = X.ctypes.data
+        else:
+            self._layers[0]["X"] = X.ctypes.data
+        if T is not None:
+            self._targets["targets"] = T.ctypes.data
+        elif self._training and not self._tiled:
+            self._targets["targets"] = X.ctypes.data
 
     # --- records ----------------------------------------------------------------------
 
@@ -262,10 +270,11 @@ class Program:
         width, padded = cut.width, cut.width * cut.tiles
         self._views: list[Array] = []
         rows = self._of.layers[0].shape[1]
-        if isinstance(X, ScaledRows):
+        if self._tiled:
             below, layout = Buffer(rows).view(rows, padded), (width, width, rows * width)
             self.nbytes += below.nbytes
         else:
+            assert not isinstance(X, ScaledRows)
             below, layout = X, (N, N, 0)
         for number, (layer, record) in enumerate(zip(parts.layers, self._layers, strict=True)):
             plain = not self._training and number == len(parts.layers) - 1
@@ -358,14 +367,19 @@ class Program:
 
     def _forward(self, X: Array | ScaledRows) -> list[Pass]:
         passes: list[Pass] = []
-        if isinstance(X, ScaledRows):
+        if self._tiled:
             first = self._layers[0][0]
-            record = self._record(
-                BATCH, features=first["D"], data=self._address(X.X), row_stride=X.X.shape[1],
-                mean=self._address(X.mean), scale=self._address(X.scale), X=first["X"],
-                x_step=first["x_step"],
-            )  # fmt: skip
-            passes.append((batch.assemble(*_scalars(X.X, X.mean)), record, 1))
+            self._batch = self._record(
+                BATCH, features=first["D"], X=first["X"], x_step=first["x_step"]
+            )
+            self._batch["row_stride"] = (X.X if isinstance(X, ScaledRows) else X).shape[1]
+            if isinstance(X, ScaledRows):
+                for name, array in (("data", X.X), ("mean", X.mean), ("scale", X.scale)):
+                    self._batch[name] = self._address(array)
+                kernel = batch.assemble(*_scalars(X.X, X.mean))
+            else:
+                kernel = batch.copy()
+            passes.append((kernel, self._batch, 1))
         for number, (layer, record) in enumerate(zip(self._of.layers, self._layers, strict=True)):
             passes.append((operations.forward(*self._types(number)), record, self._chunks(layer)))
             if number in self._curves:

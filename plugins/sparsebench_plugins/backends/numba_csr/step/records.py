@@ -27,13 +27,16 @@ STEP = np.dtype(
     [
         (name, I8)
         for name in (
-            "t", "N", "width", "tiles", "per_piece", "rules", "rows", "target_rows", "parts",
+            "t", "N", "padded", "width", "tiles", "per_piece",
+            "rules", "rows", "target_rows", "parts",
         )
     ]
 )  # fmt: skip
 """What all kernels of a step share.
 
 t          the step          N  samples
+padded     samples that are computed: N, or whole vectors of copies of the last, whose loss and
+           gradient are 0
 width      of a tile         tiles  of the batch
 per_piece  consecutive tiles whose gradients go into one partial sum
 rules      address of two RULEs, of weights and of biases
