@@ -118,7 +118,7 @@ LABELS = (
     "prune",
 )  # fmt: skip
 CIRCUMSTANCES = ("contended", "exact", "machine", "commit", "kernel", "bound")
-FINDINGS = ("truly_sparse", "audit", "noise", "oversubscribed")
+FINDINGS = ("truly_sparse", "audit", "noise", "oversubscribed", "step")
 """Columns of a trial that are no metrics."""
 
 EPOCH_ORDER = (

@@ -352,4 +352,11 @@ def _notes(base: Side, head: Side) -> list[str]:
             notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
         if one.missing:
             notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")
+    ways = [{str(r.settings.get("step", "")) for r in one.records()} - {""} for one in (base, head)]
+    if len(ways[0] | ways[1]) > 1:
+        found = [" and ".join(sorted(way)) or "neither" for way in ways]
+        notes.append(
+            f"training steps were not made in one way: {found[0]} in BASE, {found[1]} in HEAD "
+            "(settings.step), so times compare two programs"
+        )
     return notes

@@ -54,8 +54,8 @@ def noisy(cell: pd.DataFrame) -> str:
 
 
 def noise_footnote(frame: pd.DataFrame) -> list[str]:
-    """How many of these trials were disturbed, and by what, and how many had too few cores: a note
-    on each, if there are any."""
+    """How many of these trials were disturbed, and by what, how many had too few cores, and whether
+    steps of one backend were made in two ways: a note on each, if there are any."""
     trials, notes = plural(len(frame), "trial"), []
     disturbed = [words.split() for words in frame["noise"] if words]
     if disturbed:
@@ -71,4 +71,12 @@ def noise_footnote(frame: pd.DataFrame) -> list[str]:
             f"{CROWDED_MARK} {crowded} of {trials} had more threads, of all their processes "
             "together, than cores: their threads took turns."
         )
+    for backend, trials_of in frame[frame["step"] != ""].groupby("backend", sort=False)["step"]:
+        ways = trials_of.value_counts()
+        if len(ways) > 1:
+            compiled = plural(int(ways["compiled"]), "trial")
+            notes.append(
+                f"{backend}: a step was one compiled call in {compiled} and went layer by layer in "
+                f"{ways['layers']}; compare times of one kind only."
+            )
     return notes

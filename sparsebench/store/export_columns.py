@@ -40,7 +40,8 @@ COLUMNS = (
 axis. From `kernel` to `start_seconds` they are of trials that time one operation, and unknown for
 those that train. `truly_sparse` is what the backend claims, None if it says nothing; `audit` what
 was found; `noise` the words for what disturbed the machine, with spaces between; `oversubscribed`
-whether the trial had more threads, of all its processes, than cores."""
+whether the trial had more threads, of all its processes, than cores; `step` whether a training step
+was one "compiled" call or went by "layers", empty if the network does not say."""
 
 MEASURES = tuple(metric.name for metric in (*TRAINING, *KERNELS))
 """Measured numbers of every frame: float64, NaN where unknown."""
@@ -156,6 +157,7 @@ def _trial_row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
         "audit": str(record.audit.get("verdict", "")),
         "noise": " ".join(map(str, record.noise.get("marks", ()))),
         "oversubscribed": record.settings.get("oversubscribed") is True,
+        "step": str(record.settings.get("step", "")),
         "bound": next((str(layer["bound"]) for layer in record.layers if "bound" in layer), ""),
     }
 

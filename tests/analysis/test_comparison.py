@@ -302,6 +302,15 @@ def test_noise_and_reused_records_are_notes():
     assert compared(quiet, loud).exit_code == 0
 
 
+def test_steps_made_in_two_ways_are_a_note():
+    compiled = cell([MIB] * 5, started="t0", settings={"exact": True, "step": "compiled"})
+    layers = cell([MIB] * 5, started="t1", settings={"exact": True, "step": "layers"})
+    (note,) = compared(layers, compiled).notes
+    assert "layers in BASE, compiled in HEAD" in note
+    again = cell([MIB] * 5, started="t2", settings={"exact": True, "step": "layers"})
+    assert compared(layers, again).notes == []
+
+
 # --- what is shown -------------------------------------------------------------------
 
 
