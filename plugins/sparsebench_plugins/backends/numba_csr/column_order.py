@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.sparse.csr import CsrPattern, Ints
-from sparsebench_plugins.backends.numba_csr.order_kernels import gather, scatter, transpose
+from sparsebench_plugins.backends.numba_csr.order_kernels import by_column, by_row, transpose
 
 CHUNKS = 64
 """Chunks of a large batch: enough to share evenly among many threads, few enough to cost
@@ -43,7 +43,7 @@ class ByColumn:
     """A pattern's connections in the order of columns, rows rising in each.
 
     indptr (D + 1,)   rows (nnz,)
-    place (nnz,)      of each connection, where it stands in csr order
+    place (nnz,)      in csr order: where each connection stands in this one
     """
 
     def __init__(self, pattern: CsrPattern) -> None:
@@ -59,13 +59,13 @@ class ByColumn:
     def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array in csr order, by column."""
         out = np.empty_like(array)
-        gather(array, self.place, out)
+        by_column(array, self.place, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array by column, in csr order."""
         out = np.empty_like(array)
-        scatter(array, self.place, out)
+        by_row(array, self.place, out)
         return out
 
     @property

@@ -26,7 +26,7 @@ from sparsebench_plugins.backends.numba_csr.column_order import (
     chunks,
 )
 from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
-from sparsebench_plugins.backends.numba_csr.order_kernels import scatter
+from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
 from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers import SGD
@@ -122,7 +122,7 @@ class NumbaCsrLayer(CsrLayer):
         """Bring `data` up to date."""
         self._settle()
         if self._stale and self._by_column is not None:
-            scatter(self._w, self._by_column.place, self.data)
+            by_row(self._w, self._by_column.place, self.data)
         self._stale = False
 
     def _settle(self) -> None:

@@ -13,7 +13,7 @@ def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
     """Fill the connections by column: a counting sort, stable, over blocks of rows.
 
     cuts (B + 1,)  bounds of rows; each block counts and places its own connections
-    place (nnz,)   of each connection by column, where it is in csr order
+    place (nnz,)   where each connection in csr order goes
     """
     B, D = cuts.size - 1, t_indptr.size - 1
     starts = np.zeros((B, D), dtype=t_indptr.dtype)
@@ -35,23 +35,23 @@ def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
                 q = starts[b, indices[p]]
                 starts[b, indices[p]] = q + 1
                 t_rows[q] = k
-                place[q] = p
+                place[p] = q
     threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def gather(array, place, out):
-    """out[q] = array[place[q]]."""
+def by_row(array, place, out):
+    """A (nnz,) array by column into csr order."""
     before = threads_for(MOVE * place.size)
-    for q in prange(place.size):
-        out[q] = array[place[q]]
+    for p in prange(place.size):
+        out[p] = array[place[p]]
     threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def scatter(array, place, out):
-    """out[place[q]] = array[q], where no place comes twice."""
+def by_column(array, place, out):
+    """A (nnz,) array in csr order into the order of columns."""
     before = threads_for(MOVE * place.size)
-    for q in prange(place.size):
-        out[place[q]] = array[q]
+    for p in prange(place.size):
+        out[place[p]] = array[p]
     threads_again(before)

@@ -8,7 +8,16 @@ import numpy as np
 from numba import cfunc, types
 from numba.extending import intrinsic
 
-from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I32, I64, WIDTH, Emit, vector
+from sparsebench_plugins.backends.numba_csr.simd import (
+    FLOAT,
+    I32,
+    I64,
+    WIDTH,
+    Emit,
+    load,
+    store,
+    vector,
+)
 from sparsebench_plugins.backends.numba_csr.step.memory import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, Dtype, step_of
 from sparsebench_plugins.backends.numba_csr.step.records import BATCH
@@ -97,7 +106,11 @@ def copy() -> int:
         data, X = array_at(B.data, 1, np.float32), array_at(B.X, 1, np.float32)
         for j in range(B.features):
             to, at = tile * B.x_step + j * step.width, j * B.row_stride + n
-            for i in range(there):
+            i = 0
+            while i + WIDTH <= there:
+                store(X, to + i, load(data, at + i))
+                i += WIDTH
+            for i in range(i, there):
                 X[to + i] = data[at + i]
             for i in range(there, count):
                 X[to + i] = data[at + there - 1]

@@ -226,39 +226,33 @@ def update_summed(w, first, second, start, stop, parts, size, pieces, rule):
 
 
 @lru_cache
-def update_weights(index: Dtype, state: Dtype) -> int:
-    """Update connections `start` to `stop` - 1 by column, and put them in csr order."""
+def update_weights(state: Dtype) -> int:
+    """Update connections `start` to `stop` - 1 by column."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
         L = array_at(address, 1, LAYER)[0]
         step = step_of(L)
-        place, data = array_at(L.place, L.nnz, index), array_at(L.data, L.nnz, np.float32)
         w = array_at(L.w, L.nnz, np.float32)
         first, second = array_at(L.first, L.nnz, state), array_at(L.second, L.nnz, state)
         parts = array_at(L.partial, 1, np.float32)
         pieces = (step.tiles + step.per_piece - 1) // step.per_piece
-        rule = rule_of(step, 0)
-        for p in range(start, stop, PIECE):
-            end = min(p + PIECE, stop)
-            update_summed(w, first, second, p, end, parts, L.nnz, pieces, rule)
-            for q in range(p, end):
-                data[place[q]] = w[q]
+        update_summed(w, first, second, start, stop, parts, L.nnz, pieces, rule_of(step, 0))
 
     return int(kernel.address)
 
 
 @lru_cache
 def copy_weights(index: Dtype) -> int:
-    """Put connections `start` to `stop` - 1 by column in csr order."""
+    """Bring connections `start` to `stop` - 1 of the csr copy up to date."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
         L = array_at(address, 1, LAYER)[0]
         place, data = array_at(L.place, L.nnz, index), array_at(L.data, L.nnz, np.float32)
         w = array_at(L.w, L.nnz, np.float32)
-        for q in range(start, stop):
-            data[place[q]] = w[q]
+        for p in range(start, stop):
+            data[p] = w[place[p]]
 
     return int(kernel.address)
 

@@ -73,8 +73,8 @@ STRETCH = 8192
 ALONE = 100_000
 """Multiply-adds that are not worth waking another thread."""
 
-UPDATE_COST = 10
-"""Multiply-adds that take as long as the update of a connection."""
+UPDATE_COST, COPY_COST = 10, 3
+"""Multiply-adds that take as long as the update of a connection, and as its copy."""
 
 
 @dataclass(frozen=True)
@@ -413,26 +413,28 @@ class Program:
                 self._phase([(kernel, record, tile, chunk) for chunk in range(chunks)], alone)
 
     def _update(self) -> None:
-        """One phase that updates all that is trained, and brings the csr copies up to date."""
+        """A phase that updates all that is trained, and one that brings the csr copies up to
+        date."""
         items: list[Item] = []
+        copies: list[Item] = []
         for number, (layer, record) in enumerate(zip(self._of.layers, self._layers, strict=True)):
-            index = self._types(number)[0]
-            if record[0]["partial"]:
-                kernel = operations.update_weights(index, layer.slot_type)
-            else:
-                kernel = operations.copy_weights(index)
-            items += [
-                (kernel, record, start, min(start + STRETCH, layer.nnz))
-                for start in range(0, layer.nnz, STRETCH)
+            stretches = [
+                (start, min(start + STRETCH, layer.nnz)) for start in range(0, layer.nnz, STRETCH)
             ]
+            if record[0]["partial"]:
+                kernel = operations.update_weights(layer.slot_type)
+                items += [(kernel, record, *stretch) for stretch in stretches]
             bias = int(record[0]["bias_partial"])
             items.append(self._vector(layer.bias(), layer.bias_slots, bias))
+            kernel = operations.copy_weights(self._types(number)[0])
+            copies += [(kernel, record, *stretch) for stretch in stretches]
         for number, sums in self._curve_sums.items():
             unit: Any = self._of.units[number]
             for (name, values), partial in zip(unit.parameters().items(), sums, strict=True):
                 slots = unit.slots(name, self._of.optimizer)
                 items.append(self._vector(values, slots, partial))
         self._phase(items, self._of.connections * UPDATE_COST < ALONE)
+        self._phase(copies, self._of.connections * COPY_COST < ALONE)
 
     def _vector(self, values: Array, slots: Sequence[Array], partial: int) -> Item:
         none = np.empty(0, dtype=np.float32)

@@ -66,7 +66,7 @@ LAYER = np.dtype(
 """A layer: Z = unit(W X + b), and its backward pass, in which DX takes the place of X.
 
 indptr, indices, data   csr       t_indptr, rows, w, first, second   by column
-place        (nnz,) of each connection by column, its place in csr order
+place        (nnz,) of each csr connection, its place by column
 partial      (pieces, nnz) float32 by column: partial gradients; 0: W is updated at once
 bias_partial (pieces, K), below_bias_partial (pieces, D): sums of DZ of this layer, of the one below
 own, under   the unit of this layer, and that of the one below
