@@ -10,7 +10,8 @@ import numpy as np
 from sparsebench.analysis.honesty import judge
 from sparsebench.core.audit.evidence import Sizes
 from sparsebench.core.audit.probe import probe
-from sparsebench.core.protocols import Backend, Layer, Optimizer
+from sparsebench.core.csr_batch import CsrBatch
+from sparsebench.core.protocols import Backend, Layer, Optimizer, TakesCsr
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.testing.fixtures import (
     PlainDescent,
@@ -30,8 +31,8 @@ HONEST = Sizes(side=4096, batch=32)
 
 def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> None:
     """Layers do the arithmetic of a dense matrix: products, steps, values that are assigned,
-    topology changes, saving and restoring. A backend that says it is truly sparse also takes
-    memory and time of order nnz.
+    topology changes, saving and restoring; the same on csr inputs where its layers take them. A
+    backend that says it is truly sparse also takes memory and time of order nnz.
 
     optimizers  tried beside a plain one, as fused updates are written per rule
     """
@@ -39,7 +40,9 @@ def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> Non
     for K, D, nnz, N in SHAPES:
         check_products(backend, (K, D), nnz, N)
         for optimizer in (PlainDescent(), *optimizers):
-            for check in (check_step, check_assignment, check_apply_change, check_saving):
+            for check in (
+                check_step, check_assignment, check_apply_change, check_saving, check_csr_inputs,
+            ):  # fmt: skip
                 check(backend, optimizer, (K, D), nnz, N)
     check_columns_without_connections(backend)
     if backend.truly_sparse:
@@ -228,6 +231,35 @@ def check_saving(
         ("Z", _forward(layer, X), _forward(again, X)),
     ):
         assert np.array_equal(before, after), f"{name} of a restored layer"
+
+
+def check_csr_inputs(
+    backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
+) -> None:
+    """A layer that takes csr inputs does with them what it does with the same array, values that
+    are not stored being 0; with gradients that are kept, and with steps."""
+    case = _Case(backend, optimizer, shape, nnz, N)
+    csr, arrays = case.layer(), case.layer()
+    if not (isinstance(csr, TakesCsr) and csr.takes_csr):
+        return
+    for t in (1, 2, 3, 4):
+        X, DZ = case.batch()
+        X *= case.rng.random(X.shape) < 0.4
+        batch, Z = CsrBatch.of(X), np.full(DZ.shape, np.nan, np.float32)
+        csr.forward(batch, Z)  # type: ignore[arg-type]
+        check_close(Z, _forward(arrays, X), f"Z of csr inputs {t}")
+        for layer, given in ((csr, batch), (arrays, X)):
+            if t % 2:
+                layer.backward_and_step(given, DZ, None, 0.1, t)  # type: ignore[arg-type]
+            else:
+                layer.backward(given, DZ, None)  # type: ignore[arg-type]
+                layer.step(0.1, t)
+        if t % 2 == 0:
+            check_close(csr.gradients()[0], arrays.gradients()[0], f"DW of csr inputs {t}")
+    check_close(csr.weights().data, arrays.weights().data, "weights after csr inputs")
+    check_close(csr.bias(), arrays.bias(), "bias after csr inputs")
+    for name, slot in arrays.state().items():
+        check_close(csr.state()[name], slot, f"{name} after csr inputs")
 
 
 def check_columns_without_connections(backend: Backend) -> None:

@@ -233,12 +233,23 @@ def product_chunk(begin, end, features, starts, count, samples, values, t_indptr
         fetch(w, soon)
         fetch(t_rows, soon)
         start, stop = column(t_indptr, features, f)
-        for e in range(np.int64(starts[U(f)]), np.int64(starts[U(f + 1)])):
-            n = np.int64(samples[U(e)])
-            if begin <= n and n < end:
-                row, x = U(n * K), values[U(e)]
-                for p in range(start, stop):
-                    S[row + U(t_rows[U(p)])] += x * w[U(p)]
+        e, last = np.int64(starts[U(f)]), np.int64(starts[U(f + 1)])
+        while e < last and samples[U(e)] < begin:
+            e += 1
+        while e < last and samples[U(last - 1)] >= end:
+            last -= 1
+        while e + 2 <= last:  # two samples for each look at a connection
+            one, two = U(samples[U(e)]) * U(K), U(samples[U(e + 1)]) * U(K)
+            x, y = values[U(e)], values[U(e + 1)]
+            for p in range(start, stop):
+                k, weight = U(t_rows[U(p)]), w[U(p)]
+                S[one + k] += x * weight
+                S[two + k] += y * weight
+            e += 2
+        if e < last:
+            one, x = U(samples[U(e)]) * U(K), values[U(e)]
+            for p in range(start, stop):
+                S[one + U(t_rows[U(p)])] += x * w[U(p)]
 
 
 @njit(error_model="numpy")
@@ -320,9 +331,10 @@ def turned_chunk(begin, end, DZ, z, N, K, S):
 def column_dots(g, at, begin, end, samples, values, start, stop, t_rows, S, K):
     """g[at..] = the gradients of connections start..stop - 1, whose input has the values
     begin..end - 1; samples are added in their order."""
-    for i in range(at, at + stop - start):
-        g[U(i)] = np.float32(0.0)
-    for e in range(begin, end):
+    row, x = U(samples[U(begin)]) * U(K), values[U(begin)]
+    for p in range(start, stop):
+        g[U(at + p - start)] = x * S[row + U(t_rows[U(p)])]
+    for e in range(begin + 1, end):
         row, x = U(samples[U(e)]) * U(K), values[U(e)]
         for p in range(start, stop):
             g[U(at + p - start)] += x * S[row + U(t_rows[U(p)])]
