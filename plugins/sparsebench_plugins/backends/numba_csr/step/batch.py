@@ -106,11 +106,11 @@ def copy() -> int:
         data, X = array_at(B.data, 1, np.float32), array_at(B.X, 1, np.float32)
         for j in range(B.features):
             to, at = tile * B.x_step + j * step.width, j * B.row_stride + n
-            i = 0
-            while i + WIDTH <= there:
-                store(X, to + i, load(data, at + i))
-                i += WIDTH
-            for i in range(i, there):
+            whole = 0
+            while whole + WIDTH <= there:
+                store(X, to + whole, load(data, at + whole))
+                whole += WIDTH
+            for i in range(whole, there):
                 X[to + i] = data[at + i]
             for i in range(there, count):
                 X[to + i] = data[at + there - 1]
