@@ -249,6 +249,7 @@ class TestThreads:
             "from sparsebench.core.worker.denormals import flush_to_zero, flushed; "
             "assert flush_to_zero(); import numpy, numba; numba.set_num_threads(2); "
             "from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS; "
+            "HELPERS.held().__enter__(); assert len(HELPERS) == 1; "
             "assert HELPERS.flush(), 'a helper makes denormals'; "
             "assert flushed()['flush_to_zero_in']['helpers']"
         )

@@ -139,15 +139,16 @@ class Training:
         turns = self._steps.turns(epoch, begin.start)
         turn = next(turns, None)
         while turn is not None:
-            together, turn = self._until_event(epoch, turn, turns)
+            many = isinstance(self._steps, ManySteps)
+            together, upcoming = self._until_event(epoch, turn, turns) if many else ([turn], None)
             for loss, samples in self._take(together):
-                self.step += 1
                 losses, done = losses + loss * samples, done + samples
                 if not math.isfinite(loss):
                     self.diverged = True
                     self._loss = loss
                     return
                 self.work.progress(epoch, self.step, loss)
+            turn = upcoming if many else next(turns, None)  # which may depend on the step
             if turn is None:
                 break
             replaced = self._update_topology(epoch, turn, epoch_ended=False)
@@ -180,19 +181,24 @@ class Training:
             upcoming = next(turns, None)
         return together, upcoming
 
-    def _take(self, turns: Sequence[Any]) -> list[tuple[float, int]]:
-        """Make a step of each turn; steps that turn out short are more in the next call."""
+    def _take(self, turns: Sequence[Any]) -> Iterator[tuple[float, int]]:
+        """Make a step of each turn and count it; where steps turn out short, the next call makes
+        more."""
         first, began = self.step + 1, time.perf_counter()
         rates = [self.rate_at(first + number) for number in range(len(turns))]
         self._rate = rates[-1]
         if not isinstance(self._steps, ManySteps):
-            return [self._steps.take(turns[0], rates[0], first)]
+            self.step += 1  # which a trainer may correct
+            yield self._steps.take(turns[0], rates[0], first)
+            return
         found = self._steps.take_all(turns, rates, first)
         if time.perf_counter() - began < BURST_SECONDS / 2:
             self._burst = max(self._burst, min(2 * len(turns), MOST_STEPS))
         else:
             self._burst = max(1, len(turns) // 2)
-        return found
+        for one in found:
+            self.step += 1
+            yield one
 
     def _update_topology(
         self, epoch: int, upcoming: Any, *, epoch_ended: bool

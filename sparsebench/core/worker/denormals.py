@@ -30,8 +30,9 @@ _REGISTERS = {
     ("darwin", "arm64"): (8, 8, 1 << 24),
 }
 
-POOLS: dict[str, Callable[[], bool]] = {}
-"""Other pools of threads, by name: whether all of a pool's threads flush. A pool adds itself."""
+POOLS: dict[str, Callable[[], bool | None]] = {}
+"""Other pools of threads, by name: whether all of a pool's threads flush; None if it has none. A
+pool adds itself."""
 
 PRODUCT = 256
 """Rows of the product that is to reach every thread of BLAS."""
@@ -95,7 +96,9 @@ def flushed() -> dict[str, Any]:
         pools["numba"] = numba_threads_flush()
     if "numpy" in sys.modules:
         pools["blas"] = _blas_threads_flush()
-    pools |= {name: flushes_all() for name, flushes_all in POOLS.items()}
+    for name, flushes_all in POOLS.items():
+        if (found := flushes_all()) is not None:
+            pools[name] = found
     return {"flush_to_zero": all(pools.values()), "flush_to_zero_in": pools}
 
 

@@ -14,7 +14,7 @@ from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, Loss, Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr import rule_numbers
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses
+from sparsebench_plugins.backends.numba_csr.step import driver, known
 from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS
 from sparsebench_plugins.backends.numba_csr.step.program import (
     Goal,
@@ -49,17 +49,14 @@ class Programs:
         activations: Sequence[Buffer],
     ) -> Programs | None:
         """None if the kernels do not know one of the parts."""
-        number = losses.number_of(loss)
-        known = all(
-            isinstance(unit, NumbaUnit) or curves.kind_of(unit) is not None for unit in units
-        )
+        number = known.loss_number(loss)
         own = [layer for layer in layers if isinstance(layer, NumbaCsrLayer)]
-        if (
-            number is None
-            or not known
-            or not rule_numbers.known(optimizer)
-            or len(own) < len(layers)
-        ):
+        units_known = all(
+            isinstance(unit, NumbaUnit) or known.curve_number(unit) is not None for unit in units
+        )
+        if number is None or len(own) < len(layers) or not units_known:
+            return None
+        if not rule_numbers.known(optimizer):
             return None
         return cls(Parts(own, units, number, optimizer, activations))
 
@@ -161,7 +158,7 @@ class Programs:
         X = np.zeros((layers[0].shape[1], N), dtype=np.float32) if source is None else source
         labels = np.zeros(N, dtype=np.int64)
         numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
-        values = labels if losses.takes_labels(self._parts.loss) else numbers
+        values = labels if known.takes_labels(self._parts.loss) else numbers
         for goal in (None, Goal(values, by_row=True)):
             cut = self._split(N, widest, connections, goal is not None)
             if cut is not None:

@@ -12,23 +12,12 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench.core.protocols import Unit
 from sparsebench_plugins.backends.numba_csr.elementwise import GOLDEN, mix
 from sparsebench_plugins.backends.numba_csr.step.memory import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
 from sparsebench_plugins.backends.numba_csr.step.records import CURVE
-from sparsebench_plugins.units import SmoothUnit, SReluUnit, sigmoid, tanh
 
 TANH, SIGMOID, SRELU = range(3)
-
-
-def kind_of(unit: Unit) -> int | None:
-    """The number by which the kernels know a unit; None if they do not."""
-    if type(unit) is SReluUnit:
-        return SRELU
-    if type(unit) is SmoothUnit:
-        return {tanh: TANH, sigmoid: SIGMOID}.get(unit.function)
-    return None
 
 
 @njit(forceinline=True, error_model="numpy")

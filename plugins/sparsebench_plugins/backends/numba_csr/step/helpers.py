@@ -42,9 +42,16 @@ class Helpers:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._block = driver.control_block()
+        self._new_block()
         self._threads: list[threading.Thread] = []
+
+    def _new_block(self) -> None:
+        self._block = driver.control_block()
+        self._address = int(self._block.ctypes.data)
         self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._threads)
 
     @contextmanager
     def held(self) -> Iterator[Hold]:
@@ -65,29 +72,28 @@ class Helpers:
 
     def _resize(self, count: int) -> None:
         self.stop()
-        self._block = driver.control_block()
-        self._serial = 0
+        self._new_block()
         for number in range(count):
             thread = threading.Thread(
                 target=driver.help_out,
-                args=(self._block.ctypes.data,),
+                args=(self._address,),
                 name=f"sparsebench-helper-{number + 1}",
                 daemon=True,
             )
             thread.start()
             self._threads.append(thread)
 
-    def flush(self) -> bool:
-        """Whether all of them take denormals for zeros, and make none."""
-        with self.held() as hold:
-            while hold.helped and driver.started(hold.control) < len(self._threads):
-                time.sleep(0.001)
-            return not hold.helped or driver.flushing(hold.control) == len(self._threads)
+    def flush(self) -> bool | None:
+        """Whether all take denormals for zeros, and make none; None if there is no helper."""
+        count = len(self._threads)
+        while driver.started(self._address) < count:
+            time.sleep(0.001)
+        return driver.flushing(self._address) == count if count else None
 
     def stop(self) -> None:
         """End the threads and wait for them."""
         if self._threads:
-            driver.stop_helpers(self._block.ctypes.data)
+            driver.stop_helpers(self._address)
             for thread in self._threads:
                 thread.join()
             self._threads = []

@@ -8,35 +8,11 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench.core.protocols import Loss
 from sparsebench_plugins.backends.numba_csr.step.memory import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
 from sparsebench_plugins.backends.numba_csr.step.records import TARGETS
-from sparsebench_plugins.losses import (
-    BinaryCrossEntropy,
-    CrossEntropy,
-    LinearSquaredError,
-    SquaredError,
-)
 
 CROSS_ENTROPY, SQUARED, LINEAR, BINARY = range(4)
-
-_NUMBERS = {
-    CrossEntropy: CROSS_ENTROPY,
-    SquaredError: SQUARED,
-    LinearSquaredError: LINEAR,
-    BinaryCrossEntropy: BINARY,
-}
-
-
-def number_of(loss: Loss) -> int | None:
-    """The number by which `gradient` knows this loss; None if it has no kernel."""
-    return _NUMBERS.get(type(loss))  # type: ignore[call-overload, no-any-return]
-
-
-def takes_labels(number: int) -> bool:
-    """Whether the targets of this loss are classes."""
-    return number in (CROSS_ENTROPY, SQUARED)
 
 
 @njit(forceinline=True, error_model="numpy")

@@ -28,7 +28,7 @@ from sparsebench_plugins.backends.numba_csr.arguments import Layout
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer, ahead
 from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
-from sparsebench_plugins.backends.numba_csr.step import batch, curves, losses, operations
+from sparsebench_plugins.backends.numba_csr.step import batch, curves, known, losses, operations
 from sparsebench_plugins.backends.numba_csr.step.records import (
     BATCH,
     CURVE,
@@ -156,7 +156,7 @@ class Parts:
 
     def curve(self, number: int) -> int | None:
         """What `curves` calls the unit behind layer `number`; None if the layer's kernel has it."""
-        return curves.kind_of(self.units[number]) if number < len(self.units) else None
+        return known.curve_number(self.units[number]) if number < len(self.units) else None
 
 
 class Program:
