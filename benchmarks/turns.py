@@ -38,18 +38,27 @@ def serve(step: Callable[[], None]) -> None:
         print(json.dumps(statistics.median(b - a for a, b in pairwise(times))), flush=True)
 
 
+def parted(backend: str) -> tuple[str, str]:
+    """`numba-csr@/some/checkout` as the backend and the checkout it is to come from."""
+    name, _, checkout = backend.partition("@")
+    return name, checkout
+
+
 class Worker:
-    """A process that serves one backend: this script again, with `--serve`."""
+    """A process that serves one backend: this script again, with `--serve`. Behind an @ stands
+    another checkout of this project whose code it is to run."""
 
     def __init__(self, script: str, backend: str, threads: int, arguments: Sequence[str]) -> None:
         names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
         limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
+        name, checkout = parted(backend)
+        path = {"PYTHONPATH": f"{checkout}:{checkout}/plugins"} if checkout else {}
         self._process = subprocess.Popen(
-            [sys.executable, script, *arguments, "--serve", backend],
+            [sys.executable, script, *arguments, "--serve", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **limits},
+            env={**os.environ, **limits, **path},
         )
 
     def turn(self) -> float:

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from sparsebench_plugins.backends.numba_csr.row_kernels import for_batch
+from sparsebench_plugins.backends.numba_csr.connection_kernels import for_batch
 from sparsebench_plugins.backends.numba_csr.simd import (
     I64,
     WIDTH,

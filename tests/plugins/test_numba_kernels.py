@@ -10,13 +10,8 @@ import pytest
 from sparsebench_plugins.backends.numba_csr import arguments, plain, rule_numbers
 from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.backend import kernel_functions
-from sparsebench_plugins.backends.numba_csr.column_order import (
-    BLOCKS,
-    CHUNKS,
-    ByColumn,
-    blocks,
-    chunks,
-)
+from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
+from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.threads import (
     WORTH_THREADS,
     threads_again,
@@ -86,14 +81,14 @@ def forward(kernels, W: CsrMatrix, b, X, x, z, unit=NO_UNIT, bits=NO_BITS, ahead
     return plainly(Z, K, N, z)
 
 
-def small_batch_forward(kernels, W: CsrMatrix, b, X, unit=NO_UNIT, bits=NO_BITS, ahead=0):
-    K, N = W.shape[0], X.shape[1]
+def small_batch_forward(kernels, W: CsrMatrix, b, X, unit=NO_UNIT, bits=NO_BITS, x=None, z=None):
+    K, N, order = W.shape[0], X.shape[1], ByBlock(W.pattern)
+    x, z = x or arguments.plain(N), z or arguments.plain(N)
     Z = np.full(K * N, np.nan, np.float32)
-    bounds, rows = blocks(W.pattern, CHUNKS)
     kernels.small_batch_forward(
-        bounds, rows, W.indptr, W.indices, W.data, b, X.reshape(-1), Z, N, unit, bits, ahead
+        *order.blocks, order.arranged(W.data), b, laid_out(X, x), x, Z, z, N, unit, bits
     )
-    return Z.reshape(K, N)
+    return plainly(Z, K, N, z)
 
 
 class Backward:
@@ -120,23 +115,24 @@ class Backward:
 
 
 class SmallBackward:
-    """One backward pass in csr order."""
+    """One backward pass by blocks; everything in csr order afterwards."""
 
     def __init__(
-        self, kernels, W, X, DZ, rule, slots=(), *, wanted=True, unit=NO_UNIT, bits=NO_BITS, ahead=0
+        self, kernels, W, X, DZ, rule, slots=(), *, wanted=True, unit=NO_UNIT, bits=NO_BITS
     ):
-        N = X.shape[1]
-        self.data, self.slots = W.data.copy(), [slot.copy() for slot in slots]
-        first, second = (*self.slots, NONE, NONE)[:2]
-        bounds, rows = blocks(W.pattern, BLOCKS)
+        order, N = ByBlock(W.pattern), X.shape[1]
+        w = order.arranged(W.data)
+        first, second = (*(order.arranged(slot) for slot in slots), NONE, NONE)[:2]
         DX = np.full(X.size if wanted else 0, np.nan, np.float32)
-        parts = np.full(BLOCKS * DX.size, np.nan, np.float32)
-        self.DW = np.full(W.nnz if rule.kind == KEEP else 0, np.nan, np.float32)
+        G = np.full(W.nnz if rule.kind == KEEP else 0, np.nan, np.float32)
         kernels.small_batch_backward(
-            bounds, rows, W.indptr, W.indices, self.data, first, second, X.reshape(-1),
-            DZ.reshape(-1), DX, parts, N, self.DW, rule, unit, bits, ahead,
+            *order.blocks, w, first, second, X.reshape(-1), DZ.reshape(-1), DX, N, G, rule,
+            unit, bits,
         )  # fmt: skip
         self.DX = DX.reshape(X.shape) if wanted else None
+        self.DW = order.put_back(G) if rule.kind == KEEP else None
+        self.data = order.put_back(w)
+        self.slots = [order.put_back(slot) for slot in (first, second)[: len(slots)]]
 
 
 def expected(W: CsrMatrix, X, DZ):
@@ -213,14 +209,10 @@ def test_narrow_kernels_agree_with_reference(kernels, shape, density, N):
     W, X, DZ = case(shape, density, N)
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
     DX, DW = expected(W, X, DZ)
-    for ahead in (0, 3):
-        close(
-            small_batch_forward(kernels, W, b, X, ahead=ahead),
-            reference.spmm(*W_of(W), X) + b[:, None],
-        )
-        found = SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, ahead=ahead)
-        close(found.DX, DX)
-        close(found.DW, DW)
+    close(small_batch_forward(kernels, W, b, X), reference.spmm(*W_of(W), X) + b[:, None])
+    found = SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT)
+    close(found.DX, DX)
+    close(found.DW, DW)
     close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, wanted=False).DW, DW)
 
 

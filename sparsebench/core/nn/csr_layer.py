@@ -109,12 +109,14 @@ class CsrLayer:
         """Bytes of the arrays that `index` made."""
         return 0
 
+    def pattern_bytes(self) -> int:
+        return int(self.pattern.indptr.nbytes + self.pattern.indices.nbytes)
+
     def stored_bytes(self) -> dict[str, int]:
         bias = [self._bias, self.bias_gradient, *self.bias_slots]
         return {
             "weights": int(self.data.nbytes),
-            "indices": int(self.pattern.indptr.nbytes + self.pattern.indices.nbytes)
-            + self.index_bytes(),
+            "indices": self.pattern_bytes() + self.index_bytes(),
             "optimizer": sum(int(slot.nbytes) for slot in self.slots),
             "gradient": int(self._gradient.nbytes) if self._gradient is not None else 0,
             "bias": sum(int(array.nbytes) for array in bias),

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+LARGEST = 8
+"""The largest batch that has an order and kernels of its own."""
+
 TILE = 32
 """Samples per tile: 128 bytes a neuron, two cache lines."""
 

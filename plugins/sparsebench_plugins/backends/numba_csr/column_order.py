@@ -14,29 +14,21 @@ CHUNKS = 64
 """Chunks of a large batch: enough to share evenly among many threads, few enough to cost
 nothing. Fixed, so that results do not depend on the number of threads."""
 
-BLOCKS = 8
-"""Blocks of a small batch's backward pass, each with a downstream gradient of its own."""
+PARTS = 8
+"""Parts of the rows in which connections are counted and placed by column."""
 
 Bounds = npt.NDArray[np.int64]
 
 
-def chunks(indptr: Ints, count: int = CHUNKS) -> Bounds:
+def chunks(indptr: Ints, count: int = CHUNKS, row_weight: int = 1) -> Bounds:
     """(count + 1,) bounds of rows with about as many connections in each chunk.
 
-    Rows weigh something even when empty: they are written too.
+    Rows weigh something even when empty, `row_weight` connections: they are written too.
     """
     rows = indptr.size - 1
-    weight = indptr.astype(np.int64) + np.arange(rows + 1)
+    weight = indptr.astype(np.int64) + row_weight * np.arange(rows + 1)
     goals = np.linspace(0, weight[-1], count + 1)
     return np.searchsorted(weight, goals).astype(np.int64)
-
-
-def blocks(pattern: CsrPattern, count: int) -> tuple[Bounds, Bounds]:
-    """(count + 1,) bounds of connections, and (count + 1,) of the rows that begin in each block."""
-    bounds = np.arange(count + 1, dtype=np.int64) * pattern.nnz // count
-    rows = np.searchsorted(pattern.indptr[:-1], bounds).astype(np.int64)
-    rows[0], rows[-1] = 0, pattern.shape[0]
-    return bounds, rows
 
 
 class ByColumn:
@@ -51,7 +43,7 @@ class ByColumn:
         self.indptr = np.zeros(D + 1, dtype=dtype)
         self.rows = np.empty(pattern.nnz, dtype=dtype)
         self.place = np.empty(pattern.nnz, dtype=dtype)
-        cuts = chunks(pattern.indptr, BLOCKS)
+        cuts = chunks(pattern.indptr, PARTS)
         transpose(cuts, pattern.indptr, pattern.indices, self.indptr, self.rows, self.place)
         self.chunks = chunks(self.indptr)
         self.widest = int(np.diff(self.indptr).max(initial=0))

@@ -1,4 +1,4 @@
-"""A layer whose connections are kept in one order or in two, as the batch asks for."""
+"""A layer whose connections are kept in the order or orders that the batch asks for."""
 
 from __future__ import annotations
 
@@ -16,18 +16,11 @@ from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr import rule_numbers as rules
-from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout
-from sparsebench_plugins.backends.numba_csr.column_order import (
-    BLOCKS,
-    CHUNKS,
-    Bounds,
-    ByColumn,
-    blocks,
-    chunks,
-)
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP, LARGEST, NO_UNIT, Layout
+from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
+from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
 from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
-from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers import SGD
 
@@ -40,9 +33,6 @@ CACHE = 2**20
 LINES_AHEAD = 160
 """Cache lines of activations between what is prefetched and what is at work."""
 
-SMALL_BATCH_AHEAD = 32
-"""The same in connections, for batches whose rows are shorter than a line."""
-
 EMPTY: Vector = np.empty(0, dtype=np.float32)
 NO_BITS = np.empty(0, dtype=np.uint8)
 
@@ -50,16 +40,19 @@ NO_BITS = np.empty(0, dtype=np.uint8)
 class NumbaCsrLayer(CsrLayer):
     """Z = W X + b.
 
-    Batches of up to 8 need the csr arrays only: `data` and `slots` are in csr order.
-    From the first backward pass of a larger batch on there is a second order, by column: the
-    weights `w` and the slots are kept in it, so that backward and update run through memory in
-    order. `data` is then a copy that the next forward pass brings up to date first.
+    A layer begins in csr order. The first batch of up to 8 brings it into one by blocks, with
+    which `data` and `slots` go; csr's columns are then made again when asked for.
+    From the first backward pass of a larger batch on there are two orders, csr and by column:
+    the weights `w` and the slots are kept in the latter, so that backward and update run through
+    memory in order. `data` is then a copy that the next forward pass brings up to date first.
     Csr inputs need the second order only, and columns of `w` may be behind: see `csr_passes`.
 
     version  changes whenever other arrays take the place of these
     """
 
     takes_csr = True
+
+    _shown: weakref.ref[CsrPattern]
 
     def __init__(
         self,
@@ -72,6 +65,7 @@ class NumbaCsrLayer(CsrLayer):
         self._kernels = kernels
         self.slot_dtype = np.dtype(slot_dtype)
         self.version = 0
+        self._by_block: ByBlock | None = None
         self._by_column: ByColumn | None = None
         self._w = EMPTY
         self._stale = False
@@ -83,15 +77,46 @@ class NumbaCsrLayer(CsrLayer):
 
     # --- the orders ------------------------------------------------------------------
 
+    @property
+    def pattern(self) -> CsrPattern:
+        """Where the connections are. By blocks it is kept only as long as others hold it."""
+        shown = self._shown()
+        if shown is None:
+            assert self._by_block is not None
+            shown = self._by_block.pattern()
+            self._shown = weakref.ref(shown)
+        return shown
+
+    @pattern.setter
+    def pattern(self, pattern: CsrPattern) -> None:
+        self._kept: CsrPattern | None = pattern
+        self._shown = weakref.ref(pattern)
+
+    @property
+    def nnz(self) -> int:
+        return int(self.data.size)
+
     def index(self, pattern: CsrPattern) -> None:
         self.version += 1
         self.row_chunks = chunks(pattern.indptr)
-        self._row_blocks = blocks(pattern, CHUNKS)
-        self._blocks = blocks(pattern, BLOCKS)
+
+    def _order_by_block(self) -> ByBlock:
+        """From csr, one array after the other."""
+        if self._by_block is None:
+            order = ByBlock(self.pattern)
+            self._kept = None
+            self.data = order.arranged(self.data)
+            for i in range(len(self.slots)):
+                self.slots[i] = order.arranged(self.slots[i])
+            self._gradient = None
+            self._by_block = order
+            self.version += 1
+        return self._by_block
 
     def by_column(self) -> ByColumn:
         """The second order, which is made if it is not there."""
         if self._by_column is None:
+            self.by_row()
             order = ByColumn(self.pattern)
             for i in range(len(self.slots)):
                 self.slots[i] = order.arranged(self.slots[i])
@@ -107,16 +132,21 @@ class NumbaCsrLayer(CsrLayer):
         self.refresh()
         return self._w
 
-    def _order_by_row(self) -> None:
-        """Give up the second order: the slots go back to csr order."""
-        if self._by_column is not None:
-            self.refresh()
-            self._w = EMPTY
-            for i in range(len(self.slots)):
-                self.slots[i] = self._by_column.put_back(self.slots[i])
-            self._gradient = None
-            self._by_column = None
-            self.version += 1
+    def by_row(self) -> None:
+        """Give up the order by blocks, or the one by column: csr alone."""
+        order = self._by_block or self._by_column
+        if order is None:
+            return
+        if self._by_block is not None:
+            self.pattern = self.pattern
+            self.data = order.put_back(self.data)
+        self.refresh()
+        self._w = EMPTY
+        for i in range(len(self.slots)):
+            self.slots[i] = order.put_back(self.slots[i])
+        self._gradient = None
+        self._by_block = self._by_column = None
+        self.version += 1
 
     def refresh(self) -> None:
         """Bring `data` up to date."""
@@ -135,11 +165,19 @@ class NumbaCsrLayer(CsrLayer):
 
     def weights(self) -> CsrMatrix:
         self.refresh()
+        if self._by_block is not None:
+            return CsrMatrix(self.pattern, self._by_block.put_back(self.data))
         return super().weights()
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether `data` is in the order of small batches."""
+        return self._by_block is not None
 
     def _in_csr_order(self, array: Vector) -> Vector:
         self._settle()
-        return array if self._by_column is None else self._by_column.put_back(array)
+        order = self._by_block or self._by_column
+        return array if order is None else order.put_back(array)
 
     # --- the passes ------------------------------------------------------------------
 
@@ -177,12 +215,13 @@ class NumbaCsrLayer(CsrLayer):
             self._csr_passes().forward(X, own, self._bias, S, A.reshape(-1), a, numbers, bits)
             return
         x, flat = self._layout(X, below), (X.reshape(-1), A.reshape(-1))
-        if N <= LARGEST and self._by_column is None:
-            bounds, rows = self._row_blocks
+        if N > LARGEST and t is not None and self._by_block is not None:
+            self.by_row()  # the backward pass that follows goes by column
+        if self._by_block is not None or (N <= LARGEST and self._by_column is None):
+            order = self._order_by_block()
             self._kernels.small_batch_forward(
-                bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, self._bias,
-                *flat, N, numbers, bits, ahead(X, x),
-            )  # fmt: skip
+                *order.blocks, self.data, self._bias, flat[0], x, flat[1], a, N, numbers, bits
+            )
             return
         self.refresh()  # apart from the products: read as soon as written, the weights stall them
         self._kernels.forward(
@@ -241,14 +280,11 @@ class NumbaCsrLayer(CsrLayer):
 
     def _backward_small(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         N = X.shape[1]
-        bounds, rows = self._blocks
-        parts = SCRATCH.of(self, BLOCKS * X.size) if DX is not None else EMPTY
+        order = self._order_by_block()
         flat_DX = DX.reshape(-1) if DX is not None else X.reshape(-1)[:0]
         self._kernels.small_batch_backward(
-            bounds, rows, self.pattern.indptr, self.pattern.indices, self.data, *self.two_slots(),
-            X.reshape(-1), DZ.reshape(-1), flat_DX, parts, N,
-            self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
-            ahead(X, arguments.plain(N)),
+            *order.blocks, self.data, *self.two_slots(), X.reshape(-1), DZ.reshape(-1), flat_DX,
+            N, self.gradient if rule.kind == KEEP else EMPTY, rule, numbers, bits,
         )  # fmt: skip
 
     def _backward_large(self, X, below, DZ, unit, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
@@ -307,12 +343,12 @@ class NumbaCsrLayer(CsrLayer):
         self.step_bias(rate, t)
 
     def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
-        order = self._by_column
+        order = self._by_block or self._by_column
         super().step_by(DW if order is None else order.arranged(DW), Db, rate, t)
 
     def assign(self, data: Vector, bias: Vector) -> None:
         self._settle()
-        super().assign(data, bias)
+        super().assign(data if self._by_block is None else self._by_block.arranged(data), bias)
         self._stale = False
         if self._by_column is not None:
             self._w[...] = self._by_column.arranged(self.data)
@@ -325,26 +361,29 @@ class NumbaCsrLayer(CsrLayer):
         }
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """The state in csr order, in the type it is kept in; and whether there are two orders,
-        because small batches take another way through one."""
+        """The state in csr order, in the type it is kept in; and the order, because each has its
+        own way to sum."""
         yield "two_orders", np.array(self._by_column is not None)
+        yield "by_block", np.array(self._by_block is not None)
         for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
             yield f"state.{name}", self._in_csr_order(slot)
         for name, slot in zip(self.optimizer.slots, self.bias_slots, strict=True):
             yield f"bias_state.{name}", slot
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        self._order_by_row()
+        self.by_row()
         super().restore(saved)
         self.version += 1
         if saved["two_orders"]:
             self.by_column()
+        elif saved.get("by_block", False):
+            self._order_by_block()
 
     def apply_change(self, change: Change) -> None:
-        """The second order is given up while the topology changes, so that the peak of memory
-        is no higher than in training."""
-        ordered = self._by_column is not None
-        self._order_by_row()
+        """Other orders than csr are given up while the topology changes, so that the peak of
+        memory is no higher than in training."""
+        by_block, by_column = self._by_block is not None, self._by_column is not None
+        self.by_row()
         applied = AppliedChange(self.pattern, change)
         self._gradient = None
         self.data = applied.carry(self.data, change.values)
@@ -352,8 +391,10 @@ class NumbaCsrLayer(CsrLayer):
             self.slots[i] = applied.carry(self.slots[i])
         self.pattern = applied.pattern
         self.index(applied.pattern)
-        if ordered:
+        if by_column:
             self.by_column()
+        elif by_block:
+            self._order_by_block()
 
     def stored_bytes(self) -> dict[str, int]:
         stored = super().stored_bytes()
@@ -363,10 +404,13 @@ class NumbaCsrLayer(CsrLayer):
             stored["scratch"] += self._csr.nbytes
         return stored
 
+    def pattern_bytes(self) -> int:
+        order = self._by_block
+        return super().pattern_bytes() if order is None else int(order.indptr.nbytes)
+
     def index_bytes(self) -> int:
-        cuts: list[Bounds] = [self.row_chunks, *self._row_blocks, *self._blocks]
-        order = self._by_column.nbytes if self._by_column is not None else 0
-        return order + sum(int(cut.nbytes) for cut in cuts)
+        order = self._by_block or self._by_column
+        return int(self.row_chunks.nbytes) + (order.nbytes if order is not None else 0)
 
 
 class Scratch:
@@ -395,6 +439,4 @@ SCRATCH = Scratch()
 def ahead(A: Matrix, where: Layout) -> int:
     """Prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
     row = where.tile * A.itemsize
-    if A.shape[0] * row <= CACHE:
-        return 0
-    return SMALL_BATCH_AHEAD if where.tile <= LARGEST else LINES_AHEAD // -(-row // LINE)
+    return 0 if A.shape[0] * row <= CACHE else LINES_AHEAD // -(-row // LINE)

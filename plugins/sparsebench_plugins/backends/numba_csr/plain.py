@@ -213,50 +213,60 @@ def backward(
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def small_batch_forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
+def small_batch_forward(
+    row_cuts, column_cuts, starts, rows, columns, w, bias, X, x, Z, z, N, unit, bits
+):  # fmt: skip
     """`small_batch.forward`."""
-    before = threads_for(indices.size * N)
-    for k in prange(bias.size):
-        start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
-        gathered(data, indices, start, stop, X, N, 0, bias[k], Z, k * N, N)
-        activate_row(Z, k * N, k, 0, N, unit, bits)
+    C = column_cuts.size - 1
+    before = threads_for(rows.size * N)
+    for r in prange(row_cuts.size - 1):
+        for k in range(row_cuts[r], row_cuts[r + 1]):
+            for n in range(N):
+                Z[n // z.tile * z.step + k * z.stride + n % z.tile] = bias[k]
+        for c in range(C):
+            for p in range(starts[r * C + c], starts[r * C + c + 1]):
+                k, j = row_cuts[r] + rows[p], column_cuts[c] + columns[p]
+                for n in range(N):
+                    to = n // z.tile * z.step + k * z.stride + n % z.tile
+                    Z[to] += w[p] * X[n // x.tile * x.step + j * x.stride + n % x.tile]
+        for k in range(row_cuts[r], row_cuts[r + 1]):
+            for n in range(0, N, z.tile):
+                at = n // z.tile * z.step + k * z.stride
+                activate_row(Z, at, k, n, min(z.tile, N - n), unit, bits)
     threads_again(before)
+
+
+@njit(error_model="numpy")
+def backward_connection(p, k, j, w, first, second, X, DZ, DX, N, G, rule):
+    """Connection p from neuron j to neuron k."""
+    if DX.size > 0:
+        g = dot_and_add(DZ, k * N, X, j * N, w[p], DX, j * N, N)
+    else:
+        g = dot(DZ, k * N, X, j * N, N)
+    if rule.kind == KEEP:
+        G[p] = g
+    else:
+        update(w, first, second, p, g, rule)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def small_batch_backward(
-    bounds, rows, indptr, indices, data, first, second,
-    X, DZ, DX, parts, N, G, rule, unit, bits, ahead,
+    row_cuts, column_cuts, starts, rows, columns, w, first, second,
+    X, DZ, DX, N, G, rule, unit, bits,
 ):  # fmt: skip
     """`small_batch.backward`."""
-    blocks, wanted, size = bounds.size - 1, DX.size > 0, DX.size
-    before = threads_for(2 * indices.size * N)
-    for c in prange(blocks):
-        mine = parts[c * size : (c + 1) * size]
-        mine[:] = 0.0
-        k = np.int64(rows[c])
-        if indptr[k] > bounds[c]:
-            k -= 1
-        for p in range(bounds[c], bounds[c + 1]):
-            while indptr[k + 1] <= p:
-                k += 1
-            j = indices[p] * N
-            if wanted:
-                g = dot_and_add(DZ, k * N, X, j, data[p], mine, j, N)
-            else:
-                g = dot(DZ, k * N, X, j, N)
-            if rule.kind == KEEP:
-                G[p] = g
-            else:
-                update(data, first, second, p, g, rule)
-    if wanted:
-        for j in prange(size // N):
-            for i in range(j * N, j * N + N):
-                total = np.float32(0.0)
-                for c in range(blocks):
-                    total += parts[c * size + i]
-                DX[i] = total
-            deactivate_row(DX, j * N, j, 0, N, unit, bits)
+    R, C = row_cuts.size - 1, column_cuts.size - 1
+    before = threads_for(2 * rows.size * N)
+    for c in prange(C):
+        for i in range(min(DX.size, column_cuts[c] * N), min(DX.size, column_cuts[c + 1] * N)):
+            DX[i] = 0.0
+        for r in range(R):
+            for p in range(starts[r * C + c], starts[r * C + c + 1]):
+                k, j = row_cuts[r] + rows[p], column_cuts[c] + columns[p]
+                backward_connection(p, k, j, w, first, second, X, DZ, DX, N, G, rule)
+        if DX.size > 0:
+            for j in range(column_cuts[c], column_cuts[c + 1]):
+                deactivate_row(DX, j * N, j, 0, N, unit, bits)
     threads_again(before)
 
 

@@ -17,7 +17,7 @@ from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I64, WIDTH, Emit
 INT = types.int64
 
 
-class _Loop:
+class Loop:
     """`while p + step <= stop` with p in a stack slot that LLVM turns into a register."""
 
     def __init__(self, builder, p, stop, step):
@@ -40,7 +40,7 @@ class _Loop:
         b.position_at_end(self.end)
 
 
-def _slots(builder, values):
+def stack_slots(builder, values):
     """A stack slot per value; LLVM promotes them to registers."""
     return [cgutils.alloca_once_value(builder, value) for value in values]
 
@@ -81,8 +81,8 @@ def gather(vectors, some=False, abreast=1):
             emit = Emit(context, builder, WIDTH)
             emit = emit.masked(count) if some else emit
             start_values = [emit.splat(b)] * vectors + [emit.zero()] * vectors * (abreast - 1)
-            sums = _slots(builder, start_values)
-            (p_slot,) = _slots(builder, [start])
+            sums = stack_slots(builder, start_values)
+            (p_slot,) = stack_slots(builder, [start])
 
             def one(p, sums):
                 w = emit.splat(emit.scalar(data, data_, p))
@@ -92,7 +92,7 @@ def gather(vectors, some=False, abreast=1):
                     builder.store(emit.fma(w, here, builder.load(slot)), slot)
 
             for step in sorted({abreast, 1}, reverse=True):
-                with _Loop(builder, p_slot, stop, step) as p:
+                with Loop(builder, p_slot, stop, step) as p:
                     for i in range(step):
                         here = builder.add(p, I64(i))
                         kinds, arrays = (indices, X), (indices_, X_)
@@ -134,8 +134,8 @@ def column(vectors, some=False, downstream=True):
             emit = Emit(context, b, WIDTH)
             emit = emit.masked(count) if some else emit
             xs = [emit.load(X, X_, b.add(x, I64(v * WIDTH))) for v in range(vectors)]
-            sums = _slots(b, [emit.zero()] * vectors) if downstream else []
-            (p_slot,) = _slots(b, [start])
+            sums = stack_slots(b, [emit.zero()] * vectors) if downstream else []
+            (p_slot,) = stack_slots(b, [start])
             size = _bytes(DZ, vectors * WIDTH)
 
             def dots(p, step):
@@ -161,9 +161,9 @@ def column(vectors, some=False, downstream=True):
                 zero = value.type([0.0] * 4) if value.type != FLOAT else FLOAT(0.0)
                 b.store(b.fadd(value, b.select(more, old, zero)), where).align = 4
 
-            with _Loop(b, p_slot, stop, 4) as p:
+            with Loop(b, p_slot, stop, 4) as p:
                 keep(p, emit.four_totals(*dots(p, 4)))
-            with _Loop(b, p_slot, stop, 1) as p:
+            with Loop(b, p_slot, stop, 1) as p:
                 keep(p, emit.total(*dots(p, 1)))
             for v, slot in enumerate(sums):
                 emit.store(DX, DX_, b.add(dx, I64(v * WIDTH)), b.load(slot))
@@ -175,131 +175,3 @@ def column(vectors, some=False, downstream=True):
         return signature, code
 
     return column_pass
-
-
-# --- batches of 1 to 8: vectors run over the few samples of several connections ------
-
-LARGEST = 8
-"""The largest batch that has kernels of its own."""
-
-
-def for_batch(builder, N, emit):
-    """Write emit(lanes) for each batch of 1 to LARGEST samples, and run the one for N."""
-    end, last = (builder.append_basic_block(name) for name in ("end", f"batch{LARGEST}"))
-    switch = builder.switch(N, last)
-    for lanes in range(1, LARGEST + 1):
-        block = last if lanes == LARGEST else builder.append_basic_block(f"batch{lanes}")
-        if lanes < LARGEST:
-            switch.add_case(I64(lanes), block)
-        builder.position_at_end(block)
-        emit(lanes)
-        builder.branch(end)
-    builder.position_at_end(end)
-
-
-def _group_sizes(lanes):
-    """Connections whose samples fill one vector, then single ones."""
-    together = WIDTH // lanes if WIDTH % lanes == 0 else 1
-    return sorted({together, 1}, reverse=True)
-
-
-def _neurons(emit, kind, indices, p, size, lanes):
-    """Where the samples of connections p..p + size - 1 begin."""
-    here = [emit.builder.add(p, I64(i)) for i in range(size)]
-    return [_row(emit, kind, indices, q, I64(lanes), I64(0)) for q in here]
-
-
-def _fetch_group(emit, kind, indices, p, size, last, ahead, lanes, targets):
-    """Prefetch for connections `ahead` of a group; targets (kind, array, to write)."""
-    b = emit.builder
-    with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
-        for i in range(size):
-            q = b.add(b.add(p, ahead), I64(i))
-            q = b.select(b.icmp_signed("<", q, last), q, last)
-            j = _row(emit, kind, indices, q, I64(lanes), I64(0))
-            for target, array, write in targets:
-                emit.prefetch(target, array, j, 1, write=write)
-
-
-@intrinsic
-def small_gather(typing, N, data, indices, start, stop, last, X, b, Z, z, ahead):
-    """Part of a row of Z = W X + b at a batch of N <= 8 samples.
-
-    data, indices (nnz,) csr, connections start..stop - 1      last  the last one of the matrix
-    X flat, N per neuron      Z flat: the sum goes to z..
-    """
-
-    def code(context, builder, signature, args):
-        (N, data_, indices_, start, stop, last, X_, b, Z_, z, ahead) = args
-
-        def batch(lanes):
-            single = Emit(context, builder, lanes)
-            (p_slot, sum_slot) = _slots(builder, [start, single.splat(b)])
-            for size in _group_sizes(lanes):
-                emit = Emit(context, builder, size * lanes)
-                (slot,) = _slots(builder, [emit.zero()])
-                with _Loop(builder, p_slot, stop, size) as p:
-                    targets = [(X, X_, False)]
-                    _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
-                    at = _neurons(emit, indices, indices_, p, size, lanes)
-                    w = emit.repeated(Emit(context, builder, size).load(data, data_, p), lanes)
-                    x = emit.load_packed(X, X_, at)
-                    builder.store(emit.fma(w, x, builder.load(slot)), slot)
-                v = builder.load(slot)
-                while v.type.count > lanes:
-                    half = v.type.count // 2
-                    low = emit.shuffle(v, v, range(half))
-                    v = builder.fadd(low, emit.shuffle(v, v, range(half, 2 * half)))
-                builder.store(builder.fadd(builder.load(sum_slot), v), sum_slot)
-            single.store(Z, Z_, z, builder.load(sum_slot))
-
-        for_batch(builder, N, batch)
-        return context.get_dummy_value()
-
-    f = types.float32
-    return types.void(INT, data, indices, INT, INT, INT, X, f, Z, INT, INT), code
-
-
-def small_column(downstream):
-    """Part of a row backward at a batch of N <= 8 samples: the dots, and DX += w dz.
-
-    data, indices (nnz,) csr, connections start..stop - 1; DZ, X, DX flat, N per neuron
-    G flat: the dots go to g.. ;  downstream False: DX is not looked at
-    A row's columns are unique, so that several rows of DX can be read and written at once.
-    """
-
-    @intrinsic
-    def small_pass(typing, N, data, indices, start, stop, last, DZ, z, X, DX, G, g, ahead):
-        def code(context, builder, signature, args):
-            (N, data_, indices_, start, stop, last, DZ_, z, X_, DX_, G_, g, ahead) = args
-            b = builder
-
-            def batch(lanes):
-                dz = Emit(context, b, lanes).load(DZ, DZ_, z)
-                (p_slot,) = _slots(b, [start])
-                for size in _group_sizes(lanes):
-                    emit = Emit(context, b, size * lanes)
-                    group = Emit(context, b, size)
-                    dzs = emit.tiled(dz, size)
-                    with _Loop(b, p_slot, stop, size) as p:
-                        targets = [(X, X_, False)] + [(DX, DX_, True)] * downstream
-                        _fetch_group(emit, indices, indices_, p, size, last, ahead, lanes, targets)
-                        at = _neurons(emit, indices, indices_, p, size, lanes)
-                        products = b.fmul(dzs, emit.load_packed(X, X_, at))
-                        if size > 1:
-                            dots = emit.folded(products, size)
-                        else:
-                            dots = group.splat(emit.total(products))
-                        group.store(G, G_, b.add(g, b.sub(p, start)), dots)
-                        if downstream:
-                            w = emit.repeated(group.load(data, data_, p), lanes)
-                            dx = emit.fma(w, dzs, emit.load_packed(DX, DX_, at))
-                            emit.store_packed(DX, DX_, at, dx)
-
-            for_batch(b, N, batch)
-            return context.get_dummy_value()
-
-        row = (DZ, INT, X, DX, G, INT, INT)
-        return types.void(INT, data, indices, INT, INT, INT, *row), code
-
-    return small_pass

@@ -69,23 +69,20 @@ class Emit:
             return self._load(kind, array, index, FLOAT, 4)
         return self._widened(self._load(kind, array, index, HALF, 2))
 
-    def load_packed(self, kind, array, places):
-        """The samples at each of `places`, lanes / len(places) of them, one after another."""
-        narrow = Emit(self.context, self.builder, self.lanes // len(places))
-        element, align = (FLOAT, 4) if kind.dtype == types.float32 else (HALF, 2)
-        parts = [narrow._load(kind, array, place, element, align) for place in places]
-        while len(parts) > 1:
-            lanes = range(2 * parts[0].type.count)
-            parts = [self.shuffle(a, c, lanes) for a, c in zip(parts[::2], parts[1::2])]
-        return parts[0] if element == FLOAT else self._widened(parts[0])
+    def load_at(self, kind, place):
+        """`lanes` numbers from a pointer on, as float32."""
+        wide = kind.dtype == types.float32
+        element, align = (FLOAT, 4) if wide else (HALF, 2)
+        shape = vector(element, self.lanes)
+        value = self.builder.load(self.builder.bitcast(place, shape.as_pointer()))
+        value.align = align
+        return value if wide else self._widened(value)
 
-    def store_packed(self, kind, array, places, value):
-        """The other way round, float32."""
-        lanes = self.lanes // len(places)
-        narrow = Emit(self.context, self.builder, lanes)
-        for i, place in enumerate(places):
-            part = self.shuffle(value, value, range(i * lanes, (i + 1) * lanes))
-            narrow.store(kind, array, place, part)
+    def store_at(self, kind, place, value):
+        """The other way round."""
+        value, align = (value, 4) if kind.dtype == types.float32 else (self._rounded(value), 2)
+        at = self.builder.bitcast(place, value.type.as_pointer())
+        self.builder.store(value, at).align = align
 
     def _widened(self, bits):
         """bfloat16 bits as float32."""
@@ -169,14 +166,6 @@ class Emit:
     def shuffle(self, a, b, where):
         where = list(where)
         return self.builder.shuffle_vector(a, b, vector(I32, len(where))(where))
-
-    def repeated(self, v, times):
-        """Each lane `times` over: a a b b for two."""
-        return self.shuffle(v, v, [i // times for i in range(times * v.type.count)])
-
-    def tiled(self, v, times):
-        """The vector `times` over: a b a b for two."""
-        return self.shuffle(v, v, list(range(v.type.count)) * times)
 
     def folded(self, v, parts):
         """(parts,) sums over equal stretches of lanes."""

@@ -1,119 +1,187 @@
-"""Kernels for batches of 1 to 8: csr only, vectors run over the few samples of a connection.
+"""Kernels for batches of 1 to 8, over connections in blocks.
 
-At such batches the connections are the traffic, and a second order of them, with its copy of
-the values, would double it. Connections are cut into blocks of equal size, rows or not, the
-same ones for any number of threads. Forward, a row cut by a block is put together afterwards;
-backward, each block adds into a DX of its own, and these are added in the order of the blocks:
-no two threads write to one place, and the bits do not depend on their number.
+At such batches the connections are the traffic, and what they gather and add to is a few bytes at
+a random place. Blocks keep these places in the second cache, and one order serves both passes
+(`block_order`). A chunk of forward is a row of blocks and owns its part of Z; of backward, a
+column of blocks and its part of DX: no two threads write to one place, and the bits do not
+depend on their number.
+
+A chunk is a function of its own; `forward` and `backward` run all of them.
+
+row_cuts (R + 1,), column_cuts (C + 1,)  bounds of the blocks' neurons
+starts (R C + 1,)                        of the blocks' connections
+rows, columns, w (nnz,)                  of each connection: uint16, uint16, float32
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit, prange, types
+from numba.extending import overload
 
-from sparsebench_plugins.backends.numba_csr.arguments import KEEP
+from sparsebench_plugins.backends.numba_csr.arguments import KEEP, LARGEST
+from sparsebench_plugins.backends.numba_csr.connection_kernels import (
+    backward_block,
+    forward_block,
+)
 from sparsebench_plugins.backends.numba_csr.elementwise import (
     activate_row,
-    add_some,
     deactivate_row,
-    sum_blocks,
     update,
 )
-from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST, small_column, small_gather
+from sparsebench_plugins.backends.numba_csr.simd import load_some, store_some
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
-downstream_part, dots_part = small_column(True), small_column(False)
+forward_packed, forward_strided = forward_block(), forward_block(strided=True)
+downstream_part, dots_part = backward_block(True), backward_block(False)
+
+
+def sums_of(A, start, rows, step, N):
+    """Where the sums of `rows` neurons are made, and the numbers from one to the next: in A from
+    `start` on if it is float32, else in an array of N samples each."""
+    raise NotImplementedError
+
+
+def settle(sums, s, A, a, N):
+    """A[a : a + N] = sums[s : s + N], rounded, where they are two arrays."""
+    raise NotImplementedError
+
+
+@overload(sums_of)
+def _sums_of(A, start, rows, step, N):
+    if A.dtype == types.float32:
+        return lambda A, start, rows, step, N: (A[start:], step)
+    return lambda A, start, rows, step, N: (np.empty(rows * N, dtype=np.float32), N)
+
+
+@overload(settle)
+def _settle(sums, s, A, a, N):
+    if A.dtype == types.float32:
+        return lambda sums, s, A, a, N: None
+    return lambda sums, s, A, a, N: store_some(A, a, load_some(sums, s, N), N)
+
+
+@njit(error_model="numpy")
+def forward_chunk(
+    r, row_cuts, column_cuts, starts, rows, columns, w, bias,
+    X, x, x_step, Z, z, z_step, n, N, unit, bits,
+):  # fmt: skip
+    """Row r of blocks of Z = unit(W X + b), samples n..n + N - 1 with N <= 8.
+
+    X, Z flat: the samples of neuron j at x + j x_step and z + j z_step
+    bits      (K, row_bytes) flat: the signs that the unit keeps
+    """
+    first, last = row_cuts[r], row_cuts[r + 1]
+    C = column_cuts.size - 1
+    sums, step = sums_of(Z, z + first * z_step, last - first, z_step, N)
+    for k in range(first, last):
+        for i in range(N):
+            sums[(k - first) * step + i] = bias[k]
+    packed = x_step == N and step == N
+    for c in range(C):
+        start, stop = starts[r * C + c], starts[r * C + c + 1]
+        at = x + column_cuts[c] * x_step
+        if packed:
+            forward_packed(N, w, rows, columns, start, stop, X, at, x_step, sums, 0, step)
+        else:
+            forward_strided(N, w, rows, columns, start, stop, X, at, x_step, sums, 0, step)
+    for k in range(first, last):
+        settle(sums, (k - first) * step, Z, z + k * z_step, N)
+        activate_row(Z, z + k * z_step, k, n, N, unit, bits)
+
+
+@njit(error_model="numpy")
+def backward_piece(
+    start, stop, rows, columns, w, first, second, DZ, z, X, x, DX, N, G, own, rule
+):  # fmt: skip
+    """Connections start..stop - 1 of one block: the dots and the update, and DX unless it is empty.
+
+    own  room for the dots of PIECE connections
+    """
+    for p in range(start, stop, PIECE):
+        end = min(p + PIECE, stop)
+        if DX.size > 0:
+            downstream_part(N, w, rows, columns, p, end, DZ, z, X, x, DX, 0, own, 0)
+        else:
+            dots_part(N, w, rows, columns, p, end, DZ, z, X, x, DX, 0, own, 0)
+        if rule.kind == KEEP:
+            for i in range(end - p):
+                G[p + i] = own[i]
+        else:
+            update(w, first, second, own, p, end, 0, rule)
+
+
+@njit(error_model="numpy")
+def backward_chunk(
+    c, row_cuts, column_cuts, starts, rows, columns, w, first, second,
+    X, DZ, DX, N, G, rule, unit, bits,
+):  # fmt: skip
+    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
+
+    Column c of blocks; row c where DX is empty, not wanted. DX uses the weights before the update.
+
+    first, second (nnz,)  the optimizer's state
+    X, DZ, DX flat        (D, N), (K, N), (D, N)
+    G      (nnz,)         the gradient, where the rule keeps it; else empty
+    bits                  the signs of the unit below
+    """
+    R, C = row_cuts.size - 1, column_cuts.size - 1
+    own = np.empty(PIECE + 16, dtype=np.float32)
+    if DX.size == 0:
+        for b in range(c * C, (c + 1) * C):
+            x = column_cuts[b - c * C] * N
+            backward_piece(
+                starts[b], starts[b + 1], rows, columns, w, first, second,
+                DZ, row_cuts[c] * N, X, x, own[:0], N, G, own, rule,
+            )  # fmt: skip
+        return
+    begin, end = column_cuts[c], column_cuts[c + 1]
+    sums, _ = sums_of(DX, begin * N, end - begin, N, N)
+    for i in range((end - begin) * N):
+        sums[i] = 0.0
+    for r in range(R):
+        b = r * C + c
+        backward_piece(
+            starts[b], starts[b + 1], rows, columns, w, first, second,
+            DZ, row_cuts[r] * N, X, begin * N, sums, N, G, own, rule,
+        )  # fmt: skip
+    for j in range(begin, end):
+        settle(sums, (j - begin) * N, DX, j * N, N)
+        deactivate_row(DX, j * N, j, 0, N, unit, bits)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def forward(bounds, rows, indptr, indices, data, bias, X, Z, N, unit, bits, ahead):
-    """Z = unit(W X + b).
-
-    bounds (C + 1,)  connections of each block      rows (C + 1,)  the rows that begin in it
-    W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
-    X, Z  flat       (D, N) and (K, N)
-    bits  (K, row_bytes) flat: the signs that the unit keeps
-    """
-    blocks, last = bounds.size - 1, indices.size - 1
-    edges = np.zeros(blocks * N, dtype=np.float32)
+def forward(
+    row_cuts, column_cuts, starts, rows, columns, w, bias, X, x, Z, z, N, unit, bits
+):  # fmt: skip
+    """Z = unit(W X + b) for any number of samples, 8 at a time; X and Z in the layouts x and z."""
     # a connection counts as LARGEST multiply-adds: smaller batches take as long
-    before = threads_for(LARGEST * indices.size)
-    for c in prange(blocks):
-        end = bounds[c + 1]
-        begun = min(np.int64(indptr[rows[c]]), end)
-        if bounds[c] < begun:
-            zero = np.float32(0.0)
-            small_gather(N, data, indices, bounds[c], begun, last, X, zero, edges, c * N, ahead)
-        for k in range(rows[c], rows[c + 1]):
-            start, stop = np.int64(indptr[k]), min(np.int64(indptr[k + 1]), end)
-            small_gather(N, data, indices, start, stop, last, X, bias[k], Z, k * N, ahead)
-    for c in range(blocks):
-        if bounds[c] < min(np.int64(indptr[rows[c]]), bounds[c + 1]):
-            add_some(Z, (rows[c] - 1) * N, edges, c * N, N)
-    threads_again(before)
-    threads_for(bias.size * N)
-    for k in prange(bias.size):
-        activate_row(Z, k * N, k, 0, N, unit, bits)
+    before = threads_for(LARGEST * rows.size)
+    for n in range(0, N, LARGEST):
+        at = n // x.tile * x.step + n % x.tile
+        to = n // z.tile * z.step + n % z.tile
+        for r in prange(row_cuts.size - 1):
+            forward_chunk(
+                r, row_cuts, column_cuts, starts, rows, columns, w, bias,
+                X, at, x.stride, Z, to, z.stride, n, min(LARGEST, N - n), unit, bits,
+            )  # fmt: skip
     threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def backward(
-    bounds, rows, indptr, indices, data, first, second,
-    X, DZ, DX, parts, N, G, rule, unit, bits, ahead,
+    row_cuts, column_cuts, starts, rows, columns, w, first, second,
+    X, DZ, DX, N, G, rule, unit, bits,
 ):  # fmt: skip
-    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
-
-    bounds (B + 1,), rows (B + 1,)  as in `forward`
-    data, first, second (nnz,)      weights and the optimizer's state, csr
-    X, DZ, DX flat    (D, N), (K, N), (D, N); DX empty: not wanted
-    parts  (B, D N)   flat, float32: each block's own DX; not looked at where DX is empty
-    G      (nnz,)     csr: the gradient, where the rule keeps it; else empty
-    bits              the signs of the unit below
-
-    DX uses the weights before the update.
-    """
-    blocks, last = bounds.size - 1, indices.size - 1
-    wanted = DX.size > 0
-    size = DX.size
-    before = threads_for(2 * LARGEST * indices.size)
-    for c in prange(blocks):
-        mine = parts[c * size : (c + 1) * size]
-        for i in range(mine.size):
-            mine[i] = 0.0
-        own = np.empty(PIECE + 16, dtype=np.float32)
-        k = np.int64(rows[c])
-        if np.int64(indptr[k]) > bounds[c]:
-            k -= 1
-        for p in range(bounds[c], bounds[c + 1], PIECE):
-            end = min(p + PIECE, bounds[c + 1])
-            q = p
-            while q < end:
-                while np.int64(indptr[k + 1]) <= q:
-                    k += 1
-                stop = min(np.int64(indptr[k + 1]), end)
-                if wanted:
-                    downstream_part(
-                        N, data, indices, q, stop, last, DZ, k * N, X, mine, own, q - p, ahead
-                    )
-                else:
-                    dots_part(
-                        N, data, indices, q, stop, last, DZ, k * N, X, mine, own, q - p, ahead
-                    )
-                q = stop
-            if rule.kind == KEEP:
-                for i in range(end - p):
-                    G[p + i] = own[i]
-            else:
-                update(data, first, second, own, p, end, 0, rule)
+    """Every chunk of `backward_chunk`."""
+    before = threads_for(2 * LARGEST * rows.size)
+    chunks = column_cuts.size - 1 if DX.size > 0 else row_cuts.size - 1
+    for c in prange(chunks):
+        backward_chunk(
+            c, row_cuts, column_cuts, starts, rows, columns, w, first, second,
+            X, DZ, DX, N, G, rule, unit, bits,
+        )  # fmt: skip
     threads_again(before)
-    if wanted:
-        threads_for(blocks * size)
-        for j in prange(size // N):
-            sum_blocks(parts, blocks, size, j * N, DX, N)
-            deactivate_row(DX, j * N, j, 0, N, unit, bits)
-        threads_again(before)

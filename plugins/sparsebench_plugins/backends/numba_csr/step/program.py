@@ -26,7 +26,7 @@ from sparsebench.core.protocols import Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr.arguments import Layout
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer, ahead
-from sparsebench_plugins.backends.numba_csr.row_kernels import LARGEST
+from sparsebench_plugins.backends.numba_csr.arguments import LARGEST
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
 from sparsebench_plugins.backends.numba_csr.step import batch, curves, known, losses, operations
 from sparsebench_plugins.backends.numba_csr.step.records import (
