@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numba
 import numpy as np
 import pytest
-from sparsebench_plugins.backends.numba_csr import arguments, plain, rule_numbers
+from hypothesis import given
+from hypothesis import strategies as st
+from sparsebench_plugins.backends.numba_csr import arguments, block_order, plain, rule_numbers
 from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.backend import kernel_functions
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
@@ -21,7 +24,7 @@ from sparsebench_plugins.optimizers import SGD, Adam
 
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.sparse import reference
-from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.testing.fixtures import random_matrix
 
 JIT = not getattr(numba.config, "DISABLE_JIT", False)
@@ -205,7 +208,10 @@ def W_of(W: CsrMatrix):
 
 
 @small
-def test_narrow_kernels_agree_with_reference(kernels, shape, density, N):
+@pytest.mark.parametrize("sides", [None, (3, 4)])
+def test_narrow_kernels_agree_with_reference(kernels, monkeypatch, sides, shape, density, N):
+    if sides:
+        monkeypatch.setattr(block_order, "sides", lambda pattern: sides)
     W, X, DZ = case(shape, density, N)
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
     DX, DW = expected(W, X, DZ)
@@ -214,6 +220,57 @@ def test_narrow_kernels_agree_with_reference(kernels, shape, density, N):
     close(found.DX, DX)
     close(found.DW, DW)
     close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, wanted=False).DW, DW)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_blocks_take_wide_batches_too(kernels, monkeypatch, tiles):
+    monkeypatch.setattr(block_order, "sides", lambda pattern: (3, 4))
+    W, X, _ = case((64, 33), 0.3, 96 if tiles else 43)
+    b = np.linspace(-1, 1, 64, dtype=np.float32)
+    x, z = (tiled(33), tiled(64)) if tiles else (None, None)
+    found = small_batch_forward(kernels, W, b, X, x=x, z=z)
+    close(found, reference.spmm(*W_of(W), X) + b[:, None])
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    density=st.floats(0, 1),
+    sides=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    seed=st.integers(0, 99),
+)
+def test_the_order_by_blocks_is_a_permutation_of_csr(shape, density, sides, seed):
+    """Each connection once, in its own block, rows of a block whole and by their length."""
+    W, _, _ = case(shape, density, 1, seed)
+    with patch.object(block_order, "sides", lambda pattern: sides):
+        order = ByBlock(W.pattern)
+    place = order.arranged(np.arange(W.nnz))
+    assert np.array_equal(np.sort(place), np.arange(W.nnz))
+    assert np.array_equal(order.put_back(place), np.arange(W.nnz))
+    assert np.array_equal(order.pattern().indices, W.indices)
+    R, C = sides
+    for block in range(R * C):
+        here = slice(order.starts[block], order.starts[block + 1])
+        rows = order.row_cuts[block // C] + order.rows[here].astype(int)
+        columns = order.column_cuts[block % C] + order.columns[here].astype(int)
+        assert np.array_equal(rows, W.rows[place[here]])
+        assert np.array_equal(columns, W.indices[place[here]])
+        assert (rows < order.row_cuts[block // C + 1]).all()
+        assert (columns < order.column_cuts[block % C + 1]).all()
+        lengths = np.bincount(rows, minlength=1)[rows]
+        assert (np.diff(lengths) >= 0).all()
+        assert np.count_nonzero(np.diff(rows)) == max(0, np.unique(rows).size - 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "nnz"),
+    [((5, 600_000), 3_000_000), ((600_000, 600_000), 24_000_000), ((33_000_000,) * 2, 10**8),
+     ((10, 10), 0), ((300, 64), 7280)],
+)  # fmt: skip
+def test_numbers_of_16_bits_hold_a_blocks_neurons(shape, nnz):
+    pattern = CsrPattern(shape, NONE, np.broadcast_to(np.int32(0), nnz))
+    for blocks, neurons in zip(block_order.sides(pattern), shape, strict=True):
+        assert 1 <= blocks <= max(1, neurons)
+        assert 2 * neurons // blocks + 2 < 2**16
 
 
 OPTIMIZERS = [

@@ -13,6 +13,9 @@ import numpy.typing as npt
 LARGEST = 8
 """The largest batch that has an order and kernels of its own."""
 
+CACHE = 2**20
+"""Bytes of gathered activations above which they are prefetched: a second-level cache."""
+
 TILE = 32
 """Samples per tile: 128 bytes a neuron, two cache lines."""
 

@@ -13,7 +13,8 @@ from sparsebench_plugins.backends.numba_csr import block_order_kernels as kernel
 from sparsebench_plugins.backends.numba_csr.column_order import Bounds, chunks
 
 SIDE = 12_288
-"""Neurons along a block: at batch 2 their activations and gradients fit half a second cache."""
+"""Neurons along a block: at batch 2 the activations and gradients it gathers and adds to are
+200 KB, which fits a second cache beside what streams through."""
 
 LONGEST = 32_000
 """No block is longer on average, so that none outgrows numbers of 16 bits."""
@@ -26,8 +27,7 @@ SHARES = 16
 threads share whole rows and columns of blocks."""
 
 FEWEST = 8
-"""Neurons that a block has at least along each side of a layer: with fewer rows one
-connection waits for the sum of the last."""
+"""Neurons that a block has at least: below, blocks cost more than they give threads to share."""
 
 
 def sides(pattern: CsrPattern) -> tuple[int, int]:
@@ -50,8 +50,9 @@ class ByBlock:
     starts (R C + 1,)                        of the blocks' connections, C blocks after another
     rows, columns (nnz,) uint16              of each connection, counted from its block's first
 
-    Within a block connections go by rows; where rows have several, eighths of the block are woven
-    into each other, so that a row's sum is not read again while it is being written.
+    Within a block rows with few connections come first, and those of one row together: the loop
+    over a row's connections then ends where the processor expects it to, and each sum is read
+    and written once.
     These two arrays replace csr's columns, which `pattern` makes again. All in O(nnz).
     """
 

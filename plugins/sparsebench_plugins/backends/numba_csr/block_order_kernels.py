@@ -7,36 +7,51 @@ from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
 
-STRANDS = 8
-"""Parts of a block that are woven into each other."""
 
-TURN = 3
-"""Steps by which each part begins later: in a full block of 8 rows all would be at one column."""
-
-SHORTEST = 32
-"""Connections of a part, at least."""
+@njit(error_model="numpy")
+def run_length(rows, p, stop):
+    """How many connections from p on, before `stop`, are of one row."""
+    q = p + 1
+    while q < stop and rows[q] == rows[p]:
+        q += 1
+    return q - p
 
 
 @njit(error_model="numpy")
-def woven(connections, rows):
-    """Whether a block's rows have so many connections that they would follow too closely."""
-    return connections >= 2 * rows and connections >= STRANDS * SHORTEST
+def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
+    """Sort a block's rows by their number of connections in it: a counting sort, stable.
 
-
-@njit(error_model="numpy")
-def place(i, connections, weave):
-    """Where the i-th connection by rows stands in its block."""
-    part = connections // STRANDS
-    if not weave or i >= STRANDS * part:
-        return i
-    strand = i // part
-    step = i - strand * part + TURN * strand
-    return STRANDS * (step if step < part else step - part) + strand
+    old_rows, old_columns (stop - start,)  room
+    places (stop - start + 2,)             room
+    """
+    size, longest = stop - start, 0
+    p = start
+    while p < stop:
+        longest = max(longest, run_length(rows, p, stop))
+        p += run_length(rows, p, stop)
+    places[: longest + 2] = 0
+    for p in range(size):
+        old_rows[p], old_columns[p] = rows[start + p], columns[start + p]
+    p = 0
+    while p < size:
+        length = run_length(old_rows, p, size)
+        places[length + 1] += length
+        p += length
+    for length in range(longest):
+        places[length + 1] += places[length]
+    p = 0
+    while p < size:
+        length = run_length(old_rows, p, size)
+        for i in range(length):
+            q = start + places[length] + i
+            rows[q], columns[q] = old_rows[p + i], old_columns[p + i]
+        places[length] += length
+        p += length
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns):
-    """Count and place the connections; block_of (D,) the number of a column's block."""
+    """Count, place and sort the connections; block_of (D,) the number of a column's block."""
     R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * indices.size)
     for r in prange(R):
@@ -45,16 +60,21 @@ def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns
     for b in range(R * C):
         starts[b + 1] += starts[b]
     for r in prange(R):
-        first, height = row_cuts[r], row_cuts[r + 1] - row_cuts[r]
-        done = np.zeros(C, dtype=np.int64)
-        for k in range(first, row_cuts[r + 1]):
+        ahead, largest = starts[r * C : (r + 1) * C].copy(), 0
+        for k in range(row_cuts[r], row_cuts[r + 1]):
             for p in range(indptr[k], indptr[k + 1]):
                 c = block_of[indices[p]]
-                start, size = starts[r * C + c], starts[r * C + c + 1] - starts[r * C + c]
-                q = start + place(done[c], size, woven(size, height))
-                done[c] += 1
-                rows[q] = k - first
-                columns[q] = indices[p] - column_cuts[c]
+                rows[ahead[c]] = k - row_cuts[r]
+                columns[ahead[c]] = indices[p] - column_cuts[c]
+                ahead[c] += 1
+        for b in range(r * C, (r + 1) * C):
+            largest = max(largest, starts[b + 1] - starts[b])
+        old_rows, old_columns = np.empty(largest, rows.dtype), np.empty(largest, columns.dtype)
+        places = np.empty(largest + 2, dtype=np.int64)
+        for b in range(r * C, (r + 1) * C):
+            sort_by_length(
+                rows, columns, starts[b], starts[b + 1], old_rows, old_columns, places
+            )  # fmt: skip
     threads_again(before)
 
 
@@ -65,16 +85,11 @@ def from_csr(row_cuts, starts, rows, indptr, array, out):
     C = (starts.size - 1) // R
     before = threads_for(MOVE * rows.size)
     for r in prange(R):
-        first, height = row_cuts[r], row_cuts[r + 1] - row_cuts[r]
-        ahead = indptr[first : first + height].copy()
-        for b in range(r * C, (r + 1) * C):
-            size = starts[b + 1] - starts[b]
-            weave = woven(size, height)
-            for i in range(size):
-                q = starts[b] + place(i, size, weave)
-                k = rows[q]
-                out[q] = array[ahead[k]]
-                ahead[k] += 1
+        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
+        for q in range(starts[r * C], starts[(r + 1) * C]):
+            p = ahead[rows[q]]
+            out[q] = array[p]
+            ahead[rows[q]] = p + 1
     threads_again(before)
 
 
@@ -85,34 +100,24 @@ def to_csr(row_cuts, starts, rows, indptr, array, out):
     C = (starts.size - 1) // R
     before = threads_for(MOVE * rows.size)
     for r in prange(R):
-        first, height = row_cuts[r], row_cuts[r + 1] - row_cuts[r]
-        ahead = indptr[first : first + height].copy()
-        for b in range(r * C, (r + 1) * C):
-            size = starts[b + 1] - starts[b]
-            weave = woven(size, height)
-            for i in range(size):
-                q = starts[b] + place(i, size, weave)
-                k = rows[q]
-                out[ahead[k]] = array[q]
-                ahead[k] += 1
+        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
+        for q in range(starts[r * C], starts[(r + 1) * C]):
+            p = ahead[rows[q]]
+            out[p] = array[q]
+            ahead[rows[q]] = p + 1
     threads_again(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def columns_to_csr(row_cuts, column_cuts, starts, rows, columns, indptr, indices):
-    """The columns of csr, rising in each row, because blocks and what they hold are walked so."""
+    """The columns of csr, rising in each row as they are in a row of blocks."""
     R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * rows.size)
     for r in prange(R):
-        first, height = row_cuts[r], row_cuts[r + 1] - row_cuts[r]
-        ahead = indptr[first : first + height].copy()
+        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
         for c in range(C):
-            b = r * C + c
-            size = starts[b + 1] - starts[b]
-            weave = woven(size, height)
-            for i in range(size):
-                q = starts[b] + place(i, size, weave)
-                k = rows[q]
-                indices[ahead[k]] = column_cuts[c] + columns[q]
-                ahead[k] += 1
+            for q in range(starts[r * C + c], starts[r * C + c + 1]):
+                p = ahead[rows[q]]
+                indices[p] = column_cuts[c] + columns[q]
+                ahead[rows[q]] = p + 1
     threads_again(before)

@@ -1,8 +1,11 @@
-"""The innermost loops of batches of 1 to 8: one connection after another of a block.
+"""The innermost loops of batches of 1 to 8, over the connections of a block.
 
-A connection is a weight and two numbers of 16 bits, its row and its column within the block, so
-there is no loop per row whose end the processor would guess wrongly. As LLVM IR, for each number
-of samples. Arrays are flat; x, z and the like are where the block's first neuron begins.
+A connection is a weight and two numbers of 16 bits, its row and its column within the block.
+As LLVM IR, for each number of samples. Arrays are flat; x, z and the like are where the block's
+first neuron begins.
+
+ahead  connections from the one at work to the one whose neuron is fetched; 0: none
+last   the last connection of the matrix
 """
 
 from __future__ import annotations
@@ -16,7 +19,17 @@ from sparsebench_plugins.backends.numba_csr.row_kernels import INT, Loop, stack_
 from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I32, I64, Emit, vector
 
 TOGETHER = 4
-"""Connections whose dots are summed together."""
+"""Connections at once: their dots are summed together, and a long row has as many sums."""
+
+
+def _fetch(emit, columns, p, ahead, last, neurons):
+    """Fetch the neurons of the connection `ahead` of p, the last one at most; none if 0."""
+    b = emit.builder
+    with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
+        q = b.add(p, ahead)
+        q = b.select(b.icmp_signed("<", q, last), q, last)
+        for each, write in neurons:
+            emit.prefetch_at(each.place(columns, q), write)
 
 
 def for_batch(builder, N, emit):
@@ -54,40 +67,109 @@ class _Neurons:
         self._emit.store_at(self._kind, place, value)
 
 
-def forward_block(strided=False):
-    """Z[z + row N ..] += w[p] X[x + column N ..] for connections start..stop - 1.
+def forward_rows(length, strided=False):
+    """Z[z + row N ..] += w[p] X[x + column N ..] for whole rows of a block from p on, as long
+    as they have `length` connections each. Returns where it ended, `stop` at the latest.
 
-    w, rows, columns (nnz,)      X float32 or bfloat16, Z float32
+    w, rows, columns (nnz,)    X float32 or bfloat16, Z float32
+    length   None: given when called, long enough for several sums beside each other
     strided  neurons are x_step and z_step numbers apart; otherwise N, known when compiled
     """
 
     @intrinsic
-    def forward_pass(typing, N, w, rows, columns, start, stop, X, x, x_step, Z, z, z_step):
+    def forward_pass(
+        typing, N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
+    ):
         def code(context, builder, signature, args):
-            (N, w_, rows_, columns_, start, stop, X_, x, x_step, Z_, z, z_step) = args
+            (
+                N,
+                w_,
+                rows_,
+                columns_,
+                start,
+                stop,
+                last,
+                count,
+                ahead,
+                X_,
+                x,
+                x_step,
+                Z_,
+                z,
+                z_step,
+            ) = args
             b = builder
+            size = count if length is None else I64(length)
+            (p_slot,) = stack_slots(b, [start])
 
             def batch(lanes):
                 emit = Emit(context, b, lanes)
                 xs = _Neurons(emit, X, X_, x, x_step if strided else I64(lanes))
                 zs = _Neurons(emit, Z, Z_, z, z_step if strided else I64(lanes))
-                (p_slot,) = stack_slots(b, [start])
-                for size in (TOGETHER, 1):
-                    with Loop(b, p_slot, stop, size) as p:
-                        here = [b.add(p, I64(i)) for i in range(size)]
-                        sources = [xs.place((columns, columns_), q) for q in here]
-                        targets = [zs.place((rows, rows_), q) for q in here]
-                        for q, source, target in zip(here, sources, targets, strict=True):
-                            weight = emit.splat(emit.scalar(w, w_, q))
-                            product = emit.fma(weight, xs.load(source), zs.load(target))
-                            zs.store(target, product)
+
+                def product(q, total):
+                    _fetch(emit, (columns, columns_), q, ahead, last, [(xs, False)])
+                    weight = emit.splat(emit.scalar(w, w_, q))
+                    return emit.fma(weight, xs.load(xs.place((columns, columns_), q)), total)
+
+                def all_of(p, total):
+                    if length is not None:
+                        for i in range(length):
+                            total = product(b.add(p, I64(i)), total)
+                        return total
+                    sums = stack_slots(b, [emit.zero()] * TOGETHER)
+                    (q_slot,) = stack_slots(b, [p])
+                    end = b.add(p, size)
+                    for step in (TOGETHER, 1):
+                        with Loop(b, q_slot, end, step) as q:
+                            for i in range(step):
+                                here = b.add(q, I64(i))
+                                b.store(product(here, b.load(sums[i])), sums[i])
+                    for slot in sums:
+                        total = b.fadd(total, b.load(slot))
+                    return total
+
+                with _RowsOf(emit, (rows, rows_), p_slot, stop, size) as p:
+                    target = zs.place((rows, rows_), p)
+                    zs.store(target, all_of(p, zs.load(target)))
 
             for_batch(b, N, batch)
-            return context.get_dummy_value()
+            return b.load(p_slot)
 
-        return types.void(INT, w, rows, columns, INT, INT, X, INT, INT, Z, INT, INT), code
+        numbers = (INT, INT, INT, INT, INT, X, INT, INT, Z, INT, INT)
+        return INT(INT, w, rows, columns, *numbers), code
 
     return forward_pass
+
+
+class _RowsOf:
+    """While the row at p has `size` connections, none of them at `stop` or behind."""
+
+    def __init__(self, emit, rows, p_slot, stop, size):
+        self._emit, self._rows, self._p, self._stop, self._size = emit, rows, p_slot, stop, size
+
+    def __enter__(self):
+        b = self._emit.builder
+        names = ("rows", "next_row", "last_row", "row", "rows_end")
+        self._head, other, last, body, self._end = (b.append_basic_block(n) for n in names)
+        b.branch(self._head)
+        b.position_at_end(self._head)
+        p = b.load(self._p)
+        self._next = b.add(p, self._size)
+        b.cbranch(b.icmp_signed("<", self._next, self._stop), other, last)
+        b.position_at_end(other)
+        row, following = (self._emit.scalar(*self._rows, q) for q in (p, self._next))
+        b.cbranch(b.icmp_unsigned("!=", row, following), body, self._end)
+        b.position_at_end(last)
+        b.cbranch(b.icmp_signed("==", self._next, self._stop), body, self._end)
+        b.position_at_end(body)
+        return p
+
+    def __exit__(self, *error):
+        b = self._emit.builder
+        b.store(self._next, self._p)
+        b.branch(self._head)
+        b.position_at_end(self._end)
 
 
 def _four_dots(emit, products):
@@ -117,9 +199,11 @@ def backward_block(downstream):
     """
 
     @intrinsic
-    def backward_pass(typing, N, w, rows, columns, start, stop, DZ, z, X, x, DX, d, G, g):
+    def backward_pass(
+        typing, N, w, rows, columns, start, stop, last, ahead, DZ, z, X, x, DX, d, G, g
+    ):
         def code(context, builder, signature, args):
-            (N, w_, rows_, columns_, start, stop, DZ_, z, X_, x, DX_, d, G_, g) = args
+            (N, w_, rows_, columns_, start, stop, last, ahead, DZ_, z, X_, x, DX_, d, G_, g) = args
             b = builder
 
             def batch(lanes):
@@ -129,28 +213,33 @@ def backward_block(downstream):
                 ds = _Neurons(emit, DX, DX_, d, I64(lanes))
                 (p_slot,) = stack_slots(b, [start])
 
-                def one(q):
-                    dz = zs.load(zs.place((rows, rows_), q))
-                    product = b.fmul(dz, xs.load(xs.place((columns, columns_), q)))
+                def products(here):
+                    """DZ times X of each connection; all is read before anything is written."""
+                    for q in here:
+                        written = [(ds, True)] if downstream else []
+                        _fetch(emit, (columns, columns_), q, ahead, last, [(xs, False), *written])
+                    dzs = [zs.load(zs.place((rows, rows_), q)) for q in here]
+                    places = [xs.place((columns, columns_), q) for q in here]
+                    made = [b.fmul(dz, xs.load(x)) for dz, x in zip(dzs, places, strict=True)]
                     if downstream:
-                        to = ds.place((columns, columns_), q)
-                        weight = emit.splat(emit.scalar(w, w_, q))
-                        ds.store(to, emit.fma(weight, dz, ds.load(to)))
-                    return product
+                        targets = [ds.place((columns, columns_), q) for q in here]
+                        weights = [emit.splat(emit.scalar(w, w_, q)) for q in here]
+                        for weight, dz, target in zip(weights, dzs, targets, strict=True):
+                            ds.store(target, emit.fma(weight, dz, ds.load(target)))
+                    return made
 
                 with Loop(b, p_slot, stop, TOGETHER) as p:
-                    products = [one(b.add(p, I64(i))) for i in range(TOGETHER)]
-                    at = b.add(g, b.sub(p, start))
-                    Emit(context, b, TOGETHER).store(G, G_, at, _four_dots(emit, products))
+                    dots = _four_dots(emit, products([b.add(p, I64(i)) for i in range(TOGETHER)]))
+                    Emit(context, b, TOGETHER).store(G, G_, b.add(g, b.sub(p, start)), dots)
                 with Loop(b, p_slot, stop, 1) as p:
                     single = Emit(context, b, 1)
-                    at = b.add(g, b.sub(p, start))
-                    single.store(G, G_, at, single.splat(emit.total(one(p))))
+                    dot = single.splat(emit.total(products([p])[0]))
+                    single.store(G, G_, b.add(g, b.sub(p, start)), dot)
 
             for_batch(b, N, batch)
             return context.get_dummy_value()
 
         signature = (DZ, INT, X, INT, DX, INT, G, INT)
-        return types.void(INT, w, rows, columns, INT, INT, *signature), code
+        return types.void(INT, w, rows, columns, INT, INT, INT, INT, *signature), code
 
     return backward_pass

@@ -16,7 +16,7 @@ from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr import rule_numbers as rules
-from sparsebench_plugins.backends.numba_csr.arguments import KEEP, LARGEST, NO_UNIT, Layout
+from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGEST, NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
@@ -26,9 +26,6 @@ from sparsebench_plugins.optimizers import SGD
 
 LINE = 64
 """Bytes of a cache line."""
-
-CACHE = 2**20
-"""Bytes of gathered activations above which they are prefetched: a second-level cache."""
 
 LINES_AHEAD = 160
 """Cache lines of activations between what is prefetched and what is at work."""

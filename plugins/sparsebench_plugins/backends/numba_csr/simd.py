@@ -214,7 +214,11 @@ class Emit:
 
     def prefetch(self, kind, array, index, size, write=False):
         """The cache lines of `size` bytes from array[index] on."""
-        at = self.pointer(kind, array, index, BYTE)
+        self.prefetch_at(self.pointer(kind, array, index, BYTE), write, size)
+
+    def prefetch_at(self, place, write=False, size=1):
+        """The cache lines of `size` bytes from a pointer on."""
+        at = self.builder.bitcast(place, BYTE.as_pointer())
         prefetch = self._function("llvm.prefetch.p0", ir.VoidType(), [at.type, I32, I32, I32])
         for offset in range(0, size, LINE):
             where = self.builder.gep(at, [I64(offset)]) if offset else at

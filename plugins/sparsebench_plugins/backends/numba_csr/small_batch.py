@@ -19,10 +19,11 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from sparsebench_plugins.backends.numba_csr.arguments import KEEP, LARGEST
+from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGEST
+from sparsebench_plugins.backends.numba_csr.block_order_kernels import run_length
 from sparsebench_plugins.backends.numba_csr.connection_kernels import (
     backward_block,
-    forward_block,
+    forward_rows,
 )
 from sparsebench_plugins.backends.numba_csr.elementwise import (
     activate_row,
@@ -35,8 +36,42 @@ from sparsebench_plugins.backends.numba_csr.threads import threads_again, thread
 PIECE = 1024
 """Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
 
-forward_packed, forward_strided = forward_block(), forward_block(strided=True)
+AHEAD = 32
+"""Connections between the one whose neuron is fetched and the one at work."""
+
 downstream_part, dots_part = backward_block(True), backward_block(False)
+
+
+def forward_block(strided):
+    """A block of Z = W X, added to Z."""
+    one, two, three, more = (forward_rows(length, strided) for length in (1, 2, 3, None))
+
+    @njit(error_model="numpy")
+    def add_block(N, w, rows, columns, start, stop, ahead, X, x, x_step, Z, z, z_step):
+        p, last = start, rows.size - 1
+        while p < stop:
+            count = run_length(rows, p, stop)
+            if count == 1:
+                p = one(
+                    N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
+                )
+            elif count == 2:
+                p = two(
+                    N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
+                )
+            elif count == 3:
+                p = three(
+                    N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
+                )
+            else:
+                p = more(
+                    N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
+                )
+
+    return add_block
+
+
+forward_packed, forward_strided = forward_block(False), forward_block(True)
 
 
 def sums_of(A, start, rows, step, N):
@@ -65,6 +100,13 @@ def _settle(sums, s, A, a, N):
 
 
 @njit(error_model="numpy")
+def ahead_in(A):
+    """How far ahead neurons are fetched: where all of them outgrow a second cache. A block's share
+    fits one, but is found there only after the first touch, and not for long where others run."""
+    return AHEAD if A.size * A.itemsize > CACHE else 0
+
+
+@njit(error_model="numpy")
 def forward_chunk(
     r, row_cuts, column_cuts, starts, rows, columns, w, bias,
     X, x, x_step, Z, z, z_step, n, N, unit, bits,
@@ -80,33 +122,34 @@ def forward_chunk(
     for k in range(first, last):
         for i in range(N):
             sums[(k - first) * step + i] = bias[k]
-    packed = x_step == N and step == N
+    packed, ahead = x_step == N and step == N, ahead_in(X)
     for c in range(C):
         start, stop = starts[r * C + c], starts[r * C + c + 1]
         at = x + column_cuts[c] * x_step
         if packed:
-            forward_packed(N, w, rows, columns, start, stop, X, at, x_step, sums, 0, step)
+            forward_packed(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
         else:
-            forward_strided(N, w, rows, columns, start, stop, X, at, x_step, sums, 0, step)
+            forward_strided(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
     for k in range(first, last):
         settle(sums, (k - first) * step, Z, z + k * z_step, N)
         activate_row(Z, z + k * z_step, k, n, N, unit, bits)
 
 
 @njit(error_model="numpy")
-def backward_piece(
+def backward_one(
     start, stop, rows, columns, w, first, second, DZ, z, X, x, DX, N, G, own, rule
 ):  # fmt: skip
     """Connections start..stop - 1 of one block: the dots and the update, and DX unless it is empty.
 
     own  room for the dots of PIECE connections
     """
+    last, ahead = rows.size - 1, ahead_in(X)
     for p in range(start, stop, PIECE):
         end = min(p + PIECE, stop)
         if DX.size > 0:
-            downstream_part(N, w, rows, columns, p, end, DZ, z, X, x, DX, 0, own, 0)
+            downstream_part(N, w, rows, columns, p, end, last, ahead, DZ, z, X, x, DX, 0, own, 0)
         else:
-            dots_part(N, w, rows, columns, p, end, DZ, z, X, x, DX, 0, own, 0)
+            dots_part(N, w, rows, columns, p, end, last, ahead, DZ, z, X, x, DX, 0, own, 0)
         if rule.kind == KEEP:
             for i in range(end - p):
                 G[p + i] = own[i]
@@ -133,7 +176,7 @@ def backward_chunk(
     if DX.size == 0:
         for b in range(c * C, (c + 1) * C):
             x = column_cuts[b - c * C] * N
-            backward_piece(
+            backward_one(
                 starts[b], starts[b + 1], rows, columns, w, first, second,
                 DZ, row_cuts[c] * N, X, x, own[:0], N, G, own, rule,
             )  # fmt: skip
@@ -144,7 +187,7 @@ def backward_chunk(
         sums[i] = 0.0
     for r in range(R):
         b = r * C + c
-        backward_piece(
+        backward_one(
             starts[b], starts[b + 1], rows, columns, w, first, second,
             DZ, row_cuts[r] * N, X, begin * N, sums, N, G, own, rule,
         )  # fmt: skip
