@@ -120,7 +120,15 @@ class Programs:
         return found[:done]
 
     def _program(self, X: Matrix | ScaledRows, goal: Goal | None, N: int) -> Program | None:
-        for layer in self._parts.layers:
+        parts = self._parts
+        cut = self._split(N, parts.widest, parts.connections, goal is not None)
+        if cut is None:
+            return None
+        for layer in parts.layers:
+            if layer.in_blocks:
+                if goal is None:
+                    return None  # outputs in between do not cost small batches their order
+                layer.by_row()
             layer.refresh()
         versions = tuple(layer.version for layer in self._parts.layers)
         if versions != self._versions:
@@ -136,10 +144,6 @@ class Programs:
             goal is not None and goal.by_row and id(values),
         )
         if key not in self._programs:
-            parts = self._parts
-            cut = self._split(N, parts.widest, parts.connections, goal is not None)
-            if cut is None:
-                return None
             self._programs[key] = Program(parts, cut, X, goal, N)
             self._versions = tuple(layer.version for layer in parts.layers)
         return self._programs[key]

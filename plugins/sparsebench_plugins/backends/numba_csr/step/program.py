@@ -24,9 +24,8 @@ from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr import arguments
-from sparsebench_plugins.backends.numba_csr.arguments import Layout
+from sparsebench_plugins.backends.numba_csr.arguments import LARGEST, Layout
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer, ahead
-from sparsebench_plugins.backends.numba_csr.arguments import LARGEST
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
 from sparsebench_plugins.backends.numba_csr.step import batch, curves, known, losses, operations
 from sparsebench_plugins.backends.numba_csr.step.records import (
