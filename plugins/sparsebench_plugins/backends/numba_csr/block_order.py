@@ -22,9 +22,9 @@ LONGEST = 32_000
 FILLED = 1024
 """Connections that a block should have, for its loop to be worth starting."""
 
-SHARES = 16
-"""Blocks along each side of a layer that would fit one, if it has the connections for them:
-threads share whole rows and columns of blocks."""
+SHARES = (16, 8)
+"""Blocks along the rows and along the columns of a layer that would fit one, if it has the
+connections for them: threads share them. Fewer along the columns, for rows are summed at once."""
 
 FEWEST = 8
 """Neurons that a block has at least: below, blocks cost more than they give threads to share."""
@@ -33,8 +33,12 @@ FEWEST = 8
 def sides(pattern: CsrPattern) -> tuple[int, int]:
     """How many blocks there are along the rows and along the columns. By sizes alone, because
     the order of sums, and so the bits of a result, depend on it."""
-    shares = min(SHARES, isqrt(pattern.nnz // (2 * FILLED)))
-    wanted = [max(1, min(max(ceil(n / SIDE), shares), n // FEWEST)) for n in pattern.shape]
+    fills = (pattern.nnz // (4 * FILLED), isqrt(pattern.nnz // (8 * FILLED)))
+    shares = [min(most, filled) for most, filled in zip(SHARES, fills, strict=True)]
+    wanted = [
+        max(1, min(max(ceil(n / SIDE), share), n // FEWEST))
+        for n, share in zip(pattern.shape, shares, strict=True)
+    ]
     crowd = max(1.0, sqrt(wanted[0] * wanted[1] * FILLED / max(1, pattern.nnz)))
     rows, columns = (
         max(1, ceil(count / crowd), ceil(n / LONGEST))

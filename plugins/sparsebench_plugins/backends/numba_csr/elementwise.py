@@ -197,18 +197,3 @@ def absorb(w, velocity, G, start, stop, first, final, rule):
         if final:
             store_some(w, p, fma(splat(rule.shrink), load_some(w, p, count), v), count)
         p += WIDTH
-
-
-@njit(forceinline=True, error_model="numpy")
-def add_some(A, a, B, b, count):
-    """A[a : a + count] += B[b : b + count], at most WIDTH of them."""
-    store_some(A, a, add(load_some(A, a, count), load_some(B, b, count)), count)
-
-
-@njit(forceinline=True, error_model="numpy")
-def sum_blocks(parts, blocks, size, at, A, count):
-    """A[at : at + count] = the sum over blocks of parts[block size + at ..], in their order."""
-    v = load_some(parts, at, count)
-    for c in range(1, blocks):
-        v = add(v, load_some(parts, c * size + at, count))
-    store_some(A, at, v, count)
