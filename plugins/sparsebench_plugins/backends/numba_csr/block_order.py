@@ -22,7 +22,7 @@ LONGEST = 32_000
 FILLED = 1024
 """Connections that a block should have, for its loop to be worth starting."""
 
-SHARES = (16, 8)
+SHARES = (16, 4)
 """Blocks along the rows and along the columns of a layer that would fit one, if it has the
 connections for them: threads share them. Fewer along the columns, for rows are summed at once."""
 
