@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small import small_work
 from sparsebench_plugins.backends.numba_csr import NumbaCsr, arguments
+from sparsebench_plugins.backends.numba_csr.step import program
 from sparsebench_plugins.losses import CrossEntropy
 from sparsebench_plugins.optimizers import SGD, Adam
 
@@ -54,6 +55,20 @@ def test_the_order_of_storage_does_not_show(optimizer):
         np.testing.assert_allclose(changing.weights().data, large.weights().data, atol=1e-5)
         for name, slot in changing.state().items():
             np.testing.assert_allclose(slot, large.state()[name], atol=1e-5)
+
+
+def test_small_batches_of_large_networks_go_by_blocks(build, monkeypatch):
+    """Losses, topology changes and evaluations in between as those of plain csr."""
+    monkeypatch.setattr(program, "IN_CACHE", 0)  # as if the network were large
+    losses = []
+    for name in ("numba-csr", "scipy-csr"):
+        optimizer = {"name": "sgd", "learning_rate": 0.005, "momentum": 0.9}
+        work = small_work(build, backend=name, optimizer=optimizer, batch_size=4)
+        result = train(work)
+        losses.append([epoch.train_loss for epoch in result.epochs])
+        if name == "numba-csr":
+            assert all(layer.in_blocks for layer in result.network.layers)
+    np.testing.assert_allclose(losses[0][:2], losses[1][:2], rtol=1e-3)
 
 
 def test_bytes_per_connection_are_what_the_docs_say():
