@@ -8,20 +8,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from sparsebench_plugins.backends.numba_csr.step import driver, program
+from sparsebench_plugins.backends.numba_csr.step import batch as batches
+from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses, operations, program
 from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS, Helpers
 
 from sparsebench.core.data.prepare import Examples
-from sparsebench.core.data.samples import ArraySamples
+from sparsebench.core.data.samples import ArraySamples, Parts
 from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.protocols import Network
+from sparsebench.core.sizes import DataSize
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
+from sparsebench.core.training.loop import train
+from sparsebench.core.training.warmup import warm_up
 from sparsebench.discovery import load_plugins
 
 SGD = {"name": "sgd", "momentum": 0.9, "weight_decay": 0.01}
@@ -421,3 +426,34 @@ def counting() -> Any:
         array_at(address, 8, np.int64)[number] += 1
 
     return kernel
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_is_warmed_up_compiles_no_kernel_later(
+    build: Any, loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before a run, where only the size of the data is known."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((330, 20)), rng.integers(4, size=330)
+    data = prepare(Parts(X, y, X[:90], y[:90]))
+    work = small_work(build, data=data)
+    before = work if loaded else replace(work, data=None, size=DataSize(20, 4, 330, 90))
+    for kernels in (operations, losses, curves, batches):
+        for made in vars(kernels).values():
+            if hasattr(made, "cache_clear"):
+                made.cache_clear()
+    monkeypatch.setattr(program, "TILE_BYTES", 0 if loaded else program.TILE_BYTES)
+    warm_up(before, gradients=False)
+    count = kernels_made()
+    assert count > 8
+    train(work)
+    assert kernels_made() == count
+
+
+def kernels_made() -> int:
+    return sum(
+        made.cache_info().currsize
+        for kernels in (operations, losses, curves, batches)
+        for made in vars(kernels).values()
+        if hasattr(made, "cache_info")
+    )

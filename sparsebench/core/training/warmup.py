@@ -38,23 +38,36 @@ def warm_up(work: Work, *, gradients: bool = True) -> None:
         _rehearse(work, density, batch, gradients)
 
 
-def _prepare(work: Work, network: Network) -> bool:
-    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls.
+USUAL_TYPES = ((np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64))
+"""Of data that is not loaded yet, and of what it is scaled by."""
 
-    Where no data is loaded, as before a run, the sizes are not known and nothing is compiled.
-    """
-    if work.csr or work.data is None or not isinstance(network, TrainsManySteps):
+
+def _prepare(work: Work, network: Network) -> bool:
+    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls."""
+    if work.csr or not isinstance(network, TrainsManySteps):
         return False
-    shapes = work.model.shapes(work.data.features, work.data.outputs)
+    if work.data is not None:
+        rows = work.data.train.scaled_rows()
+        types = [] if rows is None else [(rows.X.dtype, rows.mean.dtype)]
+        features, outputs, train = work.data.features, work.data.outputs, len(work.data.train)
+    elif work.size is not None:
+        types, features, train = list(USUAL_TYPES), work.size.features, work.size.train
+        outputs = work.objective.outputs(features, work.size.targets)
+    else:
+        return False
+    shapes = work.model.shapes(features, outputs)
     widest = max(max(shape) for shape in shapes)
     connections = sum(work.topology.connections(shapes))
-    rows = work.data.train.scaled_rows()
-    if rows is not None:
-        X = np.zeros((1, WIDTH), dtype=rows.X.dtype)
-        ones = np.ones((WIDTH, 1), dtype=rows.mean.dtype)
-        rows = ScaledRows(X, ones, ones)
-    sizes = {min(work.batch_size, len(work.data.train)), len(work.data.train) % work.batch_size}
-    compiled = [network.prepare(N, widest, connections, rows) for N in sizes if N]
+    sources = [
+        ScaledRows(np.zeros((1, WIDTH), kind), *np.ones((2, WIDTH, 1), scaled))
+        for kind, scaled in types
+    ]
+    sizes = {min(work.batch_size, train), train % work.batch_size} - {0}
+    compiled = [
+        network.prepare(N, widest, connections, source)
+        for N in sizes
+        for source in (None, *sources)
+    ]
     return all(compiled)
 
 

@@ -19,6 +19,7 @@ from sparsebench.core.protocols import (
     Objective,
     Optimizer,
 )
+from sparsebench.core.sizes import DataSize
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -115,7 +116,7 @@ class Work:
     observers by name, that look at the network while it trains
     keeper    of checkpoints; None keeps none
     team      the processes that train this network; None: this one alone
-    csr       whether the inputs are csr, for throwaway networks
+    size      of the data where it is not loaded, if that is known
     """
 
     model: Model
@@ -134,7 +135,14 @@ class Work:
     observers: Mapping[str, Observer] = field(default_factory=dict)
     keeper: Keeper | None = None
     team: Team | None = None
-    csr: bool = False
+    size: DataSize | None = None
+
+    @property
+    def csr(self) -> bool:
+        """Whether the inputs are csr."""
+        if self.data is not None:
+            return self.data.csr
+        return self.size is not None and self.size.stored is not None
 
     @property
     def loss(self) -> Loss:

@@ -247,6 +247,7 @@ def assemble(
     from sparsebench.core.training.work import Work
 
     used = {kind: part for kind, part in parts.items() if kind not in ("dataset", "trainer")}
+    dataset = parts["dataset"]
     return Work(
         **used,
         data=cast("TrialData", data),
@@ -254,17 +255,9 @@ def assemble(
         batch_size=trial.batch_size,
         seed=trial.seed,
         meter=meter,
-        csr=data.csr if data is not None else declares_csr(parts["dataset"]),
+        size=dataset.size() if data is None and isinstance(dataset, SizedDataset) else None,
         **more,
     )
-
-
-def declares_csr(dataset: object) -> bool:
-    """Whether a data set that is not loaded says that it is csr."""
-    if not isinstance(dataset, SizedDataset):
-        return False
-    size = dataset.size()
-    return size is not None and size.stored is not None
 
 
 def warm_up(parts: Mapping[str, Any], work: Work) -> None:

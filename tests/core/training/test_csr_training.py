@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -99,7 +97,7 @@ def test_a_warmed_up_network_compiles_nothing_more(build):
     """Of the kernels for csr: the warm-up has met every type of their arguments."""
     from sparsebench_plugins.backends.numba_csr import csr_input
 
-    work = replace(small_work(build, data=data_of(True)), csr=True)
+    work = small_work(build, data=data_of(True))
     warm_up(work)
     kernels = [csr_input.by_feature, csr_input.csr_forward, csr_input.csr_backward,
                csr_input.catch_up_present, csr_input.catch_up_all]  # fmt: skip

@@ -66,6 +66,13 @@ IN_CACHE = 200_000
 """Connections up to which few samples go through both orders of them; beyond, reading a second
 order takes longer than the calls that it saves."""
 
+FIRST_CACHE = 2**15
+"""Bytes."""
+
+NEAR = 12
+"""Connections between what is prefetched from the second cache and what is at work. Half the
+median time of forward where the machine is shared, nothing where it is not."""
+
 STRETCH = 8192
 """Connections of one piece of an update."""
 
@@ -283,8 +290,8 @@ class Program:
             for name, array, (tile, stride, step) in (("X", below, layout), ("Z", Z, to)):
                 record[name], record[f"{name.lower()}_tile"] = self._address(array), tile
                 record[f"{name.lower()}_stride"], record[f"{name.lower()}_step"] = stride, step
-            record["ahead_x"] = ahead(below, Layout(*layout))
-            record["ahead_z"] = ahead(Z, Layout(*to))
+            record["ahead_x"] = _ahead(below, Layout(*layout))
+            record["ahead_z"] = _ahead(Z, Layout(*to))
             below, layout = Z, to
             unit = parts.units[number] if number < len(parts.units) else None
             own: dict[str, Any] = {}
@@ -447,6 +454,13 @@ class Program:
     def _phase(self, items: Sequence[Item], alone: bool) -> None:
         self._phases.append((len(self._items), len(items), int(alone)))
         self._items += [(kernel, record.ctypes.data, a, b) for kernel, record, a, b in items]
+
+
+def _ahead(A: Array, layout: Layout) -> int:
+    """The prefetch distance; short where a tile fits the second cache but not the first, of which
+    others on the machine may have taken a part."""
+    tile = A.shape[0] * layout.tile * A.itemsize
+    return ahead(A, layout) or (NEAR if tile > FIRST_CACHE else 0)
 
 
 def _scalars(*arrays: Array) -> tuple[Any, ...]:
