@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from small import prepare, small_work
 from sparsebench_plugins.backends.numba_csr.step import batch as batches
 from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses, operations, program
 from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS, Helpers

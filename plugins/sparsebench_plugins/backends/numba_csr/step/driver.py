@@ -62,7 +62,8 @@ SPINS = 2_000
 """Looks of a helper for work before it sleeps: some 20 to 40 us."""
 
 PATIENCE = 100_000
-"""Nanoseconds of waiting from which on the caller works alone."""
+"""Nanoseconds of waiting from which on the caller works alone, unless its own part of the phase
+took longer: then so many."""
 
 SOLITUDE = 50_000_000
 """Nanoseconds for which it does."""
@@ -140,18 +141,20 @@ def run_shared(control, phase, items, count):
     store(control + TICKET, (phase << (2 * COUNT_BITS)) | (count << COUNT_BITS))
     if load(control + SLEEPING) > 0:
         rouse(control)
+    published = nanoseconds(control + CLOCK)
     while take_one(control):
         pass
-    began = 0
+    if load(control + DONE) == count:
+        return
+    began = nanoseconds(control + CLOCK)
+    patience = max(PATIENCE, began - published)
     while load(control + DONE) < count:
         pause()
-        now = nanoseconds(control + CLOCK)
-        if began == 0:
-            began = now
-        elif now - began > YIELD:
+        waited = nanoseconds(control + CLOCK) - began
+        if waited > YIELD:
             sched_yield()
-            if now - began > PATIENCE:
-                store(control + ALONE, now + SOLITUDE)
+        if waited > patience:
+            store(control + ALONE, began + waited + SOLITUDE)
 
 
 @njit(nogil=True)
