@@ -321,7 +321,7 @@ def test_a_portable_wait_gives_the_same() -> None:
 def test_many_steps_are_the_single_ones(kind: Any) -> None:
     """Gathered and scaled in the call: the same bits as batches made outside."""
     rng = np.random.default_rng(0)
-    X = (rng.random((300, SIZES[0])) * 2).astype(kind)
+    X = (rng.random((300, SIZES[0] + 3)) * 2).astype(kind)[:, : SIZES[0]]
     y = rng.integers(SIZES[-1], size=X.shape[0])
     wide = np.float64 if np.dtype(kind).itemsize > 4 else np.float32
     mean, scale = rng.random((2, SIZES[0], 1)).astype(wide)
@@ -446,15 +446,16 @@ def test_what_is_warmed_up_compiles_no_kernel_later(
     monkeypatch.setattr(program, "TILE_BYTES", 0 if loaded else program.TILE_BYTES)
     warm_up(before, gradients=False)
     count = kernels_made()
-    assert count > 8
+    assert sum(count.values()) >= 6
     train(work)
     assert kernels_made() == count
 
 
-def kernels_made() -> int:
-    return sum(
-        made.cache_info().currsize
+def kernels_made() -> dict[str, int]:
+    """How many variants of each kernel there are."""
+    return {
+        f"{kernels.__name__.rpartition('.')[2]}.{name}": made.cache_info().currsize
         for kernels in (operations, losses, curves, batches)
-        for made in vars(kernels).values()
+        for name, made in vars(kernels).items()
         if hasattr(made, "cache_info")
-    )
+    }

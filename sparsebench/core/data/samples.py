@@ -141,7 +141,7 @@ def array_fingerprint(arrays: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ScaledRows:
-    """X (samples, features), C-contiguous; a row goes in as (x - mean) * scale, features each."""
+    """X (samples, features), each row in one piece; it goes in as (x - mean) * scale."""
 
     X: Array
     mean: Array
@@ -180,10 +180,11 @@ class ArraySamples:
         return out.astype(np.float32, copy=False)
 
     def scaled_rows(self) -> ScaledRows | None:
-        """All rows of X; None if they are not in C order or of a type that compiled code lacks."""
+        """All rows of X; None if a row is not in one piece, or of a type that compiled code lacks."""
         X = self.X.view(np.uint8) if self.X.dtype == np.bool_ else self.X
         known = X.dtype.isnative and X.dtype.kind in "iuf" and X.dtype != np.float16
-        if not (known and X.flags.c_contiguous):
+        row, value = X.strides
+        if not (known and value == X.itemsize and row >= 0 and row % X.itemsize == 0):
             return None
         return ScaledRows(X, self.mean, self.scale)
 

@@ -378,7 +378,8 @@ class Program:
             self._batch = self._record(
                 BATCH, features=first["D"], X=first["X"], x_step=first["x_step"]
             )
-            self._batch["row_stride"] = (X.X if isinstance(X, ScaledRows) else X).shape[1]
+            data = X.X if isinstance(X, ScaledRows) else X
+            self._batch["row_stride"] = data.strides[0] // data.itemsize
             if isinstance(X, ScaledRows):
                 for name, array in (("data", X.X), ("mean", X.mean), ("scale", X.scale)):
                     self._batch[name] = self._address(array)
