@@ -146,7 +146,7 @@ class CompiledStep(Protocol):
     """The whole step of one network as one compiled call: forward, loss, backward and update.
 
     It works on the arrays of the network's layers and units, which may change between two calls.
-    Each call returns None where this number of samples has to go layer by layer.
+    A call returns None where its inputs have to go layer by layer.
     """
 
     def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float | None:
@@ -161,7 +161,7 @@ class CompiledStep(Protocol):
     def outputs(self, X: Matrix) -> Matrix | None:
         """As `Network.outputs`."""
 
-    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> bool:
+    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
         """As `TrainsManySteps.prepare`."""
 
     def stored_bytes(self) -> dict[str, int]:

@@ -119,7 +119,7 @@ def walk_together(steps: int, N: int, **parts: Any) -> None:
             rewire(layers, 1)
     assert (compiled.step_way, layers.step_way) == ("compiled", "layers")
     assert_same(compiled, layers)
-    X, _ = batch(N)
+    X, _ = batch(N, parts.get("sizes", SIZES))
     assert np.allclose(compiled.outputs(X), layers.outputs(X), atol=1e-4)
 
 
@@ -132,6 +132,44 @@ def test_batches_of_all_sizes(N: int) -> None:
 @pytest.mark.usefixtures("by_neurons")
 def test_by_neurons(N: int) -> None:
     walk_together(6, N)
+
+
+@pytest.fixture
+def by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network has too many connections for the second order at few samples."""
+    monkeypatch.setattr(program, "IN_CACHE", 0)
+
+
+@pytest.mark.parametrize("N", [1, 2, 5, 8])
+@pytest.mark.usefixtures("by_blocks")
+def test_few_samples_by_blocks(N: int) -> None:
+    walk_together(6, N, sizes=(300, 400, 350, 5))
+    walk_together(6, N, activation="srelu", optimizer=ADAM)
+    assert network().layers[0].in_blocks is False
+
+
+@pytest.mark.usefixtures("by_blocks")
+def test_few_samples_after_many_keep_their_order() -> None:
+    """The last batch of an epoch may be small: both orders, and the same values."""
+    compiled, layers = network(), network("layers")
+    for t, N in enumerate((60, 3, 60, 1, 8), start=1):
+        X, T = batch(N, seed=t)
+        for net in (compiled, layers):
+            net.train_step(X, T, 0.05, t)
+        assert compiled.step_way == "compiled"
+        assert compiled.layers[0].in_columns
+    assert_same(compiled, layers)
+
+
+@pytest.mark.usefixtures("by_blocks")
+def test_blocks_in_bfloat16() -> None:
+    parts = {"activations": "bfloat16", "momenta": "bfloat16", "sizes": (300, 400, 350, 5)}
+    compiled, layers = network(**parts), network("layers", **parts)
+    for t in range(1, 5):
+        X, T = batch(2, (300, 400, 350, 5), seed=t)
+        losses = [net.train_step(X, T, 0.05, t) for net in (compiled, layers)]
+        assert np.isclose(*losses, rtol=1e-3), t
+    assert_same(compiled, layers, atol=1e-2)
 
 
 @pytest.mark.usefixtures("by_neurons")
@@ -216,12 +254,12 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def bits_of(threads: int, steps: int = 40, **parts: Any) -> list[bytes]:
+def bits_of(threads: int, steps: int = 40, N: int = 100, **parts: Any) -> list[bytes]:
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     net = network(**parts)
     found = []
     for t in range(1, steps + 1):
-        X, T = batch(100, seed=t)
+        X, T = batch(N, parts.get("sizes", SIZES), seed=t)
         found.append(np.float64(net.train_step(X, T, 0.05, t)).tobytes())
     found.append(net.outputs(X).tobytes())
     return found + [value.tobytes() for value in net.values()]
@@ -235,6 +273,11 @@ class TestThreads:
     @pytest.mark.usefixtures("by_neurons")
     def test_the_same_bits_by_neurons(self) -> None:
         assert bits_of(1) == bits_of(2)
+
+    @pytest.mark.usefixtures("by_blocks")
+    def test_the_same_bits_by_blocks(self) -> None:
+        sizes = (300, 400, 350, 5)
+        assert bits_of(1, N=2, sizes=sizes) == bits_of(2, N=2, sizes=sizes)
 
     def test_the_same_bits_beside_a_busy_process(self) -> None:
         alone = bits_of(1)
@@ -374,13 +417,8 @@ def test_steps_end_behind_a_loss_that_is_not_finite() -> None:
     assert np.isfinite(losses[:-1]).all()
 
 
-def test_what_has_no_kernel_goes_layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few samples of many connections, and signals at every step."""
+def test_signals_at_every_step_go_layer_by_layer() -> None:
     X, T = batch(50)
-    monkeypatch.setattr(program, "IN_CACHE", 0)
-    few = network()
-    few.train_step(X[:, :4].copy(), T[:4], 0.05, 1)
-    assert few.step_way == "layers"
     watched = network()
     seen: list[int] = []
     watched.watch(lambda index, X, DZ, t: seen.append(index))

@@ -180,7 +180,7 @@ class ArraySamples:
         return out.astype(np.float32, copy=False)
 
     def scaled_rows(self) -> ScaledRows | None:
-        """All rows of X; None if a row is not in one piece, or of a type that compiled code lacks."""
+        """All rows of X; None if they are of a type that compiled code lacks, or in pieces."""
         X = self.X.view(np.uint8) if self.X.dtype == np.bool_ else self.X
         known = X.dtype.isnative and X.dtype.kind in "iuf" and X.dtype != np.float16
         row, value = X.strides

@@ -105,7 +105,9 @@ class LayeredNetwork:
     def prepare(
         self, N: int, widest: int, connections: int, source: ScaledRows | None = None
     ) -> bool:
-        return self._compiled is not None and self._compiled.prepare(N, widest, connections, source)
+        if self._compiled is not None:
+            self._compiled.prepare(N, widest, connections, source)
+        return self._compiled is not None
 
     def compute_gradients(
         self, X: Batch, T: Target, t: int, ready: Callable[[int], None] | None = None

@@ -97,9 +97,11 @@ class NumbaCsrLayer(CsrLayer):
         self.version += 1
         self.row_chunks = chunks(pattern.indptr)
 
-    def _order_by_block(self) -> ByBlock:
-        """From csr, one array after the other."""
+    def by_block(self) -> ByBlock:
+        """The order by blocks, which is made from csr, one array after the other, if it is not
+        there: `data` and the slots are then in it."""
         if self._by_block is None:
+            self.by_row()
             order = ByBlock(self.pattern)
             self._kept = None
             self.data = order.arranged(self.data)
@@ -167,6 +169,11 @@ class NumbaCsrLayer(CsrLayer):
         return super().weights()
 
     @property
+    def in_columns(self) -> bool:
+        """Whether there is the order of large batches."""
+        return self._by_column is not None
+
+    @property
     def in_blocks(self) -> bool:
         """Whether `data` is in the order of small batches."""
         return self._by_block is not None
@@ -215,7 +222,7 @@ class NumbaCsrLayer(CsrLayer):
         if N > LARGEST and t is not None and self._by_block is not None:
             self.by_row()  # the backward pass that follows goes by column
         if self._by_block is not None or (N <= LARGEST and self._by_column is None):
-            order = self._order_by_block()
+            order = self.by_block()
             self._kernels.small_batch_forward(
                 *order.blocks, self.data, self._bias, flat[0], x, flat[1], a, N, numbers, bits
             )
@@ -277,7 +284,7 @@ class NumbaCsrLayer(CsrLayer):
 
     def _backward_small(self, X, DZ, DX, rule, numbers, bits) -> None:  # type: ignore[no-untyped-def]
         N = X.shape[1]
-        order = self._order_by_block()
+        order = self.by_block()
         flat_DX = DX.reshape(-1) if DX is not None else X.reshape(-1)[:0]
         self._kernels.small_batch_backward(
             *order.blocks, self.data, *self.two_slots(), X.reshape(-1), DZ.reshape(-1), flat_DX,
@@ -374,7 +381,7 @@ class NumbaCsrLayer(CsrLayer):
         if saved["two_orders"]:
             self.by_column()
         elif saved.get("by_block", False):
-            self._order_by_block()
+            self.by_block()
 
     def apply_change(self, change: Change) -> None:
         """Other orders than csr are given up while the topology changes, so that the peak of
@@ -391,7 +398,7 @@ class NumbaCsrLayer(CsrLayer):
         if by_column:
             self.by_column()
         elif by_block:
-            self._order_by_block()
+            self.by_block()
 
     def stored_bytes(self) -> dict[str, int]:
         stored = super().stored_bytes()

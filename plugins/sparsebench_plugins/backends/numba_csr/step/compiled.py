@@ -121,11 +121,12 @@ class Programs:
 
     def _program(self, X: Matrix | ScaledRows, goal: Goal | None, N: int) -> Program | None:
         parts = self._parts
-        cut = self._split(N, parts.widest, parts.connections, goal is not None)
-        if cut is None:
-            return None
+        columns = any(layer.in_columns for layer in parts.layers)
+        cut = self._split(N, parts.widest, parts.connections, goal is not None, columns)
         for layer in parts.layers:
-            if layer.in_blocks:
+            if cut.by_blocks:
+                layer.by_block()
+            elif layer.in_blocks:
                 if goal is None:
                     return None  # outputs in between do not cost small batches their order
                 layer.by_row()
@@ -148,23 +149,28 @@ class Programs:
             self._versions = tuple(layer.version for layer in parts.layers)
         return self._programs[key]
 
-    def _split(self, N: int, widest: int, connections: int, training: bool) -> Split | None:
+    def _split(self, N: int, widest: int, connections: int, training: bool, columns: bool) -> Split:
         parts = self._parts
         itemsize = parts.activations[0].itemsize if len(parts.layers) > 1 else 4
-        return split(N, widest, connections, itemsize, parts.layers[0].absorbs, training)
+        return split(
+            N, widest, connections, itemsize, absorbs=parts.layers[0].absorbs,
+            columns=columns, training=training,
+        )  # fmt: skip
 
     def stored_bytes(self) -> dict[str, int]:
         programs = self._programs.values()
         return {"scratch": sum(program.nbytes for program in programs)}
 
-    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> bool:
+    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
         layers = self._parts.layers
         X = np.zeros((layers[0].shape[1], N), dtype=np.float32) if source is None else source
         labels = np.zeros(N, dtype=np.int64)
         numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
         values = labels if known.takes_labels(self._parts.loss) else numbers
         for goal in (None, Goal(values, by_row=True)):
-            cut = self._split(N, widest, connections, goal is not None)
-            if cut is not None:
+            training = goal is not None
+            cuts = {
+                self._split(N, widest, connections, training, columns) for columns in (False, True)
+            }
+            for cut in cuts:
                 Program(self._parts, cut, X, goal, N)
-        return self._split(N, widest, connections, training=True) is not None

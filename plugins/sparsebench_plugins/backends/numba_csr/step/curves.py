@@ -91,7 +91,7 @@ def backward() -> int:
         n = tile * step.width
         count = min(step.width, step.padded - n)
         bounds = array_at(C.bounds, chunk + 2, np.int64)
-        D, kept = array_at(C.A, 1, np.float32), array_at(C.kept, 1, np.float32)
+        D, kept = array_at(C.DA, 1, np.float32), array_at(C.kept, 1, np.float32)
         start = n // C.tile * C.step_stride + n % C.tile
         piece, more = tile // step.per_piece, tile % step.per_piece > 0
         sums = array_at(C.bias_partial + 4 * piece * C.K, C.K, np.float32)

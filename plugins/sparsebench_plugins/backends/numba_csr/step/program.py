@@ -4,10 +4,13 @@ By samples: a tile of them goes forward and back through the whole network in on
 weights' gradients into a partial sum of its own; a second phase adds these up in order and updates.
 Activations stay with the core that wrote them, and threads meet twice a step.
 
+By blocks: a phase per layer and direction, its pieces the blocks of connections, which are updated
+on the way back; for few samples of so many connections that these are the traffic.
+
 By neurons: a phase per layer and direction, its pieces chunks of neurons, for networks whose
 activations no cache holds, and for few samples of many connections.
 
-Which of the two, and the tiles, depend on the network and the batch alone: results are the same bit
+Which of these, and the tiles, depend on the network and the batch alone: results are the same bit
 for bit for any number of threads.
 """
 
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +30,14 @@ from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr.arguments import LARGEST, Layout
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer, ahead
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
-from sparsebench_plugins.backends.numba_csr.step import batch, curves, known, losses, operations
+from sparsebench_plugins.backends.numba_csr.step import (
+    batch,
+    block_operations,
+    curves,
+    known,
+    losses,
+    operations,
+)
 from sparsebench_plugins.backends.numba_csr.step.records import (
     BATCH,
     CURVE,
@@ -85,12 +95,23 @@ UPDATE_COST, COPY_COST = 10, 3
 
 @dataclass(frozen=True)
 class Split:
-    """How a batch is cut: `tiles` of `width` samples; `per_piece` of them share a gradient."""
+    """How a batch is cut: `tiles` of `width` samples; `per_piece` of them share a gradient.
 
-    by_samples: bool
+    way  "samples", "neurons" or "blocks", which the pieces of work are
+    """
+
+    way: Literal["samples", "neurons", "blocks"]
     width: int
     tiles: int
     per_piece: int
+
+    @property
+    def by_samples(self) -> bool:
+        return self.way == "samples"
+
+    @property
+    def by_blocks(self) -> bool:
+        return self.way == "blocks"
 
     @property
     def pieces(self) -> int:
@@ -98,15 +119,17 @@ class Split:
 
 
 def split(
-    N: int, widest: int, connections: int, itemsize: int, absorbs: bool, training: bool
-) -> Split | None:
-    """How to cut N samples; None where there is no program for so few.
+    N: int, widest: int, connections: int, itemsize: int, *, absorbs: bool, columns: bool,
+    training: bool,
+) -> Split:  # fmt: skip
+    """How to cut N samples.
 
     widest   neurons or features of the widest array of activations
     absorbs  whether the optimizer takes a gradient in parts
+    columns  whether the connections are in the order of large batches already
     """
     if N <= LARGEST and connections > IN_CACHE:
-        return None
+        return Split("neurons" if columns else "blocks", N, 1, 1)
     if N <= SMALL:
         width = -(-N // LANES) * LANES
     elif N < 2 * WIDTH:
@@ -116,10 +139,10 @@ def split(
     few = N <= SMALL and connections * N > BY_NEURONS
     if not few and widest * width * itemsize <= TILE_BYTES:
         tiles = -(-N // width)
-        return Split(True, width, tiles, -(-tiles // PIECES) if training else 1)
+        return Split("samples", width, tiles, -(-tiles // PIECES) if training else 1)
     layout = arguments.of(widest, N, itemsize) if absorbs else arguments.plain(N)
     tiles = N // layout.tile
-    return Split(False, layout.tile, tiles, tiles)
+    return Split("neurons", layout.tile, tiles, tiles)
 
 
 @dataclass(frozen=True)
@@ -247,28 +270,46 @@ class Program:
         """The record of a layer, but for what it shares with its neighbours."""
         layer, cut = self._of.layers[number], self._cut
         K, D = layer.shape
-        record = self._record(
-            LAYER, K=K, D=D, nnz=layer.nnz, backward=number > 0,
-            indptr=self._address(layer.pattern.indptr),
-            indices=self._address(layer.pattern.indices),
-            data=self._address(layer.data), bias=self._address(layer.bias()),
-            row_bounds=self._bounds[K] if cut.by_samples else self._address(layer.row_chunks),
-        )  # fmt: skip
-        if not self._training:
-            return record
+        fields: dict[str, int] = {
+            "K": K, "D": D, "nnz": layer.nnz, "backward": number > 0,
+            "bias": self._address(layer.bias()),
+        }  # fmt: skip
+        if cut.by_blocks:
+            blocks = layer.by_block()
+            fields |= {
+                "R": blocks.row_cuts.size - 1, "C": blocks.column_cuts.size - 1,
+                "row_cuts": self._address(blocks.row_cuts),
+                "column_cuts": self._address(blocks.column_cuts),
+                "starts": self._address(blocks.starts), "rows": self._address(blocks.rows),
+                "columns": self._address(blocks.columns), "w": self._address(layer.data),
+            }  # fmt: skip
+        else:
+            bounds = self._bounds[K] if cut.by_samples else self._address(layer.row_chunks)
+            fields |= {
+                "indptr": self._address(layer.pattern.indptr),
+                "indices": self._address(layer.pattern.indices),
+                "data": self._address(layer.data), "row_bounds": bounds,
+            }  # fmt: skip
+        if self._training:
+            if not cut.by_blocks:
+                fields |= self._by_column(layer)
+            first, second = layer.two_slots()
+            fields |= {"first": self._address(first), "second": self._address(second)}
+            fields["bias_partial"] = self._sums(K)
+        return self._record(LAYER, **fields)
+
+    def _by_column(self, layer: NumbaCsrLayer) -> dict[str, int]:
+        """What the backward pass of more than a few samples goes by."""
+        cut, D = self._cut, layer.shape[1]
         order = layer.by_column()
-        first, second = layer.two_slots()
         stored = cut.by_samples or (cut.tiles > 1 and not layer.absorbs)
         columns = self._bounds[D] if cut.by_samples else self._address(order.chunks)
-        for name, value in {
+        return {
             "widest": order.widest, "t_indptr": self._address(order.indptr),
             "rows": self._address(order.rows), "place": self._address(order.place),
-            "w": self._address(layer.weights_by_column()), "first": self._address(first),
-            "second": self._address(second), "column_bounds": columns,
-            "partial": self._sums(layer.nnz) if stored else 0, "bias_partial": self._sums(K),
-        }.items():  # fmt: skip
-            record[name] = value
-        return record
+            "w": self._address(layer.weights_by_column()), "column_bounds": columns,
+            "partial": self._sums(layer.nnz) if stored else 0,
+        }  # fmt: skip
 
     def _link(self, X: Array | ScaledRows, N: int) -> None:
         """Give the layers their activations, and the units between them."""
@@ -309,11 +350,26 @@ class Program:
                     above[f"under_{name}"] = value
             if number in self._curves:
                 curve = self._curves[number]
-                curve["A"], curve["bias_partial"] = record["Z"], record["bias_partial"]
+                curve["A"] = curve["DA"] = record["Z"]
+                curve["bias_partial"] = record["bias_partial"]
                 curve["kept"] = self._address(np.empty(Z.size, dtype=np.float32))
                 curve["tile"], curve["stride"], curve["step_stride"] = to
             elif above is not None:
                 above["below_bias_partial"] = record["bias_partial"]
+        if cut.by_blocks and self._training:
+            self._gradients(N)
+
+    def _gradients(self, N: int) -> None:
+        """Two arrays that layers use in turn for the gradient that travels back."""
+        widest = max((layer.shape[1] for layer in self._of.layers[1:]), default=0)
+        dtype = self._views[0].dtype
+        turns = [self._address(Buffer(widest, dtype).view(widest, N)) for _ in range(2)]
+        self.nbytes += 2 * widest * N * dtype.itemsize
+        self._layers[-1]["DZ"] = self._layers[-1]["Z"]
+        for number in range(len(self._layers) - 1, 0, -1):
+            self._layers[number]["DX"] = self._layers[number - 1]["DZ"] = turns[number % 2]
+            if number - 1 in self._curves:
+                self._curves[number - 1]["DA"] = turns[number % 2]
 
     def _curve(self, number: int, kind: int) -> Array:
         unit: Any = self._of.units[number]
@@ -366,10 +422,14 @@ class Program:
             self._views[number].dtype.type,
         )
 
-    def _chunks(self, layer: NumbaCsrLayer, columns: bool = False) -> int:
+    def _chunks(self, number: int, backward: bool = False) -> int:
+        """The pieces of one layer's pass."""
+        layer, record = self._of.layers[number], self._layers[number][0]
         if self._cut.by_samples:
             return 1
-        return (layer.by_column().chunks if columns else layer.row_chunks).size - 1
+        if self._cut.by_blocks:
+            return int(record["C"] if backward and number > 0 else record["R"])
+        return (layer.by_column().chunks if backward else layer.row_chunks).size - 1
 
     def _forward(self, X: Array | ScaledRows) -> list[Pass]:
         passes: list[Pass] = []
@@ -387,8 +447,12 @@ class Program:
             else:
                 kernel = batch.copy()
             passes.append((kernel, self._batch, 1))
-        for number, (layer, record) in enumerate(zip(self._of.layers, self._layers, strict=True)):
-            passes.append((operations.forward(*self._types(number)), record, self._chunks(layer)))
+        for number, record in enumerate(self._layers):
+            index, x, z = self._types(number)
+            forward = operations.forward(index, x, z)
+            if self._cut.by_blocks:
+                forward = block_operations.forward(x, z)
+            passes.append((forward, record, self._chunks(number)))
             if number in self._curves:
                 passes.append((curves.forward(), self._curves[number], 1))
         return passes
@@ -398,11 +462,13 @@ class Program:
         for number in range(len(self._layers) - 1, -1, -1):
             if number in self._curves:
                 passes.append((curves.backward(), self._curves[number], 1))
-            layer, record = self._of.layers[number], self._layers[number]
+            record, state = self._layers[number], self._of.layers[number].slot_type
             index, x, z = self._types(number)
-            state, stored = layer.slot_type, bool(record[0]["partial"])
-            kernel = operations.backward(index, z, x, state, stored)
-            passes.append((kernel, record, self._chunks(layer, columns=True)))
+            if self._cut.by_blocks:
+                kernel = block_operations.backward(z, x, state)
+            else:
+                kernel = operations.backward(index, z, x, state, bool(record[0]["partial"]))
+            passes.append((kernel, record, self._chunks(number, backward=True)))
         return passes
 
     def _run_passes(self, passes: Sequence[Pass]) -> None:
@@ -433,15 +499,17 @@ class Program:
                 items += [(kernel, record, *stretch) for stretch in stretches]
             bias = int(record[0]["bias_partial"])
             items.append(self._vector(layer.bias(), layer.bias_slots, bias))
-            kernel = operations.copy_weights(self._types(number)[0])
-            copies += [(kernel, record, *stretch) for stretch in stretches]
+            if not self._cut.by_blocks:
+                kernel = operations.copy_weights(self._types(number)[0])
+                copies += [(kernel, record, *stretch) for stretch in stretches]
         for number, sums in self._curve_sums.items():
             unit: Any = self._of.units[number]
             for (name, values), partial in zip(unit.parameters().items(), sums, strict=True):
                 slots = unit.slots(name, self._of.optimizer)
                 items.append(self._vector(values, slots, partial))
         self._phase(items, self._of.connections * UPDATE_COST < ALONE)
-        self._phase(copies, self._of.connections * COPY_COST < ALONE)
+        if copies:
+            self._phase(copies, self._of.connections * COPY_COST < ALONE)
 
     def _vector(self, values: Array, slots: Sequence[Array], partial: int) -> Item:
         none = np.empty(0, dtype=np.float32)

@@ -57,7 +57,7 @@ LAYER = np.dtype(
             "partial", "bias_partial", "below_bias_partial",
             "X", "x_tile", "x_stride", "x_step",
             "Z", "z_tile", "z_stride", "z_step",
-            "backward",
+            "backward", "R", "C", "row_cuts", "column_cuts", "starts", "columns", "DZ", "DX",
         )
     ]
     + [(f"{whose}_{name}", I8) for whose in ("own", "under") for name in UNIT]
@@ -69,6 +69,9 @@ indptr, indices, data   csr       t_indptr, rows, w, first, second   by column
 place        (nnz,) of each csr connection, its place by column
 partial      (pieces, nnz) float32 by column: partial gradients; 0: W is updated at once
 bias_partial (pieces, K), below_bias_partial (pieces, D): sums of DZ of this layer, of the one below
+R, C         blocks along the rows and along the columns, for few samples: then rows and columns are
+             those within a block, w, first and second are by block, and DZ and DX are arrays of
+             their own
 own, under   the unit of this layer, and that of the one below
 backward     whether DX is wanted
 """
@@ -107,7 +110,7 @@ CURVE = np.dtype(
     [
         (name, I8)
         for name in (
-            "step", "K", "kind", "bounds", "A", "tile", "stride", "step_stride", "kept",
+            "step", "K", "kind", "bounds", "A", "DA", "tile", "stride", "step_stride", "kept",
             "bias_partial", "parameters", "partial",
         )
     ]
@@ -115,7 +118,7 @@ CURVE = np.dtype(
 )  # fmt: skip
 """An activation that is no part of a layer's kernels, and the dropout behind it.
 
-A        (K, N) in its layout      kept  likewise: what backward needs, a derivative or Z
+A, DA    (K, N) in their layout     kept  likewise: what backward needs, a derivative or Z
 parameters  addresses of four (K,) vectors, of SReLU      partial  of four (pieces, K) gradients
 """
 
