@@ -13,7 +13,7 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker import limits
+from sparsebench.core.worker import denormals, limits
 from sparsebench.core.worker.denormals import flushed, flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.run import debug as debugging
@@ -190,4 +190,5 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(
 def test_nothing_is_asked_of_what_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("numpy", "numba"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(denormals, "POOLS", {"none there": lambda: None})
     assert flushed() == {"flush_to_zero": False, "flush_to_zero_in": {"main": False}}

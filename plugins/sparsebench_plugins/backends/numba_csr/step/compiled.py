@@ -158,8 +158,7 @@ class Programs:
         )  # fmt: skip
 
     def stored_bytes(self) -> dict[str, int]:
-        programs = self._programs.values()
-        return {"scratch": sum(program.nbytes for program in programs)}
+        return {"scratch": sum(buffer.nbytes for buffer in self._parts.shared.values())}
 
     def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
         layers = self._parts.layers

@@ -17,7 +17,7 @@ for bit for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -166,6 +166,8 @@ class Parts:
 
     loss         its number in `losses`
     activations  buffers for the outputs of each layer
+    shared       by name: arrays that hold nothing from one step to the next, which all programs of
+                 the network use
     """
 
     layers: Sequence[NumbaCsrLayer]
@@ -173,6 +175,14 @@ class Parts:
     loss: int
     optimizer: Optimizer
     activations: Sequence[Buffer]
+    shared: dict[str, Buffer] = field(default_factory=dict)
+
+    def room(self, name: str, rows: int, N: int, dtype: Any = np.float32) -> Array:
+        """(rows, N), as large as any program of the network wanted it."""
+        found = self.shared.get(name)
+        if found is None or found.rows < rows:
+            found = self.shared[name] = Buffer(rows, dtype)
+        return found.view(rows, N)
 
     @property
     def widest(self) -> int:
@@ -194,7 +204,6 @@ class Program:
     step    (1,) STEP     parts  (tiles,) the losses of the tiles
     items, phases         as in `driver`
     outputs (K, N) of the last layer
-    nbytes  of its own arrays: partial sums and inputs
     """
 
     def __init__(
@@ -208,7 +217,6 @@ class Program:
         self._keep: list[Any] = []
         self._items: list[tuple[int, int, int, int]] = []
         self._phases: list[tuple[int, int, int]] = []
-        self.nbytes = 0
         self._curve_sums: dict[int, list[int]] = {}
         self.parts = np.zeros(cut.tiles)
         padded = -(-N // LANES) * LANES if self._tiled else N
@@ -260,11 +268,9 @@ class Program:
         self._keep.append(record)
         return record
 
-    def _sums(self, size: int) -> int:
+    def _sums(self, name: str, size: int) -> int:
         """The address of partial sums (pieces, size)."""
-        sums = np.zeros(self._cut.pieces * size, dtype=np.float32)
-        self.nbytes += sums.nbytes
-        return self._address(sums)
+        return self._address(self._of.room(name, size, self._cut.pieces))
 
     def _layer(self, number: int, N: int) -> Array:
         """The record of a layer, but for what it shares with its neighbours."""
@@ -292,15 +298,16 @@ class Program:
             }  # fmt: skip
         if self._training:
             if not cut.by_blocks:
-                fields |= self._by_column(layer)
+                fields |= self._by_column(number)
             first, second = layer.two_slots()
             fields |= {"first": self._address(first), "second": self._address(second)}
-            fields["bias_partial"] = self._sums(K)
+            fields["bias_partial"] = self._sums(f"bias {number}", K)
         return self._record(LAYER, **fields)
 
-    def _by_column(self, layer: NumbaCsrLayer) -> dict[str, int]:
+    def _by_column(self, number: int) -> dict[str, int]:
         """What the backward pass of more than a few samples goes by."""
-        cut, D = self._cut, layer.shape[1]
+        layer, cut = self._of.layers[number], self._cut
+        D = layer.shape[1]
         order = layer.by_column()
         stored = cut.by_samples or (cut.tiles > 1 and not layer.absorbs)
         columns = self._bounds[D] if cut.by_samples else self._address(order.chunks)
@@ -308,7 +315,7 @@ class Program:
             "widest": order.widest, "t_indptr": self._address(order.indptr),
             "rows": self._address(order.rows), "place": self._address(order.place),
             "w": self._address(layer.weights_by_column()), "column_bounds": columns,
-            "partial": self._sums(layer.nnz) if stored else 0,
+            "partial": self._sums(f"weights {number}", layer.nnz) if stored else 0,
         }  # fmt: skip
 
     def _link(self, X: Array | ScaledRows, N: int) -> None:
@@ -318,8 +325,8 @@ class Program:
         self._views: list[Array] = []
         rows = self._of.layers[0].shape[1]
         if self._tiled:
-            below, layout = Buffer(rows).view(rows, padded), (width, width, rows * width)
-            self.nbytes += below.nbytes
+            below = parts.room("inputs", rows, padded)
+            layout = (width, width, rows * width)
         else:
             assert not isinstance(X, ScaledRows)
             below, layout = X, (N, N, 0)
@@ -352,7 +359,7 @@ class Program:
                 curve = self._curves[number]
                 curve["A"] = curve["DA"] = record["Z"]
                 curve["bias_partial"] = record["bias_partial"]
-                curve["kept"] = self._address(np.empty(Z.size, dtype=np.float32))
+                curve["kept"] = self._address(parts.room(f"kept {number}", *Z.shape))
                 curve["tile"], curve["stride"], curve["step_stride"] = to
             elif above is not None:
                 above["below_bias_partial"] = record["bias_partial"]
@@ -363,8 +370,9 @@ class Program:
         """Two arrays that layers use in turn for the gradient that travels back."""
         widest = max((layer.shape[1] for layer in self._of.layers[1:]), default=0)
         dtype = self._views[0].dtype
-        turns = [self._address(Buffer(widest, dtype).view(widest, N)) for _ in range(2)]
-        self.nbytes += 2 * widest * N * dtype.itemsize
+        turns = [
+            self._address(self._of.room(f"gradient {turn}", widest, N, dtype)) for turn in range(2)
+        ]
         self._layers[-1]["DZ"] = self._layers[-1]["Z"]
         for number in range(len(self._layers) - 1, 0, -1):
             self._layers[number]["DX"] = self._layers[number - 1]["DZ"] = turns[number % 2]
@@ -381,7 +389,9 @@ class Program:
         if kind == curves.SRELU:
             values = list(unit.parameters().values())
             record["parameters"] = self._table([self._address(value) for value in values])
-            self._curve_sums[number] = [self._sums(K) for _ in values]
+            self._curve_sums[number] = [
+                self._sums(f"curve {number} {i}", K) for i in range(len(values))
+            ]
             record["partial"] = self._table(self._curve_sums[number])
         return record
 
