@@ -1,7 +1,7 @@
 """A training step of a very large network at a small batch, beside another version of the code.
 
-    git worktree add /tmp/before v0.1.0
-    python benchmarks/million_neurons.py --backends numba-csr numba-csr@/tmp/before
+    git worktree add ../before v0.1.0
+    python benchmarks/million_neurons.py --backends numba-csr numba-csr@../before
 
 The layers are those of the suite one-million-2019: 3312 features, three hidden layers of 600,000,
 5 classes, epsilon 20. A step is forward, and backward with momentum, of every layer through its

@@ -49,8 +49,10 @@ class Listed:
 
 
 def _stored(listing: Listing) -> int | None:
-    """Values that the training part stores as csr, by the entry's `storage` and `nonzeros`; None
-    for arrays, 0 where their number is not said."""
+    """How many values the training part stores, if the entry says that it is csr.
+
+    None for arrays; 0 where the entry does not say how many.
+    """
     if listing.facts.get("storage") != "csr":
         return None
     counts = listing.facts.get("nonzeros")

@@ -52,8 +52,10 @@ class Examples:
         return len(self.samples.targets) if self.rows is None else self.rows.size
 
     def batch(self, rows: Rows, epoch: int = 0) -> tuple[Any, Array]:
-        """Inputs (features, N), an array or a `CsrBatch`, and targets, labels (N,) or (K, N), in
-        this epoch."""
+        """The inputs and the targets of these rows in this epoch.
+
+        Inputs are (features, N), an array or a `CsrBatch`; targets labels (N,) or numbers (K, N).
+        """
         chosen = rows if self.rows is None else self.rows[rows]
         X: Any = self.samples.batch(chosen)
         T: Array = X

@@ -33,7 +33,7 @@ def _fetch(emit, columns, p, ahead, last, neurons):
 
 
 def for_batch(builder, N, emit):
-    """Write emit(lanes) for each batch of 1 to LARGEST samples, and run the one for N."""
+    """Emit the code of each batch size from 1 to LARGEST, and a switch that runs the one for N."""
     end, last = (builder.append_basic_block(name) for name in ("end", f"batch{LARGEST}"))
     switch = builder.switch(N, last)
     for lanes in range(1, LARGEST + 1):

@@ -24,8 +24,7 @@ from sparsebench_plugins.backends.numba_csr.elementwise import (
     activate_row,
     adam,
     sgd,
-    update_one,
-    update_some,
+    update,
 )
 from sparsebench_plugins.backends.numba_csr.simd import (
     LINE,
@@ -373,12 +372,7 @@ def gradient_chunk(
                 for p in range(start, stop):
                     G[p] = own[at + p - start]
             else:
-                p = start
-                while p + WIDTH <= stop:
-                    update_one(w, first, second, own, p, at + p - start, rule)
-                    p += WIDTH
-                if p < stop:
-                    update_some(w, first, second, own, p, at + p - start, stop - p, rule)
+                update(w, first, second, own, start, stop, at, rule)
                 since[U(features[U(i)])] = steps
             at += stop - start
         f = g

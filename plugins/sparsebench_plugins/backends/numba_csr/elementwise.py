@@ -135,34 +135,33 @@ def adam(w, mean, square, g, rule):
 
 
 @njit(forceinline=True, error_model="numpy")
-def update_one(w, first, second, G, p, g, rule):
-    """WIDTH connections from p on; their gradients from g on."""
+def update_one(w, first, second, p, g, rule):
+    """WIDTH connections from p on, by their gradients, a vector."""
     if rule.kind == SGD:
         v = load(first, p) if rule.momentum != 0 else splat(np.float32(0.0))
-        new, v = sgd(load(w, p), v, load(G, g), rule)
+        new, v = sgd(load(w, p), v, g, rule)
         store(w, p, new)
         if rule.momentum != 0:
             store(first, p, v)
     elif rule.kind == ADAM:
-        new, mean, square = adam(load(w, p), load(first, p), load(second, p), load(G, g), rule)
+        new, mean, square = adam(load(w, p), load(first, p), load(second, p), g, rule)
         store(w, p, new)
         store(first, p, mean)
         store(second, p, square)
 
 
 @njit(forceinline=True, error_model="numpy")
-def update_some(w, first, second, G, p, g, count, rule):
+def update_some(w, first, second, p, count, g, rule):
     """`update_one` for the first `count` connections."""
-    d = load_some(G, g, count)
     if rule.kind == SGD:
         v = load_some(first, p, count) if rule.momentum != 0 else splat(np.float32(0.0))
-        new, v = sgd(load_some(w, p, count), v, d, rule)
+        new, v = sgd(load_some(w, p, count), v, g, rule)
         store_some(w, p, new, count)
         if rule.momentum != 0:
             store_some(first, p, v, count)
     elif rule.kind == ADAM:
         mean, square = load_some(first, p, count), load_some(second, p, count)
-        new, mean, square = adam(load_some(w, p, count), mean, square, d, rule)
+        new, mean, square = adam(load_some(w, p, count), mean, square, g, rule)
         store_some(w, p, new, count)
         store_some(first, p, mean, count)
         store_some(second, p, square, count)
@@ -173,10 +172,11 @@ def update(w, first, second, G, start, stop, g, rule):
     """Connections start..stop - 1, whose gradients lie from G[g] on."""
     p = start
     while p + WIDTH <= stop:
-        update_one(w, first, second, G, p, g + p - start, rule)
+        update_one(w, first, second, p, load(G, g + p - start), rule)
         p += WIDTH
     if p < stop:
-        update_some(w, first, second, G, p, g + p - start, stop - p, rule)
+        d = load_some(G, g + p - start, stop - p)
+        update_some(w, first, second, p, stop - p, d, rule)
 
 
 @njit(error_model="numpy")

@@ -13,16 +13,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numba import cfunc, njit, types
 
-from sparsebench_plugins.backends.numba_csr.arguments import SGD, Rule, UnitNumbers
+from sparsebench_plugins.backends.numba_csr.arguments import Rule, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.elementwise import (
     GOLDEN,
     absorb,
     activate_row,
-    adam,
     deactivate_row,
     mix,
-    sgd,
     update,
+    update_one,
+    update_some,
 )
 from sparsebench_plugins.backends.numba_csr.large_batch import PIECE, forward_row, spanning
 from sparsebench_plugins.backends.numba_csr.simd import (
@@ -31,8 +31,6 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     load,
     load_some,
     splat,
-    store,
-    store_some,
     total,
 )
 from sparsebench_plugins.backends.numba_csr.step.memory import array_at, call
@@ -180,23 +178,6 @@ def backward(index: Dtype, z: Dtype, x: Dtype, state: Dtype, stored: bool) -> in
     return int(kernel.address)
 
 
-@njit(forceinline=True, error_model="numpy")
-def stepped(w, first, second, p, count, g, rule):
-    """Update `count` <= WIDTH numbers from w[p] on by their gradients, a vector."""
-    if rule.kind == SGD:
-        v = load_some(first, p, count) if rule.momentum != 0 else splat(np.float32(0.0))
-        new, v = sgd(load_some(w, p, count), v, g, rule)
-        store_some(w, p, new, count)
-        if rule.momentum != 0:
-            store_some(first, p, v, count)
-    else:
-        mean, square = load_some(first, p, count), load_some(second, p, count)
-        new, mean, square = adam(load_some(w, p, count), mean, square, g, rule)
-        store_some(w, p, new, count)
-        store_some(first, p, mean, count)
-        store_some(second, p, square, count)
-
-
 @njit(error_model="numpy")
 def update_summed(w, first, second, start, stop, parts, size, pieces, rule):
     """Update w[start : stop] by the sum of its partial gradients (pieces, size), in their order."""
@@ -205,24 +186,14 @@ def update_summed(w, first, second, start, stop, parts, size, pieces, rule):
         g = load(parts, p)
         for piece in range(1, pieces):
             g = add(g, load(parts, piece * size + p))
-        if rule.kind == SGD:
-            v = load(first, p) if rule.momentum != 0 else splat(np.float32(0.0))
-            new, v = sgd(load(w, p), v, g, rule)
-            store(w, p, new)
-            if rule.momentum != 0:
-                store(first, p, v)
-        else:
-            new, mean, square = adam(load(w, p), load(first, p), load(second, p), g, rule)
-            store(w, p, new)
-            store(first, p, mean)
-            store(second, p, square)
+        update_one(w, first, second, p, g, rule)
         p += WIDTH
     if p < stop:
         count = stop - p
         g = load_some(parts, p, count)
         for piece in range(1, pieces):
             g = add(g, load_some(parts, piece * size + p, count))
-        stepped(w, first, second, p, count, g, rule)
+        update_some(w, first, second, p, count, g, rule)
 
 
 @lru_cache

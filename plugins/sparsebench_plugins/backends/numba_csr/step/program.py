@@ -199,7 +199,9 @@ class Parts:
 
 
 class Program:
-    """The tables that `driver` runs, and the arrays that they point to.
+    """A network's training step, or its outputs, for one number of samples, as tables of kernels.
+
+    It holds the arrays that the tables point to.
 
     step    (1,) STEP     parts  (tiles,) the losses of the tiles
     items, phases         as in `driver`
