@@ -123,3 +123,17 @@ class Adam(Descent):
         root = np.sqrt(square * f(1 / (1 - self.beta2**t)))
         root += f(self.tiny)
         w -= f(rate / (1 - self.beta1**t)) * mean / root
+
+    def repair(self, state: Sequence[Array]) -> None:
+        """Raise squares to the least that their means allow, if processes without locks wrote them.
+
+        Both are sums over the same gradients, so by Cauchy and Schwarz
+        mean² <= square beta2 (1 - beta1)² / ((1 - beta2) (beta2 - beta1²)) where beta2 > beta1².
+        """
+        import numpy as np
+
+        mean, square = state
+        if self.beta2 > self.beta1**2:
+            spread = (1 - self.beta2) * (self.beta2 - self.beta1**2)
+            least = spread / (self.beta2 * (1 - self.beta1) ** 2)
+            np.maximum(square, mean.dtype.type(least) * mean * mean, out=square)

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -92,16 +92,24 @@ class WithoutState:
         """Update nothing, so that a rehearsal of a step passes."""
 
 
+@runtime_checkable
+class RepairsState(Protocol):
+    """An optimizer whose step would be far too long if one of its state arrays lost a gradient that
+    another has."""
+
+    def repair(self, state: Sequence[Vector]) -> None:
+        """Change state, in place, to the nearest that one process could have."""
+
+
 def update(
     rule: Optimizer, shared: SharedState, gradients: Sequence[Vector], rate: float, t: int
 ) -> None:
     """Make step t on the shared values and state, in place, without a lock.
 
-    Two workers may update the same entry. A float32 is loaded and stored whole; another worker's
-    store in between is lost. Hogwild accepts that (Niu et al. 2011, arXiv 1106.5730): a lost store
-    is one term of a sum, and a gradient may mix values of several steps. Momentum may lose a decay
-    or a step so, and Adam a square while its mean was kept, which for a connection just grown is a
-    step too long.
+    The step is computed on a copy and added. Two workers may add to the same entry: a float32 is
+    loaded and stored whole, and the sum of one of them may be lost. Hogwild accepts that (Niu et
+    al. 2011, arXiv 1106.5730): it is one term of many, and a gradient may mix values of several
+    steps. A rule that divides by its state repairs the copy first (`RepairsState`).
     """
     weights = 2 * len(shared.patterns)
     for number, (w, g) in enumerate(zip(shared.values, gradients, strict=True)):
@@ -109,8 +117,14 @@ def update(
         kind: Literal["weight", "bias"] = "weight" if is_weight else "bias"
         for at in range(0, w.size, BLOCK):
             part = slice(at, at + BLOCK)
-            state = [slot[part] for slot in shared.optimizer_state[number]]
-            rule.update(w[part], g[part], state, rate, t, kind)
+            slots = [slot[part] for slot in shared.optimizer_state[number]]
+            before = [np.array(array) for array in (w[part], *slots)]
+            after = [np.array(array) for array in before]
+            if isinstance(rule, RepairsState):
+                rule.repair(after[1:])
+            rule.update(after[0], g[part], after[1:], rate, t, kind)
+            for array, old, new in zip((w[part], *slots), before, after, strict=True):
+                array += new - old
 
 
 def batches_of(work: Work, workers: int) -> list[int]:

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from sparsebench_parallel.hogwild.shared_state import LINE, SharedLayout, SharedMemory, SharedState
-from sparsebench_parallel.hogwild.worker import steps_of
+from sparsebench_parallel.hogwild.worker import steps_of, update
+from sparsebench_plugins.optimizers import Adam
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6))
@@ -57,4 +58,28 @@ def test_two_mappings_show_the_same_memory_and_grow():
     assert larger[:5] == b"seen!"
     assert memory.size == len(larger) == 10_000
     assert len(memory.mapped(50)) == 10_000
+    memory.close()
+
+
+@given(
+    st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=30),
+    st.sampled_from([(0.9, 0.999), (0.5, 0.3), (0.9, 0.5), (0.0, 0.0)]),
+)
+def test_adam_repairs_nothing_that_one_process_computed(gradients, betas):
+    rule = Adam(beta1=betas[0], beta2=betas[1])
+    w, state = np.zeros(1), [np.zeros(1), np.zeros(1)]
+    for t, g in enumerate(gradients, 1):
+        rule.update(w, np.array([g]), state, 0.1, t, "weight")
+        before = np.array(state)
+        rule.repair(state)
+        np.testing.assert_allclose(state, before, rtol=1e-9)
+
+
+def test_a_square_lost_in_a_race_makes_no_long_step():
+    """Without the repair the step would be 0.09 / 1e-8 rates long."""
+    memory = SharedMemory()
+    shared = SharedState(LAYOUT, memory)
+    shared.optimizer_state[0][0][...] = 0.1
+    update(Adam(), shared, [np.zeros_like(w) for w in shared.values], 0.01, 1000)
+    assert 0 < np.abs(shared.values[0]).max() < 10 * 0.01
     memory.close()
