@@ -71,7 +71,28 @@ def register_topologies(register: Register) -> None:
         ("rigl", "methods:RigL", "growth by the gradient (Evci et al. 2020)"),
         ("gse", "gse:Gse", "RigL among sampled positions, O(nnz) (Heddes et al. 2024)"),
         ("snfs", "snfs:Snfs", "momentum growth and redistribution (Dettmers 2019)"),
+        ("set-itop", "methods:SetItop", "SET with long stretches (Liu et al. 2021)"),
+        ("rigl-itop", "methods:RigLItop", "RigL with long stretches (Liu et al. 2021)"),
+        ("mest", "methods:MEST", "drop by |w| and |g| (Yuan et al. 2021)"),
+        ("gmp", "methods:GMP", "gradual magnitude pruning from a full network (Zhu 2017)"),
+        (
+            "magnitude-pruning",
+            "methods:MagnitudePruning",
+            "a full network, pruned once or in rounds (Frankle and Carbin 2019)",
+        ),
+        ("pals", "methods:PALS", "prunes or grows by the validation loss (Atashgahi et al. 2023)"),
+        ("ch3-l3", "cht:CHT", "Cannistraci-Hebb training (Zhang et al. 2024)"),
+        ("chts", "cht:CHTs", "the same with soft rules (Zhang et al. 2025)"),
+        ("chtss", "cht:CHTss", "chts with a falling density (Zhang et al. 2025)"),
         ("granet", "methods:GraNet", "gradual pruning with regeneration (Liu et al. 2021)"),
+    )
+
+    _register(
+        register,
+        "saliency",
+        ("snip", "SnipTopology", "static, the largest |w g| (Lee et al. 2019)"),
+        ("grasp", "GraspTopology", "static, keeps the gradient's norm (Wang et al. 2020)"),
+        ("synflow", "SynFlowTopology", "static, where most flows (Tanaka et al. 2020)"),
     )
 
 
@@ -85,6 +106,21 @@ def register_allocations(register: Register) -> None:
         ("uniform", "Uniform", "the same density in each layer"),
         ("explicit", "Explicit", "a density for each layer"),
     )
+    _register(
+        register,
+        "placements",
+        ("csti", "Csti", "where inputs correlate (CHT)"),
+        ("receptive-field", "ReceptiveField", "the nearer on a ring, the likelier (CHTs)"),
+        ("small-world", "SmallWorld", "a band on a ring, partly rewired (Watts and Strogatz)"),
+        ("scale-free", "ScaleFree", "degrees of a power law on both sides"),
+    )
+    _register(
+        register,
+        "saliency",
+        ("snip", "Snip", "the largest |w g| of a full network (Lee et al. 2019)"),
+        ("grasp", "Grasp", "what keeps the gradient's norm (Wang et al. 2020)"),
+        ("synflow", "SynFlow", "where most flows, without data (Tanaka et al. 2020)"),
+    )
 
 
 @hookimpl
@@ -95,6 +131,15 @@ def register_drops(register: Register) -> None:
         ("per-sign", "PerSign", "the weakest positive and the weakest negative weights"),
         ("magnitude", "Magnitude", "the smallest |w|"),
         ("random", "RandomDrop", "any"),
+        ("threshold", "Threshold", "all |w| below a number, up to zeta of them"),
+        (
+            "relative-importance",
+            "RelativeImportance",
+            "the smallest |w| relative to those of both neurons (CHT)",
+        ),
+        ("mest", "Mest", "the smallest |w| + gamma |g| (MEST)"),
+        ("snip", "Snip", "the smallest |w g| (SNIP)"),
+        ("sensitivity", "Sensitivity", "the smallest |g| / |w|, or |w| / |g|"),
         ("soft-magnitude", "SoftMagnitude", "at random, the smaller |w| the likelier (CHTs)"),
     )
 
@@ -112,6 +157,9 @@ def register_grows(register: Register) -> None:
         "topologies",
         ("gse", "gse:GseGrow", "the largest gradients of a sample (GSE)"),
         ("momentum", "snfs:MomentumGrow", "smoothed gradients (SNFS)"),
+        ("ch3-l3", "cht:Ch3L3", "link prediction by paths of length 3 (CHT)"),
+        ("ch2-l3", "cht:Ch2L3", "the same from pairs of neurons, faster (CHTs)"),
+        ("ch2-l3-soft", "cht:SoftCh2L3", "drawn in proportion to ch2-l3 (CHTs)"),
     )
 
 
@@ -144,6 +192,10 @@ def register_density_schedules(register: Register) -> None:
         "density_schedules",
         ("constant", "Unchanging", "the same number of connections"),
         ("cubic", "Cubic", "falls as in gradual pruning (GMP, GraNet)"),
+        ("cubic-from-dense", "FromDense", "cubic, from a full network on (GMP)"),
+        ("sigmoid", "Sigmoid", "falls as a logistic function (CHTss)"),
+        ("rounds", "Rounds", "falls at once or in rounds (one-shot, iterative pruning)"),
+        ("pals", "Pals", "falls and rises by the validation loss (PALS)"),
     )
 
 
@@ -185,6 +237,8 @@ def register_initializers(register: Register) -> None:
         ("xavier-uniform", "XavierUniform", "uniform within sqrt(6 / (in + out))"),
         ("normal", "Normal", "normal, deviation 0.1"),
         ("zeros", "Zeros", "0"),
+        ("swi", "SparseWeights", "normal, variance 2 / sparse fan_in (CHT)"),
+        ("last", "LastValue", "grown connections: their last weight, else 0 (CHTs)"),
     )
 
 
@@ -233,6 +287,7 @@ def register_optimizers(register: Register) -> None:
         "optimizers",
         ("sgd", "SGD", "momentum, Nesterov, coupled or decoupled weight decay"),
         ("adam", "Adam", "Adam; with decay = decoupled AdamW"),
+        ("adam-by-age", "AdamByAge", "Adam that counts each connection's own steps (SMET)"),
     )
 
 

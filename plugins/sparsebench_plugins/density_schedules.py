@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Interval
 
+from sparsebench.core.methods.protocols import Signal
 from sparsebench.core.methods.step import TrainingStep
+
+if TYPE_CHECKING:
+    from sparsebench.core.methods.view import NetworkView
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,123 @@ class Cubic:
         if step.step <= begin:
             return 1.0
         return float(min(1.0, 1 - (step.step - begin) / (last - begin)) ** 3)
+
+
+@dataclass(frozen=True)
+class FromDense(Cubic):
+    """As cubic, from a full network on: gradual magnitude pruning. The network is dense at first,
+    in time and memory."""
+
+    start: Annotated[float, Interval(gt=0, le=1)] = 1.0
+
+
+@dataclass(frozen=True)
+class Sigmoid(Cubic):
+    """curvature  of the logistic function
+
+    n(t) = n_end + (n_start - n_end) s(x), x = (t - t_0) / (t_end - t_0), with s the logistic
+    function 1 / (1 + exp(curvature (x - 1/2))), stretched to be 1 at x = 0 and 0 at x = 1.
+
+    CHTss, Zhang et al. (2025), arXiv 2501.19107, eq. 4, whose sign is wrong as printed: this is
+    what the released code computes.
+    """
+
+    curvature: Annotated[float, Interval(gt=0)] = 6.0
+
+    def share(self, step: TrainingStep, last: int) -> float:
+        left = super().share(step, last) ** (1 / 3)
+        lowest, highest = self._logistic(0.0), self._logistic(1.0)
+        return min(1.0, max(0.0, (self._logistic(left) - lowest) / (highest - lowest)))
+
+    def _logistic(self, left: float) -> float:
+        return 1 / (1 + math.exp(-self.curvature * (left - 0.5)))
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """start     density at the start
+    rounds    prunings; 1: all at once
+    begin     share of all steps at which the first takes place
+    end       share of all steps at which the last takes place
+    globally  the weakest of all layers go; false: each layer has a target of its own
+
+    Each round keeps the same share of what is left: one-shot and iterative magnitude pruning.
+    Frankle and Carbin (2019), arXiv 1803.03635, section 2.
+    """
+
+    start: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    rounds: Annotated[int, Interval(gt=0)] = 1
+    begin: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+    end: Annotated[float, Interval(gt=0, lt=1)] = 0.75
+    globally: bool = True
+
+    signals: ClassVar[tuple[Signal, ...]] = ()
+
+    def share(self, step: TrainingStep, last: int) -> float:
+        """Unused: `targets` decides."""
+        return 0.0
+
+    def targets(self, network: NetworkView, ends: Sequence[int], fraction: float) -> list[int]:
+        share = self.done(network.step) / self.rounds
+        return [
+            max(1, round(start ** (1 - share) * end**share))
+            for start, end in zip(network.started, ends, strict=True)
+        ]
+
+    def done(self, step: TrainingStep) -> int:
+        """Rounds up to this step."""
+        at = step.step / step.steps
+        if at < self.begin:
+            return 0
+        if self.rounds == 1 or at >= self.end:
+            return self.rounds
+        return 1 + int((self.rounds - 1) * (at - self.begin) / (self.end - self.begin))
+
+
+@dataclass(frozen=True)
+class Pals:
+    """gamma     by how much more is pruned than regrown, or the reverse
+    slack     how much worse than the best the validation loss may be for pruning to go on
+    densest   above this density it prunes whatever the loss
+    sparsest  at or below this density it prunes no more
+
+    PALS, Atashgahi et al. (2023), arXiv 2305.18382, as released: prune while the density is above
+    `densest`, or the validation loss L is at most `slack` times the best and the density above
+    `sparsest`; else grow if L is worse than that and the network sparser than at its best; else
+    keep. Pruning loses (gamma - 1) zeta of the connections, growth adds as many. It starts dense.
+    Deviation: the share that each layer loses is the same.
+    """
+
+    start: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    gamma: Annotated[float, Interval(gt=1, lt=2)] = 1.1
+    slack: Annotated[float, Interval(ge=1)] = 1.05
+    densest: Annotated[float, Interval(gt=0, le=1)] = 0.8
+    sparsest: Annotated[float, Interval(gt=0, le=1)] = 0.1
+
+    globally: ClassVar[bool] = False
+    signals: ClassVar[tuple[Signal, ...]] = ("validation",)
+
+    def share(self, step: TrainingStep, last: int) -> float:
+        """Unused: `targets` decides."""
+        return 0.0
+
+    def targets(self, network: NetworkView, ends: Sequence[int], fraction: float) -> list[int]:
+        import numpy as np
+
+        now, loss = list(network.connections), network.validation.loss
+        room = [K * D for K, D in network.shapes]
+        density = sum(now) / sum(room)
+        # the best loss, and the density it was reached at
+        best = network.state.arrays.setdefault(("pals", 0), np.array([np.inf, 1.0]))
+        change = 0.0
+        good = loss <= self.slack * best[0]
+        if density > self.densest or (good and density > self.sparsest):
+            change = -(self.gamma - 1) * fraction
+        elif not good and density < best[1]:
+            change = (self.gamma - 1) * fraction
+        if loss < best[0]:
+            best[:] = loss, density
+        return [
+            max(1, min(most, count + round(change * count)))
+            for count, most in zip(now, room, strict=True)
+        ]

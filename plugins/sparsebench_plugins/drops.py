@@ -1,4 +1,4 @@
-"""Drop criteria that look at the weights alone. Light: numpy is imported where it is used.
+"""Drop criteria: scores of the connections. Light: numpy is imported where it is used.
 
 Of connections with equal scores the earlier is dropped first: `sparsebench.core.sparse.criteria`.
 """
@@ -13,8 +13,13 @@ from annotated_types import Interval
 from sparsebench.core.methods.protocols import Signal
 
 if TYPE_CHECKING:
-    from sparsebench.core.arrays import Vector
+    from sparsebench.core.arrays import Mask, Vector
     from sparsebench.core.methods.view import LayerView
+    from sparsebench.core.sparse.csr import Ints
+
+
+TINY = 1e-37
+"""In place of a divisor that is 0."""
 
 
 class WeightsOnly:
@@ -87,3 +92,101 @@ class SoftMagnitude(WeightsOnly):
         scores *= np.float32(delta / (1 - delta))
         scores += layer.rng("drop").gumbel(size=W.nnz).astype(np.float32)
         return scores
+
+
+@dataclass(frozen=True)
+class RelativeImportance(WeightsOnly):
+    """The smallest |w| relative to the other weights of both its neurons.
+
+    Cannistraci-Hebb training's removal by relative importance, Zhang et al. (2025), arXiv
+    2501.19107: |w_ij| / sum_j |w_ij| + |w_ij| / sum_i |w_ij|.
+    """
+
+    def scores(self, layer: LayerView) -> Vector:
+        import numpy as np
+
+        W = layer.W
+        size = np.abs(W.data)
+
+        def share(ends: Ints, count: int) -> Vector:
+            sums = np.bincount(ends, weights=size, minlength=count)
+            shares: Vector = (size / np.maximum(sums, TINY)[ends]).astype(np.float32)
+            return shares
+
+        scores: Vector = share(W.rows, W.shape[0]) + share(W.indices, W.shape[1])
+        return scores
+
+
+@dataclass(frozen=True)
+class Threshold(WeightsOnly):
+    """All weights with |w| below a threshold, but never more than zeta of them.
+
+    below  the threshold
+    """
+
+    below: Annotated[float, Interval(gt=0)] = 1e-3
+
+    def scores(self, layer: LayerView) -> Vector:
+        return abs(layer.W.data)
+
+    def strongest(self, scores: Vector, fraction: float) -> Mask:
+        from sparsebench.core.sparse.criteria import all_but_smallest
+
+        weak = int((scores < self.below).sum())
+        return all_but_smallest(scores, min(weak, int(fraction * scores.size)))
+
+
+class WithGradient:
+    """A drop criterion that looks at the gradient of one mini-batch, on the pattern: one SDDMM."""
+
+    signals: ClassVar[tuple[Signal, ...]] = ("batch",)
+    by_sign: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Mest(WithGradient):
+    """The smallest |w| + gamma |g|.
+
+    gamma  0.01 as in the baseline of Cannistraci-Hebb training's code; Fantastic Weights takes 1
+
+    Yuan et al. (2021), arXiv 2110.14032. The released code ranks by |w| alone: `magnitude`.
+    """
+
+    gamma: Annotated[float, Interval(ge=0)] = 0.01
+
+    def scores(self, layer: LayerView) -> Vector:
+        return abs(layer.W.data) + layer.W.data.dtype.type(self.gamma) * abs(layer.gradient)
+
+
+@dataclass(frozen=True)
+class Snip(WithGradient):
+    """The smallest |w g|: what the loss would change by if the connection went, to first order.
+
+    Lee et al. (2019), arXiv 1810.02340, as a criterion of drop in Nowak et al. (2023), "Fantastic
+    weights and how to find them", arXiv 2306.12230.
+    """
+
+    def scores(self, layer: LayerView) -> Vector:
+        return abs(layer.W.data * layer.gradient)
+
+
+@dataclass(frozen=True)
+class Sensitivity(WithGradient):
+    """The smallest |g| / |w|.
+
+    reciprocal  the smallest |w| / |g| instead
+
+    Nowak et al. (2023), arXiv 2306.12230. A quotient by 0 is large, and 0 / 0 is 0.
+    """
+
+    reciprocal: bool = False
+
+    def scores(self, layer: LayerView) -> Vector:
+        import numpy as np
+
+        over, under = abs(layer.gradient), abs(layer.W.data)
+        if self.reciprocal:
+            over, under = under, over
+        divisor: Vector = np.maximum(under, np.float32(TINY)).astype(np.float32)
+        quotient: Vector = over / divisor
+        return quotient

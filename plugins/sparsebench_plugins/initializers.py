@@ -11,8 +11,9 @@ from annotated_types import Interval
 if TYPE_CHECKING:
     import numpy as np
 
-    from sparsebench.core.arrays import Vector
-    from sparsebench.core.sparse.csr import CsrPattern
+    from sparsebench.core.arrays import Mask, Vector
+    from sparsebench.core.methods.view import LayerView
+    from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,49 @@ class Zeros:
         import numpy as np
 
         return np.zeros(count, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class SparseWeights:
+    """N(0, sigma^2) with sigma = sqrt(2 / fan_in), fan_in the connections that a neuron of the
+    layer has on average: sparse weight initialisation (SWI).
+
+    Zhang et al. (2024), Epitopological learning and Cannistraci-Hebb network shape intelligence
+    (ICLR), sparse weight initialisation: sigma = sqrt(2) / sqrt((1 - S) n_in), S the sparsity.
+    """
+
+    def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
+        values = rng.standard_normal(count, dtype="float32")
+        values *= values.dtype.type(math.sqrt(2 * pattern.shape[0] / max(1, pattern.nnz)))
+        return values
+
+
+@dataclass(frozen=True)
+class LastValue(Zeros):
+    """For grown connections: the weight that a position had when it was last dropped, else 0.
+
+    CHTs, Zhang et al. (2025), arXiv 2501.19107: historical weights. Deviation: as many positions
+    are remembered as the layer has connections, those dropped last; the released code keeps a
+    dense array.
+    """
+
+    def values_at(self, layer: LayerView, keep: Mask, rows: Ints, columns: Ints) -> Vector:
+        import numpy as np
+
+        W, arrays = layer.W, layer.state.arrays
+        keys_at, values_at = ("last keys", layer.index), ("last values", layer.index)
+        keys = arrays.get(keys_at, np.empty(0, dtype=np.int64))
+        values = arrays.get(values_at, np.empty(0, dtype=np.float32))
+        dropped = W.rows[~keep].astype(np.int64) * W.shape[1] + W.indices[~keep]
+        fresh = ~np.isin(keys, dropped)  # the older ones stand first
+        keys = np.concatenate([keys[fresh], dropped])[-W.nnz :]
+        values = np.concatenate([values[fresh], W.data[~keep]])[-W.nnz :]
+        order = np.argsort(keys)
+        wanted = rows.astype(np.int64) * W.shape[1] + columns
+        at = np.minimum(np.searchsorted(keys, wanted, sorter=order), max(0, keys.size - 1))
+        found = np.zeros(wanted.size, dtype=np.float32)
+        if keys.size:
+            known = keys[order[at]] == wanted
+            found[known] = values[order[at[known]]]
+        arrays[keys_at], arrays[values_at] = keys, values
+        return found

@@ -127,6 +127,14 @@ class TakesCsr(Protocol):
     def takes_csr(self) -> bool: ...
 
 
+@runtime_checkable
+class ScalesState(Protocol):
+    """A layer whose optimizer state a topology method can change. Optional."""
+
+    def scale_state(self, factor: float) -> None:
+        """Multiply every state array of the weights by this; those of the bias stay."""
+
+
 class Backend(Protocol):
     """Makes layers. `truly_sparse` says that memory and work are O(nnz) in every step.
 

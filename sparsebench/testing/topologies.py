@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from sparsebench.core.methods.initial import InitialNetwork, Places
 from sparsebench.core.methods.protocols import (
+    AdaptiveDensity,
     Allocation,
     DensitySchedule,
     Drop,
@@ -19,14 +22,17 @@ from sparsebench.core.methods.protocols import (
     Redistribution,
     Topology,
     UpdateSchedule,
+    Validation,
 )
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
-from sparsebench.core.protocols import LayerSignals
+from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import (
     SHAPES,
+    PlainDescent,
     UniformWeights,
     check_parameters,
     peak_bytes,
@@ -136,8 +142,9 @@ def random_network(
     batch = [LayerSignals(normal(W.shape[1], samples), normal(W.shape[0], samples)) for W in layers]
     momentum = [normal(W.nnz) for W in layers]
     return NetworkView.of(
-        layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State()
-    )
+        layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State(),
+        validation=Validation(1.0, 0.5),
+    )  # fmt: skip
 
 
 def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
@@ -179,6 +186,31 @@ def check_allocation(
     if density is not None:
         more = allocation.counts(SHAPES, density=min(1.0, 2 * density), epsilon=None)
         assert sum(more) >= sum(counts), "twice the density gives fewer connections"
+    if isinstance(allocation, Places):
+        _check_places(allocation, counts)
+
+
+def _check_places(allocation: Places, counts: Sequence[int]) -> None:
+    """Valid patterns, or matrices, of these shapes: as many connections in all, repeatable."""
+    plugins = load_plugins()
+    model: Any = plugins.build(
+        "model", plugins.validate("model", {"name": "mlp", "hidden": [30, 30]}, "model")
+    )
+    loss: Any = plugins.build("loss", {"name": "cross-entropy"})
+    rng, no_backend = np.random.default_rng(2), object()
+    X, y = rng.standard_normal((40, 20)).astype(np.float32), rng.integers(4, size=20)
+
+    def network_of(layers: Sequence[Any]) -> Network:
+        made: Network = model.network(layers, no_backend, PlainDescent(), 0, loss)
+        return made
+
+    network = InitialNetwork(SHAPES, counts, 1, UniformWeights(), lambda count: (X, y), network_of)
+    first, again = (list(allocation.patterns(network) or ()) for _ in range(2))
+    assert [one.shape for one in first] == SHAPES, "patterns() gives other shapes"
+    for one, other in zip(first, again, strict=True):
+        one.validate()
+        assert np.array_equal(one.indices, other.indices), "patterns() is not repeatable"
+    assert sum(one.nnz for one in first) == sum(counts), "patterns() gives other numbers in all"
 
 
 def check_drop(drop: Drop) -> None:
@@ -249,9 +281,16 @@ def check_redistribution(redistribution: Redistribution) -> None:
 
 
 def check_density_schedule(schedule: DensitySchedule) -> None:
-    """The share falls from at most 1 to 0 at the last update, and never rises."""
+    """The share falls from at most 1 to 0 at the last update, and never rises; where the schedule
+    decides from what training shows, each layer's target lies within it."""
     check_parameters(schedule)
     assert schedule.start is None or 0 < schedule.start <= 1
+    if isinstance(schedule, AdaptiveDensity):
+        for step in training_steps(4, 25):
+            network = random_network(random_layers([K * D // 2 for K, D in SHAPES]), step)
+            targets = schedule.targets(network, [K * D // 4 for K, D in SHAPES], 0.3)
+            _check_counts(targets, "targets()")
+        return
     steps = training_steps(4, 25)
     shares = [schedule.share(step, last=75) for step in steps if step.step <= 75]
     assert all(0 <= share <= 1 for share in shares), f"a share of {max(shares)}"

@@ -110,6 +110,10 @@ class DenseMaskLayer:
         self.M[grown] = 1
         self._pattern = applied.pattern
 
+    def scale_state(self, factor: float) -> None:
+        for slot in self._slots:
+            slot *= slot.dtype.type(factor)
+
     def stored_bytes(self) -> dict[str, int]:
         bias = [self._bias, self._bias_gradient, *self._bias_slots]
         pattern: CsrPattern = self._pattern

@@ -7,12 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.arrays import Mask
+from sparsebench.core.arrays import Mask, Vector
+from sparsebench.core.methods.protocols import Candidates
 from sparsebench.core.methods.view import LayerView
 from sparsebench.core.sparse.csr import Ints
 from sparsebench.core.sparse.positions import distinct
 
 Positions = tuple[Ints, Ints]
+Scored = tuple[Ints, Ints, Vector]
 
 
 def uniform(layer: LayerView, keep: Mask, gamma: float) -> Positions:
@@ -48,6 +50,42 @@ def by_ends(
     rows, columns = distinct(*ends)
     free = layer.are_open(keep, rows, columns)
     return rows[free], columns[free]
+
+
+def filled_up(layer: LayerView, keep: Mask, found: Scored, count: int) -> Candidates:
+    """The `count` best of these free positions in rising order, and where they are fewer, others at
+    random. Those come after all that were found."""
+    rows, columns, scores = found
+    if rows.size < count:
+        others = uniform(layer, keep, count / max(1, layer.W.nnz))
+        D = layer.W.shape[1]
+        known = rows.astype(np.int64) * D + columns
+        rows, columns = joined((rows, columns), others)
+        keys = rows.astype(np.int64) * D + columns
+        scores, ranked = np.full(keys.size, -np.inf, dtype=np.float32), scores
+        scores[np.searchsorted(keys, known)] = ranked
+    return Candidates(rows, columns, scores).best(count)
+
+
+def noise(layer: LayerView, rows: Ints, columns: Ints) -> Vector:
+    """(count,) Gumbel noise that depends on the update and the position alone, so that a candidate
+    more or less moves no other's. The highest log p plus noise are a draw without replacement with
+    probabilities in proportion to p."""
+    key = layer.rng("candidates noise").integers(2**64, dtype=np.uint64)
+    at = rows.astype(np.uint64) * np.uint64(layer.W.shape[1]) + columns.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        bits = mixed(at + key)
+    uniform = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54
+    gumbel: Vector = (-np.log(-np.log(uniform))).astype(np.float32)
+    return gumbel
+
+
+def mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Splitmix64's finaliser (Steele et al. 2014, doi 10.1145/2660193.2660195)."""
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def joined(one: Positions, other: Positions) -> Positions:

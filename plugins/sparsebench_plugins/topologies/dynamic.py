@@ -3,13 +3,14 @@ subclass of `Dynamic` with its paper's defaults, in a file of its own for each f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
 
-from sparsebench.core.methods.protocols import EveryStep, LayerUpdate, Needs
+from sparsebench.core.methods.initial import InitialNetwork, Places
+from sparsebench.core.methods.protocols import AdaptiveDensity, EveryStep, LayerUpdate, Needs
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import Unsupported
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sparsebench.core.arrays import Matrix
     from sparsebench.core.csr_batch import Batch
     from sparsebench.core.methods.view import LayerView, NetworkView
+    from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 
 Zeta = Annotated[float, Interval(ge=0, lt=1)]
 Steps = Annotated[int, Interval(gt=0)]
@@ -34,6 +36,7 @@ Update = Annotated[Any, OfKind("update"), Later()]
 Redistribution = Annotated[Any, OfKind("redistribution"), Later()]
 DensitySchedule = Annotated[Any, OfKind("density_schedule"), Later()]
 LaterBool = Annotated[bool, Later()]
+Settles = Annotated[Annotated[float, Interval(gt=0, le=1)] | None, Later()]
 
 
 class Fixed:
@@ -65,11 +68,14 @@ class Allocated:
     """epsilon     connections per neuron of both sides: ER with epsilon (K + D) per layer
     density     of the whole network, shared out by `allocation`; instead of epsilon
     allocation  er: by epsilon; erk: in proportion to (K + D) / (K D); uniform; explicit
+    dense_last  every position of the output layer is a connection, and stays one; epsilon or
+                density is that of the other layers
     """
 
     epsilon: Annotated[float, Interval(gt=0)] | None = None
     density: Annotated[float, Interval(gt=0, le=1)] | None = None
     allocation: Annotated[Any, OfKind("allocation")] = None
+    dense_last: LaterBool = False
 
     def __post_init__(self) -> None:
         if self.epsilon is not None and self.density is not None:
@@ -82,11 +88,35 @@ class Allocated:
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
         """Connections of each layer, by epsilon (20 by default) or by density."""
+        return self.allocated(shapes, self.density, self.epsilon)
+
+    def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
+        """Where the connections are at the start, if the allocation says so."""
+        if not isinstance(self.allocation, Places):
+            return None
+        if not self.dense_last:
+            return self.allocation.patterns(network)
+        sparse = replace(network, shapes=network.shapes[:-1], counts=network.counts[:-1])
+        return self._with_dense_last(sparse, network.shapes[-1])
+
+    def _with_dense_last(
+        self, sparse: InitialNetwork, last: Shape
+    ) -> Iterator[CsrPattern | CsrMatrix]:
+        from sparsebench.core.sparse.csr import CsrPattern
+
+        yield from self.allocation.patterns(sparse)
+        yield CsrPattern.full(last)
+
+    def allocated(
+        self, shapes: Sequence[Shape], density: float | None, epsilon: float | None
+    ) -> list[int]:
+        """Connections of each layer by this density or epsilon."""
         allocation = self.allocation
         if allocation is None:
-            allocation = ErdosRenyi() if self.density is None else ErdosRenyiKernel()
-        counts: list[int] = allocation.counts(shapes, density=self.density, epsilon=self.epsilon)
-        return counts
+            allocation = ErdosRenyi() if density is None else ErdosRenyiKernel()
+        sparse = shapes[:-1] if self.dense_last else shapes
+        counts: list[int] = allocation.counts(sparse, density=density, epsilon=epsilon)
+        return counts + [K * D for K, D in shapes[len(sparse) :]]
 
 
 @dataclass(frozen=True)
@@ -110,6 +140,10 @@ class Dynamic(Allocated):
     density_schedule  how many connections there are over time; density or epsilon is the end
     layers        all, all-but-last, or the numbers of those that take part, from 0
     keeps_regrown     a dropped connection that grows again keeps its weight
+    state_kept        factor of the optimizer's state of connections that stay, at each update:
+                      1 keeps it, 0 forgets it, in between it decays
+    percolates        hidden neurons without a way in or out lose the rest of their connections
+    settles           a layer stays as it is once this share of what it drops grows again at once
     replaces_step     at an update the mini-batch is looked at and not trained on
     """
 
@@ -126,6 +160,9 @@ class Dynamic(Allocated):
     layers: Annotated[Layers, Later()] = "all"
     keeps_regrown: LaterBool = False
     replaces_step: LaterBool = False
+    state_kept: Annotated[float, Interval(ge=0, le=1), Later()] = 1.0
+    percolates: LaterBool = False
+    settles: Settles = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,9 +176,7 @@ class Dynamic(Allocated):
         start: float | None = self.density_schedule.start
         if start is None:
             return self.final_connections(shapes)
-        allocation = self.allocation if self.allocation is not None else ErdosRenyiKernel()
-        counts: list[int] = allocation.counts(shapes, density=start, epsilon=None)
-        return counts
+        return self.allocated(shapes, start, None)
 
     def final_connections(self, shapes: Sequence[Shape]) -> list[int]:
         """Connections of each layer at the end, by epsilon or density."""
@@ -178,7 +213,9 @@ class Dynamic(Allocated):
         schedule = self.schedule()
         if self.replaces_step and isinstance(schedule, Regular) and schedule.every == 1:
             raise Unsupported("an update in every step, in its place, would leave none to train")
-        parts = (self.drop, self.grow, self.redistribution)
+        parts = [self.drop, self.grow, self.redistribution]
+        if isinstance(self.density_schedule, AdaptiveDensity):
+            parts.append(self.density_schedule)
         return Needs(
             signals=frozenset(signal for part in parts for signal in part.signals),
             every_step=isinstance(self.grow, EveryStep),
@@ -189,10 +226,13 @@ class Dynamic(Allocated):
         from sparsebench.core.methods.compose import Sentence
 
         schedule, density, step = self.schedule(), self.density_schedule, network.step
+        fraction = schedule.fraction(step)
         targets = None
-        if density.start is not None:
+        ends = self.final_connections(network.shapes)
+        if isinstance(density, AdaptiveDensity):
+            targets = density.targets(network, ends, fraction)
+        elif density.start is not None:
             share = density.share(step, schedule.last(step.steps, step.steps_per_epoch))
-            ends = self.final_connections(network.shapes)
             targets = [
                 end + round((start - end) * share)
                 for start, end in zip(network.started, ends, strict=True)
@@ -201,12 +241,15 @@ class Dynamic(Allocated):
             drop=self.drop,
             grow=self.grow,
             redistribution=self.redistribution,
-            fraction=schedule.fraction(step),
+            fraction=fraction,
             takes_part=self.takes_part(network.count),
             targets=targets,
             globally=density.globally,
             initial=self.grown,
             keeps_regrown=self.keeps_regrown,
+            state_kept=self.state_kept,
+            percolates=self.percolates,
+            settles=self.settles,
         ).updates(network)
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
@@ -217,6 +260,8 @@ class Dynamic(Allocated):
     def takes_part(self, count: int) -> list[int]:
         """Indices of the layers that are updated, of `count`. Raises ValueError for others."""
         layers = self.layers if self.evolve == "all" else self.evolve
+        if self.dense_last and layers == "all":
+            layers = "all-but-last"
         if isinstance(layers, str):
             return list(range(count if layers == "all" else count - 1))
         outside = [index for index in layers if index >= count]

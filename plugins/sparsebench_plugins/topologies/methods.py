@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from sparsebench.core.methods.protocols import LayerUpdate
 from sparsebench_plugins.topologies.dynamic import (
     DensitySchedule,
     Drop,
@@ -16,6 +19,10 @@ from sparsebench_plugins.topologies.dynamic import (
     Update,
     Zeta,
 )
+
+if TYPE_CHECKING:
+    from sparsebench.core.methods.view import LayerView, NetworkView
+    from sparsebench.core.sparse.csr import Change
 
 
 @dataclass(frozen=True)
@@ -64,3 +71,115 @@ class GraNet(Dynamic):
     update: Update = "cosine"
     density_schedule: DensitySchedule = "cubic"
     keeps_regrown: LaterBool = True
+
+
+@dataclass(frozen=True)
+class SetItop(Dynamic):
+    """SET that explores more: many steps between updates, a large fraction that falls as a cosine.
+
+    Liu et al. (2021), arXiv 2102.02887, In-Time Over-Parameterization. Deviations: the smallest |w|
+    go, where the released code's drop per sign is right at a fraction of 1/2 only; growth is exact
+    in number, not in expectation.
+    """
+
+    zeta: Zeta = 0.5
+    grown: Initializer = "zeros"
+    update_every: Steps | None = 1500
+    update: Update = "cosine"
+
+
+@dataclass(frozen=True)
+class RigLItop(Dynamic):
+    """RigL with so many steps between updates that each connection grown is trained well.
+
+    Liu et al. (2021), arXiv 2102.02887. As released, the mini-batch that is looked at is trained
+    on too. Deviations: as set-itop.
+    """
+
+    zeta: Zeta = 0.5
+    grown: Initializer = "zeros"
+    update_every: Steps | None = 4000
+    grow: Grow = "gradient"
+    update: Update = "cosine"
+
+
+@dataclass(frozen=True)
+class MEST(Dynamic):
+    """Drop the smallest |w| + gamma |g|, grow as many at random.
+
+    Yuan et al. (2021), arXiv 2110.14032. Deviations: an update at each epoch's end, where the
+    released code takes every fifth; that code drops by |w| alone; the density stays (the paper's
+    EM starts denser: `density_schedule`).
+    """
+
+    grown: Initializer = "zeros"
+    drop: Drop = "mest"
+
+
+@dataclass(frozen=True)
+class GMP(Dynamic):
+    """Gradual magnitude pruning: a full network whose weakest weights go, nothing grows back.
+
+    Zhu and Gupta (2017), arXiv 1710.01878. The weakest of all layers, where the paper has a target
+    for each (`density_schedule = { name = "cubic-from-dense", globally = false }`). It is dense at
+    first; its memory is that of a full network.
+    """
+
+    zeta: Zeta = 0.0
+    update_every: Steps | None = 100
+    update_until: Until | None = 0.75
+    density_schedule: DensitySchedule = "cubic-from-dense"
+
+
+@dataclass(frozen=True)
+class MagnitudePruning(Dynamic):
+    """A full network is trained, pruned by magnitude once or in rounds, and trained on.
+
+    rewinds  what is left starts again from its initial weights: the lottery ticket
+
+    Han et al. (2015), arXiv 1506.02626; Frankle and Carbin (2019), arXiv 1803.03635. It prunes
+    inside one training, so a ticket has what is left of the epochs, where the paper trains it as
+    long as the full network. Rewinding forgets the optimizer's state of weights, not of biases, and
+    leaves biases as they are. Dense until it is pruned.
+    """
+
+    zeta: Zeta = 0.0
+    density_schedule: DensitySchedule = "rounds"
+    rewinds: bool = False
+
+    def layer_updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
+        for index, update in enumerate(super().layer_updates(network)):
+            if not self.rewinds or update.change is None or not update.change.dropped:
+                yield update
+            else:
+                yield LayerUpdate(_rewound(network.layer(index), update.change), update.pruned)
+
+
+def _rewound(layer: LayerView, change: Change) -> Change:
+    """The change, after which the kept connections have their initial weights."""
+    import numpy as np
+
+    from sparsebench.core.sparse.csr import Change, CsrPattern
+    from sparsebench.seeds import generator
+
+    W = layer.W
+    full = CsrPattern.full(W.shape)
+    values = layer.initializer.draw(full, full.nnz, generator(layer.seed, "init", layer.index))
+    rows, columns = W.rows[change.keep], W.indices[change.keep]
+    at = rows.astype(np.int64) * W.shape[1] + columns
+    return Change(np.zeros_like(change.keep), rows, columns, values[at])
+
+
+@dataclass(frozen=True)
+class PALS(Dynamic):
+    """From a full network to as sparse a one as the validation loss allows, which it finds itself.
+
+    Atashgahi et al. (2023), arXiv 2305.18382; see the density schedule `pals`. Needs validation
+    samples. The method's density and epsilon say nothing here.
+    """
+
+    zeta: Zeta = 0.5
+    grown: Initializer = "zeros"
+    grow: Grow = "gradient"
+    update: Update = "cosine"
+    density_schedule: DensitySchedule = "pals"

@@ -64,11 +64,10 @@ class MomentumGrow:
         smoothed += np.float32(1 - self.beta) * gradient
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
-        """Positions that were not followed have a score of 0, and come in only to make up the
-        number."""
+        """Positions that were not followed come in only to make up the number."""
         import numpy as np
 
-        from sparsebench_plugins.topologies.candidates import joined, uniform
+        from sparsebench_plugins.topologies.candidates import filled_up
 
         arrays, index = layer.state.arrays, layer.index
         nothing = np.empty(0, dtype=layer.W.indices.dtype)
@@ -76,15 +75,7 @@ class MomentumGrow:
         columns = arrays.pop((COLUMNS, index), nothing)
         scores = np.abs(arrays.pop((SMOOTHED, index), np.empty(0, dtype=np.float32)))
         free = layer.are_open(keep, rows, columns)
-        rows, columns, scores = rows[free], columns[free], scores[free]
-        if rows.size < count:
-            others = uniform(layer, keep, count / max(1, layer.W.nnz))
-            followed = rows.astype(np.int64) * layer.W.shape[1] + columns
-            rows, columns = joined((rows, columns), others)
-            keys = rows.astype(np.int64) * layer.W.shape[1] + columns
-            scores, known = np.zeros(keys.size, dtype=np.float32), scores
-            scores[np.searchsorted(keys, followed)] = known
-        return Candidates(rows, columns, scores).best(count)
+        return filled_up(layer, keep, (rows[free], columns[free], scores[free]), count)
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.methods.protocols import Candidates, Drop, Grow, LayerUpdate, Redistribution
-from sparsebench.core.methods.view import LayerView, NetworkView
+from sparsebench.core.methods.protocols import (
+    Candidates,
+    Drop,
+    Grow,
+    LayerUpdate,
+    Redistribution,
+    Selects,
+    SetsValues,
+)
+from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import Initializer
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
-from sparsebench.core.sparse.csr import Change
-from sparsebench.core.sparse.positions import revive
+from sparsebench.core.sparse.csr import Change, CsrPattern
+from sparsebench.core.sparse.positions import places, revive
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,10 @@ class Sentence:
     globally       what leaves for good is chosen over all layers at once
     initial        values of grown connections; None: as the model's initializer
     keeps_regrown  a dropped connection that grows again keeps its weight and optimizer state
+    state_kept     factor of the optimizer's state of connections that stay
+    percolates     hidden neurons that are cut off lose the rest of their connections, which grow
+                   elsewhere; see `percolation`
+    settles        a layer stops to change once this share of what it drops grows again at once
     """
 
     drop: Drop
@@ -42,20 +54,29 @@ class Sentence:
     globally: bool = False
     initial: Initializer | None = None
     keeps_regrown: bool = False
+    state_kept: float = 1.0
+    percolates: bool = False
+    settles: float | None = None
 
     def updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
         """The update of each layer, in order. A layer that does not take part is unchanged."""
-        if self.targets is not None or self.redistribution.shares != "own":
+        part = [index for index in self.takes_part if not _settled(network.state, index)]
+        if part != list(self.takes_part):
+            yield from replace(self, takes_part=part).updates(network)
+            return
+        if not part:
+            return
+        if self.targets is not None or self.redistribution.shares != "own" or self.percolates:
             yield from self._together(network)
             return
         for index in range(network.count):
-            takes_part = index in self.takes_part
+            takes_part = index in part
             yield self._alone(network.layer(index)) if takes_part else LayerUpdate()
 
     def _alone(self, layer: LayerView) -> LayerUpdate:
         keep = self._strongest(self.drop.scores(layer))
         found = self.grow.candidates(layer, keep, _dropped(keep))
-        return LayerUpdate(self._change(layer, keep, found))
+        return LayerUpdate(self._change(layer, keep, found), state_kept=self.state_kept)
 
     def _together(self, network: NetworkView) -> Iterator[LayerUpdate]:
         part, shares = self.takes_part, self.redistribution.shares
@@ -69,6 +90,8 @@ class Sentence:
         keeps = [stay.copy() for stay in stays]
         for keep, chosen in zip(keeps, strongest, strict=True):
             keep[keep] = chosen
+        if self.percolates:
+            keeps = self._percolated(network, keeps)
         dropped = [_dropped(keep) - _dropped(stay) for keep, stay in zip(keeps, stays, strict=True)]
         if shares == "quotas":
             layers = [network.layer(index) for index in part]
@@ -87,13 +110,25 @@ class Sentence:
             else:
                 found = ranked[number]
             change = self._change(layer, keep, found)
-            yield LayerUpdate(change, min(_dropped(stays[number]), change.dropped))
+            pruned = min(_dropped(stays[number]), change.dropped)
+            yield LayerUpdate(change, pruned, self.state_kept)
 
     def _strongest(self, scores: Vector) -> Mask:
         """True for all but the weakest: floor(fraction nnz) of them, or as many of each sign."""
+        if isinstance(self.drop, Selects):
+            return self.drop.strongest(scores, self.fraction)
         if self.drop.by_sign:
             return weakest_per_sign_dropped(scores, self.fraction)
         return all_but_smallest(scores, int(self.fraction * scores.size))
+
+    def _percolated(self, network: NetworkView, keeps: Sequence[Mask]) -> list[Mask]:
+        """The kept connections of the layers that take part, without cut off neurons."""
+        patterns = [network.layer(index).W.pattern for index in range(network.count)]
+        everything: list[Mask] = [np.ones(pattern.nnz, dtype=bool) for pattern in patterns]
+        for index, keep in zip(self.takes_part, keeps, strict=True):
+            everything[index] = keep
+        found = percolation(patterns, everything, self.takes_part)
+        return [found[index] for index in self.takes_part]
 
     def _after_pruning(self, scores: Sequence[Vector]) -> list[Mask]:
         """A mask of kept connections per layer, after pruning the network down to its targets.
@@ -143,11 +178,47 @@ class Sentence:
 
     def _change(self, layer: LayerView, keep: Mask, found: Candidates) -> Change:
         rows, columns = found.rows, found.columns
+        if self.settles is not None:
+            again = np.count_nonzero(places(layer.W.pattern, rows, columns) >= 0)
+            if again >= self.settles * max(1, _dropped(keep)):
+                layer.state.arrays["settled", layer.index] = np.ones(1, dtype=bool)
         if self.keeps_regrown:
             keep, fresh = revive(layer.W.pattern, keep, rows, columns)
             rows, columns = rows[fresh], columns[fresh]
         initial = layer.initializer if self.initial is None else self.initial
+        if isinstance(initial, SetsValues):
+            return Change(keep, rows, columns, initial.values_at(layer, keep, rows, columns))
         return Change(keep, rows, columns, initial.draw(layer.W.pattern, rows.size, layer.rng()))
+
+
+def _settled(state: State, index: int) -> bool:
+    return ("settled", index) in state.arrays
+
+
+def percolation(
+    patterns: Sequence[CsrPattern], keeps: Sequence[Mask], changes: Sequence[int]
+) -> list[Mask]:
+    """What is kept once hidden neurons without a way in, or without a way out, are gone.
+
+    patterns, keeps  of all layers, in order
+    changes          indices of the layers that may lose connections
+
+    One pass from the last layer to the first for neurons without a way out, then one from the first
+    to the last for those without a way in, as the released code of Cannistraci-Hebb training: a
+    neuron of the first pass may be left that the second cuts off.
+    """
+    keeps = [keep.copy() for keep in keeps]
+    for index in range(len(patterns) - 2, -1, -1):
+        above = patterns[index + 1]
+        out = np.bincount(above.indices[keeps[index + 1]], minlength=above.shape[1])
+        if index in changes:
+            keeps[index] &= (out > 0)[patterns[index].rows]
+    for index in range(1, len(patterns)):
+        below = patterns[index - 1]
+        into = np.bincount(below.rows[keeps[index - 1]], minlength=below.shape[0])
+        if index in changes:
+            keeps[index] &= (into > 0)[patterns[index].indices]
+    return keeps
 
 
 def _dropped(keep: Mask) -> int:

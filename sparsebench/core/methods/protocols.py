@@ -22,13 +22,26 @@ if TYPE_CHECKING:
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
 
-Signal = Literal["batch", "momentum"]
+Signal = Literal["batch", "momentum", "validation"]
 """The signals that a part needs besides the weights.
 
 batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the mini-batch that comes
           next, at the current weights; from them the gradient on the pattern and elsewhere
 momentum  the optimizer's smoothed gradient of each connection
+validation  loss and score on the samples that are held out of training
 """
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network reaches on the validation samples.
+
+    loss   the mean
+    score  the objective's primary one, with the sign that makes higher better
+    """
+
+    loss: float
+    score: float
 
 
 class Allocation(Protocol):
@@ -58,6 +71,17 @@ class Drop(Protocol):
 
     def scores(self, layer: LayerView) -> Vector:
         """(nnz,) float32; the lowest are dropped. A NaN is dropped last."""
+
+
+@runtime_checkable
+class Selects(Protocol):
+    """A drop criterion that decides itself how many connections are weak. Optional."""
+
+    def strongest(self, scores: Vector, fraction: float) -> Mask:
+        """(nnz,) True for what stays; at most `fraction` of the connections is dropped.
+
+        scores  of a layer, or of all layers one after the other
+        """
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,17 @@ class EveryStep(Protocol):
         """Called in each step, before the update.  X (D, N), DZ (K, N): read only."""
 
 
+@runtime_checkable
+class SetsValues(Protocol):
+    """An initializer that, for grown connections, looks at where they are. Optional."""
+
+    def values_at(self, layer: LayerView, keep: Mask, rows: Ints, columns: Ints) -> Vector:
+        """Values of the connections grown at these positions.
+
+        keep  (nnz,) of the layer's connections
+        """
+
+
 class UpdateSchedule(Protocol):
     """Decides when the topology is updated, and what share of connections is dropped."""
 
@@ -169,16 +204,36 @@ class DensitySchedule(Protocol):
         """
 
 
+@runtime_checkable
+class AdaptiveDensity(Protocol):
+    """A density schedule that decides at each update from what training shows. Optional.
+
+    signals  what `targets` looks at
+    """
+
+    @property
+    def signals(self) -> tuple[Signal, ...]: ...
+
+    def targets(self, network: NetworkView, ends: Sequence[int], fraction: float) -> list[int]:
+        """Connections that each layer is to have after this update, from 1 to K D.
+
+        ends      of each layer, by the method's density or epsilon
+        fraction  of a layer's connections, that this update drops
+        """
+
+
 @dataclass(frozen=True)
 class LayerUpdate:
     """The update of one layer.
 
-    change  None: nothing
-    pruned  of the connections that `change` drops, how many are for good
+    change      None: nothing
+    pruned      of the connections that `change` drops, how many are for good
+    state_kept  factor of the optimizer's state of the connections that stay: 1 keeps it
     """
 
     change: Change | None = None
     pruned: int = 0
+    state_kept: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsebench.core.arrays import Array, Mask, Matrix
 from sparsebench.core.csr_batch import Batch
-from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
+from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology, Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import (
@@ -21,6 +21,7 @@ from sparsebench.core.protocols import (
     Network,
     Observable,
     Optimizer,
+    ScalesState,
 )
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.position import flags, saved_flags
@@ -28,6 +29,7 @@ from sparsebench.errors import Unsupported
 
 OnChange = Callable[[int, Change], None]
 Observe = Callable[[], Sequence[LayerSignals]]
+Validate = Callable[[], Validation]
 
 
 @dataclass
@@ -105,24 +107,35 @@ class TopologyUpdater:
     def topology_due(self, step: TrainingStep) -> bool:
         return self._topology.due(step)
 
-    def update(self, step: TrainingStep, observe: Observe | None = None) -> None:
+    @property
+    def needs_validation(self) -> bool:
+        """Whether an update looks at the validation samples."""
+        return "validation" in self._topology.needs.signals
+
+    def update(
+        self,
+        step: TrainingStep,
+        observe: Observe | None = None,
+        validate: Validate | None = None,
+    ) -> None:
         """Run whatever is due at this step: pruning first, then dropping and growing. Each layer's
         random draws depend only on the seed, the step and the layer.
 
-        observe  returns each layer's signals for a mini-batch; called after pruning, and only
-        if the method needs a batch
+        observe   returns each layer's signals for a mini-batch; called after pruning, and only
+                  if the method needs a batch
+        validate  likewise what the network reaches on the validation samples
         """
         if self._pruning is not None and self._pruning.due(step):
             self._prune(self._pruning)
         if self._topology.due(step):
-            self._update_all(step, observe)
+            self._update_all(step, observe, validate)
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
         """Update whether due or not, on a throwaway network, so that everything is compiled."""
         self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
-        self._update_all(step, observe)
+        self._update_all(step, observe, lambda: Validation(1.0, 0.0))
 
     def watch(
         self,
@@ -141,7 +154,7 @@ class TopologyUpdater:
 
         def look(index: int, X: Batch, DZ: Matrix, t: int) -> None:
             with timed():
-                after_backward(self._view(step_at(t), None, index), X, DZ)
+                after_backward(self._view(step_at(t), None, None, index), X, DZ)
 
         self._network.watch(look)
 
@@ -168,15 +181,22 @@ class TopologyUpdater:
         if started is not None:
             self._started = list(started)
 
-    def _update_all(self, step: TrainingStep, observe: Observe | None) -> None:
+    def _update_all(
+        self, step: TrainingStep, observe: Observe | None, validate: Validate | None
+    ) -> None:
         batch = observe() if self.needs_batch and observe is not None else None
+        if self.needs_validation and validate is not None:
+            found = validate()
+            validate = lambda: found  # noqa: E731
         layers = self._network.layers
         view = NetworkView(
-            layer=partial(self._view, step, batch),
+            layer=partial(self._view, step, batch, validate),
             step=step,
             shapes=[layer.shape for layer in layers],
             connections=[layer.nnz for layer in layers],
             started=self._started,
+            state=self.state,
+            validate=validate,
         )
         updates = iter(self._topology.layer_updates(view))
         for index in range(len(layers)):  # no name here holds a change while the next one is made
@@ -189,13 +209,24 @@ class TopologyUpdater:
         if self.state.follows(index):
             self.state.carry(index, AppliedChange(layer.weights().pattern, change))
         layer.apply_change(change)
+        if update.state_kept != 1:
+            if not isinstance(layer, ScalesState):
+                raise Unsupported(
+                    f"{type(layer).__name__} cannot change its optimizer state; leave "
+                    "topology.state_kept out"
+                )
+            layer.scale_state(update.state_kept)
         self._on_change(index, change)
         self.counts.dropped[index] += change.dropped - update.pruned
         self.counts.grown[index] += change.grown
         self.counts.pruned[index] += update.pruned
 
     def _view(
-        self, step: TrainingStep, batch: Sequence[LayerSignals] | None, index: int
+        self,
+        step: TrainingStep,
+        batch: Sequence[LayerSignals] | None,
+        validate: Validate | None,
+        index: int,
     ) -> LayerView:
         layer, optimizer = self._network.layers[index], self._optimizer
         rows = columns = momentum = None
@@ -207,7 +238,7 @@ class TopologyUpdater:
             momentum = lambda: optimizer.smoothed_gradient(layer.state())  # noqa: E731
         return LayerView(
             layer.weights, index, len(self._network.layers), step, self._seed, self._initializer,
-            self.state, None if batch is None else batch[index], momentum, rows, columns,
+            self.state, None if batch is None else batch[index], momentum, rows, columns, validate,
         )  # fmt: skip
 
     def _prune(self, pruning: Pruning) -> None:

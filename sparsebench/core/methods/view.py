@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch
+from sparsebench.core.methods.protocols import Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, Ints
@@ -79,6 +80,7 @@ class LayerView:
     load_momentum   likewise for the optimizer's momentum
     closed_rows     (K,) output neurons that must not get connections; None: none
     closed_columns  (D,) input neurons likewise
+    validate        evaluates the network; None where the method does not need it
     """
 
     load_weights: Callable[[], CsrMatrix]
@@ -92,6 +94,7 @@ class LayerView:
     load_momentum: Callable[[], Vector] | None = None
     closed_rows: Mask | None = None
     closed_columns: Mask | None = None
+    validate: Callable[[], Validation] | None = None
 
     @cached_property
     def W(self) -> CsrMatrix:
@@ -107,6 +110,11 @@ class LayerView:
     def DZ(self) -> Matrix:
         """(K, N) gradient of the mean loss for the pre-activations."""
         return _declared(self.batch, "batch").DZ
+
+    @property
+    def validation(self) -> Validation:
+        """Loss and score on the validation samples, the same for all layers of an update."""
+        return _declared(self.validate, "validation")()
 
     @cached_property
     def gradient(self) -> Vector:
@@ -172,6 +180,8 @@ class NetworkView:
     shapes       (K, D) of each layer
     connections  nnz of each layer
     started      nnz of each layer when training began
+    state        what the method remembers
+    validate     evaluates the network; None where the method does not need it
     """
 
     layer: Callable[[int], LayerView]
@@ -179,6 +189,13 @@ class NetworkView:
     shapes: Sequence[Shape]
     connections: Sequence[int]
     started: Sequence[int]
+    state: State = field(default_factory=State)
+    validate: Callable[[], Validation] | None = None
+
+    @property
+    def validation(self) -> Validation:
+        """Loss and score on the validation samples."""
+        return _declared(self.validate, "validation")()
 
     @property
     def count(self) -> int:
@@ -196,19 +213,22 @@ class NetworkView:
         batch: Sequence[LayerSignals] | None = None,
         momentum: Sequence[Vector] | None = None,
         state: State | None = None,
+        validation: Validation | None = None,
     ) -> NetworkView:
         """A view of these weights, outside training."""
         remembered = State() if state is None else state
+        validate = None if validation is None else lambda: validation
 
         def layer(index: int) -> LayerView:
             return LayerView(
                 lambda: layers[index], index, len(layers), step, seed, initializer, remembered,
                 None if batch is None else batch[index],
-                None if momentum is None else lambda: momentum[index],
+                None if momentum is None else lambda: momentum[index], validate=validate,
             )  # fmt: skip
 
         counts = [W.nnz for W in layers]
-        return cls(layer, step, [W.shape for W in layers], counts, counts)
+        shapes = [W.shape for W in layers]
+        return cls(layer, step, shapes, counts, counts, remembered, validate)
 
 
 def _declared(source: T | None, signal: str) -> T:

@@ -105,6 +105,10 @@ class CsrLayer:
         self.pattern = applied.pattern
         self.index(applied.pattern)
 
+    def scale_state(self, factor: float) -> None:
+        for slot in self.slots:
+            slot *= np.float32(factor)
+
     def index_bytes(self) -> int:
         """Bytes of the arrays that `index` made."""
         return 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from sparsebench.core.arrays import Vector
-from sparsebench.core.protocols import Network
-from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.arrays import Matrix, Vector
+from sparsebench.core.csr_batch import CsrBatch
+from sparsebench.core.methods.initial import InitialNetwork, Places
+from sparsebench.core.protocols import Network, Shape
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.position import saved_layer
 from sparsebench.core.training.work import Work
@@ -55,8 +59,41 @@ def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatri
                 f"topology: layer {number} ({K} x {D}) gets no connection, so that its outputs "
                 "would not depend on its inputs; raise epsilon or density"
             )
+    for index, placed in enumerate(_placed(work, shapes, counts)):
+        W = placed
+        if isinstance(W, CsrPattern):
+            rng = generator(work.seed, "init", index)
+            W = CsrMatrix(W, work.model.initializer.draw(W, W.nnz, rng))
+        yield W, np.zeros(W.shape[0], dtype=np.float32)
+
+
+def _placed(work: Work, shapes: list[Shape], counts: list[int]) -> Iterator[CsrPattern | CsrMatrix]:
+    """Where each layer's connections are: as the method says, or at random."""
+    initial = InitialNetwork(
+        shapes,
+        counts,
+        work.seed,
+        work.model.initializer,
+        partial(_examples, work),
+        partial(_plain_network, work),
+    )
+    placed = work.topology.patterns(initial) if isinstance(work.topology, Places) else None
+    if placed is not None:
+        yield from placed
+        return
     for index, (shape, nnz) in enumerate(zip(shapes, counts, strict=True)):
-        pattern = random_pattern(shape, nnz, generator(work.seed, "topology", index))
-        rng = generator(work.seed, "init", index)
-        W = CsrMatrix(pattern, work.model.initializer.draw(pattern, nnz, rng))
-        yield W, np.zeros(shape[0], dtype=np.float32)
+        yield random_pattern(shape, nnz, initial.rng(index))
+
+
+def _plain_network(work: Work, layers: Sequence[Any]) -> Network:
+    """The model's network of layers that no backend made."""
+    no_backend: Any = object()
+    return work.model.network(layers, no_backend, work.optimizer, work.seed, work.loss)
+
+
+def _examples(work: Work, count: int) -> tuple[Matrix, Any]:
+    """Up to `count` training samples, drawn once for the trial."""
+    train = work.data.train
+    chosen = generator(work.seed, "examples").permutation(len(train))[:count]
+    X, T = train.batch(chosen)
+    return X.dense() if isinstance(X, CsrBatch) else X, T

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from sparsebench.core.methods.protocols import Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network
@@ -27,6 +28,7 @@ from sparsebench.core.training.steps import (
 )
 from sparsebench.core.training.summary import result_of
 from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
+from sparsebench.errors import Unsupported
 
 BURST_SECONDS = 0.05
 """About the longest time that a call makes steps: progress is shown and checkpoints are made
@@ -95,6 +97,11 @@ class Training:
         )
         if self.updater.needs_batch and not isinstance(steps, ObservedSteps):
             refuse_signals(work, "this trainer")
+        if self.updater.needs_validation and work.data.validation is None:
+            raise Unsupported(
+                f"{type(work.topology).__name__} looks at validation samples, and there are none: "
+                "set trial.validation above 0"
+            )
         self.updater.watch(
             partial(_step_at, work.epochs, steps.per_epoch), partial(steps.timers, "topology")
         )
@@ -227,8 +234,19 @@ class Training:
             return signals
 
         with self.work.meter.phase("topology"), self._timers("topology"):
-            self.updater.update(step, observe)
+            self.updater.update(step, observe, self._validate)
         return seen[0] if seen and self.updater.replaces_step else None
+
+    def _validate(self) -> Validation:
+        """Loss and score on the validation samples, at the current weights."""
+        work = self.work
+        assert work.data.validation is not None
+        primary = work.objective.scores[0]
+        with work.meter.phase("eval"), self._timers("eval"):
+            loss, found = evaluate(
+                self.network, work.data.validation, work.data.targets, work.batch_size
+            )
+        return Validation(loss, found[primary.name] * (-1 if primary.better == -1 else 1))
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
         """Evaluate and report the epoch's record; `known` replaces fields of it."""

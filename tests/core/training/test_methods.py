@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import small_work
+from small import Blobs, prepare, small_work
 
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
@@ -34,6 +34,12 @@ METHODS = {
     "snfs": {"name": "snfs", "density": 0.3, "update_every": 10},
     "granet": {"name": "granet", "density": 0.1, "update_every": 10},
     "soft": {"name": "dynamic", "epsilon": 6, "drop": "soft-magnitude", "update_every": 10},
+    "mest": {"name": "mest", "density": 0.3, "update_every": 10, "state_kept": 0.5},
+    "gmp": {"name": "gmp", "density": 0.1, "update_every": 10, "zeta": 0.1},
+    "percolating": {
+        "name": "dynamic", "epsilon": 6, "percolates": True, "settles": 0.9, "dense_last": True,
+        "drop": "snip", "grown": "last",
+    },
     "linear": {"name": "dynamic", "epsilon": 6, "update": "linear", "layers": [0, 1]},
 }  # fmt: skip
 
@@ -64,7 +70,7 @@ def test_backends_walk_the_same_trajectory(build, method):
         assert min(same) > 0.95  # rounding may flip a choice or two
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "granet"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("granet", "gmp")])
 def test_the_number_of_connections_stays(build, method):
     result = train(small_work(build, topology=METHODS[method], epochs=4))
     totals = {sum(epoch.connections) for epoch in result.epochs}
@@ -83,6 +89,32 @@ def test_the_density_of_granet_falls_to_the_one_that_is_asked_for(build):
         result.measures["initial_connections"] - totals[-1]
     )
     assert sum(result.epochs[0].grown) > 0
+
+
+def test_the_lottery_ticket_starts_again_from_its_initial_weights(build):
+    """The learning rate is so small that nothing else moves the weights."""
+    topology = {"name": "magnitude-pruning", "density": 0.1, "rewinds": True}
+    optimizer = {"name": "sgd", "learning_rate": 1e-12}
+    given = {"topology": topology, "optimizer": optimizer, "backend": "scipy-csr", "epochs": 4}
+    before = build_network(small_work(build, **given)).layers
+    result = train(small_work(build, **given))
+    assert result.measures["connections"] == round(0.1 * 2120)
+    for layer, start in zip(result.network.layers, before, strict=True):
+        left, W = layer.weights(), start.weights()
+        at = left.rows.astype(int) * W.shape[1] + left.indices
+        np.testing.assert_allclose(left.data, W.data[at], atol=1e-6)
+
+
+def test_pals_finds_a_density_by_the_validation_loss(build):
+    topology = {"name": "pals", "update_every": 4, "density": 0.1}
+    blobs = (Blobs(330, 20, 4, 1), Blobs(90, 20, 4, 2), 4)
+    data = prepare(blobs, validation=0.2)
+    work = small_work(build, topology=topology, backend="scipy-csr", data=data)
+    result = train(work)
+    assert result.measures["initial_connections"] == 2120
+    assert result.measures["connections"] < 0.9 * 2120
+    with pytest.raises(Unsupported, match=r"set trial\.validation above 0"):
+        train(small_work(build, topology=topology, backend="scipy-csr"))
 
 
 def test_set_is_drop_per_sign_and_growth_at_random(build):

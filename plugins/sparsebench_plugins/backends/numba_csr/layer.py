@@ -364,6 +364,11 @@ class NumbaCsrLayer(CsrLayer):
             for name, slot in zip(names, self.slots, strict=True)
         }
 
+    def scale_state(self, factor: float) -> None:
+        for slot in self.slots:
+            new = arguments.widened(slot) * np.float32(factor)
+            slot[...] = new if slot.dtype == np.float32 else arguments.rounded(new)
+
     def saved(self) -> Iterator[tuple[str, Array]]:
         """The state in csr order, in the type it is kept in; and the order, because each has its
         own way to sum."""

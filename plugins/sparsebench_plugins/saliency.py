@@ -1,0 +1,187 @@
+"""Allocations that prune a full network before training, by scores of its connections. Light.
+
+Each keeps the best of all layers together, so layers get what their scores are worth, and what is
+kept starts with the weights that were scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_types import Interval
+
+from sparsebench.core.methods.protocols import Needs
+from sparsebench.registry import OfKind
+from sparsebench_plugins.placements import Placed
+from sparsebench_plugins.topologies.dynamic import Static
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sparsebench.core.arrays import Matrix
+    from sparsebench.core.methods.initial import InitialNetwork
+    from sparsebench.core.sparse.csr import CsrMatrix
+
+Samples = Annotated[int, Interval(gt=0)]
+
+
+@dataclass(frozen=True)
+class Snip(Placed):
+    """The connections with the largest |w g|: what the loss would change by without them.
+
+    samples  of the training part, as one mini-batch
+
+    Lee et al. (2019), arXiv 1810.02340, eq. 5. Every position is scored, in tiles of weights that
+    are drawn and forgotten: time of a dense step, memory O(nnz) and of the neurons.
+    """
+
+    samples: Samples = 128
+
+    def patterns(self, network: InitialNetwork) -> Iterable[CsrMatrix]:
+        from sparsebench_plugins.streamed import best_of, layers_of
+
+        layers = layers_of(network)
+        network.network_of(layers).compute_gradients(*network.examples(self.samples), 1)
+        return best_of(layers, sum(network.counts), lambda index, rows, W, G: abs(W * G))
+
+
+@dataclass(frozen=True)
+class Grasp(Placed):
+    """The connections whose removal would least lower the gradient's norm: the largest w (H g).
+
+    samples      of the training part, as one mini-batch
+    temperature  the outputs are divided by this
+    step         length of the step along g that H g is measured by, relative to the weights
+
+    Wang et al. (2020), arXiv 2002.07376, eq. 8 and algorithm 2: -w (H g), and the largest go. H g
+    is the difference of the gradients half a step ahead and half a step behind, over the step: two
+    passes. Deviations: one set of samples for g and H, where the released code takes two halves of
+    25 a class; differences, where it differentiates twice.
+    """
+
+    samples: Samples = 256
+    temperature: Annotated[float, Interval(gt=0)] = 200.0
+    step: Annotated[float, Interval(gt=0)] = 0.02
+
+    def patterns(self, network: InitialNetwork) -> Iterable[CsrMatrix]:
+        import numpy as np
+
+        from sparsebench_plugins.streamed import best_of, layers_of
+
+        layers = layers_of(network)
+        layers[-1].scale = 1 / self.temperature
+        whole, examples = network.network_of(layers), network.examples(self.samples)
+        whole.compute_gradients(*examples, 1)
+        sizes = np.zeros(2)
+        for layer in layers:
+            for _, W, G in layer.gradients_by_tile():
+                sizes += float((W.astype(np.float64) ** 2).sum()), float((G**2).sum())
+        step = self.step * float(np.sqrt(sizes[0] / max(sizes[1], 1e-30)))
+        for layer in layers:
+            layer.direction = layer.X, layer.DZ
+        behind: list[tuple[Matrix, Matrix]] = []
+        for sign in (-0.5, 0.5):
+            for layer in layers:
+                layer.step = sign * step
+            whole.compute_gradients(*examples, 1)
+            if sign < 0:
+                behind = [(layer.X, layer.DZ) for layer in layers]
+
+        def score(index: int, rows: slice, W: Matrix, ahead: Matrix) -> Any:
+            X, DZ = behind[index]
+            return W * (ahead - DZ[rows] @ X.T)
+
+        return best_of(layers, sum(network.counts), score)
+
+
+@dataclass(frozen=True)
+class SynFlow(Placed):
+    """The connections through which most flows, pruned in rounds without looking at data.
+
+    rounds  of pruning; the density falls by the same factor in each
+
+    Tanaka et al. (2020), arXiv 2006.05467, algorithm 1: with |w| for weights and an input of ones,
+    |w| dR/d|w| of the sum R of the outputs. It begins with a full network, in time and memory.
+    Deviation: the scores of each round are divided by R, so that deep networks do not overflow,
+    which changes no rank.
+    """
+
+    rounds: Annotated[int, Interval(gt=0)] = 100
+
+    def patterns(self, network: InitialNetwork) -> Iterable[CsrMatrix]:
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        from sparsebench.core.sparse.csr import CsrPattern
+        from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
+
+        layers = layers_of(network)
+        keys = [np.arange(K * D, dtype=np.int64) for K, D in network.shapes]
+        sizes = [abs(full_weights(layer)).astype(np.float64) for layer in layers]
+        whole, final = sum(one.size for one in keys), sum(network.counts)
+        for number in range(1, self.rounds + 1):
+            left = round(whole * (final / whole) ** (number / self.rounds))
+            found = [
+                CsrPattern.from_keys(shape, own)
+                for shape, own in zip(network.shapes, keys, strict=True)
+            ]
+            matrices = [
+                csr_array((size, one.indices, one.indptr), shape=one.shape)
+                for size, one in zip(sizes, found, strict=True)
+            ]
+            scores = _flow(matrices)
+            best = BestOfAll(len(layers), left)
+            for index, score in enumerate(scores):
+                best.add(index, 0, score)
+            kept = best.positions()
+            keys = [own[at] for own, at in zip(keys, kept, strict=True)]
+            sizes = [size[at] for size, at in zip(sizes, kept, strict=True)]
+        return [layer.chosen(own) for layer, own in zip(layers, keys, strict=True)]
+
+
+def _flow(matrices: list[Any]) -> list[npt.NDArray[np.float64]]:
+    """Each connection's share of all that flows from an input of ones to the outputs."""
+    import numpy as np
+
+    into = [np.ones(matrices[0].shape[1])]
+    for matrix in matrices:
+        into.append(matrix @ into[-1])
+        into[-1] /= into[-1].max() or 1.0
+    out, scores = np.ones(matrices[-1].shape[0]), []
+    for matrix, before in zip(matrices[::-1], into[-2::-1], strict=True):
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        flow = matrix.data * out[rows] * before[matrix.indices]
+        scores.append(flow / (flow.sum() or 1.0))
+        out = matrix.T @ out
+        out /= out.max() or 1.0
+    return scores[::-1]
+
+
+class ScansOnce:
+    """What it does before training takes the time of a dense network."""
+
+    needs: ClassVar[Needs] = Needs(scans=True)
+
+
+@dataclass(frozen=True)
+class SnipTopology(ScansOnce, Static):
+    """SNIP's connections, which stay."""
+
+    allocation: Annotated[Any, OfKind("allocation")] = "snip"
+
+
+@dataclass(frozen=True)
+class GraspTopology(ScansOnce, Static):
+    """GraSP's connections, which stay."""
+
+    allocation: Annotated[Any, OfKind("allocation")] = "grasp"
+
+
+@dataclass(frozen=True)
+class SynFlowTopology(ScansOnce, Static):
+    """SynFlow's connections, which stay."""
+
+    allocation: Annotated[Any, OfKind("allocation")] = "synflow"

@@ -1,0 +1,386 @@
+"""Parts of topology methods against their definitions, by numbers worked out by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sparsebench_plugins import streamed
+from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
+from sparsebench_plugins.topologies import link_prediction
+from sparsebench_plugins.topologies.candidates import noise
+
+from sparsebench.core.methods.compose import percolation
+from sparsebench.core.methods.protocols import Validation
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import NetworkView, State
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.testing.fixtures import UniformWeights
+
+STEP = TrainingStep(1, 10, 10, 10, True)
+
+
+def matrix(dense) -> CsrMatrix:
+    """The connections of a matrix are what is not 0."""
+    dense = np.asarray(dense, dtype=np.float32)
+    pattern = CsrPattern.from_keys(dense.shape, np.flatnonzero(dense))
+    return CsrMatrix(pattern, dense[dense != 0])
+
+
+W = matrix([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
+SEEN = SimpleNamespace(W=W, gradient=np.array([3.0, -0.5, -2.0, 0.25], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("drop", "scores"),
+    [
+        ({"name": "mest", "gamma": 1.0}, [4.0, 2.5, 2.5, 4.25]),
+        ("snip", [3.0, 1.0, 1.0, 1.0]),
+        ("sensitivity", [3.0, 0.25, 4.0, 0.0625]),
+        ({"name": "sensitivity", "reciprocal": True}, [1 / 3, 4.0, 0.25, 16.0]),
+        # rows sum to 3 and 4.5, columns to 1.5, 2 and 4
+        ("relative-importance", [1 / 3 + 1 / 1.5, 2 / 3 + 1, 0.5 / 4.5 + 0.5 / 1.5, 4 / 4.5 + 1]),
+    ],
+    ids=str,
+)
+def test_scores_of_a_drop_criterion(build, drop, scores):
+    np.testing.assert_allclose(build("drop", drop).scores(SEEN), scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("fraction", "stays"), [(0.9, [1, 1, 0, 1]), (0.1, [1, 1, 1, 1])])
+def test_a_threshold_drops_what_is_below_it_up_to_the_fraction(build, fraction, stays):
+    drop = build("drop", {"name": "threshold", "below": 0.7})
+    assert drop.strongest(drop.scores(SEEN), fraction).tolist() == [bool(one) for one in stays]
+
+
+def test_the_sigmoid_hits_both_ends_and_is_half_way_in_the_middle(build):
+    schedule = build("density_schedule", {"name": "sigmoid", "curvature": 6.0})
+    steps = [TrainingStep(1, 1, t, 100, False) for t in (1, 25, 50, 75, 100)]
+    shares = [schedule.share(step, last=100) for step in steps]
+    ends = [1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))]
+    quarter = (1 / (1 + np.exp(-1.5)) - ends[0]) / (ends[1] - ends[0])
+    np.testing.assert_allclose(shares[1:], [quarter, 0.5, 1 - quarter, 0.0], atol=1e-12)
+
+
+def test_rounds_keep_the_same_share_of_what_is_left(build):
+    given = {"name": "rounds", "rounds": 2, "begin": 0.5, "end": 0.75}
+    schedule = build("density_schedule", given)
+    network = SimpleNamespace(started=[1000])
+    targets = []
+    for epoch in (4, 5, 7, 8):
+        network.step = TrainingStep(epoch, 10, epoch, 1, True)
+        targets += schedule.targets(network, [10], 0.0)
+    assert targets == [1000, 100, 100, 10]
+
+
+def test_pals_prunes_while_the_loss_is_good_and_grows_when_it_is_not(build):
+    schedule = build("density_schedule", {"name": "pals", "gamma": 1.5, "slack": 1.1})
+    state, found = State(), []
+    # above 0.8 it prunes whatever the loss; then by the loss against 1.1 times the best
+    for count, loss in ((90, 9.0), (70, 2.0), (60, 2.3), (50, 2.1), (40, 1.0), (30, 1.2)):
+        network = SimpleNamespace(
+            connections=[count], shapes=[(10, 10)], state=state, validation=Validation(loss, 0.0)
+        )
+        found += schedule.targets(network, [10], 0.2)
+    # 2.3 is worse than 2.2 and sparser than 0.7, where the best was reached: grow
+    assert found == [81, 63, 66, 45, 36, 33]
+
+
+def test_percolation_by_hand():
+    """Of three hidden neurons in each of two layers: 1 has no way out, 2 has no way in."""
+    first = matrix([[1, 1], [1, 0], [0, 0]])
+    second = matrix([[1, 0, 1], [0, 0, 1], [1, 0, 0]])
+    third = matrix([[1, 1, 0]])
+    patterns = [layer.pattern for layer in (first, second, third)]
+    keeps = [np.ones(pattern.nnz, dtype=bool) for pattern in patterns]
+    found = percolation(patterns, keeps, [0, 1, 2])
+    # from the last to the first: neuron 2 of the second layer goes, then neuron 1 of the first;
+    # from the first to the last: neuron 2 of the first layer, then neuron 1 of the second
+    assert found[0].tolist() == [True, True, False]
+    assert found[1].tolist() == [True, False, False, False]
+    assert found[2].tolist() == [True, False]
+    assert all(keep.all() for keep in percolation(patterns, keeps, []))
+
+
+def test_a_position_grows_again_with_its_last_weight(build):
+    initial = build("initializer", "last")
+    layer = NetworkView.of([W], UniformWeights(), STEP, state=State()).layer(0)
+    keep = np.array([True, False, False, True])
+    none = np.empty(0, dtype=np.int64)
+    initial.values_at(layer, keep, none, none)
+    rows, columns = np.array([0, 0, 1]), np.array([1, 2, 0])
+    assert initial.values_at(layer, np.ones(4, dtype=bool), rows, columns).tolist() == [-2, 0, 0.5]
+
+
+def test_sparse_weights_have_the_variance_of_the_fan_in(build):
+    pattern = CsrPattern.full((50, 8))
+    values = build("initializer", "swi").draw(pattern, 20_000, np.random.default_rng(0))
+    assert values.std() == pytest.approx(np.sqrt(2 / 8), rel=0.02)
+
+
+def test_an_age_of_its_own_makes_the_first_step_of_a_late_connection_as_long_as_any(build):
+    """Adam's first step has the length of the rate; with one count for all it is sqrt(1000)
+    times shorter at step 1000: (1 - beta1) / sqrt(1 - beta2) against 1."""
+    w, g = np.zeros(1, dtype=np.float32), np.ones(1, dtype=np.float32)
+    for name, slots in (("adam", 2), ("adam-by-age", 3)):
+        fresh = [np.zeros(1, dtype=np.float32) for _ in range(slots)]
+        w[:] = 0
+        build("optimizer", name).update(w, g, fresh, 0.1, 100_000, "weight")
+        expected = -0.1 * (0.1 / np.sqrt(0.001) if name == "adam" else 1.0)
+        assert w[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_dense_last_layer_is_not_in_the_density(build):
+    given = {"name": "set", "density": 0.1, "allocation": "uniform", "dense_last": True}
+    topology = build("topology", given)
+    assert topology.connections([(20, 10), (20, 20), (5, 20)]) == [20, 40, 100]
+    assert topology.takes_part(3) == [0, 1]
+
+
+def test_a_layer_settles_once_it_grows_again_what_it_drops(build):
+    """Growth by gradient at the positions just dropped: all of it comes back."""
+    given = {"name": "dynamic", "density": 0.5, "zeta": 0.5, "settles": 0.9}
+    topology = build("topology", given)
+
+    class Same:
+        signals, ranks, scans = (), False, False
+
+        def candidates(self, layer, keep, count):
+            gone = ~keep
+            return SimpleNamespace(rows=layer.W.rows[gone], columns=layer.W.indices[gone])
+
+    object.__setattr__(topology, "grow", Same())
+    state = State()
+    network = NetworkView.of([W, W], UniformWeights(), STEP, state=state)
+    assert len(list(topology.layer_updates(network))) == 2
+    assert list(topology.layer_updates(network)) == []
+
+
+# --- link prediction -----------------------------------------------------------------
+
+
+def dense_ch3_l3(A):
+    """By the definition: every path, with its local community."""
+    K, D = A.shape
+    S = np.zeros((K, D))
+    for v in range(K):
+        for u in range(D):
+            paths = [
+                (z1, z2)
+                for z1 in range(K)
+                for z2 in range(D)
+                if A[z1, u] and A[z1, z2] and A[v, z2]
+            ]
+            inputs, outputs = {u, *(z2 for _, z2 in paths)}, {v, *(z1 for z1, _ in paths)}
+            for z1, z2 in paths:
+                e1 = sum(A[z1, i] for i in range(D) if i not in inputs)
+                e2 = sum(A[j, z2] for j in range(K) if j not in outputs)
+                S[v, u] += 1 / np.sqrt((1 + e1) * (1 + e2))
+    return S
+
+
+def dense_ch2_l3(A):
+    def ratio(common, degrees):
+        others = np.maximum(1, degrees[None, :] - common)
+        found = np.where(common > 0, (common + 1) / others, 0.0)
+        np.fill_diagonal(found, 0)
+        return found
+
+    by_outputs = ratio(A @ A.T, A.sum(axis=1)) @ A
+    return by_outputs + (ratio(A.T @ A, A.sum(axis=0)) @ A.T).T
+
+
+@pytest.mark.parametrize(("name", "dense"), [("ch3_l3", dense_ch3_l3), ("ch2_l3", dense_ch2_l3)])
+def test_link_prediction_is_the_definition_on_free_positions(name, dense):
+    for seed in range(5):
+        A = (np.random.default_rng(seed).random((9, 7)) < 0.35).astype(float)
+        pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
+        near = link_prediction.Neighbours(pattern, np.ones(pattern.nnz, dtype=bool))
+        score = getattr(link_prediction, name)
+        found = np.vstack([score(rows, near).toarray() for rows in ((0, 4), (4, 9))])
+        np.testing.assert_allclose(found[A == 0], dense(A)[A == 0], rtol=1e-5)
+
+
+def test_ch3_l3_by_hand():
+    """u - z1 - z2 - v is the only path; z1 has one more input, z2 none: 1 / sqrt(2 * 1)."""
+    A = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]])  # z1 is row 0, v row 1; u column 0
+    pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
+    near = link_prediction.Neighbours(pattern, np.ones(4, dtype=bool))
+    found = link_prediction.ch3_l3((0, 2), near).toarray()
+    assert found[1, 0] == pytest.approx(1 / np.sqrt(2))
+
+
+def test_blocks_of_rows_cover_all_once(monkeypatch):
+    monkeypatch.setattr(link_prediction, "PATHS", 20)
+    A = np.random.default_rng(0).random((30, 20)) < 0.2
+    pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
+    blocks = list(link_prediction.Neighbours(pattern, np.ones(pattern.nnz, dtype=bool)).blocks())
+    assert len(blocks) > 3
+    assert [row for first, last in blocks for row in range(first, last)] == list(range(30))
+
+
+def test_soft_growth_draws_in_proportion(build):
+    """Of two candidates with scores 3 and 1 the first is drawn three times as often."""
+    rows, columns, first = np.array([0, 1]), np.array([2, 1]), 0
+    for step in range(1, 2001):
+        at = TrainingStep(1, 1, step, 3000, False)
+        layer = NetworkView.of([W], UniformWeights(), at).layer(0)
+        first += np.argmax(np.log([3, 1]) + noise(layer, rows, columns)) == 0
+    assert first / 2000 == pytest.approx(0.75, abs=0.03)
+
+
+# --- where connections are at the start ----------------------------------------------
+
+
+def initial(shapes, counts, X=None, seed=0):
+    return SimpleNamespace(
+        shapes=shapes,
+        counts=counts,
+        examples=lambda count: (X, None),
+        rng=lambda index: np.random.default_rng([seed, index]),
+    )
+
+
+def patterns_of(allocation, *given, **more):
+    found = list(allocation.patterns(initial(*given, **more)))
+    for pattern in found:
+        pattern.validate()
+    return found
+
+
+@pytest.mark.parametrize("name", ["receptive-field", "small-world", "scale-free"])
+@pytest.mark.parametrize("nnz", [1, 40, 599, 600])
+def test_placed_connections_are_as_many_as_allocated(build, name, nnz):
+    (pattern,) = patterns_of(build("allocation", name), [(20, 30)], [nnz])
+    assert pattern.nnz == nnz
+
+
+def test_a_band_is_made_of_the_nearest(build):
+    for given in ({"name": "receptive-field", "r": 0.0}, {"name": "small-world", "beta": 0.0}):
+        (pattern,) = patterns_of(build("allocation", given), [(10, 10)], [30])
+        away = np.abs(pattern.rows - pattern.indices)
+        assert np.minimum(away, 10 - away).max() == 1
+
+
+def test_receptive_fields_fall_with_the_distance(build):
+    """At r 1/2 the probability at distance x is in proportion to 1 / (1 + x)."""
+    allocation = build("allocation", {"name": "receptive-field", "r": 0.5})
+    (pattern,) = patterns_of(allocation, [(2000, 100)], [2000])
+    away = np.abs(pattern.rows * 100 // 2000 - pattern.indices)
+    counts = np.bincount(np.minimum(away, 100 - away))
+    assert counts[1] / counts[0] == pytest.approx(1.0, abs=0.15)  # two places, half as likely
+    assert counts[9] / counts[1] == pytest.approx(0.2, abs=0.1)
+
+
+def test_scale_free_degrees_follow_the_weights_of_the_ranks(build):
+    (pattern,) = patterns_of(build("allocation", "scale-free"), [(500, 500)], [5000])
+    for degrees in (pattern.in_degrees(), pattern.out_degrees()):
+        ranked = np.sort(degrees)[::-1]
+        expected = 5000 * np.arange(1, 501) ** -0.5 / (np.arange(1, 501) ** -0.5).sum()
+        np.testing.assert_allclose(ranked[:20].sum(), expected[:20].sum(), rtol=0.12)
+    assert patterns_of(build("allocation", "scale-free"), [(500, 500)], [5000])[0].nnz == 5000
+
+
+def test_csti_takes_the_pairs_that_correlate_most(build):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4, 200))
+    X[2] = -X[0] + 0.1 * rng.standard_normal(200)  # 0 and 2 correlate, 1 and 3 a little
+    X[3] += 0.5 * X[1]
+    first, twice = patterns_of(build("allocation", "csti"), [(4, 4), (8, 4)], [4, 4], X)
+    assert set(zip(first.rows, first.indices, strict=True)) == {(0, 2), (2, 0), (1, 3), (3, 1)}
+    assert set(zip(twice.rows, twice.indices, strict=True)) == {(0, 2), (2, 0), (4, 2), (6, 0)}
+    (full,) = patterns_of(build("allocation", "csti"), [(4, 4)], [14], X)
+    assert full.nnz == 14
+
+
+# --- pruned before training ----------------------------------------------------------
+
+
+class Small:
+    """A tanh network of 6, 5 and 3 neurons, whose full weights are also written out."""
+
+    shapes, counts, seed = [(5, 6), (3, 5)], [10, 5], 3
+
+    def __init__(self, build):
+        self.initializer = build("initializer", {"name": "normal", "deviation": 0.7})
+        model = build("model", {"name": "mlp", "hidden": [5], "activation": "tanh"})
+        loss, optimizer = build("loss", "cross-entropy"), build("optimizer", "sgd")
+        self.network_of = lambda layers: model.network(layers, object(), optimizer, 0, loss)
+        rng = np.random.default_rng(0)
+        self.X, self.y = rng.standard_normal((6, 20)).astype(np.float32), rng.integers(3, size=20)
+        layers = layers_of(self)
+        self.weights = [full_weights(layer).reshape(layer.shape).astype(float) for layer in layers]
+
+    def examples(self, count):
+        return self.X, self.y
+
+    def gradients(self, weights, temperature=1.0):
+        A = np.tanh(weights[0] @ self.X)
+        Z = weights[1] @ A / temperature
+        P = np.exp(Z) / np.exp(Z).sum(axis=0)
+        P[self.y, np.arange(20)] -= 1
+        DZ = P / 20 / temperature
+        return [((weights[1].T @ DZ) * (1 - A**2)) @ self.X.T, DZ @ A.T]
+
+    def best(self, scores):
+        """The 15 best of both layers, as keys."""
+        order = np.argsort(-np.concatenate([one.ravel() for one in scores]), kind="stable")[:15]
+        return [np.sort(order[order < 30]), np.sort(order[order >= 30]) - 30]
+
+
+@pytest.fixture
+def small(build):
+    return Small(build)
+
+
+def check_chosen(found, expected, weights):
+    for W, keys, full in zip(found, expected, weights, strict=True):
+        assert W.pattern.keys().tolist() == keys.tolist()
+        np.testing.assert_allclose(W.data, full.ravel()[keys], rtol=1e-6)
+
+
+def test_snip_keeps_the_largest_products_of_weight_and_gradient(build, small, monkeypatch):
+    monkeypatch.setattr(streamed, "TILE", 13)  # of two rows, and of two and a half
+    small.weights = [
+        full_weights(layer).reshape(layer.shape).astype(float) for layer in layers_of(small)
+    ]
+    scores = [abs(w * g) for w, g in zip(small.weights, small.gradients(small.weights))]
+    found = build("allocation", "snip").patterns(small)
+    check_chosen(found, small.best(scores), small.weights)
+
+
+def test_grasp_keeps_the_largest_products_of_weight_and_hessian_times_gradient(build, small):
+    w = small.weights
+    g, step = small.gradients(w, 200.0), 1e-3
+    ahead, behind = (
+        small.gradients([a + sign * step * b for a, b in zip(w, g)], 200.0) for sign in (1, -1)
+    )
+    scores = [a * (b - c) for a, b, c in zip(w, ahead, behind)]
+    found = build("allocation", "grasp").patterns(small)
+    check_chosen(found, small.best(scores), w)
+
+
+def test_synflow_in_one_round_keeps_the_largest_flows(build, small):
+    w = [abs(one) for one in small.weights]
+    out = w[1].sum(axis=0)  # of each hidden neuron
+    flows = [w[0] * out[:, None], w[1] * w[0].sum(axis=1)[None, :]]
+    found = build("allocation", {"name": "synflow", "rounds": 1}).patterns(small)
+    check_chosen(found, small.best(flows), small.weights)
+
+
+def test_synflow_in_rounds_never_cuts_a_layer_off(build, small):
+    """The paper's point: no layer collapses, however few connections are left."""
+    small.counts = [3, 2]
+    found = list(build("allocation", {"name": "synflow", "rounds": 50}).patterns(small))
+    assert sum(W.nnz for W in found) == 5
+    reached = found[0].pattern.in_degrees() > 0
+    assert reached[found[1].indices].all()
+
+
+def test_the_best_of_all_layers_leave_none_without_a_connection():
+    best = BestOfAll(3, 4)
+    best.add(0, 0, np.arange(10.0))
+    best.add(1, 5, np.array([-3.0, -1.0, np.nan]))
+    best.add(2, 0, np.array([8.5, 20.0]))
+    assert [keys.tolist() for keys in best.positions()] == [[9], [6], [0, 1]]
