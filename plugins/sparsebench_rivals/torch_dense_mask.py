@@ -22,12 +22,13 @@ class TorchDenseMask(RivalParams):
 
 
 class TorchDenseMaskLayer(DenseMaskLayer):
-    """The arrays of the numpy layer, seen as tensors: a topology change changes both."""
+    """The arrays of the numpy layer, seen as tensors: a topology change changes both. The mask is
+    none while the layer is full."""
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
         super().__init__(W, bias, optimizer)
         tensor = torch.from_numpy
-        self._w, self._m, self._dw = tensor(self.W), tensor(self.M), tensor(self.DW)
+        self._w, self._dw = tensor(self.W), tensor(self.DW)
         self._state = [tensor(slot) for slot in self._slots]
         self._b, self._db = tensor(self._bias), tensor(self._bias_gradient)
         self._b_state = [tensor(slot) for slot in self._bias_slots]
@@ -38,7 +39,8 @@ class TorchDenseMaskLayer(DenseMaskLayer):
     def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
         dz = torch.from_numpy(DZ)
         torch.mm(dz, torch.from_numpy(X).t(), out=self._dw)
-        self._dw.mul_(self._m)
+        if self.M is not None:
+            self._dw.mul_(torch.from_numpy(self.M))
         torch.sum(dz, 1, out=self._db)
         if DX is not None:
             torch.mm(self._w.t(), dz, out=torch.from_numpy(DX))

@@ -13,24 +13,32 @@ from sparsebench_plugins.backends.params import DenseMaskParams
 
 
 class DenseMask(DenseMaskParams):
-    """Dense float32 BLAS; memory and work are K x D whatever the density."""
+    """Dense float32 BLAS; memory and work are K x D whatever the density. At density 1 it
+    stores no mask and no indices."""
 
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> DenseMaskLayer:
         return DenseMaskLayer(W, bias, optimizer)
 
 
 class DenseMaskLayer:
-    """W (K, D) dense and 0 off the mask M (K, D); gradient and state dense likewise."""
+    """W (K, D) dense and 0 off the mask M (K, D); gradient and state dense likewise.
+
+    A layer with every connection is plain dense training: it stores neither mask nor pattern until
+    a change drops a connection. The bits are the same, because a mask of ones changes nothing.
+    """
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
         self.shape = W.shape
         self.optimizer = optimizer
-        self._pattern = W.pattern
         at = (W.rows, W.indices)
         self.W = np.zeros(W.shape, dtype=W.data.dtype)
         self.W[at] = W.data
-        self.M = np.zeros(W.shape, dtype=W.data.dtype)
-        self.M[at] = 1
+        self._partial: CsrPattern | None = None
+        self.M: Matrix | None = None
+        if W.nnz < self.W.size:
+            self._partial = W.pattern
+            self.M = np.zeros(W.shape, dtype=W.data.dtype)
+            self.M[at] = 1
         self.DW = np.zeros(W.shape, dtype=W.data.dtype)
         self._slots = [np.zeros(W.shape, dtype=W.data.dtype) for _ in optimizer.slots]
         self._bias = bias
@@ -38,8 +46,13 @@ class DenseMaskLayer:
         self._bias_gradient = np.zeros_like(bias)
 
     @property
+    def _pattern(self) -> CsrPattern:
+        """The connections. The pattern of a full layer is made for the caller and not kept."""
+        return CsrPattern.full(self.shape) if self._partial is None else self._partial
+
+    @property
     def nnz(self) -> int:
-        return self._pattern.nnz
+        return int(self.W.size) if self._partial is None else self._partial.nnz
 
     def forward(self, X: Matrix, Z: Matrix) -> None:
         np.matmul(self.W, X, out=Z)
@@ -47,7 +60,8 @@ class DenseMaskLayer:
 
     def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
         np.matmul(DZ, X.T, out=self.DW)
-        self.DW *= self.M
+        if self.M is not None:
+            self.DW *= self.M
         DZ.sum(axis=1, out=self._bias_gradient)
         if DX is not None:
             np.matmul(self.W.T, DZ, out=DX)
@@ -60,13 +74,12 @@ class DenseMaskLayer:
         self.optimizer.update(self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias")
 
     def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
-        self.DW[...] = 0
-        self.DW[self._pattern.rows, self._pattern.indices] = DW
+        self._place(self.DW, DW)
         self._bias_gradient[...] = Db
         self.step(rate, t)
 
     def assign(self, data: Vector, bias: Vector) -> None:
-        self.W[self._pattern.rows, self._pattern.indices] = data
+        self._place(self.W, data)
         self._bias[...] = bias
 
     def backward_and_step(
@@ -93,22 +106,28 @@ class DenseMaskLayer:
             yield f"bias_state.{name}", slot
 
     def restore(self, saved: Mapping[str, Vector]) -> None:
-        at = (self._pattern.rows, self._pattern.indices)
         for number, name in enumerate(self.optimizer.slots):
-            self._slots[number][at] = saved[f"state.{name}"]
+            self._place(self._slots[number], saved[f"state.{name}"])
             self._bias_slots[number][...] = saved[f"bias_state.{name}"]
 
     def apply_change(self, change: Change) -> None:
-        applied = AppliedChange(self._pattern, change)
+        pattern = self._pattern
+        applied = AppliedChange(pattern, change)
         dropped = ~change.keep
-        gone = (self._pattern.rows[dropped], self._pattern.indices[dropped])
+        gone = (pattern.rows[dropped], pattern.indices[dropped])
         grown = (change.rows, change.columns)
-        for array in (self.W, self.M, *self._slots):
+        for array in (self.W, *self._slots):
             array[gone] = 0
             array[grown] = 0
         self.W[grown] = change.values
+        if applied.pattern.nnz == self.W.size:
+            self._partial = self.M = None
+            return
+        if self.M is None:
+            self.M = np.ones_like(self.W)
+        self.M[gone] = 0
         self.M[grown] = 1
-        self._pattern = applied.pattern
+        self._partial = applied.pattern
 
     def scale_state(self, factor: float) -> None:
         for slot in self._slots:
@@ -116,16 +135,26 @@ class DenseMaskLayer:
 
     def stored_bytes(self) -> dict[str, int]:
         bias = [self._bias, self._bias_gradient, *self._bias_slots]
-        pattern: CsrPattern = self._pattern
-        return {
+        stored = {
             "weights": int(self.W.nbytes),
-            "mask": int(self.M.nbytes),
-            "indices": int(pattern.indptr.nbytes + pattern.indices.nbytes),
             "optimizer": sum(int(slot.nbytes) for slot in self._slots),
             "gradient": int(self.DW.nbytes),
             "bias": sum(int(array.nbytes) for array in bias),
         }
+        if self.M is not None and self._partial is not None:
+            stored["mask"] = int(self.M.nbytes)
+            stored["indices"] = int(self._partial.indptr.nbytes + self._partial.indices.nbytes)
+        return stored
 
     def _on_pattern(self, dense: Matrix) -> Vector:
         """(nnz,) the entries of a dense array at the connections, in csr order."""
-        return dense[self._pattern.rows, self._pattern.indices]
+        if self._partial is None:
+            return dense.ravel()
+        return dense[self._partial.rows, self._partial.indices]
+
+    def _place(self, dense: Matrix, values: Vector) -> None:
+        """Write `values` (nnz,), in csr order, at the connections; off them everything is 0."""
+        if self._partial is None:
+            dense[...] = values.reshape(self.shape)
+        else:
+            dense[self._partial.rows, self._partial.indices] = values
