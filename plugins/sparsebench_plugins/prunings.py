@@ -25,11 +25,13 @@ class Importance:
     outgoing    a removed neuron loses its outgoing connections too; as released: false
     regrow      growth may connect a removed neuron again, as released
 
-    Curci et al. (2021), arXiv 2102.01732, importance pruning. Deviations, each with a switch:
+    Curci et al. (2021), arXiv 2102.01732, importance pruning. The defaults are the schedule of the
+    released parallel code, `wasap_sgd/train/model.py`; that of `set_mlp_sequential.py` is
+    `start = 211, every = 10, percentile = 20`. Deviations, each with a switch:
     the percentile is over living neurons, outgoing connections go too, nothing grows back.
     """
 
-    start: Annotated[int, Interval(gt=0)] = 200
+    start: Annotated[int, Interval(gt=0)] = 221
     every: Annotated[int, Interval(gt=0)] = 20
     percentile: Annotated[float, Interval(ge=0, lt=100)] = 10.0
     count_dead: bool = False
