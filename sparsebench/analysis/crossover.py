@@ -118,9 +118,9 @@ def crossings(evidence: Evidence, kinds: Mapping[str, bool] | None = None) -> li
     """
     frame = evidence.frame
     frame = frame.assign(start=frame["initial_connections"] / frame["dense_connections"])
-    if frame[frame["ok"]]["start"].nunique() < 2 or frame["backend"].nunique() < 2:
+    if frame[frame["ok"]]["start"].nunique() < 2 or frame["backend_name"].nunique() < 2:
         return []
-    kinds = truly_sparse(frame["backend"].unique()) if kinds is None else kinds
+    kinds = truly_sparse(frame["backend_name"].unique()) if kinds is None else kinds
     along_density = frame.assign(
         words=frame["setting"],
         among=topology_labels(evidence, *SPARSITY),
@@ -144,7 +144,7 @@ def _along(frame: pd.DataFrame, along: str, kinds: Mapping[str, bool]) -> Iterat
     for (words, topology, *_), part in groups(frame[frame["ok"]], keys):
         if not part["start"].max() > ALIKE * part["start"].min():
             continue
-        names = dict(zip(part["backend_label"], part["backend"]))
+        names = dict(zip(part["backend_label"], part["backend_name"]))
         sparse, simulated = ([b for b, name in names.items() if kinds.get(name) is kind]
                              for kind in (True, False))  # fmt: skip
         for pair in itertools.product(sparse, simulated):

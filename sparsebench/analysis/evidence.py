@@ -14,12 +14,21 @@ from sparsebench.analysis.formats import join, plural
 from sparsebench.analysis.marks import marked_labels
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.trial import Trial, canonical
+from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, printable
 from sparsebench.metrics import PRIMARY, Metrics, of_run
-from sparsebench.store.export_columns import manifest_commit, trials_frame
+from sparsebench.store.export_columns import manifest_commit, trials_frame, with_parameters
 from sparsebench.store.record import Record
-from sparsebench.suite.labels import brief, flat, told_apart, varies
+from sparsebench.suite.labels import (
+    FILE,
+    brief,
+    components_told_apart,
+    datasets_of,
+    flat,
+    name_of,
+    told_apart,
+    varies,
+)
 from sparsebench.suite.selectors import matches
 
 if TYPE_CHECKING:
@@ -33,7 +42,11 @@ NOT_RUN = [str(Status.SKIPPED), str(Status.UNSUPPORTED)]
 CELL = ["setting", "topology_label", "backend_label"]
 """The labels of a table's cell: its rows are replicates over seeds."""
 
-SIZE = ("dataset", "model.hidden")
+DATA_SIZE = "dataset.size"
+"""Stands for all parameters of a data set but its name: sizes of one generated set can be compared,
+different data sets cannot."""
+
+SIZE = (DATA_SIZE, "model.hidden")
 """Keys of a trial that make its network larger."""
 
 SPARSITY = ("topology.density", "topology.epsilon")
@@ -46,9 +59,9 @@ OWN_COLUMN = ("topology", "backend", "seed", "data", "format")
 @dataclass(frozen=True)
 class Evidence:
     """frame    the contract's columns and: primary (the metric that the trial's objective is judged
-              by), cell, setting, topology_label, backend_label, apart (the part of the setting
-              that is no parameter), expected (the suite expects this status), ok; one row per
-              record, by `index`
+              by), cell, setting, topology_label, backend_label, backend_name, apart (the part of
+              the setting that is no parameter), expected (the suite expects this status), ok; one
+              row per record, by `index`
     records  the record of each row
     runs     the run of each row
     metrics  those that the runs declare, and those measured without a declaration
@@ -120,7 +133,9 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     said = {repr(r.trial.objective): str(r.settings["primary"])
             for r in records if "primary" in r.settings}  # fmt: skip
     frame["primary"] = [said.get(repr(trial.objective), PRIMARY) for trial in trials]
+    frame = with_parameters(frame, trials)
     frame["cell"] = [trial.cell for trial in trials]
+    frame["backend_name"] = [str(trial.backend.get("name", "")) for trial in trials]
     frame["topology_label"] = _labels([trial.topology for trial in trials])
     frame["backend_label"] = marked_labels(_labels([trial.backend for trial in trials]), records)
     frame["ok"] = frame["status"] == str(Status.OK)
@@ -228,8 +243,8 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
 
     A single key is named by the first list and not repeated in the values.
     """
-    places: dict[str, dict[str, Any]] = {}
-    specs = [_flat_spec(trial, places) for trial in trials]
+    datasets = datasets_of(trials)
+    specs = [_flat_spec(trial, told) for trial, told in zip(trials, _told_by_name(datasets))]
     keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
     bare = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     if len(keys) == 1:
@@ -244,15 +259,20 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     ]
 
 
-def _flat_spec(trial: Trial, places: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """places  a data set's content -> its parameters where it was seen first, so that the same
-    file at two paths is one data set"""
+def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
     spec = {key: value for key, value in trial.spec().items() if key not in OWN_COLUMN}
-    content = canonical([spec["dataset"], trial.data])
-    spec["dataset"] = places.setdefault(content, trial.dataset)
+    spec["dataset"] = dataset
     parts = {k: v for k, v in spec.items() if isinstance(v, Mapping)}
     named = {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}
     return {**named, **{k: v for k, v in spec.items() if k not in parts}}
+
+
+def _told_by_name(datasets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The data sets; files without their places, and with names that tell them apart."""
+    names = components_told_apart(datasets)
+    return [
+        {"name": name} if one.get("name") == FILE else one for one, name in zip(datasets, names)
+    ]
 
 
 # --- trials that are equal but for what a question varies ----------------------------
@@ -271,6 +291,9 @@ def without(trial: Trial, *keys: str) -> Trial:
         head, *rest = ("topology.prune" if key == "prune" else key).split(".")
         if head == "dataset":
             parts["data"] = {}
+        if key == DATA_SIZE:
+            parts["dataset"] = {"name": name_of(trial.dataset)}
+            continue
         value = parts.get(head, getattr(trial, head))
         if isinstance(value, Mapping):
             parts[head] = _dropped(value, rest)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
+from sparsebench.core.trial import Trial
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.record import Record
-from sparsebench.suite.labels import brief, flat, label
+from sparsebench.suite.labels import FILE, brief, flat, label, name_of
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -78,6 +79,11 @@ class Cell:
         for key, value in known.items():
             by_seed.setdefault(order(key)[0], []).append(value)
         return {seed: Spread.of(values).mean for seed, values in by_seed.items()}
+
+    @property
+    def exact_memory(self) -> bool:
+        """Whether the memory of all that ended well was measured exactly."""
+        return all(record.settings.get("exact") is True for record in self.ok.values())
 
     def circumstances(self) -> dict[str, list[str]]:
         """Each circumstance of `SPOILED_BY` with the values it had, usually one."""
@@ -171,10 +177,9 @@ def facts_of(
 def nearest_difference(base: Side, head: Side) -> str:
     """In which keys the most alike cells of the two sides differ; empty if a side has none."""
     specs = [
-        [flat({k: v for k, v in one.records[0].trial.spec().items() if k != "seed"})
-         for one in islice(side.cells.values(), MOST_ALIKE)]
+        [_flat_spec(one.records[0].trial) for one in islice(side.cells.values(), MOST_ALIKE)]
         for side in (base, head)
-    ]  # fmt: skip
+    ]
 
     def shown(value: Any) -> str:
         text = brief(value) if value is not None else "none"
@@ -192,3 +197,11 @@ def nearest_difference(base: Side, head: Side) -> str:
     keys = min(pairs, key=len, default=[])
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return f"the most alike differ in {', '.join(keys[:3])}{more}" if pairs else ""
+
+
+def _flat_spec(trial: Trial) -> dict[str, Any]:
+    """By dotted key; a file is called by its name, not by where it lies."""
+    spec = {key: value for key, value in trial.spec().items() if key != "seed"}
+    if trial.dataset.get("name") == FILE:
+        spec["dataset"] = {"name": name_of(trial.dataset)}
+    return flat(spec)

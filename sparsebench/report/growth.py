@@ -129,7 +129,7 @@ def _between(shown: Sequence[str], interval: Interval, key: float) -> Cell:
 
 def crossovers(evidence: Evidence) -> list[Section]:
     """The table and its note; nothing where no two backends can be compared."""
-    names = list(dict.fromkeys(evidence.frame["backend"]))
+    names = list(dict.fromkeys(evidence.frame["backend_name"]))
     kinds = truly_sparse(names) if len(names) > 1 else {}
     unknown = [name for name in names if name not in kinds]
     left_out = f"Left out, not known here whether truly sparse: {sentence_list(unknown)}."

@@ -24,7 +24,14 @@ from sparsebench.metrics import (
 )
 from sparsebench.store.provenance import commit_name
 from sparsebench.store.record import SIMULATED, TRULY_SPARSE, Record
-from sparsebench.suite.labels import brief
+from sparsebench.suite.labels import (
+    brief,
+    components_told_apart,
+    datasets_of,
+    flat,
+    name_of,
+    varies,
+)
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -53,22 +60,26 @@ EPOCH_LABELS = (
 LAYERED = tuple(name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds)
 """Columns of an epoch that are totals; the numbers of layer i are in `<name>_i`, from 1."""
 
+HAS_COLUMN = ("topology.prune", "model.activation", "dataset.path", "dataset.label")
+"""Parameters that another column has, or that tell where data lies and not which it is."""
+
 CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
 
 
 def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd.DataFrame:
     """One row per trial, whatever became of it: the contract's columns, then what else its trials
-    measured, then the grid axes.
+    measured, then the grid axes, then every other parameter in which the trials differ.
 
-    An axis named like a column of the contract is that column. `commit` fills in where a
-    record does not name its own.
+    An axis named like a column of the contract is that column. A component's column holds its
+    name, or where components of one name differ a label that tells them apart, so that groups by
+    that column mix no two settings. `commit` fills in where a record does not name its own.
     """
     added = dict.fromkeys(name for r in records for name in r.measures if name not in COLUMNS)
     columns = [*COLUMNS, *added]
     rows = [_trial_row(record, run_id, commit) for record in records]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.astype(dict.fromkeys((*MEASURES, *added), "float64"))
-    return _with_axes(frame, [record.trial for record in records])
+    return with_parameters(frame, [record.trial for record in records])
 
 
 def run_frame(stored: StoredRun) -> pd.DataFrame:
@@ -102,7 +113,7 @@ def epochs_frame(stored: StoredRun) -> pd.DataFrame:
     columns = [name for name in measured if name not in EPOCH_LABELS]
     numbers = [name for name in columns if not any(isinstance(row.get(name), list) for row in rows)]
     frame = pd.DataFrame(rows, columns=[*EPOCH_LABELS, *columns])
-    return _with_axes(frame.astype(dict.fromkeys(numbers, "float64")), trials)
+    return with_parameters(frame.astype(dict.fromkeys(numbers, "float64")), trials)
 
 
 def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
@@ -165,24 +176,64 @@ def _trial_row(record: Record, run_id: str, commit: str) -> dict[str, Any]:
 def _name(component: Any) -> str:
     """The name of a component as data; empty if there is none."""
     if isinstance(component, Mapping):
-        return str(component.get("name", ""))
+        return name_of(component) if "name" in component else ""
     return "" if component is None else str(component)
 
 
-def _with_axes(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
-    """The frame with a column per grid axis that it does not have yet, in order of appearance."""
+def with_parameters(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
+    """The frame with its components told apart, and with a column per grid axis and per parameter
+    that varies, where it has none of that name yet. A row per trial."""
+    frame = frame.assign(
+        **{
+            name: components_told_apart(found)
+            for name, found in _components(trials).items()
+            if name in frame.columns
+        }
+    )
     axes = dict.fromkeys(name for trial in trials for name in trial.axes)
     added = {
         name: _axis([trial.axes.get(name) for trial in trials])
         for name in axes
         if name not in frame.columns
     }
+    parameters = [_parameters(trial) for trial in trials]
+    for name in dict.fromkeys(chain(*parameters)):
+        if name not in frame.columns and name not in added and varies(name, parameters):
+            added[name] = _axis([one.get(name) for one in parameters])
     return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1) if added else frame
 
 
+def _components(trials: Sequence[Trial]) -> dict[str, list[dict[str, Any]]]:
+    """The components of every trial by the column that has their names."""
+    parts = ("backend", "model", "topology", "trainer", "optimizer")
+    return {
+        "dataset": datasets_of(trials),
+        **{part: [getattr(trial, part) for trial in trials] for part in parts},
+        "activation": [_table(trial.model.get("activation")) for trial in trials],
+    }
+
+
+def _table(component: Any) -> dict[str, Any]:
+    return dict(component) if isinstance(component, Mapping) else {"name": _name(component)}
+
+
+def _parameters(trial: Trial) -> dict[str, Any]:
+    """The parameters of a trial by dotted key, without names of components and where data lies."""
+    spec = {k: v for k, v in trial.spec().items() if k not in ("format", "data")}
+    parts = {key: value for key, value in spec.items() if isinstance(value, Mapping)}
+    found = {f"{part}.{k}": v for part, one in parts.items() for k, v in flat(one).items()}
+    found = {k: v for k, v in found.items() if not k.endswith(".name") and k not in HAS_COLUMN}
+    return {**{k: v for k, v in spec.items() if k not in parts}, **found}
+
+
 def _axis(values: list[Any]) -> list[Any]:
-    """Grid values of one type: numbers if all are, else text; empty where a trial has none."""
+    """Values of one type: numbers if all are, else text, components told apart; empty where a trial
+    has none."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return [float("nan") if value is None else value for value in values]
+    tables = [_table(value) for value in present if isinstance(value, Mapping | str)]
+    if any(isinstance(value, Mapping) for value in present) and len(tables) == len(present):
+        words = iter(components_told_apart(tables))
+        return ["" if value is None else next(words) for value in values]
     return ["" if value is None else brief(value) for value in values]

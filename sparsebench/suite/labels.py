@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
-from sparsebench.core.trial import Trial
+from sparsebench.core.trial import Trial, canonical
+
+FILE = "file"
+"""The data set that reads somebody's own file."""
+
+WHERE = ("path", "label")
+"""Its parameters that say where it is and what to call it."""
 
 
 def brief(value: Any) -> str:
     """A component by its name and pruning, a list as 1000-1000, anything else as it is."""
     if isinstance(value, Mapping):
         pruning = value.get("prune")
-        return str(value.get("name", "?")) + (f" + {brief(pruning)}" if pruning else "")
+        return name_of(value) + (f" + {brief(pruning)}" if pruning else "")
     if isinstance(value, list | tuple):
         return "-".join(brief(item) for item in value)
     return str(value)
 
 
+def name_of(component: Mapping[str, Any]) -> str:
+    """The name of a component; of somebody's own file its `label`, or the file's name without
+    folder and ending."""
+    path = component.get("path")
+    if component.get("name") == FILE and path:
+        return str(component.get("label") or PurePath(str(path).removesuffix(".gz")).stem)
+    return str(component.get("name", "?"))
+
+
 def told_apart(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
     """A component by its name, ` + ` its pruning, and the parameters in which the components
-    of that name among `others` differ: `set + importance (zeta=0.3)`.
+    of that name among `others` differ: `set + importance (zeta=0.3)`. Files with one name are
+    told apart by the ends of their paths: no label has an absolute path.
     """
-    own = flat(component)
-    alike = [flat(other) for other in others if other.get("name") == component.get("name")]
+    name = name_of(component)
+    same = [other for other in others if name_of(other) == name]
+    own, alike = flat(component), [flat(other) for other in same]
     varied = [k for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)]
-    values = [f"{k}={brief(own[k])}" for k in varied if k in own and k != "prune"]
+    skipped = ("prune", *WHERE) if component.get("name") == FILE else ("prune",)
+    values = [f"{k}={brief(own[k])}" for k in varied if k in own and k not in skipped]
+    if component.get("name") == FILE and "path" in varied:
+        values.insert(0, shortest_end(str(own["path"]), [str(one.get("path")) for one in alike]))
     pruning = f" + {own['prune']}" if own.get("prune") else ""
-    return f"{own.get('name', '')}{pruning}" + (f" ({', '.join(values)})" if values else "")
+    return f"{name}{pruning}" + (f" ({', '.join(values)})" if values else "")
+
+
+def shortest_end(path: str, others: Sequence[str]) -> str:
+    """The last parts of a path, as many as no other path ends in."""
+    parts = PurePath(path).parts
+    for count in range(1, len(parts)):
+        end = parts[-count:]
+        if not any(other != path and PurePath(other).parts[-count:] == end for other in others):
+            return "/".join(end)
+    return "/".join(parts[1:] or parts)
+
+
+def components_told_apart(components: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each by its name alone where all of that name are equal, else told apart from them."""
+    distinct = list({repr(one): one for one in components}.values())
+    names = Counter(map(name_of, distinct))
+    known = {
+        repr(one): told_apart(one, distinct) if names[name_of(one)] > 1 else name_of(one)
+        for one in distinct
+    }
+    return [known[repr(one)] for one in components]
+
+
+def datasets_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The data set of each trial; of one content at several paths that which was seen first."""
+    seen: dict[str, dict[str, Any]] = {}
+    return [
+        seen.setdefault(canonical([trial.spec()["dataset"], trial.data]), trial.dataset)
+        for trial in trials
+    ]
 
 
 def axis_words(values: Sequence[Any]) -> list[str]:

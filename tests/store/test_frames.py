@@ -210,3 +210,49 @@ def test_metrics_of_an_epoch_are_columns_numbered_per_layer_and_of_lists_for_arr
     assert (header, row, last) == ("share,dead_1,degrees_1", '0.5,3.0,"[1,2,3]"', ",,")
     (stored_lists, _) = json.loads(to_json(frame[["degrees_1", "bins"]]))
     assert stored_lists == {"degrees_1": [1, 2, 3], "bins": [1, 2]}
+
+
+def grid_of_30():
+    """Two files, two epsilons, two slopes, two learning rates: 16 trials."""
+    return [
+        record(
+            trial=trial(
+                dataset={"name": "file", "path": path, "target": None, "label": None},
+                data={"sha256": path},
+                locations=["path", "label"],
+                model={"name": "mlp", "hidden": [16],
+                       "activation": {"name": "all-relu", "alpha": alpha}},
+                topology={"name": "set", "epsilon": epsilon, "zeta": 0.3, "prune": None},
+                optimizer={"name": "sgd", "learning_rate": rate},
+                axes={},
+            )
+        )
+        for path in ("/home/me/colon.npz", "/home/me/lung.npz")
+        for epsilon in (3, 5)
+        for alpha in (0.5, 0.75)
+        for rate in (0.01, 0.05)
+    ]  # fmt: skip
+
+
+def test_every_row_says_which_trial_it_is():
+    frame = trials_frame(grid_of_30(), "r1")
+    varied = ["dataset", "topology.epsilon", "model.activation.alpha", "optimizer.learning_rate"]
+    assert set(frame.columns) - set(COLUMNS) == set(varied[1:])
+    assert len(frame[varied].drop_duplicates()) == 16
+    assert set(frame["dataset"]) == {"colon", "lung"}
+    assert "/home" not in frame.to_csv()
+
+
+def test_groups_by_a_component_mix_no_settings():
+    frame = trials_frame(grid_of_30(), "r1")
+    for column, parameter in {
+        "topology": "topology.epsilon",
+        "activation": "model.activation.alpha",
+        "optimizer": "optimizer.learning_rate",
+    }.items():
+        assert (frame.groupby(column)[parameter].nunique() == 1).all()
+    assert set(frame["topology"]) == {"set (epsilon=3)", "set (epsilon=5)"}
+    pruned = record(trial=trial(topology={**SET, "prune": None}))
+    both = trials_frame([record(), pruned], "r1")
+    assert list(both["topology"]) == ["set + importance", "set"]
+    assert list(both["prune"]) == ["importance", ""]

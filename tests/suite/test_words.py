@@ -23,3 +23,18 @@ def test_a_nested_component_counts_by_its_name():
     prune = {"name": "importance", "start": 3}
     values = [{"name": "set", "zeta": 0.3}, {"name": "set", "zeta": 0.3, "prune": prune}]
     assert axis_words(values) == ["set", "set + importance"]
+
+
+def test_a_file_is_called_by_its_name_or_label_and_never_by_a_whole_path():
+    def file(path, **more):
+        return {"name": "file", "path": path, "target": None, **more}
+
+    assert brief(file("/data/a/colon.npz")) == "colon"
+    assert brief(file("colon.csv.gz")) == "colon"
+    assert brief(file("x.npz", label="Colon cancer")) == "Colon cancer"
+    assert axis_words([file("/d/a/x.npz"), file("/d/b/x.npz"), file("/d/y.npz")]) == [
+        "x (a/x.npz)", "x (b/x.npz)", "y",
+    ]  # fmt: skip
+    assert axis_words([file("x.npz"), file("x.npz", target="z")]) == [
+        "x (target=None)", "x (target=z)",
+    ]  # fmt: skip

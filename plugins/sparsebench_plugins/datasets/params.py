@@ -126,10 +126,12 @@ def _check_informative(informative: int, features: int) -> None:
 class FileParams:
     """path    an npz or csv file; a relative one is looked for from the current directory
     target  the array of labels in an npz ("y"), the column in a csv (its last)
+    label   what tables call it; the file's name without ending if it has none
     """
 
     path: Annotated[str, MinLen(1), Location()]
     target: Annotated[str, MinLen(1)] | None = None
+    label: Annotated[str | None, Location()] = None
 
     def file(self) -> Path:
         """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
