@@ -26,7 +26,7 @@ from sparsebench.analysis.formats import (
     seconds,
 )
 from sparsebench.analysis.statistics import Spread, from_zero
-from sparsebench.core.metric import Metric
+from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Block, Bullets, Cell, Code, Table, number, table
 from sparsebench.store.export_columns import epoch_value
@@ -101,7 +101,7 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     frame = frame.assign(
         family=families(part, *VARIED),
         team_setting=_settings(part),
-        seconds=frame["train_seconds"] + frame["topology_seconds"],
+        seconds=frame[list(EPOCH_PARTS)].fillna(0.0).sum(axis=1),
         curve=_column([_curve(part, int(str(index))) for index in frame.index], frame),
         trainer_parts=_column([trial.trainer for trial in trials_of(part)], frame),
     )
@@ -215,8 +215,7 @@ def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
     record, run = evidence.records[index], evidence.runs[index]
     seconds_so_far, curve = 0.0, []
     for line in run.epochs(record):
-        seconds_so_far += float(line.get("train_seconds") or 0)
-        seconds_so_far += float(line.get("topology_seconds") or 0)
+        seconds_so_far += sum(float(line.get(part) or 0) for part in EPOCH_PARTS)
         value = epoch_value(line, str(evidence.frame.at[index, "primary"]))
         if value is not None:
             curve.append((seconds_so_far, value))

@@ -169,7 +169,10 @@ def laws(evidence: Evidence) -> Iterator[Law]:
     """By setting, topology and backend: the power law of each measure over the connections;
     none without three sizes, nor of time per epoch where the number of samples depends on them."""
     frame = evidence.frame
-    samples = frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
+    # records from before `train_samples` took the rate over the seconds of the steps alone
+    samples = frame["train_samples"].fillna(
+        frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
+    )
     frame = frame.assign(
         samples=samples, words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE),
         **{PER_CONNECTION.name: frame["epoch_seconds"] / (frame[SIZES] * samples)},

@@ -17,6 +17,7 @@ import pandas as pd
 from sparsebench.analysis.evidence import FAILED, Evidence, families, setting_labels
 from sparsebench.analysis.formats import join
 from sparsebench.analysis.statistics import RESAMPLES, SEED, Spread
+from sparsebench.core.metric import EPOCH_PARTS
 from sparsebench.core.status import Status
 from sparsebench.store.export_columns import epoch_value
 
@@ -241,13 +242,13 @@ def _table(part: pd.DataFrame, frame: pd.DataFrame, column: str, pool: Any) -> p
 
 
 def _seconds_to(evidence: Evidence, row: int, targets: pd.Series[float]) -> float:
-    """Seconds of training and topology updates until the first epoch at the target; infinite if
-    it is never reached."""
+    """Seconds of batches, steps and topology updates until the first epoch at the target; infinite
+    if it is never reached."""
     record = evidence.records[row]
     target = targets.get(evidence.frame.at[row, "dataset"], math.nan)
     spent = 0.0
     for line in evidence.runs[row].epochs(record):
-        spent += sum(float(line.get(key) or 0.0) for key in ("train_seconds", "topology_seconds"))
+        spent += sum(float(line.get(key) or 0.0) for key in EPOCH_PARTS)
         value = epoch_value(line, str(evidence.frame.at[row, "primary"]))
         if value is not None and value >= target:
             return spent

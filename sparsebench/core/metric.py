@@ -19,19 +19,24 @@ SYMBOLS: dict[str, str] = {
     "number": "",
 }  # fmt: skip
 
+EPOCH_PARTS = ("data_seconds", "train_seconds", "topology_seconds")
+"""The times that an epoch consists of; evaluation, observers and checkpoints are no part of it."""
+
 
 @dataclass(frozen=True)
 class DefaultGate:
     """By how much a metric may get worse unless a comparison says otherwise.
 
-    threshold  relative, 0.05 is 5 %
-    floor      in the metric's unit
-    action     "fail" ends in exit code 3, "warn" only says so
+    threshold    relative, 0.05 is 5 %
+    floor        in the metric's unit
+    action       "fail" ends in exit code 3, "warn" only says so
+    exact_floor  the floor where both sides' memory was measured exactly
     """
 
     threshold: float = 0.0
     floor: float = 0.0
     action: Literal["fail", "warn"] = "fail"
+    exact_floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Metric:
             found["gate"] = DefaultGate(
                 gate.get("threshold", 0.0), gate.get("floor", 0.0),
                 "warn" if gate.get("action") == "warn" else "fail",
+                gate.get("exact_floor"),
             )  # fmt: skip
         return cls(**found)
 

@@ -192,16 +192,21 @@ def refusal(trial: Trial, prediction: Prediction) -> str:
 
 @dataclass(frozen=True)
 class Rates:
-    """The timed layers of one ladder, from small to large."""
+    """The timed layers of one ladder, from small to large.
+
+    gather  seconds to gather and scale one value of a batch
+    """
 
     batch: int
     truly_sparse: bool
     points: tuple[Point, ...]
+    gather: float = 0.0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Rates:
         points = tuple(Point(**point) for point in data["points"])
-        return cls(int(data["batch"]), bool(data["truly_sparse"]), points)
+        gather = float(data.get("gather", 0.0))
+        return cls(int(data["batch"]), bool(data["truly_sparse"]), points, gather)
 
     def at(self, work: int, name: str) -> float:
         """Seconds, interpolated on log-log axes.
@@ -233,10 +238,8 @@ class Rates:
 
 
 def epoch_seconds(sizes: Outline, rates: Rates) -> float:
-    """The median epoch's training, plus the median of topology updates over the epochs with one.
-
-    Assembling batches is left out, as it is not timed.
-    """
+    """The median epoch's batches and steps, plus the median of topology updates over the epochs
+    with one. Gathering csr inputs is left out, as it is not timed."""
     works = [layer.entries(rates.truly_sparse) for layer in sizes.layers]
     met = list(works)
     if sizes.csr:  # a connection meets only the samples that store its input
@@ -245,6 +248,8 @@ def epoch_seconds(sizes: Outline, rates: Rates) -> float:
     step += rates.at(met[0], "backward_first") - rates.at(met[0], "backward")
     step += sum(rates.unit(layer.shape[0]) for layer in sizes.layers[:-1])
     train = step * sizes.data.train / sizes.batch
+    if not sizes.csr:
+        train += rates.gather * sizes.data.train * sizes.data.features
     begin = sum(rates.at(work, "begin") for work in works)
     train += begin / sizes.epochs if sizes.epochs <= 2 else 0.0  # the median of all epochs
     steps = -(-sizes.data.train // sizes.batch_size)

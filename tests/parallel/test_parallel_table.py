@@ -30,7 +30,10 @@ def several(folder, ways, seeds=3):
             record = make_record(trial, measures=measures)
             run.records.append(record)
             run.write_epochs(record, [
-                epoch_line(e, a, train_seconds=0.75 * pace, topology_seconds=0.25 * pace)
+                epoch_line(
+                    e, a,
+                    data_seconds=0.0, train_seconds=0.75 * pace, topology_seconds=0.25 * pace,
+                )
                 for e, a in enumerate(accuracies, start=1)
             ])  # fmt: skip
     return run

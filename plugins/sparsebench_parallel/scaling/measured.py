@@ -148,11 +148,13 @@ def costs_of(way: Way) -> Costs:
     """The costs that the cell with the fewest workers shows. All its seconds that are neither the
     server's nor a message's are the worker's: gathering a batch, packing, Python itself."""
     cell, trial = way.first, way.first.trial
-    rate, seconds = cell.known("samples_per_second"), cell.known("train_seconds")
-    samples = max(1, round(rate * seconds / trial.epochs))
+    samples = cell.mean("train_samples")
+    if samples is None:  # a record from before there was that: its rate is over the steps alone
+        rate, seconds = cell.known("samples_per_second"), cell.known("train_seconds")
+        samples = max(1, rate * seconds / trial.epochs)
     sent = cell.known("bytes_sent_per_step") / (cell.workers if way.synchronous else 1)
     costs = Costs(
-        samples=samples,
+        samples=round(samples),
         batch=trial.batch_size,
         step_seconds=cell.known("worker_step_seconds"),
         serve_seconds=cell.known("master_step_seconds"),

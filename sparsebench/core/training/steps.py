@@ -119,8 +119,9 @@ class Batches:
 
     def turns(self, epoch: int, start: int) -> Iterator[Rows]:
         self._epoch = epoch
-        rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
-        order = rng.permutation(len(self._work.data.train))
+        with self.timers("data"):
+            rng = generator(self._work.seed, "shuffle", epoch, *self._stream)
+            order = rng.permutation(len(self._work.data.train))
         for at in range(start, order.size, self._work.batch_size):
             yield order[at : at + self._work.batch_size]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from sparsebench.core.metric import Metric
+from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.core.protocols import Network
 from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
 
@@ -24,7 +24,7 @@ def result_of(
     last = epochs[-1]
     shapes = [layer.shape for layer in network.layers]
     possible = sum(K * D for K, D in shapes)
-    connections = sum(last.connections)
+    connections, samples = sum(last.connections), len(work.data.train)
     seconds = {
         f"{name}_seconds": sum(getattr(epoch, f"{name}_seconds") for epoch in epochs)
         for name in TIMED
@@ -40,7 +40,8 @@ def result_of(
         "test_loss": last.test_loss,
         **seconds,
         "epoch_seconds": epoch_seconds(epochs),
-        "samples_per_second": len(work.data.train) * len(epochs) / seconds["train_seconds"],
+        "samples_per_second": samples * len(epochs) / sum(seconds[part] for part in EPOCH_PARTS),
+        "train_samples": samples,
         "stored_bytes": sum(network.stored_bytes().values()),
         "bytes_sent": 0,
         **last.numbers(),

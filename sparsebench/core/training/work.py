@@ -163,8 +163,8 @@ class Result:
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, the objective's metrics (see `summary.scores`), train_loss, test_loss,
               train_seconds, topology_seconds, eval_seconds, observe_seconds, epoch_seconds,
-              samples_per_second, stored_bytes, bytes_sent; what the observers gave in the last
-              epoch; and what the trainer adds
+              samples_per_second, train_samples, stored_bytes, bytes_sent; what the observers gave
+              in the last epoch; and what the trainer adds
     diverged  the loss became nan or inf; training stopped there
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.core.data.samples import ArraySamples
 from sparsebench.core.job import Ladder, Point
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
@@ -26,6 +27,7 @@ LONGEST = 0.5
 """Seconds of a step; from the third on, no size is tried whose step would take longer."""
 
 REPEATS = 5
+FEATURES = 512
 RATE = 1e-6
 
 
@@ -43,8 +45,18 @@ def time_ladder(work: Work, ladder: Ladder) -> dict[str, Any]:
     return {
         "batch": ladder.batch,
         "truly_sparse": bool(work.backend.truly_sparse),
+        "gather": _gather(ladder.batch),
         "points": [asdict(point) for point in points],
     }
+
+
+def _gather(N: int) -> float:
+    """Seconds to gather and scale one value of a batch."""
+    X = np.ones((4 * N, FEATURES), dtype=np.float32)
+    ones = np.ones((FEATURES, 1), dtype=np.float32)
+    rows = np.random.default_rng(0).permutation(4 * N)
+    samples = ArraySamples(X, rows, rows, ones, ones, "")
+    return _usual(lambda: samples.batch(rows[:N])) / (N * FEATURES)
 
 
 def _point(work: Work, ladder: Ladder, size: int) -> Point:
