@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     BETTER = "better"  # as far the other way, and not by chance
     SAME = "same"  # not a bit of difference
     OK = "ok"  # worse than the gate allows is ruled out
+    BELOW_FLOOR = "below the floor"  # beyond the threshold, and smaller than what matters
     DIFFERENT = "different"  # must be equal, is not, and neither is better
     CANNOT_TELL = "cannot tell"
     NOT_COMPARABLE = "not comparable"
@@ -37,7 +38,8 @@ class Verdict(StrEnum):
 
 BAD = frozenset({Verdict.WORSE, Verdict.DIFFERENT, Verdict.NEWLY_FAILING})
 UNDECIDED = frozenset({Verdict.CANNOT_TELL, Verdict.NOT_COMPARABLE})
-DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.NEWLY_PASSING})
+DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.BELOW_FLOOR,
+                     Verdict.NEWLY_PASSING})  # fmt: skip
 
 STATUS = "status"
 """In place of the metric where a finding is about whether trials ended well."""
@@ -51,6 +53,7 @@ class Finding:
     base, head   values by replicate, in the same order on both sides
     p_holm       p of the change, adjusted within the metric's family of cells
     detectable   the least change that would have been seen, where none can be told
+    missing      replicates that would decide it in addition, roughly; None if nobody knows
     """
 
     cell: str
@@ -64,6 +67,7 @@ class Finding:
     difference: Difference | None = None
     p_holm: float | None = None
     detectable: float | None = None
+    missing: int | None = None
 
     @property
     def enforced(self) -> bool:
@@ -171,7 +175,7 @@ def compare(base: Side, head: Side, gates: Gates) -> Comparison:
     for cell in dict.fromkeys([*head.cells, *base.cells]):
         findings += _findings(cell, base, head, gates)
     for gate in gates:
-        at = [i for i, one in enumerate(findings) if one.gate is gate and _awaits_test(one)]
+        at = [i for i, one in enumerate(findings) if one.metric == gate.name and _awaits_test(one)]
         tested = {i: _measured(findings[i], gates.alpha) for i in at}
         ps = {i: one.difference.p for i, one in tested.items() if one.difference is not None}
         for i, p in zip(ps, holm([*ps.values()])):
@@ -215,7 +219,9 @@ def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iter
         reason = "; ".join(everything)
         yield Finding(cell, head.label, STATUS, Verdict.NOT_COMPARABLE, reason=reason)
         return
-    for gate in gates:
+    exact = base.exact_memory and head.exact_memory
+    for given in gates:
+        gate = given.for_exact_memory() if exact else given
         theirs, ours = base.values(gate.metric), head.values(gate.metric)
         found = Finding(
             cell, head.label, gate.name, Verdict.CANNOT_TELL, gate, base=theirs, head=ours
@@ -258,7 +264,7 @@ def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) ->
         return _measured(replace(found, verdict=Verdict.SAME), gates.alpha)
     if found.n < gates.min_seeds:
         few = f"{found.n} of at least {gates.min_seeds} {found.replicates}"
-        return replace(found, reason=few)
+        return replace(found, reason=few, missing=gates.min_seeds - found.n)
     if gate.metric.is_time and found.replicates == "seeds":
         # a disturbance may have hit only one side, and an interval over seeds does not show that
         sides = [(name, one.disturbed()) for name, one in (("BASE", base), ("HEAD", head))]
@@ -332,9 +338,25 @@ def _judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findi
     if p_holm < alpha and -harm > good:
         return replace(finding, verdict=Verdict.BETTER)
     if worst < bad or (worst <= 0 and bad == 0):
-        return replace(finding, verdict=Verdict.OK)
+        share = found.effect if finding.is_ratio else found.effect / abs(mean or 1.0)
+        beyond = gate.threshold > 0 and sign * finding.shown(share) > gate.threshold
+        return replace(finding, verdict=Verdict.BELOW_FLOOR if beyond else Verdict.OK)
     least = found.detectable(alpha / family)
-    return replace(finding, verdict=Verdict.CANNOT_TELL, detectable=finding.shown(least))
+    missing = _missing(finding.n, worst - harm, abs(bad - harm))
+    return replace(
+        finding,
+        verdict=Verdict.CANNOT_TELL,
+        detectable=finding.shown(least),
+        missing=missing,
+    )
+
+
+def _missing(n: int, half: float, needed: float) -> int | None:
+    """How many replicates more would make half an interval as short as `needed`, roughly: it
+    shrinks as the root of their number. None beyond any reason."""
+    if not (half > 0 and needed > half / 10):
+        return None
+    return max(1, math.ceil(n * (half / needed) ** 2) - n)
 
 
 def _notes(base: Side, head: Side) -> list[str]:

@@ -38,15 +38,17 @@ EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}
 
 @dataclass(frozen=True)
 class Gate:
-    """threshold  relative, 0.05 is 5 %: how far from the base's mean
-    floor      in the metric's unit: a smaller change never matters
-    action     "fail" ends in exit code 3, "warn" is only shown
+    """threshold    relative, 0.05 is 5 %: how far from the base's mean
+    floor        in the metric's unit: a smaller change never matters
+    action       "fail" ends in exit code 3, "warn" is only shown
+    exact_floor  the floor where both sides' memory was measured exactly
     """
 
     metric: Metric
     threshold: float = 0.0
     floor: float = 0.0
     action: Literal["fail", "warn"] = "fail"
+    exact_floor: float | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,9 @@ class Gate:
     def margin(self, base: float) -> float:
         """The change of the mean, in the metric's unit, that has to be exceeded."""
         return max(self.threshold * abs(base), self.floor)
+
+    def for_exact_memory(self) -> Gate:
+        return self if self.exact_floor is None else replace(self, floor=self.exact_floor)
 
     def __str__(self) -> str:
         """`+5 % and +2.00 MiB`."""
@@ -105,7 +110,7 @@ def default_gates(metrics: Metrics | None = None) -> Gates:
     """The gates that metrics declare, the exact ones last: bytes and counts must be equal, memory
     and accuracy fail, time warns."""
     gates = [
-        Gate(one, one.gate.threshold, one.gate.floor, one.gate.action)
+        Gate(one, one.gate.threshold, one.gate.floor, one.gate.action, one.gate.exact_floor)
         for one in (metrics or Metrics()).values()
         if one.gate is not None
     ]
@@ -246,7 +251,7 @@ def _gate(name: str, table: GateTable, known: Gate | None, metrics: Metrics) -> 
         if amounts and gate.exact:
             raise GateError(f"{gate.name} is compared exactly: leave out {', '.join(amounts)}")
         if amounts:
-            gate = replace(gate, threshold=0.0, floor=0.0)
+            gate = replace(gate, threshold=0.0, floor=0.0, exact_floor=None)
         if table.exact:
             at += ".exact"
             _check_exact(gate.metric)

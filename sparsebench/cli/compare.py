@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +16,11 @@ from sparsebench.cli import options as o
 from sparsebench.cli.printing import append_step_summary, print_json
 from sparsebench.errors import NothingMatched, printable
 from sparsebench.store.store import Store
+from sparsebench.units import brief_seconds
 
 if TYPE_CHECKING:
     from sparsebench.analysis.comparison import Comparison
+    from sparsebench.metrics import Metrics
     from sparsebench.run.ab.turns import Turn
 
 SIDE = "Run id, run or store directory, 'latest', or a baseline: name or file."
@@ -115,13 +119,23 @@ def ab(
         for one, planned in zip(sides, plans):
             if alone := len(planned) - len(trials):
                 typer.echo(f"note: {alone} trials only {one.side} plans do not run", err=True)
+            typer.echo(f"{one.side} is {printable(one.told)}", err=True)
         turns: list[Turn] = []
+        start = time.monotonic()
 
         def print_turn(turn: Turn) -> None:
             turns.append(turn)
             label, failed = printable(turn.trial.label), ": failed" if turn.exit_code else ""
-            count = f"[{len(turns)}/{2 * rounds * len(trials)}]"
+            planned = 2 * rounds * len(trials)
+            count = f"[{len(turns)}/{planned}]"
             typer.echo(f"{count} round {turn.round + 1} {label} {turn.side}{failed}", err=True)
+            if len(turns) % 2:
+                return
+            if line := results_of_pair(folder, turns[-2:], metrics):
+                typer.echo(f"  {line}", err=True)
+            left = (time.monotonic() - start) / len(turns) * (planned - len(turns))
+            if left >= 60:
+                typer.echo(f"  about {brief_seconds(left)} left", err=True)
 
         ended = take_turns(sides[0], sides[1], trials, rounds, folder, both, print_turn)
     again = f"sparsebench compare {folder / 'base'} {folder / 'head'}"
@@ -133,6 +147,21 @@ def ab(
     _print_comparison(found, format)
     typer.echo(f"kept; again, in another format: {again}", err=True)
     raise typer.Exit(found.exit_code)
+
+
+def results_of_pair(folder: Path, turns: Sequence[Turn], metrics: Metrics) -> str:
+    """What a pair measured, in a line; empty if a record is not there."""
+    from sparsebench.report.comparison import pair_line
+
+    records = {
+        turn.side: record
+        for turn in turns
+        for record in Store(folder / turn.side.lower()).run(turn.run).records
+        if record.trial.id == turn.trial.id
+    }
+    if len(records) < 2:
+        return ""
+    return printable(pair_line(records["BASE"], records["HEAD"], metrics))
 
 
 def check(

@@ -136,5 +136,32 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     return [{names[0] if key == "result" else key: v for key, v in row.items()} for row in rows]
 
 
+def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """A row per cell as data: statuses, seeds, and of every measured metric the mean, the standard
+    deviation and the number of values, over the seeds that ended well."""
+    cells: dict[str, list[Record]] = {}
+    for record in records:
+        cells.setdefault(record.trial.cell, []).append(record)
+    rows = []
+    for cell, members in cells.items():
+        finished = [record for record in members if str(record.status) == "ok"]
+        numbers = {}
+        for name in dict.fromkeys(name for record in finished for name in record.measures):
+            if values := _finite(record.measures.get(name) for record in finished):
+                sd = statistics.stdev(values) if len(values) > 1 else None
+                numbers[name] = {"mean": statistics.fmean(values), "sd": sd, "n": len(values)}
+        rows.append(
+            {
+                "id": cell,
+                "cell": label(members[0].trial, seed=False),
+                "status": dict(Counter(str(record.status) for record in members)),
+                "seeds": [record.trial.seed for record in members],
+                "trials": [record.trial.id for record in members],
+                "metrics": numbers,
+            }
+        )
+    return rows
+
+
 def _finite(values: Iterable[float | None]) -> list[float]:
     return [float(value) for value in values if value is not None and math.isfinite(value)]

@@ -13,7 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import append_step_summary, as_markdown, print_rows, result_rows
+from sparsebench.cli.printing import (
+    append_step_summary,
+    as_markdown,
+    print_rows,
+    result_numbers,
+    result_rows,
+)
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
 from sparsebench.run.fingerprint import fingerprint
@@ -65,7 +71,7 @@ def run(
         "counts": {str(status): count for status, count in summary.counts.items()},
         "reused": summary.reused,
         "exit_code": summary.exit_code,
-        "cells": rows,
+        "cells": result_numbers(summary.records),
     }
     print_rows(rows, format, json=found)
     if format != "json":

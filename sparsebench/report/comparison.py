@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -11,9 +12,13 @@ from sparsebench.analysis.comparison import STATUS, UNDECIDED, Comparison, Findi
 from sparsebench.analysis.formats import in_unit, one, p_value, plural, signed
 from sparsebench.analysis.sides import Replicate
 from sparsebench.analysis.statistics import Spread, bootstrap, sign_flips
+from sparsebench.core.metric import Metric
+from sparsebench.core.status import Status
 from sparsebench.errors import printable
+from sparsebench.metrics import Metrics
 from sparsebench.report.document import Bold, Cell, Table
 from sparsebench.report.markdown_blocks import inline, printed
+from sparsebench.store.record import Record
 
 SCHEMA = 1
 """Of the JSON; docs/schemas/compare.json describes it."""
@@ -64,16 +69,53 @@ def whys(finding: Finding) -> Iterator[str]:
 def verdict_line(comparison: Comparison) -> str:
     """The meaning of the exit code, in words."""
     failed = len(comparison.failures)
+    undecided = [one for one in comparison.findings if one.verdict in UNDECIDED]
     if failed:
         gates = sorted({one.metric for one in comparison.failures})
         return f"FAILED: {plural(failed, 'finding')} beyond a gate, marked '!': {', '.join(gates)}"
     warned = sum(one.verdict is Verdict.WORSE for one in comparison.findings)
     tail = f"; {warned} worse, as a warning" if warned else ""
+    floored = [one.metric for one in comparison.findings if one.verdict is Verdict.BELOW_FLOOR]
+    if floored:
+        tail += f"; {len(floored)} below the floor ({', '.join(dict.fromkeys(floored))})"
     if comparison.exit_code:
         left = len(comparison.undecided)
         strictly = " and the comparison is strict" if comparison.gates.strict else ""
-        return f"INCONCLUSIVE: {plural(left, 'finding')} could not be decided{strictly}{tail}"
+        hint = f" ({_undecided(undecided)})" if undecided else ""
+        return f"INCONCLUSIVE: {plural(left, 'finding')} could not be decided{hint}{strictly}{tail}"
+    if undecided:
+        return f"PASSED, {len(undecided)} undecided ({_undecided(undecided)}){tail}"
     return f"PASSED: no gate failed{tail}"
+
+
+def _undecided(findings: Sequence[Finding]) -> str:
+    """`epoch_seconds; about 12 more rounds would decide`."""
+    names = ", ".join(dict.fromkeys(one.metric for one in findings))
+    known = [more for one in findings if (more := more_needed(one)) is not None]
+    if not known:
+        return names
+    count, unit = max(known)
+    unit = unit.removesuffix("s") if count == 1 else unit
+    all_of_them = "" if len(known) == len(findings) else f" {len(known)} of them"
+    return f"{names}; about {count} more {unit} would decide{all_of_them}"
+
+
+def more_needed(finding: Finding) -> tuple[int, str] | None:
+    """How many more rounds or seeds would roughly decide it."""
+    if finding.missing is None:
+        return None
+    seeds = {key[0] for key in (finding.head or finding.base) if isinstance(key, tuple)}
+    if seeds:
+        return math.ceil(finding.missing / len(seeds)), "rounds"
+    return finding.missing, "seeds"
+
+
+def verdict_words(finding: Finding) -> str:
+    """The verdict; below a floor with the floor."""
+    if finding.verdict is Verdict.BELOW_FLOOR and finding.gate is not None:
+        floor = signed(finding.gate.metric, finding.gate.floor).removeprefix("+")
+        return f"{finding.verdict} of {floor}"
+    return str(finding.verdict)
 
 
 # --- text and markdown ---------------------------------------------------------------
@@ -83,7 +125,7 @@ def as_text(comparison: Comparison) -> str:
     """A heading per cell and a line per metric; metrics that are exactly the same share a line."""
     percent = f"{100 * (1 - comparison.gates.alpha):g} %"
     header = ("", "base", "head", "change", f"{percent} interval", "p", "n", "verdict")
-    lines = ["  " + _aligned(header)]
+    lines = [*map(_cut, _sides(comparison)), "  " + _aligned(header)]
     for (_, label), group in groupby(comparison.findings, key=lambda one: (one.cell, one.label)):
         lines += [_cut(printable(label)), *_cell_lines(list(group))]
     lines += ["", ", ".join(f"{n} {verdict}" for verdict, n in comparison.counts().items())]
@@ -98,7 +140,7 @@ def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
         if found.verdict is Verdict.SAME and found.metric != STATUS
     ]
     for found in findings:
-        verdict = f"{found.verdict} !" if found.fails else str(found.verdict)
+        verdict = f"{found.verdict} !" if found.fails else verdict_words(found)
         if found.metric == STATUS:
             yield _cut(f"  {verdict}: {printable(found.reason)}")
         elif found.verdict is not Verdict.SAME:
@@ -108,6 +150,16 @@ def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield from (_cut(f"      {printable(why)}") for why in whys(found))
     if same:
         yield _cut(f"  same: {printable(', '.join(same))}")
+
+
+def _sides(comparison: Comparison) -> Iterator[str]:
+    """`BASE 20261128T...-smoke, sparsebench 0123abcd4567`, and HEAD likewise."""
+    for name, side in (("BASE", comparison.base), ("HEAD", comparison.head)):
+        run, commit = str(side.facts.get("run", "")), str(side.facts.get("commit", ""))
+        short = commit[:12] + ("+" if commit.endswith("+") else "")
+        told = f", sparsebench {short}" if short and short not in run else ""
+        if run or told:
+            yield printable(f"{name} {run}{told}")
 
 
 def _aligned(cells: Sequence[str]) -> str:
@@ -126,12 +178,11 @@ def as_markdown(comparison: Comparison) -> str:
     """The verdict first, then a row per finding; what is the same or ok is folded away."""
     shown = [one for one in comparison.findings if one.verdict not in QUIET]
     quiet = [one for one in comparison.findings if one.verdict in QUIET]
-    base, head = (one.facts.get("run", "") for one in (comparison.base, comparison.head))
     blocks = [
         f"### sparsebench compare: {verdict_line(comparison).rstrip()}",
         inline(
-            f"BASE {base}, HEAD {head}. Interval at {100 * (1 - comparison.gates.alpha):g} %, p "
-            "after Holm within the metric."
+            f"{'; '.join(_sides(comparison))}. Interval at "
+            f"{100 * (1 - comparison.gates.alpha):g} %, p after Holm within the metric."
         ),
     ]
     if shown:
@@ -139,14 +190,55 @@ def as_markdown(comparison: Comparison) -> str:
     if quiet:
         summary_line = f"<details><summary>{len(quiet)} same or ok</summary>"
         blocks += [summary_line, printed(_table(quiet)), "</details>"]
+    if by_pair := list(_pair_rows(comparison)):
+        head = ["cell", "metric", "seed", "round", "base", "head", "change"]
+        summary_line = f"<details><summary>{len(by_pair)} results by pair</summary>"
+        blocks += [summary_line, printed(Table(head, by_pair, left=2)), "</details>"]
     blocks += [inline(f"Note: {note}.") for note in comparison.notes]
     return "\n\n".join(blocks) + "\n"
+
+
+def _pair_rows(comparison: Comparison) -> Iterator[list[str]]:
+    """What was measured in turn, pair by pair."""
+    for found in comparison.findings:
+        if found.gate is None or found.gate.exact or found.replicates != "pairs":
+            continue
+        for key in found.head:
+            if isinstance(key, tuple) and key in found.base:
+                base, head = found.base[key], found.head[key]
+                yield [
+                    found.label, found.metric, str(key[0]), str(key[1] + 1),
+                    *change_words(found.gate.metric, base, head),
+                ]  # fmt: skip
+
+
+def change_words(metric: Metric, base: float, head: float) -> tuple[str, str, str]:
+    """Both values and the change between them."""
+    relative = metric.scale == "ratio"
+    change = (head / base - 1 if base else math.nan) if relative else head - base
+    told = "" if math.isnan(change) else signed(metric, change, relative=relative)
+    return in_unit(metric, one(base)), in_unit(metric, one(head)), told
+
+
+def pair_line(base: Record, head: Record, metrics: Metrics) -> str:
+    """`epoch_seconds 0.95 s, 1.02 s (+7.4 %); ...` of what both measured and gates look at; how
+    they ended, where one did not end well."""
+    if not base.status == head.status == Status.OK:
+        return f"BASE {base.status}, HEAD {head.status}"
+    told = []
+    for metric in metrics.of_trials():
+        values = base.measures.get(metric.name), head.measures.get(metric.name)
+        if metric.gate is None or metric.scale == "exact" or None in values:
+            continue
+        was, now, change = change_words(metric, float(values[0] or 0.0), float(values[1] or 0.0))
+        told.append(f"{metric.name} {was}, {now} ({change})")
+    return "; ".join(told)
 
 
 def _table(findings: Sequence[Finding]) -> Table:
     header = ["cell", "metric", "verdict", "why", "base", "head", "change", "interval", "p", "n"]
     rows = [
-        [one.label, one.metric, Cell([Bold(one.verdict) if one.fails else str(one.verdict)]),
+        [one.label, one.metric, Cell([Bold(one.verdict) if one.fails else verdict_words(one)]),
          "; ".join(whys(one)), *numbers(one), str(one.n) if one.metric != STATUS else ""]
         for one in findings
     ]  # fmt: skip
@@ -197,6 +289,7 @@ def _finding(one: Finding, alpha: float) -> dict[str, Any]:
         "p_holm": one.p_holm,
         "p_sign_flip": sign_flips(pairs) if len(pairs) > 1 else None,
         "detectable": one.detectable,
+        "missing": one.missing,
     }
 
 
@@ -257,11 +350,11 @@ def as_junit(comparison: Comparison) -> str:
 def _case(one: Finding, name: str) -> xml.Element:
     case = xml.Element("testcase", {"classname": SUITE, "name": name, "time": "0"})
     lines: list[str] = []
-    message = str(one.verdict)
+    message = verdict_words(one)
     if one.verdict is not Verdict.SAME or one.metric == STATUS:
         by = _change(one, one.effect)
         texts = [by, f"the gate is {one.gate}" if by else "", *whys(one)]
-        message = printable(f"{one.verdict}: {', '.join(filter(None, texts))}")
+        message = printable(f"{verdict_words(one)}: {', '.join(filter(None, texts))}")
     if one.metric != STATUS:
         names = ("base", "head", "change", "interval", "p (Holm)", one.replicates, "gate")
         shown = (*numbers(one), str(one.n), str(one.gate))

@@ -13,7 +13,7 @@ from sparsebench.analysis.sides import Side, side_of
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics
-from sparsebench.report.comparison import WIDTH, as_markdown, as_text, to_json
+from sparsebench.report.comparison import WIDTH, as_markdown, as_text, to_json, verdict_line
 
 
 def cell(values, name="net_peak_bytes", seeds=range(100), **changed):
@@ -41,7 +41,8 @@ MIB = 2.0**20
     [
         ([100, 101, 100, 99, 100], [110, 111, 110, 109, 110], "worse"),
         ([100, 101, 100, 99, 100], [103, 104, 103, 102, 103], "ok"),  # not 5 %
-        ([10, 11, 10, 9, 10], [11.5, 12.5, 11.5, 10.5, 11.5], "ok"),  # 15 %, but not 2 MiB
+        ([2, 2.1, 2, 1.9, 2], [2.3, 2.4, 2.3, 2.2, 2.3], "below the floor"),  # 15 %, 0.3 MiB
+        ([0.6, 0.61, 0.6, 0.6, 0.6], [1.8, 1.8, 1.81, 1.8, 1.8], "worse"),  # threefold
         ([100, 101, 100, 99, 100], [90, 91, 90, 89, 90], "better"),
         ([100, 101, 100, 99, 100], [100, 101, 100, 99, 100], "same"),
         ([100, 120, 90, 99, 101], [130, 90, 120, 100, 110], "cannot tell"),
@@ -53,6 +54,35 @@ def test_memory_is_worse_beyond_share_and_floor(base, head, verdict):
         compared(cell([v * MIB for v in base]), cell([v * MIB for v in head])), "net_peak_bytes"
     )
     assert str(found.verdict) == verdict
+
+
+def test_memory_that_was_not_measured_exactly_has_a_higher_floor():
+    rough = {**SETTINGS, "exact": False}
+    sides = [
+        cell([v * MIB for v in values], settings=rough)
+        for values in ([0.6, 0.61, 0.6, 0.6, 0.6], [1.8, 1.8, 1.81, 1.8, 1.8])
+    ]
+    found = compared(*sides)
+    assert str(only(found, "net_peak_bytes").verdict) == "below the floor"
+    assert "below the floor of 2.00 MiB" in as_text(found)
+    assert verdict_line(found) == "PASSED: no gate failed; 1 below the floor (net_peak_bytes)"
+
+
+def test_the_last_line_says_what_would_decide_the_rest():
+    """Times 15 % apart to both sides of 20 %: an interval about 1.6 times as wide as it may be."""
+    base = [1.0, 1.0, 1.0, 1.0, 1.0]
+    head = [1.05, 1.35, 1.05, 1.35, 1.20]
+    found = compared(
+        [*cell(base, "epoch_seconds"), *cell([MIB] * 5, seeds=range(5), epochs=3)],
+        [*cell(head, "epoch_seconds"), *cell([MIB] * 5, seeds=range(5), epochs=3)],
+    )
+    (one,) = [one for one in found.findings if one.metric == "epoch_seconds"]
+    assert str(one.verdict) == "cannot tell"
+    assert one.missing is not None
+    expected = f"PASSED, 1 undecided (epoch_seconds; about {one.missing} more seeds would decide)"
+    assert verdict_line(found) == expected
+    few = compared(cell(base[:3], "epoch_seconds"), cell(head[:3], "epoch_seconds"))
+    assert only(few, "epoch_seconds").missing == 2
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_case_per_cell_and_metric() -> None:
     failed = suite.findall("testcase/failure")
     assert len(failed) == 6
     assert all(one.attrib["type"] == "worse" for one in failed)
-    told = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+2.00 MiB"
+    told = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+512 KiB"
     assert re.fullmatch(told, failed[0].get("message", ""))
     numbers = dict(line.split(": ", 1) for line in (failed[0].text or "").splitlines())
     assert set(numbers) == {"base", "head", "change", "interval", "p (Holm)", "seeds", "gate"}

@@ -8,6 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from cli_words import PUBLISHED, Cli, validate
+from records import cell_trial, measured
+
+from sparsebench.cli.printing import result_numbers
 
 CLAIMS = """
 [[claims]]
@@ -58,3 +61,15 @@ def test_other_outputs_do_not_validate() -> None:
     for spoilt in ({"exit_code": 3}, {"counts": {"holds": None}}, {"more": 1}, {"claims": None}):
         with pytest.raises(jsonschema.ValidationError):
             validate("check", json.dumps({**good, **spoilt}))
+
+
+def test_a_run_gives_numbers_as_data() -> None:
+    records = [
+        measured(cell_trial(seed=seed), measures={"epoch_seconds": value, "test_loss": None})
+        for seed, value in enumerate([1.0, 2.0])
+    ]
+    (row,) = result_numbers(records)
+    assert row["metrics"] == {"epoch_seconds": {"mean": 1.5, "sd": 0.5**0.5, "n": 2}}
+    assert (row["seeds"], row["status"]) == ([0, 1], {"ok": 2})
+    found = {"run": "r", "store": "s", "counts": {"ok": 2}, "reused": 0, "exit_code": 0}
+    validate("run", json.dumps({**found, "cells": [row]}))

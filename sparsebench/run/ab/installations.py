@@ -55,7 +55,7 @@ def installation(side: str, given: str, suite: str) -> Iterator[Installation]:
     file = Path(suite)
     found = str(file.absolute()) if file.is_file() else suite
     if given == ".":
-        told = f"this installation, {sys.executable}"
+        told = f"this installation, {sys.executable}{_commit_here()}"
         yield Installation(side, told, _module(sys.executable), Path.cwd(), found, _environment())
     elif given.startswith("git:"):
         with _checkout(side, given, suite) as made:
@@ -64,6 +64,15 @@ def installation(side: str, given: str, suite: str) -> Iterator[Installation]:
         command = _of_environment(side, given)
         bare = _environment(without=OURS)
         yield Installation(side, given, command, Path.cwd(), found, bare)
+
+
+def _commit_here() -> str:
+    """` (0123abcd)`, with `+` where something is changed; empty outside a repository."""
+    with contextlib.suppress(SparsebenchError):
+        commit = _git(".", "rev-parse", "--short=12", "HEAD")
+        changed = "+" if _git(".", "status", "--porcelain", "--untracked-files=no") else ""
+        return f" ({commit}{changed})"
+    return ""
 
 
 def _module(python: str) -> tuple[str, ...]:
