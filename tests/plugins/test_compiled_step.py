@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from small import prepare, small_work
 from sparsebench_plugins.backends.numba_csr.step import batch as batches
 from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses, operations, program
+from sparsebench_plugins.backends.numba_csr.step import split as splits
 from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS, Helpers
 
 from sparsebench.core.data.prepare import Examples
@@ -104,7 +107,7 @@ def rewire(net: Network, seed: int) -> None:
 @pytest.fixture
 def by_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every network is too large to be split by samples."""
-    monkeypatch.setattr(program, "TILE_BYTES", 0)
+    monkeypatch.setattr(splits, "TILE_BYTES", 0)
 
 
 def walk_together(steps: int, N: int, **parts: Any) -> None:
@@ -138,7 +141,7 @@ def test_by_neurons(N: int) -> None:
 @pytest.fixture
 def by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every network has too many connections for the second order at few samples."""
-    monkeypatch.setattr(program, "IN_CACHE", 0)
+    monkeypatch.setattr(splits, "IN_CACHE", 0)
 
 
 @pytest.mark.parametrize("N", [1, 2, 5, 8])
@@ -176,8 +179,8 @@ def test_blocks_in_bfloat16() -> None:
 @pytest.mark.usefixtures("by_neurons")
 def test_by_neurons_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient in parts goes into SGD's velocity, or waits in an array for other rules."""
-    real = program.arguments.of
-    monkeypatch.setattr(program.arguments, "of", lambda *size: real(*size, untiled=0))
+    real = splits.arguments.of
+    monkeypatch.setattr(splits.arguments, "of", lambda *size: real(*size, untiled=0))
     walk_together(6, 96)
     walk_together(6, 96, optimizer=ADAM)
 
@@ -432,6 +435,35 @@ def test_signals_at_every_step_go_layer_by_layer() -> None:
     assert seen == [2, 1, 0]
 
 
+def test_programs_follow_the_connections() -> None:
+    """Fewer of them, at other places: the same programs, and neither the arrays that they pointed
+    to nor a batch stay in memory."""
+    compiled, layers = network(), network("layers")
+    programs = compiled._compiled._programs  # type: ignore[union-attr]
+    rng = np.random.default_rng(0)
+    kept = [rng.random(layer.nnz) > 0.3 for layer in compiled.layers]
+    gone: list[weakref.ref[Any]] = []
+    for t in range(1, 5):
+        X, T = batch(60, seed=t)
+        for net in (compiled, layers):
+            net.train_step(X, T, 0.05, t)
+            net.outputs(X)
+        if t == 2:
+            before = list(programs.values())
+            gone = [weakref.ref(layer.data) for layer in compiled.layers]
+            for net in (compiled, layers):
+                for layer, keep in zip(net.layers, kept, strict=True):
+                    layer.apply_change(Change.drop(keep))
+            rewire(compiled, 1)
+            rewire(layers, 1)
+            gone += [weakref.ref(X)]
+            del layer
+    assert list(programs.values()) == before
+    assert_same(compiled, layers)
+    gc.collect()
+    assert [array() for array in gone] == [None] * 4
+
+
 def test_steps_and_gradients_may_alternate() -> None:
     """Layer by layer and compiled steps leave each other's arrays up to date."""
     mixed, layers = network(), network("layers")
@@ -486,7 +518,7 @@ def test_what_is_warmed_up_compiles_no_kernel_later(
         for made in vars(kernels).values():
             if hasattr(made, "cache_clear"):
                 made.cache_clear()
-    monkeypatch.setattr(program, "TILE_BYTES", 0 if loaded else program.TILE_BYTES)
+    monkeypatch.setattr(splits, "TILE_BYTES", 0 if loaded else splits.TILE_BYTES)
     warm_up(before, gradients=False)
     count = kernels_made()
     assert sum(count.values()) >= 6

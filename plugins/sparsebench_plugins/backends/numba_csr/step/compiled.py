@@ -16,13 +16,9 @@ from sparsebench_plugins.backends.numba_csr import rule_numbers
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
 from sparsebench_plugins.backends.numba_csr.step import driver, known
 from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS
-from sparsebench_plugins.backends.numba_csr.step.program import (
-    Goal,
-    Parts,
-    Program,
-    Split,
-    split,
-)
+from sparsebench_plugins.backends.numba_csr.step.parts import Goal, Parts
+from sparsebench_plugins.backends.numba_csr.step.program import Program
+from sparsebench_plugins.backends.numba_csr.step.split import Split, split
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 
 Key = tuple[Any, ...]
@@ -31,13 +27,13 @@ Key = tuple[Any, ...]
 class Programs:
     """Programs of one network, made when a number of samples is first met.
 
-    A program is bound to the arrays of the layers, and made anew when these change.
+    A program follows the arrays of the layers when these change, and is made anew where the batch
+    is cut in another way.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._programs: dict[Key, Program] = {}
-        self._versions: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -71,7 +67,7 @@ class Programs:
         program = self._program(X, goal, X.shape[1])
         if program is None:
             return None
-        program.set_inputs(X, goal.values)
+        program.records.set_inputs(X, goal.values)
         none = np.zeros(X.shape[1], dtype=np.int64)
         return float(self._steps(program, none, none, [rate], t)[0])
 
@@ -98,7 +94,7 @@ class Programs:
         program = self._program(X, None, X.shape[1]) if X.flags.c_contiguous else None
         if program is None:
             return None
-        program.set_inputs(X, None)
+        program.records.set_inputs(X, None)
         with HELPERS.held() as hold:
             hold.serial = driver.run_once(
                 hold.control, hold.helped, hold.serial, program.phases, program.items
@@ -111,11 +107,11 @@ class Programs:
     ) -> npt.NDArray[np.float64]:
         found = np.zeros(len(rates))
         rules = rule_numbers.table(self._parts.optimizer, np.asarray(rates), t)
-        program.step["t"] = t
+        program.records.step["t"] = t
         with HELPERS.held() as hold:
             done, hold.serial = driver.run_steps(
                 hold.control, hold.helped, hold.serial, program.phases, program.items,
-                program.step, rules, rows, target_rows, program.parts, found,
+                program.records.step, rules, rows, target_rows, program.records.losses, found,
             )  # fmt: skip
         return found[:done]
 
@@ -131,10 +127,6 @@ class Programs:
                     return None  # outputs in between do not cost small batches their order
                 layer.by_row()
             layer.refresh()
-        versions = tuple(layer.version for layer in self._parts.layers)
-        if versions != self._versions:
-            self._programs.clear()
-            self._versions = versions
         source = id(X.X) if isinstance(X, ScaledRows) else None
         values = None if goal is None or goal.values is None else goal.values
         key = (
@@ -144,10 +136,12 @@ class Programs:
             values is None,
             goal is not None and goal.by_row and id(values),
         )
-        if key not in self._programs:
-            self._programs[key] = Program(parts, cut, X, goal, N)
-            self._versions = tuple(layer.version for layer in parts.layers)
-        return self._programs[key]
+        program = self._programs.get(key)
+        if program is None or not program.fits(cut):
+            program = self._programs[key] = Program(parts, cut, X, goal, N)
+        elif not program.records.bound:
+            program.renew()
+        return program
 
     def _split(self, N: int, widest: int, connections: int, training: bool, columns: bool) -> Split:
         parts = self._parts

@@ -5,6 +5,8 @@ Whole numbers are counts, flags, or addresses of arrays; an array that is left o
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -126,9 +128,21 @@ SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count")])
 """Items that are run one after the other for each tile of a piece."""
 
 
+def address(array: Any) -> int:
+    """Where an array begins. `ctypes.data` alone takes three times as long."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):  # it may not be written, has gaps, or is empty
+        return int(array.ctypes.data)
+
+
 def filled(dtype: np.dtype[Any], **fields: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """(1,) one record; fields that are left out are 0."""
     record = np.zeros(1, dtype=dtype)
+    fill(record, fields)
+    return record
+
+
+def fill(record: np.ndarray[Any, np.dtype[Any]], fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         record[name] = value
-    return record

@@ -1,0 +1,318 @@
+"""The records of a network for one number of samples: where its kernels find arrays and numbers.
+
+Most of what they hold stays as it is. A change of topology gives the layers other arrays, and then
+only the addresses and counts of these are written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from sparsebench.core.data.samples import ScaledRows
+from sparsebench_plugins.backends.numba_csr import arguments
+from sparsebench_plugins.backends.numba_csr.arguments import Layout
+from sparsebench_plugins.backends.numba_csr.layer import ahead
+from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
+from sparsebench_plugins.backends.numba_csr.step import curves
+from sparsebench_plugins.backends.numba_csr.step.parts import (
+    Array,
+    Fields,
+    Goal,
+    Parts,
+    by_block,
+    by_column,
+    by_row,
+    state,
+)
+from sparsebench_plugins.backends.numba_csr.step.records import (
+    BATCH,
+    CURVE,
+    LAYER,
+    STEP,
+    TARGETS,
+    VECTOR,
+    address,
+    fill,
+    filled,
+)
+from sparsebench_plugins.backends.numba_csr.step.split import Split
+from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+
+FIRST_CACHE = 2**15
+"""Bytes."""
+
+NEAR = 12
+"""Connections between what is prefetched from the second cache and what is at work. Half the
+median time of forward where the machine is shared, nothing where it is not."""
+
+
+class NetworkRecords:
+    """Each record is an array (1,).
+
+    step     STEP           layers   LAYER of each
+    curves   CURVE by the layer's number, where an activation is no part of the layer's kernels
+    vectors  VECTOR by name, of what is trained beside weights
+    batch    BATCH, where inputs become tiles; else None
+    targets  TARGETS; None where only outputs are wanted
+    losses   (tiles,)       activations  of each layer; the last, (K, N), are the outputs
+    index    types of the layers' column numbers
+
+    It holds the arrays that the records point to, but for the layers' own and the caller's: those
+    that a change of topology replaces, and a batch, are not to stay in memory.
+    """
+
+    def __init__(
+        self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
+    ) -> None:
+        self._of, self._cut, self._training = parts, cut, goal is not None
+        self._kept: list[Any] = []
+        self._sums: dict[str, Array] = {}
+        self.losses = np.zeros(cut.tiles)
+        tiled = isinstance(X, ScaledRows) or (cut.by_samples and self._training)
+        padded = -(-N // LANES) * LANES if tiled else N
+        self.step = filled(
+            STEP, N=N, padded=padded, width=cut.width, tiles=cut.tiles, per_piece=cut.per_piece,
+            parts=address(self.losses),
+        )  # fmt: skip
+        sizes = {size for layer in parts.layers for size in layer.shape}
+        self._whole = {size: self._table([0, size]) for size in sizes}
+        self.layers = [self._layer(number) for number in range(len(parts.layers))]
+        self.activations = self._activations(X, N, tiled)
+        self.curves = {
+            number: self._curve(number, kind)
+            for number in range(len(parts.layers))
+            if (kind := parts.curve(number)) is not None
+        }
+        for number, (below, above) in enumerate(pairwise(self.layers)):
+            self._between(number, below[0], above[0])
+        if cut.by_blocks and self._training:
+            self._gradients(N)
+        self.batch = self._batch(X) if tiled else None
+        self.targets = self._targets(goal) if goal is not None else None
+        self.vectors: dict[str, Array] = {}
+        self._versions = [-1] * len(parts.layers)
+        self.index = self.index_types()
+        self.bind()
+
+    def set_inputs(self, X: Array, T: Array | None) -> None:
+        """Point to the caller's arrays of a batch."""
+        if self.batch is not None:
+            self.batch["data"] = address(X)
+        else:
+            self.layers[0]["X"] = address(X)
+        if self.targets is not None and T is not None:
+            self.targets["targets"] = address(T)
+        elif self.targets is not None and self.batch is None:
+            self.targets["targets"] = address(X)
+
+    # --- the arrays of the layers ------------------------------------------------------
+
+    @property
+    def bound(self) -> bool:
+        """Whether the records point to the arrays that the layers have now."""
+        return self._versions == [layer.version for layer in self._of.layers]
+
+    def index_types(self) -> list[Any]:
+        """Types of the layers' column numbers, one that blocks do not have."""
+        if self._cut.by_blocks:
+            return [np.uint16] * len(self._of.layers)
+        return [layer.pattern.indices.dtype.type for layer in self._of.layers]
+
+    def bind(self) -> bool:
+        """Point to the arrays that the layers have now. Returns whether their sizes changed."""
+        layers = self._of.layers
+        before = self._counts()
+        for number, layer in enumerate(layers):
+            if self._versions[number] == layer.version:
+                continue
+            fill(self.layers[number], self._connections(number))
+            if self._training:
+                sums = int(self.layers[number][0]["bias_partial"])
+                self._vector(f"bias {number}", layer.bias(), layer.bias_slots, sums)
+        if self._training:
+            for number in self.curves:
+                self._parameters(number)
+        self._versions = [layer.version for layer in layers]
+        return before != self._counts()
+
+    def _counts(self) -> list[Any]:
+        """Connections and blocks of each layer."""
+        return [record[name][0] for record in self.layers for name in ("nnz", "R", "C")]
+
+    def _connections(self, number: int) -> Fields:
+        parts, cut = self._of, self._cut
+        layer = parts.layers[number]
+        if cut.by_blocks:
+            return parts.arrays(number, by_block)
+        fields = parts.arrays(number, by_row)
+        bounds = {} if cut.by_samples else {"row_bounds": address(layer.row_chunks)}
+        if not self._training:
+            return fields | bounds
+        fields = fields | parts.arrays(number, by_column)
+        if cut.by_samples or (cut.tiles > 1 and not layer.absorbs):
+            fields["partial"] = self._partial(f"weights {number}", layer.nnz)
+        if not cut.by_samples:
+            bounds["column_bounds"] = address(layer.by_column().chunks)
+        return fields | bounds
+
+    def _parameters(self, number: int) -> None:
+        """Vectors of what an activation trains."""
+        unit: Any = self._of.units[number]
+        for name, values in unit.parameters().items():
+            name, slots = f"curve {number} {name}", unit.slots(name, self._of.optimizer)
+            self._vector(name, values, slots, address(self._sums[name]))
+
+    def _vector(self, name: str, values: Array, slots: Sequence[Array], partial: int) -> None:
+        if name not in self.vectors:
+            self.vectors[name] = self._record(VECTOR, size=values.size, partial=partial)
+        fill(self.vectors[name], {"values": address(values), **state(slots)})
+
+    # --- what stays as it is -----------------------------------------------------------
+
+    def _held(self, array: Array) -> int:
+        """The address of an array, which it holds from now on."""
+        self._kept.append(array)
+        return address(array)
+
+    def _table(self, rows: Sequence[Any]) -> int:
+        """The address of a table of int64."""
+        return self._held(np.array(rows, dtype=np.int64))
+
+    def _record(self, dtype: np.dtype[Any], **fields: Any) -> Array:
+        return filled(dtype, step=address(self.step), **fields)
+
+    def _partial(self, name: str, size: int) -> int:
+        """The address of partial sums (pieces, size)."""
+        self._sums[name] = self._of.room(name, size, self._cut.pieces)
+        return address(self._sums[name])
+
+    def _layer(self, number: int) -> Array:
+        K, D = self._of.layers[number].shape
+        sums = self._partial(f"bias {number}", K) if self._training else 0
+        return self._record(
+            LAYER, K=K, D=D, backward=number > 0, bias=address(self._of.layers[number].bias()),
+            bias_partial=sums, row_bounds=self._whole[K], column_bounds=self._whole[D],
+        )  # fmt: skip
+
+    def _activations(self, X: Array | ScaledRows, N: int, tiled: bool) -> list[Array]:
+        """Those of each layer, with their layouts in the records."""
+        cut, parts = self._cut, self._of
+        padded, rows = cut.width * cut.tiles, parts.layers[0].shape[1]
+        if tiled:
+            below = parts.room("inputs", rows, padded)
+            layout = Layout(cut.width, cut.width, rows * cut.width)
+            self.layers[0]["X"] = self._held(below)
+        else:
+            assert not isinstance(X, ScaledRows)
+            below, layout = X, arguments.plain(N)
+        found = []
+        for number, (layer, record) in enumerate(zip(parts.layers, self.layers, strict=True)):
+            plain = not self._training and number == len(parts.layers) - 1
+            K = layer.shape[0]
+            Z = parts.activations[number].view(K, N if plain else padded)
+            to = arguments.plain(N) if plain else Layout(cut.width, cut.width, K * cut.width)
+            for name, array, where in (("x", below, layout), ("z", Z, to)):
+                record[f"{name}_tile"], record[f"{name}_stride"] = where.tile, where.stride
+                record[f"{name}_step"], record[f"ahead_{name}"] = where.step, _ahead(array, where)
+            record["Z"] = self._held(Z)
+            if number + 1 < len(self.layers):
+                self.layers[number + 1]["X"] = record["Z"]
+            found.append(Z)
+            below, layout = Z, to
+        return found
+
+    def _between(self, number: int, below: Any, above: Any) -> None:
+        """The unit of layer `number`, in its record and in that of the layer above."""
+        unit = self._of.units[number]
+        if number not in self.curves:
+            above["below_bias_partial"] = below["bias_partial"]
+        if not isinstance(unit, NumbaUnit):
+            return
+        numbers = unit.constants(self._training)
+        if self._training:
+            row = arguments.bit_bytes(self._cut.width)
+            step = self._of.layers[number].shape[0] * row
+            bits = self._held(unit.room(step * self._cut.tiles))
+            numbers |= {"bits": bits, "bits_row": row, "bits_step": step}
+        for name, value in numbers.items():
+            below[f"own_{name}"] = above[f"under_{name}"] = value
+
+    def _gradients(self, N: int) -> None:
+        """Two arrays that layers use in turn for the gradient that travels back."""
+        widest = max((layer.shape[1] for layer in self._of.layers[1:]), default=0)
+        dtype = self.activations[0].dtype
+        turns = [
+            self._held(self._of.room(f"gradient {turn}", widest, N, dtype)) for turn in range(2)
+        ]
+        self.layers[-1]["DZ"] = self.layers[-1]["Z"]
+        for number in range(len(self.layers) - 1, 0, -1):
+            self.layers[number]["DX"] = self.layers[number - 1]["DZ"] = turns[number % 2]
+            if number - 1 in self.curves:
+                self.curves[number - 1]["DA"] = turns[number % 2]
+
+    def _curve(self, number: int, kind: int) -> Array:
+        unit: Any = self._of.units[number]
+        layer, Z = self.layers[number][0], self.activations[number]
+        record = self._record(
+            CURVE, K=layer["K"], kind=kind, bounds=self._whole[int(layer["K"])], scale=1,
+            A=layer["Z"], DA=layer["Z"], bias_partial=layer["bias_partial"],
+            kept=self._held(self._of.room(f"kept {number}", *Z.shape)),
+            tile=layer["z_tile"], stride=layer["z_stride"], step_stride=layer["z_step"],
+        )  # fmt: skip
+        if unit.dropout is not None and self._training:
+            drop = unit.dropout
+            fill(record, {"scale": drop.scale, "threshold": drop.threshold, "key": drop.key})
+        if kind == curves.SRELU:
+            values = unit.parameters()
+            record["parameters"] = self._table([address(value) for value in values.values()])
+            if self._training:
+                K = int(layer["K"])
+                sums = [self._partial(f"curve {number} {name}", K) for name in values]
+                record["partial"] = self._table(sums)
+        return record
+
+    def _batch(self, X: Array | ScaledRows) -> Array:
+        first = self.layers[0][0]
+        data = X.X if isinstance(X, ScaledRows) else X
+        record = self._record(
+            BATCH, features=first["D"], X=first["X"], x_step=first["x_step"],
+            row_stride=data.strides[0] // data.itemsize,
+        )  # fmt: skip
+        if isinstance(X, ScaledRows):
+            for name, array in (("data", X.X), ("mean", X.mean), ("scale", X.scale)):
+                record[name] = self._held(array)
+        return record
+
+    def _targets(self, goal: Goal) -> Array:
+        last, first = self.layers[-1][0], self.layers[0][0]
+        record = self._record(
+            TARGETS, K=last["K"], Z=last["Z"], z_stride=last["z_stride"], z_step=last["z_step"],
+            loss=self._of.loss,
+        )  # fmt: skip
+        if len(self.layers) - 1 not in self.curves:
+            record["bias_partial"] = last["bias_partial"]
+        if goal.values is None:
+            fill(record, {
+                "targets": first["X"], "row_stride": first["x_stride"], "sample_stride": 1,
+                "tile_step": first["x_step"], "own_rows": 1 if first["x_step"] else 2,
+            })  # fmt: skip
+            return record
+        if goal.by_row:
+            record["targets"] = self._held(goal.values)
+        record["own_rows"] = 0 if goal.by_row else 2
+        if not goal.labels:
+            columns = goal.values.shape[1]
+            record["row_stride"] = 1 if goal.by_row else columns
+            record["sample_stride"] = columns if goal.by_row else 1
+        return record
+
+
+def _ahead(A: Array, where: Layout) -> int:
+    """The prefetch distance; short where a tile fits the second cache but not the first, of which
+    others on the machine may have taken a part."""
+    tile = A.shape[0] * where.tile * A.itemsize
+    return ahead(A, where) or (NEAR if tile > FIRST_CACHE else 0)
