@@ -99,7 +99,7 @@ def components() -> Iterator[str]:
             yield f"### {name}\n\n{escaped(component['summary'])}\n"
             parameters = ls(kind, name)
             if parameters:
-                yield from table(("parameter", "type", "default"), parameters)
+                yield from table(("parameter", "type", "default", "meaning"), parameters)
                 yield ""
 
 

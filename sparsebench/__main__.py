@@ -1,6 +1,6 @@
-"""`sparsebench` and `python -m sparsebench`.
+"""Starts the command line: `sparsebench` and `python -m sparsebench`.
 
-A module of its own, so that Ctrl-C during the import of the command line is also one line.
+This is a separate module, so that Ctrl-C during the import of the command line is one line too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""For notebooks and scripts: run a suite, load a run, look at it as frames.
+"""The API for notebooks and scripts: run a suite, load a run, get its data frames.
 
 run = sparsebench.run("smoke", seeds=[0, 1])
 run.trials().groupby("backend")["test_accuracy"].mean()
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 REPORTS = ("md", "html", "latex")
 MOST_NAMED = 10
-"""Trials that a message names where the wanted one is unknown."""
+"""Most trials that an error message about an unknown trial names."""
 
 
 class Run:
-    """A run of a suite, as kept in the store.
+    """A run of a suite in a store.
 
     summary  of the call that ran it; None if it was loaded
     """
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def plot(self) -> Plots:
-        """`run.plot.curves()` and its like: the pictures of the report as matplotlib figures."""
+        """The report's charts as matplotlib figures: `run.plot.curves()` and others."""
         from sparsebench.notebook.views import Plots
 
         return Plots(self.stored)
@@ -100,7 +100,7 @@ class Run:
     def report(self, format: str = "md", folder: Path | None = None) -> str:
         """The report as text: "md" or "html"; "latex" has the tables only.
 
-        Plots of markdown go into `folder`, and nowhere without one; html has its own in it.
+        Markdown writes its plots into `folder`, or has none without it; html contains its own.
         """
         if format not in REPORTS:
             raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
@@ -208,8 +208,9 @@ def compare(
 ) -> Compared:
     """Compare HEAD with BASE, as `sparsebench compare` does.
 
-    base, head  runs; or ids, folders, "latest", names of baselines or their files
-    gates       a TOML file; fail_if: ["net_peak_bytes:+5%,2MiB"]
+    base, head  runs, ids, folders, "latest", baselines by name or file
+    gates       a TOML file
+    fail_if     gates as texts, such as ["net_peak_bytes:+5%,2MiB"]
     """
     from sparsebench.analysis import comparison
     from sparsebench.analysis.baseline import side_named
@@ -241,5 +242,5 @@ def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run
 
 
 def store_directory(store: str | Path | None = None) -> Path:
-    """The store in use: this one, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
+    """The store in use: `folder`, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
     return user_config.store_directory(None if store is None else named(store, "a store")).resolve()

@@ -1,4 +1,4 @@
-"""Finding plugins: installed ones by their entry points, then files; calling their hooks."""
+"""Finds plugins (installed ones by their entry points, and files) and calls their hooks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sparsebench.registry import HOOKS, Command, Entry, PluginInfo, Plugins, Reg
 
 
 def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Plugins:
-    """All installed plugins (entry points of the group `sparsebench`), then `files`.
+    """Load all installed plugins (entry points of the group `sparsebench`), then `files`.
 
-    An installed plugin that fails to import is listed with its error and hurts nobody. A file
-    was requested by name, so its failure is a PluginError, as are names registered twice and
+    An installed plugin that fails to import is listed with its error and affects nothing else. A
+    file was requested by name, so its failure is a PluginError, as are names registered twice and
     misspelt hooks.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -76,8 +76,8 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
 def _call_hooks(
     manager: pluggy.PluginManager, module: ModuleType, plugins: Plugins, owner: str, data_dir: Path
 ) -> list[str]:
-    """Call the hooks of one plugin, so that each name knows its owner. A hook that raises leaves
-    the others alone; its error is returned."""
+    """Call the hooks of one plugin, so that each registered name has its owner. If a hook
+    raises, the others are still called; the error is returned."""
     hooks: dict[str, Callable[..., Any]] = {
         hook: partial(_register, plugins.registries[kind], owner) for kind, hook in HOOKS.items()
     } | {
@@ -147,9 +147,10 @@ def _add_command(plugins: Plugins, owner: str, name: str, target: Callable[..., 
 
 
 def plugin_home(module: ModuleType) -> Path | None:
-    """The folder or file that a fingerprint of the plugin covers: its outermost package, or itself.
+    """The folder or file that a fingerprint of the plugin covers: its outermost package, or its
+    file.
 
-    A namespace package has no file; it may hold other people's packages, and is passed over.
+    A namespace package has no file and may hold other packages, so it is skipped.
     """
     parts = module.__name__.split(".")
     for count in range(1, len(parts) + 1):
@@ -160,9 +161,9 @@ def plugin_home(module: ModuleType) -> Path | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    """Import a plugin by its path, once, under a name of its own.
+    """Import a plugin file once, under a module name of its own.
 
-    It may import what lies beside it; what is installed under the same name comes first.
+    It may import modules beside it; an installed module of the same name comes first.
     """
     name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
     loaded = sys.modules.get(name)

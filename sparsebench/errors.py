@@ -1,7 +1,7 @@
-"""Errors that a user can correct, each with the exit code it ends in.
+"""Errors that a user can correct, each with its exit code.
 
-Every one of these becomes one line on stderr. Anything else that escapes is our
-own mistake, keeps its traceback and ends in exit code 70.
+Each becomes one line on stderr. Any other exception is a bug, keeps its traceback and ends with
+exit code 70.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ class SparsebenchError(Exception):
 
 
 class SuiteError(SparsebenchError):
-    """A suite file, or a value for it on the command line, is not usable."""
+    """A suite file, or a value for it on the command line, is invalid."""
 
 
 class PluginError(SparsebenchError):
-    """A plugin is not usable: a name registered twice, a failed import, an unknown name."""
+    """A plugin is unusable: a name registered twice, a failed import, an unknown name."""
 
 
 class DataError(SparsebenchError):
-    """A data set is there but is not usable: truncated, NaN, wrong shapes or checksum."""
+    """A data set exists but is unusable: truncated, NaN, wrong shapes or checksum."""
 
 
 class DataChanged(DataError):
-    """A data set is no longer the one that a trial names. Such a record is never reused."""
+    """A data set is no longer the one of the trial. Such a record is never reused."""
 
 
 class MissingData(DataError):
-    """A data set is not there. The trial is recorded as skipped.
+    """A data set is missing. The trial is recorded as skipped.
 
-    command  gets it; without one, the message says what to do
+    command  downloads it; if empty, the message says what to do
     """
 
     def __init__(self, message: str, command: str = "") -> None:
@@ -52,17 +52,17 @@ class StoreError(SparsebenchError):
 
 
 class GateError(SparsebenchError):
-    """A gate of `compare`, in a file or on the command line, is not usable."""
+    """A gate of `compare`, in a file or on the command line, is invalid."""
 
 
 class NothingMatched(SparsebenchError):
-    """A selection selected nothing."""
+    """Nothing was selected, or nothing was found."""
 
     exit_code = 5
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an "unknown" message: the nearest match, then all that is known."""
+    """The end of an error about an unknown name: the nearest match, then all known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -70,19 +70,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere as one line, with control characters escaped: escape sequences and marks
-    that reorder text do nothing on a terminal."""
+    """Foreign text as one line with control characters escaped, so that escape sequences and
+    marks that reorder text have no effect on a terminal."""
     return spelt_out(" ".join(text.split()))
 
 
 def printable_lines(text: str) -> str:
-    """Text from elsewhere with control characters escaped in each of its lines."""
+    """Foreign text with control characters escaped in each line."""
     return "\n".join(map(spelt_out, text.rstrip().expandtabs().splitlines()))
 
 
 def spelt_out(line: str) -> str:
-    """A line with control characters, escape sequences and marks that reorder text escaped; its
-    spaces stay as they are."""
+    """A line with control characters, escape sequences and marks that reorder text escaped;
+    spaces are kept."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

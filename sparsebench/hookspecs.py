@@ -1,14 +1,14 @@
-"""Every point a plugin can extend, on one screen.
+"""The hooks of a plugin.
 
 A hook receives `register(name, target, *, params=None, requires=(), summary="", get="")`:
 
-name      what a suite says
-target    the component: a class, or "module:Class" that is imported only where it is used
-params    "module:Class" of a dataclass with the component's parameters, in a module free
-          of heavy imports; default: the target itself
+name      the name in suites
+target    the component: a class, or "module:Class", which is imported only where it is used
+params    "module:Class" of a dataclass with the component's parameters, in a module free of heavy
+          imports; default: the target itself
 requires  modules that must be importable for the component to be available
-summary   one line for `sparsebench ls`
-get       the command that installs what is required, printed where it is missing
+summary   a line for `sparsebench ls`
+get       the command that installs what is required; printed if it is missing
 
 plugins/README.md has a complete example of each.
 """

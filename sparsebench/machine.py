@@ -1,4 +1,4 @@
-"""Where this runs: folders, cores, memory, and what a record says of the machine."""
+"""Describes this machine: folders, cores, memory, and the facts that a record keeps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sparsebench.errors import SparsebenchError
 
 
 def cache_directory() -> Path:
-    """The user's cache, for data sets and compiled code (`SPARSEBENCH_CACHE`).
+    """The user's cache for data sets and compiled code (`SPARSEBENCH_CACHE`).
 
-    Without a home folder it is a folder below the temporary directory. Compiled code is loaded
-    from it, so a folder that another user made or may write to is refused.
+    Without a home folder it is below the temporary folder. Compiled code is loaded from it, so a
+    folder that another user made or may write to is refused.
     """
     chosen = os.environ.get("SPARSEBENCH_CACHE")
     if chosen:
@@ -44,23 +44,23 @@ def cache_directory() -> Path:
 
 
 def data_directory(folder: Path | None = None) -> Path:
-    """Where real data sets are: `folder`, else `SPARSEBENCH_DATA`, else in the user's cache."""
+    """The data directory: `folder`, else `SPARSEBENCH_DATA`, else in the user's cache."""
     chosen = folder if folder is not None else os.environ.get("SPARSEBENCH_DATA")
     return Path(os.path.expanduser(chosen)).resolve() if chosen else cache_directory() / "data"
 
 
 def usable_cores() -> list[int]:
-    """The cores this process may run on."""
+    """The cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def default_threads(root: Path = Path("/")) -> int:
-    """The usable cores, or fewer where the control group has a smaller quota of CPU time: threads
-    beyond it would be throttled.
+    """The number of usable cores, at most the CPU quota of the control group, because more threads
+    would be throttled.
 
-    root  where /proc and /sys are
+    root  the folder that contains proc and sys
     """
     quota = cpu_quota(root)
     cores = len(usable_cores())
@@ -68,7 +68,7 @@ def default_threads(root: Path = Path("/")) -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Cores' worth of CPU time that control groups allow this process; None without a limit."""
+    """The CPU quota of the control groups in cores; None without a limit."""
     limits = []  # microseconds per period; `max`, -1 and an empty file are no limit
     group = control_group(root)
     if group is not None:
@@ -103,7 +103,7 @@ def control_group(root: Path = Path("/")) -> Path | None:
 
 
 def _cgroup2_mount(root: Path) -> tuple[Path, Path | None]:
-    """The group that is mounted, and where."""
+    """The control group that is mounted, and its mount point."""
     for line in _lines(root / "proc/self/mountinfo"):
         fields = line.split()
         if fields[fields.index("-") + 1] == "cgroup2":
@@ -117,7 +117,7 @@ def total_memory() -> int:
 
 
 def available_memory() -> int:
-    """Bytes of RAM that a new process could have without swapping."""
+    """Bytes of RAM that a new process could use without swapping."""
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -149,7 +149,7 @@ def describe() -> dict[str, Any]:
 
 
 def refuse_unmeasurable_system() -> str | None:
-    """Why nothing can be run on this system, or None."""
+    """Why nothing can run on this system, or None."""
     if sys.platform == "win32":
         return "sparsebench runs on Linux (measured exactly) and macOS, not on Windows"
     return None

@@ -1,8 +1,8 @@
-"""Every measured quantity, declared once: what each is called, its unit, how it is compared.
+"""Declares every measured quantity once: its name, its unit, and how it is compared.
 
 Frames, exports, claims, gates, tables and charts read this table. A plugin adds to it with the hook
-`register_metrics`, a component with an attribute `metrics`; what they declare is kept in a run's
-manifest, so that a store can be read where the plugin is not installed. Free of heavy imports.
+`register_metrics`, a component with an attribute `metrics`. A run's manifest keeps what they
+declare, so that a store can be read where the plugin is not installed. Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ PROCESSES = (
     Metric("peak_tree_pss_bytes", "bytes", "ratio", -1, title="peak of all processes"),
     Metric("cgroup_peak_bytes", "bytes", "ratio", -1, title="peak of the control group"),
 )
-"""Metrics of a trial with several processes: columns where there was such a trial."""
+"""Metrics of a trial with several processes; columns only if there was such a trial."""
 
 EPOCHS = (
     Metric("epoch", "count", kinds=("epoch",)),
@@ -110,10 +110,10 @@ EPOCHS = (
     Metric("pruned", "count", kinds=_LAYERS),
     Metric("rss_bytes", "bytes", kinds=("epoch",)),
 )
-"""Metrics of an epoch that a trial does not have."""
+"""Metrics of an epoch that are not metrics of a trial."""
 
 PRIMARY = "test_accuracy"
-"""The primary metric of records that do not say theirs, as they are of classification."""
+"""The primary metric of a record that does not name one."""
 
 BUILT_IN = {metric.name: metric for metric in (*TRAINING, *KERNELS, *PROCESSES, *EPOCHS)}
 
@@ -124,7 +124,7 @@ LABELS = (
 )  # fmt: skip
 CIRCUMSTANCES = ("contended", "exact", "machine", "commit", "kernel", "bound")
 FINDINGS = ("truly_sparse", "audit", "noise", "oversubscribed", "step")
-"""Columns of a trial that are no metrics."""
+"""Columns of a trial that are not metrics."""
 
 EPOCH_ORDER = (
     "epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate",
@@ -132,7 +132,7 @@ EPOCH_ORDER = (
     "data_seconds", "train_seconds", "topology_seconds", "eval_seconds",
     "observe_seconds", "rss_bytes",
 )  # fmt: skip
-"""The contract's order of an epoch's columns; further metrics come after them."""
+"""Order of an epoch's columns; further metrics follow."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -141,12 +141,12 @@ class Metrics(Mapping[str, Metric]):
     """The built-in metrics and those that others declare, by name, each with its owner."""
 
     def __init__(self, declared: Iterable[Metric] = ()) -> None:
-        """declared  of stored runs: replaces what is built in, as it is what those runs meant"""
+        """declared  declarations of stored runs; they replace built-in ones of the same name"""
         self._metrics = {**BUILT_IN, **{metric.name: metric for metric in declared}}
         self._owners: dict[str, str] = {}
 
     def __or__(self, other: Metrics) -> Metrics:
-        """Both, where they differ the other's."""
+        """The metrics of both; where they differ, those of `other`."""
         return Metrics([*self.added(), *other.added()])
 
     def __getitem__(self, name: str) -> Metric:
@@ -159,12 +159,12 @@ class Metrics(Mapping[str, Metric]):
         return len(self._metrics)
 
     def declaration(self, name: str) -> Metric:
-        """The metric of this name; for a number that was never declared, a plain one."""
+        """The metric of this name; a plain one if it was never declared."""
         return self._metrics.get(name) or Metric(name)
 
     def add(self, metric: Metric, owner: str) -> None:
-        """Declare a metric. PluginError for a name that is no column's, and for one that has
-        another declaration already."""
+        """Declare a metric. PluginError for an invalid name, or if it is declared differently
+        already."""
         if not isinstance(metric, Metric):
             raise PluginError(f"{owner} declares {metric!r:.60}; expected a sparsebench.Metric")
         if not _NAME.fullmatch(metric.name):
@@ -187,7 +187,7 @@ class Metrics(Mapping[str, Metric]):
         return copied
 
     def with_measured(self, names: Iterable[str]) -> Metrics:
-        """With a plain declaration of what was measured and never declared."""
+        """A copy with plain declarations of measured names that were never declared."""
         unknown = [name for name in dict.fromkeys(names) if name not in self]
         return Metrics([*self.added(), *map(Metric, unknown)])
 
@@ -196,7 +196,7 @@ class Metrics(Mapping[str, Metric]):
         return [m for name, m in self._metrics.items() if BUILT_IN.get(name) != m]
 
     def of_trials(self) -> list[Metric]:
-        """The metrics that a trial has one value of."""
+        """The metrics that have one value per trial."""
         return [metric for metric in self.values() if "trial" in metric.kinds]
 
 
@@ -212,9 +212,9 @@ class Declaring(Protocol):
 
 
 def in_force(plugins: Declaring, trials: Iterable[Trial] = ()) -> Metrics:
-    """The metrics of a set of plugins, and those that the components of these trials declare by an
-    attribute `metrics`, which may follow from their parameters. Imports no more than the classes
-    of parameters."""
+    """The metrics that plugins declare, and those that the components of these trials declare in
+    their attribute `metrics`, which may depend on their parameters. Imports only the classes of
+    parameters."""
     found = plugins.metrics.copy()
     seen: set[str] = set()
     for trial in trials:
@@ -233,6 +233,6 @@ def in_force(plugins: Declaring, trials: Iterable[Trial] = ()) -> Metrics:
 
 
 def of_run(*manifests: Mapping[str, Any]) -> Metrics:
-    """The metrics of stored runs: the built-in ones and those that the manifests keep."""
+    """The metrics of stored runs: the built-in ones and those in the manifests."""
     kept = (one for manifest in manifests for one in manifest.get("metrics") or ())
     return Metrics(map(Metric.from_json, kept))

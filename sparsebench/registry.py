@@ -1,4 +1,4 @@
-"""Named components per kind, listed without importing them, and the plugins they come from."""
+"""Registers named components by kind without importing them, with the plugins that own them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +28,10 @@ KINDS = (
 PLURALS = {kind: f"{kind}s" for kind in KINDS} | {"topology": "topologies", "loss": "losses"}
 HOOKS = {kind: f"register_{plural}" for kind, plural in PLURALS.items()}
 HOOKS["update"] = "register_update_schedules"
-"""By kind; hookspecs.py declares each."""
+"""Name of the hook that registers each kind; hookspecs.py declares them."""
 
 Component = dict[str, Any]
-"""A component as data: its `name` and its parameters, nested components likewise."""
+"""A component as data: its `name` and its parameters; nested components have the same form."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ class OfKind:
 
 @dataclass(frozen=True)
 class Later:
-    """Marks a parameter that was added when there were records already: `Annotated[T, Later()]`.
+    """Marks a parameter that was added after records existed: `Annotated[T, Later()]`.
 
-    A component as data leaves it out where it has its default, so that the ids of older trials
-    stay.
+    A component as data leaves it out where it has its default, so the ids of older trials do not
+    change.
     """
 
 
@@ -55,13 +57,13 @@ class Later:
 class Location:
     """Marks a parameter of a data set that says where it is: `Annotated[str, Location()]`.
 
-    It is not part of what a trial is, as long as the data set's `identity` describes its content.
+    It is not part of a trial's id if the data set's `identity` describes the content.
     """
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component: what is known of it without importing it."""
+    """A registered component; known without importing it."""
 
     kind: str
     name: str
@@ -73,8 +75,8 @@ class Entry:
     get: str = ""
 
     def unavailable(self) -> str | None:
-        """Why the component cannot be used here, or None. Imports nothing but the parents of
-        dotted names."""
+        """Why the component cannot be used here, or None. Imports only the parents of dotted
+        names."""
         missing = [module for module in self.requires if not _is_installed(module)]
         if not missing:
             return None
@@ -85,7 +87,7 @@ class Entry:
         return self._resolve(self.target)
 
     def parameters(self) -> type:
-        """The dataclass of its parameters; imports no more than that."""
+        """The dataclass of its parameters; imports only the module of that class."""
         cls = self._resolve(self.params if self.params is not None else self.target)
         if not dataclasses.is_dataclass(cls):
             raise PluginError(
@@ -103,7 +105,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A section that a plugin adds to the report; `load` gives the function that fills it."""
+    """A section that a plugin adds to the report; `load` returns the function that fills it."""
 
     title: str
     target: Callable[..., Any] | str
@@ -116,7 +118,7 @@ class ReportSection:
 
 @dataclass(frozen=True)
 class Command:
-    """A verb that a plugin adds to the command line; `load` gives its function."""
+    """A command that a plugin adds to the command line; `load` returns its function."""
 
     name: str
     target: Callable[..., Any] | str
@@ -127,7 +129,7 @@ class Command:
 
 
 def load_target(target: Callable[..., Any] | str, what: str) -> Callable[..., Any]:
-    """The object that `"module:name"` names; anything but a string is the object itself."""
+    """The object that `"module:name"` names; an object that is not a string is returned."""
     if not isinstance(target, str):
         return target
     module, _, name = target.partition(":")
@@ -169,7 +171,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A plugin that was found; `module` has its hooks, `error` says why it did not load."""
+    """A plugin that was found; `module` has its hooks, `error` says why it failed to load."""
 
     name: str
     origin: str
@@ -180,13 +182,13 @@ class PluginInfo:
 
     @property
     def owner(self) -> str:
-        """How messages call the plugin as the owner of what it registers."""
+        """The plugin's name in messages about what it registers."""
         return f"{self.name} ({self.origin})"
 
 
 @dataclass
 class Plugins:
-    """Everything that plugins brought."""
+    """Everything that plugins register."""
 
     registries: dict[str, Registry] = field(
         default_factory=lambda: {kind: Registry(kind) for kind in KINDS}
@@ -202,7 +204,8 @@ class Plugins:
         return self.registries[kind]
 
     def entry(self, kind: str, name: str) -> Entry:
-        """The entry, or an error that also names plugins that failed to load."""
+        """The entry of a component; the error for an unknown name also lists plugins that failed
+        to load."""
         try:
             return self.registries[kind][name]
         except PluginError as error:
@@ -212,8 +215,7 @@ class Plugins:
             raise PluginError(f"{error}; plugins that did not load: {'; '.join(broken)}") from None
 
     def validate(self, kind: str, given: object, where: str) -> Component:
-        """A component as data with every default filled in, nested ones too; types and ranges are
-        checked strictly.
+        """Validate a component: fill in every default, nested ones too, and check types and ranges.
 
         `given` is a name, or a table with a name. Raises SuiteError that starts with `where`.
         """
@@ -259,7 +261,7 @@ class Plugins:
         return data
 
     def build(self, kind: str, component: Component) -> Any:
-        """The component itself, from validated data. Imports what it needs."""
+        """Build a component from validated data. Imports what it needs."""
         entry = self.entry(kind, component["name"])
         reason = entry.unavailable()
         if reason is not None:
@@ -267,8 +269,8 @@ class Plugins:
         return entry.load()(**_arguments(entry.parameters(), component, self.build))
 
     def parameters(self, kind: str, component: Component) -> Any:
-        """The parameters of a component, nested ones too, as their classes declare them; None if
-        they cannot be had. Imports no more than `Entry.parameters`."""
+        """The parameter object of a component, nested ones too; None if it cannot be built.
+        Imports no more than `Entry.parameters`."""
         try:
             cls = self.entry(kind, component["name"]).parameters()
             return cls(**_arguments(cls, component, self.parameters))
@@ -279,7 +281,7 @@ class Plugins:
 def _arguments(
     cls: type, component: Component, make: Callable[[str, Component], Any]
 ) -> dict[str, Any]:
-    """The constructor's arguments for a component as data; `make` gives the nested ones."""
+    """The constructor's arguments for a component as data; `make` builds nested ones."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in component.items()}
     values |= {key: make(kind, found) for key, kind, found in nested_components(cls, component)}
     del values["name"]
@@ -295,12 +297,12 @@ def _is_installed(module: str) -> bool:
 
 @functools.cache
 def nested_kinds(cls: type) -> dict[str, str]:
-    """Parameter name -> kind, of the parameters that are components."""
+    """Parameter name -> kind, for the parameters that are components."""
     return {name: mark.kind for name, mark in _marks(cls) if isinstance(mark, OfKind)}
 
 
 def nested_components(cls: type, component: Component) -> Iterator[tuple[str, str, Component]]:
-    """Key, kind and data of the components inside a component, those by default too."""
+    """Key, kind and data of the components inside a component, defaults included."""
     for key, kind in nested_kinds(cls).items():
         found = component.get(key, _defaults(cls).get(key))
         if found is not None:
@@ -313,7 +315,7 @@ def locations(cls: type) -> list[str]:
 
 
 def _marks(cls: type) -> Iterator[tuple[str, Any]]:
-    """Parameter name and mark, of all that stand in `Annotated`."""
+    """Parameter name and mark, for each mark in an `Annotated`."""
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for part in (hint, *get_args(hint)):
             if get_origin(part) is Annotated:
@@ -322,7 +324,7 @@ def _marks(cls: type) -> Iterator[tuple[str, Any]]:
 
 @functools.cache
 def _defaults(cls: Any) -> dict[str, Any]:
-    """Parameter name -> default, of the parameters that have one (a value, not a factory)."""
+    """Parameter name -> default, for parameters with a default value (not a factory)."""
     fields = dataclasses.fields(cls)
     return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
@@ -331,6 +333,28 @@ def parameter_schema(cls: type) -> dict[str, Any]:
     """JSON schema of each parameter by name."""
     properties: dict[str, Any] = _adapter(cls, cls.__name__).json_schema().get("properties", {})
     return properties
+
+
+def parameter_texts(cls: type) -> dict[str, str]:
+    """The meaning of each parameter, from the docstrings of the class and its bases.
+
+    A docstring has a table with a line per parameter: name, two or more spaces, meaning;
+    continuation lines are indented. A parameter without a line is missing in the result.
+    """
+    names = {field.name for field in dataclasses.fields(cls)}
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        name = ""
+        for line in inspect.cleandoc(base.__doc__ or "").splitlines():
+            entry = re.match(r"(\w+) {2,}(\S.*)", line)
+            if entry:
+                name = entry[1]
+                found[name] = entry[2]
+            elif name and line.startswith("  "):
+                found[name] += " " + line.strip()
+            else:
+                name = ""
+    return {name: text for name, text in found.items() if name in names}
 
 
 def _adapter(cls: type, where: str) -> TypeAdapter[Any]:

@@ -9,9 +9,9 @@ from sparsebench.hookspecs import Register, hookimpl
 
 @dataclass
 class DaskParams:
-    """address  of a scheduler; None starts a cluster on this machine
-    slots    of a cluster on this machine, its workers; with an address trials at once at most,
-             where 1 means as many as the cluster has threads
+    """slots    without an address: workers of a cluster that is started on this machine; with one:
+             most trials at once, where 1 means as many as the cluster has threads
+    address  address of a scheduler; none: start a cluster on this machine
     """
 
     slots: int = 1

@@ -27,8 +27,8 @@ RELEASED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HogwildParams:
-    """workers  processes that compute gradients, each with the trial's threads; one more directs
-    them
+    """workers  processes that compute gradients, each with the trial's threads, beside one that
+    coordinates them
     """
 
     workers: Annotated[int, Interval(gt=0, le=512)] = 2
@@ -66,21 +66,21 @@ class Options:
 
 @dataclass(frozen=True)
 class WasapParams:
-    """Defaults of None are as the paper means it, or with as_published as the released code does
+    """A parameter that is none follows the paper, or with as_published the released code
     (SelimaC/large-scale-sparse-neural-networks, wasap_sgd/mpi/process.py and train/model.py).
 
-    workers       processes that compute gradients, each with the trial's threads and batch size;
-                  one more, the master, holds the weights
-    local         share of the epochs, the last ones, in which each worker trains alone on its
-                  part before the models are averaged; 0: none; None: 0.3
+    workers       processes that compute gradients, each with the trial's threads and batch size,
+                  beside the master, which holds the weights
+    local         share of the epochs, at the end, in which each worker trains alone on its part
+                  of the data before the models are averaged (phase two); none: 0.3
     as_published  follow the released code where it departs from the paper
-    remainder     keep: the last, smaller batch of a part is used; drop (as released): it is not
-    state         where phase two takes its optimizer state from: the master, or none
-    target        connections left by the averaging: the mean of the workers', or (as released)
-                  the master's
-    overwritten   phase two's training is undone every 0.3 epochs' number of batches: weights,
-                  topology and state are again those the worker got (as released)
-    extra_pass    a pass more than the trial's epochs, in phase one (as released)
+    remainder     keep: train on the last, smaller batch of a part; drop, as released: skip it
+    state         optimizer state at the start of phase two: the master's, or fresh
+    target        connections kept by the averaging: as many as the workers have on average, or, as
+                  released, as many as the master has
+    overwritten   reset each worker in phase two to the weights, topology and state that it started
+                  with, each time that 0.3 epochs' number of batches have passed (as released)
+    extra_pass    train one epoch more than the trial's in phase one (as released)
     """
 
     workers: Annotated[int, Interval(gt=0, le=512)] = 2
@@ -96,7 +96,7 @@ class WasapParams:
         return self.workers + 1
 
     def hidden_from(self, observer: Observer) -> str | None:
-        """The reason why an observer cannot see the network: in phase two each worker has its
+        """Why an observer cannot see the network, or None: in phase two each worker has its
         own."""
         if self.options().local == 0:
             return None
@@ -115,13 +115,13 @@ class WasapParams:
 class WasspParams(WasapParams):
     """As `wasap`, except that `local` is 0 by default, and 0.3 with as_published. In addition:
 
-    scaling        the rate is multiplied by the number of workers
-    warm_epochs    epochs until it is; with n workers, epoch e from 0: (n - 1) e / warm_epochs + 1
-    base           the rate that this multiplies; None: the optimizer's, with its schedule, and
-                   with as_published 0.01, whatever the optimizer's
-    correction     the velocity follows a change of the rate by warm-up
-    local_scaling  phase two trains at the scaled rate too (as released); None: at the
-                   optimizer's
+    scaling        multiply the learning rate by the number of workers
+    warm_epochs    epochs over which the factor rises; with n workers, in epoch e from 0:
+                   (n - 1) e / warm_epochs + 1
+    base           learning rate that is multiplied; none: the optimizer's with its schedule, and
+                   with as_published 0.01
+    correction     rescale the velocity when the warm-up changes the rate
+    local_scaling  use the scaled rate in phase two too, as released; none: only with as_published
     """
 
     scaling: bool = True

@@ -36,7 +36,10 @@ class ReLU(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class LeakyReLU(PiecewiseLinear):
-    """z above zero, alpha z below."""
+    """z above zero, alpha z below.
+
+    alpha  slope below zero
+    """
 
     alpha: Slope = 0.01
 
@@ -47,6 +50,8 @@ class LeakyReLU(PiecewiseLinear):
 @dataclass(frozen=True)
 class AllReLU(PiecewiseLinear):
     """Alternated left ReLU: slope -alpha on odd hidden layers, +alpha on even ones.
+
+    alpha  slope below zero, with the sign of the layer
 
     Curci et al. (2021), arXiv 2102.01732; hidden layers are counted from one, the output has none.
     """
@@ -94,6 +99,11 @@ class Sigmoid:
 @dataclass(frozen=True)
 class SReLU:
     """S-shaped ReLU with trained thresholds and slopes, which start at these values.
+
+    t_left   threshold below which the slope is a_left
+    a_left   slope below t_left
+    t_right  threshold above which the slope is a_right
+    a_right  slope above t_right
 
     Jin et al. (2015), arXiv 1512.07030. Deviation: starts as a leaky ReLU in every neuron and is
     trained from the first step.

@@ -88,7 +88,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Explicit:
-    """densities  of the layers, in order; instead of the method's density or epsilon"""
+    """densities  densities of the layers, in order; instead of the method's density or epsilon"""
 
     densities: tuple[Annotated[float, Interval(gt=0, le=1)], ...]
 

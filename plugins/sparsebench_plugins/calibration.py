@@ -28,9 +28,9 @@ SEEN = 1.2
 class Calibration:
     """`mib` MiB, every byte written. No network is built, so that nothing else is measured.
 
-    how  kept until the end, given back after 100 ms, kept by a child process, or kept while
-         the process is killed
-    mib  MiB that are allocated
+    how  held: keep the memory until the end; spike: free it after 100 ms; child: a child process
+         takes it; killed: the process is killed while it has it
+    mib  MiB to allocate
     """
 
     how: Literal["held", "spike", "child", "killed"] = "held"

@@ -31,7 +31,7 @@ class Unchanging:
 class Cubic:
     """start     density at the start
     begin     share of all steps before which nothing is pruned
-    globally  the weakest of all layers go; false: each layer has a target of its own
+    globally  prune the weakest of all layers together; false: each layer to its own target
 
     n(t) = n_end + (n_start - n_end) (1 - (t - t_0) / (t_end - t_0))^3, with t_end the last update.
     Zhu and Gupta (2017), arXiv 1710.01878, eq. 1; GraNet, Liu et al. (2021), arXiv 2106.10404.

@@ -63,8 +63,8 @@ class SoftMagnitude(WeightsOnly):
     """Weights stay with a probability that grows with their magnitude.
 
     alpha  1 ranks by magnitude; 0 by magnitude relative to the other weights of both neurons
-    start  sharpness delta at the start of training; 0 drops at random, towards 1 by rank alone
-    end    sharpness at its end; in between it rises linearly
+    start  sharpness delta at the start of training: 0 drops at random, near 1 by rank alone
+    end    sharpness delta at the end of training; it rises linearly
 
     CHTs, Zhang et al. (2025), the soft removal: S = (|w| / 2 (alpha + (1 - alpha) row sum) +
     |w| / 2 (alpha + (1 - alpha) column sum))^(delta / (1 - delta)), and those that stay are drawn

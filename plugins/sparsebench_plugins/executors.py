@@ -15,9 +15,10 @@ PATIENCE = 5.0
 
 @dataclass
 class Local:
-    """`slots` processes at once, each under a supervisor of its own.
+    """A supervised process of this machine per trial.
 
-    shares_machine  its slots have to share cores and memory
+    slots           trials at the same time
+    shares_machine  whether trials that run at once share cores and memory
     """
 
     slots: int = 1

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UniformByFan:
-    """Uniform within a limit that depends on the connections of a neuron.
+    """Uniform within a limit that depends on the fan-in and fan-out of a neuron.
 
-    fan  dense: D in and K out, as the papers do, whatever the density;
-    sparse: the connections a neuron has on average, nnz / K in and nnz / D out
+    fan  dense: D in and K out, as in the papers, whatever the density; sparse: the connections
+         that a neuron has on average, nnz / K in and nnz / D out
     """
 
     fan: Literal["dense", "sparse"] = "dense"
@@ -58,7 +58,10 @@ class XavierUniform(UniformByFan):
 
 @dataclass(frozen=True)
 class Normal:
-    """N(0, deviation^2), as the released truly sparse codes draw."""
+    """N(0, deviation^2), as the released truly sparse codes draw.
+
+    deviation  standard deviation
+    """
 
     deviation: Annotated[float, Interval(gt=0)] = 0.1
 

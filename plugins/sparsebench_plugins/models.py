@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 class Layered:
     """Hidden layers with an activation and dropout, then the outputs.
 
-    hidden  neurons of each hidden layer, in order
-    dropout  the share of hidden outputs set to 0 in training
-    init     values of the connections; biases start at 0
+    hidden      neurons of each hidden layer, in order
+    activation  activation of the hidden layers
+    dropout     share of hidden outputs set to 0 in training
+    init        values of the connections at the start; biases start at 0
     """
 
     hidden: tuple[Annotated[int, Interval(gt=0)], ...]
@@ -104,7 +105,7 @@ class Layered:
 class MLP(Layered):
     """A multilayer perceptron with the objective's number of outputs.
 
-    loss  short for that of the objective where it is classification
+    loss  short for objective.loss where the objective is classification
     """
 
     loss: Annotated[Any, OfKind("loss")] | None = "cross-entropy"

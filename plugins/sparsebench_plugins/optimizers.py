@@ -19,8 +19,11 @@ Kind = Literal["weight", "bias"]
 
 @dataclass(frozen=True)
 class Descent:
-    """What every optimizer here has.
+    """Parameters of every optimizer here.
 
+    learning_rate  step size, before the schedule's factor
+    weight_decay   strength of the weight decay
+    schedule       factor of the learning rate over the steps
     decay  coupled: weight_decay w is added to the gradient of weights, not of biases (L2);
            decoupled: w -= rate weight_decay w, weights only (AdamW);
            decoupled-unscaled: w -= weight_decay w, biases too, as the released codes of SET do
@@ -32,11 +35,11 @@ class Descent:
     schedule: Annotated[Any, OfKind("schedule")] = "constant"
 
     def coupled(self, kind: Kind) -> float:
-        """What is added to the gradient, times w."""
+        """The factor of w that is added to the gradient."""
         return self.weight_decay if self.decay == "coupled" and kind == "weight" else 0.0
 
     def shrinkage(self, rate: float, kind: Kind) -> float:
-        """What w is multiplied by before the step."""
+        """The factor by which w shrinks before the step."""
         if self.decay == "decoupled-unscaled":
             return 1 - self.weight_decay
         return 1 - rate * self.weight_decay if self.decay == "decoupled" and kind == "weight" else 1
@@ -55,6 +58,9 @@ class Descent:
 @dataclass(frozen=True)
 class SGD(Descent):
     """v = momentum v - rate g;  w += v, or with Nesterov w += momentum v - rate g.
+
+    momentum  share of the last step's velocity that is kept
+    nesterov  look ahead along the velocity
 
     The momentum is in the form of the released SET codes.
     """
@@ -91,7 +97,12 @@ class SGD(Descent):
 
 @dataclass(frozen=True)
 class Adam(Descent):
-    """Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW."""
+    """Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW.
+
+    beta1  decay rate of the mean gradient
+    beta2  decay rate of the mean squared gradient
+    tiny   added to the denominator, the paper's epsilon
+    """
 
     learning_rate: Annotated[float, Interval(gt=0)] = 0.001
     beta1: Momentum = 0.9

@@ -20,10 +20,10 @@ class Importance:
 
     start       first epoch, counted from 1, at whose end neurons are removed
     every       epochs between removals
-    percentile  of the importances, 0..100; neurons at or below it go
-    count_dead  the percentile counts neurons already removed too, as released
-    outgoing    a removed neuron loses its outgoing connections too; as released: false
-    regrow      growth may connect a removed neuron again, as released
+    percentile  neurons whose importance is at or below this percentile, 0 to 100, are removed
+    count_dead  count neurons already removed in the percentile, as the released code does
+    outgoing    remove a neuron's outgoing connections too; the released code does not
+    regrow      growth may connect a removed neuron again, as in the released code
 
     Curci et al. (2021), arXiv 2102.01732, importance pruning. The defaults are the schedule of the
     released parallel code, `wasap_sgd/train/model.py`; that of `set_mlp_sequential.py` is

@@ -13,7 +13,7 @@ from sparsebench.registry import OfKind
 
 @dataclass(frozen=True)
 class Constant:
-    """The learning rate as given."""
+    """The learning rate does not change."""
 
     def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
         return 1.0
@@ -21,7 +21,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Multiplied by `gamma` after each of the `epochs`."""
+    """Multiplied by `gamma` after each of the `epochs`.
+
+    epochs  epochs after which the rate changes, counted from 1
+    gamma   factor of each change
+    """
 
     epochs: tuple[Annotated[int, Interval(gt=0)], ...]
     gamma: Annotated[float, Interval(gt=0)] = 0.1
@@ -33,7 +37,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Falls from 1 to `final` along half a cosine over all steps."""
+    """Falls from 1 to `final` along half a cosine over all steps.
+
+    final  factor at the last step
+    """
 
     final: Annotated[float, Interval(ge=0, le=1)] = 0.0
 
@@ -44,7 +51,12 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Linearly from `start` to 1 over the first `epochs`, then as the schedule `then` says."""
+    """Rises linearly from `start` to 1 over the first `epochs`, times the schedule `then`.
+
+    epochs  epochs of the rise
+    start   factor at the start
+    then    schedule that the rise is multiplied with
+    """
 
     epochs: Annotated[int, Interval(gt=0)] = 5
     start: Annotated[float, Interval(ge=0, le=1)] = 0.0

@@ -17,11 +17,9 @@ Share = Annotated[float, Interval(gt=0, le=1)]
 
 @dataclass(frozen=True)
 class Regular:
-    """zeta   share of a layer's connections that is dropped, at the first update
-    every  steps between updates; None: at the end of each epoch but the last
-    until  last step with an update, or a share of all steps; None: no end
-
-    What is None here is as the method's zeta, update_every and update_until say.
+    """zeta   fraction of a layer's connections that the first update drops; none: the method's
+    every  steps between updates; none: the method's update_every
+    until  last step with an update, or a share of all steps; none: the method's update_until
     """
 
     zeta: Zeta | None = None

@@ -7,4 +7,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RivalParams:
-    """None."""
+    """No parameters."""

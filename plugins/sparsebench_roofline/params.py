@@ -10,9 +10,9 @@ from annotated_types import Interval
 
 @dataclass(frozen=True)
 class KernelParams:
-    """kernel   what is timed; docs/performance.md says how each is obtained
-    repeats  timings, a probe of the machine ahead of each; the median counts
-    through  with the backend's own units, array type and layout, as within a network
+    """kernel   operation that is timed; docs/performance.md says how each is obtained
+    repeats  timings, each after a probe of the machine; the median counts
+    through  use the backend's own units, array type and layout, as inside a network
     """
 
     kernel: Literal[

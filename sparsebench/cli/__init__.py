@@ -1,4 +1,4 @@
-"""The command line: modules of verbs, each of which parses, calls and prints.
+"""The command line: each module has commands that parse, call and print.
 
 stdout carries the result, stderr the progress. Exit codes: see EXIT_CODES.
 """
@@ -43,8 +43,9 @@ GROUPS = {"baseline": baseline.app, "data": data.app, "new": new.app, "store": s
 
 
 class _Verbs(typer.core.TyperGroup):
-    """The built-in verbs, and those of plugins, which are loaded only if no built-in is meant:
-    a plugin that hangs or fails at its import does so in no `--help`. `ls plugins` names them."""
+    """The built-in commands, and those of plugins, which are loaded only if the word is not a
+    built-in command, so that a plugin that hangs or fails cannot break `--help`. `ls plugins`
+    lists them."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         built_in = super().get_command(ctx, cmd_name)
@@ -56,14 +57,14 @@ class _Verbs(typer.core.TyperGroup):
 
 
 def plugin_commands() -> dict[str, Command]:
-    """The verbs that plugins add, by name; this imports the plugins."""
+    """The commands that plugins add, by name. Imports the plugins."""
     from sparsebench.discovery import load_plugins
 
     return load_plugins().commands
 
 
 app = typer.Typer(
-    name="sparsebench", cls=_Verbs, no_args_is_help=True, add_completion=False,
+    name="sparsebench", cls=_Verbs, no_args_is_help=True,
     pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 for _verb in VERBS:
@@ -99,7 +100,7 @@ def _root(
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit. A user's mistake is one line; ours keeps its traceback."""
+    """Run the command line and exit. A user's mistake is one line; a bug keeps its traceback."""
     words = sys.argv[1:] if args is None else list(args)
     try:
         # an unset variable in a script makes an empty word: as a path it would be the current

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_rows, result_rows
+from sparsebench.cli.printing import print_rows, result_table
 from sparsebench.errors import SparsebenchError, StoreError, nearest
 from sparsebench.store.store import Store
 
@@ -47,6 +47,7 @@ def set(
     results = Store(store)
     in_store = file_of(results, name)
     file = output if output is not None else in_store
+    o.file_format(output, None, {"json": (".json",)}, "json")
     found = results.run(run)
     keep(found, name, file)
     typer.echo(f"{file}: {len(found.records)} trials of {run}")
@@ -62,7 +63,7 @@ def show(
 
     file = find(Store(store), name)
     found = read(file)
-    print_rows(result_rows(found.records), format, json=read_object(file, "/"))
+    print_rows(result_table(found.records), format, json=read_object(file, "/"))
     if format != "json":
         commit = f", commit {found.commit}" if found.commit else ""
         typer.echo(f"baseline {found.name} of run {found.run}, made {found.made}{commit}", err=True)

@@ -1,4 +1,4 @@
-"""`sparsebench compare`, `ab`, `check`: what got worse, and whether claims hold."""
+"""`sparsebench compare`, `ab`, `check`: compare runs and judge claims."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import append_step_summary, print_json
+from sparsebench.cli.printing import append_step_summary, print_json, wrapped
 from sparsebench.errors import NothingMatched, printable
 from sparsebench.store.store import Store
 from sparsebench.units import brief_seconds
@@ -184,7 +184,8 @@ def check(
     elif not rows:
         raise NothingMatched(f"the suite of run {found.id} makes no claims: nothing to check")
     else:
-        typer.echo(as_markdown(rows) if format == "md" else as_text(rows), nl=format != "md")
+        text = as_markdown(rows) if format == "md" else wrapped(as_text(rows))
+        typer.echo(text, nl=format != "md")
         append_step_summary(as_markdown(rows))
     raise typer.Exit(claims.exit_code(rows))
 

@@ -1,4 +1,4 @@
-"""`sparsebench data`: the sets of the data directory, and how more get there."""
+"""`sparsebench data`: list, fetch and verify data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sparsebench doctor`: what this machine is, and what could disturb a measurement on it."""
+"""`sparsebench doctor`: describes this machine and warns about disturbances of measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from sparsebench import machine
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows, print_tables
+from sparsebench.cli.printing import print_json, print_rows, print_tables, wrapped
 from sparsebench.core.worker import limits
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
@@ -71,7 +71,7 @@ def doctor(
         "data_directory": str(data),
         "cache_directory": str(machine.cache_directory()),
         "mpiexec": str(mpi.mpiexec),
-        "mpi": mpi.told,
+        "mpi": mpi.found,
     }
     warnings = [*_noise(facts), *noise.now(), *machine_setup.warnings(store), *_unusable(data)]
     if mpi.wrong:
@@ -80,7 +80,7 @@ def doctor(
     if format == "text":
         print_rows(rows)
         for line in warnings:
-            typer.echo(f"warning: {printable(line)}")
+            typer.echo(wrapped(f"warning: {printable(line)}"))
     else:
         lines = [{"warning": line} for line in warnings]
         print_tables([rows, lines], format, json={"facts": facts, "warnings": warnings})

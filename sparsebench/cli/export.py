@@ -1,4 +1,5 @@
-"""`sparsebench export`, `report`, `fit`, `export-model`: runs and networks as tables and files."""
+"""`sparsebench export`, `report`, `fit`, `export-model`: write runs and networks as tables and
+files."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsebench.cli import completion
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import append_step_summary, print_json, print_rows
 from sparsebench.errors import SparsebenchError, nearest
@@ -22,19 +24,21 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 REPORTS = {"md": (".md",), "html": (".html", ".htm"), "latex": (".tex",)}
-"""Formats of a report, each with the endings of files that select it."""
+EXPORTS = {"csv": (".csv",), "json": (".json",), "parquet": (".parquet",)}
+"""Formats, each with the endings of files that select it."""
 
 
 def export(
     run: o.RunName,
     store: o.Store,
     format: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="csv, json or parquet; or for another tool: pytest-benchmark, bencher, "
-            "github-action-benchmark (smaller is better) or github-action-benchmark-bigger.",
+            "github-action-benchmark (smaller is better) or github-action-benchmark-bigger. "
+            "Default: by the ending of -o, else csv.",
         ),
-    ] = "csv",
+    ] = None,
     epochs: Annotated[
         bool, o.flag("--epochs", "A row per epoch instead of one per trial.")
     ] = False,
@@ -46,7 +50,8 @@ def export(
     """
     from sparsebench.store.export_formats import exported
 
-    content = exported(Store(store).run(run), format, epochs=epochs)
+    kind = o.file_format(output, format, EXPORTS, "csv")
+    content = exported(Store(store).run(run), kind, epochs=epochs)
     if output is not None:
         write_output(output, content)
     else:
@@ -56,7 +61,12 @@ def export(
 
 def report(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Run ids or directories, or 'latest'.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run ids or directories, or 'latest'.",
+            autocompletion=completion.runs,
+        ),
     ],
     store: o.Store,
     format: Annotated[
@@ -82,12 +92,11 @@ def report(
     """
     if format is not None and format not in REPORTS:
         raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
+    files: list[Path | None] = [*output] if output else [None]
+    kinds = [o.file_format(file, format, REPORTS, "md") for file in files]
     found = [Store(store).run(name) for name in runs]
     summary = bool(os.environ.get("GITHUB_STEP_SUMMARY"))
-    files: list[Path | None] = [*output] if output else [None]
-    for file in files:
-        ending = file.suffix.lower() if file is not None else ""
-        kind = format or next((name for name, ends in REPORTS.items() if ending in ends), "md")
+    for file, kind in zip(files, kinds):
         if kind == "html":
             from sparsebench.report.html.page import report as html_report
 
@@ -159,6 +168,7 @@ def export_model(
 
     The npz has W1.data, W1.indices, W1.indptr, b1, and so on.
     """
+    o.file_format(output, None, {"npz": (".npz",)}, "npz")
     record, file = Store(store).find_model(trial)
     with file.open("rb") as source, output_file(output) as target:
         shutil.copyfileobj(source, target)

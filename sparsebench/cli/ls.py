@@ -1,21 +1,31 @@
-"""`sparsebench ls`: the components that a suite can name, and the runs of a store."""
+"""`sparsebench ls`: lists components with their parameters, suites, runs and plugins."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sparsebench.cli import completion
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import print_rows, print_tables
 from sparsebench.core.worker import mpi
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.registry import KINDS, PLURALS, Entry, Plugins, nested_kinds, parameter_schema
-from sparsebench.store.store import Store
+from sparsebench.registry import (
+    KINDS,
+    PLURALS,
+    Entry,
+    Plugins,
+    nested_kinds,
+    parameter_schema,
+    parameter_texts,
+)
+from sparsebench.store.store import Store, StoredRun
 from sparsebench.suite.build import identity
 from sparsebench.suite.suite import read_suite, suite_files
 
@@ -29,7 +39,12 @@ def ls(
     store: o.Store,
     data: o.Data,
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help=f"One of: {', '.join(LISTS)}.")
+        str | None,
+        typer.Argument(
+            metavar="[KIND]",
+            help=f"One of: {', '.join(LISTS)}.",
+            autocompletion=completion.lists,
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Show this component's parameters.")
@@ -40,7 +55,8 @@ def ls(
 ) -> None:
     """List components, suites, runs or plugins.
 
-    Without a KIND: how many there are of each, and what is not available, and why.
+    Without a KIND: an overview, and why some components are not available. With a NAME: the
+    component's parameters and what they mean.
     """
     known = load_plugins(plugins or (), data)
     if kind is None:
@@ -57,11 +73,18 @@ def ls(
     if name is None:
         rows = _rows(kind, store, known)
     elif singular in KINDS:
-        rows = _parameters(known.entry(singular, name))
+        entry = known.entry(singular, name)
+        rows = _parameters(entry)
+        if format != "json":
+            typer.echo(f"{name}, {singular} of {entry.owner}: {entry.summary}", err=True)
     else:
         raise SparsebenchError(f"ls {kind}: takes no NAME, found {name!r}")
     if not rows and format != "json":
         typer.echo(f"{name} has no parameters" if name else f"no {kind}", err=True)
+    if kind == "suites" and format == "text":
+        for folder in dict.fromkeys(str(Path(row["path"]).parent) for row in rows):
+            typer.echo(f"suites in {folder}:", err=True)
+        rows = [{key: row[key] for key in ("suite", "title", "error")} for row in rows]
     print_rows(rows, format)
 
 
@@ -89,12 +112,7 @@ def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
             for file in files
         ]
     if kind == "runs":
-        found = {run: Store(store).run(run).manifest for run in Store(store).runs()}
-        return [
-            {"run": run, "suite": facts.get("suite", ""), "trials": len(facts.get("trials", ())),
-             "title": facts.get("title", "")}
-            for run, facts in found.items()
-        ]  # fmt: skip
+        return [_run(Store(store).run(run)) for run in Store(store).runs()]
     if kind == "plugins":
         owners = {name: command.owner for name, command in plugins.commands.items()}
         return [
@@ -112,6 +130,19 @@ def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
     raise SparsebenchError(f"ls: unknown kind {kind!r}.{nearest(kind, LISTS)}")
 
 
+def _run(run: StoredRun) -> Row:
+    state = run.state()
+    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
+    word = "" if state.word == "over" else f"{state.word}: "
+    return {
+        "run": run.id,
+        "suite": run.manifest.get("suite", ""),
+        "trials": state.planned,
+        "status": f"{word}{counts or 'none ended'}",
+        "title": run.manifest.get("title", ""),
+    }
+
+
 def _suite(name: str, file: Path) -> Row:
     title = error = ""
     try:
@@ -122,8 +153,8 @@ def _suite(name: str, file: Path) -> Row:
 
 
 def _component(entry: Entry) -> Row:
-    """The reason is also why a data set without required parameters is not there, or why a trainer
-    that starts several processes cannot."""
+    """The row of a component. The reason may also be a missing data set, or MPI that a trainer
+    needs."""
     reason = entry.unavailable()
     try:
         if not reason and entry.kind == "trainer" and hasattr(entry.parameters(), "processes"):
@@ -152,6 +183,7 @@ def _parameters(entry: Entry) -> list[Row]:
     """A row per parameter; `required` where it has no default. A component's type is its kind."""
     cls: Any = entry.parameters()
     kinds, schema, required = nested_kinds(cls), parameter_schema(cls), _required(cls)
+    texts = parameter_texts(cls)
     rows = []
     for field in [one for one in dataclasses.fields(cls) if one.init]:
         made = field.default_factory
@@ -160,13 +192,25 @@ def _parameters(entry: Entry) -> list[Row]:
             {
                 "parameter": field.name,
                 "type": kinds.get(field.name) or _type_name(schema[field.name]),
-                "default": "required" if field.name in required else repr(default),
+                "default": "required" if field.name in required else _toml(default),
+                "meaning": texts.get(field.name, ""),
             }
         )
     if entry.kind == "topology":  # any topology takes this add-on
-        rows.append({"parameter": "prune", "type": "pruning", "default": "None"})
+        rows.append({**PRUNE, "default": _toml(None)})
     return rows
 
+
+def _toml(default: Any) -> str:
+    """A default as a suite would write it; `none` is what a suite leaves out."""
+    return "none" if default is None else json.dumps(default)
+
+
+PRUNE = {
+    "parameter": "prune",
+    "type": "pruning",
+    "meaning": "how neurons are removed for good, beside the topology updates",
+}
 
 TYPES = {
     "integer": "whole number", "number": "number", "string": "text", "boolean": "true or false",

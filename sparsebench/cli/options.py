@@ -1,34 +1,35 @@
-"""The arguments and options that several verbs share, each declared once."""
+"""The arguments and options that several commands share, each declared once."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from sparsebench import machine
-from sparsebench.errors import SuiteError
+from sparsebench.cli import completion
+from sparsebench.errors import SparsebenchError, SuiteError
 from sparsebench.run.user_config import DEFAULT_STORE, data_directory, store_directory
 
 Format = Literal["text", "md", "json"]
 
 
 def flag(name: str, help: str) -> Any:
-    """The declaration of a truth value that is set by `name` alone, without a `--no-` form."""
+    """Declare a boolean option that has no `--no-` form."""
     return typer.Option(name, help=help)
 
 
 def from_env(name: str, help: str, **more: Any) -> Any:
-    """The declaration of an option that a variable SPARSEBENCH_NAME sets too."""
+    """Declare an option that the variable SPARSEBENCH_NAME sets too."""
     return typer.Option(envvar=f"SPARSEBENCH_{name}", help=help, **more)
 
 
 def _default_store() -> Path:
-    """With a faulty config.toml only `doctor` gets here, which shows it and goes on."""
+    """The store in use. If config.toml is invalid, only `doctor` gets here, which reports it."""
     try:
         return store_directory()
     except SuiteError:
@@ -46,9 +47,30 @@ def _json_wins(context: typer.Context, value: str) -> str:
     return "json" if context.params.get("json") else value
 
 
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="Name from suites/, or a path.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run id, run directory, or 'latest'.")]
-TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="Trial id, or the start of one.")]
+SuiteName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="Name from suites/, or a path.",
+        autocompletion=completion.suites,
+    ),
+]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run id, run directory, or 'latest'.",
+        autocompletion=completion.runs,
+    ),
+]
+TrialId = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRIAL",
+        help="Trial id or its start; or words of its label, as -k takes them.",
+        autocompletion=completion.trials,
+    ),
+]
 
 Store = Annotated[
     Path,
@@ -72,7 +94,7 @@ Output = Annotated[
     typer.Option("-o", "--output", metavar="FILE", help="File to write. Default: stdout."),
 ]
 Json = Annotated[bool, typer.Option("--json", is_eager=True, help="Print JSON.")]
-"""Makes `format` "json", so that a verb looks only at that."""
+"""Sets `format` to "json", so that a command needs to check only that."""
 
 _FORMAT = typer.Option("--format", callback=_json_wins, help="Output format.")
 FormatOption = Annotated[Format, _FORMAT]
@@ -103,6 +125,29 @@ Alpha = Annotated[
 Strict = Annotated[bool, flag("--strict", "End with exit code 6 if anything could not be decided.")]
 
 
+def file_format(
+    file: Path | None, chosen: str | None, endings: Mapping[str, Sequence[str]], default: str
+) -> str:
+    """The format of an output: `chosen` with --format, else the one that the file's ending means.
+
+    Raises SparsebenchError for an unknown ending, and for the ending of another format than the
+    chosen one. A pipe or a device, such as /dev/null, needs no ending.
+    """
+    if file is None or (file.exists() and not file.is_file()):
+        return chosen or default
+    ending = file.suffix.lower()
+    meant = next((name for name, known in endings.items() if ending in known), None)
+    if chosen is None and meant is None:
+        known = ", ".join(ending for one in endings.values() for ending in one)
+        found = f"found {ending!r}" if ending else "it has none"
+        raise SparsebenchError(
+            f"-o {file}: the ending decides the format, and {found}. Known: {known}"
+        )
+    if chosen in endings and meant not in (None, chosen):
+        raise SparsebenchError(f"-o {file}: {ending} is the ending of {meant}, not of {chosen}")
+    return chosen or meant or default
+
+
 def selection(
     suite: SuiteName,
     store: Store,
@@ -124,6 +169,10 @@ def selection(
     threads: Annotated[int | None, from_env("THREADS", "Threads of each trial.", min=1)] = None,
     timeout: Annotated[str | None, from_env("TIMEOUT", "For each trial: 30m, 2h.")] = None,
     memory_limit: Annotated[str | None, from_env("MEMORY_LIMIT", "For each trial: 8GiB.")] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(min=0, help="Attempts more after a crash or a kill."),
+    ] = None,
     plugins: PluginFiles = None,
     allow_plugins: Annotated[
         bool,
@@ -135,7 +184,15 @@ def selection(
 
 def execution(
     jobs: Annotated[
-        int | None, from_env("JOBS", "Trials at the same time.", min=1, show_default="1")
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            envvar="SPARSEBENCH_JOBS",
+            help="Trials at the same time; their times are not comparable with those of one.",
+            min=1,
+            show_default="1",
+        ),
     ] = None,
     executor: Annotated[
         str | None, from_env("EXECUTOR", "What runs the trials.", show_default="local")
@@ -166,8 +223,8 @@ def execution(
 
 
 def with_options(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
-    """Add the options of these groups to a verb; it receives their values as its first argument, a
-    dict that `resolve` accepts."""
+    """Add the options of these groups to a command, which receives their values as a dict, its
+    first argument, for `resolve`."""
     shared = [
         parameter
         for group in groups

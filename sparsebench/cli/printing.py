@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import statistics
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
 from sparsebench.core.files import jsonable
 from sparsebench.errors import printable
 from sparsebench.store.record import Record, primary_of
-from sparsebench.suite.labels import label
+from sparsebench.suite.labels import label, label_columns
 
 Row = Mapping[str, Any]
 
 UNLIMITED = 1_000_000
 """Columns of a pipe or a file: rows are wrapped for a terminal only."""
+
+SHORT, FOLDED = 16, 40
+"""Letters of a cell that is kept on one line, and of a word that may be broken, such as a path."""
 
 
 def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -> None:
@@ -49,25 +55,71 @@ def print_json(data: Any) -> None:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """Columns aligned under a header, numbers to the right."""
+    """Columns aligned under a header, numbers to the right; a column without any value is left
+    out. On a terminal too narrow for the columns: a block of lines per row."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for key in rows[0]:
-        numeric = all(isinstance(row[key], int | float) for row in rows)
-        table.add_column(Text(key), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row[key])) for key in rows[0]))
+    shown = {printable(key): [_cell(row[key]) for row in rows] for key in rows[0]}
+    shown = {key: cells for key, cells in shown.items() if any(cells)} or shown
     console = Console(width=None if sys.stdout.isatty() else UNLIMITED, color_system=None)
+    for short in (SHORT, 0):
+        least = {key: _least_width((key, *cells), short) for key, cells in shown.items()}
+        if (total := sum(least.values()) + 2 * (len(least) - 1)) <= console.width:
+            break
+    if total > console.width:
+        blocks = ({key: cells[i] for key, cells in shown.items()} for i in range(len(rows)))
+        return "\n\n".join(_block(block, console.width) for block in blocks)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for key, cells in shown.items():
+        numeric = all(re.fullmatch(r"-?[0-9][0-9.e+-]*|", cell) for cell in cells)
+        side: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(Text(key), justify=side, overflow="fold", min_width=least[key])
+    for line in zip(*shown.values()):
+        table.add_row(*map(Text, line))
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def _block(row: Mapping[str, str], width: int) -> str:
+    """A row as a line per column that has a value."""
+    head = max(map(len, row)) + 2
+    lines = [
+        textwrap.fill(
+            f"{key.ljust(head)}{cell}", max(width, head + 8), subsequent_indent=" " * head
+        )
+        for key, cell in row.items()
+        if cell
+    ]
+    return "\n".join(lines)
+
+
+def _least_width(cells: Sequence[str], short: int) -> int:
+    """The width at which no word is broken (paths and the like excepted), and no cell of up to
+    `short` letters."""
+    parts = [part for cell in cells for part in ([cell] if len(cell) <= short else cell.split())]
+    return min(FOLDED, max(map(len, parts), default=0))
+
+
+def wrapped(text: str) -> str:
+    """Lines broken between words for a terminal, and indented after the break; for a pipe or a
+    file the text as it is."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = []
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=" " * (indent + 2), break_on_hyphens=False
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
+
+
 def as_markdown(rows: Sequence[Row]) -> str:
-    cells = [list(rows[0]), *([_cell(row[key]) for key in rows[0]] for row in rows)]
+    cells = [list(map(printable, rows[0])), *([_cell(row[key]) for key in rows[0]] for row in rows)]
     header, *lines = [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells
     ]
@@ -113,7 +165,8 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
         values = _finite(value for _, value in primaries)
         counts = Counter(str(record.status) for record in cell)
         result = f"{statistics.fmean(values):.4f}" if values else ""
-        result += f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        if len(set(values)) > 1:
+            result += f" ± {statistics.stdev(values):.4f}"
         seconds, peaks = (
             _finite(record.measures.get(name) for record in finished)
             for name in ("wall_seconds", "net_peak_bytes")
@@ -161,6 +214,17 @@ def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def result_table(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """`result_rows` for people: a column for each axis of the grid in the place of the label."""
+    trials = list({record.trial.cell: record.trial for record in reversed(records)}.values())
+    by_cell = dict(zip([trial.cell for trial in trials], label_columns(trials, seed=False)))
+    cells = dict.fromkeys(record.trial.cell for record in records)
+    return [
+        {**by_cell[cell], **{key: value for key, value in row.items() if key != "cell"}}
+        for cell, row in zip(cells, result_rows(records))
+    ]
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:

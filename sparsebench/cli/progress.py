@@ -18,6 +18,9 @@ from sparsebench.store.record import Record, primary_of
 from sparsebench.suite.labels import label
 from sparsebench.units import brief_seconds, brief_size
 
+INTERRUPTED = (130, 143)
+"""Exit codes of a run that a signal ended."""
+
 
 def listener(*, plain: bool = False) -> Plain:
     """Bars if stderr is a terminal and neither `plain`, NO_COLOR nor CI says otherwise."""
@@ -78,9 +81,15 @@ class Plain(RunProgress):
     def ended(self, summary: Summary) -> None:
         super().ended(summary)
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-        again = f"; {self._reused_failures} failed before: --rerun failed runs them again"
-        hint = again if self._reused_failures else ""
-        self.say(f"run {summary.run}: {counts or 'nothing ran'}{hint}")
+        parts = [counts or "nothing ran"]
+        if self._reused_failures:
+            again = f"{self._reused_failures} failed before: --rerun failed runs them again"
+            parts.append(again)
+        if summary.exit_code in INTERRUPTED:
+            left = self.total - len(summary.records)
+            again = "run the same command again to go on"
+            parts.append(f"{left} not begun; {again}" if left else again)
+        self.say(f"run {summary.run}: {'; '.join(parts)}")
 
     def note(self, line: str) -> None:
         self.say(f"note: {line}")

@@ -1,4 +1,4 @@
-"""`sparsebench run`, `plan`, `validate`, `prepare`: the verbs that read a suite."""
+"""`sparsebench run`, `plan`, `validate`, `prepare`: the commands that read a suite."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,18 +19,18 @@ from sparsebench.cli.printing import (
     as_markdown,
     print_rows,
     result_numbers,
-    result_rows,
+    result_table,
 )
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
-from sparsebench.run.prediction import Prediction, predict, refusal
+from sparsebench.run.prediction import Prediction, never_updates, predict, refusal
 from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
-from sparsebench.suite.labels import label
+from sparsebench.suite.labels import label, label_columns
 from sparsebench.suite.selectors import matches
 from sparsebench.units import brief_seconds, brief_size
 
@@ -64,7 +65,7 @@ def run(
         for line in () if debug else noise.now():
             shown.note(line)
         summary = run_trials(request.suite, request.trials, request.plugins, request.options, shown)
-    rows = result_rows(summary.records)
+    rows = result_table(summary.records)
     found = {
         "run": summary.run,
         "store": str(Path(summary.store).resolve()),
@@ -108,23 +109,25 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
         runnable = [trial for trial in request.trials if absent(trial, request.plugins) is None]
         rates = measured_rates(runnable, request.plugins, request.options.data_dir)
     store = Store(request.options.store)
+    ids, labels = short_ids(request.trials), label_columns(request.trials)
     rows, trials, sizes, times = [], [], [], []
     counts: Counter[str] = Counter()
-    for trial in request.trials:
+    for trial, short, words in zip(request.trials, ids, labels):
         prediction = predict(trial, request.plugins, rates)
         least, epoch = prediction.least_bytes, prediction.epoch_seconds
         seconds = epoch * trial.epochs if epoch is not None else None  # of training alone
         note = _note(trial, prediction, request, store)
-        row = {
-            "trial": trial.id,
-            "what": label(trial),
-            "bytes": f"at least {brief_size(least)}" if least is not None else "unknown",
-            "seconds per epoch": f"{epoch:.3g}" if epoch is not None else "",
-            "total time": brief_seconds(seconds) if seconds is not None else "",
-            "note": note,
-        }
-        rows.append(row)
-        facts = {"id": trial.id, "cell": trial.cell, "label": row["what"], "note": note}
+        rows.append(
+            {
+                "trial": short,
+                **words,
+                "memory from": brief_size(least) if least is not None else "unknown",
+                "epoch": f"{epoch:.3g} s" if epoch is not None else "",
+                "total time": brief_seconds(seconds) if seconds is not None else "",
+                "note": note,
+            }
+        )
+        facts = {"id": trial.id, "cell": trial.cell, "label": label(trial), "note": note}
         predicted = {**prediction.measures(), "predicted_seconds": seconds}
         trials.append({**facts, **predicted, **trial.to_json()})
         word = next((w for w in ("reused", "stale", "refused") if note.startswith(w)), "")
@@ -142,9 +145,19 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
     typer.echo("; ".join(needs), err=True)
 
 
+def short_ids(trials: Sequence[Trial]) -> list[str]:
+    """The starts of the ids, long enough to tell these trials apart."""
+    ids = [trial.id for trial in trials]
+    return next(
+        short
+        for length in range(8, 17)
+        if len(set(short := [one[:length] for one in ids])) == len(set(ids))
+    )
+
+
 def _note(trial: Trial, prediction: Prediction, request: RunRequest, store: Store) -> str:
     """Why the trial cannot run here; else whether it is refused, whether its record is reused or
-    stale (only its code differs from today's), and what the suite expects of it."""
+    stale (recorded by other code), and which failure the suite expects."""
     reason = absent(trial, request.plugins)
     if reason is not None:
         return ": ".join(reason)
@@ -171,11 +184,16 @@ def validate(
 ) -> None:
     """Check a suite file.
 
-    Its form, every component, --quick, and that each `where` matches a trial.
+    Checks its form, every component, --quick, and that each `where` matches a trial. Notes trials
+    that cannot run here and topologies that are never updated.
     """
     full, quick = resolve(**options), resolve(**options | {"quick": True})
     absences = [absent(trial, full.plugins) for trial in full.trials]
     reasons = Counter(": ".join(absence) for absence in absences if absence is not None)
+    still, still_quick = (
+        [trial for trial in request.trials if never_updates(trial, request.plugins)]
+        for request in (full, quick)
+    )
     found = {
         "suite": full.suite.name,
         "path": str(full.suite.path),
@@ -188,9 +206,18 @@ def validate(
         counts = f"{len(full.trials)} trials, {len(quick.trials)} with --quick"
         typer.echo(f"{full.suite.name}: {counts}")
     else:
-        print_rows([{**found, "not_runnable_here": reasons.total()}], format, json=found)
-    for reason, count in reasons.items() if format != "json" else ():
+        row = {**found, "not_runnable_here": reasons.total()}
+        found |= {"never_updated": len(still), "never_updated_quick": len(still_quick)}
+        print_rows([row], format, json=found)
+    if format == "json":
+        return
+    for reason, count in reasons.items():
         typer.echo(f"note: {count} trials {reason}", err=True)
+    for trials, how in ((still, ""), (still_quick, " with --quick")):
+        if trials:
+            names = ", ".join(sorted({trial.topology["name"] for trial in trials}))
+            text = f"in {len(trials)} trials{how} the topology ({names}) is never updated"
+            typer.echo(f"note: {text}: too few epochs or steps", err=True)
 
 
 @o.with_options(o.selection)

@@ -1,41 +1,55 @@
-"""`sparsebench show`, `logs`, `status`: a run or a trial, its output, and how far a run is."""
+"""`sparsebench show`, `logs`, `status`: a run or a trial, its output, and the progress of a run."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows, print_tables, result_rows
+from sparsebench.cli.printing import print_json, print_rows, print_tables, result_table
+from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
+from sparsebench.metrics import BUILT_IN
 from sparsebench.store.safe_files import read_object
-from sparsebench.store.store import Store
-from sparsebench.suite.labels import label
+from sparsebench.store.store import Store, StoredRun
+from sparsebench.suite.labels import brief, flat, label
+from sparsebench.units import brief_seconds, brief_size
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="RUN|TRIAL", help="Run id, or trial id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|TRIAL",
+            help="Run id or 'latest'; trial id, or words of its label.",
+            autocompletion=completion.runs,
+        ),
+    ],
     store: o.Store,
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show a run by cell, or all that is recorded of a trial."""
+    """Show a run by cell, or all that is recorded of a trial.
+
+    A run's settings are those that all its trials share; its cells are means over seeds.
+    """
     results = Store(store)
-    looks_like_a_trial = re.fullmatch(r"[0-9a-f]{2,16}", name) and not Path(name).is_dir()
-    if not looks_like_a_trial or any(run.startswith(name) for run in results.runs()):
-        run = results.run(name)
-        rows = [record.to_json() for record in run.records] if format == "json" else []
-        if format != "json":
-            typer.echo(f"run {run.id}: {printable(str(run.manifest.get('title', '')))}", err=True)
-        found = {"run": run.id, "manifest": run.manifest, "records": rows}
-        print_rows(result_rows(run.records), format, json=found)
+    is_run = name == "latest" or Path(name).is_dir() or os.sep in name
+    if is_run or any(run.startswith(name) for run in results.runs()):
+        _show_run(results.run(name), format)
         return
-    records = results.find_trial(name)
+    try:
+        records = results.find_trial(name)
+    except NothingMatched:
+        raise NothingMatched(
+            f"no run and no trial {name!r} in {results.path}; see: sparsebench ls runs"
+        ) from None
     if format == "json":
         print_json([record.to_json() for record in records])
     elif not records:
@@ -51,16 +65,69 @@ def show(
             "detail": record.detail,
             "started": record.started,
             "ended": record.ended,
-            "observers": ", ".join(one["name"] for one in record.trial.observers),
+            **_settings(record.trial),
             **record.measures,
             **dict(_flat(record.phases)),
             **dict(_flat({"machine": record.machine, "setting": record.settings})),
             **dict(_flat({"audit": record.audit, "noise": record.noise}, join_lists=True)),
         }
-        print_rows([{"what": k, "value": v} for k, v in facts.items() if v not in ("", None)],
-                   format)  # fmt: skip
+        _print_facts(facts, format)
         if record.log_tail:
             typer.echo(printable_lines(record.log_tail))
+
+
+def _show_run(run: StoredRun, format: str) -> None:
+    records, manifest = run.records, run.manifest
+    if format == "json":
+        found = {"run": run.id, "manifest": manifest}
+        print_json({**found, "records": [record.to_json() for record in records]})
+        return
+    state = run.state()
+    counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
+    settings = [_settings(record.trial) for record in records]
+    first = settings[0] if settings else {}
+    machine = manifest.get("machine", {})
+    facts = {
+        "run": run.id,
+        "title": manifest.get("title", ""),
+        "state": f"{state.word}: {state.ended} of {state.planned} trials ended",
+        "trials": counts,
+        "command": shlex.join(map(str, manifest.get("argv", ()))),
+        "commit": manifest.get("git", {}).get("commit", ""),
+        "machine": machine.get("cpu", ""),
+        "machine memory_bytes": machine.get("memory_bytes"),
+        **{k: v for k, v in first.items() if all(one.get(k) == v for one in settings)},
+    }
+    _print_facts(facts, format)
+    typer.echo()
+    print_rows(result_table(records), format)
+
+
+def _settings(trial: Trial) -> dict[str, Any]:
+    """The hyperparameters and limits of a trial, components by name and dotted key."""
+    left_out = ("data", "locations", "suite", "axes", "words")
+    settings = {k: v for k, v in trial.to_json().items() if k not in left_out}
+    settings["observers"] = ", ".join(one["name"] for one in trial.observers)
+    return {key: value for key, value in flat(settings).items() if value is not None}
+
+
+def _print_facts(facts: Mapping[str, Any], format: str) -> None:
+    rows = [{"what": key, "value": _with_unit(key, value)} for key, value in facts.items()]
+    print_rows([row for row in rows if row["value"] not in ("", None)], format)
+
+
+def _with_unit(key: str, value: Any) -> Any:
+    """A value of a metric, a limit or another quantity with its unit, which its name tells."""
+    from sparsebench.analysis.formats import in_unit, one
+
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return brief(value) if isinstance(value, list | tuple) else value
+    metric = BUILT_IN.get(key)
+    if metric is not None and metric.unit != "number":
+        return f"{in_unit(metric, one(value))}{' /s' if metric.unit == 'per second' else ''}"
+    if key in ("timeout", "checkpoint") or key.endswith("seconds"):
+        return brief_seconds(value) if value >= 60 else f"{value:.4g} s"
+    return brief_size(value) if key == "memory_limit" or key.endswith("bytes") else value
 
 
 def _flat(nested: Mapping[str, Any], *, join_lists: bool = False) -> Iterator[tuple[str, Any]]:
@@ -102,34 +169,31 @@ def status(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show how far a run is.
-
-    How many trials have ended, and how, and which are running.
-    """
+    """Show how far a run is: which trials run, and how many have ended how."""
     found = Store(store).run(run)
-    events = found.events()
-    begun = {e["trial"]: e["attempt"] for e in events if e["event"] in ("began", "recorded")}
-    records = {record.trial.id: record for record in found.records}
+    state = found.state()
     running = []
-    for trial in [one for one in begun if one not in records]:
-        file = found.store.attempt_folder(trial, begun[trial]) / "progress.json"
+    for trial, attempt in state.running.items():
+        file = found.store.attempt_folder(trial, attempt) / "progress.json"
         try:
-            state = read_object(file, found.store.root)
+            progress = read_object(file, found.store.root)
         except StoreError:
-            state = {}
-        known = {key: state.get(key) for key in ("epoch", "epochs", "loss", "accuracy")}
+            progress = {}
+        known = {key: progress.get(key) for key in ("epoch", "epochs", "loss", "accuracy")}
         running.append({"trial": trial, **known})
-    counts = Counter(str(record.status) for record in records.values())
-    listed = [f"{count} {status}" for status, count in counts.items()]
-    over = any(event["event"] == "ended" for event in events)
-    total, ended = len(found.manifest["trials"]), len(records)
-    facts = {"run": found.id, "over": over, "trials": total, "ended": ended}
+    listed = [f"{count} {status}" for status, count in state.counts.items()]
     if format == "text":
-        word = "over" if over else "not over"
-        typer.echo(f"run {found.id}: {word}, {ended} of {total} trials ended")
+        typer.echo(f"run {found.id}: {state.word}, {state.ended} of {state.planned} trials ended")
         if listed:
-            typer.echo(", ".join(listed))
+            typer.echo(printable(", ".join(listed)))
         print_rows(running)
-    else:
-        data = {**facts, "counts": dict(counts), "under_way": running}
-        print_tables([[{**facts, "counts": listed}], running], format, json=data)
+        return
+    facts = {
+        "run": found.id,
+        "state": state.word,
+        "over": state.word == "over",
+        "trials": state.planned,
+        "ended": state.ended,
+    }
+    data = {**facts, "counts": state.counts, "under_way": running}
+    print_tables([[{**facts, "counts": listed}], running], format, json=data)

@@ -1,4 +1,4 @@
-"""`sparsebench store`, `merge`: whether stores are undamaged, and maintenance of them."""
+"""`sparsebench store` and `merge`: check and maintain stores."""
 
 from __future__ import annotations
 

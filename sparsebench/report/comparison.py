@@ -1,8 +1,9 @@
-"""A comparison as text of at most 100 columns, as GitHub markdown, as JSON, and as JUnit XML."""
+"""A comparison as text of 80 columns, as GitHub markdown, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -23,9 +24,9 @@ from sparsebench.store.record import Record
 SCHEMA = 1
 """Of the JSON; docs/schemas/compare.json describes it."""
 
-WIDTH = 100
-WIDTHS = (16, 10, 10, 15, 18, 6, 2)
-RIGHT = (False, True, True, True, False, True, True)
+WIDTH = 80
+WIDTHS = (16, 10, 10, 15, 6, 2)
+RIGHT = (False, True, True, True, True, True)
 QUIET = (Verdict.SAME, Verdict.OK)
 NOT_COMPARED = frozenset({*UNDECIDED, Verdict.NEW, Verdict.REMOVED})
 SUITE = "sparsebench compare"
@@ -124,16 +125,17 @@ def verdict_words(finding: Finding) -> str:
 def as_text(comparison: Comparison) -> str:
     """A heading per cell and a line per metric; metrics that are exactly the same share a line."""
     percent = f"{100 * (1 - comparison.gates.alpha):g} %"
-    header = ("", "base", "head", "change", f"{percent} interval", "p", "n", "verdict")
-    lines = [*map(_cut, _sides(comparison)), "  " + _aligned(header)]
+    lines = [wrapped for side in _sides(comparison) for wrapped in _wrapped(side)]
+    lines.append("  " + _aligned(("", "base", "head", "change", "p", "n", "verdict")))
     for (_, label), group in groupby(comparison.findings, key=lambda one: (one.cell, one.label)):
-        lines += [_cut(printable(label)), *_cell_lines(list(group))]
+        lines += [*_wrapped(printable(label)), *_cell_lines(list(group), percent)]
     lines += ["", ", ".join(f"{n} {verdict}" for verdict, n in comparison.counts().items())]
-    lines += [f"note: {note}" for note in comparison.notes]
-    return "\n".join(line.rstrip() for line in [*lines, verdict_line(comparison)])
+    for note in comparison.notes:
+        lines += _wrapped(f"note: {note}")
+    return "\n".join(line.rstrip() for line in [*lines, *_wrapped(verdict_line(comparison))])
 
 
-def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
+def _cell_lines(findings: Sequence[Finding], percent: str) -> Iterator[str]:
     same = [
         found.metric
         for found in findings
@@ -142,14 +144,18 @@ def _cell_lines(findings: Sequence[Finding]) -> Iterator[str]:
     for found in findings:
         verdict = f"{found.verdict} !" if found.fails else verdict_words(found)
         if found.metric == STATUS:
-            yield _cut(f"  {verdict}: {printable(found.reason)}")
+            yield from _wrapped(f"  {verdict}: {printable(found.reason)}")
         elif found.verdict is not Verdict.SAME:
             name = printable(found.metric)
             name = name.removesuffix("_bytes") if len(name) > WIDTHS[0] else name
-            yield "  " + _aligned((name, *numbers(found), str(found.n), verdict))
-            yield from (_cut(f"      {printable(why)}") for why in whys(found))
+            base, head, change, interval, p = numbers(found)
+            yield "  " + _aligned((name, base, head, change, p, str(found.n), verdict))
+            if interval:
+                yield f"      {percent} interval {interval}"
+            for why in whys(found):
+                yield from _wrapped(f"      {printable(why)}")
     if same:
-        yield _cut(f"  same: {printable(', '.join(same))}")
+        yield from _wrapped(f"  same: {printable(', '.join(same))}")
 
 
 def _sides(comparison: Comparison) -> Iterator[str]:
@@ -157,9 +163,9 @@ def _sides(comparison: Comparison) -> Iterator[str]:
     for name, side in (("BASE", comparison.base), ("HEAD", comparison.head)):
         run, commit = str(side.facts.get("run", "")), str(side.facts.get("commit", ""))
         short = commit[:12] + ("+" if commit.endswith("+") else "")
-        told = f", sparsebench {short}" if short and short not in run else ""
-        if run or told:
-            yield printable(f"{name} {run}{told}")
+        version = f", sparsebench {short}" if short and short not in run else ""
+        if run or version:
+            yield printable(f"{name} {run}{version}")
 
 
 def _aligned(cells: Sequence[str]) -> str:
@@ -170,8 +176,9 @@ def _aligned(cells: Sequence[str]) -> str:
     return " ".join([*padded, cells[-1]])
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+def _wrapped(line: str) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def as_markdown(comparison: Comparison) -> str:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 NOTE_TIME = (
     "Time per epoch is the median over a trial's epochs of assembling batches and training, plus "
-    "the median of topology updates over the epochs that had one; compilation (warm-up) and "
-    "evaluation are apart. The lowest of each setting is bold. Times hold for this machine only."
+    "the median of topology updates over the epochs that had one; assembling batches and topology "
+    "updates also stand apart, as means over all epochs. Compilation (warm-up) and evaluation are "
+    "not in it. The lowest of each setting is bold. Times hold for this machine only."
 )
 IN_PAPER_TIME = (
     "Time: the median over a trial's epochs of assembling batches and training, plus that of "
@@ -41,8 +42,8 @@ IN_PAPER_TIME = (
 )
 NOTE_MEMORY = (
     "Net peak is the peak of the process minus what it held before the network was built; stored "
-    "is what the network itself keeps: values, indices, masks and optimizer state. The lowest net "
-    "peak of each setting is bold."
+    "is what the network keeps between steps: weights, indices, masks, gradients, optimizer state "
+    "and activations. The lowest net peak of each setting is bold."
 )
 IN_PAPER_MEMORY = (
     "Memory: peak of the process minus what it held before the network was built, the whole "

@@ -31,8 +31,15 @@ from sparsebench.store.record import UNKNOWN as NO_CLAIM
 PER_CONNECTION = Metric(
     "bytes_per_connection", "bytes", "exact", -1, title="stored per connection", whole=False
 )
-TIMES = ("epoch_seconds", "topology_seconds", "data_seconds", "warmup_seconds", "wall_seconds",
-         "samples_per_second")  # fmt: skip
+PER_EPOCH = {
+    f"{name}_seconds_per_epoch": Metric(
+        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what} per epoch"
+    )
+    for name, what in (("data", "assembling batches"), ("topology", "topology updates"))
+}
+"""Parts of `epoch_seconds`; a mean over all epochs."""
+
+TIMES = ("epoch_seconds", *PER_EPOCH, "warmup_seconds", "wall_seconds", "samples_per_second")
 MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes")
 
 
@@ -62,7 +69,8 @@ def _result(cell: pd.DataFrame, metric: Metric, best: float | None) -> Cell | st
 
 def time_table(evidence: Evidence) -> Table | None:
     """Seconds per epoch and in all, and training samples per second."""
-    return _by_cell(evidence, [evidence.metrics[name] for name in TIMES], noisy)
+    metrics = {**evidence.metrics, **PER_EPOCH}
+    return _by_cell(evidence, [metrics[name] for name in TIMES], noisy)
 
 
 def memory_table(evidence: Evidence) -> Table | None:
@@ -78,7 +86,10 @@ def _by_cell(
     """A row per cell, the lowest of each setting's first metric in bold; `mark` behind the first
     number of a row."""
     frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
-    frame = frame.assign(**{PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]})
+    derived = {PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]}
+    for name in PER_EPOCH:
+        derived[name] = frame[name.removesuffix("_per_epoch")] / frame["epochs"]
+    frame = frame.assign(**derived)
     used = [metric for metric in metrics if frame[metric.name].notna().any()]
     rows = []
     for setting, part in groups(frame, ["setting"]):

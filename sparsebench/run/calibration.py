@@ -1,8 +1,6 @@
-"""Check whether memory is measured correctly on this machine, with trials that allocate a known
-amount.
+"""Checks whether memory is measured correctly here, with trials that allocate a known amount.
 
-They are real trials in processes of their own, under the supervisor and the meter of every run,
-but no store is touched.
+They run like any trial, in processes of their own under the supervisor, but no store is written.
 """
 
 from __future__ import annotations
@@ -31,10 +29,10 @@ FLOOR = 2 * MIB
 TIMEOUT = 30.0
 
 PARENT = 1024
-"""MiB that the supervisor holds in the last case: a parent must not be charged to its child."""
+"""MiB that the supervisor holds in the last case: they must not be charged to the trial."""
 
 COMFORTABLE = 2 * PARENT * MIB
-"""Bytes to have available for the sizes as they are; with less, all shrink alike."""
+"""Bytes of available memory for the full sizes; with less, all sizes shrink alike."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """Allocated and measured bytes of a case; `measured` is None where the trial failed."""
+    """Allocated and measured bytes of a case; `measured` is None if the trial failed."""
 
     case: Case
     known: int
@@ -90,7 +88,7 @@ def cases(available: int) -> list[Case]:
 
 
 def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) -> Iterator[Reading]:
-    """Yield a reading per case, as they come."""
+    """Run the cases and yield a reading for each."""
     room = available if available is not None else machine.available_memory()
     rest: int | None = None
     for case in cases(room):
@@ -102,8 +100,9 @@ def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) ->
 
 
 def _reading(case: Case, outcome: Mapping[str, Any], rest: int | None) -> Reading:
-    """rest  resident bytes of a calibrating trial beside its allocation, for one that was killed
-    and cannot report them itself"""
+    """rest  resident bytes of a calibrating trial beside its allocation, for a trial that was
+    killed and could not report them
+    """
     measures = outcome["measures"]
     floor = {"child": measures.get("calibration_floor_bytes"), "killed": rest}.get(case.how, 0)
     found = measures.get(case.quantity)

@@ -1,9 +1,9 @@
-"""A control group per trial, where the system lets us have them: cgroup v2, delegated to us.
+"""Creates a control group (version 2) for each trial, if the system delegates one to us.
 
-The kernel then counts and limits a trial's memory itself, page cache and children included.
-A group that hands controllers down may hold no process of its own, so the supervisor first steps
-into a child group, and only if it is alone: other people's processes are not moved. Where any
-of this cannot be, there are no groups, and the other limits stand alone.
+The kernel then counts and limits a trial's memory, page cache and children included. A group with
+child groups may contain no processes itself, so the supervisor first moves into a child group, and
+only if it is alone in its group. Where any of this is impossible there are no groups, and the other
+limits apply alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparsebench import machine
 from sparsebench.core.worker.processes import started
 
 ROOT = Path("/")
-"""Where /proc is; the mount points it tells of are below it too."""
+"""The folder that contains proc; mount points are below it too."""
 
 PREFIX = "sparsebench"
 
@@ -35,23 +35,23 @@ class Group:
         return str(pid) in _words(self.folder / "cgroup.procs")
 
     def oom_kills(self) -> int:
-        """Processes of the group that the kernel has killed, at the limit or for want of memory."""
+        """How many processes of the group the kernel has killed for memory."""
         words = _words(self.folder / "memory.events")
         return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
     def peak(self) -> int | None:
-        """Bytes, page cache included; None before Linux 5.19."""
+        """Peak bytes, page cache included; None before Linux 5.19."""
         words = _words(self.folder / "memory.peak")
         return int(words[0]) if words else None
 
     def remove(self) -> None:
-        """One that still has processes stays; a later run removes it."""
+        """Remove the group. If it still has processes it stays, and a later run removes it."""
         with contextlib.suppress(OSError):
             remove_folder(self.folder)
 
 
 def make(limit: int | None) -> Group | None:
-    """A new group with a limit of `limit` bytes; None where there can be none."""
+    """Create a group with a limit of `limit` bytes; None if that is impossible."""
     home = delegated()
     if home is None:
         return None
@@ -71,7 +71,7 @@ def make(limit: int | None) -> Group | None:
 
 @functools.cache
 def delegated() -> Path | None:
-    """The group in which ours are made, rid of those that dead supervisors left."""
+    """The group in which trials' groups are created, after removing those of dead supervisors."""
     home = own_group()
     if home is None or not os.access(home, os.W_OK):
         return None
@@ -84,17 +84,17 @@ def delegated() -> Path | None:
 
 
 def own_group() -> Path | None:
-    """The folder of this process's group in the v2 hierarchy."""
+    """The folder of this process's group in the version 2 hierarchy."""
     return machine.control_group(ROOT)
 
 
 def remove_folder(folder: Path) -> None:
-    """A group's files are not removed one by one: they go with it."""
+    """Remove a group's folder; the kernel removes the files in it."""
     os.rmdir(folder)
 
 
 def _step_aside(home: Path) -> bool:
-    """Leave `home` to the groups of trials, if this process is the only one in it."""
+    """Move this process out of `home` into a child group, if it is the only process in it."""
     this = str(os.getpid())
     if _words(home / "cgroup.procs") != [this]:
         return False
@@ -111,7 +111,7 @@ def _step_aside(home: Path) -> bool:
 
 
 def _step_back(home: Path, aside: Path, pid: int) -> None:
-    """Leave the system as it was found; not from a fork of us."""
+    """Undo `_step_aside` at exit, but not in a fork."""
     if pid != os.getpid():
         return
     for file, text in (("cgroup.subtree_control", "-memory"), ("cgroup.procs", str(pid))):
@@ -122,7 +122,7 @@ def _step_back(home: Path, aside: Path, pid: int) -> None:
 
 
 def _remove_stale(home: Path) -> None:
-    """Groups whose names tell of a supervisor that is no more."""
+    """Remove the groups of supervisors that no longer exist."""
     for folder in home.glob(f"{PREFIX}-*-*-*-*"):
         pid, start = folder.name.split("-")[2:4]
         if pid.isdecimal() and str(started(int(pid))) != start:

@@ -1,4 +1,4 @@
-"""How many processes and cores trials need, and which cores and places are free."""
+"""Assigns slots and cores to trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsebench.registry import Plugins
 def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
     """The processes that a trial's trainer declares:
 
-    processes  to be started together for the trial; at least 1
+    processes  started together for the trial, at least 1
     forks      started by the trainer itself, which waits while they work
     """
     trainer = plugins.parameters("trainer", trial.trainer)
@@ -25,16 +25,16 @@ def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
 
 
 def cores_wanted(trial: Trial, plugins: Plugins) -> int:
-    """A core for each thread of each process."""
+    """The number of threads of all processes of a trial."""
     return trial.threads * max(team_of(trial, plugins).values())
 
 
 class Slots:
-    """`count` places for trials that run at once; with several on one machine, each has its own
-    cores.
+    """`count` slots for trials that run at the same time; several slots of one machine have cores
+    of their own.
 
-    shared   the places are on this machine and divide its cores and memory
-    wanting  how many cores a trial can use
+    shared   the slots are on this machine and divide its cores and memory
+    wanting  returns the number of cores that a trial can use
     """
 
     def __init__(
@@ -52,10 +52,8 @@ class Slots:
         self._busy: dict[int, Trial] = {}
 
     def fits(self, trial: Trial) -> bool:
-        """Whether a trial may start now: a place is free and all memory limits together fit.
-
-        If nothing else is running it may start whatever its limit.
-        """
+        """Whether a trial may start now: a slot is free and all memory limits together fit. If
+        nothing else is running it may always start."""
         if not self._busy:
             return True
         if len(self._busy) >= self.count:
@@ -64,7 +62,7 @@ class Slots:
         return not self._shared or sum(limits) <= machine.total_memory()
 
     def take(self, trial: Trial) -> int:
-        """Give the trial a free place and return its number."""
+        """Give the trial a free slot and return its number."""
         place = next(number for number in range(self.count) if number not in self._busy)
         self._busy[place] = trial
         return place
@@ -73,14 +71,14 @@ class Slots:
         del self._busy[place]
 
     def cores(self, place: int) -> tuple[int, ...] | None:
-        """The cores of a place; None where trials are not pinned."""
+        """The cores of a slot; None if trials are not pinned."""
         return self._cores[place]
 
     def narrow_for(self, trials: Iterable[Trial]) -> str:
-        """A warning if trials want more threads than a place has cores, else nothing.
+        """A warning if trials want more threads than a slot has cores, else empty.
 
-        With one place, only trials of several processes are warned about: the number of threads is
-        the user's own choice, but the number of processes follows from a number of workers.
+        With one slot only trials of several processes are warned about: the number of threads is
+        the user's own choice, but the number of processes follows from the number of workers.
         """
         if not self._shared:
             return ""
@@ -103,10 +101,8 @@ class Slots:
 
 
 def _divided_cores(count: int) -> list[tuple[int, ...] | None]:
-    """Disjoint sets of equally many physical cores; cores left over stay idle.
-
-    Both threads of a physical core go to one place, because they slow each other down.
-    """
+    """Disjoint sets of equally many physical cores, one per slot; cores left over stay idle. Both
+    threads of a physical core go to one slot, because they slow each other down."""
     groups: dict[int, list[int]] = {}
     for core in sorted(machine.usable_cores()):
         groups.setdefault(physical_core(core), []).append(core)

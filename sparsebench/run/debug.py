@@ -1,4 +1,4 @@
-"""Run a trial in this process, for a debugger: nothing is isolated, exceptions come through."""
+"""Runs a trial in this process for a debugger: nothing is isolated, exceptions are not caught."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from sparsebench.store.record import utc_now
 
 
 def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
-    """Run the job and `keep` its outcome; then raise what the trial raised, if it did.
+    """Run the job, pass its outcome to `keep`, and raise what the trial raised.
 
-    On a terminal, the debugger first shows where it was raised. Memory is that of the whole
+    On a terminal, the debugger opens first where it was raised. Memory is that of the whole
     process, so it is marked as inexact.
     """
     if "numpy" not in sys.modules:

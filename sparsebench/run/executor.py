@@ -1,4 +1,4 @@
-"""Where trials run: the executor's protocol, and waiting for the trials that it has under way."""
+"""The protocol of executors, which run trials, and of the handles of running trials."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from sparsebench.run.signals import Signals
 from sparsebench.suite.suite import Suite
 
 PERIOD = 0.05
-"""Seconds that `wait` takes at most."""
+"""Most seconds that `wait` takes."""
 
 
 class Handle(Protocol):
-    """A trial under way. It may also have a `fileno` that is readable once the trial has ended."""
+    """A running trial. It may also have a `fileno` that is readable once the trial has ended."""
 
     def poll(self) -> Mapping[str, Any] | None:
-        """Its outcome (see `store.record`) once it has ended, else None. Never blocks."""
+        """The outcome of the trial (see `store.record`) once it has ended, else None. Never
+        blocks."""
 
     def progress(self) -> Mapping[str, Any]:
         """The latest of epoch, epochs, step, steps, loss, accuracy, rss_bytes; may be empty."""
 
     def stop(self, kill: bool = False) -> None:
-        """Ask the trial to end (TERM), or end it (KILL). `poll` then gives its outcome."""
+        """Ask the trial to end (TERM) or kill it (KILL). `poll` then returns its outcome."""
 
 
 class Executor(Protocol):
-    """Runs trials, up to `slots` at once. An executor may also define:
+    """Runs trials, up to `slots` at the same time. An executor may also define:
 
-    shares_machine  its places are on this machine, whose cores and memory they divide
-    many_machines   kernels are compiled where they run, and no machine is timed for all
-    room() -> int   trials that may be under way now, where that changes; instead of `slots`
-    lost: str       why nothing more can run; empty while it can
-    address         a parameter: where its cluster is reached
+    shares_machine  its slots are on this machine and share its cores and memory
+    many_machines   kernels are compiled on the machines that run trials
+    room() -> int   most trials that may run now, if that changes; instead of `slots`
+    lost: str       why no more trials can run; empty while they can
+    address         a parameter: the address of its scheduler
     """
 
     slots: int
@@ -72,8 +73,8 @@ class Context:
     def run_to_end(
         self, jobs: Sequence[Job], on_wait: Callable[[Sequence[Handle]], None]
     ) -> list[Mapping[str, Any]]:
-        """Run jobs at once and return their outcomes; `on_wait` is called again and again with the
-        handles of those that have not ended."""
+        """Run jobs at the same time and return their outcomes. `on_wait` is called repeatedly with
+        the handles of the jobs that are still running."""
         handles = [self.submit(job) for job in jobs]
         while waiting := [handle for handle in handles if handle.poll() is None]:
             on_wait(waiting)
@@ -83,7 +84,8 @@ class Context:
 
 
 def wait(handles: Sequence[Handle]) -> None:
-    """Wait until one of the trials may have ended, `PERIOD` at most: their memory is watched."""
+    """Wait until one of the trials may have ended, at most `PERIOD`, so that their memory is
+    checked."""
     files = [handle.fileno() for handle in handles if hasattr(handle, "fileno")]
     ended = select.poll()
     for number in files:

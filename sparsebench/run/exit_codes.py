@@ -1,4 +1,4 @@
-"""The exit code of a run, and which failures the suite expects."""
+"""The exit code of a run, and the failures that its suite expects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_RUN = (Status.SKIPPED, Status.UNSUPPORTED)
 
 
 def expected(suite: Suite, trial: Trial) -> set[str]:
-    """The statuses that the suite expects of a trial; empty if it expects it to work."""
+    """The statuses that the suite expects of a trial; empty if it expects success."""
     return {expect.status for expect in suite.expects if matches(expect.where, trial)}
 
 
@@ -26,7 +26,7 @@ def unexpected_failure(suite: Suite, record: Record) -> bool:
 
 
 def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str]:
-    """A line per trial that ran and did not end as the suite says it would."""
+    """A line for each trial that ran and did not end as the suite expects."""
     for record in records:
         wanted = expected(suite, record.trial)
         ran = record.status not in (*NOT_RUN, Status.INTERRUPTED)

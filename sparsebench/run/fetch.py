@@ -1,4 +1,4 @@
-"""Getting a data set from OpenML into the data directory, with its entry in data.json."""
+"""Downloads a data set from OpenML into the data directory and lists it in data.json."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def fetch(
     train: int | None = None,
     data_dir: Path,
 ) -> Listing:
-    """Get a data set from OpenML into the data directory and list it in data.json.
+    """Download a data set from OpenML into the data directory and list it in data.json.
 
-    `openml` is the name there, by default `name`; the others are those of `Place`. What is
-    given wins, and the entry of a set that is listed but not there fills in the rest, unless
-    `openml` is another name than the entry's. A set that is there is left as it is, once its
-    checksum is right; nothing can be given for it.
+    `openml` is its name there, by default `name`; the other arguments are those of `Place`. For a
+    set that is listed but missing, the entry provides what is not given, unless `openml` differs
+    from it. A set that is there and has the right checksum is left unchanged, and no arguments are
+    allowed for it.
     """
     if not NAME.fullmatch(name):
         raise DataError(f"{name!r} is no name for a data set; expected {NAMES}")
@@ -80,7 +80,7 @@ def _by_hand(listed: Listing) -> str:
 
 
 def _check_writable(data_dir: Path) -> None:
-    """Before anything is downloaded."""
+    """Raise before anything is downloaded."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,7 +97,7 @@ def _unwritable(data_dir: Path, error: OSError) -> DataError:
 
 
 def _store(name: str, arrays: Arrays, facts: Mapping[str, Any], data_dir: Path) -> Listing:
-    """Write the file, then list it in the place of an entry of its name."""
+    """Write the file, then list it, replacing an entry of the same name."""
     from filelock import FileLock
 
     path, manifest = data_dir / f"{name}.npz", data_dir / MANIFEST

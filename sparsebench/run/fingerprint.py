@@ -1,7 +1,7 @@
-"""Hash the code that a trial runs, so that results of code edited since are not reused.
+"""Hashes the code that a trial runs, so that results of other code are not reused.
 
-A trial runs the core and, for each of its components, what is registered for it and the modules
-that it imports (see `import_closure`). Other plugins, and the rest of sparsebench, may change.
+A trial runs the core and, for each of its components, the registry entry and the modules that it
+imports (see `import_closure`). Other plugins and the rest of sparsebench may change.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from sparsebench.run.import_closure import ImportGraph, Modules, digest_of, modu
 from sparsebench.store.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 
 CHANGED = "changed while it ran"
-"""The `code` of a trial whose sources were edited while it ran; it agrees with nothing."""
+"""The `code` of a trial whose sources were edited while it ran; it never agrees."""
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`sources`, `versions` of numpy, scipy, numba and what its components require, `commit`."""
+    """`sources`, `versions` of numpy, scipy, numba and what its components require, and
+    `commit`."""
     return {
         **sources(trial, plugins),
         "versions": versions_of(trial, plugins),
@@ -35,11 +36,11 @@ def versions_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
 
 
 def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """Hashes of sources.
+    """Hashes of the sources of a trial.
 
-    code       of what computes a trial
-    kernels    of what it may compile
-    observers  of each, by name: separate, as the result does not depend on them
+    code       modules that compute it
+    kernels    modules that numba may compile for it
+    observers  by name; separate, because the result does not depend on them
     """
     found = _sources(plugins)
     return {
@@ -53,12 +54,13 @@ def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
 
 
 def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> str:
-    """Hash of the core, the components' registry entries and what they import."""
+    """A hash of the core, the components' registry entries, and the modules that they import."""
     return _sources(plugins).code(tuple(dict.fromkeys(entries(trial, plugins, kinds))))
 
 
 def kernel_keys(trial: Trial, plugins: Plugins) -> dict[Path, str]:
-    """Folder of sources with kernels -> hash of these and of the sources that they import."""
+    """For each folder of sources with kernels, a hash of these and of the sources that they
+    import."""
     found = (*entries(trial, plugins), *observers(trial, plugins))
     return _sources(plugins).kernels(tuple(dict.fromkeys(found)))
 
@@ -85,7 +87,7 @@ class _Sources:
         return digest([self._core, registered, digest_of(self._modules(found))], 16)
 
     def _kernels(self, found: tuple[Entry, ...]) -> dict[Path, str]:
-        """By folder, because numba caches by folder."""
+        """Grouped by folder, because numba caches by folder."""
         modules = self._graph.core | self._modules(found)
         folders: dict[Path, list[str]] = {}
         for name in self._graph.compiling(modules):
@@ -101,7 +103,7 @@ def _written(target: type | str | None) -> str | None:
 
 
 _LATEST: list[_Sources] = []
-"""At most one: the hashes for the plugins that were last asked about."""
+"""Cache of one entry: the hashes for the plugins of the last call."""
 
 
 def _sources(plugins: Plugins) -> _Sources:
@@ -111,16 +113,18 @@ def _sources(plugins: Plugins) -> _Sources:
 
 
 def forget_sources() -> None:
-    """Drop all hashes, so that files edited meanwhile are read again."""
+    """Drop all cached hashes, so that files edited meanwhile are read again."""
     _LATEST.clear()
     hash_of.cache_clear()
     git_state.cache_clear()
 
 
 def agrees(recorded: dict[str, Any], today: dict[str, Any]) -> bool:
-    """Whether a recorded fingerprint matches the current one. The commit is ignored, because it
-    can change without the code and vice versa. Recorded observers that are no longer
-    requested are ignored too."""
+    """Whether a recorded fingerprint matches the current one.
+
+    The commit is ignored, because it can change without the code and vice versa; so are recorded
+    observers that are no longer requested.
+    """
     observers = today.get("observers", {})
     return all(recorded.get(key) == today[key] for key in ("code", "versions")) and (
         observers.items() <= recorded.get("observers", {}).items()

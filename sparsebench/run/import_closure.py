@@ -1,10 +1,9 @@
-"""Find which modules a component's module imports, directly or not, by parsing sources.
+"""Finds the modules that a component's module imports, directly or not, by parsing sources.
 
-Nothing is imported or run. The search follows modules whose sources people edit: those of
-sparsebench and of plugins, wherever they are installed, and whatever else lies outside the folders
-of installed packages, such as a helper beside a plugin file. Installed packages, the standard
-library and what a component `requires` are not followed: their versions are recorded. A name that
-a module computes before it imports it is not seen.
+Nothing is imported or run. The search follows modules that people edit: those of sparsebench and of
+plugins, and any file outside the folders of installed packages, such as a helper beside a plugin
+file. Installed packages, the standard library and what a component `requires` are not followed,
+because their versions are recorded. Imports of a computed name are not found.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ STOP = frozenset(
     | {f"sparsebench.{name}" for name in
        ("errors", "hookspecs", "registry", "discovery", "machine", "metrics")}
 )  # fmt: skip
-"""Modules that report, find plugins and declare, and compute nothing: not followed."""
+"""Modules that only declare, register or report; they are not followed."""
 
 LOADERS = ((SourceFileLoader, [".py"]), (ExtensionFileLoader, EXTENSION_SUFFIXES))
 
@@ -44,11 +43,11 @@ COMPILERS = frozenset(
     {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "jitclass", "generated_jit",
      "intrinsic", "overload", "overload_method", "overload_attribute"}
 )  # fmt: skip
-"""numba's names for the ways to compile a Python function."""
+"""numba's decorators that compile a function."""
 
 _DEEP = re.compile(rb"\b(?:import_module|__import__|%b)\b" % "|".join(COMPILERS).encode())
-"""Only files with these words have their expressions searched too, which takes three times the
-work."""
+"""Expressions are searched only in files that contain one of these words, because that takes three
+times as long."""
 
 _CONSTANT = (
     ast.Constant, ast.Tuple, ast.List, ast.JoinedStr, ast.FormattedValue, ast.Name,
@@ -72,9 +71,9 @@ class SourceFile:
     """Facts about a Python file that a fingerprint needs.
 
     hash          of its bytes; "" if it cannot be read
-    imports       anywhere, in functions too, but not those for type checkers only
+    imports       all imports, inside functions too, except those for type checkers only
     compiles      whether it names one of numba's compilers
-    decorated_by  the imports whose names it uses as decorators
+    decorated_by  imports whose names it uses as decorators
     registers     whether it has hooks and otherwise only imports, constants and plain functions
     """
 
@@ -103,7 +102,7 @@ class ImportGraph:
 
     @functools.cached_property
     def core(self) -> Modules:
-        """The core and `seeds`, which belong to every fingerprint."""
+        """The modules of the core and `seeds`, which are part of every fingerprint."""
         home = Path(__file__).parents[1]
         files = [home / "seeds.py", *sorted((home / "core").rglob("*.py"))]
         return {
@@ -116,7 +115,7 @@ class ImportGraph:
     def closure(self, roots: Iterable[str]) -> Modules:
         """The roots and everything they import, up to the core and `STOP`.
 
-        The packages around a module count too, as importing it runs them, unless they only
+        The packages around a module are included because importing it runs them, unless they only
         register and nothing is imported from them by name.
         """
         found: Modules = {}
@@ -135,8 +134,7 @@ class ImportGraph:
         return found
 
     def reach(self, roots: Iterable[str], within: Modules) -> Modules:
-        """Those of the modules `within` that the roots import by name, directly or not, and the
-        roots."""
+        """The roots, and the modules in `within` that they import by name, directly or not."""
         found: Modules = {}
         waiting = list(roots)
         while waiting:
@@ -147,10 +145,8 @@ class ImportGraph:
         return found
 
     def compiling(self, modules: Modules) -> list[str]:
-        """The modules with functions that numba compiles.
-
-        They name one of numba's compilers, or decorate with something imported from one that does.
-        """
+        """The modules with functions that numba compiles: they name one of numba's compilers, or
+        use a decorator from a module that does."""
         sources = {name: read_source(file) for name, file in modules.items()}
         decorators = {
             name: set(self._targets(name, source.decorated_by)) for name, source in sources.items()
@@ -161,14 +157,14 @@ class ImportGraph:
         return sorted(found)
 
     def locate(self, name: str) -> Path | None:
-        """The file of a module that is followed; None for other modules and unknown names."""
+        """The file of a module that is followed; None for any other module."""
         if name in self._files:
             return self._files[name]
         spec = self._find(name)
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
     def _look_up(self, name: str) -> ModuleSpec | None:
-        """Find a module as `import` would, without importing the packages around it."""
+        """Find a module as `import` would, without importing its packages."""
         parent, _, last = name.rpartition(".")
         if parent:
             above = self._find(parent)
@@ -190,7 +186,7 @@ class ImportGraph:
         return None if all(_is_installed(Path(place)) for place in places or () if place) else top
 
     def _imports(self, name: str) -> tuple[str, ...]:
-        """The modules that are imported by name from the module `name`."""
+        """The modules that the module `name` imports by name."""
         file = self.locate(name)
         if file is None:
             return ()
@@ -214,7 +210,7 @@ class ImportGraph:
 
 
 def modules_of(entry: Entry) -> list[str]:
-    """The modules of a component and of its parameters; for classes those of their bases too."""
+    """The modules that define a component and its parameters, with those of their base classes."""
     found = []
     for target in (entry.target, entry.params):
         if isinstance(target, str):
@@ -225,12 +221,12 @@ def modules_of(entry: Entry) -> list[str]:
 
 
 def digest_of(modules: Modules) -> list[tuple[str, str]]:
-    """Name and hash of each module, but not its place."""
+    """A hash of the names and contents of modules; their folders do not matter."""
     return [(name, read_source(file).hash) for name, file in sorted(modules.items())]
 
 
 def _is_installed(file: Path) -> bool:
-    """Whether a file is the standard library's or an installed package's."""
+    """Whether a file belongs to the standard library or to an installed package."""
     standard = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
     return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or any(
         file.is_relative_to(folder) for folder in standard
@@ -247,10 +243,11 @@ _READ: dict[Path, tuple[tuple[int, ...], SourceFile]] = {}
 
 
 def read_source(file: Path) -> SourceFile:
-    """The facts about a file as it is now; parsed anew only if its size or a time stamp changed.
+    """The facts about a file as it is now; parsed again only if its size or a time stamp has
+    changed.
 
-    The time of the inode's last change is among the stamps because it cannot be set back, as
-    `cp -p` and `touch` do with the time of modification.
+    The inode's change time is used too, because `cp -p` and `touch` can set back the modification
+    time.
     """
     try:
         found = file.stat()

@@ -1,7 +1,7 @@
-"""Where compiled kernels are cached, which trials share them, and when they must be forgotten.
+"""Caches compiled kernels: which trials share them, and when they are deleted.
 
-numba notices when the file of a function changes, but not when a function that it calls in another
-file does, so compiled code is cached under a hash of both.
+numba notices when a function's file changes, but not when a function that it calls in another file
+does. So compiled code is cached under a hash of both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sparsebench.run.fingerprint import (
 )
 
 COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
-"""The components of a trial whose code, or the core's code that they call, is compiled."""
+"""Kinds of components whose code, or the core's code that they call, is compiled."""
 
 PATIENCE = 900.0
 """Seconds that a compilation may take."""
@@ -43,8 +43,8 @@ PATIENCE = 900.0
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
     """One trial for each set of kernels.
 
-    Every backend counts, because drawing and changing connections is compiled too. A trainer that
-    does not warm up has nothing to compile ahead; one registered by name is not imported to find
+    Every backend counts, because drawing and changing connections is compiled too. A trainer
+    without warm-up needs no compilation; one that is registered by name is not imported to find
     out.
     """
     chosen: dict[str, Trial] = {}
@@ -62,7 +62,7 @@ def _kernel_set(trial: Trial, plugins: Plugins) -> str:
 
 
 def without_magnitudes(value: Any) -> Any:
-    """Component data reduced to names, structure and whether a value is zero or absent."""
+    """A component reduced to names, structure, and whether each number is zero or absent."""
     if isinstance(value, dict):
         return {key: without_magnitudes(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -71,14 +71,15 @@ def without_magnitudes(value: Any) -> Any:
 
 
 def compile_job(job: Job, trials: Sequence[Trial] = ()) -> Job:
-    """A job that only compiles what `trials`, or the trial of `job`, need, without limits."""
+    """A job, without limits, that only compiles what `trials` need; by default the trial of
+    `job`."""
     free = replace(job.trial, timeout=PATIENCE, memory_limit=None)
     return replace(job, trial=free, compile_for=tuple(trials) or (free,))
 
 
 def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """Up to `most` trials that differ from each other in backend and in topology, so that
-    processes that compile for one of them each have little in common."""
+    """Up to `most` trials that differ in backend and topology, so that processes which compile for
+    them at the same time have little in common."""
     found: list[Trial] = []
     for trial in trials:
         names = (trial.backend["name"], trial.topology["name"])
@@ -94,7 +95,7 @@ def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
 def groups(trials: Sequence[Trial], plugins: Plugins) -> list[tuple[list[Trial], Path]]:
     """Groups of trials that one process can compile for, each with its cache folder.
 
-    Trials of a group have equal kernels in each folder of sources, and as many threads.
+    Trials of a group have equal kernels in each folder of sources, and equal numbers of threads.
     """
     found: list[tuple[list[Trial], Shares]] = []
     for trial in trials:
@@ -113,21 +114,21 @@ def groups(trials: Sequence[Trial], plugins: Plugins) -> list[tuple[list[Trial],
 # --- where compiled code is cached ---------------------------------------------------
 
 Shares = dict[str, str]
-"""numba's name for a folder of sources -> hash of what its compiled code depends on."""
+"""numba's name for a folder of sources -> hash of everything that its compiled code depends on."""
 
 
 def compiled_code(trial: Trial, plugins: Plugins) -> Path:
-    """The cache folder for the process of a trial, created if missing.
+    """The cache folder for the process of a trial; created if missing.
 
-    numba keeps a subfolder for each folder of sources. These are links to places that all
-    processes with the same kernels share, so a trial with one more kernel, of a plugin, compiles
-    that kernel and finds the rest.
+    numba keeps a subfolder for each folder of sources. Here these are links to places that all
+    processes with the same kernels share, so a trial with one more kernel compiles only that
+    kernel.
     """
     return _linked(kept_shares(trial, plugins))
 
 
 def kept_shares(trial: Trial, plugins: Plugins) -> Shares:
-    """Return the cache folders whose compiled code this trial uses, as {numba's name: key}."""
+    """The shared cache folders of this trial, as {numba's name: hash}."""
     versions = versions_of(trial, plugins)
     keys = kernel_keys(trial, plugins).items()
     return {numba_name(folder): digest([key, versions], 8) for folder, key in keys}
@@ -150,15 +151,15 @@ def _shared(name: str, key: str) -> Path:
 def numba_name(folder: Path) -> str:
     """numba's name for its subfolder with the kernels of a folder of sources.
 
-    (`get_suitable_cache_subpath` of numba 0.61 to 0.68.) If another version names it differently,
-    it makes its own folder beside the link, and nothing is shared.
+    This copies `get_suitable_cache_subpath` of numba 0.61 to 0.68. If another version names it
+    differently, numba makes its own folder beside the link and nothing is shared.
     """
     path = os.path.abspath(folder)
     return f"{os.path.basename(path)}_{hashlib.sha1(path.encode()).hexdigest()}"
 
 
 def is_compiled(trial: Trial, plugins: Plugins) -> bool:
-    """Whether `mark_compiled` has noted the trial, and nothing was forgotten since."""
+    """Whether `mark_compiled` was called for the trial and its compiled code still exists."""
     marks = _marks(trial, plugins)
     return bool(marks) and all(mark.exists() for mark in marks)
 
@@ -172,14 +173,14 @@ def mark_compiled(trials: Sequence[Trial], plugins: Plugins) -> None:
 
 
 def _marks(trial: Trial, plugins: Plugins) -> list[Path]:
-    """A file beside the compiled code of each folder of sources."""
+    """The file that marks each folder of sources of a trial as compiled."""
     name = digest([_kernel_set(trial, plugins), machine.describe()["id"]], 8)
     shares = kept_shares(trial, plugins)
     return [_shared(folder, key) / f"{name}.compiled" for folder, key in shares.items()]
 
 
 def forget_compiled(shares: Iterable[tuple[str, str]]) -> None:
-    """Delete compiled code, but not its folders, as others may have links to them."""
+    """Delete compiled code, but not the folders, which others may link to."""
     for name, key in shares:
         for file in _shared(name, key).glob("*"):
             with contextlib.suppress(OSError):
@@ -192,7 +193,7 @@ def _home() -> Path:
 
 @functools.cache
 def _usable(home: Path) -> Path:
-    """The folder, or a temporary one of this process where that cannot be written, or where other
+    """The folder; or a temporary one of this process if the folder cannot be written, or if other
     users could put code into it."""
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -209,7 +210,7 @@ def _usable(home: Path) -> Path:
 
 
 def unwritable_cache() -> str:
-    """A line for the user if compiled code cannot be cached for later runs, else nothing."""
+    """A message for the user if compiled code cannot be cached, else empty."""
     if _home().is_relative_to(machine.cache_directory()):
         return ""
     return (
@@ -227,12 +228,12 @@ class Fingerprints:
         self._shares: dict[str, Shares] = {}
 
     def of(self, trial: Trial) -> dict[str, Any]:
-        """The fingerprint last taken; empty for a trial without one."""
+        """The fingerprint that was last taken of a trial; empty if none was."""
         return self._begun.get(trial.id, {})
 
     def take(self, trial: Trial, *, anew: bool = False) -> dict[str, Any]:
-        """Take a fingerprint of the sources as last read, or as they are now with `anew`: a
-        process that starts now will import those."""
+        """Take a fingerprint of the sources as last read. With `anew`, read them again, as a
+        process that starts now will."""
         if anew:
             forget_sources()
         self._begun[trial.id] = fingerprint(trial, self._plugins)
@@ -240,10 +241,11 @@ class Fingerprints:
         return self._begun[trial.id]
 
     def as_run(self, trial: Trial, others: Iterable[Trial] = ()) -> dict[str, Any]:
-        """The fingerprint of what a process has run: the one it began with, if that still holds.
+        """The fingerprint of what a process has run: the one it began with, if the sources are
+        unchanged.
 
-        If the code was edited, the process may have imported either version and compiled it under
-        the old one's name. That compiled code is forgotten, unless `others` under way use it.
+        If they were edited, the process may have imported either version and cached compiled code
+        under the old hash. That code is deleted, unless `others`, which are running, use it.
         """
         begun = self._begun[trial.id]
         forget_sources()

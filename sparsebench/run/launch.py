@@ -1,4 +1,4 @@
-"""Start a trial's process, or its processes, and end them."""
+"""Starts the process or the processes of a trial, and ends them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from sparsebench.core.worker import host, limits, mpi, processes
 from sparsebench.run.cgroup import Group
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.worker.__main__")
-"""-P keeps the current folder, and what lies there, out of the imports."""
+"""-P keeps the current folder out of the import path."""
 
 
 LOGS = ("stdout.log", "stderr.log")
 
 STUCK = host.PATIENCE + 5.0
-"""Seconds after which a host that was to end the trial has to be stopped, or hangs."""
+"""Seconds after which a host that has not ended its trial is killed."""
 
 
 @dataclass
 class Launched:
     """A started trial.
 
-    process   leads its own session: a host of the trial's process or of mpiexec, or one of these
-    lifeline  our end of a pipe that tells the trial's processes, when it closes, to end
-    mark      a word in the environment of all the trial's processes
+    process   leads its own session: the host, or without one the trial's process or mpiexec
+    lifeline  our end of a pipe; the trial's processes are killed when it closes
+    mark      value of an environment variable that all the trial's processes inherit
     """
 
     process: subprocess.Popen[bytes]
@@ -44,20 +44,20 @@ class Launched:
     _let_go_at: float | None = None
 
     def child(self) -> int | None:
-        """The trial's process, or mpiexec; None if it is not there yet. It is the oldest child of
-        its host: adopted ones are younger."""
+        """Pid of the trial's process or of mpiexec, the oldest child of the host; None if it has
+        not been started yet."""
         if not host.HERE:
             return self.process.pid
         return processes.oldest(processes.children(self.process.pid))
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process group of the trial, or of mpiexec; a host passes it on."""
+        """Send a signal to the process group of the trial or of mpiexec; a host passes it on."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """Kill the trial and all that it started. A host does so when its lifeline closes; one that
-        has not after a while is killed, and the trial's process with it."""
+        """Kill the trial and all that it started. A host does so when its lifeline closes; if it
+        does not within STUCK seconds, it is killed itself, with the trial's process."""
         self.let_go()
         overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
         if overdue or not host.HERE:
@@ -70,11 +70,11 @@ class Launched:
 
 
 def launch(job: Job, group: Group | None = None) -> Launched:
-    """Start a process, which enters `group` before it imports anything.
+    """Start a process, which enters the control group `group` before it imports anything.
 
-    It reads the job as one line of JSON on stdin; its output goes to files. stdin is a file and
-    not a pipe, so that neither side ever waits for the other. Raises StoreError if the folder
-    cannot be written, OSError if the system starts no process.
+    It reads the job as one line of JSON on stdin and writes its output to files. stdin is a file,
+    not a pipe, so that neither side waits for the other. Raises StoreError if the folder cannot be
+    written, OSError if the process cannot be started.
     """
     with contextlib.ExitStack() as files:
         with writing_to(job.folder):

@@ -1,4 +1,4 @@
-"""The manifest of a run: its plan, its versions and its surroundings when it begins."""
+"""Makes the manifest of a run: planned trials, versions and the machine at its beginning."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sparsebench.metrics import in_force
 from sparsebench.run.executor import Context
 from sparsebench.run.surroundings import surroundings
 from sparsebench.store import provenance
+from sparsebench.store.attempts import this_process
 from sparsebench.store.store import planned
 
 
 def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The manifest as JSON. The name of a cluster's host is left out, unless hosts are to be
-    named."""
+    """The manifest as JSON. The address of a cluster is left out unless --identify is given."""
     suite, options = context.suite, context.options
     argv, address = options.argv, options.address
     if address and not options.identify:
@@ -41,5 +41,6 @@ def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
         "jobs": options.jobs,
         "executor": options.executor,
         **{key: value for key, value in where.items() if value is not None},
+        "process": this_process(),
         "trials": planned(trials),
     }

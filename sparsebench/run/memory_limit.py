@@ -1,7 +1,7 @@
-"""Sample a trial's memory from outside, and notice when it is over the trial's memory limit.
+"""Samples a trial's memory from outside and detects when it exceeds its limit.
 
-The supervisor kills a trial that `exceeds` its limit. The samples survive whatever ends the trial.
-Where a control group is delegated, the kernel enforces the limit too (`cgroup`).
+The samples survive however the trial ends. If a control group is available, the kernel enforces the
+limit too (`cgroup`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from sparsebench.core.worker.memory import Tree
 from sparsebench.core.worker.processes import started
 
 NOTABLE = 0.01
-"""A sample is written if the memory moved by this share, or a second has passed."""
+"""A sample is written when the memory has changed by this share, or after a second."""
 
 
 class Trace:
     """Samples of a process, written to mem.csv; none before `follow`.
 
     pid      the process, once it is known
-    rss      bytes at the last sample
-    peak     the largest high-water mark of all samples
-    tree     the memory of the process and its children, if it has some
-    ranks    descendants that are the trial, where the process is mpiexec: then `rss` and `peak`
-             are sums over them, shared pages counted by each
-    adopter  the parent of the process and of what it orphans, or the process itself
+    rss      resident bytes at the last sample
+    peak     largest high-water mark of all samples
+    tree     memory of the process and its children together, if it has children
+    ranks    the processes of an MPI trial, where `pid` is mpiexec: `rss` and `peak` are then sums
+             over them, with shared pages counted in each
+    adopter  process that becomes the parent of orphans: the host, or the process itself
     """
 
     def __init__(self, adopter: int, file: Path) -> None:
@@ -55,7 +55,7 @@ class Trace:
         self.tree = Tree(pid, self._adopter)
 
     def seen(self) -> list[tuple[int, int]]:
-        """Number and start of the process and of the descendants that were seen."""
+        """Pid and start time of the process and of every descendant that was seen."""
         own = [] if self.pid is None or self._began is None else [(self.pid, self._began)]
         return [*own, *self.tree.members.items()]
 
@@ -92,7 +92,7 @@ class Trace:
             self._file = None
 
     def _write(self, line: str) -> None:
-        """A full disk ends the trace, not the trial: its record will name the disk."""
+        """Write a sample. A full disk ends the trace, not the trial."""
         if self._file is None:
             return
         try:

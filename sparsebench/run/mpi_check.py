@@ -1,4 +1,4 @@
-"""Do the processes that mpiexec starts here find each other? Two of them are asked. Light."""
+"""Checks MPI by starting two processes that must find each other. Light."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from sparsebench.core.worker import mpi, processes
 
 PATIENCE = 20.0
-"""Seconds: two processes need one, on a busy machine a few."""
+"""Seconds to wait; two processes need one second, a few on a busy machine."""
 
 PROGRAM = """
 from array import array
@@ -30,17 +30,18 @@ if team.Get_rank() == 0:
 
 @dataclass(frozen=True)
 class HandshakeResult:
-    """mpiexec  where it was found
-    told     the library, and that the processes of a trial find each other
-    wrong    why there can be no trial of several processes, and what to do; else nothing
+    """mpiexec  path of mpiexec, or "not found"
+    found    the MPI library and the result of the check
+    wrong    why trials of several processes cannot run, and what to do; empty if they can
     """
 
     mpiexec: Path | str
-    told: str
+    found: str
     wrong: str = ""
 
 
 def check_mpi(count: int = 2) -> HandshakeResult:
+    """Let `count` processes find each other."""
     starter = mpi.found() or "not found"
     missing = mpi.missing()
     if missing:

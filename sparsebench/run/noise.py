@@ -1,9 +1,8 @@
-"""What disturbed a machine while something was timed on it: the kernel's counters, before and
-after.
+"""Measures what disturbed the machine during a trial, from the kernel's counters before and after.
 
-Seen from the cores a trial may use: with trials side by side, pinned to cores of their own, one
-is no noise to the other. The kernel counts in ticks of 10 ms per core, so shares of a window
-shorter than `SHORTEST` say nothing and are not given.
+Only the cores that the trial may use are counted, so trials that are pinned to different cores
+do not count as noise to each other. The kernel counts in ticks of 10 ms per core, so no shares
+are given for a window shorter than `SHORTEST`.
 """
 
 from __future__ import annotations
@@ -19,35 +18,37 @@ from sparsebench import machine
 from sparsebench.run.cgroup import own_group
 
 ROOT = Path("/")
-"""Where /proc and /sys are."""
+"""The folder that contains proc and sys."""
 
 SHORTEST = 1.0
-"""Seconds: 2 ticks of each core are then at most 2 % of it."""
+"""Seconds; an error of 2 ticks per core is at most 2 % of it."""
 
 WINDOW = 0.3
-"""Seconds of a look at what goes on now: 30 ticks of each core, enough to see a program at work."""
+"""Seconds that `now` observes the machine: 30 ticks of each core show a busy program."""
 
 OTHERS_CORES = 0.25
 OTHERS_SHARE = 0.1
-"""Cores' worth of others' work, or share of the usable cores, that is a mark: daemons at rest take
-hundredths of a core; a quarter is a program at work, and a tenth of few cores slows all threads."""
+"""Work of other programs that sets the mark `load`, in cores or as a share of the usable cores.
+Idle daemons take hundredths of a core; a quarter of a core is a program at work, and a tenth of
+few cores slows all threads."""
 
 STEAL_SHARE = 0.02
-"""Of the time of the usable cores, given to other guests: 2 % is what two runs differ by anyway."""
+"""Share of the cores' time that the host gave to other guests; two equal runs differ by 2 % too."""
 
 MARKS = ("load", "steal", "throttled", "swap")
 
 _BUSY = (0, 1, 2, 5, 6)
-"""user, nice, system, irq, softirq; idle and iowait are 3 and 4, steal is 7, and guests are within
-user."""
+"""Fields of /proc/stat that count as busy: user, with guests, nice, system, irq and softirq. Idle
+and iowait are 3 and 4, steal is 7."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Counters at a moment. Seconds are of the cores asked about, together.
+    """The kernel's counters at one moment; seconds are summed over the sampled cores.
 
-    throttles   events since boot: of the CPUs for heat, of our control group for its quota
-    megahertz   of the cores' clocks; empty where unknown
+    at         monotonic time, seconds
+    throttles  events since boot: CPUs slowed for heat, our control group for its quota
+    megahertz  clock of each core; empty if unknown
     """
 
     at: float
@@ -89,11 +90,11 @@ def between(
     swapped: bool = False,
     shortest: float = SHORTEST,
 ) -> dict[str, Any]:
-    """The `noise` of a record.
+    """The noise between two samples, as a record stores it.
 
-    own_seconds  CPU time of what was timed and of whoever watched it
-    swapped      whether pages of what was timed were in swap
-    shortest     seconds of a window whose shares are told
+    own_seconds  CPU time of the timed processes and of their supervisor
+    swapped      whether memory of the timed processes was in swap
+    shortest     seconds; for a shorter window, shares are None
     """
     wall, total = after.at - before.at, after.total - before.total
     others = steal = None
@@ -101,7 +102,7 @@ def between(
         others = max(0.0, after.busy - before.busy - own_seconds) / wall
         steal = max(0.0, after.steal - before.steal) / total
     clocks = before.megahertz + after.megahertz
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "load_start": before.load,
         "load_end": after.load,
         "others_cores": others,
@@ -112,48 +113,46 @@ def between(
         "swapped": swapped,
         "frequency_mhz": [min(clocks), max(clocks)] if clocks else None,
     }
-    return told | {"marks": marks(told, before.cores)}
+    return found | {"marks": marks(found, before.cores)}
 
 
-def marks(told: dict[str, Any], cores: int) -> list[str]:
-    """The words for what is past its threshold, in the order of `MARKS`."""
-    others, steal = told["others_cores"], told["steal_share"]
+def marks(noise: dict[str, Any], cores: int) -> list[str]:
+    """The `MARKS` whose threshold is exceeded, in their order."""
+    others, steal = noise["others_cores"], noise["steal_share"]
     past = (
         others is not None and others > min(OTHERS_CORES, OTHERS_SHARE * cores),
         steal is not None and steal > STEAL_SHARE,
-        told["throttled"] > 0,
-        told["swapped_pages"] > 0 or told["swapped"],
+        noise["throttled"] > 0,
+        noise["swapped_pages"] > 0 or noise["swapped"],
     )
     return [word for word, is_past in zip(MARKS, past, strict=True) if is_past]
 
 
 def now(seconds: float = WINDOW) -> list[str]:
-    """What disturbs this machine at the moment, in a line each; takes `seconds` to look."""
+    """Observe the machine for `seconds`; a line for each disturbance."""
     before, own = sample(), time.process_time()
     time.sleep(seconds)
     own = time.process_time() - own
     return complaints(between(before, sample(), own_seconds=own, shortest=0.0), before.cores)
 
 
-def complaints(told: dict[str, Any], cores: int) -> list[str]:
-    """A `noise` in words, one line per mark."""
+def complaints(noise: dict[str, Any], cores: int) -> list[str]:
+    """A line of text for each mark of a noise."""
     lines = {
         "load": "other programs use {others_cores:.1f} of its {cores} cores",
         "steal": "other guests of its host take {steal_share:.0%} of its time",
         "throttled": "its clocks or its share of the CPU are being throttled",
         "swap": "it is swapping",
     }
-    return [
-        f"this machine is not quiet: {lines[mark].format(**told, cores=cores)}; times will be noisy"
-        for mark in told["marks"]
-    ]
+    reasons = [lines[mark].format(**noise, cores=cores) for mark in noise["marks"]]
+    return [f"this machine is not quiet: {one}; times will be noisy" for one in reasons]
 
 
 # --- the counters ------------------------------------------------------------------------
 
 
 def _jiffies(cores: list[int]) -> tuple[float, float, float]:
-    """Seconds of these cores that were busy, stolen, and all, since boot."""
+    """Seconds since boot, summed over these cores: busy, stolen, total."""
     tick, wanted = os.sysconf("SC_CLK_TCK"), {f"cpu{core}" for core in cores}
     busy = steal = total = 0
     for line in _lines("proc/stat"):
@@ -167,7 +166,7 @@ def _jiffies(cores: list[int]) -> tuple[float, float, float]:
 
 
 def _load() -> float:
-    """Of the last minute."""
+    """The load average of the last minute."""
     words = " ".join(_lines("proc/loadavg")).split()
     return float(words[0]) if words else os.getloadavg()[0]
 
@@ -179,21 +178,21 @@ def _heat_throttles() -> int:
 
 
 def _group_throttles() -> tuple[int, float]:
-    """How often our control group had used up its quota of CPU time, and for how many seconds."""
+    """How often our control group was throttled by its CPU quota, and for how many seconds."""
     folder = own_group()
     files = [folder / "cpu.stat"] if folder is not None else []
     files += [ROOT / "sys/fs/cgroup/cpu/cpu.stat"]  # version 1, as a container sees its own
     for file in files:
-        told = dict(line.split()[:2] for line in _lines(file) if len(line.split()) > 1)
-        if "nr_throttled" in told:
-            micro, nano = int(told.get("throttled_usec", 0)), int(told.get("throttled_time", 0))
-            return int(told["nr_throttled"]), micro / 1e6 + nano / 1e9
+        counts = dict(line.split()[:2] for line in _lines(file) if len(line.split()) > 1)
+        if "nr_throttled" in counts:
+            micro, nano = int(counts.get("throttled_usec", 0)), int(counts.get("throttled_time", 0))
+            return int(counts["nr_throttled"]), micro / 1e6 + nano / 1e9
     return 0, 0.0
 
 
 def _swapped_pages() -> int:
-    told = dict(line.split()[:2] for line in _lines("proc/vmstat"))
-    return int(told.get("pswpin", 0)) + int(told.get("pswpout", 0))
+    counts = dict(line.split()[:2] for line in _lines("proc/vmstat"))
+    return int(counts.get("pswpin", 0)) + int(counts.get("pswpout", 0))
 
 
 def _megahertz(cores: list[int]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What a session is asked to do, what it tells while it runs, and what it gives back."""
+"""The options of a run, the listener that is called during it, and its summary."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from sparsebench.suite.defaults import EXECUTOR
 class Options:
     """How to run a suite's trials.
 
-    address      where an executor of several machines is reached
-    shard        which part of the suite these trials are, such as 2/8; for the manifest
+    jobs         trials at the same time
+    address      address of the executor's scheduler
+    shard        part of the suite that these trials are, such as 2/8; for the manifest
     resume       reuse finished records of the same trial and the same code
-    rerun        run again what would be reused: only what failed, or everything
-    reuse_stale  reuse records of other code too
-    fail_fast    start nothing more after a failure that the suite does not expect
-    predict      start nothing that cannot fit its memory limit
-    audit        probe the backends for dense work first, where no earlier run has; what one has
-                 found is shown without it, too
-    debug        the one trial runs in this process, and its exceptions come through
-    identify     the manifest names this host
+    rerun        run again what would be reused: failed trials only, or all
+    reuse_stale  also reuse records of other code
+    fail_fast    start no more trials after a failure that the suite does not expect
+    predict      skip trials that cannot fit their memory limit
+    audit        probe backends for dense work before the first trial, unless an earlier run has
+    debug        run the one trial in this process; its exceptions are not caught
+    identify     record the host's name in the manifest
+    argv         the command line, for the manifest
     """
 
     store: Path
@@ -56,15 +57,15 @@ class Options:
 
 
 def executor_of(options: Options, plugins: Plugins) -> Component:
-    """The executor that is asked for, as what `Plugins.build` takes. Imports nothing heavy.
+    """The chosen executor as data for `Plugins.build`. Imports nothing heavy.
 
-    Raises SparsebenchError for an address that it does not take.
+    Raises SparsebenchError for an address if the executor has none.
     """
     if options.debug:
         return {"name": EXECUTOR, "slots": 1}
-    given = {"name": options.executor, "slots": options.jobs}
+    chosen = {"name": options.executor, "slots": options.jobs}
     if options.address is None:
-        return given
+        return chosen
     if not _takes_address(options.executor, plugins):
         able = [e.name for e in plugins["executor"] if _takes_address(e.name, plugins)]
         raise SparsebenchError(
@@ -72,7 +73,7 @@ def executor_of(options: Options, plugins: Plugins) -> Component:
             f"{options.executor!r} takes none; those that do: {', '.join(able) or 'none'}; "
             "give one with --executor"
         )
-    return {**given, "address": options.address}
+    return {**chosen, "address": options.address}
 
 
 def _takes_address(executor: str, plugins: Plugins) -> bool:
@@ -85,7 +86,12 @@ def _takes_address(executor: str, plugins: Plugins) -> bool:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run that is over. `counts` by status; `reused` of the records are from before."""
+    """A run that is over.
+
+    records  one per trial that ended or was reused
+    reused   number of records from earlier runs
+    counts   number of records by status
+    """
 
     run: str
     store: Path
@@ -96,31 +102,31 @@ class Summary:
 
 
 class Listener:
-    """Told what happens, as it happens; override what is of interest."""
+    """Callbacks during a run; a subclass overrides those that it needs."""
 
     def started(self, run_id: str, total: int) -> None:
-        """`total` trials are planned."""
+        """The run has begun; `total` trials are planned."""
 
     def compiling(self, names: Sequence[str]) -> None:
-        """Kernels of these backends are compiled before the first trial."""
+        """Compilation of these backends' kernels begins, before the first trial."""
 
     def probing(self, names: Sequence[str]) -> None:
-        """Layers of these backends are audited before the first trial."""
+        """The audit of these backends begins, before the first trial."""
 
     def waiting(self) -> None:
-        """Called several times a second while processes before the first trial are at work."""
+        """Called several times a second during compilation and audit."""
 
     def trial_started(self, trial: Trial, number: int) -> None:
-        """`number` is the trial's place in the plan, from 1."""
+        """A trial has begun; `number` is its place in the plan, from 1."""
 
     def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
-        """See `protocols.Handle.progress`."""
+        """A running trial has reported its progress; see `protocols.Handle.progress`."""
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
-        """Its outcome is kept. A trial with retries may end more than once."""
+        """A trial has ended and its record is stored. With retries it may end more than once."""
 
     def note(self, line: str) -> None:
-        """Something that a person should know."""
+        """A message for people."""
 
     def ended(self, summary: Summary) -> None:
-        """All is kept."""
+        """The run is over and everything is stored."""

@@ -1,8 +1,8 @@
-"""Predict a trial's work and least memory from declared sizes, and its seconds from timed layers.
+"""Predicts a trial's work and least memory from declared sizes, and its seconds from timed layers.
 
-Nothing is timed unless it is requested (`measured_rates`). Then a process times layers of a few
-sizes for each backend, optimizer and number of threads (core/worker/layer_timing.py); the seconds
-of any other layer are interpolated.
+Nothing is timed unless `measured_rates` is called. It times layers of a few sizes for each backend,
+optimizer and number of threads in a process (core/worker/layer_timing.py); other sizes are
+interpolated.
 """
 
 from __future__ import annotations
@@ -36,16 +36,19 @@ from sparsebench.run.kernel_cache import PATIENCE, compiled_code
 from sparsebench.units import brief_size
 
 FLOAT, HALF, INDEX = 4, 2, 4
-"""Bytes of a float32, of a bfloat16, as which a backend may keep momenta and activations, and of
-the feature of a stored value."""
+"""Bytes of a float32, a bfloat16 (a backend may keep momenta and activations so), and the index of
+a stored value."""
 
 POINTS = 4
 SMALLEST, LARGEST = 2_000, 16_000_000
-"""Connections of the smallest and the largest layer that is timed; a connection of a larger layer
-costs as much."""
+"""Connections of the smallest and the largest layer that is timed; in larger layers a connection
+costs the same."""
 
 EPOCHS = 1_000
-"""A longer training is predicted from its first epochs, this many."""
+"""Most epochs that are looked at; a longer training is predicted from its first ones."""
+
+LONG = 10**9
+"""Steps of an epoch, more than any schedule waits for."""
 
 
 # --- declared sizes --------------------------------------------------------------------
@@ -55,9 +58,9 @@ EPOCHS = 1_000
 class Outline:
     """A trial's declared sizes.
 
-    truly_sparse  None where the backend does not declare it
-    slots         optimizer state arrays
-    csr           whether the first layer is given csr inputs, and takes them as they are
+    truly_sparse  None if the backend does not declare it
+    slots         number of optimizer state arrays
+    csr           whether the first layer takes csr inputs as they are
     """
 
     data: DataSize
@@ -80,7 +83,8 @@ class Outline:
 
     @property
     def work(self) -> int:
-        """Connections times samples of the whole training; K D for a backend that simulates."""
+        """Connections times samples over the whole training; positions instead of connections for
+        simulated sparsity."""
         entries = sum(layer.entries(self.truly_sparse is not False) for layer in self.layers)
         return entries * self.data.train * self.epochs
 
@@ -108,7 +112,7 @@ class Outline:
 
 
 def outline(trial: Trial, plugins: Plugins) -> Outline | None:
-    """The trial's declared sizes; None where a component other than the backend declares none."""
+    """The trial's declared sizes; None if a component other than the backend declares none."""
     wires = {key: value for key, value in trial.topology.items() if key != "prune"}
     dataset = plugins.parameters("dataset", trial.dataset)
     model = plugins.parameters("model", trial.model)
@@ -147,25 +151,39 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
     )
 
 
+def never_updates(trial: Trial, plugins: Plugins) -> bool:
+    """Whether a longer training would update the topology, but one of so few steps does not.
+
+    Where the number of samples is unknown, an epoch counts as a very long one.
+    """
+    wires = {key: value for key, value in trial.topology.items() if key != "prune"}
+    topology, sizes = plugins.parameters("topology", wires), outline(trial, plugins)
+    if not isinstance(topology, SizedTopology) or not topology.updates(1, 2, LONG):
+        return False
+    steps = -(-sizes.data.train // sizes.batch_size) if sizes is not None else LONG
+    epochs = range(1, min(trial.epochs, EPOCHS) + 1)
+    return not any(topology.updates(epoch, trial.epochs, steps) for epoch in epochs)
+
+
 # --- predictions -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes and seconds that a trial needs; None is unknown."""
+    """Bytes and seconds that a trial needs; None if unknown."""
 
     least_bytes: int | None = None
     epoch_seconds: float | None = None
 
     def measures(self) -> dict[str, float | int | None]:
-        """The entries of a record's measures."""
+        """The prediction as measures of a record."""
         return {"least_bytes": self.least_bytes, "predicted_epoch_seconds": self.epoch_seconds}
 
 
 def predict(
     trial: Trial, plugins: Plugins, rates: Mapping[str, Sequence[Rates]] | None = None
 ) -> Prediction:
-    """Predict one trial; its seconds only if `rates`, by `timing_key`, has its backend."""
+    """Predict one trial; its seconds only if its `timing_key` is in `rates`."""
     sizes = outline(trial, plugins)
     if sizes is None:
         return Prediction()
@@ -178,8 +196,8 @@ def predict(
 def refusal(trial: Trial, prediction: Prediction) -> str:
     """Why the trial cannot fit its memory limit; empty if it may.
 
-    The limit holds for the whole process, whose libraries need some of it too, so whatever is
-    refused would not have fitted.
+    The limit is for the whole process, whose libraries need memory too, so a refused trial would
+    not have fitted.
     """
     limit, least = trial.memory_limit, prediction.least_bytes
     if limit is None or least is None or least <= limit:
@@ -209,10 +227,10 @@ class Rates:
         return cls(int(data["batch"]), bool(data["truly_sparse"]), points, gather)
 
     def at(self, work: int, name: str) -> float:
-        """Seconds, interpolated on log-log axes.
+        """Seconds for `work`, interpolated on log-log axes.
 
-        Above the last point each connection costs as much as from the first point to the last, so
-        that the fixed cost of a call does not grow.
+        Above the last point each connection costs as much as between the first point and the last,
+        so that the fixed cost of a call does not grow.
         """
         first, last = self.points[0], self.points[-1]
 
@@ -232,7 +250,7 @@ class Rates:
         return seconds(low) * math.pow(max(work, 1) / low.work, slope)
 
     def unit(self, neurons: int) -> float:
-        """Seconds of the activation behind a layer of this many neurons."""
+        """Seconds of the activation after a layer of this many neurons."""
         nearest = min(self.points, key=lambda point: abs(math.log(point.neurons / neurons)))
         return nearest.unit * max(neurons / nearest.neurons, 0.1)
 
@@ -263,7 +281,7 @@ def epoch_seconds(sizes: Outline, rates: Rates) -> float:
 
 
 def timing_key(trial: Trial) -> str:
-    """A key that is equal for trials which one process can time: they differ only in sizes."""
+    """A key that is equal for trials that differ only in sizes: one process can time them."""
     model = {key: value for key, value in trial.model.items() if key != "hidden"}
     return canonical([trial.backend, trial.optimizer, model, trial.threads])
 
@@ -271,7 +289,7 @@ def timing_key(trial: Trial) -> str:
 def timing_jobs(
     outlines: Sequence[tuple[Trial, Outline]],
 ) -> dict[str, tuple[Trial, tuple[Ladder, ...]]]:
-    """A trial and the ladders of layers to time with it, by `timing_key`; the trial changes its
+    """By `timing_key`: a trial and the ladders of layers to time with it. The trial updates its
     topology if one of its group does."""
     groups: dict[str, list[tuple[Trial, Outline]]] = {}
     for trial, sizes in outlines:
@@ -296,8 +314,8 @@ def timing_jobs(
 def measured_rates(
     trials: Sequence[Trial], plugins: Plugins, data_dir: Path
 ) -> dict[str, list[Rates]]:
-    """Time the backends of these trials now, outside of any run and without limits, by
-    `timing_key`; an empty list for a process that failed."""
+    """Time the backends of these trials now, outside of any run and without limits. By
+    `timing_key`; an empty list if the process failed."""
     from sparsebench.run.supervisor import supervise
 
     found = {}

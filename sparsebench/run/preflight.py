@@ -1,5 +1,4 @@
-"""Before the first trial of a run: compile kernels and audit backends, in processes like the
-trials' own."""
+"""Compiles kernels and audits backends before the first trial, in separate processes."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from sparsebench.run.fingerprint import CHANGED
 
 @dataclass(frozen=True)
 class Preflight:
-    """The processes before the first trial.
+    """The processes that run before the first trial.
 
-    folder   of the run; each process gets a folder of its own below it
+    folder   folder of the run; each process gets a folder below it
     job_for  makes the job of a trial in a folder
-    on_wait  is called with the handles of processes while they are waited for
+    on_wait  called with the handles of running processes while they are waited for
     """
 
     context: Context
@@ -37,8 +36,8 @@ class Preflight:
     def compile(self, trials: Sequence[Trial]) -> None:
         """Compile all kernels, so that no trial is measured while it compiles.
 
-        First a process per core compiles for trials that have little in common; then one process
-        goes through all trials, and finds most of it done.
+        First one process per core compiles for trials that have little in common. Then one process
+        goes through all trials and finds most of it done.
         """
         context, plugins = self.context, self.context.plugins
         chosen = [
@@ -72,7 +71,7 @@ class Preflight:
     def _compile_at_once(
         self, parts: Sequence[tuple[list[Trial], Path]]
     ) -> list[Mapping[str, Any]]:
-        """Compile in a process for each group and its folder of compiled code."""
+        """Start a process for each group of trials with its cache folder, and wait for all."""
         folder, jobs = self.folder / "compile", list[Job]()
         made = len(list(folder.iterdir())) if folder.is_dir() else 0
         for number, (group, cache) in enumerate(parts, made):

@@ -1,4 +1,5 @@
-"""Read the log of a trial of several processes (ranks.jsonl): who lives, and how it ended."""
+"""Reads ranks.jsonl, the log of a trial of several processes: which are alive, and how they
+ended."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from sparsebench.store.models import RANK
 from sparsebench.store.safe_files import Damaged, read_lines
 
 LARGEST = 2**20
-"""Bytes of the log that are read: it has three short lines for each process."""
+"""Most bytes of the log that are read; it has three short lines for each process."""
 
 KILLED = (9, 255)
 """Exit codes of MPICH's mpiexec when a process that it started, or its proxy, was killed."""
@@ -23,10 +24,10 @@ KILLED = (9, 255)
 class Ranks:
     """The processes of a trial.
 
-    begun     process number -> start in ticks
-    living    those of them whose end is not in the log
-    broken    rank and exit code of the first that ended out of order, before the others
-    failed    one left a result that says what went wrong, before any ended out of order
+    begun   pid -> start time in ticks
+    living  those of them whose end is not in the log
+    broken  rank and exit code of the first process that failed before the others had ended
+    failed  a process left a result with an error before any broke
     """
 
     living: dict[int, int] = field(default_factory=dict)
@@ -36,20 +37,21 @@ class Ranks:
 
     @property
     def first_to_end(self) -> str:
-        """The name of the process that ended out of order first; empty if none did."""
+        """The name of the first process that failed; empty if none did."""
         return name_of(self.broken[0]) if self.broken is not None and not self.failed else ""
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to come: all have ended, or the others wait for one that has."""
+        """Whether the trial is over: all processes have ended, or the others wait for one that
+        has."""
         gone = bool(self.begun) and all(started(p) != start for p, start in self.living.items())
         return gone or self.failed or self.broken is not None
 
     def code(self, of_mpiexec: int) -> int:
         """The exit code that explains how the trial ended.
 
-        mpiexec's own explains little, as it ends all processes when one is missing. It counts only
-        where the log says nothing, because a process was killed with what watches over it.
+        mpiexec's own explains little, because it ends all processes when one is missing. It counts
+        only where the log has nothing, because a process and its monitor were killed together.
         """
         if self.failed:
             return 1
@@ -61,8 +63,8 @@ class Ranks:
 
 
 def read(folder: Path) -> Ranks:
-    """The state according to the log so far. Malformed lines, which the trial may write, are
-    skipped."""
+    """The state according to the log so far. Malformed lines are skipped; the trial may write
+    any."""
     living: dict[int, int] = {}
     begun: dict[int, int] = {}
     broken, failed = None, False
@@ -83,6 +85,6 @@ def read(folder: Path) -> Ranks:
 
 
 def forget(folder: Path) -> None:
-    """Delete the log, which nobody needs after the trial's outcome."""
+    """Delete the log after the outcome is stored."""
     with contextlib.suppress(OSError):
         (folder / FILE).unlink()

@@ -1,5 +1,4 @@
-"""Which trials to run, and how: the one reading of the options of the command line, of
-`sparsebench.run()` and of the pytest plugin."""
+"""Turns the options of the command line, of `sparsebench.run()` or of pytest into a RunRequest."""
 
 from __future__ import annotations
 
@@ -47,17 +46,19 @@ def resolve(
     threads: int | None = None,
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
+    retries: int | None = None,
     plugins: str | Path | Iterable[str | Path] | None = None,
     allow_plugins: bool = False,
     **how: Any,
 ) -> RunRequest:
-    """The trials in question; NothingMatched if there are none.
+    """Choose the trials of a suite and the options to run them with.
 
-    Precedence: what is given here, SPARSEBENCH_* variables, the suite, config.toml, defaults.
+    Arguments win over SPARSEBENCH_* variables, these over the suite, the suite over config.toml,
+    and that over the defaults. Raises NothingMatched if no trial is left.
 
     settings  path below [trial] -> value, or texts such as "epochs=3"
     seeds     numbers, one number, or a text such as "0:5"
-    how       the further fields of `Options`
+    how       the other fields of `Options`
     """
     part = parse_shard(shard) if shard is not None else None
     data_dir = user_config.data_directory(data).resolve()
@@ -75,6 +76,7 @@ def resolve(
         quick=quick,
         settings={
             **_limits(threads=threads, timeout=timeout, memory_limit=memory_limit),
+            **({"retries": retries} if retries is not None else {}),
             **_settings(settings),
         },
         seeds=chosen_seeds,
@@ -102,38 +104,38 @@ def resolve(
 
 
 def named(value: str | Path, what: str) -> str | Path:
-    """The value, unless it is empty: a path of no letters would mean the current directory."""
+    """The value; SparsebenchError if it is empty, since an empty path is the current directory."""
     if not str(value).strip() or (isinstance(value, Path) and not value.parts):
         raise SparsebenchError(f"expected {what}, found {str(value)!r}")
     return value
 
 
 def _listed(values: Any) -> list[Any]:
-    """One text or path is a list of one."""
+    """A list of the values; one text or path makes a list of one."""
     return [values] if isinstance(values, str | Path) else list(values or ())
 
 
-def _settings(given: Any) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        return dict(parse_setting(text) for text in _listed(given))
-    return {path: without_numpy(value) for path, value in given.items()}
+def _settings(settings: Any) -> dict[str, Any]:
+    if not isinstance(settings, Mapping):
+        return dict(parse_setting(text) for text in _listed(settings))
+    return {path: without_numpy(value) for path, value in settings.items()}
 
 
-def _seeds(given: Any) -> Sequence[int] | None:
-    if given is None or isinstance(given, str):
-        return parse_seeds(given) if given is not None else None
-    plain = without_numpy(given)
+def _seeds(seeds: Any) -> Sequence[int] | None:
+    if seeds is None or isinstance(seeds, str):
+        return parse_seeds(seeds) if seeds is not None else None
+    plain = without_numpy(seeds)
     if isinstance(plain, int) and not isinstance(plain, bool):
         return [plain]
     if not isinstance(plain, Iterable):
-        raise SuiteError(f"--seeds: expected numbers or a text such as '0:5', found {given!r}")
+        raise SuiteError(f"--seeds: expected numbers or a text such as '0:5', found {seeds!r}")
     return [without_numpy(seed) for seed in plain]
 
 
-def _limits(**given: Any) -> dict[str, Any]:
-    """Those of the arguments and variables, checked."""
+def _limits(**arguments: Any) -> dict[str, Any]:
+    """The limits that an argument or a variable sets, checked."""
     found = {}
-    for name, value in given.items():
+    for name, value in arguments.items():
         value = without_numpy(value) if value is not None else user_config.from_environment(name)
         if value is not None:
             try:

@@ -1,5 +1,5 @@
-"""Which trials need not run: a finished record is reused, another run has the trial under way, or
-it cannot run here."""
+"""Decides which trials need not run: a record is reused, another run has the trial, or it cannot
+run here."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
 
 PERIOD = 0.2
-"""Seconds between two looks at the trials of other runs."""
+"""Seconds between two checks of other runs' trials."""
 
 
 def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
-    """Why a trial cannot run here: its data are missing, a component is not available, or its
-    trainer does not show its network to one of its observers."""
+    """Why a trial cannot run here, or None: its data are missing, a component is not available, or
+    its trainer does not support one of its observers."""
     if "missing" in trial.data:
         return Status.SKIPPED, str(trial.data["missing"])
     for entry in (*entries(trial, plugins), *observers(trial, plugins)):
@@ -47,10 +47,10 @@ def shares(options: Options) -> bool:
 def reusable(
     trial: Trial, records: Sequence[Record], fingerprint: dict[str, Any], options: Options
 ) -> Record | None:
-    """The newest of a trial's records (the oldest first) that can be reused.
+    """The newest reusable record of a trial, or None. `records` are the oldest first.
 
-    A failure counts until it is to be rerun. Running out of memory or time counts only if the
-    present limit is no larger.
+    A failure is reused unless failed trials are rerun. Running out of memory or time is reused only
+    if the present limit is no larger.
     """
     for record in reversed(records) if shares(options) else ():
         if record.status in NEVER_REUSED or record.cause == DataChanged.__name__ or record.debug:
@@ -69,7 +69,7 @@ def reusable(
 
 
 class ConcurrentRuns:
-    """Trials that this run leaves to other runs on the same store; false when there are none."""
+    """Trials that other runs on the same store are running; false if there are none."""
 
     def __init__(self, store: Store, listener: Listener) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class ConcurrentRuns:
         return bool(self._trials)
 
     def has(self, trial: Trial) -> bool:
-        """Whether another process runs the trial; then it is kept here until `ended` returns it."""
+        """Whether another process runs the trial. If so, `ended` returns the trial later."""
         found = self._store.under_way_elsewhere(trial.id)
         if found is None:
             return False
@@ -92,8 +92,7 @@ class ConcurrentRuns:
         return True
 
     def ended(self) -> list[Trial]:
-        """Trials that no other run is working on any more: look for their records again, or run
-        them here."""
+        """Trials that no other run is working on any more; they are reused or run by the caller."""
         now = time.monotonic()
         if not self._trials or now - self._looked < PERIOD:
             return []

@@ -38,13 +38,13 @@ from sparsebench.suite.suite import Suite
 
 PROGRESS_PERIOD = 0.25
 PAUSE = 0.05
-"""Seconds between two looks while other runs have all trials that are left."""
+"""Seconds between two checks while only trials of other runs are left."""
 
 PATIENCE = 5.0
-"""Seconds that killed trials get to be gone."""
+"""Seconds to wait for killed trials to end."""
 
 MOST_PLACES = 10_000
-"""Trials under way at once with an executor that has a `room` of its own."""
+"""Most trials at the same time for an executor that defines `room`."""
 
 RETRIED = (Status.CRASHED, Status.KILLED)
 
@@ -56,9 +56,9 @@ def run_trials(
     options: Options,
     listener: Listener | None = None,
 ) -> Summary:
-    """Bring every trial to a record in the store, by reuse or by running it.
+    """Get a record for every trial, by reuse or by running it.
 
-    Raises StoreError when the store cannot be written; finished records are kept.
+    Raises StoreError if the store cannot be written; finished records are kept.
     """
     refused = machine.refuse_unmeasurable_system()
     if refused is not None:
@@ -82,7 +82,7 @@ def run_trials(
 
 @dataclass
 class RunningTrial:
-    """A trial that an executor runs, and its place."""
+    """A trial that an executor runs, and its place among the slots."""
 
     attempt: Attempt
     handle: Handle
@@ -91,7 +91,7 @@ class RunningTrial:
 
 
 class Session:
-    """One run: the trials that wait, those under way, and the records so far."""
+    """One run: waiting trials, running trials, and the records so far."""
 
     def __init__(self, trials: Sequence[Trial], context: Context) -> None:
         self._trials = trials
@@ -121,7 +121,8 @@ class Session:
         self._stopping = 0
 
     def run(self) -> Summary:
-        """Run all trials. An exception leaves no trial under way, in the store neither."""
+        """Run all trials. If an exception ends this, running trials are killed and recorded as
+        interrupted."""
         try:
             forget_sources()
             plan = manifest(self._context, self._trials)
@@ -165,7 +166,8 @@ class Session:
     # --- before ------------------------------------------------------------------------
 
     def _triage(self, trial: Trial) -> None:
-        """Record at once trials that cannot run, need not run or cannot fit; queue the others."""
+        """Record trials that cannot run or would not fit, reuse finished ones, and queue the
+        rest."""
         reason = absent(trial, self._plugins)
         if reason is not None:
             status, detail = reason[0], provenance.impersonal(reason[1])
@@ -187,8 +189,8 @@ class Session:
         self._waiting.append(trial)
 
     def _reusable_record(self, trial: Trial, fingerprint: dict[str, Any]) -> Record | None:
-        """A record that can stand for running the trial. One that ended in the middle does not if
-        it left a checkpoint to go on from."""
+        """The record to reuse instead of running the trial, or None. A crashed or killed attempt is
+        not reused if it left a checkpoint to resume from."""
         records = self._store.records(trial.id) if self._options.resume else []
         found = reusable(trial, records, fingerprint, self._options)
         if found is None or (trial.keep_model and not self._store.has_model(found)):
@@ -199,12 +201,13 @@ class Session:
     def _reuse(self, trial: Trial, found: Record) -> None:
         self._reused += 1
         self._journal.recorded(found, reused=True)
-        labelled = replace(found.trial, suite=trial.suite, axes=trial.axes)
+        labelled = replace(found.trial, suite=trial.suite, axes=trial.axes, words=trial.words)
         self._records[trial.id] = replace(found, trial=labelled)
         self._listener.trial_ended(trial, self._records[trial.id], True)
 
     def _checkpoint(self, trial: Trial) -> Path | None:
-        """The checkpoint that an earlier attempt with today's code left, if it may be used."""
+        """The checkpoint of an earlier attempt with today's code, if this run may resume from
+        it."""
         if not self._options.resume or self._options.rerun == "all":
             return None
         today = self._fingerprints.of(trial)
@@ -235,9 +238,8 @@ class Session:
             self._listener.trial_started(trial, self._trials.index(trial) + 1)
 
     def _acquire(self, trial: Trial) -> Attempt | None:
-        """Claim an attempt for this run. Returns None if another run has finished the trial or
-        is running it. Retries after a crash, and runs that share no results, skip that
-        check."""
+        """Begin an attempt. Returns None if another run has finished the trial (its record is
+        reused) or is running it. Retries, and runs that share no results, skip this check."""
         fingerprint = self._fingerprints.take(trial, anew=True)
         if self._tries[trial.id] or not shares(self._options):
             return self._begin(trial, fingerprint)
@@ -266,8 +268,8 @@ class Session:
         )
 
     def _collect(self) -> None:
-        """Report progress, and store what has ended. A crash is retried if the trial says so;
-        with --fail-fast a failure ends the run."""
+        """Report progress and store the outcomes of trials that have ended. A crashed trial is
+        retried as often as it allows; with --fail-fast an unexpected failure stops the run."""
         for item in list(self._running):
             trial, outcome = item.attempt.trial, item.handle.poll()
             if outcome is None:
@@ -286,7 +288,7 @@ class Session:
                 self._start_nothing_more()
 
     def _finish(self, attempt: Attempt, outcome: Mapping[str, Any]) -> Record:
-        """Store the outcome, and report it."""
+        """Store the outcome of an attempt and report it."""
         trial = attempt.trial
         record = self._records[trial.id] = self._record(attempt, outcome)
         self._store.tidy_checkpoints(record)
@@ -320,9 +322,11 @@ class Session:
         return record
 
     def _pass_on_signals(self, handles: Sequence[Handle]) -> None:
-        """The first signal asks the trials to end, the second kills them."""
+        """The first signal asks the running trials to end, the second kills them."""
         if self._signals.count > self._stopping:
             self._stopping = self._signals.count
+            if self._stopping == 1 and handles:
+                self._listener.note("stopping the running trials; once more kills them")
             self._start_nothing_more()
             for handle in handles:
                 handle.stop(kill=self._stopping > 1)

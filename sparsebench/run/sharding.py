@@ -1,7 +1,7 @@
-"""Divide a suite among several machines: each computes the same shards, without communication.
+"""Divides a suite among several machines, each of which computes the same shards on its own.
 
-The division must not depend on the machine: costs are declared work and never measured, and trials
-are ordered by ids that leave out the number of threads, whose default is the machine's own.
+So the division must not depend on the machine: costs are declared, not measured, and trials are
+sorted by ids that leave out the number of threads, whose default depends on the machine.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sparsebench.registry import Plugins
 from sparsebench.run.prediction import outline
 
 MOST = 10_000
-"""Shards of a suite."""
+"""Most shards of a suite."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The `number`-th, from 1, of `count` parts."""
+    """Part `number` (from 1) of `count`."""
 
     number: int
     count: int
@@ -33,7 +33,7 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """`2/8`: the second of eight."""
+    """Parse `2/8`, the second of eight."""
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
     shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
     if not 1 <= shard.number <= shard.count <= MOST:
@@ -47,8 +47,8 @@ def parse_shard(text: str) -> Shard:
 def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
     """The trials of this shard, in the order of the suite.
 
-    Raises SparsebenchError where a data set is missing: sizes and ids depend on it, so a machine
-    that has it would divide the trials differently.
+    Raises SparsebenchError if a data set is missing: sizes and ids depend on it, so a machine that
+    has it would divide the trials differently.
     """
     missing = [trial.data["missing"] for trial in trials if "missing" in trial.data]
     if missing and shard.count > 1:
@@ -63,17 +63,16 @@ def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Tr
 
 
 def cost(trial: Trial, plugins: Plugins) -> int | None:
-    """The declared work of a trial (see `Outline.work`); None where not all is declared."""
+    """The declared work of a trial (see `Outline.work`); None if a component declares no size."""
     sizes = outline(trial, plugins)
     return sizes.work if sizes is not None else None
 
 
 def deal(costs: Mapping[str, int | None], count: int) -> list[set[str]]:
-    """Give each trial, the longest first, to the shard with least to do; ties by id, then by
-    shard.
+    """Give each trial, the most expensive first, to the shard with the least work; ties by id, then
+    by shard.
 
-    So no shard has more than the least one by more than its last trial. An unknown cost counts
-    as the median of those known.
+    An unknown cost counts as the median of the known ones.
     """
     known = [cost for cost in costs.values() if cost is not None]
     middle = statistics.median_low(known) if known else 1

@@ -1,4 +1,4 @@
-"""Count Ctrl-C and its kin, so that a loop can look at them between two steps."""
+"""Counts Ctrl-C and similar signals, so that a loop can check for them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """While entered, the watched signals are counted and do nothing else.
+    """While this is entered, the watched signals are counted and have no other effect.
 
     Handlers are set explicitly, because a process started in the background may inherit SIGINT as
-    ignored. A SIGHUP inherited as ignored stays ignored: that is how `nohup` outlives the terminal.
-    Outside of the main thread nothing is watched, as only that can set handlers.
+    ignored. A SIGHUP that was inherited as ignored stays ignored, for `nohup`. Outside of the main
+    thread, which alone can set handlers, nothing is watched.
     """
 
     def __init__(self) -> None:

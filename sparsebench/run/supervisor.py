@@ -1,4 +1,4 @@
-"""Supervise one trial: start it, kill it at its memory limit or timeout, classify how it ended."""
+"""Supervises one trial: starts it, kills it at its memory limit or timeout, classifies its end."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from sparsebench.store.record import utc_now
 from sparsebench.store.safe_files import Damaged, read_json
 
 PERIOD = 0.05
-"""Seconds between two looks at a process."""
+"""Seconds between two checks of a process."""
 
 EARLIER = ("wall_seconds", "cpu_seconds")
-"""Measures of a resumed trial that include the attempts before this process."""
+"""Measures that a resumed trial adds up over all its attempts."""
 
 GRACE = 2.0
-"""Seconds between asking a process to end and ending it."""
+"""Seconds between TERM and KILL."""
 
 LINGER = 2.0
-"""Seconds for mpiexec to end when one of a trial's processes is missing; it also waits for
-whatever still holds their stdout."""
+"""Seconds for mpiexec to end after a process of the trial is gone; it also waits for whatever holds
+their stdout open."""
 
 
 class Supervised:
-    """A trial under way on this machine: an `executor.Handle`.
+    """A running trial on this machine: an `executor.Handle`.
 
-    There is no thread: only `poll` checks on the process, and acts on what it finds. `fileno` is
-    readable once the process has ended, so that callers can wait for it.
+    There is no thread: only `poll` checks the process and reacts. `fileno` becomes readable when
+    the process has ended, so that callers can wait for it.
     """
 
     def __init__(self, job: Job, *, grace: float = GRACE) -> None:
@@ -71,17 +71,19 @@ class Supervised:
 
     @property
     def pid(self) -> int:
-        """The trial's process, or mpiexec; its host until that has started it."""
+        """Pid of the trial's process or of mpiexec; of its host until the host has started it."""
         if self._trace.pid is None and (child := self._launched.child()) is not None:
             self._trace.follow(child)
         return self._trace.pid or self._started_pid
 
     def fileno(self) -> int:
-        """A file that is readable at the end; -1 where there is none, or the trial has ended."""
+        """A file descriptor that is readable when the process has ended; -1 if there is none or the
+        trial has ended."""
         return self._pidfd
 
     def poll(self) -> Mapping[str, Any] | None:
-        """The fields of its record that this machine knows, once the trial has ended."""
+        """The part of the record that the supervisor knows, once the trial has ended; None
+        before."""
         if self._outcome is None:
             code = self._reap()
             if code is not None:
@@ -123,7 +125,8 @@ class Supervised:
             self._end("timeout")
 
     def _end(self, why: StopReason, at_once: bool = False) -> None:
-        """Terminate the trial, and kill it later or `at_once`. The first reason is recorded."""
+        """Terminate the trial, and kill it after GRACE seconds or `at_once`. The first reason is
+        recorded."""
         if self._outcome is not None:
             return
         first = not self._reason
@@ -136,8 +139,8 @@ class Supervised:
             self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the trial's process group. Several processes are each a group of their own and are
-        signalled directly, because mpiexec would kill them instead."""
+        """Signal the trial's process group. The processes of an MPI trial have groups of their own
+        and are signalled directly, because mpiexec would kill them instead."""
         if number == signal.SIGKILL:
             self._launched.kill()
         elif self._ranks.living:
@@ -148,11 +151,11 @@ class Supervised:
     # --- the end ----------------------------------------------------------------------
 
     def _reap(self) -> int | None:
-        """The exit code if the process has ended; then nothing that it started is left.
+        """The exit code if the process has ended, else None. Then nothing that it started is left.
 
-        A host has seen to that, unless it was killed. Without one, the group is killed before its
-        leader is reaped, while its number cannot be another process's. Processes that left the
-        group are found by their mark, or were seen among the trial's children.
+        A host has ensured that, unless it was killed. Without a host, the group is killed before
+        its leader is reaped, while its number cannot belong to another process. Processes that left
+        the group are found by their mark or among the children that were seen.
         """
         can_look_first = hasattr(os, "waitid")  # not on every macOS
         if can_look_first:
@@ -218,7 +221,7 @@ class Supervised:
 
     def _cpu_of_all(self, reported: Mapping[str, Any]) -> float:
         """CPU seconds of everything that the trial started. A host has waited for all of it.
-        mpiexec's own say nothing, so what the processes report, or was seen last, counts."""
+        mpiexec does not know, so the processes' own reports count, or the last sample."""
         if self._job.processes == 1:
             return self._cpu
         seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
@@ -286,8 +289,8 @@ def _pidfd(pid: int) -> int:
 
 
 def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
-    """The result that the trial's process left, or None, and what is wrong with the file. Whatever
-    a trial writes there, nothing is raised."""
+    """The content of result.json, or None, and what is wrong with the file. Never raises, because
+    the trial may have written anything."""
     if not os.path.lexists(file):
         return None, ""
     try:
@@ -297,7 +300,7 @@ def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
 
 
 def read_progress(file: Path) -> dict[str, Any]:
-    """The progress that the trial's process wrote; empty if missing or malformed."""
+    """The content of progress.json; empty if it is missing or malformed."""
     try:
         return read_json(file, os.path.realpath(file.parent), PROGRESS)
     except Damaged:

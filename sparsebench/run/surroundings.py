@@ -1,6 +1,6 @@
-"""What a run ran in: processor, kernel, limits of its container, environment. Nothing personal.
+"""Describes the machine of a run for its manifest: processor, kernel, container, environment.
 
-Facts that cannot be had are left out. Temperatures, throttling and load are those of the moment.
+Nothing personal is recorded, and unknown facts are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sparsebench.run.cgroup import own_group
 from sparsebench.store.record import utc_now
 
 ROOT = Path("/")
-"""Where /proc and /sys are."""
+"""The folder that contains proc and sys."""
 
 CPU = "sys/devices/system/cpu"
 
@@ -27,14 +27,14 @@ VARIABLES = (
     "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "NUMBA_", "VECLIB_",
     "NUMEXPR_", "MALLOC_", "SPARSEBENCH_",
 )  # fmt: skip
-"""Beginnings of the names of environment variables that change what is computed or how fast."""
+"""Prefixes of environment variables that change results or speed."""
 
 SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
-"""Within a name: its value is nobody's business, whatever the name begins with."""
+"""A variable with one of these words in its name is not recorded."""
 
 
 def surroundings(store: Path) -> dict[str, Any]:
-    """The parts of a manifest that this machine knows; for a store at `store`."""
+    """The machine's part of a manifest; `store` is where the results go."""
     return {
         "processor": known(_processor()),
         "memory": known(_memory()),
@@ -47,7 +47,7 @@ def surroundings(store: Path) -> dict[str, Any]:
 
 
 def moment() -> dict[str, Any]:
-    """What changes while a run goes on: told at its start and at its end."""
+    """Quantities that change during a run, recorded at its start and at its end."""
     now = noise.sample()
     return known(
         {
@@ -64,9 +64,8 @@ def moment() -> dict[str, Any]:
     )
 
 
-def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables on the list, without those that look secret; paths become `<path>`."""
-    variables = os.environ if given is None else given
+def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables with a prefix in VARIABLES, without SECRET ones; paths become `<path>`."""
     return {
         name: "<path>" if os.sep in value or value.startswith("~") else value
         for name, value in sorted(variables.items())
@@ -75,7 +74,7 @@ def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def filesystem(path: Path) -> str:
-    """The type of the file system that holds a path, or will; empty where unknown."""
+    """The type of the file system of a path, which need not exist yet; empty if unknown."""
     place = path.resolve()
     best, kind = -1, ""
     for line in _lines("proc/self/mountinfo"):
@@ -87,6 +86,7 @@ def filesystem(path: Path) -> str:
 
 
 def known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that have a value."""
     return {key: value for key, value in facts.items() if value not in (None, "", {}, [])}
 
 
@@ -94,13 +94,13 @@ def known(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def turbo() -> bool | None:
-    """Whether clocks may rise above their nominal rate; None where unknown."""
+    """Whether turbo is on: clocks may rise above their nominal rate; None if unknown."""
     off, on = first(f"{CPU}/intel_pstate/no_turbo"), first(f"{CPU}/cpufreq/boost")
     return off == "0" if off else on == "1" if on else None
 
 
 def smt() -> bool | None:
-    """Whether two usable cores may be threads of one; None where unknown."""
+    """Whether SMT is on: two cores may be threads of one physical core; None if unknown."""
     return {"1": True, "0": False}.get(first(f"{CPU}/smt/active"))
 
 
@@ -125,11 +125,11 @@ def _processor() -> dict[str, Any]:
 
 
 def _mitigations() -> dict[str, str]:
-    """By vulnerability, where the kernel does something or nothing against one the CPU has."""
+    """The kernel's state for each vulnerability that affects this CPU."""
     folder = ROOT / CPU / "vulnerabilities"
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    told = {file.name: first(file) for file in files}
-    return {name: line for name, line in told.items() if line and line != "Not affected"}
+    states = {file.name: first(file) for file in files}
+    return {name: state for name, state in states.items() if state not in ("", "Not affected")}
 
 
 def _memory() -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _memory() -> dict[str, Any]:
 
 
 def swap_used() -> int | None:
-    """Bytes; None where unknown."""
+    """Bytes of swap in use; None if unknown."""
     said = {line.split(":")[0]: line.split()[1] for line in _lines("proc/meminfo")}
     if "SwapTotal" not in said or "SwapFree" not in said:
         return None
@@ -166,21 +166,22 @@ def _system() -> dict[str, Any]:
 
 
 def container() -> dict[str, Any]:
-    """Limits of our control group, of version 2 or 1, as the kernel writes them."""
-    told: dict[str, Any] = {}
+    """The limits of our control group (version 2 or 1) as the kernel writes them, and the kind of
+    container."""
+    limits: dict[str, Any] = {}
     group = own_group()
     if group is not None:
         for name in ("cpu.max", "memory.max", "memory.high", "memory.swap.max"):
-            told[name] = first(group / name)
+            limits[name] = first(group / name)
     for name in ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "memory/memory.limit_in_bytes"):
-        told[name.partition("/")[2]] = first(f"sys/fs/cgroup/{name}")
+        limits[name.partition("/")[2]] = first(f"sys/fs/cgroup/{name}")
     hints = {".dockerenv": "docker", "run/.containerenv": "podman"}
     kinds = [kind for file, kind in hints.items() if (ROOT / file).exists()]
-    return {"kind": kinds[0] if kinds else None, **told}
+    return {"kind": kinds[0] if kinds else None, **limits}
 
 
 def _temperature() -> list[float]:
-    """Degrees, of each thermal zone that tells."""
+    """Degrees Celsius of each readable thermal zone."""
     found = []
     for file in sorted((ROOT / "sys/class/thermal").glob("thermal_zone*/temp")):
         said = first(file)
@@ -204,7 +205,7 @@ def _digest(text: str) -> str:
 
 
 def first(file: str | Path) -> str:
-    """The first line of a file of the kernel's; empty without one."""
+    """The first line of a file in /proc or /sys; empty if there is none."""
     lines = _lines(file)
     return lines[0].strip() if lines else ""
 

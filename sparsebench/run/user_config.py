@@ -1,7 +1,7 @@
-"""The user's defaults: `SPARSEBENCH_*` variables and ~/.config/sparsebench/config.toml.
+"""Reads the user's defaults: `SPARSEBENCH_*` variables and ~/.config/sparsebench/config.toml.
 
-Arguments win over variables, variables over the suite, the suite over config.toml, and that over
-the built-in defaults. An empty variable counts as unset.
+Arguments win over variables, these over the suite, the suite over config.toml, and that over the
+built-in defaults. An empty variable counts as unset.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Text = Annotated[str, Field(min_length=1, description="a text")]
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of config.toml; each is also a variable, as `address` is."""
+    """The keys of config.toml. Each is also a variable; `address` is a variable only."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -42,11 +42,11 @@ class Config:
 _FORM = TypeAdapter(Config)
 
 OF_TRIALS = ("threads", "timeout", "memory_limit")
-"""Keys of a suite's [trial] as well: in config.toml they are weaker than the suite."""
+"""Keys that a suite's [trial] has too; there they win over config.toml."""
 
 
 def config_file() -> Path | None:
-    """Where config.toml is or would be; None for a user without a home folder."""
+    """The path of config.toml, whether it exists or not; None for a user without a home folder."""
     base = os.environ.get("XDG_CONFIG_HOME")
     try:
         return (Path(base) if base else Path.home() / ".config") / "sparsebench" / "config.toml"
@@ -81,7 +81,7 @@ def from_environment(name: str) -> Any:
 
 
 def setting(name: str, given: Any = None) -> Any:
-    """`given`, else the variable of that name, else config.toml's value, else None."""
+    """`given`, else the variable of that name, else the value of config.toml, else None."""
     if given is None:
         given = from_environment(name)
     return read_config().get(name) if given is None else given
@@ -92,12 +92,12 @@ def trial_defaults() -> dict[str, Any]:
 
 
 def store_directory(given: str | Path | None = None) -> Path:
-    """The store in use; default: `.sparsebench` in the current directory."""
+    """The folder of the store; by default `.sparsebench` in the current folder."""
     return expanded(setting("store", given) or DEFAULT_STORE)
 
 
 def data_directory(given: str | Path | None = None) -> Path:
-    """The data directory in use; default: in the user's cache."""
+    """The data directory; by default in the user's cache."""
     found = setting("data", given)
     return machine.data_directory(expanded(found) if found is not None else None)
 

@@ -1,4 +1,4 @@
-"""One attempt at a trial: the files of its folder, and the process that supervises it."""
+"""One attempt at a trial: the files of its folder and its supervising process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTCOME, SPEC = "outcome.json", "spec.json"
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt that has begun: its process writes into `folder`."""
+    """An attempt that has begun; its process writes into `folder`."""
 
     trial: Trial
     number: int
@@ -43,7 +43,7 @@ class LostTrial(Trial):
 
 
 def numbers(trial_folder: Path) -> list[int]:
-    """The numbers of the attempts in a trial's folder, in order; other files are ignored."""
+    """The attempt numbers in a trial's folder, in order; other files are ignored."""
     try:
         return sorted(int(name) for name in os.listdir(trial_folder) if is_attempt(name))
     except OSError:
@@ -53,8 +53,8 @@ def numbers(trial_folder: Path) -> list[int]:
 def read_attempt(folder: Path, root: str) -> Record | None:
     """The record of the attempt in `<root>/trials/<aa>/<trial>/<number>`.
 
-    None while it is under way; interrupted if its supervisor is gone, or if its files are damaged,
-    which the detail then says. A record from the future raises StoreError.
+    None while it is running. Interrupted if its supervisor is gone, or if its files are damaged,
+    which the detail then says. Raises StoreError for a record of a newer version.
     """
     try:
         if os.path.lexists(folder / OUTCOME):
@@ -77,7 +77,7 @@ def read_attempt(folder: Path, root: str) -> Record | None:
 
 
 def read_outcome(file: Path, root: str) -> Record:
-    """Damaged if it is not the record of an attempt of this folder's number."""
+    """Read outcome.json; Damaged if it is not the record of this folder's attempt."""
     with reading(file):
         content = read_bytes(file, root)
         try:
@@ -89,7 +89,7 @@ def read_outcome(file: Path, root: str) -> Record:
 
 
 def read_spec(file: Path, root: str) -> dict[str, Any]:
-    """The trial, attempt, fingerprint, start and process as they were when the attempt began."""
+    """The trial, attempt, fingerprint, start and supervisor as written when the attempt began."""
     spec = read_json(file, root, SPEC_FORM)
     with reading(file):
         _check_number(spec["attempt"], file)
@@ -102,10 +102,8 @@ def _check_number(found: int, file: Path) -> None:
 
 
 def lost(folder: Path, root: str, detail: str) -> Record:
-    """The record that stands for an attempt whose own one cannot be read.
-
-    Its trial is read from whichever of the trial's other files is sound.
-    """
+    """A record for an attempt whose own cannot be read. Its trial is read from any other sound
+    file of the trial."""
     nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
     trial: Trial = LostTrial(
         known_id=folder.parent.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0
@@ -132,7 +130,7 @@ def lost(folder: Path, root: str, detail: str) -> Record:
 
 
 def this_process() -> dict[str, Any]:
-    """This process as `is_alive` takes it: pids are recycled, so boot and start count too."""
+    """This process as `is_alive` takes it: boot and start time too, because pids are recycled."""
     return {"pid": os.getpid(), "boot": _boot(), "start": _start(os.getpid())}
 
 
@@ -165,7 +163,7 @@ def _boot() -> str:
 
 
 def _start(pid: int) -> int | None:
-    """Start time in ticks since boot; None if the process has ended, or where there is no /proc."""
+    """Start time in ticks since boot; None if the process has ended or there is no /proc."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,7 +1,7 @@
-"""Stores of several machines become one, and records of older formats become new ones.
+"""Merges stores of several machines, and rewrites records of older formats.
 
-A source may come from anywhere: it is read with care. An attempt keeps its content and gets a
-number that is free in the target.
+A source may come from anywhere, so it is validated. An attempt keeps its content and gets a number
+that is free in the target.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sparsebench.store.store import STORE_SCHEMA, Store, StoredRun
 from sparsebench.store.verify import remove_leftovers
 
 COPIED = ("epochs.jsonl", "mem.csv", "stdout.log", "stderr.log", "checkpoint.npz", "model.npz")
-"""The other files that an attempt may have left. Nothing of any other name is copied."""
+"""The other files that an attempt may have; nothing of another name is copied."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """How much was copied, and how much of it was there already."""
+    """How much was copied, and how much was in the target already."""
 
     attempts: int
     attempts_there: int
@@ -40,7 +40,9 @@ class Merged:
 
 @dataclass(frozen=True)
 class Migrated:
-    """records  those that were rewritten; damaged: those that nobody can read"""
+    """records  those that were rewritten
+    damaged  those that cannot be read
+    """
 
     schema: int
     records: int
@@ -56,27 +58,27 @@ class _Run(NamedTuple):
     events: list[Json]
 
     def begins(self, other: _Run) -> bool:
-        """Whether the other is the same run at the same or a later point of its course. Merging
-        renumbers attempts."""
+        """Whether `other` is the same run at the same or a later point; attempt numbers are
+        ignored."""
         mine, theirs = ([_unnumbered(event) for event in run.events] for run in (self, other))
         return self[:2] == other[:2] and mine == theirs[: len(mine)]
 
 
 class _Attempt(NamedTuple):
-    """The data of an attempt but for its number. The spec names process and time, so that no two
-    attempts have the same."""
+    """The data of an attempt without its number. The spec names process and time, so no two
+    attempts are equal."""
 
     spec: Json
     outcome: Json | None
 
     def within(self, other: _Attempt) -> bool:
-        """Whether the other is the same attempt, with the same outcome if this one has any."""
+        """Whether `other` is the same attempt, with the same outcome if this one has any."""
         return self.spec == other.spec and self.outcome in (None, other.outcome)
 
 
 def merge(sources: Sequence[Path], into: Path) -> Merged:
-    """Copy what `into` does not have. Every source is checked before anything is copied; after an
-    interruption at any point, merging again completes it."""
+    """Copy what `into` does not have. Every source is checked before anything is copied; after
+    an interruption, merging again completes it."""
     stores = [Store(path) for path in sources]
     for path, store in zip(sources, stores):
         _require_store(store)
@@ -110,7 +112,8 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
 
 
 def migrate(store: Store) -> Migrated:
-    """Rewrite records of older formats, a file at a time; interrupted, it can be run again."""
+    """Rewrite records of older formats, one file at a time; after an interruption it can be run
+    again."""
     _require_store(store)
     with writing_to(store.path):
         store.make()
@@ -138,7 +141,7 @@ def _require_store(store: Store) -> None:
 
 
 def _read_run(store: Store, run_id: str) -> _Run:
-    """Damaged if any of its files is; a last event that was cut off is no damage."""
+    """Read the files of a run; Damaged if one is. A last event that was cut off is allowed."""
     run = StoredRun(store, run_id)
     file = run.path / "events.jsonl"
     events, damaged, _ = read_lines(file, store.root, EVENT)
@@ -176,9 +179,10 @@ def _check_source(store: Store, runs: Mapping[str, _Run]) -> list[tuple[str, int
 def _write_run(
     target: Store, run_id: str, run: _Run, numbers: Mapping[tuple[str, int], int]
 ) -> bool:
-    """Whether there was anything to write. The manifest comes last: it makes the run exist.
+    """Write the run and return whether there was anything to write. The manifest comes last,
+    because it makes the run exist.
 
-    numbers  of the attempts after the merge, by trial and number before
+    numbers  trial and old attempt number -> new attempt number
     """
     folder = target.path / "runs" / run_id
     if run_id in target.runs() and run.begins(_read_run(target, run_id)):
@@ -199,10 +203,10 @@ def _write_run(
 
 
 def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int, bool]:
-    """The attempt's number in `store`, and whether it had to be copied.
+    """The attempt's number in `store`, and whether it was copied.
 
-    An attempt that is there already is not copied again; one that was copied while it was under
-    way is completed.
+    An attempt that is there already is not copied again; one that was copied while it was running
+    is completed.
     """
     wanted, there = _read(source, root), {}
     with store.locked():
@@ -219,7 +223,7 @@ def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int
 
 
 def _copy(attempt: _Attempt, source: Path, root: str, target: Path) -> None:
-    """Copy into a temporary folder first, which one rename then puts in its place."""
+    """Copy into a temporary folder, which is then renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -250,7 +254,7 @@ def _copy(attempt: _Attempt, source: Path, root: str, target: Path) -> None:
 
 
 def _read(folder: Path, root: str) -> _Attempt:
-    """Raises Damaged if the spec or the outcome is."""
+    """Read an attempt; Damaged if its spec or outcome is."""
     read_spec(folder / SPEC, root)
     ended = os.path.lexists(folder / OUTCOME)
     return _Attempt(
@@ -260,7 +264,7 @@ def _read(folder: Path, root: str) -> _Attempt:
 
 
 def _outcome_data(file: Path, root: str) -> Json:
-    """A sound record as data, in today's format."""
+    """A sound record as JSON data of the current format."""
     read_outcome(file, root)
     data: Json = upgrade(read_object(file, root))
     return data

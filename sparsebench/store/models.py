@@ -1,7 +1,7 @@
-"""Names in a store, and the forms of the JSON in it but for records; see `record.py` for those.
+"""The names of files in a store, and pydantic models of its JSON; records are in `record.py`.
 
-A name that is read from a file becomes a path only if it is one of the store's. Of a file's content
-only what is relied on is checked: a key that a later version adds is kept as it is.
+A name that is read from a file becomes a path only if it is valid. Only those keys of a file are
+checked that are used; keys of later versions are kept.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Json = dict[str, Any]
 # --- names ----------------------------------------------------------------------------
 
 TURNS = "turns.jsonl"
-"""The journal of a folder in which `ab` took turns."""
+"""The journal of an `ab`."""
 
 TURNS_SCHEMA = 1
 
 MARKER, LOCK = "store.json", "store.lock"
 TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
-"""The files and folders of the store's own folder."""
+"""The files and folders in the store's own folder."""
 
 _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
@@ -41,7 +41,7 @@ def is_trial(name: object) -> bool:
 
 
 def is_run(name: object) -> bool:
-    """One printable path component that is not hidden."""
+    """Whether it is one printable path component that is not hidden."""
     if not isinstance(name, str) or not 0 < len(name) <= 255:
         return False
     return name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
@@ -53,7 +53,7 @@ def is_attempt(name: str) -> bool:
 
 
 def scratch_writer(name: str) -> int | None:
-    """The process that was writing a temporary file; None if it is no such file's name."""
+    """The pid that was writing a temporary file; None if the name is not one of such a file."""
     found = _SCRATCH.fullmatch(name)
     return int(found[1]) if found else None
 
@@ -65,10 +65,8 @@ _TYPED_DICT: Any = TypedDict
 
 
 def form(required: Json | None = None, /, **optional: Any) -> GetPydanticSchema:
-    """The form of a JSON object, by the types of its keys: `Annotated[Json, form(cause=str)]`.
-
-    Other keys are allowed, and kept.
-    """
+    """The model of a JSON object by the types of its keys: `Annotated[Json, form(cause=str)]`.
+    Other keys are allowed and kept."""
     keys = (required or {}) | {key: NotRequired[kind] for key, kind in optional.items()}
     table = with_config(OPEN)(_TYPED_DICT("Form", keys))
     return GetPydanticSchema(lambda _, handler: handler(table))
@@ -88,7 +86,7 @@ def _named(what: str, fits: Callable[[str], bool]) -> AfterValidator:
 
 
 def _measure(value: Any) -> Any:
-    """A number, nothing, or one of the texts that stand for a float that JSON lacks."""
+    """A number, null, or one of the texts that stand for a float that JSON lacks."""
     if value in ("nan", "inf", "-inf"):
         return float(value)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
@@ -101,7 +99,8 @@ def _measure_or_list(value: Any) -> Any:
 
 
 def _finite_sizes(measures: Json) -> Json:
-    """Check what is added up and compared: bytes, counts, and what earlier attempts took."""
+    """Check the numbers that are added and compared: bytes, counts, and times of earlier
+    attempts."""
     for name, value in measures.items():
         added = name.endswith(("_bytes", "connections")) or name.startswith("earlier_")
         if added and value is not None and not math.isfinite(value):
@@ -199,9 +198,11 @@ _METRIC = form(
 _METRICS = list[Annotated[Json, _METRIC]]
 """Declarations of metrics, as `core.metric.Metric.to_json` leaves them."""
 
+_PLANNED = form({"id": TrialId, "suite": str, "axes": Json}, words=dict[str, str])
+
 MANIFEST = _adapter(
     form(
-        {"trials": list[Annotated[Json, form({"id": TrialId, "suite": str, "axes": Json})]]},
+        {"trials": list[Annotated[Json, _PLANNED]]},
         run=str,
         suite=str,
         title=str,
@@ -211,15 +212,17 @@ MANIFEST = _adapter(
         machine=Annotated[Json, MACHINE],
         git=Annotated[Json, form(commit=str, dirty=bool)],
         started=str,
+        process=Annotated[Json, _PROCESS],
         metrics=_METRICS,
     )
 )
 """manifest.json: what a run planned, and where it came from."""
 
 EVENT = _adapter(
-    form({"event": str}, trial=TrialId, attempt=Positive), AfterValidator(_complete_event)
+    form({"event": str}, trial=TrialId, attempt=Positive, status=str),
+    AfterValidator(_complete_event),
 )
-"""A line of events.jsonl; those of an attempt name it."""
+"""A line of events.jsonl."""
 
 EPOCH = _adapter(
     form(
@@ -256,7 +259,7 @@ BASELINE = _adapter(
         metrics=_METRICS,
     )
 )  # fmt: skip
-"""A baseline of a run, as `analysis.baseline` writes it; a cell's spec is without the seed."""
+"""A baseline, as `analysis.baseline` writes it; a cell's spec is without the seed."""
 
 AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
 """The first line of turns.jsonl."""
@@ -264,7 +267,7 @@ AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
 TURN = _adapter(
     form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})
 )
-"""Another line of turns.jsonl: a run on one side of an `ab`."""
+"""A further line of turns.jsonl: a run on one side of an `ab`."""
 
 STORE_MARKER = _adapter(form({"schema": Annotated[int, Field(ge=1)]}))
 """store.json."""

@@ -1,4 +1,5 @@
-"""Where a run came from: versions, sources, plugins, data. Never a home, host or environment."""
+"""Describes where a run came from: versions, sources, plugins, data. No home folder, host name
+or environment."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from sparsebench.registry import Plugins
 from sparsebench.store.record import Record
 
 NUMERIC = ("numpy", "scipy", "numba")
-"""The packages whose versions decide what a trial computes."""
+"""The packages whose versions affect what a trial computes."""
 
 RECORDED = (
     "sparsebench", *NUMERIC, "llvmlite", "scikit-learn", "pandas", "threadpoolctl", "typer",
@@ -29,7 +30,7 @@ RECORDED = (
 
 
 def versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
-    """Versions of those packages that are installed; imports none of them."""
+    """Versions of the installed ones of these packages; imports none."""
     found = {}
     for name in names:
         try:
@@ -40,7 +41,8 @@ def versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
 
 
 def impersonal(text: str) -> str:
-    """Text with `~` for the user's home, and neither the user's name in paths nor the host's."""
+    """Text with `~` for the user's home, and without the user's name in paths and the host's
+    name."""
     with contextlib.suppress(RuntimeError):  # a user without a home folder
         home = str(Path.home())
         text = text if home == "/" else text.replace(home, "~")
@@ -55,7 +57,7 @@ def impersonal(text: str) -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the sparsebench sources and whether they are changed; empty outside git."""
+    """Commit of the sparsebench sources and whether they are modified; empty outside git."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {}
@@ -66,13 +68,13 @@ def git_state() -> dict[str, Any]:
 
 
 def commit_name(state: Mapping[str, Any]) -> str:
-    """The commit of a git state, with `+` if the tree is changed; empty if unknown."""
+    """The commit of a git state, with `+` if modified; empty if unknown."""
     return f"{state['commit']}{'+' if state['dirty'] else ''}" if state else ""
 
 
 @functools.cache
 def hash_of(home: Path) -> str:
-    """Of the .py files below a folder, or of one file; names and contents, not places."""
+    """A hash of the .py files below a folder, or of one file: names and contents, not places."""
     total = hashlib.blake2b(digest_size=16)
     for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
         inside = file.relative_to(home) if file != home else Path(file.name)
@@ -84,7 +86,8 @@ def hash_of(home: Path) -> str:
 
 
 def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
-    """Name, origin, version and source hash of every plugin; a file's origin is its name."""
+    """Name, origin, version and source hash of every plugin; of a plugin file the origin is its
+    name."""
     return [
         {
             "name": info.name,
@@ -98,7 +101,7 @@ def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
 
 
 def interpreter() -> dict[str, Any]:
-    """Python as it runs here; `flags` are those that differ from a plain start's zero."""
+    """The Python interpreter; `flags` are those that differ from their default."""
     flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"}
     raised = {n: int(v) for n, v in flags.items() if isinstance(v, int) and v > 0 and n[:2] != "n_"}
     return {
@@ -116,7 +119,7 @@ def identity() -> dict[str, str]:
 
 
 def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
-    """The data sets of these trials, each once: name, parameters, and checksum or recipe."""
+    """Each data set of these trials once: name, parameters, and checksum or recipe."""
     return _distinct(
         {
             k: impersonal(v) if isinstance(v, str) else v
@@ -127,7 +130,7 @@ def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
 
 
 def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """The threadpools that these records ran with, each once: library, version, threads."""
+    """Each thread pool of these records once: library, version, threads."""
     return _distinct(dict(pool) for record in records for pool in record.settings.get("blas", ()))
 
 

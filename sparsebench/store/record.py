@@ -45,18 +45,18 @@ AUDIT = form(claims=str, verdict=str, why=str, flags=list[str], probe=Json)
 class Record:
     """One attempt at one trial.
 
-    measures   flat numbers by column name (design: what a trial records); absent if unknown
-    phases     per phase of the worker (import, data, warmup, build, train, topology, eval):
-               seconds, peak_rss_bytes
-    layers     per layer: shape, initial_connections, connections, stored bytes by purpose
-    fingerprint  code: hash of the sources a trial runs; versions: of numpy, scipy, numba
-    settings   what the process ran under: threads, memory method, huge pages, blas, threading
-               layer of numba; flush_to_zero: whether denormals were zero in all threads, and
-               flush_to_zero_in: in those of each pool, both measured after the warm-up
-               scans: an update of the topology computes on all K D positions, in tiles
-    noise      what disturbed the machine while the trial ran, and `marks`: the words for it
-    audit      what the backend declares about its sparsity, beside what was measured
-    log_tail   last lines of stderr, if the trial failed
+    measures     numbers by column name; absent if unknown
+    phases       per phase of the worker (import, data, warmup, build, train, topology, eval):
+                 seconds, peak_rss_bytes
+    layers       per layer: shape, initial_connections, connections, stored bytes by purpose
+    fingerprint  code: hash of the sources that the trial runs; versions: of numpy, scipy, numba
+    settings     conditions of the process: threads, memory method, huge pages, blas, threading
+                 layer of numba; flush_to_zero: whether denormals were zero in all threads, and
+                 flush_to_zero_in: in those of each pool, both measured after the warm-up;
+                 scans: an update of the topology computes on all K D positions, in tiles
+    noise        what disturbed the machine during the trial, and its `marks`
+    audit        what the backend declares about its sparsity, and what was measured
+    log_tail     last lines of stderr, if the trial failed
     """
 
     __pydantic_config__: ClassVar[Any] = OPEN | {"extra": "forbid"}
@@ -94,19 +94,19 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """A record of any past format; ValueError for what is none."""
+        """Read a record of any past format; ValueError if it is invalid."""
         return parse(json.dumps(data).encode(), RECORD)
 
 
 def primary_of(record: Record) -> tuple[str, float | None]:
-    """The plain name of the metric that its objective is judged by, and its value after the last
-    epoch: ("accuracy", 0.93)."""
+    """The name of a record's primary metric without `test_`, and its value after the last epoch:
+    ("accuracy", 0.93)."""
     name = str(record.settings.get("primary", PRIMARY))
     return name.removeprefix("test_"), record.measures.get(name)
 
 
 def upgrade(data: Any) -> Any:
-    """A record of any past format in today's; StoreError for one from the future."""
+    """Convert a record of any past format to the current one; StoreError for a newer format."""
     if not isinstance(data, dict):
         return data
     found = data.get("format")
@@ -124,5 +124,5 @@ RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, BeforeValidator(upgr
 
 
 def utc_now() -> str:
-    """The current time as records, attempts and journals have it."""
+    """The current time in the format of records, attempts and journals."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,8 +1,8 @@
-"""Safe reading of files that others may have written, and writing of files that a command names.
+"""Reads files that others may have written, and writes files that a command line names.
 
-A file that is read must be a regular file inside the store, and plain JSON. Any other is one
-StoreError that names it. Reading never waits for a pipe, follows a link out of the store or
-recurses as deep as the file says.
+Only a regular file inside the store with plain JSON is accepted; anything else is a StoreError that
+names it. Reading never blocks on a pipe, follows a link out of the store, or recurses as deep as
+the file says.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ T = TypeVar("T")
 OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 LARGEST = 2**28
-"""Bytes of a file of JSON that is read at all; a manifest of 10^5 trials has a tenth of it."""
+"""Largest JSON file in bytes that is read; a manifest of 10^5 trials has a tenth of that."""
 
 LARGEST_NUMBER = 2**64
-"""Whole numbers below it fit every column, and no arithmetic on them gets slow."""
+"""Whole numbers must be smaller, so that they fit every column."""
 
 _SUSPICIOUS = re.compile(rb"(?<![.0-9])[0-9]{19}|[0-9][eE]\+?[0-9]{3}|NaN|Infinity")
-"""Text without it holds no number that is too large, and none that JSON lacks."""
+"""Text without a match contains no number that is too large and none that JSON lacks."""
 
 
 class Damaged(StoreError):
-    """A file of the store is not what was written there."""
+    """A file of the store does not have the content that was written."""
 
 
 @contextlib.contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn every error of unusable content into one line that names the file."""
+    """Turn every error about unusable content into one line that names the file."""
     try:
         yield
     except StoreError:
@@ -55,21 +55,21 @@ def reading(file: Path) -> Iterator[None]:
 
 
 def read_json(file: Path, root: str, form: TypeAdapter[T]) -> T:
-    """The content of a file of JSON below `root`, in this form; Damaged for any other."""
+    """Read a JSON file below `root` of this form; Damaged for anything else."""
     with reading(file):
         return parse(read_bytes(file, root), form)
 
 
 def read_object(file: Path, root: str) -> dict[str, Any]:
-    """The content of a file that holds one JSON object, of whatever form."""
+    """Read a file that holds one JSON object of any form."""
     return read_json(file, root, OBJECT)
 
 
 def read_lines(
     file: Path, root: str, form: TypeAdapter[T], largest: int = LARGEST
 ) -> tuple[list[T], list[tuple[int, str]], bool]:
-    """The sound lines of a JSONL file; number and reason of the damaged ones; and whether the
-    last one was cut off by a crash. Nothing if there is no such file."""
+    """Read a JSONL file. Returns the sound lines; number and reason of damaged ones; and whether
+    the last was cut off by a crash. Empty if there is no such file."""
     if not os.path.lexists(file):
         return [], [], False
     sound, damaged = [], []
@@ -95,8 +95,8 @@ def _number(text: str) -> None:
 
 
 def parse(text: bytes, form: TypeAdapter[T]) -> T:
-    """JSON of a form; ValueError, in one line, for another form, and for numbers that are too
-    large or that JSON lacks. pydantic bounds the depth and refuses halves of characters."""
+    """Parse JSON of this form. Raises a one-line ValueError for another form, and for numbers
+    that are too large or that JSON lacks. pydantic limits the depth and refuses lone surrogates."""
     try:
         if _SUSPICIOUS.search(text):
             json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_number)
@@ -108,8 +108,8 @@ def parse(text: bytes, form: TypeAdapter[T]) -> T:
 
 
 def read_bytes(file: Path, root: str, largest: int = LARGEST) -> bytes:
-    """Read a regular file below `root` (a resolved path). Raises OSError or ValueError if it is no
-    regular file, leads out of `root` or is larger than `largest` bytes."""
+    """Read a regular file below `root`, a resolved path. Raises OSError or ValueError if it is
+    not one, leads out of `root` or is larger than `largest` bytes."""
     with open_regular(file, root) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > largest:
@@ -118,7 +118,7 @@ def read_bytes(file: Path, root: str, largest: int = LARGEST) -> bytes:
 
 
 def open_regular(file: Path, root: str) -> BinaryIO:
-    """A regular file below `root`, open for reading; never waits for a pipe."""
+    """Open a regular file below `root` for reading, without ever waiting for a pipe."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -137,10 +137,10 @@ def open_regular(file: Path, root: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def output_file(path: Path) -> Iterator[BinaryIO]:
-    """A stream to `path`, whose folder is made. SparsebenchError, in a line, if it fails.
+    """A stream to `path`, whose folder is created. Raises a one-line SparsebenchError on failure.
 
-    A regular file is replaced in one step at the end of the block. Anything else (a link, a pipe,
-    a device such as /dev/null) is written through, because replacing it would remove it.
+    A regular file is replaced in one step at the end of the block. Anything else (a link, a pipe, a
+    device such as /dev/null) is written through, because replacing it would remove it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

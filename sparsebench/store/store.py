@@ -1,12 +1,12 @@
-"""All outcomes, as plain files: a folder per attempt, a folder per run.
+"""Stores all outcomes as plain files: a folder per attempt, a folder per run.
 
     store.json                               {"schema": 2}
     runs/<run>/manifest.json suite.toml events.jsonl
     trials/<aa>/<trial>/<attempt>/spec.json outcome.json epochs.jsonl mem.csv stdout.log stderr.log
 
-An outcome.json is there whole or not at all, and its being there means that the attempt has
-ended. Reading needs no permission to write. Names and contents are checked before they are used:
-a store may come from anywhere.
+An outcome.json is written atomically, and its existence means that the attempt has ended. Reading
+needs no permission to write. Names and contents are checked before use, because a store may come
+from anywhere.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import hashlib
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sparsebench.core.files import append_line, jsonable, write_atomically, writing_to
 from sparsebench.core.job import CHECKPOINT, MODEL
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.errors import NothingMatched, StoreError, spelt_out
+from sparsebench.errors import NothingMatched, SparsebenchError, StoreError, spelt_out
 from sparsebench.store.attempts import (
     OUTCOME,
     SPEC,
@@ -51,6 +52,8 @@ from sparsebench.store.models import (
 )
 from sparsebench.store.record import Record, utc_now
 from sparsebench.store.safe_files import Damaged, read_bytes, read_json, read_lines, reading
+from sparsebench.suite.labels import label
+from sparsebench.suite.selectors import select
 
 # Store schema history:
 #   2  spec.json names its `run`; records of format 2
@@ -60,18 +63,21 @@ STORE_SCHEMA = 2
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 
 LOCK_TIMEOUT = 10.0
-"""Seconds to wait for the lock; its holder needs milliseconds, unless it was stopped."""
+"""Seconds to wait for the lock; its holder needs milliseconds unless it was stopped."""
 
 NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
-"""Files of an attempt that nobody needs after its outcome."""
+"""Files of an attempt that are deleted when its outcome is stored."""
+
+LABELS = ("suite", "axes", "words")
+"""Fields of a trial that the manifest of each of its runs keeps, as they differ between suites."""
 
 NEVER_RESUMED = (Status.OK, Status.DIVERGED)
 
 
 class Store:
-    """Trials and runs in a folder, which is made by the first write.
+    """Trials and runs in a folder, which is created by the first write.
 
-    root  the folder with every link of its own resolved: nothing outside it is read
+    root  the folder with its links resolved; nothing outside it is read
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +92,7 @@ class Store:
     # --- trials -----------------------------------------------------------------------
 
     def trial_ids(self, prefix: str = "") -> list[str]:
-        """The ids of all trials, or of those whose id starts with `prefix`."""
+        """The ids of all trials, or of those that start with `prefix`."""
         folder = self.path / "trials"
         shelves = [prefix[:2]] if len(prefix) >= 2 and prefix[:2].isalnum() else names_in(folder)
         return [
@@ -96,35 +102,53 @@ class Store:
             if is_trial(name) and name[:2] == shelf and name.startswith(prefix)
         ]
 
-    def trial_id(self, prefix: str) -> str:
-        """The one id that starts with `prefix`."""
-        matching = self.trial_ids(prefix)
+    def trial_id(self, name: str) -> str:
+        """The one trial that is meant by `name`: the start of an id; or a label in the latest
+        run, or words that only one label has, as in `set seed=0`."""
+        matching = self.trial_ids(name) if name.isalnum() else []
+        if not matching and name.strip():
+            matching = self._labelled(name)
         if not matching:
-            raise NothingMatched(f"no trial {prefix!r} in {self.path}")
+            raise NothingMatched(
+                f"no trial {name!r} in {self.path}; give its id, or words of its label in the "
+                "latest run"
+            )
         if len(matching) > 1:
-            raise StoreError(f"trial {prefix!r} is not one trial: {', '.join(matching[:5])} ...")
+            listed = ", ".join(matching[:5])
+            raise StoreError(f"{name!r} fits {len(matching)} trials: {listed} ...")
         return matching[0]
 
-    def find_trial(self, prefix: str) -> list[Record]:
-        """The records of the trial whose id starts with `prefix`, the oldest first."""
-        return self.records(self.trial_id(prefix))
+    def _labelled(self, name: str) -> list[str]:
+        trials = [record.trial for run in self.runs()[-1:] for record in self.run(run).records]
+        exact = [trial.id for trial in trials if label(trial) == name]
+        if exact or not trials:
+            return exact
+        words = [word for word in name.split() if word != "and"]
+        try:
+            return [trial.id for trial in select(trials, " and ".join(words))]
+        except SparsebenchError:
+            return []
+
+    def find_trial(self, name: str) -> list[Record]:
+        """The records of the trial that `trial_id` finds, the oldest first."""
+        return self.records(self.trial_id(name))
 
     def attempts(self, trial_id: str) -> list[int]:
         """Numbers of a trial's attempts, in order."""
         return numbers(self.trial_folder(trial_id))
 
     def records(self, trial_id: str) -> list[Record]:
-        """Every attempt that has ended, the oldest first."""
+        """The records of all attempts that have ended, the oldest first."""
         found = (self.record(trial_id, number) for number in self.attempts(trial_id))
         return [record for record in found if record is not None]
 
     def record(self, trial_id: str, attempt: int) -> Record | None:
-        """None while the attempt is under way; interrupted if its supervisor is gone, or its
-        files are damaged."""
+        """The record of an attempt: None while it is running; interrupted if its supervisor is
+        gone or its files are damaged."""
         return read_attempt(self.attempt_folder(trial_id, attempt), self.root)
 
     def folder(self, record: Record) -> Path:
-        """The folder with the files of a record's attempt."""
+        """The folder of a record's attempt."""
         return self.attempt_folder(record.trial.id, record.attempt)
 
     def trial_folder(self, trial_id: str) -> Path:
@@ -136,14 +160,14 @@ class Store:
         return self.trial_folder(trial_id) / str(int(attempt))
 
     def all_attempts(self) -> Iterator[tuple[str, int, Path]]:
-        """Trial, number and folder of every attempt there is."""
+        """Yield trial, number and folder of every attempt."""
         for trial in self.trial_ids():
             for number in self.attempts(trial):
                 yield trial, number, self.attempt_folder(trial, number)
 
     def log(self, trial_id: str, attempt: int, name: str) -> str:
-        """The text that an attempt's process wrote, with control characters spelt out; empty if
-        there is no such file."""
+        """The output of an attempt's process with control characters escaped; empty if there is
+        none."""
         file = self.attempt_folder(trial_id, attempt) / name
         if not os.path.lexists(file):
             return ""
@@ -152,7 +176,7 @@ class Store:
         return "\n".join(spelt_out(line.rstrip("\r")) for line in text.split("\n"))
 
     def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
-        """The newest attempt that another process of this machine is busy with, and its run."""
+        """The newest attempt that another process of this machine is running, and its run."""
         for number in reversed(self.attempts(trial_id)):
             folder = self.attempt_folder(trial_id, number)
             if (folder / OUTCOME).exists():
@@ -178,7 +202,7 @@ class Store:
         return None
 
     def tidy_checkpoints(self, record: Record) -> None:
-        """Remove those that no attempt resumes from, now that this attempt has ended."""
+        """Delete checkpoints that no attempt will resume from, now that this attempt has ended."""
         newest = self.folder(record) / CHECKPOINT
         over = record.status in NEVER_RESUMED
         if over or _is_own(newest):
@@ -191,12 +215,10 @@ class Store:
     def has_model(self, record: Record) -> bool:
         return _is_own(self.folder(record) / MODEL)
 
-    def find_model(self, prefix: str) -> tuple[Record, Path]:
-        """The newest trained network of the trial whose id starts with `prefix`.
-
-        Raises NothingMatched, with what to do, where none was kept.
-        """
-        records = self.find_trial(prefix)
+    def find_model(self, name: str) -> tuple[Record, Path]:
+        """The newest trained network of the trial that `trial_id` finds. Raises NothingMatched,
+        with what to do, if none was kept."""
+        records = self.find_trial(name)
         for record in reversed(records):
             if self.has_model(record):
                 return record, self.folder(record) / MODEL
@@ -238,8 +260,8 @@ class Store:
     def open_run(self, name: str, manifest: Mapping[str, Any], suite_text: str = "") -> RunJournal:
         """Start a new run of the suite `name`.
 
-        Its id is the time in UTC to the microsecond, so that ids sort by time; just after the last
-        run where the clock has been set back since.
+        Its id is the time in UTC to the microsecond, so ids sort by time. If the clock has been set
+        back, it is just after the latest run.
         """
         with self.locked(), writing_to(self.path):
             now = datetime.now(UTC)
@@ -281,7 +303,7 @@ class Store:
         return Attempt(trial, number, folder)
 
     def finish(self, attempt: Attempt, record: Record) -> None:
-        """Write the outcome, and remove the files that only the attempt needed."""
+        """Write the outcome and delete the files that only the running attempt needed."""
         with writing_to(self.path):
             write_atomically(attempt.folder / OUTCOME, json.dumps(record.to_json()))
         for name in NEEDED_ONCE:
@@ -290,11 +312,11 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """While held, no other run of this machine begins an attempt. Reentrant; milliseconds only.
+        """While held, no other run of this machine begins an attempt. Reentrant; hold it for
+        milliseconds only.
 
-        Without a lock the block runs all the same, where the file system has none or its holder
-        was stopped: making a folder has one winner anyway, so all that is lost is that two runs
-        may do the same trial.
+        If the file system has no locks, or the holder was stopped, the block runs without the lock:
+        creating a folder has one winner anyway, so two runs may at worst do the same trial.
         """
         import filelock
 
@@ -308,10 +330,10 @@ class Store:
             yield
 
     def make(self) -> None:
-        """Make the folder and its marker, of today's schema from now on.
+        """Create the folder and its marker with the current schema.
 
-        Another run may be making them, too. Of an older store only the marker changes: that
-        keeps an older sparsebench, which could not read what is to come, from reading on.
+        Another run may be doing the same. Of an older store only the marker changes, which keeps an
+        older sparsebench from reading newer files.
         """
         schema = self._read_schema()
         if schema == STORE_SCHEMA:
@@ -325,7 +347,7 @@ class Store:
         write_atomically(self.path / MARKER, json.dumps({"schema": STORE_SCHEMA}))
 
     def _read_schema(self) -> int | None:
-        """None where there is no store yet; StoreError for a store from the future."""
+        """The schema of the store; None if there is no store yet. StoreError for a newer schema."""
         file = self.path / MARKER
         try:
             os.lstat(file)
@@ -341,7 +363,7 @@ class Store:
 
 
 def open_run_folder(folder: Path) -> StoredRun:
-    """A run by its folder `<store>/runs/<id>`, or by the store's (its latest run)."""
+    """A run by its folder `<store>/runs/<id>`, or the latest run of a store's folder."""
     try:
         folder = folder.resolve()
         if (folder / "manifest.json").is_file():
@@ -354,7 +376,7 @@ def open_run_folder(folder: Path) -> StoredRun:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none if it is no folder."""
+    """The names in a folder, sorted; empty if it is not a folder."""
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -364,13 +386,13 @@ def names_in(folder: Path) -> list[str]:
 
 
 def _is_own(file: Path) -> bool:
-    """Whether it is a file, and no link to one that may lie anywhere."""
+    """Whether it is a regular file and not a link."""
     return file.is_file() and not file.is_symlink()
 
 
 @dataclass(frozen=True)
 class RunJournal:
-    """A run being written: which attempts it began, and which records are its own."""
+    """A run being written: the attempts that it began and the records that belong to it."""
 
     store: Store
     id: str
@@ -387,15 +409,35 @@ class RunJournal:
         self.event("recorded", **labels, status=str(record.status), reused=reused)
 
     def event(self, what: str, **data: Any) -> None:
-        """Append a line to events.jsonl; it is on the disk when this returns."""
+        """Append a line to events.jsonl and flush it to the disk."""
         line = {"event": what, "at": utc_now(), **data}
         with writing_to(self.store.path):
             append_line(self.folder / "events.jsonl", line, durable=True)
 
 
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is.
+
+    planned  number of its trials
+    counts   ended trials by status
+    running  attempts that have begun and not ended: trial -> number of the attempt
+    word     over, running, or stopped: its process is gone before the end
+    """
+
+    planned: int
+    counts: dict[str, int]
+    running: dict[str, int]
+    word: Literal["over", "running", "stopped"]
+
+    @property
+    def ended(self) -> int:
+        return sum(self.counts.values())
+
+
 @dataclass(eq=False)
 class StoredRun:
-    """A run as it was kept; of a run under way, what there is so far."""
+    """A stored run; of a running one, what there is so far."""
 
     store: Store
     id: str
@@ -406,7 +448,7 @@ class StoredRun:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Planned trials, versions, machine; Damaged if it is of another run."""
+        """Planned trials, versions, machine. Damaged if it belongs to another run."""
         file = self.path / "manifest.json"
         manifest = read_json(file, self.store.root, MANIFEST)
         if (found := manifest.get("run", self.id)) != self.id:
@@ -415,7 +457,7 @@ class StoredRun:
 
     @property
     def suite_text(self) -> str:
-        """Empty if there is none; Damaged if it is not the one that the manifest's hash is of."""
+        """The suite's text; empty if there is none. Damaged if its hash is not the manifest's."""
         file = self.path / "suite.toml"
         if not os.path.lexists(file):
             return ""
@@ -428,10 +470,10 @@ class StoredRun:
 
     @cached_property
     def records(self) -> list[Record]:
-        """One per trial that was begun or reused, in the order of the plan.
+        """A record per trial that was begun or reused, in planned order.
 
-        Each carries the labels of this run: a record reused from another suite has its own. An
-        attempt that is damaged or gone is a record, too: interrupted, and its detail says why.
+        Each has the labels of this run: a record reused from another suite has its own. An attempt
+        that is damaged or missing is an interrupted record whose detail says why.
         """
         chosen = {
             event["trial"]: event["attempt"]
@@ -447,22 +489,48 @@ class StoredRun:
             if record is None and not os.path.lexists(folder / SPEC):
                 record = lost(folder, self.store.root, f"damaged: {folder} is not there")
             if record is not None:
-                trial = replace(record.trial, suite=planned["suite"], axes=planned["axes"])
-                found.append(replace(record, trial=trial))
+                labels = {key: planned[key] for key in LABELS if key in planned}
+                found.append(replace(record, trial=replace(record.trial, **labels)))
         return found
+
+    def state(self) -> RunState:
+        """How far the run is, by its journal; records are read only of attempts without an end."""
+        ended: dict[str, str] = {}
+        begun: dict[str, int] = {}
+        over = False
+        for event in self.events():
+            over |= event["event"] == "ended"
+            if event["event"] == "recorded":
+                ended[event["trial"]] = str(event.get("status", ""))
+                begun.pop(event["trial"], None)
+            elif event["event"] == "began":
+                ended.pop(event["trial"], None)
+                begun[event["trial"]] = event["attempt"]
+        unfinished = {t: self.store.record(t, number) for t, number in begun.items()}
+        running = {t: begun[t] for t, record in unfinished.items() if record is None}
+        counts = Counter(ended.values())
+        counts.update(str(record.status) for record in unfinished.values() if record is not None)
+        process = self.manifest.get("process")
+        alive = is_alive(process) if process is not None else bool(running)
+        return RunState(
+            planned=len(self.manifest["trials"]),
+            counts=dict(counts),
+            running=running,
+            word="over" if over else "running" if alive else "stopped",
+        )
 
     def folder(self, record: Record) -> Path:
         return self.store.folder(record)
 
     def events(self) -> list[dict[str, Any]]:
-        """The journal; lines that are torn or damaged are ignored."""
+        """The journal without torn and damaged lines."""
         return read_lines(self.path / "events.jsonl", self.store.root, EVENT)[0]
 
     def epochs(self, record: Record) -> list[dict[str, Any]]:
-        """The epochs that a record's attempt finished, a line each; torn lines are ignored."""
+        """The finished epochs of a record's attempt, without torn lines."""
         return read_lines(self.folder(record) / "epochs.jsonl", self.store.root, EPOCH)[0]
 
 
 def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """What a manifest keeps of the trials: ids, and the labels that are not part of them."""
-    return [{"id": trial.id, "suite": trial.suite, "axes": trial.axes} for trial in trials]
+    """What a manifest stores of the trials: ids, and labels, which are not part of the id."""
+    return [{"id": t.id, **{key: getattr(t, key) for key in LABELS}} for t in trials]

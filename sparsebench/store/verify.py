@@ -1,4 +1,4 @@
-"""Checking that a store is what was written there, and removing what killed processes left."""
+"""Checks that a store is intact, and removes what killed processes left."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ NO_LINKS = "put what it points to in its place"
 
 @dataclass(frozen=True)
 class Finding:
-    """severity  damage, or note: harmless, left by a process that was killed
+    """severity  damage, or note: harmless, left by a killed process
     path      in the store
-    next      what to do about it; empty if nothing needs to be done
+    next      what to do; empty if nothing needs to be done
     """
 
     severity: Literal["damage", "note"]
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """How many of each were checked, and what was found."""
+    """How many files of each kind were checked, and what was found."""
 
     store: Path
     checked: Counter[str] = field(default_factory=Counter)
@@ -71,7 +71,7 @@ class Verdict:
         self.findings.append(Finding("note", str(path.relative_to(self.store)), what, do))
 
     def folders(self, parent: Path, fits: Callable[[str], object]) -> Iterator[Path]:
-        """The folders in a folder whose names fit; anything else there is damage."""
+        """The folders in a folder that have valid names; anything else there is damage."""
         for path in _paths(parent):
             if os.path.islink(path):
                 self.damage(path, "is a link", NO_LINKS)
@@ -81,7 +81,7 @@ class Verdict:
                 self.damage(path, "does not belong there", ASIDE)
 
     def files(self, folder: Path, *, folders: bool = False) -> None:
-        """Only regular files may lie there; and folders, where these are allowed."""
+        """Check that only regular files are there, and folders if they are allowed."""
         for path in _paths(folder):
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
@@ -142,7 +142,7 @@ def leftovers(store: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(store: Path) -> int:
-    """Returns how many were removed; one that cannot be removed stays."""
+    """Remove the leftovers and return how many; one that cannot be removed stays."""
     removed = 0
     for path in list(leftovers(store)):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""One trial from raw tables: defaults filled in, every component validated."""
+"""Builds trials from raw tables: fills in defaults and validates every component."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Raw = dict[str, Any]
 
 @dataclass
 class Builder:
-    """Makes trials of raw tables; validates each distinct component once."""
+    """Builds trials from raw tables; each distinct component is validated once."""
 
     suite: Suite
     plugins: Plugins
@@ -56,13 +56,13 @@ class Builder:
         )
 
     def named(self, key: str, value: Any) -> Any:
-        """A component with its default name filled in, for a label; other values as they are."""
+        """A component with its default name filled in, for a label; other values unchanged."""
         if key in DEFAULT_NAMES and isinstance(value, Mapping):
             return {"name": DEFAULT_NAMES[key], **value}
         return copy.deepcopy(value)
 
     def put(self, raw: Raw, path: str, value: Any) -> None:
-        """Set the value at a dotted path; names on the way become tables."""
+        """Set the value at a dotted path, creating tables on the way."""
         part, *steps = path.split(".")
         if not steps:
             raw[part] = copy.deepcopy(value)
@@ -86,7 +86,7 @@ class Builder:
         return table
 
     def _default(self, kind: str, name: object, key: str) -> tuple[Any, str]:
-        """The default of a component's nested component, and its kind."""
+        """The default of a nested component, and its kind."""
         if kind == "topology" and key == "prune":
             return None, "pruning"
         if kind not in self.plugins.registries or name not in self.plugins[kind]:
@@ -98,7 +98,7 @@ class Builder:
         return default if is_component else None, nested_kinds(cls).get(key, "")
 
     def _component(self, part: str, given: Any) -> Component:
-        """The component, validated; the default one where none is given."""
+        """The validated component; the default one if none is given."""
         where = f"trial.{part}"
         if given is None and part not in DEFAULT_NAMES:
             raise SuiteError(f"{where}: missing; it is required")
@@ -142,7 +142,8 @@ class Builder:
         return found
 
     def _observers(self, given: Any) -> list[Component]:
-        """Validated, each once, no two with a metric of the same name. One name is a list of it."""
+        """The validated observers, each once; no two may have a metric of the same name. One
+        name stands for a list of it."""
         if given is None:
             return []
         if not isinstance(given, list):
@@ -167,7 +168,7 @@ class Builder:
         return found
 
     def _is_elsewhere(self, dataset: Raw) -> bool:
-        """A data set that no plugin brings, but of which the suite says where it is."""
+        """Whether no plugin has the data set but the suite's [sources] names it."""
         name = dataset.get("name")
         return name not in self.plugins["dataset"] and name in self.suite.sources
 
@@ -205,9 +206,9 @@ class Builder:
 
 
 def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:
-    """What else than its parameters decides a data set, or {"missing": why}. Loads no arrays.
+    """What determines a data set besides its parameters, or {"missing": reason}. Loads no arrays.
 
-    `command` gets the set where its plugin knows none that does.
+    `command` gets the set; it is used if the data set itself names none.
     """
     if entry.unavailable() is not None:
         return {}
@@ -229,7 +230,8 @@ def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None
 
 
 def _with_hint(message: str, raw: Raw) -> str:
-    """The complaint about a parameter, with a word on grids if a list was given for a scalar."""
+    """The error about a parameter, with a hint about [grid] if a list was given for a single
+    value."""
     place = message.partition(":")[0].removeprefix("trial.")
     value: Any = raw
     for step in place.split("."):

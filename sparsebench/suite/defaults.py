@@ -1,4 +1,4 @@
-"""The components that stand where a person names none."""
+"""The components that are used where a suite names none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_NAMES = {
     "backend": "numba-csr",
     "objective": DEFAULT_OBJECTIVE,
 }
-"""Of a trial, by kind."""
+"""Default components of a trial by kind."""
 
 EXECUTOR = "local"
 
@@ -29,5 +29,5 @@ CALIBRATION: dict[str, Any] = {
     "batch_size": 4,
     "threads": 1,
 }  # fmt: skip
-"""The raw trial of `sparsebench doctor --calibrate`: the smallest there is of all but the trainer,
-which takes a known amount of memory."""
+"""The raw trial of `sparsebench doctor --calibrate`. It is as small as possible except for its
+trainer, which takes a known amount of memory."""

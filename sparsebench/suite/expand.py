@@ -1,7 +1,7 @@
-"""From a suite to its trials: the grid multiplied out, every component validated.
+"""Expands a suite into its trials: all combinations of the grid, with every component validated.
 
-What decides a value, weakest first: the defaults, [trial], a whole component of [[case]] or
-[grid], one parameter of these, [quick], and `settings` (--set and the like).
+Later sources win: defaults, [trial], a whole component in [[case]] or [grid], a parameter of one,
+[quick], and `settings` (--set and similar options).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sparsebench.suite.suite import Exclude, Suite, check_axis
 from sparsebench.validation import check_plain, parse_toml, quoted
 
 MOST_TRIALS = 50_000
-"""Of a grid. More is a mistake, or an attempt to fill the memory: refused before it is expanded."""
+"""Most trials of a grid; a larger one is refused before it is expanded."""
 
 
 def expand(
@@ -43,12 +43,12 @@ def expand(
     """The trials of a suite: case by case, in the grid's order, the last axis fastest.
 
     quick     apply the suite's [quick]
-    settings  path below [trial] -> value; removes that axis of the grid and those below it, and
+    settings  path below [trial] -> value; removes that axis and those below it from the grid, and
               those keys from the cases
-    seeds     the values of the seed axis
+    seeds     values of the seed axis
 
-    That each exclude, expect and claim matches a trial is judged on the suite as written, so
-    not if any of the three is given.
+    Whether each exclude, expect and claim matches a trial is checked only if none of the three is
+    given, because it is a property of the suite as written.
     """
     try:
         grid, cases, overrides = _overridden(suite, quick, settings or {}, seeds)
@@ -74,13 +74,13 @@ def expand(
 
 Grid = dict[str, list[Any]]
 Overrides = dict[str, tuple[Any, str]]
-"""Path -> a value for all trials, and the place where it was given, for messages."""
+"""Path -> a value for all trials, and where it was given, for messages."""
 
 
 def _overridden(
     suite: Suite, quick: bool, settings: Mapping[str, Any], seeds: Sequence[int] | None
 ) -> tuple[Grid, list[Raw], Overrides]:
-    """The grid and the cases without what is overridden, and the overriding values."""
+    """The grid and the cases without the keys that are overridden, and the overriding values."""
     grid, cases = dict(suite.grid), [dict(case) for case in suite.cases]
     overrides: Overrides = {}
 
@@ -137,8 +137,8 @@ def _leave_out(path: str, *given: Raw) -> None:
 def _trials(
     suite: Suite, builder: Builder, grid: Grid, cases: list[Raw], overrides: Overrides
 ) -> Iterator[Trial]:
-    """A point has of each axis its key, the number of a value among the axis' values, the value,
-    and the place where that stands. A case is a point of several axes at once."""
+    """A point is a list with, for each axis, its key, the index of a value, the value, and where
+    that is written. A case is a point of several axes."""
     points = [
         [(key, index, value, f"case[{index}].{quoted(key)}") for key, value in case.items()]
         for index, case in enumerate(cases)
@@ -169,7 +169,7 @@ def _trials(
 
 
 def _telling_apart(cases: list[Raw]) -> dict[str, list[Any]]:
-    """The first keys of the cases, as many as tell them apart: a label needs no more."""
+    """The first keys of the cases, as many as distinguish all cases; labels need no more."""
     keys: dict[str, list[Any]] = {}
     for key in cases[0] if cases else ():
         keys[key] = [case[key] for case in cases]
@@ -185,7 +185,7 @@ def _excluded(trial: Trial, exclude: Exclude) -> bool:
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:
-    """The complaint about trial.KEY, naming the place that KEY's value came from instead."""
+    """The error about trial.KEY, with the place that KEY's value came from."""
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
         if rest != message and rest[:1] in (".", ":", "["):
@@ -197,7 +197,7 @@ def _placed(message: str, places: Mapping[str, str]) -> str:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """`path=value` of --set; the value is TOML, or a text where it is not."""
+    """Parse `path=value` of --set; the value is TOML, or text if it is not valid TOML."""
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
@@ -212,7 +212,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0:5` is 0 to 4; `0,3,7` is those; both may be mixed."""
+    """Parse seeds: `0:5` is 0 to 4, `0,3,7` is a list; both may be mixed."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?", part)
@@ -229,7 +229,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def without_numpy(value: Any) -> Any:
-    """Numpy's scalars and arrays as Python's numbers and lists; anything else as it is."""
+    """Numpy scalars and arrays as numbers and lists of Python; other values unchanged."""
     if isinstance(value, Mapping):
         return {key: without_numpy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

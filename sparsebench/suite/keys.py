@@ -1,6 +1,6 @@
-"""The keys that a suite has below [trial]; an unknown one is refused here.
+"""The keys of a suite's [trial] table; unknown ones are refused.
 
-An unknown key of any other table of the file is refused by the forms in `suite.py`.
+Unknown keys of all other tables are refused by the models in `suite.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Bytes = Annotated[int, BeforeValidator(size)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialValues:
-    """The values of a trial that are no components, in a Trial's units, with their defaults."""
+    """The values of a trial that are not components, in a Trial's units, with their defaults."""
 
     epochs: Whole1
     batch_size: Whole1 = 128
@@ -45,21 +45,21 @@ class TrialValues:
 
 
 PLAIN = tuple(one.name for one in fields(TrialValues))
-"""The keys of a trial that are no components."""
+"""The keys of a trial that are not components."""
 
 TRIAL_KEYS = (*PARTS, *PLAIN, "observers")
-"""Everything that a suite may say below [trial]."""
+"""All keys below [trial]."""
 
 SELECTOR_KEYS = (*PARTS, *PLAIN, "prune")
-"""Everything that a selector such as `where` may hold against a trial."""
+"""All keys of a selector such as `where`."""
 
 _FORM = TypeAdapter(TrialValues)
 
 
 def check_key(key: str, known: Sequence[str], *, dotted: bool = True) -> None:
-    """SuiteError for a key that no trial can have, such as `topolgy` or `seed.x`.
+    """Raise SuiteError for a key that no trial can have, such as `topolgy` or `seed.x`.
 
-    dotted  whether a parameter of a component may be named too, as in `model.hidden`
+    dotted  whether a parameter of a component is allowed too, as in `model.hidden`
     """
     head, dot, rest = key.partition(".") if dotted else (key, "", "")
     if head not in known:
@@ -71,7 +71,7 @@ def check_key(key: str, known: Sequence[str], *, dotted: bool = True) -> None:
 
 
 def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain values of a raw trial; SuiteError if one is not fit for it."""
+    """The values of a raw trial that are not components; SuiteError if one is invalid."""
     values = {key: value for key, value in raw.items() if key in PLAIN}
     for key, value in values.items():
         if isinstance(value, list):
@@ -85,5 +85,5 @@ def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def one_value(found: object) -> str:
-    """The complaint about a list where one value is expected."""
+    """The error about a list where one value is expected."""
     return f"found {shown(found)}; a list means one trial each only in [grid]"

@@ -116,11 +116,26 @@ def varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
 
 def label(trial: Trial, *, seed: bool = True) -> str:
     """A line for people: the grid axes, or the parts where there is no grid."""
-    words = grid_words(trial, seed=seed)
-    if not words:
-        parts = ("backend", "topology", "seed") if seed else ("backend", "topology")
-        words = {key: brief(getattr(trial, key)) for key in parts}
+    words = _label_words(trial, seed=seed)
     return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())
+
+
+def label_columns(trials: Sequence[Trial], *, seed: bool = True) -> list[dict[str, str]]:
+    """The labels of trials as rows of a table, a column per axis; one column `what` with the whole
+    label if the trials have different axes."""
+    rows = [_label_words(trial, seed=seed) for trial in trials]
+    if len({tuple(row) for row in rows}) > 1:
+        return [{"what": label(trial, seed=seed)} for trial in trials]
+    short = {key: key.rpartition(".")[2] for row in rows[:1] for key in row}
+    if len(set(short.values())) < len(short):
+        short = {key: key for key in short}
+    return [{short[key]: word for key, word in row.items()} for row in rows]
+
+
+def _label_words(trial: Trial, *, seed: bool) -> dict[str, str]:
+    words = grid_words(trial, seed=seed)
+    parts = ("backend", "topology", "seed") if seed else ("backend", "topology")
+    return words or {key: brief(getattr(trial, key)) for key in parts}
 
 
 def grid_words(trial: Trial, *, seed: bool = True) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Selectors of trials: `where` and the like in a suite, and the words of -k."""
+"""Selectors of trials: `where` and similar tables of a suite, and the expressions of -k."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _ABSENT = object()
 
 
 def matches(where: Mapping[str, Any], trial: Trial) -> bool:
-    """Whether all of `where` is so in `trial`; an empty `where` is every trial.
+    """Whether `trial` fulfils every condition of `where`; an empty `where` matches every trial.
 
-    `topology = "set"` compares names, `"model.hidden"` a parameter, `prune` the name of the
-    pruning ("" for none), `seed` and the like values. A table compares what it gives. A
-    parameter that the trial's component does not have is unequal to everything. Raises SuiteError
+    `topology = "set"` compares names, `"model.hidden"` a parameter, `prune` the name of the pruning
+    ("" for none), and keys such as `seed` their values. A table compares only the keys that it has.
+    A parameter that the trial's component does not have is unequal to everything. Raises SuiteError
     for a key that no trial can have.
     """
     for key, wanted in where.items():
@@ -67,9 +67,10 @@ def _agrees(found: Any, wanted: Any) -> bool:
 
 
 def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> None:
-    """SuiteError for an exclude, expect or claim that matches no trial.
+    """Raise SuiteError for an exclude, expect or claim that matches no trial.
 
-    every  all trials of the grid;  kept  those that are not excluded
+    every  all trials of the grid
+    kept   those that are not excluded
     """
     wheres: list[tuple[str, Mapping[str, Any], Sequence[Trial]]] = []
     for i, exclude in enumerate(suite.excludes):
@@ -123,10 +124,10 @@ _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 
 
 def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
-    """The trials that `expression` is true of; NothingMatched if there is none.
+    """The trials that match `expression`; NothingMatched if there is none.
 
-    Words are combined with and, or, not and brackets. A word is true of a trial if it occurs in a
-    value of its label, its id or a component's name, whatever the case; a word with `=` must be a
+    Words are combined with and, or, not and brackets. A word matches if it occurs, in any case, in
+    a value of the trial's label, in its id or in a component's name; a word with `=` must be a
     whole word of the label.
     """
     tokens = _TOKEN.findall(expression)
@@ -160,7 +161,7 @@ def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
 
 
 def _words_of(trial: Trial) -> Callable[[str], bool]:
-    """Whether a word in lower case is true of the trial."""
+    """A function that says whether a word in lower case matches the trial."""
     words = [word.strip("(),") for word in label(trial).lower().split()]
     values = [word.partition("=")[2] or word for word in words]
     values += [name.lower() for part in PARTS for name in _names(getattr(trial, part))]

@@ -1,6 +1,6 @@
-"""A suite: which trials to run, and which published statements they test. Found, read and checked.
+"""Finds, reads and checks suites: which trials to run, and which published claims they test.
 
-Every complaint names file, key, what was found and what is known.
+Every error names the file, the key, what was found and what is known.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sparsebench.validation import check_plain, complaint, quoted, read_toml, sh
 SCHEMA = 1
 
 REQUIRED = ("dataset", "model", "epochs")
-"""The keys that [trial] or [grid] must have; everything else has a default."""
+"""The keys that [trial] or [grid] must have; all others have a default."""
 
 FORBID: Any = {"extra": "forbid", "allow_inf_nan": False}
 
@@ -45,7 +45,7 @@ def _name(found: str) -> str:
 
 
 def _keys(known: Sequence[str], *, dotted: bool = True, plain: bool = True) -> AfterValidator:
-    """Check that the keys of a table are those of trials, and its values plain."""
+    """A validator: the keys of a table are those of trials, and its values are plain."""
 
     def check(table: dict[str, Any]) -> dict[str, Any]:
         for key, value in table.items():
@@ -67,7 +67,7 @@ def _grid(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_axis(values: object, where: str) -> None:
-    """ValueError unless `values` is a list of one or more plain values."""
+    """Raise ValueError unless `values` is a list of one or more plain values."""
     if not isinstance(values, list):
         raise ValueError(f"{where}: expected a list, one trial each; found {shown(values)}")
     if not values:
@@ -117,8 +117,8 @@ AtLeast0 = Annotated[float, Strict(), Field(ge=0, lt=1e300, description="a numbe
 
 @dataclass(frozen=True)
 class Exclude:
-    """Trials of the grid that are not to be run, and why: those at `where`, but for those that
-    also lie at `unless`."""
+    """Trials of the grid that are not run, with the reason: those that match `where` and not
+    `unless`."""
 
     __pydantic_config__: ClassVar[Any] = FORBID
 
@@ -169,14 +169,14 @@ class Source(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteFile:
-    """The tables of a suite file: their form is checked, their components not yet.
+    """The tables of a suite file. Their form is checked, their components are not.
 
-    trial    what [trial] says, raw
-    cases    values that go together, by dotted key: each is multiplied with the grid
+    trial    [trial] as written
+    cases    values that go together, by dotted key; each is combined with the grid
     grid     dotted key -> values, one trial each
-    quick    what --quick overrides: a list for a grid axis or `seed` replaces the axis, any
-             other value sets the trial's value and removes the axis
-    sources  data set name -> where to get a data set that no plugin brings
+    quick    what --quick overrides: a list for a grid axis or `seed` replaces the axis, any other
+             value sets the trial's value and removes the axis
+    sources  name of a data set that no plugin has -> where to get it
     """
 
     __pydantic_config__: ClassVar[Any] = FORBID
@@ -201,7 +201,7 @@ class SuiteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite(SuiteFile):
-    """A suite as it was read: its file, and the files of its plugins."""
+    """A suite as read from its file, with the files of its plugins."""
 
     path: Path = Path("suite.toml")
     text: str = ""
@@ -209,12 +209,12 @@ class Suite(SuiteFile):
 
     @property
     def place(self) -> str:
-        """The file's name for messages about this suite."""
+        """The file's name, for messages."""
         return brief_path(self.path)
 
 
 def brief_path(path: Path) -> str:
-    """A path below the current directory, relative to it; any other as it is."""
+    """A path below the current folder as a relative one; any other unchanged."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError, RuntimeError):
@@ -228,10 +228,10 @@ def load_suite(
     allow_plugins: bool = False,
     data_dir: Path | None = None,
 ) -> tuple[Suite, Plugins]:
-    """The suite, and the plugins that are installed, given, or named by the suite.
+    """Read a suite, and load the plugins that are installed, given, or named by it.
 
-    A suite's plugins are code. Where the suite lies outside the current directory they are
-    loaded only if `allow_plugins`.
+    Plugins are code: those of a suite outside the current folder are loaded only if
+    `allow_plugins`.
     """
     plugins = load_plugins(plugin_files, data_dir)
     suite = read_suite(find_suite(name_or_path, plugins.suite_folders))
@@ -247,7 +247,7 @@ def load_suite(
 
 
 def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
-    """The file of a suite: a path, or a name looked up in the suite folders."""
+    """The file of a suite, given by its path or by its name in the suite folders."""
     given = str(name_or_path)
     is_path = given.endswith(".toml") or "/" in given or isinstance(name_or_path, Path)
     known = suite_files(folders)
@@ -267,7 +267,7 @@ def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
 
 
 def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
-    """Suite name -> the files of that name, over all folders."""
+    """Suite name -> the files of that name in all folders."""
     known: dict[str, list[Path]] = {}
     for folder in dict.fromkeys(folders):
         for file in sorted(folder.glob("*.toml")):
@@ -276,7 +276,7 @@ def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def read_suite(path: str | Path) -> Suite:
-    """Read and check the form of a suite file; SuiteError is one line that names file and key."""
+    """Read a suite file and check its form; SuiteError in one line that names file and key."""
     path = Path(path)
     data, text = read_toml(path, SuiteError, brief_path(path))
     try:

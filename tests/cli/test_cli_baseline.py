@@ -17,7 +17,7 @@ def test_from_a_run_to_a_verdict(cli: Cli, ran: Path) -> None:
     assert listed == [
         {"name": "main", "suite": "tiny", "trials": 4, "run": run.name, "problem": ""}
     ]
-    assert "topology=set" in cli("baseline", "show", "main").out
+    assert "\nset " in cli("baseline", "show", "main").out
     assert cli("baseline", "show", "main", "--json").json["run"] == run.name
     for words in (["main", "latest"], ["latest", "main"], ["main", "main"]):
         found = cli("compare", *words, "--json")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_words import Cli
 
-from sparsebench.registry import PluginInfo, Plugins
+from sparsebench.discovery import load_plugins
+from sparsebench.registry import KINDS, PluginInfo, Plugins, parameter_texts
 
 
 def test_help_names_every_verb(cli: Cli) -> None:
@@ -43,6 +46,14 @@ def test_usage_errors_end_in_2(cli: Cli) -> None:
         (["plan", "tiny.toml", "--seeds", "0,0"], "--seeds: 0 is given twice in '0,0'"),
         (["plan", "tiny.toml", "--set", "checkpoint=often"], "tiny.toml: --set checkpoint: "
          "expected a duration such as '30m'"),
+        (["export", "latest", "-o", "x.txt"], "-o x.txt: the ending decides the format, and found "
+         "'.txt'. Known: .csv, .json, .parquet"),
+        (["report", "latest", "-o", "x.pdf"], "-o x.pdf: the ending decides the format"),
+        (["report", "latest", "-o", "report"], "-o report: the ending decides the format, and it "
+         "has none"),
+        (["export", "latest", "--format", "csv", "-o", "x.json"], "-o x.json: .json is the ending "
+         "of json, not of csv"),
+        (["export-model", "ab", "-o", "x.pt"], "-o x.pt: the ending decides the format"),
         (["new", "plugin", "class"], "new plugin: 'class' is a word of Python; choose another"),
         (["new", "plugin", "numpy"], "new plugin: 'numpy' makes a module numpy, which would hide"),
         (["new", "plugin", "random"], "new plugin: 'random' makes a module random, which would"),
@@ -62,7 +73,8 @@ def test_a_mistake_is_one_line_and_2(
 
 def test_nothing_matched_is_5(cli: Cli) -> None:
     for words in (["plan", "tiny.toml", "-k", "torch"],
-                  ["run", "tiny.toml", "-k", "torch"], ["show", "abcdef"]):  # fmt: skip
+                  ["run", "tiny.toml", "-k", "torch"], ["show", "abcdef"],
+                  ["logs", "topology=set seed=7"]):  # fmt: skip
         assert cli(*words).code == 5
 
 
@@ -95,9 +107,9 @@ def test_plan(cli: Cli) -> None:
     assert len(cli("plan", "tiny.toml", "--quick", "--json").json["trials"]) == 2
     assert len(cli("plan", "tiny.toml", "--seeds", "0:5", "--json").json["trials"]) == 10
     text = cli("run", "tiny.toml", "--dry-run", "-k", "set and seed=1")
-    assert text.out.splitlines()[1].split()[1:3] == ["topology=set", "seed=1"]
+    assert text.out.splitlines()[1].split()[1:3] == ["set", "1"]
     assert text.err.startswith("1 trials of tiny; the largest needs at least ")
-    assert cli("plan", "tiny.toml", "--format", "md").out.startswith("| trial | what | bytes |")
+    assert cli("plan", "tiny.toml", "--format", "md").out.startswith("| trial | topology | seed |")
 
 
 def test_the_command_line_wins_over_environment_suite_and_config(
@@ -192,14 +204,50 @@ def test_ls(cli: Cli) -> None:
     rows = cli("ls", "topologies", "--json").json
     assert {"name", "available", "summary", "plugin", "reason"} == set(rows[0])
     parameters = cli("ls", "topologies", "set", "--json").json
-    assert {"parameter", "type", "default"} == set(parameters[0])
-    assert {"parameter": "prune", "type": "pruning", "default": "None"} in parameters
+    assert {"parameter", "type", "default", "meaning"} == set(parameters[0])
+    assert {"parameter": "prune", "type": "pruning", "default": "none"}.items() <= (
+        parameters[-1].items()
+    )
     activation = {"parameter": "activation", "type": "activation"}.items()
     assert any(activation <= row.items() for row in cli("ls", "models", "mlp", "--json").json)
     assert cli("ls", "plugins", "--json").json[0]["plugin"] == "builtin"
     empty = cli("ls", "runs")
     assert (empty.code, empty.out, empty.err) == (0, "", "no runs\n")
     assert cli("ls", "datasets", "--format", "md").out.startswith("| name |")
+
+
+def test_every_parameter_of_every_component_is_documented() -> None:
+    plugins = load_plugins()
+    for kind in KINDS:
+        for entry in plugins[kind]:
+            cls: Any = entry.parameters()
+            names = {field.name for field in dataclasses.fields(cls) if field.init}
+            assert names <= set(parameter_texts(cls)), f"{kind} {entry.name}"
+
+
+def test_the_meaning_of_a_parameter_is_read_from_docstrings() -> None:
+    @dataclasses.dataclass
+    class Base:
+        """alpha  how much,
+        and how often
+        """
+
+        alpha: float = 0.0
+
+    @dataclasses.dataclass
+    class Parameters(Base):
+        """A method.
+
+        beta   the rest;
+               none: all
+        gamma  is no parameter
+
+        Prose  with two spaces.
+        """
+
+        beta: float | None = None
+
+    assert parameter_texts(Parameters) == {"alpha": "how much,", "beta": "the rest; none: all"}
 
 
 def test_doctor_always_ends_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +328,12 @@ def test_a_nested_component_that_is_not_installed_is_told_before_the_run(
     planned = cli("plan", "tiny.toml", "--plugin", "absent.py", "--json").json["trials"]
     assert {trial["note"] for trial in planned} == {reason}
     done = cli("validate", "tiny.toml", "--plugin", "absent.py")
-    assert (done.code, done.err) == (0, f"note: 4 trials {reason}\n")
+    assert done.code == 0
+    assert done.err.splitlines() == [
+        f"note: 4 trials {reason}",
+        "note: in 1 trials with --quick the topology (set) is never updated: too few epochs or "
+        "steps",
+    ]
     assert cli("prepare", "tiny.toml", "--plugin", "absent.py").code == 5
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.cli.printing import result_rows
+from sparsebench.cli.printing import as_text, result_rows
 from sparsebench.cli.progress import Live, Plain, listener
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
@@ -68,6 +68,14 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "note: look here",
         "run r: 1 ok, 1 timeout; 1 failed before: --rerun failed runs them again",
     ]
+
+
+def test_an_interrupted_run_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with Plain() as shown:
+        shown.started("r", 24)
+        shown.ended(Summary("r", Path(), [record(0), record(1)], 0, {"ok": 2}, 130))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "run r: 2 ok; 22 not begun; run the same command again to go on"
 
 
 def test_the_bar_says_what_goes_on_before_the_first_trial() -> None:
@@ -132,3 +140,21 @@ def test_result_rows_are_means_over_the_seeds_that_ended_well() -> None:
             "net peak MiB": "2.0",
         }
     ]
+    (row,) = result_rows([record(seed, test_accuracy=0.5) for seed in range(3)])
+    assert row["accuracy"] == "0.5000"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 2), (25, 3), (15, 5)])
+def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int, lines: int) -> None:
+    """Wide: a line per row. Narrower: cells are wrapped between words. Too narrow for the words: a
+    block per row. A column without values is left out."""
+    rows = [
+        {"name": "scipy-csr", "status": "3 ok", "result": "0.9573 ± 0.0021", "note": ""},
+    ]
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = as_text([*rows, *rows])
+    assert max(map(len, text.splitlines())) <= max(width, 20)
+    assert "note" not in text
+    assert ("\n\n" in text) == (width == 15)
+    assert len(as_text(rows).splitlines()) == lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,12 +46,12 @@ def test_a_run_its_reuse_and_what_reads_it(
     assert done.json["counts"] == {"ok": 2}
     assert done.json["store"] == str(folder / ".sparsebench")
     assert "[2/2] topology=set seed=0: ok, accuracy" in done.err
-    assert "| cell | status |" in summary.read_text()
+    assert "| topology | status |" in summary.read_text()
 
     again = cli("run", "tiny.toml", "--quick")
     assert again.code == 0
     assert again.out.splitlines()[0].split() == [
-        "cell", "status", "accuracy", "seconds", "net", "peak", "MiB",
+        "topology", "status", "accuracy", "seconds", "net", "peak", "MiB",
     ]  # fmt: skip
     assert "2 records, 2 of them reused" in again.err
     assert "next: sparsebench report " in again.err
@@ -58,18 +59,26 @@ def test_a_run_its_reuse_and_what_reads_it(
     run = done.json["run"]
     assert len(cli("ls", "runs", "--json").json) == 2
     assert cli("show", run, "--json").json["run"] == run
-    assert cli("show", "latest").out.splitlines()[1].startswith("topology=dense  1 ok")
+    shown = cli("show", "latest").out
+    assert "\ndense     1 ok" in shown
+    for fact in ("state +over: 2 of 2 trials ended", "optimizer.learning_rate +0.01"):
+        assert re.search(f"\n{fact}\n", shown)
+    assert cli("ls", "runs", "--json").json[0]["status"] == "2 ok"
     status = cli("status", run, "--json").json
     assert (status["over"], status["ended"], status["trials"]) == (True, 2, 2)
     assert "2 of 2 trials ended\n2 ok\n" in cli("status").out
     assert cli("status", run, "--format", "md").out.splitlines() == [
-        "| run | over | trials | ended | counts |", "|---|---|---|---|---|",
-        f"| {run} | True | 2 | 2 | 2 ok |",
+        "| run | state | over | trials | ended | counts |", "|---|---|---|---|---|---|",
+        f"| {run} | over | True | 2 | 2 | 2 ok |",
     ]  # fmt: skip
     trial = cli("plan", "tiny.toml", "--quick", "--json").json["trials"][0]["id"]
     shown = cli("show", trial).out
-    for fact in ("test_accuracy", "setting flush_to_zero_in main", "setting blas 0 num_threads"):
+    for fact in ("test_accuracy", "setting flush_to_zero_in main", "setting blas 0 num_threads",
+                 "optimizer.learning_rate"):  # fmt: skip
         assert fact in shown
+    assert re.search(r"\nnet_peak_bytes +\S+ [KM]iB\n", shown)
+    assert re.search(r"\nwall_seconds +\S+ s\n", shown)
+    assert cli("show", "dense seed=0").out == shown
     assert cli("show", trial, "--json").json[0]["status"] == "ok"
     assert cli("logs", trial).code == 0
     for attempt in ("0", "7"):
@@ -202,8 +211,7 @@ def test_plan_predicts_bytes_and_with_measure_seconds(cli: Cli) -> None:
     assert row["least_bytes"] > 0
     assert (row["predicted_epoch_seconds"], row["predicted_seconds"]) == (None, None)
     plain = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--format", "md").out
-    assert plain.startswith("| trial | what | bytes | seconds per epoch | total time | note |")
-    assert "| at least " in plain
+    assert plain.startswith("| trial | topology | seed | memory from | epoch | total time |")
     (row,) = cli("plan", "tiny.toml", "-k", "dense and seed=0", "--measure", "--json").json[
         "trials"
     ]

@@ -26,7 +26,7 @@ def running(code: str) -> Start:
 def test_two_processes_find_each_other() -> None:
     heard = check_mpi()
     assert heard.wrong == ""
-    assert heard.told.endswith(", 2 processes found each other")
+    assert heard.found.endswith(", 2 processes found each other")
     assert heard.mpiexec == mpi.found()
 
 
@@ -35,13 +35,13 @@ def test_processes_that_do_not_are_of_two_kinds(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(mpi, "command", lambda count, program: [*program])
     heard = check_mpi()
     assert "are not of one MPI" in heard.wrong
-    assert "found" not in heard.told
+    assert "found" not in heard.found
 
 
 def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpi, "found", lambda: None)
     heard = check_mpi()
-    assert (heard.mpiexec, heard.told) == ("not found", "none")
+    assert (heard.mpiexec, heard.found) == ("not found", "none")
     assert heard.wrong.endswith('get it with: pip install "sparsebench[mpi]"')
 
 

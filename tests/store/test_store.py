@@ -16,7 +16,7 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.store.record import Record
-from sparsebench.store.store import Store, open_run_folder, planned
+from sparsebench.store.store import RunState, Store, open_run_folder, planned
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -107,7 +107,7 @@ def test_a_trial_is_found_by_the_start_of_its_id(store: Store, trial: Trial) -> 
     keep(store, trial)
     keep(store, other)
     assert [r.trial.id for r in store.find_trial(trial.id[:9])] == [trial.id]
-    with pytest.raises(StoreError, match="is not one trial"):
+    with pytest.raises(NothingMatched):
         store.find_trial("")
     with pytest.raises(NothingMatched, match="no trial 'zz'"):
         store.find_trial("zz")
@@ -127,9 +127,15 @@ def test_a_run_has_the_records_it_chose_with_its_own_labels(store: Store, trial:
     assert run.manifest["suite"] == "mine"
     [record] = run.records
     assert (record.status, record.trial.axes) == ("ok", {"x": 1})
+    assert store.trial_id("x=1") == trial.id
+    assert run.state() == RunState(2, {"ok": 1}, {other.id: 1}, "running")
     assert run.folder(record) == store.folder(old)
     store.finish(attempt, Record(trial=other, attempt=1, status=Status.DIVERGED))
-    assert [r.status for r in store.run(run.id).records] == ["ok", "diverged"]
+    ended = store.run(run.id)
+    assert [r.status for r in ended.records] == ["ok", "diverged"]
+    assert (ended.state().word, ended.state().ended) == ("stopped", 2)
+    journal.event("ended")
+    assert ended.state().word == "over"
 
 
 def test_runs_are_found_by_id_start_latest_and_folder(store: Store) -> None:

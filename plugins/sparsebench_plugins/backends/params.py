@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True)
 class ScipyCsrParams:
-    """None."""
+    """No parameters."""
 
     truly_sparse: ClassVar[bool] = True
     takes_csr: ClassVar[bool] = True
@@ -16,7 +16,7 @@ class ScipyCsrParams:
 
 @dataclass(frozen=True)
 class DenseMaskParams:
-    """None."""
+    """No parameters."""
 
     truly_sparse: ClassVar[bool] = False
 
@@ -25,9 +25,9 @@ class DenseMaskParams:
 class NumbaCsrParams:
     """activations  type of hidden layers' outputs and of their gradients; sums are float32
     momenta      type of the weights' optimizer state
-    kernels      simd: explicit vectors; plain: loops, their reference twins
-    step         compiled: a training step is one compiled call where that is known for all its
-                 parts; layers: layer by layer, the reference
+    kernels      simd: explicit vectors; plain: loops, the reference twins
+    step         compiled: a training step is one compiled call if all its components support
+                 that; layers: always layer by layer, the reference
     """
 
     activations: Literal["float32", "bfloat16"] = "float32"

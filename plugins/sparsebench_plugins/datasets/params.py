@@ -30,7 +30,7 @@ def whole(samples: int, features: int, targets: int) -> DataSize:
 
 @dataclass(frozen=True)
 class Generated:
-    """`recipe` counts up when the same parameters would give other data."""
+    """Data made from a seed. `recipe` is raised when the same parameters give other data."""
 
     recipe: ClassVar[int] = 1
 
@@ -40,7 +40,10 @@ class Generated:
 
 @dataclass(frozen=True)
 class MadelonLikeParams(Generated):
-    """seed  of the data, not of the trial"""
+    """train  training samples
+    test   test samples
+    seed   seed of the data, not of the trial
+    """
 
     train: Annotated[int, Interval(ge=2)] = 2000
     test: Annotated[int, Interval(ge=1)] = 600
@@ -52,8 +55,12 @@ class MadelonLikeParams(Generated):
 
 @dataclass(frozen=True)
 class MicroarrayLikeParams(Generated):
-    """separation  standard deviation of the class means, in units of the noise's
-    seed        of the data, not of the trial
+    """samples      training and test samples together
+    features     features of a sample
+    informative  features whose mean depends on the class
+    classes      number of classes
+    separation   standard deviation of the class means, in units of the noise's
+    seed         seed of the data, not of the trial
     """
 
     samples: Annotated[int, Interval(ge=4)] = 2096
@@ -74,8 +81,13 @@ class MicroarrayLikeParams(Generated):
 
 @dataclass(frozen=True)
 class ExtremeParams(Generated):
-    """separation  standard deviation of the class means, in units of the noise's
-    seed        of the data, not of the trial
+    """features     features of a sample
+    train        training samples
+    test         test samples
+    informative  features whose mean depends on the class
+    classes      number of classes
+    separation   standard deviation of the class means, in units of the noise's
+    seed         seed of the data, not of the trial
     """
 
     features: Count = 65536
@@ -97,9 +109,12 @@ class ExtremeParams(Generated):
 
 @dataclass(frozen=True)
 class FriedmanParams(Generated):
-    """noise    standard deviation of what is added to the targets: no model errs less
-    targets  numbers per sample, each a function of five features of its own
-    seed     of the data, not of the trial
+    """train     training samples
+    test      test samples
+    features  features of a sample
+    noise     standard deviation of the noise on the targets, the least error of any model
+    targets   numbers per sample, each a function of five features of its own
+    seed      seed of the data, not of the trial
     """
 
     train: Annotated[int, Interval(ge=2)] = 2000
@@ -124,9 +139,9 @@ def _check_informative(informative: int, features: int) -> None:
 
 @dataclass(frozen=True)
 class FileParams:
-    """path    an npz or csv file; a relative one is looked for from the current directory
-    target  the array of labels in an npz ("y"), the column in a csv (its last)
-    label   what tables call it; the file's name without ending if it has none
+    """path    npz or csv file; relative to the current directory
+    target  array of labels in an npz, none: "y"; column in a csv, none: the last
+    label   name in tables; none: the file's name without its ending
     """
 
     path: Annotated[str, MinLen(1), Location()]

@@ -27,7 +27,8 @@ LossPart = Annotated[Any, OfKind("loss")]
 
 @dataclass(frozen=True)
 class Scored:
-    """`scores` by their names, the first is primary; `metrics` as a record has them."""
+    """Declares the metrics of an objective: `scores` as the objective computes them, the primary
+    one first; `metrics` as a record stores them."""
 
     stratified: ClassVar[bool] = False
 
@@ -45,7 +46,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class ClassificationParams(Scored):
-    """loss  the model's own where it names one, else cross-entropy"""
+    """loss  the loss to minimise; none: the model's, else cross-entropy"""
 
     loss: LossPart | None = None
 
@@ -58,7 +59,10 @@ class ClassificationParams(Scored):
 
 @dataclass(frozen=True)
 class RegressionParams(Scored):
-    """A number per sample."""
+    """A number per sample.
+
+    loss  the loss to minimise
+    """
 
     loss: LossPart = "squared-error"
 
@@ -79,8 +83,9 @@ class DenseOutputParams(Scored):
 
 @dataclass(frozen=True)
 class ReconstructionParams(Scored):
-    """noise  deviation of the normal noise on the scaled inputs in training; 0: none
-    fresh  other noise each time that a sample is read; else each keeps the noise it has
+    """noise  standard deviation of normal noise on the scaled inputs in training; 0: no noise
+    fresh  draw new noise each time that a sample is read; false: each sample keeps its noise
+    loss   the loss to minimise
     """
 
     noise: Annotated[float, Interval(ge=0)] = 0.0

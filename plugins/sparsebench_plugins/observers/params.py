@@ -11,7 +11,7 @@ from sparsebench.core.observer import Observer
 
 @dataclass(frozen=True)
 class DegreesParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("largest_in_degree", "count", kinds=("trial", "epoch"), title="largest in-degree"),
@@ -24,7 +24,7 @@ class DegreesParams(Observer):
 
 @dataclass(frozen=True)
 class DeadNeuronsParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("dead_neurons", "count", better=-1, kinds=("trial", "epoch"), title="dead neurons"),
@@ -44,7 +44,7 @@ class DeadNeuronsParams(Observer):
 
 @dataclass(frozen=True)
 class InputConnectionsParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
@@ -62,7 +62,7 @@ class InputConnectionsParams(Observer):
 
 @dataclass(frozen=True)
 class ItopParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(

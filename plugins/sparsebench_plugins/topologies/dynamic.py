@@ -65,11 +65,12 @@ class Dense(Fixed):
 
 @dataclass(frozen=True)
 class Allocated:
-    """epsilon     connections per neuron of both sides: ER with epsilon (K + D) per layer
-    density     of the whole network, shared out by `allocation`; instead of epsilon
-    allocation  er: by epsilon; erk: in proportion to (K + D) / (K D); uniform; explicit
-    dense_last  every position of the output layer is a connection, and stays one; epsilon or
-                density is that of the other layers
+    """epsilon     constant of the Erdős-Rényi allocation: epsilon (K + D) connections in each layer
+    density     density of the whole network, divided by `allocation`; instead of epsilon
+    allocation  densities of the layers; none: er with epsilon (20 if neither is given), erk with
+                density
+    dense_last  the output layer is dense and stays dense; epsilon or density is that of the other
+                layers
     """
 
     epsilon: Annotated[float, Interval(gt=0)] | None = None
@@ -128,23 +129,25 @@ class Static(Allocated, Fixed):
 class Dynamic(Allocated):
     """A method made of the parts that the suite names.
 
-    zeta          share of a layer's connections dropped per update
-    evolve        which layers: all, or all but the output layer; `layers` in short
-    grown         how grown connections start; None: as the model's init
-    update_every  steps between updates; None: at the end of each epoch but the last
-    update_until  last step with an update, or a share of all steps; None: no end
-    drop          which connections are weakest
-    grow          where new ones go
-    update        when, and how the fraction changes; its own parameters win over the ones above
-    redistribution    how dropped connections are shared between the layers
-    density_schedule  how many connections there are over time; density or epsilon is the end
-    layers        all, all-but-last, or the numbers of those that take part, from 0
-    keeps_regrown     a dropped connection that grows again keeps its weight
-    state_kept        factor of the optimizer's state of connections that stay, at each update:
-                      1 keeps it, 0 forgets it, in between it decays
-    percolates        hidden neurons without a way in or out lose the rest of their connections
-    settles           a layer stays as it is once this share of what it drops grows again at once
-    replaces_step     at an update the mini-batch is looked at and not trained on
+    zeta              fraction of a layer's connections that an update drops
+    evolve            layers that are updated; older form of `layers`
+    grown             values of grown connections; none: as the model's init
+    update_every      steps between updates; none: at the end of each epoch but the last
+    update_until      last step with an update, or a share of all steps; none: no end
+    drop              criterion by which connections are dropped
+    grow              criterion by which connections grow
+    update            schedule of the updates and of the fraction; its own parameters win over zeta,
+                      update_every and update_until
+    redistribution    how many of the dropped connections each layer grows
+    density_schedule  density over time; density or epsilon is its end
+    layers            layers that are updated: all, all-but-last, or their numbers from 0
+    keeps_regrown     a connection that is dropped and grown in one update keeps its weight
+    state_kept        factor of the optimizer's state of surviving connections at each update: 1
+                      keeps it, 0 resets it, values in between decay it
+    percolates        hidden neurons without inputs or without outputs lose all their connections
+    settles           a layer is no longer updated once this share of its dropped connections grows
+                      again in the same update
+    replaces_step     a step with an update does not train on its mini-batch
     """
 
     zeta: Zeta = 0.3

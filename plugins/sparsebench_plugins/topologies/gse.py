@@ -33,8 +33,8 @@ class GseGrow:
     """The largest |gradient| among gamma nnz sampled positions: O(nnz) time and memory.
 
     gamma         candidates for each connection of the layer
-    distribution  of the candidates: uniform; grabo, by the sums of |activation| and of |delta|;
-                  graest, by their sums with random signs
+    distribution  how candidates are drawn: uniform; grabo, by the sums of |activation| and of
+                  |delta|; graest, by their sums with random signs
 
     Algorithm 2. Deviations: uniform candidates are drawn without replacement, so none is lost;
     where a distribution by ends leaves fewer free positions than are to be grown, uniform ones

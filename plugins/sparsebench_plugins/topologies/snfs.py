@@ -34,7 +34,7 @@ class MomentumGrow:
     next, each step by one SDDMM.
 
     gamma  candidates for each connection of the layer
-    beta   of the smoothed gradient m = beta m + (1 - beta) g
+    beta   decay rate of the smoothed gradient m = beta m + (1 - beta) g
 
     Deviation: the paper smooths the gradient of every position, which is a dense array; here
     gamma nnz positions are followed, drawn uniformly after each update.

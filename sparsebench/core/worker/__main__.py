@@ -1,8 +1,8 @@
 """The process of one trial: `python -m sparsebench.core.worker`, with a job on stdin.
 
-mpiexec starts several of them for one trial; then the first gets the job and shares it. The order
-matters. First the host, guard or monitor: from then on the process dies with its supervisor,
-whatever hangs. Then the control group made for the trial, before memory is taken. Then denormals
+For an MPI trial mpiexec starts several; the first gets the job and shares it. The order of the
+steps matters. First comes the host, guard or monitor, so that the process is killed with its
+supervisor even if it hangs; then the trial's control group, before memory is taken; then denormals
 become zero, before anything that starts threads is imported.
 """
 

@@ -1,4 +1,5 @@
-"""The form of a checkpoint's facts. Imports pydantic, so only a trial that resumes imports it."""
+"""The model of a checkpoint's facts. It imports pydantic, so only a trial that resumes imports
+it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ class _Counts(_Strict):
 
 
 class Facts(_Strict):
-    """What a checkpoint holds besides its arrays: facts of the attempt and of the training."""
+    """What a checkpoint holds besides its arrays: facts of the attempt and of the training.
+
+    laps  seconds of each timer in the epoch so far; the key is part of the format
+    """
 
     attempt: int
     machine: str
@@ -52,7 +56,7 @@ class Facts(_Strict):
 
 
 def read_facts(found: Mapping[str, Any]) -> Facts:
-    """Raise ValueError, naming the first wrong key, unless the facts are well-formed."""
+    """Read the facts; ValueError that names the first wrong key."""
     try:
         return Facts.model_validate(found)
     except ValidationError as error:

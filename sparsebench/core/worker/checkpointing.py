@@ -1,4 +1,4 @@
-"""When a trial writes a checkpoint, what is in it, and whether one can be resumed from."""
+"""Writes the checkpoints of a trial, and decides whether one can be resumed from."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CHECKPOINT_FORMAT = 1
 class Checkpoints:
     """A `training.position.Keeper` that writes checkpoint.npz in the attempt's folder.
 
-    The file is replaced whole, so whatever happens while one is written, the one before is there.
-    Seconds and peaks of memory of earlier attempts are added to those of this one.
+    The file is replaced atomically, so a valid checkpoint survives any failure. Seconds and memory
+    peaks of earlier attempts are added to those of this one.
 
-    found     the checkpoint to resume from; None where there is none, or none that can be used
+    found     the checkpoint to resume from; None if there is none that can be used
     settings  of the record: where the trial resumed, and how many checkpoints it wrote
     earlier   measures of the record: the seconds of earlier attempts
     """
@@ -49,7 +49,7 @@ class Checkpoints:
         return every is not None and time.monotonic() - self._last >= every
 
     def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None:
-        """Write a checkpoint. If the disk is full, training goes on without."""
+        """Write a checkpoint. If the disk is full, training goes on without it."""
         from sparsebench.core.archive import write_archive
 
         job, earlier = self._job, self.earlier
@@ -75,7 +75,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def _find(self, shapes: Sequence[Shape]) -> Archive | None:
-        """The checkpoint to resume from. One that is damaged, or of another trial, leaves a note,
+        """The checkpoint to resume from. A damaged one, or one of another trial, leaves a note,
         and the trial starts from the beginning."""
         if self._job.resume_from is None:
             return None
@@ -105,7 +105,7 @@ class Checkpoints:
         return found
 
     def _checked(self, found: Mapping[str, Any], layers: int) -> Facts:
-        """Raise ValueError unless the facts are well-formed and of this trial."""
+        """Raise ValueError unless the facts are well-formed and belong to this trial."""
         from sparsebench.core.worker.checkpoint_facts import read_facts
 
         if found.get("format") != CHECKPOINT_FORMAT:
@@ -122,8 +122,8 @@ class Checkpoints:
 
 
 def _check_arrays(found: Archive, shapes: Sequence[Shape]) -> None:
-    """Raise ValueError or KeyError unless the layers are matrices of these shapes, before any
-    compiled code relies on it. Every array is read, so its checksum is compared too."""
+    """Raise ValueError or KeyError unless the layers are matrices of these shapes, before
+    compiled code relies on it. Every array is read, so its checksum is verified."""
     from sparsebench.core.training.position import saved_layer
 
     for name, array in found.items():

@@ -1,6 +1,6 @@
-"""From how an attempt ended to a status, a cause and a line of detail.
+"""Maps how an attempt ended to a status, a cause and a line of detail.
 
-`failure` judges an exception in the trial's process; `classify` what is left of that process.
+`failure` judges an exception in the trial's process; `classify` judges the process from outside.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sparsebench.core.status import Status
 from sparsebench.errors import MissingData, SparsebenchError, Unsupported
 
 StopReason = Literal["", "timeout", "limit", "stop"]
-"""Why the supervisor ended the process, if it did."""
+"""Why the supervisor ended the process; empty if it did not."""
 
 STOPPED: dict[StopReason, tuple[Status, str, str]] = {
     "timeout": (Status.TIMEOUT, "", "ran longer than its timeout"),
@@ -27,14 +27,15 @@ STOPPED: dict[StopReason, tuple[Status, str, str]] = {
 }
 
 NO_DISK = os.EX_IOERR
-"""Exit code of a worker that could not even write its result; 120 is Python's own when it cannot
-write the last of stdout."""
+"""Exit code of a worker that could not even write its result; 120 is Python's own if it cannot
+flush stdout."""
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 TAIL_LINES = 30
 SUSPECT = 0.9
-"""A SIGKILL by a stranger at this share of the available memory was for want of memory."""
+"""A SIGKILL of unknown origin counts as out of memory from this share of the available memory
+on."""
 
 _ALLOCATION = re.compile(
     "|".join(
@@ -48,23 +49,23 @@ _ALLOCATION = re.compile(
     ),
     re.MULTILINE,
 )
-"""What Python, C++, LLVM and OpenBLAS say last when they get no memory."""
+"""The last messages of Python, C++, LLVM and OpenBLAS when an allocation fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """What is known of a process that has ended.
+    """What is known about a process that has ended.
 
-    code    exit code; the negative number of the signal that ended it
-    asked   why the supervisor ended it, if it did
-    result  what the worker wrote at its end, if it came that far
-    malformed  why that cannot be used, if it cannot
-    tail    the last lines of its stderr
-    rss     resident bytes at the last sample
-    room    bytes it could have had: its limit, or what was available at its start
-    oom_killed  the kernel has killed for want of memory, somewhere on this machine
-    group_oom_killed  it has killed in the trial's own control group
-    who     the name of the one of several processes that ended like this before the others did
+    code              exit code; the negative number of the signal that ended it
+    asked             why the supervisor ended it, if it did
+    result            content of its result.json, if there is one
+    malformed         why result.json cannot be used
+    tail              last lines of its stderr
+    rss               resident bytes at the last sample
+    room              bytes it could have had: its limit, or what was available at its start
+    oom_killed        the kernel has killed a process of this machine for memory meanwhile
+    group_oom_killed  the kernel has killed a process of the trial's control group
+    who               in an MPI trial, the process that ended so before the others
     """
 
     code: int
@@ -91,7 +92,7 @@ def classify(end: End) -> tuple[Status, str, str]:
 
 
 def _unforeseen(end: End) -> tuple[Status, str, str]:
-    """The process left no result that counts, and the supervisor did not end it."""
+    """The process left no usable result, and the supervisor did not end it."""
     if end.malformed and end.code >= 0:
         return Status.CRASHED, "malformed result", end.malformed
     if end.result is None and end.code in (NO_DISK, 120):
@@ -119,7 +120,7 @@ def signal_name(number: int) -> str:
 
 
 class ProcessEnded(Exception):
-    """A process that a trainer started has ended, by a signal or without a message.
+    """A process that a trainer started has ended by a signal or without a message.
 
     code  its exit code; the negative number of the signal that ended it
     """
@@ -130,10 +131,10 @@ class ProcessEnded(Exception):
 
 
 def failure(error: BaseException, folder: Path) -> dict[str, str]:
-    """The fields `status`, `cause` and `detail` of a record, for an exception.
+    """The `status`, `cause` and `detail` of a record, for an exception.
 
-    A failure of the disk of the attempt's folder says nothing about the trial: the trial is
-    interrupted, and runs again.
+    A failed disk below the attempt's folder says nothing about the trial, so the trial is
+    interrupted and runs again.
     """
     kind, whole = type(error).__name__, str(error)
     line = (whole.strip().splitlines() or [""])[-1]
@@ -165,7 +166,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def disk_failure(error: BaseException, folder: Path) -> OSError | None:
-    """The exception of a chain that reports a failed disk, unless that is of a file elsewhere."""
+    """The exception of a chain that reports a failed disk, unless it is about a file elsewhere."""
     for link in chain(error):
         if isinstance(link, OSError) and link.errno in DISK_ERRORS:
             file = link.filename
@@ -175,7 +176,7 @@ def disk_failure(error: BaseException, folder: Path) -> OSError | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those it came from: kernels wrap a MemoryError in a SystemError."""
+    """An exception and its causes: kernels wrap a MemoryError in a SystemError."""
     seen: set[int] = set()
     pending = [error]
     while pending:

@@ -1,7 +1,7 @@
-"""Denormal numbers become zero in a trial's process: they slow the processor and mean nothing.
+"""Makes denormal numbers zero in a trial's process: they slow the processor down.
 
-A thread inherits the setting from the one that starts it, so it is made in the main thread before
-anything that starts threads is imported. Free of heavy imports.
+A thread inherits the setting from the thread that starts it, so it is made in the main thread
+before anything that starts threads is imported. Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _ROOM = 256
-"""Bytes for a C library's fenv_t: more than any has."""
+"""Bytes for a C library's fenv_t, more than any needs."""
 
 _DENORMAL: float = struct.unpack("<d", (1).to_bytes(8, "little"))[0]
 _HALVED = 0.5
@@ -31,18 +31,18 @@ _REGISTERS = {
 }
 
 POOLS: dict[str, Callable[[], bool | None]] = {}
-"""Other pools of threads, by name: whether all of a pool's threads flush; None if it has none. A
-pool adds itself."""
+"""Further thread pools by name: a function that returns whether all of its threads flush, or
+None if the pool has none. A pool adds itself."""
 
 PRODUCT = 256
-"""Rows of the product that is to reach every thread of BLAS."""
+"""Rows of a product that is large enough to use every thread of BLAS."""
 
 
 def flush_to_zero() -> bool:
-    """Read and write denormals as zeros in this thread and those it starts from now on.
+    """Treat denormals as zero in this thread and those that it starts from now on.
 
-    Returns False where that is impossible. numpy's finfo warns that the smallest denormal is zero,
-    which is intended: that one warning is not shown.
+    Returns False if that is impossible. numpy's finfo warns that the smallest denormal is zero,
+    which is intended, so this warning is not shown.
     """
     known = _REGISTERS.get((sys.platform, platform.machine()))
     library = _libm()
@@ -63,8 +63,8 @@ def flush_to_zero() -> bool:
 
 @contextlib.contextmanager
 def flushing_to_zero() -> Iterator[None]:
-    """Flush for a while in this thread. Threads started meanwhile keep flushing, and earlier ones
-    never do."""
+    """Flush in this thread within the block. Threads started meanwhile keep flushing; earlier
+    ones never do."""
     library = _libm()
     before = _environment(library) if library is not None else None
     try:
@@ -77,15 +77,15 @@ def flushing_to_zero() -> Iterator[None]:
 
 
 def flushes() -> bool:
-    """Whether this thread takes denormals for zeros, and makes none: tried, not read."""
+    """Whether this thread treats denormals as zero and makes none; measured by arithmetic."""
     return sys.float_info.min * _HALVED == 0.0 and _DENORMAL * 2.0**60 == 0.0
 
 
 def flushed() -> dict[str, Any]:
     """Settings of a record: `flush_to_zero`, whether all threads flush, and `flush_to_zero_in`, the
-    same for each pool of threads: main, numba, blas and those in POOLS.
+    same by pool: main, numba, blas and those in POOLS.
 
-    Measured in each pool that there is; no pool is started and no library imported for that.
+    Existing pools are measured; no pool is started and no library imported for that.
     """
     pools = {"main": flushes()}
     from sparsebench.core.worker.limits import threading_layer
@@ -103,7 +103,7 @@ def flushed() -> dict[str, Any]:
 
 
 def _blas_threads_flush() -> bool:
-    """A product that makes denormals, and one that reads them; each is to be zero."""
+    """Compute a product that makes denormals and one that reads them; both must be zero."""
     import numpy as np
 
     tiny = np.finfo(np.float32).tiny
@@ -124,7 +124,7 @@ def _environment(library: ctypes.CDLL) -> ctypes.Array[ctypes.c_ubyte]:
 
 
 def _libm() -> ctypes.CDLL | None:
-    """The C library that has fegetenv, which the interpreter is linked with or can load."""
+    """The C library that has fegetenv."""
     for name in (None, "libm.so.6", "libm.so", "libm.dylib"):
         with contextlib.suppress(OSError, AttributeError):
             library = ctypes.CDLL(name)

@@ -1,4 +1,4 @@
-"""The kernel that tries denormals in every thread of numba."""
+"""A kernel that tests denormals in every thread of numba."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 
 ROUNDS = 100
-"""Attempts to reach every thread: a layer that steals work may leave one out."""
+"""Attempts to reach every thread, since a work-stealing layer may leave one out."""
 
 
 def numba_threads_flush() -> bool:
-    """Whether each of them takes denormals for zeros, and makes none."""
+    """Whether each thread of numba treats denormals as zero and makes none."""
     threads = get_num_threads()
     tiny = np.full(threads, np.finfo(np.float32).tiny)
     denormal = (tiny.view(np.uint32) >> np.uint32(1)).view(np.float32)

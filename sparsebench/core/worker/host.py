@@ -1,23 +1,22 @@
-"""The processes above a trial that end it when its supervisor is gone, whatever it does.
+"""The processes above a trial that kill it when its supervisor is gone.
 
-The supervisor alone holds the write end of a pipe, the lifeline. When it closes it or dies, a
-process that waits on the other end kills all that the trial started. A thread of the trial could
-not do this: it would need the GIL, which a serial compiled loop never gives back.
+The supervisor alone holds the write end of a pipe, the lifeline. When it closes the pipe or dies, a
+process that waits on the other end kills everything that the trial started. A thread of the trial
+could not do this: it would need the GIL, which a compiled loop may never release.
 
-host     On Linux, the parent of the trial's process, or of mpiexec. Linux gives an orphan to its
+host     On Linux, the parent of the trial's process or of mpiexec. Linux gives an orphan to its
          nearest ancestor that asks for orphans (PR_SET_CHILD_SUBREAPER), and the host asks. So all
-         that a trial starts stays below the host, whatever group, session or environment it makes
-         for itself. When the trial's process ends, the host kills and reaps the rest, and ends with
-         the same exit code or signal. The supervisor cannot be the host: it may be a notebook with
-         other children, it supervises several trials at once, and it may be killed. If the host is
-         killed, only the trial's process ends with it; the supervisor then finds the others by
-         their mark (`processes.kill_marked`).
+         that a trial starts stays below the host, whatever process group, session or environment
+         it creates. When the trial's process ends, the host kills and reaps the rest, and ends
+         with the same exit code or signal. The supervisor cannot be the host: it may be a notebook
+         with other children, it supervises several trials at once, and it may be killed. If the
+         host is killed, only the trial's process dies with it; the supervisor then finds the
+         others by their mark (`processes.kill_marked`).
 guard    On other systems, a process beside the trial that kills the trial's process group.
-monitor  In a trial of several processes, the parent of each of them, below mpiexec. mpiexec ends
-         all processes when one is missing and does not report which, or why; the kernel tells a
-         parent. So the monitor writes the end of its process into the log of the ranks. What
-         mpiexec's proxy listens to (the process manager's socket, stdout, stderr) stays open in the
-         monitor until that is written: the proxy kills the monitor when it sees one close.
+monitor  In an MPI trial, the parent of each process, below mpiexec. mpiexec ends all processes when
+         one is missing and does not report which, or why. The monitor writes the end of its process
+         into ranks.jsonl. Until then it keeps open what mpiexec's proxy listens to (the socket of
+         the process manager, stdout, stderr), because the proxy kills the monitor when one closes.
 
 Light, and without threads: nothing may be imported here that takes memory or time.
 """
@@ -52,19 +51,17 @@ GROUP = "SPARSEBENCH_CGROUP"
 """Environment variable with the folder of the control group made for the trial, if any."""
 
 PATIENCE = 10.0
-"""Seconds that the host waits for killed processes to end: one may be stuck in the kernel."""
+"""Seconds that the host waits for killed processes, of which one may be stuck in the kernel."""
 
 PAUSE = 20
-"""Milliseconds between two rounds of killing, unless a child ends before."""
+"""Milliseconds between two rounds of killing, unless a child ends earlier."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
 def start() -> None:
-    """Put a host above this process and return in its child, or start a guard beside it.
-
-    Does nothing if the supervisor left no lifeline.
-    """
+    """Put a host above this process and return in its child; or start a guard beside it. Does
+    nothing without a lifeline."""
     number = os.environ.pop(LIFELINE, None)
     if number is None:
         return
@@ -92,10 +89,11 @@ def main() -> None:
 
 
 def start_monitor(log: RankLog) -> int:
-    """Put a monitor above this process, one of several, and return in its child.
+    """Put a monitor above this process of an MPI trial, and return in its child.
 
-    log  of this process
-    Returns a pipe: a byte in it says that the process goes on to its end in good order.
+    log  the file of the log
+
+    Returns a pipe: a byte written to it announces an orderly end.
     """
     lifeline = int(os.environ.pop(LIFELINE))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -112,10 +110,8 @@ def start_monitor(log: RankLog) -> int:
 
 
 def join_group() -> None:
-    """Enter the control group made for this trial, if any; the host, started before, stays outside.
-
-    The supervisor checks whether it worked.
-    """
+    """Enter the trial's control group, if there is one; the host stays outside. The supervisor
+    checks whether it worked."""
     folder = os.environ.pop(GROUP, None)
     if folder is not None:
         with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs", "w") as members:
@@ -123,13 +119,14 @@ def join_group() -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, where it can; children of this
-    process are not reached."""
+    """Have the kernel kill this process when its parent ends, if it can; its own children are
+    not included."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _start_host(lifeline: int) -> None:
-    """Returns in the child, which leads a session of its own: signals to it spare the host."""
+    """Return in the child, which leads a session of its own, so that signals to it do not reach
+    the host."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, nobody could wait
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     pid = os.fork()
@@ -161,7 +158,7 @@ class _Parent:
             pass
 
     def reap(self) -> bool:
-        """Reap the children that have ended, adopted ones too. Whether there are others."""
+        """Reap children that have ended, adopted ones too. Returns whether others are left."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -172,7 +169,8 @@ class _Parent:
         return False
 
     def pause(self, milliseconds: int | None) -> bool:
-        """Wait for a signal; without a limit of time, for the lifeline too. Whether that ended."""
+        """Wait for a signal; without a time limit, for the lifeline too. Returns whether the
+        lifeline closed."""
         watched = select.poll()
         watched.register(self._woken, select.POLLIN)
         if milliseconds is None:
@@ -228,7 +226,7 @@ def _monitor(pid: int, lifeline: int, finished: int, log: RankLog) -> NoReturn:
 
 
 def _become_guard() -> None:
-    """Ignore requests to end from here on, and take the name of a guard."""
+    """Ignore TERM and similar signals from here on, and take the name of a guard."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_NAME, ctypes.c_char_p(processes.GUARD.encode()))

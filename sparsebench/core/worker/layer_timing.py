@@ -133,7 +133,7 @@ def _update(work: Work, layer: Any) -> None:
 
 
 def _usual(call: Call) -> float:
-    """The median of a few calls; of fewer where they are long."""
+    """The median seconds of a few calls, of fewer if they are long."""
     first = _seconds(call)
     repeats = REPEATS if first < LONGEST / REPEATS else 1
     return float(np.median([_seconds(call) for _ in range(repeats)]))

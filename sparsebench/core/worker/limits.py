@@ -1,4 +1,4 @@
-"""What a trial's process may use: cores, threads, memory, and numba's threading layer."""
+"""Sets a trial's cores, threads, memory limit, and numba's threading layer."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ THREAD_VARIABLES = (
 
 WAIT_POLICY = "OMP_WAIT_POLICY"
 PASSIVE = "passive"
-"""Threads that wait for the others sleep; by OpenMP's default they spin, and where something else
-runs they take the core from the thread they wait for. Seconds an epoch of 784-1000-1000-1000-10 at
-epsilon 20 and batch 128, two threads on two cores: quiet 1.21 to 1.43 passive and 1.17 to 1.36
-spinning, in turns; beside one busy process 1.2 to 1.9 and 47 to 58. Waking takes 10 to 20 us, so
-`numba-csr` gives one thread to what is soon done."""
+"""Waiting threads sleep. By OpenMP's default they spin, and beside other programs they take the
+core from the thread that they wait for. Seconds per epoch of 784-1000-1000-1000-10 at epsilon 20
+and batch 128, two threads on two cores: on a quiet machine 1.21 to 1.43 passive and 1.17 to 1.36
+spinning, in turns; beside one busy process 1.2 to 1.9 and 47 to 58. Waking a thread takes 10 to
+20 us, so `numba-csr` runs short parallel regions on one thread."""
 
 LAYER_PRIORITY = "NUMBA_THREADING_LAYER_PRIORITY"
 LAYER_CHOICE = "NUMBA_THREADING_LAYER"
 LAYERS = ("omp", "workqueue", "tbb")
-"""The order in which numba tries its threading layers. By its own it would take tbb if some
-package has brought it along, and with it another schedule."""
+"""The order in which numba tries its threading layers. By default it would take tbb if some
+package has installed it, with another schedule."""
 
 
 def environment(job: Job) -> dict[str, str]:
-    """The variables a trial's processes start with, on top of the inherited ones."""
+    """The variables that a trial's processes get in addition to the inherited ones."""
     variables = dict.fromkeys(THREAD_VARIABLES, str(job.trial.threads))
     for name, value in ((LAYER_PRIORITY, " ".join(LAYERS)), (WAIT_POLICY, PASSIVE)):
         if name not in os.environ:
@@ -55,10 +55,11 @@ def environment(job: Job) -> dict[str, str]:
 
 
 def apply(job: Job) -> None:
-    """Bind this process to its cores and its memory, and offer it to the kernel's killer first.
+    """Bind this process to its cores and its memory limit, and make the kernel's out-of-memory
+    killer choose it first.
 
-    The limit is on data, not on addresses: numpy and numba reserve three times the addresses they
-    use.
+    The limit is on data, not on address space: numpy and numba reserve three times the addresses
+    they use.
     """
     if job.cores is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job.cores)
@@ -74,11 +75,11 @@ def apply(job: Job) -> None:
 
 
 def in_force(limit: int | None, *, in_group: bool) -> list[str]:
-    """What holds a trial to a limit of `limit` bytes; the first is the first to act.
+    """What enforces a memory limit of `limit` bytes, in the order in which they act.
 
     rlimit-data  the kernel refuses the allocation: MemoryError
     cgroup       the kernel kills the trial's control group
-    rss          the supervisor kills what it sees past the limit
+    rss          the supervisor kills the trial when a sample exceeds the limit
     """
     if limit is None:
         return []
@@ -88,7 +89,7 @@ def in_force(limit: int | None, *, in_group: bool) -> list[str]:
 
 @contextlib.contextmanager
 def memory_to_report() -> Iterator[None]:
-    """Lift the limit on data for a while, to report that memory ran out."""
+    """Lift the limit on data within the block, to report that memory ran out."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     try:
@@ -98,7 +99,7 @@ def memory_to_report() -> Iterator[None]:
 
 
 def threading_layer() -> str | None:
-    """The layer that runs numba's parallel kernels in this process; None if none has run."""
+    """The threading layer of numba in this process; None if no parallel kernel has run."""
     try:
         return str(sys.modules["numba"].threading_layer())
     except (KeyError, ValueError):
@@ -106,7 +107,8 @@ def threading_layer() -> str | None:
 
 
 def expected_layer() -> str:
-    """The threading layer a trial will have, found without importing numba; empty if unknown."""
+    """The threading layer that a trial will have, found without importing numba; empty if
+    unknown."""
     chosen = os.environ.get(LAYER_CHOICE) or os.environ.get(LAYER_PRIORITY)
     if chosen is not None:
         return chosen

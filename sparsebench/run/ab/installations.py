@@ -1,10 +1,10 @@
-"""The two sides of `ab`: an installation of sparsebench each, and where its commands run.
+"""The two installations of sparsebench that `ab` compares.
 
-.          this one
-FOLDER     a virtual environment, by its bin/python or bin/sparsebench
-git:REV    a commit of the repository in the current folder: checked out into a temporary
-           folder whose sources come before this installation's. Nothing is downloaded, so
-           dependencies and entry points are this installation's
+.          this installation
+FOLDER     a virtual environment with bin/python or bin/sparsebench
+git:REV    a commit of the repository in the current folder, checked out into a temporary folder
+           whose sources come first on PYTHONPATH. Nothing is downloaded: dependencies and entry
+           points are this installation's
 """
 
 from __future__ import annotations
@@ -22,26 +22,29 @@ from pathlib import Path
 from sparsebench.errors import SparsebenchError, printable
 
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-"""What would bring this installation's packages into another one."""
+"""Variables that would make another installation import this one's packages."""
 
 FOR_US = ("GITHUB_STEP_SUMMARY", "SPARSEBENCH_STORE", "SPARSEBENCH_JOBS", "SPARSEBENCH_EXECUTOR")
-"""What speaks of the comparison, and not of each of its trials."""
+"""Variables that are meant for `ab` and not for the runs that it starts."""
 
 SOURCES = ("src", ".", "plugins")
-"""Where in a checkout packages lie."""
+"""Folders of a checkout that may contain packages."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """side     "BASE" or "HEAD"
-    told     what it is, for people: `git:main (0123abcd)`
-    command  what the words of a command line come after
-    folder   where it runs
-    suite    the suite as its commands call it
+    """One side of a comparison.
+
+    side         "BASE" or "HEAD"
+    name         for messages: `git:main (0123abcd)`
+    command      how its `sparsebench` is started; arguments follow
+    folder       its current folder
+    suite        name or path of the suite, for its command line
+    environment  its environment variables
     """
 
     side: str
-    told: str
+    name: str
     command: tuple[str, ...]
     folder: Path
     suite: str
@@ -50,13 +53,16 @@ class Installation:
 
 @contextlib.contextmanager
 def installation(side: str, given: str, suite: str) -> Iterator[Installation]:
-    """One side, there until the block ends. A file that is called SUITE is the same for both
-    sides: it is the question, and not what is asked."""
+    """One side of the comparison, which exists until the block ends.
+
+    given  `.`, a folder, or `git:REV`
+    suite  a name, or a file, which both sides use
+    """
     file = Path(suite)
     found = str(file.absolute()) if file.is_file() else suite
     if given == ".":
-        told = f"this installation, {sys.executable}{_commit_here()}"
-        yield Installation(side, told, _module(sys.executable), Path.cwd(), found, _environment())
+        name = f"this installation, {sys.executable}{_commit_here()}"
+        yield Installation(side, name, _module(sys.executable), Path.cwd(), found, _environment())
     elif given.startswith("git:"):
         with _checkout(side, given, suite) as made:
             yield made
@@ -76,7 +82,7 @@ def _commit_here() -> str:
 
 
 def _module(python: str) -> tuple[str, ...]:
-    """-P: what lies in the current folder is no part of an installation."""
+    """The command that starts sparsebench; -P keeps modules of the current folder out of it."""
     return (python, "-P", "-m", "sparsebench")
 
 
@@ -101,7 +107,7 @@ def _environment(without: tuple[str, ...] = ()) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _checkout(side: str, given: str, suite: str) -> Iterator[Installation]:
-    """A worktree of the repository, taken back at the end."""
+    """A temporary worktree of the repository; removed at the end."""
     place = f"{side} {given!r}"
     rev = given.removeprefix("git:")
     top = Path(_git(place, "rev-parse", "--show-toplevel"))
@@ -118,8 +124,8 @@ def _checkout(side: str, given: str, suite: str) -> Iterator[Installation]:
             variables = _environment()
             earlier = variables.get("PYTHONPATH")
             variables["PYTHONPATH"] = os.pathsep.join([*paths, *([earlier] if earlier else [])])
-            told = f"{given} ({commit[:12]})"
-            yield Installation(side, told, _module(sys.executable), folder, found, variables)
+            name = f"{given} ({commit[:12]})"
+            yield Installation(side, name, _module(sys.executable), folder, found, variables)
         finally:
             with contextlib.suppress(SparsebenchError):
                 _git(place, "worktree", "remove", "--force", str(tree))
@@ -135,8 +141,11 @@ def _commit(place: str, rev: str) -> str:
 
 
 def _suite_in(suite: str, top: Path, tree: Path) -> str:
-    """The suite's file, as it is now, at its place in the checkout, so that the plugins beside it
-    are the commit's; a file from elsewhere, or a name, as it is."""
+    """The suite for the side in the checkout.
+
+    A suite file of this repository is copied as it is now into the checkout, so that the plugins
+    beside it are the commit's. Any other file or a name is returned unchanged.
+    """
     file = Path(suite).resolve()
     if not file.is_file() or not file.is_relative_to(top.resolve()):
         return str(file) if file.is_file() else suite
@@ -147,7 +156,7 @@ def _suite_in(suite: str, top: Path, tree: Path) -> str:
 
 
 def _git(place: str, *words: str) -> str:
-    """What git prints; one line on what it complains about. No hook of the repository runs."""
+    """Run git without hooks and return what it prints; SparsebenchError with its complaint."""
     try:
         done = subprocess.run(
             ["git", "-c", "core.hooksPath=/dev/null", *words],

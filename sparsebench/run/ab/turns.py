@@ -1,10 +1,10 @@
-"""Two installations, trial by trial in turn, so that what disturbs the machine meets both.
+"""Runs trials on two installations in turn, so that a disturbance of the machine meets both.
 
-    FOLDER/turns.jsonl    a header, and a line per turn, written when it has ended
-    FOLDER/base, head     a store for each side, as its own `sparsebench run` leaves it
+    FOLDER/turns.jsonl    a header, and a line for each turn that has ended
+    FOLDER/base, head     the store of each side
 
-A round is every trial once on both sides. Which side goes first alternates from pair to pair, and
-for a trial from round to round.
+A round runs every trial once on each side. The side that goes first alternates between pairs, and
+for each trial between rounds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sparsebench.run.signals import Signals
 from sparsebench.store.models import TURNS, TURNS_SCHEMA
 
 RUN = ("--no-resume", "--no-plan", "--no-audit", "--jobs", "1", "--json")
-"""A trial alone: nothing is reused, and nothing else is measured in between."""
+"""Options of each `sparsebench run`: one trial, nothing reused, nothing else measured."""
 
 STOPPED = (130, 143)
 
@@ -40,7 +40,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Turn:
-    """A trial on one side; `exit_code` is that of its `sparsebench run`."""
+    """One trial that has run on one side.
+
+    run        id of the run in the side's store
+    exit_code  of its `sparsebench run`
+    """
 
     side: str
     round: int
@@ -51,7 +55,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Ended:
-    """stopped  130 or 143 if a signal ended it, else None"""
+    """How a comparison ended.
+
+    pairs    pairs of turns that are complete
+    planned  pairs that were planned
+    stopped  130 or 143 if a signal ended it, else None
+    """
 
     pairs: int
     planned: int
@@ -62,16 +71,16 @@ def plan(one: Installation, words: Sequence[str]) -> list[Planned]:
     """The trials that the side's `sparsebench plan` lists."""
     code, out, errors = _call(one, ["plan", one.suite, "--json", *words], None)
     if code:
-        raise SparsebenchError(f"{one.side} ({one.told}) cannot run the suite: {_last(errors)}")
+        raise SparsebenchError(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
     try:
         trials = json.loads(out)["trials"]
         return [Planned(str(t["id"]), int(t["seed"]), str(t["label"])) for t in trials]
     except (ValueError, KeyError, TypeError):
-        raise SparsebenchError(f"{one.side} ({one.told}): its plan cannot be read") from None
+        raise SparsebenchError(f"{one.side} ({one.name}): its plan cannot be read") from None
 
 
 def in_common(base: Sequence[Planned], head: Sequence[Planned]) -> list[Planned]:
-    """In HEAD's order; NothingMatched if there is none."""
+    """The trials that both sides plan, in HEAD's order; NothingMatched if there is none."""
     known = {trial.id for trial in base}
     found = [trial for trial in head if trial.id in known]
     if not found:
@@ -83,7 +92,7 @@ def in_common(base: Sequence[Planned], head: Sequence[Planned]) -> list[Planned]
 
 
 def order(trials: Sequence[Planned], rounds: int) -> Iterator[tuple[int, Planned, bool]]:
-    """Round, trial, and whether HEAD goes first."""
+    """Yield each pair as its round, its trial, and whether HEAD goes first."""
     for round in range(rounds):
         for number, trial in enumerate(trials):
             yield round, trial, (number + round) % 2 == 1
@@ -96,9 +105,12 @@ def take_turns(
     rounds: int,
     folder: Path,
     words: Sequence[str] = (),
-    tell: Callable[[Turn], None] = lambda turn: None,
+    on_turn: Callable[[Turn], None] = lambda turn: None,
 ) -> Ended:
-    """Run it all. A signal goes to the running side, which keeps its record, and ends it."""
+    """Run every trial on both sides, `rounds` times.
+
+    A signal is passed on to the running side, which keeps its record, and ends the comparison.
+    """
     _begin(folder, base, head, rounds)
     pairs = 0
     with Signals() as signals:
@@ -107,13 +119,13 @@ def take_turns(
                 turn = _turn(one, trial, round, folder, words, signals)
                 if turn is None or signals.exit_code is not None:
                     return Ended(pairs, rounds * len(trials), signals.exit_code or 130)
-                tell(turn)
+                on_turn(turn)
             pairs += 1
     return Ended(pairs, rounds * len(trials), None)
 
 
 def _begin(folder: Path, base: Installation, head: Installation, rounds: int) -> None:
-    header = {"ab": TURNS_SCHEMA, "base": base.told, "head": head.told, "rounds": rounds}
+    header = {"ab": TURNS_SCHEMA, "base": base.name, "head": head.name, "rounds": rounds}
     with writing_to(folder):
         folder.mkdir(parents=True)
         append_line(folder / TURNS, header, durable=True)
@@ -123,19 +135,19 @@ def _turn(
     one: Installation, trial: Planned, round: int, folder: Path, words: Sequence[str],
     signals: Signals,
 ) -> Turn | None:  # fmt: skip
-    """None if it was stopped."""
+    """Run one trial on one side; None if a signal stopped it."""
     store = (folder / one.side.lower()).absolute()
     given = ["--seeds", str(trial.seed), "-k", trial.id, "--store", str(store), *RUN, *words]
     code, out, errors = _call(one, ["run", one.suite, *given], signals)
     if code < 0 or code in STOPPED:
         return None
-    told = _object(out)
-    if "run" not in told:
+    summary = _object(out)
+    if "run" not in summary:
         raise SparsebenchError(
-            f"{one.side} ({one.told}): {trial.label}: exit code {code}: {_last(errors)}; "
+            f"{one.side} ({one.name}): {trial.label}: exit code {code}: {_last(errors)}; "
             f"what is done is in {folder}"
         )
-    turn = Turn(one.side, round, trial, str(told["run"]), code)
+    turn = Turn(one.side, round, trial, str(summary["run"]), code)
     with writing_to(folder):
         append_line(folder / TURNS, _line(turn), durable=True)
     return turn
@@ -152,7 +164,10 @@ def _line(turn: Turn) -> dict[str, Any]:
 
 
 def _call(one: Installation, words: Sequence[str], signals: Signals | None) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr. In a process group of its own: a Ctrl-C comes once, from us."""
+    """Run a command of this side; returns exit code, stdout and stderr.
+
+    It has a process group of its own, so that Ctrl-C reaches it only through `_wait`.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
@@ -162,7 +177,7 @@ def _call(one: Installation, words: Sequence[str], signals: Signals | None) -> t
             )  # fmt: skip
         except OSError as error:
             raise SparsebenchError(
-                f"{one.side} ({one.told}) cannot be started: {error.strerror}"
+                f"{one.side} ({one.name}) cannot be started: {error.strerror}"
             ) from None
         with process:
             code = _wait(process, signals)
@@ -194,6 +209,6 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _last(errors: str) -> str:
-    """The last line, which says what is wrong, without its `error: `."""
+    """The last line of stderr, which is the error, without its `error: `."""
     lines = [line for line in errors.splitlines() if line.strip()]
-    return printable(lines[-1]).removeprefix("error: ")[:300] if lines else "it said nothing"
+    return printable(lines[-1]).removeprefix("error: ")[:300] if lines else "no message"
