@@ -119,7 +119,7 @@ def ab(
         for one, planned in zip(sides, plans):
             if alone := len(planned) - len(trials):
                 typer.echo(f"note: {alone} trials only {one.side} plans do not run", err=True)
-            typer.echo(f"{one.side} is {printable(one.told)}", err=True)
+            typer.echo(f"{one.side} is {printable(one.name)}", err=True)
         turns: list[Turn] = []
         start = time.monotonic()
 

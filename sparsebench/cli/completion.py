@@ -17,7 +17,7 @@ def suites(incomplete: str) -> list[str]:
 
     there = glob.glob(f"{glob.escape(incomplete)}*")
     files = [file for file in there if os.path.isdir(file) or file.endswith(".toml")]
-    names = suite_files(load_plugins().suite_folders)
+    names = sorted(suite_files(load_plugins().suite_folders))
     return [name for name in names if name.startswith(incomplete)] + files
 
 

@@ -1,7 +1,7 @@
-"""Named arrays and a few facts in one npz file, read one array at a time.
+"""Stores named arrays and a few facts in one npz file, which is read one array at a time.
 
-Any numpy reads it: `np.load(file)["NAME"]`. The facts are JSON text in the array `facts`. Nothing
-is pickled, and nothing is compressed, so that what a member takes is what its header says.
+Any numpy can read it: `np.load(file)["NAME"]`. The facts are JSON text in the array `facts`.
+Nothing is pickled or compressed, so an array takes as many bytes as its header says.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ UNREADABLE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
     RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-"""What numpy and zipfile raise for a file that is no npz, or no whole one: numpy parses the header
-of an array with Python's own parser."""
+"""The exceptions of numpy and zipfile for a file that is not an npz or is cut off; numpy parses
+the header of an array with Python's parser."""
 
 
 class BadArchive(ValueError):
-    """A file that is no archive of ours, or no whole one."""
+    """A file that `write_archive` did not write, or that is damaged."""
 
 
 def write_archive(
@@ -51,10 +51,8 @@ def _add(file: zipfile.ZipFile, name: str, array: Array) -> None:
 
 
 class Archive(Mapping[str, Array]):
-    """The arrays of a file by name; each is read on access, and its checksum compared.
-
-    Raises BadArchive where the file is not what `write_archive` wrote.
-    """
+    """The arrays of a file by name; each is read on access, and its checksum verified. Raises
+    BadArchive for a file that `write_archive` did not write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

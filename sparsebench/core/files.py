@@ -1,4 +1,4 @@
-"""Files that survive a crash: replaced whole, or appended line by line."""
+"""Writes files that survive a crash: replaced atomically, or appended line by line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_atomically(file: Path, content: str | bytes) -> None:
 
 
 def write_first(file: Path, text: str) -> bool:
-    """Write a file whole unless there is one already. Whether it was written."""
+    """Write a file atomically unless it exists. Returns whether it was written."""
     try:
         with replacing(file, publish=os.link) as stream:
             stream.write(text.encode())
@@ -43,10 +43,10 @@ def write_first(file: Path, text: str) -> bool:
 def replacing(
     file: Path, publish: Callable[[Path, Path], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """A stream whose content becomes `file` at the end of the block: whatever happens, the file has
-    the old content or the new one, and nothing is left of a failure.
+    """A stream whose content replaces `file` at the end of the block. After any failure the file
+    has the old content or the new one, and no temporary file is left.
 
-    publish  gives the finished temporary file its name; None is os.replace
+    publish  renames the finished temporary file; None is os.replace
     """
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
@@ -88,7 +88,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def writing_to(store: Path) -> Iterator[None]:
-    """Turn a failed write into one line that names the store and the reason: StoreError."""
+    """Turn a failed write into a one-line StoreError that names the store and the reason."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A job, one JSON object that travels to where a trial runs, and names of files it leaves there."""
+"""The job of a trial's process, as one JSON object, and the names of the files that it leaves."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ EVIDENCE = "evidence.json"
 """The measurements of an audit probe."""
 
 RATES = "rates.json"
-"""Seconds of layers, from a job that only times them."""
+"""Seconds of layers, from a job that times them."""
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """Layers to be timed: `works` are the connections that a step looks at in each.
+    """Layers to time: `works` has the connections of each.
 
-    per_neuron  connections by neuron of both sides, as in the suite
+    per_neuron  connections per neuron of both sides, as in the suite
     """
 
     batch: int
@@ -40,9 +40,9 @@ class Ladder:
 class Point:
     """Seconds of a square layer.
 
-    forward, backward, backward_first  of a step; the last without a gradient further down
-    unit     of the activation behind it, there and back
-    begin    of the first step, above any other
+    forward, backward, backward_first  of a step; the last computes no gradient for a layer below
+    unit     of the activation after the layer, forward and backward
+    begin    of the first step, in addition to a later one's
     update   of an update of its topology
     """
 
@@ -62,17 +62,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trial, and what else its process needs to know.
+    """A trial and everything else that its process needs.
 
-    folder    the attempt's directory in the store: results and logs go there
-    cores     the cores the trial is pinned to; None leaves it to the kernel
-    contended other trials run at the same time
-    compile_for   only compile what these trials run, on throwaway networks
-    resume_from   a checkpoint of an earlier attempt to go on from; None starts anew
-    ladders   only time layers of the trial's backend, and leave a rates.json
-    probe     only probe layers of these sizes for dense work, and leave an evidence.json
-    processes how many of this program the trial has, each with the trial's threads
-    forks     how many its trainer starts by itself, likewise, and waits for
+    folder       the attempt's folder in the store, for results and logs
+    cores        the cores that the trial is pinned to; None: not pinned
+    contended    other trials run at the same time
+    compile_for  only compile what these trials need, on throwaway networks
+    resume_from  checkpoint of an earlier attempt to resume from; None: start anew
+    ladders      only time layers of the trial's backend, and write rates.json
+    probe        only probe layers of these sizes for dense work, and write evidence.json
+    processes    number of processes of this program, each with the trial's threads
+    forks        number of processes that its trainer starts itself and waits for
     """
 
     trial: Trial
@@ -91,7 +91,7 @@ class Job:
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether here the trial has more threads than cores."""
+        """Whether the trial has more threads than cores here."""
         cores = self.cores if self.cores is not None else usable_cores()
         return max(self.processes, self.forks) * self.trial.threads > len(cores)
 
@@ -101,7 +101,8 @@ class Job:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
-        """A job of this program's own making. A trial's process reads it, so no pydantic here."""
+        """Read a job that this program made. A trial's process calls it, so it does not use
+        pydantic."""
         paths = {
             name: Path(data[name])
             for name in ("folder", "data_dir", "numba_cache", "resume_from")

@@ -24,16 +24,16 @@ MOST_BINS = 64
 
 
 class Observation:
-    """An observer at work on one network. Override `values`, and of the rest what is needed.
+    """The state of an observer for one network. Override `values`, and other methods as needed.
 
-    Memory is O(connections + neurons), in the state and while it is computed.
+    It may use O(connections + neurons) of memory.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def on_change(self, index: int, change: Change) -> None:
-        """A layer's connections changed; `network.layers[index]` has them changed already.
+        """A layer's connections have changed; `network.layers[index]` has the new ones.
 
         index   of the layer, from 0
         change  valid during the call
@@ -55,14 +55,14 @@ class Observation:
         yield from ()
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Continue from what `saved` gave; the network is that of the checkpoint."""
+        """Continue from the arrays of `saved`; the network is that of the checkpoint."""
 
 
 class Observer(Protocol):
-    """Gives numbers about the network while it trains. A class of parameters may inherit from this.
+    """Measures the network while it trains. A parameter class may inherit from this.
 
-    metrics  everything that `Observation.values` may hold: of kind "epoch" or "layer"; with kind
-             "trial" beside "epoch" the last epoch's number is a measure of the trial too
+    metrics  every metric that `Observation.values` may return, of kind "epoch" or "layer"; one that
+             also has kind "trial" is a measure of the trial, with the last epoch's value
     every    steps between two calls of `Observation.look`; None: never called
     """
 
@@ -74,22 +74,23 @@ class Observer(Protocol):
         return None
 
     def start(self, network: Network) -> Observation:
-        """Called when the network has its first connections, or those of a checkpoint."""
+        """Called when the network has its initial connections, or those of a checkpoint."""
 
 
 @runtime_checkable
 class ObservableTrainer(Protocol):
-    """A trainer whose network observers can see, said by its class of parameters. Without this a
-    trial with observers is unsupported."""
+    """A trainer that supports observers, declared by its parameter class. With any other
+    trainer, a trial with observers is unsupported."""
 
     def hidden_from(self, observer: Observer) -> str | None:
-        """Why the network cannot be shown to this observer; None: it can."""
+        """Why this observer is not supported, or None."""
 
 
 def why_unobservable(trainer: object, name: str, observers: Mapping[str, Observer]) -> str | None:
-    """One line on the first observer that cannot see the network; None: all can.
+    """A line about the first observer that the trainer does not support; None if there is none.
 
-    trainer    built, or its parameters alone    observers  by name, likewise
+    trainer    the trainer or its parameters
+    observers  by name, likewise
     """
     if not observers:
         return None

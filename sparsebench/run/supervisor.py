@@ -186,7 +186,7 @@ class Supervised:
         end = End(
             code=self._ranks.code(code),
             who=self._ranks.first_to_end,
-            asked=self._reason,
+            stopped=self._reason,
             result=result,
             malformed=malformed,
             tail=tail,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cli_words import Cli
 
+from sparsebench.cli import completion
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import KINDS, PluginInfo, Plugins, parameter_texts
 
@@ -20,6 +21,15 @@ def test_help_names_every_verb(cli: Cli) -> None:
                  "report", "fit", "doctor", "data", "new"):  # fmt: skip
         assert f"\n  {verb} " in done.out
     assert cli("--version").out.strip() == "0.1.0"
+
+
+def test_the_shell_completes_suites_lists_and_runs(cli: Cli, folder: Path) -> None:
+    assert completion.suites("quickstart") == ["quickstart", "quickstart-full"]
+    assert completion.suites("tin") == ["tiny.toml"]
+    assert completion.lists("topo") == ["topologies"]
+    assert completion.runs("l") == ["latest"]
+    assert completion.trials("") == []
+    assert "--install-completion" in cli("--help").out
 
 
 def test_usage_errors_end_in_2(cli: Cli) -> None:

@@ -109,7 +109,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_death_names_the_process_and_an_end_by_us_does_not() -> None:
     assert classify(End(code=-11, who="worker 3")) == ("crashed", "SIGSEGV", "worker 3: SIGSEGV")
-    assert "worker" not in classify(End(code=-15, who="worker 3", asked="timeout"))[2]
+    assert "worker" not in classify(End(code=-15, who="worker 3", stopped="timeout"))[2]
 
 
 def test_the_first_result_stands(tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ NEED_SKLEARN = ("digits", "breast-cancer", "wine", "diabetes", "madelon-like")
 def register_all(register: Register, data_dir: Path) -> None:
     """The built-in sets, and every named entry of data_dir/data.json.
 
-    An unusable entry is registered too, and says why when it is used. So is an entry with a
-    built-in's name, in the place of both: which one is meant cannot be told. A data.json that
-    is no JSON list is a DataError, raised once the built-in sets are registered.
+    An unusable entry is registered too and raises its problem when it is used; so is an entry
+    with a built-in's name, instead of both, because the name is ambiguous. A data.json that is
+    no JSON list is a DataError, raised once the built-in sets are registered.
     """
     listings: list[Listing] = []
     failure: DataError | None = None
@@ -112,7 +112,7 @@ def register_all(register: Register, data_dir: Path) -> None:
             listing = replace(
                 listing,
                 problem=f"{listing.manifest}: ({name}): a built-in data set has this name, so "
-                "which one is meant cannot be told; rename the entry",
+                "it is ambiguous; rename the entry",
             )
         namespace = {"listing": listing, "__module__": Listed.__module__}
         cls = make_dataclass(

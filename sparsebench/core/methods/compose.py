@@ -1,7 +1,7 @@
-"""Applies a method's parts to a network: prune to the density, drop, share out, grow.
+"""Applies the parts of a method to a network: prunes to the density, drops, redistributes, grows.
 
-Where no layer depends on another they are updated one at a time, so that no more than one layer's
-change is held; where layers compete, scores of all are held, O(nnz).
+If layers do not depend on each other they are updated one at a time, so that only one layer's
+change is held. If layers compete, the scores of all are held, O(nnz).
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from sparsebench.core.sparse.positions import places, revive
 class Sentence:
     """The parts of one update.
 
-    fraction       of a layer's connections, that is dropped
-    takes_part     indices of the layers that change, rising
-    targets        connections that each layer is to have; None: as many as it has
-    globally       what leaves for good is chosen over all layers at once
+    fraction       fraction of a layer's connections that is dropped
+    takes_part     indices of the layers that change, ascending
+    targets        number of connections that each layer shall have; None: as many as it has
+    globally       prune the weakest of all layers together
     initial        values of grown connections; None: as the model's initializer
-    keeps_regrown  a dropped connection that grows again keeps its weight and optimizer state
-    state_kept     factor of the optimizer's state of connections that stay
+    keeps_regrown  a connection that is dropped and grown at once keeps weight and optimizer state
+    state_kept     factor of the optimizer's state of surviving connections
     percolates     hidden neurons that are cut off lose the rest of their connections, which grow
                    elsewhere; see `percolation`
-    settles        a layer stops to change once this share of what it drops grows again at once
+    settles        a layer is no longer updated once this share of its dropped connections grows
+                   again in the same update
     """
 
     drop: Drop
@@ -114,7 +115,8 @@ class Sentence:
             yield LayerUpdate(change, pruned, self.state_kept)
 
     def _strongest(self, scores: Vector) -> Mask:
-        """True for all but the weakest: floor(fraction nnz) of them, or as many of each sign."""
+        """A mask without the weakest connections: floor(fraction nnz) are dropped, or the same
+        fraction of each sign."""
         if isinstance(self.drop, Selects):
             return self.drop.strongest(scores, self.fraction)
         if self.drop.by_sign:
@@ -131,8 +133,8 @@ class Sentence:
         return [found[index] for index in self.takes_part]
 
     def _after_pruning(self, scores: Sequence[Vector]) -> list[Mask]:
-        """A mask of kept connections per layer, after pruning the network down to its targets.
-        Signed weights are ranked by magnitude."""
+        """A mask of kept connections per layer after pruning to the targets. Signed weights are
+        ranked by magnitude."""
         if self.targets is None:
             return [np.ones(one.size, dtype=bool) for one in scores]
         sizes = [np.abs(one) if self.drop.by_sign else one for one in scores]
@@ -145,8 +147,8 @@ class Sentence:
         return _split(all_but_smallest(np.concatenate(sizes), sum(surplus)), scores)
 
     def _lacking(self, stays: Sequence[Mask]) -> list[int]:
-        """Connections that each layer lacks to its target. Where layers are pruned together, what
-        the network lacks is shared out to the layers that lack some."""
+        """The number of connections that each layer lacks to its target. If layers are pruned
+        together, the network's lack is divided among the layers that lack some."""
         if self.targets is None:
             return [0] * len(stays)
         lack = [

@@ -46,10 +46,10 @@ class Counts:
 
 
 class TopologyUpdater:
-    """Prunes, then lets the method drop and grow; keeps a mask of the removed neurons.
+    """Prunes, then lets the method drop and grow; keeps a mask of removed neurons.
 
     state   the method's state between updates
-    counts  since `take_counts` was last called
+    counts  connections changed since `take_counts` was last called
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class TopologyUpdater:
     ) -> None:
         """on_change  called with the index of a layer and its change, after each change
 
-        Raises Unsupported where the network or the optimizer cannot answer for what the method
-        needs to see.
+        Raises Unsupported if the network or the optimizer does not provide a signal that the method
+        needs.
         """
         self.state = State()
         self.counts = Counts.zero(len(network.layers))
@@ -93,7 +93,7 @@ class TopologyUpdater:
 
     @property
     def needs_batch(self) -> bool:
-        """Whether an update looks at a mini-batch."""
+        """Whether an update uses a mini-batch."""
         return "batch" in self._topology.needs.signals
 
     @property
@@ -109,7 +109,7 @@ class TopologyUpdater:
 
     @property
     def needs_validation(self) -> bool:
-        """Whether an update looks at the validation samples."""
+        """Whether an update uses the validation samples."""
         return "validation" in self._topology.needs.signals
 
     def update(
@@ -118,12 +118,12 @@ class TopologyUpdater:
         observe: Observe | None = None,
         validate: Validate | None = None,
     ) -> None:
-        """Run whatever is due at this step: pruning first, then dropping and growing. Each layer's
-        random draws depend only on the seed, the step and the layer.
+        """Run what is due at this step: pruning first, then dropping and growing. Random draws of a
+        layer depend only on the seed, the step and the layer.
 
-        observe   returns each layer's signals for a mini-batch; called after pruning, and only
-                  if the method needs a batch
-        validate  likewise what the network reaches on the validation samples
+        observe   returns each layer's signals for a mini-batch; called after pruning, and only if
+                  the method needs a batch
+        validate  returns the network's score on the validation samples, likewise
         """
         if self._pruning is not None and self._pruning.due(step):
             self._prune(self._pruning)
@@ -131,7 +131,7 @@ class TopologyUpdater:
             self._update_all(step, observe, validate)
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
-        """Update whether due or not, on a throwaway network, so that everything is compiled."""
+        """Update a throwaway network, whether due or not, so that everything is compiled."""
         self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
@@ -142,10 +142,10 @@ class TopologyUpdater:
         step_at: Callable[[int], TrainingStep],
         timed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Show the method every training step, if it needs that.
+        """Pass every training step to the method, if it needs that.
 
         step_at  the training step with this number
-        timed    around each look
+        timed    context manager around each call
         """
         after_backward = getattr(self._topology, "after_backward", None)
         if not self._topology.needs.every_step or after_backward is None:

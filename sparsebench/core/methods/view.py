@@ -1,4 +1,5 @@
-"""What a topology method sees of a network at an update, and what it remembers between two."""
+"""The view of the network that a topology method gets at an update, and its state between
+updates."""
 
 from __future__ import annotations
 
@@ -68,19 +69,20 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """One layer at one step. It caches the arrays it loaded: drop it before viewing the next layer.
+    """One layer at one step. It caches the arrays that it loads: drop it before viewing the next
+    layer.
 
     load_weights    called on the first access of `W`
-    index, count    its number from 0, and the layers of the network
-    step            just finished
+    index, count    number of the layer, from 0, and number of layers
+    step            the step that has just finished
     seed            of the topology's draws
-    initializer     of the model
-    state           what the method remembers
-    batch           None where the method does not need a mini-batch
-    load_momentum   likewise for the optimizer's momentum
+    initializer     the model's
+    state           the method's state
+    batch           None if the method does not need a mini-batch
+    load_momentum   returns the optimizer's momentum; None if the method does not need it
     closed_rows     (K,) output neurons that must not get connections; None: none
-    closed_columns  (D,) input neurons likewise
-    validate        evaluates the network; None where the method does not need it
+    closed_columns  (D,) input neurons, likewise
+    validate        evaluates the network; None if the method does not need it
     """
 
     load_weights: Callable[[], CsrMatrix]

@@ -1,4 +1,4 @@
-"""From components to a network with weights."""
+"""Builds the network of a trial from its components."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from sparsebench.seeds import generator
 
 
 def build_network(work: Work, seed: int | None = None) -> Network:
-    """The network of a trial: the same connections and weights on every backend.
+    """The network of a trial, with the same connections and weights on every backend.
 
     With a checkpoint to resume from, it is the network of that checkpoint. Raises Unsupported if
     checkpoints are wanted and a layer or the network cannot be saved.
+
     seed  of draws during training, such as dropout; by default the trial's
     """
     found = work.keeper.found if work.keeper is not None else None
@@ -48,10 +49,9 @@ def build_network(work: Work, seed: int | None = None) -> Network:
 
 
 def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatrix, Vector]]:
-    """Layers one after the other, so that what one needs while it is made is freed for the next.
-
-    Raises SuiteError for a layer without connections: nothing would reach the layers above it.
-    """
+    """Yield the layers one by one, so that memory needed to make one is freed before the next.
+    Raises SuiteError for a layer without connections, because nothing would reach the layers
+    above it."""
     counts = work.topology.connections(shapes)
     for number, ((K, D), nnz) in enumerate(zip(shapes, counts, strict=True), 1):
         if nnz == 0:

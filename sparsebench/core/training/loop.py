@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop, the only one."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
 
 BURST_SECONDS = 0.05
-"""About the longest time that a call makes steps: progress is shown and checkpoints are made
-between calls."""
+"""About the longest time that a call makes steps; progress and checkpoints are written between
+calls."""
 
 MOST_STEPS = 1024
-"""Steps of a call, at most."""
+"""Most steps of a call."""
 
 
 def train(work: Work) -> Result:
@@ -58,8 +58,10 @@ def train(work: Work) -> Result:
 class Training:
     """A network in training: its steps, the updates of its topology, and its records.
 
-    begin    where training begins        started  connections of each layer at its very start
-    step     steps done, from the start   records  of the epochs so far
+    begin    position where training begins
+    started  connections of each layer at the very start
+    step     steps done from the start
+    records  of the epochs so far
     updater  of the topology
     """
 
@@ -140,7 +142,8 @@ class Training:
     # --- an epoch ---------------------------------------------------------------------
 
     def _train_epoch(self, epoch: int) -> None:
-        """Run every step; between two of them, update the topology and checkpoint where due."""
+        """Run all steps of an epoch, with topology updates and checkpoints between them when
+        due."""
         begin = self.begin if self.begin.epoch == epoch else Position()
         losses, done = begin.losses, begin.start
         turns = self._steps.turns(epoch, begin.start)
@@ -176,7 +179,7 @@ class Training:
     def _until_event(
         self, epoch: int, turn: Any, turns: Iterator[Any]
     ) -> tuple[list[Any], Any | None]:
-        """The turns from `turn` on that may be taken in one call, and the one behind them."""
+        """The turns from `turn` on that may be made in one call, and the turn after them."""
         together = [turn]
         upcoming = next(turns, None)
         while upcoming is not None and len(together) < self._burst:
@@ -189,8 +192,8 @@ class Training:
         return together, upcoming
 
     def _take(self, turns: Sequence[Any]) -> Iterator[tuple[float, int]]:
-        """Make a step of each turn and count it; where steps turn out short, the next call makes
-        more."""
+        """Make a step of each turn and count it. If steps turn out to be short, the next call
+        makes more."""
         first, began = self.step + 1, time.perf_counter()
         rates = [self.rate_at(first + number) for number in range(len(turns))]
         self._rate = rates[-1]
@@ -210,10 +213,12 @@ class Training:
     def _update_topology(
         self, epoch: int, upcoming: Any, *, epoch_ended: bool
     ) -> tuple[float, int] | None:
-        """Prune and update the topology where that is due, and let the observers look.
+        """Prune and update the topology if due, and call the observers.
 
-        upcoming  the turn that is to be trained on next; a method may look at it
-        Returns the summed loss and the samples of that turn if the method replaces its step.
+        upcoming  the turn to be trained on next; a method may use its mini-batch
+
+        Returns the summed loss and the number of samples of that turn if the method replaces its
+        step.
         """
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
@@ -303,7 +308,7 @@ class Training:
         self.observers.restore(found)
 
     def _keep_if_due(self, at: Position) -> None:
-        """Make a checkpoint if one is due; training would resume from it `at` this position."""
+        """Write a checkpoint if one is due; training would resume from it `at` this position."""
         keeper = self.work.keeper
         if keeper is None or not keeper.due():
             return
@@ -322,7 +327,7 @@ class Training:
 
 
 def _call_all(callbacks: Sequence[OnChange], index: int, change: Change) -> None:
-    """One callback for several. It holds no `Training`: a cycle of references would keep the
+    """One callback that calls several. It holds no `Training`: a reference cycle would keep the
     network of a training that has ended."""
     for callback in callbacks:
         callback(index, change)

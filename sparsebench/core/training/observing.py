@@ -20,10 +20,8 @@ from sparsebench.core.training.work import Meter, Value
 
 
 class Observers:
-    """Starts all observers on a network and forwards its events to them.
-
-    Seconds and memory are those of the phase `observe`, also in the middle of a topology update.
-    """
+    """Starts all observers on a network and forwards its events to them. Their time and memory
+    belong to the phase `observe`, even in the middle of a topology update."""
 
     def __init__(
         self, observers: Mapping[str, Observer], network: Network, meter: Meter, timers: Timers
@@ -45,7 +43,7 @@ class Observers:
                     observation.on_change(index, change)
 
     def due(self, step: TrainingStep) -> list[str]:
-        """The observers that are to look after this step."""
+        """The observers whose `look` is due after this step."""
         return [
             name
             for name, observer in self._observers.items()
@@ -53,7 +51,7 @@ class Observers:
         ]
 
     def look(self, step: TrainingStep) -> None:
-        """Called after every step at which one is due; calls those that are."""
+        """Call the observers that are due. Called after every step at which one is."""
         due = self.due(step)
         if due:
             with self._timed():

@@ -57,7 +57,7 @@ class End:
     """What is known about a process that has ended.
 
     code              exit code; the negative number of the signal that ended it
-    asked             why the supervisor ended it, if it did
+    stopped           why the supervisor ended it, if it did
     result            content of its result.json, if there is one
     malformed         why result.json cannot be used
     tail              last lines of its stderr
@@ -69,7 +69,7 @@ class End:
     """
 
     code: int
-    asked: StopReason = ""
+    stopped: StopReason = ""
     result: Mapping[str, Any] | None = None
     malformed: str = ""
     tail: str = ""
@@ -85,8 +85,8 @@ def classify(end: End) -> tuple[Status, str, str]:
     if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
-    if end.asked:
-        return STOPPED[end.asked]
+    if end.stopped:
+        return STOPPED[end.stopped]
     status, cause, detail = _unforeseen(end)
     return status, cause, f"{end.who}: {detail or cause}" if end.who else detail
 

@@ -1,4 +1,4 @@
-"""Resident memory of a process, and of a process with all its descendants. Asks the system."""
+"""Measures the resident memory of a process, and of a process with all its descendants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from sparsebench.core.worker.processes import children, cpu_seconds, proc_file, 
 HAS_PROC = Path("/proc/self/status").exists()
 
 PERIOD = 0.5
-"""Seconds between two looks for children, and between two sums of Pss, which walk page tables."""
+"""Seconds between two searches for children, and between two sums of Pss, which walk page
+tables."""
 
 URGENT = 0.1
-"""Seconds between two sums of Pss while resident memory, counted with repeats, is past a limit."""
+"""Seconds between two sums of Pss while resident memory, with shared pages counted repeatedly,
+exceeds a limit."""
 
 
 class Reading(NamedTuple):
-    """Bytes. `peak` is since the last `reset_peak`, where that is possible."""
+    """Memory in bytes; `peak` is since the last `reset_peak`, if that is possible."""
 
     rss: int
     peak: int
@@ -26,7 +28,7 @@ class Reading(NamedTuple):
 
 
 def read(pid: int | None = None) -> Reading | None:
-    """The memory of a process, of this one by default; None if it has ended."""
+    """The memory of a process, by default of this one; None if it has ended."""
     if not HAS_PROC:
         return _read_with_psutil(pid)
     found = _sizes("self" if pid is None else pid, "status")
@@ -36,7 +38,7 @@ def read(pid: int | None = None) -> Reading | None:
 
 
 def reset_peak() -> bool:
-    """Make the peak of this process start again from now; False where that is impossible."""
+    """Restart the peak of this process from now; False if that is impossible."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -45,7 +47,7 @@ def reset_peak() -> bool:
 
 
 def oom_kills() -> int:
-    """How often the kernel has killed for want of memory since it started."""
+    """How many processes the kernel has killed for memory since boot."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:
@@ -54,12 +56,12 @@ def oom_kills() -> int:
 
 
 def together(pids: Iterable[int]) -> int:
-    """Bytes that processes hold together: what they share counts once, as the sum of their
-    proportional parts (Pss).
+    """Bytes that processes hold together, with shared pages counted once: the sum of their
+    proportional set sizes (Pss).
 
-    Pages of files, mostly libraries, count as resident memory of the process with the most of them.
-    Their Pss depends on strangers that map the same libraries: it rose by 30 MiB when some ended
-    [measured].
+    File pages, mostly libraries, count as resident memory of the process with the most of them.
+    Their Pss depends on unrelated processes that map the same libraries: it rose by 30 MiB when
+    some of those ended [measured].
     """
     own, of_files = 0, 0
     for pid in pids:
@@ -75,13 +77,13 @@ class Tree:
     """A process and its descendants, including those that lost their parents after they were seen.
 
     members   the living descendants: pid -> start in ticks
-    rss       bytes of all, pages shared by n counted n times: never less than `together`
-    peak_pss  the largest of what they held `together`; None if no children were ever seen
-    spent     processor seconds of every descendant there ever was, when last looked at, by pid
+    rss       resident bytes of all with shared pages counted repeatedly; at least `together`
+    peak_pss  the largest value of `together`; None if no children were ever seen
+    spent     processor seconds of every descendant that was seen, by pid
     """
 
     def __init__(self, leader: int, adopter: int | None = None) -> None:
-        """adopter  the parent of the leader and of descendants that lost theirs, if there is one"""
+        """adopter  the process that becomes the parent of orphaned descendants, if there is one"""
         self.members: dict[int, int] = {}
         self.rss = 0
         self.peak_pss: int | None = None
@@ -92,7 +94,7 @@ class Tree:
         self._walked = self._weighed = float("-inf")
 
     def sample(self, leader_rss: int, now: float) -> None:
-        """Look for children, at most once per `PERIOD`, and read the memory of those known."""
+        """Search for children, at most once per `PERIOD`, and read the memory of the known ones."""
         if now - self._walked >= PERIOD:
             self._walked = now
             self._walk()
@@ -131,7 +133,7 @@ class Tree:
 
 
 def _sizes(pid: int | str, name: str) -> dict[bytes, int]:
-    """Bytes by name in a file of /proc/PID; empty if the process has ended."""
+    """Sizes in bytes by name from a file of /proc/PID; empty if the process has ended."""
     fields = [line.split() for line in proc_file(pid, name).splitlines()]
     return {line[0][:-1]: int(line[1]) * 1024 for line in fields if line[2:] == [b"kB"]}
 

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of this process by phase, and the net peak of the network."""
+"""Measures seconds and peak memory of this process by phase, and the net peak of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from sparsebench.core.worker import memory
 
 EXACT = "vmhwm-reset"
-"""The kernel's own high-water mark, reset at each phase. Any other method is not exact."""
+"""The kernel's high-water mark, reset at each phase. Any other method is not exact."""
 
 
 class Meter:
@@ -56,7 +56,7 @@ class Meter:
             self._open.pop()
 
     def set_baseline(self) -> None:
-        """Count what is resident now as not belonging to the network."""
+        """Take the present resident memory as the baseline; it does not belong to the network."""
         free_memory()
         self._settle()
         self.baseline = self.rss()
@@ -67,22 +67,20 @@ class Meter:
         return now.rss if now is not None else 0
 
     def peak_rss_bytes(self) -> int:
-        """The largest peak of the process's life."""
+        """The largest resident memory of the process so far."""
         self._settle()
         return self._peak
 
     def net_peak_bytes(self) -> int | None:
-        """The largest peak since the baseline, above it; None without a baseline.
-
-        Memory taken between two phases counts too.
-        """
+        """The largest resident memory since the baseline, less the baseline; None without one.
+        Memory taken between two phases counts too."""
         self._settle()
         if self.baseline is None:
             return None
         return max(self._earlier_net_peak, self._peak_since_baseline - self.baseline)
 
     def so_far(self) -> dict[str, Any]:
-        """JSON of the measurements, for the process that resumes from this one's checkpoint."""
+        """The measurements as JSON, for the process that resumes from this one's checkpoint."""
         return {
             "peak_rss_bytes": self.peak_rss_bytes(),
             "net_peak_bytes": self.net_peak_bytes(),
@@ -90,7 +88,7 @@ class Meter:
         }
 
     def go_on(self, earlier: Mapping[str, Any]) -> None:
-        """Add the seconds and keep the peaks of an earlier process, as its `so_far` gave them."""
+        """Add the seconds and keep the peaks of an earlier process, given by its `so_far`."""
         for name, phase in earlier["phases"].items():
             mine = self.phases.setdefault(name, {"seconds": 0.0, "peak_rss_bytes": 0})
             mine["seconds"] += phase["seconds"]
@@ -99,7 +97,7 @@ class Meter:
         self._earlier_net_peak = earlier["net_peak_bytes"] or 0
 
     def _settle(self) -> None:
-        """Attribute what was since the last call to the phase that is open; start afresh."""
+        """Add what happened since the last call to the open phase."""
         now = memory.read()
         peak = now.peak if now is not None else 0
         self._peak = max(self._peak, peak)
@@ -114,7 +112,7 @@ class Meter:
 
 
 def free_memory() -> None:
-    """Return freed memory to the system: glibc would keep it, and it would count as in use."""
+    """Return freed memory to the system; glibc would keep it, and it would be measured."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

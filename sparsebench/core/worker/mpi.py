@@ -1,8 +1,7 @@
-"""A trial of several processes, started together by mpiexec on one machine. Light.
+"""Trials of several processes, started together by mpiexec on one machine. Light.
 
-Each process, a rank, notes in ranks.jsonl of the attempt's folder what happens to it. A line is one
-write, so lines are in the order of the events, whichever process writes them: of several ends, the
-first is the cause of the others.
+Each process, a rank, writes its events to ranks.jsonl in the attempt's folder. A line is one write,
+so lines are in the order of the events: of several failures, the first caused the others.
 """
 
 from __future__ import annotations
@@ -32,29 +31,30 @@ HERE = {"HYDRA_LAUNCHER": "fork", "HYDRA_USE_LOCALHOST": "1"}
 """MPICH: start the processes on this machine, also within a batch job on several."""
 
 SHARING = {"MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
-"""MPICH: a process that waits for a message gives its core away at once and not after a thousand
-looks, for more processes than cores."""
+"""MPICH: a waiting process yields its core at once instead of polling 1,000 times, for more
+processes than cores."""
 
 FILE = "ranks.jsonl"
 FOLDER = "SPARSEBENCH_ATTEMPT"
-"""Environment variable with the folder of the attempt."""
+"""Environment variable with the attempt's folder."""
 
 NUMBER = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 """Environment variables in which an MPI library gives a process its number."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1e-5, 2e-3
-"""Seconds between two looks for a message; the pause doubles up to the longest."""
+"""Seconds between two polls for a message; the pause doubles up to the longest."""
 
 ECHO = 0.5
-"""Seconds until a failed message is believed to be a fault of this process: if its partner has
-died, mpiexec ends this process before that."""
+"""Seconds before a failed message counts as this process's own error: if its partner has died,
+mpiexec kills this process earlier."""
 
 
 # --- starting ------------------------------------------------------------------------
 
 
 def found() -> Path | None:
-    """mpiexec beside this interpreter, which its MPI library came with, or on the PATH."""
+    """The mpiexec beside this interpreter, which belongs to its MPI library, or the one on the
+    PATH."""
     beside = Path(sys.executable).parent / "mpiexec"
     if os.access(beside, os.X_OK):
         return beside
@@ -73,8 +73,8 @@ def missing() -> str:
 
 
 def command(count: int, program: Sequence[str]) -> list[str]:
-    """The command that starts `program` `count` times; once if there is no mpiexec, and then the
-    program reports that."""
+    """The command that starts `program` `count` times; if there is no mpiexec, once, and then
+    the program reports that."""
     starter = found()
     if count == 1 or starter is None:
         return [*program]
@@ -82,7 +82,10 @@ def command(count: int, program: Sequence[str]) -> list[str]:
 
 
 def environment(count: int, *, crowded: bool) -> dict[str, str]:
-    """The variables for `count` processes. crowded  with fewer cores than threads of them all"""
+    """The variables for `count` processes.
+
+    crowded  whether they have more threads than there are cores
+    """
     return {PROCESSES: str(count), **HERE, **(SHARING if crowded else {})}
 
 
@@ -97,7 +100,7 @@ def name_of(rank: int) -> str:
 
 
 class RankLog(NamedTuple):
-    """Appends the events of process `rank` to ranks.jsonl. A full disk loses only these lines."""
+    """Appends events of process `rank` to ranks.jsonl. A full disk loses only these lines."""
 
     folder: Path
     rank: int
@@ -118,7 +121,7 @@ class RankLog(NamedTuple):
 
     def ended(self, pid: int, code: int, *, orderly: bool) -> None:
         """code     exit code; the negative number of the signal that ended it
-        orderly  it had come to the end of its program, together with the others
+        orderly  it reached the end of its program together with the others
         """
         self._append({"pid": pid, "code": code, "orderly": orderly})
 
@@ -131,10 +134,10 @@ class RankLog(NamedTuple):
 
 
 class MpiTeam:
-    """A `training.work.Team` of all processes that mpiexec started, over MPI.
+    """A `training.work.Team` of all processes that mpiexec started.
 
-    Messages are bytes and arrays of numbers; nothing is pickled. A process that waits leaves its
-    core to the others. Raises ImportError or RuntimeError where mpi4py finds no library to load.
+    Messages are bytes and arrays of numbers; nothing is pickled. A waiting process yields its core.
+    Raises ImportError or RuntimeError if mpi4py finds no library to load.
     """
 
     def __init__(self) -> None:
@@ -150,12 +153,12 @@ class MpiTeam:
         self.size: int = self.comm.Get_size()
 
     def library(self) -> str:
-        """`MPICH 5.0.2`."""
+        """Name and version of the MPI library: `MPICH 5.0.2`."""
         name, version = self._mpi.get_vendor()
         return f"{name} {'.'.join(map(str, version))}"
 
     def share(self, line: bytes) -> bytes:
-        """The line of the first process, at all of them."""
+        """Return the line of the first process in all processes."""
         length = array("q", [len(line)])
         _wait(self.comm.Ibcast(length, root=0))
         buffer = bytearray(line) if self.rank == 0 else bytearray(length[0])
@@ -163,7 +166,7 @@ class MpiTeam:
         return bytes(buffer)
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
-        """A row from each process, at the first; the others get none."""
+        """Return a row from each process to the first; the others get none."""
         mine, count = array("d", numbers), len(numbers)
         rows = array("d", bytes(8 * count * self.size)) if self.rank == 0 else None
         _wait(self.comm.Igather(mine, rows, root=0))
@@ -172,7 +175,7 @@ class MpiTeam:
         return [list(rows[at : at + count]) for at in range(0, len(rows), count)]
 
     def finish(self) -> None:
-        """Wait for all processes to come to their end."""
+        """Wait until all processes have reached their end."""
         _wait(self.comm.Ibarrier())
         self._mpi.Finalize()
 
@@ -203,10 +206,12 @@ def own_costs(meter: Meter) -> list[float]:
 
 
 def add_up(result: Mapping[str, Any], rows: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """The fields of a record with the costs of all processes in place of the first one's.
+    """The fields of a record with the costs of all processes instead of the first one's.
 
-    rows  the `own_costs` of each process. Each has its peak at another moment, so the sum of their
-    peaks is never less than the peak of their sum. `settings.ranks` has what each took.
+    rows  the `own_costs` of each process
+
+    Each process has its peak at another moment, so the sum of the peaks is at least the peak of the
+    sum. `settings.ranks` has the costs of each.
     """
     each = [{name: _plain(name, x) for name, x in zip(COLUMNS, row, strict=True)} for row in rows]
     sums = {name: _plain(name, math.fsum(row[i] for row in rows)) for i, name in enumerate(COLUMNS)}

@@ -1,8 +1,9 @@
-"""Processes seen through /proc: their start, children and seconds, and how to end them for good.
+"""Reads processes from /proc (start, children, seconds) and kills them reliably.
 
-A trial may start processes that leave its group (with a session of their own) and its tree (when
-their parent ends). Both still have the environment they were started with, so a mark in it finds
-them where no host has adopted them. Light: the host imports this before anything else.
+A trial may start processes that leave its process group (with a session of their own) and its tree
+(when their parent ends). They still have the environment that they were started with, so they are
+found by a mark in it where no host has adopted them. Light: the host imports this before anything
+else.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import time
 from collections.abc import Iterable, Iterator
 
 MARK = "SPARSEBENCH_TRIAL"
-"""Environment variable with a word that no other trial has."""
+"""Environment variable with a value that no other trial has."""
 
 PROCESSES = "SPARSEBENCH_PROCESSES"
-"""Environment variable with the number of processes of a trial, where there are several."""
+"""Environment variable with the number of processes of an MPI trial."""
 
 GUARD = "sparse-guard"
-"""The name of the processes that end a trial whose supervisor is gone: hosts, guards and monitors.
-A trial may have several, and they must not end each other before they are done."""
+"""Name of the processes that kill a trial whose supervisor is gone: hosts, guards and monitors.
+A trial may have several, which must not kill each other."""
 
 ROUNDS = 20
 PAUSE, LONGEST_PAUSE = 0.001, 0.05
-"""Seconds between two rounds of killing, doubled up to the longest: a killed process takes a moment
-to end, longer on a busy machine, and may have forked before."""
+"""Seconds between two rounds of killing, doubled up to the longest: a killed process takes a
+moment to end, longer on a busy machine, and may have forked before."""
 
 
 def proc_file(pid: int | str, name: str) -> bytes:
-    """The content of a file in /proc/PID; empty if the process has ended or hides it."""
+    """The content of a file in /proc/PID; empty if the process has ended or it cannot be read."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
             return file.read()
@@ -39,19 +40,19 @@ def proc_file(pid: int | str, name: str) -> bytes:
 
 
 def started(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None if it has ended."""
+    """Start time of a process in ticks since boot; None if it has ended."""
     fields = _stat(pid)
     return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time of a process, without children it waited for; 0 if it has ended."""
+    """Processor time of a process without its reaped children; 0 if it has ended."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def children(pid: int) -> list[int]:
-    """The children of all threads of a process. A thread costs a read: 10 us with one thread and
+    """The children of all threads of a process. Each thread costs a read: 10 us with one thread,
     95 us with 17 [measured]."""
     found: list[int] = []
     try:
@@ -65,7 +66,7 @@ def children(pid: int) -> list[int]:
 
 
 def oldest(pids: Iterable[int]) -> int | None:
-    """The first of these to have started, among those that have not ended."""
+    """The process among these, still running, that started first."""
     found = [(start, pid) for pid in pids if (start := started(pid)) is not None]
     return min(found)[1] if found else None
 
@@ -97,7 +98,8 @@ def kill_marked(word: str, *, guards: bool = True) -> None:
 
 
 def kill_known(processes: Iterable[tuple[int, int]]) -> None:
-    """Kill processes known by pid and start, until none is left; a reused pid is not hit."""
+    """Kill these processes, identified by pid and start time so that a recycled pid is never
+    killed, until none is left."""
     left = list(processes)
     for _ in _rounds():
         left = _living(left)
@@ -107,7 +109,7 @@ def kill_known(processes: Iterable[tuple[int, int]]) -> None:
 
 
 def signal_known(processes: Iterable[tuple[int, int]], number: signal.Signals) -> None:
-    """Send a signal to processes known by pid and start."""
+    """Send a signal to processes identified by pid and start time."""
     for pid, start in processes:
         with _handle(pid) as handle:
             if handle is not None and started(pid) == start:
@@ -139,7 +141,7 @@ def _rounds() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _handle(pid: int) -> Iterator[int | None]:
-    """A handle on exactly the process that has this pid now; None if there is none."""
+    """A pidfd of the process that has this pid now; None if there is none."""
     try:
         handle = os.pidfd_open(pid)
     except (AttributeError, OSError):

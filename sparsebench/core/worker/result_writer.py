@@ -1,4 +1,4 @@
-"""Writes what a trial's process leaves in its folder: epochs, progress, and the result."""
+"""Writes the files of a trial's process: epochs, progress and the result."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from sparsebench.core.worker.mpi import RankLog
 
 PROGRESS_PERIOD = 0.25
-"""Seconds between two states of progress.json."""
+"""Seconds between two writes of progress.json."""
 
 
 class ResultWriter:
     """Writes epochs.jsonl, progress.json and result.json of one attempt.
 
-    primary  the metric by which the trial's objective is judged
-    steps    of the whole training, shown beside the present step
-    metrics  the latest known value of each metric of the epochs that is one number
+    primary  the primary metric of the trial's objective
+    steps    steps of the whole training, shown beside the present step
+    metrics  the latest known value of each metric of the epochs that is a single number
     """
 
     def __init__(self, folder: Path, meter: Meter, epochs: int, log: RankLog | None = None) -> None:
-        """log  of this process, if it is one of several. Only the first of them writes epochs, each
-        may write progress, and the first result stands."""
+        """log  of this process, if it is one of several. Only the first of them writes epochs,
+        each may write progress, and the first result is kept."""
         self.steps: int | None = None
         self.metrics: dict[str, float] = {}
         self.primary = ""
@@ -57,10 +57,10 @@ class ResultWriter:
         append_line(self._folder / "epochs.jsonl", epoch.to_json())
 
     def progress(self, epoch: int, step: int, loss: float) -> None:
-        """Replace progress.json, at most once a PROGRESS_PERIOD.
+        """Replace progress.json, at most once per PROGRESS_PERIOD. Failures are ignored, because it
+        is only for display.
 
-        It is only for show: neither durable nor worth failing for. `scores` in it is the primary
-        metric by its plain name, unless that is the accuracy.
+        `scores` in it is the primary metric without `test_`, unless that is the accuracy.
         """
         now = time.monotonic()
         if now - self._written_at < PROGRESS_PERIOD:
