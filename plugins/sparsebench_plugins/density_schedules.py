@@ -60,7 +60,7 @@ class FromDense(Cubic):
 
 @dataclass(frozen=True)
 class Sigmoid(Cubic):
-    """curvature  of the logistic function
+    """curvature  steepness of the logistic function
 
     n(t) = n_end + (n_start - n_end) s(x), x = (t - t_0) / (t_end - t_0), with s the logistic
     function 1 / (1 + exp(curvature (x - 1/2))), stretched to be 1 at x = 0 and 0 at x = 1.
@@ -83,7 +83,7 @@ class Sigmoid(Cubic):
 @dataclass(frozen=True)
 class Rounds:
     """start     density at the start
-    rounds    prunings; 1: all at once
+    rounds    number of prunings; 1: all at once
     begin     share of all steps at which the first takes place
     end       share of all steps at which the last takes place
     globally  the weakest of all layers go; false: each layer has a target of its own
@@ -123,10 +123,11 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Pals:
-    """gamma     by how much more is pruned than regrown, or the reverse
-    slack     how much worse than the best the validation loss may be for pruning to go on
-    densest   above this density it prunes whatever the loss
-    sparsest  at or below this density it prunes no more
+    """start     density at the start
+    gamma     factor between the fractions that are pruned and regrown, or the reverse
+    slack     largest validation loss, relative to the best, at which it still prunes
+    densest   above this density it prunes whatever the loss is
+    sparsest  at or below this density it does not prune
 
     PALS, Atashgahi et al. (2023), arXiv 2305.18382, as released: prune while the density is above
     `densest`, or the validation loss L is at most `slack` times the best and the density above

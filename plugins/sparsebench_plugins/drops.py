@@ -121,7 +121,7 @@ class RelativeImportance(WeightsOnly):
 class Threshold(WeightsOnly):
     """All weights with |w| below a threshold, but never more than zeta of them.
 
-    below  the threshold
+    below  threshold of |w|
     """
 
     below: Annotated[float, Interval(gt=0)] = 1e-3
@@ -147,7 +147,7 @@ class WithGradient:
 class Mest(WithGradient):
     """The smallest |w| + gamma |g|.
 
-    gamma  0.01 as in the baseline of Cannistraci-Hebb training's code; Fantastic Weights takes 1
+    gamma  factor of |g|: 0.01 as in the code of Cannistraci-Hebb training; Fantastic Weights uses 1
 
     Yuan et al. (2021), arXiv 2110.14032. The released code ranks by |w| alone: `magnitude`.
     """
@@ -174,7 +174,7 @@ class Snip(WithGradient):
 class Sensitivity(WithGradient):
     """The smallest |g| / |w|.
 
-    reciprocal  the smallest |w| / |g| instead
+    reciprocal  drop the smallest |w| / |g| instead
 
     Nowak et al. (2023), arXiv 2306.12230. A quotient by 0 is large, and 0 / 0 is 0.
     """

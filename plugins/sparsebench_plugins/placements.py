@@ -42,7 +42,7 @@ class Placed:
 class ReceptiveField(Placed):
     """Each output neuron sees inputs near its own place on a ring, the farther the less likely.
 
-    r  0: the nearest only, a band; 1: any, as Erdos-Renyi
+    r  0: nearest positions only, a band; 1: any position, as Erdős-Rényi
 
     CHTs, Zhang et al. (2025), arXiv 2501.19107, the bipartite receptive field as released: at ring
     distance x with a probability in proportion to (1 + x)^(-(1 - r) / r). Deviation: each output
@@ -73,7 +73,7 @@ class ReceptiveField(Placed):
 class SmallWorld(Placed):
     """Each output neuron has the inputs nearest on a ring, of which a share is rewired at random.
 
-    beta  the share: 0 a band, 1 as Erdos-Renyi
+    beta  share of connections that are rewired: 0 a band, 1 as Erdős-Rényi
 
     Watts and Strogatz (1998), doi 10.1038/30918, between two layers; an initial topology of
     Cannistraci-Hebb training (Zhang et al. 2024).
@@ -127,7 +127,7 @@ class Csti(Placed):
     """The pairs of inputs that correlate most, in each layer: correlated sparse topological
     initialisation.
 
-    samples  training samples that the correlations are of
+    samples  training samples for the correlations
 
     Zhang et al. (2024): hidden neurons stand for inputs, in order and again from the first where
     there are more; a pair of the same input is left out, as released. By |Pearson| as the paper

@@ -32,7 +32,7 @@ Samples = Annotated[int, Interval(gt=0)]
 class Snip(Placed):
     """The connections with the largest |w g|: what the loss would change by without them.
 
-    samples  of the training part, as one mini-batch
+    samples  training samples, used as one mini-batch
 
     Lee et al. (2019), arXiv 1810.02340, eq. 5. Every position is scored, in tiles of weights that
     are drawn and forgotten: time of a dense step, memory O(nnz) and of the neurons.
@@ -52,9 +52,9 @@ class Snip(Placed):
 class Grasp(Placed):
     """The connections whose removal would least lower the gradient's norm: the largest w (H g).
 
-    samples      of the training part, as one mini-batch
-    temperature  the outputs are divided by this
-    step         length of the step along g that H g is measured by, relative to the weights
+    samples      training samples, used as one mini-batch
+    temperature  divisor of the outputs
+    step         length of the step along g by which H g is measured, relative to the weights
 
     Wang et al. (2020), arXiv 2002.07376, eq. 8 and algorithm 2: -w (H g), and the largest go. H g
     is the difference of the gradients half a step ahead and half a step behind, over the step: two
@@ -101,7 +101,7 @@ class Grasp(Placed):
 class SynFlow(Placed):
     """The connections through which most flows, pruned in rounds without looking at data.
 
-    rounds  of pruning; the density falls by the same factor in each
+    rounds  rounds of pruning; each reduces the density by the same factor
 
     Tanaka et al. (2020), arXiv 2006.05467, algorithm 1: with |w| for weights and an input of ones,
     |w| dR/d|w| of the sum R of the outputs. It begins with a full network, in time and memory.

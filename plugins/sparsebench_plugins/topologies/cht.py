@@ -32,7 +32,7 @@ class Ch3L3:
     """The free positions with the most paths of length 3 between their ends, each path weighted
     by how few links of its middle lead elsewhere: CH3-L3p.
 
-    soft  drawn in proportion to the score, without replacement
+    soft  draw in proportion to the score, without replacement
 
     Deviations: ties and positions without a path are decided at random only once no path is left;
     the released code adds 1e-5 to each score. See `link_prediction` for what it costs.

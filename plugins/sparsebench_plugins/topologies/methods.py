@@ -135,7 +135,7 @@ class GMP(Dynamic):
 class MagnitudePruning(Dynamic):
     """A full network is trained, pruned by magnitude once or in rounds, and trained on.
 
-    rewinds  what is left starts again from its initial weights: the lottery ticket
+    rewinds  reset the remaining weights to their initial values: the lottery ticket
 
     Han et al. (2015), arXiv 1506.02626; Frankle and Carbin (2019), arXiv 1803.03635. It prunes
     inside one training, so a ticket has what is left of the epochs, where the paper trains it as
