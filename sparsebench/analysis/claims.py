@@ -14,6 +14,7 @@ import pandas as pd
 from sparsebench.analysis.evidence import (
     CELL,
     Evidence,
+    differences,
     evidence,
     families,
     groups,
@@ -22,9 +23,11 @@ from sparsebench.analysis.evidence import (
     suite_facts,
     trials_of,
 )
-from sparsebench.analysis.formats import join
+from sparsebench.analysis.formats import join, plural, ratio, sentence_list
 from sparsebench.analysis.statistics import (
+    Difference,
     Equivalence,
+    Interval,
     Reproduction,
     Spread,
     against_published,
@@ -39,7 +42,10 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 FEW = 5
-"""Least number of seeds that may show a measured metric to have no spread at all."""
+"""Least number of seeds of a verdict on anything that varies from seed to seed."""
+
+EQUAL = 1e-9
+"""Spread of differences, relative to the values, below which they are equal but for rounding."""
 
 OK, CLAIM_FAILED, NO_CLAIMS, INCONCLUSIVE = 0, 4, 5, 6
 
@@ -56,8 +62,18 @@ class Holds(StrEnum):
     HOLDS = "holds"
     FAILS = "fails"
     CANNOT_TELL = "cannot tell"
-    NOT_RUN = "not run"
-    SHOWN = "not judged"  # a published time: another machine's
+    TOO_FEW = "too few seeds"  # both numbers are shown, nothing is tested
+    NOT_RUN = "not run"  # no trial gave a number, or none of what the claim requires
+    SHOWN = "not judged"  # published time or memory: another machine's
+
+
+class Asked(StrEnum):
+    """What is tested. The margin is the claim's tolerance."""
+
+    NON_INFERIORITY = "non-inferiority"  # at least as good, less the margin
+    SUPERIORITY = "superiority"  # better: the margin is 0
+    EQUIVALENCE = "equivalence"  # within the margin, of a metric that has no better side
+    COUNT = "count"  # a number without spread, compared
 
 
 @dataclass(frozen=True)
@@ -68,8 +84,10 @@ class Judged:
     trials        the labels of the cell;  against  "published", or those of the second side
     ended, other_ended   how many trials of each side ended how: `3, 1 timeout`
     ours, other   means and spreads;  other  of the published value, or of the second side
-    interval      at 90 %, of ours - other, which two one-sided tests at 5 % look at
-    p_fails       of the test that ours is beyond the tolerance on the bad side
+    reason        why there is no verdict, or what the verdict supposes
+    difference    ours - other, where it was tested
+    interval      of ours - other, at `level`: it excludes the margin where the test finds it
+    p             of what the verdict says: that the claim fails, else that it holds; adjusted
     """
 
     claim: Claim
@@ -83,9 +101,12 @@ class Judged:
     verdict: Holds = Holds.CANNOT_TELL
     reproduction: Reproduction = Reproduction.INCONCLUSIVE
     reason: str = ""
-    interval: tuple[float, float] | None = None
+    difference: Difference | None = None
+    p_holds: float = math.nan
+    p_fails: float = math.nan
+    interval: Interval | None = None
+    level: float = math.nan
     p: float | None = None
-    p_fails: float | None = None
 
     @property
     def text(self) -> str:
@@ -105,6 +126,14 @@ class Judged:
         return "against" not in self.claim
 
     @property
+    def asked(self) -> Asked:
+        if self.metric.scale == "exact":
+            return Asked.COUNT
+        if not self.metric.better:
+            return Asked.EQUIVALENCE
+        return Asked.NON_INFERIORITY if self.tolerance else Asked.SUPERIORITY
+
+    @property
     def effect(self) -> float | None:
         found = self.ours.mean - self.other.mean
         return found if math.isfinite(found) else None
@@ -118,15 +147,11 @@ def check(run: StoredRun, alpha: float = 0.05) -> list[Judged]:
 def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
     """A row per claim and cell (or pair of cells); empty if no suite claims anything.
 
-    A claim fails at a family-wise error of `alpha` over all rows (Holm). Exact ones need no test.
+    A claim holds or fails at a family-wise error of `alpha` over all rows that are tested (Holm).
+    Counts need no test.
     """
     if alpha not in seen.judged:
-        rows = list(_judged(seen, alpha))
-        tested = [i for i, row in enumerate(rows) if row.p_fails is not None]
-        for i, p in zip(tested, holm([rows[i].p_fails or 0.0 for i in tested])):
-            if rows[i].verdict is Holds.CANNOT_TELL and p < alpha:
-                rows[i] = replace(rows[i], verdict=Holds.FAILS, reason="")
-        seen.judged[alpha] = rows
+        seen.judged[alpha] = _decided(list(_judged(seen)), alpha)
     return list(seen.judged[alpha])
 
 
@@ -148,7 +173,7 @@ def counts(rows: list[Judged]) -> dict[str, int]:
 # --- which trials a claim is about ---------------------------------------------------
 
 
-def _judged(seen: Evidence, alpha: float) -> Iterator[Judged]:
+def _judged(seen: Evidence) -> Iterator[Judged]:
     """Each claim once, over the rows of the runs whose suite makes it."""
     claims: dict[str, tuple[Claim, list[str]]] = {}
     for run in {run.id: run for run in seen.runs}.values():
@@ -159,10 +184,29 @@ def _judged(seen: Evidence, alpha: float) -> Iterator[Judged]:
         metric = seen.metrics.declaration(str(claim["metric"]))
         if "against" in claim:
             for side, other in _pairs(seen, frame, claim):
-                yield _two_sides(claim, metric, side, other, alpha)
+                row = _two_sides(claim, metric, side, other)
+                yield _as_required(seen, row, side, other)
         else:
             for side in _cells(_rows_at(seen, frame, claim["where"])):
-                yield _published(claim, metric, side, alpha)
+                yield _as_required(seen, _published(claim, metric, side), side)
+
+
+def _as_required(seen: Evidence, row: Judged, *sides: Side) -> Judged:
+    """The row; not run, with the difference in words, where its trials are not what the claim
+    requires. The seeds of a cell differ in nothing that it could require."""
+    required, told = row.claim.get("requires") or {}, []
+    for _, cell in sides:
+        for record in seen.records_of(cell.head(1)):
+            told += [
+                f"{key} is {found} where the claim needs {wanted}"
+                for key, found, wanted in differences(required, record.trial)
+            ]
+    if not told:
+        return row
+    return replace(
+        row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, difference=None,
+        reason="; ".join(dict.fromkeys(told)),
+    )  # fmt: skip
 
 
 def _cells(frame: pd.DataFrame) -> Iterator[Side]:
@@ -191,29 +235,33 @@ def _rows_at(seen: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> p
     return frame.loc[[i for i in frame.index if lies_at(where, trials[i])]]
 
 
-# --- verdicts ------------------------------------------------------------------------
+# --- what there is to test -----------------------------------------------------------
 
 
-def _published(claim: Claim, metric: Metric, side: Side, alpha: float) -> Judged:
-    n = int(claim.get("n", 1))
-    sd = float(claim["std"]) if n > 1 and "std" in claim else math.nan
-    published = Spread(float(claim["value"]), sd, n)
+def _published(claim: Claim, metric: Metric, side: Side) -> Judged:
+    """Against a published value. Where the source gives no spread, that of our seeds stands in
+    for it: a single published run is one draw, not the truth."""
+    runs = int(claim.get("n", 1))
+    sd = float(claim["std"]) if runs > 1 and "std" in claim else math.nan
     label, cell = side
     values = _values(cell, metric)
     ours = [*values.values()]
     row = Judged(
-        claim, metric, label, "published", Spread.of(ours), published, _ended(cell, values)
-    )
-    if (stated := _without_test(row, cell, values)) is not None:
+        claim, metric, label, "published", Spread.of(ours),
+        Spread(float(claim["value"]), sd, runs), _ended(cell, values),
+    )  # fmt: skip
+    if (stated := _without_test(row, (cell, values))) is not None:
         return stated
-    found = against_published(ours, published, row.tolerance)
-    said = found.reproduction(metric.better > 0, alpha)
-    return _tested(row, found, said, said in (Reproduction.REPRODUCED, Reproduction.BETTER))
+    found = against_published(ours, row.other, row.tolerance)
+    supposed = ""
+    if math.isnan(sd):
+        of = "one published seed" if runs == 1 else f"{runs} published seeds"
+        supposed = f"the spread of {of} is not known: that of ours stands in for it"
+    return _to_test(row, found.difference, len(ours), max(map(abs, ours)), supposed)
 
 
-def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side, alpha: float) -> Judged:
-    """Is the first side at least as good as the second, less the tolerance? Non-inferiority: one
-    one-sided test, of pairs where both sides have the same seeds."""
+def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side) -> Judged:
+    """The first side against the second, by pairs where both have the same seeds."""
     (label, cell), (other_label, other_cell) = side, other
     ours, theirs = _values(cell, metric), _values(other_cell, metric)
     mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
@@ -221,45 +269,42 @@ def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side, alpha: flo
         claim, metric, label, other_label, mine, their, _ended(cell, ours),
         _ended(other_cell, theirs),
     )  # fmt: skip
-    for values, part in sorted([(ours, cell), (theirs, other_cell)], key=lambda one: len(one[0])):
-        if (stated := _without_test(row, part, values)) is not None:
-            return stated
+    if (stated := _without_test(row, (cell, ours), (other_cell, theirs))) is not None:
+        return stated
     if ours.keys() == theirs.keys():
-        difference = from_zero([ours[seed] - theirs[seed] for seed in ours], alpha=2 * alpha)
+        difference = from_zero([ours[seed] - theirs[seed] for seed in ours])
     else:
-        difference = welch(mine, their, alpha=2 * alpha)
-    found, more = Equivalence(difference, row.tolerance), metric.better > 0
-    gain = difference.effect if more else -difference.effect
-    p = float(gain < -row.tolerance)
-    if difference.error:
-        at = row.tolerance
-        p = difference.p_above(-at) if more else difference.p_below(at)
-    return replace(_tested(row, found, found.reproduction(more, alpha), p < alpha), p=p)
+        difference = welch(mine, their)
+    size = max(abs(value) for side in (ours, theirs) for value in side.values())
+    return _to_test(row, difference, min(len(ours), len(theirs)), size)
 
 
-def _tested(row: Judged, found: Equivalence, said: Reproduction, good: bool) -> Judged:
-    """The row with its numbers; that it fails is decided when all rows are there."""
-    return replace(
-        row,
-        verdict=Holds.HOLDS if good else Holds.CANNOT_TELL,
-        reproduction=said,
-        interval=found.difference.interval,
-        p=found.p,
-        p_fails=found.p_worse(row.metric.better > 0),
-        reason="" if good or row.tolerance else "the claim gives no tolerance",
-    )
+def _to_test(
+    row: Judged, difference: Difference, seeds: int, size: float, supposed: str = ""
+) -> Judged:
+    """The row with the p of both answers. Differences that are all equal show no spread, which is
+    no certainty: no p is then below that of the sign test."""
+    if difference.error * math.sqrt(seeds) <= EQUAL * size:
+        difference = replace(difference, least=0.5**seeds)
+        equal = f"all {seeds} seeds differ by the same: the p is that of the sign test"
+        supposed = _both(supposed, equal)
+    found, more = Equivalence(difference, row.tolerance), row.metric.better > 0
+    holds, fails = found.p_not_worse(more), found.p_worse(more)
+    if row.asked is Asked.EQUIVALENCE:
+        holds, fails = found.p, min(1.0, 2 * min(found.p_worse(True), found.p_worse(False)))
+    return replace(row, difference=difference, reason=supposed, p_holds=holds, p_fails=fails)
 
 
-def _without_test(row: Judged, cell: pd.DataFrame, values: Mapping[int, float]) -> Judged | None:
+def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]]) -> Judged | None:
     """The row where there is nothing to test; None where there is."""
-    if not values:
-        ended = outcome(cell) if len(cell) else "no trial"
-        return replace(row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, reason=ended)
-    if row.published and row.metric.is_time:
-        why = "measured on another machine"
-        if row.other.mean:
-            why += f"; ours is {row.ours.mean / row.other.mean:.3g} times the published"
-        return replace(row, verdict=Holds.SHOWN, reason=why)
+    for cell, values in sides:
+        if not values:
+            ended = outcome(cell) if len(cell) else "no trial"
+            return replace(
+                row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, reason=ended
+            )
+    if row.published and (row.metric.is_time or row.metric.unit == "bytes"):
+        return replace(row, verdict=Holds.SHOWN, reason=elsewhere(row))
     if row.metric.scale == "exact":  # counts have no spread to test
         effect = row.ours.mean - row.other.mean
         said = Reproduction.BETTER if effect * row.metric.better > 0 else Reproduction.WORSE
@@ -267,12 +312,86 @@ def _without_test(row: Judged, cell: pd.DataFrame, values: Mapping[int, float]) 
             said = Reproduction.REPRODUCED
         verdict = Holds.FAILS if said is Reproduction.WORSE else Holds.HOLDS
         return replace(row, verdict=verdict, reproduction=said)
-    if len(values) < 2:
-        return replace(row, reason="1 seed; a spread needs two")
-    if len(values) < FEW and len({*values.values()}) == 1:
-        why = f"all {len(values)} seeds gave the same value: too few to believe in no spread"
-        return replace(row, reason=why)
+    seeds = min(len(values) for _, values in sides)
+    if seeds < FEW:
+        why = f"{plural(seeds, 'seed')}, and a verdict needs {FEW}: compared only"
+        return replace(row, verdict=Holds.TOO_FEW, reason=why)
+    if row.metric.is_time and (disturbed := _disturbed(*(cell for cell, _ in sides))):
+        return replace(row, reason=disturbed)
     return None
+
+
+def elsewhere(row: Judged) -> str:
+    """Time or memory against that of another machine: `257 times as fast, on another machine and
+    data generated to the same shape`."""
+    also = str(row.claim.get("conditions", ""))
+    return f"{compared(row)}, on another machine{' and ' * bool(also)}{also}"
+
+
+def compared(row: Judged) -> str:
+    """Ours against the other in words: `12 times as fast`, `2.3 times as long`, `41 % of it`;
+    empty where there is no ratio."""
+    ours, other = row.ours.mean, row.other.mean
+    if not (ours > 0 and other > 0):
+        return ""
+    less, more = other / ours, ours / other
+    if row.metric.is_time:
+        faster = less if row.metric.better < 0 else more
+        if faster >= 1:
+            return f"{ratio(faster)} times as fast"
+        return f"{ratio(1 / faster)} times as {'long' if row.metric.better < 0 else 'slow'}"
+    memory = " memory" if row.metric.unit == "bytes" else ""
+    if more >= 1:
+        return f"{ratio(more)} times as much{memory}"
+    return f"{ratio(100 * more)} % of {'the' + memory if memory else 'it'}"
+
+
+def _disturbed(*cells: pd.DataFrame) -> str:
+    """Why times of these trials decide nothing; empty if they do."""
+    known = [cell[cell["ok"]] for cell in cells]
+    marks = [str(words) for cell in known for words in cell["noise"] if words]
+    if not marks:
+        return ""
+    kinds = sentence_list(list(dict.fromkeys(word for words in marks for word in words.split())))
+    of = plural(sum(map(len, known)), "trial")
+    return f"{len(marks)} of {of} ran while the machine was disturbed ({kinds}): compared only"
+
+
+# --- verdicts ------------------------------------------------------------------------
+
+
+def _decided(rows: list[Judged], alpha: float) -> list[Judged]:
+    """The rows with their verdicts. Of the two answers of a test only the likelier one can be
+    found, and only one can be wrong, so each row is one member of the family."""
+    tested = [i for i, row in enumerate(rows) if row.difference is not None]
+    least = [min(rows[i].p_holds, rows[i].p_fails) for i in tested]
+    for i, p, adjusted in zip(tested, least, holm(least)):
+        rows[i] = _verdict(rows[i], adjusted / p if p else float(len(tested)), alpha)
+    return rows
+
+
+def _verdict(row: Judged, factor: float, alpha: float) -> Judged:
+    """factor  what Holm's correction multiplies the row's p by; its interval has the level that
+    leaves `alpha` / factor on each side"""
+    assert row.difference is not None
+    each = alpha / factor
+    holds, fails = row.p_holds < each, row.p_fails < each
+    found = Equivalence(replace(row.difference, alpha=2 * each), row.tolerance)
+    verdict = Holds.HOLDS if holds else Holds.FAILS if fails else Holds.CANNOT_TELL
+    lacking = "" if row.tolerance or holds or fails else "the claim gives no tolerance"
+    return replace(
+        row,
+        verdict=verdict,
+        reproduction=found.reproduction(row.metric.better >= 0, each),
+        interval=found.difference.interval,
+        level=1 - 2 * each,
+        p=min(1.0, (row.p_fails if fails else row.p_holds) * factor),
+        reason=_both(row.reason, lacking),
+    )
+
+
+def _both(first: str, second: str) -> str:
+    return "; ".join(filter(None, [first, second]))
 
 
 def _values(cell: pd.DataFrame, metric: Metric) -> dict[int, float]:

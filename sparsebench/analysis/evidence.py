@@ -29,7 +29,7 @@ from sparsebench.suite.labels import (
     told_apart,
     varies,
 )
-from sparsebench.suite.selectors import matches
+from sparsebench.suite.selectors import differing, matches
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -193,6 +193,18 @@ def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
         return matches(where, trial)
     except SuiteError:
         return False
+
+
+def differences(required: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, str]]:
+    """The keys in which a trial is not as required: key, what it has, what is required, in words.
+    A key that this version lacks is one of them."""
+    found = []
+    for key, wanted in required.items():
+        try:
+            found += differing({key: wanted}, trial)
+        except SuiteError:
+            found.append((key, "not known", brief(wanted)))
+    return found
 
 
 def _once(

@@ -63,6 +63,7 @@ class Difference:
 
     error    standard error;  freedom  degrees of freedom
     alpha    its interval is at level 1 - alpha
+    least    the least p that so few values can show
     """
 
     effect: float
@@ -70,6 +71,7 @@ class Difference:
     freedom: float
     paired: bool
     alpha: float
+    least: float = 0.0
 
     @property
     def is_zero(self) -> bool:
@@ -101,10 +103,10 @@ class Difference:
     def _tail(self, distance: float) -> float:
         """P(T >= distance / error)."""
         if self.error == 0:
-            return 0.0 if distance > 0 else 1.0
+            return self.least if distance > 0 else 1.0
         from scipy import special
 
-        return float(special.stdtr(self.freedom, -distance / self.error))
+        return max(self.least, float(special.stdtr(self.freedom, -distance / self.error)))
 
 
 def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
@@ -246,8 +248,16 @@ class Equivalence:
         """Of equivalence: the larger of the two one-sided tests."""
         found = self.difference
         if found.error == 0 and abs(found.effect) <= self.margin:
-            return 0.0
+            return found.least
         return max(found.p_above(-self.margin), found.p_below(self.margin))
+
+    def p_not_worse(self, more_is_better: bool) -> float:
+        """Of non-inferiority: ours does not lie beyond the margin on the bad side."""
+        found = self.difference
+        gain = found.effect if more_is_better else -found.effect
+        if found.error == 0 and self.margin and gain >= -self.margin:
+            return found.least
+        return found.p_above(-self.margin) if more_is_better else found.p_below(self.margin)
 
     def p_worse(self, more_is_better: bool) -> float:
         """Of the test that ours lies beyond the margin on the bad side."""
@@ -266,10 +276,12 @@ class Equivalence:
 
 
 def against_published(values: Sequence[float], published: Spread, margin: float) -> Equivalence:
-    """TOST against a published mean: Welch's test with its standard deviation and n, a one-sample
-    test where no spread is published and the mean is taken as exact. Needs two values."""
+    """TOST against a published mean: Welch's test with its standard deviation and n. Where no
+    spread is published, each of its n runs is taken to vary as ours do. Needs two values."""
+    ours = Spread.of(values)
     if math.isnan(published.sd):
-        found = from_zero([value - published.mean for value in values], alpha=0.1)
+        error = ours.sd * math.sqrt(1 / ours.n + 1 / max(1, published.n))
+        found = Difference(ours.mean - published.mean, error, ours.n - 1, False, 0.1)
     else:
-        found = welch(Spread.of(values), published, alpha=0.1)
+        found = welch(ours, published, alpha=0.1)
     return Equivalence(found, margin)

@@ -11,7 +11,7 @@ from typing import Any
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import NothingMatched, SuiteError, nearest
 from sparsebench.suite.keys import SELECTOR_KEYS, check_key
-from sparsebench.suite.labels import label
+from sparsebench.suite.labels import brief, label
 from sparsebench.suite.suite import Suite
 from sparsebench.units import seconds, size
 from sparsebench.validation import quoted, shown
@@ -45,6 +45,26 @@ def matches(where: Mapping[str, Any], trial: Trial) -> bool:
         if not _agrees(found, wanted):
             return False
     return True
+
+
+def differing(where: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, str]]:
+    """The keys of `where` that are not so in `trial`: key, what the trial has and what is wanted,
+    both in words. SuiteError for a key that no trial can have."""
+    return [
+        (key, _as_wanted(_found(key, trial), wanted), _as_wanted(wanted, wanted))
+        for key, wanted in where.items()
+        if not matches({key: wanted}, trial)
+    ]
+
+
+def _as_wanted(value: Any, wanted: Any) -> str:
+    """A value in words, a component with the parameters that are wanted of it: `set (zeta=0.3)`."""
+    if value is None or value is _ABSENT:
+        return "none"
+    if not isinstance(value, Mapping) or not isinstance(wanted, Mapping):
+        return brief(value)
+    told = [f"{key}={brief(value[key])}" for key in wanted if key != "name" and key in value]
+    return f"{value.get('name', '')} ({', '.join(told)})" if told else str(value.get("name", ""))
 
 
 def _found(key: str, trial: Trial) -> Any:
@@ -83,14 +103,19 @@ def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial])
         if claim.against is not None:
             wheres.append((f"claims[{i}].against", claim.against, kept))
     known = {key for trial in every for part in PARTS for key in _keys(part, getattr(trial, part))}
+    wheres += [
+        (f"claims[{i}].requires", claim.requires, ())
+        for i, claim in enumerate(suite.claims)
+        if claim.requires is not None
+    ]
     for place, where, trials in wheres:
         for key in where:
             full = "topology." + key if key.startswith("prune.") else key
             if "." in key and full not in known:
                 hint = nearest(key, known)
                 raise SuiteError(f"{place}.{quoted(key)}: no trial has this parameter.{hint}")
-        if any(matches(where, trial) for trial in trials):
-            continue
+        if place.endswith(".requires") or any(matches(where, trial) for trial in trials):
+            continue  # what a claim requires, no trial may have
         hint = "No trial has all of these at once"
         for key, wanted in where.items():  # the first key that nothing agrees with
             if not any(matches({key: wanted}, trial) for trial in every):

@@ -139,10 +139,13 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A published statement about a metric of the trials `where`.
+    """A statement about a metric of the trials `where`: at least as good, less the tolerance.
 
     It compares with the trials `against`, or with the published `value` (its standard
     deviation `std` over `n` runs where the source gives them).
+
+    requires    what the trials must be for the question to be asked; else it is not run
+    conditions  what else differs, beside the machine, where published time or memory is compared
     """
 
     __pydantic_config__: ClassVar[Any] = FORBID
@@ -150,6 +153,8 @@ class Claim:
     text: str
     metric: str
     where: Selector
+    requires: Selector | None = None
+    conditions: str = ""
     against: Selector | None = None
     value: Number | None = None
     std: AtLeast0 | None = None
@@ -171,6 +176,7 @@ class Source(TypedDict, total=False):
 class SuiteFile:
     """The tables of a suite file. Their form is checked, their components are not.
 
+    question  what its report answers first;  lead  the name of the chart that answers it
     trial    [trial] as written
     cases    values that go together, by dotted key; each is combined with the grid
     grid     dotted key -> values, one trial each
@@ -184,6 +190,8 @@ class SuiteFile:
     schema: int = 1
     name: Annotated[str, AfterValidator(_name)]
     title: str = ""
+    question: str = ""
+    lead: str = ""
     source: str = ""
     deviations: Texts = ()
     plugin_names: Annotated[Texts, Field(alias="plugins")] = ()

@@ -20,8 +20,8 @@ def samples(seed, n=5, shift=0.0, sd=1.0):
 
 
 def exact(mean):
-    """A published mean without a spread."""
-    return Spread(mean, math.nan, 1)
+    """A published mean that is hardly a sample any more."""
+    return Spread(mean, math.nan, 10**9)
 
 
 def word(found, more_is_better):
@@ -74,6 +74,17 @@ def test_welch_tost_at_the_margin():
         found.append(word(against_published(values, published, 2.0), True))
     assert at_most(found.count(R.REPRODUCED), SIMULATIONS, 0.06)
     assert at_least(found.count(R.REPRODUCED), SIMULATIONS, 0.04)
+
+
+def test_one_published_seed_is_one_draw():
+    """Both vary alike and are equal: at the margin neither word is said too often."""
+    rng = np.random.default_rng(8)
+    found = [
+        word(against_published(values, Spread(float(rng.normal()), math.nan, 1), 3.0), True)
+        for values in samples(9, shift=-3.0)
+    ]
+    for said in (R.REPRODUCED, R.WORSE):
+        assert at_most(found.count(said), SIMULATIONS, 0.05)
 
 
 def test_published_spread_makes_it_harder_to_be_sure():

@@ -50,18 +50,22 @@ def accurate(values, **changed):
 
 def test_published_stands_beside_measured():
     assert rows(published_table, accurate([0.90, 0.92]), VALUE) == [
-        "| SET reaches | cannot tell | 90 % interval \\[-1.28 points, +7.28 points\\], tolerance "
-        "0.00 points, p 0.921; the claim gives no tolerance | Table 2 | set, numba-csr "
-        "| test_accuracy | 88.0 ± 1.0 % (n = 5) "
+        "| SET reaches | too few seeds | 2 seeds, and a verdict needs 5: compared only | Table 2 "
+        "| set, numba-csr | test_accuracy | 88.0 ± 1.0 % (n = 5) "
         "| 91.0 ± 1.4 % | 2 | +3.00 points |"
     ]
+    (row,) = rows(published_table, accurate([0.88, 0.89, 0.87, 0.885, 0.875]), VALUE)
+    assert row.startswith(
+        "| SET reaches | cannot tell | superiority, 90 % interval "
+        "\\[-1.07 points, +1.07 points\\], p 0.500; the claim gives no tolerance | Table 2 |"
+    )
 
 
 def test_seconds_and_bytes_are_in_a_unit_that_fits():
     suite = VALUE.replace("test_accuracy", "epoch_seconds").replace("0.88", "180.0")
     suite = suite.replace("std = 0.01\nn = 5\n", "")
     (row,) = rows(published_table, [make_record(make_trial())], suite)
-    assert "| epoch_seconds | 3.00 min | 12.0 ms | 1 | 0.000067 times |" in row
+    assert "| epoch_seconds | 3.00 min | 12.0 ms | 1 | 15,000 times as fast |" in row
     assert in_unit(BUILT_IN["net_peak_bytes"], one(3 * 2**20)) == "3.00 MiB"
     assert in_unit(BUILT_IN["connections"], one(7000)) == "7,000"
     assert in_unit(BUILT_IN["samples_per_second"], one(120000)) == "120 k"
@@ -73,7 +77,10 @@ def test_seconds_and_bytes_are_in_a_unit_that_fits():
     [
         ("test_accuracy", 0.87, 0.88, "-1.00 points"),
         ("test_accuracy", 0.88, 0.88, "0.00 points"),
-        ("wall_seconds", 2.0, 4.0, "0.50 times"),
+        ("wall_seconds", 2.0, 4.0, "2.0 times as fast"),
+        ("wall_seconds", 4.0, 2.0, "2.0 times as long"),
+        ("net_peak_bytes", 1.0, 4.0, "25 % of the memory"),
+        ("test_loss", 3.0, 2.0, "1.50 times as much"),
         ("wall_seconds", 2.0, math.nan, "–"),
     ],
 )
@@ -107,7 +114,7 @@ def test_sides_are_paired_by_what_the_claim_does_not_name():
         *accurate([0.8], topology=SET, backend=scipy),
     ]  # fmt: skip
     assert rows(compared_table, records, SIDES) == [
-        "| SET is ahead | cannot tell | tolerance 0.00 points; 1 seed; a spread needs two |  "
+        "| SET is ahead | too few seeds | 1 seed, and a verdict needs 5: compared only |  "
         "| test_accuracy | set, numba-csr | static, numba-csr | 91.0 ± 1.4 % | 2 "
         "| 89.00 % | 1 | +2.00 points |",
         "| SET is ahead | not run | no trial |  | test_accuracy | set, scipy-csr |  | 80.00 % "
@@ -130,7 +137,7 @@ def test_verdicts_are_those_of_check_and_are_counted_first():
     scipy = {"name": "scipy-csr"}
     run = FakeRun([*accurate(good), *accurate(bad, backend=scipy)], suite_text=suite)
     (section,) = sections(evidence([run]))
-    sentence, table, note = section.blocks
+    sentence, table, note, tested = section.blocks
     assert section.title == "Published and measured"
     assert sentence == "2 verdicts: 1 holds, 1 fails."
     cells = [row.split(" | ") for row in printed(table).splitlines()[2:]]
@@ -138,7 +145,8 @@ def test_verdicts_are_those_of_check_and_are_counted_first():
         ("holds", "set, numba-csr"), ("**fails**", "set, scipy-csr"),
     ]  # fmt: skip
     assert [row.verdict for row in check(run)] == ["holds", "fails"]
-    assert "(Holm)" in note
+    assert "(Holm)" in tested
+    assert "less the tolerance" in note
 
 
 @pytest.mark.parametrize("where", ["topolgy = 'set'", "seed.x = 1"])

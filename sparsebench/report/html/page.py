@@ -57,6 +57,7 @@ MARKS = {
     Holds.HOLDS: ("✓", "good"),
     Holds.FAILS: ("✗", "bad"),
     Holds.CANNOT_TELL: ("?", "plain"),
+    Holds.TOO_FEW: ("?", "plain"),
     Holds.NOT_RUN: ("–", "plain"),
     Holds.SHOWN: ("=", "plain"),
 }
