@@ -1,10 +1,11 @@
-"""How a measure grows with size: power laws and marginal costs by least squares, with intervals."""
+"""How a measure grows with size: power laws and marginal costs by least squares, with intervals by
+bootstrap over the sizes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ LEAST_SIZES = 3
 """For a fit."""
 
 COLUMNS = ("exponent", "exponent_low", "exponent_high", "factor", "factor_low", "factor_high",
-           "x_least", "x_most")  # fmt: skip
+           "offset", "offset_low", "offset_high", "x_least", "x_most")  # fmt: skip
 """Of `fit_rows`, after the labels."""
 
 FREE = 2
@@ -42,16 +43,31 @@ COLLINEAR = 30.0
 """Condition number of scaled columns from which on their coefficients cannot be told apart
 (Belsley, Kuh and Welsch 1980)."""
 
+OFFSET_SIZES = 6
+"""From which on AICc is defined for a law with an offset."""
+
+EXPONENTS = np.linspace(0.05, 4.0, 80)
+"""That are tried first for a law with an offset."""
+
+EXACT = 1e-20
+"""A mean squared error below which a law counts as exact."""
+
+RESAMPLES = 400
+SEED = 20_251
+"""Of the bootstrap, so that the same records give the same numbers."""
+
 SAME = 1.01
 """Numbers of training samples up to this ratio count as the same."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """y = factor x^exponent. Intervals are at 95 %, NaN where they are not known.
+    """y = offset + factor x^exponent; offset 0 where AICc prefers the plain power law. Intervals
+    are at 95 %, NaN where they are not known.
 
     sizes  distinct x
     least, most  (x, y) of the smallest and of the largest size
+    draws  offset, factor and exponent of each bootstrap sample of the sizes: (RESAMPLES, 3)
     """
 
     exponent: float
@@ -61,16 +77,23 @@ class Fit:
     sizes: int
     least: tuple[float, float]
     most: tuple[float, float]
+    offset: float = 0.0
+    offset_interval: Interval = (math.nan, math.nan)
+    draws: Vector = field(default_factory=lambda: np.empty((0, 3)), repr=False, compare=False)
 
     @property
     def ratio(self) -> float:
         """y of the largest size over y of the smallest, as measured."""
         return self.most[1] / self.least[1]
 
+    def at(self, x: npt.ArrayLike) -> Vector:
+        """The fitted y."""
+        return self.offset + self.factor * np.asarray(x, dtype=np.float64) ** self.exponent
+
 
 @dataclass(frozen=True)
 class Law:
-    """A power law of one measure over the connections, and the labels of its trials.
+    """The law of one measure over the connections, and the labels of its trials.
 
     words  the setting, leaving out the size
     """
@@ -84,8 +107,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Marginal:
-    """y = constant + per_connection x connections + per_neuron x neurons; `per_neuron` is nan
-    where the two grow so alike that only the first is fitted."""
+    """y = constant + per_connection x connections + per_neuron x neurons."""
 
     per_connection: float
     per_connection_interval: Interval
@@ -94,63 +116,172 @@ class Marginal:
     points: int
 
 
-def power_law(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
-    """Least squares of log y over log x, a point per size; None for fewer than 3 sizes.
+def fitted(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
+    """The power law of y over x, with an offset where AICc asks for one (from six sizes on); a
+    point per size, None for fewer than 3.
 
-    The intervals are of Student's t with n - 2 degrees of freedom. They suppose that the points
-    scatter about one power law; where y bends, they say nothing of what lies beyond.
+    Intervals are by bootstrap over the sizes, and never narrower than Student's t, which few sizes
+    need. They suppose that the points scatter about such a law; where y bends otherwise, they say
+    nothing of what lies beyond.
     """
     x, y = _usable(x, y)
     sizes = np.unique(x).size
     if sizes < LEAST_SIZES:
         return None
-    A = np.column_stack([np.ones(x.size), np.log(x)])
-    (constant, slope), (about_constant, about_slope) = _least_squares(A, np.log(y))
+    once = np.ones((1, x.size))
+    law, bends = _power_laws(x, y, once)[0], False
+    if x.size >= OFFSET_SIZES:
+        offset = _offset_laws(x, y, once)[0]
+        bends = _aicc(x, y, offset, 3) < _aicc(x, y, law, 2)
+        law = offset if bends else law
+    a, b, c = (float(value) for value in law)
+    half, draws = _student(x, y, law, bends), np.empty((0, 3))
+    if not math.isnan(half[2]):
+        weights = _resampled(x.size)
+        distinct = np.array([np.unique(x[row > 0]).size for row in weights])
+        weights = weights[distinct >= (4 if bends else 2)]
+        draws = (_offset_laws if bends else _power_laws)(x, y, weights)
     i, j = int(np.argmin(x)), int(np.argmax(x))
     return Fit(
-        exponent=slope,
-        exponent_interval=(slope - about_slope, slope + about_slope),
-        factor=math.exp(constant),
-        factor_interval=(math.exp(constant - about_constant), math.exp(constant + about_constant)),
+        exponent=c,
+        exponent_interval=_interval(draws[:, 2], c - half[2], c + half[2]),
+        factor=b,
+        factor_interval=_interval(draws[:, 1], b * math.exp(-half[1]), b * math.exp(half[1])),
         sizes=sizes,
         least=(float(x[i]), float(y[i])),
         most=(float(x[j]), float(y[j])),
-    )
+        offset=a,
+        offset_interval=_interval(draws[:, 0], max(0.0, a - half[0]), a + half[0])
+        if bends else (math.nan, math.nan),
+        draws=draws,
+    )  # fmt: skip
+
+
+def _resampled(n: int) -> Vector:
+    """How often each of n points is drawn, in each sample of the bootstrap."""
+    draws = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
+    return np.apply_along_axis(np.bincount, 1, draws, None, n).astype(np.float64)
+
+
+def _power_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
+    """(B, 3): 0, factor and exponent by least squares of log y over log x, for each row of
+    weights."""
+    u, v = np.log(x), np.log(y)
+    total = weights.sum(axis=1)
+    mean_u, mean_v = weights @ u / total, weights @ v / total
+    scatter = weights @ u**2 / total - mean_u**2
+    slope = (weights @ (u * v) / total - mean_u * mean_v) / scatter
+    return np.column_stack([np.zeros(total.size), np.exp(mean_v - slope * mean_u), slope])
+
+
+def _offset_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
+    """(B, 3): offset (0 or more), factor and exponent by least squares of relative errors, for each
+    row of weights. Linear in offset and factor, so only the exponent is searched."""
+    x0, y0 = (float(np.exp(np.log(values).mean())) for values in (x, y))
+    u, v = x / x0, y / y0
+    grid = np.broadcast_to(EXPONENTS, (weights.shape[0], EXPONENTS.size))
+    step = float(EXPONENTS[1] - EXPONENTS[0])
+    for _ in range(3):  # each time 20 times as fine, around the best so far
+        a, b, error = _at_exponents(u, v, weights, grid)
+        best = error.argmin(axis=1)
+        row = np.arange(best.size)
+        c = grid[row, best]
+        grid = c[:, None] + np.linspace(-step, step, 41)
+        step /= 20
+    a, b = a[row, best], b[row, best]
+    return np.column_stack([a * y0, b * y0 / x0**c, c])
+
+
+def _at_exponents(
+    u: Vector, v: Vector, weights: Vector, grid: Vector
+) -> tuple[Vector, Vector, Vector]:
+    """Offset, factor and the squared relative errors, for every exponent of the grid (B, C)."""
+    power = u ** grid[..., None] / v
+    w = weights[:, None, :]
+    s11, t1 = (weights @ (1 / v**2))[:, None], (weights @ (1 / v))[:, None]
+    s12, s22, t2 = ((w * part).sum(axis=2) for part in (power / v, power**2, power))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a = (t1 * s22 - t2 * s12) / (s11 * s22 - s12**2)
+    a = np.where(np.isfinite(a) & (a > 0), a, 0.0)
+    b = (t2 - a * s12) / s22
+    error = a**2 * s11 + 2 * a * b * s12 + b**2 * s22 - 2 * a * t1 - 2 * b * t2
+    return a, b, np.where(b > 0, error, np.inf)
+
+
+def _aicc(x: Vector, y: Vector, law: Vector, parameters: int) -> float:
+    """Of the errors of log y, whose variance is a parameter too."""
+    n, k = x.size, parameters + 1
+    a, b, c = law
+    error = np.square(np.log(y) - np.log(a + b * x**c)).mean()
+    return float(n * math.log(max(error, EXACT)) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+
+
+def _student(x: Vector, y: Vector, law: Vector, bends: bool) -> Vector:
+    """Half the widths of the 95 % intervals of offset, log factor and exponent, of the law made
+    linear at its optimum; NaN where fewer than `FREE` degrees of freedom are left."""
+    a, b, c = law
+    power = b * x**c
+    total = a + power
+    first = 0 if bends else 1
+    J = np.column_stack([1 / total, power / total, power * np.log(x) / total])[:, first:]
+    half = np.zeros(3)
+    free = x.size - J.shape[1]
+    if free < FREE:
+        return np.full(3, np.nan)
+    scale = np.linalg.norm(J, axis=0)
+    inverse = np.linalg.pinv((J / scale).T @ (J / scale))
+    variance = float(np.square(np.log(y) - np.log(total)).sum()) / free
+    half[first:] = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(inverse).clip(0)) / scale
+    return half
+
+
+def _interval(draws: Vector, low: float, high: float) -> Interval:
+    """The wider of the bootstrap's interval and of this one, on each side."""
+    if draws.size:
+        ends = np.quantile(draws, [0.025, 0.975])
+        low, high = min(low, float(ends[0])), max(high, float(ends[1]))
+    return low, high
 
 
 def marginal(
     connections: npt.ArrayLike, neurons: npt.ArrayLike, y: npt.ArrayLike
-) -> Marginal | None:
-    """Least squares of relative errors, over both where they can be told apart, else over
-    connections; None for fewer than 3 sizes."""
+) -> Marginal | str | None:
+    """Least squares of relative errors over both, with a constant; None for fewer than 3 sizes.
+
+    Where the two cannot be told apart, the reason: what one of them costs would be charged to the
+    other.
+    """
     c, n, y = _usable(connections, neurons, y)
     if np.unique(c).size < LEAST_SIZES:
         return None
-    one = np.ones(c.size)
-    A = np.column_stack([one, c, n]) / y[:, None]
-    condition = float(np.linalg.cond(A / np.linalg.norm(A, axis=0)))
-    joint = c.size >= A.shape[1] + FREE and condition <= COLLINEAR
-    value, about = _least_squares(A if joint else A[:, :2], one)
-    low, high = value - about, value + about
-    unknown = (math.nan, math.nan)
+    A = np.column_stack([np.ones(c.size), c, n]) / y[:, None]
+    if c.size < A.shape[1] + FREE:
+        return f"{c.size} points, and {A.shape[1] + FREE} are needed"
+    if float(np.linalg.cond(A / np.linalg.norm(A, axis=0))) > COLLINEAR:
+        return "neurons and connections grow together, so their bytes cannot be told apart"
+    value, about = _least_squares(A, np.ones(c.size))
+    draws = np.array([
+        _least_squares(A[row], np.ones(c.size))[0]
+        for row in np.random.default_rng(SEED).integers(c.size, size=(RESAMPLES, c.size))
+        if np.unique(row).size >= A.shape[1]
+    ])  # fmt: skip
+    low, high = zip(*(_interval(draws[:, i], value[i] - about[i], value[i] + about[i])
+                      for i in range(3)))  # fmt: skip
     return Marginal(
         per_connection=float(value[1]),
         per_connection_interval=(float(low[1]), float(high[1])),
-        per_neuron=float(value[2]) if joint else math.nan,
-        per_neuron_interval=(float(low[2]), float(high[2])) if joint else unknown,
+        per_neuron=float(value[2]),
+        per_neuron_interval=(float(low[2]), float(high[2])),
         points=c.size,
     )
 
 
 def _least_squares(A: Vector, b: Vector) -> tuple[Vector, Vector]:
-    """The coefficients of A, and half the width of their 95 % intervals: nan where fewer than
-    `FREE` degrees of freedom are left."""
+    """The coefficients of A, and half the width of their 95 % intervals of Student's t."""
     scale = np.linalg.norm(A, axis=0)
     S = A / scale
     found = np.linalg.lstsq(S, b, rcond=None)[0]
     free = b.size - A.shape[1]
-    if free < FREE:
-        return found / scale, np.full(scale.size, np.nan)
     variance = float(np.square(b - S @ found).sum()) / free
     about = stdtrit(free, 0.975) * np.sqrt(variance * np.diag(np.linalg.pinv(S.T @ S)))
     return found / scale, about / scale
@@ -166,7 +297,7 @@ def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def laws(evidence: Evidence) -> Iterator[Law]:
-    """By setting, topology and backend: the power law of each measure over the connections;
+    """By setting, topology and backend: the law of each measure over the connections;
     none without three sizes, nor of time per epoch where the number of samples depends on them."""
     frame = evidence.frame
     # records from before `train_samples` took the rate over the seconds of the steps alone
@@ -182,14 +313,14 @@ def laws(evidence: Evidence) -> Iterator[Law]:
         uneven = part["samples"].max() > SAME * part["samples"].min()
         for name in MEASURES:
             at = points(part, SIZES, [name])
-            fit = power_law(at[SIZES], at[name])
+            fit = fitted(at[SIZES], at[name])
             if fit is not None and not (name == "epoch_seconds" and uneven):
                 metric = evidence.metrics.get(name, PER_CONNECTION)
                 yield Law(words, topology, backend, metric, fit)
 
 
 def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row per group of trials with equal `by`: the power law of `y` over `x`; None for unknown
+    """A row per group of trials with equal `by`: the law of `y` over `x`; None for unknown
     numbers. Trials of several machines, and contended ones, are groups of their own."""
     for name in (x, y, *by):
         if name not in frame:
@@ -201,12 +332,12 @@ def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator
     for labels, part in groups(frame, keys) if keys else [((), frame)]:
         values = labels if len(keys) != 1 else (labels,)
         at = points(part, x, [y])
-        fit = power_law(at[x], at[y])
+        fit = fitted(at[x], at[y])
         sizes, numbers = len(at), [math.nan] * len(COLUMNS)
         if fit is not None:
             sizes, numbers = fit.sizes, [
                 fit.exponent, *fit.exponent_interval, fit.factor, *fit.factor_interval,
-                fit.least[0], fit.most[0],
+                fit.offset, *fit.offset_interval, fit.least[0], fit.most[0],
             ]  # fmt: skip
         known = (None if math.isnan(value) else float(value) for value in numbers)
         row = {**dict(zip(keys, values)), "x": x, "y": y, "sizes": sizes}

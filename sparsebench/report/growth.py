@@ -22,31 +22,37 @@ from sparsebench.analysis.evidence import (
     setting_labels,
     topology_labels,
 )
-from sparsebench.analysis.fits import SIZES, laws, marginal
+from sparsebench.analysis.fit_crossings import fit_crossings
+from sparsebench.analysis.fits import SIZES, Law, laws, marginal
 from sparsebench.analysis.formats import (
     UNKNOWN,
     count,
     decimals_for,
     fixed,
     in_unit,
+    join,
     one,
     ratio,
     sentence_list,
 )
 from sparsebench.analysis.statistics import Interval
-from sparsebench.report.document import Cell, Section, Table, section
+from sparsebench.report.document import Block, Cell, Section, Table, section
 from sparsebench.report.document import table as table_of
 
 NOTE_FITS = (
-    "Power laws: factor x connections^exponent by least squares in log-log, a point per size. In "
-    "parentheses 95 % intervals of Student's t, not known below four sizes. Ratio: the largest "
-    "size over the smallest, as measured. Time per epoch is not fitted where the number of "
+    "offset + factor x connections^exponent, by least squares, a point per size; the offset is "
+    "there where AICc asks for it, from six sizes on. In parentheses 95 % intervals by bootstrap "
+    "over the sizes, never narrower than Student's t and not known below four sizes. Ratio: the "
+    "largest size over the smallest, as measured. Time per epoch is not fitted where the number of "
     "samples depends on the size."
 )
 NOTE_MARGINAL = (
     "Bytes of the net peak that a connection and a neuron add: least squares of relative errors "
-    "over all sizes and densities, with a constant. Where neurons grow in step with connections "
-    "their bytes are counted with these."
+    "over all sizes and densities, with a constant; 95 % intervals as above."
+)
+NOTE_FITS_CROSS = (
+    "Where the fitted laws of a truly sparse and a simulated backend are equal, between the sizes "
+    "that both trained, with the 95 % interval by bootstrap over the sizes."
 )
 NOTE_CROSSOVER = (
     "The place at which a truly sparse backend and a simulated one take the same, straight between "
@@ -60,48 +66,89 @@ NOTE_CROSSOVER = (
 
 
 def fits(evidence: Evidence) -> list[Section]:
-    """Two tables and their notes; nothing without three sizes."""
-    laws_made, bytes_made = fits_table(evidence), marginal_table(evidence)
-    blocks = [laws_made, laws_made and NOTE_FITS, bytes_made, bytes_made and NOTE_MARGINAL]
-    return section("Growth with size", *blocks) or section("Growth with size", *blocks[2:])
+    """Tables of laws, their crossings and bytes, and their notes; nothing without three sizes."""
+    found = list(laws(evidence))
+    bytes_made, refused = marginal_table(evidence)
+    pairs = [
+        (laws_table(found), NOTE_FITS),
+        (fit_crossings_table(evidence, found), NOTE_FITS_CROSS),
+        (bytes_made, NOTE_MARGINAL),
+    ]
+    blocks: list[Block] = [one for pair in pairs if pair[0] for one in pair if one]
+    if refused:
+        blocks.append(f"Bytes by connection and neuron are not fitted: {'; '.join(refused)}.")
+    return [Section("Growth with size", blocks)] if blocks else []
+
+
+def fit_crossings_table(evidence: Evidence, found: list[Law]) -> Table | None:
+    """A row per pair of backends whose laws cross; None if there are none."""
+    names = dict(zip(evidence.frame["backend_label"], evidence.frame["backend"]))
+    kinds = truly_sparse(list(dict.fromkeys(names.values()))) if len(names) > 1 else {}
+    labelled = {label: kinds[name] for label, name in names.items() if name in kinds}
+    rows = []
+    for each in fit_crossings(found, labelled):
+        ends = [
+            "below" if end == 0 else "above" if math.isinf(end) else _rounded(end)
+            for end in (each.at, *each.interval)
+            if not math.isnan(end)
+        ]
+        known = f"{ends[1]} to {ends[2]}" if len(ends) == 3 else "not known"
+        rows.append(
+            [each.one.words, each.one.topology, each.one.backend, each.other.backend,
+             each.one.metric.heading, Cell(ends[0], each.at), known]
+        )  # fmt: skip
+    header = ["setting", "topology", "truly sparse", "simulated", "measure",
+              "equal at connections", "95 % interval"]  # fmt: skip
+    return table_of(header, rows, left=5)
 
 
 def fits_table(evidence: Evidence) -> Table | None:
     """A row per law; None if there are none."""
+    return laws_table(list(laws(evidence)))
+
+
+def laws_table(found: list[Law]) -> Table | None:
     rows = []
-    for law in laws(evidence):
+    for law in found:
         fit = law.fit
         exponents = [fixed(round(x, 2) + 0.0, 2) for x in (fit.exponent, *fit.exponent_interval)]
         factors = [in_unit(law.metric, one(x)) for x in (fit.factor, *fit.factor_interval)]
         ends = [Cell(in_unit(law.metric, one(y)), y) for _, y in (fit.least, fit.most)]
+        offset = Cell("none", 0.0)
+        if fit.offset:
+            offsets = [in_unit(law.metric, one(x)) for x in (fit.offset, *fit.offset_interval)]
+            offset = _between(offsets, fit.offset_interval, fit.offset)
         rows.append(
             [law.words, law.topology, law.backend, law.metric.heading,
              _between(exponents, fit.exponent_interval, fit.exponent),
-             _between(factors, fit.factor_interval, fit.factor),
+             _between(factors, fit.factor_interval, fit.factor), offset,
              Cell(f"{count(fit.least[0])} to {count(fit.most[0])}", fit.least[0]), *ends,
              Cell(ratio(fit.ratio), fit.ratio), fit.sizes]
         )  # fmt: skip
-    header = ["setting", "topology", "backend", "measure", "exponent", "factor", "connections",
+    header = ["setting", "topology", "backend", "measure", "exponent", "factor", "offset",
+              "connections",
               "at the smallest", "at the largest", "ratio", "sizes"]  # fmt: skip
     return table_of(header, rows, left=4)
 
 
-def marginal_table(evidence: Evidence) -> Table | None:
+def marginal_table(evidence: Evidence) -> tuple[Table | None, list[str]]:
     """By setting, topology and backend: the bytes that a connection, and a neuron, adds to the
-    net peak; sizes and densities together. None if there are never three sizes."""
+    net peak; sizes and densities together. None if there are none; and why some are not fitted."""
     keys = (*SIZE, *SPARSITY)
     frame = evidence.frame.assign(
         words=setting_labels(evidence, *keys),
         family=families(evidence, *keys),
         topology_label=topology_labels(evidence, *SPARSITY),
     )
-    rows = []
+    rows, refused = [], list[str]()
     by = ["words", "topology_label", "backend_label", "family", "apart"]
     for labels, part in groups(frame[frame["ok"]], by):
         # a point per cell and not per size: equal numbers of connections lie in unequal networks
         at = part.groupby("cell", sort=False)[[SIZES, "neurons", "net_peak_bytes"]].mean().dropna()
         found = marginal(at[SIZES], at["neurons"], at["net_peak_bytes"])
-        if found is not None:
+        if isinstance(found, str):
+            refused.append(f"{join(*labels[:3])}: {found}")
+        elif found is not None:
             costs = [
                 _between([f"{fixed(x, 1)} B" for x in (value, *interval)], interval, value)
                 for value, interval in (
@@ -112,7 +159,7 @@ def marginal_table(evidence: Evidence) -> Table | None:
             rows.append([*labels[:3], *costs, found.points])
     header = ["setting", "topology", "backend", "bytes per connection", "bytes per neuron",
               "points"]  # fmt: skip
-    return table_of(header, rows, left=3)
+    return table_of(header, rows, left=3), refused
 
 
 def _between(shown: Sequence[str], interval: Interval, key: float) -> Cell:

@@ -31,7 +31,7 @@ EDGE = 1.6
 
 CAPTION = (
     "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
-    'lines the power laws of the table "Growth with size". Arrows: trials that ended at a limit, '
+    'lines the laws of the table "Growth with size". Arrows: trials that ended at a limit, '
     "from the bound that they passed, or at the edge where no bound is known; they are not "
     "fitted. In the panel of memory, dotted: the weights of the dense network of that size alone, "
     "4 bytes each, and across, the memory limit."
@@ -77,7 +77,7 @@ def scaling(evidence: Evidence) -> Chart | None:
                 words = {"topology": law.topology, "backend": law.backend,
                          "grows as": f"connections^{exponent}{known}"}  # fmt: skip
                 series.append(Series(
-                    x.tolist(), (law.fit.factor * x**law.fit.exponent).tolist(), joined="line",
+                    x.tolist(), law.fit.at(x).tolist(), joined="line",
                     dash="solid", width=1.0, hover={k: [v] * x.size for k, v in words.items()},
                     **look(law.topology, law.backend),
                 ))  # fmt: skip

@@ -1,0 +1,90 @@
+"""The size at which two fitted laws are equal: where one backend overtakes the other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.analysis.fits import Fit, Law
+from sparsebench.analysis.statistics import Interval
+
+POINTS = 400
+"""Sizes that are looked at between the smallest and the largest that both measured."""
+
+
+@dataclass(frozen=True)
+class FitCrossing:
+    """Where the laws of two backends are equal, of one measure in one setting and topology.
+
+    at        connections
+    interval  at 95 %, by bootstrap over the sizes; an end is 0 or inf where samples of the sizes
+              cross nowhere between the measured ones; NaN where a fit has no interval
+    """
+
+    one: Law
+    other: Law
+    at: float
+    interval: Interval
+
+
+def fit_crossings(laws: list[Law], kinds: Mapping[str, bool]) -> Iterator[FitCrossing]:
+    """Those of every truly sparse backend with every simulated one, of laws over the same sizes
+    or parts of them. Those that cross nowhere between are left out.
+
+    kinds  whether a backend is truly sparse, by label
+    """
+    for one, other in itertools.product(laws, laws):
+        alike = (one.words, one.topology, one.metric) == (other.words, other.topology, other.metric)
+        if not alike or not kinds.get(one.backend) or kinds.get(other.backend) is not False:
+            continue
+        found = crossing(one.fit, other.fit)
+        if found is not None:
+            yield FitCrossing(one, other, *found)
+
+
+def crossing(one: Fit, other: Fit) -> tuple[float, Interval] | None:
+    """Where the two are equal, between the smallest and the largest size that both have, and the
+    interval; None where they are equal nowhere there, or more than once."""
+    low = max(one.least[0], other.least[0])
+    high = min(one.most[0], other.most[0])
+    if not high > low:
+        return None
+    x = np.geomspace(low, high, POINTS)
+    at = _equal(x, np.log(one.at(x) / other.at(x)))
+    if not low <= at <= high:
+        return None
+    if not (len(one.draws) and len(other.draws)):
+        return at, (math.nan, math.nan)
+    pairs = zip(one.draws, other.draws)
+    rising = bool(one.at(high) / other.at(high) > one.at(low) / other.at(low))
+    places = [_equal(x, np.log(_at(a, x) / _at(b, x)), rising) for a, b in pairs]
+    ends = np.sort([place for place in places if not math.isnan(place)])
+    if not len(ends):
+        return at, (math.nan, math.nan)
+    cut = int(0.025 * len(ends))
+    return at, (min(at, float(ends[cut])), max(at, float(ends[-1 - cut])))
+
+
+def _at(law: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(law[0] + law[1] * x ** law[2])
+
+
+def _equal(
+    x: npt.NDArray[np.float64], log_ratio: npt.NDArray[np.float64], rising: bool | None = None
+) -> float:
+    """Where the ratio passes 1, straight between two sizes in log-log: NaN if more than once; 0 or
+    inf if nowhere, by the side on which a ratio that is `rising` or falling would."""
+    above = log_ratio > 0
+    turns = np.flatnonzero(above[1:] != above[:-1])
+    if turns.size > 1:
+        return math.nan
+    if turns.size == 0:
+        return math.nan if rising is None else 0.0 if above[0] == rising else math.inf
+    i = int(turns[0])
+    share = log_ratio[i] / (log_ratio[i] - log_ratio[i + 1])
+    return float(math.exp((1 - share) * math.log(x[i]) + share * math.log(x[i + 1])))
