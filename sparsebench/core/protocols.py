@@ -487,6 +487,14 @@ class Targets(Protocol):
         """The arrays that a file of the trained network has to hold, by name."""
 
 
+@runtime_checkable
+class ConstantGuess(Protocol):
+    """Targets that know the best answer that is the same for every sample; optional."""
+
+    def constant(self, T: Array) -> Matrix:
+        """The outputs (K, 1) that fit these targets best, encoded ones of the training part."""
+
+
 class Score(Protocol):
     """An objective's scores, accumulated batch by batch."""
 

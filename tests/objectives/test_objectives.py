@@ -11,6 +11,7 @@ from sparsebench_plugins.objectives.reconstruction import NormalNoise
 from sparsebench_plugins.objectives.scores import Errors, Labelling
 
 from sparsebench.core.data.samples import Parts
+from sparsebench.core.training.guess import guess_scores
 from sparsebench.errors import DataError, SuiteError
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
@@ -199,3 +200,19 @@ def test_a_loss_that_compares_with_something_else_is_refused(build, name, loss):
     objective = build("objective", {"name": name, "loss": loss})
     with pytest.raises(SuiteError, match="does not compare with"):
         objective.loss_with(None)
+
+
+# --- chance ----------------------------------------------------------------------------
+
+
+def test_the_best_guess_that_looks_at_no_sample(build):
+    """The class of most training samples; the mean of the training targets; nothing else."""
+    y, asked = np.array([0, 1, 1, 2, 1, 0, 1, 2]), np.array([1, 0, 1, 2])
+    data = prepare(Parts(X, y, X[:4], asked), objective=build("objective", "classification"))
+    assert guess_scores(data) == {"accuracy": 0.5}
+    data = prepare(
+        Parts(X, y * 1.0, X[:4], np.array([1.0, 3.0, 1.0, 3.0])),
+        objective=build("objective", "regression"),
+    )
+    assert guess_scores(data)["rmse"] == pytest.approx(math.sqrt(2))
+    assert guess_scores(prepare(Parts(X, y), objective=build("objective", "reconstruction"))) == {}

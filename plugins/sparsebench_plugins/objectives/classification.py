@@ -107,6 +107,12 @@ class Classes:
         labels: Array = best if self.names is None else self.names[best]
         return labels
 
+    def constant(self, T: Labels) -> Matrix:
+        """The class that most samples have."""
+        most = np.bincount(T, minlength=self.outputs).argmax()
+        outputs: Matrix = (np.arange(self.outputs) == most).astype(np.float32)[:, None]
+        return outputs
+
     def score(self) -> Accuracy:
         return Accuracy()
 

@@ -121,6 +121,10 @@ class Numbers:
         found = Z.T * self.scale + self.mean
         return found[:, 0] if self.flat else found
 
+    def constant(self, T: Array) -> Matrix:
+        """The means, which are 0 when standardised."""
+        return np.zeros((self.outputs, 1), dtype=np.float32)
+
     def score(self) -> Errors:
         return Errors(self.scale, self.scores)
 

@@ -178,8 +178,15 @@ def run(
             return {}
         record = mpi.add_up(record, rows)
     result = cast("Result", trained)
+    from sparsebench.core.training.guess import guess_scores
+
     record["measures"] = {**writer.metrics, **result.measures, **record["measures"]}
-    record["settings"] |= {**denormals, "primary": writer.primary}
+    record["settings"] |= {
+        **denormals,
+        "primary": writer.primary,
+        "guess": {f"test_{name}": value for name, value in guess_scores(data).items()},
+        "test_samples": len(data.test),
+    }
     if hasattr(parts["backend"], "truly_sparse"):
         record["settings"]["truly_sparse"] = bool(parts["backend"].truly_sparse)
     if hasattr(result.network, "step_way"):

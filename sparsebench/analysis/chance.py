@@ -1,0 +1,58 @@
+"""Is any network shown to beat chance: the best answer that looks at no sample?
+
+Accuracies near chance are coin tosses. They are not worth a chart, nor a bold number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.statistics import Spread, from_zero
+
+ALPHA = 0.05
+"""Of the statement that some network of a data set beats chance, over all of its cells."""
+
+FEW = 5
+"""Least number of seeds whose spread is looked at."""
+
+
+def beats_chance(part: pd.DataFrame) -> bool | None:
+    """Whether some cell of a data set is shown to be more accurate than chance: None where the
+    chance was not recorded, or the metric is no share of the test samples."""
+    known = part[part["ok"] & part["guess"].notna() & part["test_samples"].notna()]
+    name = str(known["primary"].iloc[0]) if len(known) else ""
+    if name != "test_accuracy":
+        return None
+    cells = [cell for _, cell in groups(known, CELL)]
+    return any(_p(cell, name) < ALPHA / len(cells) for cell in cells)
+
+
+def above_chance(evidence: Evidence) -> Evidence:
+    """Only the trials of data sets on which some network beats chance, or chance is not known."""
+    frame = evidence.frame
+    if frame.empty:
+        return evidence
+    hopeless = [
+        part.index for _, part in groups(frame, ["dataset", "primary"])
+        if beats_chance(part) is False
+    ]  # fmt: skip
+    dropped = [index for one in hopeless for index in one]
+    return replace(evidence, frame=frame.drop(index=dropped)) if dropped else evidence
+
+
+def _p(cell: pd.DataFrame, name: str) -> float:
+    """The lesser p of two tests, doubled: of the mean as if it were one network's, binomial, as
+    seeds may share their test samples; and of the seeds."""
+    from scipy import stats
+
+    values, guess = cell[name], cell["guess"]
+    n = round(float(cell["test_samples"].mean()))
+    right = math.floor(float(values.mean()) * n + 1e-9)
+    ps = [float(stats.binom.sf(right - 1, n, float(guess.mean())))]
+    if len(values) >= FEW and Spread.of(values - guess).sd > 0:
+        ps.append(from_zero((values - guess).tolist()).p_above(0.0))
+    return min(1.0, 2 * min(ps))
