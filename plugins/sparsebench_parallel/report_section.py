@@ -22,7 +22,6 @@ from sparsebench.analysis.formats import (
     one,
     plural,
     ratio,
-    result_words,
     seconds,
 )
 from sparsebench.analysis.statistics import Spread, from_zero
@@ -138,17 +137,22 @@ def parallel_table(found: Sequence[Family]) -> Table | None:
 
 
 def in_words(family: Family) -> str:
-    """`With 2 workers wassp differs by -0.12 points ...`; empty without a sequential trial."""
+    """Accuracy and time of one process, the shortest epoch of several, and the range of differences
+    in accuracy; empty without a sequential trial."""
     base = family.baseline
     others = [way for way in family.ways if way.workers > 0]
     if base is None or not others:
         return ""
     fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
     metric = family.metric
-    best = max(others, key=lambda way: metric.better * way.spread(metric.name).mean)
     within = f"{family.setting}: " if family.setting else ""
     speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
-    gap = best.spread(metric.name).mean - base.spread(metric.name).mean
+    speed_words = (
+        f"{ratio(speed)} times as fast" if speed >= 1 else f"{ratio(1 / speed)} times as long"
+    )
+    reached = base.spread(metric.name).mean
+    gaps = [way.spread(metric.name).mean - reached for way in others]
+    ends = list(dict.fromkeys(_signed(gap, metric) for gap in (min(gaps), max(gaps))))
     points = " points" if metric.scale == "points" else ""
     slower = [way for way in others if _speed(way, base) < 1]
     tail = (
@@ -157,9 +161,8 @@ def in_words(family: Family) -> str:
     return (
         f"{within}sequential reaches {in_unit(metric, base.spread(metric.name))} with "
         f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
-        f"{fastest.label}, {ratio(speed)} times as fast; the "
-        f"{result_words(metric)[1]} {metric.heading.removeprefix('test ')} of several processes is "
-        f"that of {best.label}, {_signed(gap, metric)}{points} from it{tail}."
+        f"{fastest.label}, {speed_words}; the {metric.heading.removeprefix('test ')} of several "
+        f"processes differs from that of one by {' to '.join(ends)}{points}{tail}."
     )
 
 

@@ -30,6 +30,7 @@ from sparsebench.suite.labels import (
     varies,
 )
 from sparsebench.suite.selectors import differing, matches
+from sparsebench.units import brief_seconds, brief_size
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -59,9 +60,10 @@ OWN_COLUMN = ("topology", "backend", "seed", "data", "format")
 @dataclass(frozen=True)
 class Evidence:
     """frame    the contract's columns and: primary (the metric that the trial's objective is judged
-              by), cell, setting, topology_label, backend_label, backend_name, apart (the part of
-              the setting that is no parameter), expected (the suite expects this status), ok; one
-              row per record, by `index`
+              by), guess (its value of the best answer that looks at no sample), test_samples, cell,
+              setting, topology_label, backend_label, backend_name, apart (the part of the setting
+              that is no parameter), expected (the suite expects this status), ok, ended (the
+              status, with the limit that it met); one row per record, by `index`
     records  the record of each row
     runs     the run of each row
     metrics  those that the runs declare, and those measured without a declaration
@@ -139,6 +141,12 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     frame["topology_label"] = _labels([trial.topology for trial in trials])
     frame["backend_label"] = marked_labels(_labels([trial.backend for trial in trials]), records)
     frame["ok"] = frame["status"] == str(Status.OK)
+    frame["ended"] = [ended(record) for record in records]
+    guesses = [record.settings.get("guess") or {} for record in records]
+    known = [guess.get(name) for guess, name in zip(guesses, frame["primary"])]
+    frame["guess"] = pd.Series(known, index=frame.index, dtype="float64")
+    counts = [record.settings.get("test_samples") for record in records]
+    frame["test_samples"] = pd.Series(counts, index=frame.index, dtype="float64")
     expects = {run.id: suite_facts(run).get("expect", []) for run in stored_runs}
     frame["expected"] = [
         any(
@@ -244,9 +252,21 @@ def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFra
 
 
 def outcome(part: pd.DataFrame) -> str:
-    """How the trials of a cell that gave no number ended: `2 timeout`; empty if all are ok."""
-    bad = part.loc[~part["ok"], "status"].value_counts(sort=False)
+    """How the trials of a cell that gave no number ended: `2 timeout after 20 min`; empty if all
+    are ok."""
+    bad = part.loc[~part["ok"], "ended"].value_counts(sort=False)
     return ", ".join(f"{n} {status}" for status, n in bad.items())
+
+
+def ended(record: Record) -> str:
+    """How a trial ended, with the limit that it met: `out-of-memory in 3 GiB`."""
+    limit, allowed = record.trial.memory_limit, record.trial.timeout
+    if record.status == Status.OUT_OF_MEMORY and limit:
+        return f"{record.status} in {brief_size(limit).replace('.0 ', ' ')}"
+    if record.status == Status.TIMEOUT and allowed:
+        words = brief_seconds(allowed).replace("m00s", "m").replace("h00m", "h")
+        return f"{record.status} after {words.replace('.0s', 's')}"
+    return str(record.status)
 
 
 def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:

@@ -28,11 +28,15 @@ EVENTS = {
 
 
 def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of backends with the findings of their audits. One trial's finding marks the name in
-    every row, because it is about the backend."""
+    """Names of backends with the findings of their audits, and with what they say of themselves
+    where no audit could tell. One trial's finding marks the name in every row, because it is about
+    the backend."""
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
-        found.setdefault(label, set()).add(str(record.audit.get("verdict", "")))
+        known = found.setdefault(label, set())
+        known.add(str(record.audit.get("verdict", "")))
+        if record.audit.get("claims") == SIMULATED or record.settings.get("truly_sparse") is False:
+            known.add(SIMULATED)
     marks = {
         label: CONTRADICTED_MARK if CONTRADICTED in verdicts
         else SIMULATED_MARK if SIMULATED in verdicts else ""
@@ -43,7 +47,9 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
 
 def backend_legend(frame: pd.DataFrame) -> str:
     """The meaning of the marks behind names; empty if no name has one."""
-    return " ".join(text for verdict, text in LEGEND.items() if verdict in set(frame["audit"]))
+    names = " ".join(frame["backend_label"])
+    marks = {SIMULATED: SIMULATED_MARK, CONTRADICTED: CONTRADICTED_MARK}
+    return " ".join(text for verdict, text in LEGEND.items() if marks[verdict] in names)
 
 
 def noisy(cell: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.formats import in_unit, plural, result_words, seconds, size, upper_first
 from sparsebench.analysis.statistics import Spread
@@ -35,8 +36,10 @@ FEW_POINTS = 12
 
 def charts(evidence: Evidence) -> list[Chart]:
     """The charts that these trials have something to show in."""
-    made = (trade_off, curves, scaling, degrees, critical_differences)
-    return [chart for make in made if (chart := make(evidence)) is not None]
+    told = above_chance(evidence)
+    made = [*(make(told) for make in (trade_off, curves)), scaling(evidence), degrees(evidence),
+            critical_differences(told)]  # fmt: skip
+    return [chart for chart in made if chart is not None]
 
 
 # --- the primary metric against memory -----------------------------------------------

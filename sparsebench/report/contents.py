@@ -26,6 +26,7 @@ from sparsebench.report import claims, growth, ranks, results
 from sparsebench.report.document import Bullets, Cell, Code, Section, Table, Text, section
 from sparsebench.report.summary import statements
 from sparsebench.store.export_columns import manifest_commit
+from sparsebench.store.provenance import commit_name, git_state
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -34,7 +35,8 @@ NOTE_TIME = (
     "Time per epoch is the median over a trial's epochs of assembling batches and training, plus "
     "the median of topology updates over the epochs that had one; assembling batches and topology "
     "updates also stand apart, as means over all epochs. Compilation (warm-up) and evaluation are "
-    "not in it. The lowest of each setting is bold. Times hold for this machine only."
+    "not in it. Bold: the lowest of a setting and those that are not shown to be higher, where "
+    "any is. Times hold for this machine only."
 )
 IN_PAPER_TIME = (
     "Time: the median over a trial's epochs of assembling batches and training, plus that of "
@@ -43,7 +45,8 @@ IN_PAPER_TIME = (
 NOTE_MEMORY = (
     "Net peak is the peak of the process minus what it held before the network was built; stored "
     "is what the network keeps between steps: weights, indices, masks, gradients, optimizer state "
-    "and activations. The lowest net peak of each setting is bold."
+    "and activations. Bold: the lowest net peak of a setting and those that are not shown to be "
+    "higher, where any is."
 )
 IN_PAPER_MEMORY = (
     "Memory: peak of the process minus what it held before the network was built, the whole "
@@ -92,7 +95,6 @@ class Contents:
     notes: list[str]
     where: list[Section]
     sections: list[Section]
-    remarks: list[Section]
     commands: list[str]
 
 
@@ -100,21 +102,28 @@ def contents(runs: Sequence[StoredRun]) -> Contents:
     """Everything that a report of these runs says, but for its charts."""
     found, facts = evidence(runs), [suite_facts(run) for run in runs]
     titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
-    deviations = dict.fromkeys(str(text) for f in facts for text in f.get("deviations", ()))
     return Contents(
         found=found,
         title=sentence_list(list(dict.fromkeys(titles))) or "No runs",
         sources=list(dict.fromkeys(str(f["source"]) for f in facts if f.get("source"))),
         statements=statements(found),
         legend=backend_legend(found.frame),
-        notes=found.notes,
+        notes=[*found.notes, *other_code(found)],
         where=[Section("What ran where", [_where(runs, found)])] if runs else [],
         sections=list(_sections(found)),
-        remarks=section(
-            "Deviations from the source", Bullets(list(deviations)) if deviations else None
-        ),
         commands=list(dict.fromkeys(map(command, runs))),
     )
+
+
+def other_code(found: Evidence) -> list[str]:
+    """A note where trials ran with other code than that which prints this, or with several."""
+    now, names = commit_name(git_state()), list(dict.fromkeys(filter(None, found.frame["commit"])))
+    shown = sentence_list([printable(name[:10] + name[40:]) for name in names])
+    if len(names) > 1:
+        return [f"The trials ran with the code of {len(names)} commits ({shown})."]
+    if names and now and names != [now]:
+        return [f"The trials ran with the code of another commit than this report's: {shown}."]
+    return []
 
 
 def _sections(found: Evidence) -> Iterator[Section]:
@@ -141,10 +150,21 @@ def _sections(found: Evidence) -> Iterator[Section]:
         yield from ranks.sections(trained)
     yield from section("Honesty audit", results.audit_table(found), NOTE_AUDIT)
     yield from claims.sections(found)
+    yield from deviations(found)
     agreement = results.agreement_table(trained.of_primary)
     yield from section("Agreement between backends", agreement, NOTE_AGREEMENT)
     yield from section("Failures", results.failures_table(found))
     yield from section("Not run", results.not_run_table(found))
+
+
+def deviations(found: Evidence) -> list[Section]:
+    """What the suites do otherwise than their sources, under what they claim."""
+    told = dict.fromkeys(
+        str(text)
+        for run in {run.id: run for run in found.runs}.values()
+        for text in suite_facts(run).get("deviations", ())
+    )
+    return section("Deviations from the source", Bullets(list(told)) if told else None)
 
 
 def _results(judged: Evidence) -> list[Section]:
@@ -152,8 +172,9 @@ def _results(judged: Evidence) -> list[Section]:
     heading, best = result_words(metric)
     after = f"{upper_first(metric.heading)} after the last epoch"
     note = (
-        f"{after}: mean ± standard deviation over n seeds; the {best} mean of each setting is "
-        "bold. Only trials that finished count."
+        f"{after}: mean ± standard deviation over n seeds. Only trials that finished count. Bold: "
+        f"the {best} mean of a setting and those that are not shown to be worse (tests of three "
+        "seeds or more, Holm), where any is."
     )
     label = metric.name.removeprefix("test_").replace("_", "-")
     made = _in_paper(results.result_table(judged), label, f"{after}.")

@@ -35,7 +35,6 @@ def report(
         title, target = inline(chart.title), quote(links + file.name, safe="/:~")
         words = inline(" ".join([chart.caption, *chart.notes]))
         blocks += [f"### {title}", f"![{title}]({target})", words]
-    blocks += [block for section in made.remarks for block in _printed(section)]
     commands = "\n".join(made.commands)
     blocks += [f"## How to repeat\n\n```sh\n{commands}\n```"] if commands else []
     return "\n\n".join(filter(None, blocks)) + "\n"

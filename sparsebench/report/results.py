@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from sparsebench.analysis.best import best_cells
+from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence, groups, outcome
 from sparsebench.analysis.formats import (
     UNKNOWN,
@@ -45,26 +47,30 @@ MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes")
 
 def result_table(evidence: Evidence) -> Table | None:
     """Mean of the primary metric after the last epoch: topology by backend, the best of each
-    setting in bold."""
+    setting in bold, where it is no coin toss."""
     frame, metric = evidence.frame, evidence.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
+    told = set(above_chance(evidence).frame["dataset"])
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, metric)
+        best = _best(part, metric) if part["dataset"].iloc[0] in told else set()
         for topology, sub in groups(part, ["topology_label"]):
-            cells = [sub[sub["backend_label"] == backend] for backend in backends]
-            rows.append([setting, topology, *(_result(cell, metric, best) for cell in cells)])
+            cells = [
+                _result(sub[sub["backend_label"] == one], metric, (topology, one) in best)
+                for one in backends
+            ]
+            rows.append([setting, topology, *cells])
     return table([_setting(evidence), "topology", *backends], rows, left=2)
 
 
-def _result(cell: pd.DataFrame, metric: Metric, best: float | None) -> Cell | str:
+def _result(cell: pd.DataFrame, metric: Metric, best: bool) -> Cell | str:
     """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
     measured = _spread(cell, metric)
     if measured.n == 0:
-        ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "status"])))
+        ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "ended"])))
         return ended or ("" if cell.empty else UNKNOWN)
     tail = f" ({join(f'n = {measured.n}', outcome(cell))})"
-    return number(metric, measured, bold=measured.mean == best, tail=tail)
+    return number(metric, measured, bold=best, tail=tail)
 
 
 def time_table(evidence: Evidence) -> Table | None:
@@ -93,24 +99,29 @@ def _by_cell(
     used = [metric for metric in metrics if frame[metric.name].notna().any()]
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, used[0]) if used else None
+        best = _best(part, used[0]) if used else set()
         for (topology, backend), cell in groups(part, CELL[1:]):
             ok = cell[cell["ok"]]
             numbers = [number(metric, _spread(cell, metric)) for metric in used]
             if numbers and len(ok):
-                lowest = _spread(cell, used[0])
-                numbers[0] = number(used[0], lowest, bold=lowest.mean == best, tail=mark(ok))
+                first, bold = _spread(cell, used[0]), (topology, backend) in best
+                numbers[0] = number(used[0], first, bold=bold, tail=mark(ok))
             ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)))
             rows.append([setting, topology, backend, *numbers, ended])
     header = [_setting(evidence), "topology", "backend"]
     return table([*header, *(one.heading for one in used), "n"], rows, left=3)
 
 
-def _best(part: pd.DataFrame, metric: Metric) -> float | None:
-    """The best mean over the cells of a part; None for a single one. Equal means are all best."""
-    means = [_spread(cell, metric).mean for _, cell in groups(part, CELL[1:])]
-    known = [mean for mean in means if mean == mean]
-    return (max if metric.better > 0 else min)(known) if len(known) > 1 else None
+def _best(part: pd.DataFrame, metric: Metric) -> set[tuple[str, str]]:
+    """Topology and backend of the cells that may be bold: see `best_cells`."""
+    cells = {labels: cell[cell["ok"]] for labels, cell in groups(part, CELL[1:])}
+    by_seed = [
+        {int(seed): float(value) for seed, value in zip(cell["seed"], cell[metric.name])
+         if value == value}
+        for cell in cells.values()
+    ]  # fmt: skip
+    places = best_cells(by_seed, metric.better or -1)
+    return {labels for place, labels in enumerate(cells) if place in places}
 
 
 def _spread(cell: pd.DataFrame, metric: Metric) -> Spread:
@@ -203,7 +214,7 @@ def failures_table(evidence: Evidence) -> Table | None:
         lines = [line for line in record.log_tail.splitlines() if line.strip()]
         last = lines[-1] if lines else record.detail
         last = last if len(last) <= 120 else last[:119] + "…"
-        words = [str(row[name]) for name in (*CELL, "status", "cause")]
+        words = [str(row[name]) for name in (*CELL, "ended", "cause")]
         key = (*words, "yes" if row["expected"] else "no", last)
         alike.setdefault(key, []).append(str(row["seed"]))
     rows = [[*key, Cell([Code(last)]), ", ".join(seeds)] for (*key, last), seeds in alike.items()]

@@ -76,10 +76,12 @@ def test_what_it_comes_to_in_words(tmp_path):
     (family,) = parallel_families(evidence([several(tmp_path, WAYS)]))
     words = in_words(family)
     assert "wasap, 1 thread, 4.0 times as fast" in words
-    assert "wassp, 1 thread, −1.00 points from it" in words
+    assert "accuracy of several processes differs from that of one by" in words
+    assert "−1.00" in words
     assert "slower" not in words
     slow = [(SEQUENTIAL, 1, [0.9], 1.0, {}), (WASSP, 1, [0.9], 2.0, {})]
     (family,) = parallel_families(evidence([several(tmp_path, slow)]))
+    assert "2.0 times as long" in in_words(family)
     assert "1 way is slower than one process" in in_words(family)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from records import FakeRun, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.marks import noise_footnote
+from sparsebench.analysis.marks import backend_legend, noise_footnote
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
 from sparsebench.report.results import result_table, time_table
@@ -107,3 +107,10 @@ def test_disturbed_times_are_marked_and_counted(tmp_path):
 def test_a_quiet_run_has_no_footnote():
     assert noise_footnote(evidence([run(numba_csr=SPARSE)]).ok) == []
     assert "§" not in printed(time_table(evidence([run(numba_csr=SPARSE)])))
+
+
+def test_what_a_backend_declares_is_marked_where_no_probe_could_tell():
+    unsure = audit("simulated", "cannot tell", probe={})
+    found = evidence([run(dense_mask=unsure, numba_csr=SPARSE)])
+    assert set(found.frame["backend_label"]) == {"dense-mask †", "numba-csr"}
+    assert backend_legend(found.frame).startswith("† simulated")

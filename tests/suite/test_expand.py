@@ -125,6 +125,8 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
          "expect[0].where: matches excluded trials only"),
         ("[[claims]]\ntext=''\nmetric='density'\nwhere={}\nagainst={seed=3}",
          "claims[0].against: matches no trial"),
+        ("[[claims]]\ntext=''\nmetric='density'\nwhere={}\nvalue=1\nrequires={'model.hiden'=[1]}",
+         'claims[0].requires."model.hiden": no trial has this parameter. Did you mean'),
     ],
 )  # fmt: skip
 def test_complaints_name_file_key_and_what_is_known(
@@ -134,6 +136,11 @@ def test_complaints_name_file_key_and_what_is_known(
         trials(text)
     assert str(error.value).startswith(f"small.toml: {complaint}"), str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_claim_may_require_what_no_trial_is(trials: Expand) -> None:
+    claim = "[[claims]]\ntext=''\nmetric='density'\nwhere={}\nvalue=1\nrequires={epochs=200}"
+    assert len(trials(claim)) == 1
 
 
 def test_a_list_for_a_scalar_parameter_points_to_the_grid(trials: Expand) -> None:

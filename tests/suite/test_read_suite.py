@@ -73,6 +73,21 @@ def test_a_full_suite_is_read(tmp_path: Path) -> None:
     assert suite.sources == {"rare": {"openml": "1234", "train": 100}}
 
 
+@pytest.mark.parametrize("file", sorted(Path("suites").glob("*.toml")), ids=lambda file: file.stem)
+def test_a_suite_that_ships_asks_a_question_and_claims_with_a_source(file: Path) -> None:
+    """Of a published time it says what else differs beside the machine, of an accuracy what the
+    trials have to be."""
+    suite = read_suite(file)
+    assert suite.question.endswith("?")
+    for claim in suite.claims:
+        assert claim.source
+        assert "abstract" not in claim.source
+        if claim.value is not None:
+            assert claim.n is not None
+            needed = claim.conditions if "seconds" in claim.metric else claim.requires
+            assert needed, claim.text
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -1,0 +1,250 @@
+"""Each sentence of the summary is held against the frame, for random frames."""
+
+import math
+import re
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from records import SET, STATIC, FakeRun, make_record, make_trial
+
+from sparsebench.analysis.best import best_cells
+from sparsebench.analysis.chance import above_chance, beats_chance
+from sparsebench.analysis.evidence import evidence
+from sparsebench.report.charts import charts
+from sparsebench.report.document import plain
+from sparsebench.report.results import result_table
+from sparsebench.report.summary import statements
+
+NUMBER = r"([\d,.]+)"
+UNITS = {"%": 0.01, "ms": 1e-3, "s": 1.0, "min": 60.0, "B": 1, "KiB": 2**10, "MiB": 2**20}
+AMOUNT = rf"{NUMBER}(?: ± [\d.]+)? ({'|'.join(map(re.escape, UNITS))})(?!\w)"
+COLUMNS = {"time per epoch": "epoch_seconds", "memory": "net_peak_bytes"}
+
+
+def value(number, unit=""):
+    return float(number.replace(",", "")) * UNITS.get(unit, 1)
+
+
+def near(shown, true):
+    """Equal but for the digits that are shown."""
+    assert shown == pytest.approx(true, rel=0.06, abs=1e-4)
+
+
+def cells(frame):
+    return frame[frame["ok"]].groupby(["setting", "topology_label", "backend_label"], sort=False)
+
+
+def on(frame, name):
+    return frame[frame["dataset"] == name] if name else frame
+
+
+# --- a checker for each kind of sentence -------------------------------------------------------
+
+
+def counted(frame, found):
+    n, data, topologies, backends, seeds, well, again = found.groups()[:7]
+    assert (int(n), int(again), int(well)) == (len(frame), len(frame), frame["ok"].sum())
+    assert set(re.split(", | and ", data)) == set(frame["dataset"])
+    for shown, column in ((topologies, "topology_label"), (backends, "backend_label"),
+                          (seeds, "seed")):  # fmt: skip
+        assert int(shown) == frame[column].nunique()
+    if found[8]:
+        assert cells(frame)["seed"].nunique().max() == 1
+
+
+def reached(frame, found):
+    """Every number is the mean of the cell that it names, no cell of its topology has more seeds,
+    all lie in one setting, and they are in the order of the means."""
+    frame, shown = on(frame, found[1]), []
+    assert frame.loc[frame["ok"], "setting"].nunique() == 1
+    told = re.findall(rf"{AMOUNT} with ([^(]+?) \(([\w-]+), n = (\d+)\)", found[2])
+    assert len(told) == frame.loc[frame["ok"], "topology_label"].nunique()
+    for number, unit, topology, backend, n in told:
+        of = frame[frame["ok"] & (frame["topology_label"] == topology)]
+        cell = of[of["backend_label"] == backend]["test_accuracy"]
+        near(value(number, unit), cell.mean())
+        assert int(n) == len(cell) == of.groupby("backend_label").size().max()
+        shown.append(cell.mean())
+    assert shown == sorted(shown, reverse=True)
+
+
+def between(frame, found):
+    means = cells(on(frame, found[1]))["test_accuracy"].mean()
+    near(value(found[2], found[3]), means.min())
+    near(value(found[4] or found[2], found[5] or found[3]), means.max())
+    assert int(found[6]) == len(means)
+
+
+def hopeless(frame, found):
+    assert beats_chance(on(frame, found[1])) is False
+    near(value(found[2], found[3]), on(frame, found[1])["guess"].mean())
+
+
+def largest(frame, found):
+    ok = frame[frame["ok"]]
+    most = ok[ok["initial_connections"] == ok["initial_connections"].max()]
+    assert value(found[2]) == most["initial_connections"].iloc[0]
+    assert value(found[1]) == most["neurons"].iloc[0]
+    means = cells(most)[["epoch_seconds", "net_peak_bytes"]].mean()
+    (_, topology, backend), *others = means.index
+    assert found[3] == (f"{len(means)} cells" if others else f"{topology}, {backend}")
+    for text, column in ((found[4], "epoch_seconds"), (found[5], "net_peak_bytes")):
+        ends = [value(*amount) for amount in re.findall(AMOUNT, text)]
+        near(ends[0], means[column].min())
+        near(ends[-1], means[column].max())
+
+
+def ratios(frame, column, name, other):
+    """Of all pairs of trials that differ in the backend alone."""
+    ok = frame[frame["ok"]]
+    keys = ["setting", "topology_label", "seed"]
+    sides = [ok[ok["backend_label"] == b].set_index(keys)[column] for b in (name, other)]
+    return (sides[1] / sides[0]).dropna()
+
+
+def costs(frame, found):
+    least, needs, text = found["least"], found["needs"], found["others"]
+    name = least or found["beside"]
+    told = re.findall(rf"([\w-]+) {NUMBER}(?: to {NUMBER})? times as (?:long|much)", text)
+    lowest = math.inf
+    for other, low, high in told:
+        pairs = ratios(frame, COLUMNS[needs], name, other)
+        near(value(low), pairs.min())
+        near(value(high or low), pairs.max())
+        lowest = min(lowest, pairs.min())
+    assert (lowest >= 1) == bool(least)
+    if least:
+        keys = ["setting", "topology_label", "seed"]
+        wide = frame[frame["ok"]].pivot_table(
+            index=keys, columns="backend_label", values=COLUMNS[needs]
+        )
+        means = wide[wide.notna().sum(axis=1) > 1][name].groupby(level=[0, 1]).mean()
+        ends = [value(*amount) for amount in re.findall(AMOUNT, found["name"])]
+        near(ends[0], means.min())
+        near(ends[-1], means.max())
+    ran = {b for b in frame["backend_label"] if len(ratios(frame, COLUMNS[needs], name, b))}
+    assert {other for other, *_ in told} == ran - {name}
+
+
+def failed(frame, found):
+    bad = frame[frame["status"].isin(["timeout", "out-of-memory", "crashed"])]
+    assert int(found[1]) == len(bad)
+    limits = {"timeout": "timeout after 1m", "out-of-memory": "out-of-memory in 1 GiB"}
+    told = dict(reversed(kind.split(" ", 1)) for kind in found[2].split(", "))
+    true = bad["status"].replace(limits).value_counts()
+    assert {kind: int(n) for kind, n in told.items()} == true.to_dict()
+
+
+CHECKS = [
+    (r"(\d+) trials? on (.+) \((\d+) \w+, (\d+) \w+, (\d+) \w+\): (\d+) of (\d+) finished\."
+     r"( Each cell has one seed.*)?", counted),
+    (r"Test accuracy(?: on ([\w-]+))?: (.* with .*)\.", reached),
+    (rf"Test accuracy(?: on ([\w-]+))? (?:lies between|is) {AMOUNT}(?: and {AMOUNT} in the means"
+     r"| in each) of (\d+) cells?\.", between),
+    (rf"No network(?: on ([\w-]+))? is shown to beat the most frequent class \({AMOUNT}\).*",
+     hopeless),
+    (rf"The largest network that finished has {NUMBER} neurons and {NUMBER} connections "
+     r"\((.+)\): an epoch takes (.*) and the net peak is (.*)\.", largest),
+    (r"Where only the backend differs, (?:(?P<least>[\w-]+) takes|no backend always takes) "
+     r"the least (?P<needs>time per epoch|memory)(?P<name>.*?)[,:] "
+     r"(?P<others>.*? as (?:long|much))(?: as (?P<beside>[\w-]+))?\.", costs),
+    (r"(\d+) trials? failed \((.*)\).*\.", failed),
+]  # fmt: skip
+
+
+def check(frame, sentence):
+    for pattern, judge in CHECKS:
+        if found := re.fullmatch(pattern, sentence):
+            judge(frame, found)
+            return
+    raise AssertionError(f"nothing checks: {sentence}")
+
+
+@st.composite
+def runs(draw):
+    """Trials of a few data sets, sizes, topologies and backends; some fail, some are at chance."""
+    some = {
+        "dataset": draw(st.lists(st.sampled_from(["digits", "wine"]), min_size=1, unique=True)),
+        "size": draw(st.lists(st.sampled_from([50, 400]), min_size=1, unique=True)),
+        "topology": draw(st.lists(st.sampled_from([SET, STATIC]), min_size=1, unique_by=str)),
+        "backend": draw(st.lists(st.sampled_from("abc"), min_size=1, unique=True)),
+        "seed": list(range(draw(st.integers(1, 2)))),
+    }
+    guess = draw(st.sampled_from([None, 0.1, 0.5]))
+    random, records = Random(draw(st.integers(0, 2**32))), []
+    for dataset, size, topology, backend, seed in product(*some.values()):
+        ended = random.choice(["ok"] * 6 + ["timeout", "out-of-memory", "crashed"])
+        trial = make_trial(
+            dataset={"name": dataset}, topology=topology, backend={"name": backend}, seed=seed,
+            model={"name": "mlp", "hidden": [size, size], "activation": {"name": "relu"}},
+            timeout=60.0, memory_limit=2**30,
+        )  # fmt: skip
+        measures = {
+            "test_accuracy": random.randint(48, 99) / 100,
+            "epoch_seconds": random.randint(10, 90) / 1000,
+            "net_peak_bytes": random.randint(1, 9) * 2**20,
+            "initial_connections": 20.0 * size, "neurons": 74.0 + 2 * size,
+        }  # fmt: skip
+        facts = {} if guess is None else {"guess": {"test_accuracy": guess}, "test_samples": 40}
+        if ended == "ok":
+            records.append(make_record(trial, measures=measures, settings=facts))
+        else:
+            records.append(make_record(trial, ended, measures={}))
+    return FakeRun(records, suite_text='name = "demo"\n')
+
+
+@settings(max_examples=20, deadline=None)
+@given(runs())
+def test_each_sentence_is_true_for_the_whole_report(run):
+    found = evidence([run])
+    for sentence in map(plain, statements(found)):
+        check(found.frame, sentence)
+
+
+def tossed(seeds=3, accuracy=0.5, **settings):
+    facts = {"guess": {"test_accuracy": 0.5}, "test_samples": 20, **settings}
+    return [
+        make_record(
+            make_trial(seed=seed, topology=topology),
+            measures={"test_accuracy": accuracy + 0.05 * (-1) ** (seed + at)}, settings=facts,
+        )
+        for seed in range(seeds) for at, topology in enumerate((SET, STATIC))
+    ]  # fmt: skip
+
+
+def test_coin_tosses_are_called_so_and_not_drawn_nor_bold():
+    found = evidence([FakeRun(tossed(), suite_text='name = "demo"')])
+    assert any("beat the most frequent class (50.00 %)" in plain(s) for s in statements(found))
+    assert above_chance(found).frame.empty
+    assert not {chart.name for chart in charts(found)} & {"accuracy-memory", "learning-curves"}
+    better = evidence([FakeRun(tossed(accuracy=0.9), suite_text='name = "demo"')])
+    assert len(above_chance(better).frame) == len(better.frame)
+
+
+def test_what_cannot_be_told_from_the_best_is_bold_with_it():
+    near, far = {0: 0.90, 1: 0.91, 2: 0.92}, {0: 0.50, 1: 0.52, 2: 0.51}
+    other = {0: 0.91, 1: 0.90, 2: 0.915}
+    assert best_cells([near, other, far], 1) == {0, 1}
+    assert best_cells([near, other], 1) == set()  # a coin toss
+    assert best_cells([near, far, {0: 0.99, 1: 0.99}], 1) == {0}  # two seeds take no part
+    assert best_cells([near, far], -1) == {1}
+    again = {seed: value + 0.25 for seed, value in far.items()}
+    assert best_cells([again, far], 1) == set()  # three equal differences: 1/4 by the sign test
+
+
+def test_the_question_comes_first_and_only_what_it_asks_is_told():
+    suite = 'name = "demo"\nquestion = "How fast?"\nlead = "scaling"\n'
+    first, *others = map(plain, statements(evidence([FakeRun(tossed(), suite_text=suite)])))
+    assert first == "How fast?"
+    assert not any("ccurac" in text or "class" in text for text in others)
+
+
+def test_a_table_says_in_which_limit_a_trial_ran_out():
+    trial = make_trial(seed=9, memory_limit=3 * 2**30)
+    found = evidence([FakeRun([make_record(trial, "out-of-memory", measures={})])])
+    assert found.frame["ended"].tolist() == ["out-of-memory in 3 GiB"]
+    row = evidence([FakeRun([*tossed(), make_record(trial, "out-of-memory", measures={})])])
+    assert "1 out-of-memory in 3 GiB" in str(result_table(row).rows)
