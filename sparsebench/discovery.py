@@ -173,7 +173,7 @@ def _import_file(file: Path) -> ModuleType:
         raise PluginError(f"plugin file {file} does not exist")
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file {file} is no Python file")
+        raise PluginError(f"plugin file {file} is not a Python file")
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
     module = importlib.util.module_from_spec(spec)

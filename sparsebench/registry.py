@@ -91,7 +91,7 @@ class Entry:
         cls = self._resolve(self.params if self.params is not None else self.target)
         if not dataclasses.is_dataclass(cls):
             raise PluginError(
-                f"{self.kind} {self.name!r} of {self.owner}: {cls.__name__} is no dataclass; "
+                f"{self.kind} {self.name!r} of {self.owner}: {cls.__name__} is not a dataclass; "
                 "put @dataclass(frozen=True) above it, its fields are the parameters"
             )
         return cls
@@ -99,7 +99,7 @@ class Entry:
     def _resolve(self, target: type | str) -> type:
         found = load_target(target, f"{self.kind} {self.name!r} of {self.owner}")
         if not isinstance(found, type):
-            raise PluginError(f"{self.kind} {self.name!r} of {self.owner}: {target} is no class")
+            raise PluginError(f"{self.kind} {self.name!r} of {self.owner}: {target} is not a class")
         return found
 
 

@@ -130,4 +130,4 @@ def load_model(
             raise BadArchive(f"model format {found.facts.get('format')!r} is not known")
         return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins])
     except (BadArchive, TopologyError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no exported model: {error}") from error
+        raise DataError(f"{path} is not an exported model: {error}") from error

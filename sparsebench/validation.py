@@ -59,7 +59,7 @@ def complaint(error: ValidationError, model: Any = None, table: str = "a table")
         return at + text if text[:1] in ("[", ".", ":") and at else f"{at}: {text}".lstrip(": ")
     if kind == "json_invalid":
         deep = "recursion limit" in context["error"]
-        return "it is nested too deeply" if deep else f"it is no JSON: {context['error']}"
+        return "it is nested too deeply" if deep else f"it is not JSON: {context['error']}"
     expected = field or EXPECTED.get(kind, "").format(**context).replace("a table", table)
     if kind in ("enum", "literal_error"):
         known = re.findall(r"'([^']*)'", context["expected"])
@@ -145,7 +145,7 @@ def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tupl
     try:
         mode = file.stat()
         if not stat.S_ISREG(mode.st_mode):
-            raise error(f"{name}: cannot be read: it is no regular file")
+            raise error(f"{name}: cannot be read: it is not a regular file")
         if mode.st_size > LARGEST_TOML:
             raise error(f"{name}: is larger than {LARGEST_TOML >> 20} MiB")
         content = file.read_bytes()
@@ -158,11 +158,11 @@ def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tupl
     except RecursionError:
         raise error(f"{name}: nested too deeply") from None
     except ValueError as caught:
-        raise error(f"{name}: is no TOML in UTF-8: {' '.join(str(caught).split())}") from None
+        raise error(f"{name}: is not TOML in UTF-8: {' '.join(str(caught).split())}") from None
 
 
 def parse_toml(text: str) -> Any:
-    """ValueError for what is no TOML; RecursionError for deep nesting, before it gets slow."""
+    """ValueError for what is not TOML; RecursionError for deep nesting, before it gets slow."""
     if _LONG_KEY.search(text):
         raise RecursionError
     return tomllib.loads(text)

@@ -62,7 +62,7 @@ def test_no_directory_and_no_manifest_list_nothing(tmp_path, data_dir):
 @pytest.mark.parametrize("text", ["{", "\xff", "[" * 100_000], ids=["cut", "bytes", "deep"])
 def test_a_manifest_that_is_no_json_is_one_line(data_dir, text):
     (data_dir / "data.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=r"data\.json is no JSON") as caught:
+    with pytest.raises(DataError, match=r"data\.json is not JSON") as caught:
         read_manifest(data_dir)
     assert "\n" not in str(caught.value)
 
@@ -256,7 +256,7 @@ def test_fetch_writes_the_arrays_and_the_entry(data_dir, openml):
 def test_what_is_there_is_left_and_what_is_gone_is_fetched_as_before(data_dir, openml):
     found = fetch("pets", openml="Pets", data_dir=data_dir)
     assert fetch("pets", data_dir=data_dir) == found
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         fetch("pets", openml="Other", data_dir=data_dir)
     found.path.unlink()
     fetch("pets", data_dir=data_dir)
@@ -267,7 +267,7 @@ def test_what_is_there_is_left_and_what_is_gone_is_fetched_as_before(data_dir, o
 @pytest.mark.parametrize("option", [{"version": 3}, {"target": "kind"}, {"train": 1}])
 def test_nothing_can_be_given_for_what_is_there(data_dir, openml, option):
     fetch("pets", openml="Pets", data_dir=data_dir)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         fetch("pets", **option, data_dir=data_dir)
     assert len(openml.asked) == 1
 

@@ -144,7 +144,7 @@ def test_requires_is_a_tuple(write):
 def test_a_forgotten_dataclass_says_what_to_do(write):
     text = METHOD.replace("@dataclass(frozen=True)", "").replace("{more}", "")
     plugins = load_plugins([write("plain", text=text)])
-    with pytest.raises(SuiteError, match=r"Mine is no dataclass; put @dataclass"):
+    with pytest.raises(SuiteError, match=r"Mine is not a dataclass; put @dataclass"):
         plugins.validate("topology", "mine", "trial.topology")
 
 

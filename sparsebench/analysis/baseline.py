@@ -108,9 +108,9 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Baseline:
-    """StoreError for another schema; ValueError for data that is no baseline."""
+    """StoreError for another schema; ValueError for data that is not a baseline."""
     if data.get("kind") != KIND:
-        raise ValueError("it is no baseline; make one with: sparsebench baseline set RUN NAME")
+        raise ValueError("it is not a baseline; make one with: sparsebench baseline set RUN NAME")
     if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
         raise StoreError(
             f"baseline of schema {data.get('schema')!r:.40}; this sparsebench reads {SCHEMA}: make "

@@ -86,7 +86,7 @@ def _journal(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     lines, damaged, _ = read_lines(file, "/", OBJECT)
     with reading(file):
         if not lines or damaged:
-            raise ValueError("it is no journal of `sparsebench ab`")
+            raise ValueError("it is not a journal of `sparsebench ab`")
         header, *turns = (
             parse(json.dumps(line).encode(), TURN if number else AB_HEADER)
             for number, line in enumerate(lines)

@@ -58,7 +58,7 @@ def _write(name: str, files: dict[Path, str], words: dict[str, str]) -> None:
         )
     for file in files:
         if file.exists():
-            raise SparsebenchError(f"new: {file} is there already")
+            raise SparsebenchError(f"new: {file} exists already")
     for file, template in files.items():
         text = (TEMPLATES / template).read_text()
         for word, meaning in words.items():

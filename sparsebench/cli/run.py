@@ -78,7 +78,7 @@ def run(
     if format != "json":
         typer.echo(f"{len(summary.records)} records, {summary.reused} of them reused", err=True)
         where = "" if summary.store == DEFAULT_STORE else f" --store {summary.store}"
-        typer.echo(f"next: sparsebench report {summary.run}{where}", err=True)
+        typer.echo(f"next: sparsebench report {summary.run}{where} -o report.html", err=True)
     if rows:
         append_step_summary(f"### sparsebench run {summary.run}\n\n{as_markdown(rows)}\n")
     raise typer.Exit(summary.exit_code)

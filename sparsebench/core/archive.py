@@ -60,12 +60,12 @@ class Archive(Mapping[str, Array]):
             try:
                 stream = opened.enter_context(path.open("rb"))
                 if not zipfile.is_zipfile(stream):
-                    raise BadArchive(f"{path.name} is no npz file")
+                    raise BadArchive(f"{path.name} is not an npz file")
                 self._file: Any = np.lib.npyio.NpzFile(stream, own_fid=True, allow_pickle=False)
                 self._check_members()
                 self.facts: dict[str, Any] = json.loads(self[FACTS].tobytes())
                 if not isinstance(self.facts, dict):
-                    raise ValueError("its facts are no object")
+                    raise ValueError("its facts are not an object")
             except UNREADABLE as error:
                 raise BadArchive(f"{path.name} cannot be read: {_line(error)}") from error
             opened.pop_all()  # closed with the NpzFile, at the latest when that is collected

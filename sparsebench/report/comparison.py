@@ -149,7 +149,11 @@ def _cell_lines(findings: Sequence[Finding], percent: str) -> Iterator[str]:
             name = printable(found.metric)
             name = name.removesuffix("_bytes") if len(name) > WIDTHS[0] else name
             base, head, change, interval, p = numbers(found)
-            yield "  " + _aligned((name, base, head, change, p, str(found.n), verdict))
+            cells = (name, base, head, change, p, str(found.n))
+            fits = len(_aligned((*cells, verdict))) + 2 <= WIDTH
+            yield "  " + _aligned((*cells, verdict if fits else ""))
+            if not fits:
+                yield from _wrapped(f"      {verdict}")
             if interval:
                 yield f"      {percent} interval {interval}"
             for why in whys(found):

@@ -42,7 +42,7 @@ def fetch(
     allowed for it.
     """
     if not NAME.fullmatch(name):
-        raise DataError(f"{name!r} is no name for a data set; expected {NAMES}")
+        raise DataError(f"{name!r} is not a name for a data set; expected {NAMES}")
     options = {"name": openml, "version": version, "target": target, "train": train}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     listed = {listing.name: listing for listing in read_manifest(data_dir)}.get(name)
@@ -63,7 +63,7 @@ def fetch(
 def _already_there(listed: Listing, given: Mapping[str, Any]) -> Listing:
     if given:
         raise DataError(
-            f"data set {listed.name!r} is there already, {listed.path}; choose another name, or "
+            f"data set {listed.name!r} exists already, {listed.path}; choose another name, or "
             "move the file away to replace it"
         )
     listed.verify(remember=False)

@@ -205,7 +205,7 @@ def _write_run(
 def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int, bool]:
     """The attempt's number in `store`, and whether it was copied.
 
-    An attempt that is there already is not copied again; one that was copied while it was running
+    An attempt that exists already is not copied again; one that was copied while it was running
     is completed.
     """
     wanted, there = _read(source, root), {}

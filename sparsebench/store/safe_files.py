@@ -89,7 +89,7 @@ def read_lines(
 def _number(text: str) -> None:
     """Refuse a number that is too large for a column, or that JSON lacks."""
     if text[-1].isalpha():
-        raise ValueError(f"{text} is no JSON")
+        raise ValueError(f"{text} is not JSON")
     if abs(float(text)) >= (LARGEST_NUMBER if text.lstrip("-").isdecimal() else math.inf):
         raise ValueError("a number is too large")
 
@@ -122,7 +122,7 @@ def open_regular(file: Path, root: str) -> BinaryIO:
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         try:  # where the open file really is, whichever links led there
             real = os.readlink(f"/proc/self/fd/{descriptor}")
         except OSError:  # macOS has no /proc

@@ -153,7 +153,7 @@ class Store:
 
     def trial_folder(self, trial_id: str) -> Path:
         if not is_trial(trial_id):
-            raise StoreError(f"{self.path}: {trial_id!r:.80} is no trial's id")
+            raise StoreError(f"{self.path}: {trial_id!r:.80} is not a trial id")
         return self.path / "trials" / trial_id[:2] / trial_id
 
     def attempt_folder(self, trial_id: str, attempt: int) -> Path:
@@ -228,8 +228,8 @@ class Store:
         raise NothingMatched(
             f"trial {last.trial.id} ended {last.status}: there is no trained network"
             if last.status != Status.OK
-            else f"trial {last.trial.id} kept no network (those above 4 MiB are not kept unasked); "
-            "run it again with: sparsebench run SUITE --set keep_model=true"
+            else f"trial {last.trial.id} has no stored network (above 4 MiB one is kept only on "
+            "request); run it again with: sparsebench run SUITE --set keep_model=true"
         )
 
     # --- runs -------------------------------------------------------------------------

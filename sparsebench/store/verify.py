@@ -87,7 +87,7 @@ class Verdict:
             if stat.S_ISLNK(mode):
                 self.damage(path, "is a link", NO_LINKS)
             elif not (stat.S_ISREG(mode) or (folders and stat.S_ISDIR(mode))):
-                self.damage(path, "is no regular file", ASIDE)
+                self.damage(path, "is not a regular file", ASIDE)
             self.checked["files"] += 1
 
     def lines(

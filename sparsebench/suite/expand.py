@@ -220,7 +220,9 @@ def parse_seeds(text: str) -> list[int]:
             raise SuiteError(f"--seeds: expected a range 0:5 or a list 0,3,7; found {text!r}")
         first, end = int(found[1]), int(found[2] if found[2] else int(found[1]) + 1)
         if not 0 < end - first <= 100_000:
-            raise SuiteError(f"--seeds: {part.strip()!r} is no seed (the end is not included)")
+            raise SuiteError(
+                f"--seeds: {part.strip()!r} is not a range of seeds (the end is not included)"
+            )
         seeds.extend(range(first, end))
     twice = [seed for seed, count in Counter(seeds).items() if count > 1]
     if twice:

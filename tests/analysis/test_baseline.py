@@ -84,7 +84,7 @@ TRIAL = ("cells", 0, "trials", 0)
     [
         (spoil("schema", value=2), "baseline of schema 2; this sparsebench reads 1"),
         (spoil("schema", value=True), "baseline of schema True"),
-        (spoil("kind", value="x"), "it is no baseline; make one with"),
+        (spoil("kind", value="x"), "it is not a baseline; make one with"),
         (spoil("cells", value={}), "cells: expected a list"),
         (spoil("missing", value=["../x"]), "expected a trial's id"),
         (spoil(*TRIAL, "status", value="fine"), "status: unknown status 'fine'"),

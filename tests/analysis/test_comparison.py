@@ -356,7 +356,7 @@ def everything():
 
 def test_the_table_fits_a_terminal():
     text = as_text(everything())
-    assert max(map(len, text.splitlines())) <= WIDTH == 100
+    assert max(map(len, text.splitlines())) <= WIDTH == 80
     assert "\x1b" not in text
     assert "worse !" in text
     assert text.splitlines()[-1].startswith("FAILED: ")

@@ -81,7 +81,7 @@ def test_without_defaults_there_is_what_is_named(gates):
         ("schema = true", "schema: found True"),
         ("alhpa = 1", "alhpa: unknown key. Did you mean 'alpha'"),
         ("defaults = false", "no gate is left"),
-        ("not toml", "is no TOML in UTF-8"),
+        ("not toml", "is not TOML in UTF-8"),
         ("x = " + "[" * 3000, "gates.toml: "),
     ],
 )

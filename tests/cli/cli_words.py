@@ -33,7 +33,7 @@ def validate(verb: str, text: str) -> Any:
     """What a verb printed as data; jsonschema.ValidationError where it is not as published."""
 
     def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     data = json.loads(text, parse_constant=refuse)
     schema = json.loads((PUBLISHED / f"{verb}.json").read_text())

@@ -55,7 +55,7 @@ def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
         (["baseline", "set", "nix", "x"], "no run 'nix'"),
         (["baseline", "show", "man"], "Did you mean 'main'?"),
         (["baseline", "rm", "man"], "Did you mean 'main'?"),
-        (["compare", "odd.json", "latest"], "odd.json cannot be read: it is no baseline"),
+        (["compare", "odd.json", "latest"], "odd.json cannot be read: it is not a baseline"),
     ):
         done = cli(*words)
         assert done.code == 2
@@ -64,4 +64,4 @@ def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
     (ran / ".sparsebench/baselines/bad.json").write_text("{}")
     rows = {row["name"]: row["problem"] for row in cli("baseline", "list", "--json").json}
     assert rows["main"] == ""
-    assert "it is no baseline" in rows["bad"]
+    assert "it is not a baseline" in rows["bad"]

@@ -20,6 +20,7 @@ def test_help_names_every_verb(cli: Cli) -> None:
     for verb in ("run", "plan", "validate", "prepare", "ls", "show", "logs", "status", "export",
                  "report", "fit", "doctor", "data", "new"):  # fmt: skip
         assert f"\n  {verb} " in done.out
+    assert "..." not in done.out.partition("Commands:")[2]  # no sentence is cut
     assert cli("--version").out.strip() == "0.1.0"
 
 
@@ -162,7 +163,7 @@ def test_config_names_stores(cli: Cli, folder: Path) -> None:
         ("threads = 'two'", "threads: expected a whole number from 1, found 'two'"),
         ("timeout = 'soon'", "timeout: expected a duration such as '30m', found 'soon'."),
         ("memory_limit = [1]", "memory_limit: expected a size such as '8GiB', found [1]"),
-        ("store", "is no TOML in UTF-8: "),
+        ("store", "is not TOML in UTF-8: "),
     ],
 )
 def test_a_faulty_config_is_named_and_stops_neither_help_nor_doctor(

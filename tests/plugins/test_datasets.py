@@ -404,7 +404,7 @@ def test_a_malformed_header_is_one_line(data_dir, header):
     with pytest.raises(DataError, match="truncated or no npz") as caught:
         read_npz(path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="is no exported model") as caught:
+    with pytest.raises(DataError, match="is not an exported model") as caught:
         sparsebench.load_model(path)
     assert "\n" not in str(caught.value)
 
@@ -461,7 +461,7 @@ def test_a_listed_set_with_a_built_in_name_is_ambiguous_and_harms_no_other(data_
 def test_a_manifest_that_is_no_json_keeps_the_built_in_sets(data_dir):
     (data_dir / "data.json").write_text("[{")
     names = []
-    with pytest.raises(DataError, match="is no JSON"):
+    with pytest.raises(DataError, match="is not JSON"):
         registration.register_all(lambda name, *_, **__: names.append(name), data_dir)
     assert set(names) == set(registration.BUILT_IN)
 
@@ -512,8 +512,8 @@ CSV = {
     "text feature": ("a,b,y\n1,x,0\n2,y,1\n", "column 'b' holds"),
     "missing label": ("a,y\n1,0\n2,\n", "y has no label at row 1"),
     "missing value": ("a,y\n,0\n2,1\n3,0\n4,1\n", "X has nan at row 0, column 0"),
-    "empty": ("", "is no csv table"),
-    "ragged": ("a,y\n1,2\n1,2,3,4\n", "is no csv table"),
+    "empty": ("", "is not a csv table"),
+    "ragged": ("a,y\n1,2\n1,2,3,4\n", "is not a csv table"),
     "one column": ("y\n1\n2\n", "the column 'y' only"),
     "header only": ("a,y\n", "has no rows"),
     "no header": ("1,2.5,0\n3,4,1\n", "first row, 1, 2.5, 0, holds numbers"),
@@ -563,7 +563,7 @@ def test_a_damaged_csv_gz_is_one_line(tmp_path, how):
         content[:2] = b"ab"
     path = tmp_path / "my.csv.gz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="is no csv table") as caught:
+    with pytest.raises(DataError, match="is not a csv table") as caught:
         of_file(path).load()
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Files that a command line names are replaced whole, and what is no regular file is kept."""
+"""Files that a command line names are replaced whole, and what is not a regular file is kept."""
 
 from __future__ import annotations
 

@@ -48,12 +48,12 @@ def flip_a_byte(file: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no JSON": (lambda s: outcome(s).write_text("{"), "outcome.json: cannot be read"),
     "empty": (lambda s: outcome(s).write_text(""), "outcome.json: cannot be read"),
-    "NaN": (lambda s: outcome(s).write_text("NaN"), "NaN is no JSON"),
+    "NaN": (lambda s: outcome(s).write_text("NaN"), "NaN is not JSON"),
     "deep": (lambda s: outcome(s).write_text("[" * 10**5), "nested too deeply"),
     "huge": (lambda s: change(outcome(s), attempt=10**30), "a number is too large"),
     "digits": (lambda s: outcome(s).write_text("9" * 5000), "cannot be read"),
     "no text": (lambda s: outcome(s).write_bytes(b'{"a": "\xff"}'), "invalid unicode code point"),
-    "half": (lambda s: change(outcome(s), detail="\ud800"), "it is no JSON"),
+    "half": (lambda s: change(outcome(s), detail="\ud800"), "it is not JSON"),
     "status": (
         lambda s: change(outcome(s), status="fine"),
         "unknown status 'fine'. Known",

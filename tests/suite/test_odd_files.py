@@ -57,9 +57,9 @@ def test_a_key_of_very_many_parts_is_refused_at_once(tmp_path: Path, text: str) 
 
 
 def test_gates_from_a_device_are_refused() -> None:
-    with pytest.raises(GateError, match="/dev/zero: cannot be read: it is no regular file"):
+    with pytest.raises(GateError, match="/dev/zero: cannot be read: it is not a regular file"):
         read_gates(Path("/dev/zero"))
-    with pytest.raises(SuiteError, match="it is no regular file"):
+    with pytest.raises(SuiteError, match="it is not a regular file"):
         read_suite("/dev/zero")
 
 

@@ -100,7 +100,7 @@ def test_a_suite_that_ships_asks_a_question_and_claims_with_a_source(file: Path)
         ("schema = 1\nname = 'a'", "trial: missing; it is required"),
         ("schema = 1\nname = 'a'\ntrial = 3", "trial: expected a table, found 3"),
         ("schema = 1\nname = 'a'\n[trial]", "trial.dataset: missing; it is required"),
-        ("x = 1\nx = 2", "is no TOML in UTF-8: Cannot overwrite a value "),
+        ("x = 1\nx = 2", "is not TOML in UTF-8: Cannot overwrite a value "),
     ],
 )
 def test_what_a_suite_needs(suite: Write, text: str, complaint: str) -> None:
@@ -185,7 +185,7 @@ def test_any_text_gives_a_suite_or_one_line(plugins: Plugins, tmp_path: Path, te
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "bytes.toml"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SuiteError, match=r"bytes\.toml: is no TOML in UTF-8"):
+    with pytest.raises(SuiteError, match=r"bytes\.toml: is not TOML in UTF-8"):
         read_suite(file)
 
 

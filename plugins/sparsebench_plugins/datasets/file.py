@@ -62,7 +62,7 @@ def csv_parts(path: Path, target: str | None) -> Parts:
         table = pd.read_csv(path)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} is no csv table with a header row: {reason}") from None
+        raise DataError(f"{path} is not a csv table with a header row: {reason}") from None
     names = [str(column) for column in table.columns]
     if table.empty:
         raise DataError(f"{path} has no rows below its header; expected a sample in each")

@@ -188,5 +188,5 @@ def _readable(path: Path) -> Iterator[None]:
     except UNREADABLE as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DataError(
-            f"{path} is truncated or no npz file: {reason}; get it or save it anew"
+            f"{path} is truncated or not an npz file: {reason}; get it or save it anew"
         ) from None

@@ -152,7 +152,9 @@ class FileParams:
         """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
         path = Path(os.path.expanduser(self.path))
         if not path.is_file():
-            raise DataError(f"{path.absolute()} is no file; expected an npz or csv file at `path`")
+            raise DataError(
+                f"{path.absolute()} is not a file; expected an npz or csv file at `path`"
+            )
         return path
 
     def identity(self) -> Mapping[str, Any]:

@@ -269,5 +269,7 @@ class Dynamic(Allocated):
             return list(range(count if layers == "all" else count - 1))
         outside = [index for index in layers if index >= count]
         if outside:
-            raise ValueError(f"topology.layers: {outside[0]} is no layer; known: 0 to {count - 1}")
+            raise ValueError(
+                f"topology.layers: {outside[0]} is not a layer; known: 0 to {count - 1}"
+            )
         return sorted(set(layers))

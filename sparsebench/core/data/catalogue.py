@@ -92,7 +92,7 @@ class Listing:
 def read_manifest(data_dir: Path) -> list[Listing]:
     """The entries of data.json, unusable ones with their problem; none without the file.
 
-    A name listed twice is unusable. Raises DataError where data.json is no JSON list at all.
+    A name listed twice is unusable. Raises DataError if data.json is not a JSON list.
     """
     manifest = data_dir / MANIFEST
     listings = [_listing(entry, i, manifest) for i, entry in enumerate(read_entries(manifest), 1)]
@@ -130,7 +130,7 @@ def read_entries(manifest: Path) -> list[Any]:
     except OSError as error:
         raise DataError(f"{manifest} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{manifest} is no JSON: {error}; repair or remove it") from None
+        raise DataError(f"{manifest} is not JSON: {error}; repair or remove it") from None
     if not isinstance(entries, list):
         raise DataError(
             f"{manifest}: expected a list of entries, found {type(entries).__name__}; repair it"

@@ -135,7 +135,7 @@ def _features_and_labels(
     try:
         X = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
     except (ValueError, TypeError):
-        raise DataError(f"{where} has features that are no numbers; encode them first") from None
+        raise DataError(f"{where} has features that are not numbers; encode them first") from None
     if not np.isfinite(X).all():
         raise DataError(f"{where} has missing values; fill them in first")
     labels = np.asarray(y)

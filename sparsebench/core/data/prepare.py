@@ -131,7 +131,7 @@ def prepare(
     """
     if not 0 <= validation < 1:
         raise DataError(
-            f"validation: {validation} is no fraction of the training samples; "
+            f"validation: {validation} is not a fraction of the training samples; "
             "expected a number from 0 to below 1"
         )
     root = seed if split_seed is None else split_seed

@@ -81,8 +81,8 @@ class TopologyUpdater:
         needs, name = topology.needs, type(topology).__name__
         if (needs.every_step or self.needs_batch) and not isinstance(network, Observable):
             raise Unsupported(
-                f"{name} looks at activations and gradients, which {type(network).__name__} does "
-                "not give: it has no observe() and watch()"
+                f"{name} needs activations and gradients, which {type(network).__name__} does "
+                "not provide: it has no observe() and watch()"
             )
         has_momentum = isinstance(optimizer, HasMomentum) and bool(optimizer.slots)
         if "momentum" in needs.signals and not has_momentum:

@@ -145,7 +145,7 @@ def _turn(
     if "run" not in summary:
         raise SparsebenchError(
             f"{one.side} ({one.name}): {trial.label}: exit code {code}: {_last(errors)}; "
-            f"what is done is in {folder}"
+            f"completed turns are in {folder}"
         )
     turn = Turn(one.side, round, trial, str(summary["run"]), code)
     with writing_to(folder):

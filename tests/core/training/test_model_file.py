@@ -102,10 +102,10 @@ def test_what_is_kept_unasked(build, plugins, tmp_path):
 
 def test_what_is_no_model_is_told(build, plugins, tmp_path):
     file = tmp_path / "model.npz"
-    with pytest.raises(DataError, match=r"none\.npz is no exported model"):
+    with pytest.raises(DataError, match=r"none\.npz is not an exported model"):
         sparsebench.load_model(tmp_path / "none.npz")
     np.savez(file, W1=np.arange(3))
-    with pytest.raises(DataError, match="is no exported model"):
+    with pytest.raises(DataError, match="is not an exported model"):
         sparsebench.load_model(file)
     trial, data, network = trained(build, plugins)
     keep_model(file, trial, data, network)
