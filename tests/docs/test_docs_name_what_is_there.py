@@ -41,6 +41,17 @@ def test_every_page_is_in_the_site() -> None:
         assert f": {page.name}\n" in text
 
 
+def test_the_glossary_is_sorted_and_its_words_are_used() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)[1:]
+    assert rows == sorted(rows, key=str.lower)
+    others = [page for page in PAGES if page.name != "glossary.md"]
+    others.append(ROOT / "plugins" / "README.md")
+    text = " ".join(page.read_text() for page in others).lower()
+    for row in rows:
+        for word in re.sub(r"\(.*?\)", "", row).split(", "):
+            assert word.strip().lower() in text, word
+
+
 def test_exit_codes_and_statuses_are_explained() -> None:
     page = (DOCS / "reading-a-report.md").read_text()
     codes = page.partition("## Exit codes")[2]
