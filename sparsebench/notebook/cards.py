@@ -1,7 +1,7 @@
 """The HTML that a notebook shows for an object: a title, facts, a table and notes.
 
-Nothing is loaded from anywhere, all text is escaped, and colours are those of the notebook, so
-that it reads on a light and on a dark page.
+Nothing is loaded from elsewhere and all text is escaped. Colours are the notebook's, so it is
+readable on light and dark pages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ border-bottom:1px solid rgba(128,128,128,.7)">{{ name }}</th>{% endfor %}</tr></
 
 @dataclass(frozen=True)
 class Row:
-    """bad  shown in bold, and first in a long table"""
+    """A row of a table.
+
+    bad  shown in bold, and first in a long table
+    """
 
     cells: Sequence[str]
     bad: bool = False
@@ -43,7 +46,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """left  number of leading columns that hold words;  text  shown as it is, monospaced"""
+    """The content of a card.
+
+    left  number of leading columns with words, which are aligned to the left
+    text  shown as it is, in a monospaced font
+    """
 
     title: str
     facts: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""How far a run is: what any display keeps of it, and the display of a notebook."""
+"""The progress of a run: the state that every display uses, and the display of a notebook."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def in_notebook() -> bool:
 
 
 class RunProgress(Listener):
-    """Keeps how far a run is, and calls `draw` when that changes.
+    """Keeps the progress of a run and calls `draw` when it changes.
 
-    doing    what is done before the first trial; empty afterwards
-    running  by the id of a trial: the trial, when it began, and what it last reported
+    doing    what happens before the first trial; empty afterwards
+    running  trial id -> the trial, when it began, and its last report
     """
 
     refresh_seconds = 0.5
@@ -45,10 +45,10 @@ class RunProgress(Listener):
         self.first_trial_at: float | None = None
 
     def draw(self, at: float) -> None:
-        """Show it; `at` is the time."""
+        """Show the progress; `at` is the time."""
 
     def redraw(self, *, now: bool = True) -> None:
-        """Draw: at once, or unless it was drawn within `refresh_seconds`."""
+        """Draw now; or with `now=False` only if the last time was `refresh_seconds` ago."""
         at = time.monotonic()
         if now or at - self._drawn >= self.refresh_seconds:
             self._drawn = at
@@ -94,7 +94,7 @@ class RunProgress(Listener):
 
 
 class Live(RunProgress):
-    """One output of a notebook that is redrawn in place: the run, the running trials and the last
+    """One output of a notebook that is redrawn in place: the run, its running trials, the last
     failures."""
 
     def __init__(self) -> None:

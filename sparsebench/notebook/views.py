@@ -1,4 +1,5 @@
-"""A trial, a comparison and plots, as `sparsebench.api` returns them and a notebook shows them."""
+"""A trial, a comparison and plots, as `sparsebench.api` returns them and a notebook displays
+them."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ NUMBERS = ("epoch_seconds", "net_peak_bytes", "stored_bytes")
 
 
 def run_card(stored: StoredRun) -> Card:
-    """A row per cell, means ± standard deviations over the seeds; failures stand out."""
+    """A row per cell with means and standard deviations over the seeds; failures are bold."""
     found = evidence([stored])
     frame = found.frame
     metrics = [found.primary, *(found.metrics[name] for name in NUMBERS)]
@@ -108,7 +109,7 @@ class Trial:
         return frame[frame["trial"] == self.id].reset_index(drop=True)
 
     def log(self, stream: Literal["stdout", "stderr"] = "stderr") -> str:
-        """The text that it wrote to a stream."""
+        """The text that the trial wrote to a stream."""
         return self._stored.store.log(self.id, self.record.attempt, f"{stream}.log")
 
     def _repr_html_(self) -> str:
@@ -131,7 +132,7 @@ class Trial:
 
 
 class Compared:
-    """The verdicts on what became worse or better from BASE to HEAD.
+    """The verdicts of a comparison of BASE and HEAD.
 
     found  the comparison itself: its findings, notes and gates
     """

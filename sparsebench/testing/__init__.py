@@ -1,7 +1,7 @@
-"""The conformance kit: the checks we hold our own components to, for yours.
+"""The conformance kit: the checks that the built-in components pass, for your components.
 
-Each `check_*` raises AssertionError with what is wrong with a component. They need no data set
-and well under a second each (a backend may compile first, and is audited for a few)::
+Each `check_*` raises AssertionError with what is wrong. They need no data set and less than a
+second each (a backend is compiled first, and audited for a few seconds)::
 
     from sparsebench.testing import check_topology
     from my_plugin import MyTopology

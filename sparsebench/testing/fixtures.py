@@ -1,4 +1,4 @@
-"""Small real things to check components with, and what all checks share."""
+"""Small layers, networks and helpers that all checks share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPES = [(30, 40), (30, 30), (4, 30)]
 
 @dataclasses.dataclass(frozen=True)
 class UniformWeights:
-    """An initializer that no component under test brings."""
+    """An initializer that is not a component under test."""
 
     def draw(self, pattern: Any, count: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         return rng.uniform(-0.5, 0.5, count).astype(np.float32)
@@ -110,7 +110,7 @@ def check_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -
 
 
 def peak_bytes(action: Callable[[], object]) -> int:
-    """The most memory that a call allocates at a time."""
+    """The largest memory that a call allocates at one time."""
     tracemalloc.start()
     try:
         action()

@@ -112,7 +112,7 @@ def _check_update(
 
 
 def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
-    """Nothing is grown into a neuron that is gone."""
+    """Nothing is grown into a removed neuron."""
     layers = random_layers(counts)
     view = random_network(layers, step)
     masks = [(np.arange(K) % 3 == 0, np.arange(D) % 4 == 0) for K, D in SHAPES]
@@ -148,7 +148,7 @@ def random_network(
 
 
 def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
-    """The updates, after the method has seen one training step if it wants to."""
+    """The updates, after the method has seen one training step if it needs that."""
     if topology.needs.every_step:
         for index in range(network.count):
             layer = network.layer(index)
