@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.core.job import RATES, Job, Ladder, Point
+from sparsebench.core.observer import ObservableTrainer
 from sparsebench.core.sizes import (
     DataSize,
     LayerSize,
@@ -154,11 +155,13 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
 def never_updates(trial: Trial, plugins: Plugins) -> bool:
     """Whether a longer training would update the topology, but one of so few steps does not.
 
-    Where the number of samples is unknown, an epoch counts as a very long one.
+    If the number of samples is unknown, an epoch counts as a very long one. False for a trainer
+    without a network in training, such as one that times an operation.
     """
     wires = {key: value for key, value in trial.topology.items() if key != "prune"}
     topology, sizes = plugins.parameters("topology", wires), outline(trial, plugins)
-    if not isinstance(topology, SizedTopology) or not topology.updates(1, 2, LONG):
+    trains = isinstance(plugins.parameters("trainer", trial.trainer), ObservableTrainer)
+    if not trains or not isinstance(topology, SizedTopology) or not topology.updates(1, 2, LONG):
         return False
     steps = -(-sizes.data.train // sizes.batch_size) if sizes is not None else LONG
     epochs = range(1, min(trial.epochs, EPOCHS) + 1)
