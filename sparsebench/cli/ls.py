@@ -167,7 +167,7 @@ def _component(entry: Entry) -> Row:
         "name": entry.name,
         "available": "no" if reason else "yes",
         "summary": entry.summary,
-        "plugin": entry.owner,
+        "plugin": entry.owner.partition(" (")[0],
         "reason": reason or "",
     }
 
