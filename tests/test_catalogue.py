@@ -320,7 +320,7 @@ def test_what_is_listed_without_a_source_says_so(data_dir, openml):
     ("changes", "message"),
     [
         ({"target": None}, "no single label column"),
-        ({"data": np.array([["a", "b"]] * 3)}, "features that are no numbers"),
+        ({"data": np.array([["a", "b"]] * 3)}, "features that are not numbers"),
         ({"data": np.full((3, 2), np.nan)}, "missing values"),
     ],
 )
@@ -351,7 +351,7 @@ def test_a_directory_that_cannot_be_written_is_said_before_anything_is_asked(dat
 
 @pytest.mark.parametrize("name", ["../x", "", ".hidden", "a b"])
 def test_fetch_refuses_names_that_are_no_file_names(data_dir, name):
-    with pytest.raises(DataError, match="is no name"):
+    with pytest.raises(DataError, match="is not a name"):
         fetch(name, data_dir=data_dir)
 
 

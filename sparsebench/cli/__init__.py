@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {
     0: "all good",
-    1: "a trial failed, timed out or ran out of memory, and the suite does not expect it",
+    1: "a trial failed, timed out or ran out of memory unexpectedly",
     2: "the command line, a suite, a plugin, data or the store is not usable",
     3: "compare, ab: a gate failed",
     4: "check: a claim fails",
     5: "nothing matched, or nothing ran",
-    6: "compare, ab, check: nothing could be decided; with --strict, not everything",
+    6: "compare, ab, check: nothing decided; with --strict, not everything",
     70: "a bug of sparsebench or of a plugin",
     130: "interrupted (Ctrl-C); finished trials are kept",
     143: "terminated; finished trials are kept",

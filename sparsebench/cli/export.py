@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 REPORTS = {"md": (".md",), "html": (".html", ".htm"), "latex": (".tex",)}
 EXPORTS = {"csv": (".csv",), "json": (".json",), "parquet": (".parquet",)}
 """Formats, each with the endings of files that select it."""
+
+ENDS = ("low", "high")
+"""Suffixes of the columns with the ends of an interval."""
 
 
 def export(
@@ -143,7 +146,7 @@ def fit(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Fit y = factor x^exponent over the trials of a run.
+    """Fit y = offset + factor x^exponent over the trials of a run.
 
     The finished trials, by backend; one point per size, the mean over its seeds. 95 % intervals
     are empty with fewer than four sizes. Columns are those of `sparsebench export`.
@@ -155,7 +158,26 @@ def fit(
     rows = list(fit_rows(found.ok, x, y, by or ["backend"]))
     if not rows and format != "json":
         typer.echo("no trial of this run finished", err=True)
-    print_rows(rows, format)
+    if format != "text":
+        print_rows(rows, format)
+        return
+    typer.echo(f"{y} = offset + factor {x}^exponent, with 95 % intervals", err=True)
+    print_rows([_fitted(row) for row in rows])
+
+
+def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a fit for a terminal: each number with its interval in one cell."""
+    names = ("exponent", "factor", "offset")
+    hidden = {"x", "y", "x_least", "x_most", *names, *(f"{n}_{e}" for n in names for e in ENDS)}
+    numbers = {}
+    for name in names:
+        found, low, high = (row.get(key) for key in (name, *(f"{name}_{end}" for end in ENDS)))
+        interval = "" if low is None else f" ({low:.3g} to {high:.3g})"
+        numbers[name] = "" if found is None else f"{found:.3g}{interval}"
+    sizes = f"{row['sizes']}"
+    if row.get("x_least") is not None:
+        sizes += f", {row['x_least']:,.0f} to {row['x_most']:,.0f}"
+    return {**{k: v for k, v in row.items() if k not in hidden}, "sizes": sizes, **numbers}
 
 
 def export_model(

@@ -169,7 +169,10 @@ def status(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show how far a run is: which trials run, and how many have ended how."""
+    """Show the progress of a run.
+
+    How many trials have ended, and how, and which are running.
+    """
     found = Store(store).run(run)
     state = found.state()
     running = []

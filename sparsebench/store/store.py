@@ -28,7 +28,13 @@ from sparsebench.core.files import append_line, jsonable, write_atomically, writ
 from sparsebench.core.job import CHECKPOINT, MODEL
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.errors import NothingMatched, SparsebenchError, StoreError, spelt_out
+from sparsebench.errors import (
+    NothingMatched,
+    SparsebenchError,
+    StoreError,
+    printable,
+    spelt_out,
+)
 from sparsebench.store.attempts import (
     OUTCOME,
     SPEC,
@@ -105,7 +111,7 @@ class Store:
     def trial_id(self, name: str) -> str:
         """The one trial that is meant by `name`: the start of an id; or a label in the latest
         run, or words that only one label has, as in `set seed=0`."""
-        matching = self.trial_ids(name) if name.isalnum() else []
+        matching = dict.fromkeys(self.trial_ids(name), "") if name.isalnum() else {}
         if not matching and name.strip():
             matching = self._labelled(name)
         if not matching:
@@ -114,20 +120,19 @@ class Store:
                 "latest run"
             )
         if len(matching) > 1:
-            listed = ", ".join(matching[:5])
-            raise StoreError(f"{name!r} fits {len(matching)} trials: {listed} ...")
-        return matching[0]
+            listed = "; ".join(" ".join(pair).strip() for pair in list(matching.items())[:3])
+            raise StoreError(f"{name!r} fits {len(matching)} trials: {printable(listed)} ...")
+        return next(iter(matching))
 
-    def _labelled(self, name: str) -> list[str]:
+    def _labelled(self, name: str) -> dict[str, str]:
+        """Ids and labels of the trials of the latest run that `name` fits."""
         trials = [record.trial for run in self.runs()[-1:] for record in self.run(run).records]
-        exact = [trial.id for trial in trials if label(trial) == name]
-        if exact or not trials:
-            return exact
+        labels = {trial.id: label(trial) for trial in trials}
+        exact = {trial_id: words for trial_id, words in labels.items() if words == name}
         words = [word for word in name.split() if word != "and"]
-        try:
-            return [trial.id for trial in select(trials, " and ".join(words))]
-        except SparsebenchError:
-            return []
+        with contextlib.suppress(SparsebenchError):
+            return exact or {t.id: labels[t.id] for t in select(trials, " and ".join(words))}
+        return {}
 
     def find_trial(self, name: str) -> list[Record]:
         """The records of the trial that `trial_id` finds, the oldest first."""

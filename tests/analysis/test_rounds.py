@@ -211,12 +211,12 @@ def test_half_a_pair_is_not_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([], "no journal"),
+        ([], "not a journal"),
         ([TURN], "ab: missing"),
         ([{**HEADER, "ab": 2}], "schema 2; this sparsebench reads 1"),
         ([HEADER, {**TURN, "run": "../x"}], "run: expected a run's id"),
         ([HEADER, {**TURN, "side": "other"}], "unknown side 'other'"),
-        ([HEADER, [1]], "no journal"),
+        ([HEADER, [1]], "not a journal"),
     ],
 )
 def test_a_spoilt_journal_is_one_line(tmp_path: Path, lines: list[object], told: str) -> None:

@@ -21,6 +21,7 @@ def test_help_names_every_verb(cli: Cli) -> None:
                  "report", "fit", "doctor", "data", "new"):  # fmt: skip
         assert f"\n  {verb} " in done.out
     assert "..." not in done.out.partition("Commands:")[2]  # no sentence is cut
+    assert max(map(len, done.out.splitlines())) <= 80
     assert cli("--version").out.strip() == "0.1.0"
 
 
