@@ -66,7 +66,9 @@ def test_ratios_are_of_equal_pairs():
 
 def test_no_ratio_is_claimed_across_machines_or_runs():
     there = timed(2.0, 0, "b", machine={**MACHINE, "id": "cd34"})
-    assert "only the backend" not in str(statements(evidence([FakeRun([timed(1.0, 0, "a"), there])])))
+    assert "only the backend" not in str(
+        statements(evidence([FakeRun([timed(1.0, 0, "a"), there])]))
+    )
     apart = [FakeRun([timed(1.0, 0, "a")], id="r1"), FakeRun([timed(2.0, 0, "b")], id="r2")]
     assert "only the backend" not in str(statements(evidence(apart)))
 
