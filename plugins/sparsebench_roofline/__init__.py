@@ -1,4 +1,4 @@
-"""Operations of a layer, timed and held against what the machine allows."""
+"""Times operations of a layer and compares them with what the machine allows."""
 
 from __future__ import annotations
 

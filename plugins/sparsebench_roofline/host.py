@@ -1,4 +1,4 @@
-"""This machine: sizes of its caches, from sysfs, and timings without interruption if possible."""
+"""Properties of this machine: cache sizes from sysfs, and timings without interruption."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def last_cache(known: list[tuple[str, int]]) -> int:
 
 MOST_TRIES = 12
 MOST_SECONDS = 0.3
-"""Limits on retries; on a busy machine a long timing is always interrupted."""
+"""Limits of the retries; on a busy machine a long timing is always interrupted."""
 
 
 BUSY = 0.8
@@ -44,10 +44,10 @@ BUSY = 0.8
 
 
 def quietest(timing: Callable[[], float], threads: int = 0) -> tuple[float, bool]:
-    """Seconds that `timing` returns, and whether the process ran without interruption.
+    """The result of `timing`, in seconds, and whether the process ran without interruption.
 
-    Repeated while a thread of the process lost its core, because one delayed thread holds up its
-    whole parallel region. The first undisturbed timing counts, otherwise the shortest.
+    It is repeated while a thread of the process loses its core, because one delayed thread holds up
+    its whole parallel region. The first undisturbed timing counts, otherwise the shortest.
 
     threads  number of threads that should be running all the time; 0 if unknown
     """
@@ -64,5 +64,5 @@ def quietest(timing: Callable[[], float], threads: int = 0) -> tuple[float, bool
 
 
 def interruptions() -> int:
-    """How often a thread of this process had to leave its core to another."""
+    """How often a thread of this process had to give up its core."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

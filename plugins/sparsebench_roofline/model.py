@@ -29,10 +29,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NARROW = 8
-"""Samples up to which a gathered row is shorter than a cache line."""
+"""Most samples for which a gathered row is shorter than a cache line."""
 
 UPDATE_SHARE = 0.25
-"""Of what is streamed: from there on writing counts, and triad is the yardstick, not reading."""
+"""From this share of written bytes on, streams are compared with triad instead of reading."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Size:
 class Demand:
     """Bytes and flops that an operation needs.
 
-    gathers   rows read from random places, of row_bytes each, out of working_set bytes
-    added     whether a row is also added to at each place, out of as many bytes again
-    read, written  bytes that go by in order
+    gathers        rows of row_bytes that are read from random places, out of working_set bytes
+    added          whether a row is also added to at each place, out of as many bytes again
+    read, written  bytes that are streamed
     """
 
     gathers: int = 0
@@ -67,7 +67,7 @@ class Demand:
 
     @property
     def gathered(self) -> int:
-        """Bytes: a row that is added to is read and written."""
+        """Gathered bytes; a row that is added to is read and written."""
         return self.gathers * self.row_bytes * (3 if self.added else 1)
 
     @property
@@ -80,11 +80,11 @@ class Demand:
 
     @property
     def updates(self) -> bool:
-        """Whether so much is written that streams are to be held against triad."""
+        """Whether streams are compared with triad, because much is written."""
         return self.written >= UPDATE_SHARE * self.streamed
 
     def __add__(self, other: Demand) -> Demand:
-        """Both operations, one after the other; rows come from the larger working set."""
+        """The demand of both operations in sequence; rows come from the larger working set."""
         return Demand(
             gathers=self.gathers + other.gathers,
             row_bytes=max(self.row_bytes, other.row_bytes),
@@ -97,7 +97,7 @@ class Demand:
 
 
 def demand(kernel: str, n: Size, share: float = 0.0) -> Demand:
-    """The demand of one operation on one layer; `share` of the connections are dropped or grown."""
+    """The demand of one operation on one layer. `share` of the connections are dropped or grown."""
     K, D, E, N, i = n.K, n.D, n.E, n.N, n.index
     row = n.activation * N
     weights = 4 + n.state
@@ -152,9 +152,9 @@ def _backward(n: Size, read: int, written: int, downstream: bool = True) -> Dema
 
 @dataclass(frozen=True)
 class Rates:
-    """What the machine reached, per second; gather: bytes of rows as `Demand.gathered` counts.
+    """What the machine reached per second; gather counts bytes as `Demand.gathered` does.
 
-    part  of the batch that was gathered at a time, where that was fastest; 1: all of it
+    part  the part of the batch that was gathered at a time where that was fastest; 1: all of it
     """
 
     gather: float
@@ -173,7 +173,7 @@ class Bound:
 
 
 def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -> Bound:
-    """Limits overlap at best: the slowest alone is the bound."""
+    """The slowest limit. At best all limits overlap, so it alone is the bound."""
     row = "row" if needs.row_bytes > NARROW * 4 else "narrow"
     word = "gather-add" if needs.added else "gather"
     held = int(needs.working_set * (2 if needs.added else 1) * rates.part)

@@ -1,17 +1,17 @@
-"""One operation of a layer as something to be called again and again, through the protocols.
+"""Operations of a layer that can be timed repeatedly, called through the protocols.
 
-How each is obtained, whatever the backend:
+For any backend they are obtained so:
 
 forward, backward, backward-and-step   the layer's method of that name
-sddmm       `backward` without DX: the gradient on the pattern, and that of the bias
+sddmm       `backward` without DX: the gradient on the pattern and of the bias
 transposed  `backward` less `backward` without DX: what W^T DZ adds to a pass that reads DZ anyway;
-            where both are one pass, less than the product would take by itself
-index       `apply_change` with a change that changes nothing: every index made anew, values carried
-drop        `apply_change` that only drops what the topology would; grow: the same grown back
-rewire      the topology's choice and `apply_change`, of every layer
+            if both are one pass, less than the product alone would take
+index       `apply_change` with an empty change: every index is rebuilt, values are carried
+drop        `apply_change` with only the drops of a topology update; grow: the same grown back
+rewire      the topology's choice and `apply_change`, for every layer
 evaluate    the network's outputs for a batch
 
-Where `through`, the backend's own units are applied as it writes, and arrays between layers have
+With `through`, the backend's own units are applied while it writes, and arrays between layers have
 its type and layout, as in training.
 """
 
@@ -39,20 +39,24 @@ from sparsebench_roofline.host import quietest
 from sparsebench_roofline.model import Demand, Size, demand
 
 RATE = 1e-9
-"""Of the updates: thousands of them leave the weights as they are, in size."""
+"""Learning rate of the updates, so small that thousands of them leave the weights about as they
+are."""
 
 SLOPE = 0.5
-"""Below zero, of the units where the layer applies them."""
+"""Slope below zero of the units, where the layer applies them."""
 
 STEP = TrainingStep(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=True)
 
 
 @dataclass(eq=False)
 class Operation:
-    """call     what is timed; less: what is timed too and taken off
-    before   untimed, ahead of every single call
-    needs    what it asks of the machine by the model
-    rows     the array whose rows are gathered, flat, for the probes; None: none are
+    """An operation to time.
+
+    call     what is timed
+    less     what is timed too and subtracted
+    before   called before each call, untimed
+    needs    its demand by the model
+    rows     array whose rows are gathered, flat, for the probes; None if no rows are
     """
 
     call: Callable[[], object]
@@ -63,7 +67,8 @@ class Operation:
     _calls: int = field(default=0, init=False)
 
     def seconds(self, least: float) -> float:
-        """Of one call; `least` is what a timing takes at least. The first time warms up."""
+        """Seconds of one call. `least` is the shortest duration of a timing. The first call
+        warms up."""
         if self._calls == 0:
             self._calls = self._enough(least)
         took, _ = quietest(lambda: self._timed(self.call, self._calls))
@@ -81,7 +86,7 @@ class Operation:
         return max(1, round(least / max(took, 1e-7)))
 
     def _timed(self, call: Callable[[], object], calls: int) -> float:
-        """The mean over the calls; the median where each has to be made ready."""
+        """The mean over the calls; the median if each has to be prepared."""
         if self.before is None:
             began = time.perf_counter()
             for _ in range(calls):
@@ -98,10 +103,10 @@ class Operation:
 
 @dataclass(eq=False)
 class Passes:
-    """The passes of a layer on arrays of `dtype`, which are made when they are first used.
+    """The passes of a layer on arrays of `dtype`, which are allocated on first use.
 
-    unit, below  the backend's own units of the layer and of the one below, as in the middle of a
-                 network; without `unit` the methods that every layer has
+    unit, below  the backend's own units of this layer and of the one below, as in the middle of a
+                 network; without `unit`, the methods that every layer has
     """
 
     layer: Layer
@@ -144,7 +149,7 @@ class Passes:
 
     @classmethod
     def through(cls, work: Work, network: Network, layer: Layer) -> Passes:
-        """With the backend's units on both sides; X is what the layer below wrote."""
+        """Whether the backend's units are on both sides; X is then what the layer below wrote."""
         backend = cast(Any, work.backend)
         if not (hasattr(layer, "forward_through") and hasattr(backend, "unit")):
             raise Unsupported("trainer.through: this backend applies no units of its own")
@@ -193,7 +198,7 @@ def size(layer: Layer, N: int, activation: int = 4) -> Size:
 
 
 def filled(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Numbers around 0, some thousand of them over and over; bfloat16 as its bits."""
+    """An array of numbers around 0, a few thousand repeated; bfloat16 as its bits."""
     some = np.random.default_rng(0).standard_normal(2**14, dtype=np.float32)
     if dtype != np.float32:
         some = (some.view(np.uint32) >> np.uint32(16)).astype(dtype)
@@ -259,7 +264,8 @@ def _rewire(work: Work, network: Network) -> Operation:
 
 
 def _train_once(layer: Layer, N: int) -> None:
-    """So that the layer has what it keeps in training, such as a second order."""
+    """Make one step, so that the layer has everything that it keeps in training, such as a
+    second order."""
     K, D = layer.shape
     some = min(N, 16)  # above what any backend takes for a small batch
     X, DZ = np.zeros((D, some), np.float32), np.zeros((K, some), np.float32)

@@ -1,8 +1,7 @@
-"""Loops that do one thing a kernel does, and nothing beside it, as fast as this machine can.
+"""Loops that do one thing that a kernel does, as fast as this machine can.
 
-Each runs `passes` times inside one parallel region, a part per thread, so that starting the
-threads does not count. What they compute is of no use, but is returned, so that nothing is
-left out by the compiler.
+Each makes `passes` passes inside one parallel region, with a part per thread, so that starting
+threads does not count. The results are useless, but returned, so that the compiler removes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 )
 
 ABREAST = 4
-"""Gathers in flight that do not wait for one another; counts of gathers are multiples of it."""
+"""Independent gathers in flight; numbers of gathers are multiples of it."""
 
 INT, INT_TYPE = types.int64, ir.IntType(64)
 
@@ -70,7 +69,7 @@ def _gather(emit, kinds, arrays, start, stop, stride, at, ahead, vectors=1, by=N
 
 
 def gathering(vectors):
-    """Gathers `vectors` x WIDTH samples of each neuron: see `_gather`."""
+    """Gather `vectors` x WIDTH samples of each neuron: see `_gather`."""
 
     @intrinsic
     def gathered(typing, rows, start, stop, X, stride, at, ahead):
@@ -85,7 +84,7 @@ def gathering(vectors):
 
 
 def _for_batch(context, builder, N, gather):
-    """The result of gather(emit, stride, at) for the batch of N samples."""
+    """The result of gather(emit, stride, at) for a batch of N samples."""
     found = cgutils.alloca_once(builder, ir.FloatType())
 
     def batch(lanes):
@@ -98,7 +97,7 @@ def _for_batch(context, builder, N, gather):
 
 @intrinsic
 def narrow(typing, N, rows, start, stop, X, ahead):
-    """Gathers the N <= 8 samples of each neuron."""
+    """Gather the N <= 8 samples of each neuron."""
 
     def code(context, builder, signature, args):
         N, rows_, start, stop, X_, ahead = args
@@ -113,7 +112,7 @@ def narrow(typing, N, rows, start, stop, X, ahead):
 
 @intrinsic
 def narrow_add(typing, N, rows, start, stop, X, Y, by, ahead):
-    """As `narrow`, and adds `by` to the same place of Y."""
+    """As `narrow`, and add `by` at the same place of Y."""
 
     def code(context, builder, signature, args):
         N, rows_, start, stop, X_, Y_, by, ahead = args
@@ -217,10 +216,8 @@ CHAINS = 12
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def multiply_add(threads, x, passes):
-    """y -> y / 2 + x in CHAINS chains of WIDTH lanes that do not wait for one another.
-
-    Each starts elsewhere: equal chains would be made one.
-    """
+    """y -> y / 2 + x in CHAINS independent chains of WIDTH lanes. Each starts with another
+    value, because the compiler would merge equal chains."""
     sums = np.zeros(threads, dtype=np.float32)
     for c in prange(threads):
         m, y = splat(np.float32(0.5)), splat(x)
@@ -241,6 +238,6 @@ def multiply_add(threads, x, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def start(threads, marks):
-    """Nothing, on every thread: what it takes to start them."""
+    """Do nothing on every thread: the cost of starting them."""
     for c in prange(threads):
         marks[c] = c

@@ -1,4 +1,4 @@
-"""The section of the report on operations that were timed against the roofline."""
+"""The report's section on operations that were compared with the roofline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTE = (
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """How near each backend comes to the roofline, the table, and what its cells mean."""
+    """How near each backend comes to the roofline, the table, and the meaning of its cells."""
     made = kernels_table(evidence)
     if made:
         yield " ".join(shares_of_backends(evidence))
@@ -43,7 +43,7 @@ def shares_of_backends(evidence: Evidence) -> list[str]:
 
 
 def kernels_table(evidence: Evidence) -> Table | None:
-    """Share of the roofline by size and batch, and the limit that binds."""
+    """Share of the roofline by size and batch, with the binding limit."""
     frame = evidence.timed.frame
     trials = [evidence.records[int(str(i))].trial for i in frame.index]
     frame = frame.assign(variant=[_variant(trial) for trial in trials])
@@ -62,12 +62,13 @@ def kernels_table(evidence: Evidence) -> Table | None:
 
 
 def _variant(trial: Trial) -> str:
-    """The parameters of the trainer but for the kernel's name."""
+    """The trainer's parameters without the kernel's name."""
     return ", ".join(f"{k}={v}" for k, v in trial.trainer.items() if k not in ("name", "kernel"))
 
 
 def _share_of_roofline(cell: pd.DataFrame) -> Cell:
-    """`71 % (88 %), row gather, L3`: of the median, of the shortest repeat, and what binds."""
+    """`71 % (88 %), row gather, L3`: share of the median and of the shortest repeat, and the
+    binding limit."""
     share = Spread.of(cell["roofline_share"]).mean
     best = Spread.of(cell["roofline_best_share"]).mean
     if share != share or best != best:

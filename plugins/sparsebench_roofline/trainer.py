@@ -1,4 +1,4 @@
-"""Times one operation of a layer instead of training, and holds it against its roofline."""
+"""A trainer that times one operation of a layer and compares it with its roofline."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from sparsebench_roofline.params import KernelParams
 from sparsebench_roofline.yardsticks import Yardstick
 
 LARGER = 8
-"""Times the last cache: an array that is read from memory."""
+"""Size of an array that is read from memory, as a multiple of the last cache."""
 
 MOST_STREAMED = 2**30
-"""Bytes of the stream that is measured; a longer one is no slower."""
+"""Most bytes of a measured stream; a longer one is not slower."""
 
 
 class Kernel(KernelParams):
-    """One operation on the layer with the most connections of the trial's network.
-
-    Probes and operation take turns, so that a noisy machine is noisy for all of them.
-    """
+    """Times one operation on the layer with the most connections of the trial's network. Probes
+    and operation alternate, so that a noisy machine disturbs both."""
 
     def warm_up(self, work: Work) -> None:
-        """The trial's components in small, then everything that is to be timed, once."""
+        """Warm up the trial's components on small layers, then run everything that is timed
+        once."""
         warm_up(work)
         yardsticks.rehearse()
 
@@ -102,7 +101,7 @@ def yardsticks_of(needs: Demand, rows: Any, N: int) -> Probes:
 
 
 def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[float]:
-    """Seconds of the operation; each time the probes are measured too."""
+    """Seconds of the operation for each repeat; the probes are measured each time too."""
     found = []
     for repeat in range(repeats):
         for way in probes.all:
@@ -115,7 +114,7 @@ def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[f
 def figures_of(
     needs: Demand, found: Bound, rates: Rates, repeats: list[float]
 ) -> dict[str, float | int | None]:
-    """The columns of an export. Unknown where a difference of two timings is lost in noise."""
+    """The columns of an export; unknown if a difference of two timings is lost in noise."""
     seconds, least = statistics.median(repeats), min(repeats)
     known = least > 0
     return {
@@ -152,7 +151,7 @@ def _network_figures(
 def _facts(
     layer: Layer, nnz: int, timed: bool, found: Bound, repeats: list[float]
 ) -> dict[str, Any]:
-    """Of a layer; of the one that was timed, every repeat and every limit as well."""
+    """Facts about a layer; for the timed one with every repeat and every limit."""
     facts: dict[str, Any] = {
         "shape": list(layer.shape),
         "initial_connections": nnz,

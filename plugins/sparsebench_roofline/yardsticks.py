@@ -1,4 +1,4 @@
-"""The probes over arrays of the wanted sizes: what is run, and how much it moves in a pass."""
+"""The probes on arrays of the wanted sizes: what is run, and how many bytes a pass moves."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from sparsebench_roofline.model import NARROW
 Cuts = npt.NDArray[np.int64]
 
 LEAST = 0.003
-"""Seconds that a timing lasts at the least."""
+"""Least seconds of a timing."""
 
 MOST_GATHERS = 2**20
-"""Random places: their own array stays at 4 MiB."""
+"""Most random places, whose own array is then 4 MiB."""
 
 AHEAD = (0, 8, 32)
-"""Distances of prefetching that are tried."""
+"""Prefetch distances that are tried."""
 
 SMALL_TILE = 2
-"""Vectors of a part of the batch that may stay in a cache where whole rows do not."""
+"""Vectors of a part of the batch that may stay in a cache when whole rows do not."""
 
 ROUNDS = 3
-"""Of each way to run a probe, before the fastest is chosen."""
+"""Measurements of each variant of a probe before the fastest is chosen."""
 
 LEAST_STREAM = 2**14
-"""Bytes per thread: less is no stream."""
+"""Least bytes per thread of a stream."""
 
 
 @dataclass(eq=False)
 class Yardstick:
-    """One way to run a probe.
+    """One variant of a probe.
 
     run     called with a number of passes
-    amount  bytes, or flops, of a pass
-    part    of the batch that a gather takes at a time
-    rates   per second, one for each time it was measured
-    quiet   whether it was left alone in one of them
+    amount  bytes or flops of a pass
+    part    part of the batch that a gather takes at a time
+    rates   per second, one for each measurement
+    quiet   whether one of them was undisturbed
     """
 
     run: Callable[[int], object]
@@ -58,7 +58,8 @@ class Yardstick:
     rates: list[float] = field(default_factory=list)
 
     def measure(self) -> float:
-        """One more rate. The first call compiles, and finds how many passes take `least`."""
+        """Measure one more rate. The first call compiles, and finds how many passes take `least`
+        seconds."""
         if self.passes == 0:
             self.run(1)
             self.passes = enough(self.run, self.least)
@@ -72,12 +73,12 @@ class Yardstick:
 
     @property
     def rate(self) -> float:
-        """The highest: whatever disturbs a probe makes it slower, never faster."""
+        """The highest rate, because a disturbance makes a probe slower, never faster."""
         return max(self.rates)
 
 
 def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
-    """And whether nothing disturbed it."""
+    """Seconds of the call, and whether it was undisturbed."""
 
     def timing() -> float:
         began = time.perf_counter()
@@ -88,7 +89,7 @@ def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
 
 
 def enough(run: Callable[[int], object], least: float) -> int:
-    """Passes that take at least so many seconds."""
+    """The number of passes that takes at least so many seconds."""
     passes = 1
     while (took := seconds(run, passes)[0]) < least:
         passes = max(2 * passes, min(10 * passes, round(passes * 1.2 * least / max(took, 1e-7))))
@@ -96,7 +97,7 @@ def enough(run: Callable[[int], object], least: float) -> int:
 
 
 def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
-    """The way with the highest rate of so many."""
+    """The variant with the highest rate."""
     for _ in range(rounds):
         for way in ways:
             way.measure()
@@ -107,10 +108,10 @@ def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
 
 
 def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """Rows of N samples from random places of X, flat: whole, in parts of the batch, with and
-    without prefetching.
+    """Variants that gather rows of N samples from random places of X, flat: whole, or in parts of
+    the batch, with and without prefetching.
 
-    Above 8 samples what is left of a row behind its last whole vector is not read.
+    Above 8 samples the rest of a row after its last whole vector is not read.
     """
     if N <= NARROW:
         places, cuts = _places(X.size // N, count)
@@ -141,7 +142,7 @@ def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick
 
 
 def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """As `gather` for up to 8 samples, and as many added to an array of each thread's own."""
+    """As `gather` for up to 8 samples, and adds as many to an array of each thread's own."""
     places, cuts = _places(X.size // N, count)
     Y = np.zeros(X.size * (cuts.size - 1), dtype=np.float32)
     by = np.float32(1e-9)
@@ -154,14 +155,14 @@ def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yards
 
 
 def read(size: int, least: float = LEAST) -> Yardstick:
-    """An array of `size` bytes, read in order."""
+    """Reads an array of `size` bytes in order."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 4, 8 * WIDTH)
     A = np.ones(int(cuts[-1]), dtype=np.float32)
     return Yardstick(lambda passes: probes.read(A, cuts, passes), float(A.nbytes), least=least)
 
 
 def triad(size: int, least: float = LEAST) -> Yardstick:
-    """A = B + s C, three arrays of `size` bytes together; three bytes move for each of A's."""
+    """A = B + s C on three arrays of `size` bytes together; each byte of A moves three."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 12, WIDTH)
     A, B, C = (aligned_empty((int(cuts[-1]),), np.float32) for _ in range(3))
     for array in (A, B, C):
@@ -172,14 +173,14 @@ def triad(size: int, least: float = LEAST) -> Yardstick:
 
 
 def flops(least: float = LEAST) -> Yardstick:
-    """Chains of multiply-add, the rate in flops."""
+    """Chains of multiply-add; the rate is in flops."""
     threads = numba.get_num_threads()
     run = lambda passes: probes.multiply_add(threads, np.float32(1), 1000 * passes)  # noqa: E731
     return Yardstick(run, 1000.0 * threads * probes.CHAINS * WIDTH * 2, least=least)
 
 
 def start_seconds(rounds: int = 101) -> float:
-    """Of a parallel region in which nothing is done: the shortest."""
+    """The shortest time of an empty parallel region."""
     threads = numba.get_num_threads()
     marks = np.zeros(threads)
     probes.start(threads, marks)
@@ -187,7 +188,7 @@ def start_seconds(rounds: int = 101) -> float:
 
 
 def rehearse() -> None:
-    """Every probe on little, so that all is compiled."""
+    """Run every probe on small arrays, so that all is compiled."""
     X = np.ones(2**10, dtype=np.float32)
     ways = [flops(), read(0), triad(0), *gather(X, 1, 0), *gather(X, 16, 0), *gather_add(X, 1, 0)]
     for way in ways:
@@ -196,7 +197,7 @@ def rehearse() -> None:
 
 
 def _places(rows: int, count: int) -> tuple[Array, Cuts]:
-    """Random neurons, and a part for each thread; some more behind them, to be prefetched."""
+    """Random neurons, with a part for each thread and some more for prefetching."""
     cuts = _cuts(min(max(count, 2**10), MOST_GATHERS), probes.ABREAST)
     rng = np.random.default_rng(0)
     places = rng.integers(0, rows, size=int(cuts[-1]) + max(AHEAD), dtype=np.int32)

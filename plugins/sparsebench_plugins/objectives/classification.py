@@ -33,8 +33,8 @@ class Classification(ClassificationParams):
             raise DataError(f"{where} has {kind} as targets, not labels: {_HINTS[kind]}")
         if y.ndim != 1:
             raise DataError(
-                f"{where} has shape {y.shape}; expected one axis, a label per sample: for several "
-                'targets each, set objective = "dense-output"'
+                f"{where} has shape {y.shape}; expected one axis, a label per sample: for one-hot "
+                'labels save y.argmax(axis=1), for several targets set objective = "dense-output"'
             )
         if y.dtype.kind not in "biufUS":
             raise DataError(f"{where} has dtype {y.dtype}; expected integers or strings")
