@@ -135,6 +135,7 @@ def run(
     threads: int | None = None,
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
+    retries: int | None = None,
     executor: str | None = None,
     address: str | None = None,
     resume: bool = True,
@@ -148,23 +149,26 @@ def run(
     listener: Listener | None = None,
     progress: bool | None = None,
 ) -> Run:
-    """Run a suite, a name or a file, as `sparsebench run` does with the same options.
+    """Run a suite, given by its name or file, with the options of `sparsebench run`.
 
     Options that are left out come from SPARSEBENCH_* variables, the suite and config.toml, in this
     order.
 
-    settings  path below [trial] -> value, or texts such as "epochs=3"
-    seeds     numbers, or a text such as "0:5"
-    select    only the trials that match, as -k; `k` is the same
-    shard     "2/8": the second of eight parts of the trials
-    timeout   seconds or "30m"; memory_limit: bytes or "8GiB"; of each trial
-    address   of a cluster's scheduler, for an executor that needs one ("dask")
-    progress  show how far it is: in a notebook in place, elsewhere on stderr. None: only in a
-              notebook. A `listener` is called instead.
+    settings      path below [trial] -> value, or texts such as "epochs=3"
+    seeds         numbers, or a text such as "0:5"
+    select        run only the trials that match, as -k; `k` is the same
+    shard         "2/8": the second of eight parts of the trials
+    timeout       of each trial, seconds or "30m"
+    memory_limit  of each trial, bytes or "8GiB"
+    retries       how often a trial that crashed or was killed is repeated
+    address       of a cluster's scheduler, for an executor that needs one ("dask")
+    progress      show the progress: in a notebook in place, elsewhere on stderr. None: only in a
+                  notebook
+    listener      called instead of showing the progress
 
-    If interrupted, it ends the running trials and keeps their records, so that
-    `load_run("latest")` finds them, and raises KeyboardInterrupt after Ctrl-C, or SystemExit(143)
-    after TERM or HUP.
+    If interrupted, running trials are ended and all records are kept, so `load_run("latest")`
+    finds them. Then this raises KeyboardInterrupt after Ctrl-C, or SystemExit(143) after TERM or
+    HUP.
     """
     if select is not None and k is not None:
         raise SparsebenchError("give either `select` or `k`: they are the same option")
@@ -172,7 +176,8 @@ def run(
         suite, settings=settings, seeds=seeds, quick=quick, select=k if select is None else select,
         shard=shard, store=store_directory(store), data=data, plugins=plugins,
         allow_plugins=allow_plugins, jobs=jobs, threads=threads, timeout=timeout,
-        memory_limit=memory_limit, executor=executor, address=address, resume=resume, rerun=rerun,
+        memory_limit=memory_limit, retries=retries, executor=executor, address=address,
+        resume=resume, rerun=rerun,
         reuse_stale=reuse_stale, fail_fast=fail_fast, predict=predict, audit=audit, debug=debug,
         identify=identify,
     )  # fmt: skip
