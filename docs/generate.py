@@ -142,6 +142,7 @@ def api() -> Iterator[str]:
         elif hasattr(value, "__qualname__"):
             yield f"::: {value.__module__}.{value.__qualname__}\n"
     for module, title in (
+        ("sparsebench.sklearn.estimators", "Estimators for scikit-learn"),
         ("sparsebench.hookspecs", "Hooks of a plugin"),
         ("sparsebench.core.protocols", "Protocols of components"),
         ("sparsebench.core.methods.protocols", "Protocols of topology methods"),

@@ -30,7 +30,9 @@ BATCH = 128
 
 
 class TrainedNetwork:
-    """weights  W_1, W_2, ... as scipy's csr, a row per output neuron
+    """network  that predicts, without its optimizer's state
+    inputs   how they are scaled
+    weights  W_1, W_2, ... as scipy's csr, a row per output neuron
     biases   b_1, b_2, ...
     facts    trial, model, backend, optimizer, objective, seed, shapes
     names    (outputs,) the labels; None where they are 0, 1, ... or there are none
@@ -54,7 +56,7 @@ class TrainedNetwork:
             None if array is None else array.reshape(-1, 1)
             for array in (found.get("mean"), found.get("scale"))
         )
-        self._inputs = Inputs(self.features, mean, scale)
+        self.inputs = Inputs(self.features, mean, scale)
         plugins = load_plugins(plugin_files)
         chosen = {
             "backend": facts["backend"] if backend is None else backend,
@@ -74,13 +76,13 @@ class TrainedNetwork:
         ]
         objective: Objective = built["objective"]
         model = built["model"]
-        self._network: Network = model.network(
+        self.network: Network = model.network(
             layers, built["backend"], built["optimizer"], facts["seed"],
             objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
         )  # fmt: skip
-        for name, value in self._network.parameters().items():
+        for name, value in self.network.parameters().items():
             value[...] = found[name]
-        self.targets = objective.restored(found, self._matrices[-1].shape[0], self._inputs)
+        self.targets = objective.restored(found, self._matrices[-1].shape[0], self.inputs)
 
     @property
     def features(self) -> int:
@@ -106,11 +108,16 @@ class TrainedNetwork:
             )
         if X.shape[0]:
             X = check_features(X, "X")
-        out = np.empty((X.shape[0], self._matrices[-1].shape[0]), dtype=np.float32)
-        for start in range(0, X.shape[0], BATCH):
-            rows = slice(start, start + BATCH)
-            out[rows] = self._network.outputs(self._inputs.scaled(X[rows])).T
-        return out
+        return outputs_of(self.network, self.inputs, X)
+
+
+def outputs_of(network: Network, inputs: Inputs, X: Any) -> Matrix:
+    """(samples, outputs) pre-activations of the last layer, of X as the data set has it."""
+    out = np.empty((X.shape[0], network.layers[-1].shape[0]), dtype=np.float32)
+    for start in range(0, X.shape[0], BATCH):
+        rows = slice(start, start + BATCH)
+        out[rows] = network.outputs(inputs.scaled(X[rows])).T
+    return out
 
 
 def load_model(

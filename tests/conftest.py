@@ -32,7 +32,7 @@ SLOW = (
     "core/training/test_csr_training.py", "cli/test_csr_run.py", "plugins/test_csr_input.py",
     "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py", "pytest_sparsebench",
     "report/test_html_browser.py", "report/test_latex.py", "rivals",
-    "roofline/test_kernel_trials.py", "roofline/test_roofline.py", "run",
+    "roofline/test_kernel_trials.py", "roofline/test_roofline.py", "run", "sklearn",
     "store/test_any_store.py", "suite/test_fuzz.py", "test_packaging.py", "test_untrusted.py",
 )  # fmt: skip
 """Folders and files whose tests start processes, compile kernels or simulate for seconds; they are

@@ -395,6 +395,9 @@ class Observable(Protocol):
         Nothing is updated and no random stream moves. Returns the loss and each layer's signals.
         """
 
+    def activations(self, X: Batch, number: int) -> Matrix:
+        """(K, N) behind a hidden layer, counted from 1, without dropout."""
+
     def watch(self, after_backward: Callable[[int, Batch, Matrix, int], None]) -> None:
         """Train layer by layer on plain float32 arrays from now on.
 

@@ -173,6 +173,17 @@ class LayeredNetwork:
                 DZ = units[number - 1].backward(spmm_t(weights[number], DZ))
         return value, signals[::-1]
 
+    def activations(self, X: Batch, number: int) -> Matrix:
+        """A_number (K, N), of the hidden layers counted from 1, without dropout."""
+        units = self._copied_units()
+        A: Any = X
+        for layer, unit in zip(self.layers[:number], units, strict=False):
+            Z = spmm(layer.weights(), A)
+            Z += layer.bias()[:, None]
+            A = unit.forward(Z, None)
+        activations: Matrix = A
+        return activations
+
     def watch(self, after_backward: AfterBackward) -> None:
         """Raises Unsupported if arrays between two layers are not float32."""
         if self._dtype != np.float32:

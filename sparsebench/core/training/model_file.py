@@ -11,16 +11,18 @@ target_mean target_scale               (outputs,) a target y is learnt as (y - m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sparsebench.core.archive import write_archive
 from sparsebench.core.arrays import Array
 from sparsebench.core.data.prepare import TrialData
+from sparsebench.core.data.samples import Inputs
 from sparsebench.core.files import replacing
-from sparsebench.core.protocols import Network
+from sparsebench.core.protocols import Network, Targets
 from sparsebench.core.trial import Trial
 
 # Model file format history:
@@ -41,18 +43,28 @@ def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> b
         wanted = trial.checkpoint is not None or model_bytes(network) <= SMALL
     if wanted:
         facts = {
-            "format": MODEL_FORMAT,
             "trial": trial.id,
             "model": trial.model,
             "backend": trial.backend,
             "optimizer": trial.optimizer,
             "objective": trial.objective,
             "seed": trial.seed,
-            "shapes": [list(layer.shape) for layer in network.layers],
         }
-        with replacing(file) as stream:
-            write_archive(stream, facts, _arrays(data, network))
+        write_model(file, facts, network, data.inputs, data.targets)
     return wanted
+
+
+def write_model(
+    file: Path, facts: Mapping[str, Any], network: Network, inputs: Inputs, targets: Targets
+) -> None:
+    """facts  trial, and the components that predict: model, backend, optimizer, objective, seed"""
+    shapes = [list(layer.shape) for layer in network.layers]
+    with replacing(file) as stream:
+        write_archive(
+            stream,
+            {"format": MODEL_FORMAT, **facts, "shapes": shapes},
+            _arrays(network, inputs, targets),
+        )
 
 
 def model_bytes(network: Network) -> int:
@@ -60,7 +72,7 @@ def model_bytes(network: Network) -> int:
     return sum(8 * layer.nnz + 8 * layer.shape[0] for layer in network.layers)
 
 
-def _arrays(data: TrialData, network: Network) -> Iterator[tuple[str, Array]]:
+def _arrays(network: Network, inputs: Inputs, targets: Targets) -> Iterator[tuple[str, Array]]:
     for number, layer in enumerate(network.layers, 1):
         W = layer.weights()
         yield f"W{number}.data", W.data
@@ -69,7 +81,7 @@ def _arrays(data: TrialData, network: Network) -> Iterator[tuple[str, Array]]:
         yield f"W{number}.shape", np.array(W.shape)
         yield f"b{number}", layer.bias()
     yield from network.parameters().items()
-    for name, array in (("mean", data.inputs.mean), ("scale", data.inputs.scale)):
+    for name, array in (("mean", inputs.mean), ("scale", inputs.scale)):
         if array is not None:
             yield name, array.reshape(-1)
-    yield from data.targets.arrays().items()
+    yield from targets.arrays().items()
