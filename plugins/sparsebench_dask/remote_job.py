@@ -1,4 +1,4 @@
-"""What is sent to a worker and back: plain data, and files as bytes. No disk is shared."""
+"""The messages between caller and worker: plain data, and files as bytes. No disk is shared."""
 
 from __future__ import annotations
 

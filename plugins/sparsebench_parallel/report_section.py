@@ -80,7 +80,7 @@ class Family:
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """What it comes to, a table and a note; nothing if no trial has several processes."""
+    """The section: sentences, a table and a note; empty if no trial has several processes."""
     found = parallel_families(evidence.trained)
     if not found:
         return
@@ -92,7 +92,7 @@ def section(evidence: Evidence) -> Iterator[Block]:
 
 
 def parallel_families(evidence: Evidence) -> list[Family]:
-    """Of the trials that finished: the families in which not all are sequential."""
+    """The families of finished trials in which not all trainers are sequential."""
     frame = evidence.ok
     if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
         return []
@@ -167,7 +167,7 @@ def in_words(family: Family) -> str:
 
 
 def _settings(evidence: Evidence) -> list[str]:
-    """What keeps families apart, in the suite's own words where these are enough."""
+    """Labels that distinguish families; the suite's own words if these are enough."""
     trials, full = trials_of(evidence), setting_labels(evidence, *VARIED)
     brief = [
         ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
@@ -246,7 +246,7 @@ def _apart(way: Way, base: Way | None, metric: Metric) -> Cell:
 
 
 def _signed(difference: float, metric: Metric) -> str:
-    """Of a share in points, else three digits."""
+    """A difference with its sign: of a share in points, else with three digits."""
     sign = "+" if difference > 0 else "−" if difference < 0 else ""
     if metric.scale == "points":
         return f"{sign}{fixed(abs(difference * 100), 2)}"

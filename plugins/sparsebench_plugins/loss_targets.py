@@ -1,4 +1,4 @@
-"""What losses compare with: the base classes of losses, and their (empty) parameters. Light."""
+"""Base classes of losses by kind of target, which are also their (empty) parameters. Light."""
 
 from __future__ import annotations
 

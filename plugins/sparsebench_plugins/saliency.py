@@ -161,7 +161,7 @@ def _flow(matrices: list[Any]) -> list[npt.NDArray[np.float64]]:
 
 
 class ScansOnce:
-    """What it does before training takes the time of a dense network."""
+    """A method whose work before training takes the time of a dense network."""
 
     needs: ClassVar[Needs] = Needs(scans=True)
 

@@ -27,7 +27,7 @@ Keys = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Full:
-    """What an initializer reads of a pattern with every connection."""
+    """A pattern with every connection, as far as an initializer reads it."""
 
     shape: Shape
 
@@ -133,7 +133,7 @@ class BestOfAll:
             self._limit = float(scores[order].min())
 
     def positions(self) -> list[Keys]:
-        """Of each layer, rising."""
+        """The positions of each layer, ascending."""
         self._shorten()
         ((layers, keys, scores),) = self._parts
         counts = np.bincount(layers, minlength=len(self._first))

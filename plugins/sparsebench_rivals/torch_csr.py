@@ -140,7 +140,7 @@ class TorchCsrLayer:
         self._place(applied.pattern, data, slots)
 
     def stored_bytes(self) -> dict[str, int]:
-        """Of the device; a device that is not the host leaves the pattern's indices there too."""
+        """Bytes on the device; a device other than the host also holds the pattern's indices."""
         pattern = 0 if self._device.shares else self.pattern.indptr.nbytes
         pattern += 0 if self._device.shares else self.pattern.indices.nbytes
         return {

@@ -210,7 +210,7 @@ def _as_required(seen: Evidence, row: Judged, *sides: Side) -> Judged:
 
 
 def _cells(frame: pd.DataFrame) -> Iterator[Side]:
-    """By setting, topology and backend; one without rows if there are none."""
+    """The trials by setting, topology and backend; one group without rows if there are none."""
     if frame.empty:
         yield "", frame
     for labels, cell in groups(frame, CELL):
@@ -395,7 +395,7 @@ def _both(first: str, second: str) -> str:
 
 
 def _values(cell: pd.DataFrame, metric: Metric) -> dict[int, float]:
-    """By seed, of the trials that ended well; none where no trial measured it."""
+    """The values by seed of the trials that ended well; empty if no trial measured it."""
     if cell.empty or metric.name not in cell:
         return {}
     known = cell[cell["ok"]].sort_values("seed")

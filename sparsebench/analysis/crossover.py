@@ -74,13 +74,8 @@ def crossover(
     *,
     sparse_first: bool,
 ) -> Crossover | None:
-    """From the costs of every seed at each x, which ascends; None for fewer than two points.
-
-    `sparse_first`: truly sparse is the cheaper one at small x, as along densities; along sizes
-    it is at large x. A choice of one seed at each point and backend gives one curve of ratios.
-    All of them lie between the curve of least ratios and that of most, so these two curves
-    bound where any of them passes 1.
-    """
+    """The crossing of two cost curves, from the costs of every seed at each x (ascending); None
+    for fewer than two points."""
     if len(x) < 2:
         return None
     pairs = list(zip(sparse, simulated, strict=True))

@@ -209,7 +209,7 @@ def _at_exponents(
 
 
 def _aicc(x: Vector, y: Vector, law: Vector, parameters: int) -> float:
-    """Of the errors of log y, whose variance is a parameter too."""
+    """AICc of the errors of log y; their variance counts as a parameter."""
     n, k = x.size, parameters + 1
     a, b, c = law
     error = np.square(np.log(y) - np.log(a + b * x**c)).mean()

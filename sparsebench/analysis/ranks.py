@@ -163,7 +163,8 @@ def profiles(costs: Mapping[str, Sequence[float]]) -> list[Profile]:
 
 
 def rankings(evidence: Evidence) -> list[Ranking]:
-    """By the primary metric, time and memory; none without 2 methods on 3 data sets."""
+    """Rankings by the primary metric, by time and by memory; none without 2 methods on 3 data
+    sets."""
     evidence = evidence.of_primary
     frame, primary = by_method(evidence), evidence.primary
     found = []

@@ -136,7 +136,7 @@ class Side:
 
     @property
     def metrics(self) -> Metrics:
-        """Those declared, and those measured without a declaration."""
+        """The declared metrics, and plain ones for what was measured without a declaration."""
         names = {name for record in self.records() for name in record.measures}
         return self.declared.with_measured(sorted(names))
 

@@ -37,7 +37,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Of the values that are not NaN; exact where all are equal."""
+        """The spread of the values that are not NaN; exact if all are equal."""
         known = [float(value) for value in values if not math.isnan(value)]
         n = len(known)
         if n == 0:
@@ -245,14 +245,14 @@ class Equivalence:
 
     @property
     def p(self) -> float:
-        """Of equivalence: the larger of the two one-sided tests."""
+        """p of equivalence: the larger of the two one-sided tests."""
         found = self.difference
         if found.error == 0 and abs(found.effect) <= self.margin:
             return found.least
         return max(found.p_above(-self.margin), found.p_below(self.margin))
 
     def p_not_worse(self, more_is_better: bool) -> float:
-        """Of non-inferiority: ours does not lie beyond the margin on the bad side."""
+        """p of non-inferiority: ours is not beyond the margin on the bad side."""
         found = self.difference
         gain = found.effect if more_is_better else -found.effect
         if found.error == 0 and self.margin and gain >= -self.margin:
@@ -260,7 +260,7 @@ class Equivalence:
         return found.p_above(-self.margin) if more_is_better else found.p_below(self.margin)
 
     def p_worse(self, more_is_better: bool) -> float:
-        """Of the test that ours lies beyond the margin on the bad side."""
+        """p of ours being beyond the margin on the bad side."""
         found = self.difference
         return found.p_below(-self.margin) if more_is_better else found.p_above(self.margin)
 

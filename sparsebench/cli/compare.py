@@ -150,7 +150,7 @@ def ab(
 
 
 def results_of_pair(folder: Path, turns: Sequence[Turn], metrics: Metrics) -> str:
-    """What a pair measured, in a line; empty if a record is not there."""
+    """A line with the results of a pair; empty if a record is missing."""
     from sparsebench.report.comparison import pair_line
 
     records = {

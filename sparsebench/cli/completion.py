@@ -39,7 +39,7 @@ def trials(incomplete: str) -> list[str]:
 
 
 def lists(incomplete: str) -> list[str]:
-    """What `sparsebench ls` lists."""
+    """The arguments of `sparsebench ls`."""
     from sparsebench.cli.ls import LISTS
 
     return [name for name in LISTS if name.startswith(incomplete)]

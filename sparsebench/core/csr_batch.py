@@ -28,7 +28,7 @@ class CsrBatch:
 
     @classmethod
     def of(cls, X: Matrix) -> CsrBatch:
-        """What a dense X (features, N) has besides zeros."""
+        """The csr batch of a dense X (features, N), without its zeros."""
         samples, features = np.nonzero(X.T)
         indptr = np.searchsorted(samples, np.arange(X.shape[1] + 1))
         data = np.ascontiguousarray(X[features, samples], dtype=np.float32)

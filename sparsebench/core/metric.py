@@ -114,10 +114,11 @@ class Metric:
 
 
 def columns(scores: Sequence[Metric]) -> tuple[Metric, ...]:
-    """What a record has of an objective's scores, of which the first is the primary one.
+    """The columns that a record has for the scores of an objective; the first score is the primary
+    one.
 
-    "rmse" is measured as test_rmse and validation_rmse, after an epoch and of a trial after the
-    last. Of the primary one a trial has best_test_rmse, of the best epoch, and
+    "rmse" is measured as test_rmse and validation_rmse, after each epoch, and for a trial after the
+    last. Of the primary one a trial also has best_test_rmse, of the best epoch, and
     selected_test_rmse, of the epoch with the best validation_rmse.
     """
     found = []

@@ -1,4 +1,4 @@
-"""A trial: one network to be trained with one seed, as data."""
+"""A trial as data: one network to be trained with one seed."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from typing import Any, ClassVar
 SPEC_FORMAT = 1
 
 PARTS = ("dataset", "model", "topology", "optimizer", "trainer", "backend", "objective")
-"""The components of a trial; a kind each."""
+"""The components of a trial, one of each kind."""
 
 DEFAULT_OBJECTIVE = "classification"
-"""Of a trial whose suite names none, and of records from before there were others."""
+"""The objective of a trial whose suite names none, and of older records."""
 
 SCALINGS = ("feature", "data", "range", "none")
 """How inputs are scaled, see `core.data.scaling`; the first is the default."""
 
 LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
-"""What bounds a trial, or what it leaves, without being part of what it computes: not in its
-id."""
+"""Fields that limit a trial, or say what it stores, and do not change its result."""
 
 NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations")
-"""Fields that are not part of what a trial computes, and so not of its id."""
+"""Fields that do not change a trial's result and are not part of its id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Everything that decides the outcome of one training run.
+    """Everything that decides the outcome of one training run, and its labels and limits.
 
-    Components are validated data (`registry.Component`), every default filled in. `data` is
-    the identity of the data set beyond its parameters, such as a checksum, or {"missing": why},
-    of which the id takes only that it is missing. `locations` names the data set's parameters that
-    say where it is; where `data` tells the content, they are not part of the id. `axes` holds the
-    suite's grid values by dotted key and `words` tells them apart for people; `suite`, `axes`
-    and `words` are labels and not part of the id. `observers` are components too; they look on and
-    change nothing, so they are not part of it either. `checkpoint` is in seconds; `keep_model` None
-    keeps a small network only.
+    dataset ... objective  validated components (`registry.Component`) with every default filled in
+    data        identity of the data set besides its parameters, such as a checksum; or
+                {"missing": reason}, of which the id only takes that it is missing
+    locations   parameters of the data set that say where it is; not in the id if `data` has the
+                content
+    observers   components; they change nothing, so they are not in the id
+    suite, axes, words  labels, not in the id: the suite, its grid values by dotted key, and these
+                values in words
+    checkpoint  seconds between two checkpoints
+    keep_model  None: store the trained network only if it is small
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "extra": "forbid"}
@@ -72,7 +73,8 @@ class Trial:
     keep_model: bool | None = None
 
     def spec(self) -> dict[str, Any]:
-        """What the id is made of: of what came later than 0.1.0, only what is no default."""
+        """The data that the id is made of. Fields that were added after 0.1.0 are left out where
+        they have their default."""
         spec = {key: value for key, value in asdict(self).items() if key not in NOT_COMPUTED}
         said = {key: value for key, value in self.objective.items() if value is not None}
         if said == {"name": DEFAULT_OBJECTIVE}:

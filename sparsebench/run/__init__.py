@@ -1,8 +1,4 @@
-"""From trials to records: session, supervisor, preflight.
-
-`sparsebench.run(SUITE, ...)` and the package `sparsebench.run` share a name, so the module can be
-called: it does what `sparsebench.api.run` does.
-"""
+"""Runs trials: session, supervisor, preflight."""
 
 from __future__ import annotations
 

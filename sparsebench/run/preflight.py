@@ -84,9 +84,8 @@ class Preflight:
         return outcomes
 
     def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
-        """What was found about each backend, by `auditing.probe_key`: kept evidence of an earlier
-        run, or measured now if that is requested. A probe that fails, or is interrupted, ends no
-        run."""
+        """The evidence about each backend, by `auditing.probe_key`: stored by an earlier run, or
+        measured now if requested. A probe that fails or is interrupted does not end the run."""
         found: dict[str, auditing.Found] = {}
         if self.context.signals.count:
             return found

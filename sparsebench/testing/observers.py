@@ -53,11 +53,11 @@ class FixedNetwork:
 
 
 def check_observer(observer: Observer) -> None:
-    """Gives what it declares, for layers without connections too, repeatably and without a change
-    of the network; its state can be saved and restored; memory is of order nnz.
+    """The observer returns what it declares, repeatably, also for layers without connections, and
+    changes nothing; its state can be saved and restored; its memory is of order nnz.
 
-    The network has `layers` with `weights`, `bias`, `shape` and `nnz` alone: for an observer that
-    runs data through it, test with a trial.
+    The network has `layers` with `weights`, `bias`, `shape` and `nnz` only. Test an observer that
+    runs data through the network with a trial.
     """
     check_parameters(observer)
     names = [metric.name for metric in observer.metrics]

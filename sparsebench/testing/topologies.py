@@ -133,7 +133,7 @@ def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep)
 def random_network(
     layers: Sequence[CsrMatrix], step: TrainingStep, *, samples: int = SAMPLES
 ) -> NetworkView:
-    """These weights with random signals of a mini-batch, and random momentum."""
+    """A network view of these weights with random signals of a mini-batch and random momentum."""
     rng = np.random.default_rng(3)
 
     def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -1,1 +1,1 @@
-"""What training with several workers would take with more of them: docs/parallel.md."""
+"""Predicts training with more workers than were measured: docs/parallel.md."""

@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Predict epochs with more workers than were measured.
 
-    From the costs of one worker. First the model against the trials it was not made of, then the
-    curve, then where a server has no pause left and what more servers would give. docs/parallel.md
-    says what is assumed.
+    The costs are those of one worker. Prints how well the model predicts the other measured trials,
+    the predicted curve, the number of workers that saturates a server, and the effect of more
+    servers. docs/parallel.md lists the assumptions.
     """
     from sparsebench.cli.printing import print_json, print_rows
     from sparsebench.store.store import Store

@@ -23,7 +23,7 @@ ENOUGH = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingOptions:
-    """What to predict beyond what was measured. None: as it was measured.
+    """What to predict. None: as it was measured.
 
     cores  for all processes; None: one for each
     """
@@ -193,7 +193,7 @@ def _error_in_words(rows: Sequence[Row]) -> str:
 
 
 def _in_words(way: Way, costs: Costs, servers: int, curve: Sequence[Prediction]) -> str:
-    """From how many workers on the servers have no pause, and the best that is predicted.
+    """The number of workers that saturates the servers, and the best prediction.
 
     `digits 100-100, wasap, 1 server: no pause from 5.5 workers on, as an update takes 500 us ...`
     """
@@ -223,5 +223,5 @@ def _brief(seconds: float) -> str:
 
 
 def _rounded(percent: float) -> float:
-    """To a tenth; never -0."""
+    """The number rounded to a tenth; never -0."""
     return round(percent, 1) + 0.0

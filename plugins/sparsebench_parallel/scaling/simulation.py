@@ -51,8 +51,8 @@ class Costs:
         return math.ceil(self.samples / self.batch)
 
     def cycle_seconds(self, servers: int = 1, size: float | None = None) -> float:
-        """From a worker's values to its next ones after `size` samples, a whole batch unless
-        given, if it waits for nobody."""
+        """Seconds from a worker's values to its next ones without waiting, for `size` samples;
+        by default a whole batch."""
         share = 1.0 if size is None else size / self.batch
         there_and_back = (self.up_bytes + self.down_bytes) / self.bandwidth + 2 * self.latency
         return self.step_seconds * share + self.serve_seconds / servers + there_and_back

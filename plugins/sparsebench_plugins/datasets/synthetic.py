@@ -144,7 +144,8 @@ class GeneratedSamples:
         line[self.columns] = (line[self.columns] + self.means[self.targets[row]]) * self.scale
 
     def fingerprint(self) -> str:
-        """Of what decides the samples, and of the first one, which shows the generator."""
+        """A hash of what determines the samples, and of the first one, which depends on the
+        generator."""
         said = f"{self.features}|{self.targets.size}|{self.seed}|{self.first}"
         digest = hashlib.blake2b(said.encode(), digest_size=16)
         for array in (self.columns, self.means, self.batch(np.zeros(1, dtype=np.int64))):

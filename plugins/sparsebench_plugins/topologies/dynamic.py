@@ -197,7 +197,7 @@ class Dynamic(Allocated):
         return due
 
     def updates(self, epoch: int, epochs: int, steps: int) -> int:
-        """In an epoch of so many steps; none after the last step of all."""
+        """The number of updates in an epoch of so many steps; none after the last step of all."""
         count: int = self.schedule().count(
             (epoch - 1) * steps + 1, epoch * steps, epochs * steps, steps
         )

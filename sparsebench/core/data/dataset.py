@@ -21,9 +21,9 @@ class Dataset(Protocol):
         classes of labels, else numbers of a sample's target."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What determines the data apart from the parameters, such as a checksum; reads no arrays.
+        """Whatever determines the data besides the parameters, such as a checksum; reads no arrays.
 
-        Raises MissingData where the data is not there.
+        Raises MissingData if the data are not there.
         """
 
 

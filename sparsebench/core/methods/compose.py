@@ -200,15 +200,7 @@ def _settled(state: State, index: int) -> bool:
 def percolation(
     patterns: Sequence[CsrPattern], keeps: Sequence[Mask], changes: Sequence[int]
 ) -> list[Mask]:
-    """What is kept once hidden neurons without a way in, or without a way out, are gone.
-
-    patterns, keeps  of all layers, in order
-    changes          indices of the layers that may lose connections
-
-    One pass from the last layer to the first for neurons without a way out, then one from the first
-    to the last for those without a way in, as the released code of Cannistraci-Hebb training: a
-    neuron of the first pass may be left that the second cuts off.
-    """
+    """The kept connections once hidden neurons without inputs or without outputs are removed."""
     keeps = [keep.copy() for keep in keeps]
     for index in range(len(patterns) - 2, -1, -1):
         above = patterns[index + 1]
@@ -251,7 +243,7 @@ def share_out(total: int, weights: Sequence[float], limits: Sequence[int]) -> li
 
 
 def _rounded(total: int, shares: Sequence[float]) -> list[int]:
-    """Whole parts of total; the shares sum to 1."""
+    """`total` divided into whole parts by these shares, whose sum is 1."""
     exact = [total * share for share in shares]
     parts = [math.floor(part) for part in exact]
     order = sorted(range(len(parts)), key=lambda index: parts[index] - exact[index])

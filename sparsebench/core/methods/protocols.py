@@ -98,7 +98,7 @@ class Candidates:
     scores: Vector | None = None
 
     def best(self, count: int) -> Candidates:
-        """Those with the `count` highest scores; of equal ones the earlier."""
+        """The candidates with the `count` highest scores; of equal ones the earlier."""
         from sparsebench.core.sparse.positions import best
 
         return (

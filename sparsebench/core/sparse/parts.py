@@ -1,7 +1,4 @@
-"""Who works on what: a range of rows, or of connections, for each thread.
-
-No result depends on the ranges. They decide only how long each thread is busy.
-"""
+"""Divides work among threads: a range of rows, or of connections, for each."""
 
 from __future__ import annotations
 

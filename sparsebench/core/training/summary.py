@@ -1,4 +1,4 @@
-"""From the records of the epochs to the result of a training."""
+"""Computes the result of a training from the records of its epochs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The model of a checkpoint's facts. It imports pydantic, so only a trial that resumes imports
-it."""
+"""The model of a checkpoint's facts; imported only by a trial that resumes, as it needs
+pydantic."""
 
 from __future__ import annotations
 

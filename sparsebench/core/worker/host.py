@@ -137,7 +137,7 @@ def _start_host(lifeline: int) -> None:
 
 
 class _Parent:
-    """This process, which waits for the end of its child `pid` or of the lifeline.
+    """This process while it waits for the end of its child `pid` or of the lifeline.
 
     code  exit code of the child once it has ended; the negative number of its signal
     """
