@@ -42,7 +42,8 @@ def decimals_for(value: float, digits: int) -> int:
     """Decimals that show `digits` significant digits of `value`, 0 to 6."""
     if value == 0.0 or not math.isfinite(value):
         return digits - 1
-    return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    rounded = float(f"{abs(value):.10g}")  # 0.99999... is 1
+    return min(6, max(0, digits - 1 - math.floor(math.log10(rounded))))
 
 
 def fixed(value: float, decimals: int) -> str:
