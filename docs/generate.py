@@ -143,6 +143,7 @@ def api() -> Iterator[str]:
             yield f"::: {value.__module__}.{value.__qualname__}\n"
     for module, title in (
         ("sparsebench.sklearn.estimators", "Estimators for scikit-learn"),
+        ("sparsebench.sklearn.feature_selection", "Feature selection"),
         ("sparsebench.hookspecs", "Hooks of a plugin"),
         ("sparsebench.core.protocols", "Protocols of components"),
         ("sparsebench.core.methods.protocols", "Protocols of topology methods"),

@@ -398,6 +398,10 @@ class Observable(Protocol):
     def activations(self, X: Batch, number: int) -> Matrix:
         """(K, N) behind a hidden layer, counted from 1, without dropout."""
 
+    def input_gradients(self, X: Batch, t: int) -> Iterator[Matrix]:
+        """Yield of each output its gradient (D, N) with respect to the inputs, with the dropout
+        masks of step t."""
+
     def watch(self, after_backward: Callable[[int, Batch, Matrix, int], None]) -> None:
         """Train layer by layer on plain float32 arrays from now on.
 

@@ -11,5 +11,11 @@ from sparsebench.sklearn.estimators import (
     SparseMLPClassifier,
     SparseMLPRegressor,
 )
+from sparsebench.sklearn.feature_selection import SparseFeatureSelector
 
-__all__ = ["SparseAutoencoder", "SparseMLPClassifier", "SparseMLPRegressor"]
+__all__ = [
+    "SparseAutoencoder",
+    "SparseFeatureSelector",
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -76,6 +76,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
     """
 
     _estimator_type: str
+    _after_epoch: Callable[[Learner], None] | None = None
 
     def __init__(
         self,
@@ -146,6 +147,8 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
                 score = (record.value(f"test_{metric.name}") or 0.0) * metric.better
                 score_curve.append(score)
             show(record)
+            if self._after_epoch is not None:
+                self._after_epoch(self.learner_)
             if score > best + self.tol or best_epoch == 0:
                 best, best_epoch = score, record.epoch
                 kept = self.learner_.snapshot() if self.early_stopping else None

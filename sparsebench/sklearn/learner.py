@@ -54,6 +54,10 @@ def plugins_of(files: tuple[str, ...]) -> Plugins:
     return load_plugins([Path(file) for file in files])
 
 
+GRADIENTS = 1 << 20
+"""Gradients of inputs that are held at once."""
+
+
 class Unmeasured:
     """The meter of a training that nobody measures."""
 
@@ -225,6 +229,21 @@ class Learner:
             rows = slice(start, start + BATCH)
             out[rows] = network.activations(self.inputs.scaled(X[rows]), number).T
         return out
+
+    def attribution(self, X: Any, samples: int) -> Array:
+        """(features,) sum over the outputs of the mean |gradient| with respect to each scaled
+        input, over the first samples."""
+        network = self.network
+        if not isinstance(network, Observable):
+            raise Unsupported(f"{type(network).__name__} does not show its gradients")
+        total, size = np.zeros(X.shape[1]), max(1, GRADIENTS // X.shape[1])
+        count = min(samples, X.shape[0])
+        for start in range(0, count, size):
+            batch = self.inputs.scaled(X[start : min(start + size, count)])
+            for gradient in network.input_gradients(batch, self.step + 1):
+                total += np.abs(gradient).sum(axis=1)
+        mean: Array = total / count
+        return mean
 
     def snapshot(self) -> dict[str, Array]:
         """Copies of all arrays of the network and its optimizer state, O(connections)."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sparsebench.sklearn import SparseAutoencoder, SparseMLPClassifier, SparseMLPRegressor
+from sparsebench.sklearn import (
+    SparseAutoencoder,
+    SparseFeatureSelector,
+    SparseMLPClassifier,
+    SparseMLPRegressor,
+)
 
 WEIGHTS = "batches are drawn by sample, so a sample of weight 2 is not two samples"
 
@@ -22,9 +27,14 @@ EXPECTED = {
 SETTINGS = {"hidden_layer_sizes": (20,), "max_iter": 8, "learning_rate": 0.02, "random_state": 0}
 
 
+ESTIMATORS = [
+    cls(**SETTINGS) for cls in (SparseMLPClassifier, SparseMLPRegressor, SparseAutoencoder)
+]
+
+
 @pytest.mark.filterwarnings("default")
 @parametrize_with_checks(
-    [cls(**SETTINGS) for cls in (SparseMLPClassifier, SparseMLPRegressor, SparseAutoencoder)],
+    [*ESTIMATORS, SparseFeatureSelector(SparseMLPClassifier(**SETTINGS))],
     expected_failed_checks=lambda estimator: EXPECTED.get(type(estimator), {}),
 )
 def test_as_scikit_learn_expects(estimator, check):

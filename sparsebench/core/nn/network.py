@@ -184,6 +184,24 @@ class LayeredNetwork:
         activations: Matrix = A
         return activations
 
+    def input_gradients(self, X: Batch, t: int) -> Iterator[Matrix]:
+        """Of each output in turn, the gradient (D, N) with respect to the inputs, with the dropout
+        masks of step t."""
+        units, A = self._copied_units(), cast(Any, X)
+        for layer, unit in zip(self.layers, units, strict=False):
+            Z = spmm(layer.weights(), A)
+            Z += layer.bias()[:, None]
+            A = unit.forward(Z, t)
+        weights = [layer.weights() for layer in self.layers]
+        for output in range(self.layers[-1].shape[0]):
+            DZ = np.zeros((self.layers[-1].shape[0], X.shape[1]), dtype=np.float32)
+            DZ[output] = 1
+            for number in range(len(weights) - 1, -1, -1):
+                if number < len(units):
+                    DZ = units[number].backward(DZ)
+                DZ = spmm_t(weights[number], DZ)
+            yield DZ
+
     def watch(self, after_backward: AfterBackward) -> None:
         """Raises Unsupported if arrays between two layers are not float32."""
         if self._dtype != np.float32:
