@@ -7,7 +7,7 @@ predicted = net.predict(X)
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from sparsebench.core.archive import Archive, BadArchive, Below
 from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.prepare import check_features
 from sparsebench.core.data.samples import Inputs
+from sparsebench.core.nn.compaction import compacted
+from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.protocols import NamesLoss, Network, Objective
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, TopologyError
 from sparsebench.core.training.model_file import READABLE
@@ -40,7 +42,11 @@ class TrainedNetwork:
     """
 
     def __init__(
-        self, found: Archive, backend: Any = None, plugin_files: Sequence[Path] = ()
+        self,
+        found: Archive,
+        backend: Any = None,
+        plugin_files: Sequence[Path] = (),
+        compact: bool = False,
     ) -> None:
         self.facts = facts = found.facts
         self._matrices, self.biases = [], []
@@ -68,21 +74,42 @@ class TrainedNetwork:
             kind: plugins.build(kind, plugins.validate(kind, component, kind))
             for kind, component in chosen.items()
         }
-        layers = [
-            built["backend"].layer(
-                CsrMatrix(W.pattern, W.data.copy()), bias.copy(), built["optimizer"]
-            )
-            for W, bias in zip(self._matrices, self.biases, strict=True)
-        ]
         objective: Objective = built["objective"]
         model = built["model"]
-        self.network: Network = model.network(
-            layers, built["backend"], built["optimizer"], facts["seed"],
-            objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
-        )  # fmt: skip
+
+        def network() -> Network:
+            layers = [
+                built["backend"].layer(
+                    CsrMatrix(W.pattern, W.data.copy()), bias.copy(), built["optimizer"]
+                )
+                for W, bias in zip(self._matrices, self.biases, strict=True)
+            ]
+            made: Network = model.network(
+                layers, built["backend"], built["optimizer"], facts["seed"],
+                objective.loss_with(model.loss if isinstance(model, NamesLoss) else None),
+            )  # fmt: skip
+            return made
+
+        self.network: Network = network()
         for name, value in self.network.parameters().items():
             value[...] = found[name]
+        if compact:
+            self._compact(network)
         self.targets = objective.restored(found, self._matrices[-1].shape[0], self.inputs)
+
+    def _compact(self, network: Callable[[], Network]) -> None:
+        """Take dead neurons out, with what their activations have learnt."""
+        if not isinstance(self.network, LayeredNetwork):
+            raise DataError(f"{type(self.network).__name__} cannot be made compact")
+        learnt = self.network.parameters()
+        parts = list(zip(self._matrices, self.biases, strict=True))
+        small, alive = compacted(parts, self.network.activated)
+        self._matrices = [W for W, _ in small]
+        self.biases = [bias for _, bias in small]
+        self.network = network()
+        for name, value in self.network.parameters().items():
+            left = alive[int(name.partition(".")[0].removeprefix("unit")) - 1]
+            value[...] = learnt[name].reshape(left.size, -1)[left].reshape(value.shape)
 
     @property
     def features(self) -> int:
@@ -121,12 +148,17 @@ def outputs_of(network: Network, inputs: Inputs, X: Any) -> Matrix:
 
 
 def load_model(
-    file: str | Path, *, backend: Any = None, plugins: Sequence[str | Path] = ()
+    file: str | Path,
+    *,
+    backend: Any = None,
+    plugins: Sequence[str | Path] = (),
+    compact: bool = False,
 ) -> TrainedNetwork:
     """The network in a file that `sparsebench export-model` wrote.
 
     backend  to run it with, as a suite names one; None: the one it was trained with
     plugins  files of plugins that its components come from
+    compact  dead hidden neurons are taken out: smaller layers, the same predictions
 
     Raises DataError where the file is not such a file.
     """
@@ -135,6 +167,6 @@ def load_model(
         found = Archive(path)
         if found.facts.get("format") not in READABLE:
             raise BadArchive(f"model format {found.facts.get('format')!r} is not known")
-        return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins])
+        return TrainedNetwork(found, backend, [Path(plugin) for plugin in plugins], compact)
     except (BadArchive, TopologyError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not an exported model: {error}") from error

@@ -81,6 +81,11 @@ def register_topologies(register: Register) -> None:
             "a full network, pruned once or in rounds (Frankle and Carbin 2019)",
         ),
         ("pals", "methods:PALS", "prunes or grows by the validation loss (Atashgahi et al. 2023)"),
+        ("ctre-sim", "ctre:CtreSim", "growth by cosine of activations (Atashgahi et al. 2022)"),
+        ("ctre-seq", "ctre:CtreSeq", "the same, later at random (Atashgahi et al. 2022)"),
+        ("wast", "wast:Wast", "by importance of neurons (Sokar et al. 2022)"),
+        ("srigl", "srigl:SRigL", "RigL with the same fan-in for all (Lasby et al. 2023)"),
+        ("acdc", "methods:ACDC", "full and sparse phases in turn (Peste et al. 2021)"),
         ("ch3-l3", "cht:CHT", "Cannistraci-Hebb training (Zhang et al. 2024)"),
         ("chts", "cht:CHTs", "the same with soft rules (Zhang et al. 2025)"),
         ("chtss", "cht:CHTss", "chts with a falling density (Zhang et al. 2025)"),
@@ -111,6 +116,7 @@ def register_allocations(register: Register) -> None:
         "placements",
         ("csti", "Csti", "where inputs correlate (CHT)"),
         ("receptive-field", "ReceptiveField", "the nearer on a ring, the likelier (CHTs)"),
+        ("constant-fan-in", "ConstantFanIn", "as many connections into each neuron (SRigL)"),
         ("small-world", "SmallWorld", "a band on a ring, partly rewired (Watts and Strogatz)"),
         ("scale-free", "ScaleFree", "degrees of a power law on both sides"),
     )
@@ -142,6 +148,15 @@ def register_drops(register: Register) -> None:
         ("sensitivity", "Sensitivity", "the smallest |g| / |w|, or |w| / |g|"),
         ("soft-magnitude", "SoftMagnitude", "at random, the smaller |w| the likelier (CHTs)"),
     )
+    _register(
+        register,
+        "topologies",
+        (
+            "neuron-importance",
+            "wast:ImportanceDrop",
+            "the smallest |w| times the importance of both neurons (WAST)",
+        ),
+    )
 
 
 @hookimpl
@@ -157,6 +172,13 @@ def register_grows(register: Register) -> None:
         "topologies",
         ("gse", "gse:GseGrow", "the largest gradients of a sample (GSE)"),
         ("momentum", "snfs:MomentumGrow", "smoothed gradients (SNFS)"),
+        ("cosine", "ctre:CosineGrow", "where activations are alike, some at random (CTRE sim)"),
+        (
+            "cosine-then-random",
+            "ctre:CosineThenRandom",
+            "where activations are alike, later at random (CTRE seq)",
+        ),
+        ("neuron-importance", "wast:ImportanceGrow", "between important neurons (WAST)"),
         ("ch3-l3", "cht:Ch3L3", "link prediction by paths of length 3 (CHT)"),
         ("ch2-l3", "cht:Ch2L3", "the same from pairs of neurons, faster (CHTs)"),
         ("ch2-l3-soft", "cht:SoftCh2L3", "drawn in proportion to ch2-l3 (CHTs)"),
@@ -195,6 +217,7 @@ def register_density_schedules(register: Register) -> None:
         ("cubic-from-dense", "FromDense", "cubic, from a full network on (GMP)"),
         ("sigmoid", "Sigmoid", "falls as a logistic function (CHTss)"),
         ("rounds", "Rounds", "falls at once or in rounds (one-shot, iterative pruning)"),
+        ("full-and-sparse", "FullAndSparse", "full and sparse phases in turn (AC/DC)"),
         ("pals", "Pals", "falls and rises by the validation loss (PALS)"),
     )
 
@@ -206,6 +229,7 @@ def register_prunings(register: Register) -> None:
         "prunings",
         ("importance", "Importance",
          "hidden neurons with the least incoming weight go (Curci et al. 2021)"),
+        ("neurons", "Neurons", "about half of the hidden neurons go (Liu et al. 2019)"),
     )  # fmt: skip
 
 
@@ -287,6 +311,9 @@ def register_optimizers(register: Register) -> None:
         "optimizers",
         ("sgd", "SGD", "momentum, Nesterov, coupled or decoupled weight decay"),
         ("adam", "Adam", "Adam; with decay = decoupled AdamW"),
+        ("powerprop", "PowerProp", "SGD on a power of the weights (Schwarz et al. 2021)"),
+        ("linbreg", "LinBreg", "linearised Bregman steps: weights become 0 (Bungert et al. 2022)"),
+        ("adabreg", "AdaBreg", "the same with Adam's steps (Bungert et al. 2022)"),
         ("adam-by-age", "AdamByAge", "Adam that counts each connection's own steps (SMET)"),
     )
 
@@ -299,6 +326,7 @@ def register_schedules(register: Register) -> None:
         ("constant", "Constant", "the rate as given"),
         ("step", "Step", "times gamma after given epochs"),
         ("cosine", "Cosine", "half a cosine down to `final`"),
+        ("linear", "Linear", "a line down to `final`"),
         ("warm-up", "WarmUp", "linear rise, then another schedule"),
     )
 
@@ -323,6 +351,13 @@ def register_observers(register: Register) -> None:
         ("input-connections", "degrees:InputConnections",
          "connections to each input: histogram, percentiles, share of inputs without any",
          params + "InputConnectionsParams"),
+        ("active-neurons", "paths:ActiveNeurons",
+         "hidden neurons on a path from inputs to outputs", params + "ActiveNeuronsParams"),
+        ("paths", "paths:Paths", "paths from inputs to outputs", params + "PathsParams"),
+        ("power-law", "paths:PowerLaw",
+         "whether degrees follow a power law (Clauset et al. 2009)", params + "PowerLawParams"),
+        ("overlap", "paths:Overlap",
+         "connections kept since the last epoch and the start", params + "OverlapParams"),
         ("itop", "itop:Itop",
          "share of all positions ever tried, R_s (Liu et al. 2021)", params + "ItopParams"),
     )  # fmt: skip

@@ -169,3 +169,34 @@ class Pals:
             max(1, min(most, count + round(change * count)))
             for count, most in zip(now, room, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class FullAndSparse:
+    """warm   share of all steps before the first pruning
+    phase  share of all steps that a sparse phase takes, and then a full one
+    last   share of all steps from which on it stays sparse
+
+    Peste et al. (2021), arXiv 2106.12379, AC/DC; by default the released code's epochs for CIFAR,
+    of 200: pruned at 10, full again at 30, pruned at 50, ..., sparse from 170 on. The weakest of
+    all layers go at once. In full phases time and memory are those of a full network.
+    """
+
+    start: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    warm: Annotated[float, Interval(ge=0, lt=1)] = 0.05
+    phase: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    last: Annotated[float, Interval(gt=0, lt=1)] = 0.85
+
+    globally: ClassVar[bool] = True
+    signals: ClassVar[tuple[Signal, ...]] = ()
+
+    def share(self, step: TrainingStep, last: int) -> float:
+        """Unused: `targets` decides."""
+        return 0.0
+
+    def targets(self, network: NetworkView, ends: Sequence[int], fraction: float) -> list[int]:
+        at = network.step.step / network.step.steps
+        turns = math.floor((at - self.warm) / self.phase + 1e-9)  # -1: before the first
+        full = [K * D for K, D in network.shapes]
+        sparse = at >= self.last or (turns >= 0 and turns % 2 == 0)
+        return list(ends) if sparse else full

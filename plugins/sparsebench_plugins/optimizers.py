@@ -183,3 +183,102 @@ class AdamByAge(Adam):
     def repair(self, state: Sequence[Array]) -> None:
         """As Adam; ages are left as they are."""
         super().repair(state[:2])
+
+
+@dataclass(frozen=True)
+class PowerProp(SGD):
+    """SGD on theta, where w = theta |theta|^(power - 1): large weights learn fast, small ones stay
+    small. Weight decay is of theta. Biases are trained as they are.
+
+    Schwarz et al. (2021), arXiv 2110.00296, Powerpropagation. A weight of 0 never leaves it, so
+    connections that grow need another first value.
+    """
+
+    power: Annotated[float, Interval(ge=1)] = 2.0
+
+    def update(
+        self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
+    ) -> None:
+        """w and the velocity of theta change in place; g is left as it is."""
+        import numpy as np
+
+        if kind != "weight":
+            super().update(w, g, state, rate, t, kind)
+            return
+        f, size = w.dtype.type, np.abs(w)
+        theta = np.sign(w) * size ** f(1 / self.power)
+        slope = f(self.power) * size ** f(1 - 1 / self.power)
+        super().update(theta, g * slope, state, rate, t, kind)
+        w[...] = theta * np.abs(theta) ** f(self.power - 1)
+
+
+@dataclass(frozen=True)
+class LinBreg(Descent):
+    """Linearised Bregman steps: v -= rate g and w = soft(v), soft the threshold at `strength`, so
+    that weights are 0 until their gradients have added up, and may become 0 again.
+
+    strength  lambda of the regulariser lambda |w|
+    momentum  of the step
+
+    Bungert et al. (2022), arXiv 2105.04319: v = w + strength sign(w) at the start, delta 1. Only
+    connections have a v, so what may become a weight is what the topology holds: start from a
+    pattern several times as dense as the weights you want. Biases are trained without threshold.
+    """
+
+    strength: Annotated[float, Interval(ge=0)] = 0.001
+    momentum: Momentum = 0.0
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("dual", "velocity") if self.momentum else ("dual",)
+
+    def update(
+        self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
+    ) -> None:
+        """w and the state change in place; g is left as it is."""
+        f = w.dtype.type
+        step = f(rate) * self._decayed(w, g, rate, kind)
+        if self.momentum:
+            velocity = state[1]
+            velocity *= f(self.momentum)
+            velocity += f(1 - self.momentum) * step
+            step = velocity
+        self._move(w, state[0], step, kind)
+
+    def _move(self, w: Array, dual: Array, step: Array, kind: Kind) -> None:
+        import numpy as np
+
+        strength = w.dtype.type(self.strength if kind == "weight" else 0.0)
+        fresh = (dual == 0) & (w != 0)  # at the start, and where a connection was just grown
+        dual[fresh] = w[fresh] + strength * np.sign(w[fresh])
+        dual -= step
+        w[...] = np.sign(dual) * np.maximum(np.abs(dual) - strength, 0)
+
+
+@dataclass(frozen=True)
+class AdaBreg(LinBreg):
+    """Linearised Bregman steps whose length is Adam's. Bungert et al. (2022), arXiv 2105.04319."""
+
+    learning_rate: Annotated[float, Interval(gt=0)] = 0.001
+    momentum: Momentum = 0.9
+    beta2: Momentum = 0.999
+    tiny: Annotated[float, Interval(gt=0)] = 1e-8
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("dual", "mean", "square")
+
+    def update(
+        self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
+    ) -> None:
+        import numpy as np
+
+        f = w.dtype.type
+        dual, mean, square = state
+        g = self._decayed(w, g, rate, kind)
+        mean *= f(self.momentum)
+        mean += f(1 - self.momentum) * g
+        square *= f(self.beta2)
+        square += f(1 - self.beta2) * g * g
+        root = np.sqrt(square * f(1 / (1 - self.beta2**t))) + f(self.tiny)
+        self._move(w, dual, f(rate / (1 - self.momentum**t)) * mean / root, kind)

@@ -70,6 +70,13 @@ class ReceptiveField(Placed):
 
 
 @dataclass(frozen=True)
+class ConstantFanIn(ReceptiveField):
+    """Any inputs, as many for each output neuron, one more or less."""
+
+    r: Annotated[float, Interval(ge=0, le=1)] = 1.0
+
+
+@dataclass(frozen=True)
 class SmallWorld(Placed):
     """Each output neuron has the inputs nearest on a ring, of which a share is rewired at random.
 

@@ -50,6 +50,16 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """Falls from 1 to `final` along a line over all steps."""
+
+    final: Annotated[float, Interval(ge=0, le=1)] = 0.0
+
+    def factor(self, t: int, steps: int, steps_per_epoch: int) -> float:
+        return 1 - (1 - self.final) * (t - 1) / max(1, steps - 1)
+
+
+@dataclass(frozen=True)
 class WarmUp:
     """Rises linearly from `start` to 1 over the first `epochs`, times the schedule `then`.
 

@@ -379,10 +379,14 @@ class Network(Protocol):
 @dataclass(frozen=True)
 class LayerSignals:
     """A layer's inputs X (D, N) for one mini-batch, and DZ (K, N), the gradient of the mean loss
-    with respect to its pre-activations. The first layer's X is a `CsrBatch` where the data are."""
+    with respect to its pre-activations. The first layer's X is a `CsrBatch` where the data are.
+
+    A  (K, N) its outputs behind the activation; of the last layer what the loss takes
+    """
 
     X: Batch
     DZ: Matrix
+    A: Matrix | None = None
 
 
 @runtime_checkable

@@ -139,7 +139,10 @@ def random_network(
     def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return rng.standard_normal(shape, dtype=np.float32)
 
-    batch = [LayerSignals(normal(W.shape[1], samples), normal(W.shape[0], samples)) for W in layers]
+    batch = [
+        LayerSignals(*(normal(size, samples) for size in (W.shape[1], W.shape[0], W.shape[0])))
+        for W in layers
+    ]
     momentum = [normal(W.nnz) for W in layers]
     return NetworkView.of(
         layers, UniformWeights(), step, seed=7, batch=batch, momentum=momentum, state=State(),

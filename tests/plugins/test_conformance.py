@@ -164,9 +164,13 @@ def test_set_with(build, parameters):
 
 
 @pytest.mark.parametrize("name", names("pruning"))
-@pytest.mark.parametrize("parameters", [{}, {"count_dead": True}, {"percentile": 99}], ids=str)
-def test_pruning(build, name, parameters):
-    testing.check_pruning(component(build, "pruning", name, **parameters))
+def test_pruning(build, name):
+    testing.check_pruning(component(build, "pruning", name))
+
+
+@pytest.mark.parametrize("parameters", [{"count_dead": True}, {"percentile": 99}], ids=str)
+def test_importance_pruning_with(build, parameters):
+    testing.check_pruning(component(build, "pruning", "importance", **parameters))
 
 
 @pytest.mark.parametrize("name", names("observer"))

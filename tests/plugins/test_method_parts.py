@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sparsebench_plugins import streamed
 from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
 from sparsebench_plugins.topologies import link_prediction
 from sparsebench_plugins.topologies.candidates import noise
+from sparsebench_plugins.topologies.wast import by_rank, importances
 
 from sparsebench.core.methods.compose import percolation
 from sparsebench.core.methods.protocols import Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
+from sparsebench.core.nn.compaction import compacted
+from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.testing.fixtures import UniformWeights
+from sparsebench.testing.fixtures import UniformWeights, to_dense
 
 STEP = TrainingStep(1, 10, 10, 10, True)
 
@@ -257,8 +263,8 @@ def test_placed_connections_are_as_many_as_allocated(build, name, nnz):
 
 
 def test_a_band_is_made_of_the_nearest(build):
-    for given in ({"name": "receptive-field", "r": 0.0}, {"name": "small-world", "beta": 0.0}):
-        (pattern,) = patterns_of(build("allocation", given), [(10, 10)], [30])
+    for part in ({"name": "receptive-field", "r": 0.0}, {"name": "small-world", "beta": 0.0}):
+        (pattern,) = patterns_of(build("allocation", part), [(10, 10)], [30])
         away = np.abs(pattern.rows - pattern.indices)
         assert np.minimum(away, 10 - away).max() == 1
 
@@ -384,3 +390,195 @@ def test_the_best_of_all_layers_leave_none_without_a_connection():
     best.add(1, 5, np.array([-3.0, -1.0, np.nan]))
     best.add(2, 0, np.array([8.5, 20.0]))
     assert [keys.tolist() for keys in best.positions()] == [[9], [6], [0, 1]]
+
+
+# --- activations, importance of neurons, constant fan-in -----------------------------
+
+
+def seen_by(W, X, DZ, A=None, *, step=STEP, count=1, validation=None, state=None):
+    """The views of `count` equal layers for these signals of a mini-batch."""
+    arrays = [None if one is None else np.array(one, dtype=np.float32) for one in (X, DZ, A)]
+    batch = [LayerSignals(*arrays)] * count
+    view = NetworkView.of(
+        [W] * count, UniformWeights(), step, batch=batch, state=state, validation=validation
+    )
+    return view.layer(0)
+
+
+ALIKE = {
+    # the inputs point to (1, 0), (0, 1) and (1, 1); the outputs to (1, 0) and (1, -1)
+    "X": [[1, 0], [0, 2], [3, 3]],
+    "A": [[5, 0], [1, -1]],
+}
+
+
+def test_growth_by_cosine_takes_the_most_alike(build):
+    W = matrix([[0, 1, 0], [1, 0, 0]])
+    layer = seen_by(W, ALIKE["X"], [[0, 0]] * 2, ALIKE["A"], count=2)
+    keep = np.ones(2, dtype=bool)
+    # free: (0, 0) with 1, (0, 2) and (1, 1) with 0.71, (1, 2) with 0
+    found = build("grow", "cosine-then-random")
+    seq = seen_by(W, ALIKE["X"], [[0, 0]] * 2, ALIKE["A"], count=2, validation=Validation(1.0, 0.5))
+    for grow, view in ((build("grow", "cosine"), layer), (found, seq)):
+        best = grow.candidates(view, keep, 3)
+        assert list(zip(best.rows, best.columns, strict=True)) == [(0, 0), (0, 2), (1, 1)]
+
+
+def test_what_was_just_dropped_gives_way_to_a_random_position(build):
+    W = matrix([[1, 1, 0], [1, 0, 0]])  # (0, 0) is the most alike, and dropped
+    layer = seen_by(W, ALIKE["X"], [[0, 0]] * 2, ALIKE["A"], count=2)
+    found = build("grow", "cosine").candidates(layer, np.array([False, True, True]), 1)
+    assert (found.rows.size, found.scores) == (1, None)
+    assert (int(found.rows[0]), int(found.columns[0])) != (0, 1)
+
+
+def test_growth_turns_random_once_the_score_does_not_improve(build):
+    grow, state = build("grow", {"name": "cosine-then-random", "patience": 2}), State()
+    for score, waits in ((0.5, 0), (0.6, 0), (0.6, 1), (0.7, 0), (0.1, 1), (0.2, 2), (0.9, 2)):
+        layer = seen_by(
+            W, np.ones((3, 2)), np.ones((2, 2)), np.ones((2, 2)),
+            count=2, validation=Validation(1.0, score), state=state,
+        )  # fmt: skip
+        grow.candidates(layer, np.ones(4, dtype=bool), 1)
+        assert state.arrays["ctre", 0][1] == waits
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_the_best_products_are_among_those_of_high_ranks(count):
+    rng = np.random.default_rng(0)
+    outputs, inputs = rng.random(9).astype(np.float32), rng.integers(3, size=12).astype(np.float32)
+    rows, columns = by_rank(outputs, inputs, count, rng)
+    assert np.unique(rows * 12 + columns).size == rows.size
+    found = np.sort(outputs[rows] * inputs[columns])[::-1][:count]
+    expected = np.sort(np.outer(outputs, inputs).ravel())[::-1][:count]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_importance_sums_errors_and_weights_of_the_networks_ends(build):
+    """One layer, so both ends are the network's."""
+    grow = build("grow", {"name": "neuron-importance", "share": 0.25})
+    layer = seen_by(W, np.zeros((3, 2)), np.zeros((2, 2)))
+    DZ = np.array([[1.0, -1.0], [2.0, 0.0]], dtype=np.float32)
+    for _ in range(2):
+        grow.after_backward(layer, layer.X, DZ)
+    outputs, inputs = importances(layer)
+    np.testing.assert_allclose(outputs, 2 * (0.25 * np.array([2, 2]) + 0.75 * np.array([3, 4.5])))
+    errors = np.abs(np.array([[1, 0.5], [-2, 0], [0, 4]]) @ DZ).sum(axis=1)
+    np.testing.assert_allclose(inputs, 2 * (0.25 * errors + 0.75 * np.array([1.5, 2, 4])))
+    scores = build("drop", "neuron-importance").scores(layer)
+    assert scores[1] == pytest.approx(2.0 * outputs[0] * inputs[1])
+
+
+def test_srigl_gives_each_living_neuron_as_many_inputs(build):
+    """Neuron 2 has no salient connection: its weights are the smallest and its gradients 0."""
+    weights = np.zeros((4, 8))
+    weights[0, :4], weights[1, :4] = [9, 8, 7, 6], [9, 8, 7, 5]
+    weights[2, :2], weights[3, :2] = [0.1, 0.2], [5, 4]
+    given = {"name": "srigl", "density": 0.4, "zeta": 0.4, "least_salient": 0.3}
+    topology = build("topology", given)
+    X, DZ = np.eye(8)[:, :4], np.diag([1.0, 2.0, 0.0, 3.0])
+    step = TrainingStep(1, 10, 1, 1000, False)
+    arrays = [one.astype(np.float32) for one in (X, DZ)]
+    view = NetworkView.of(
+        [matrix(weights)] * 2, UniformWeights(), step, batch=[LayerSignals(*arrays)] * 2
+    )
+    hidden, last = topology.layer_updates(view)
+    after = matrix(weights).apply(hidden.change)
+    assert after.pattern.in_degrees().tolist() == [4, 4, 0, 4]
+    assert after.pattern.indices[after.rows == 1].tolist() == [0, 1, 2, 3]
+    assert {0, 1, 3} <= set(after.indices[after.rows == 3].tolist())  # 3 by its gradient
+    assert matrix(weights).apply(last.change).pattern.in_degrees().tolist() == [3, 3, 3, 3]
+
+
+def test_acdc_is_full_and_sparse_in_turn(build):
+    schedule, sparse = build("density_schedule", "full-and-sparse"), []
+    for epoch in range(1, 201):
+        network = SimpleNamespace(step=TrainingStep(epoch, 200, epoch, 1, True), shapes=[(9, 9)])
+        (count,) = schedule.targets(network, [8], 0.0)
+        if not sparse or (sparse[-1][1] == 8) != (count == 8):
+            sparse.append((epoch, count))
+    turns = [(1, 81), (10, 8), (30, 81), (50, 8), (70, 81), (90, 8), (110, 81), (130, 8), (150, 81)]
+    assert sparse == [*turns, (170, 8)]
+
+
+# --- steps of other parametrisations -------------------------------------------------
+
+
+def stepped(optimizer, w, g, slots, times=1, kind="weight"):
+    w = np.array(w, dtype=np.float32)
+    state = [np.zeros_like(w) for _ in range(slots)]
+    for t in range(1, times + 1):
+        optimizer.update(w, np.array(g, dtype=np.float32), state, 0.1, t, kind)
+    return w, state
+
+
+def test_a_step_of_powerpropagation(build):
+    """theta = 2 has w = 4 and dw/dtheta = 4: theta - 0.1 * 4 * 0.5 = 1.8, w = 3.24."""
+    optimizer = build("optimizer", {"name": "powerprop", "power": 2.0})
+    assert stepped(optimizer, [4.0, -4.0, 0.0], [0.5, -0.5, 1.0], 0)[0] == pytest.approx(
+        [3.24, -3.24, 0.0]
+    )
+    assert stepped(optimizer, [4.0], [0.5], 0, kind="bias")[0] == pytest.approx([3.95])
+
+
+def test_steps_of_linearised_bregman_iterations(build):
+    """v starts at w + 0.3 sign(w); a weight of 0 waits until its gradients add up to 0.3."""
+    optimizer = build("optimizer", {"name": "linbreg", "strength": 0.3})
+    w, (dual,) = stepped(optimizer, [0.5, 0.0, -0.05], [1.0, -1.0, -1.0], 1)
+    assert dual == pytest.approx([0.7, 0.1, -0.25])
+    assert w == pytest.approx([0.4, 0.0, 0.0])
+    w, (dual,) = stepped(optimizer, [0.5, 0.0, -0.05], [1.0, -1.0, -1.0], 1, times=4)
+    assert w == pytest.approx([0.1, 0.1, 0.0])
+    w, _ = stepped(optimizer, [0.5], [1.0], 1, kind="bias")
+    assert w == pytest.approx([0.4])
+
+
+def test_the_first_step_of_adabreg_has_the_length_of_the_rate(build):
+    optimizer = build("optimizer", {"name": "adabreg", "strength": 0.3})
+    w, (dual, *_) = stepped(optimizer, [0.5, 0.0], [7.0, -7.0], 3)
+    assert dual == pytest.approx([0.7, 0.1])
+    assert w == pytest.approx([0.4, 0.0])
+
+
+# --- neurons -------------------------------------------------------------------------
+
+
+def test_half_of_the_neurons_go_and_no_more(build):
+    pruning = build("pruning", {"name": "neurons", "share": 0.3, "least": 0.5})
+    sums = np.array([5.0, 1, 4, 2, 3, 6, 7, 8], dtype=np.float32)
+    layer = SimpleNamespace(row_sums_of_magnitude=lambda: sums)
+    alive = np.ones(8, dtype=bool)
+    for gone in ([1, 3, 4], [2], []):
+        removed = pruning.remove(layer, alive)
+        assert np.flatnonzero(removed).tolist() == gone
+        alive &= ~removed
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25)
+def test_a_compact_network_computes_the_same(seed):
+    """A tanh network with biases, so that a neuron without a way in is a constant."""
+    rng = np.random.default_rng(seed)
+    sizes = [5, *rng.integers(1, 9, size=3), 2]
+    parts = []
+    for D, K in pairwise(sizes):
+        dense = rng.standard_normal((K, D)) * (rng.random((K, D)) < 0.25)
+        parts.append((matrix(dense), rng.standard_normal(K).astype(np.float32)))
+
+    def outputs_of(layers, X):
+        for index, (W, bias) in enumerate(layers):
+            Z = to_dense(W) @ X + bias[:, None]
+            X = np.tanh(Z) if index < len(layers) - 1 else Z
+        return X
+
+    small, alive = compacted(parts, lambda index, z: np.tanh(z))
+    X = rng.standard_normal((5, 4))
+    np.testing.assert_allclose(outputs_of(small, X), outputs_of(parts, X), atol=1e-5)
+    for (W, bias), mask in zip(small, alive, strict=True):
+        W.validate()
+        assert W.shape[0] == bias.size == mask.sum() >= 1
+    for (below, _), (above, _) in pairwise(small):
+        assert below.shape[0] == above.shape[1]
+        if below.shape[0] > 1:
+            assert (below.pattern.in_degrees() > 0).all()
+            assert (above.pattern.out_degrees() > 0).all()

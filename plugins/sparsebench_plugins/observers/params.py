@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Interval
 
 from sparsebench.core.metric import Metric
 from sparsebench.core.observer import Observer
@@ -74,4 +76,70 @@ class ItopParams(Observer):
         ),
         Metric("itop_standard_error", "fraction", "points", kinds=("trial", "epoch")),
         Metric("itop_rate_of_layer", "fraction", "points", kinds=("layer",)),
+    )
+
+
+@dataclass(frozen=True)
+class ActiveNeuronsParams(Observer):
+    """None."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("active_neurons", "count", kinds=("trial", "epoch"), title="active neurons"),
+        Metric(
+            "active_neuron_share",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="active neurons, share",
+        ),
+        Metric("active_neurons_of_layer", "count", kinds=("layer",)),
+    )
+
+
+@dataclass(frozen=True)
+class PathsParams(Observer):
+    """None."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("log_paths", "number", kinds=("trial", "epoch"), title="paths, log10"),
+        Metric("log_paths_per_connection", "number", kinds=("trial", "epoch")),
+    )
+
+
+@dataclass(frozen=True)
+class PowerLawParams(Observer):
+    """samples  drawn from the fitted law for its test"""
+
+    samples: Annotated[int, Interval(gt=0)] = 100
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "power_law_exponent", "number", kinds=("trial", "epoch"), title="power law, exponent"
+        ),
+        Metric("power_law_from", "count", kinds=("trial", "epoch")),
+        Metric("power_law_distance", "number", kinds=("trial", "epoch")),
+        Metric("power_law_p", "number", kinds=("trial", "epoch"), title="power law, p"),
+    )
+
+
+@dataclass(frozen=True)
+class OverlapParams(Observer):
+    """None."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "overlap_with_last",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="connections kept since the last epoch",
+        ),
+        Metric(
+            "overlap_with_first",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="connections kept since the start",
+        ),
+        Metric("overlap_with_first_of_layer", "fraction", "points", kinds=("layer",)),
     )

@@ -67,6 +67,20 @@ def filled_up(layer: LayerView, keep: Mask, found: Scored, count: int) -> Candid
     return Candidates(rows, columns, scores).best(count)
 
 
+def completed(layer: LayerView, keep: Mask, found: Positions, count: int) -> Positions:
+    """At most `count` of these free positions in rising order, and where they are fewer, random
+    ones besides."""
+    if found[0].size >= count:
+        return found[0][:count], found[1][:count]
+    D = layer.W.shape[1]
+    others = uniform(layer, keep, count / max(1, layer.W.nnz))
+    known = found[0].astype(np.int64) * D + found[1]
+    fresh = np.flatnonzero(~np.isin(others[0].astype(np.int64) * D + others[1], known))
+    rng = layer.rng("candidates")
+    some = rng.permutation(fresh)[: count - found[0].size]
+    return joined(found, (others[0][some], others[1][some]))
+
+
 def noise(layer: LayerView, rows: Ints, columns: Ints) -> Vector:
     """(count,) Gumbel noise that depends on the update and the position alone, so that a candidate
     more or less moves no other's. The highest log p plus noise are a draw without replacement with

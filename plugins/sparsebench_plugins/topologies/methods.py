@@ -183,3 +183,16 @@ class PALS(Dynamic):
     grow: Grow = "gradient"
     update: Update = "cosine"
     density_schedule: DensitySchedule = "pals"
+
+
+@dataclass(frozen=True)
+class ACDC(Dynamic):
+    """Full and sparse phases in turn: what was pruned comes back with weights of 0.
+
+    Peste et al. (2021), arXiv 2106.12379; see the density schedule `full-and-sparse`. Deviation:
+    pruned connections lose their momentum. Phases change at the ends of epochs.
+    """
+
+    zeta: Zeta = 0.0
+    grown: Initializer = "zeros"
+    density_schedule: DensitySchedule = "full-and-sparse"

@@ -114,6 +114,12 @@ class LayerView:
         return _declared(self.batch, "batch").DZ
 
     @property
+    def A(self) -> Matrix:
+        """(K, N) outputs of the mini-batch, behind the activation; of the last layer what the loss
+        takes."""
+        return _declared(_declared(self.batch, "batch").A, "batch")
+
+    @property
     def validation(self) -> Validation:
         """Loss and score on the validation samples, the same for all layers of an update."""
         return _declared(self.validate, "validation")()

@@ -163,12 +163,14 @@ class LayeredNetwork:
             Z = spmm(W, A[-1])
             Z += layer.bias()[:, None]
             A.append(units[number].forward(Z, t) if number < len(units) else Z)
+        outputs = A[-1].copy()
         value, DZ = self._loss.value_and_gradient(A.pop(), T)
         for behind in units[len(weights) - 1 :]:
             DZ = behind.backward(DZ)
+        A.append(outputs)
         signals = []
         for number in range(len(weights) - 1, -1, -1):
-            signals.append(LayerSignals(A[number], DZ))
+            signals.append(LayerSignals(A[number], DZ, A[number + 1]))
             if number > 0:
                 DZ = units[number - 1].backward(spmm_t(weights[number], DZ))
         return value, signals[::-1]
@@ -214,6 +216,11 @@ class LayeredNetwork:
             self._through = False
         self._compiled = None
         self._after_backward = after_backward
+
+    def activated(self, index: int, z: Vector) -> Vector:
+        """Outputs (K,) of a hidden layer's neurons for these pre-activations, in evaluation."""
+        A: Vector = self._copied_units()[index].forward(z.reshape(-1, 1).copy(), None)
+        return A.reshape(-1)
 
     def _copied_units(self) -> Sequence[Unit]:
         """Units on plain arrays that share the trained units' parameters."""

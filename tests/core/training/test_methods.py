@@ -36,6 +36,9 @@ METHODS = {
     "soft": {"name": "dynamic", "epsilon": 6, "drop": "soft-magnitude", "update_every": 10},
     "mest": {"name": "mest", "density": 0.3, "update_every": 10, "state_kept": 0.5},
     "gmp": {"name": "gmp", "density": 0.1, "update_every": 10, "zeta": 0.1},
+    "ctre-sim": {"name": "ctre-sim", "epsilon": 6},
+    "wast": {"name": "wast", "epsilon": 6, "update_every": 10},
+    "srigl": {"name": "srigl", "density": 0.3, "update_every": 10},
     "percolating": {
         "name": "dynamic", "epsilon": 6, "percolates": True, "settles": 0.9, "dense_last": True,
         "drop": "snip", "grown": "last",
