@@ -370,6 +370,14 @@ def register_trainers(register: Register) -> None:
         ("sequential", "Sequential", "one process, one batch after the other"),
     )  # fmt: skip
     _register(
+        register, "ensembles",
+        ("free-tickets", "trainers:FreeTickets",
+         "an ensemble from one sparse training (Liu et al. 2022)"),
+        ("tse", "trainers:Tse", "truly sparse ensembles (van der Wal et al. 2025)"),
+        ("sup-tickets", "trainers:SupTickets",
+         "the average of the last copies of one training (Yin et al. 2022)"),
+    )  # fmt: skip
+    _register(
         register, "calibration",
         ("calibration", "Calibration",
          "takes a known amount of memory; for sparsebench doctor --calibrate"),
@@ -384,8 +392,10 @@ def register_executors(register: Register) -> None:
 @hookimpl
 def register_metrics(add: AddMetric) -> None:
     from sparsebench_plugins.calibration import METRIC
+    from sparsebench_plugins.ensembles.trainers import METRICS
 
-    add(METRIC)
+    for metric in (METRIC, *METRICS):
+        add(metric)
 
 
 @hookimpl

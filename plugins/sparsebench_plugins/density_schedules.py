@@ -173,7 +173,8 @@ class Pals:
 
 @dataclass(frozen=True)
 class FullAndSparse:
-    """warm   share of all steps before the first pruning
+    """start  density at the start
+    warm   share of all steps before the first pruning
     phase  share of all steps that a sparse phase takes, and then a full one
     last   share of all steps from which on it stays sparse
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,6 +68,7 @@ class TopologyUpdater:
         needs.
         """
         self.state = State()
+        self.due_now = False
         self.counts = Counts.zero(len(network.layers))
         self._on_change = on_change if on_change is not None else lambda index, change: None
         self._network = network
@@ -127,8 +128,18 @@ class TopologyUpdater:
         """
         if self._pruning is not None and self._pruning.due(step):
             self._prune(self._pruning)
-        if self._topology.due(step):
+        if self.due_now or self._topology.due(step):
             self._update_all(step, observe, validate)
+
+    @contextmanager
+    def acting_by(self, topology: Topology) -> Iterator[None]:
+        """Let another method of the same needs decide, due or not."""
+        before, self._topology = self._topology, topology
+        before_due, self.due_now = self.due_now, True
+        try:
+            yield
+        finally:
+            self._topology, self.due_now = before, before_due
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
         """Update a throwaway network, whether due or not, so that everything is compiled."""

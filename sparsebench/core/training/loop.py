@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from sparsebench.core.methods.protocols import Validation
+from sparsebench.core.methods.protocols import Topology, Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network
@@ -241,6 +241,14 @@ class Training:
         with self.work.meter.phase("topology"), self._timers("topology"):
             self.updater.update(step, observe, self._validate)
         return seen[0] if seen and self.updater.replaces_step else None
+
+    def update_once(self, topology: Topology, epoch: int) -> None:
+        """Update the topology by another method, once, behind this epoch."""
+        per_epoch = self._steps.per_epoch
+        step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, True)
+        upcoming = next(self._steps.turns(epoch + 1, 0), None)
+        with self.updater.acting_by(topology):
+            self._updated(step, upcoming)
 
     def _validate(self) -> Validation:
         """Loss and score on the validation samples, at the current weights."""

@@ -1,0 +1,1 @@
+"""Trainers that make several networks of one training."""

@@ -1,0 +1,103 @@
+"""Trainers that make an ensemble, or an average, of one training. Light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Interval
+
+from sparsebench.core.metric import Metric
+from sparsebench.core.observer import Observer
+
+if TYPE_CHECKING:
+    from sparsebench.core.training.work import Result, Work
+
+METRICS = (
+    Metric("ensemble_members", "count", title="members"),
+    Metric("ensemble_connections", "count", title="connections of all members"),
+    Metric("ensemble_accuracy", "fraction", "points", better=1, title="accuracy of the ensemble"),
+    Metric("member_accuracy", "fraction", "points", better=1, title="mean accuracy of members"),
+    Metric("ensemble_disagreement", "fraction", "points", title="disagreement of members"),
+    Metric("ensemble_ece", "fraction", "points", better=-1, title="calibration error"),
+    Metric("member_ece", "fraction", "points", better=-1, title="members' calibration error"),
+    Metric("averaged_accuracy", "fraction", "points", better=1, title="accuracy of the average"),
+)
+
+
+class OneProcess:
+    """A trainer whose network observers see."""
+
+    def hidden_from(self, observer: Observer) -> str | None:
+        return None
+
+    def warm_up(self, work: Work) -> None:
+        from sparsebench.core.training.warmup import warm_up
+
+        warm_up(work, gradients=False)
+
+
+@dataclass(frozen=True)
+class FreeTickets(OneProcess):
+    """Members of an ensemble one after the other in one sparse training: a long exploration, then
+    a phase for each member, which starts with one large drop and growth and ends with a copy.
+
+    members  networks of the ensemble
+    explore  share of the epochs before the first member's phase
+    drop     fraction of the connections that is replaced at the start of each phase but the first
+    disjoint connections are replaced by ones that no earlier member had, as far as there are any
+
+    Liu et al. (2022), arXiv 2106.14568, EDST. The learning rate's schedule starts again in each
+    phase. Predictions are the mean of the members' probabilities. Costs one training, and the
+    members' weights in memory.
+    """
+
+    members: Annotated[int, Interval(gt=1)] = 3
+    explore: Annotated[float, Interval(ge=0, lt=1)] = 1 / 3
+    drop: Annotated[float, Interval(gt=0, lt=1)] = 0.8
+    disjoint: bool = False
+
+    def run(self, work: Work) -> Result:
+        from sparsebench_plugins.ensembles.training import train_members
+
+        return train_members(work, self)
+
+
+@dataclass(frozen=True)
+class Tse(FreeTickets):
+    """Truly sparse ensembles: free-tickets with five members.
+
+    Van der Wal et al. (2025), doi 10.1007/s00521-025-11294-3. As released, a drop of 0.8 at the
+    start of each phase; `disjoint` is their fully disjoint variant, which here holds for every
+    layer and not for those of a density below 1/4 alone. Their learning rate halves in the second
+    half of a phase: `schedule = { name = "step", ... }` counts the epochs of a phase.
+    """
+
+    members: Annotated[int, Interval(gt=1)] = 5
+    explore: Annotated[float, Interval(ge=0, lt=1)] = 2 / 7
+
+
+@dataclass(frozen=True)
+class SupTickets(OneProcess):
+    """One network: the average of copies from the last cycles of a sparse training, pruned back.
+
+    begin   share of the epochs after which cycles begin
+    cycle   epochs of each cycle
+    drop    fraction of the connections that is replaced at the start of each cycle
+    merge   mean: of the weights on all copies' connections; largest: each connection's weight in
+            the last copy that has it, and the largest of all stay, as merged parallel networks
+
+    Yin et al. (2022), arXiv 2205.15322, Sup-tickets; Steerneman (2022) merges by the largest. The
+    learning rate's schedule starts again in each cycle. Biases and what activations have learnt
+    are averaged.
+    """
+
+    begin: Annotated[float, Interval(gt=0, lt=1)] = 0.9
+    cycle: Annotated[int, Interval(gt=0)] = 8
+    drop: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+    merge: Literal["mean", "largest"] = "mean"
+
+    def run(self, work: Work) -> Result:
+        from sparsebench_plugins.ensembles.training import train_average
+
+        return train_average(work, self)
