@@ -94,6 +94,12 @@ def register_topologies(register: Register) -> None:
 
     _register(
         register,
+        "parametrisations",
+        ("dst-thresholds", "DstThresholds", "trained thresholds (Liu et al. 2020)"),
+        ("top-kast", "TopKast", "more is trained than is seen (Jayakumar et al. 2021)"),
+    )
+    _register(
+        register,
         "saliency",
         ("snip", "SnipTopology", "static, the largest |w g| (Lee et al. 2019)"),
         ("grasp", "GraspTopology", "static, keeps the gradient's norm (Wang et al. 2020)"),
@@ -353,6 +359,8 @@ def register_observers(register: Register) -> None:
          params + "InputConnectionsParams"),
         ("active-neurons", "paths:ActiveNeurons",
          "hidden neurons on a path from inputs to outputs", params + "ActiveNeuronsParams"),
+        ("nonzero-weights", "paths:NonzeroWeights",
+         "weights that are not 0", params + "NonzeroWeightsParams"),
         ("paths", "paths:Paths", "paths from inputs to outputs", params + "PathsParams"),
         ("power-law", "paths:PowerLaw",
          "whether degrees follow a power law (Clauset et al. 2009)", params + "PowerLawParams"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from small import small_work
 from sparsebench_plugins.ensembles.members import (
     Member,
     accuracy,
@@ -18,9 +16,6 @@ from sparsebench_plugins.ensembles.training import _Restarted as Restarted
 
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-
-sys.path.append(str(Path(__file__).parents[1] / "core" / "training"))
-from small import small_work
 
 SMALL = {"backend": "scipy-csr", "epochs": 6, "topology": {"name": "set", "epsilon": 4}}
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparsebench_plugins import streamed
+from sparsebench_plugins.backends.dense_mask import DenseMask
+from sparsebench_plugins.parametrisations import Strongest, Thresholds
 from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
 from sparsebench_plugins.topologies import link_prediction
 from sparsebench_plugins.topologies.candidates import noise
@@ -20,9 +22,11 @@ from sparsebench.core.methods.protocols import Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.nn.compaction import compacted
+from sparsebench.core.nn.parametrised import ParametrisedLayer
 from sparsebench.core.protocols import LayerSignals
-from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.testing.fixtures import UniformWeights, to_dense
+from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
+from sparsebench.discovery import load_plugins
+from sparsebench.testing.fixtures import PlainDescent, UniformWeights, random_matrix, to_dense
 
 STEP = TrainingStep(1, 10, 10, 10, True)
 
@@ -582,3 +586,144 @@ def test_a_compact_network_computes_the_same(seed):
         if below.shape[0] > 1:
             assert (below.pattern.in_degrees() > 0).all()
             assert (above.pattern.out_degrees() > 0).all()
+
+
+# --- any sentence --------------------------------------------------------------------
+
+PLUGINS = load_plugins()
+NAMES = {
+    kind: [entry.name for entry in PLUGINS[kind]] for kind in ("drop", "grow", "redistribution")
+}
+SENTENCES = st.fixed_dictionaries(
+    {
+        "drop": st.sampled_from(NAMES["drop"]),
+        "grow": st.sampled_from(NAMES["grow"]),
+        "redistribution": st.sampled_from(NAMES["redistribution"]),
+        "zeta": st.sampled_from([0.0, 0.3, 0.9]),
+        "percolates": st.booleans(),
+        "dense_last": st.booleans(),
+        "keeps_regrown": st.booleans(),
+        "grown": st.sampled_from(["zeros", "last", "swi"]),
+    }
+)
+
+
+@given(SENTENCES, st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_the_laws_of_any_sentence(sentence, seed):
+    """Connections stay as many, sorted and each once; kept ones keep their weights, and state
+    follows them."""
+    if sentence["redistribution"] == "global" and not component("grow", sentence["grow"]).ranks:
+        sentence = {**sentence, "redistribution": "none"}
+    topology = component("topology", {"name": "dynamic", "density": 0.3, **sentence})
+    network, layers = random_view(seed)
+    state = network.state
+    for index, W in enumerate(layers):
+        state.connection("weights", index, W.nnz)[:] = W.data
+        if topology.needs.every_step:
+            view = network.layer(index)
+            topology.after_backward(view, view.X, view.DZ)
+    total = 0
+    for index, (W, update) in enumerate(zip(layers, topology.layer_updates(network), strict=True)):
+        change = update.change or Change.drop(np.ones(W.nnz, dtype=bool))
+        after = W.apply(change)
+        after.validate()
+        total += after.nnz
+        state.carry(index, AppliedChange(W.pattern, change))
+        stayed = np.isin(after.pattern.keys(), W.pattern.keys()[change.keep])
+        assert np.array_equal(after.data[stayed], W.data[change.keep])
+        carried = state.connection("weights", index, after.nnz)
+        assert np.array_equal(carried[stayed], W.data[change.keep])
+        assert not carried[~stayed].any()
+    assert total == sum(W.nnz for W in layers)
+
+
+def component(kind, given_):
+    return PLUGINS.build(kind, PLUGINS.validate(kind, given_, kind))
+
+
+def random_view(seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(9, 7), (8, 9), (3, 8)]
+    layers = [random_matrix((K, D), int(rng.integers(1, K * D)), rng) for K, D in shapes]
+
+    def normal(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    batch = [LayerSignals(normal(D, 5), normal(K, 5), normal(K, 5)) for K, D in shapes]
+    momentum = [normal(W.nnz) for W in layers]
+    view = NetworkView.of(
+        layers, UniformWeights(), STEP, seed=seed, batch=batch, momentum=momentum, state=State(),
+        validation=Validation(1.0, 0.5),
+    )  # fmt: skip
+    return view, layers
+
+
+# --- weights that are a function of what is trained ----------------------------------
+
+
+def test_weights_below_the_threshold_of_their_neuron_are_zero():
+    by = Thresholds(penalty=0.5)
+    own = {"thresholds": np.array([0.3, 0.0], dtype=np.float32)}
+    theta = np.array([0.5, -0.1, 0.2, -2.0], dtype=np.float32)  # W's pattern: two in each row
+    assert by.weights(theta, W.pattern, own).tolist() == pytest.approx([0.5, 0, 0.2, -2.0])
+    DW = np.array([1.0, 1.0, 3.0, 1.0], dtype=np.float32)
+    # over the threshold by 0.2, -0.2, 0.2 and 2.0: slopes 1.2, 1.2, 1.2 and 0
+    of_theta, of_own = by.gradients(theta, W.pattern, own, DW)
+    mask = np.array([1.2 * 0.5, 1.2 * -0.1, 3 * 1.2 * 0.2, 0.0])
+    np.testing.assert_allclose(of_theta, DW * [1, 0, 1, 1] + mask * np.sign(theta), rtol=1e-5)
+    pulls = 0.5 * np.exp([-0.3, 0.0])
+    sums = [mask[:2].sum(), mask[2:].sum()]
+    np.testing.assert_allclose(of_own["thresholds"], -np.array(sums) - pulls, rtol=1e-5)
+
+
+def test_thresholds_start_again_where_next_to_nothing_is_left():
+    own = {"thresholds": np.array([9.0, 9.0], dtype=np.float32)}
+    Thresholds(0.5).after_step(W.data, W.pattern, own)
+    assert own["thresholds"].tolist() == [0, 0]
+
+
+def test_top_kast_shows_the_largest_and_trains_more():
+    by = Strongest(share=0.5, penalty=0.1, density=0.25)
+    assert by.weights(W.data, W.pattern, {}).tolist() == [0, -2, 0, 4]
+    gradient, own = by.gradients(W.data, W.pattern, {}, np.ones(4, dtype=np.float32))
+    np.testing.assert_allclose(gradient, [1 + 0.4, 1 - 0.2, 1 + 0.2, 1 + 0.4], rtol=1e-6)
+    assert own == {}
+
+
+def layer_of(parametrisation, weights=W):
+    optimizer = PlainDescent()
+    inner = DenseMask().layer(
+        CsrMatrix(weights.pattern, weights.data.copy()), np.zeros(2, dtype=np.float32), optimizer
+    )
+    return ParametrisedLayer(weights.data, inner, parametrisation, optimizer)
+
+
+def test_a_parametrised_layer_trains_what_it_does_not_show():
+    """Steps by a gradient of 1 at rate 1/2, momentum 1/2."""
+    layer = layer_of(Strongest(share=0.5, penalty=0.0, density=1.0))
+    for t, shown in ((1, [0, -2.5, 0, 3.5]), (2, [0, -3.25, 0, 2.75])):
+        layer.step_by(np.ones(4, np.float32), np.ones(2, np.float32), 0.5, t)
+        np.testing.assert_allclose(layer.weights().data, shown)
+    assert layer.parameters().data.tolist() == [-0.25, -3.25, -0.75, 2.75]
+    assert layer.bias().tolist() == [-1.25, -1.25]
+
+
+def test_a_parametrised_layer_follows_changes_and_checkpoints():
+    by = Thresholds(penalty=0.5)
+    layer = layer_of(by)
+    g, b = np.array([1, 2, 3, 4], dtype=np.float32), np.ones(2, dtype=np.float32)
+    layer.step_by(g, b, 0.1, 1)
+    grown = np.array([7.0], dtype=np.float32)
+    change = Change(np.array([True, True, False, True]), np.array([0]), np.array([2]), grown)
+    layer.apply_change(change)
+    assert layer.parameters().data[2] == 7.0
+    assert layer.state()["momentum"].tolist()[2:] == [0.0, pytest.approx(4.0, abs=1.0)]
+    saved = {name: np.array(array) for name, array in layer.saved()}
+    again = layer_of(by, CsrMatrix(layer.weights().pattern, layer.weights().data))
+    again.assign(layer.weights().data, layer.bias())
+    again.restore(saved)
+    for one in (layer, again):
+        one.step_by(g, b, 0.1, 2)
+    assert np.array_equal(layer.weights().data, again.weights().data)
+    assert np.array_equal(layer.parameters().data, again.parameters().data)

@@ -143,3 +143,20 @@ class OverlapParams(Observer):
         ),
         Metric("overlap_with_first_of_layer", "fraction", "points", kinds=("layer",)),
     )
+
+
+@dataclass(frozen=True)
+class NonzeroWeightsParams(Observer):
+    """None."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("nonzero_weights", "count", kinds=("trial", "epoch"), title="weights not 0"),
+        Metric(
+            "nonzero_density",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="weights not 0, of all positions",
+        ),
+        Metric("nonzero_weights_of_layer", "count", kinds=("layer",)),
+    )

@@ -15,6 +15,7 @@ from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench_plugins.observers.params import (
     ActiveNeuronsParams,
+    NonzeroWeightsParams,
     OverlapParams,
     PathsParams,
     PowerLawParams,
@@ -65,6 +66,24 @@ def active_neurons(patterns: list[CsrPattern]) -> list[npt.NDArray[np.bool_]]:
         leads = found
         active.append(leads & from_inputs)
     return active[::-1]
+
+
+class NonzeroWeights(NonzeroWeightsParams):
+    """Connections whose weight is not 0: what is left where a method stores more than it uses."""
+
+    def start(self, network: Network) -> Observation:
+        return _NonzeroWeights(network)
+
+
+class _NonzeroWeights(Observation):
+    def values(self) -> Mapping[str, Any]:
+        layers = [layer.weights() for layer in self.network.layers]
+        counts = [int(np.count_nonzero(W.data)) for W in layers]
+        return {
+            "nonzero_weights": sum(counts),
+            "nonzero_density": sum(counts) / sum(W.shape[0] * W.shape[1] for W in layers),
+            "nonzero_weights_of_layer": counts,
+        }
 
 
 class Paths(PathsParams):
@@ -146,6 +165,8 @@ FEWEST = 10
 def power_law(degrees: Ints) -> tuple[float, int, float] | None:
     """Exponent, least degree and distance of the power law that is closest; None if there are too
     few degrees."""
+    if degrees.size < FEWEST:
+        return None
     starts = np.unique(degrees)
     starts = starts[np.unique(np.linspace(0, starts.size - 1, MOST_STARTS).astype(int))]
     best = None
@@ -199,8 +220,8 @@ class _Overlap(Observation):
         self._last = now
         total = sum(keys.size for keys in now)
         return {
-            "overlap_with_last": sum(since_last) / total,
-            "overlap_with_first": sum(since_first) / total,
+            "overlap_with_last": sum(since_last) / total if total else None,
+            "overlap_with_first": sum(since_first) / total if total else None,
             "overlap_with_first_of_layer": [
                 shared / keys.size if keys.size else None
                 for shared, keys in zip(since_first, now, strict=True)

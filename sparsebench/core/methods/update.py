@@ -14,6 +14,7 @@ from sparsebench.core.csr_batch import Batch
 from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology, Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
+from sparsebench.core.nn.parametrised import ParametrisedLayer
 from sparsebench.core.protocols import (
     HasMomentum,
     Initializer,
@@ -247,8 +248,9 @@ class TopologyUpdater:
                 columns = _if_any(self._removed[index - 1])
         if isinstance(optimizer, HasMomentum):
             momentum = lambda: optimizer.smoothed_gradient(layer.state())  # noqa: E731
+        weights = layer.parameters if isinstance(layer, ParametrisedLayer) else layer.weights
         return LayerView(
-            layer.weights, index, len(self._network.layers), step, self._seed, self._initializer,
+            weights, index, len(self._network.layers), step, self._seed, self._initializer,
             self.state, None if batch is None else batch[index], momentum, rows, columns, validate,
         )  # fmt: skip
 

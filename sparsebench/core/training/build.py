@@ -35,7 +35,7 @@ def build_network(work: Work, seed: int | None = None) -> Network:
         if found is None
         else (saved_layer(found, number, shape) for number, shape in enumerate(shapes, 1))
     )
-    layers = [work.backend.layer(W, bias, work.optimizer) for W, bias in made]
+    layers = [work.layer(W, bias) for W, bias in made]
     network = work.network(layers, seed)
     for part in (*layers, network) if work.keeper is not None else ():
         if not (hasattr(part, "saved") and hasattr(part, "restore")):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Rows
 from sparsebench.core.data.prepare import Examples
+from sparsebench.core.nn.parametrised import Reparametrises
 from sparsebench.core.protocols import (
     LayerSignals,
     Network,
@@ -180,6 +181,11 @@ def refuse_signals(work: Work, trainer: str) -> None:
 
     trainer  as the message calls it
     """
+    if isinstance(work.topology, Reparametrises):
+        raise Unsupported(
+            f"{type(work.topology).__name__} trains other parameters than weights, and {trainer} "
+            "exchanges weights; use a trainer of one process"
+        )
     needs = work.topology.needs
     if needs.every_step or needs.signals:
         seen = " and ".join(sorted(needs.signals)) or "every training step"

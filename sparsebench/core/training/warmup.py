@@ -77,7 +77,7 @@ def _rehearse(work: Work, density: float, batch: int, gradients: bool) -> None:
     for _ in work.model.shapes(WIDTH, WIDTH):
         pattern = random_pattern((WIDTH, WIDTH), int(density * WIDTH * WIDTH), rng)
         W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
-        layers.append(work.backend.layer(W, np.zeros(WIDTH, dtype=np.float32), work.optimizer))
+        layers.append(work.layer(W, np.zeros(WIDTH, dtype=np.float32)))
     network = work.network(layers)
     values = rng.standard_normal((WIDTH, batch), dtype=np.float32)
     X: Batch = CsrBatch.of(values) if work.csr else values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.methods.protocols import Pruning, Topology
+from sparsebench.core.nn.parametrised import ParametrisedLayer, Reparametrises
 from sparsebench.core.observer import Observer
 from sparsebench.core.protocols import (
     Backend,
@@ -24,6 +25,8 @@ from sparsebench.core.sizes import DataSize
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from sparsebench.core.arrays import Vector
+    from sparsebench.core.sparse.csr import CsrMatrix
     from sparsebench.core.training.position import Keeper  # whose matrices need numba
 
 
@@ -149,6 +152,13 @@ class Work:
         """The objective's loss, or the model's if the objective sets none."""
         model = self.model
         return self.objective.loss_with(model.loss if isinstance(model, NamesLoss) else None)
+
+    def layer(self, W: CsrMatrix, bias: Vector) -> Layer:
+        """The backend's layer, within one for the method's parametrisation if it has one."""
+        made = self.backend.layer(W, bias, self.optimizer)
+        if not isinstance(self.topology, Reparametrises):
+            return made
+        return ParametrisedLayer(W.data, made, self.topology.parametrisation, self.optimizer)
 
     def network(self, layers: Sequence[Layer], seed: int | None = None) -> Network:
         """The model's network of these layers. seed: of its dropout, the trial's unless given."""

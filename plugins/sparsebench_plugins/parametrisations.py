@@ -1,0 +1,152 @@
+"""Parametrisations: what weight the network sees for a stored parameter, and the methods made of
+them. Light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from sparsebench.registry import Later
+from sparsebench_plugins.topologies.dynamic import Dynamic, Static, Steps, Zeta
+
+if TYPE_CHECKING:
+    from sparsebench.core.arrays import Mask, Vector
+    from sparsebench.core.sparse.csr import CsrPattern
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """penalty  alpha: weight of the sum of exp(-threshold) in the loss
+    least    share of a layer's weights at or below which its thresholds start again from 0
+    """
+
+    penalty: float
+    least: float = 0.01
+
+    def start(self, pattern: CsrPattern) -> dict[str, Vector]:
+        import numpy as np
+
+        return {"thresholds": np.zeros(pattern.shape[0], dtype=np.float32)}
+
+    def weights(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> Vector:
+        import numpy as np
+
+        seen: Vector = np.where(self._over(theta, pattern, own) >= 0, theta, np.float32(0))
+        return seen
+
+    def gradients(
+        self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector], DW: Vector
+    ) -> tuple[Vector, dict[str, Vector]]:
+        import numpy as np
+
+        over = self._over(theta, pattern, own)
+        slope = surrogate(over) * theta * DW  # of the mask, at each weight
+        of_theta: Vector = DW * (over >= 0) + slope * np.sign(theta)
+        sums = np.bincount(pattern.rows, slope, pattern.shape[0])
+        pull = self.penalty * np.exp(-own["thresholds"].astype(np.float64))
+        return of_theta.astype(np.float32), {"thresholds": (-sums - pull).astype(np.float32)}
+
+    def after_step(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> None:
+        if (self._over(theta, pattern, own) >= 0).mean() <= self.least:
+            own["thresholds"][...] = 0
+
+    def _over(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> Vector:
+        over: Vector = abs(theta) - own["thresholds"][pattern.rows]
+        return over
+
+
+def surrogate(x: Vector) -> Vector:
+    """In place of the derivative of a step: 2 - 4 |x| to 0.4, 0.4 to 1, 0 beyond."""
+    import numpy as np
+
+    size = np.abs(x)
+    slope: Vector = np.where(size <= 0.4, 2 - 4 * size, np.where(size <= 1, 0.4, 0.0)).astype(
+        np.float32
+    )
+    return slope
+
+
+@dataclass(frozen=True)
+class DstThresholds(Static):
+    """Each neuron has a threshold, which is trained; weights below it are 0 and may come back.
+
+    penalty  alpha: weight of the sum of exp(-threshold) in the loss; more makes sparser networks
+
+    Liu et al. (2020), arXiv 2005.06870, Dynamic sparse training: the mask's derivative is 2 - 4 |x|
+    up to 0.4, 0.4 up to 1, then 0; thresholds of a layer with at most 1 % of its weights start
+    again from 0. Every weight is stored, so its memory is that of its pattern, by default a full
+    network; with a lower density it chooses among as many connections. Observe `nonzero-weights`.
+    """
+
+    density: Annotated[float, Interval(gt=0, le=1)] | None = 1.0
+    penalty: Annotated[float, Interval(ge=0)] = 0.0005
+
+    @property
+    def parametrisation(self) -> Thresholds:
+        return Thresholds(self.penalty)
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """share    of a layer's parameters that the network sees, those with the largest |theta|
+    penalty  of theta squared / 2; those that the network does not see have 1 / density times that
+    density  of what the network sees
+    """
+
+    share: float
+    penalty: float
+    density: float
+
+    def start(self, pattern: CsrPattern) -> dict[str, Vector]:
+        return {}
+
+    def weights(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> Vector:
+        import numpy as np
+
+        seen: Vector = np.where(self._seen(theta), theta, np.float32(0))
+        return seen
+
+    def gradients(
+        self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector], DW: Vector
+    ) -> tuple[Vector, dict[str, Vector]]:
+        import numpy as np
+
+        factor = np.where(self._seen(theta), np.float32(1), np.float32(1 / self.density))
+        of_theta: Vector = DW + np.float32(self.penalty) * factor * theta
+        return of_theta, {}
+
+    def after_step(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> None:
+        pass
+
+    def _seen(self, theta: Vector) -> Mask:
+        from sparsebench.core.sparse.criteria import all_but_smallest
+
+        return all_but_smallest(abs(theta), theta.size - max(1, round(self.share * theta.size)))
+
+
+@dataclass(frozen=True)
+class TopKast(Dynamic):
+    """The network sees the largest weights; half as many again are trained without being seen, so
+    that they may become large.
+
+    explored  connections trained without being seen, for each that is seen
+    penalty   of the squares of weights; those that are not seen have 1 / density times as much
+
+    Jayakumar et al. (2021), arXiv 2106.03517. Here `density` is that of all that is trained, the
+    paper's backward density. Deviations: the paper ranks all weights of a full network, which is
+    stored; here what is trained is stored, and its weakest tenth is replaced at random every 100
+    steps. The choice of what is seen is made anew at each step.
+    """
+
+    zeta: Zeta = 0.1
+    update_every: Steps | None = 100
+    explored: Annotated[float, Interval(ge=0), Later()] = 0.5
+    penalty: Annotated[float, Interval(ge=0), Later()] = 0.0001
+
+    @property
+    def parametrisation(self) -> Strongest:
+        share = 1 / (1 + self.explored)
+        return Strongest(share, self.penalty, share * (self.density or 1.0))
