@@ -119,6 +119,13 @@ class TrainedNetwork:
     def weights(self) -> list[csr_matrix]:
         return [csr_matrix((W.data, W.indices, W.indptr), shape=W.shape) for W in self._matrices]
 
+    def topology_distance(self, other: TrainedNetwork) -> list[float]:
+        """Of each layer, 0 to 1, whatever the numbers of hidden neurons are: NNSTD, Liu et al.
+        (2020), arXiv 2006.14085. For layers of some thousand neurons."""
+        from sparsebench.analysis.topologies import nnstd
+
+        return nnstd(self.weights, other.weights)
+
     def predict(self, X: Any) -> Array:
         """A row per sample: its most likely label, its target in the data's own units, or its
         reconstruction. X is (samples, features), as the data set has it, an array or scipy's csr:
