@@ -43,7 +43,11 @@ def register_metrics(add: AddMetric) -> None:
 
 @hookimpl
 def register_report_sections(add: AddSection) -> None:
-    add("Training by several processes", "sparsebench_parallel.report_section:section")
+    add(
+        "Training by several processes",
+        "sparsebench_parallel.report_section:section",
+        place="before",
+    )
 
 
 @hookimpl

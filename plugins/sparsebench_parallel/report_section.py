@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -19,15 +19,33 @@ from sparsebench.analysis.formats import (
     UNKNOWN,
     fixed,
     in_unit,
+    join,
     one,
     plural,
     ratio,
+    result_words,
     seconds,
 )
 from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.document import Block, Bullets, Cell, Code, Table, number, table
+from sparsebench.report.chart_parts import left_out
+from sparsebench.report.curves import curves
+from sparsebench.report.document import (
+    MOST_PANELS,
+    Axis,
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Code,
+    Panel,
+    Series,
+    Table,
+    number,
+    table,
+)
+from sparsebench.report.line import line
 from sparsebench.store.export_columns import epoch_value
 from sparsebench.suite.labels import told_apart
 
@@ -80,15 +98,98 @@ class Family:
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """The section: sentences, a table and a note; empty if no trial has several processes."""
+    """The section: sentences, charts, a table and a note; empty if no trial has several processes."""
     found = parallel_families(evidence.trained)
     if not found:
         return
     if sentences := [sentence for sentence in map(in_words, found) if sentence]:
         yield Bullets(sentences)
+    yield from filter(
+        None, (by_workers(evidence.trained), speeds(found), over_time(evidence.trained))
+    )
     if made := parallel_table(found):
         yield made
     yield NOTE
+
+
+def by_workers(evidence: Evidence) -> Chart | None:
+    """The primary metric against time per epoch, a line per way of training over its workers."""
+    made = line(evidence.of_primary, "epoch_seconds", color="trainer", by="trainer.workers")
+    if made is None:
+        return None
+    heading, best = result_words(evidence.primary)
+    return replace(
+        made, name="parallel",
+        title=f"{heading} against time per epoch, by workers",
+        caption=f"{'Up' if best == 'highest' else 'Down'} and to the left is better. A mark is the "
+        "mean over seeds, its bar one standard deviation; the number beside it is that of the "
+        "workers, and a line joins those of one way of training. Without a number: one process.",
+    )  # fmt: skip
+
+
+def speeds(found: Sequence[Family]) -> Chart | None:
+    """How many times as fast as one process an epoch is, by workers: a panel per family."""
+    panels: list[Panel] = []
+    names: dict[str, None] = {}
+    kinds = {repr(kind): kind for family in found for way in family.ways if (kind := _kind(way))}
+    for family in found:
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for way in family.ways:
+            if way.workers and family.baseline is not None:
+                name = told_apart(_kind(way), [*kinds.values()])
+                lines.setdefault(name, []).append((way.workers, _speed(way, family.baseline)))
+        series = [
+            Series(
+                [workers for workers, _ in sorted(points)], [speed for _, speed in sorted(points)],
+                name, name, "line" if len(points) > 1 else "", sizes=[9.0] * len(points),
+                hover={"trainer": [name] * len(points),
+                       "workers": [str(workers) for workers, _ in sorted(points)],
+                       "times as fast": [ratio(speed) for _, speed in sorted(points)]},
+            )
+            for name, points in lines.items()
+        ]  # fmt: skip
+        names |= dict.fromkeys(lines)
+        if series:
+            title = join(family.setting, family.backend if _several(found) else "")
+            axes = Axis("workers", whole=True), Axis("times as fast as one process")
+            panels.append(Panel(title, *axes, series, 280, rule=1.0))
+    if not any(len(one.x) > 1 for panel in panels for one in panel.series):
+        return None
+    return Chart(
+        "parallel-speed", "Times as fast as one process, by workers",
+        "Time per epoch of one process with one thread, or with the fewest there are, over that of "
+        "so many workers. Dotted: as fast as one process.",
+        panels[:MOST_PANELS], list(names), list(names), left_out(len(panels)),
+    )  # fmt: skip
+
+
+def over_time(evidence: Evidence) -> Chart | None:
+    """The primary metric by seconds of training, of one process and of the number of workers that
+    most trials have."""
+    frame = evidence.ok
+    team = frame[frame["trainer"] != SEQUENTIAL]
+    several = team[team["workers"] > 1]["workers"]
+    if several.empty:
+        return None
+    workers = int(several.mode().min())
+    alone = frame["trainer"].eq(SEQUENTIAL) & frame["threads"].eq(frame["threads"].min())
+    part = frame[alone | (frame["workers"].eq(workers) & frame["trainer"].ne(SEQUENTIAL))]
+    made = curves(replace(evidence, frame=part), color="trainer", spent=True)
+    if made is None:
+        return None
+    caption = f"{made.caption} One process with the fewest threads, and {workers} workers."
+    return replace(made, name="parallel-time", caption=caption)
+
+
+def _kind(way: Way) -> dict[str, Any]:
+    """Its trainer, whatever the number of workers; empty for one process."""
+    if not way.workers:
+        return {}
+    return {k: v for k, v in way.frame["trainer_parts"].iloc[0].items() if k != "workers"}
+
+
+def _several(found: Sequence[Family]) -> bool:
+    return len({family.backend for family in found}) > 1
 
 
 def parallel_families(evidence: Evidence) -> list[Family]:
@@ -96,7 +197,7 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     frame = evidence.ok
     if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
         return []
-    part = Evidence(frame, evidence.records, evidence.runs, evidence.metrics)
+    part = replace(evidence, frame=frame)
     frame = frame.assign(
         family=families(part, *VARIED),
         team_setting=_settings(part),
@@ -217,9 +318,9 @@ def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
     """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
     record, run = evidence.records[index], evidence.runs[index]
     seconds_so_far, curve = 0.0, []
-    for line in run.epochs(record):
-        seconds_so_far += sum(float(line.get(part) or 0) for part in EPOCH_PARTS)
-        value = epoch_value(line, str(evidence.frame.at[index, "primary"]))
+    for told in run.epochs(record):
+        seconds_so_far += sum(float(told.get(part) or 0) for part in EPOCH_PARTS)
+        value = epoch_value(told, str(evidence.frame.at[index, "primary"]))
         if value is not None:
             curve.append((seconds_so_far, value))
     return curve

@@ -68,7 +68,8 @@ class Evidence:
     runs     the run of each row
     metrics  those that the runs declare, and those measured without a declaration
     varied   the keys that make up a setting; empty if all trials share one
-    notes    sentences on records that were not pooled
+    folded   keys that follow from the data set: told once, in `notes`, and in no label
+    notes    sentences on what goes with each data set, and on records that were not pooled
     judged   the verdicts on the suites' claims by family-wise error, filled on first use
     """
 
@@ -77,6 +78,7 @@ class Evidence:
     runs: list[StoredRun]
     metrics: Metrics = field(default_factory=Metrics)
     varied: list[str] = field(default_factory=list)
+    folded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     judged: dict[float, list[Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -138,8 +140,10 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     frame = with_parameters(frame, trials)
     frame["cell"] = [trial.cell for trial in trials]
     frame["backend_name"] = [str(trial.backend.get("name", "")) for trial in trials]
-    frame["topology_label"] = _labels([trial.topology for trial in trials])
-    frame["backend_label"] = marked_labels(_labels([trial.backend for trial in trials]), records)
+    folded = following(trials)
+    plain = [without(trial, *folded) for trial in trials]
+    frame["topology_label"] = _labels([trial.topology for trial in plain])
+    frame["backend_label"] = marked_labels(_labels([trial.backend for trial in plain]), records)
     frame["ok"] = frame["status"] == str(Status.OK)
     frame["ended"] = [ended(record) for record in records]
     guesses = [record.settings.get("guess") or {} for record in records]
@@ -164,9 +168,9 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
         )
         for machine, contended in zip(frame["machine"], frame["contended"])
     ]
-    varied, values = settings(trials)
+    varied, values = settings(plain)
     frame["setting"] = [printable(join(*both)) for both in zip(values, frame["apart"])]
-    notes = []
+    notes = [printable(text) for text in _told_once(trials, folded)]
     if differing:
         names = " and ".join(differing)
         notes.append(f"Records that differ in {names} are not pooled: they are separate rows.")
@@ -177,14 +181,12 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
         )
     for run in stored_runs:
         planned = len(run.manifest.get("trials", ()))
-        if (without := planned - len(run.records)) > 0:
-            verb = (
-                f"{without} of its {plural(planned, 'trial')} {'has' if without == 1 else 'have'}"
-            )
+        if (absent := planned - len(run.records)) > 0:
+            verb = f"{absent} of its {plural(planned, 'trial')} {'has' if absent == 1 else 'have'}"
             notes.append(f"Run {run.id} is not complete: {verb} no record.")
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
-    return Evidence(frame, records, runs, metrics, [*varied, *differing], notes)
+    return Evidence(frame, records, runs, metrics, [*varied, *differing], folded, notes)
 
 
 def suite_facts(run: StoredRun) -> Mapping[str, Any]:
@@ -282,13 +284,50 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     if len(keys) == 1:
         return bare, [brief(spec.get(keys[0], "")) for spec in specs]
     return bare, [
-        ", ".join(
-            brief(spec[key]) if key.endswith(".name") else f"{name}={brief(spec[key])}"
-            for key, name in zip(keys, bare)
-            if spec.get(key) is not None
-        )
-        for spec in specs
+        join(*(_words(key, name, spec.get(key)) for key, name in zip(keys, bare))) for spec in specs
     ]
+
+
+def _words(key: str, name: str, value: Any) -> str:
+    """`epsilon=20`; a component by its name; a switch by its own, and nothing where it is off."""
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return name
+    return brief(value) if key.endswith(".name") else f"{name}={brief(value)}"
+
+
+def following(trials: Sequence[Trial]) -> list[str]:
+    """The keys, in which trials differ, whose value follows from the name of the data set, as that
+    of a suite's cases does; none with one data set."""
+    told = _told_by_name(datasets_of(trials))
+    specs = [{**_flat_spec(*pair), **_flat_methods(pair[0])} for pair in zip(trials, told)]
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for spec in specs:
+        by_name.setdefault(str(spec.get("dataset.name")), []).append(spec)
+    if len(by_name) < 2:
+        return []
+    keys = dict.fromkeys(key for spec in specs for key in spec)
+    return [
+        key for key in keys
+        if not key.endswith(".name") and varies(key, specs)
+        and not any(varies(key, part) for part in by_name.values())
+    ]  # fmt: skip
+
+
+def _flat_methods(trial: Trial) -> dict[str, Any]:
+    parts = {"topology": trial.topology, "backend": trial.backend}
+    return {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}
+
+
+def _told_once(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
+    """What goes with each data set, a sentence each."""
+    told: dict[str, str] = {}
+    for trial, dataset in zip(trials, _told_by_name(datasets_of(trials))):
+        spec = {**_flat_spec(trial, dataset), **_flat_methods(trial)}
+        words = (_words(key, key.rpartition(".")[2], spec.get(key)) for key in folded)
+        told.setdefault(str(dataset.get("name")), join(*words))
+    yield from (f"On {dataset}: {words}." for dataset, words in told.items() if words)
 
 
 def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,15 +386,17 @@ def _dropped(value: Mapping[str, Any], path: Iterable[str]) -> dict[str, Any]:
 
 def setting_labels(evidence: Evidence, *keys: str) -> list[str]:
     """The setting of each row in words, leaving out these keys."""
-    words = settings([without(trial, *keys) for trial in trials_of(evidence)])[1]
+    left_out = (*keys, *evidence.folded)
+    words = settings([without(trial, *left_out) for trial in trials_of(evidence)])[1]
     return [printable(join(*both)) for both in zip(words, evidence.frame["apart"])]
 
 
 def topology_labels(evidence: Evidence, *keys: str) -> list[str]:
     """The topology of each row, told apart from the others, leaving out these keys."""
-    return _labels([without(trial, *keys).topology for trial in trials_of(evidence)])
+    left_out = (*keys, *evidence.folded)
+    return _labels([without(trial, *left_out).topology for trial in trials_of(evidence)])
 
 
 def families(evidence: Evidence, *keys: str) -> list[str]:
     """An id per row, shared by trials that are equal but for the seed and these keys."""
-    return [without(trial, *keys).id for trial in trials_of(evidence)]
+    return [without(trial, *keys, *evidence.folded).id for trial in trials_of(evidence)]

@@ -88,6 +88,26 @@ def report(
             " it, html contains its own.",
         ),
     ] = None,
+    history: Annotated[
+        bool,
+        o.flag("--history", "Add what earlier runs of the same suite in the store measured."),
+    ] = False,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            metavar="KEY",
+            help="Only one table, md or latex, with a row per value of "
+            "KEY: topology, topology.epsilon, dataset. Repeatable, as are the next two.",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--columns", metavar="KEY", help="Columns of that table.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help="Its numbers. Default: the primary metric."),
+    ] = None,
 ) -> None:
     """Write a report of one or more runs.
 
@@ -98,12 +118,18 @@ def report(
     files: list[Path | None] = [*output] if output else [None]
     kinds = [o.file_format(file, format, REPORTS, "md") for file in files]
     found = [Store(store).run(name) for name in runs]
+    earlier = _earlier(Store(store), found) if history else []
+    table = bool(rows or columns)
+    if metric and not table:
+        raise SparsebenchError("--metric: give --rows or --columns too")
     summary = bool(os.environ.get("GITHUB_STEP_SUMMARY"))
     for file, kind in zip(files, kinds):
-        if kind == "html":
+        if table:
+            text = _one_table(found, kind, rows or [], columns or [], metric or [])
+        elif kind == "html":
             from sparsebench.report.html.page import report as html_report
 
-            text = html_report(found)
+            text = html_report(found, earlier)
             if file is None:
                 file = found[0].path / "report.html"
                 typer.echo(str(file))
@@ -112,7 +138,7 @@ def report(
 
             text = latex_report(found)
         else:
-            text = _markdown(found, file)
+            text = _markdown(found, file, earlier)
         if file is None:
             typer.echo(text, nl=False)
         else:
@@ -124,14 +150,49 @@ def report(
         append_step_summary(_markdown(found, None))
 
 
-def _markdown(runs: Sequence[StoredRun], output: Path | None) -> str:
+def _earlier(store: Store, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The other runs of the same suites that the store has."""
+    own, suites = {run.id for run in runs}, {_suite(run) for run in runs}
+    return [
+        one for name in store.runs() if name not in own and _suite(one := store.run(name)) in suites
+    ]
+
+
+def _suite(run: StoredRun) -> str:
+    return str(run.manifest.get("suite", ""))
+
+
+def _one_table(
+    runs: Sequence[StoredRun],
+    kind: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metrics: Sequence[str],
+) -> str:
+    if kind == "html":
+        raise SparsebenchError("--rows and --columns make a table of md or latex; see --format")
+    if kind == "latex":
+        from sparsebench.report.latex import chosen
+
+        return chosen(runs, rows, columns, metrics)
+    from sparsebench.analysis.evidence import evidence
+    from sparsebench.report.markdown_blocks import inline, printed
+    from sparsebench.report.pivot import pivot
+
+    made = pivot(evidence(runs).trained, rows, columns, metrics)
+    return f"{printed(made)}\n\n{inline(made.caption)}\n"
+
+
+def _markdown(
+    runs: Sequence[StoredRun], output: Path | None, earlier: Sequence[StoredRun] = ()
+) -> str:
     """The report; its plots beside `output`, or else in the first run's folder."""
     from sparsebench.report.markdown import report as markdown_report
 
     if output is not None:
-        return markdown_report(runs, output.parent, prefix=f"{output.stem}-")
+        return markdown_report(runs, output.parent, earlier, prefix=f"{output.stem}-")
     folder = runs[0].path
-    return markdown_report(runs, folder, prefix="report-", links=f"{folder}/")
+    return markdown_report(runs, folder, earlier, prefix="report-", links=f"{folder}/")
 
 
 def fit(

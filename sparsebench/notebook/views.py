@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,11 +29,15 @@ from sparsebench.errors import NothingMatched
 from sparsebench.metrics import of_run
 from sparsebench.notebook.cards import Card, Row
 from sparsebench.report import comparison as printed
-from sparsebench.report.charts import curves, trade_off
+from sparsebench.report.charts import density
+from sparsebench.report.curves import curves
 from sparsebench.report.document import Chart
+from sparsebench.report.line import line
 from sparsebench.report.png import drawn
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
+from sparsebench.report.sweep import sweep
+from sparsebench.report.trade_off import trade_off
 from sparsebench.store.export_columns import epochs_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label
@@ -206,7 +210,7 @@ class Plots:
         self._stored = stored
 
     def __repr__(self) -> str:
-        return "<plots: accuracy(), curves(), scaling(), ranks()>"
+        return "<plots: accuracy(), curves(), density(), line(x, y), ranks(), scaling(), sweep()>"
 
     def accuracy(self) -> Figure:
         """The primary metric against net peak memory, a marker per cell, its area the time."""
@@ -224,6 +228,31 @@ class Plots:
     def ranks(self) -> Figure:
         """Average ranks over the data sets, and the methods that cannot be told apart."""
         return self._drawn(critical_differences, "ranks", "two methods on three data sets")
+
+    def density(self) -> Figure:
+        """The primary metric against density, a line per topology."""
+        return self._drawn(density, "density", "three densities of one kind of network")
+
+    def sweep(self) -> Figure:
+        """The primary metric against each parameter that was tried, and the best at each value."""
+        return self._drawn(sweep, "sweep", "two parameters of numbers that vary, on one data set")
+
+    def line(
+        self, x: str, y: str = "", *, color: str = "", panel: str | None = None, by: str = "",
+        log: Sequence[str] | None = None,
+    ) -> Figure:  # fmt: skip
+        """Any metric against any column: `line("topology.epsilon", "test_accuracy")`.
+
+        x, y   columns of `run.trials()`, or dotted keys of a trial; y: the primary metric
+        color  a part of a trial ("topology") or a dotted key; "": the first that varies
+        panel  likewise; None: a panel per data set and size; "": one panel
+        by     the key over which a line runs, its values beside the marks: "trainer.workers"
+        log    the logarithmic axes, ("x", "y"); None: those of a wide range
+        """
+        return self._drawn(
+            lambda found: line(found, x, y, color=color, panel=panel, by=by, log=log),
+            "line", f"finished trials with {x} and {y or 'the primary metric'}",
+        )  # fmt: skip
 
     @cached_property
     def _evidence(self) -> Evidence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,9 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import printable
 from sparsebench.registry import ReportSection
 from sparsebench.report import claims, growth, ranks, results
-from sparsebench.report.document import Bullets, Cell, Code, Section, Table, Text, section
+from sparsebench.report.charts import charts
+from sparsebench.report.document import Bullets, Cell, Chart, Code, Section, Table, Text, section
+from sparsebench.report.history import history
 from sparsebench.report.summary import statements
 from sparsebench.store.export_columns import manifest_commit
 from sparsebench.store.provenance import commit_name, git_state
@@ -96,12 +98,24 @@ class Contents:
     where: list[Section]
     sections: list[Section]
     commands: list[str]
+    charts: list[Chart]
+
+    @property
+    def in_sections(self) -> list[Chart]:
+        return [chart for section in self.sections for chart in section.charts]
 
 
-def contents(runs: Sequence[StoredRun]) -> Contents:
-    """Everything that a report of these runs says, but for its charts."""
+def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Contents:
+    """Everything that a report of these runs says and draws.
+
+    earlier  runs whose numbers are in the section on history only
+    """
     found, facts = evidence(runs), [suite_facts(run) for run in runs]
     titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
+    lead = next((str(f["lead"]) for f in facts if f.get("lead")), "")
+    asked = next((f["report"]["chart"] for f in facts if "chart" in f.get("report", {})), None)
+    several = history([*earlier, *runs], found) if earlier else []
+    sections, shown = _with_lead([*several, *_sections(found)], found, lead, asked)
     return Contents(
         found=found,
         title=sentence_list(list(dict.fromkeys(titles))) or "No runs",
@@ -110,8 +124,9 @@ def contents(runs: Sequence[StoredRun]) -> Contents:
         legend=backend_legend(found.frame),
         notes=[*found.notes, *other_code(found)],
         where=[Section("What ran where", [_where(runs, found)])] if runs else [],
-        sections=list(_sections(found)),
+        sections=sections,
         commands=list(dict.fromkeys(map(command, runs))),
+        charts=shown,
     )
 
 
@@ -124,6 +139,25 @@ def other_code(found: Evidence) -> list[str]:
     if names and now and names != [now]:
         return [f"The trials ran with the code of another commit than this report's: {shown}."]
     return []
+
+
+def _with_lead(
+    sections: list[Section], found: Evidence, lead: str, asked: Mapping[str, Any] | None
+) -> tuple[list[Section], list[Chart]]:
+    """The sections, and the charts that are in none, the leading one first. A section's chart
+    leads where its name says so, and where it is of a plugin's section before the results and
+    nothing else is said."""
+    shown = charts(found.trained, lead, asked)
+    own = {one.name: one for section in sections for one in section.charts}
+    first = next((c.name for s in sections if s.place == "before" for c in s.charts), "")
+    name = lead or ("" if asked else first)
+    if name not in own:
+        return sections, shown
+    without = [
+        replace(section, blocks=[b for b in section.blocks if b is not own[name]])
+        for section in sections
+    ]  # fmt: skip
+    return without, [own[name], *shown]
 
 
 def _sections(found: Evidence) -> Iterator[Section]:

@@ -41,16 +41,23 @@ def plain(text: Text) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """key  the number that it is sorted by, in the basic unit; cells without one come last"""
+    """key     the number that it is sorted by, in the basic unit; cells without one come last
+    trials  ids of the trials that it is about, to which the page leads
+    log     the trial whose log it leads to
+    """
 
     text: Text = ""
     key: float | None = None
+    trials: Sequence[str] = ()
+    log: str = ""
 
 
-def number(metric: Metric, value: Spread, *, bold: bool = False, tail: str = "") -> Cell:
+def number(
+    metric: Metric, value: Spread, *, bold: bool = False, tail: str = "", trials: Sequence[str] = ()
+) -> Cell:
     """A cell of a metric: `92.4 ± 0.3 %`, its mean as the key; `tail` is text behind it."""
     shown = in_unit(metric, value)
-    return Cell([Bold(shown) if bold else shown, tail], value.mean if value.n else None)
+    return Cell([Bold(shown) if bold else shown, tail], value.mean if value.n else None, trials)
 
 
 @dataclass(frozen=True)
@@ -99,44 +106,20 @@ class Bullets:
     items: Sequence[Text]
 
 
-Block = Text | Table | Bullets
-
-
-@dataclass(frozen=True)
-class Section:
-    """place  of a plugin's section: before or after the tables on results, time and memory"""
-
-    title: str
-    blocks: Sequence[Block]
-    place: Literal["before", "after", ""] = ""
-
-    @property
-    def anchor(self) -> str:
-        """`time-and-memory`."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
-
-    @property
-    def tables(self) -> list[Table]:
-        return [block for block in self.blocks if isinstance(block, Table)]
-
-
-def section(title: str, *blocks: Block | None) -> list[Section]:
-    """A section of the blocks that are there; none if there is no first one."""
-    return [Section(title, [one for one in blocks if one])] if blocks[0] else []
-
-
 # --- charts --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Axis:
-    """kind  how ticks are shown;  whole  ticks are whole numbers;  limits  None: as the data are"""
+    """kind  how ticks are shown;  whole  ticks are whole numbers;  limits  None: as the data are;
+    names  of the places 0, 1, 2, ... of an axis of words"""
 
     label: str
     kind: Literal["number", "fraction", "seconds", "bytes", "count"] = "number"
     log: bool = False
     whole: bool = False
     limits: tuple[float, float] | None = None
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -210,3 +193,35 @@ class Chart:
     toned: Sequence[str] = ()
     shaped: Sequence[str] = ()
     notes: Sequence[str] = ()
+
+
+# --- sections ------------------------------------------------------------------------
+
+Block = Text | Table | Bullets | Chart
+
+
+@dataclass(frozen=True)
+class Section:
+    """place  of a plugin's section: before or after the tables on results, time and memory"""
+
+    title: str
+    blocks: Sequence[Block]
+    place: Literal["before", "after", ""] = ""
+
+    @property
+    def anchor(self) -> str:
+        """`time-and-memory`."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+    @property
+    def tables(self) -> list[Table]:
+        return [block for block in self.blocks if isinstance(block, Table)]
+
+    @property
+    def charts(self) -> list[Chart]:
+        return [block for block in self.blocks if isinstance(block, Chart)]
+
+
+def section(title: str, *blocks: Block | None) -> list[Section]:
+    """A section of the blocks that are there; none if there is no first one."""
+    return [Section(title, [one for one in blocks if one])] if blocks[0] else []

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sparsebench.analysis.evidence import Evidence, evidence
+from sparsebench.analysis.marks import LEGEND, noise_footnote
 from sparsebench.report.contents import contents
 from sparsebench.report.document import Bold, Cell, Code, Table, Text, parts, plain
+from sparsebench.report.pivot import pivot
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 PREAMBLE = (
     "% Tables of sparsebench, of run {runs}.\n"
-    "% Needs \\usepackage{{booktabs}} and, with pdfLaTeX, \\usepackage[T1]{{fontenc}}."
+    "% Needs \\usepackage{{booktabs,adjustbox}} and, with pdfLaTeX, \\usepackage[T1]{{fontenc}}."
 )
 
 SPECIAL = {
@@ -21,7 +24,8 @@ SPECIAL = {
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "—": "---", "×": r"$\times$", "µ": r"$\mu$",
-    "…": r"\ldots{}", "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}", "≥": r"$\ge$", "≤": r"$\le$",
+    "…": r"\ldots{}", "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}", "¶": r"\P{}",
+    "≥": r"$\ge$", "≤": r"$\le$",
     "ε": r"$\varepsilon$", "ζ": r"$\zeta$", "α": r"$\alpha$", "\u00a0": "~", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 """Characters that mean something to LaTeX, or that not every font has. Brackets are braced, as
@@ -40,11 +44,29 @@ def report(stored_runs: Sequence[StoredRun]) -> str:
     blocks = [PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))]
     for table in (table for section in made.sections for table in section.tables if table.label):
         about = f"{table.caption} Mean ± standard deviation over n seeds."
-        texts = [*table.header, *(plain(cell.text) for row in table.cells for cell in row)]
-        if any(mark in text for mark in "†‡" for text in texts):
-            about = f"{about} {made.legend}"
-        blocks += floats_of(table, about)
+        blocks += floats_of(table, _explained(about, table, made.found))
     return "\n\n".join(blocks) + "\n"
+
+
+def chosen(
+    stored_runs: Sequence[StoredRun],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metrics: Sequence[str],
+) -> str:
+    """The one table of `pivot.pivot`."""
+    found = evidence(stored_runs).trained
+    table = pivot(found, rows, columns, metrics)
+    head = PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))
+    return "\n\n".join([head, *floats_of(table, _explained(table.caption, table, found))]) + "\n"
+
+
+def _explained(caption: str, table: Table, found: Evidence) -> str:
+    """A caption with the meaning of the marks that the table has."""
+    texts = [*table.header, *(plain(cell.text) for row in table.cells for cell in row)]
+    notes = [*LEGEND.values(), *noise_footnote(found.trained.ok)]
+    used = [note for note in notes if any(note[0] in text for text in texts)]
+    return " ".join([caption, *used])
 
 
 def floats_of(table: Table, caption: str) -> Iterator[str]:
@@ -65,9 +87,10 @@ def floats_of(table: Table, caption: str) -> Iterator[str]:
         yield "\n".join([
             r"\begin{table}", r"  \centering", r"  \small",
             f"  \\caption{{{inline(caption + tail)}}}", f"  \\label{{tab:sparsebench-{name}}}",
+            r"  \begin{adjustbox}{max width=\linewidth}",
             f"  \\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"    \toprule",
             _row([Cell(table.header[i]) for i in kept]), r"    \midrule", *lines,
-            r"    \bottomrule", r"  \end{tabular}", r"\end{table}",
+            r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}", r"\end{table}",
         ])  # fmt: skip
 
 

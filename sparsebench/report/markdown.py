@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sparsebench.report.charts import charts
 from sparsebench.report.contents import contents
-from sparsebench.report.document import Section
+from sparsebench.report.document import Chart, Section
 from sparsebench.report.markdown_blocks import inline, printed
 from sparsebench.report.png import write_charts
 
@@ -18,27 +17,34 @@ if TYPE_CHECKING:
 
 
 def report(
-    stored_runs: Sequence[StoredRun], folder: Path, *, prefix: str = "", links: str = ""
+    stored_runs: Sequence[StoredRun],
+    folder: Path,
+    earlier: Sequence[StoredRun] = (),
+    *,
+    prefix: str = "",
+    links: str = "",
 ) -> str:
     """The markdown of one report over all the runs; its charts are written into `folder`.
 
-    The files of charts start with `prefix`; `links` goes before their names in the text.
+    The files of charts start with `prefix`; `links` goes before their names in the text. The
+    numbers of `earlier` runs are in the section on history only.
     """
-    made = contents(stored_runs)
+    made = contents(stored_runs, earlier)
+    files = write_charts([*made.charts, *made.in_sections], folder, prefix)
+    pictures = {chart.name: quote(links + file.name, safe="/:~") for file, chart in files}
+
+    def section(one: Section) -> list[str]:
+        return [f"## {inline(one.title)}", *(printed(block, pictures) for block in one.blocks)]
+
+    def chart(one: Chart) -> list[str]:
+        return [f"### {inline(one.title)}", printed(one, pictures)]
+
     blocks = [f"# {inline(made.title)}", *(f"Source: {inline(one)}" for one in made.sources)]
     blocks += [" ".join(map(inline, made.statements)), *map(inline, [made.legend, *made.notes])]
-    sections = [*made.where, *made.sections]
-    blocks += [block for section in sections for block in _printed(section)]
-    files = write_charts(charts(made.found.trained), folder, prefix)
-    blocks += ["## Plots"] if files else []
-    for file, chart in files:
-        title, target = inline(chart.title), quote(links + file.name, safe="/:~")
-        words = inline(" ".join([chart.caption, *chart.notes]))
-        blocks += [f"### {title}", f"![{title}]({target})", words]
+    blocks += [block for one in made.charts[:1] for block in chart(one)]
+    blocks += [block for one in (*made.where, *made.sections) for block in section(one)]
+    blocks += ["## Plots"] if made.charts[1:] else []
+    blocks += [block for one in made.charts[1:] for block in chart(one)]
     commands = "\n".join(made.commands)
     blocks += [f"## How to repeat\n\n```sh\n{commands}\n```"] if commands else []
     return "\n\n".join(filter(None, blocks)) + "\n"
-
-
-def _printed(section: Section) -> list[str]:
-    return [f"## {inline(section.title)}", *map(printed, section.blocks)]

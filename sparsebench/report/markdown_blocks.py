@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from sparsebench.report.document import Block, Bold, Bullets, Code, Table, Text, parts
+from sparsebench.report.document import Block, Bold, Bullets, Chart, Code, Table, Text, parts
 
 
-def printed(block: Block | None) -> str:
-    """A paragraph, a list or a GitHub table; empty for nothing."""
+def printed(block: Block | None, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A paragraph, a list, a GitHub table or a picture; empty for nothing.
+
+    pictures  the target of each chart's picture, by its name
+    """
+    if isinstance(block, Chart):
+        words = inline(" ".join([block.caption, *block.notes]))
+        return f"![{inline(block.title)}]({pictures[block.name]})\n\n{words}"
     if isinstance(block, Bullets):
         return "\n".join(f"- {inline(item)}" for item in block.items)
     if not isinstance(block, Table):

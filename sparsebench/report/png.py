@@ -6,6 +6,7 @@ matplotlib's object-oriented interface on Agg: no display, no global state.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def drawn(chart: Chart) -> Figure:
 
 def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
     if panel.title and len(chart.panels) > 1:
-        ax.set_title(_words(panel.title, 34 if not panel.bare else 60), fontsize=9)
+        ax.set_title(_words(panel.title, 34 if not panel.bare else 60), fontsize=9, wrap=True)
     if panel.bare:
         ax.set_axis_off()
     ax.grid(color="0.9", linewidth=0.8)
@@ -149,20 +150,29 @@ def _tone(chart: Chart, name: str | None) -> str:
 
 
 def _look(chart: Chart, name: str | None) -> dict[str, Any]:
-    at = 0 if name is None else list(chart.shaped).index(name)
+    at = 0 if name is None else shape_of(chart, name)
     return {"linestyle": DASHES[at % len(DASHES)], "marker": MARKERS[at % len(MARKERS)]}
 
 
+def shape_of(chart: Chart, name: str) -> int:
+    """The number of a name's marker and dash. Where one name has colour and shape, names of the
+    same colour differ in shape."""
+    at = list(chart.shaped).index(name)
+    return at + at // len(PALETTE) if list(chart.toned) == list(chart.shaped) else at
+
+
 def _words(text: object, most: int = 60) -> str:
-    """Foreign text, printable, without mathematics between dollar signs, and not too long."""
+    """Foreign text, printable, without mathematics between dollar signs, in lines of `most`
+    characters: a label that is cut may be equal to another."""
     words = plain(str(text)).replace("$", r"\$")
-    return words if len(words) <= most else words[: most - 1] + "…"
+    return "\n".join(textwrap.wrap(words, most)) or words
 
 
 def _legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
     """One legend for all panels: each group of (handle, label) begins a row of its own."""
     groups = [[(handle, _words(label)) for handle, label in group] for group in groups_of]
-    widest = max((len(label) for group in groups for _, label in group), default=1)
+    lines = (line for group in groups for _, label in group for line in label.splitlines())
+    widest = max(map(len, lines), default=1)
     across = max(1, min(max(map(len, groups)), 5, int(105 // (widest + 6))))
     rows = [g[i : i + across] for g in groups for i in range(0, len(g), across)]
     blank = (Line2D([], [], linestyle=""), "")
@@ -180,6 +190,8 @@ def _ticks(axis: Any, found: Axis) -> None:
         axis.set_minor_locator(NullLocator())
     if found.log and found.kind == "count":
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if found.names:
+        axis.set_ticks(range(len(found.names)), [_words(name, 16) for name in found.names])
     if found.whole:
         axis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     if found.kind == "fraction":

@@ -106,7 +106,7 @@ def critical_differences(evidence: Evidence) -> Chart | None:
         return None
     caption = "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart."
     title = "Average ranks over the data sets"
-    return Chart("critical-differences", title, caption, panels, [METHOD, ALIKE], [METHOD, ALIKE])
+    return Chart("ranks", title, caption, panels, [METHOD, ALIKE], [METHOD, ALIKE])
 
 
 def _panel(ranking: Ranking) -> Panel:

@@ -68,9 +68,9 @@ def _result(cell: pd.DataFrame, metric: Metric, best: bool) -> Cell | str:
     measured = _spread(cell, metric)
     if measured.n == 0:
         ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "ended"])))
-        return ended or ("" if cell.empty else UNKNOWN)
+        return Cell(ended or ("" if cell.empty else UNKNOWN), trials=list(cell["trial"]))
     tail = f" ({join(f'n = {measured.n}', outcome(cell))})"
-    return number(metric, measured, bold=best, tail=tail)
+    return number(metric, measured, bold=best, tail=tail, trials=list(cell["trial"]))
 
 
 def time_table(evidence: Evidence) -> Table | None:
@@ -106,7 +106,7 @@ def _by_cell(
             if numbers and len(ok):
                 first, bold = _spread(cell, used[0]), (topology, backend) in best
                 numbers[0] = number(used[0], first, bold=bold, tail=mark(ok))
-            ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)))
+            ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)), list(cell["trial"]))
             rows.append([setting, topology, backend, *numbers, ended])
     header = [_setting(evidence), "topology", "backend"]
     return table([*header, *(one.heading for one in used), "n"], rows, left=3)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.evidence import CELL, SIZE, Evidence, groups
 from sparsebench.analysis.fits import SIZES, laws
 from sparsebench.analysis.formats import count, fixed, in_unit, one, size
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.status import Status
+from sparsebench.report.chart_parts import names_of
+from sparsebench.report.distinctions import distinctions
 from sparsebench.report.document import Axis, Chart, Panel, Series
 from sparsebench.store.record import Record
 
@@ -50,24 +52,27 @@ class Censored:
 
 
 def scaling(evidence: Evidence) -> Chart | None:
-    """A panel for time and one for memory, in each a line per topology and backend; None unless
-    the connections of one of them vary."""
-    sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, CELL[1:])]
+    """A panel for time and one for memory, in each a line through trials that differ in size only;
+    None unless the connections of one vary, on data of one name."""
+    by_backend = evidence.frame["backend_label"].nunique() > 1
+    told = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
+    evidence = replace(evidence, frame=evidence.frame.assign(**{str(k): told[k] for k in told}))
+    frame = evidence.frame
+    sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, ["line", "dataset"])]
     if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):
         return None
-    backends, topologies = (
-        list(dict.fromkeys(evidence.frame[key])) for key in ("backend_label", "topology_label")
-    )
-    by_backend = len(backends) > 1
-    toned, shaped = (backends, topologies) if by_backend else (topologies, backends)
+    looks = {
+        (topology, backend): (tone, shape)
+        for topology, backend, tone, shape in frame[[*CELL[1:], "tone", "shape"]].itertuples(False)
+    }
 
     def look(topology: str, backend: str) -> dict[str, Any]:
-        tone, shape = (backend, topology) if by_backend else (topology, backend)
-        return {"toned": tone, "shaped": shape if len(shaped) > 1 else tone}
+        tone, shape = looks[topology, backend]
+        return {"toned": tone, "shaped": shape}
 
     found, panels = list(laws(evidence)), []
     for measure, title in PANELS:
-        series = [*_points(evidence, measure, look)]
+        series = [*_points(evidence, measure)]
         for law in found:
             if law.metric.name == measure:
                 low, high = law.fit.exponent_interval
@@ -92,28 +97,27 @@ def scaling(evidence: Evidence) -> Chart | None:
         panels.append(
             Panel(title, Axis("connections", "count", log=True), y_axis, series, 380, rule)
         )
-    return Chart("scaling", "Time and memory by size", CAPTION, panels, toned,
-                 shaped if len(shaped) > 1 else toned)  # fmt: skip
+    return Chart("scaling", "Time and memory by size", CAPTION, panels, *names_of(frame, panels))
 
 
-def _points(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
-    """A line per topology and backend through its settings, by size."""
-    for (topology, backend), part in groups(evidence.ok, CELL[1:]):
+def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
+    """The cells of each line, by size."""
+    for (tone, shape, _), part in groups(evidence.ok, ["tone", "shape", "line"]):
         rows = []
-        for setting, cell in groups(part, ["setting"]):
+        for _, cell in groups(part, ["cell"]):
             x, y = Spread.of(cell[SIZES]), Spread.of(cell[measure])
             if x.n and y.n and x.mean > 0 and y.mean > 0:
                 sd = 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)
                 shown = in_unit(evidence.metrics[measure], y)
-                words = [setting or "–", topology, backend, count(x.mean), shown, str(y.n)]
-                rows.append((x.mean, y.mean, sd, words))
+                labels = [str(cell[name].iloc[0]) or "–" for name in CELL]
+                rows.append((x.mean, y.mean, sd, [*labels, count(x.mean), shown, str(y.n)]))
         rows.sort(key=lambda row: row[0])
         names = ("setting", "topology", "backend", "connections", "measured", "seeds")
         if rows:
             yield Series(
-                [x for x, *_ in rows], [y for _, y, *_ in rows], joined="line",
+                [x for x, *_ in rows], [y for _, y, *_ in rows], str(tone), str(shape), "line",
                 sizes=[9.0] * len(rows), low=[y - sd for _, y, sd, _ in rows],
-                high=[y + sd for _, y, sd, _ in rows], **look(topology, backend),
+                high=[y + sd for _, y, sd, _ in rows],
                 hover={name: [row[3][i] for row in rows] for i, name in enumerate(names)},
             )  # fmt: skip
 

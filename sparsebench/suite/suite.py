@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Required
 
 from pydantic import (
     AfterValidator,
@@ -172,6 +172,26 @@ class Source(TypedDict, total=False):
     train: Count
 
 
+@with_config(FORBID)
+class ChartOptions(TypedDict, total=False):
+    """The leading chart of a report: y against x, columns of the export or dotted keys of a trial;
+    by default the primary metric. See `sparsebench.report.line`."""
+
+    x: Required[str]
+    y: str
+    color: str
+    panel: str
+    by: str
+    log: list[Literal["x", "y"]]
+
+
+@with_config(FORBID)
+class ReportOptions(TypedDict, total=False):
+    """What a suite says about its report."""
+
+    chart: ChartOptions
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuiteFile:
     """The tables of a suite file. Their form is checked, their components are not.
@@ -183,6 +203,7 @@ class SuiteFile:
     quick    what --quick overrides: a list for a grid axis or `seed` replaces the axis, any other
              value sets the trial's value and removes the axis
     sources  name of a data set that no plugin has -> where to get it
+    report   the chart that a report of this suite leads with
     """
 
     __pydantic_config__: ClassVar[Any] = FORBID
@@ -205,6 +226,7 @@ class SuiteFile:
     expects: Annotated[tuple[Expect, ...], Field(alias="expect"), Tables] = ()
     claims: Annotated[tuple[Annotated[Claim, AfterValidator(_against_or_value)], ...], Tables] = ()
     sources: dict[str, Annotated[Source, AfterValidator(_source)]] = field(default_factory=dict)
+    report: ReportOptions = field(default_factory=lambda: ReportOptions())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,15 @@ from sparsebench.cli.export import report as report_command
 from sparsebench.core.archive import write_archive
 from sparsebench.errors import SparsebenchError
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.charts import Point, charts, degrees, pareto
+from sparsebench.report.charts import charts
+from sparsebench.report.degrees import degrees
 from sparsebench.report.document import Bold, Code, number, plain
 from sparsebench.report.html.bokeh_charts import drawn, keys
 from sparsebench.report.html.page import inline, logs, report
 from sparsebench.report.markdown import report as markdown
 from sparsebench.report.results import result_table
 from sparsebench.report.scaling import scaling
+from sparsebench.report.trade_off import Point, pareto
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
 
@@ -178,7 +180,7 @@ def test_bold_and_code():
 
 
 def point(memory: float, accuracy: float) -> Point:
-    return Point("", "", "", one(accuracy), one(memory), one(1.0))
+    return Point("", "", (), one(accuracy), one(memory), one(1.0))
 
 
 def test_the_front_is_what_nothing_beats():
@@ -193,7 +195,7 @@ def test_charts_are_of_what_is_there(tmp_path):
     several = evidence([realistic(tmp_path, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
     titles = [chart.title for chart in charts(several.trained)]
     assert titles == [
-        "Accuracy against memory", "Test accuracy by epoch", "Time and memory by size",
+        "Time and memory by size", "Test accuracy by epoch", "Accuracy against memory",
     ]  # fmt: skip
 
 

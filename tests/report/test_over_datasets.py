@@ -108,7 +108,7 @@ def test_the_report_has_the_section_and_its_pictures(tmp_path):
     assert "| set | **1.00** | **2.00** | **1.00** |" in part
     assert "| time per epoch | set, static and dense | none | 4 | 1.000 |" in part
     assert "| training time | dense | 0 % | 0 % | 0 % | 0 % |" in part
-    assert (tmp_path / "critical-differences.png").is_file()
+    assert (tmp_path / "ranks.png").is_file()
 
 
 def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):

@@ -15,6 +15,7 @@ from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
     CustomJSTickFormatter,
+    FixedTicker,
     HoverTool,
     LogTicker,
     NoOverlap,
@@ -23,10 +24,11 @@ from bokeh.models import (
 )
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
+from markupsafe import escape
 
 from sparsebench.analysis.formats import BYTES, LARGE, SECONDS
 from sparsebench.report.document import Axis, Chart, Panel, Series
-from sparsebench.report.png import PALETTE
+from sparsebench.report.png import PALETTE, shape_of
 
 GREY = "#808890"
 """In place of the palette's black, which a dark page would hide."""
@@ -44,8 +46,13 @@ LINES = ("solid", "dashed", "dotted", "dotdash")
 FLAT = 0.02
 """Span of an axis whose numbers are all equal."""
 
-TOOLTIP = "font-size:13px; color:#1b1f24; max-width:22rem; overflow-wrap:anywhere"
-"""Tooltips are white, whatever the theme."""
+TOOLTIP = "font-size:13px; color:var(--ink); max-width:22rem; overflow-wrap:anywhere"
+
+THEMED = (
+    ".bk-Tooltip { --tooltip-color: var(--panel); --tooltip-text: var(--ink);"
+    " --tooltip-border: var(--rule); --tooltip-arrow-color: var(--panel); }"
+)
+"""Tooltips in the colours of the page, whose custom properties reach into Bokeh's elements."""
 
 UNITS = {
     "bytes": ((2**40, "TiB"), *BYTES),
@@ -73,8 +80,9 @@ def keys(chart: Chart) -> list[list[Key]]:
     lines = any(series.joined and series.toned for p in chart.panels for series in p.series)
     both, shapes = list(chart.toned) == list(chart.shaped), []
     for i, name in enumerate(chart.shaped):
-        line = LINES[i % len(LINES)] if lines else ""
-        character = "" if both and lines else SHAPES[i % len(SHAPES)][1]
+        at = shape_of(chart, name)
+        line = LINES[at % len(LINES)] if lines else ""
+        character = SHAPES[at % len(SHAPES)][1] if not lines or _marked(chart) else ""
         tag, tone = (f"tone{i}", TONES[i % len(TONES)]) if both else (f"shape{i}", GREY)
         shapes.append(Key(name, tag, tone, line, character))
     if both:
@@ -84,6 +92,10 @@ def keys(chart: Chart) -> list[list[Key]]:
     return [tones, shapes] if len(shapes) > 1 else [tones]
 
 
+def _marked(chart: Chart) -> bool:
+    return any(s.sizes and not s.faint and s.shaped for p in chart.panels for s in p.series)
+
+
 def drawn(chart: Chart, panel: Panel) -> Any:
     """Dragging and scrolling are the page's until the reader chooses a tool."""
     made: Any = figure(
@@ -91,7 +103,7 @@ def drawn(chart: Chart, panel: Panel) -> Any:
         tools="pan,box_zoom,wheel_zoom,reset", active_scroll=None, min_border_right=12,
         background_fill_color=None, border_fill_color=None,
         x_axis_type="log" if panel.x.log else "linear",
-        y_axis_type="log" if panel.y.log else "linear",
+        y_axis_type="log" if panel.y.log else "linear", stylesheets=[THEMED],
     )  # fmt: skip
     made.toolbar.logo = None
     made.toolbar.autohide = True
@@ -112,7 +124,7 @@ def drawn(chart: Chart, panel: Panel) -> Any:
     for names, renderers in hovered.items():
         if names:
             lines = "".join(
-                f'<div><span style="color:#57606a">{name}</span> @{{{name}}}</div>'
+                f'<div><span style="color:var(--quiet)">{escape(name)}</span> @{{{name}}}</div>'
                 for name in names
             )
             tooltips = f'<div style="{TOOLTIP}">{lines}</div>'
@@ -140,6 +152,10 @@ def _set_axis(made: Any, at: str, found: Axis) -> None:
         data_range.start = found.limits[0]
     elif not found.log and at == "y":
         data_range.default_span = FLAT
+    if found.names:
+        axis.ticker = FixedTicker(ticks=list(range(len(found.names))))
+        axis.major_label_overrides = dict(enumerate(found.names))
+        data_range.range_padding = 0.15
     if found.whole:
         axis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
     if found.kind == "fraction":
@@ -166,8 +182,9 @@ def _add(made: Any, chart: Chart, series: Series) -> Any:
             data[name] = np.asarray(getattr(series, name), dtype=np.float32)
     tone, at, tags = GREY, 0, ["ink"]
     if series.toned is not None and series.shaped is not None:
-        toned, at = list(chart.toned).index(series.toned), list(chart.shaped).index(series.shaped)
-        tone, tags = TONES[toned % len(TONES)], [f"tone{toned}", f"shape{at}"]
+        toned, at = list(chart.toned).index(series.toned), shape_of(chart, series.shaped)
+        shaped = list(chart.shaped).index(series.shaped)
+        tone, tags = TONES[toned % len(TONES)], [f"tone{toned}", f"shape{shaped}"]
     if series.arrow:
         data["head"] = 1.5 * data["y"]
     source, look = ColumnDataSource(data), {"color": tone, "tags": tags}

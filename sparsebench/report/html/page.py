@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,13 @@ from sparsebench.analysis.claims import Holds, Judged, judge
 from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence
 from sparsebench.analysis.formats import in_unit, join, one, printable_lines
 from sparsebench.core.files import jsonable
-from sparsebench.report.charts import charts
 from sparsebench.report.claims import against
 from sparsebench.report.contents import command, contents
 from sparsebench.report.document import (
     Bold,
     Bullets,
     Cell,
+    Chart,
     Code,
     Table,
     Text,
@@ -33,6 +33,7 @@ from sparsebench.report.document import (
     plain,
 )
 from sparsebench.report.html.bokeh_charts import drawn, keys
+from sparsebench.report.html.explore import explorer
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -64,10 +65,13 @@ MARKS = {
 """By shape and by word, so that no colour is needed."""
 
 
-def report(stored_runs: Sequence[StoredRun]) -> str:
-    """The page of one report over all the runs, with the numbers of its markdown."""
-    made = contents(stored_runs)
-    shown = charts(made.found.trained)
+def report(stored_runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> str:
+    """The page of one report over all the runs, with the numbers of its markdown.
+
+    earlier  runs whose numbers are in the section on history only
+    """
+    made = contents(stored_runs, earlier)
+    shown = [*made.charts, *made.in_sections]
     environment = Environment(
         loader=PackageLoader("sparsebench.report.html"), autoescape=True, trim_blocks=True,
         undefined=StrictUndefined, finalize=printable_lines, lstrip_blocks=True,
@@ -76,20 +80,25 @@ def report(stored_runs: Sequence[StoredRun]) -> str:
         "inline": inline,
         "plain": plain,
         "embedded": embedded,
+        "json": lambda data: htmlsafe_json_dumps(data, separators=(",", ":")),
+        "also": lambda cells: " · ".join(filter(None, (plain(cell.text) for cell in cells))),
     }
     environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["chart"] = lambda block: isinstance(block, Chart)
     environment.tests["bullets"] = lambda block: isinstance(block, Bullets)
+    found_logs = logs(made.found)
     script = Resources(mode="inline", components=["bokeh"], log_level="error")
     page: str = environment.get_template("page.html.jinja").render(
         made=made,
         runs=[run.id for run in stored_runs],
         long=LONG,
+        explore=explorer(made.found.trained),
         statuses=_statuses(made.found),
         claims=_claims(made.found),
-        charts=[(one, keys(one), [(p, drawn(one, p)) for p in one.panels]) for one in shown],
+        drawn={one.name: (keys(one), [(p, drawn(one, p)) for p in one.panels]) for one in shown},
         bokeh=Markup(script.render_js()) if shown else "",
-        logs=logs(made.found),
-        trials=_trials(made.found),
+        logs=found_logs,
+        trials=_trials(made.found, [one for log in found_logs[0] for one in log.trials]),
         provenance=[document for run in stored_runs for document in _provenance(run)],
     )
     return page
@@ -203,8 +212,9 @@ def logs(evidence: Evidence) -> tuple[list[Log], int]:
     return ordered[:MOST_LOGS], max(0, len(ordered) - MOST_LOGS)
 
 
-def _trials(evidence: Evidence) -> tuple[Table, int]:
-    """At most `MOST_TRIALS` rows in the order of the plan; and how many more there are."""
+def _trials(evidence: Evidence, with_logs: Collection[str]) -> tuple[Table, list[str], int]:
+    """At most `MOST_TRIALS` rows in the order of the plan, their ids, and how many more there
+    are."""
     frame = evidence.frame
     results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
     used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
@@ -213,10 +223,12 @@ def _trials(evidence: Evidence) -> tuple[Table, int]:
     rows = []
     for _, row in frame.head(MOST_TRIALS).iterrows():
         cause = f" ({row['cause']})" if row["cause"] else ""
+        log = str(row["trial"]) if row["trial"] in with_logs else ""
         rows.append(
             [*(str(row[name]) for name in words), Cell([Code(row["trial"])]),
-             f"{row['status']}{cause}", int(row["seed"]),
+             Cell(f"{row['status']}{cause}", log=log), int(row["seed"]),
              *(number(metric, one(float(row[metric.name]))) for metric in used)]
         )  # fmt: skip
     table = Table([*header, *(metric.heading for metric in used)], rows, left=len(words) + 2)
-    return table, max(0, len(frame) - MOST_TRIALS)
+    ids = [str(trial) for trial in frame["trial"].head(MOST_TRIALS)]
+    return table, ids, max(0, len(frame) - MOST_TRIALS)

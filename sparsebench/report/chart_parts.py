@@ -1,0 +1,91 @@
+"""What the charts of a report have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from sparsebench.analysis.formats import (
+    sentence_list,
+)
+from sparsebench.core.metric import Metric
+from sparsebench.report.document import MOST_PANELS, Axis, Panel, Series
+
+LARGE = 460.0
+"""Height of a panel that stands alone."""
+
+MARK = 9.0
+"""Pixels across a mark."""
+
+ALIKE = 0.005
+"""Share of the range of y below which two lines cannot be told apart on the page."""
+
+
+def result_axis(metric: Metric) -> Axis:
+    return Axis(metric.heading, "fraction" if metric.unit == "fraction" else "number")
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def large(panels: Sequence[Panel]) -> list[Panel]:
+    """A panel that stands alone is higher, and needs no title."""
+    if len(panels) == 1:
+        return [replace(panels[0], title="", height=LARGE)]
+    return list(panels)
+
+
+def left_out(panels: int) -> list[str]:
+    return [f"The first {MOST_PANELS} of {panels} panels."] if panels > MOST_PANELS else []
+
+
+def drawn_once(stand_for: Mapping[str, Sequence[str]]) -> list[str]:
+    told = [f"{one} stands for {sentence_list(others)}" for one, others in stand_for.items()]
+    return [f"Lines that cannot be told apart are drawn once: {'; '.join(told)}."] if told else []
+
+
+def names_of(frame: pd.DataFrame, panels: Sequence[Panel]) -> tuple[list[str], list[str]]:
+    """The names that are drawn and have a colour, and those that have a shape, in the order of the
+    frame's `tone` and `shape`."""
+    drawn = [one for panel in panels for one in panel.series]
+    found = []
+    for given, order in (([s.toned for s in drawn], frame["tone"]),
+                         ([s.shaped for s in drawn], frame["shape"])):  # fmt: skip
+        found.append([name for name in dict.fromkeys(order) if name in given])
+    return found[0], found[1]
+
+
+def heading_of(key: str) -> str:
+    """`topology.update_every` as "update every"."""
+    return key.rpartition(".")[2].replace("_", " ")
+
+
+def overlaid(
+    found: Sequence[Series], metric: Metric, stand_for: dict[str, list[str]]
+) -> list[Series]:
+    """Lines that cannot be told apart are drawn once, as the first of them, which then stands for
+    the others; those of a measured time or memory never are."""
+    if metric.is_time or metric.unit == "bytes":
+        return list(found)
+    every = [y for one in found for y in one.y]
+    near = ALIKE * (max(every) - min(every)) if every else 0.0
+    kept: list[Series] = []
+    for one in found:
+        twin = next((other for other in kept if _alike(one, other, near)), None)
+        if twin is None:
+            kept.append(one)
+            continue
+        first, other = (
+            (str(s.shaped) if twin.toned == one.toned else str(s.toned)) for s in (twin, one)
+        )
+        if other not in stand_for.setdefault(first, []):
+            stand_for[first].append(other)
+    return kept
+
+
+def _alike(one: Series, other: Series, near: float) -> bool:
+    return list(one.x) == list(other.x) and all(abs(a - b) <= near for a, b in zip(one.y, other.y))

@@ -1,0 +1,124 @@
+"""The chart of the primary metric by epoch, or by seconds of training."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence, groups
+from sparsebench.analysis.formats import (
+    in_unit,
+    join,
+    one,
+    result_words,
+    seconds,
+    upper_first,
+)
+from sparsebench.analysis.statistics import Spread
+from sparsebench.core.metric import Metric
+from sparsebench.report.chart_parts import (
+    drawn_once,
+    large,
+    left_out,
+    names_of,
+    overlaid,
+    result_axis,
+    slug,
+)
+from sparsebench.report.distinctions import distinctions
+from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
+from sparsebench.store.export_columns import epoch_value
+
+LEAST_EPOCHS = 3
+"""Of which there is a curve."""
+
+MOST_LINES = 12
+"""Of a panel: more cannot be told apart."""
+
+MOST_POINTS = 200
+"""Of a curve; longer ones are thinned evenly, and keep the last epoch."""
+
+FEW_POINTS = 12
+"""Of a curve whose points are marked; points of longer ones show when hovered over."""
+
+TRAINING_PHASES = ("data", "train", "topology")
+"""Of an epoch: what training takes, without evaluation."""
+
+
+def curves(evidence: Evidence, *, color: str = "", spent: bool = False) -> Chart | None:
+    """Mean of the primary metric by epoch, its spread over seeds as a band: a panel per data set
+    and size; None where nothing has three epochs, and where a panel would have too many lines.
+
+    spent  by the seconds of training until then, instead of by epoch
+    """
+    judged = evidence.of_primary
+    found, metric = _by_epoch(judged), judged.primary
+    if found.empty or found["epoch"].nunique() < LEAST_EPOCHS:
+        return None
+    told = distinctions(judged, color=color)
+    told["cell"] = judged.frame["cell"]
+    found = found.join(told, on="trial")
+    if found["panel"].nunique() > 1 and (found.groupby("panel")["cell"].nunique() == 1).all():
+        found["tone"] = found["shape"] = found["panel"]  # panels of one line are one panel
+        found["panel"] = ""
+    panels, parts = [], list(groups(found, ["panel"]))
+    stand_for: dict[str, list[str]] = {}
+    for title, part in parts[:MOST_PANELS]:
+        lines = [
+            _curve(str(tone), str(shape), cell, metric, spent=spent)
+            for (tone, shape, _), cell in groups(part, ["tone", "shape", "cell"])
+        ]
+        drawn = overlaid([s for s in lines if len(s.x) >= LEAST_EPOCHS], metric, stand_for)
+        x = Axis("seconds of training", "seconds") if spent else Axis("epoch", whole=True)
+        if drawn:
+            panels.append(Panel(str(title), x, result_axis(metric), drawn, 300))
+    if not panels or any(len(panel.series) > MOST_LINES for panel in panels):
+        return None
+    by = "seconds of training" if spent else "epoch"
+    return Chart(
+        slug(f"curves-{by}") if spent else "learning-curves",
+        f"{upper_first(metric.heading)} by {by}",
+        "Line: mean over seeds; band: one standard deviation.", large(panels),
+        *names_of(found, panels), [*left_out(len(parts)), *drawn_once(stand_for)],
+    )  # fmt: skip
+
+
+def _by_epoch(evidence: Evidence) -> pd.DataFrame:
+    """Of every epoch that has the primary metric: the row of its trial, epoch, seconds of training
+    until then, and the metric as `value`."""
+    name, rows = evidence.primary.name, []
+    for i in evidence.frame.index:
+        at, spent = int(str(i)), 0.0
+        for told in evidence.runs[at].epochs(evidence.records[at]):
+            spent += sum(float(told.get(f"{phase}_seconds") or 0) for phase in TRAINING_PHASES)
+            if (value := epoch_value(told, name)) is not None:
+                rows.append([i, int(told["epoch"]), spent, value])
+    frame = pd.DataFrame(rows, columns=["trial", "epoch", "seconds", "value"])
+    return frame[frame["value"].abs() < math.inf]
+
+
+def _curve(tone: str, shape: str, part: pd.DataFrame, metric: Metric, *, spent: bool) -> Series:
+    by_epoch = [
+        (float(at["seconds"].mean()) if spent else int(str(epoch)), Spread.of(at["value"]), epoch)
+        for epoch, at in part.groupby("epoch")
+    ]
+    step = math.ceil(len(by_epoch) / MOST_POINTS)
+    kept = by_epoch[:-1:step] + by_epoch[-1:]
+    sd = [0.0 if math.isnan(s.sd) else s.sd for _, s, _ in kept]
+    spread = any(s.n > 1 for _, s, _ in kept)
+    label = join(*dict.fromkeys((tone, shape)))
+    words = {"line": [label] * len(kept)} if label else {}
+    if spent:
+        words["seconds of training"] = [seconds(one(x)) for x, _, _ in kept]
+    return Series(
+        [x for x, _, _ in kept], [s.mean for _, s, _ in kept], tone, shape, "line",
+        sizes=[6.0] * len(kept), faint=len(kept) > FEW_POINTS, band=True,
+        low=[s.mean - d for (_, s, _), d in zip(kept, sd)] if spread else (),
+        high=[s.mean + d for (_, s, _), d in zip(kept, sd)] if spread else (),
+        hover={
+            **words, "epoch": [str(epoch) for _, _, epoch in kept],
+            result_words(metric)[0].lower(): [in_unit(metric, s) for _, s, _ in kept],
+            "seeds": [str(s.n) for _, s, _ in kept],
+        },
+    )  # fmt: skip

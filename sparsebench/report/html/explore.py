@@ -1,0 +1,108 @@
+"""The part of the page in which the reader chooses axes and colour: a row per cell, and figures
+without data that the page fills."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool
+from bokeh.plotting import figure
+
+from sparsebench.analysis.evidence import CELL, Evidence, trials_of
+from sparsebench.analysis.formats import join
+from sparsebench.report.distinctions import parameter_keys, value_at, words
+from sparsebench.report.html.bokeh_charts import THEMED, TONES, TOOLTIP
+from sparsebench.report.line import DRIVERS
+
+MOST_CELLS = 2000
+"""Rows that the page holds: more are in the export."""
+
+COMPONENTS = ("topology", "backend", "trainer")
+
+Scale = Literal["linear", "log"]
+SCALES: tuple[Scale, ...] = ("linear", "log")
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """cells  columns of numbers, null where unknown, and words as numbers of names;  figures  by
+    the scales of their axes"""
+
+    cells: dict[str, Any]
+    figures: list[tuple[str, Any]]
+
+
+def explorer(evidence: Evidence) -> Explorer | None:
+    """None without two cells and something that varies among them."""
+    frame = evidence.ok
+    first = frame.drop_duplicates("cell").head(MOST_CELLS)
+    of_first = Evidence(first, evidence.records, evidence.runs, evidence.metrics)
+    keys = parameter_keys(of_first)
+    if len(first) < 2 or not keys:
+        return None
+    by_cell = frame.groupby("cell", sort=False)
+    columns: dict[str, dict[str, Any]] = {}
+    for key in [*keys, *(c for c in ("dataset",) if c not in keys)]:
+        columns[key] = {"name": key, "parameter": True, **_parameter(of_first, key)}
+    for metric in evidence.metrics.of_trials():
+        if metric.name in frame and frame[metric.name].nunique() > 1:
+            means = by_cell[metric.name].mean()
+            columns[metric.name] = {
+                "name": metric.name, "title": metric.heading, "kind": metric.unit,
+                "values": [_rounded(means[cell]) for cell in first["cell"]],
+            }  # fmt: skip
+    sizes = by_cell.size()
+    across = next((k for k in keys if k in DRIVERS["density"]), "net_peak_bytes")
+    chosen = {
+        "x": "density" if across != "net_peak_bytes" and "density" in columns else across,
+        "y": evidence.primary.name,
+        "color": next((k for k in COMPONENTS if k in keys), keys[0]),
+        "log_x": True,
+    }
+    cells = {
+        "columns": columns, "n": [int(sizes[cell]) for cell in first["cell"]],
+        "words": [join(*row) for row in first[CELL].itertuples(index=False)],
+        "palette": TONES, "chosen": chosen, "drivers": {k: list(v) for k, v in DRIVERS.items()},
+    }  # fmt: skip
+    return Explorer(cells, [(f"{x} {y}", _empty(x, y)) for x in SCALES for y in SCALES])
+
+
+def _parameter(evidence: Evidence, key: str) -> dict[str, Any]:
+    trials = trials_of(evidence)
+    values = [value_at(trial, key) for trial in trials]
+    if all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in values):
+        return {"title": key, "kind": "number", "values": values}
+    labels = words(evidence, trials, key, bare=True)
+    names = list(dict.fromkeys(labels))
+    return {"title": key, "names": names, "values": [names.index(label) for label in labels]}
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _empty(x: Scale, y: Scale) -> Any:
+    made: Any = figure(
+        height=420, sizing_mode="stretch_width", active_drag=None, active_scroll=None,
+        tools="pan,box_zoom,wheel_zoom,reset", min_border_right=12, x_axis_type=x, y_axis_type=y,
+        background_fill_color=None, border_fill_color=None, stylesheets=[THEMED],
+    )  # fmt: skip
+    made.toolbar.logo = None
+    made.toolbar.autohide = True
+    for name, (axis,) in (("x", made.xaxis), ("y", made.yaxis)):
+        axis.formatter = CustomJSTickFormatter(code=f"return window.sparsebench.ticks.{name}(tick)")
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size, axis.major_label_text_font_size = "13px", "12px"
+    names = ("x", "y", "color", "cell", "across", "up", "n")
+    marks = ColumnDataSource({name: [] for name in names}, name="marks")
+    lines = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="lines")
+    made.multi_line("xs", "ys", color="color", line_alpha=0.7, line_width=1.5, source=lines)
+    seen = made.scatter("x", "y", size=9, color="color", alpha=0.85, source=marks)
+    told = "".join(f"<div>@{name}</div>" for name in ("cell", "across", "up"))
+    made.add_tools(HoverTool(
+        renderers=[seen],
+        tooltips=f'<div style="{TOOLTIP}">{told}<div>seeds: @n</div></div>',
+    ))  # fmt: skip
+    return made

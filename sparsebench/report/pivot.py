@@ -1,0 +1,92 @@
+"""A table of chosen rows, columns and metrics, for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence, groups, trials_of, without
+from sparsebench.analysis.formats import join, sentence_list, upper_first
+from sparsebench.analysis.statistics import Spread
+from sparsebench.core.metric import Metric
+from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.report.chart_parts import heading_of
+from sparsebench.report.distinctions import parameter_keys, words
+from sparsebench.report.document import Cell, Table, number
+from sparsebench.report.line import known_key
+
+
+def pivot(
+    evidence: Evidence, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str] = ()
+) -> Table:
+    """Means of the finished trials over their seeds, a row per value of `rows` and a column per
+    value of `columns` and metric; the best of each row is bold.
+
+    rows, columns  parts of a trial ("topology") or dotted keys ("topology.epsilon")
+    metrics        by default the primary one
+
+    SparsebenchError where a place of the table would hold trials that differ in something else.
+    """
+    ok = replace(evidence, frame=evidence.ok)
+    down, across = ([known_key(ok, key) for key in keys] for keys in (rows, columns))
+    asked = [_metric(ok, name) for name in metrics or (ok.primary.name,)]
+    frame = ok.frame.assign(row=_labels(ok, down, across), column=_labels(ok, across, down))
+    _one_cell_each(ok, frame, [*down, *across])
+    heads = list(dict.fromkeys(frame["column"]))
+    several = {n for _, cell in groups(frame, ["row", "column"]) if (n := len(cell))}
+    made = []
+    for row, part in groups(frame, ["row"]):
+        cells: list[object] = []
+        for metric in asked:
+            found = [Spread.of(part.loc[part["column"] == head, metric.name]) for head in heads]
+            cells += _numbers(metric, found, told=len(several) > 1)
+        made.append([*row, *cells])
+    names = [
+        join(*(word for word in (*head, metric.heading if len(asked) > 1 else "") if word))
+        for metric in asked for head in heads
+    ]  # fmt: skip
+    header = [*map(heading_of, down), *(name or asked[0].heading for name in names)]
+    seeds = f"over {several.pop()} seeds" if len(several) == 1 else "over n seeds"
+    what = upper_first(sentence_list([metric.heading for metric in asked]))
+    caption = f"{what}: mean ± standard deviation {seeds}; the best of each row is bold."
+    return Table(header, made, left=len(down)).in_paper("pivot", caption)
+
+
+def _metric(evidence: Evidence, name: str) -> Metric:
+    known = [m.name for m in evidence.metrics.of_trials() if m.name in evidence.frame]
+    if name not in known:
+        raise SparsebenchError(f"no metric {name!r}.{nearest(name, known)}")
+    return evidence.metrics[name]
+
+
+def _labels(evidence: Evidence, keys: Sequence[str], others: Sequence[str]) -> pd.Series:
+    """The words of each row for these keys, leaving out what the others show."""
+    out = [key for key in others if "." in key]
+    trials = [without(trial, *out, *evidence.folded) for trial in trials_of(evidence)]
+    named = {key: words(evidence, trials, key, bare=True) for key in keys}
+    labels = list(zip(*named.values())) if keys else [()] * len(trials)
+    return pd.Series(labels, evidence.frame.index, dtype=object)
+
+
+def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    for _, part in groups(frame, ["row", "column"]):
+        if part["cell"].nunique() > 1:
+            differ = parameter_keys(replace(evidence, frame=part))
+            left = [key for key in differ if not any(key.startswith(f"{k}.") for k in differ)]
+            raise SparsebenchError(
+                f"trials of one place of the table differ in {sentence_list(left)}: choose it as "
+                f"--rows or --columns too, beside {sentence_list(keys)}"
+            )
+
+
+def _numbers(metric: Metric, found: Sequence[Spread], *, told: bool) -> list[Cell]:
+    """A row's cells of a metric; `told`: with the number of seeds."""
+    means = [metric.better * one.mean for one in found if one.n]
+    best = max(means) if len(means) > 1 and metric.better else None
+    return [
+        number(metric, one, bold=bool(one.n) and metric.better * one.mean == best,
+               tail=f" (n = {one.n})" if told and one.n else "")
+        for one in found
+    ]  # fmt: skip
