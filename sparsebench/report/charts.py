@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sparsebench.analysis.chance import above_chance
@@ -56,4 +57,4 @@ def density(evidence: Evidence) -> Chart | None:
     longest = (
         max((len(s.x) for panel in made.panels for s in panel.series), default=0) if made else 0
     )
-    return made if longest >= LEAST_DENSITIES else None
+    return replace(made, name="density") if made and longest >= LEAST_DENSITIES else None

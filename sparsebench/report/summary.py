@@ -42,8 +42,8 @@ MOST = 6
 GROWN = 4.0
 """Ratio of connections from which on networks are told by their largest."""
 
-ABOUT = {"results": ("accuracy-memory", "learning-curves", "ranks"),
-         "costs": ("accuracy-memory", "scaling", "degrees")}  # fmt: skip
+ABOUT = {"results": ("accuracy-memory", "density", "learning-curves", "parallel", "ranks"),
+         "costs": ("accuracy-memory", "parallel", "scaling", "degrees")}  # fmt: skip
 """Which leading charts a kind of sentence belongs to; all kinds to any other chart, and to none."""
 
 

@@ -146,16 +146,55 @@ def tooltip(page: chromium.Page, chart: str, backend: str) -> str:
     return " ".join(told.split())
 
 
+MEMORY = ".chart:has([aria-label^='Accuracy against memory'])"
+
+
 def test_hovering_tells_the_numbers_of_a_mark(page):
-    told = tooltip(page, "#chart-1", "numba-csr")
+    told = tooltip(page, MEMORY, "numba-csr")
     assert "net peak" in told
     assert "KiB" in told or "MiB" in told
     assert "%" in told
 
 
 def test_text_of_others_is_text_in_a_tooltip_too(page):
-    assert HOSTILE in tooltip(page, "#chart-1", HOSTILE)
+    assert HOSTILE in tooltip(page, MEMORY, HOSTILE)
     assert page.js("document.title") == "Sparse | dense on handwritten digits"
+
+
+def test_a_cell_leads_to_its_trials_and_a_failed_one_to_its_log(page):
+    ids = page.js("document.querySelector('#accuracy .to-trials').dataset.trials").split()
+    page.js("document.querySelector('#accuracy .to-trials').click()")
+    shown = column(page, "trials", 0)
+    assert len(shown) == len(ids) == 2
+    page.js("document.querySelector('#trials a[href^=\"#log-\"]').click()")
+    page.wait("document.querySelector('#logs details:target, #logs span:target') !== null")
+    assert page.js("document.querySelector('#logs details').open")
+
+
+def test_a_table_is_copied_as_csv_and_latex(page):
+    page.js("Object.defineProperty(navigator, 'clipboard', {value: {writeText(t) {"
+            " window.copied = t; return Promise.resolve(); }}})")  # fmt: skip
+    page.js("document.querySelector('#time [data-as=csv]').click()")
+    assert page.js("window.copied").splitlines()[0].startswith("hidden,topology,backend,time per")
+    page.js("document.querySelector('#time [data-as=latex]').click()")
+    assert page.js("window.copied").startswith("\\begin{tabular}{@{}lll")
+    assert "$\\pm$" in page.js("window.copied")
+
+
+def test_any_column_against_any_other_is_a_choice(page):
+    page.js("document.getElementById('explore').scrollIntoView()")
+    page.wait("document.getElementById('explore').dataset.drawn !== undefined")
+    choose = "document.querySelector('#explore [data-choice={0}]')"
+    page.js(f"{choose.format('x')}.value = 'connections'")
+    page.js(f"{choose.format('y')}.value = 'epoch_seconds'")
+    page.js("document.querySelector('#explore [data-log=y]').checked = true")
+    page.js(f"{choose.format('color')}.dispatchEvent(new Event('change'))")
+    page.wait("document.getElementById('explore').dataset.drawn.endsWith(' log')")
+    drawn = "Bokeh.documents.at(-1).get_model_by_name('marks').data"
+    assert page.js(f"{drawn}.x.length") > 10
+    assert page.js(f"{drawn}.up[0]").endswith(" ms")
+    assert page.js("Bokeh.documents.at(-1).get_model_by_name('lines').data.xs.length") > 0
+    assert page.errors == []
 
 
 def test_a_key_hides_what_it_stands_for(page):
@@ -198,6 +237,9 @@ def test_the_page_fits_a_phone(browser, file):
     assert page.js("document.documentElement.scrollWidth") <= 390
     plots = "[...document.querySelectorAll('.plot')]"
     assert page.js(f"Math.max(...{plots}.map(one => one.getBoundingClientRect().right))") <= 390
+    number = "document.querySelector('#time td.number').getBoundingClientRect()"
+    assert page.js(f"{number}.right") <= 390  # without scrolling to the side
+    assert "right" in page.js("document.querySelector('#time .frame').dataset.more")
 
 
 def test_the_keyboard_reaches_the_content_first(page):
@@ -208,8 +250,9 @@ def test_the_keyboard_reaches_the_content_first(page):
 
 def test_every_table_has_a_caption_and_every_control_a_name(page):
     assert page.js("[...document.querySelectorAll('table')].every(t => t.caption.textContent)")
-    controls = "[...document.querySelectorAll('button, input')]"
-    assert page.js(f"{controls}.every(one => one.textContent.trim() || one.ariaLabel)")
+    controls = "[...document.querySelectorAll('button, input, select')]"
+    named = "one.textContent.trim() || one.ariaLabel || one.labels?.length"
+    assert page.js(f"{controls}.every(one => {named})")
 
 
 def test_on_paper_it_is_light_and_logs_are_open(page):

@@ -111,7 +111,7 @@ def test_a_sweep_has_a_panel_for_each_parameter_and_joins_the_best():
 
 def test_the_suite_chooses_the_leading_chart():
     found = sparse()
-    assert [one.name for one in charts(found)] == ["test-accuracy-density", "accuracy-memory"]
+    assert [one.name for one in charts(found)] == ["density", "accuracy-memory"]
     assert charts(found, "accuracy-memory")[0].name == "accuracy-memory"
     first = charts(found, asked={"x": "topology.epsilon", "y": "epoch_seconds", "log": ["y"]})[0]
     assert (first.title, first.panels[0].y.log) == ("Time per epoch against epsilon", True)

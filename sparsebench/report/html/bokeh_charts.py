@@ -46,13 +46,11 @@ LINES = ("solid", "dashed", "dotted", "dotdash")
 FLAT = 0.02
 """Span of an axis whose numbers are all equal."""
 
-TOOLTIP = "font-size:13px; color:var(--ink); max-width:22rem; overflow-wrap:anywhere"
-
-THEMED = (
-    ".bk-Tooltip { --tooltip-color: var(--panel); --tooltip-text: var(--ink);"
-    " --tooltip-border: var(--rule); --tooltip-arrow-color: var(--panel); }"
+TOOLTIP = (
+    "margin:-6px -12px; padding:6px 12px; border-radius:4px; font-size:13px; max-width:22rem;"
+    " overflow-wrap:anywhere; background:var(--panel); color:var(--ink)"
 )
-"""Tooltips in the colours of the page, whose custom properties reach into Bokeh's elements."""
+"""Covers the white ground of Bokeh's tooltips, padding included, with that of the page."""
 
 UNITS = {
     "bytes": ((2**40, "TiB"), *BYTES),
@@ -103,7 +101,7 @@ def drawn(chart: Chart, panel: Panel) -> Any:
         tools="pan,box_zoom,wheel_zoom,reset", active_scroll=None, min_border_right=12,
         background_fill_color=None, border_fill_color=None,
         x_axis_type="log" if panel.x.log else "linear",
-        y_axis_type="log" if panel.y.log else "linear", stylesheets=[THEMED],
+        y_axis_type="log" if panel.y.log else "linear",
     )  # fmt: skip
     made.toolbar.logo = None
     made.toolbar.autohide = True

@@ -12,9 +12,11 @@ from bokeh.plotting import figure
 
 from sparsebench.analysis.evidence import CELL, Evidence, trials_of
 from sparsebench.analysis.formats import join
-from sparsebench.report.distinctions import parameter_keys, value_at, words
-from sparsebench.report.html.bokeh_charts import THEMED, TONES, TOOLTIP
+from sparsebench.errors import printable
+from sparsebench.report.distinctions import parameter_keys, value_at
+from sparsebench.report.html.bokeh_charts import TONES, TOOLTIP
 from sparsebench.report.line import DRIVERS
+from sparsebench.suite.labels import brief
 
 MOST_CELLS = 2000
 """Rows that the page holds: more are in the export."""
@@ -74,7 +76,7 @@ def _parameter(evidence: Evidence, key: str) -> dict[str, Any]:
     values = [value_at(trial, key) for trial in trials]
     if all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in values):
         return {"title": key, "kind": "number", "values": values}
-    labels = words(evidence, trials, key, bare=True)
+    labels = [printable("" if value is None else brief(value)) for value in values]
     names = list(dict.fromkeys(labels))
     return {"title": key, "names": names, "values": [names.index(label) for label in labels]}
 
@@ -87,7 +89,7 @@ def _empty(x: Scale, y: Scale) -> Any:
     made: Any = figure(
         height=420, sizing_mode="stretch_width", active_drag=None, active_scroll=None,
         tools="pan,box_zoom,wheel_zoom,reset", min_border_right=12, x_axis_type=x, y_axis_type=y,
-        background_fill_color=None, border_fill_color=None, stylesheets=[THEMED],
+        background_fill_color=None, border_fill_color=None,
     )  # fmt: skip
     made.toolbar.logo = None
     made.toolbar.autohide = True
