@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -74,8 +74,9 @@ class Trial:
 
     def spec(self) -> dict[str, Any]:
         """The data that the id is made of. Fields that were added after 0.1.0 are left out where
-        they have their default."""
-        spec = {key: value for key, value in asdict(self).items() if key not in NOT_COMPUTED}
+        they have their default. The values are the trial's own: a caller changes none."""
+        names = (one.name for one in fields(self))
+        spec = {name: getattr(self, name) for name in names if name not in NOT_COMPUTED}
         said = {key: value for key, value in self.objective.items() if value is not None}
         if said == {"name": DEFAULT_OBJECTIVE}:
             del spec["objective"]
@@ -84,8 +85,8 @@ class Trial:
         if "missing" in self.data:
             spec["data"] = {"missing": True}
         elif self.data:
-            for name in self.locations:
-                spec["dataset"].pop(name, None)
+            told = spec["dataset"].items()
+            spec["dataset"] = {key: value for key, value in told if key not in self.locations}
         return {"format": SPEC_FORMAT, **spec}
 
     @cached_property

@@ -62,6 +62,8 @@ def curves(evidence: Evidence, *, color: str = "", spent: bool = False) -> Chart
     if found["panel"].nunique() > 1 and (found.groupby("panel")["cell"].nunique() == 1).all():
         found["tone"] = found["shape"] = found["panel"]  # panels of one line are one panel
         found["panel"] = ""
+    if (found.groupby(["panel", "tone", "shape"])["cell"].nunique() > 1).any():
+        return None  # lines that look alike
     panels, parts = [], list(groups(found, ["panel"]))
     stand_for: dict[str, list[str]] = {}
     for title, part in parts[:MOST_PANELS]:

@@ -184,7 +184,7 @@ def _number(text: str) -> float:
 
 
 def _texts(part: pd.DataFrame) -> list[tuple[float, float, str, Beside]]:
-    return [(one.x.mean, one.y.mean, f"  {one.by}", "right") for one in _cells(part)]
+    return [(one.x.mean, one.y.mean, one.by, "right") for one in _cells(part)]
 
 
 def _lines(

@@ -102,7 +102,9 @@ def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
     for x, y, text, side in panel.texts:
         align = {"left": ("right", "center"), "right": ("left", "center")}
         across, up = align.get(side, ("center", "bottom"))
-        ax.text(x, y, _words(text), ha=across, va=up, fontsize=8)
+        offset = ({"right": 6, "left": -6}.get(side, 0) * (not panel.bare), 0)
+        ax.annotate(_words(text), (x, y), offset, textcoords="offset points", ha=across, va=up,
+                    fontsize=8)  # fmt: skip
     for axis, found in ((ax.xaxis, panel.x), (ax.yaxis, panel.y)):
         _ticks(axis, found)
         if found.limits is not None:

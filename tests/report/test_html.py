@@ -114,7 +114,7 @@ def test_an_empty_run_says_so():
 
 
 @pytest.mark.minutes
-def test_a_thousand_trials_stay_below_6_megabytes(tmp_path):
+def test_a_thousand_trials_stay_below_3_megabytes(tmp_path):
     run = realistic(tmp_path, sizes=(100, 200, 400), epochs=30, seeds=1)
     records = [
         replace(record, trial=replace(record.trial, seed=seed))
@@ -127,7 +127,7 @@ def test_a_thousand_trials_stay_below_6_megabytes(tmp_path):
     run.records = records
     page = report([run])
     assert page.count("<tr>") > 1000
-    assert len(page.encode()) < 6e6
+    assert len(page.encode()) < 3e6
 
 
 def test_failures_that_nobody_expects_come_first_with_their_last_words(tmp_path):
@@ -146,7 +146,7 @@ def test_failures_that_nobody_expects_come_first_with_their_last_words(tmp_path)
 
 def test_claims_are_at_the_top_with_their_verdicts(tmp_path):
     page = report([realistic(tmp_path, epochs=2, seeds=5)])
-    top = page[: page.index('id="charts"')]
+    top = page[: page.index('id="accuracy"')]
     assert "SET reaches at least the accuracy of the fixed random topology" in top
     assert "</span> holds" in top
     assert "not judged" in top

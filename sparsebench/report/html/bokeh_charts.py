@@ -136,8 +136,9 @@ def drawn(chart: Chart, panel: Panel) -> Any:
     align = {"left": ("right", "middle"), "right": ("left", "middle")}
     for x, y, text, side in panel.texts:
         across, up = align.get(side, ("center", "bottom"))
-        made.text([x], [y], text=[text], text_align=across, text_baseline=up, text_color=GREY,
-                  text_font_size="12px", tags=["ink"])  # fmt: skip
+        offset = {"right": 8, "left": -8}.get(side, 0) * (not panel.bare)
+        made.text([x], [y], text=[text], x_offset=offset, text_align=across, text_baseline=up,
+                  text_color=GREY, text_font_size="12px", tags=["ink"])  # fmt: skip
     return made
 
 
