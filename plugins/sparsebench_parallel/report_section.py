@@ -31,6 +31,7 @@ from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.chart_parts import left_out
 from sparsebench.report.curves import curves
+from sparsebench.report.distinctions import switches
 from sparsebench.report.document import (
     MOST_PANELS,
     Axis,
@@ -136,7 +137,7 @@ def speeds(found: Sequence[Family]) -> Chart | None:
         lines: dict[str, list[tuple[int, float]]] = {}
         for way in family.ways:
             if way.workers and family.baseline is not None:
-                name = told_apart(_kind(way), [*kinds.values()])
+                name = switches(told_apart(_kind(way), [*kinds.values()]))
                 lines.setdefault(name, []).append((way.workers, _speed(way, family.baseline)))
         series = [
             Series(

@@ -78,13 +78,13 @@ def words(
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
     return [
-        _switches(printable(told_apart(value, components))) if isinstance(value, dict)
+        switches(printable(told_apart(value, components))) if isinstance(value, dict)
         else "" if value is None else printable(name + brief(value))
         for value in values
     ]  # fmt: skip
 
 
-def _switches(label: str) -> str:
+def switches(label: str) -> str:
     """`wasap (workers=2, average=True, exact=False)` as "wasap (workers=2, average)"."""
     found = re.sub(r"(, )?\b\w+=False\b", "", label.replace("=True", ""))
     return found.replace("(, ", "(").removesuffix(" ()")

@@ -56,9 +56,9 @@ def explorer(evidence: Evidence) -> Explorer | None:
                 "values": [_rounded(means[cell]) for cell in first["cell"]],
             }  # fmt: skip
     sizes = by_cell.size()
-    across = next((k for k in keys if k in DRIVERS["density"]), "net_peak_bytes")
+    sparser = {*DRIVERS["density"]} & {*keys} - {*evidence.folded}
     chosen = {
-        "x": "density" if across != "net_peak_bytes" and "density" in columns else across,
+        "x": "density" if sparser and "density" in columns else "epoch_seconds",
         "y": evidence.primary.name,
         "color": next((k for k in COMPONENTS if k in keys), keys[0]),
         "log_x": True,
