@@ -74,6 +74,8 @@ def words(
     labels = evidence.frame["backend_label"]
     if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
         return list(labels)  # with the marks of the audit
+    if key == "dataset":
+        return list(evidence.frame["dataset"])
     values = [value_at(trial, key) for trial in trials]
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
