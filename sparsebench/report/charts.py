@@ -8,7 +8,6 @@ from typing import Any
 
 from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.evidence import SPARSITY, Evidence
-from sparsebench.errors import SparsebenchError
 from sparsebench.report.curves import curves
 from sparsebench.report.degrees import degrees
 from sparsebench.report.distinctions import parameter_keys
@@ -28,23 +27,16 @@ def charts(
 ) -> list[Chart]:
     """The charts that these trials have something to show in, the leading one first.
 
-    lead   the name of the chart that leads;  asked  or its arguments for `line`
+    lead   the name of the chart that leads;  asked  or its arguments for `line`, which raises
+           SparsebenchError for columns that there are not
     """
     told = above_chance(evidence)
     made = (density(told), scaling(evidence), curves(told), trade_off(told), sweep(told),
             degrees(evidence), critical_differences(told))  # fmt: skip
     found = [chart for chart in made if chart is not None]
-    if asked and (first := _as_asked(evidence, asked)) is not None:
+    if asked and (first := line(evidence, **asked)) is not None:
         return [first, *(chart for chart in found if chart.name != first.name)]
     return sorted(found, key=lambda chart: chart.name != lead)
-
-
-def _as_asked(evidence: Evidence, leading: Mapping[str, Any]) -> Chart | None:
-    """None for a chart of what these trials do not have: runs of other suites may be with them."""
-    try:
-        return line(evidence, **leading)
-    except (SparsebenchError, TypeError):
-        return None
 
 
 def density(evidence: Evidence) -> Chart | None:

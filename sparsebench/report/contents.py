@@ -20,7 +20,7 @@ from sparsebench.analysis.formats import (
 from sparsebench.analysis.marks import backend_legend, noise_footnote
 from sparsebench.analysis.statistics import LEAST_SEEDS
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import printable
+from sparsebench.errors import SparsebenchError, printable
 from sparsebench.registry import ReportSection
 from sparsebench.report import claims, growth, ranks, results
 from sparsebench.report.charts import charts
@@ -115,14 +115,20 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
     lead = next((str(f["lead"]) for f in facts if f.get("lead")), "")
     asked = next((f["report"]["chart"] for f in facts if "chart" in f.get("report", {})), None)
     several = history([*earlier, *runs], found) if earlier else []
-    sections, shown = _with_lead([*several, *_sections(found)], found, lead, asked)
+    made = [*several, *_sections(found)]
+    notes = [*found.notes, *other_code(found)]
+    try:
+        sections, shown = _with_lead(made, found, lead, asked)
+    except (SparsebenchError, TypeError) as error:  # the file's form was checked, its columns not
+        sections, shown = _with_lead(made, found, lead, None)
+        notes.append(f"The leading chart that the suite describes cannot be drawn: {error}.")
     return Contents(
         found=found,
         title=sentence_list(list(dict.fromkeys(titles))) or "No runs",
         sources=list(dict.fromkeys(str(f["source"]) for f in facts if f.get("source"))),
         statements=statements(found),
         legend=backend_legend(found.frame),
-        notes=[*found.notes, *other_code(found)],
+        notes=notes,
         where=[Section("What ran where", [_where(runs, found)])] if runs else [],
         sections=sections,
         commands=list(dict.fromkeys(map(command, runs))),

@@ -62,10 +62,12 @@ def _metric(evidence: Evidence, name: str) -> Metric:
 
 
 def _labels(evidence: Evidence, keys: Sequence[str], others: Sequence[str]) -> pd.Series:
-    """The words of each row for these keys, leaving out what the others show."""
-    out = [key for key in others if "." in key]
-    trials = [without(trial, *out, *evidence.folded) for trial in trials_of(evidence)]
-    named = {key: words(evidence, trials, key, bare=True) for key in keys}
+    """The words of each row for these keys, each leaving out what the others show."""
+    trials, named = trials_of(evidence), {}
+    for key in keys:
+        out = [other for other in (*keys, *others) if other != key and "." in other]
+        told = [without(trial, *out, *evidence.folded) for trial in trials]
+        named[key] = words(evidence, told, key, bare=True)
     labels = list(zip(*named.values())) if keys else [()] * len(trials)
     return pd.Series(labels, evidence.frame.index, dtype=object)
 

@@ -7,6 +7,7 @@ from records import FakeRun, epoch_line, make_record, make_trial
 from sparsebench_parallel.report_section import in_words, parallel_families, section
 
 from sparsebench.analysis.evidence import evidence
+from sparsebench.report.document import Chart, Table
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
 
@@ -53,7 +54,9 @@ def rows(text):
 
 
 def test_each_way_is_held_against_one_process_with_one_thread(tmp_path):
-    _, found, _ = section(evidence([several(tmp_path, WAYS)]))
+    blocks = list(section(evidence([several(tmp_path, WAYS)])))
+    assert [one.name for one in blocks if isinstance(one, Chart)][:1] == ["parallel"]
+    (found,) = (one for one in blocks if isinstance(one, Table))
     cells = {row[1]: row for row in rows(printed(found))}
     assert list(cells) == [
         "sequential, 1 thread", "sequential, 2 threads", "wassp, 1 thread", "wasap, 1 thread",

@@ -15,7 +15,7 @@ def run(day, seconds, reused=()):
         make_record(trial, started=f"2026-01-{day:02}", measures={"epoch_seconds": value})
         for trial, value in zip(trials, seconds.values())
     ]
-    manifest = {"git": {"commit": f"{day:07}aaaa"}}
+    manifest = {"git": {"commit": f"{day:07}aaaa", "dirty": False}}
     return FakeRun([*records, *reused], id=f"202601{day:02}T0-demo", manifest=manifest)
 
 

@@ -126,7 +126,7 @@ def test_a_thousand_trials_stay_below_3_megabytes(tmp_path):
         run.write_epochs(record, [{"epoch": e, "test_accuracy": 0.5} for e in range(1, 31)])
     run.records = records
     page = report([run])
-    assert page.count("<tr>") > 1000
+    assert page.count("<tr") > 1000
     assert len(page.encode()) < 3e6
 
 
@@ -284,10 +284,10 @@ def test_the_ending_of_the_file_is_the_format(store, monkeypatch, tmp_path):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     both = [tmp_path / "a.html", tmp_path / "a.md"]
     report_command(["latest"], output=both, store=store.path)
-    report_command(["latest"], format="md", output=[tmp_path / "b.html"], store=store.path)
+    with pytest.raises(SparsebenchError, match="ending of html, not of md"):
+        report_command(["latest"], format="md", output=[tmp_path / "b.html"], store=store.path)
     assert (tmp_path / "a.html").read_text().startswith("<!doctype")
     assert (tmp_path / "a.md").read_text().startswith("# demo")
-    assert (tmp_path / "b.html").read_text().startswith("# demo")
 
 
 def test_a_run_in_python_gives_the_same_page(store):

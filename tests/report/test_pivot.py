@@ -44,8 +44,11 @@ def test_rows_columns_and_metrics_are_chosen():
 
 
 def test_trials_that_differ_in_something_else_are_not_averaged():
-    with pytest.raises(SparsebenchError, match=r"differ in topology.epsilon: choose it"):
-        pivot(evidence([run()]), ["topology"], [])
+    both = FakeRun([*run().records, *run(batch_size=64).records])
+    with pytest.raises(SparsebenchError, match="differ in batch_size: choose it"):
+        pivot(evidence([both]), ["topology.epsilon"], ["topology"])
+    (first, *_) = pivot(evidence([run()]), ["topology"], []).rows
+    assert first[0] == "static (epsilon=5)"
     with pytest.raises(SparsebenchError, match="no metric 'test_acuracy'"):
         pivot(evidence([run()]), ["topology"], ["epsilon"], ["test_acuracy"])
 
