@@ -81,7 +81,8 @@ def words(
     name = "" if bare else f"{key.rpartition('.')[2]}="
     return [
         switches(printable(told_apart(value, components))) if isinstance(value, dict)
-        else "" if value is None else printable(name + brief(value))
+        else "" if value is None
+        else name + (f"{value:g}" if isinstance(value, float) else printable(brief(value)))
         for value in values
     ]  # fmt: skip
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.evidence import Evidence, groups, trials_of, without
-from sparsebench.analysis.formats import join, sentence_list, upper_first
+from sparsebench.analysis.formats import UNKNOWN, join, sentence_list, upper_first
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
@@ -39,10 +40,10 @@ def pivot(
     made = []
     for row, part in groups(frame, ["row"]):
         cells: list[object] = []
+        places = [part[part["column"] == head] for head in heads]
         for metric in asked:
-            found = [Spread.of(part.loc[part["column"] == head, metric.name]) for head in heads]
-            cells += _numbers(metric, found, told=len(several) > 1)
-        made.append([*row, *cells])
+            cells += _numbers(metric, places, told=len(several) > 1)
+        made.append([*(word or UNKNOWN for word in row), *cells])
     names = [
         join(*(word for word in (*head, metric.heading if len(asked) > 1 else "") if word))
         for metric in asked for head in heads
@@ -50,7 +51,8 @@ def pivot(
     header = [*map(heading_of, down), *(name or asked[0].heading for name in names)]
     seeds = f"over {several.pop()} seeds" if len(several) == 1 else "over n seeds"
     what = upper_first(sentence_list([metric.heading for metric in asked]))
-    caption = f"{what}: mean ± standard deviation {seeds}; the best of each row is bold."
+    bold = "Bold: the best of its row, and what is not shown to be worse."
+    caption = f"{what}: mean ± standard deviation {seeds}. {bold}"
     return Table(header, made, left=len(down)).in_paper("pivot", caption)
 
 
@@ -83,12 +85,15 @@ def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str])
             )
 
 
-def _numbers(metric: Metric, found: Sequence[Spread], *, told: bool) -> list[Cell]:
+def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, told: bool) -> list[Cell]:
     """A row's cells of a metric; `told`: with the number of seeds."""
-    means = [metric.better * one.mean for one in found if one.n]
-    best = max(means) if len(means) > 1 and metric.better else None
+    by_seed = [
+        {int(seed): float(x) for seed, x in zip(one["seed"], one[metric.name]) if x == x}
+        for one in places
+    ]
+    best = best_cells(by_seed, metric.better) if metric.better else ()
+    found = [Spread.of(one[metric.name]) for one in places]
     return [
-        number(metric, one, bold=bool(one.n) and metric.better * one.mean == best,
-               tail=f" (n = {one.n})" if told and one.n else "")
-        for one in found
-    ]  # fmt: skip
+        number(metric, one, bold=at in best, tail=f" (n = {one.n})" if told and one.n else "")
+        for at, one in enumerate(found)
+    ]

@@ -36,7 +36,8 @@ def test_rows_columns_and_metrics_are_chosen():
     assert list(made.header) == ["epsilon", "static", "set"]
     assert texts(made) == [["5", "90.50 %", "91.50 %"], ["10", "91.00 %", "92.00 %"]]
     assert made.caption == (
-        "Test accuracy: mean ± standard deviation over 2 seeds; the best of each row is bold."
+        "Test accuracy: mean ± standard deviation over 2 seeds. Bold: the best of its row, and "
+        "what is not shown to be worse."
     )
     both = pivot(found, ["topology", "epsilon"], [], ["test_accuracy", "epoch_seconds"])
     assert list(both.header) == ["topology", "epsilon", "test accuracy", "time per epoch"]
