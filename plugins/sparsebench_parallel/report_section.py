@@ -99,7 +99,7 @@ class Family:
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """The section: sentences, charts, a table and a note; empty if no trial has several processes."""
+    """The section: sentences, charts, a table, a note; empty if no trial has several processes."""
     found = parallel_families(evidence.trained)
     if not found:
         return
