@@ -44,7 +44,7 @@ def plugin(name: Name, to: Folder = Path()) -> None:
 
 @app.command()
 def suite(name: Name, to: Folder = Path()) -> None:
-    """Write a suite of two topologies and three seeds."""
+    """Write a suite of two topologies and five seeds."""
     file = to / f"{name}.toml"
     _write(name, {file: "suite.toml.txt"}, {"@NAME@": name})
     typer.echo(f"try it: sparsebench run {file} --quick", err=True)
