@@ -85,6 +85,8 @@ def ls(
         for folder in dict.fromkeys(str(Path(row["path"]).parent) for row in rows):
             typer.echo(f"suites in {folder}:", err=True)
         rows = [{key: row[key] for key in ("suite", "title", "error")} for row in rows]
+    if kind == "runs" and format == "text":  # the id names the suite
+        rows = [{key: row[key] for key in ("run", "trials", "status")} for row in rows]
     print_rows(rows, format)
 
 

@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 UNLIMITED = 1_000_000
 """Columns of a pipe or a file: rows are wrapped for a terminal only."""
 
-SHORT, FOLDED = 16, 40
+SHORT, FOLDED = 16, 56
 """Letters of a cell that is kept on one line, and of a word that may be broken, such as a path."""
 
 

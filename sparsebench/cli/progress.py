@@ -15,11 +15,9 @@ from sparsebench.errors import printable
 from sparsebench.notebook.progress import RunProgress
 from sparsebench.run.options import Summary
 from sparsebench.store.record import Record, primary_of
+from sparsebench.store.store import SIGNALLED
 from sparsebench.suite.labels import label
 from sparsebench.units import brief_seconds, brief_size
-
-INTERRUPTED = (130, 143)
-"""Exit codes of a run that a signal ended."""
 
 
 def listener(*, plain: bool = False) -> Plain:
@@ -85,7 +83,7 @@ class Plain(RunProgress):
         if self._reused_failures:
             again = f"{self._reused_failures} failed before: --rerun failed runs them again"
             parts.append(again)
-        if summary.exit_code in INTERRUPTED:
+        if summary.exit_code in SIGNALLED:
             left = self.total - len(summary.records)
             again = "run the same command again to go on"
             parts.append(f"{left} not begun; {again}" if left else again)

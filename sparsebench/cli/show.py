@@ -194,7 +194,7 @@ def status(
     facts = {
         "run": found.id,
         "state": state.word,
-        "over": state.word == "over",
+        "over": state.word in ("over", "interrupted"),
         "trials": state.planned,
         "ended": state.ended,
     }

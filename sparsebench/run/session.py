@@ -326,7 +326,7 @@ class Session:
         if self._signals.count > self._stopping:
             self._stopping = self._signals.count
             if self._stopping == 1 and handles:
-                self._listener.note("stopping the running trials; once more kills them")
+                self._listener.note("stopping; once more kills what is running")
             self._start_nothing_more()
             for handle in handles:
                 handle.stop(kill=self._stopping > 1)

@@ -68,6 +68,9 @@ STORE_SCHEMA = 2
 
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 
+SIGNALLED = (130, 143)
+"""Exit codes of a run that a signal ended."""
+
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for the lock; its holder needs milliseconds unless it was stopped."""
 
@@ -427,13 +430,14 @@ class RunState:
     planned  number of its trials
     counts   ended trials by status
     running  attempts that have begun and not ended: trial -> number of the attempt
-    word     over, running, or stopped: its process is gone before the end
+    word     over; interrupted: over because of a signal; running; or stopped: its process is gone
+             before the end
     """
 
     planned: int
     counts: dict[str, int]
     running: dict[str, int]
-    word: Literal["over", "running", "stopped"]
+    word: Literal["over", "interrupted", "running", "stopped"]
 
     @property
     def ended(self) -> int:
@@ -502,9 +506,10 @@ class StoredRun:
         """How far the run is, by its journal; records are read only of attempts without an end."""
         ended: dict[str, str] = {}
         begun: dict[str, int] = {}
-        over = False
+        word: Literal["over", "interrupted", ""] = ""
         for event in self.events():
-            over |= event["event"] == "ended"
+            if event["event"] == "ended":
+                word = "interrupted" if event.get("exit_code") in SIGNALLED else "over"
             if event["event"] == "recorded":
                 ended[event["trial"]] = str(event.get("status", ""))
                 begun.pop(event["trial"], None)
@@ -521,7 +526,7 @@ class StoredRun:
             planned=len(self.manifest["trials"]),
             counts=dict(counts),
             running=running,
-            word="over" if over else "running" if alive else "stopped",
+            word=word or ("running" if alive else "stopped"),
         )
 
     def folder(self, record: Record) -> Path:

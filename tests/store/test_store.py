@@ -136,6 +136,8 @@ def test_a_run_has_the_records_it_chose_with_its_own_labels(store: Store, trial:
     assert (ended.state().word, ended.state().ended) == ("stopped", 2)
     journal.event("ended")
     assert ended.state().word == "over"
+    journal.event("ended", exit_code=130)
+    assert ended.state().word == "interrupted"
 
 
 def test_runs_are_found_by_id_start_latest_and_folder(store: Store) -> None:
