@@ -86,13 +86,14 @@ def _show_run(run: StoredRun, format: str) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
     settings = [_settings(record.trial) for record in records]
     first = settings[0] if settings else {}
+    program, *words = [str(word) for word in manifest.get("argv", ())] or [""]
     machine = manifest.get("machine", {})
     facts = {
         "run": run.id,
         "title": manifest.get("title", ""),
         "state": f"{state.word}: {state.ended} of {state.planned} trials ended",
         "trials": counts,
-        "command": shlex.join(map(str, manifest.get("argv", ()))),
+        "command": shlex.join([Path(program).name, *words]) if program else "",
         "commit": manifest.get("git", {}).get("commit", ""),
         "machine": machine.get("cpu", ""),
         "machine memory_bytes": machine.get("memory_bytes"),
