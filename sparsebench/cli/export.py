@@ -241,22 +241,42 @@ def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in row.items() if k not in hidden}, "sizes": sizes, **numbers}
 
 
+MODEL_ENDINGS = {
+    "npz": (".npz",), "safetensors": (".safetensors",), "python": (".py",), "c": (".c",),
+}  # fmt: skip
+
+
 def export_model(
     trial: o.TrialId,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="npz to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="To write: .npz or .safetensors, csr arrays; .py or .c, a program that predicts.",
+        ),
+    ],
     store: o.Store,
     json: o.Json = False,
 ) -> None:
-    """Write the trained network of a trial as csr arrays.
+    """Write the trained network of a trial, as arrays or as a program that predicts.
 
-    The npz has W1.data, W1.indices, W1.indptr, b1, and so on.
+    The arrays are W1.data, W1.indices, W1.indptr, b1, and so on. A program is one file, of Python
+    or of C, that needs no library.
     """
-    o.file_format(output, None, {"npz": (".npz",)}, "npz")
+    kind = o.file_format(output, None, MODEL_ENDINGS, "npz")
     record, file = Store(store).find_model(trial)
-    with file.open("rb") as source, output_file(output) as target:
-        shutil.copyfileobj(source, target)
+    with output_file(output) as target:
+        if kind == "npz":
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, target)
+        else:
+            from sparsebench.standalone.formats import write_network
+
+            write_network(file, kind, target)
     if json:
         facts = {"trial": record.trial.id, "attempt": record.attempt, "file": str(output)}
-        print_json({**facts, "bytes": file.stat().st_size})
+        print_json({**facts, "bytes": output.stat().st_size})
     else:
         typer.echo(f"{output}: {label(record.trial)}, attempt {record.attempt}")

@@ -1,0 +1,1 @@
+"""Files that predict with one trained network and need no library: Python's own, or C's."""
