@@ -11,7 +11,17 @@ from sparsebench.analysis.formats import join, signed
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.report.chart_parts import MARK
-from sparsebench.report.document import Axis, Block, Cell, Chart, Panel, Section, Series, Table
+from sparsebench.report.document import (
+    Axis,
+    Block,
+    Cell,
+    Chart,
+    Code,
+    Panel,
+    Section,
+    Series,
+    Table,
+)
 from sparsebench.report.document import number as number_of
 from sparsebench.store.export_columns import manifest_commit
 from sparsebench.suite.labels import label
@@ -25,11 +35,12 @@ COSTS = ("epoch_seconds", "net_peak_bytes")
 MOST_LINES = 8
 """Cells in a chart: those whose number changed most."""
 
-NOTE = (
+NOTE = [
     "A run has a number where it trained; what it took over from an earlier run counts there only. "
-    "Times of different machines are not comparable. Change: from the first run to the last; "
-    "whether it is one, `sparsebench compare` decides."
-)
+    "Means are over the seeds that all runs of a cell have. Times of different machines are not "
+    "comparable. Change: from the first run to the last; whether it is one, ",
+    Code("sparsebench compare"), " decides.",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,10 @@ class Past:
     records: dict[int, list[Record]]
 
     def spread(self, run: int, name: str) -> Spread:
-        measures = [one.measures.get(name) for one in self.records.get(run, [])]
+        by_run = [{one.trial.seed for one in records} for records in self.records.values()]
+        seeds = set.intersection(*by_run) or set.union(*by_run)
+        found = [one for one in self.records.get(run, []) if one.trial.seed in seeds]
+        measures = [one.measures.get(name) for one in found]
         return Spread.of([float(value) for value in measures if value is not None])
 
 
@@ -113,7 +127,7 @@ def _chart(cells: Sequence[Past], metrics: Sequence[Metric], names: Sequence[str
         return None
     labels = list(dict.fromkeys(toned))
     left = f" The {MOST_LINES} that changed most." if len(cells) > MOST_LINES else ""
-    caption = f"A line is a cell, a mark the mean over the seeds that a run measured.{left}"
+    caption = f"A line is a cell, a mark the mean over its seeds.{left}"
     return Chart("history", "Cells from run to run", caption, panels, labels, labels)
 
 

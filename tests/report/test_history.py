@@ -31,6 +31,16 @@ def test_a_cell_has_a_number_for_each_run_that_measured_it_and_the_change():
     assert [(one.x, one.y) for one in times.series] == [([0.0, 1.0], [1.0, 1.5])]
 
 
+def test_runs_are_compared_by_the_seeds_that_all_have():
+    first = run(1, {"csr": 1.0})
+    further = make_record(make_trial(backend={"name": "csr"}, seed=7), started="2026-01-01",
+                          measures={"epoch_seconds": 9.0})  # fmt: skip
+    first.records.append(further)
+    runs = [first, run(2, {"csr": 1.5})]
+    ((table,),) = (section.tables for section in history(runs, evidence(runs[1:])))
+    assert [plain(cell.text) for cell in table.cells[1][2:]] == ["1.00 s", "1.50 s", "+50.0 %"]
+
+
 def test_a_record_that_was_taken_over_is_no_new_number():
     first = run(1, {"csr": 1.0})
     second = replace(run(2, {}), records=first.records)
