@@ -20,6 +20,9 @@ FILE = "model.npz"
 """In the folder of an attempt that kept its network."""
 
 MOST_BINS = 30
+MOST_LINES = 6
+"""Of a panel: more hide each other."""
+
 MOST_NEURONS = 2**27
 """Of a layer: bounds the memory that the report takes for a damaged file."""
 
@@ -46,6 +49,8 @@ def degrees(evidence: Evidence) -> Chart | None:
     known = [one.setting for one in found]
     setting = max(dict.fromkeys(known), key=known.count)
     shown = [one for one in found if one.setting == setting]
+    kinds = list(dict.fromkeys(one.topology for one in shown))
+    shown = [one for one in shown if one.topology in kinds[:MOST_LINES]]
     places = list(dict.fromkeys(one.where for one in shown))
     panels = []
     for place in places[:MOST_PANELS]:
@@ -58,6 +63,8 @@ def degrees(evidence: Evidence) -> Chart | None:
     notes = [f"Setting: {setting}."] if setting else []
     if (settings := len(set(known))) > 1:
         notes.append(f"It is the one of {settings} settings with the most to show.")
+    if len(kinds) > MOST_LINES:
+        notes.append(f"The first {MOST_LINES} of {len(kinds)} topologies.")
     if len(places) > MOST_PANELS:
         notes.append(f"The first {MOST_PANELS} of {len(places)} panels.")
     if unread:
