@@ -82,7 +82,7 @@ def words(
     return [
         switches(printable(told_apart(value, components))) if isinstance(value, dict)
         else "" if value is None
-        else name + (f"{value:g}" if isinstance(value, float) else printable(brief(value)))
+        else printable(name + brief(value))
         for value in values
     ]  # fmt: skip
 

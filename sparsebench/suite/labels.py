@@ -23,6 +23,8 @@ def brief(value: Any) -> str:
         return name_of(value) + (f" + {brief(pruning)}" if pruning else "")
     if isinstance(value, list | tuple):
         return "-".join(brief(item) for item in value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))  # a number is the same whether a suite says 20 or a record 20.0
     return str(value)
 
 

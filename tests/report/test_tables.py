@@ -68,6 +68,7 @@ def test_a_label_says_what_differs_and_no_more():
     assert told_apart(SET, [SET, STATIC]) == "set"
     assert told_apart(PRUNED, [SET, PRUNED]) == "set + importance"
     assert told_apart(SET, [SET, other]) == "set (zeta=0.3)"
+    assert told_apart({**SET, "zeta": 1.0}, [SET, {**SET, "zeta": 1.0}]) == "set (zeta=1)"
     later = {**SET, "prune": {"name": "importance", "start": 9}}
     assert told_apart(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
 
