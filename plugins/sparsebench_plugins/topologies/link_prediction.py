@@ -2,7 +2,7 @@
 
 A is a layer's pattern as a matrix of ones, (K, D); d the mean degree of its neurons. Scores are
 made for blocks of rows and are 0 where no path leads, so that nothing of K x D is held: time
-nnz d^2 on average, memory O(nnz d) for the common neighbours and one block.
+nnz d^2 on average, memory O(nnz d) for the common neighbours of inputs, and one block.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Neighbours:
 
     A            (K, D) csr of ones         At           (D, K)
     outputs      (K,) degrees               inputs       (D,) degrees
-    of_outputs   (K, K) common inputs of two outputs, and of_inputs (D, D), the diagonal left out
+    of_inputs    (D, D) common outputs of two inputs, without the diagonal
     """
 
     def __init__(self, pattern: CsrPattern, keep: Mask) -> None:
@@ -42,8 +42,11 @@ class Neighbours:
         self.At = self.A.T.tocsr()
         self.outputs = np.diff(self.A.indptr)
         self.inputs = np.diff(self.At.indptr)
-        self.of_outputs = _without_diagonal(self.A @ self.At)
         self.of_inputs = _without_diagonal(self.At @ self.A)
+
+    def of_outputs(self, first: int, last: int) -> Any:
+        """(last - first, K) common inputs of each of these outputs and of any, but itself."""
+        return _without_diagonal(self.A[first:last] @ self.At, first)
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Ranges of rows of about PATHS paths each."""
@@ -55,10 +58,10 @@ class Neighbours:
         yield from pairwise(np.unique([0, *ends, paths.size]).tolist())
 
 
-def _without_diagonal(common: Any) -> Any:
+def _without_diagonal(common: Any, first: int = 0) -> Any:
     coo = common.tocoo()
     rows, columns = coo.coords
-    apart = rows != columns
+    apart = rows + first != columns
     return csr_array((coo.data[apart], (rows[apart], columns[apart])), shape=common.shape)
 
 
@@ -72,7 +75,7 @@ def ch3_l3(rows: tuple[int, int], near: Neighbours) -> Any:
     first, last = rows
     A = near.A[first:last]
     v = np.repeat(np.arange(last - first), np.diff(A.indptr))
-    to_v = _outside(near.of_outputs[first:last], near.outputs)
+    to_v = _outside(near.of_outputs(first, last), near.outputs)
     from_u = _outside(near.of_inputs, near.inputs, by_row=True)
     # one row for each link (v, z2): its z1, then the inputs u that these lead to
     half = near.At[A.indices].multiply(to_v[v]).tocsr()
@@ -87,7 +90,7 @@ def ch2_l3(rows: tuple[int, int], near: Neighbours) -> Any:
     outputs with u and are linked to v; common neighbours over those not in common.
     """
     first, last = rows
-    by_outputs = _ratio(near.of_outputs[first:last], near.outputs) @ near.A
+    by_outputs = _ratio(near.of_outputs(first, last), near.outputs) @ near.A
     by_inputs = near.A[first:last] @ _ratio(near.of_inputs, near.inputs, by_row=True)
     return by_outputs + by_inputs
 

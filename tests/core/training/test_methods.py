@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small import Blobs, prepare, small_work
@@ -13,11 +15,13 @@ from sparsebench.core.sparse.sampling import free_positions
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Training, train
 from sparsebench.core.training.steps import Batches
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
 from sparsebench.testing import check_trajectory
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
 
+PLUGINS = load_plugins()
 BACKENDS = ("numba-csr", "scipy-csr", "dense-mask")
 
 METHODS = {
@@ -95,6 +99,24 @@ def test_the_density_of_granet_falls_to_the_one_that_is_asked_for(build):
         result.measures["initial_connections"] - totals[-1]
     )
     assert sum(result.epochs[0].grown) > 0
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in PLUGINS["topology"]])
+def test_every_method_trains(build, name):
+    """Two epochs with updates, which grow or not, with what the method wants to see."""
+    fields = {field.name for field in dataclasses.fields(PLUGINS["topology"][name].parameters())}
+    given = {"update_every": 4, "density": 0.2, "zeta": 0.3}
+    topology = {"name": name} | {key: value for key, value in given.items() if key in fields}
+    blobs = (Blobs(330, 20, 4, 1), Blobs(90, 20, 4, 2), 4)
+    work = small_work(
+        build, topology=topology, backend="scipy-csr", data=prepare(blobs, validation=0.2), epochs=2
+    )
+    result = train(work)
+    assert np.isfinite(result.measures["train_loss"])
+    assert result.measures["test_accuracy"] > 0.3
+    for layer in result.network.layers:
+        layer.weights().validate()
+        assert layer.nnz > 0
 
 
 def test_the_lottery_ticket_starts_again_from_its_initial_weights(build):

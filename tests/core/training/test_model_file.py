@@ -12,6 +12,7 @@ from small import Blobs, prepare, small_work
 import sparsebench
 from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.data.samples import Parts
+from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import SMALL, keep_model, model_bytes
 from sparsebench.core.training.steps import evaluate
@@ -62,6 +63,22 @@ def test_a_loaded_model_predicts_as_it_did(build, plugins, tmp_path, activation,
     Z = network.outputs(data.test.batch(np.arange(10))[0])
     assert np.allclose(net.outputs(raw[:10]), Z.T, atol=1e-4)
     assert net.facts["trial"] == trial.id
+
+
+@pytest.mark.parametrize("activation", ["all-relu", "srelu"])
+def test_a_compact_model_predicts_the_same_with_fewer_neurons(build, plugins, tmp_path, activation):
+    trial, data, network = trained(build, plugins, activation)
+    for layer, gone in zip(network.layers, ([3, 7], [5]), strict=False):
+        cut = np.isin(np.arange(layer.shape[0]), gone)
+        layer.apply_change(Change.drop(layer.weights().pattern.outside(cut, None)))
+    keep_model(tmp_path / "model.npz", trial, data, network)
+    whole, small = (
+        sparsebench.load_model(tmp_path / "model.npz", backend="scipy-csr", compact=compact)
+        for compact in (False, True)
+    )
+    assert [W.shape for W in small.weights] == [(38, 20), (29, 38), (4, 29)]
+    raw = data.test.samples.X[data.test.samples.rows]
+    np.testing.assert_allclose(small.outputs(raw), whole.outputs(raw), atol=1e-4)
 
 
 def test_three_lines_of_scipy(build, plugins, tmp_path):
