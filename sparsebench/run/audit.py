@@ -129,6 +129,6 @@ def audit_of(
         outcome.get("measures", {}),
         judge(found)
         if isinstance(found, Evidence)
-        else found or "it was not asked for: --audit probes it",
+        else found or "it was not requested; --audit probes it",
         team["processes"] + team["forks"],
     )
