@@ -15,13 +15,13 @@ NUMPY = "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 4.00 GiB 
 
 ENDS: list[tuple[dict[str, Any], str, str]] = [
     ({"code": 0, "result": OK}, "ok", ""),
-    ({"code": 0, "result": OK, "asked": "timeout"}, "ok", ""),
-    ({"code": -15, "result": OK, "asked": "timeout"}, "timeout", ""),
+    ({"code": 0, "result": OK, "stopped": "timeout"}, "ok", ""),
+    ({"code": -15, "result": OK, "stopped": "timeout"}, "timeout", ""),
     ({"code": -11, "result": OK}, "crashed", "SIGSEGV"),
     ({"code": 1, "result": {"status": "error", "cause": "KeyError"}}, "error", "KeyError"),
-    ({"code": -9, "asked": "timeout"}, "timeout", ""),
-    ({"code": -9, "asked": "limit"}, "out-of-memory", "limit"),
-    ({"code": -15, "asked": "stop"}, "interrupted", ""),
+    ({"code": -9, "stopped": "timeout"}, "timeout", ""),
+    ({"code": -9, "stopped": "limit"}, "out-of-memory", "limit"),
+    ({"code": -15, "stopped": "stop"}, "interrupted", ""),
     ({"code": -9}, "killed", "SIGKILL"),
     ({"code": -9, "rss": 95, "room": 100}, "out-of-memory", "suspected"),
     ({"code": -9, "rss": 80, "room": 100}, "killed", "SIGKILL"),
@@ -38,7 +38,7 @@ ENDS: list[tuple[dict[str, Any], str, str]] = [
     ({"code": -(signal.SIGRTMIN + 3)}, "crashed", f"signal {signal.SIGRTMIN + 3}"),
     ({"code": 7}, "crashed", "exit 7 without result"),
     ({"code": NO_DISK}, "interrupted", ""),
-    ({"code": NO_DISK, "asked": "timeout"}, "timeout", ""),
+    ({"code": NO_DISK, "stopped": "timeout"}, "timeout", ""),
 ]
 
 
