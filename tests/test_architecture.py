@@ -35,8 +35,11 @@ WORDS = {
     "identity": "a key of the manifest, and a method of data sets",
     "kernel": "an operating system's",
     "momentum": "what an optimizer keeps of each connection; a signal",
+    "neurons": "a measure of a trial",
     "none": "nothing",
+    "rounds": "of two sides that are run in turn",
     "step": "of training",
+    "threshold": "a key of a gate",
 }
 """What is a component's name and a plain word too."""
 

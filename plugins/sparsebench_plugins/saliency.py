@@ -41,7 +41,7 @@ class Snip(Placed):
     samples: Samples = 128
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrMatrix]:
-        from sparsebench_plugins.streamed import best_of, layers_of
+        from sparsebench_plugins.full_network import best_of, layers_of
 
         layers = layers_of(network)
         network.network_of(layers).compute_gradients(*network.examples(self.samples), 1)
@@ -69,7 +69,7 @@ class Grasp(Placed):
     def patterns(self, network: InitialNetwork) -> Iterable[CsrMatrix]:
         import numpy as np
 
-        from sparsebench_plugins.streamed import best_of, layers_of
+        from sparsebench_plugins.full_network import best_of, layers_of
 
         layers = layers_of(network)
         layers[-1].scale = 1 / self.temperature
@@ -116,7 +116,7 @@ class SynFlow(Placed):
         from scipy.sparse import csr_array
 
         from sparsebench.core.sparse.csr import CsrPattern
-        from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
+        from sparsebench_plugins.full_network import BestOfAll, full_weights, layers_of
 
         layers = layers_of(network)
         keys = [np.arange(K * D, dtype=np.int64) for K, D in network.shapes]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparsebench_plugins import streamed
+from sparsebench_plugins import full_network
 from sparsebench_plugins.backends.dense_mask import DenseMask
+from sparsebench_plugins.full_network import BestOfAll, full_weights, layers_of
 from sparsebench_plugins.parametrisations import Strongest, Thresholds
-from sparsebench_plugins.streamed import BestOfAll, full_weights, layers_of
 from sparsebench_plugins.topologies import link_prediction
 from sparsebench_plugins.topologies.candidates import noise
 from sparsebench_plugins.topologies.wast import by_rank, importances
@@ -22,7 +22,7 @@ from sparsebench.core.methods.protocols import Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.nn.compaction import compacted
-from sparsebench.core.nn.parametrised import ParametrisedLayer
+from sparsebench.core.nn.parametrisation import ParametrisedLayer
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench.discovery import load_plugins
@@ -351,7 +351,7 @@ def check_chosen(found, expected, weights):
 
 
 def test_snip_keeps_the_largest_products_of_weight_and_gradient(build, small, monkeypatch):
-    monkeypatch.setattr(streamed, "TILE", 13)  # of two rows, and of two and a half
+    monkeypatch.setattr(full_network, "TILE", 13)  # of two rows, and of two and a half
     small.weights = [
         full_weights(layer).reshape(layer.shape).astype(float) for layer in layers_of(small)
     ]

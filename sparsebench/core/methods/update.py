@@ -14,7 +14,7 @@ from sparsebench.core.csr_batch import Batch
 from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology, Validation
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import LayerView, NetworkView, State
-from sparsebench.core.nn.parametrised import ParametrisedLayer
+from sparsebench.core.nn.parametrisation import ParametrisedLayer
 from sparsebench.core.protocols import (
     HasMomentum,
     Initializer,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Rows
 from sparsebench.core.data.prepare import Examples
-from sparsebench.core.nn.parametrised import Reparametrises
+from sparsebench.core.nn.parametrisation import Reparametrises
 from sparsebench.core.protocols import (
     LayerSignals,
     Network,

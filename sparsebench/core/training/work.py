@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sparsebench.core.data.prepare import TrialData
 from sparsebench.core.methods.protocols import Pruning, Topology
-from sparsebench.core.nn.parametrised import ParametrisedLayer, Reparametrises
+from sparsebench.core.nn.parametrisation import ParametrisedLayer, Reparametrises
 from sparsebench.core.observer import Observer
 from sparsebench.core.protocols import (
     Backend,
