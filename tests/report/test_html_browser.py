@@ -146,7 +146,7 @@ def tooltip(page: chromium.Page, chart: str, backend: str) -> str:
     return " ".join(told.split())
 
 
-MEMORY = ".chart:has([aria-label^='Accuracy against memory'])"
+MEMORY = '.chart:has([aria-label^="Accuracy against memory"])'
 
 
 def test_hovering_tells_the_numbers_of_a_mark(page):
