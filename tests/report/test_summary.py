@@ -196,7 +196,7 @@ def runs(draw):
     return FakeRun(records, suite_text='name = "demo"\n')
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(runs())
 def test_each_sentence_is_true_for_the_whole_report(run):
     found = evidence([run])
