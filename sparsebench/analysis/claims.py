@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsebench.analysis.chance import beats_chance
 from sparsebench.analysis.evidence import (
     CELL,
     Evidence,
@@ -37,6 +38,7 @@ from sparsebench.analysis.statistics import (
 )
 from sparsebench.core.metric import Metric
 from sparsebench.core.trial import canonical
+from sparsebench.metrics import PRIMARY
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -316,8 +318,11 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
     if seeds < FEW:
         why = f"{plural(seeds, 'seed')}, and a verdict needs {FEW}: compared only"
         return replace(row, verdict=Holds.TOO_FEW, reason=why)
-    if row.metric.is_time and (disturbed := _disturbed(*(cell for cell, _ in sides))):
+    cells = [cell for cell, _ in sides]
+    if row.metric.is_time and (disturbed := _disturbed(*cells)):
         return replace(row, reason=disturbed)
+    if row.metric.name == PRIMARY and all(beats_chance(cell) is False for cell in cells):
+        return replace(row, reason="no side is shown to beat chance: compared only")
     return None
 
 

@@ -193,12 +193,18 @@ def _costs(frame: pd.DataFrame) -> Iterator[str]:
             continue
         others = sentence_list([f"{other.name} {_times(other)} {more}" for other in found.others])
         ends = dict.fromkeys(in_unit(BUILT_IN[name], one(end)) for end in found.span)
+        disturbed = int(frame["noise"].astype(bool).sum()) if name == "epoch_seconds" else 0
         if found.everywhere:
             first = f"{found.name} takes the least {needs} ({' to '.join(ends)})"
             yield f"Where only the backend differs, {first}, {others}."
         else:
             first = f"no backend always takes the least {needs}"
             yield f"Where only the backend differs, {first}: {others} as {found.name}."
+        if disturbed:
+            yield (
+                f"{disturbed} of {plural(len(frame), 'trial')} ran while the machine was "
+                "disturbed, so their times may be too long."
+            )
 
 
 @dataclass(frozen=True)

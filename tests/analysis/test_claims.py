@@ -159,6 +159,19 @@ def test_disturbed_times_decide_nothing():
     assert judged([*loud, *theirs], sides(0.01)).p is not None  # accuracy is not disturbed
 
 
+def test_coin_tosses_decide_nothing():
+    facts = {"guess": {"test_accuracy": 0.5}, "test_samples": 50}
+    for level, verdict in ((0.5, Holds.CANNOT_TELL), (0.9, Holds.HOLDS)):
+        records = [
+            record(trial(seed=seed, backend=backend), settings=facts,
+                   measures={"test_accuracy": level + 0.001 * (-1) ** seed + 0.0001 * seed * shift})
+            for seed in range(5) for shift, backend in enumerate(("numba-csr", "scipy-csr"))
+        ]  # fmt: skip
+        row = judged(records, sides())
+        assert row.verdict is verdict
+        assert ("chance" in row.reason) == (verdict is Holds.CANNOT_TELL)
+
+
 def test_two_sides_without_common_seeds():
     ours, theirs = [0.90, 0.91, 0.92, 0.90, 0.91], [0.80, 0.81, 0.82, 0.80, 0.81]
     others = [7, 8, 9, 10, 11]
