@@ -40,7 +40,7 @@ MOST = 6
 """Topologies named in a sentence; the table has all."""
 
 GROWN = 4.0
-"""Ratio of connections from which on networks are told by their largest."""
+"""Ratio of neurons from which on networks are told by their largest."""
 
 ABOUT = {"results": ("accuracy-memory", "density", "learning-curves", "parallel", "ranks"),
          "costs": ("accuracy-memory", "parallel", "scaling", "degrees")}  # fmt: skip
@@ -165,7 +165,8 @@ def _largest(frame: pd.DataFrame) -> str:
     """Time and memory of the largest network, where networks grow; empty where they do not. From
     where to where they lie, if several cells have networks of that size."""
     sizes = frame["initial_connections"].dropna()
-    if sizes.empty or sizes.max() < GROWN * sizes.min():
+    neurons = frame["neurons"].dropna()
+    if sizes.empty or neurons.empty or neurons.max() < GROWN * neurons.min():
         return ""
     largest = frame[frame["initial_connections"] == sizes.max()]
     cells = [(labels, cell) for labels, cell in groups(largest, CELL)]
@@ -175,8 +176,8 @@ def _largest(frame: pd.DataFrame) -> str:
         known.sort(key=lambda spread: spread.mean)
         ends = dict.fromkeys(in_unit(BUILT_IN[name], end) for end in known[:1] + known[-1:])
         costs += [f"{words} {' to '.join(ends)}"] if ends else []
-    neurons = sorted({count(n) for n in largest["neurons"].dropna()})
-    size = f"{neurons[0]} neurons and " if len(neurons) == 1 else ""
+    counts = sorted({count(n) for n in largest["neurons"].dropna()})
+    size = f"{counts[0]} neurons and " if len(counts) == 1 else ""
     where = join(*cells[0][0][1:]) if len(cells) == 1 else f"{len(cells)} cells"
     return (
         f"The largest network that finished has {size}{count(sizes.max())} connections ({where}): "
