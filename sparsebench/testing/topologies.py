@@ -22,9 +22,8 @@ from sparsebench.core.methods.protocols import (
     Redistribution,
     Topology,
     UpdateSchedule,
-    Validation,
 )
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.step import TrainingStep, Validation
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.criteria import all_but_smallest

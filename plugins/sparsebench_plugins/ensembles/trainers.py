@@ -60,7 +60,9 @@ class FreeTickets(OneProcess):
     def run(self, work: Work) -> Result:
         from sparsebench_plugins.ensembles.training import train_members
 
-        return train_members(work, self)
+        return train_members(
+            work, self.members, explore=self.explore, drop=self.drop, disjoint=self.disjoint
+        )
 
 
 @dataclass(frozen=True)
@@ -100,4 +102,6 @@ class SupTickets(OneProcess):
     def run(self, work: Work) -> Result:
         from sparsebench_plugins.ensembles.training import train_average
 
-        return train_average(work, self)
+        return train_average(
+            work, begin=self.begin, cycle=self.cycle, drop=self.drop, merge=self.merge
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from sparsebench_plugins.ensembles.members import (
     disagreement,
     probabilities,
 )
-from sparsebench_plugins.ensembles.trainers import FreeTickets, SupTickets
 from sparsebench_plugins.topologies.candidates import completed
 from sparsebench_plugins.topologies.dynamic import Dynamic
 from sparsebench_plugins.update_schedules import Constant
@@ -37,17 +36,17 @@ Phase = tuple[int, int]
 """First and last epoch."""
 
 
-def train_members(work: Work, given: FreeTickets) -> Result:
-    """An ensemble by phases of one training."""
-    explored = round(given.explore * work.epochs)
+def train_members(work: Work, count: int, *, explore: float, drop: float, disjoint: bool) -> Result:
+    """An ensemble of `count` members by phases of one training; see `trainers.FreeTickets`."""
+    explored = round(explore * work.epochs)
     left = work.epochs - explored
-    if left < given.members:
-        raise Unsupported(f"{left} epochs behind the exploration for {given.members} members")
-    ends = [explored + left * number // given.members for number in range(given.members + 1)]
+    if left < count:
+        raise Unsupported(f"{left} epochs behind the exploration for {count} members")
+    ends = [explored + left * number // count for number in range(count + 1)]
     phases = [(1, ends[1]), *((a + 1, b) for a, b in pairwise(ends[1:]))]
     members: list[Member] = []
     training = None
-    for training in _phases(work, phases, given.drop, members if given.disjoint else None):
+    for training in _phases(work, phases, drop, members if disjoint else None):
         members.append(Member.of(training.network))
     assert training is not None
     found = [probabilities(work, member) for member in members]
@@ -67,19 +66,22 @@ def train_members(work: Work, given: FreeTickets) -> Result:
     return result
 
 
-def train_average(work: Work, given: SupTickets) -> Result:
-    """The average of the copies of the last cycles, which becomes the trained network."""
-    began = max(1, round(given.begin * work.epochs))
-    firsts = range(began + 1, work.epochs + 1, given.cycle)
-    cycles = [(first, min(first + given.cycle - 1, work.epochs)) for first in firsts]
+def train_average(
+    work: Work, *, begin: float, cycle: int, drop: float, merge: Literal["mean", "largest"]
+) -> Result:
+    """The average of the copies of the last cycles, which becomes the trained network; see
+    `trainers.SupTickets`."""
+    began = max(1, round(begin * work.epochs))
+    firsts = range(began + 1, work.epochs + 1, cycle)
+    cycles = [(first, min(first + cycle - 1, work.epochs)) for first in firsts]
     members: list[Member] = []
     training = None
-    for training in _phases(work, [(1, began), *cycles], given.drop, None):
+    for training in _phases(work, [(1, began), *cycles], drop, None):
         members.append(Member.of(training.network))
     assert training is not None
     labels = work.data.test.targets
     assert labels is not None
-    merged = average(members, given.merge)
+    merged = average(members, merge)
     result = training.result()
     result.measures.update(
         ensemble_members=len(members),

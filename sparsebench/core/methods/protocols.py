@@ -32,18 +32,6 @@ validation  loss and score on the samples that are held out of training
 """
 
 
-@dataclass(frozen=True)
-class Validation:
-    """What a network reaches on the validation samples.
-
-    loss   the mean
-    score  the objective's primary one, with the sign that makes higher better
-    """
-
-    loss: float
-    score: float
-
-
 class Allocation(Protocol):
     """Decides how many connections each layer starts with."""
 

@@ -28,3 +28,15 @@ class TrainingStep:
     def last_step(self) -> bool:
         """Whether no training follows, so that connections grown now would stay untrained."""
         return self.last_epoch and self.epoch_ended
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network reaches on the validation samples.
+
+    loss   the mean
+    score  the objective's primary one, with the sign that makes higher better
+    """
+
+    loss: float
+    score: float

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch
-from sparsebench.core.methods.protocols import Validation
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.step import TrainingStep, Validation
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, Ints
 from sparsebench.core.sparse.gradients import gradient_at, largest_free_gradients

@@ -10,8 +10,8 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from sparsebench.core.methods.protocols import Topology, Validation
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.protocols import Topology
+from sparsebench.core.methods.step import TrainingStep, Validation
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.csr import Change
