@@ -74,13 +74,16 @@ def ch3_l3(rows: tuple[int, int], near: Neighbours) -> Any:
     """
     first, last = rows
     A = near.A[first:last]
+    if A.nnz == 0:
+        return csr_array(A.shape, dtype=np.float32)
     v = np.repeat(np.arange(last - first), np.diff(A.indptr))
     to_v = _outside(near.of_outputs(first, last), near.outputs)
     from_u = _outside(near.of_inputs, near.inputs, by_row=True)
     # one row for each link (v, z2): its z1, then the inputs u that these lead to
     half = near.At[A.indices].multiply(to_v[v]).tocsr()
     paths = (half @ near.A).multiply(from_u[A.indices]).tocsr()
-    return csr_array((np.ones(v.size, np.float32), np.arange(v.size), A.indptr)) @ paths
+    of_rows = (np.ones(v.size, np.float32), np.arange(v.size), A.indptr)
+    return csr_array(of_rows, shape=(last - first, v.size)) @ paths
 
 
 def ch2_l3(rows: tuple[int, int], near: Neighbours) -> Any:
