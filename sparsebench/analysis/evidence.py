@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sparsebench.analysis.formats import join, plural
-from sparsebench.analysis.marks import marked_labels
+from sparsebench.analysis.marks import marked_labels, marked_topologies
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import Trial
@@ -142,7 +142,8 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     frame["backend_name"] = [str(trial.backend.get("name", "")) for trial in trials]
     folded = following(trials)
     plain = [without(trial, *folded) for trial in trials]
-    frame["topology_label"] = _labels([trial.topology for trial in plain])
+    topologies = _labels([trial.topology for trial in plain])
+    frame["topology_label"] = marked_topologies(topologies, records)
     frame["backend_label"] = marked_labels(_labels([trial.backend for trial in plain]), records)
     frame["ok"] = frame["status"] == str(Status.OK)
     frame["ended"] = [ended(record) for record in records]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsebench.core.audit.evidence import (
-    DENSE_GROWTH,
-    SPARSE_GROWTH,
     Evidence,
     Growth,
+    Point,
+    dense_limit,
     more_entries,
     slowest_growth,
+    sparse_limit,
 )
 from sparsebench.core.sizes import SizedBackend
 from sparsebench.registry import Component, Plugins
@@ -35,8 +36,9 @@ MEASURED_BYTES = 0.4
 """The same of measured memory: a mask of bytes is 1, float32 4. What the system's allocator
 keeps here and gives back there came to at most 0.1 for truly sparse backends."""
 
-FLOOR = 2 * MIB
-"""Of measured growth: less may be the allocator's whatever the size."""
+FLOOR, TOUCHED_FLOOR = 3 * MIB // 4, 3 * MIB
+"""Of growth of measured memory, and of memory that was used: less may be the allocator's, or pages
+of libraries, whatever the size."""
 
 HELD_SHARE, HELD_FLOOR = 3.0, 6 * MIB
 """A layer may hold so many times the bytes that it declares, and so many more."""
@@ -73,10 +75,11 @@ def judge(found: Evidence) -> Judgement:
     for call, most in square.peaks.items():
         least = max(point.peaks.get(call, 0) for point in found.thin)
         growths.append(Growth(call, least, most, most / max(least, 1)))
-    biggest = max(growths, key=lambda growth: growth.most - growth.least, default=None)
+    biggest = _first_of_the_largest(growths)
     risen = biggest.most - biggest.least if biggest is not None else 0.0
     more = more_entries(found.points)
     declared = square.declared - max(point.declared for point in found.thin)
+    used = _most_touched(found.points)
     flags: dict[str, str] = {}
     if declared > DECLARED_BYTES * more:
         flags[DENSE_STORAGE] = f"declares {declared / more:.1f} bytes more for each entry of K D"
@@ -85,11 +88,16 @@ def judge(found: Evidence) -> Judgement:
             f"{biggest.call} takes {brief_size(int(biggest.most))} where as many connections in a "
             f"thin layer take {brief_size(int(biggest.least))}"
         )
+    elif used is not None and used.most - used.least > max(TOUCHED_FLOOR, MEASURED_BYTES * more):
+        flags[DENSE_STORAGE] = (
+            f"{used.call} uses {brief_size(int(used.most))} of memory that was there before, where "
+            f"as many connections in a thin layer use {brief_size(int(used.least))}"
+        )
     times = (
         f"{slowest.call} takes {slowest.factor:.1f} times as long "
         f"({slowest.least * 1e3:.2g} ms to {slowest.most * 1e3:.2g} ms)"
     )
-    if slowest.factor >= DENSE_GROWTH:
+    if slowest.factor >= dense_limit(found.points):
         flags[DENSE_WORK] = times
     much = square.held > HELD_SHARE * square.declared + HELD_FLOOR
     if much and declared <= DECLARED_BYTES * more:
@@ -97,11 +105,11 @@ def judge(found: Evidence) -> Judgement:
             f"holds {brief_size(square.held)} and declares {brief_size(square.declared)}"
         )
     unclear = ""
-    if SPARSE_GROWTH <= slowest.factor < DENSE_GROWTH:
+    if sparse_limit(found.points) <= slowest.factor < dense_limit(found.points):
         unclear = f"{times}, too close to tell"
     elif not square.peaks:
         unclear = "this system has no high-water mark of memory that can be reset"
-    elif MEASURED_BYTES * more < FLOOR / 2:
+    elif more < FLOOR:
         side = found.sizes.side
         unclear = f"a layer of {side} x {side}, all that fits, is too small"
     nothing = f"no call takes more than {max(slowest.factor, 1.0):.1f} times as long"
@@ -110,10 +118,11 @@ def judge(found: Evidence) -> Judgement:
     elif biggest is not None:
         nothing += ", nor any more memory"
     growth = square.size / found.thin[0].size
-    head = f"at {found.sizes.nnz:,} connections, K D growing {growth:.0f} times: "
+    head = f"probed {found.sizes}, K D growing {growth:.0f} times: "
     numbers: dict[str, Any] = {
         "side": found.sizes.side,
         "batch": found.sizes.batch,
+        "density": found.sizes.density,
         "connections": found.sizes.nnz,
         "size_growth": round(growth, 2),
         "slowest_call": slowest.call,
@@ -133,6 +142,21 @@ def judge(found: Evidence) -> Judgement:
         }
     why = "; ".join(flags.values()) or unclear or nothing
     return Judgement(tuple(flags), not unclear, head + why, numbers)
+
+
+def _most_touched(points: Sequence[Point]) -> Growth | None:
+    """The call whose use of memory grows most."""
+    growths = []
+    for call, most in points[-1].touched.items():
+        least = max(point.touched.get(call, 0) for point in points[:-1])
+        growths.append(Growth(call, least, most, most / max(least, 1)))
+    return _first_of_the_largest(growths)
+
+
+def _first_of_the_largest(growths: Sequence[Growth]) -> Growth | None:
+    """Of the growths about as large as the largest the first: what it took may stay resident."""
+    largest = max((growth.most - growth.least for growth in growths), default=0.0)
+    return next((one for one in growths if one.most - one.least >= 0.8 * largest), None)
 
 
 def worth_another_look(found: Evidence) -> bool:
@@ -211,26 +235,38 @@ def audited(
     measures: Mapping[str, Any],
     probed: Judgement | str,
     processes: int = 1,
+    method: Judgement | str | None = None,
 ) -> dict[str, Any]:
     """The `audit` of a record.
 
     probed     the judgement of the probe, or why there is none
     processes  of the trial, each with a network
+    method     likewise of the probe of model and topology; None where there was to be none
     """
     own = judge_bytes(layers, measures, processes)
     if isinstance(probed, str):
         probed = Judgement((), False, f"no probe: {probed}", {})
-    flags = list(dict.fromkeys([*probed.flags, *own.flags]))
+    if not isinstance(method, Judgement):
+        method = Judgement((), False, f"no probe of model and topology: {method}", {})
+    flags = list(dict.fromkeys([*probed.flags, *method.flags, *own.flags]))
     verdict = TRULY_SPARSE if probed.sure else CANNOT_TELL
     if flags:
         verdict = CONTRADICTED if claims == TRULY_SPARSE else SIMULATED
-    why = [probed.why] if probed.flags or not own.flags else []
-    why += [own.why] if own.flags or not probed.flags else []
+    clean = not (own.flags or method.flags)
+    why = [probed.why] if probed.flags or clean else []
+    why += [method.why] if method.flags or (method.numbers and clean) else []
+    why += [own.why] if own.flags or not (probed.flags or method.flags) else []
     return {
         "claims": claims,
         "verdict": verdict,
         "flags": flags,
         "why": "; ".join(why),
         "probe": probed.numbers,
+        **({"method_probe": method.numbers} if method.numbers else {}),
+        **(
+            {"method_flags": list(method.flags), "backend_flags": list(probed.flags)}
+            if method.flags
+            else {}
+        ),
         **own.numbers,
     }

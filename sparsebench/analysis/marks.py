@@ -30,12 +30,13 @@ EVENTS = {
 def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
     """Names of backends with the findings of their audits, and with what they say of themselves
     where no audit could tell. One trial's finding marks the name in every row, because it is about
-    the backend."""
+    the backend; findings about model and topology are not."""
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
-        known = found.setdefault(label, set())
-        known.add(str(record.audit.get("verdict", "")))
-        if record.audit.get("claims") == SIMULATED or record.settings.get("truly_sparse") is False:
+        audit, known = record.audit, found.setdefault(label, set())
+        if audit.get("backend_flags") or not audit.get("method_flags"):
+            known.add(str(audit.get("verdict", "")))
+        if audit.get("claims") == SIMULATED or record.settings.get("truly_sparse") is False:
             known.add(SIMULATED)
     marks = {
         label: CONTRADICTED_MARK if CONTRADICTED in verdicts
@@ -45,9 +46,18 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
     return [f"{label} {marks[label]}".strip() for label in labels]
 
 
+def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
+    """Names of topologies with a mark where one, or the model with it, was found dense."""
+    dense = {
+        label for label, record in zip(labels, records, strict=True)
+        if record.audit.get("method_flags")
+    }  # fmt: skip
+    return [f"{label} {CONTRADICTED_MARK}" if label in dense else label for label in labels]
+
+
 def backend_legend(frame: pd.DataFrame) -> str:
     """The meaning of the marks behind names; empty if no name has one."""
-    names = " ".join(frame["backend_label"])
+    names = " ".join([*frame["backend_label"], *frame["topology_label"]])
     marks = {SIMULATED: SIMULATED_MARK, CONTRADICTED: CONTRADICTED_MARK}
     return " ".join(text for verdict, text in LEGEND.items() if marks[verdict] in names)
 

@@ -30,7 +30,7 @@ from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
-from sparsebench.suite.labels import label, label_columns
+from sparsebench.suite.labels import brief, label, label_columns
 from sparsebench.suite.selectors import matches
 from sparsebench.units import brief_seconds, brief_size
 
@@ -232,7 +232,7 @@ def prepare(options: dict[str, Any], format: o.FormatOption = "text", json: o.Js
     data = {canonical(trial.dataset): trial for trial in request.trials}
     rows = [
         {
-            "what": f"data {trial.dataset['name']}",
+            "what": f"data {brief(trial.dataset)}",
             "state": "missing" if "missing" in trial.data else "ok",
             "detail": trial.data.get("missing", ""),
         }

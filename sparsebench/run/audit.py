@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.analysis.honesty import audited, claim_of, judge
-from sparsebench.core.audit.evidence import SIDES, Evidence, Sizes, sizes_for
+from sparsebench.analysis.honesty import Judgement, audited, claim_of, judge
+from sparsebench.core.audit.evidence import (
+    FULLEST,
+    SIDES,
+    SPARSEST,
+    Evidence,
+    Sizes,
+    sizes_for,
+)
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
 from sparsebench.core.sizes import SizedOptimizer
@@ -25,7 +32,12 @@ from sparsebench.registry import Plugins
 from sparsebench.run.cores import team_of
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import without_magnitudes
+from sparsebench.run.prediction import outline
 from sparsebench.store.record import SIMULATED
+from sparsebench.suite.labels import brief
+
+MUCH = 1 / 8
+"""The share of a network's K D from which on a layer counts for what is probed."""
 
 PATIENCE = 120.0
 """Seconds for a probe, imports included; one takes two to six."""
@@ -47,29 +59,85 @@ class ProbeJob:
     trial: Trial
     sizes: Sizes | None
 
+    @property
+    def is_method(self) -> bool:
+        """Whether it probes model and topology."""
+        return self.sizes is not None and self.sizes.network
 
-def probe_key(trial: Trial) -> str:
-    """A key that is equal for trials which one probe serves. The optimizer's magnitudes are left
-    out, because a probe does not see them."""
-    sizes = sizes_for(MOST_MEMORY, trial.batch_size)
-    batch = sizes.batch if sizes is not None else 0
-    return canonical([trial.backend, without_magnitudes(trial.optimizer), trial.threads, batch])
+
+def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
+    """Side and density of the layers to probe for a trial: of the densest of its layers that have
+    much of its K D; the largest side and the lowest density where its sizes are not declared."""
+    known = outline(trial, plugins)
+    layers = known.layers if known is not None else ()
+    entries = sum(K * D for K, D in (layer.shape for layer in layers))
+    large = [layer for layer in layers if layer.shape[0] * layer.shape[1] >= MUCH * entries]
+    if not large:
+        return SIDES[0], SPARSEST
+    density, side = max((one.nnz / (one.shape[0] * one.shape[1]), sum(one.shape) // 2)
+                        for one in large)  # fmt: skip
+    return side, density
+
+
+def probe_key(trial: Trial, plugins: Plugins) -> str:
+    """A key that is equal for trials which one probe of a backend serves. The optimizer's
+    magnitudes are left out, because a probe does not see them."""
+    side, density = probed_sizes(trial, plugins)
+    sizes = sizes_for(MOST_MEMORY, trial.batch_size, side=side, density=density)
+    return canonical(
+        [
+            trial.backend,
+            without_magnitudes(trial.optimizer),
+            trial.threads,
+            sizes.to_json() if sizes is not None else None,
+        ]
+    )
+
+
+def method_key(trial: Trial, plugins: Plugins) -> str:
+    """The same of a probe of model and topology, whose numbers do not matter to it either."""
+    model = {key: value for key, value in trial.model.items() if key != "hidden"}
+    return canonical(
+        [
+            "network",
+            probe_key(trial, plugins),
+            without_magnitudes(model),
+            without_magnitudes(trial.topology),
+            trial.objective,
+        ]
+    )
 
 
 def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]:
-    """The probes for these trials, by `probe_key`; none where the optimizer does not declare its
-    state. A backend that says it simulates gets smaller layers: they are enough to agree."""
+    """The probes for these trials, by `probe_key` and `method_key`; none where the optimizer does
+    not declare its state. A backend that says it simulates gets smaller layers, which are enough to
+    agree, and its models and topologies are not probed."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if isinstance(plugins.parameters("optimizer", trial.optimizer), SizedOptimizer):
-            groups.setdefault(probe_key(trial), []).append(trial)
+            groups.setdefault(probe_key(trial, plugins), []).append(trial)
+            if claim_of(trial.backend, plugins) != SIMULATED and is_sparse(trial, plugins):
+                groups.setdefault(method_key(trial, plugins), []).append(trial)
     jobs = {}
     for key, (trial, *others) in groups.items():
         limits = [t.memory_limit for t in (trial, *others) if t.memory_limit is not None]
         room = min([machine.available_memory() // 2, MOST_MEMORY, *limits]) - LIBRARIES
-        largest = SIDES[1] if claim_of(trial.backend, plugins) == SIMULATED else SIDES[0]
-        jobs[key] = ProbeJob(trial, sizes_for(room, trial.batch_size, largest=largest))
+        side, density = probed_sizes(trial, plugins)
+        if claim_of(trial.backend, plugins) == SIMULATED:
+            side = min(side, SIDES[1])
+        sizes = sizes_for(room, trial.batch_size, side=side, density=density)
+        network = key == method_key(trial, plugins)
+        jobs[key] = ProbeJob(trial, replace(sizes, network=network) if sizes else None)
     return jobs
+
+
+def is_sparse(trial: Trial, plugins: Plugins) -> bool:
+    """Whether the topology leaves half of the positions free, as far as it is declared: a dense one
+    makes arrays of K x D by design."""
+    known = outline(trial, plugins)
+    layers = known.layers if known is not None else ()
+    entries = sum(K * D for K, D in (layer.shape for layer in layers))
+    return sum(layer.nnz for layer in layers) <= FULLEST * entries
 
 
 def audit_job(probe: ProbeJob, job: Job) -> Job:
@@ -97,14 +165,24 @@ def why_no_evidence(outcome: Mapping[str, Any]) -> str:
 def kept_file(probe: ProbeJob, plugins: Plugins, versions: Mapping[str, str]) -> Path:
     """The file in the cache for the evidence, named by everything that decides it."""
     decisive = [
-        probe_key(probe.trial),
+        _key_of(probe, plugins),
         probe.sizes.to_json() if probe.sizes is not None else None,
         probe.trial.huge_pages,
-        code_of(probe.trial, plugins, ("backend", "optimizer")),
+        code_of(probe.trial, plugins, probed_kinds(probe)),
         dict(versions),
         machine.describe()["id"],
     ]
     return machine.cache_directory() / "audits" / f"{digest(decisive, 8)}.json"
+
+
+def _key_of(probe: ProbeJob, plugins: Plugins) -> str:
+    return (method_key if probe.is_method else probe_key)(probe.trial, plugins)
+
+
+def probed_kinds(probe: ProbeJob) -> tuple[str, ...]:
+    """The kinds of components that a probe runs."""
+    more = ("model", "topology", "objective") if probe.is_method else ()
+    return ("backend", "optimizer", *more)
 
 
 def keep(file: Path, evidence: Evidence) -> None:
@@ -115,20 +193,32 @@ def keep(file: Path, evidence: Evidence) -> None:
 
 
 def audit_of(
-    trial: Trial, outcome: Mapping[str, Any], found: Found | None, plugins: Plugins
+    trial: Trial, outcome: Mapping[str, Any], found: Mapping[str, Found], plugins: Plugins
 ) -> dict[str, Any]:
-    """The `audit` of a record; empty for a trial that never ran."""
+    """The `audit` of a record; empty for a trial that never ran.
+
+    found  what was found, by `probe_key` and `method_key`
+    """
     if outcome.get("status") in (Status.SKIPPED, Status.UNSUPPORTED):
         return {}
-    declared = found.truly_sparse if isinstance(found, Evidence) else None
+    backend, method = found.get(probe_key(trial, plugins)), found.get(method_key(trial, plugins))
+    declared = backend.truly_sparse if isinstance(backend, Evidence) else None
     declared = outcome.get("settings", {}).get("truly_sparse", declared)
     team = team_of(trial, plugins)
     return audited(
         claim_of(trial.backend, plugins, declared),
         outcome.get("layers", ()),
         outcome.get("measures", {}),
-        judge(found)
-        if isinstance(found, Evidence)
-        else found or "it was not requested; --audit probes it",
+        judge(backend)
+        if isinstance(backend, Evidence)
+        else backend or "it was not requested; --audit probes it",
         team["processes"] + team["forks"],
+        judge_method(method, trial) if isinstance(method, Evidence) else method,
     )
+
+
+def judge_method(found: Evidence, trial: Trial) -> Judgement:
+    """The judgement of a probe of model and topology; its sentence names them."""
+    judged = judge(found)
+    names = f"model {trial.model['name']!r} with topology {brief(trial.topology)!r}"
+    return replace(judged, why=f"{names}: {judged.why}")

@@ -303,8 +303,7 @@ class Session:
         if trial.id in self._predictions:
             predicted = self._predictions[trial.id].measures()
             fields["measures"] = {**predicted, **fields.get("measures", {})}
-        found = self._audits.get(auditing.probe_key(trial))
-        fields["audit"] = auditing.audit_of(trial, fields, found, self._plugins)
+        fields["audit"] = auditing.audit_of(trial, fields, self._audits, self._plugins)
         fingerprint = self._fingerprints.of(trial)
         if fingerprint:  # the trial had a process
             others = [item.attempt.trial for item in self._running]

@@ -25,8 +25,8 @@ from sparsebench.testing.fixtures import (
 SHAPES = ((1, 1, 1, 1), (5, 7, 0, 3), (5, 7, 35, 4), (64, 33, 211, 9), (20, 50, 130, 128))
 """K, D, nnz, N: one connection, none, a full layer, and batches on both sides of a vector."""
 
-HONEST = Sizes(side=4096, batch=32)
-"""The layer that `check_honesty` probes: as a dense float32 matrix it has 64 MiB."""
+HONEST = Sizes(side=2048, batch=32)
+"""The layer that `check_honesty` probes: as a dense float32 matrix it has 16 MiB."""
 
 
 def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> None:

@@ -10,10 +10,18 @@ from records import measured as record
 from sparsebench.analysis.comparison import STATUS, compare
 from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if
 from sparsebench.analysis.sides import Side, side_of
+from sparsebench.core.status import Status
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics
-from sparsebench.report.comparison import WIDTH, as_markdown, as_text, to_json, verdict_line
+from sparsebench.report.comparison import (
+    WIDTH,
+    as_markdown,
+    as_text,
+    pair_line,
+    to_json,
+    verdict_line,
+)
 
 
 def cell(values, name="net_peak_bytes", seeds=range(100), **changed):
@@ -66,6 +74,31 @@ def test_memory_that_was_not_measured_exactly_has_a_higher_floor():
     assert str(only(found, "net_peak_bytes").verdict) == "below the floor"
     assert "below the floor of 2.00 MiB" in as_text(found)
     assert verdict_line(found) == "PASSED: no gate failed; 1 below the floor (net_peak_bytes)"
+
+
+def test_a_pair_is_told_in_a_line():
+    measures = {"epoch_seconds": 1.0, "test_accuracy": 0.9, "stored_bytes": 10}
+    base = record(trial(), measures=measures)
+    head = record(trial(), measures={**measures, "epoch_seconds": 1.1, "test_accuracy": 0.905})
+    assert pair_line(base, head, Metrics()) == (
+        "test_accuracy 90.00 %, 90.50 % (+0.50 points); epoch_seconds 1.00 s, 1.10 s (+10.0 %)"
+    )
+    failed = replace(head, status=Status.TIMEOUT)
+    assert pair_line(base, failed, Metrics()) == "BASE ok, HEAD timeout"
+
+
+def test_both_sides_are_named_with_their_commits():
+    facts = [
+        {"run": "git:main (0123456789ab)", "commit": "0123456789abcdef"},
+        {"run": "r2", "commit": "ba9876543210ffff+"},
+    ]
+    sides = [
+        replace(side_of(cell([MIB] * 5)), facts={**one, "store": "", "suite": ""}) for one in facts
+    ]
+    text = as_text(compare(*sides, default_gates()))
+    assert text.splitlines()[:2] == [
+        "BASE git:main (0123456789ab)", "HEAD r2, sparsebench ba9876543210+",
+    ]  # fmt: skip
 
 
 def test_the_last_line_says_what_would_decide_the_rest():

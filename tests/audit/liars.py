@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from sparsebench_plugins.backends.scipy_csr import ScipyCsr, ScipyCsrLayer
+from sparsebench_plugins.models import MLP
+from sparsebench_plugins.topologies.methods import SET
 
 from sparsebench import hookimpl
 from sparsebench.core.sparse.csr import CsrMatrix
@@ -92,6 +94,31 @@ class DenseInside(ScipyCsrLayer):
             self.step(rate, t)
 
 
+BUFFER = np.ones(4 * 2**20, dtype=np.uint8)
+"""Taken when this module is imported, which is before any baseline."""
+
+
+class TakesMemoryEarly(ScipyCsrLayer):
+    """A change of topology goes through a dense mask in memory that was there before."""
+
+    def apply_change(self, change):
+        super().apply_change(change)
+        mask = BUFFER[: 4 * self.shape[0] * self.shape[1]]
+        mask[...] = 0
+        mask[:: max(1, mask.size // self.nnz)] = 1
+
+
+class DenseAboveOnePercent(ScipyCsrLayer):
+    """Sparse in small batches, below 1 % and in wide layers; dense where most people train."""
+
+    def forward(self, X, Z):
+        K, D = self.shape
+        if X.shape[1] > 32 and self.nnz > 0.01 * K * D and K < 1500:
+            np.add(self._matrix().toarray() @ X, self._bias[:, None], out=Z)
+        else:
+            super().forward(X, Z)
+
+
 @dataclass(frozen=True)
 class Liar(ScipyCsr):
     """how  the layer's class"""
@@ -110,10 +137,10 @@ class ThroughLiar(Liar):
 
 @dataclass(frozen=True)
 class Raises(ScipyCsr):
-    """Cannot make a layer of more than 3,000 neurons."""
+    """Cannot make a layer of more than 1,500 neurons."""
 
     def layer(self, W, bias, optimizer):
-        if sum(W.shape) > 3000:
+        if sum(W.shape) > 1500:
             raise RuntimeError("not that large")
         return super().layer(W, bias, optimizer)
 
@@ -129,8 +156,41 @@ LAYERS = {
         DenseWeights,
         DenseInside,
         Hoards,
+        TakesMemoryEarly,
+        DenseAboveOnePercent,
     )
 }
+
+
+@dataclass(frozen=True)
+class DenseTopology(SET):
+    """Grows as SET does, through a dense mask of each layer."""
+
+    def layer_updates(self, network):
+        for K, D in network.shapes:
+            assert not np.zeros((K, D), dtype=np.float32).any()
+            np.ones((K, D), dtype=np.float32).sum()
+        return super().layer_updates(network)
+
+
+@dataclass(frozen=True)
+class DenseModel(MLP):
+    """Keeps a dense copy of every layer."""
+
+    def network(self, layers, backend, optimizer, seed, loss):
+        made = super().network(layers, backend, optimizer, seed, loss)
+        made.copies = [np.ones(layer.shape, dtype=np.float32) for layer in layers]
+        return made
+
+
+@hookimpl
+def register_topologies(register):
+    register("dense-topology", DenseTopology)
+
+
+@hookimpl
+def register_models(register):
+    register("dense-model", DenseModel)
 
 
 @hookimpl

@@ -31,11 +31,12 @@ def trial(known, backend="liar", optimizer=None, dataset="wine", **given):
     parts = {
         "dataset": {"name": dataset},
         "model": {"name": "mlp", "hidden": [16]},
-        "topology": {"name": "static", "density": 0.3},
+        "topology": {"name": "static", "density": 0.3, "allocation": "uniform"},
         "optimizer": optimizer or {"name": "sgd", "momentum": 0.9},
         "trainer": {"name": "sequential"},
         "backend": backend if isinstance(backend, dict) else {"name": backend},
     }
+    parts |= {kind: given.pop(kind) for kind in ("model", "topology") if kind in given}
     valid = {kind: known.validate(kind, value, kind) for kind, value in parts.items()}
     return Trial(**{**valid, "epochs": 1, "batch_size": 16, "threads": 1, "seed": 0, "suite": "x",
                     "axes": {}, **given})  # fmt: skip
@@ -51,24 +52,42 @@ def test_trials_that_differ_in_magnitudes_share_a_probe(known):
     apart = [
         trial(known, threads=2),
         trial(known, batch_size=1),
+        trial(known, model={"name": "mlp", "hidden": [3000, 3000]}),
+        trial(known, topology={"name": "static", "density": 0.01}),
         trial(known, backend={"name": "liar", "how": "KeepsDense"}),
         trial(known, optimizer={"name": "adam"}),
     ]
-    assert len({auditing.probe_key(one) for one in alike}) == 1
-    assert len(auditing.probe_jobs([*alike, *apart], known)) == 5
+    assert len({auditing.probe_key(one, known) for one in alike}) == 1
+    assert len({auditing.method_key(one, known) for one in alike}) == 1
+    assert len(auditing.probe_jobs([*alike, *apart], known)) == 2 * 7
+    other = trial(known, topology={"name": "set", "density": 0.3, "allocation": "uniform"})
+    assert auditing.probe_key(other, known) == auditing.probe_key(alike[0], known)
+    assert len(auditing.probe_jobs([alike[0], other], known)) == 3
+
+
+def test_no_topology_is_probed_that_is_dense_by_design_or_whose_backend_simulates(known):
+    dense = trial(known, topology={"name": "dense"})
+    for one in (dense, trial(known, "dense-mask")):
+        assert [*auditing.probe_jobs([one], known)] == [auditing.probe_key(one, known)]
 
 
 def test_layers_fit_the_memory_limit(known):
+    wide = {"name": "mlp", "hidden": [5000, 5000]}
+
     def side(limit, backend="liar"):
-        (probe,) = auditing.probe_jobs([trial(known, backend, memory_limit=limit)], known).values()
+        probe = probe_for(known, trial(known, backend, memory_limit=limit, model=wide))
         return probe.sizes.side if probe.sizes else None
 
     assert [side(mib * 2**20) for mib in (280, 330, 500, 1024)] == [None, 1024, 2048, 4096]
     assert side(1024 * 2**20, "dense-mask") == 2048
 
 
+def probe_for(known, one):
+    return auditing.probe_jobs([one], known)[auditing.probe_key(one, known)]
+
+
 def probe_of(known, tmp_path, one):
-    (probe,) = auditing.probe_jobs([one], known).values()
+    probe = probe_for(known, one)
     plain = Job(trial=one, folder=tmp_path / "probe", data_dir=tmp_path, plugin_files=(LIARS,))
     job = auditing.audit_job(probe, plain)
     assert Job.from_json(job.to_json()) == job
@@ -82,10 +101,11 @@ def test_a_process_leaves_evidence_of_a_hidden_dense_matrix(known, tmp_path):
     one = trial(known, backend={"name": "liar", "how": "KeepsDense"})
     outcome, evidence = probe_of(known, tmp_path, one)
     assert outcome["status"] == "ok", outcome
-    audit = auditing.audit_of(one, outcome, evidence, known)
+    audit = auditing.audit_of(one, outcome, {auditing.probe_key(one, known): evidence}, known)
     assert (audit["claims"], audit["verdict"]) == ("truly sparse", "contradicted")
     assert "dense-storage" in audit["flags"]
-    assert audit["probe"]["size_growth"] > 30
+    assert (audit["probe"]["side"], audit["probe"]["batch"]) == (1024, 16)
+    assert "6.2 % dense (65,536 connections), batches of 16" in audit["why"]
 
 
 def test_a_probe_that_fails_cannot_tell_and_says_why(known, tmp_path):
@@ -93,18 +113,19 @@ def test_a_probe_that_fails_cannot_tell_and_says_why(known, tmp_path):
     outcome, evidence = probe_of(known, tmp_path, one)
     assert evidence is None
     why = auditing.why_no_evidence(outcome)
-    audit = auditing.audit_of(one, {"status": "ok"}, why, known)
+    found = {auditing.probe_key(one, known): why}
+    audit = auditing.audit_of(one, {"status": "ok"}, found, known)
     assert audit["verdict"] == "cannot tell"
     assert audit["why"].startswith("no probe: the probe ended error RuntimeError not that large")
 
 
 def test_a_trial_that_never_ran_has_no_audit(known):
-    assert auditing.audit_of(trial(known), {"status": "skipped"}, None, known) == {}
+    assert auditing.audit_of(trial(known), {"status": "skipped"}, {}, known) == {}
 
 
 def test_evidence_is_kept_by_all_that_decides_it(known, monkeypatch):
     today = {"numpy": "2"}
-    (probe,) = auditing.probe_jobs([trial(known)], known).values()
+    probe = probe_for(known, trial(known))
     other = replace(probe, trial=trial(known, threads=2))
     files = {
         auditing.kept_file(probe, known, today),
@@ -158,7 +179,7 @@ title = "Lies"
 [trial]
 dataset = "wine"
 model = { hidden = [16], activation = "relu" }
-topology = { name = "static", density = 0.3 }
+topology = { name = "static", density = 0.6 }
 optimizer = { name = "sgd" }
 backend = { name = "liar", how = "DenseForAMoment" }
 epochs = 1

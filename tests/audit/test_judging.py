@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from sparsebench.analysis.honesty import (
@@ -15,8 +17,11 @@ from sparsebench.analysis.honesty import (
     judge,
     judge_bytes,
 )
+from sparsebench.analysis.marks import marked_labels, marked_topologies
 from sparsebench.core.audit.evidence import (
+    DENSEST,
     SIDES,
+    SPARSEST,
     Evidence,
     Point,
     Sizes,
@@ -51,21 +56,29 @@ def test_the_shapes_differ_in_k_times_d_only():
 
 @pytest.mark.parametrize("side", SIDES)
 def test_thin_layers_have_room_for_the_connections(side):
-    K, D = Sizes(side, 32).shapes[0]
-    assert Sizes(side, 32).nnz < K * D / 2
+    for density in (SPARSEST, DENSEST):
+        sizes = Sizes(side, 32, density)
+        assert all(sizes.nnz < 0.52 * K * D for K, D in sizes.shapes)
+        assert all(2 * side == K + D for K, D in sizes.shapes)
 
 
 @pytest.mark.parametrize(
     ("room", "side"), [(2**31, 4096), (2**30 // 2, 2048), (2**26, 1024), (2**25, None)]
 )
 def test_sizes_are_chosen_by_what_a_dense_backend_would_take(room, side):
-    found = sizes_for(room, 100)
+    found = sizes_for(room, 16)
     assert (found.side if found else None) == side
 
 
-def test_a_small_batch_stands_and_a_large_one_is_cut():
-    assert [sizes_for(2**31, N).batch for N in (1, 8, 500)] == [1, 8, 32]
-    assert sizes_for(2**31, 8, largest=2048).side == 2048
+def test_the_trials_own_batch_width_and_band_of_density_are_probed():
+    assert [sizes_for(2**31, N).batch for N in (1, 8, 500)] == [1, 8, 500]
+    sides = {16: 1024, 900: 1024, 1500: 2048, 3000: 4096, 10**6: 4096}
+    assert {side: sizes_for(2**31, 8, side=side).side for side in sides} == sides
+    bands = {0.0: 2**-9, 0.004: 2**-8, 0.04: 2**-5, 0.033: 2**-5, 1.0: 2**-4}
+    assert {d: sizes_for(2**31, 8, density=d).density for d in bands} == bands
+    assert str(sizes_for(2**31, 128, side=1000, density=0.04)) == (
+        "layers up to 1024 x 1024, 3.1 % dense (32,768 connections), batches of 128"
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,6 +117,22 @@ def test_growth_too_short_for_any_pass_over_the_entries_is_none():
         point.seconds["weights"] = seconds
     assert judge(quick).flags == ()
     assert not suspicious(quick.points)
+
+
+def test_where_k_d_grows_less_the_limits_are_lower():
+    sizes = Sizes(1024, 128, DENSEST)
+    seconds = (1e-3, 1e-3, 3e-3)
+    points = [Point(s, 1, 1, {}, {"step": t}) for s, t in zip(sizes.shapes, seconds)]
+    assert judge(Evidence(True, sizes, tuple(points), 1.0)).flags == (DENSE_WORK,)
+
+
+def test_memory_that_was_there_before_is_found_by_its_use():
+    found = evidence()
+    for point, used in zip(found.points, (MIB, MIB, MIB + ENTRIES)):
+        point.touched["change"] = used
+    judged = judge(found)
+    assert judged.flags == (DENSE_STORAGE,)
+    assert "change uses 17.0 MiB of memory that was there before" in judged.why
 
 
 def test_more_repeats_are_worth_it_only_while_it_looks_dense():
@@ -191,6 +220,16 @@ def test_a_trial_contradicts_a_claim_that_the_probe_let_pass():
     assert (found["verdict"], found["flags"]) == ("contradicted", [DENSE_STORAGE])
     assert found["why"] == "stores a value for each entry of K D in 1 layers (2000 x 2000)"
     assert found["dense_bytes"] == 16_000_000
+
+
+def test_a_dense_model_or_topology_contradicts_a_claim_too():
+    found = audited("truly sparse", [], {}, CLEAN, 1, DENSE)
+    assert (found["verdict"], found["why"]) == ("contradicted", DENSE.why)
+    records = [SimpleNamespace(audit=one, settings={}) for one in (found, {})]
+    assert marked_labels(["numba-csr"] * 2, records) == ["numba-csr"] * 2  # not its fault
+    assert marked_topologies(["mine", "set"], records) == ["mine ‡", "set"]
+    both = audited("truly sparse", [], {}, CLEAN, 1, CLEAN)
+    assert (both["verdict"], both["method_probe"]) == ("truly sparse", CLEAN.numbers)
 
 
 def test_why_there_was_no_probe_is_said():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +14,30 @@ if TYPE_CHECKING:
 Shape = tuple[int, int]
 
 SIDES = (4096, 2048, 1024)
-"""Sides of the square layer; the largest that fits is used. A dense float32 matrix takes 64, 16 or
-4 MiB."""
+"""Sides of the square layer: that nearest to the trial's, as far as there is memory. A dense
+float32 matrix takes 64, 16 or 4 MiB."""
 
-NARROWING = 64
-"""The thin layers' short side is this part of the square's side: K D is 32 times as small."""
+SPARSEST, DENSEST = 2.0**-9, 2.0**-4
+"""Densities of the square layer, in powers of two. Below the first, less than two connections would
+lie in each 4 KiB page of a dense float32 matrix, so that one that is filled at the connections
+might not become resident; above the second, sparse work is hardly less than dense work."""
 
-PER_NEURON = 8
-"""Connections by row of the square layer: two in each 4 KiB page of a dense float32 matrix, so
-that seven of eight pages of one that is filled at the connections become resident."""
+MOST_GROWTH = 32
+"""The square layer has so many times the K D of the thin ones; fewer where the thin ones would be
+denser than `FULLEST`."""
 
-BATCH = 32
-"""The largest batch: a smaller one of the trial is kept, since backends may have kernels for it."""
+FULLEST = 0.5
 
-ARRAYS = 10
+ARRAYS, SAMPLE_ARRAYS = 10, 8
 """Dense float32 arrays that a simulated layer may hold at once: weights, mask, gradient, state,
-and what an update takes for a moment, beside a thin layer and room to spare."""
+and what an update takes for a moment, beside a thin layer and room to spare; and arrays of a row a
+neuron and a column a sample."""
 
 DENSE_GROWTH, SPARSE_GROWTH = 5.0, 3.0
 """How many times as long a call takes while K D grows 32 times. Above the first it is dense work,
 below the second it is not, and between them nobody can tell. What the caches do to truly
-sparse calls came to at most 1.5 on the layers of six backends; dense work came to 6 and more."""
+sparse calls came to at most 1.5 on the layers of six backends; dense work came to 6 and more.
+Where K D grows less, the same powers of its growth count."""
 
 FASTEST = 100.0
 """Entries of K D a nanosecond that no core passes over: shorter growth does not come from K D."""
@@ -42,33 +46,62 @@ FASTEST = 100.0
 @dataclass(frozen=True)
 class Sizes:
     """A square layer of this side, and two thin ones with as many neurons and connections: the
-    three differ in K D and in nothing else."""
+    three differ in K D and in nothing else.
+
+    density  of the square layer
+    network  whether the layer is probed in a network with the trial's model and topology
+    """
 
     side: int
     batch: int
+    density: float = SPARSEST
+    network: bool = False
 
     @property
     def nnz(self) -> int:
-        return PER_NEURON * self.side
+        return round(self.density * self.side**2)
+
+    @property
+    def growth(self) -> float:
+        """K D of the square layer over that of the thin ones, roughly."""
+        return min(MOST_GROWTH, FULLEST / self.density)
 
     @property
     def shapes(self) -> tuple[Shape, Shape, Shape]:
         """(K, D) thin, its transpose, square: K + D is the same."""
-        short = self.side // NARROWING
+        short = math.floor(self.side * (1 - math.sqrt(1 - 1 / self.growth)))
         long = 2 * self.side - short
         return ((short, long), (long, short), (self.side, self.side))
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def __str__(self) -> str:
+        what = "networks with layers" if self.network else "layers"
+        return (
+            f"{what} up to {self.side} x {self.side}, {100 * self.density:.2g} % dense "
+            f"({self.nnz:,} connections), batches of {self.batch}"
+        )
 
-def sizes_for(room: int, batch: int, *, largest: int = SIDES[0]) -> Sizes | None:
-    """The largest layers that a dense backend could hold in `room` bytes; None where not even the
-    smallest fit."""
-    for side in SIDES:
-        if side <= largest and 4 * ARRAYS * side * side <= room:
-            return Sizes(side, max(1, min(batch, BATCH)))
+
+def sizes_for(
+    room: int, batch: int, *, side: int = SIDES[0], density: float = SPARSEST
+) -> Sizes | None:
+    """The layers nearest to this side and density that a dense backend could hold in `room` bytes;
+    None where not even the smallest fit. The batch is kept, as backends have kernels for some."""
+    batch = max(1, batch)
+    nearest = min(SIDES, key=lambda one: abs(math.log(one / max(side, 1))))
+    for one in SIDES:
+        needed = 4 * (ARRAYS * one**2 + SAMPLE_ARRAYS * 2 * one * batch)
+        if one <= nearest and needed <= room:
+            return Sizes(one, batch, band(density))
     return None
+
+
+def band(density: float) -> float:
+    """The nearest power of two within what is probed."""
+    nearest = 2.0 ** round(math.log2(max(density, SPARSEST / 2)))
+    return min(max(nearest, SPARSEST), DENSEST)
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,8 @@ class Point:
     peaks     call -> bytes at its highest moment, above the same; empty where the system has no
               high-water mark that can be reset
     seconds   call -> the shortest of its repeats
+    touched   call -> bytes of memory that it read or wrote, whenever that was allocated; empty
+              where the system does not say
     """
 
     shape: Shape
@@ -87,6 +122,7 @@ class Point:
     held: int
     peaks: dict[str, int]
     seconds: dict[str, float]
+    touched: dict[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -101,6 +137,7 @@ class Point:
             min(self.held, other.held),
             {call: min(peak, other.peaks.get(call, peak)) for call, peak in self.peaks.items()},
             {call: min(took, other.seconds.get(call, took)) for call, took in self.seconds.items()},
+            {call: min(used, other.touched.get(call, used)) for call, used in self.touched.items()},
         )
 
 
@@ -158,12 +195,26 @@ class Growth:
 
 def suspicious(points: Sequence[Point]) -> bool:
     """Whether more repeats may still change the judgement of the seconds."""
-    return slowest_growth(points).factor >= SPARSE_GROWTH
+    return slowest_growth(points).factor >= sparse_limit(points)
 
 
 def beyond_doubt(points: Sequence[Point]) -> bool:
     """Whether the seconds show dense work even on a busy machine."""
-    return slowest_growth(points).factor >= 2 * DENSE_GROWTH
+    return slowest_growth(points).factor >= 2 * dense_limit(points)
+
+
+def dense_limit(points: Sequence[Point]) -> float:
+    return _limit(points, DENSE_GROWTH)
+
+
+def sparse_limit(points: Sequence[Point]) -> float:
+    return _limit(points, SPARSE_GROWTH)
+
+
+def _limit(points: Sequence[Point], at_most_growth: float) -> float:
+    """The limit where K D grows as it does from the thin layers to the square one."""
+    growth = points[-1].size / points[0].size
+    return float(at_most_growth ** (math.log(growth) / math.log(MOST_GROWTH)))
 
 
 def slowest_growth(points: Sequence[Point]) -> Growth:
@@ -175,7 +226,7 @@ def slowest_growth(points: Sequence[Point]) -> Growth:
         least = max(point.seconds[call] for point in thin)
         factor = most / max(least, 1e-9)
         if most - least < least_growth:
-            factor = min(factor, SPARSE_GROWTH / 2)
+            factor = min(factor, sparse_limit(points) / 2)
         growths.append(Growth(call, least, most, factor))
     return max(growths, key=lambda growth: growth.factor)
 

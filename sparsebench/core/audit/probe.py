@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sparsebench.core.arrays import Matrix
 from sparsebench.core.audit.evidence import (
-    PER_NEURON,
     Evidence,
     Point,
     Shape,
@@ -40,40 +41,83 @@ PATIENCE = 3.0
 """Seconds after which no further repeats begin."""
 
 
+class Probed(Protocol):
+    """What is probed at one shape: calls by name, in the order in which they are made.
+
+    shape    (K, D) of the layer that varies
+    untimed  calls whose time may grow with K D, because that is declared
+    """
+
+    shape: Shape
+    untimed: frozenset[str]
+
+    def calls(self) -> dict[str, Callable[[], object]]: ...
+
+    def prepare(self, call: str) -> None:
+        """Make the arguments of the call, and free those of the last one."""
+
+    def stored_bytes(self) -> int: ...
+
+
 def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
     """Probe every call of a layer on three shapes: first memory, then time, in turns."""
-    _memory(Subject(backend, optimizer, (sizes.side // 8, sizes.side // 8), sizes))  # compiles
-    start = time.perf_counter()
-    thin, across, square = (
-        _memory(Subject(backend, optimizer, shape, sizes)) for shape in sizes.shapes
-    )
     claim = getattr(backend, "truly_sparse", None)
-    points = _timed(
-        [Subject(backend, optimizer, shape, sizes) for shape in sizes.shapes],
-        (thin, across, square),
+    return probe_all(
+        lambda shape: Subject(backend, optimizer, shape, sizes),
+        sizes,
+        bool(claim) if claim is not None else None,
     )
-    spent = time.perf_counter() - start
-    return Evidence(bool(claim) if claim is not None else None, sizes, points, spent)
 
 
-def _memory(subject: Subject) -> Point:
-    """Peak memory of each call above the memory before the layer was made."""
+def probe_all(
+    made: Callable[[Shape], Probed], sizes: Sizes, claims: bool | None = True
+) -> Evidence:
+    """Probe what `made` gives for each of the three shapes.
+
+    claims  whether it is said to be truly sparse
+    """
+    warm = (sizes.side // 8, sizes.side // 8)
+    _memory(made(warm))  # compiles
+    start = time.perf_counter()
+    thin, across, square = (_memory(made(shape)) for shape in sizes.shapes)
+    points = _timed([made(shape) for shape in sizes.shapes], (thin, across, square))
+    return Evidence(claims, sizes, points, time.perf_counter() - start)
+
+
+def _memory(subject: Probed) -> Point:
+    """Peak memory of each call above the memory before the first, and the memory that it used."""
     calls = subject.calls()
-    subject.prepare("build")
+    subject.prepare(next(iter(calls)))
     free_memory()
     before = _resident()
     peaks: dict[str, int] = {}
-    for name, call in calls.items():
-        if name != "build":
+    touched: dict[str, int] = {}
+    for number, (name, call) in enumerate(calls.items()):
+        if number > 0:
             subject.prepare(name)
-        can_reset = memory.reset_peak()
-        call()
-        now = memory.read()
+        with without_collector():
+            counts = memory.forget_references()
+            can_reset = memory.reset_peak()
+            call()
+            now, used = memory.read(), memory.referenced() if counts else None
         if can_reset and now is not None:
             peaks[name] = max(0, now.peak - before)
-    declared = sum(subject.layer.stored_bytes().values())
+        if used is not None:
+            touched[name] = used
+    declared = subject.stored_bytes()
     free_memory()
-    return Point(subject.shape, declared, max(0, _resident() - before), peaks, {})
+    held = max(0, _resident() - before)
+    return Point(subject.shape, declared, held, peaks, {}, touched)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Without Python's cyclic garbage collector, which reads every object there is."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _resident() -> int:
@@ -84,7 +128,7 @@ def _resident() -> int:
 Three = tuple[Point, Point, Point]
 
 
-def _timed(subjects: list[Subject], points: Three) -> Three:
+def _timed(subjects: list[Probed], points: Three) -> Three:
     """The points with the shortest of each call's repeats.
 
     The shapes take turns, so that a disturbance of the machine slows all of them.
@@ -99,12 +143,14 @@ def _timed(subjects: list[Subject], points: Three) -> Three:
                 start = time.perf_counter()
                 own[name]()
                 took = time.perf_counter() - start
-                best[name] = min(took, best.get(name, took))
+                if name not in subject.untimed:
+                    best[name] = min(took, best.get(name, took))
         thin, across, square = (
             replace(point, seconds=dict(best)) for point, best in zip(points, shortest, strict=True)
         )
         points = thin, across, square
-        if repeat >= FEWEST and (time.perf_counter() > deadline or not suspicious(points)):
+        late = time.perf_counter() - deadline
+        if late > PATIENCE or (repeat >= FEWEST and (late > 0 or not suspicious(points))):
             break
         if repeat >= ENOUGH and beyond_doubt(points):
             break
@@ -117,6 +163,8 @@ class Subject:
     The arrays that go in and come out are made, and written, before the layer: what a call takes
     is the backend's. Calls are repeatable; the topology goes on moving.
     """
+
+    untimed: frozenset[str] = frozenset()
 
     def __init__(self, backend: Backend, optimizer: Optimizer, shape: Shape, sizes: Sizes) -> None:
         self._backend = backend
@@ -153,6 +201,9 @@ class Subject:
             self.layer = None
             self._given = self._matrix()
         self._change = self._moved() if call == "change" else None
+
+    def stored_bytes(self) -> int:
+        return sum(self.layer.stored_bytes().values())
 
     def _build(self) -> None:
         bias = np.zeros(self.shape[0], dtype=np.float32)
@@ -198,7 +249,8 @@ class Subject:
         }
 
     def _matrix(self) -> CsrMatrix:
-        pattern = random_pattern(self.shape, self._sizes.nnz, self._rng)
+        K, D = self.shape
+        pattern = random_pattern(self.shape, min(self._sizes.nnz, K * D // 2), self._rng)
         return CsrMatrix(pattern, self._values(pattern.nnz))
 
     def _moved(self) -> Change:
@@ -214,7 +266,7 @@ class Subject:
     def _values(self, count: int) -> Matrix:
         """Weights of the size that an initializer would draw."""
         values: Matrix = self._rng.standard_normal(count, dtype=np.float32)
-        values *= np.float32(PER_NEURON**-0.5)
+        values *= np.float32((self._sizes.nnz / self._sizes.side) ** -0.5)
         return values
 
     def _samples(self, neurons: int, N: int) -> Matrix:

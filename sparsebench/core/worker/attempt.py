@@ -341,14 +341,24 @@ def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
 
 def probe_layers(job: Job, meter: Meter) -> dict[str, Any]:
     """Leave an evidence.json. No data is loaded, and the layers are not those of the trial."""
-    from sparsebench.core.audit.probe import probe
+    from sparsebench.core.audit.probe import probe, probe_all
 
     assert job.probe is not None
+    sizes = job.probe
     with meter.phase("import"):
         plugins = load_plugins(job.plugin_files, job.data_dir)
-        backend = plugins.build("backend", job.trial.backend)
-        optimizer = plugins.build("optimizer", job.trial.optimizer)
-    evidence = probe(backend, optimizer, job.probe)
+        if sizes.network:
+            parts = build(job.trial, plugins)
+        else:
+            backend = plugins.build("backend", job.trial.backend)
+            optimizer = plugins.build("optimizer", job.trial.optimizer)
+    if sizes.network:
+        from sparsebench.core.audit.network_probe import NetworkSubject
+
+        work = assemble(parts, job.trial, None, meter)
+        evidence = probe_all(lambda shape: NetworkSubject(work, shape, sizes), sizes)
+    else:
+        evidence = probe(backend, optimizer, sizes)
     write_atomically(job.folder / EVIDENCE, json.dumps(evidence.to_json()))
     return {"status": Status.OK, **measured(meter)}
 
