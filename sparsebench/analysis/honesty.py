@@ -156,7 +156,8 @@ def _most_touched(points: Sequence[Point]) -> Growth | None:
 def _first_of_the_largest(growths: Sequence[Growth]) -> Growth | None:
     """Of the growths about as large as the largest the first: what it took may stay resident."""
     largest = max((growth.most - growth.least for growth in growths), default=0.0)
-    return next((one for one in growths if one.most - one.least >= 0.8 * largest), None)
+    enough = largest - 0.2 * abs(largest)
+    return next((one for one in growths if one.most - one.least >= enough), None)
 
 
 def worth_another_look(found: Evidence) -> bool:

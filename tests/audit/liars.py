@@ -94,7 +94,7 @@ class DenseInside(ScipyCsrLayer):
             self.step(rate, t)
 
 
-BUFFER = np.ones(4 * 2**20, dtype=np.uint8)
+BUFFER = np.ones(16 * 2**20, dtype=np.uint8)
 """Taken when this module is imported, which is before any baseline."""
 
 

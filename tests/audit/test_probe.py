@@ -75,7 +75,7 @@ def test_a_dense_mask_is_found_out_by_both(build, optimizer):
     ],
 )
 def test_a_liar_is_found_out(optimizer, in_a_hurry, how, flag, call):
-    found = judged(Liar(how), optimizer)
+    found = judged(Liar(how), optimizer, TIMED if how == "DenseChange" else SIZES)
     assert flag in found.flags, found.why
     assert call in found.why
 
@@ -96,7 +96,7 @@ def test_what_is_dense_at_the_sizes_of_the_trial_only_is_found_there(optimizer, 
 
 @pytest.mark.skipif(memory.referenced() is None, reason="needs counts of referenced memory")
 def test_memory_that_was_taken_at_import_is_found_by_its_use(optimizer, in_a_hurry):
-    found = judged(Liar("TakesMemoryEarly"), optimizer)
+    found = judged(Liar("TakesMemoryEarly"), optimizer, TIMED)
     assert DENSE_STORAGE in found.flags, found.why
     assert "change uses" in found.why
 
