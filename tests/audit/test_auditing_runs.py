@@ -221,4 +221,4 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     kept.unlink()
     unprobed = run()
     assert unprobed.records[0].audit["verdict"] == "cannot tell"
-    assert "not asked for" in unprobed.records[0].audit["why"]
+    assert "not requested" in unprobed.records[0].audit["why"]
