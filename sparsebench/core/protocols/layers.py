@@ -1,0 +1,130 @@
+"""Layers, and the backends that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from sparsebench.core.arrays import Array, Matrix, Vector
+    from sparsebench.core.protocols.training import Optimizer
+    from sparsebench.core.sparse.csr import Change, CsrMatrix
+
+
+Shape = tuple[int, int]
+"""(K, D) of a layer."""
+
+
+class Layer(Protocol):
+    """Z = W X + b with the optimizer state of W and b. Made by a backend."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def nnz(self) -> int: ...
+
+    def forward(self, X: Matrix, Z: Matrix) -> None:
+        """Z = W X + b.  X (D, N), Z (K, N) overwritten."""
+
+    def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
+        """Keep DW = DZ X^T on the pattern and Db = DZ 1; DX = W^T DZ unless None."""
+
+    def gradients(self) -> tuple[Vector, Vector]:
+        """DW (nnz,) in csr order and Db (K,) of the last `backward`."""
+
+    def step(self, rate: float, t: int) -> None:
+        """Update W and b with the kept gradients. t counts steps from 1."""
+
+    def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
+        """`step` with these gradients instead, DW (nnz,) in csr order and Db (K,)."""
+
+    def assign(self, data: Vector, bias: Vector) -> None:
+        """Copy these values into W, (nnz,) in csr order, and into b, (K,).
+
+        The optimizer's state does not change.
+        """
+
+    def backward_and_step(
+        self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
+    ) -> None:
+        """`backward` then `step`, in one pass where the backend can. DX uses W before."""
+
+    def weights(self) -> CsrMatrix:
+        """The weights, canonical. May share memory with the layer: read only."""
+
+    def bias(self) -> Vector: ...
+
+    def state(self) -> dict[str, Vector]:
+        """The optimizer's arrays of the weights, (nnz,) each, in csr order, by slot name."""
+
+    def apply_change(self, change: Change) -> None:
+        """Apply a change of topology; state follows its connections, grown ones start at 0."""
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes of every array that outlives a step, by purpose."""
+
+    def saved(self) -> Iterator[tuple[str, Array]]:
+        """Yield the arrays that the next step depends on, apart from weights and bias.
+
+        Each is O(nnz) and may share memory with the layer. To restore a layer, the backend makes a
+        new one from the saved weights and bias, and then calls its `restore` with these arrays.
+        """
+
+    def restore(self, saved: Mapping[str, Array]) -> None:
+        """Continue bit for bit as the layer would have whose `saved` gave these."""
+
+
+class ThroughLayer(Layer, Protocol):
+    """A layer that applies its backend's activation units while it writes its output. Optional.
+
+    below  the unit that made X
+    unit   the unit that follows this layer
+
+    Either is None where there is no unit; the array there is plain float32. Between two layers,
+    the backend chooses the array's type and layout.
+    """
+
+    def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
+        """A = unit(W X + b).  t is the training step, None in evaluation."""
+
+    def backward_through(
+        self, X: Matrix, below: Any, DZ: Matrix, unit: Any, DX: Matrix | None,
+        rate: float | None, t: int,
+    ) -> None:  # fmt: skip
+        """`backward`, and with a rate the step; DX comes out as DZ of the layer below."""
+
+
+@runtime_checkable
+class TakesCsr(Protocol):
+    """A layer whose passes also take a `CsrBatch` as X, with DX None. Optional.
+
+    The first layer of a network gets csr inputs as they are where `takes_csr` is True; for any
+    other layer the network makes each batch dense.
+    """
+
+    @property
+    def takes_csr(self) -> bool: ...
+
+
+@runtime_checkable
+class ScalesState(Protocol):
+    """A layer whose optimizer state a topology method can change. Optional."""
+
+    def scale_state(self, factor: float) -> None:
+        """Multiply every state array of the weights by this; those of the bias stay."""
+
+
+class Backend(Protocol):
+    """Makes layers. `truly_sparse` says that memory and work are O(nnz) in every step.
+
+    A backend may also define:
+    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; without
+                      it the network uses the numpy one
+    activation_dtype  type of the arrays between two `ThroughLayer`s; float32 by default
+    """
+
+    @property
+    def truly_sparse(self) -> bool: ...
+
+    def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> Layer: ...

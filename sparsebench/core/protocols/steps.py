@@ -1,0 +1,87 @@
+"""Steps of a whole network as one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sparsebench.core.arrays import Array, Matrix, Rows
+    from sparsebench.core.data.samples import ScaledRows
+    from sparsebench.core.nn.buffers import Buffer
+    from sparsebench.core.protocols.layers import Layer
+    from sparsebench.core.protocols.training import Loss, Optimizer, Target, Unit
+
+
+class CompiledStep(Protocol):
+    """The whole step of one network as one compiled call: forward, loss, backward and update.
+
+    It works on the arrays of the network's layers and units, which may change between two calls.
+    A call returns None where its inputs have to go layer by layer.
+    """
+
+    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float | None:
+        """As `Network.train_step`."""
+
+    def train_steps(
+        self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
+        rates: Sequence[float], t: int,
+    ) -> npt.NDArray[np.float64] | None:  # fmt: skip
+        """As `TrainsManySteps.train_steps`."""
+
+    def outputs(self, X: Matrix) -> Matrix | None:
+        """As `Network.outputs`."""
+
+    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
+        """As `TrainsManySteps.prepare`."""
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes by purpose, beside those of the layers."""
+
+
+@runtime_checkable
+class MakesCompiledStep(Protocol):
+    """A backend that can compile the step of a whole network. Optional."""
+
+    def compiled_step(
+        self,
+        layers: Sequence[Layer],
+        units: Sequence[Unit],
+        loss: Loss,
+        optimizer: Optimizer,
+        activations: Sequence[Buffer],
+    ) -> CompiledStep | None:
+        """None where it does not know one of the parts.
+
+        activations  memory for each layer's outputs
+        """
+
+
+@runtime_checkable
+class TrainsManySteps(Protocol):
+    """A network that can make several steps in one call. Optional."""
+
+    def train_steps(
+        self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
+        rates: Sequence[float], t: int,
+    ) -> npt.NDArray[np.float64] | None:  # fmt: skip
+        """Make steps t, t + 1, ..., one for each learning rate, on N samples each.
+
+        rows, target_rows  (steps N,) of the inputs and of the targets, step after step
+        targets            labels (n,) or numbers (n, K); None: the inputs are the targets
+        Returns each step's loss before its update, up to the first that is not finite; None if
+        such steps have to be made one by one.
+        """
+
+    def prepare(
+        self, N: int, widest: int, connections: int, source: ScaledRows | None = None
+    ) -> bool:
+        """Compile what a larger network of the same parts needs for N samples.
+
+        widest  neurons or features of its widest array of activations
+        source  rows of such a type, with as many features as this network has
+        Returns whether that network makes its steps as one compiled call.
+        """
