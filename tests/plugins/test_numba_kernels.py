@@ -313,9 +313,8 @@ def unit_of(slope, rate, t, N):
     key = dropout.step_key(t) if dropout else np.uint32(0)
     threshold = dropout.threshold if dropout else np.uint32(0)
     below = np.float32(scale * np.float32(slope))
-    return dropout, UnitNumbers(
-        arguments.TRAIN, scale, below, key, threshold, arguments.bit_bytes(N)
-    )
+    row_bytes = arguments.bit_bytes(N) * (2 if dropout else 1)
+    return dropout, UnitNumbers(arguments.TRAIN, scale, below, key, threshold, row_bytes)
 
 
 @pytest.mark.parametrize("slope", [0.0, -0.6, 0.25])
@@ -358,7 +357,7 @@ def test_units_are_applied_on_the_way(kernels, N, tiles):
     else:
         close(small_batch_forward(kernels, W, b, X, unit, bits), apart)
     tail = [
-        np.unpackbits(a.reshape(K, -1), axis=1, bitorder="little")[:, :N]
+        np.unpackbits(a.reshape(K, 2, -1), axis=2, bitorder="little")[:, :, :N]
         for a in (bits, apart_bits)
     ]
     assert np.array_equal(*tail)

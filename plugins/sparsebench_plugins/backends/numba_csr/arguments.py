@@ -27,7 +27,7 @@ TILED = 64 * 2**20
 on them."""
 
 BIT_GROUP = 16
-"""Samples whose sign bits are stored together."""
+"""Samples whose bits are stored together."""
 
 
 class Layout(NamedTuple):
@@ -61,7 +61,7 @@ class UnitNumbers(NamedTuple):
     mode       NONE: z as it is; EVALUATE: no dropout, nothing kept; TRAIN
     above      factor of z >= 0, dropout's scale included; below likewise
     key        dropout's key of the step; threshold 0: no dropout
-    row_bytes  of the sign bits of a neuron
+    row_bytes  of a neuron's bits: signs, and with dropout as many that say what it keeps
     """
 
     mode: int
@@ -76,7 +76,7 @@ NO_UNIT = UnitNumbers(NONE, np.float32(1), np.float32(1), np.uint32(0), np.uint3
 
 
 def bit_bytes(N: int) -> int:
-    """Bytes of one sign bit for each of N samples, in whole groups."""
+    """Bytes of one bit for each of N samples, in whole groups."""
     return -(-N // BIT_GROUP) * (BIT_GROUP // 8)
 
 

@@ -22,6 +22,10 @@ TOGETHER = 4
 """Connections at once: their dots are summed together, and a long row has as many sums."""
 
 
+MANY = (1, 2)
+"""Lengths of rows that go TOGETHER at once. Others are few, and would be compiled for nothing."""
+
+
 def _fetch(emit, columns, p, ahead, last, neurons):
     """Fetch the neurons of the connection `ahead` of p, the last one at most; none if 0."""
     b = emit.builder
@@ -107,15 +111,16 @@ def forward_rows(length, strided=False):
                 xs = _Neurons(emit, X, X_, x, x_step if strided else I64(lanes))
                 zs = _Neurons(emit, Z, Z_, z, z_step if strided else I64(lanes))
 
-                def product(q, total):
-                    _fetch(emit, (columns, columns_), q, ahead, last, [(xs, False)])
+                def product(q, total, fetching):
+                    if fetching:
+                        _fetch(emit, (columns, columns_), q, ahead, last, [(xs, False)])
                     weight = emit.splat(emit.scalar(w, w_, q))
                     return emit.fma(weight, xs.load(xs.place((columns, columns_), q)), total)
 
-                def all_of(p, total):
+                def all_of(p, total, fetching):
                     if length is not None:
                         for i in range(length):
-                            total = product(b.add(p, I64(i)), total)
+                            total = product(b.add(p, I64(i)), total, fetching)
                         return total
                     sums = stack_slots(b, [emit.zero()] * TOGETHER)
                     (q_slot,) = stack_slots(b, [p])
@@ -124,14 +129,30 @@ def forward_rows(length, strided=False):
                         with Loop(b, q_slot, end, step) as q:
                             for i in range(step):
                                 here = b.add(q, I64(i))
-                                b.store(product(here, b.load(sums[i])), sums[i])
+                                b.store(product(here, b.load(sums[i]), fetching), sums[i])
                     for slot in sums:
                         total = b.fadd(total, b.load(slot))
                     return total
 
-                with _RowsOf(emit, (rows, rows_), p_slot, stop, size) as p:
+                def fetch(p, count):
+                    """Fetch the neurons of `count` connections, `ahead` of p."""
+                    with b.if_then(b.icmp_signed(">", ahead, I64(0))):
+                        q, end = b.add(p, ahead), b.sub(last, I64(count))
+                        q = b.select(b.icmp_signed("<", q, end), q, end)
+                        for i in range(count):
+                            emit.prefetch_at(xs.place((columns, columns_), b.add(q, I64(i))))
+
+                def whole_row(p, fetching):
                     target = zs.place((rows, rows_), p)
-                    zs.store(target, all_of(p, zs.load(target)))
+                    zs.store(target, all_of(p, zs.load(target), fetching))
+
+                if length in MANY and not strided:
+                    with _ManyRows(emit, (rows, rows_), p_slot, stop, length) as p:
+                        fetch(p, TOGETHER * length)
+                        for i in range(TOGETHER):
+                            whole_row(b.add(p, I64(i * length)), False)
+                with _RowsOf(emit, (rows, rows_), p_slot, stop, size) as p:
+                    whole_row(p, True)
 
             for_batch(b, N, batch)
             return b.load(p_slot)
@@ -140,6 +161,44 @@ def forward_rows(length, strided=False):
         return INT(INT, w, rows, columns, *numbers), code
 
     return forward_pass
+
+
+class _ManyRows:
+    """While TOGETHER rows from p on have `length` connections each, and do not reach `stop`.
+
+    Rows come in the order of their lengths, so the last of them speaks for all.
+    """
+
+    def __init__(self, emit, rows, p_slot, stop, length):
+        self._emit, self._rows, self._p, self._stop, self._length = emit, rows, p_slot, stop, length
+
+    def __enter__(self):
+        b, length = self._emit.builder, self._length
+        names = ("many", "last_of_many", "many_rows", "many_end")
+        self._head, check, body, self._end = (b.append_basic_block(n) for n in names)
+        b.branch(self._head)
+        b.position_at_end(self._head)
+        p = b.load(self._p)
+        self._next = b.add(p, I64(TOGETHER * length))
+        b.cbranch(b.icmp_signed("<", self._next, self._stop), check, self._end)
+        b.position_at_end(check)
+        first, final = b.sub(self._next, I64(length)), b.sub(self._next, I64(1))
+        before, first, final, behind = (
+            self._emit.scalar(*self._rows, q)
+            for q in (b.sub(first, I64(1)), first, final, self._next)
+        )
+        whole = b.and_(b.icmp_unsigned("!=", before, first), b.icmp_unsigned("!=", final, behind))
+        if length > 1:
+            whole = b.and_(whole, b.icmp_unsigned("==", first, final))
+        b.cbranch(whole, body, self._end)
+        b.position_at_end(body)
+        return p
+
+    def __exit__(self, *error):
+        b = self._emit.builder
+        b.store(self._next, self._p)
+        b.branch(self._head)
+        b.position_at_end(self._end)
 
 
 class _RowsOf:

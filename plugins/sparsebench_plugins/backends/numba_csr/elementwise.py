@@ -18,6 +18,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     kept_bits,
     load,
     load_bits,
+    load_few,
     load_some,
     multiply,
     root,
@@ -25,6 +26,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     splat,
     store,
     store_bits,
+    store_few,
     store_some,
 )
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
@@ -44,53 +46,54 @@ def mix(x):
 
 
 @njit(forceinline=True, error_model="numpy")
-def kept(unit, row, n):
-    return kept_bits(row, n, unit.threshold) if unit.threshold > 0 else ALL
+def activated(v, row, n, byte, unit, bits):
+    """dropout(f(v)) of samples n..n + WIDTH - 1, and what backward needs into bits: the signs, and
+    behind those of a neuron which samples dropout keeps."""
+    sign, stays = below_zero(v), ALL
+    if unit.mode == TRAIN:
+        store_bits(bits, byte, sign)
+        if unit.threshold > 0:
+            stays = kept_bits(row, n, unit.threshold)
+            store_bits(bits, byte + unit.row_bytes // 2, stays)
+    return scaled(v, sign, stays, unit.above, unit.below)
 
 
-@njit(error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
+def deactivated(d, byte, unit, bits):
+    """DZ of the samples whose bits are at `byte`, from DA."""
+    stays = ALL
+    if unit.threshold > 0:
+        stays = load_bits(bits, byte + unit.row_bytes // 2)
+    return scaled(d, load_bits(bits, byte), stays, unit.above, unit.below)
+
+
+@njit(forceinline=True, error_model="numpy")
 def activate_row(Z, z, k, n, N, unit, bits):
-    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and the signs into bits."""
+    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z))."""
     if unit.mode == NONE:
         return
     row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
     byte = k * unit.row_bytes + n // 8
     for i in range(0, N - WIDTH + 1, WIDTH):
-        v = load(Z, z + i)
-        sign = below_zero(v)
-        stays = ALL
-        if unit.mode == TRAIN:
-            store_bits(bits, byte + i // 8, sign)
-            stays = kept(unit, row, n + i)
-        store(Z, z + i, scaled(v, sign, stays, unit.above, unit.below))
+        store(Z, z + i, activated(load(Z, z + i), row, n + i, byte + i // 8, unit, bits))
     i = N - N % WIDTH
     if i < N:
-        v = load_some(Z, z + i, N - i)
-        sign = below_zero(v)
-        stays = ALL
-        if unit.mode == TRAIN:
-            store_bits(bits, byte + i // 8, sign)
-            stays = kept(unit, row, n + i)
-        store_some(Z, z + i, scaled(v, sign, stays, unit.above, unit.below), N - i)
+        v = load_few(Z, z + i, N - i)
+        store_few(Z, z + i, activated(v, row, n + i, byte + i // 8, unit, bits), N - i)
 
 
-@njit(error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def deactivate_row(D, d, k, n, N, unit, bits):
     """Samples n..n + N - 1 of neuron k, at D[d]: DA becomes DZ."""
     if unit.mode == NONE:
         return
-    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
     byte = k * unit.row_bytes + n // 8
     for i in range(0, N - WIDTH + 1, WIDTH):
-        sign = load_bits(bits, byte + i // 8)
-        stays = kept(unit, row, n + i)
-        store(D, d + i, scaled(load(D, d + i), sign, stays, unit.above, unit.below))
+        store(D, d + i, deactivated(load(D, d + i), byte + i // 8, unit, bits))
     i = N - N % WIDTH
     if i < N:
-        sign = load_bits(bits, byte + i // 8)
-        stays = kept(unit, row, n + i)
-        v = scaled(load_some(D, d + i, N - i), sign, stays, unit.above, unit.below)
-        store_some(D, d + i, v, N - i)
+        v = deactivated(load_few(D, d + i, N - i), byte + i // 8, unit, bits)
+        store_few(D, d + i, v, N - i)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -27,26 +27,36 @@ def mix(x):
 
 
 @njit(error_model="numpy")
-def factor(unit, row, n, negative):
-    """Of sample n: the slope, dropout's scale or 0. row: dropout's key of the neuron."""
-    if unit.threshold > 0 and mix(np.uint32(row + np.uint32(n) * GOLDEN)) < unit.threshold:
-        return np.float32(0.0)
-    return unit.below if negative else unit.above
+def put_bit(bits, byte, n, value):
+    """Bit n of those that begin at a byte."""
+    bit = np.uint8(1 << (n % 8))
+    others = bits[byte + n // 8] & np.uint8(255 - bit)
+    bits[byte + n // 8] = np.uint8(others | (bit if value else np.uint8(0)))
+
+
+@njit(error_model="numpy")
+def bit_of(bits, byte, n):
+    return (bits[byte + n // 8] >> np.uint8(n % 8)) & 1 == 1
 
 
 @njit(error_model="numpy")
 def activate_row(Z, z, k, n, N, unit, bits):
-    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and the signs into bits."""
+    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and what backward needs into bits:
+    the signs, and behind those of a neuron which samples dropout keeps."""
     if unit.mode == NONE:
         return
     row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    byte = k * unit.row_bytes
     for i in range(N):
         negative = Z[z + i] < 0.0
+        factor = unit.below if negative else unit.above
         if unit.mode == TRAIN:
-            byte, bit = k * unit.row_bytes + (n + i) // 8, np.uint8(1 << ((n + i) % 8))
-            kept = bits[byte] & np.uint8(255 - bit)
-            bits[byte] = np.uint8(kept | (bit if negative else np.uint8(0)))
-        Z[z + i] *= factor(unit, row, n + i, negative)
+            put_bit(bits, byte, n + i, negative)
+            if unit.threshold > 0:
+                stays = mix(np.uint32(row + np.uint32(n + i) * GOLDEN)) >= unit.threshold
+                put_bit(bits, byte + unit.row_bytes // 2, n + i, stays)
+                factor = factor if stays else np.float32(0.0)
+        Z[z + i] *= factor
 
 
 @njit(error_model="numpy")
@@ -54,11 +64,12 @@ def deactivate_row(D, d, k, n, N, unit, bits):
     """Samples n..n + N - 1 of neuron k, at D[d]: DA becomes DZ."""
     if unit.mode == NONE:
         return
-    row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
+    byte = k * unit.row_bytes
     for i in range(N):
-        byte = k * unit.row_bytes + (n + i) // 8
-        negative = (bits[byte] >> np.uint8((n + i) % 8)) & 1 == 1
-        D[d + i] *= factor(unit, row, n + i, negative)
+        factor = unit.below if bit_of(bits, byte, n + i) else unit.above
+        if unit.threshold > 0 and not bit_of(bits, byte + unit.row_bytes // 2, n + i):
+            factor = np.float32(0.0)
+        D[d + i] *= factor
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

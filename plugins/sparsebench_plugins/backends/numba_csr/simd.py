@@ -278,6 +278,54 @@ def store_some(typing, A, i, v, count):
     return types.void(A, types.int64, lanes, types.int64), write
 
 
+def for_few(builder, count, emit):
+    """Emit the code of each count from 1 to WIDTH, and a switch that runs the one for `count`."""
+    end, last = (builder.append_basic_block(name) for name in ("end", "most"))
+    switch = builder.switch(count, last)
+    for lanes in range(1, WIDTH + 1):
+        block = last if lanes == WIDTH else builder.append_basic_block(f"few{lanes}")
+        if lanes < WIDTH:
+            switch.add_case(I64(lanes), block)
+        builder.position_at_end(block)
+        emit(lanes)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
+@intrinsic
+def load_few(typing, A, i, count):
+    """`load_some` that touches nothing behind, for a count of 1 at least. Where another neuron's
+    samples follow, a masked load waits for what was last stored there, needed or not."""
+
+    def write(emit, a, i, count):
+        b = emit.builder
+        slot = cgutils.alloca_once(b, emit.type)
+
+        def lanes_of(lanes):
+            v = Emit(emit.context, b, lanes).load(A, a, i)
+            where = [min(lane, lanes) for lane in range(WIDTH)]
+            b.store(emit.shuffle(v, v.type([0.0] * lanes), where), slot)
+
+        for_few(b, count, lanes_of)
+        return b.load(slot)
+
+    return lanes(A, types.int64, types.int64), operation(write)
+
+
+@intrinsic
+def store_few(typing, A, i, v, count):
+    """`store_some` that touches nothing behind, for a count of 1 at least."""
+
+    def write(emit, a, i, v, count):
+        def lanes_of(lanes):
+            few = Emit(emit.context, emit.builder, lanes)
+            few.store(A, a, i, emit.shuffle(v, v, range(lanes)))
+
+        for_few(emit.builder, count, lanes_of)
+
+    return types.void(A, types.int64, lanes, types.int64), operation(write)
+
+
 @intrinsic
 def splat(typing, x):
     """x in every lane."""

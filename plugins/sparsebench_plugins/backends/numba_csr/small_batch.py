@@ -30,7 +30,7 @@ from sparsebench_plugins.backends.numba_csr.elementwise import (
     deactivate_row,
     update,
 )
-from sparsebench_plugins.backends.numba_csr.simd import load_some, store_some
+from sparsebench_plugins.backends.numba_csr.simd import load_few, store_few
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 PIECE = 1024
@@ -96,7 +96,7 @@ def _sums_of(A, start, rows, step, N):
 def _settle(sums, s, A, a, N):
     if A.dtype == types.float32:
         return lambda sums, s, A, a, N: None
-    return lambda sums, s, A, a, N: store_some(A, a, load_some(sums, s, N), N)
+    return lambda sums, s, A, a, N: store_few(A, a, load_few(sums, s, N), N)
 
 
 @njit(error_model="numpy")
@@ -106,33 +106,43 @@ def ahead_in(A):
     return AHEAD if A.size * A.itemsize > CACHE else 0
 
 
-@njit(error_model="numpy")
-def forward_chunk(
-    r, row_cuts, column_cuts, starts, rows, columns, w, bias,
-    X, x, x_step, Z, z, z_step, n, N, unit, bits,
-):  # fmt: skip
-    """Row r of blocks of Z = unit(W X + b), samples n..n + N - 1 with N <= 8.
+def forward_rows_of_blocks(add_packed, add_strided):
+    """A row of blocks, by what adds a block."""
 
-    X, Z flat: the samples of neuron j at x + j x_step and z + j z_step
-    bits      (K, row_bytes) flat: the signs that the unit keeps
-    """
-    first, last = row_cuts[r], row_cuts[r + 1]
-    C = column_cuts.size - 1
-    sums, step = sums_of(Z, z + first * z_step, last - first, z_step, N)
-    for k in range(first, last):
-        for i in range(N):
-            sums[(k - first) * step + i] = bias[k]
-    packed, ahead = x_step == N and step == N, ahead_in(X)
-    for c in range(C):
-        start, stop = starts[r * C + c], starts[r * C + c + 1]
-        at = x + column_cuts[c] * x_step
-        if packed:
-            forward_packed(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
-        else:
-            forward_strided(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
-    for k in range(first, last):
-        settle(sums, (k - first) * step, Z, z + k * z_step, N)
-        activate_row(Z, z + k * z_step, k, n, N, unit, bits)
+    @njit(error_model="numpy")
+    def chunk(
+        r, row_cuts, column_cuts, starts, rows, columns, w, bias,
+        X, x, x_step, Z, z, z_step, n, N, unit, bits,
+    ):  # fmt: skip
+        """Row r of blocks of Z = unit(W X + b), samples n..n + N - 1 with N <= 8.
+
+        X, Z flat: the samples of neuron j at x + j x_step and z + j z_step
+        bits      (K, row_bytes) flat: the signs that the unit keeps
+        """
+        first, last = row_cuts[r], row_cuts[r + 1]
+        C = column_cuts.size - 1
+        sums, step = sums_of(Z, z + first * z_step, last - first, z_step, N)
+        for k in range(first, last):
+            for i in range(N):
+                sums[(k - first) * step + i] = bias[k]
+        packed, ahead = x_step == N and step == N, ahead_in(X)
+        for c in range(C):
+            start, stop = starts[r * C + c], starts[r * C + c + 1]
+            at = x + column_cuts[c] * x_step
+            if packed:
+                add_packed(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
+            else:
+                add_strided(N, w, rows, columns, start, stop, ahead, X, at, x_step, sums, 0, step)
+        for k in range(first, last):
+            settle(sums, (k - first) * step, Z, z + k * z_step, N)
+            activate_row(Z, z + k * z_step, k, n, N, unit, bits)
+
+    return chunk
+
+
+forward_chunk = forward_rows_of_blocks(forward_packed, forward_strided)
+packed_forward_chunk = forward_rows_of_blocks(forward_packed, forward_packed)
+"""For plain arrays of at most LARGEST samples only, which compiles in half the time."""
 
 
 @njit(error_model="numpy")

@@ -15,8 +15,8 @@ from sparsebench_plugins.units import Untrained
 
 
 class NumbaUnit(Untrained):
-    """A piecewise linear activation and dropout: one bit per activation is kept, the sign of
-    its pre-activation; dropout's bits are made again in backward.
+    """A piecewise linear activation and dropout. For backward one bit per activation is kept, the
+    sign of its pre-activation, and with dropout another: whether it stayed.
 
     bits  (K, row_bytes) flat     numbers, layout  of the last pass
     """
@@ -36,7 +36,7 @@ class NumbaUnit(Untrained):
             return UnitNumbers(
                 arguments.EVALUATE, np.float32(1), self._slope, np.uint32(0), np.uint32(0), 0
             )
-        row_bytes = arguments.bit_bytes(N)
+        row_bytes = self.row_bytes(N)
         self.room(K * row_bytes)
         drop = self._dropout
         scale = drop.scale if drop is not None else np.float32(1)
@@ -61,8 +61,12 @@ class NumbaUnit(Untrained):
             found |= {"key": drop.key, "threshold": drop.threshold}
         return found
 
+    def row_bytes(self, N: int) -> int:
+        """Of what a training pass of N samples leaves for backward, a neuron."""
+        return arguments.bit_bytes(N) * (1 if self._dropout is None else 2)
+
     def room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Room for the sign bits, `size` bytes at least."""
+        """Room for the bits, `size` bytes at least."""
         if self.bits.size < size:
             self.bits = np.zeros(size, dtype=np.uint8)
         return self.bits

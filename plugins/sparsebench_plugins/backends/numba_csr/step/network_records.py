@@ -234,7 +234,7 @@ class NetworkRecords:
             return
         numbers = unit.constants(self._training)
         if self._training:
-            row = arguments.bit_bytes(self._cut.width)
+            row = unit.row_bytes(self._cut.width)
             step = self._of.layers[number].shape[0] * row
             bits = self._held(unit.room(step * self._cut.tiles))
             numbers |= {"bits": bits, "bits_row": row, "bits_step": step}

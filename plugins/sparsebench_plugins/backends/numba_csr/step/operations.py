@@ -29,6 +29,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
     add,
     load,
+    load_few,
     load_some,
     splat,
     total,
@@ -80,7 +81,7 @@ def sum_of(A, a, count):
         parts = add(parts, load(A, a + i))
         i += WIDTH
     if i < count:
-        parts = add(parts, load_some(A, a + i, count - i))
+        parts = add(parts, load_few(A, a + i, count - i))
     return total(parts)
 
 
