@@ -190,6 +190,8 @@ class PowerProp(SGD):
     """SGD on theta, where w = theta |theta|^(power - 1): large weights learn fast, small ones stay
     small. Weight decay is of theta. Biases are trained as they are.
 
+    power  exponent of |theta|; 1: plain SGD
+
     Schwarz et al. (2021), arXiv 2110.00296, Powerpropagation. A weight of 0 never leaves it, so
     connections that grow need another first value.
     """
@@ -257,7 +259,11 @@ class LinBreg(Descent):
 
 @dataclass(frozen=True)
 class AdaBreg(LinBreg):
-    """Linearised Bregman steps whose length is Adam's. Bungert et al. (2022), arXiv 2105.04319."""
+    """Linearised Bregman steps whose length is Adam's. Bungert et al. (2022), arXiv 2105.04319.
+
+    beta2  decay rate of the mean squared gradient
+    tiny   added to the denominator
+    """
 
     learning_rate: Annotated[float, Interval(gt=0)] = 0.001
     momentum: Momentum = 0.9

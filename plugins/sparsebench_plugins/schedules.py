@@ -51,7 +51,10 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Linear:
-    """Falls from 1 to `final` along a line over all steps."""
+    """Falls from 1 to `final` along a line over all steps.
+
+    final  factor at the last step
+    """
 
     final: Annotated[float, Interval(ge=0, le=1)] = 0.0
 

@@ -260,7 +260,7 @@ def export_model(
     store: o.Store,
     json: o.Json = False,
 ) -> None:
-    """Write the trained network of a trial, as arrays or as a program that predicts.
+    """Write the trained network of a trial as arrays or a program.
 
     The arrays are W1.data, W1.indices, W1.indptr, b1, and so on. A program is one file, of Python
     or of C, that needs no library.

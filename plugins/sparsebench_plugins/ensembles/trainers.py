@@ -42,10 +42,10 @@ class FreeTickets(OneProcess):
     """Members of an ensemble one after the other in one sparse training: a long exploration, then
     a phase for each member, which starts with one large drop and growth and ends with a copy.
 
-    members  networks of the ensemble
-    explore  share of the epochs before the first member's phase
-    drop     fraction of the connections that is replaced at the start of each phase but the first
-    disjoint connections are replaced by ones that no earlier member had, as far as there are any
+    members   networks of the ensemble
+    explore   share of the epochs before the first member's phase
+    drop      fraction of the connections that is replaced at the start of each phase but the first
+    disjoint  replace connections by ones that no earlier member had, as far as there are any
 
     Liu et al. (2022), arXiv 2106.14568, EDST. The learning rate's schedule starts again in each
     phase. Predictions are the mean of the members' probabilities. Costs one training, and the
