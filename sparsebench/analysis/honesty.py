@@ -40,6 +40,10 @@ FLOOR, TOUCHED_FLOOR = 3 * MIB // 4, 3 * MIB
 """Of growth of measured memory, and of memory that was used: less may be the allocator's, or pages
 of libraries, whatever the size."""
 
+NETWORK_FLOOR = 2 * MIB
+"""The first of these for networks: growth by exact gradients works in tiles, of which a thin layer
+fills less; they came to 1.3 MiB."""
+
 HELD_SHARE, HELD_FLOOR = 3.0, 6 * MIB
 """A layer may hold so many times the bytes that it declares, and so many more."""
 
@@ -80,10 +84,11 @@ def judge(found: Evidence) -> Judgement:
     more = more_entries(found.points)
     declared = square.declared - max(point.declared for point in found.thin)
     used = _most_touched(found.points)
+    floor = NETWORK_FLOOR if found.sizes.network else FLOOR
     flags: dict[str, str] = {}
     if declared > DECLARED_BYTES * more:
         flags[DENSE_STORAGE] = f"declares {declared / more:.1f} bytes more for each entry of K D"
-    elif biggest is not None and risen > max(FLOOR, MEASURED_BYTES * more):
+    elif biggest is not None and risen > max(floor, MEASURED_BYTES * more):
         flags[DENSE_STORAGE] = (
             f"{biggest.call} takes {brief_size(int(biggest.most))} where as many connections in a "
             f"thin layer take {brief_size(int(biggest.least))}"

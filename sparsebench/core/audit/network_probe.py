@@ -20,7 +20,7 @@ from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 
-UPDATE = "topology update"
+BUILD, UPDATE = "network", "topology update"
 STEP = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
 
 
@@ -34,7 +34,8 @@ class NetworkSubject:
     def __init__(self, work: Work, shape: Shape, sizes: Sizes) -> None:
         K, D = shape
         self.shape = shape
-        self.untimed = frozenset({UPDATE} if work.topology.needs.scans else ())
+        scans = work.topology.needs.scans
+        self.untimed = frozenset({BUILD, UPDATE} if scans else {BUILD})  # building: page faults
         self._work = replace(work, model=_with_hidden(work.model, K))
         self._shapes = self._work.model.shapes(D, _outputs(work, D))
         self._nnz = sizes.nnz
@@ -58,7 +59,7 @@ class NetworkSubject:
 
         return {
             "initial connections": self._draw,
-            "network": self._build,
+            BUILD: self._build,
             "training step": train,
             "evaluation": evaluate,
             UPDATE: self._update,
