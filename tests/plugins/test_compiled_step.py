@@ -167,12 +167,15 @@ def test_few_samples_after_many_keep_their_order() -> None:
 
 @pytest.mark.usefixtures("by_blocks")
 def test_blocks_in_bfloat16() -> None:
-    parts = {"activations": "bfloat16", "momenta": "bfloat16", "sizes": (300, 400, 350, 5)}
-    compiled, layers = network(**parts), network("layers", **parts)
+    """Against float32 layer by layer, so that few kernels are compiled."""
+    sizes = (300, 400, 350, 5)
+    compiled = network(activations="bfloat16", momenta="bfloat16", sizes=sizes)
+    layers = network("layers", sizes=sizes)
     for t in range(1, 5):
-        X, T = batch(2, (300, 400, 350, 5), seed=t)
-        losses = [net.train_step(X, T, 0.05, t) for net in (compiled, layers)]
-        assert np.isclose(*losses, rtol=1e-3), t
+        X, T = batch(2, sizes, seed=t)
+        losses = [net.train_step(X, T, 0.01, t) for net in (compiled, layers)]
+        assert np.isclose(*losses, rtol=0.02), t
+    assert compiled.step_way == "compiled"
     assert_same(compiled, layers, atol=1e-2)
 
 
