@@ -13,7 +13,7 @@ import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import selection
-from sparsebench.core.sparse.parts import even_parts, threads_for
+from sparsebench.core.sparse.threads import even_parts, threads_for
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import changes
-from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
+from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
 
 Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ from sparsebench.core.arrays import Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.sparse.compiled import gradients
 from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
-from sparsebench.core.sparse.parts import even_parts, threads_for
 from sparsebench.core.sparse.positions import best
+from sparsebench.core.sparse.threads import even_parts, threads_for
 
 TILE = 2**16
 """Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.sparse.compiled import changes
 from sparsebench.core.sparse.csr import CsrPattern, Ints
-from sparsebench.core.sparse.parts import even_parts, threads_for
+from sparsebench.core.sparse.threads import even_parts, threads_for
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sparsebench.core.arrays import Mask
 from sparsebench.core.sparse.compiled import sampling
 from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, index_dtype
-from sparsebench.core.sparse.parts import even_parts, row_parts, threads_for
+from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
 
 WIDEST = 2**31 - 1
 """Rows or columns of a layer."""

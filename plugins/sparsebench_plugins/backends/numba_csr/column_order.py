@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.sparse.csr import CsrPattern, Ints
-from sparsebench_plugins.backends.numba_csr.order_kernels import by_column, by_row, transpose
+from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
+from sparsebench_plugins.backends.numba_csr.order_kernels import (
+    by_column,
+    by_row,
+    count_columns,
+    place_by_column,
+    start_columns,
+)
 
 CHUNKS = 64
 """Chunks of a large batch: enough to share evenly among many threads, few enough to cost
 nothing. Fixed, so that results do not depend on the number of threads."""
-
-PARTS = 8
-"""Parts of the rows in which connections are counted and placed by column."""
 
 Bounds = npt.NDArray[np.int64]
 
@@ -43,22 +47,32 @@ class ByColumn:
         self.indptr = np.zeros(D + 1, dtype=dtype)
         self.rows = np.empty(pattern.nnz, dtype=dtype)
         self.place = np.empty(pattern.nnz, dtype=dtype)
-        cuts = chunks(pattern.indptr, PARTS)
-        transpose(cuts, pattern.indptr, pattern.indices, self.indptr, self.rows, self.place)
+        with threads_for(pattern.nnz):  # a counting sort, stable, over parts of the rows
+            parts = row_parts(pattern.indptr)
+            starts = np.zeros((parts.size - 1, D), dtype=dtype)
+            count_columns(parts, pattern.indptr, pattern.indices, starts)
+            start_columns(starts, self.indptr)
+            place_by_column(parts, pattern.indptr, pattern.indices, starts, self.rows, self.place)
         self.chunks = chunks(self.indptr)
         self.widest = int(np.diff(self.indptr).max(initial=0))
 
     def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array in csr order, by column."""
         out = np.empty_like(array)
-        by_column(array, self.place, out)
+        with threads_for(array.size):
+            by_column(even_parts(array.size), array, self.place, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A (nnz,) array by column, in csr order."""
         out = np.empty_like(array)
-        by_row(array, self.place, out)
+        self.fill_by_row(array, out)
         return out
+
+    def fill_by_row(self, array: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+        """out (nnz,) = `put_back`."""
+        with threads_for(array.size):
+            by_row(even_parts(array.size), array, self.place, out)
 
     @property
     def nbytes(self) -> int:

@@ -20,7 +20,6 @@ from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGES
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
-from sparsebench_plugins.backends.numba_csr.order_kernels import by_row
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers import SGD
 
@@ -151,7 +150,7 @@ class NumbaCsrLayer(CsrLayer):
         """Bring `data` up to date."""
         self._settle()
         if self._stale and self._by_column is not None:
-            by_row(self._w, self._by_column.place, self.data)
+            self._by_column.fill_by_row(self._w, self.data)
         self._stale = False
 
     def _settle(self) -> None:

@@ -2,56 +2,58 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
+from sparsebench.core.sparse.threads import by_part
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def transpose(cuts, indptr, indices, t_indptr, t_rows, place):
-    """Fill the connections by column: a counting sort, stable, over blocks of rows.
+@by_part
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_columns(begin_part, end_part, cuts, indptr, indices, starts):
+    """starts (parts, D), zeros before: connections of each part's rows by column."""
+    for part in range(begin_part, end_part):
+        for p in range(indptr[cuts[part]], indptr[cuts[part + 1]]):
+            starts[part, indices[p]] += 1
 
-    cuts (B + 1,)  bounds of rows; each block counts and places its own connections
-    place (nnz,)   where each connection in csr order goes
-    """
-    B, D = cuts.size - 1, t_indptr.size - 1
-    starts = np.zeros((B, D), dtype=t_indptr.dtype)
-    before = threads_for(MOVE * indices.size)
-    for b in prange(B):
-        for p in range(indptr[cuts[b]], indptr[cuts[b + 1]]):
-            starts[b, indices[p]] += 1
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def start_columns(starts, t_indptr):
+    """Make counts (parts, D) the places where each part's connections of a column begin, and fill
+    t_indptr (D + 1,), where the columns begin."""
     total = t_indptr[0]
-    for j in range(D):
+    for j in range(starts.shape[1]):
         t_indptr[j] = total
-        for b in range(B):
-            count = starts[b, j]
-            starts[b, j] = total
+        for part in range(starts.shape[0]):
+            count = starts[part, j]
+            starts[part, j] = total
             total += count
-    t_indptr[D] = total
-    for b in prange(B):
-        for k in range(cuts[b], cuts[b + 1]):
+    t_indptr[starts.shape[1]] = total
+
+
+@by_part
+@njit(cache=True, nogil=True, error_model="numpy")
+def place_by_column(begin_part, end_part, cuts, indptr, indices, starts, t_rows, place):
+    """t_rows (nnz,): rows by column, rising in each. place (nnz,): where each connection goes."""
+    for part in range(begin_part, end_part):
+        for k in range(cuts[part], cuts[part + 1]):
             for p in range(indptr[k], indptr[k + 1]):
-                q = starts[b, indices[p]]
-                starts[b, indices[p]] = q + 1
+                q = starts[part, indices[p]]
+                starts[part, indices[p]] = q + 1
                 t_rows[q] = k
                 place[p] = q
-    threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def by_row(array, place, out):
+@by_part
+@njit(cache=True, nogil=True, error_model="numpy")
+def by_row(begin_part, end_part, bounds, array, place, out):
     """A (nnz,) array by column into csr order."""
-    before = threads_for(MOVE * place.size)
-    for p in prange(place.size):
+    for p in range(bounds[begin_part], bounds[end_part]):
         out[p] = array[place[p]]
-    threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def by_column(array, place, out):
+@by_part
+@njit(cache=True, nogil=True, error_model="numpy")
+def by_column(begin_part, end_part, bounds, array, place, out):
     """A (nnz,) array in csr order into the order of columns."""
-    before = threads_for(MOVE * place.size)
-    for p in prange(place.size):
+    for p in range(bounds[begin_part], bounds[end_part]):
         out[place[p]] = array[p]
-    threads_again(before)

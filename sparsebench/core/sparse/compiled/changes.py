@@ -7,12 +7,15 @@ keep (nnz,)                         True for those that are kept
 rows (grown,), columns (grown,)     grown connections, in rising order
 starts (K + 1,), merged (new nnz,)  connections after the change, csr
 bounds (parts + 1,)                 each thread's part: rows, unless a kernel says otherwise
+begin_part, end_part                which of the parts to do
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from sparsebench.core.sparse.threads import by_part
 
 
 @njit(cache=True)
@@ -28,23 +31,25 @@ def first_of_row(rows, row):
     return low
 
 
-@njit(cache=True, parallel=True)
-def find_falls(bounds, rows, columns, falls):
+@by_part
+@njit(cache=True, nogil=True)
+def find_falls(begin_part, end_part, bounds, rows, columns, falls):
     """falls[part] = True where a grown connection does not come after the one before it.
 
     bounds  of the grown connections
     """
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for g in range(max(1, bounds[part]), bounds[part + 1]):
             step = rows[g] - rows[g - 1]
             if step < 0 or (step == 0 and columns[g] <= columns[g - 1]):
                 falls[part] = True
 
 
-@njit(cache=True, parallel=True)
-def count_merged(bounds, indptr, keep, rows, sizes):
+@by_part
+@njit(cache=True, nogil=True)
+def count_merged(begin_part, end_part, bounds, indptr, keep, rows, sizes):
     """sizes (K,) = connections of each row after the change."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         g = first_of_row(rows, bounds[part])
         for r in range(bounds[part], bounds[part + 1]):
             size = 0
@@ -66,14 +71,17 @@ def move_kept(begin, end, keep, old, new, q, stop):
     return q
 
 
-@njit(cache=True, parallel=True)
-def merge_columns(bounds, indptr, indices, keep, rows, columns, starts, merged, clashes):
+@by_part
+@njit(cache=True, nogil=True)
+def merge_columns(
+    begin_part, end_part, bounds, indptr, indices, keep, rows, columns, starts, merged, clashes
+):
     """merged = the columns after the change; clashes[part] = True where one is grown on a kept one.
 
     A row's kept columns are copied to its front, then merged with the grown ones from the back,
     so that no kept column is overwritten before it is moved.
     """
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         first = first_of_row(rows, bounds[part])
         clash = False
         for r in range(bounds[part], bounds[part + 1]):
@@ -98,14 +106,17 @@ def merge_columns(bounds, indptr, indices, keep, rows, columns, starts, merged, 
         clashes[part] = clash
 
 
-@njit(cache=True, parallel=True)
-def carry(bounds, indptr, keep, rows, columns, starts, merged, old, grown, step, new):
+@by_part
+@njit(cache=True, nogil=True)
+def carry(
+    begin_part, end_part, bounds, indptr, keep, rows, columns, starts, merged, old, grown, step, new
+):
     """new (new nnz,) = old (nnz,) at kept connections, and grown[step g] at the g-th grown one.
 
     step  1, or 0: grown[0] everywhere
     Merges from the back of each row, as `merge_columns` does.
     """
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         first = first_of_row(rows, bounds[part])
         for r in range(bounds[part], bounds[part + 1]):
             start, stop = starts[r], starts[r + 1]
@@ -127,20 +138,22 @@ def carry(bounds, indptr, keep, rows, columns, starts, merged, old, grown, step,
             first = last + 1
 
 
-@njit(cache=True, parallel=True)
-def keep_apart(bounds, indptr, indices, gone_rows, gone_columns, keep):
+@by_part
+@njit(cache=True, nogil=True)
+def keep_apart(begin_part, end_part, bounds, indptr, indices, gone_rows, gone_columns, keep):
     """keep (nnz,) = False in gone_rows (K,) and gone_columns (D,); an empty mask: none is gone."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             gone = gone_rows.size > 0 and gone_rows[r]
             for p in range(indptr[r], indptr[r + 1]):
                 keep[p] = not (gone or (gone_columns.size > 0 and gone_columns[indices[p]]))
 
 
-@njit(cache=True, parallel=True)
-def row_sums_of_magnitude(bounds, indptr, data, sums):
+@by_part
+@njit(cache=True, nogil=True)
+def row_sums_of_magnitude(begin_part, end_part, bounds, indptr, data, sums):
     """sums (K,) = sums of |data| by row, in float64 and index order."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             total = 0.0
             for p in range(indptr[r], indptr[r + 1]):
@@ -148,13 +161,14 @@ def row_sums_of_magnitude(bounds, indptr, data, sums):
             sums[r] = total
 
 
-@njit(cache=True, parallel=True)
-def places(bounds, indptr, indices, rows, columns, found):
+@by_part
+@njit(cache=True, nogil=True)
+def places(begin_part, end_part, bounds, indptr, indices, rows, columns, found):
     """found[q] = p with connection p at (rows[q], columns[q]), or -1.  found (count,)
 
     bounds  of the positions
     """
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for q in range(bounds[part], bounds[part + 1]):
             low, end, column = indptr[rows[q]], indptr[rows[q] + 1], columns[q]
             high = end

@@ -6,19 +6,21 @@ Twins to be read: `reference.sddmm` and `reference.largest_free_gradients`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from sparsebench.core.sparse.compiled.sampling import is_closed, next_kept
+from sparsebench.core.sparse.threads import by_part
 
 
-@njit(cache=True, parallel=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-def dots(bounds, rows, columns, X, DZ, out):
+@by_part
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def dots(begin_part, end_part, bounds, rows, columns, X, DZ, out):
     """out[p] = DZ[rows[p]] . X[columns[p]].  rows, columns, out (count,); out is overwritten.
 
     Each thread owns a range of `bounds` of the positions.
     """
     N = X.shape[1]
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for p in range(bounds[part], bounds[part + 1]):
             dz = DZ[rows[p]]
             x = X[columns[p]]
@@ -28,10 +30,11 @@ def dots(bounds, rows, columns, X, DZ, out):
             out[p] = total
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def dots_of_stored(bounds, rows, columns, starts, samples, values, DZ, out):
+@by_part
+@njit(cache=True, nogil=True, error_model="numpy")
+def dots_of_stored(begin_part, end_part, bounds, rows, columns, starts, samples, values, DZ, out):
     """`dots` where X is csc of its samples: starts (D + 1,), samples and values (stored,)."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for p in range(bounds[part], bounds[part + 1]):
             j = columns[p]
             total = np.float32(0.0)

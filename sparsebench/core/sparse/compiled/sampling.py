@@ -23,7 +23,9 @@ starts           (K + 1,) where a row of the   summary   (parts, D / 4096) scrat
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from sparsebench.core.sparse.threads import by_part
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio, odd: the step of SplitMix64."""
@@ -130,12 +132,25 @@ def accept(r, key, count, open_columns, D, indptr, indices, keep, draws, words):
     return found
 
 
-@njit(cache=True, parallel=True)
+@by_part
+@njit(cache=True, nogil=True)
 def count_accepted(
-    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, accepted
+    begin_part,
+    end_part,
+    bounds,
+    key,
+    proposals,
+    open_columns,
+    D,
+    indptr,
+    indices,
+    keep,
+    draws,
+    words,
+    accepted,
 ):
     """accepted[r], where it is `UNCOUNTED`: how many of row r's proposals can be had."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             if accepted[r] == UNCOUNTED:
                 found = accept(
@@ -147,13 +162,14 @@ def count_accepted(
                     words[part, draws[part, i] >> 6] = NONE
 
 
-@njit(cache=True, parallel=True)
+@by_part
+@njit(cache=True, nogil=True)
 def fill_accepted(
-    bounds, key, proposals, open_columns, D, indptr, indices, keep, draws, words, summary,
-    starts, rows, columns,
+    begin_part, end_part, bounds, key, proposals, open_columns, D, indptr, indices, keep, draws,
+    words, summary, starts, rows, columns,
 ):  # fmt: skip
     """The accepted positions, rising: columns (count,), and rows (count,) or empty."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         w = words[part]
         for r in range(bounds[part], bounds[part + 1]):
             if starts[r] == starts[r + 1]:
@@ -182,12 +198,13 @@ def fill_accepted(
                     rows[q] = r
 
 
-@njit(cache=True, parallel=True)
-def fill_others(bounds, key, proposals, D, draws, words, starts, columns):
+@by_part
+@njit(cache=True, nogil=True)
+def fill_others(begin_part, end_part, bounds, key, proposals, D, draws, words, starts, columns):
     """The columns of each row that were not proposed, rising. Nothing is taken or closed."""
     nowhere = proposals[:0]
     nothing = np.empty(0, dtype=np.bool_)
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         w = words[part]
         for r in range(bounds[part], bounds[part + 1]):
             accept(r, key, proposals[r], nowhere, D, nowhere, nowhere, nothing, draws[part], w)
@@ -231,10 +248,13 @@ def priority(stream, column):
     return np.int64(bits(stream, column) >> UNUSED)
 
 
-@njit(cache=True, parallel=True)
-def count_taken(bounds, indptr, indices, keep, closed_rows, closed_columns, totals):
+@by_part
+@njit(cache=True, nogil=True)
+def count_taken(
+    begin_part, end_part, bounds, indptr, indices, keep, closed_rows, closed_columns, totals
+):
     """totals (parts,): kept connections in rows and columns that are not closed."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         total = 0
         for r in range(bounds[part], bounds[part + 1]):
             if is_closed(closed_rows, r):
@@ -245,13 +265,26 @@ def count_taken(bounds, indptr, indices, keep, closed_rows, closed_columns, tota
         totals[part] = total
 
 
-@njit(cache=True, parallel=True)
+@by_part
+@njit(cache=True, nogil=True)
 def free_histogram(
-    bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, shift, prefix, counts
+    begin_part,
+    end_part,
+    bounds,
+    key,
+    D,
+    indptr,
+    indices,
+    keep,
+    closed_rows,
+    closed_columns,
+    shift,
+    prefix,
+    counts,
 ):
     """counts (parts, LEVEL), zeros before: free positions by the LEVEL_BITS of their priority
     from `shift` on, of those whose higher bits are `prefix`."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             if is_closed(closed_rows, r):
                 continue
@@ -266,10 +299,24 @@ def free_histogram(
                     counts[part, x & (LEVEL - 1)] += 1
 
 
-@njit(cache=True, parallel=True)
-def count_free(bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, limit, accepted):
+@by_part
+@njit(cache=True, nogil=True)
+def count_free(
+    begin_part,
+    end_part,
+    bounds,
+    key,
+    D,
+    indptr,
+    indices,
+    keep,
+    closed_rows,
+    closed_columns,
+    limit,
+    accepted,
+):
     """accepted[r]: free positions of row r with a priority up to `limit`."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             found = 0
             if not is_closed(closed_rows, r):
@@ -284,10 +331,25 @@ def count_free(bounds, key, D, indptr, indices, keep, closed_rows, closed_column
             accepted[r] = found
 
 
-@njit(cache=True, parallel=True)
-def fill_free(bounds, key, D, indptr, indices, keep, closed_columns, limit, starts, rows, columns):
+@by_part
+@njit(cache=True, nogil=True)
+def fill_free(
+    begin_part,
+    end_part,
+    bounds,
+    key,
+    D,
+    indptr,
+    indices,
+    keep,
+    closed_columns,
+    limit,
+    starts,
+    rows,
+    columns,
+):
     """The positions that `count_free` counts, rising."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             q = starts[r]
             if q == starts[r + 1]:

@@ -11,7 +11,9 @@ words  (n,) uint32, the bits of float32        bounds  (parts + 1,) a range for 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from sparsebench.core.sparse.threads import by_part
 
 LEVEL_BITS = 11
 LEVEL = 1 << LEVEL_BITS
@@ -38,11 +40,12 @@ def group_and_rank(word, by_sign):
     return 0, SIGN - size if negative else SIGN + size
 
 
-@njit(cache=True, parallel=True)
-def histogram(bounds, words, by_sign, shift, prefixes, counts):
+@by_part
+@njit(cache=True, nogil=True)
+def histogram(begin_part, end_part, bounds, words, by_sign, shift, prefixes, counts):
     """counts (parts, 2, LEVEL), zeros before: numbers by the LEVEL_BITS of their rank from
     `shift` on, of those of a group whose higher bits are prefixes[group]."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         mine = counts[part]
         for p in range(bounds[part], bounds[part + 1]):
             group, rank = group_and_rank(words[p], by_sign)
@@ -52,10 +55,11 @@ def histogram(bounds, words, by_sign, shift, prefixes, counts):
                     mine[group, rank & (LEVEL - 1)] += 1
 
 
-@njit(cache=True, parallel=True)
-def keep_others(bounds, words, by_sign, limits, ties, keep):
+@by_part
+@njit(cache=True, nogil=True)
+def keep_others(begin_part, end_part, bounds, words, by_sign, limits, ties, keep):
     """keep (n,): False below limits[group], and for the first ties[part, group] at it."""
-    for part in prange(bounds.size - 1):
+    for part in range(begin_part, end_part):
         for p in range(bounds[part], bounds[part + 1]):
             group, rank = group_and_rank(words[p], by_sign)
             stays = group < 0 or rank > limits[group]
