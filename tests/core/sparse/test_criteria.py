@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sparsebench_plugins import allocations as allocation
 
-from sparsebench.core.sparse import parts, reference
+from sparsebench.core.sparse import reference
+from sparsebench.core.sparse import threads as thread_parts
 from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="too much for Python")
@@ -73,7 +74,7 @@ def test_scores_of_another_type_are_sorted():
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("values", [50, 1_000_000], ids=["many ties", "few ties"])
 def test_selection_is_the_same_for_any_number_of_threads(monkeypatch, threads, values):
-    monkeypatch.setattr(parts, "WORTH_THREADS", 0)
+    monkeypatch.setattr(thread_parts, "WORTH_THREADS", 0)
     w = np.random.default_rng(0).integers(-values, values, 5000).astype(np.float32)
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

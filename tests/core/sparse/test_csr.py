@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsebench.core.sparse import parts, reference
+from sparsebench.core.sparse import reference
+from sparsebench.core.sparse import threads as thread_parts
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern, TopologyError
 from sparsebench.core.sparse.sampling import free_positions, random_pattern
 from sparsebench.testing.fixtures import to_dense
@@ -87,12 +88,12 @@ def test_arrays_of_any_type_follow_as_in_the_twin(case, dtype, threads, one_valu
     W, change = case
     old = (np.arange(W.nnz) * 7 % 251).astype(dtype)
     grown = 3 if one_value else (np.arange(change.grown) * 5 % 241).astype(dtype)
-    worth, before = parts.WORTH_THREADS, numba.get_num_threads()
-    parts.WORTH_THREADS = 0
+    worth, before = thread_parts.WORTH_THREADS, numba.get_num_threads()
+    thread_parts.WORTH_THREADS = 0
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     applied = AppliedChange(W.pattern, change)
     carried = applied.carry(old, grown)
-    parts.WORTH_THREADS = worth
+    thread_parts.WORTH_THREADS = worth
     numba.set_num_threads(before)
     assert carried.dtype == dtype
     fresh = dict(

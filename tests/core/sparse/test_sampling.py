@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, hypergeom
 
-from sparsebench.core.sparse import parts, reference
+from sparsebench.core.sparse import reference
+from sparsebench.core.sparse import threads as thread_parts
 from sparsebench.core.sparse.csr import CsrPattern
 from sparsebench.core.sparse.sampling import free_positions, random_pattern
 
@@ -33,7 +34,7 @@ def positions(rows, columns):
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request, monkeypatch):
     """However little there is to do."""
-    monkeypatch.setattr(parts, "WORTH_THREADS", 0)
+    monkeypatch.setattr(thread_parts, "WORTH_THREADS", 0)
     before = numba.get_num_threads()
     numba.set_num_threads(min(request.param, numba.config.NUMBA_NUM_THREADS))
     yield
