@@ -6,8 +6,12 @@ import glob
 import os
 
 from sparsebench.errors import SparsebenchError
+from sparsebench.registry import PLURALS
 from sparsebench.run.user_config import store_directory
 from sparsebench.store.store import Store
+
+LISTS = (*PLURALS.values(), "suites", "runs", "plugins")
+"""The arguments of `sparsebench ls`."""
 
 
 def suites(incomplete: str) -> list[str]:
@@ -39,7 +43,4 @@ def trials(incomplete: str) -> list[str]:
 
 
 def lists(incomplete: str) -> list[str]:
-    """The arguments of `sparsebench ls`."""
-    from sparsebench.cli.ls import LISTS
-
     return [name for name in LISTS if name.startswith(incomplete)]

@@ -32,7 +32,6 @@ from sparsebench.suite.suite import read_suite, suite_files
 Row = dict[str, Any]
 
 KINDS_BY_PLURAL = {plural: kind for kind, plural in PLURALS.items()}
-LISTS = (*KINDS_BY_PLURAL, "suites", "runs", "plugins")
 
 
 def ls(
@@ -42,7 +41,7 @@ def ls(
         str | None,
         typer.Argument(
             metavar="[KIND]",
-            help=f"One of: {', '.join(LISTS)}.",
+            help=f"One of: {', '.join(completion.LISTS)}.",
             autocompletion=completion.lists,
         ),
     ] = None,
@@ -60,7 +59,7 @@ def ls(
     """
     known = load_plugins(plugins or (), data)
     if kind is None:
-        rows = [_count(one, store, known) for one in LISTS]
+        rows = [_count(one, store, known) for one in completion.LISTS]
         counts = [{k: v for k, v in row.items() if k != "unavailable"} for row in rows]
         absent = [
             {"kind": row["kind"], "unavailable": name, "reason": reason}
@@ -129,7 +128,7 @@ def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
         ]
     if (singular := KINDS_BY_PLURAL.get(kind, kind)) in KINDS:
         return [_component(entry) for entry in plugins[singular]]
-    raise SparsebenchError(f"ls: unknown kind {kind!r}.{nearest(kind, LISTS)}")
+    raise SparsebenchError(f"ls: unknown kind {kind!r}.{nearest(kind, completion.LISTS)}")
 
 
 def _run(run: StoredRun) -> Row:
