@@ -1,26 +1,46 @@
-"""A user's own npz or csv file."""
+"""A user's own file, read by its ending."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
+import importlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from sparsebench.core.arrays import Array
 from sparsebench.core.data.samples import Parts
-from sparsebench.errors import DataError, nearest
-from sparsebench.machine import available_memory
-from sparsebench_plugins.datasets.npz import SPLIT, Arrays, parts_of, read_npz
+from sparsebench.errors import DataError
 from sparsebench_plugins.datasets.params import FileParams
 
-MOST_COLUMNS = 1_000_000
-LONGEST_HEADER = 64 * 2**20
-BYTES_PER_CHARACTER = 4
-"""A number takes 8 bytes once it is read, and in the text 2 at the least."""
+Reader = Callable[[Path, FileParams, Array | None], Parts]
+"""Gets the file, the parameters, and the targets if they are in a file of their own."""
+
+TEXT = "text_table:text_parts"
+READERS = {
+    ".csv": TEXT, ".tsv": TEXT, ".tab": TEXT, ".txt": TEXT, ".data": TEXT, ".dat": TEXT,
+    ".npz": "npz_file:npz_parts", ".npy": "npy_file:npy_parts",
+    ".svm": "sparse_text:svmlight_parts", ".libsvm": "sparse_text:svmlight_parts",
+    ".svmlight": "sparse_text:svmlight_parts", ".mtx": "sparse_text:matrix_market_parts",
+    ".mat": "mat_file:mat_parts", ".arff": "frames:arff_parts",
+    ".parquet": "frames:parquet_parts",
+}  # fmt: skip
+"""Ending -> "module:function" of these plugins."""
+
+CONVERT = {
+    ".h5ad": "numpy.savez('x.npz', X=a.X.toarray(), y=a.obs['column'].astype(str))",
+    ".xlsx": "save it as csv", ".xls": "save it as csv", ".ods": "save it as csv",
+    ".rds": "in R, write.csv(x, 'x.csv')", ".rdata": "in R, write.csv(x, 'x.csv')",
+    ".json": "pandas.read_json(...).to_csv('x.csv', index=False)",
+    ".pkl": "pickles run code: save numpy.savez('x.npz', X=X, y=y)",
+    ".feather": "pandas.read_feather(...).to_csv('x.csv', index=False)",
+    ".pt": "numpy.savez('x.npz', X=X.numpy(), y=y.numpy())",
+}  # fmt: skip
+STARTS = {
+    b"\x93NUMPY": ".npy", b"MATLAB 5.0": ".mat", b"\x89HDF": "HDF5, as .h5ad and .mat v7.3",
+    b"PAR1": ".parquet",
+}  # fmt: skip
+"""What files begin with that are no text and no zip."""
 
 
 @dataclass(frozen=True)
@@ -28,108 +48,43 @@ class File(FileParams):
     """Labels of any integers or strings; the split is the file's, or drawn from the seed."""
 
     def load(self) -> Parts:
-        path = self.file()
-        if path.suffix == ".npz":
-            return npz_parts(read_npz(path), self.target, str(path))
-        if path.suffix == ".csv" or path.name.endswith(".csv.gz"):
-            return csv_parts(path, self.target)
-        raise DataError(f"{path} ends in {path.suffix!r}; expected .npz, .csv or .csv.gz")
+        parts = self.read()
+        for note in parts.notes:
+            logging.getLogger(__name__).warning("%s: %s", parts.source, note)
+        return parts
+
+    def read(self) -> Parts:
+        """What `load` gives, without a word."""
+        path, targets = self.file(), self.targets_file()
+        read = reader_of(path)
+        if targets is None:
+            return read(path, self, None)
+        from sparsebench_plugins.datasets.target_file import read_targets
+
+        return read(path, self, read_targets(targets, self.target))
 
 
-def npz_parts(arrays: Arrays, target: str | None, source: str) -> Parts:
-    """A split where the four arrays are there; else labels `target`, and X or the only other."""
-    name = target if target is not None else "y"
-    if name == "y" and "y" not in arrays and all(part in arrays for part in SPLIT):
-        return parts_of(arrays, source)
-    if name not in arrays:
-        raise DataError(f"{source}: no array {name!r} for the labels.{nearest(name, arrays)}")
-    others = [other for other in arrays if other != name]
-    features = "X" if "X" in others else others[0] if len(others) == 1 else None
-    if features is None:
+def ending_of(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def reader_of(path: Path) -> Reader:
+    """The reader for the file's ending. DataError if there is none, or the content is another's."""
+    ending = ending_of(path)
+    if ending not in READERS:
+        how = CONVERT.get(ending, "convert it to csv, or numpy.savez('x.npz', X=X, y=y)")
         raise DataError(
-            f"{source} has arrays {', '.join(sorted(arrays))}; expected one called X beside the "
-            f"labels {name!r}, or {', '.join(SPLIT)}"
+            f"{path} ends in {path.suffix!r}; expected {', '.join(READERS)} (text also .gz). "
+            f"To get there: {how}"
         )
-    return Parts(arrays[features], arrays[name], source=source)
-
-
-def csv_parts(path: Path, target: str | None) -> Parts:
-    """A table with a header row, every column but the target a feature."""
-    import pandas as pd
-
-    try:
-        check_size(path)
-        table = pd.read_csv(path)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} is not a csv table with a header row: {reason}") from None
-    names = [str(column) for column in table.columns]
-    if table.empty:
-        raise DataError(f"{path} has no rows below its header; expected a sample in each")
-    if all(_is_number(name) for name in names):
-        raise DataError(
-            f"{path}: the first row, {', '.join(names[:3])}, holds numbers; expected a header row "
-            "with a name for each column: add one"
-        )
-    name = names[-1] if target is None else target
-    if name not in names:
-        raise DataError(f"{path}: no column {name!r} for the labels.{nearest(name, names)}")
-    if len(names) < 2:
-        raise DataError(f"{path} has the column {name!r} only; expected features beside it")
-    features = table.drop(columns=table.columns[names.index(name)])
-    for column in features.columns:
-        if not pd.api.types.is_numeric_dtype(features[column]):
+    with path.open("rb") as stream:
+        start = stream.read(16)
+    for known, meant in STARTS.items():
+        if start.startswith(known) and meant != ending and ending not in (".mat", ".h5ad"):
             raise DataError(
-                f"{path}: column {column!r} holds {features[column].dtype}; expected numbers in "
-                f"every column but the target {name!r}: encode or remove it"
+                f"{path} has the content of {meant}, not of {ending}: rename it to what it is"
             )
-    labels = table[table.columns[names.index(name)]]
-    return Parts(
-        features.to_numpy(np.float64), _labels(labels, f"{path}: {name}"), source=str(path)
-    )
-
-
-def check_size(path: Path) -> None:
-    """DataError for a header too wide, or for more text than memory has room for as numbers.
-
-    A packed file is unpacked for that piece by piece, and no further than there is room.
-    """
-    room = available_memory() // BYTES_PER_CHARACTER
-    packed = path.name.endswith(".gz")
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        header = stream.readline(LONGEST_HEADER + 1)
-        columns = header.count(b",") + 1
-        if len(header) > LONGEST_HEADER or columns > MOST_COLUMNS:
-            many = f"{columns:,}" if len(header) <= LONGEST_HEADER else f"over {columns:,}"
-            raise DataError(
-                f"{path}: its header row has {many} columns, {len(header):,} bytes; expected at "
-                f"most {MOST_COLUMNS:,}: for wider data use npz"
-            )
-        size = len(header) if packed else path.stat().st_size
-        while packed and size <= room and (piece := stream.read(2**20)):
-            size += len(piece)
-    if size > room:
-        raise DataError(
-            f"{path} has {'more than ' if packed else ''}{size / 2**30:.1f} GiB of text, which as "
-            "numbers does not fit into the free memory; expected a set that fits, such as an npz"
-        )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _labels(column: Any, where: str) -> npt.NDArray[Any]:
-    """Integers as they are, everything else as strings; a missing label is an error."""
-    import pandas as pd
-
-    missing = np.flatnonzero(column.isna())
-    if missing.size:
-        raise DataError(f"{where} has no label at row {missing[0]} (from 0); expected one each")
-    if pd.api.types.is_numeric_dtype(column):
-        return np.asarray(column.to_numpy())
-    return np.asarray(column.to_numpy().astype(str))
+    module, _, name = READERS[ending].partition(":")
+    found: Reader = getattr(importlib.import_module(f"sparsebench_plugins.datasets.{module}"), name)
+    return found

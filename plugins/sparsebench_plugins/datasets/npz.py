@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ MOST_RATIO = 200
 HARMLESS = 2**30
 SPLIT = ("X_train", "y_train", "X_test", "y_test")
 CSR_PARTS = ("indptr", "indices", "data", "shape")
-"""Arrays of a csr matrix: `X.indptr` and so on, or without "X." as scipy's save_npz names them."""
+"""Arrays of a csr matrix: `X.indptr` or `X_indptr` and so on, or without "X." as scipy's
+save_npz names them."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,13 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Arrays:
-    """The arrays of the file, C-contiguous: those in `shapes` and their labels, else all. The
-    parts of a csr matrix make one of that name.
+def read_npz(
+    path: Path,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    only: Collection[str] | None = None,
+) -> Arrays:
+    """The arrays of the file, C-contiguous: those in `shapes` and their labels, or those in
+    `only`, else all. The parts of a csr matrix make one of that name.
 
     Nothing is unpacked before each array's header has been held against `shapes`, against the
     file's own directory and against this machine's memory. Raises DataError.
@@ -63,9 +68,13 @@ def read_npz(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> A
         if name not in starts:
             _check_shape(headers[name].shape, shape, f"{path}: {name}")
     of_csr = {start + part: name for name, start in starts.items() for part in CSR_PARTS}
+    chosen = expected if only is None else only
     wanted = [
-        name for name in headers if not expected or name in expected or of_csr.get(name) in expected
+        name for name in headers if not chosen or name in chosen or of_csr.get(name) in chosen
     ]
+    if "format" in headers and "" in starts.values():
+        wanted.append("format")
+    wanted = list(dict.fromkeys(wanted))
     for name in wanted:
         _check_header(headers[name], f"{path}: {name}")
     total = sum(headers[name].declared for name in wanted)
@@ -102,7 +111,7 @@ def csr_starts(names: Iterable[str]) -> dict[str, str]:
     for name in sorted(known):
         start = name.removesuffix(CSR_PARTS[0])
         if start != name and known.issuperset(start + part for part in CSR_PARTS):
-            found[start.removesuffix(".") or "X"] = start
+            found[start.rstrip("._") or "X"] = start
     return found
 
 
@@ -153,7 +162,10 @@ def parts_of(arrays: Arrays, source: str) -> Parts:
 
 def _check_header(header: Header, where: str) -> None:
     if header.dtype.hasobject:
-        raise DataError(f"{where} holds Python objects; expected numbers or strings: save it anew")
+        raise DataError(
+            f"{where} holds Python objects; expected numbers or strings: save it anew, "
+            "texts as y.astype(str)"
+        )
     if header.dtype.kind not in "biufUS" or not header.dtype.itemsize:
         raise DataError(f"{where} holds {header.dtype}; expected numbers or strings: save it anew")
     if header.stored != header.declared or min(header.shape, default=0) < 0:

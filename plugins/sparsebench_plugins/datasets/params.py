@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval, MinLen
 
 from sparsebench.core.data.checksums import file_sha256
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
-from sparsebench.registry import Location
+from sparsebench.registry import Later, Location
 
 TEST_FRACTION = 1 / 3
 """The same as in sparsebench/core/data/prepare.py, which imports numpy."""
@@ -137,25 +138,85 @@ def _check_informative(informative: int, features: int) -> None:
         raise ValueError(f"informative must be at most features, {features}")
 
 
+Column = Annotated[str, MinLen(1)] | int
+
+
 @dataclass(frozen=True)
 class FileParams:
-    """path    npz or csv file; relative to the current directory
-    target  array of labels in an npz, none: "y"; column in a csv, none: the last
-    label   name in tables; none: the file's name without its ending
+    """path         npz, npy, csv, tsv, svmlight, mtx, arff, mat, parquet, h5ad or series matrix
+    target       column or array of the targets, by name or position from 0; none: found, and said
+    label        name in tables; none: the file's name without its ending
+    target_file  the targets where they are in another file, beside it; none: `X.npy` has `y.npy`
+    orientation  whether a row of the file is a sample, or a feature such as a gene
+    missing      what stands in for a missing value: the feature's mean or median, or 0; or the
+                 sample is dropped
+    leave_out    columns that are no features; none: row numbers and names of samples, and it is
+                 said; []: no column is left out
+    header       whether the first row of a text names the columns; none: found, and said
+    separator    between the columns of a text; none: found
+    decimal      what stands before the decimals in a text, "." or ","; none: found
     """
 
     path: Annotated[str, MinLen(1), Location()]
-    target: Annotated[str, MinLen(1)] | None = None
+    target: Column | None = None
     label: Annotated[str | None, Location()] = None
+    target_file: Annotated[str | None, Location(), Later()] = None
+    orientation: Annotated[Literal["samples-in-rows", "features-in-rows"], Later()] = (
+        "samples-in-rows"
+    )
+    missing: Annotated[Literal["error", "mean", "median", "zero", "drop"], Later()] = "error"
+    leave_out: Annotated[tuple[Column, ...] | None, Later()] = None
+    header: Annotated[bool | None, Later()] = None
+    separator: Annotated[str | None, MinLen(1), Later()] = None
+    decimal: Annotated[Literal[".", ","] | None, Later()] = None
 
     def file(self) -> Path:
         """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
         path = Path(os.path.expanduser(self.path))
         if not path.is_file():
-            raise DataError(
-                f"{path.absolute()} is not a file; expected an npz or csv file at `path`"
-            )
+            raise DataError(f"{path.absolute()} is not a file; expected a data file at `path`")
         return path
 
+    def targets_file(self) -> Path | None:
+        """The file of the targets, if they are not in the file itself."""
+        path = self.file()
+        if self.target_file is not None:
+            found = path.parent / os.path.expanduser(self.target_file)
+            if not found.is_file():
+                raise DataError(
+                    f"{found.absolute()} is not a file; expected the targets at `target_file`, "
+                    "which is relative to the folder of `path`"
+                )
+            return found
+        return next((one for one in _beside(path) if one.is_file()), None)
+
     def identity(self) -> Mapping[str, Any]:
-        return {"sha256": file_sha256(self.file())}
+        targets = self.targets_file()
+        found = {"sha256": file_sha256(self.file())}
+        return found if targets is None else {**found, "targets": file_sha256(targets)}
+
+
+ALONE = {
+    ".npy": (".npy",),
+    ".mtx": (".npy", ".txt", ".csv", ".tsv", ".labels"),
+    ".data": (".labels",),
+}
+"""Files that hold features only, and the endings of the files with the targets."""
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    """Where the targets of a file are that holds features only."""
+    packed = path.suffix.lower() == ".gz"
+    plain = path.with_suffix("") if packed else path
+    stem, suffix = plain.stem, plain.suffix.lower()
+    for ending in ALONE.get(suffix, ()):
+        if ending == ".labels":
+            yield plain.with_suffix(ending)
+        if suffix != ".data":
+            if re.match("[Xx](?![a-z])", stem):
+                for letter in "yY":
+                    yield plain.with_name(letter + stem[1:] + ending)
+            if stem.lower().endswith("_x"):
+                yield plain.with_name(stem[:-1] + "y" + ending)
+            for name in (f"{stem}_y", f"{stem}_labels", "labels"):
+                yield plain.with_name(name + ending)

@@ -77,7 +77,8 @@ BUILT_IN = {
                         "2096 x 54675, 18 classes: generated, few samples of many features"),
     "extreme": ("synthetic:Extreme", "ExtremeParams",
                 "10000 x 65536, 2 classes: generated batch by batch, never held whole"),
-    "file": ("file:File", "FileParams", "a file of your own, npz or csv"),
+    "file": ("file:File", "FileParams",
+             "a file of your own: csv, npz, npy, svmlight, mtx, mat, arff, parquet"),
 }  # fmt: skip
 """Name -> "module:Class", its class of parameters where that is another, and a summary."""
 

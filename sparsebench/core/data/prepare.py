@@ -163,6 +163,10 @@ def _from_arrays(
     scaling: str,
 ) -> TrialData:
     parts = check_parts(parts)
+    if objective.stratified:
+        parts = replace(parts, y_train=labels_of(parts.y_train))
+        if parts.y_test is not None:
+            parts = replace(parts, y_test=labels_of(parts.y_test))
     y, y_test, source = parts.y_train, parts.y_test, parts.source
     for name, array in parts.arrays().items():
         if name.startswith("y"):
@@ -305,6 +309,18 @@ def check_parts(parts: Parts) -> Parts:
     if is_dense(parts.X_test) != is_dense(parts.X_train):
         raise DataError(f"{source}: one of X_train and X_test is csr; expected both, or none")
     return replace(parts, X_train=arrays["X_train"], X_test=arrays["X_test"])
+
+
+def labels_of(y: Array) -> Array:
+    """Labels (n,) of a column (n, 1), and of one-hot labels (n, classes); all else as it is."""
+    if y.ndim != 2:
+        return y
+    if y.shape[1] == 1:
+        return y[:, 0]
+    if y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        labels: Array = y.argmax(axis=1)
+        return labels
+    return y
 
 
 def check_features(X: Any, where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -102,6 +103,11 @@ class Parts:
     or (samples, outputs). Without a test part, the split is drawn from the trial's seed. `source`
     is what a message about the arrays starts with: a file, a name. `kind` says what y is; None
     leaves it to y.
+
+    features  names of the features, where they have any
+    target    what y is called, and why it was taken
+    notes     what was understood of a file, and what was changed, a line each
+    missing   how many values were missing, whatever stands there now
     """
 
     X_train: Any
@@ -110,6 +116,10 @@ class Parts:
     y_test: Array | None = None
     source: str = "data"
     kind: TargetKind | None = None
+    features: Sequence[str] | None = None
+    target: str | None = None
+    notes: tuple[str, ...] = ()
+    missing: int = 0
 
     def arrays(self) -> dict[str, Any]:
         """The arrays that are there, by name; X and y where there is no split."""
