@@ -1,10 +1,11 @@
-"""`sparsebench data`: list, fetch and verify data sets."""
+"""`sparsebench data`: list, fetch, verify and inspect data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +26,7 @@ from sparsebench.errors import DataError, NothingMatched
 SHOWN = ("name", "state", "samples", "features", "classes", "detail")
 """Columns of the text and markdown tables; JSON has more."""
 
-app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, verify and inspect data sets.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -100,6 +101,54 @@ def fetch(
         name, openml=openml, version=version, target=target, train=train, data_dir=data
     )
     _print([Checked(fetched, "verified")], format)
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A data file of your own.")],
+    data: o.Data,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The target's column or array; default: found."),
+    ] = None,
+    orientation: Annotated[
+        Literal["samples-in-rows", "features-in-rows"],
+        typer.Option(help="Whether a row is a sample, or a feature such as a gene."),
+    ] = "samples-in-rows",
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """Say how a file of your own is understood, before anything runs.
+
+    Samples, features, target, classes, missing values, constant features, storage, and features
+    that may give the target away. The last line is what to write in a suite.
+    """
+    from sparsebench.core.data.inspection import described
+
+    given: dict[str, Any] = {"name": "file", "path": file}
+    if target is not None:
+        given["target"] = target
+    if orientation != "samples-in-rows":
+        given["orientation"] = orientation
+    plugins = load_plugins(data_dir=data)
+    filled = plugins.validate("dataset", {**given, "missing": "zero"}, "data inspect")
+    found = described(plugins.build("dataset", filled).read())
+    if found["missing"]:
+        given["missing"] = "mean"
+        found["notes"] = [note for note in found["notes"] if "filled with" not in note]
+    table = ", ".join(f"{key} = {dumps(value)}" for key, value in given.items())
+    found["set"] = f"--set 'dataset={{ {table} }}'"
+    shown = {
+        **found,
+        "counts": ", ".join(f"{k}: {n}" for k, n in (found["counts"] or {}).items()),
+        "constant": ", ".join(found["constant"][:10]),
+    }
+    rows = []
+    for key, value in shown.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one not in (None, ""):
+                rows.append({"what": key.replace("_", " "), "found": one})
+    print_rows(rows, format, json=found)
 
 
 def _listings(directory: Path) -> list[Listing]:

@@ -10,6 +10,7 @@ from scipy import io, sparse
 from small import prepare
 from sparsebench_plugins.datasets.file import File
 
+from sparsebench.core.data.inspection import described
 from sparsebench.errors import DataError
 
 rng = np.random.default_rng(0)
@@ -243,3 +244,17 @@ def test_content_under_a_wrong_ending_is_named(tmp_path):
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     with pytest.raises(DataError, match="has the content of HDF5"):
         File(str(path)).read()
+
+
+def test_inspection_names_leaks_and_constant_features(tmp_path):
+    leaky = np.column_stack([X, y * 2.0, np.ones(12), np.arange(12)])
+    np.savez(tmp_path / "my.npz", X=leaky, y=np.eye(2)[y])
+    found = described(File(str(tmp_path / "my.npz")).read())
+    assert (found["samples"], found["features"], found["classes"]) == (12, 6, 2)
+    assert found["leaks"] == ["3: is the target, or nearly so", "5: numbers the rows"]
+    assert found["constant"] == ["4"]
+    assert found["storage"].startswith("dense float64")
+    np.savez(tmp_path / "csr.npz", **{f"X.{k}": v for k, v in CSR.items()}, y=X[:, 0])
+    found = described(File(str(tmp_path / "csr.npz")).read())
+    assert found["understood_as"] == "numbers"
+    assert found["storage"].startswith("csr")
