@@ -109,7 +109,10 @@ def inspect(
     data: o.Data,
     target: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The target's column or array; default: found."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Its name, or position from 0; default: found.",
+        ),
     ] = None,
     orientation: Annotated[
         Literal["samples-in-rows", "features-in-rows"],
@@ -127,7 +130,8 @@ def inspect(
 
     given: dict[str, Any] = {"name": "file", "path": file}
     if target is not None:
-        given["target"] = target
+        is_position = target.removeprefix("-").isdigit()
+        given["target"] = int(target) if is_position else target
     if orientation != "samples-in-rows":
         given["orientation"] = orientation
     plugins = load_plugins(data_dir=data)

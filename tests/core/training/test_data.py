@@ -218,7 +218,7 @@ WRONG = {
     "empty test": (Parts(X, y, X[:0], y[:0]), "X_test is empty"),
     "few labels": (Parts(X, y[:5]), "y has 5 rows for 8 samples"),
     "few test labels": (Parts(X, y, X, y[:5]), "y_test has 5 rows for 8 samples"),
-    "one-hot": (Parts(X, np.eye(8)), "expected one axis"),
+    "several flags": (Parts(X, np.ones((8, 8))), "expected one axis"),
     "regression": (Parts(X, y + 0.5), "y has 3.5 at row 0; expected classes"),
     "nan label": (Parts(X, np.full(8, np.nan)), "y has nan at row 0"),
     "unseen": (Parts(X, y, X, np.where(y == 7, 8, y)), "label 8 at row 1 of the test part"),
