@@ -43,7 +43,7 @@ def test_a_wheel_carries_the_suites_and_the_templates(tmp_path):
         archive.extractall(unpacked)
     templates = unpacked / "sparsebench" / "report" / "html" / "templates"
     assert {file.name for file in templates.iterdir()} == {
-        "page.html.jinja", "page.css", "page.js",
+        "page.html.jinja", "page.css", "page.js", "explore.js",
     }  # fmt: skip
     rows = listed(tmp_path, PYTHONPATH=str(unpacked))
     assert [row["suite"] for row in rows] == SUITES

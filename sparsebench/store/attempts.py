@@ -38,6 +38,9 @@ class LostTrial(Trial):
     def id(self) -> str:
         return self.known_id
 
+    def spec(self) -> dict[str, Any]:
+        return {key: value for key, value in super().spec().items() if key != "known_id"}
+
     def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in super().to_json().items() if key != "known_id"}
 

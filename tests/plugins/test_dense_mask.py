@@ -65,3 +65,16 @@ def test_a_full_layer_trains_without_mask_and_indices_to_the_same_bits(layers):
     step(3)
     equal()
     assert "mask" not in plain.stored_bytes()
+
+
+def test_a_gradient_from_elsewhere_leaves_nothing_off_the_connections(layers):
+    """A parallel trainer's: what the last backward pass left at a dropped connection is no part of
+    it."""
+    layer, _ = layers
+    rng = np.random.default_rng(5)
+    X, DZ = (rng.standard_normal((rows, N), dtype=np.float32) for rows in (D, K))
+    layer.backward(X, DZ, None)
+    keep = rng.random(K * D) < 0.5
+    layer.apply_change(Change.drop(keep))
+    layer.step_by(np.ones(layer.nnz, np.float32), np.zeros(K, np.float32), 0.1, 2)
+    assert not layer.W.reshape(-1)[~keep].any()

@@ -80,14 +80,14 @@ def test_a_trial_of_the_same_bytes_elsewhere_is_the_same(
     moved.write_text(TABLE + "1,2,0\n")
     other = made("fine", moved)
     assert other.id != here.id
-    # for people the path tells two contents apart, and not two places of one content
-    assert settings([here, other]) == (["path"], [str(table), str(moved)])
+    # for people the file's name tells two contents apart, and not two places of one content
+    assert settings([here, other]) == (["dataset"], [table.stem, "other name"])
     assert settings([here, there]) == ([], ["", ""])
 
 
 def test_a_place_is_left_out_only_where_the_content_is_known(made: Made, table: Path) -> None:
     known = made("fine", table)
-    assert known.locations == ["path"]
+    assert known.locations == ["path", "label", "target_file"]
     assert "path" not in known.spec()["dataset"]
     assert "path" in replace(known, data={}).spec()["dataset"]
     old = {key: value for key, value in known.to_json().items() if key != "locations"}

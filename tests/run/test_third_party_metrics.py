@@ -80,7 +80,9 @@ def test_the_manifest_keeps_what_was_declared_by_hook_and_by_component(folder: P
     run = sparsebench.load_run(folder / "base")
     kept = {one["name"]: one for one in run.stored.manifest["metrics"]}
     assert kept["silent_share"]["unit"] == "fraction"
-    assert kept["silent_share"]["gate"] == {"threshold": 0.0, "floor": 0.05, "action": "fail"}
+    assert kept["silent_share"]["gate"] == {
+        "threshold": 0.0, "floor": 0.05, "exact_floor": None, "action": "fail",
+    }  # fmt: skip
     assert kept["silent_neurons"]["better"] == -1
 
 

@@ -112,7 +112,7 @@ def test_a_file_holds_the_whole_estimator(tmp_path):
     with pytest.raises(ValueError, match=r"holds a SparseMLPClassifier; expected a SparseMLPReg"):
         SparseMLPRegressor.load(tmp_path / "model.npz")
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(ValueError, match=r"other\.npz is no exported model"):
+    with pytest.raises(ValueError, match=r"other\.npz is not an exported model"):
         SparseMLPClassifier.load(tmp_path / "other.npz")
 
 

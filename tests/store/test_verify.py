@@ -71,7 +71,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "archive": (lambda s: flip_a_byte(outcome(s).with_name("model.npz")), "model.npz"),
     "link": (lambda s: (outcome(s).parent / "mem.csv.old").symlink_to("/etc/passwd"), "a link"),
-    "pipe": (lambda s: os.mkfifo(outcome(s).with_name("x")), "no regular file"),
+    "pipe": (lambda s: os.mkfifo(outcome(s).with_name("x")), "not a regular file"),
     "stray": (lambda s: (s / "thesis.tex").touch(), "does not belong into a store"),
     "shelf": (lambda s: (s / "trials" / "xyz").mkdir(), "does not belong there"),
     "attempt": (lambda s: outcome(s).parent.rename(outcome(s).parent.with_name("01")), "01: does"),

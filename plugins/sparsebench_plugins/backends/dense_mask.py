@@ -116,7 +116,7 @@ class DenseMaskLayer:
         dropped = ~change.keep
         gone = (pattern.rows[dropped], pattern.indices[dropped])
         grown = (change.rows, change.columns)
-        for array in (self.W, *self._slots):
+        for array in (self.W, self.DW, *self._slots):
             array[gone] = 0
             array[grown] = 0
         self.W[grown] = change.values
@@ -147,9 +147,9 @@ class DenseMaskLayer:
         return stored
 
     def _on_pattern(self, dense: Matrix) -> Vector:
-        """(nnz,) the entries of a dense array at the connections, in csr order."""
+        """(nnz,) copies of the entries of a dense array at the connections, in csr order."""
         if self._partial is None:
-            return dense.ravel()
+            return dense.flatten()
         return dense[self._partial.rows, self._partial.indices]
 
     def _place(self, dense: Matrix, values: Vector) -> None:
