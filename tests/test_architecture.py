@@ -30,6 +30,8 @@ def test_no_module_imports_itself_in_the_end() -> None:
 
 WORDS = {
     "classification": "what records from before there were objectives are of",
+    "constant": "of a feature with one value",
+    "dense": "of data that is not csr",
     "file": "a key of an entry of data.json",
     "gradient": "an array of a layer",
     "identity": "a key of the manifest, and a method of data sets",
