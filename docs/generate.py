@@ -142,6 +142,7 @@ def api() -> Iterator[str]:
         elif hasattr(value, "__qualname__"):
             yield f"::: {value.__module__}.{value.__qualname__}\n"
     for module, title in (
+        ("sparsebench.sklearn.base", "Parameters of all estimators"),
         ("sparsebench.sklearn.estimators", "Estimators for scikit-learn"),
         ("sparsebench.sklearn.feature_selection", "Feature selection"),
         ("sparsebench.hookspecs", "Hooks of a plugin"),

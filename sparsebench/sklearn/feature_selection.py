@@ -11,7 +11,8 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsebench.core.arrays import Array, Mask
-from sparsebench.sklearn.estimators import SparseAutoencoder, SparseMLPClassifier, SparseNetwork
+from sparsebench.sklearn.base import SparseNetwork
+from sparsebench.sklearn.estimators import SparseAutoencoder, SparseMLPClassifier
 from sparsebench.sklearn.learner import Learner
 
 SAMPLES = 1000

@@ -21,7 +21,7 @@ MOST_COLUMNS = 1_000_000
 LONGEST_HEADER = 64 * 2**20
 """Letters of a line, too."""
 BYTES_PER_CHARACTER = 4
-"""A number takes 8 bytes once it is read, and in the text 2 at the least."""
+"""Memory per character of text: a number of two characters or more becomes 8 bytes."""
 SAMPLE = 200
 SAMPLE_LETTERS = 2**24
 WHITESPACE = r"\s+"

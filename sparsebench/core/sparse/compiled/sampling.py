@@ -135,20 +135,9 @@ def accept(r, key, count, open_columns, D, indptr, indices, keep, draws, words):
 @by_part
 @njit(cache=True, nogil=True)
 def count_accepted(
-    begin_part,
-    end_part,
-    bounds,
-    key,
-    proposals,
-    open_columns,
-    D,
-    indptr,
-    indices,
-    keep,
-    draws,
-    words,
-    accepted,
-):
+    begin_part, end_part, bounds, key, proposals, open_columns, D, indptr, indices, keep, draws,
+    words, accepted,
+):  # fmt: skip
     """accepted[r], where it is `UNCOUNTED`: how many of row r's proposals can be had."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
@@ -268,20 +257,9 @@ def count_taken(
 @by_part
 @njit(cache=True, nogil=True)
 def free_histogram(
-    begin_part,
-    end_part,
-    bounds,
-    key,
-    D,
-    indptr,
-    indices,
-    keep,
-    closed_rows,
-    closed_columns,
-    shift,
-    prefix,
-    counts,
-):
+    begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, shift,
+    prefix, counts,
+):  # fmt: skip
     """counts (parts, LEVEL), zeros before: free positions by the LEVEL_BITS of their priority
     from `shift` on, of those whose higher bits are `prefix`."""
     for part in range(begin_part, end_part):
@@ -302,19 +280,9 @@ def free_histogram(
 @by_part
 @njit(cache=True, nogil=True)
 def count_free(
-    begin_part,
-    end_part,
-    bounds,
-    key,
-    D,
-    indptr,
-    indices,
-    keep,
-    closed_rows,
-    closed_columns,
-    limit,
+    begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, limit,
     accepted,
-):
+):  # fmt: skip
     """accepted[r]: free positions of row r with a priority up to `limit`."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
@@ -334,20 +302,9 @@ def count_free(
 @by_part
 @njit(cache=True, nogil=True)
 def fill_free(
-    begin_part,
-    end_part,
-    bounds,
-    key,
-    D,
-    indptr,
-    indices,
-    keep,
-    closed_columns,
-    limit,
-    starts,
-    rows,
-    columns,
-):
+    begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_columns, limit, starts,
+    rows, columns,
+):  # fmt: skip
     """The positions that `count_free` counts, rising."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
