@@ -138,8 +138,8 @@ def claiming(folder: Path, value: float, tolerance: float, metric: str = "test_a
     """The exit code of `check` on a run, reused, of a suite that claims this."""
     claim = CLAIM.format(value=value, tolerance=tolerance, metric=metric)
     (folder / "claims.toml").write_text(SUITE.replace("epochs = 1", LEARNS) + claim)
-    assert run(folder, "run", "claims.toml", "--store", "base").returncode == 0
-    return run(folder, "check", "base/").returncode
+    assert run(folder, "run", "claims.toml", "--store", "claims").returncode == 0
+    return run(folder, "check", "claims/").returncode
 
 
 def test_4_a_claim_fails(folder: Path) -> None:

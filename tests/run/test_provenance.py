@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 from collections.abc import Callable
@@ -10,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scipy.io
+import scipy.sparse
 
 from sparsebench.core.trial import Trial
+from sparsebench.core.worker.attempt import measured
+from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
 from sparsebench.run import cgroup, surroundings
 from sparsebench.run.options import Options
@@ -171,3 +176,13 @@ def test_text_without_persons(monkeypatch: pytest.MonkeyPatch) -> None:
     assert provenance.impersonal("no route to box-7.lab: ann") == "no route to <host>: ann"
     monkeypatch.setattr(platform, "node", lambda: "vm")
     assert provenance.impersonal("/proc/sys/vm") == "/proc/sys/vm"
+
+
+def test_the_reader_of_matrix_market_is_no_pool() -> None:
+    """It registers itself as one when it is imported, with a function as its version."""
+    file = io.BytesIO()
+    scipy.io.mmwrite(file, scipy.sparse.eye_array(3))
+    pools = measured(Meter())["settings"]["blas"]
+    assert json.loads(json.dumps(pools)) == pools
+    assert {pool["internal_api"] for pool in pools}
+    assert "scipy_mmio" not in {pool["internal_api"] for pool in pools}

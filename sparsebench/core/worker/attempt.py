@@ -39,6 +39,10 @@ POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads"
               "threading_layer")  # fmt: skip
 """What is recorded of a threading pool: no paths."""
 
+COMPUTING = ("blas", "openmp")
+"""The pools that compute. SciPy's reader of Matrix Market files registers one of its own, whose
+`version` is a function and no JSON."""
+
 
 def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None = None) -> int:
     """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
@@ -386,6 +390,7 @@ def measured(meter: Meter) -> dict[str, Any]:
         settings["blas"] = [
             {key: pool[key] for key in POOL_FACTS if pool.get(key) is not None}
             for pool in threadpoolctl.threadpool_info()
+            if pool["user_api"] in COMPUTING
         ]
     if "numba" in sys.modules:
         settings["threading_layer"] = limits.threading_layer()
