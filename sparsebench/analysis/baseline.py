@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.analysis.sides import Side, facts_of, side, side_of
 from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
+from sparsebench.core.trial import REPLICATED
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.models import BASELINE, TRIAL
@@ -71,7 +72,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
     cells: dict[str, dict[str, Any]] = {}
     for record in run.records:
         trial = record.trial
-        spec = {k: v for k, v in trial.spec().items() if k not in ("seed", "format")}
+        spec = {k: v for k, v in trial.spec().items() if k not in (*REPLICATED, "format")}
         new = {"cell": trial.cell, "label": label(trial, seed=False), "spec": spec,
                "words": grid_words(trial, seed=False), "trials": []}  # fmt: skip
         known = {k: v for k, v in record.measures.items() if v is not None and math.isfinite(v)}
@@ -81,6 +82,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
                 **{name: getattr(record, name) for name in SAME},
                 "trial": trial.id,
                 "seed": trial.seed,
+                **({"fold": trial.fold} if trial.fold is not None else {}),
                 "status": str(record.status),
                 "measures": known,
                 "machine": str(record.machine.get("id", "")),
@@ -127,6 +129,8 @@ def from_json(data: dict[str, Any]) -> Baseline:
 
 def _record(data: Mapping[str, Any], cell: Mapping[str, Any], one: Mapping[str, Any]) -> Record:
     spec = {**cell["spec"], "seed": one["seed"], "suite": data["suite"], "words": cell["words"]}
+    if "fold" in one:
+        spec["fold"] = one["fold"]
     trial = parse(json.dumps(spec).encode(), TRIAL)
     if trial.cell != cell["cell"] or trial.id != one["trial"]:
         raise ValueError(f"cell {cell['cell']}: its spec has been changed; make the baseline again")

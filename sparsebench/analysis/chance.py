@@ -46,11 +46,14 @@ def above_chance(evidence: Evidence) -> Evidence:
 
 def _p(cell: pd.DataFrame, name: str) -> float:
     """The lesser p of two tests, doubled: of the mean as if it were one network's, binomial, as
-    seeds may share their test samples; and of the seeds."""
+    seeds may share their test samples, and folds of a seed share none; and of the seeds."""
     from scipy import stats
 
     values, guess = cell[name], cell["guess"]
-    n = round(float(cell["test_samples"].mean()))
+    tested = cell["test_samples"]
+    if cell["folds"].iloc[0]:
+        tested = tested.groupby(cell["seed"]).sum()
+    n = round(float(tested.mean()))
     right = math.floor(float(values.mean()) * n + 1e-9)
     ps = [float(stats.binom.sf(right - 1, n, float(guess.mean())))]
     if len(values) >= FEW and Spread.of(values - guess).sd > 0:

@@ -32,6 +32,7 @@ from sparsebench.analysis.statistics import (
     Reproduction,
     Spread,
     against_published,
+    from_folds,
     from_zero,
     holm,
     welch,
@@ -263,7 +264,8 @@ def _published(claim: Claim, metric: Metric, side: Side) -> Judged:
 
 
 def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side) -> Judged:
-    """The first side against the second, by pairs where both have the same seeds."""
+    """The first side against the second, by pairs where both have the same seeds; of folds, by
+    those that both have."""
     (label, cell), (other_label, other_cell) = side, other
     ours, theirs = _values(cell, metric), _values(other_cell, metric)
     mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
@@ -273,8 +275,12 @@ def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side) -> Judged:
     )  # fmt: skip
     if (stated := _without_test(row, (cell, ours), (other_cell, theirs))) is not None:
         return stated
-    if ours.keys() == theirs.keys():
-        difference = from_zero([ours[seed] - theirs[seed] for seed in ours])
+    folds = int(cell["folds"].iloc[0])
+    pairs = [ours[one] - theirs[one] for one in ours if one in theirs]
+    if folds and len(pairs) >= FEW:
+        difference = from_folds(pairs, folds)
+    elif ours.keys() == theirs.keys():
+        difference = from_zero(pairs)
     else:
         difference = welch(mine, their)
     size = max(abs(value) for side in (ours, theirs) for value in side.values())
@@ -400,12 +406,12 @@ def _both(first: str, second: str) -> str:
 
 
 def _values(cell: pd.DataFrame, metric: Metric) -> dict[int, float]:
-    """The values by seed of the trials that ended well; empty if no trial measured it."""
+    """The values by replicate of the trials that ended well; empty if no trial measured it."""
     if cell.empty or metric.name not in cell:
         return {}
-    known = cell[cell["ok"]].sort_values("seed")
-    values = zip(known["seed"], known[metric.name].astype(float))
-    return {int(seed): value for seed, value in values if math.isfinite(value)}
+    known = cell[cell["ok"]].sort_values("replicate")
+    values = zip(known["replicate"], known[metric.name].astype(float))
+    return {int(number): value for number, value in values if math.isfinite(value)}
 
 
 def _ended(cell: pd.DataFrame, values: Mapping[int, float]) -> str:

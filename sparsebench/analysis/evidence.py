@@ -14,7 +14,7 @@ from sparsebench.analysis.formats import join, plural
 from sparsebench.analysis.marks import marked_labels, marked_topologies
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.trial import Trial
+from sparsebench.core.trial import REPLICATED, Trial
 from sparsebench.errors import SuiteError, printable
 from sparsebench.metrics import PRIMARY, Metrics, of_run
 from sparsebench.store.export_columns import manifest_commit, trials_frame, with_parameters
@@ -53,17 +53,19 @@ SIZE = (DATA_SIZE, "model.hidden")
 SPARSITY = ("topology.density", "topology.epsilon")
 """Keys of a trial that give its network more connections."""
 
-OWN_COLUMN = ("topology", "backend", "seed", "data", "format")
+OWN_COLUMN = ("topology", "backend", "seed", "fold", "data", "format")
 """Parts of a spec that have a column in a report, or that follow from another part."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """frame    the contract's columns and: primary (the metric that the trial's objective is judged
-              by), guess (its value of the best answer that looks at no sample), test_samples, cell,
-              setting, topology_label, backend_label, backend_name, apart (the part of the setting
-              that is no parameter), expected (the suite expects this status), ok, ended (the
-              status, with the limit that it met); one row per record, by `index`
+    """frame    the contract's columns and: replicate (a number of its own for each seed and fold of
+              a cell), folds (of how many its test part is one; 0 without), primary (the metric that
+              the trial's objective is judged by), guess (its value of the best answer that looks at
+              no sample), test_samples, cell, setting, topology_label, backend_label, backend_name,
+              apart (the part of the setting that is no parameter), expected (the suite expects
+              this status), ok, ended (the status, with the limit that it met); one row per
+              record, by `index`
     records  the record of each row
     runs     the run of each row
     metrics  those that the runs declare, and those measured without a declaration
@@ -139,6 +141,8 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     frame["primary"] = [said.get(repr(trial.objective), PRIMARY) for trial in trials]
     frame = with_parameters(frame, trials)
     frame["cell"] = [trial.cell for trial in trials]
+    frame["replicate"] = [trial.replicate for trial in trials]
+    frame["folds"] = [trial.folds or 0 for trial in trials]
     frame["backend_name"] = [str(trial.backend.get("name", "")) for trial in trials]
     folded = following(trials)
     plain = [without(trial, *folded) for trial in trials]
@@ -333,7 +337,7 @@ def _told_once(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
 
 def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
     spec = {key: value for key, value in trial.spec().items() if key not in OWN_COLUMN}
-    spec["dataset"] = dataset
+    spec |= {"dataset": dataset} | ({"folds": trial.folds} if trial.folds else {})
     parts = {k: v for k, v in spec.items() if isinstance(v, Mapping)}
     named = {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}
     return {**named, **{k: v for k, v in spec.items() if k not in parts}}
@@ -356,9 +360,9 @@ def trials_of(evidence: Evidence) -> list[Trial]:
 
 
 def without(trial: Trial, *keys: str) -> Trial:
-    """The trial with seed 0 and nothing at these dotted keys: trials that are equal but for
-    them get one id."""
-    parts: dict[str, Any] = {"seed": 0}
+    """The trial with seed 0, the first fold and nothing at these dotted keys: trials that are equal
+    but for them get one id."""
+    parts: dict[str, Any] = {"seed": 0, "fold": f"1/{trial.folds}" if trial.folds else None}
     for key in keys:
         head, *rest = ("topology.prune" if key == "prune" else key).split(".")
         if head == "dataset":
@@ -369,7 +373,7 @@ def without(trial: Trial, *keys: str) -> Trial:
         value = parts.get(head, getattr(trial, head))
         if isinstance(value, Mapping):
             parts[head] = _dropped(value, rest)
-        elif head != "seed":
+        elif head not in REPLICATED:
             parts[head] = None
     return replace(trial, **parts)
 

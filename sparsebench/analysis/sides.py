@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
-from sparsebench.core.trial import Trial
+from sparsebench.core.trial import REPLICATED, Trial
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import FILE, brief, flat, label, name_of
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 Replicate = int | tuple[int, int]
-"""A seed; or a seed and a round, where both sides ran it several times in turn."""
+"""A seed, or a number for each seed and fold; or that and a round, where both sides ran it several
+times in turn."""
 
 SPOILED_BY: dict[str, str] = {
     "machine": "all",
@@ -54,7 +55,7 @@ class Cell:
         if record.status is Status.OK:
             ended = self.ok
         self.label = label(record.trial, seed=False)
-        seed = record.trial.seed
+        seed = record.trial.replicate
         ended[seed if round is None else (seed, round)] = record
 
     @property
@@ -201,7 +202,7 @@ def nearest_difference(base: Side, head: Side) -> str:
 
 def _flat_spec(trial: Trial) -> dict[str, Any]:
     """By dotted key; a file is called by its name, not by where it lies."""
-    spec = {key: value for key, value in trial.spec().items() if key != "seed"}
+    spec = {key: value for key, value in trial.spec().items() if key not in REPLICATED}
     if trial.dataset.get("name") == FILE:
         spec["dataset"] = {"name": name_of(trial.dataset)}
     return flat(spec)

@@ -115,6 +115,18 @@ def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
     return Difference(found.mean, found.sd / math.sqrt(found.n), found.n - 1, True, alpha)
 
 
+def from_folds(differences: Sequence[float], folds: int, alpha: float = 0.05) -> Difference:
+    """`from_zero` for pairs of the same folds, one or several times over all folds.
+
+    Trainings of different folds share most of their samples, so their differences vary less than
+    those of other samples would. Nadeau and Bengio (2003), Machine Learning 52:239-281: the
+    variance of the mean of n is sd^2 (1/n + test samples / training samples).
+    """
+    found = Spread.of(differences)
+    error = found.sd * math.sqrt(1 / found.n + 1 / (folds - 1))
+    return Difference(found.mean, error, found.n - 1, True, alpha)
+
+
 def welch(ours: Spread, theirs: Spread, alpha: float = 0.05) -> Difference:
     """Welch's t-test of ours - theirs, for sides without common seeds. Needs two of each."""
     shares = [(one.sd**2 / one.n, one.n - 1) for one in (ours, theirs)]

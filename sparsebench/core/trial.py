@@ -27,6 +27,10 @@ NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations")
 """Fields that do not change a trial's result and are not part of its id."""
 
 
+REPLICATED = ("seed", "fold")
+"""Fields in which the trials of a cell differ."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """Everything that decides the outcome of one training run, and its labels and limits.
@@ -39,6 +43,7 @@ class Trial:
     observers   components; they change nothing, so they are not in the id
     suite, axes, words  labels, not in the id: the suite, its grid values by dotted key, and these
                 values in words
+    fold        "2/5": the second of five parts of the samples is the test part
     checkpoint  seconds between two checkpoints
     keep_model  None: store the trained network only if it is small
     """
@@ -56,6 +61,7 @@ class Trial:
     threads: int
     seed: int
     split_seed: int | None = None
+    fold: str | None = None
     validation: float = 0.0
     huge_pages: bool = False
     objective: dict[str, Any] = field(default_factory=lambda: {"name": DEFAULT_OBJECTIVE})
@@ -82,6 +88,8 @@ class Trial:
             del spec["objective"]
         if self.scaling == SCALINGS[0]:
             del spec["scaling"]
+        if self.fold is None:
+            del spec["fold"]
         if "missing" in self.data:
             spec["data"] = {"missing": True}
         elif self.data:
@@ -96,8 +104,22 @@ class Trial:
 
     @cached_property
     def cell(self) -> str:
-        """The id without the seed: trials of one cell are replicates."""
-        return digest({k: v for k, v in self.spec().items() if k != "seed"}, 8)
+        """The id without the seed and the number of the fold: trials of one cell are replicates."""
+        spec = {k: v for k, v in self.spec().items() if k not in REPLICATED}
+        return digest(spec if self.folds is None else {**spec, "folds": self.folds}, 8)
+
+    @property
+    def folds(self) -> int | None:
+        """Into how many parts the samples are divided, each of them the test part of one trial."""
+        return None if self.fold is None else fold_of(self.fold)[1]
+
+    @property
+    def replicate(self) -> int:
+        """A number that no other trial of the cell has: the seed, or one for each seed and fold."""
+        if self.fold is None:
+            return self.seed
+        number, folds = fold_of(self.fold)
+        return self.seed * folds + number - 1
 
     def observes_all_of(self, other: Trial) -> bool:
         """Whether every observer of `other` is one of this trial's, with the same parameters."""
@@ -109,6 +131,15 @@ class Trial:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         return cls(**data)
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """`2/5` as (2, 5). ValueError for anything else."""
+    number, _, folds = text.partition("/")
+    plain = number.isdecimal() and folds.isdecimal() and text == f"{int(number)}/{int(folds)}"
+    if plain and 1 <= int(number) <= int(folds) >= 2:
+        return int(number), int(folds)
+    raise ValueError(f"found {text!r}; expected a fold such as '2/5', the second of five")
 
 
 def canonical(data: Any) -> str:

@@ -22,7 +22,7 @@ MOST_TONES = 8
 """Colours that can be told apart: beyond them a part has that of its name, whatever its
 parameters."""
 
-SPREAD_OVER = ("seed", "split_seed")
+SPREAD_OVER = ("seed", "split_seed", "fold")
 """Keys over which a mark is a mean."""
 
 

@@ -51,9 +51,9 @@ class Past:
     records: dict[int, list[Record]]
 
     def spread(self, run: int, name: str) -> Spread:
-        by_run = [{one.trial.seed for one in records} for records in self.records.values()]
+        by_run = [{one.trial.replicate for one in records} for records in self.records.values()]
         seeds = set.intersection(*by_run) or set.union(*by_run)
-        found = [one for one in self.records.get(run, []) if one.trial.seed in seeds]
+        found = [one for one in self.records.get(run, []) if one.trial.replicate in seeds]
         measures = [one.measures.get(name) for one in found]
         return Spread.of([float(value) for value in measures if value is not None])
 

@@ -88,7 +88,7 @@ def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str])
 def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, told: bool) -> list[Cell]:
     """A row's cells of a metric; `told`: with the number of seeds."""
     by_seed = [
-        {int(seed): float(x) for seed, x in zip(one["seed"], one[metric.name]) if x == x}
+        {int(seed): float(x) for seed, x in zip(one["replicate"], one[metric.name]) if x == x}
         for one in places
     ]
     best = best_cells(by_seed, metric.better) if metric.better else ()

@@ -116,7 +116,7 @@ def _best(part: pd.DataFrame, metric: Metric) -> set[tuple[str, str]]:
     """Topology and backend of the cells that may be bold: see `best_cells`."""
     cells = {labels: cell[cell["ok"]] for labels, cell in groups(part, CELL[1:])}
     by_seed = [
-        {int(seed): float(value) for seed, value in zip(cell["seed"], cell[metric.name])
+        {int(one): float(value) for one, value in zip(cell["replicate"], cell[metric.name])
          if value == value}
         for cell in cells.values()
     ]  # fmt: skip
@@ -179,14 +179,15 @@ def agreement_table(evidence: Evidence) -> Table | None:
     """How far backends end apart with the same seed and topology."""
     rows, metric = [], evidence.primary
     for (setting, topology), part in groups(evidence.ok, CELL[:2]):
-        wide = part.pivot_table(index="seed", columns="backend_label", values=metric.name)
+        wide = part.pivot_table(index="replicate", columns="backend_label", values=metric.name)
         wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
         if not wide.empty:
             apart = wide.max(axis="columns") - wide.min(axis="columns")
             largest = Cell(signed(metric, float(apart.max())).removeprefix("+"), apart.max())
             names = sentence_list([str(name) for name in wide.columns])
             rows.append([setting, topology, names, len(wide), largest, int(str(apart.idxmax()))])
-    header = [_setting(evidence), "topology", "backends", "seeds", "largest difference", "at seed"]
+    at = "at replicate" if evidence.frame["folds"].any() else "at seed"
+    header = [_setting(evidence), "topology", "backends", "seeds", "largest difference", at]
     return table(header, rows, left=3)
 
 
@@ -216,7 +217,8 @@ def failures_table(evidence: Evidence) -> Table | None:
         last = last if len(last) <= 120 else last[:119] + "…"
         words = [str(row[name]) for name in (*CELL, "ended", "cause")]
         key = (*words, "yes" if row["expected"] else "no", last)
-        alike.setdefault(key, []).append(str(row["seed"]))
+        fold = f" (fold {record.trial.fold})" if record.trial.fold else ""
+        alike.setdefault(key, []).append(f"{row['seed']}{fold}")
     rows = [[*key, Cell([Code(last)]), ", ".join(seeds)] for (*key, last), seeds in alike.items()]
     header = [_setting(evidence), "topology", "backend", "status", "cause", "expected",
               "last log line", "seeds"]  # fmt: skip

@@ -107,10 +107,14 @@ def _counts(evidence: Evidence) -> str:
         plural(frame["topology_label"].nunique(), "topology", "topologies"),
         plural(frame["backend_label"].nunique(), "backend"),
         plural(frame["seed"].nunique(), "seed"),
+        plural(int(frame["folds"].max()), "fold") if frame["folds"].any() else "",
     )
     data = sentence_list(list(dict.fromkeys(frame["dataset"])))
     text = f"{plural(n, 'trial')} on {data} ({parts}): {well} of {n} finished."
-    if well and evidence.ok.groupby(["cell", "machine", "contended"])["seed"].nunique().max() < 2:
+    if (
+        well
+        and evidence.ok.groupby(["cell", "machine", "contended"])["replicate"].nunique().max() < 2
+    ):
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
 
@@ -236,7 +240,7 @@ def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
     """The backend whose values are lowest, in the geometric mean over trials that are equal but
     for the backend, and how the others compare with it; None where there are no such trials.
     """
-    keys = ["machine", "contended", "setting", "topology_label", "seed"]
+    keys = ["machine", "contended", "setting", "topology_label", "replicate"]
     known = frame[frame[measure] > 0]
     wide = known.pivot_table(index=keys, columns="backend_label", values=measure, sort=False)
     wide = wide[wide.notna().sum(axis="columns") > 1]

@@ -131,6 +131,11 @@ def outline(trial: Trial, plugins: Plugins) -> Outline | None:
         or (data := dataset.size()) is None
     ):
         return None
+    if trial.folds is not None:
+        samples, train = data.train + data.test, data.train
+        test = samples // trial.folds
+        stored = data.stored and data.stored * (samples - test) // max(1, train)
+        data = replace(data, train=samples - test, test=test, stored=stored)
     held_out = round((trial.validation or 0.0) * data.train)
     stored = data.stored
     if stored is not None:

@@ -263,7 +263,7 @@ def _cells(run: StoredRun) -> list[tuple[str, list[Record]]]:
     """Name and records of each cell, by seed; in the order in which the least seeds come in the
     run. A name has the cell's id where two would be called the same."""
     found: dict[str, list[Record]] = {}
-    for record in sorted(run.records, key=lambda record: record.trial.seed):
+    for record in sorted(run.records, key=lambda record: record.trial.replicate):
         found.setdefault(record.trial.cell, []).append(record)
     names = {}
     for cell, (first, *_) in found.items():
@@ -283,7 +283,7 @@ def _tracked(run: StoredRun) -> Iterator[tuple[str, Metric, list[int], float, fl
     for name, records in _cells(run):
         well = [record for record in records if record.status is Status.OK]
         for metric in metrics:
-            found = {record.trial.seed: record.measures.get(metric.name) for record in well}
+            found = {record.trial.replicate: record.measures.get(metric.name) for record in well}
             values = {s: float(v) for s, v in found.items() if v is not None and math.isfinite(v)}
             if values:
                 mean = math.fsum(values.values()) / len(values)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, TypeA
 from typing_extensions import TypedDict
 
 from sparsebench.core.status import Status
-from sparsebench.core.trial import PARTS, Trial
+from sparsebench.core.trial import PARTS, Trial, fold_of
 from sparsebench.metrics import BUILT_IN, EPOCH_ORDER
 from sparsebench.validation import shown
 
@@ -118,6 +118,8 @@ def _sound_trial(trial: Trial) -> Trial:
     for name in ("epochs", "batch_size", "threads", "seed", "retries"):
         if getattr(trial, name) < 0:
             raise ValueError(f".{name}: expected 0 or more, found {getattr(trial, name)}")
+    if trial.fold is not None:
+        fold_of(trial.fold)
     workers, kernel = trial.trainer.get("workers"), trial.trainer.get("kernel", "")
     if not (workers is None or type(workers) is int) or not isinstance(kernel, str):
         raise ValueError(f".trainer: expected workers as a number, found {shown(trial.trainer)}")

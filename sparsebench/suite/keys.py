@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, TypeAdapter, ValidationError
 
-from sparsebench.core.trial import PARTS, SCALINGS
+from sparsebench.core.trial import PARTS, SCALINGS, fold_of
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.machine import default_threads
 from sparsebench.units import seconds, size
@@ -20,6 +20,14 @@ from sparsebench.validation import complaint, shown
 Whole0 = Annotated[int, Strict(), Field(ge=0, description="a whole number from 0")]
 Whole1 = Annotated[int, Strict(), Field(ge=1, description="a whole number from 1")]
 Share = Annotated[float, Strict(), Field(ge=0, lt=1, description="a share from 0 to less than 1")]
+
+
+def _fold(text: str) -> str:
+    fold_of(text)
+    return text
+
+
+Fold = Annotated[str, Strict(), AfterValidator(_fold), Field(description="a fold such as '2/5'")]
 Flag = Annotated[bool, Strict(), Field(description="true or false")]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Bytes = Annotated[int, BeforeValidator(size)]
@@ -34,6 +42,7 @@ class TrialValues:
     threads: Whole1 = field(default_factory=default_threads)
     seed: Whole0 = 0
     split_seed: Whole0 | None = None
+    fold: Fold | None = None
     validation: Share = 0.0
     huge_pages: Flag = False
     scaling: Literal["feature", "data", "range", "none"] = SCALINGS[0]  # type: ignore[assignment]

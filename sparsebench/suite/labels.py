@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from sparsebench.core.trial import Trial, canonical
+from sparsebench.core.trial import REPLICATED, Trial, canonical
 
 FILE = "file"
 """The data set that reads somebody's own file."""
@@ -141,6 +141,6 @@ def _label_words(trial: Trial, *, seed: bool) -> dict[str, str]:
 
 
 def grid_words(trial: Trial, *, seed: bool = True) -> dict[str, str]:
-    """The trial's grid values by axis, in words; with or without the seed."""
+    """The trial's grid values by axis, in words; with or without the seed and the fold."""
     words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
-    return {key: word for key, word in words.items() if seed or key != "seed"}
+    return {key: word for key, word in words.items() if seed or key not in REPLICATED}

@@ -11,6 +11,7 @@ from sparsebench.analysis.statistics import (
     Spread,
     bootstrap,
     detectable_in_errors,
+    from_folds,
     from_zero,
     holm,
     sign_flips,
@@ -34,6 +35,14 @@ def test_paired_agrees_with_scipy():
     low, high = theirs.confidence_interval()
     assert (ours.p, *ours.interval) == pytest.approx((theirs.pvalue, low, high))
     assert ours.paired
+
+
+def test_folds_share_samples_so_their_error_is_larger():
+    """Nadeau and Bengio's variance: of 5 folds (1/5 + 1/4) / (1/5) times as large."""
+    differences = draws(1, 5).tolist()
+    found, plain = from_folds(differences, 5), from_zero(differences)
+    assert found.error == pytest.approx(1.5 * plain.error)
+    assert (found.effect, found.freedom) == (plain.effect, 4)
 
 
 def test_welch_agrees_with_scipy():

@@ -117,7 +117,8 @@ def completed(
     where: Callable[[int], str] = lambda row: f"row {row} (from 0)",
     cell: Callable[[int, int], str] | None = None,
 ) -> Parts:
-    """The parts with missing values (nan) filled in, or such samples dropped, as `missing` says.
+    """The parts with missing values (nan) as 0, such samples dropped, or left to be filled in
+    behind the split, as `missing` says.
 
     keep  (samples,) False where there is no target; targets are of the others only
     """
@@ -152,18 +153,15 @@ def completed(
         if not full.any():
             raise DataError(f"{source}: no sample is without missing values; nothing is left")
         return replace(parts, X_train=X[full], y_train=y[full], notes=tuple(notes), missing=count)
-    for column in np.flatnonzero(gone.any(axis=0)):
-        empty, value = gone[:, column], 0.0
-        present = X[~empty, column]
-        if options.missing != "zero" and present.size:
-            value = present.mean() if options.missing == "mean" else np.median(present)
-        X[empty, column] = value
+    if options.missing == "zero":
+        X[gone] = 0.0
+        notes.append(f"{count} missing values are filled with 0")
+        return replace(parts, X_train=X, notes=tuple(notes), missing=count)
     notes.append(
-        f"{count} missing values are filled with "
-        + ("0" if options.missing == "zero" else f"each feature's {options.missing}")
-        + (" over all samples, test samples too" if options.missing != "zero" else "")
+        f"{count} missing values are filled with each feature's {options.missing} over the "
+        "training samples"
     )
-    return replace(parts, X_train=X, notes=tuple(notes), missing=count)
+    return replace(parts, X_train=X, notes=tuple(notes), missing=count, fill=options.missing)
 
 
 def _left_out(

@@ -22,7 +22,7 @@ from sparsebench.core.data.samples import (
 )
 from sparsebench.core.data.scaling import blocks, scaling_of
 from sparsebench.core.protocols import Corruption, CorruptsInputs, Objective, Targets
-from sparsebench.core.trial import SCALINGS
+from sparsebench.core.trial import SCALINGS, fold_of
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
 
@@ -119,15 +119,17 @@ def prepare(
     *,
     seed: int,
     split_seed: int | None = None,
+    fold: str | None = None,
     validation: float = 0.0,
     scaling: str = SCALINGS[0],
 ) -> TrialData:
     """Prepare what `Dataset.load` gave for a trial.
 
     Where there is no split, a third is the test part; class by class where the objective is
-    `stratified`. `validation` is the fraction of the training samples held out for selection.
-    Both are drawn from `split_seed`, else from `seed`. Inputs are scaled by what the training
-    samples that remain are like. Raises DataError.
+    `stratified`; with a `fold` such as "2/5" it is the second of five such parts. `validation` is
+    the fraction of the training samples held out for selection. All are drawn from `split_seed`,
+    else from `seed`. Inputs are scaled, and missing values filled in, by what the training samples
+    that remain are like. Raises DataError.
     """
     if not 0 <= validation < 1:
         raise DataError(
@@ -137,12 +139,14 @@ def prepare(
     root = seed if split_seed is None else split_seed
     changes = objective.corruption(seed) if isinstance(objective, CorruptsInputs) else None
     if isinstance(data, Parts):
-        prepared = _from_arrays(data, objective, changes, root, validation, scaling)
+        prepared = _from_arrays(data, objective, changes, root, fold, validation, scaling)
     elif scaling != SCALINGS[0]:
         raise DataError(
             f"scaling = {scaling!r}: this data set scales its samples itself, as it makes them one "
             "by one; leave scaling out"
         )
+    elif fold is not None:
+        raise DataError(f"fold = {fold!r}: this data set brings its own test part; leave fold out")
     else:
         prepared = _from_samples(*data, objective, changes, root, validation)
     if prepared.csr and (prepared.train.targets is None or changes is not None):
@@ -159,6 +163,7 @@ def _from_arrays(
     objective: Objective,
     changes: Corruption | None,
     root: int,
+    fold: str | None,
     validation: float,
     scaling: str,
 ) -> TrialData:
@@ -173,8 +178,13 @@ def _from_arrays(
             objective.check(array, parts.kind, f"{source}: {name}")
     rows = np.arange(len(y), dtype=np.int64)
     X_test = parts.X_test
+    if fold is not None and X_test is not None:
+        raise DataError(f"{source} has a test part of its own; leave out fold = {fold!r}")
     if X_test is None or y_test is None:
-        rows, test_rows = _split(y, objective, TEST_FRACTION, root, source, "test part")
+        if fold is not None:
+            rows, test_rows = _fold(y, objective, fold, root, source)
+        else:
+            rows, test_rows = _split(y, objective, TEST_FRACTION, root, source, "test part")
         X_test, y_test = parts.X_train, y[test_rows]
     else:
         test_rows = np.arange(len(y_test), dtype=np.int64)
@@ -182,10 +192,12 @@ def _from_arrays(
     if validation > 0:
         kept, out = _split(y[rows], objective, validation, root, source, "validation part", 1)
         rows, held = rows[kept], rows[out]
+    origin = array_fingerprint(parts.arrays())
+    if parts.fill is not None:
+        fill_missing(parts, rows)
     mean, scale = scaling_of(parts.X_train, rows, scaling, source)
     inputs = Inputs(parts.X_train.shape[1], mean, scale)
     targets = objective.fit(TargetData(y, rows, inputs, source=source))
-    origin = array_fingerprint(parts.arrays())
 
     def examples(
         X: Any, rows: Rows, y: Array, part: str, changes: Corruption | None = None
@@ -280,6 +292,52 @@ def _split(
     return kept, held
 
 
+def folds_of(y: Labels, folds: int, rng: np.random.Generator) -> Rows:
+    """The fold (n,) of each sample, from 0; -1 for the only sample of a class, which always trains.
+
+    Samples are dealt out class by class, so that no two folds differ by more than one sample, in
+    all and of each class. O(n log n).
+    """
+    _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(y.size)
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    dealt = by_class[counts[codes[by_class]] > 1]
+    found = np.full(y.size, -1, dtype=np.int64)
+    found[dealt] = np.arange(dealt.size) % folds
+    return found
+
+
+def _fold(y: Array, objective: Objective, fold: str, root: int, source: str) -> tuple[Rows, Rows]:
+    """Rows of the other folds and rows of this one, class by class as in `_split`."""
+    number, folds = fold_of(fold)
+    strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
+    found = folds_of(strata, folds, generator(root, "split", 2, folds))
+    if found.max(initial=-1) < folds - 1:
+        raise DataError(
+            f"{source}: {int((found >= 0).sum())} samples of classes with two samples or more; "
+            f"expected at least {folds} for fold = {fold!r}"
+        )
+    return np.flatnonzero(found != number - 1), np.flatnonzero(found == number - 1)
+
+
+def fill_missing(parts: Parts, rows: Rows) -> None:
+    """Replace nan in X, test samples too, by the mean or median of each feature over `rows`, or by
+    0 where none of these has a value. Changes the arrays in place."""
+    every = [X for X in (parts.X_train, parts.X_test) if X is not None]
+    gaps = np.zeros(parts.X_train.shape[1], dtype=bool)
+    for X in every:
+        for block in blocks(X):
+            gaps |= np.isnan(block).any(axis=0)
+    for column in np.flatnonzero(gaps):
+        known = parts.X_train[rows, column]
+        known = known[~np.isnan(known)]
+        value = 0.0
+        if known.size:
+            value = float(known.mean() if parts.fill == "mean" else np.median(known))
+        for X in every:
+            X[np.isnan(X[:, column]), column] = value
+
+
 # --- checks that hold for every objective ---------------------------------------------
 
 
@@ -292,7 +350,7 @@ def check_parts(parts: Parts) -> Parts:
         raise DataError(f"{source}: {absent} is missing; expected both X_test and y_test, or none")
     for name, array in arrays.items():
         if name.startswith("X"):
-            arrays[name] = check_features(array, f"{source}: {name}")
+            arrays[name] = check_features(array, f"{source}: {name}", parts.fill is not None)
             y, samples = arrays["y" + name[1:]], array.shape[0]
             if y.ndim < 1 or len(y) != samples:
                 raise DataError(
@@ -323,9 +381,9 @@ def labels_of(y: Array) -> Array:
     return y
 
 
-def check_features(X: Any, where: str) -> Any:
+def check_features(X: Any, where: str, may_miss: bool = False) -> Any:
     """X, with the features of each sample in order where it is csr. Raises DataError unless it
-    is (samples, features) of finite numbers."""
+    is (samples, features) of finite numbers, or of numbers that `may_miss`: be nan."""
     if X.ndim != 2:
         raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
     if X.dtype.kind not in "biuf":
@@ -338,7 +396,7 @@ def check_features(X: Any, where: str) -> Any:
         return X
     start = 0
     for block in blocks(X):
-        bad = ~np.isfinite(block)
+        bad = np.isinf(block) if may_miss else ~np.isfinite(block)
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise DataError(

@@ -108,6 +108,8 @@ class Parts:
     target    what y is called, and why it was taken
     notes     what was understood of a file, and what was changed, a line each
     missing   how many values were missing, whatever stands there now
+    fill      what nan in X, arrays that nobody else uses, is to be replaced by once the samples are
+              split: each feature's mean or median over the training samples
     """
 
     X_train: Any
@@ -120,6 +122,7 @@ class Parts:
     target: str | None = None
     notes: tuple[str, ...] = ()
     missing: int = 0
+    fill: Literal["mean", "median"] | None = None
 
     def arrays(self) -> dict[str, Any]:
         """The arrays that are there, by name; X and y where there is no split."""

@@ -246,6 +246,7 @@ def prepare(parts: Mapping[str, Any], trial: Trial) -> TrialData:
         parts["objective"],
         seed=trial.seed,
         split_seed=trial.split_seed,
+        fold=trial.fold,
         validation=trial.validation,
         scaling=trial.scaling,
     )

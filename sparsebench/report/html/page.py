@@ -220,15 +220,20 @@ def _trials(evidence: Evidence, with_logs: Collection[str]) -> tuple[Table, list
     used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
     words = CELL if evidence.varied else CELL[1:]
     header = [*(name.removesuffix("_label") for name in words), "trial", "status", "seed"]
+    folds = ["fold"] if frame["folds"].any() else []
     rows = []
-    for _, row in frame.head(MOST_TRIALS).iterrows():
+    shown = frame.head(MOST_TRIALS)
+    for (_, row), record in zip(shown.iterrows(), evidence.records_of(shown)):
         cause = f" ({row['cause']})" if row["cause"] else ""
         log = str(row["trial"]) if row["trial"] in with_logs else ""
         rows.append(
             [*(str(row[name]) for name in words), Cell([Code(row["trial"])]),
              Cell(f"{row['status']}{cause}", log=log), int(row["seed"]),
+             *(record.trial.fold or "" for _ in folds),
              *(number(metric, one(float(row[metric.name]))) for metric in used)]
         )  # fmt: skip
-    table = Table([*header, *(metric.heading for metric in used)], rows, left=len(words) + 2)
+    table = Table(
+        [*header, *folds, *(metric.heading for metric in used)], rows, left=len(words) + 2
+    )
     ids = [str(trial) for trial in frame["trial"].head(MOST_TRIALS)]
     return table, ids, max(0, len(frame) - MOST_TRIALS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import prepare
 
 from sparsebench.core.data import scaling
-from sparsebench.core.data.prepare import stratified_split
+from sparsebench.core.data.prepare import folds_of, stratified_split
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
@@ -83,6 +83,50 @@ def test_split_seed_fixes_the_split_and_seed_does_not_matter_then():
     assert test_rows(seed=1, split_seed=5) == test_rows(seed=2, split_seed=5)
     assert test_rows(seed=5) == test_rows(seed=2, split_seed=5)
     assert test_rows(seed=1) != test_rows(seed=2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LABELS, st.integers(2, 6), st.integers(0, 2**32))
+def test_laws_of_folds(labels, folds, seed):
+    labels = np.array(labels)
+    found = folds_of(labels, folds, np.random.default_rng(seed))
+    sizes = np.bincount(found[found >= 0], minlength=folds)
+    assert np.ptp(sizes) <= 1
+    for label, count in zip(*np.unique(labels, return_counts=True)):
+        of_class = found[labels == label]
+        if count == 1:
+            assert of_class == -1
+        else:
+            assert np.ptp(np.bincount(of_class, minlength=folds)) <= 1
+
+
+def test_each_sample_is_in_the_test_part_of_one_fold():
+    parts = Parts(np.eye(31, 4), np.arange(31) % 3)
+    tests = [prepare(parts, seed=4, fold=f"{i}/5").test.samples.rows for i in range(1, 6)]
+    assert sorted(np.concatenate(tests)) == list(range(31))
+    trained = prepare(parts, seed=4, fold="2/5").train.samples.rows
+    assert sorted([*trained, *tests[1]]) == list(range(31))
+    again = prepare(parts, seed=9, split_seed=4, fold="2/5").test.samples.rows
+    assert again.tolist() == tests[1].tolist()
+    with pytest.raises(DataError, match=r"31 samples .* at least 40 for fold = '1/40'"):
+        prepare(parts, fold="1/40")
+    with pytest.raises(DataError, match="has a test part of its own"):
+        prepare(Parts(X, y, X, y), fold="1/2")
+
+
+def test_missing_values_are_filled_by_what_the_training_samples_are_like():
+    def parts(fill):
+        gaps = np.arange(24.0).reshape(12, 2) ** 2
+        gaps[::5, 0] = np.nan
+        return Parts(gaps, np.arange(12) % 2, fill=fill)
+
+    for fill, of in (("mean", np.nanmean), ("median", np.nanmedian)):
+        found = prepare(parts(fill), seed=0, scaling="none")
+        column, raw = found.train.samples.X[:, 0], parts(fill).X_train[:, 0]
+        expected = of(raw[found.train.samples.rows])
+        np.testing.assert_allclose(column, np.where(np.isnan(raw), expected, raw))
+    with pytest.raises(DataError, match="has nan at row 0, column 0"):
+        prepare(parts(None))
 
 
 def test_validation_comes_from_the_training_part_and_moves_no_test_row():
