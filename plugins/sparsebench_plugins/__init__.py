@@ -84,6 +84,7 @@ def register_topologies(register: Register) -> None:
         ("ctre-sim", "ctre:CtreSim", "growth by cosine of activations (Atashgahi et al. 2022)"),
         ("ctre-seq", "ctre:CtreSeq", "the same, later at random (Atashgahi et al. 2022)"),
         ("wast", "wast:Wast", "by importance of neurons (Sokar et al. 2022)"),
+        ("neurofs", "neurofs:NeuroFS", "inputs go and come (Atashgahi et al. 2023)"),
         ("srigl", "srigl:SRigL", "RigL with the same fan-in for all (Lasby et al. 2023)"),
         ("acdc", "methods:ACDC", "full and sparse phases in turn (Peste et al. 2021)"),
         ("ch3-l3", "cht:CHT", "Cannistraci-Hebb training (Zhang et al. 2024)"),
@@ -386,6 +387,11 @@ def register_trainers(register: Register) -> None:
          "the average of the last copies of one training (Yin et al. 2022)"),
     )  # fmt: skip
     _register(
+        register, "selection",
+        ("feature-selection", "trainer:FeatureSelection",
+         "selects features by a network's inputs, judged by other classifiers"),
+    )  # fmt: skip
+    _register(
         register, "calibration",
         ("calibration", "Calibration",
          "takes a known amount of memory; for sparsebench doctor --calibrate"),
@@ -401,8 +407,9 @@ def register_executors(register: Register) -> None:
 def register_metrics(add: AddMetric) -> None:
     from sparsebench_plugins.calibration import METRIC
     from sparsebench_plugins.ensembles.trainers import METRICS
+    from sparsebench_plugins.selection.trainer import METRICS as OF_SELECTIONS
 
-    for metric in (METRIC, *METRICS):
+    for metric in (METRIC, *METRICS, *OF_SELECTIONS):
         add(metric)
 
 

@@ -16,6 +16,7 @@ from sparsebench.core.data.csr_data import checked_csr, is_dense
 from sparsebench.core.data.prepare import Examples, TrialData
 from sparsebench.core.data.samples import ArraySamples, CsrSamples, Inputs, Samples, TargetData
 from sparsebench.core.data.scaling import scaling_of
+from sparsebench.core.nn.input_scores import attribution, samples_at_once
 from sparsebench.core.protocols import (
     CorruptsInputs,
     NamesLoss,
@@ -54,10 +55,6 @@ def plugins_of(files: tuple[str, ...]) -> Plugins:
     return load_plugins([Path(file) for file in files])
 
 
-GRADIENTS = 1 << 20
-"""Gradients of inputs that are held at once."""
-
-
 class Unmeasured:
     """The meter of a training that nobody measures."""
 
@@ -66,6 +63,9 @@ class Unmeasured:
 
     def rss(self) -> int:
         return 0
+
+    def net_peak_bytes(self) -> int | None:
+        return None
 
 
 @dataclass
@@ -236,14 +236,12 @@ class Learner:
         network = self.network
         if not isinstance(network, Observable):
             raise Unsupported(f"{type(network).__name__} does not show its gradients")
-        total, size = np.zeros(X.shape[1]), max(1, GRADIENTS // X.shape[1])
-        count = min(samples, X.shape[0])
-        for start in range(0, count, size):
-            batch = self.inputs.scaled(X[start : min(start + size, count)])
-            for gradient in network.input_gradients(batch, self.step + 1):
-                total += np.abs(gradient).sum(axis=1)
-        mean: Array = total / count
-        return mean
+        count, size = min(samples, X.shape[0]), samples_at_once(X.shape[1])
+        parts = (
+            self.inputs.scaled(X[start : min(start + size, count)])
+            for start in range(0, count, size)
+        )
+        return attribution(network, parts, self.step + 1)
 
     def snapshot(self) -> dict[str, Array]:
         """Copies of all arrays of the network and its optimizer state, O(connections)."""

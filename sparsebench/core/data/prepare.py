@@ -90,7 +90,8 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class TrialData:
-    """The data of a trial. `fingerprint` is that of the data set as loaded."""
+    """The data of a trial. `fingerprint` is that of the data set as loaded; the last `noise`
+    features are known to be noise."""
 
     train: Examples
     test: Examples
@@ -98,6 +99,7 @@ class TrialData:
     targets: Targets
     inputs: Inputs
     fingerprint: str
+    noise: int = 0
 
     @property
     def features(self) -> int:
@@ -216,6 +218,7 @@ def _from_arrays(
         targets=targets,
         inputs=inputs,
         fingerprint=origin,
+        noise=parts.noise,
     )
 
 

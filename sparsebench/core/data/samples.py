@@ -110,6 +110,7 @@ class Parts:
     missing   how many values were missing, whatever stands there now
     fill      what nan in X, arrays that nobody else uses, is to be replaced by once the samples are
               split: each feature's mean or median over the training samples
+    noise     how many of the last features are known to be noise
     """
 
     X_train: Any
@@ -123,6 +124,7 @@ class Parts:
     notes: tuple[str, ...] = ()
     missing: int = 0
     fill: Literal["mean", "median"] | None = None
+    noise: int = 0
 
     def arrays(self) -> dict[str, Any]:
         """The arrays that are there, by name; X and y where there is no split."""

@@ -115,13 +115,7 @@ class Sentence:
             yield LayerUpdate(change, pruned, self.state_kept)
 
     def _strongest(self, scores: Vector) -> Mask:
-        """A mask without the weakest connections: floor(fraction nnz) are dropped, or the same
-        fraction of each sign."""
-        if isinstance(self.drop, Selects):
-            return self.drop.strongest(scores, self.fraction)
-        if self.drop.by_sign:
-            return weakest_per_sign_dropped(scores, self.fraction)
-        return all_but_smallest(scores, int(self.fraction * scores.size))
+        return strongest(self.drop, scores, self.fraction)
 
     def _percolated(self, network: NetworkView, keeps: Sequence[Mask]) -> list[Mask]:
         """The kept connections of the layers that take part, without cut off neurons."""
@@ -191,6 +185,16 @@ class Sentence:
         if isinstance(initial, SetsValues):
             return Change(keep, rows, columns, initial.values_at(layer, keep, rows, columns))
         return Change(keep, rows, columns, initial.draw(layer.W.pattern, rows.size, layer.rng()))
+
+
+def strongest(drop: Drop, scores: Vector, fraction: float) -> Mask:
+    """A mask without the weakest connections: floor(fraction nnz) are dropped, or the same fraction
+    of each sign, or what the criterion decides."""
+    if isinstance(drop, Selects):
+        return drop.strongest(scores, fraction)
+    if drop.by_sign:
+        return weakest_per_sign_dropped(scores, fraction)
+    return all_but_smallest(scores, int(fraction * scores.size))
 
 
 def _settled(state: State, index: int) -> bool:

@@ -106,6 +106,19 @@ def largest_free_gradients(
     return _best_of(found, count)
 
 
+def largest_of_columns(X: Batch, DZ: Matrix, columns: Ints) -> Vector:
+    """(count,) the largest |DW| of each of these columns, DW = DZ X^T in tiles as above.
+
+    X (D, N), DZ (K, N)  of one mini-batch
+    """
+    x: Any = X.matrix()[:, columns] if isinstance(X, CsrBatch) else X[columns].T
+    best = np.zeros(len(columns), dtype=np.float32)
+    height = max(1, TILE // max(1, len(columns)))
+    for start in range(0, len(DZ), height):
+        np.maximum(best, abs(DZ[start : start + height] @ x).max(axis=0), out=best)
+    return best
+
+
 def _columns(X: Batch, start: int, width: int) -> Any:
     """(N, width) the features from `start` on: an array, or scipy's csr."""
     if isinstance(X, CsrBatch):

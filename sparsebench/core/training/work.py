@@ -45,6 +45,9 @@ class Meter(Protocol):
     def rss(self) -> int:
         """Current resident bytes."""
 
+    def net_peak_bytes(self) -> int | None:
+        """The largest resident memory since training began, less that at its beginning."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:

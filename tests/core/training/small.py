@@ -44,6 +44,9 @@ class NoMeter:
     def rss(self) -> int:
         return 0
 
+    def net_peak_bytes(self) -> int | None:
+        return None
+
 
 def small_work(build, **given: Any) -> Work:
     """Components by kind as a suite would give them; other keywords go to Work."""

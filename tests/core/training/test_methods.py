@@ -44,6 +44,7 @@ METHODS = {
     "dst-thresholds": {"name": "dst-thresholds", "density": 0.5, "penalty": 0.05},
     "top-kast": {"name": "top-kast", "density": 0.3, "update_every": 10},
     "wast": {"name": "wast", "epsilon": 6, "update_every": 10},
+    "neurofs": {"name": "neurofs", "epsilon": 3, "update_every": 10, "keep": 8},
     "srigl": {"name": "srigl", "density": 0.3, "update_every": 10},
     "percolating": {
         "name": "dynamic", "epsilon": 6, "percolates": True, "settles": 0.9, "dense_last": True,

@@ -1,0 +1,1 @@
+"""Which inputs a network relies on, and how well other classifiers do with those alone."""

@@ -1,0 +1,86 @@
+"""Classifiers that are trained on selected features alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sparsebench.core.arrays import Array, Labels, Matrix
+from sparsebench.core.csr_batch import CsrBatch
+from sparsebench.core.data.prepare import Examples
+from sparsebench.core.training.work import Work
+from sparsebench.errors import Unsupported
+
+BLOCK = 1 << 22
+"""Values of inputs that are held at once."""
+
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+
+def judged(work: Work, chosen: Ints, judges: Sequence[str]) -> dict[str, float | None]:
+    """Measures of the features `chosen`: how each judge does with them, and how many are noise that
+    was added as such."""
+    began = time.perf_counter()
+    noise = work.data.noise
+    known = chosen >= work.data.features - noise
+    measures: dict[str, float | None] = {
+        "selected_features": chosen.size,
+        "selected_noise": float(known.mean()) if noise else None,
+    }
+    data = work.data
+    with work.meter.phase("judge"):
+        train, test = columns(data.train, chosen), columns(data.test, chosen)
+        y, y_test = classes_of(data.train), classes_of(data.test)
+        for name in judges:
+            found = judge(name, work.seed).fit(train, y).predict(test)
+            measures |= scores(name.replace("-", "_"), found, y_test)
+    measures["judging_seconds"] = time.perf_counter() - began
+    return measures
+
+
+def judge(name: str, seed: int) -> Any:
+    if name == "svm":
+        from sklearn.svm import SVC
+
+        return SVC()
+    if name == "knn":
+        from sklearn.neighbors import KNeighborsClassifier
+
+        return KNeighborsClassifier(n_neighbors=1)
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(n_estimators=50, random_state=seed)
+
+
+def scores(name: str, found: Array, labels: Labels) -> dict[str, float | None]:
+    """Accuracy, and the mean share of a class that is not found."""
+    missed = [float((found[labels == label] != label).mean()) for label in np.unique(labels)]
+    return {
+        f"{name}_accuracy": float((found == labels).mean()),
+        f"{name}_balanced_error": float(np.mean(missed)),
+    }
+
+
+def classes_of(examples: Examples) -> Labels:
+    """The class of each sample, which a network that gives back its inputs did not see."""
+    given: Array = examples.samples.targets
+    y = given if examples.rows is None else given[examples.rows]
+    if y.ndim != 1 or (y.dtype.kind == "f" and not np.array_equal(y, np.floor(y))):
+        raise Unsupported("a selection is judged by classifiers, and the data has no classes")
+    return y
+
+
+def columns(examples: Examples, chosen: Ints) -> Matrix:
+    """(samples, chosen) the scaled inputs of these features, without noise on them."""
+    clean = replace(examples, corruption=None)
+    out = np.empty((len(clean), chosen.size), dtype=np.float32)
+    size = max(1, BLOCK // clean.features)
+    for start in range(0, len(clean), size):
+        rows = np.arange(start, min(start + size, len(clean)))
+        X, _ = clean.batch(rows)
+        out[rows] = X.matrix()[:, chosen].toarray() if isinstance(X, CsrBatch) else X[chosen].T
+    return out

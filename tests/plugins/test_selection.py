@@ -1,0 +1,129 @@
+"""Features selected by the inputs of a network, and how a selection is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from small import prepare, small_work
+from sparsebench_plugins.selection.judges import columns, scores
+from sparsebench_plugins.topologies.neurofs import AGES
+
+from sparsebench.core.data.samples import Parts
+from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.view import NetworkView, State
+from sparsebench.core.nn.input_scores import degrees, mean_gradients, samples_at_once, strengths
+from sparsebench.core.protocols import LayerSignals
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.errors import Unsupported
+from sparsebench.testing.fixtures import UniformWeights
+
+SMALL = {"backend": "scipy-csr", "topology": {"name": "set", "epsilon": 8}}
+INFORMATIVE = 3
+
+
+def blobs(*, noise: int = 0, csr: bool = False) -> Parts:
+    """Three of twelve features say the class, of three."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=300)
+    X = rng.standard_normal((300, 12)).astype(np.float32)
+    X[np.arange(300), y] += 4
+    return Parts(csr_matrix(X) if csr else X, y, noise=noise)
+
+
+def matrix(dense) -> CsrMatrix:
+    """The connections of a matrix are what is not 0."""
+    dense = np.asarray(dense, dtype=np.float32)
+    return CsrMatrix(CsrPattern.from_keys(dense.shape, np.flatnonzero(dense)), dense[dense != 0])
+
+
+def test_scores_of_inputs_by_hand():
+    dense = np.array([[1.0, -2.0, 0.0], [0.5, 0.0, 4.0]])
+    W = matrix(dense)
+    assert strengths(W).tolist() == [1.5, 2, 4]
+    assert degrees(W).tolist() == [2, 1, 1]
+    DZ = np.array([[1.0, -1.0], [2.0, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(mean_gradients(W, DZ), np.abs(dense.T @ DZ).sum(axis=1))
+    assert samples_at_once(2**30) == 1
+
+
+@pytest.mark.parametrize("importance", ["strength", "connections", "attribution", "gradients"])
+def test_informative_features_are_selected(build, importance):
+    given = {"name": "feature-selection", "features": INFORMATIVE, "importance": importance}
+    work = small_work(build, **SMALL, epochs=15, data=prepare(blobs(noise=9)))
+    measures = build("trainer", given).run(work).measures
+    assert measures["selected_features"] == INFORMATIVE
+    assert measures["selected_noise"] <= (0.4 if importance == "connections" else 0)
+    assert measures["test_accuracy"] > 0.8
+    if importance != "connections":
+        assert min(measures[f"{name}_accuracy"] for name in ("svm", "knn", "extra_trees")) > 0.8
+
+
+def test_an_autoencoder_selects_without_labels_and_is_judged_with_them(build):
+    """And by what WAST's growth has summed."""
+    objective = build("objective", {"name": "reconstruction", "noise": 0.2})
+    model = {"name": "autoencoder", "hidden": [20]}
+    given = {**SMALL, "model": model, "objective": {"name": "reconstruction", "noise": 0.2}}
+    for topology, importance in (("set", "strength"), ("wast", "neuron-importance")):
+        given["topology"] = {"name": topology, "epsilon": 4}
+        work = small_work(build, **given, data=prepare(blobs(), objective=objective), epochs=2)
+        trainer = {"name": "feature-selection", "features": 6, "importance": importance}
+        found = build("trainer", {**trainer, "judges": ["knn"]}).run(work).measures
+        assert found["knn_accuracy"] > 0.3
+        assert found["selected_noise"] is None
+        assert "svm_accuracy" not in found
+
+
+def test_the_columns_of_csr_are_those_of_arrays(build):
+    chosen = np.array([7, 0, 3])
+    found = [
+        columns(prepare(blobs(csr=csr), scaling="none").train, chosen) for csr in (False, True)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_balanced_error_is_the_mean_over_the_classes():
+    """One of three of class 0 is missed, and one of one of class 1."""
+    found = scores("svm", np.array([0, 0, 1, 0]), np.array([0, 0, 0, 1]))
+    assert found == {
+        "svm_accuracy": 0.5, "svm_balanced_error": pytest.approx((1 / 3 + 1) / 2),
+    }  # fmt: skip
+
+
+def test_numbers_are_no_classes(build):
+    parts = blobs()
+    objective = build("objective", "regression")
+    data = prepare(replace(parts, y_train=parts.y_train + 0.5), objective=objective)
+    work = small_work(build, **SMALL, objective="regression", data=data)
+    with pytest.raises(Unsupported, match="the data has no classes"):
+        build("trainer", "feature-selection").run(work)
+
+
+def test_inputs_of_neurofs_close_by_strength_and_come_back_by_gradient(build):
+    """Of 8 inputs 1 is closed and 1 has just come; int(0.5 * 8) - 1 = 3 are to be closed by now,
+    and int(3 * 0.5 * 0.25) = 0 of the closed are exchanged; later it is 1."""
+    weights = np.array([[0.0, 1, 9, 3, 4, 5, 6, 7], [0, 0, 9, 3, 0, 0, 6, 7]])
+    given = {"name": "neurofs", "keep": 1, "zeta_inputs": 0.5, "removal": 0.75, "epsilon": 3}
+    topology, state = build("topology", given), State()
+    X, DZ = np.diag([7.0, 6, 5, 4, 3, 2, 1, 1]), np.ones((2, 8))
+
+    def update(weights, step, ages):
+        state.arrays[AGES, 0] = np.array(ages, dtype=np.int32)
+        signals = [LayerSignals(*(one.astype(np.float32) for one in (X, DZ)))] * 2
+        layers = [matrix(weights), matrix(np.ones((3, 2)))]
+        view = NetworkView.of(layers, UniformWeights(), step, batch=signals, state=state)
+        first, last = topology.layer_updates(view)
+        assert last.change is None  # full, and stays so
+        return layers[0].apply(first.change)
+
+    after = update(weights, TrainingStep(8, 10, 75, 10, False), [-1, 0, 3, 3, 3, 3, 3, 3])
+    # the two weakest are 1, which has just come and stays, and 4
+    assert state.arrays[AGES, 0].tolist() == [-1, 1, 4, 4, -1, 4, 4, 4]
+    assert not np.isin(after.indices, [0, 4]).any()
+    assert after.nnz == 12 - 1  # the six open inputs had 11, and have room for 12
+    weights[:, [0, 4, 5]] = 0
+    update(weights, TrainingStep(2, 10, 20, 10, False), [-1, 3, 3, 3, -1, -1, 3, 3])
+    # int(3 * 0.5 * 0.8) = 1 goes, the weakest; of the closed 0 has the largest gradient
+    assert state.arrays[AGES, 0].tolist() == [0, -1, 4, 4, -1, -1, 4, 4]
