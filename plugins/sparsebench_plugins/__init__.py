@@ -386,6 +386,13 @@ def register_trainers(register: Register) -> None:
         ("sup-tickets", "trainers:SupTickets",
          "the average of the last copies of one training (Yin et al. 2022)"),
     )  # fmt: skip
+    for name, target, summary in (
+        ("logistic-regression", "LogisticRegression", "no network: scikit-learn's, for labels"),
+        ("ridge-regression", "RidgeRegression", "no network: scikit-learn's, for numbers"),
+        ("gradient-boosting", "GradientBoosting", "no network: scikit-learn's boosted trees"),
+    ):
+        place = f"{HERE}.references.trainers:{target}"
+        register(name, place, requires=("sklearn",), summary=summary)
     _register(
         register, "selection",
         ("feature-selection", "trainer:FeatureSelection",

@@ -14,7 +14,7 @@ from sparsebench.analysis.formats import join, plural
 from sparsebench.analysis.marks import marked_labels, marked_topologies
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
-from sparsebench.core.trial import REPLICATED, Trial
+from sparsebench.core.trial import REPLICATED, Trial, canonical
 from sparsebench.errors import SuiteError, printable
 from sparsebench.metrics import PRIMARY, Metrics, of_run
 from sparsebench.store.export_columns import manifest_commit, trials_frame, with_parameters
@@ -39,6 +39,9 @@ NONE = pd.Series(dtype="float64")
 FAILED = frozenset(str(status) for status in FAILURES)
 BAD = [*FAILED, str(Status.INTERRUPTED)]
 NOT_RUN = [str(Status.SKIPPED), str(Status.UNSUPPORTED)]
+
+NO_NETWORK = "no network"
+"""The label of the topology of trials that train none."""
 
 CELL = ["setting", "topology_label", "backend_label"]
 """The labels of a table's cell: its rows are replicates over seeds."""
@@ -149,6 +152,11 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     topologies = _labels([trial.topology for trial in plain])
     frame["topology_label"] = marked_topologies(topologies, records)
     frame["backend_label"] = marked_labels(_labels([trial.backend for trial in plain]), records)
+    other = {canonical(r.trial.trainer): printable(str(r.settings["computed_by"]))
+             for r in records if r.settings.get("computed_by")}  # fmt: skip
+    for row, trial in enumerate(trials if other else ()):
+        if (name := other.get(canonical(trial.trainer))) is not None:
+            frame.loc[row, ["topology_label", "backend_label"]] = [NO_NETWORK, name]
     frame["ok"] = frame["status"] == str(Status.OK)
     frame["ended"] = [ended(record) for record in records]
     guesses = [record.settings.get("guess") or {} for record in records]

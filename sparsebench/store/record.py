@@ -53,7 +53,8 @@ class Record:
     settings     conditions of the process: threads, memory method, huge pages, blas, threading
                  layer of numba; flush_to_zero: whether denormals were zero in all threads, and
                  flush_to_zero_in: in those of each pool, both measured after the warm-up;
-                 scans: an update of the topology computes on all K D positions, in tiles
+                 scans: an update of the topology computes on all K D positions, in tiles;
+                 computed_by: what computed it where the trial's topology and backend had no part
     noise        what disturbed the machine during the trial, and its `marks`
     audit        what the backend declares about its sparsity, and what was measured
     log_tail     last lines of stderr, if the trial failed

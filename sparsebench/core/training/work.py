@@ -179,6 +179,7 @@ class Result:
               samples_per_second, train_samples, stored_bytes, bytes_sent; what the observers gave
               in the last epoch; and what the trainer adds
     diverged  the loss became nan or inf; training stopped there
+    computed_by  what computed it, where the trial's topology and backend had no part in it
     """
 
     measures: dict[str, float | int | None]
@@ -186,6 +187,7 @@ class Result:
     network: Network
     diverged: bool = False
     epochs: list[EpochRecord] = field(default_factory=list)
+    computed_by: str = ""
 
 
 class Trainer(Protocol):

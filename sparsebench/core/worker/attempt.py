@@ -191,7 +191,9 @@ def run(
         "guess": {f"test_{name}": value for name, value in guess_scores(data).items()},
         "test_samples": len(data.test),
     }
-    if hasattr(parts["backend"], "truly_sparse"):
+    if result.computed_by:
+        record["settings"]["computed_by"] = result.computed_by
+    elif hasattr(parts["backend"], "truly_sparse"):
         record["settings"]["truly_sparse"] = bool(parts["backend"].truly_sparse)
     if hasattr(result.network, "step_way"):
         record["settings"]["step"] = result.network.step_way
