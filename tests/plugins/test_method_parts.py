@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -200,31 +201,46 @@ def dense_ch2_l3(A):
     return by_outputs + (ratio(A.T @ A, A.sum(axis=0)) @ A.T).T
 
 
-@pytest.mark.parametrize(("name", "dense"), [("ch3_l3", dense_ch3_l3), ("ch2_l3", dense_ch2_l3)])
-def test_link_prediction_is_the_definition_on_free_positions(name, dense):
+def path_scores(A, by_paths, rows):
+    """(K, D) from the given ranges of rows."""
+    pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
+    links = link_prediction.Links(pattern, np.ones(pattern.nnz, dtype=bool))
+    found = np.zeros(A.shape)
+    for first, last in rows or links.blocks():
+        r, c, scores = links.scores(first, last, by_paths)
+        assert np.all(np.diff(r * A.shape[1] + c) > 0)
+        found[r, c] = scores
+    return found
+
+
+@pytest.mark.parametrize("dense", [dense_ch3_l3, dense_ch2_l3])
+@pytest.mark.parametrize("rows", [((0, 4), (4, 9)), None])
+def test_link_prediction_is_the_definition_on_free_positions(dense, rows):
     for seed in range(5):
         A = (np.random.default_rng(seed).random((9, 7)) < 0.35).astype(float)
-        pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
-        near = link_prediction.Neighbours(pattern, np.ones(pattern.nnz, dtype=bool))
-        score = getattr(link_prediction, name)
-        found = np.vstack([score(rows, near).toarray() for rows in ((0, 4), (4, 9))])
-        np.testing.assert_allclose(found[A == 0], dense(A)[A == 0], rtol=1e-5)
+        found = path_scores(A, dense is dense_ch3_l3, rows)
+        np.testing.assert_allclose(found, np.where(A == 0, dense(A), 0), rtol=1e-5)
+
+
+def test_link_prediction_on_threads_is_the_same(monkeypatch):
+    A = np.random.default_rng(0).random((30, 20)) < 0.2
+    once = path_scores(A, True, None)
+    monkeypatch.setattr(link_prediction, "threads_for", lambda size: contextlib.nullcontext())
+    monkeypatch.setattr(link_prediction, "even_parts", lambda n: np.array([0, n // 3, n // 2, n]))
+    np.testing.assert_array_equal(path_scores(A, True, None), once)
 
 
 def test_ch3_l3_by_hand():
     """u - z1 - z2 - v is the only path; z1 has one more input, z2 none: 1 / sqrt(2 * 1)."""
     A = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]])  # z1 is row 0, v row 1; u column 0
-    pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
-    near = link_prediction.Neighbours(pattern, np.ones(4, dtype=bool))
-    found = link_prediction.ch3_l3((0, 2), near).toarray()
-    assert found[1, 0] == pytest.approx(1 / np.sqrt(2))
+    assert path_scores(A, True, None)[1, 0] == pytest.approx(1 / np.sqrt(2))
 
 
 def test_blocks_of_rows_cover_all_once(monkeypatch):
-    monkeypatch.setattr(link_prediction, "PATHS", 20)
+    monkeypatch.setattr(link_prediction, "ENTRIES", (20, 20))
     A = np.random.default_rng(0).random((30, 20)) < 0.2
     pattern = CsrPattern.from_keys(A.shape, np.flatnonzero(A))
-    blocks = list(link_prediction.Neighbours(pattern, np.ones(pattern.nnz, dtype=bool)).blocks())
+    blocks = list(link_prediction.Links(pattern, np.ones(pattern.nnz, dtype=bool)).blocks())
     assert len(blocks) > 3
     assert [row for first, last in blocks for row in range(first, last)] == list(range(30))
 

@@ -46,9 +46,9 @@ class Ch3L3:
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
         from sparsebench_plugins.topologies.candidates import filled_up
-        from sparsebench_plugins.topologies.link_prediction import ch3_l3, predicted
+        from sparsebench_plugins.topologies.link_prediction import predicted
 
-        found = predicted(layer, keep, count, ch3_l3, self.soft)
+        found = predicted(layer, keep, count, True, self.soft)
         return filled_up(layer, keep, found, count)
 
 
@@ -62,9 +62,9 @@ class Ch2L3(Ch3L3):
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
         from sparsebench_plugins.topologies.candidates import filled_up
-        from sparsebench_plugins.topologies.link_prediction import ch2_l3, predicted
+        from sparsebench_plugins.topologies.link_prediction import predicted
 
-        found = predicted(layer, keep, count, ch2_l3, self.soft)
+        found = predicted(layer, keep, count, False, self.soft)
         return filled_up(layer, keep, found, count)
 
 
