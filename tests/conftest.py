@@ -99,7 +99,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are dropped
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    marks = ((pytest.mark.slow, SLOW), (pytest.mark.xdist_group("compiling"), COMPILING))
+    group = pytest.mark.xdist_group
+    marks = (
+        (pytest.mark.slow, SLOW), (group("compiling"), COMPILING), (group("cluster"), ("dask",)),
+    )  # fmt: skip
     for item in items:
         if item.nodeid.removeprefix("tests/").startswith(MINUTES):
             item.add_marker(pytest.mark.minutes)

@@ -17,9 +17,9 @@ from sparsebench.run.options import Options
 from sparsebench.suite.suite import Suite
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers; the same for all tests."""
+    """A scheduler and two workers, the same for all tests here; idle they still compute."""
     pytest.importorskip("distributed", reason="needs distributed: sparsebench[dask]")
     with running(tmp_path_factory.mktemp("cluster"), 2) as started:
         yield started
