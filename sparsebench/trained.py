@@ -37,6 +37,7 @@ class TrainedNetwork:
     weights  W_1, W_2, ... as scipy's csr, a row per output neuron
     biases   b_1, b_2, ...
     facts    trial, model, backend, optimizer, objective, seed, shapes
+    input_names  (features,) where the data set named them, else None
     names    (outputs,) the labels; None where they are 0, 1, ... or there are none
     targets  what the objective makes of the outputs
     """
@@ -57,7 +58,7 @@ class TrainedNetwork:
             W.validate()
             self._matrices.append(W)
             self.biases.append(found[f"b{number}"])
-        self.names = found.get("names")
+        self.names, self.input_names = found.get("names"), found.get("inputs")
         mean, scale = (
             None if array is None else array.reshape(-1, 1)
             for array in (found.get("mean"), found.get("scale"))

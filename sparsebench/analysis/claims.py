@@ -321,10 +321,11 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
         verdict = Holds.FAILS if said is Reproduction.WORSE else Holds.HOLDS
         return replace(row, verdict=verdict, reproduction=said)
     seeds = min(len(values) for _, values in sides)
-    if seeds < FEW:
-        why = f"{plural(seeds, 'seed')}, and a verdict needs {FEW}: compared only"
-        return replace(row, verdict=Holds.TOO_FEW, reason=why)
     cells = [cell for cell, _ in sides]
+    if seeds < FEW:
+        what = "fold" if cells[0]["folds"].any() else "seed"
+        why = f"{plural(seeds, what)}, and a verdict needs {FEW}: compared only"
+        return replace(row, verdict=Holds.TOO_FEW, reason=why)
     if row.metric.is_time and (disturbed := _disturbed(*cells)):
         return replace(row, reason=disturbed)
     if row.metric.name == PRIMARY and all(beats_chance(cell) is False for cell in cells):

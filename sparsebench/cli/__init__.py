@@ -15,7 +15,19 @@ import typer
 import typer.core
 import typer.main
 
-from sparsebench.cli import baseline, compare, data, doctor, export, ls, new, run, show, store
+from sparsebench.cli import (
+    baseline,
+    compare,
+    data,
+    doctor,
+    export,
+    ls,
+    new,
+    run,
+    show,
+    store,
+    try_file,
+)
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.run.user_config import read_config
 
@@ -37,7 +49,7 @@ EXIT_CODES = {
 VERBS = (
     run.run, run.plan, run.validate, run.prepare, ls.ls, show.show, show.logs, show.status,
     export.export, export.report, compare.compare, compare.ab, compare.check, export.fit,
-    store.merge, doctor.doctor, export.export_model,
+    store.merge, doctor.doctor, export.inputs, export.export_model,
 )  # fmt: skip
 GROUPS = {"baseline": baseline.app, "data": data.app, "new": new.app, "store": store.app}
 
@@ -67,6 +79,7 @@ app = typer.Typer(
     name="sparsebench", cls=_Verbs, no_args_is_help=True,
     pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
+app.command("try")(try_file.try_)  # which Python reserves
 for _verb in VERBS:
     app.command()(_verb)
 for _name, _group in GROUPS.items():

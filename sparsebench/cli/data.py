@@ -128,12 +128,7 @@ def inspect(
     """
     from sparsebench.core.data.inspection import described
 
-    given: dict[str, Any] = {"name": "file", "path": file}
-    if target is not None:
-        is_position = target.removeprefix("-").isdigit()
-        given["target"] = int(target) if is_position else target
-    if orientation != "samples-in-rows":
-        given["orientation"] = orientation
+    given = file_dataset(file, target, orientation)
     plugins = load_plugins(data_dir=data)
     filled = plugins.validate("dataset", {**given, "missing": "zero"}, "data inspect")
     found = described(plugins.build("dataset", filled).read())
@@ -153,6 +148,17 @@ def inspect(
             if one not in (None, ""):
                 rows.append({"what": key.replace("_", " "), "found": one})
     print_rows(rows, format, json=found)
+
+
+def file_dataset(file: str, target: str | None, orientation: str) -> dict[str, Any]:
+    """The data set of a file, as a suite names it. A target of digits is a position."""
+    given: dict[str, Any] = {"name": "file", "path": file}
+    if target is not None:
+        is_position = target.removeprefix("-").isdigit()
+        given["target"] = int(target) if is_position else target
+    if orientation != "samples-in-rows":
+        given["orientation"] = orientation
+    return given
 
 
 def _listings(directory: Path) -> list[Listing]:

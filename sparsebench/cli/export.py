@@ -15,7 +15,7 @@ import typer
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
 from sparsebench.cli.printing import append_step_summary, print_json, print_rows
-from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.errors import NothingMatched, SparsebenchError, nearest
 from sparsebench.store.safe_files import output_file, write_output
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import label
@@ -126,19 +126,11 @@ def report(
     for file, kind in zip(files, kinds):
         if table:
             text = _one_table(found, kind, rows or [], columns or [], metric or [])
-        elif kind == "html":
-            from sparsebench.report.html.page import report as html_report
-
-            text = html_report(found, earlier)
-            if file is None:
-                file = found[0].path / "report.html"
-                typer.echo(str(file))
-        elif kind == "latex":
-            from sparsebench.report.latex import report as latex_report
-
-            text = latex_report(found)
         else:
-            text = _markdown(found, file, earlier)
+            text = report_text(found, kind, file, earlier)
+        if kind == "html" and file is None:
+            file = found[0].path / "report.html"
+            typer.echo(str(file))
         if file is None:
             typer.echo(text, nl=False)
         else:
@@ -148,6 +140,21 @@ def report(
             summary = False
     if summary:
         append_step_summary(_markdown(found, None))
+
+
+def report_text(
+    runs: Sequence[StoredRun], kind: str, file: Path | None, earlier: Sequence[StoredRun] = ()
+) -> str:
+    """A report in one of `REPORTS`; the plots of markdown are written beside `file`."""
+    if kind == "html":
+        from sparsebench.report.html.page import report as html_report
+
+        return html_report(runs, earlier)
+    if kind == "latex":
+        from sparsebench.report.latex import report as latex_report
+
+        return latex_report(runs)
+    return _markdown(runs, file, earlier)
 
 
 def _earlier(store: Store, runs: Sequence[StoredRun]) -> list[StoredRun]:
@@ -241,13 +248,70 @@ def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in row.items() if k not in hidden}, "sizes": sizes, **numbers}
 
 
+def _recommended_trial(run: StoredRun) -> str:
+    from sparsebench.analysis.evidence import evidence
+    from sparsebench.analysis.recommend import recommended
+
+    chosen = recommended(evidence([run]))
+    if chosen.empty:
+        raise NothingMatched(f"run {run.id} has trained no network")
+    return str(chosen["trial"].iloc[0])
+
+
 MODEL_ENDINGS = {
     "npz": (".npz",), "safetensors": (".safetensors",), "python": (".py",), "c": (".c",),
 }  # fmt: skip
 
 
+def inputs(
+    run: o.RunName,
+    store: o.Store,
+    top: Annotated[int | None, typer.Option("-n", "--top", min=1, help="Only so many.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="To write: .csv or .json.")
+    ] = None,
+    format: o.FormatOption = "text",
+    json: o.Json = False,
+) -> None:
+    """List the inputs by how much the networks of RUN that are recommended rely on them.
+
+    By the sum of the magnitudes of an input's weights, as a share of that of all inputs; the mean
+    over the networks of one cell. `sparsebench try` says which that is; of other runs it is the
+    cell with the best mean, or the sparsest whose claim holds.
+    """
+    from sparsebench.analysis.evidence import evidence
+    from sparsebench.analysis.inputs import input_strengths
+    from sparsebench.analysis.recommend import recommended
+
+    found = evidence([Store(store).run(run)])
+    strengths = input_strengths(found, recommended(found))
+    if strengths is None:
+        raise NothingMatched(f"run {run} has kept no network; set keep_model = true in its suite")
+    rows = [
+        {"rank": rank, "input": name, "share": float(f"{share:.4g}")}
+        for rank, (name, share) in enumerate(zip(strengths.names, strengths.shares), 1)
+    ][:top]
+    if output is None:
+        print_rows(rows, format)
+        return
+    import pandas as pd
+
+    kind = o.file_format(output, None, {"csv": (".csv",), "json": (".json",)}, "csv")
+    frame = pd.DataFrame(rows)
+    text = frame.to_csv(index=False) if kind == "csv" else frame.to_json(orient="records")
+    write_output(output, text)
+    typer.echo(f"{output}: {len(rows)} inputs, strongest first: {rows[0]['input']}")
+
+
 def export_model(
-    trial: o.TrialId,
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL|RUN",
+            help="Trial id or its start, or words of its label; or a run, or 'latest'.",
+            autocompletion=completion.trials,
+        ),
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -263,10 +327,14 @@ def export_model(
     """Write the trained network of a trial as arrays or a program.
 
     The arrays are W1.data, W1.indices, W1.indptr, b1, and so on. A program is one file, of Python
-    or of C, that needs no library.
+    or of C, that needs no library. Of a run it is the first network of those that `inputs` is
+    about.
     """
     kind = o.file_format(output, None, MODEL_ENDINGS, "npz")
-    record, file = Store(store).find_model(trial)
+    results = Store(store)
+    if trial == "latest" or trial in results.runs():
+        trial = _recommended_trial(results.run(trial))
+    record, file = results.find_model(trial)
     with output_file(output) as target:
         if kind == "npz":
             with file.open("rb") as source:

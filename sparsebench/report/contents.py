@@ -22,7 +22,7 @@ from sparsebench.analysis.statistics import LEAST_SEEDS
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
 from sparsebench.registry import ReportSection
-from sparsebench.report import claims, growth, ranks, results
+from sparsebench.report import answer, claims, growth, ranks, results
 from sparsebench.report.charts import charts
 from sparsebench.report.document import Bullets, Cell, Chart, Code, Section, Table, Text, section
 from sparsebench.report.history import history
@@ -169,6 +169,7 @@ def _with_lead(
 def _sections(found: Evidence) -> Iterator[Section]:
     """A section for each question that the trials answer."""
     trained, added = found.trained, plugin_sections(found)
+    yield from answer.sections(found)
     yield from (one for one in added if one.place == "before")
     for judged in trained.by_primary():
         yield from _results(judged)

@@ -29,6 +29,7 @@ class Options:
     predict      skip trials that cannot fit their memory limit
     audit        probe backends for dense work before the first trial, unless an earlier run has
     debug        run the one trial in this process; its exceptions are not caught
+    time_limit   seconds, counted from the first trial, after which no other one begins
     identify     record the host's name in the manifest
     argv         the command line, for the manifest
     """
@@ -46,6 +47,7 @@ class Options:
     predict: bool = True
     audit: bool = False
     debug: bool = False
+    time_limit: float | None = None
     identify: bool = False
     argv: Sequence[str] = ()
 

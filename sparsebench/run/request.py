@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.core.trial import Trial
+from sparsebench.discovery import load_plugins
 from sparsebench.errors import NothingMatched, SparsebenchError, SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.run import user_config
@@ -31,7 +32,7 @@ class RunRequest:
 
 
 def resolve(
-    suite: str | Path,
+    suite: str | Path | Suite,
     *,
     settings: Mapping[str, Any] | str | Iterable[str] | None = None,
     seeds: str | int | Iterable[int] | None = None,
@@ -56,18 +57,23 @@ def resolve(
     Arguments win over SPARSEBENCH_* variables, these over the suite, the suite over config.toml,
     and that over the defaults. Raises NothingMatched if no trial is left.
 
+    suite     its name or file; or a suite without plugins of its own
     settings  path below [trial] -> value, or texts such as "epochs=3"
     seeds     numbers, one number, or a text such as "0:5"
     how       the other fields of `Options`
     """
     part = parse_shard(shard) if shard is not None else None
     data_dir = user_config.data_directory(data).resolve()
-    loaded, known = load_suite(
-        named(suite, "a suite"),
-        plugin_files=[user_config.expanded(named(file, "a plugin")) for file in _listed(plugins)],
-        allow_plugins=allow_plugins,
-        data_dir=data_dir,
-    )
+    files = [user_config.expanded(named(file, "a plugin")) for file in _listed(plugins)]
+    if isinstance(suite, Suite):
+        loaded, known = suite, load_plugins(files, data_dir)
+    else:
+        loaded, known = load_suite(
+            named(suite, "a suite"),
+            plugin_files=files,
+            allow_plugins=allow_plugins,
+            data_dir=data_dir,
+        )
     chosen_seeds = _seeds(seeds)
     trials = expand(
         replace(loaded, trial={**user_config.trial_defaults(), **loaded.trial}),

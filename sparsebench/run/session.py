@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -119,6 +120,7 @@ class Session:
         self._tries: Counter[str] = Counter()
         self._reused = 0
         self._stopping = 0
+        self._deadline = math.inf
 
     def run(self) -> Summary:
         """Run all trials. If an exception ends this, running trials are killed and recorded as
@@ -152,6 +154,8 @@ class Session:
         if not getattr(self._context.executor, "many_machines", False):
             preflight.compile(list(self._waiting))
         self._audits = preflight.audit(list(self._waiting))
+        if self._options.time_limit is not None:
+            self._deadline = time.monotonic() + self._options.time_limit
         while self._waiting or self._running or self._concurrent:
             self._waiting.extend(self._concurrent.ended())
             self._start_what_fits()
@@ -217,6 +221,11 @@ class Session:
 
     def _start_what_fits(self) -> None:
         self._pass_on_signals([item.handle for item in self._running])
+        if self._waiting and time.monotonic() > self._deadline:
+            names = Counter(label(trial, seed=False) for trial in self._waiting)
+            left = ", ".join(f"{n} x {name}" for name, n in names.items())
+            self._listener.note(f"the time limit is reached; trials that do not begin: {left}")
+            self._start_nothing_more()
         while (
             self._waiting
             and (self._room is None or len(self._running) < self._room())

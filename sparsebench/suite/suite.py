@@ -27,7 +27,14 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.registry import Plugins
 from sparsebench.suite.keys import SELECTOR_KEYS, TRIAL_KEYS, check_key
-from sparsebench.validation import check_plain, complaint, quoted, read_toml, shown
+from sparsebench.validation import (
+    check_plain,
+    complaint,
+    parse_toml,
+    quoted,
+    read_toml,
+    shown,
+)
 
 SCHEMA = 1
 
@@ -187,9 +194,14 @@ class ChartOptions(TypedDict, total=False):
 
 @with_config(FORBID)
 class ReportOptions(TypedDict, total=False):
-    """What a suite says about its report."""
+    """What a suite says about its report.
+
+    answer  begin with what the claims about two sides come to: which of the first sides can be
+            recommended, at what cost, and which inputs it relies on
+    """
 
     chart: ChartOptions
+    answer: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +320,15 @@ def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
 def read_suite(path: str | Path) -> Suite:
     """Read a suite file and check its form; SuiteError in one line that names file and key."""
     path = Path(path)
-    data, text = read_toml(path, SuiteError, brief_path(path))
+    return _checked(*read_toml(path, SuiteError, brief_path(path)), path)
+
+
+def parse_suite(text: str, path: Path = Path("suite.toml")) -> Suite:
+    """The suite of a text, as if it stood at `path`."""
+    return _checked(parse_toml(text), text, path)
+
+
+def _checked(data: Any, text: str, path: Path) -> Suite:
     try:
         suite = _read(data)
         plugins = []

@@ -62,6 +62,17 @@ def statuses(summary: Summary) -> list[str]:
     return [str(record.status) for record in summary.records]
 
 
+def test_no_trial_begins_after_the_time_limit(
+    suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
+) -> None:
+    heard = HandshakeResult()
+    trials = [trial("fine", seed=seed) for seed in (0, 1)]
+    summary = run_trials(suite, trials, odd, replace(options, time_limit=-1.0), heard)
+    assert (summary.records, summary.exit_code) == ([], 5)
+    notes = [line[1] for line in heard.log if line[0] == "note"]
+    assert notes[-1] == "the time limit is reached; trials that do not begin: 2 x trainer=fine"
+
+
 def test_the_others_finish_when_some_fail(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
 ) -> None:

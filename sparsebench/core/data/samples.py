@@ -20,11 +20,15 @@ TargetKind = Literal["labels", "numbers", "vectors", "flags"]
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """How inputs were scaled: (x - mean) * scale, (features, 1) each; None: by the data set."""
+    """How inputs were scaled: (x - mean) * scale, (features, 1) each; None: by the data set.
+
+    names  of the features, where they have any
+    """
 
     features: int
     mean: Array | None = None
     scale: Array | None = None
+    names: Sequence[str] | None = None
 
     def scaled(self, X: Any) -> Batch:
         """The inputs of X (samples, features), an array or csr."""

@@ -5,6 +5,7 @@ W1.data W1.indices W1.indptr W1.shape  csr of the first layer, a row per output 
 b1                                     (K,) its bias; b2 ...
 unit1.NAME                             what the first hidden layer's activation has learnt
 mean scale                             (features,) a sample x goes in as (x - mean) * scale
+inputs                                 (features,) the name of each input, where they have names
 names                                  (classes,) the label of each output
 target_mean target_scale               (outputs,) a target y is learnt as (y - mean) / scale
 """
@@ -84,4 +85,6 @@ def _arrays(network: Network, inputs: Inputs, targets: Targets) -> Iterator[tupl
     for name, array in (("mean", inputs.mean), ("scale", inputs.scale)):
         if array is not None:
             yield name, array.reshape(-1)
+    if inputs.names is not None:
+        yield "inputs", np.array(inputs.names, dtype=np.str_)
     yield from targets.arrays().items()

@@ -1,0 +1,76 @@
+"""Which inputs trained networks rely on: the strength of their weights in the first layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.core.archive import Archive, BadArchive
+from sparsebench.core.arrays import Array
+from sparsebench.core.job import MODEL
+from sparsebench.errors import printable
+
+MOST_INPUTS = 2**27
+"""Bounds the memory that is taken for a damaged file."""
+
+
+@dataclass(frozen=True)
+class InputStrengths:
+    """networks  how many were looked at
+    names     of the inputs, the strongest first
+    shares    of each input: the sum of the magnitudes of its weights over that of all inputs, the
+              mean over the networks. QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560)
+    """
+
+    networks: int
+    names: Sequence[str]
+    shares: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def input_strengths(seen: Evidence, trials: pd.DataFrame) -> InputStrengths | None:
+    """Of the networks of these rows that were kept; None if none was. Those of another number of
+    inputs than the first are left out."""
+    found: list[Array] = []
+    names: Array | None = None
+    for i in trials.index:
+        at = int(str(i))
+        file = seen.runs[at].folder(seen.records[at]) / MODEL
+        if not file.is_file():
+            continue
+        try:
+            archive = Archive(file)
+            strength = _strength(archive)
+            names = archive["inputs"] if names is None and "inputs" in set(archive) else names
+            archive.close()
+        except (BadArchive, KeyError, ValueError):  # a damaged file
+            continue
+        if not found or strength.size == found[0].size:
+            found.append(strength / max(float(strength.sum()), 1e-30))
+    if not found:
+        return None
+    shares: Array = np.mean(found, axis=0)
+    order = np.argsort(-shares, kind="stable")
+    if names is None or len(names) != shares.size:
+        names = np.array([f"feature {number}" for number in range(shares.size)])
+    called = [printable(str(names[one])) for one in order]
+    return InputStrengths(len(found), called, shares[order])
+
+
+def _strength(archive: Archive) -> Array:
+    from sparsebench.core.nn.input_scores import strengths
+    from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+
+    K, D = (int(size) for size in archive["W1.shape"])
+    if not 0 < D <= MOST_INPUTS:
+        raise BadArchive(f"its first layer cannot have {D} inputs")
+    pattern = CsrPattern((K, D), archive["W1.indptr"], archive["W1.indices"])
+    W = CsrMatrix(pattern, archive["W1.data"])
+    W.validate()
+    return strengths(W)

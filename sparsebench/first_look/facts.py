@@ -1,0 +1,78 @@
+"""What a comparison has to know of a file, and the mistakes that one line can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparsebench.errors import DataError
+
+if TYPE_CHECKING:
+    from sparsebench.core.data.samples import Parts
+
+LEAST_SAMPLES = 10
+"""With fewer, a test part has one sample."""
+
+MOST_CLASSES = 0.5
+"""Classes per sample: above, the target is no class but a name or a number."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """samples, features  of the training part, where the file has a split
+    classes    0 where the targets are numbers
+    spread     standard deviation of the targets, where they are numbers
+    has_test   whether the file has a test part of its own
+    csr        whether inputs are stored as csr
+    missing    how many values are missing
+    notes      what was understood, a line each
+    """
+
+    samples: int
+    features: int
+    classes: int
+    spread: float
+    has_test: bool
+    csr: bool
+    missing: int
+    notes: tuple[str, ...] = ()
+
+
+def facts_of(parts: Parts) -> Facts:
+    """Raises DataError for targets and samples that allow no comparison."""
+    import numpy as np
+
+    from sparsebench.core.data.csr_data import is_dense
+    from sparsebench.core.data.prepare import check_parts, labels_of
+
+    parts = check_parts(parts)
+    y, source = labels_of(parts.y_train), parts.source
+    samples, features = (int(n) for n in parts.X_train.shape)
+    called = parts.target or "the target"
+    if y.ndim != 1:
+        raise DataError(f"{source}: {called} has {y.shape[1]} numbers a sample; expected one")
+    if samples < LEAST_SAMPLES:
+        raise DataError(f"{source} has {samples} samples; expected at least {LEAST_SAMPLES}")
+    classes, spread = 0, 0.0
+    if y.dtype.kind == "f" and not (np.isfinite(y) & (np.floor(y) == y)).all():
+        spread = float(np.std(y))
+        if not spread > 0:
+            raise DataError(f"{source}: {called} is {y[0]} in every sample; nothing can be learnt")
+    else:
+        known, counts = np.unique(y, return_counts=True)
+        classes = int(known.size)
+        if classes < 2:
+            raise DataError(
+                f"{source}: {called} has one class, {known[0]}, in all {samples} samples; expected "
+                "at least two: is it the right column?"
+            )
+        if classes > MOST_CLASSES * samples or int((counts > 1).sum()) < 2:
+            raise DataError(
+                f"{source}: {called} has {classes} classes in {samples} samples; expected classes "
+                "with several samples each: is it the right column? Numbers are learnt as numbers "
+                "where one of them has decimals"
+            )
+    has_test, csr = parts.X_test is not None, not is_dense(parts.X_train)
+    return Facts(
+        samples, features, classes, spread, has_test, csr, parts.missing, tuple(parts.notes)
+    )

@@ -1,0 +1,193 @@
+"""The suite that compares sparse networks with a dense one and with other methods on a file.
+
+Sizes follow from the numbers of samples and features. The cases stand in the order of their
+importance: a run that is out of time leaves out the last ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.trial import Trial
+from sparsebench.first_look.facts import Facts
+from sparsebench.validation import quoted
+
+FOLDS = 5
+"""As many as a verdict needs at least."""
+
+REPEATED = ((200, 3), (1000, 2))
+"""Below so many samples, all folds are drawn so often: the fewer there are, the more the
+differences of folds vary."""
+
+STEPS = 1200
+"""Of a training, about; between the least and the most epochs."""
+
+EPOCHS = (5, 40)
+
+WIDE = 1000
+"""Features from which on Adam takes smaller steps: the steps of all inputs of a neuron add up."""
+
+UPDATES = 40
+"""Of the topology in a training by a method that counts steps."""
+
+POINTS, SHARE = 0.02, 0.05
+"""Margins: of an accuracy; of an error, as a share of the targets' standard deviation."""
+
+REFERENCES = ("logistic-regression", "ridge-regression", "gradient-boosting")
+
+DENSE = {"topology": "dense", "trainer": "sequential", "backend": "dense-mask"}
+SPARSE = {"trainer": "sequential", "backend": "numba-csr"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """dataset  as a suite names it;  label  what to call it
+    minutes  for all trials;  margin  by which sparse may be worse; None: as above
+    """
+
+    dataset: Mapping[str, Any]
+    label: str
+    facts: Facts
+    minutes: float
+    margin: float | None = None
+
+    @property
+    def hidden(self) -> int:
+        """Neurons of each of two hidden layers."""
+        return 128 if self.facts.features < 200 else 256 if self.facts.features < 5000 else 512
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """The middle one first. The least leaves each input a few connections."""
+        return 0.05, 0.2, 0.02 if self.facts.features < WIDE else 0.01
+
+    @property
+    def batch(self) -> int:
+        return 16 if self.facts.samples < 500 else 32 if self.facts.samples < 5000 else 128
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        part = 1.0 if self.facts.has_test else (FOLDS - 1) / FOLDS
+        return math.ceil(self.facts.samples * part / self.batch)
+
+    @property
+    def epochs(self) -> int:
+        return min(max(STEPS // self.steps, EPOCHS[0]), EPOCHS[1])
+
+    @property
+    def repeats(self) -> int:
+        """How often the folds are drawn; of a file with a test part, the networks."""
+        if self.facts.has_test:
+            return FOLDS
+        return next((times for below, times in REPEATED if self.facts.samples < below), 1)
+
+    @property
+    def metric(self) -> str:
+        return "test_accuracy" if self.facts.classes else "test_rmse"
+
+    @property
+    def tolerance(self) -> float:
+        if self.facts.classes:
+            return POINTS if self.margin is None else self.margin
+        return (SHARE if self.margin is None else self.margin) * self.facts.spread
+
+    def cases(self) -> list[dict[str, Any]]:
+        """The most important first."""
+        middle, dense_most, least = self.densities
+        linear = "logistic-regression" if self.facts.classes else "ridge-regression"
+        found = [
+            DENSE, _sparse("set", middle), {**DENSE, "trainer": linear},
+            _sparse("set", least), _sparse("set", dense_most),
+        ]  # fmt: skip
+        if not self.facts.csr:
+            found.append({**DENSE, "trainer": "gradient-boosting"})
+        every = max(1, self.steps * self.epochs // UPDATES)
+        return [*found, _sparse("rigl", middle, update_every=every), _sparse("static", middle)]
+
+    def text(self) -> str:
+        """The suite's file."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        facts = self.facts
+        yield "schema = 1"
+        yield f"name = {_toml('try-' + re.sub('[^A-Za-z0-9._-]+', '-', self.label)[:80])}"
+        yield f"title = {_toml(f'Sparse against dense on {self.label}')}"
+        yield f"question = {_toml(f'Is a sparse network as good as a dense one on {self.label}?')}"
+        yield 'lead = "accuracy-memory"'
+        yield "\n[report]\nanswer = true"
+        yield f"\n[trial]\ndataset = {_toml(dict(self.dataset))}"
+        yield f"model = {_toml({'hidden': [self.hidden] * 2, 'dropout': 0.2})}"
+        rate = 0.001 if facts.features < WIDE else 0.0003
+        yield f"optimizer = {_toml({'name': 'adam', 'learning_rate': rate})}"
+        yield f"objective = {_toml('classification' if facts.classes else 'regression')}"
+        yield f"epochs = {self.epochs}\nbatch_size = {self.batch}"
+        yield f"timeout = {_toml(f'{max(30, round(30 * self.minutes))}s')}"
+        yield "\n[grid]"
+        if not facts.has_test:
+            yield f"fold = {_toml([f'{number}/{FOLDS}' for number in range(1, FOLDS + 1)])}"
+        yield f"seed = {_toml(list(range(self.repeats)))}"
+        for case in self.cases():
+            yield "\n[[case]]"
+            yield from (f"{key} = {_toml(value)}" for key, value in case.items())
+            yield f"keep_model = {_toml(case['backend'] == SPARSE['backend'])}"
+        for key, name in self._once():
+            yield f"\n[[exclude]]\nwhere = {_toml({key: name})}\nunless = {_toml({'seed': 0})}"
+            yield 'reason = "only what a verdict needs is repeated"'
+        for density in sorted(self.densities, reverse=True):
+            yield "\n[[claims]]"
+            text = f"SET at a density of {100 * density:g} % is as good as the dense network"
+            yield f"text = {_toml(text)}\nmetric = {_toml(self.metric)}"
+            sparse = {"topology": "set", "topology.density": density, **SPARSE}
+            yield f"where = {_toml(sparse)}\nagainst = {_toml(DENSE)}"
+            yield f"tolerance = {self.tolerance:.6g}"
+
+    def _once(self) -> list[tuple[str, str]]:
+        """The key and name of what is not repeated with other seeds."""
+        if self.repeats == 1:
+            return []
+        once = [("trainer", "gradient-boosting"), ("topology", "rigl"), ("topology", "static")]
+        if self.facts.has_test:  # the same samples, so the same result
+            once = [("trainer", name) for name in REFERENCES]
+        cases = self.cases()
+        return [(key, name) for key, name in once if any(_name(c[key]) == name for c in cases)]
+
+    def ordered(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The most important first: every case on the folds of the first seed, then the others."""
+        return sorted(trials, key=lambda trial: trial.seed)
+
+
+def look_at(
+    path: Path, dataset: Mapping[str, Any], facts: Facts, minutes: float, margin: float | None
+) -> Look:
+    """The data set as it is to be read, wherever the suite is run."""
+    chosen = {**dataset, "path": str(path.absolute())}
+    if facts.missing and "missing" not in chosen:
+        chosen["missing"] = "mean"
+    return Look(chosen, path.name.removesuffix(".gz").partition(".")[0], facts, minutes, margin)
+
+
+def _sparse(name: str, density: float, **more: Any) -> dict[str, Any]:
+    update = {"update": "cosine"} if name == "set" else {}
+    topology = {"name": name, "density": density, **update, **more}
+    return {"topology": topology, **SPARSE}
+
+
+def _name(component: Any) -> str:
+    return str(component["name"] if isinstance(component, Mapping) else component)
+
+
+def _toml(value: Any) -> str:
+    """Plain data as an inline value."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{quoted(k)} = {_toml(v)}' for k, v in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,91 @@
+"""The answer of a run whose suite asks for one: verdict, costs, other methods."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from records import FakeRun, make_record, make_trial
+
+from sparsebench.analysis.evidence import NO_NETWORK, evidence
+from sparsebench.analysis.recommend import recommended
+from sparsebench.report.answer import answer, sections
+
+SUITE = """
+name = "try-genes"
+report = { answer = true }
+[[claims]]
+text = "SET at 5 % is as good"
+metric = "test_accuracy"
+where = { topology = "set", "topology.density" = 0.05, trainer = "sequential" }
+against = { topology = "dense", trainer = "sequential" }
+tolerance = 0.02
+[[claims]]
+text = "SET at 1 % is as good"
+metric = "test_accuracy"
+where = { topology = "set", "topology.density" = 0.01, trainer = "sequential" }
+against = { topology = "dense", trainer = "sequential" }
+tolerance = 0.02
+"""
+
+
+def run(*accuracies: float) -> FakeRun:
+    """dense, SET at 5 % and at 1 %, logistic regression; five folds of three seeds each."""
+    draw, found = random.Random(0), []
+    topologies = [
+        {"name": "dense", "prune": None},
+        *({"name": "set", "density": density, "prune": None} for density in (0.05, 0.01)),
+        {"name": "dense", "prune": None},
+    ]
+    for place, (topology, accuracy) in enumerate(zip(topologies, accuracies)):
+        network = place < 3
+        count = round(17400 * topology.get("density", 1.0))
+        for seed in range(3):
+            for fold in range(1, 6):
+                trial = make_trial(
+                    topology=topology, seed=seed, fold=f"{fold}/5",
+                    trainer={"name": "sequential" if network else "logistic-regression"},
+                )  # fmt: skip
+                measures = {
+                    "test_accuracy": accuracy + draw.gauss(0, 0.003), "train_seconds": 2.0,
+                    "connections": count if network else None, "initial_connections": count,
+                }  # fmt: skip
+                settings = {"exact": True} | ({} if network else {"computed_by": "scikit-learn"})
+                found.append(make_record(trial, measures=measures, settings=settings))
+    return FakeRun(found, suite_text=SUITE)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "verdict", "density"),
+    [
+        ((0.9, 0.9, 0.9, 0.8), "Yes, within a margin of 2.00 points.", 0.01),
+        ((0.9, 0.9, 0.8, 0.8), "Yes, within a margin of 2.00 points.", 0.05),
+        ((0.9, 0.8, 0.81, 0.8), "No, not within a margin of 2.00 points.", 0.01),
+        ((0.9, 0.881, 0.879, 0.8), "Cannot tell within a margin of 2.00 points", 0.05),
+    ],
+)
+def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict, density):
+    found = evidence([run(*accuracies)])
+    told = list(answer(found))
+    assert told[0].startswith(verdict)
+    chosen = recommended(found)
+    assert set(chosen["topology.density"]) == {density}
+    assert len(chosen) == 15
+    assert f"{round(17400 * density):,} connections instead of 17,400" in " ".join(told)
+    assert "Without a network: logistic-regression" in " ".join(told)
+    assert "2.00 s of training, net peak 3.00 MiB" in " ".join(told)
+    assert [section.title for section in sections(found)] == ["Answer"]
+
+
+def test_a_reference_has_no_topology_and_no_backend_of_ours():
+    frame = evidence([run(0.9, 0.9, 0.9, 0.8)]).frame
+    of_reference = frame[frame["trainer"] == "logistic-regression"]
+    assert set(of_reference["topology_label"]) == {NO_NETWORK}
+    assert set(of_reference["backend_label"]) == {"scikit-learn"}
+    assert NO_NETWORK not in set(frame.drop(of_reference.index)["topology_label"])
+
+
+def test_only_a_suite_that_asks_gets_an_answer():
+    asked = run(0.9, 0.9, 0.9, 0.8)
+    assert not list(sections(evidence([replace(asked, suite_text="name = 'x'")])))
