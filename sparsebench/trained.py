@@ -123,7 +123,7 @@ class TrainedNetwork:
     def topology_distance(self, other: TrainedNetwork) -> list[float]:
         """Of each layer, 0 to 1, whatever the numbers of hidden neurons are: NNSTD, Liu et al.
         (2020), arXiv 2006.14085. For layers of some thousand neurons."""
-        from sparsebench.analysis.topologies import nnstd
+        from sparsebench.core.sparse.distance import nnstd
 
         return nnstd(self.weights, other.weights)
 

@@ -367,6 +367,9 @@ def register_observers(register: Register) -> None:
          "whether degrees follow a power law (Clauset et al. 2009)", params + "PowerLawParams"),
         ("overlap", "paths:Overlap",
          "connections kept since the last epoch and the start", params + "OverlapParams"),
+        ("topology-distance", "distance:TopologyDistance",
+         "how far the topology is from the first (NNSTD, Liu et al. 2020)",
+         params + "TopologyDistanceParams"),
         ("itop", "itop:Itop",
          "share of all positions ever tried, R_s (Liu et al. 2021)", params + "ItopParams"),
     )  # fmt: skip

@@ -186,8 +186,9 @@ def _judged(seen: Evidence) -> Iterator[Judged]:
         frame = seen.frame[seen.frame["run"].isin(runs)]
         metric = seen.metrics.declaration(str(claim["metric"]))
         if "against" in claim:
+            second = seen.metrics.declaration(str(claim.get("against_metric", metric.name)))
             for side, other in _pairs(seen, frame, claim):
-                row = _two_sides(claim, metric, side, other)
+                row = _two_sides(claim, metric, second, side, other)
                 yield _as_required(seen, row, side, other)
         else:
             for side in _cells(_rows_at(seen, frame, claim["where"])):
@@ -263,11 +264,16 @@ def _published(claim: Claim, metric: Metric, side: Side) -> Judged:
     return _to_test(row, found.difference, len(ours), max(map(abs, ours)), supposed)
 
 
-def _two_sides(claim: Claim, metric: Metric, side: Side, other: Side) -> Judged:
+def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: Side) -> Judged:
     """The first side against the second, by pairs where both have the same seeds; of folds, by
-    those that both have."""
+    those that both have.
+
+    second  the metric of the second side
+    """
     (label, cell), (other_label, other_cell) = side, other
-    ours, theirs = _values(cell, metric), _values(other_cell, metric)
+    if second != metric and len(other_cell):
+        other_label = join(other_label, second.name)
+    ours, theirs = _values(cell, metric), _values(other_cell, second)
     mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
     row = Judged(
         claim, metric, label, other_label, mine, their, _ended(cell, ours),

@@ -372,7 +372,9 @@ def without(trial: Trial, *keys: str) -> Trial:
     but for them get one id."""
     parts: dict[str, Any] = {"seed": 0, "fold": f"1/{trial.folds}" if trial.folds else None}
     for key in keys:
-        head, *rest = ("topology.prune" if key == "prune" else key).split(".")
+        head, *rest = key.split(".")
+        if head == "prune":
+            head, rest = "topology", ["prune", *rest]
         if head == "dataset":
             parts["data"] = {}
         if key == DATA_SIZE:

@@ -58,9 +58,11 @@ def expand(
             check_selectors(suite, every, kept)
         known = [metric.name for metric in in_force(plugins, kept).of_trials()]
         for i, claim in enumerate(suite.claims):
-            if claim.metric not in known:
-                hint = nearest(claim.metric, known)
-                raise SuiteError(f"claims[{i}].metric: unknown metric {claim.metric!r}.{hint}")
+            for key in ("metric", "against_metric"):
+                name = getattr(claim, key)
+                if name is not None and name not in known:
+                    hint = nearest(name, known)
+                    raise SuiteError(f"claims[{i}].{key}: unknown metric {name!r}.{hint}")
         seen: dict[str, Trial] = {}
         for trial in kept:
             twin = seen.setdefault(trial.id, trial)

@@ -110,6 +110,8 @@ def _against_or_value(claim: Claim) -> Claim:
     if (claim.against is None) == (claim.value is None):
         found = "neither" if claim.value is None else "both"
         raise ValueError(f"a claim needs `against` or `value`, found {found}")
+    if claim.against_metric is not None and claim.against is None:
+        raise ValueError("`against_metric` is of the trials `against`, found without")
     return claim
 
 
@@ -151,6 +153,7 @@ class Claim:
     It compares with the trials `against`, or with the published `value` (its standard
     deviation `std` over `n` runs where the source gives them).
 
+    against_metric  the second side's metric, where it is another one
     requires    what the trials must be for the question to be asked; else it is not run
     conditions  what else differs, beside the machine, where published time or memory is compared
     """
@@ -163,6 +166,7 @@ class Claim:
     requires: Selector | None = None
     conditions: str = ""
     against: Selector | None = None
+    against_metric: str | None = None
     value: Number | None = None
     std: AtLeast0 | None = None
     n: Count | None = None

@@ -279,3 +279,26 @@ def test_shown_and_as_json():
     data = json.loads(json.dumps(to_json("r", rows), allow_nan=False))
     assert [one["verdict"] for one in data["claims"]] == ["fails", "too few seeds", "not run"]
     assert data["exit_code"] == 4
+
+
+def test_the_second_side_may_have_another_metric():
+    """An ensemble against a network of its own, and against its members in the same trials."""
+    suite = sides(0.0, "best_test_accuracy") + 'against_metric = "test_accuracy"\n'
+    ours = measured([0.93, 0.95, 0.95, 0.93, 0.94], "best_test_accuracy", backend="numba-csr")
+    theirs = measured([0.83, 0.84, 0.85, 0.83, 0.84], backend="scipy-csr")
+    row = judged(ours + theirs, suite)
+    assert row.verdict is Holds.HOLDS
+    assert row.against.endswith(", test_accuracy")
+    both = {"best_test_accuracy": 0.93, "test_accuracy": 0.83}
+    one = [record(trial(seed=seed, backend="numba-csr"), measures=both) for seed in range(5)]
+    row = judged(one, suite.replace("scipy-csr", "numba-csr"))
+    assert (row.ours.mean, row.other.mean) == pytest.approx((0.93, 0.83))
+
+
+def test_parameters_of_a_pruning_are_keys_of_a_claim():
+    suite = sides().replace('{ backend = "scipy-csr" }', '{ prune = "", backend = "numba-csr" }')
+    suite = suite.replace('{ backend = "numba-csr" }\n', '{ "prune.every" = 20 }\n', 1)
+    plain = trial().topology
+    pruned = {**plain, "prune": {"name": "importance", "every": 20}}
+    row = judged(measured([0.9] * 5, topology=pruned) + measured([0.9] * 5), suite)
+    assert (row.ours.n, row.other.n) == (5, 5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from sparsebench.analysis.topologies import nnstd
+from sparsebench.core.sparse.distance import nnstd
 
 
 def test_a_network_with_renumbered_neurons_is_the_same():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sparsebench_plugins.observers import paths
+from sparsebench_plugins.observers.distance import TopologyDistance
 
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.testing.observers import FixedNetwork
@@ -65,3 +66,23 @@ def test_overlap_counts_connections_that_stayed():
         values = overlap.values()
         found.append((values["overlap_with_last"], values["overlap_with_first"]))
     assert found == [(0.5, 0.5), (0.5, 0.0)]
+
+
+def test_distance_is_none_where_neurons_are_only_renumbered():
+    """The two hidden neurons change places, and then one of three connections goes elsewhere."""
+    first = [pattern_of([[1, 1, 0], [0, 0, 1]]), pattern_of([[1, 0]])]
+    swapped = [pattern_of([[0, 0, 1], [1, 1, 0]]), pattern_of([[0, 1]])]
+    moved = [pattern_of([[0, 0, 1], [1, 0, 1]]), pattern_of([[0, 1]])]
+    network = network_like(*first)
+    look = TopologyDistance(epochs=2).start(network)
+    assert look.values()["distance_from_first"] is None  # not due
+    network.layers = network_like(*swapped).layers
+    assert look.values()["distance_from_first_of_layer"] == [0.0, 0.0]
+    network.layers = network_like(*moved).layers
+    again = TopologyDistance(epochs=2).start(network)
+    again.restore({name: array.copy() for name, array in look.saved()})
+    for one in (look, again):
+        one.values()
+        found = one.values()
+        assert found["distance_from_first_of_layer"] == pytest.approx([(0 + 2 / 3) / 2, 0.0])
+        assert found["distance_from_last"] == found["distance_from_first"]

@@ -160,3 +160,28 @@ class NonzeroWeightsParams(Observer):
         ),
         Metric("nonzero_weights_of_layer", "count", kinds=("layer",)),
     )
+
+
+@dataclass(frozen=True)
+class TopologyDistanceParams(Observer):
+    """epochs  between two looks"""
+
+    epochs: Annotated[int, Interval(gt=0)] = 10
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "distance_from_first",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="distance from the first topology",
+        ),
+        Metric(
+            "distance_from_last",
+            "fraction",
+            "points",
+            kinds=("trial", "epoch"),
+            title="distance from the topology of the last look",
+        ),
+        Metric("distance_from_first_of_layer", "fraction", "points", kinds=("layer",)),
+    )
