@@ -38,47 +38,20 @@ SLOW = (
 """Folders and files whose tests start processes, compile kernels or simulate for seconds; they are
 marked `slow`, and `make test-fast` leaves them out."""
 
-COMPILING = (
-    "core/training", "objectives", "parallel", "plugins/test_conformance.py",
-    "plugins/test_csr_input.py", "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
-    "plugins/test_readme_examples.py", "run/test_denormals.py", "run/test_least_memory.py",
-)  # fmt: skip
+COMPILING = {
+    "network": ("core/training", "objectives", "plugins/test_conformance.py", "parallel",
+                "plugins/test_readme_examples.py"),
+    "kernels": ("plugins/test_compiled_step.py", "plugins/test_csr_input.py",
+                "plugins/test_numba_csr.py", "plugins/test_numba_kernels.py",
+                "run/test_denormals.py", "run/test_least_memory.py"),
+}  # fmt: skip
 """Tests that compile the same kernels in their own process: one worker of pytest-xdist runs all of
-them (`--dist loadgroup`), so that none compiles what another is compiling."""
+a group (`--dist loadgroup`), so that none compiles what another is compiling. Of all others, one
+worker runs a file, or what its tests share would be made twice."""
 
-MINUTES = (
-    "analysis/test_claims.py::test_a_claim_that_just_holds_seldom_fails",
-    "audit/test_auditing_runs.py::test_a_process_leaves_evidence",
-    "audit/test_probe.py::test_a_dense_topology_or_model_is_found_as_a_backend_is[set-",
-    "audit/test_probe.py::test_a_hidden_copy_is_undeclared_too",
-    "audit/test_probe.py::test_a_liar_is_found_out[DenseForAMoment",
-    "audit/test_probe.py::test_a_liar_is_found_out[DenseWeights",
-    "audit/test_probe.py::test_a_liar_is_found_out[KeepsDense",
-    "audit/test_probe.py::test_evidence_survives_json",
-    "audit/test_probe.py::test_passes_that_apply_the_activation",
-    "audit/test_probe.py::test_the_honest_layer_beside_the_liars",
-    "audit/test_probe.py::test_tiles_take_no_memory",
-    "audit/test_probe.py::test_truly_sparse_backends_are_not_flagged[numba-csr]",
-    "audit/test_probe.py::test_what_is_dense_at_the_sizes",
-    "cli/test_slow_plugin.py::test_listings_and_suites",
-    "core/training/test_csr_training.py::test_a_warmed_up_network",
-    "core/training/test_csr_training.py::test_csr_trains_as_arrays_do[32-plain sgd]",
-    "core/training/test_csr_training.py::test_csr_trains_as_arrays_do[4-sgd]",
-    "core/training/test_resuming.py::test_bfloat16_momenta",
-    "parallel/test_parallel.py::test_all_scenarios_pass[5]",
-    "plugins/test_compiled_step.py::test_blocks_in_bfloat16",
-    "plugins/test_conformance.py::test_the_kit_flags_a_mask_that_says_it_is_truly_sparse",
-    "plugins/test_csr_input.py::test_bfloat16_momenta_are_never_behind",
-    "plugins/test_csr_input.py::test_columns_that_are_left_behind_end_where_eager_ones_do[decoupled-plain]",
-    "plugins/test_csr_input.py::test_columns_that_are_left_behind_end_where_eager_ones_do[momentum-plain]",
-    "plugins/test_numba_csr.py::test_bfloat16_learns_as_float32_does[{'activations': 'bfloat16'}",
-    "plugins/test_numba_csr.py::test_both_kinds_of_kernels_pass_the_kit[adam",
-    "plugins/test_numba_csr.py::test_both_kinds_of_kernels_pass_the_kit[sgd-plain]",
-    "pytest_sparsebench/test_pytest_plugin.py::test_the_fixture_runs_and_compares",
-    "run/test_checkpoints.py::test_with_retries_a_crash",
-)  # fmt: skip
-"""Tests of many seconds each, of which a faster one holds most; they are marked `minutes`, and
-`make test-all` runs them."""
+MINUTES = tuple((HERE / "minutes.txt").read_text().splitlines())
+"""Tests of two seconds and more of a core, of which faster ones hold most: how their names begin.
+They are marked `minutes`, and `make test-all` runs them."""
 
 CACHE = "SPARSEBENCH_CACHE"
 COMPILED = "SPARSEBENCH_TEST_KERNELS"
@@ -99,16 +72,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are dropped
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    group = pytest.mark.xdist_group
-    marks = (
-        (pytest.mark.slow, SLOW), (group("compiling"), COMPILING), (group("cluster"), ("dask",)),
-    )  # fmt: skip
     for item in items:
-        if item.nodeid.removeprefix("tests/").startswith(MINUTES):
+        name = item.nodeid.removeprefix("tests/")
+        if name.startswith(MINUTES):
             item.add_marker(pytest.mark.minutes)
-        for mark, places in marks:
-            if any(item.path.is_relative_to(HERE / place) for place in places):
-                item.add_marker(mark)
+        if name.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        groups = (group for group, places in COMPILING.items() if name.startswith(places))
+        file = name.split("::")[0]
+        alone = "dask" if file.startswith("dask/") else file
+        item.add_marker(pytest.mark.xdist_group(next(groups, alone)))
 
 
 def _folder_of_compiled_code() -> Path:
