@@ -33,6 +33,14 @@ def try_(
         Literal["samples-in-rows", "features-in-rows"],
         typer.Option(help="Whether a row is a sample, or a feature such as a gene."),
     ] = "samples-in-rows",
+    missing: Annotated[
+        Literal["mean", "median", "zero", "drop"] | None,
+        typer.Option(
+            help="What stands in for a missing value: the feature's mean or median over the "
+            "training samples, or 0; or such samples are left out.",
+            show_default="mean",
+        ),
+    ] = None,
     minutes: Annotated[
         float,
         typer.Option(min=0.1, help="For all trials; the least important ones are left out."),
@@ -71,8 +79,10 @@ def try_(
     from sparsebench.first_look.plan import look_at
 
     given = file_dataset(file, target, orientation)
+    if missing is not None:
+        given["missing"] = missing
     plugins = load_plugins(data_dir=data)
-    read = plugins.validate("dataset", {**given, "missing": "mean"}, "try")
+    read = plugins.validate("dataset", {"missing": "mean", **given}, "try")
     dataset = plugins.build("dataset", read)
     facts = facts_of(dataset.read())
     look = look_at(dataset.file(), given, facts, minutes, margin)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 LEAST_SAMPLES = 10
 """With fewer, a test part has one sample."""
 
+MOST_NUMBERS, LEAST_EACH = 20, 10
+"""Of whole numbers: above so many different ones, of which each has fewer samples than that on
+average, they are learnt as numbers and not as classes."""
+
 MOST_CLASSES = 0.5
 """Classes per sample: above, the target is no class but a name or a number."""
 
@@ -53,13 +57,17 @@ def facts_of(parts: Parts) -> Facts:
         raise DataError(f"{source}: {called} has {y.shape[1]} numbers a sample; expected one")
     if samples < LEAST_SAMPLES:
         raise DataError(f"{source} has {samples} samples; expected at least {LEAST_SAMPLES}")
-    classes, spread = 0, 0.0
-    if y.dtype.kind == "f" and not (np.isfinite(y) & (np.floor(y) == y)).all():
+    classes, spread, notes = 0, 0.0, list(parts.notes)
+    known, counts = np.unique(y, return_counts=True)
+    many = known.size > MOST_NUMBERS and samples < LEAST_EACH * known.size
+    whole = y.dtype.kind != "f" or bool((np.isfinite(y) & (np.floor(y) == y)).all())
+    if y.dtype.kind in "iuf" and (many or not whole):
         spread = float(np.std(y))
         if not spread > 0:
             raise DataError(f"{source}: {called} is {y[0]} in every sample; nothing can be learnt")
+        if whole:
+            notes.append(f"{known.size} different whole numbers are learnt as numbers, not classes")
     else:
-        known, counts = np.unique(y, return_counts=True)
         classes = int(known.size)
         if classes < 2:
             raise DataError(
@@ -69,10 +77,7 @@ def facts_of(parts: Parts) -> Facts:
         if classes > MOST_CLASSES * samples or int((counts > 1).sum()) < 2:
             raise DataError(
                 f"{source}: {called} has {classes} classes in {samples} samples; expected classes "
-                "with several samples each: is it the right column? Numbers are learnt as numbers "
-                "where one of them has decimals"
+                "with several samples each: is it the right column?"
             )
     has_test, csr = parts.X_test is not None, not is_dense(parts.X_train)
-    return Facts(
-        samples, features, classes, spread, has_test, csr, parts.missing, tuple(parts.notes)
-    )
+    return Facts(samples, features, classes, spread, has_test, csr, parts.missing, tuple(notes))

@@ -18,6 +18,9 @@ from sparsebench.core.trial import Trial
 from sparsebench.first_look.facts import Facts
 from sparsebench.validation import quoted
 
+BATCHES = ((200, 8), (500, 16), (5000, 32))
+"""Below so many samples, batches of that size; else of 128."""
+
 FOLDS = 5
 """As many as a verdict needs at least."""
 
@@ -28,10 +31,14 @@ differences of folds vary."""
 STEPS = 1200
 """Of a training, about; between the least and the most epochs."""
 
-EPOCHS = (5, 40)
+EPOCHS = (5, 60)
 
 WIDE = 1000
 """Features from which on Adam takes smaller steps: the steps of all inputs of a neuron add up."""
+
+FEW = 600
+"""Steps of a training below which Adam takes larger ones, so that weights can leave their initial
+values behind."""
 
 UPDATES = 40
 """Of the topology in a training by a method that counts steps."""
@@ -69,7 +76,7 @@ class Look:
 
     @property
     def batch(self) -> int:
-        return 16 if self.facts.samples < 500 else 32 if self.facts.samples < 5000 else 128
+        return next((size for below, size in BATCHES if self.facts.samples < below), 128)
 
     @property
     def steps(self) -> int:
@@ -80,6 +87,13 @@ class Look:
     @property
     def epochs(self) -> int:
         return min(max(STEPS // self.steps, EPOCHS[0]), EPOCHS[1])
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of Adam."""
+        if self.facts.features >= WIDE:
+            return 0.0003
+        return 0.003 if self.steps * self.epochs < FEW else 0.001
 
     @property
     def repeats(self) -> int:
@@ -125,8 +139,7 @@ class Look:
         yield "\n[report]\nanswer = true"
         yield f"\n[trial]\ndataset = {_toml(dict(self.dataset))}"
         yield f"model = {_toml({'hidden': [self.hidden] * 2, 'dropout': 0.2})}"
-        rate = 0.001 if facts.features < WIDE else 0.0003
-        yield f"optimizer = {_toml({'name': 'adam', 'learning_rate': rate})}"
+        yield f"optimizer = {_toml({'name': 'adam', 'learning_rate': self.rate})}"
         yield f"objective = {_toml('classification' if facts.classes else 'regression')}"
         yield f"epochs = {self.epochs}\nbatch_size = {self.batch}"
         yield f"timeout = {_toml(f'{max(30, round(30 * self.minutes))}s')}"

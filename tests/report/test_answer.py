@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from records import FakeRun, make_record, make_trial
+from scipy.sparse import csr_matrix
 
 from sparsebench.analysis.evidence import NO_NETWORK, evidence
+from sparsebench.analysis.inputs import input_strengths
 from sparsebench.analysis.recommend import recommended
+from sparsebench.core.archive import write_archive
+from sparsebench.core.job import MODEL
 from sparsebench.report.answer import answer, sections
 
 SUITE = """
@@ -76,6 +81,27 @@ def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict
     assert "Without a network: logistic-regression" in " ".join(told)
     assert "2.00 s of training, net peak 3.00 MiB" in " ".join(told)
     assert [section.title for section in sections(found)] == ["Answer"]
+
+
+def test_inputs_are_ranked_by_strength_and_called_by_name(tmp_path):
+    seen = run(0.9, 0.9, 0.9, 0.8)
+    seen.path = tmp_path
+    for record in seen.records[:45]:
+        W = csr_matrix(np.array([[0.0, -3, 0, 1], [0, 3, 2, 0]], dtype=np.float32))
+        arrays = {
+            "W1.data": W.data, "W1.indices": W.indices, "W1.indptr": W.indptr,
+            "W1.shape": np.array(W.shape), "inputs": np.array(["A", "B", "C", "D"]),
+        }  # fmt: skip
+        seen.folder(record).mkdir()
+        with (seen.folder(record) / MODEL).open("wb") as stream:
+            write_archive(stream, {}, arrays.items())
+    found = evidence([seen])
+    strengths = input_strengths(found, recommended(found))
+    assert strengths is not None
+    assert (strengths.networks, strengths.names) == (15, ["B", "C", "D", "A"])
+    assert strengths.shares == pytest.approx([6 / 9, 2 / 9, 1 / 9, 0])
+    assert "Of 4 inputs it relies most on B, C, D, A (15 networks)." in list(answer(found))
+    assert [section.title for section in sections(found)] == ["Answer", "Inputs that matter"]
 
 
 def test_a_reference_has_no_topology_and_no_backend_of_ours():
