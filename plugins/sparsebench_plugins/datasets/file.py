@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import logging
 from collections.abc import Callable
@@ -23,12 +24,11 @@ READERS = {
     ".svm": "sparse_text:svmlight_parts", ".libsvm": "sparse_text:svmlight_parts",
     ".svmlight": "sparse_text:svmlight_parts", ".mtx": "sparse_text:matrix_market_parts",
     ".mat": "mat_file:mat_parts", ".arff": "frames:arff_parts",
-    ".parquet": "frames:parquet_parts",
+    ".parquet": "frames:parquet_parts", ".h5ad": "hdf5_file:h5ad_parts",
 }  # fmt: skip
 """Ending -> "module:function" of these plugins."""
 
 CONVERT = {
-    ".h5ad": "numpy.savez('x.npz', X=a.X.toarray(), y=a.obs['column'].astype(str))",
     ".xlsx": "save it as csv", ".xls": "save it as csv", ".ods": "save it as csv",
     ".rds": "in R, write.csv(x, 'x.csv')", ".rdata": "in R, write.csv(x, 'x.csv')",
     ".json": "pandas.read_json(...).to_csv('x.csv', index=False)",
@@ -85,6 +85,18 @@ def reader_of(path: Path) -> Reader:
             raise DataError(
                 f"{path} has the content of {meant}, not of {ending}: rename it to what it is"
             )
-    module, _, name = READERS[ending].partition(":")
+    named = READERS[ending]
+    if named == TEXT and is_series(path):
+        named = "geo_series:series_parts"
+    module, _, name = named.partition(":")
     found: Reader = getattr(importlib.import_module(f"sparsebench_plugins.datasets.{module}"), name)
     return found
+
+
+def is_series(path: Path) -> bool:
+    """Whether a text is a series matrix of GEO, as its first line says."""
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            return stream.read(8) in (b"!Series_", b"!Sample_")
+    except (OSError, EOFError):
+        return False  # the reader says what is wrong

@@ -1,4 +1,4 @@
-"""MATLAB's files up to version 7, as data sets of feature selection come: X and Y."""
+"""MATLAB's files, as data sets of feature selection come: X and Y."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def mat_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
         raise DataError(f"{source} does not fit into the free memory; expected a set that fits")
     try:
         found = loadmat(source)
-    except NotImplementedError:
-        raise DataError(
-            f"{source} is a MATLAB file of version 7.3; expected version 7: in MATLAB, "
-            "save('x.mat', 'X', 'Y', '-v7')"
-        ) from None
+    except NotImplementedError:  # version 7.3 is HDF5
+        from sparsebench_plugins.datasets.hdf5_file import matlab_arrays
+
+        found = matlab_arrays(path)
     except (OSError, ValueError, TypeError, EOFError, MatReadError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{source} is not a MATLAB file: {reason}") from None

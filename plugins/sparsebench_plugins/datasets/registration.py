@@ -78,7 +78,7 @@ BUILT_IN = {
     "extreme": ("synthetic:Extreme", "ExtremeParams",
                 "10000 x 65536, 2 classes: generated batch by batch, never held whole"),
     "file": ("file:File", "FileParams",
-             "a file of your own: csv, npz, npy, svmlight, mtx, mat, arff, parquet"),
+             "a file of your own: csv, npz, npy, svmlight, mtx, mat, h5ad, parquet"),
 }  # fmt: skip
 """Name -> "module:Class", its class of parameters where that is another, and a summary."""
 
