@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.evidence import SPARSITY, Evidence
-from sparsebench.report.curves import curves
+from sparsebench.report.curves import curves, observed
 from sparsebench.report.degrees import degrees
 from sparsebench.report.distinctions import parameter_keys
 from sparsebench.report.document import Chart
@@ -32,7 +32,7 @@ def charts(
     """
     told = above_chance(evidence)
     made = (density(told), scaling(evidence), curves(told), trade_off(told), sweep(told),
-            degrees(evidence), critical_differences(told))  # fmt: skip
+            degrees(evidence), critical_differences(told), *observed(evidence))  # fmt: skip
     found = [chart for chart in made if chart is not None]
     if asked and (first := line(evidence, **asked)) is not None:
         return [first, *(chart for chart in found if chart.name != first.name)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from sparsebench.analysis.formats import (
 )
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
+from sparsebench.metrics import BUILT_IN
 from sparsebench.report.chart_parts import (
     drawn_once,
     large,
@@ -36,6 +39,9 @@ LEAST_EPOCHS = 3
 MOST_LINES = 12
 """Of a panel: more cannot be told apart."""
 
+MOST_OBSERVED = 8
+"""Charts of metrics that observers give."""
+
 MOST_POINTS = 200
 """Of a curve; longer ones are thinned evenly, and keep the last epoch."""
 
@@ -46,14 +52,18 @@ TRAINING_PHASES = ("data", "train", "topology")
 """Of an epoch: what training takes, without evaluation."""
 
 
-def curves(evidence: Evidence, *, color: str = "", spent: bool = False) -> Chart | None:
+def curves(
+    evidence: Evidence, *, color: str = "", spent: bool = False, observed: Metric | None = None
+) -> Chart | None:
     """Mean of the primary metric by epoch, its spread over seeds as a band: a panel per data set
     and size; None where nothing has three epochs, and where a panel would have too many lines.
 
-    spent  by the seconds of training until then, instead of by epoch
+    spent     by the seconds of training until then, instead of by epoch
+    observed  this metric of epochs instead of the primary one
     """
-    judged = evidence.of_primary
-    found, metric = _by_epoch(judged), judged.primary
+    judged = evidence.of_primary if observed is None else evidence
+    metric = observed or judged.primary
+    found = _by_epoch(judged, metric.name)
     if found.empty or found["epoch"].nunique() < LEAST_EPOCHS:
         return None
     told = distinctions(judged, color=color)
@@ -78,18 +88,31 @@ def curves(evidence: Evidence, *, color: str = "", spent: bool = False) -> Chart
     if not panels or any(len(panel.series) > MOST_LINES for panel in panels):
         return None
     by = "seconds of training" if spent else "epoch"
+    name = "learning-curves" if observed is None else slug(f"observed-{metric.name}")
     return Chart(
-        slug(f"curves-{by}") if spent else "learning-curves",
+        slug(f"curves-{by}") if spent else name,
         f"{upper_first(metric.heading)} by {by}",
         "Line: mean over seeds; band: one standard deviation.", large(panels),
         *names_of(found, panels), [*left_out(len(parts)), *drawn_once(stand_for)],
     )  # fmt: skip
 
 
-def _by_epoch(evidence: Evidence) -> pd.DataFrame:
-    """Of every epoch that has the primary metric: the row of its trial, epoch, seconds of training
-    until then, and the metric as `value`."""
-    name, rows = evidence.primary.name, []
+def observed(evidence: Evidence) -> Iterator[Chart]:
+    """The curves of metrics that observers and plugins give of epochs, at most `MOST_OBSERVED`."""
+    known = [
+        metric
+        for metric in evidence.metrics.of_trials()
+        if metric.name not in {*BUILT_IN, *evidence.frame["primary"]} and "epoch" in metric.kinds
+        and metric.title and metric.name in evidence.frame
+    ]  # fmt: skip
+    made = (curves(evidence, observed=metric) for metric in known)
+    yield from islice((chart for chart in made if chart is not None), MOST_OBSERVED)
+
+
+def _by_epoch(evidence: Evidence, name: str) -> pd.DataFrame:
+    """Of every epoch that has this metric: the row of its trial, epoch, seconds of training until
+    then, and the metric as `value`."""
+    rows = []
     for i in evidence.frame.index:
         at, spent = int(str(i)), 0.0
         for told in evidence.runs[at].epochs(evidence.records[at]):

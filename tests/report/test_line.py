@@ -7,6 +7,7 @@ import pytest
 from records import FakeRun, epoch_line, make_record, make_trial
 
 from sparsebench.analysis.evidence import evidence
+from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.charts import charts, density
 from sparsebench.report.curves import curves
@@ -126,6 +127,20 @@ def test_two_epochs_are_no_curve_and_panels_of_one_line_are_one_panel(tmp_path):
         chart = curves(evidence([run]))
         assert len(chart.panels if chart else ()) == panels
     assert [one.toned for one in chart.panels[0].series] == ["digits", "wine"]
+
+
+def test_what_observers_measure_by_epoch_is_a_chart_each(tmp_path):
+    run = FakeRun([record(dataset=name) for name in HIDDEN], tmp_path)
+    flow = Metric("flow", title="gradient flow", kinds=("trial", "epoch"))
+    alone = Metric("last", title="the last only")
+    run.manifest = {**run.manifest, "metrics": [flow.to_json(), alone.to_json()]}
+    for at, one in enumerate(run.records, 1):
+        one.measures.update(flow=0.5, last=1.0)
+        lines = [epoch_line(e, None, metrics={"flow": at / e}) for e in (1, 2, 3)]
+        run.write_epochs(one, lines)
+    [chart] = [one for one in charts(evidence([run])) if one.name.startswith("observed")]
+    assert (chart.name, chart.title) == ("observed-flow", "Gradient flow by epoch")
+    assert [one.y for one in chart.panels[0].series] == [[1, 1 / 2, 1 / 3], [2, 1, 2 / 3]]
 
 
 def test_no_label_is_cut():
