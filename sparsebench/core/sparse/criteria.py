@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import selection
-from sparsebench.core.sparse.threads import even_parts, threads_for
+from sparsebench.core.sparse import small
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:
@@ -26,10 +25,8 @@ def all_but_smallest(scores: Vector, count: int) -> Mask:
         return np.ones(scores.size, dtype=bool)
     if count >= scores.size:
         return np.zeros(scores.size, dtype=bool)
-    if scores.dtype != np.float32:
-        keep = np.ones(scores.size, dtype=bool)
-        keep[np.argsort(scores, kind="stable")[:count]] = False
-        return keep
+    if scores.dtype != np.float32 or small.holds(scores.size):
+        return small.all_but_smallest(scores, count)
     return _keep_others(scores, False, lambda size: count)
 
 
@@ -40,6 +37,8 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
     the negative ones, the largest; 0 counts as positive, and NaN stays. Mocanu et al. (2018),
     the topology update. Deviation: of equal weights the earlier connection is dropped first.
     """
+    if small.holds(w.size):
+        return small.weakest_per_sign_dropped(w, zeta)
     return _keep_others(w, True, lambda size: math.floor(zeta * size))
 
 
@@ -49,6 +48,9 @@ def _keep_others(numbers: Vector, by_sign: bool, count_of: Callable[[int], int])
     A histogram of the leading bits tells in which bin the last one to go is, one of the next
     bits of that bin's numbers where in it, and so on: reads the numbers four times.
     """
+    from sparsebench.core.sparse.compiled import selection
+    from sparsebench.core.sparse.threads import even_parts, threads_for
+
     words = np.ascontiguousarray(numbers, dtype=np.float32).view(np.uint32)
     keep = np.empty(words.size, dtype=bool)
     with threads_for(words.size):

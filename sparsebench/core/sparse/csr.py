@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import changes
-from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
+from sparsebench.core.sparse import small
 
 Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
@@ -90,6 +89,14 @@ class CsrPattern:
 
     def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
         """(nnz,) True for connections in none of these rows (K,) and columns (D,)."""
+        if small.holds(self.nnz):
+            keep = np.ones(self.nnz, dtype=bool)
+            if rows is not None:
+                keep &= ~np.repeat(rows, np.diff(self.indptr))
+            return keep if columns is None else keep & ~columns[self.indices]
+        from sparsebench.core.sparse.compiled import changes
+        from sparsebench.core.sparse.threads import row_parts, threads_for
+
         keep = np.empty(self.nnz, dtype=bool)
         gone_rows = NOTHING if rows is None else rows
         gone_columns = NOTHING if columns is None else columns
@@ -157,13 +164,18 @@ class AppliedChange:
             raise TopologyError(f"keep has {change.keep.size} entries for {old.nnz} connections")
         if not np.size(change.rows) == np.size(change.columns) == change.values.size:
             raise TopologyError("rows, columns and values of grown connections differ in number")
-        self._keep = np.ascontiguousarray(change.keep)
-        self._old_indptr = old.indptr
+        rows, columns = _inside(old, change)
+        keep = np.ascontiguousarray(change.keep)
+        dtype = index_dtype(int(np.count_nonzero(keep)) + rows.size)
         self.grown_values = change.values
-        with threads_for(old.nnz):
-            self._bounds = row_parts(old.indptr)
-            self._rows, self._columns = _inside(old, change)
-            self.pattern = self._merged(old)
+        self._merge: Any = _merge_of(old.nnz, rows.size)(
+            old.indptr, old.indices, keep, rows, columns, dtype
+        )
+        if self._merge.falls:
+            raise TopologyError("grown connections are not in rising order, or one is grown twice")
+        if self._merge.clashes:
+            raise TopologyError("a connection is grown where one is kept")
+        self.pattern = CsrPattern(old.shape, self._merge.indptr, self._merge.indices)
 
     def carry(self, old: npt.NDArray[Any], grown: Any = 0) -> Any:
         """An array over the new connections: old values where they stay, `grown` elsewhere.
@@ -171,59 +183,25 @@ class AppliedChange:
         old    (nnz,) of any type of 1, 2, 4 or 8 bytes, which the result has too
         grown  (grown,), or one value
         """
-        new = np.empty(self.pattern.nnz, dtype=old.dtype)
-        fresh = np.atleast_1d(np.ascontiguousarray(grown, dtype=old.dtype))
-        bits = np.dtype(f"u{old.itemsize}")
-        with threads_for(old.size):
-            changes.carry(
-                self._bounds,
-                self._old_indptr,
-                self._keep,
-                self._rows,
-                self._columns,
-                self.pattern.indptr,
-                self.pattern.indices,
-                np.ascontiguousarray(old).view(bits),
-                fresh.view(bits),
-                0 if np.ndim(grown) == 0 else 1,
-                new.view(bits),
-            )
-        return new
+        return self._merge.carry(old, np.array(grown, dtype=old.dtype, order="C", copy=None))
 
-    def _merged(self, old: CsrPattern) -> CsrPattern:
-        """The new pattern: kept and grown columns, row by row."""
-        nnz = int(np.count_nonzero(self._keep)) + self._rows.size
-        dtype = index_dtype(nnz)
-        indptr = np.zeros(old.shape[0] + 1, dtype=dtype)
-        indices = np.empty(nnz, dtype=dtype)
-        taken = np.zeros(self._bounds.size - 1, dtype=bool)
-        kept = (self._bounds, old.indptr)
-        grown = (self._rows, self._columns)
-        changes.count_merged(*kept, self._keep, self._rows, indptr[1:])
-        np.cumsum(indptr, out=indptr)
-        changes.merge_columns(*kept, old.indices, self._keep, *grown, indptr, indices, taken)
-        if taken.any():
-            raise TopologyError("a connection is grown where one is kept")
-        return CsrPattern(old.shape, indptr, indices)
+
+def _merge_of(nnz: int, grown: int) -> Any:
+    if small.holds(nnz, grown):
+        return small.Merge
+    from sparsebench.core.sparse.large_changes import Merge
+
+    return Merge
 
 
 def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
     """Rows and columns of the grown connections in the pattern's type, checked."""
     K, D = old.shape
     rows, columns = np.asarray(change.rows), np.asarray(change.columns)
-    if rows.size == 0:
-        none: Ints = np.empty(0, dtype=old.indices.dtype)
-        return none, none
-    if rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D:
+    if rows.size and (rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D):
         raise TopologyError(f"a grown connection lies outside {K} x {D}")
-    rows = np.ascontiguousarray(rows, dtype=old.indices.dtype)
-    columns = np.ascontiguousarray(columns, dtype=old.indices.dtype)
-    bounds = even_parts(rows.size)
-    falls = np.zeros(bounds.size - 1, dtype=bool)
-    changes.find_falls(bounds, rows, columns, falls)
-    if falls.any():
-        raise TopologyError("grown connections are not in rising order, or one is grown twice")
-    return rows, columns
+    dtype = old.indices.dtype
+    return np.ascontiguousarray(rows, dtype=dtype), np.ascontiguousarray(columns, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -269,6 +247,11 @@ class CsrMatrix:
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""
+        if small.holds(self.nnz):
+            return small.row_sums(self.rows, np.abs(self.data), self.shape[0])
+        from sparsebench.core.sparse.compiled import changes
+        from sparsebench.core.sparse.threads import row_parts, threads_for
+
         sums = np.empty(self.shape[0], dtype=np.float32)
         with threads_for(self.nnz):
             bounds = row_parts(self.indptr)

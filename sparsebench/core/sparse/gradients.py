@@ -13,10 +13,8 @@ from scipy.sparse import csr_array
 
 from sparsebench.core.arrays import Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
-from sparsebench.core.sparse.compiled import gradients
 from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
 from sparsebench.core.sparse.positions import best
-from sparsebench.core.sparse.threads import even_parts, threads_for
 
 TILE = 2**16
 """Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""
@@ -39,6 +37,9 @@ def spmm_t(W: CsrMatrix, DZ: Matrix) -> Matrix:
 
 def gradient_at(rows: Ints, columns: Ints, X: Batch, DZ: Matrix) -> Vector:
     """(count,) entries of DW = DZ X^T at these positions: SDDMM on a list of positions."""
+    from sparsebench.core.sparse.compiled import gradients
+    from sparsebench.core.sparse.threads import even_parts, threads_for
+
     out = np.empty(len(rows), dtype=np.float32)
     if isinstance(X, CsrBatch):
         Xt = X.matrix().tocsc()
@@ -73,6 +74,8 @@ def largest_free_gradients(
     The dense gradient DW = DZ X^T is made in tiles, and the best so far are kept: time K D N,
     memory one tile and three numbers for each of twice `count` positions.
     """
+    from sparsebench.core.sparse.compiled import gradients
+
     K, D = pattern.shape
     dtype = pattern.indices.dtype
     none: Ints = np.empty(0, dtype=dtype)

@@ -6,13 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse.compiled import changes
+from sparsebench.core.sparse import small
 from sparsebench.core.sparse.csr import CsrPattern, Ints
-from sparsebench.core.sparse.threads import even_parts, threads_for
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
     """(count,) where each position is among the pattern's connections; -1 where it is none."""
+    if small.holds(pattern.nnz, len(rows)):
+        return small.places(pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns)
+    from sparsebench.core.sparse.compiled import changes
+    from sparsebench.core.sparse.threads import even_parts, threads_for
+
     found = np.empty(len(rows), dtype=np.int64)
     with threads_for(found.size):
         bounds = even_parts(found.size)

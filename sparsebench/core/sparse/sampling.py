@@ -9,79 +9,19 @@ all that follow: backends whose rounding differs stay together.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask
-from sparsebench.core.sparse.compiled import sampling
-from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, index_dtype
-from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
+from sparsebench.core.sparse import small
+from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 WIDEST = 2**31 - 1
 """Rows or columns of a layer."""
 
 
-class _Draw:
-    """The first `count` free positions of the order, in open rows and columns.
-
-    keep          (nnz,) of the pattern's connections; empty: every position is free
-    open_rows     (rows,) numbers of the rows that may be drawn; empty: all K
-    open_columns  (columns,) likewise
-    starts        (K + 1,) where the columns of each row begin in the result
-    """
-
-    @np.errstate(over="ignore")
-    def __init__(
-        self,
-        pattern: CsrPattern,
-        keep: Mask,
-        open_rows: Ints,
-        open_columns: Ints,
-        count: int,
-        rng: np.random.Generator,
-    ) -> None:
-        """Proposes as many positions as are missing until none is, so that none is in excess."""
-        K, D = pattern.shape
-        dtype = index_dtype(count)
-        bounds = even_parts(K)
-        key = rng.integers(2**64, dtype=np.uint64)
-        proposals = np.zeros(K, dtype=dtype)
-        words = np.zeros((bounds.size - 1, D // 64 + 1), dtype=np.uint64)
-        self.starts = np.zeros(K + 1, dtype=dtype)
-        self._proposed = (bounds, key, proposals)
-        self._where = (open_columns, D, pattern.indptr, pattern.indices, keep)
-        self._words = words
-        accepted, proposed, missing = self.starts[1:], 0, count
-        while missing > 0:
-            last = proposed + missing
-            sampling.count_proposals(key, proposed, last, open_rows, proposals, accepted)
-            sampling.count_accepted(*self._proposed, *self._where, *self._scratch(), accepted)
-            proposed, missing = last, count - int(accepted.sum(dtype=np.int64))
-        np.cumsum(self.starts, out=self.starts)
-
-    @np.errstate(over="ignore")
-    def fill(self, rows: Ints, columns: Ints) -> None:
-        """Write the positions, rising: columns (count,), and rows (count,) or empty."""
-        parts, words = self._words.shape
-        summary = np.zeros((parts, words // 64 + 1), dtype=np.uint64)
-        arguments = (*self._proposed, *self._where, *self._scratch(), summary)
-        sampling.fill_accepted(*arguments, self.starts, rows, columns)
-
-    @np.errstate(over="ignore")
-    def fill_others(self, indptr: Ints, columns: Ints) -> None:
-        """Write the columns of all other positions, rising, where every position is free."""
-        sampling.fill_others(*self._proposed, self._where[1], *self._scratch(), indptr, columns)
-
-    def _scratch(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
-        """Room for the proposals of a row, and for its columns as bits, in each part."""
-        proposals = self._proposed[2]
-        longest = int(proposals.max(initial=0))
-        return np.empty((len(self._words), longest), dtype=proposals.dtype), self._words
-
-
 def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> CsrPattern:
     """`nnz` connections, every set of positions equally likely.
 
-    Above half density what is left out is drawn. Memory: the pattern, and 4 bytes a row.
+    Above half density what is left out is drawn.
     """
     K, D = shape
     size = K * D
@@ -89,19 +29,17 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
         raise ValueError(f"cannot draw {nnz} distinct positions of {K} x {D}")
     if nnz == size:
         return CsrPattern.full(shape)
-    dtype = index_dtype(nnz)
-    none: Ints = np.empty(0, dtype=dtype)
-    everywhere = (CsrPattern(shape, none, none), NOTHING, none, none)
-    indices = np.empty(nnz, dtype=dtype)
-    with threads_for(nnz):
-        if 2 * nnz <= size:
-            draw = _Draw(*everywhere, nnz, rng)
-            draw.fill(none, indices)
-            return CsrPattern(shape, draw.starts, indices)
-        draw = _Draw(*everywhere, size - nnz, rng)
-        indptr = (np.arange(K + 1, dtype=np.int64) * D - draw.starts).astype(dtype)
-        draw.fill_others(indptr, indices)
-    return CsrPattern(shape, indptr, indices)
+    if not small.holds(nnz, *shape):
+        from sparsebench.core.sparse import large_sampling
+
+        return large_sampling.random_pattern(shape, nnz, rng)
+    key = rng.integers(2**64, dtype=np.uint64)
+    nowhere = np.empty(0, dtype=np.int64)
+    anywhere = (nowhere, np.arange(K), np.arange(D))
+    if 2 * nnz <= size:
+        return CsrPattern.from_keys(shape, small.drawn(key, shape, *anywhere, nnz))
+    others = small.drawn(key, shape, *anywhere, size - nnz)
+    return CsrPattern.from_keys(shape, small.complement(others, size))
 
 
 def free_positions(
@@ -118,72 +56,25 @@ def free_positions(
     closed_rows     (K,) output neurons that get no connection; likewise closed_columns (D,)
 
     Every set of free positions is equally likely. Gives fewer than `count` if fewer are free.
-    Memory: the result, and 8 bytes a row, or 16 where something is closed. Where less than half
-    of the open positions is free all of them are walked, which is O(nnz) too.
+    Where less than half of the open positions is free all of them are walked, which is O(nnz) too.
     """
     K, D = pattern.shape
+    if not small.holds(pattern.nnz, count, K, D):
+        from sparsebench.core.sparse import large_sampling
+
+        return large_sampling.free_positions(pattern, keep, count, rng, closed_rows, closed_columns)
+    rows, columns = (
+        np.arange(n) if closed is None else np.flatnonzero(~closed)
+        for n, closed in ((K, closed_rows), (D, closed_columns))
+    )
+    taken = pattern.keys()[keep & pattern.outside(closed_rows, closed_columns)]
+    size = rows.size * columns.size
+    count = min(count, size - taken.size)
+    found = np.empty(0, dtype=np.int64)
+    if count > 0:
+        key = rng.integers(2**64, dtype=np.uint64)
+        crowded = 2 * (taken.size + count) > size
+        choose = small.lowest_of_free if crowded else small.drawn
+        found = choose(key, pattern.shape, taken, rows, columns, count)
     dtype = pattern.indices.dtype
-    none: Ints = np.empty(0, dtype=dtype)
-    no_rows, no_columns = (NOTHING if m is None else m for m in (closed_rows, closed_columns))
-    closed = (no_rows, no_columns)
-    open_rows, open_columns = (np.flatnonzero(~mask).astype(dtype) for mask in closed)
-    size = (open_rows.size if no_rows.size else K) * (open_columns.size if no_columns.size else D)
-    with threads_for(pattern.nnz):
-        taken = int(np.count_nonzero(keep))
-        if no_rows.size or no_columns.size:
-            bounds = row_parts(pattern.indptr)
-            totals = np.zeros(bounds.size - 1, dtype=np.int64)
-            sampling.count_taken(bounds, pattern.indptr, pattern.indices, keep, *closed, totals)
-            taken = int(totals.sum())
-        count = min(count, size - taken)
-        if count <= 0:
-            return none, none
-        if 2 * (taken + count) > size:
-            return _lowest_of_free(pattern, keep, count, size - taken, rng, closed)
-        draw = _Draw(pattern, keep, open_rows, open_columns, count, rng)
-        rows, columns = np.empty(count, dtype=dtype), np.empty(count, dtype=dtype)
-        draw.fill(rows, columns)
-    return rows, columns
-
-
-@np.errstate(over="ignore")
-def _lowest_of_free(
-    pattern: CsrPattern,
-    keep: Mask,
-    count: int,
-    free: int,
-    rng: np.random.Generator,
-    closed: tuple[Mask, Mask],
-) -> tuple[Ints, Ints]:
-    """The `count` of all free positions with the lowest random priorities, rising.
-
-    Histograms of ever lower bits find the priority up to which there are `count`.
-    """
-    K, D = pattern.shape
-    dtype = pattern.indices.dtype
-    key = rng.integers(2**64, dtype=np.uint64)
-    bounds = even_parts(K)
-    where = (bounds, key, D, pattern.indptr, pattern.indices, keep)
-    limit = 2**sampling.PRIORITY_BITS
-    if count < free:
-        prefix, left, shift = 0, count, sampling.PRIORITY_BITS
-        within = -1  # free positions whose priority begins with `prefix`
-        while left != within:
-            shift -= sampling.LEVEL_BITS
-            counts = np.zeros((bounds.size - 1, sampling.LEVEL), dtype=np.int64)
-            sampling.free_histogram(*where, *closed, shift, prefix, counts)
-            total = counts.sum(axis=0)
-            upto = total.cumsum()
-            chosen = int(np.searchsorted(upto, left))
-            within = int(total[chosen])
-            left -= int(upto[chosen]) - within
-            prefix = prefix << sampling.LEVEL_BITS | chosen
-            if shift == 0:
-                break
-        limit = (prefix + 1 << shift) - 1
-    starts = np.zeros(K + 1, dtype=dtype)
-    sampling.count_free(*where, *closed, limit, starts[1:])
-    np.cumsum(starts, out=starts)
-    rows, columns = np.empty(starts[-1], dtype=dtype), np.empty(starts[-1], dtype=dtype)
-    sampling.fill_free(*where, closed[1], limit, starts, rows, columns)
-    return rows[:count], columns[:count]  # more only if two priorities are the same
+    return (found // D).astype(dtype), (found % D).astype(dtype)
