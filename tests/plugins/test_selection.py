@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from small import prepare, small_work
+from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
 from sparsebench_plugins.selection.judges import columns, scores
 from sparsebench_plugins.topologies.neurofs import AGES
 
@@ -127,3 +128,21 @@ def test_inputs_of_neurofs_close_by_strength_and_come_back_by_gradient(build):
     update(weights, TrainingStep(2, 10, 20, 10, False), [-1, 3, 3, 3, -1, -1, 3, 3])
     # int(3 * 0.5 * 0.8) = 1 goes, the weakest; of the closed 0 has the largest gradient
     assert state.arrays[AGES, 0].tolist() == [0, -1, 4, 4, -1, -1, 4, 4]
+
+
+@pytest.mark.parametrize("csr", [False, True])
+def test_permuted_copies_are_known_noise(csr):
+    """Each has the values of one feature, in the train part and in the test part; a feature may be
+    copied more than once only where there are too few."""
+    dense = np.random.default_rng(0).integers(0, 3, (40, 7)).astype(np.float32)
+    X = csr_matrix(dense) if csr else dense
+    y = np.arange(40) % 2
+    parts = with_permuted_copies(Parts(X[:30], y[:30], X[30:], y[30:]), 7)
+    data = prepare(parts, scaling="none")
+    assert (data.features, data.noise, data.csr) == (14, 7, csr)
+    for part, own in ((parts.X_train, dense[:30]), (parts.X_test, dense[30:])):
+        found = part.toarray() if csr else part
+        np.testing.assert_array_equal(found[:, :7], own)
+        np.testing.assert_array_equal(np.sort(found[:, 7:], axis=0), np.sort(own, axis=0))
+        assert (found[:, 7:] != own).any()
+    assert with_permuted_copies(Parts(X, y), 9).X_train.shape == (40, 16)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_types import Interval
 
 from sparsebench.core.data.catalogue import MANIFEST, NAME, Listing, read_manifest
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
 from sparsebench.hookspecs import Register
+from sparsebench.registry import Later
 from sparsebench_plugins.datasets.params import whole
 
 if TYPE_CHECKING:
@@ -19,7 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry of data.json; each gets a subclass of its own, without parameters."""
+    """An entry of data.json; each gets a subclass of its own.
+
+    permuted  copies of features drawn at random, each permuted over the samples, that are added as
+              known noise
+    """
+
+    permuted: Annotated[int, Interval(ge=0), Later()] = 0
 
     listing: ClassVar[Listing]
 
@@ -35,17 +44,25 @@ class Listed:
         train, test = shapes.get("X_train", shapes.get("X")), shapes.get("X_test")
         if type(classes) is not int or train is None or len(train) != 2:
             return None
+        samples, features = train[0], train[1] + self.permuted
+        if stored is not None:
+            stored = stored * features // max(1, train[1])
         if test is None:
-            size = whole(*train, classes)
-            share = None if stored is None else stored * size.train // max(1, train[0])
+            size = whole(samples, features, classes)
+            share = None if stored is None else stored * size.train // max(1, samples)
             return replace(size, stored=share)
-        return DataSize(train[1], classes, train[0], test[0], stored=stored)
+        return DataSize(features, classes, samples, test[0], stored=stored)
 
     def load(self) -> Parts:
         from sparsebench_plugins.datasets.npz import parts_of, read_npz
 
         path = self.listing.verify()
-        return parts_of(read_npz(path, self.listing.shapes), str(path))
+        parts = parts_of(read_npz(path, self.listing.shapes), str(path))
+        if not self.permuted:
+            return parts
+        from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
+
+        return with_permuted_copies(parts, self.permuted)
 
 
 def _stored(listing: Listing) -> int | None:
