@@ -400,6 +400,8 @@ def register_trainers(register: Register) -> None:
         register, "selection",
         ("feature-selection", "trainer:FeatureSelection",
          "selects features by a network's inputs, judged by other classifiers"),
+        ("chi-square", "without_network:ChiSquare",
+         "no network: selects features by scikit-learn's chi2"),
     )  # fmt: skip
     _register(
         register, "calibration",

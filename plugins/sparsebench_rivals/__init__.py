@@ -1,4 +1,5 @@
-"""Backends on other libraries, to compare with: torch, MKL, sparselab, SparseProp, CUDA."""
+"""Other libraries, to compare with: backends on torch, MKL, sparselab, SparseProp and CUDA, and
+networks that select features."""
 
 from __future__ import annotations
 
@@ -34,4 +35,19 @@ def register_backends(register: Register) -> None:
             requires=requires,
             summary=summary,
             get=get,
+        )
+
+
+@hookimpl
+def register_trainers(register: Register) -> None:
+    for name, target, summary in (
+        ("lassonet", "LassoNet", "selects features by LassoNet's path (Lemhadri et al. 2021)"),
+        ("stg", "StochasticGates", "selects features by stochastic gates (Yamada et al. 2020)"),
+    ):
+        register(
+            name,
+            f"sparsebench_rivals.feature_selectors:{target}",
+            requires=(name, "torch"),
+            summary=summary,
+            get="pip install 'sparsebench[selectors]'",
         )

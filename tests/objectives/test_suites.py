@@ -79,7 +79,9 @@ def test_what_is_wrong_is_said(tmp_path, more, message):
         trials(tmp_path, more)
 
 
-@pytest.mark.parametrize("name", ["regression", "quickselection-mnist"])
+@pytest.mark.parametrize(
+    "name", ["regression", "quickselection-mnist", "feature-selection", "feature-selection-wide"]
+)
 def test_the_suites_expand(tmp_path, name):
     suite = read_suite(SUITES / f"{name}.toml")
     assert expand(suite, load_plugins(), data_dir=tmp_path)

@@ -146,3 +146,15 @@ def test_permuted_copies_are_known_noise(csr):
         np.testing.assert_array_equal(np.sort(found[:, 7:], axis=0), np.sort(own, axis=0))
         assert (found[:, 7:] != own).any()
     assert with_permuted_copies(Parts(X, y), 9).X_train.shape == (40, 16)
+
+
+def test_a_filter_is_judged_as_a_network_is(build):
+    """chi-square counts: it takes inputs from 0 to 1, and no others."""
+    trainer = build("trainer", {"name": "chi-square", "features": INFORMATIVE})
+    data = prepare(blobs(noise=9), scaling="range")
+    result = trainer.run(small_work(build, data=data))
+    assert result.computed_by == "chi-square"
+    assert result.measures["selected_noise"] == 0
+    assert result.measures["svm_accuracy"] > 0.8
+    with pytest.raises(Unsupported, match="inputs may not be negative"):
+        trainer.run(small_work(build, data=prepare(blobs())))

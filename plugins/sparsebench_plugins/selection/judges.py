@@ -56,6 +56,14 @@ def judge(name: str, seed: int) -> Any:
     return ExtraTreesClassifier(n_estimators=50, random_state=seed)
 
 
+def warm_up_judges(judges: Sequence[str]) -> None:
+    """Import what is needed and start its threads, on a few made-up samples."""
+    y = np.arange(40) % 2
+    X = np.random.default_rng(0).random((40, 3), dtype=np.float32)
+    for name in judges:
+        judge(name, 0).fit(X, y).predict(X)
+
+
 def scores(name: str, found: Array, labels: Labels) -> dict[str, float | None]:
     """Accuracy, and the mean share of a class that is not found."""
     missed = [float((found[labels == label] != label).mean()) for label in np.unique(labels)]

@@ -78,6 +78,14 @@ class FeatureSelection(Sequential):
     beta: Annotated[float, Interval(ge=0, le=1)] = 0.9
     samples: Count = 1000
 
+    def warm_up(self, work: Work) -> None:
+        """The judges too, so that what they import is in no trial's memory."""
+        from sparsebench.core.training.warmup import warm_up
+        from sparsebench_plugins.selection.judges import warm_up_judges
+
+        warm_up(work, gradients=False, watched=self.importance == "gradients")
+        warm_up_judges(self.judges)
+
     def run(self, work: Work) -> Result:
         from sparsebench_plugins.selection.training import train_and_select
 

@@ -23,7 +23,7 @@ DENSITIES = (0.25, 0.75)
 """Above half density positions are drawn by other means than below."""
 
 
-def warm_up(work: Work, *, gradients: bool = True) -> None:
+def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> None:
     """Train, change and evaluate throwaway networks: the trial's components, tiny layers.
 
     As many layers as the trial's network has, each WIDTH wide, so that every kernel is compiled
@@ -32,10 +32,11 @@ def warm_up(work: Work, *, gradients: bool = True) -> None:
 
     gradients  whether the trainer computes gradients without a step; else they are left out where
                all steps are compiled calls
+    watched    whether the trainer looks at every step, so that all go layer by layer
     """
     batches = sorted({min(batch, work.batch_size) for batch in BATCHES})
     for density, batch in product(DENSITIES, batches):
-        _rehearse(work, density, batch, gradients)
+        _rehearse(work, density, batch, gradients, watched)
 
 
 USUAL_TYPES = ((np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64))
@@ -71,7 +72,7 @@ def _prepare(work: Work, network: Network) -> bool:
     return all(compiled)
 
 
-def _rehearse(work: Work, density: float, batch: int, gradients: bool) -> None:
+def _rehearse(work: Work, density: float, batch: int, gradients: bool, watched: bool) -> None:
     rng = np.random.default_rng(0)
     layers = []
     for _ in work.model.shapes(WIDTH, WIDTH):
@@ -99,6 +100,8 @@ def _rehearse(work: Work, density: float, batch: int, gradients: bool) -> None:
         changed,
     )  # fmt: skip
     updater.watch(lambda t: step)
+    if watched and isinstance(network, Observable):
+        network.watch(lambda index, X, DZ, t: None)
     for t in (1, 2):
         network.train_step(X, T, 0.01, t)
     if not _prepare(work, network) or gradients:

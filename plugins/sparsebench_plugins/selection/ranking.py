@@ -1,0 +1,44 @@
+"""Scores all features at once, selects the best and judges them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from sparsebench.core.training.work import Result, Work
+from sparsebench_plugins.references.fitting import inputs
+from sparsebench_plugins.selection.judges import classes_of, judged
+from sparsebench_plugins.selection.training import best_of
+from sparsebench_plugins.selection.without_network import Scorer
+
+
+def rank_and_judge(scorer: Scorer, work: Work) -> Result:
+    """The scaled copy of the training samples that this needs counts as memory of the trial, as
+    batches of a network do."""
+    train = work.data.train
+    y = np.unique(classes_of(train), return_inverse=True)[1]
+    begun = time.perf_counter()
+    with work.meter.phase("build"):
+        X = inputs(train)
+    made = time.perf_counter()
+    with work.meter.phase("train"):
+        chosen = best_of(scorer.scores(X, y, work.seed), scorer.features)
+    fitted = time.perf_counter()
+    measures: dict[str, float | int | None] = {
+        "data_seconds": made - begun,
+        "train_seconds": fitted - made,
+        "topology_seconds": 0.0,
+        "selection_seconds": 0.0,
+        "selection_net_peak_bytes": work.meter.net_peak_bytes(),
+        "train_samples": len(train),
+        "bytes_sent": 0,
+    }
+    del X
+    measures.update(judged(work, chosen, scorer.judges))
+    return Result(
+        measures=measures,
+        layers=[],
+        network=None,  # type: ignore[arg-type]
+        computed_by=scorer.computed_by,
+    )
