@@ -274,6 +274,9 @@ def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: 
     if second != metric and len(other_cell):
         other_label = join(other_label, second.name)
     ours, theirs = _values(cell, metric), _values(other_cell, second)
+    folds = int(cell["folds"].max()) if len(cell) else 0
+    if folds and len(common := ours.keys() & theirs.keys()) >= FEW:
+        ours, theirs = ({one: side[one] for one in sorted(common)} for side in (ours, theirs))
     mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
     row = Judged(
         claim, metric, label, other_label, mine, their, _ended(cell, ours),
@@ -281,12 +284,9 @@ def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: 
     )  # fmt: skip
     if (stated := _without_test(row, (cell, ours), (other_cell, theirs))) is not None:
         return stated
-    folds = int(cell["folds"].iloc[0])
-    pairs = [ours[one] - theirs[one] for one in ours if one in theirs]
-    if folds and len(pairs) >= FEW:
-        difference = from_folds(pairs, folds)
-    elif ours.keys() == theirs.keys():
-        difference = from_zero(pairs)
+    if ours.keys() == theirs.keys():
+        pairs = [ours[one] - theirs[one] for one in ours]
+        difference = from_folds(pairs, folds) if folds else from_zero(pairs)
     else:
         difference = welch(mine, their)
     size = max(abs(value) for side in (ours, theirs) for value in side.values())

@@ -107,6 +107,8 @@ def _verdict(rows: list[Judged]) -> str:
 
 
 def _margin(row: Judged) -> str:
+    if row.metric.scale == "points":
+        return f"{100 * row.tolerance:g} points"
     return signed(row.metric, row.tolerance).removeprefix("+")
 
 

@@ -108,7 +108,7 @@ def test_from_a_file_to_named_genes_and_a_predictor(
 
     done = cli("try", "genes.csv", "--target", "tissue", "--minutes", "3")
     assert done.code == 0, done.err
-    assert done.out.startswith("Cannot tell within a margin of 2.00 points")
+    assert done.out.startswith("Cannot tell within a margin of 2 points")
     assert "Without a network: logistic-regression" in done.out
     assert "Of 12 inputs it relies most on G" in done.out
     page = (folder / "genes-report.html").read_text()
