@@ -148,11 +148,10 @@ class TrainedNetwork:
 
 def outputs_of(network: Network, inputs: Inputs, X: Any) -> Matrix:
     """(samples, outputs) pre-activations of the last layer, of X as the data set has it."""
-    out = np.empty((X.shape[0], network.layers[-1].shape[0]), dtype=np.float32)
-    for start in range(0, X.shape[0], BATCH):
-        rows = slice(start, start + BATCH)
-        out[rows] = network.outputs(inputs.scaled(X[rows])).T
-    return out
+    if not X.shape[0]:
+        return np.empty((0, network.layers[-1].shape[0]), dtype=np.float32)
+    batches = (X[start : start + BATCH] for start in range(0, X.shape[0], BATCH))
+    return np.concatenate([network.outputs(inputs.scaled(rows)).T.copy() for rows in batches])
 
 
 def load_model(

@@ -56,6 +56,7 @@ def register_models(register: Register) -> None:
         ("mlp", "MLP", "multilayer perceptron"),
         ("autoencoder", "Autoencoder",
          "gives back its inputs: hidden layers, their mirror image, linear outputs"),
+        ("rbm", "Rbm", "restricted Boltzmann machine, contrastive divergence"),
     )  # fmt: skip
 
 
@@ -287,6 +288,9 @@ def register_losses(register: Register) -> None:
          "linear outputs, half the squared distance to the targets", params + "OfVectors"),
         ("binary-cross-entropy", "BinaryCrossEntropy",
          "sigmoid outputs, negative log-likelihood of labels that are 0 or 1 each",
+         params + "OfFlags"),
+        ("flag-squared-error", "FlagSquaredError",
+         "sigmoid outputs, half the squared distance to labels that are 0 or 1 each",
          params + "OfFlags"),
     )  # fmt: skip
 

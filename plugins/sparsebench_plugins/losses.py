@@ -91,6 +91,25 @@ class BinaryCrossEntropy(OfFlags):
         return value, averaged(Y, weights)
 
 
+class FlagSquaredError(OfFlags):
+    """Sigmoid outputs and half the squared distance to labels that are 0 or 1, summed over labels,
+    mean over samples, as the released truly sparse segmentation."""
+
+    def value(self, Z: Matrix, T: Matrix, weights: Vector | None = None) -> float:
+        return half_squares(sigmoid(Z) - T, weights)
+
+    def value_and_gradient(
+        self, Z: Matrix, T: Matrix, weights: Vector | None = None
+    ) -> tuple[float, Matrix]:
+        """DZ = (Y - T) Y (1 - Y) / N with Y = sigmoid(Z)."""
+        Y = sigmoid(Z)
+        slope = Y * (1 - Y)
+        Y -= T
+        value = half_squares(Y, weights)
+        Y *= slope
+        return value, averaged(Y, weights)
+
+
 def mean(losses: Vector, weights: Vector | None) -> float:
     """The mean of the samples' losses (N,)."""
     if weights is None:

@@ -24,6 +24,7 @@ from sparsebench.registry import OfKind
 
 if TYPE_CHECKING:
     from sparsebench.core.nn.network import LayeredNetwork
+    from sparsebench_plugins.boltzmann import BoltzmannNetwork
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,50 @@ class Autoencoder(Layered):
         if self.output.negative_slope(number) == 1:
             return []
         return [self.output.unit(number, outputs, None)]
+
+
+@dataclass(frozen=True)
+class Rbm:
+    """A restricted Boltzmann machine of binary hidden units, trained by contrastive divergence.
+
+    hidden  the number of hidden units, as a list of one
+    init    values of the connections at the start; biases start at 0
+    gibbs   steps of the chain, the k of CD-k
+
+    Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, SET-RBM; inputs from 0 to 1. As released,
+    hidden units are drawn and visible ones are means. `test_mse` is that of one step from the data.
+    """
+
+    hidden: tuple[Annotated[int, Interval(gt=0)], ...]
+    init: Annotated[Any, OfKind("initializer")] = "normal"
+    gibbs: Annotated[int, Interval(gt=0)] = 1
+
+    def __post_init__(self) -> None:
+        if len(self.hidden) != 1:
+            raise ValueError(f"hidden must be one number in a list, found {len(self.hidden)}")
+
+    @property
+    def initializer(self) -> Initializer:
+        initializer: Initializer = self.init
+        return initializer
+
+    def shapes(self, features: int, outputs: int) -> list[Shape]:
+        if outputs != features:
+            raise SuiteError(
+                f"model: a Boltzmann machine gives back its {features} inputs, and the objective "
+                f'wants {outputs} outputs; set objective = "reconstruction"'
+            )
+        return [(self.hidden[0], features)]
+
+    def network(
+        self,
+        layers: Sequence[Layer],
+        backend: Backend,
+        optimizer: Optimizer,
+        seed: int,
+        loss: Loss,
+    ) -> BoltzmannNetwork:
+        from sparsebench_plugins.boltzmann import BoltzmannNetwork
+
+        (layer,) = layers
+        return BoltzmannNetwork(layer, optimizer, seed, loss, self.gibbs)

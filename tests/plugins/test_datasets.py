@@ -107,6 +107,16 @@ def test_every_built_in_set_loads_prepares_and_repeats(data_dir, name):
         assert set(found.train.targets) == set(range(found.outputs))
 
 
+def test_shapes_are_where_the_labels_say(data_dir):
+    parts = component(data_dir, "shapes", train=20, test=5, side=16, noise=0.0).load()
+    assert (parts.X_test.shape, parts.y_test.shape) == ((5, 768), (5, 256))
+    for image, mask in zip(parts.X_train.reshape(20, 256, 3), parts.y_train.astype(bool)):
+        assert 0 < mask.sum() < 256
+        shape, ground = np.unique(image[mask], axis=0), np.unique(image[~mask], axis=0)
+        assert len(shape) == len(ground) == 1  # one colour each
+        assert not np.array_equal(shape, ground)
+
+
 @pytest.mark.parametrize(
     ("name", "samples", "features", "classes"),
     [("digits", 1797, 64, 10), ("breast-cancer", 569, 30, 2), ("wine", 178, 13, 3)],
@@ -216,6 +226,23 @@ def test_a_listed_split_is_used_and_arrays_beside_it_are_left(data_dir):
     listed(data_dir, shapes=shapes, **arrays, names=np.array(["a", "b", "c"] * 9))
     parts = component(data_dir, "mine").load()
     np.testing.assert_array_equal(parts.X_test, X[:4])
+
+
+def test_the_first_samples_of_a_listed_set_in_their_order_or_shuffled(data_dir):
+    parts = {"X_train": X, "y_train": y, "X_test": X[:4] + 100, "y_test": y[:4]}
+    listed(data_dir, **parts)
+    cls = registered(data_dir)["mine"]
+    first = cls(train=3, test=2).load()
+    assert np.array_equal(first.X_train, X[:3])
+    assert np.array_equal(first.y_test, y[:2])
+    shuffled = cls(train=3, order=0).load()
+    draw, train, test = np.random.RandomState(0), np.arange(8), np.arange(4)
+    draw.shuffle(train)
+    draw.shuffle(test)
+    assert np.array_equal(shuffled.X_train, X[train[:3]])
+    assert np.array_equal(shuffled.X_test, parts["X_test"][test])
+    with pytest.raises(DataError, match="has 4 samples in a part; found 5"):
+        cls(test=5).load()
 
 
 def test_arrays_in_column_order_become_row_order(data_dir):

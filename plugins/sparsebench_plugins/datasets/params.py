@@ -133,6 +133,26 @@ class FriedmanParams(Generated):
         return DataSize(self.features, self.targets, self.train, self.test)
 
 
+@dataclass(frozen=True)
+class ShapesParams(Generated):
+    """train  training images
+    test   test images
+    side   pixels of an edge
+    noise  standard deviation of the noise, as a share of the range of a channel
+    seed   seed of the data, not of the trial
+    """
+
+    train: Annotated[int, Interval(ge=2)] = 400
+    test: Annotated[int, Interval(ge=1)] = 100
+    side: Annotated[int, Interval(ge=4)] = 32
+    noise: Annotated[float, Interval(ge=0)] = 0.05
+    seed: Seed = 0
+
+    def size(self) -> DataSize:
+        pixels = self.side * self.side
+        return DataSize(3 * pixels, pixels, self.train, self.test)
+
+
 def _check_informative(informative: int, features: int) -> None:
     if informative > features:
         raise ValueError(f"informative must be at most features, {features}")

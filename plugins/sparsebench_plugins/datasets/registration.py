@@ -20,17 +20,27 @@ if TYPE_CHECKING:
     from sparsebench.core.data.samples import Parts
 
 
+Samples = Annotated[Annotated[int, Interval(gt=0)] | None, Later()]
+
+
 @dataclass(frozen=True)
 class Listed:
     """An entry of data.json; each gets a subclass of its own.
 
+    train  training samples that are used, the first ones; none: all
+    test   test samples likewise
+    order  seed of a shuffle of both parts before they are counted off, by numpy's RandomState as
+           the released codes of SET do it; none: as stored
     permuted  copies of features drawn at random, each permuted over the samples, that are added as
               known noise
     """
 
-    permuted: Annotated[int, Interval(ge=0), Later()] = 0
-
     listing: ClassVar[Listing]
+
+    train: Samples = None
+    test: Samples = None
+    order: Annotated[Annotated[int, Interval(ge=0, lt=2**32)] | None, Later()] = None
+    permuted: Annotated[int, Interval(ge=0), Later()] = 0
 
     def identity(self) -> Mapping[str, Any]:
         """The listed checksum. Whether the file has it, `load` finds out."""
@@ -51,18 +61,45 @@ class Listed:
             size = whole(samples, features, classes)
             share = None if stored is None else stored * size.train // max(1, samples)
             return replace(size, stored=share)
-        return DataSize(features, classes, samples, test[0], stored=stored)
+        used, tested = min(self.train or samples, samples), min(self.test or test[0], test[0])
+        share = None if stored is None else stored * used // max(1, samples)
+        return DataSize(features, classes, used, tested, stored=share)
 
     def load(self) -> Parts:
         from sparsebench_plugins.datasets.npz import parts_of, read_npz
 
         path = self.listing.verify()
         parts = parts_of(read_npz(path, self.listing.shapes), str(path))
+        if not (self.train is self.test is self.order is None):
+            parts = self._chosen(parts)
         if not self.permuted:
             return parts
         from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
 
         return with_permuted_copies(parts, self.permuted)
+
+    def _chosen(self, parts: Parts) -> Parts:
+        import numpy as np
+
+        if parts.y_test is None:
+            raise DataError(
+                f"{parts.source} has no test part of its own, so train, test and order say "
+                "nothing about it; leave them out"
+            )
+        draw = None if self.order is None else np.random.RandomState(self.order)
+        rows = []
+        for y, count in ((parts.y_train, self.train), (parts.y_test, self.test)):
+            if count is not None and count > len(y):
+                raise DataError(f"{parts.source} has {len(y)} samples in a part; found {count}")
+            order = np.arange(len(y))
+            if draw is not None:
+                draw.shuffle(order)
+            rows.append(order[:count])
+        train, test = rows
+        return replace(
+            parts, X_train=parts.X_train[train], y_train=parts.y_train[train],
+            X_test=parts.X_test[test], y_test=parts.y_test[test],
+        )  # fmt: skip
 
 
 def _stored(listing: Listing) -> int | None:
@@ -94,6 +131,8 @@ BUILT_IN = {
                         "2096 x 54675, 18 classes: generated, few samples of many features"),
     "extreme": ("synthetic:Extreme", "ExtremeParams",
                 "10000 x 65536, 2 classes: generated batch by batch, never held whole"),
+    "shapes": ("shapes:Shapes", "ShapesParams",
+               "500 images 32 x 32, a label a pixel: generated, one filled shape each"),
     "file": ("file:File", "FileParams",
              "a file of your own: csv, npz, npy, svmlight, mtx, mat, h5ad, parquet"),
 }  # fmt: skip

@@ -72,7 +72,8 @@ class RegressionParams(Scored):
 
 @dataclass(frozen=True)
 class DenseOutputParams(Scored):
-    """loss  squared-error for numbers, binary-cross-entropy for several labels, 0 or 1 each"""
+    """loss  squared-error for numbers, binary-cross-entropy or flag-squared-error for several
+    labels, 0 or 1 each"""
 
     loss: LossPart = "squared-error"
 

@@ -118,7 +118,7 @@ class PowerLawParams(Observer):
         ),
         Metric("power_law_from", "count", kinds=("trial", "epoch")),
         Metric("power_law_distance", "number", kinds=("trial", "epoch")),
-        Metric("power_law_p", "number", kinds=("trial", "epoch"), title="power law, p"),
+        Metric("power_law_p", better=+1, kinds=("trial", "epoch"), title="power law, p"),
     )
 
 
