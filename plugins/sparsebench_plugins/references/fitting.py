@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,10 +13,17 @@ from sparsebench.core.data.prepare import Examples
 from sparsebench.core.training.summary import scores
 from sparsebench.core.training.work import EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
-from sparsebench_plugins.references.trainers import Reference
 
 LEAST = -100.0
 """The logarithm of a probability that counts as 0."""
+
+
+class Reference(Protocol):
+    def estimator(self, *, labels: bool, seed: int) -> Any:
+        """A new estimator. Raises Unsupported if the targets are none for it.
+
+        labels  whether the targets are labels, or else numbers
+        """
 
 
 def warm_up(reference: Reference, work: Work) -> None:

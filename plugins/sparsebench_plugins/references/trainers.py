@@ -21,13 +21,9 @@ Iterations = Annotated[int, Interval(gt=0)]
 
 
 class Reference:
-    """Override `estimator`."""
+    """Override `estimator`: see `fitting.Reference`."""
 
     def estimator(self, *, labels: bool, seed: int) -> Any:
-        """A new estimator. Raises Unsupported if the targets are none for it.
-
-        labels  whether the targets are labels, or else numbers
-        """
         raise NotImplementedError
 
     def warm_up(self, work: Work) -> None:
