@@ -25,7 +25,10 @@ def beats_chance(part: pd.DataFrame) -> bool | None:
     chance was not recorded, or the metric is no share of the test samples."""
     known = part[part["ok"] & part["guess"].notna() & part["test_samples"].notna()]
     name = str(known["primary"].iloc[0]) if len(known) else ""
-    if name != "test_accuracy":
+    if name != "test_accuracy" or name not in known:
+        return None
+    known = known[known[name].notna()]  # a selection without a network has none
+    if known.empty:
         return None
     cells = [cell for _, cell in groups(known, CELL)]
     return any(_p(cell, name) < ALPHA / len(cells) for cell in cells)

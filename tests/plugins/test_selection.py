@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from small import prepare, small_work
@@ -12,6 +13,7 @@ from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
 from sparsebench_plugins.selection.judges import columns, scores
 from sparsebench_plugins.topologies.neurofs import AGES
 
+from sparsebench.analysis.chance import beats_chance
 from sparsebench.core.data.samples import Parts
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
@@ -158,3 +160,9 @@ def test_a_filter_is_judged_as_a_network_is(build):
     assert result.measures["svm_accuracy"] > 0.8
     with pytest.raises(Unsupported, match="inputs may not be negative"):
         trainer.run(small_work(build, data=prepare(blobs())))
+
+
+def test_a_selection_without_a_network_beats_no_chance_and_fails_at_none():
+    row = {"ok": True, "guess": 0.5, "test_samples": 90, "primary": "test_accuracy"}
+    assert beats_chance(pd.DataFrame([{**row, "test_accuracy": float("nan")}])) is None
+    assert beats_chance(pd.DataFrame([row])) is None
