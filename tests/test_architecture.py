@@ -40,6 +40,7 @@ WORDS = {
     "neurons": "a measure of a trial",
     "none": "nothing",
     "rounds": "of two sides that are run in turn",
+    "shapes": "of the arrays of an entry of data.json",
     "step": "of training",
     "threshold": "a key of a gate",
 }

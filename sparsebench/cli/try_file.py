@@ -68,11 +68,12 @@ def try_(
     dry_run: Annotated[bool, o.flag("--dry-run", "Only print the suite that would run.")] = False,
     json: o.Json = False,
 ) -> None:
-    """Is a sparse network as good as a dense one on FILE, at which density, at what cost?
+    """Compare sparse and dense networks on a file of yours.
 
-    Trains dense and sparse networks (SET, RigL, a fixed random topology) and scikit-learn's linear
-    model and gradient boosting on five stratified folds; sizes follow from the data. The answer,
-    with the inputs that matter, is printed and leads the report. The same command again runs the
+    Is a sparse network as good as a dense one on FILE, at which density, at what cost? Trains
+    dense and sparse networks (SET, RigL, a fixed random topology) and scikit-learn's linear model
+    and gradient boosting on five stratified folds; sizes follow from the data. The answer, with
+    the inputs that matter, is printed and leads the report. The same command again runs the
     trials that the time did not allow.
     """
     from sparsebench.first_look.facts import facts_of

@@ -305,10 +305,11 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def command(run: StoredRun) -> str:
-    """The command line that made a run, without the path of the program."""
+    """The command line that made a run; of the program, and of absolute paths, the name only."""
     argv = [str(part) for part in run.manifest.get("argv", ())]
     if not argv:
         return f"sparsebench run {suite_facts(run).get('name', 'SUITE')}"
     started_by = PurePath(argv[0]).name
     rest = argv[1:] if started_by in ("sparsebench", "__main__.py") else argv
+    rest = [PurePath(part).name if part.startswith("/") else part for part in rest]
     return printable(shlex.join(["sparsebench", *rest])).replace("`", "'")

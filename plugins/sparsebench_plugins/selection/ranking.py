@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from sparsebench.core.training.work import Result, Work
 from sparsebench_plugins.references.fitting import inputs
 from sparsebench_plugins.selection.judges import classes_of, judged
 from sparsebench_plugins.selection.training import best_of
-from sparsebench_plugins.selection.without_network import Scorer
+
+if TYPE_CHECKING:
+    from sparsebench_plugins.selection.without_network import Scorer
 
 
 def rank_and_judge(scorer: Scorer, work: Work) -> Result:

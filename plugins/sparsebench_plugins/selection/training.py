@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,8 +25,10 @@ from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.work import Result, Work
 from sparsebench.errors import Unsupported
 from sparsebench_plugins.selection.judges import classes_of, judged
-from sparsebench_plugins.selection.trainer import FeatureSelection
 from sparsebench_plugins.topologies.wast import INPUTS
+
+if TYPE_CHECKING:
+    from sparsebench_plugins.selection.trainer import FeatureSelection
 
 
 def train_and_select(work: Work, selection: FeatureSelection) -> Result:
