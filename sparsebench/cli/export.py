@@ -273,7 +273,7 @@ def inputs(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """List the inputs by how much the networks of RUN that are recommended rely on them.
+    """List the inputs by how much networks rely on them.
 
     By the sum of the magnitudes of an input's weights, as a share of that of all inputs; the mean
     over the networks of one cell. `sparsebench try` says which that is; of other runs it is the

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
+from sparsebench.core.arrays import Array
 from sparsebench.core.training.work import Result, Work
 from sparsebench_plugins.references.fitting import inputs
 from sparsebench_plugins.selection.judges import classes_of, judged
 from sparsebench_plugins.selection.training import best_of
 
-if TYPE_CHECKING:
-    from sparsebench_plugins.selection.without_network import Scorer
+
+class Scorer(Protocol):
+    """What scores the features, and who judges the best of them."""
+
+    @property
+    def features(self) -> int: ...
+
+    @property
+    def judges(self) -> tuple[Any, ...]: ...
+
+    @property
+    def computed_by(self) -> str: ...
+
+    def scores(self, X: Any, y: Array, seed: int) -> Array: ...
 
 
 def rank_and_judge(scorer: Scorer, work: Work) -> Result:

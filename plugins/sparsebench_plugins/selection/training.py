@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,11 +27,27 @@ from sparsebench.errors import Unsupported
 from sparsebench_plugins.selection.judges import classes_of, judged
 from sparsebench_plugins.topologies.wast import INPUTS
 
-if TYPE_CHECKING:
-    from sparsebench_plugins.selection.trainer import FeatureSelection
+
+class Selection(Protocol):
+    """The parameters of the trainer `feature-selection`, which explains them."""
+
+    @property
+    def features(self) -> int: ...
+
+    @property
+    def importance(self) -> str: ...
+
+    @property
+    def judges(self) -> tuple[Any, ...]: ...
+
+    @property
+    def beta(self) -> float: ...
+
+    @property
+    def samples(self) -> int: ...
 
 
-def train_and_select(work: Work, selection: FeatureSelection) -> Result:
+def train_and_select(work: Work, selection: Selection) -> Result:
     """Train as any trainer of one process; then score, select and judge."""
     if work.keeper is not None:
         raise Unsupported("the scores of features are in no checkpoint; leave checkpoint out")
@@ -67,7 +83,7 @@ class Scored:
     seconds  that scoring took beside the training
     """
 
-    def __init__(self, work: Work, training: Training, selection: FeatureSelection) -> None:
+    def __init__(self, work: Work, training: Training, selection: Selection) -> None:
         self.seconds = 0.0
         self._work = work
         self._training = training
