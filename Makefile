@@ -26,18 +26,18 @@ lint: install
 
 test: install
 	$(MAKE) -j 2 lint interpreted
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 # The loop of work: no process, no compilation, no lint.
 test-fast: install
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not minutes"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not minutes"
 
 # The kernels as plain Python.
 interpreted: install
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/plugins/test_numba_kernels.py
 
 test-all: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m ""
+	$(BIN)/python -m pytest -n 2 -m ""
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build

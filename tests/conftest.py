@@ -46,8 +46,8 @@ COMPILING = {
                 "run/test_denormals.py", "run/test_least_memory.py"),
 }  # fmt: skip
 """Tests that compile the same kernels in their own process: one worker of pytest-xdist runs all of
-a group (`--dist loadgroup`), so that none compiles what another is compiling. Of all others, one
-worker runs a file, or what its tests share would be made twice."""
+a group, so that none compiles what another is compiling. Of all others, one worker runs a file, or
+what its tests share would be made twice."""
 
 MINUTES = tuple((HERE / "minutes.txt").read_text().splitlines())
 """Tests of two seconds and more of a core, of which faster ones hold most: how their names begin.
@@ -78,10 +78,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.minutes)
         if name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        groups = (group for group, places in COMPILING.items() if name.startswith(places))
-        file = name.split("::")[0]
-        alone = "dask" if file.startswith("dask/") else file
-        item.add_marker(pytest.mark.xdist_group(next(groups, alone)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The groups by name: `--dist loadgroup` needs a part of node ids that pytest 9.2 removed."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Tests of the same group run in the same worker, one after the other."""
+    name = nodeid.removeprefix("tests/")
+    groups = (group for group, places in COMPILING.items() if name.startswith(places))
+    return next(groups, name.partition("::")[0])
 
 
 def _folder_of_compiled_code() -> Path:

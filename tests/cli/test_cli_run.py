@@ -77,7 +77,7 @@ def test_a_run_its_reuse_and_what_reads_it(
                  "optimizer.learning_rate"):  # fmt: skip
         assert fact in shown
     assert re.search(r"\nnet_peak_bytes +\S+ [KM]iB\n", shown)
-    assert re.search(r"\nwall_seconds +\S+ s\n", shown)
+    assert re.search(r"\nwall_seconds +\S+ m?s\n", shown)
     assert cli("show", "dense seed=0").out == shown
     assert cli("show", trial, "--json").json[0]["status"] == "ok"
     assert cli("logs", trial).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,5 +99,5 @@ def is_series(path: Path) -> bool:
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             return stream.read(8) in (b"!Series_", b"!Sample_")
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return False  # the reader says what is wrong
