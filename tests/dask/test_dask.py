@@ -349,11 +349,10 @@ def test_nobody_answers(
 
 
 def test_workers_without_resources(
-    odd: Plugins, suite: Suite, options: Options, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+    odd: Plugins, suite: Suite, options: Options, trial: MakeTrial
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(connection, "TIMEOUT", 1.0)
     with LocalCluster(
         n_workers=1, processes=False, protocol="tcp", threads_per_worker=1,
         dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
