@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,16 @@ FEW = 600
 """Steps of a training below which Adam takes larger ones, so that weights can leave their initial
 values behind."""
 
+WIDTHS = (512, 256, 128, 64, 32)
+"""Of the hidden layers: the largest with which the dense network is trained in time."""
+
+DENSE_SHARE = 1 / 3
+"""Of the time, for the dense networks of the first five folds."""
+
+DENSE_SECONDS = 2e-8, 1e-10
+"""Of a dense step by Adam on two cores, for each weight, and for each weight and sample of a batch:
+about, on a slow machine."""
+
 UPDATES = 40
 """Of the topology in a training by a method that counts steps."""
 
@@ -67,7 +78,17 @@ class Look:
     @property
     def hidden(self) -> int:
         """Neurons of each of two hidden layers."""
-        return 128 if self.facts.features < 200 else 256 if self.facts.features < 5000 else 512
+        features = self.facts.features
+        most = 128 if features < 200 else 256 if features < 5000 else 512
+        time = 60 * self.minutes * DENSE_SHARE / FOLDS
+        fitting = (w for w in WIDTHS if w <= most and self._dense_seconds(w) <= time)
+        return next(fitting, WIDTHS[-1])
+
+    def _dense_seconds(self, width: int) -> float:
+        """Of training a dense network with hidden layers of this width."""
+        weights = width * (self.facts.features + width)
+        step, sample = DENSE_SECONDS
+        return weights * self.steps * self.epochs * (step + sample * self.batch)
 
     @property
     def densities(self) -> tuple[float, ...]:
@@ -181,7 +202,7 @@ def look_at(
     path: Path, dataset: Mapping[str, Any], facts: Facts, minutes: float, margin: float | None
 ) -> Look:
     """The data set as it is to be read, wherever the suite is run."""
-    chosen = {**dataset, "path": str(path.absolute())}
+    chosen = {**dataset, "path": os.path.abspath(path)}
     if facts.missing and "missing" not in chosen:
         chosen["missing"] = "mean"
     return Look(chosen, path.name.removesuffix(".gz").partition(".")[0], facts, minutes, margin)

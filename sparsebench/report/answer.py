@@ -98,9 +98,13 @@ def _verdict(rows: list[Judged]) -> str:
     verdicts = {row.verdict for row in rows}
     if Holds.HOLDS in verdicts:
         return f"Yes, within a margin of {_margin(rows[0])}."
-    if verdicts <= {Holds.FAILS, Holds.NOT_RUN}:
+    if verdicts == {Holds.FAILS}:
         return f"No, not within a margin of {_margin(rows[0])}."
+    if verdicts == {Holds.NOT_RUN}:
+        return "Cannot tell: no network was trained that could be compared with the dense one."
     why = next((row.reason for row in rows if row.reason), "")
+    if verdicts == {Holds.FAILS, Holds.NOT_RUN}:
+        why = "what was compared is worse, and the rest was not run"
     return f"Cannot tell within a margin of {_margin(rows[0])}" + (
         f": {why}." if why else ": the differences vary too much over the folds."
     )

@@ -13,6 +13,7 @@ from cli_words import Cli
 
 from sparsebench.discovery import load_plugins
 from sparsebench.first_look import plan
+from sparsebench.first_look.facts import Facts
 from sparsebench.suite.expand import expand
 from sparsebench.suite.suite import parse_suite
 
@@ -56,6 +57,17 @@ def test_the_plan_is_a_suite(
     for trial in found:
         cells[trial.cell] += 1
     assert set(cells.values()) == {5, replicates}
+
+
+@pytest.mark.parametrize(
+    ("samples", "features", "minutes", "width"),
+    [(569, 30, 5, 128), (104, 22_283, 5, 64), (104, 22_283, 60, 512), (5_000, 10**6, 1, 32)],
+)
+def test_the_dense_network_can_be_trained_in_the_time(
+    samples: int, features: int, minutes: float, width: int
+) -> None:
+    facts = Facts(samples, features, 2, 0.0, False, False, 0)
+    assert plan.Look({"path": "x"}, "x", facts, minutes).hidden == width
 
 
 def test_a_file_with_a_test_part_has_seeds_for_folds(cli: Cli, folder: Path) -> None:

@@ -83,6 +83,20 @@ def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict
     assert [section.title for section in sections(found)] == ["Answer"]
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "kept", "verdict"),
+    [
+        (0.9, 15, "Cannot tell: no network was trained that could be compared"),
+        (0.8, 30, "Cannot tell within a margin of 2 points: what was compared is worse, and the"),
+        (0.9, 30, "Yes, within a margin of 2 points."),
+    ],
+)
+def test_what_was_not_run_is_no_answer(accuracy, kept, verdict):
+    whole = run(0.9, accuracy, 0.9, 0.8)
+    part = replace(whole, records=whole.records[:kept])
+    assert next(answer(evidence([part]))).startswith(verdict)
+
+
 def test_inputs_are_ranked_by_strength_and_called_by_name(tmp_path):
     seen = run(0.9, 0.9, 0.9, 0.8)
     seen.path = tmp_path
