@@ -6,7 +6,7 @@ of heavy imports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -38,6 +38,19 @@ class LayerSize:
     def entries(self, truly_sparse: bool) -> int:
         """Entries of W that a backend of this kind stores and visits."""
         return self.nnz if truly_sparse else self.shape[0] * self.shape[1]
+
+
+SMALL = 2**15
+"""Connections, positions, rows or columns below which a layer is drawn and changed by numpy, and
+not by compiled loops."""
+
+HEADROOM = 4
+"""By which an update of the topology may look at more positions than a layer has connections."""
+
+
+def all_small(layers: Iterable[LayerSize]) -> bool:
+    """Whether no layer will need the compiled loops, as far as can be known beforehand."""
+    return all(max(HEADROOM * layer.nnz, *layer.shape) < SMALL for layer in layers)
 
 
 @runtime_checkable

@@ -32,7 +32,7 @@ from sparsebench.registry import Plugins
 from sparsebench.run.cores import team_of
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import without_magnitudes
-from sparsebench.run.prediction import outline
+from sparsebench.run.outline import outline
 from sparsebench.store.record import SIMULATED
 from sparsebench.suite.labels import brief
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.core.job import Job
+from sparsebench.core.sizes import all_small
 from sparsebench.core.trial import Trial, digest
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import (
@@ -30,6 +31,7 @@ from sparsebench.run.fingerprint import (
     sources,
     versions_of,
 )
+from sparsebench.run.outline import outline
 
 COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
 """Kinds of components whose code, or the core's code that they call, is compiled."""
@@ -58,7 +60,9 @@ def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
 def _kernel_set(trial: Trial, plugins: Plugins) -> str:
     """A key that is equal for trials which run the same kernels with the same types."""
     parts = [without_magnitudes(getattr(trial, kind)) for kind in COMPILED]
-    return digest([sources(trial, plugins)["kernels"], *parts], 8)
+    known = outline(trial, plugins)
+    is_small = known is not None and all_small(known.layers)
+    return digest([sources(trial, plugins)["kernels"], is_small, *parts], 8)
 
 
 def without_magnitudes(value: Any) -> Any:

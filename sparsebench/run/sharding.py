@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.prediction import outline
+from sparsebench.run.outline import outline
 
 MOST = 10_000
 """Most shards of a suite."""

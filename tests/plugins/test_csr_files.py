@@ -14,7 +14,8 @@ from sparsebench_plugins.datasets.npz import csr_starts, read_npz
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
-from sparsebench.run.prediction import outline, predict
+from sparsebench.run.outline import outline
+from sparsebench.run.prediction import predict
 
 y = np.arange(24) % 2
 X = sparse.csr_matrix(

@@ -12,7 +12,8 @@ from sparsebench.core.trial import Trial
 from sparsebench.core.worker.attempt import assemble, build, prepare
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
-from sparsebench.run.prediction import Prediction, outline, predict, refusal
+from sparsebench.run.outline import outline
+from sparsebench.run.prediction import Prediction, predict, refusal
 
 BACKENDS = (
     "numba-csr",

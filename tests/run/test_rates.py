@@ -7,7 +7,8 @@ from planned_trials import make_trial
 
 from sparsebench.core.job import Point
 from sparsebench.registry import Plugins
-from sparsebench.run.prediction import Rates, epoch_seconds, outline, timing_jobs
+from sparsebench.run.outline import outline
+from sparsebench.run.prediction import Rates, epoch_seconds, timing_jobs
 
 
 def rates(*seconds: tuple[int, float], update: float = 0.0) -> Rates:

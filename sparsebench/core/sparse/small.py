@@ -8,24 +8,37 @@ each of the n connections or positions.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Mask, Vector
+from sparsebench.core.sizes import SMALL
 
 Ints = npt.NDArray[np.integer]
 Keys = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-MOST = 2**15
-"""Connections, or positions, below which a layer is small."""
+MOST = SMALL
 
 
 def holds(*counts: int) -> bool:
     """Whether this is the way for so many connections, positions, rows and columns."""
     return max(counts) < MOST
+
+
+@contextmanager
+def nowhere() -> Iterator[None]:
+    """Take the compiled way for every layer: in a warm-up, whose layers are tiny."""
+    global MOST
+    before, MOST = MOST, 0
+    try:
+        yield
+    finally:
+        MOST = before
 
 
 PRIORITY_SHIFT = np.uint64(9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,8 @@ from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network, Observable, TrainsManySteps
+from sparsebench.core.sizes import LayerSize, Shape, all_small
+from sparsebench.core.sparse import small
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.work import Work
@@ -35,8 +38,22 @@ def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> Non
     watched    whether the trainer looks at every step, so that all go layer by layer
     """
     batches = sorted({min(batch, work.batch_size) for batch in BATCHES})
-    for density, batch in product(DENSITIES, batches):
-        _rehearse(work, density, batch, gradients, watched)
+    shapes = _shapes(work)
+    layers = map(LayerSize, shapes, work.topology.connections(shapes)) if shapes else ()
+    is_small = bool(shapes) and all_small(layers)
+    with nullcontext() if is_small else small.nowhere():
+        for density, batch in product(DENSITIES, batches):
+            _rehearse(work, density, batch, gradients, watched)
+
+
+def _shapes(work: Work) -> list[Shape]:
+    """The shapes of the trial's layers; none where the size of its data is not known."""
+    if work.data is not None:
+        return work.model.shapes(work.data.features, work.data.outputs)
+    if work.size is None:
+        return []
+    outputs = work.objective.outputs(work.size.features, work.size.targets)
+    return work.model.shapes(work.size.features, outputs)
 
 
 USUAL_TYPES = ((np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64))
@@ -50,13 +67,12 @@ def _prepare(work: Work, network: Network) -> bool:
     if work.data is not None:
         rows = work.data.train.scaled_rows()
         types = [] if rows is None else [(rows.X.dtype, rows.mean.dtype)]
-        features, outputs, train = work.data.features, work.data.outputs, len(work.data.train)
+        train = len(work.data.train)
     elif work.size is not None:
-        types, features, train = list(USUAL_TYPES), work.size.features, work.size.train
-        outputs = work.objective.outputs(features, work.size.targets)
+        types, train = list(USUAL_TYPES), work.size.train
     else:
         return False
-    shapes = work.model.shapes(features, outputs)
+    shapes = _shapes(work)
     widest = max(max(shape) for shape in shapes)
     connections = sum(work.topology.connections(shapes))
     sources = [
