@@ -57,6 +57,7 @@ MACHINE = {
 
 SET = {"name": "set", "epsilon": 20, "zeta": 0.3, "prune": None}
 STATIC = {"name": "static", "epsilon": 20, "prune": None}
+DENSE = {"name": "dense", "prune": None}
 PRUNED = {**SET, "prune": {"name": "importance", "start": 2}}
 
 

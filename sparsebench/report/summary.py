@@ -31,6 +31,7 @@ from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.metrics import BUILT_IN
+from sparsebench.report.against_dense import against_dense_sentence
 from sparsebench.report.claims import verdicts_sentence
 from sparsebench.report.document import Bold, Text
 from sparsebench.report.growth import crossover_sentence
@@ -85,7 +86,7 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
     if "costs" in asked:
         several = frame["run"].nunique() > 1
         for run, part in groups(trained.ok, ["run"]):
-            for text in (_largest(part), *_costs(part)):
+            for text in (_largest(part), *_costs(part), against_dense_sentence(part)):
                 yield f"In run {run}, {text[0].lower()}{text[1:]}" if several and text else text
         yield crossover_sentence(crossings(trained))
     bad = frame[frame["status"].isin(BAD)]

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import SET, STATIC, FakeRun, make_record, make_trial
+from records import DENSE, SET, STATIC, FakeRun, make_record, make_trial
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.chance import above_chance, beats_chance
@@ -129,6 +129,20 @@ def costs(frame, found):
     assert {other for other, *_ in told} == ran - {name}
 
 
+def against_dense(frame, found):
+    """Of each setting: the cheapest sparse cell over the cheapest dense one."""
+    for column, text in (("epoch_seconds", found[1]), ("net_peak_bytes", found[2])):
+        shares = []
+        for _, part in frame[frame["ok"]].groupby("setting"):
+            means = part.groupby(["topology_label", "backend_label"])[column].mean()
+            dense = means.index.get_level_values(0).str.startswith("dense")
+            if dense.any() and not dense.all():
+                shares.append(means[~dense].min() / means[dense].min())
+        ends = [value(*amount) for amount in re.findall(AMOUNT, text)]
+        near(ends[0], min(shares))
+        near(ends[-1], max(shares))
+
+
 def failed(frame, found):
     bad = frame[frame["status"].isin(["timeout", "out-of-memory", "crashed"])]
     assert int(found[1]) == len(bad)
@@ -151,6 +165,8 @@ CHECKS = [
     (r"Where only the backend differs, (?:(?P<least>[\w-]+) takes|no backend always takes) "
      r"the least (?P<needs>time per epoch|memory)(?P<name>.*?)[,:] "
      r"(?P<others>.*? as (?:long|much))(?: as (?P<beside>[\w-]+))?\.", costs),
+    (r"Beside the dense network of the same setting, the fastest sparse one takes (.*) of the time "
+     r"per epoch and the smallest sparse one has (.*) of the net peak\.", against_dense),
     (r"(\d+) trials? failed \((.*)\).*\.", failed),
 ]  # fmt: skip
 
@@ -169,7 +185,9 @@ def runs(draw):
     some = {
         "dataset": draw(st.lists(st.sampled_from(["digits", "wine"]), min_size=1, unique=True)),
         "size": draw(st.lists(st.sampled_from([50, 400]), min_size=1, unique=True)),
-        "topology": draw(st.lists(st.sampled_from([SET, STATIC]), min_size=1, unique_by=str)),
+        "topology": draw(
+            st.lists(st.sampled_from([SET, STATIC, DENSE]), min_size=1, unique_by=str)
+        ),
         "backend": draw(st.lists(st.sampled_from("abc"), min_size=1, unique=True)),
         "seed": list(range(draw(st.integers(1, 2)))),
     }
@@ -187,7 +205,10 @@ def runs(draw):
             "epoch_seconds": random.randint(10, 90) / 1000,
             "net_peak_bytes": random.randint(1, 9) * 2**20,
             "initial_connections": 20.0 * size, "neurons": 74.0 + 2 * size,
+            "connections": 20.0 * size, "dense_connections": 40.0 * size,
         }  # fmt: skip
+        if topology is DENSE:
+            measures["dense_connections"] = measures["connections"]
         facts = {} if guess is None else {"guess": {"test_accuracy": guess}, "test_samples": 40}
         if ended == "ok":
             records.append(make_record(trial, measures=measures, settings=facts))

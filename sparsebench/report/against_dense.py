@@ -1,0 +1,43 @@
+"""What a sparse network costs beside the dense one of its setting, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import CELL, groups
+from sparsebench.analysis.formats import one, sentence_list, share
+
+SETTING = ["machine", "contended", "setting"]
+
+COSTS = (
+    ("epoch_seconds", "the fastest sparse one takes {} of the time per epoch"),
+    ("net_peak_bytes", "the smallest sparse one has {} of the net peak"),
+)
+
+
+def against_dense_sentence(frame: pd.DataFrame) -> str:
+    """The least mean cost of a sparse cell as a share of the least of a dense cell, from the
+    lowest to the highest over the settings that have both; empty where none has."""
+    parts = []
+    for column, words in COSTS:
+        if shares := sorted(_shares(frame, column)):
+            ends = dict.fromkeys(share(one(end)) for end in (shares[0], shares[-1]))
+            parts.append(words.format(" to ".join(ends)))
+    first = "Beside the dense network of the same setting, "
+    return f"{first}{sentence_list(parts)}." if parts else ""
+
+
+def _shares(frame: pd.DataFrame, column: str) -> Iterator[float]:
+    known = frame[frame[column] > 0]
+    full = known["dense_connections"]
+    sides = known[known["initial_connections"] < full], known[known["connections"] == full]
+    sparse, dense = (
+        {
+            key: min(cell[column].mean() for _, cell in groups(part, CELL))
+            for key, part in groups(side, SETTING)
+        }
+        for side in sides
+    )
+    yield from (sparse[key] / dense[key] for key in sparse.keys() & dense.keys())
