@@ -191,6 +191,9 @@ class FullAndSparse:
     globally: ClassVar[bool] = True
     signals: ClassVar[tuple[Signal, ...]] = ()
 
+    def why_not_compact(self) -> str:
+        return "makes every position a connection again"
+
     def share(self, step: TrainingStep, last: int) -> float:
         """Unused: `targets` decides."""
         return 0.0

@@ -108,20 +108,23 @@ class LastValue(Zeros):
     def values_at(self, layer: LayerView, keep: Mask, rows: Ints, columns: Ints) -> Vector:
         import numpy as np
 
-        W, arrays = layer.W, layer.state.arrays
-        keys_at, values_at = ("last keys", layer.index), ("last values", layer.index)
-        keys = arrays.get(keys_at, np.empty(0, dtype=np.int64))
-        values = arrays.get(values_at, np.empty(0, dtype=np.float32))
-        dropped = W.rows[~keep].astype(np.int64) * W.shape[1] + W.indices[~keep]
+        W, D = layer.W, layer.W.shape[1]
+        remembered, none = layer.state.positions, np.empty(0, dtype=W.indices.dtype)
+        old_rows, old_columns, values = remembered.get(
+            ("last", layer.index), (none, none, np.empty(0, dtype=np.float32))
+        )
+        keys = old_rows.astype(np.int64) * D + old_columns
+        dropped = W.rows[~keep].astype(np.int64) * D + W.indices[~keep]
         fresh = ~np.isin(keys, dropped)  # the older ones stand first
         keys = np.concatenate([keys[fresh], dropped])[-W.nnz :]
         values = np.concatenate([values[fresh], W.data[~keep]])[-W.nnz :]
         order = np.argsort(keys)
-        wanted = rows.astype(np.int64) * W.shape[1] + columns
+        wanted = rows.astype(np.int64) * D + columns
         at = np.minimum(np.searchsorted(keys, wanted, sorter=order), max(0, keys.size - 1))
         found = np.zeros(wanted.size, dtype=np.float32)
         if keys.size:
             known = keys[order[at]] == wanted
             found[known] = values[order[at[known]]]
-        arrays[keys_at], arrays[values_at] = keys, values
+        places = (ends.astype(none.dtype) for ends in np.divmod(keys, D))
+        remembered["last", layer.index] = (next(places), next(places), values)
         return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
+from sparsebench.core.metric import OF_COMPACTION, Metric
 from sparsebench.core.protocols import (
     Backend,
     Initializer,
@@ -20,7 +21,7 @@ from sparsebench.core.protocols import (
 )
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import SuiteError
-from sparsebench.registry import OfKind
+from sparsebench.registry import Later, OfKind
 
 if TYPE_CHECKING:
     from sparsebench.core.nn.network import LayeredNetwork
@@ -35,12 +36,22 @@ class Layered:
     activation  activation of the hidden layers
     dropout     share of hidden outputs set to 0 in training
     init        values of the connections at the start; biases start at 0
+    compact_every  epochs from one removal of dead hidden neurons to the next; none: they stay
+
+    A hidden neuron is dead if nothing reaches it, or if it reaches nothing. Taken out, layers are
+    smaller, and so are time and memory; the network computes the same (dropout aside), but what is
+    gone cannot grow again.
     """
 
     hidden: tuple[Annotated[int, Interval(gt=0)], ...]
     activation: Annotated[Any, OfKind("activation")] = "relu"
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     init: Annotated[Any, OfKind("initializer")] = "he-uniform"
+    compact_every: Annotated[Annotated[int, Interval(gt=0)] | None, Later()] = None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return OF_COMPACTION if self.compact_every is not None else ()
 
     @property
     def initializer(self) -> Initializer:

@@ -43,12 +43,14 @@ class Importance:
         since = step.epoch - self.start
         return step.epoch_ended and not step.last_epoch and since >= 0 and since % self.every == 0
 
-    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+    def remove(self, W: CsrMatrix, alive: Mask, started: int) -> Mask:
         """(K,) the neurons to remove. A layer keeps at least one."""
         import numpy as np
 
         importance = W.row_sums_of_magnitude()
-        counted = importance if self.count_dead else importance[alive]
+        counted = importance[alive]
+        if self.count_dead:
+            counted = np.append(importance, np.zeros(max(0, started - alive.size), np.float32))
         if counted.size == 0:
             return np.zeros(alive.size, dtype=bool)
         removed = np.asarray(alive & (importance <= np.percentile(counted, self.percentile)))
@@ -84,12 +86,12 @@ class Neurons:
         since = step.epoch - self.start
         return step.epoch_ended and not step.last_epoch and since >= 0 and since % self.every == 0
 
-    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
+    def remove(self, W: CsrMatrix, alive: Mask, started: int) -> Mask:
         """(K,) the neurons to remove. A layer keeps at least one."""
         import numpy as np
 
         living = int(alive.sum())
-        least = max(1, math.ceil(self.least * alive.size))
+        least = max(1, math.ceil(self.least * started))
         count = max(0, min(math.ceil(self.share * living), living - least))
         removed = np.zeros(alive.size, dtype=bool)
         importance = np.where(alive, W.row_sums_of_magnitude(), np.inf)

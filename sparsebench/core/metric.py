@@ -138,3 +138,11 @@ def columns(scores: Sequence[Metric]) -> tuple[Metric, ...]:
         if number == 0:
             found += [replace(plain, name=f"{of}_test_{score.name}") for of in ("best", "selected")]
     return tuple(found)
+
+
+OF_COMPACTION = (
+    Metric("hidden_neurons", "count", better=-1, kinds=("trial", "epoch"), title="hidden neurons"),
+    Metric("network_bytes", "bytes", "ratio", -1, ("trial", "epoch"), "arrays of the network"),
+    Metric("neurons_of_layer", "count", better=-1, kinds=("layer",)),
+)
+"""Metrics of a training in which dead neurons are taken out."""

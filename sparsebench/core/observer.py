@@ -64,6 +64,8 @@ class Observer(Protocol):
     metrics  every metric that `Observation.values` may return, of kind "epoch" or "layer"; one that
              also has kind "trial" is a measure of the trial, with the last epoch's value
     every    steps between two calls of `Observation.look`; None: never called
+    by_position  whether an observation remembers positions or numbers of hidden neurons, which
+             change where dead neurons are taken out in training
     """
 
     @property
@@ -72,6 +74,10 @@ class Observer(Protocol):
     @property
     def every(self) -> int | None:
         return None
+
+    @property
+    def by_position(self) -> bool:
+        return False
 
     def start(self, network: Network) -> Observation:
         """Called when the network has its initial connections, or those of a checkpoint."""

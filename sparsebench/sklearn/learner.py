@@ -28,7 +28,7 @@ from sparsebench.core.protocols import (
 from sparsebench.core.training.build import build_network
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.model_file import write_model
-from sparsebench.core.training.position import network_arrays, saved_layer
+from sparsebench.core.training.position import network_arrays, saved_layers
 from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench.discovery import load_plugins
@@ -258,10 +258,7 @@ class Learner:
         arrays = self.snapshot()
         model, backend, optimizer = (self.part(kind) for kind in ("model", "backend", "optimizer"))
         shapes = model.shapes(self.inputs.features, self.targets.outputs)
-        layers = [
-            backend.layer(*saved_layer(arrays, number, shape), optimizer)
-            for number, shape in enumerate(shapes, 1)
-        ]
+        layers = [backend.layer(*saved, optimizer) for saved in saved_layers(arrays, shapes)]
         loss = objective.loss_with(model.loss if isinstance(model, NamesLoss) else None)
         network: Network = model.network(layers, backend, optimizer, self.seed, loss)
         network.restore(arrays)

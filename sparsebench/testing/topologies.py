@@ -164,12 +164,12 @@ def check_pruning(pruning: Pruning) -> None:
     for seed in range(5):
         W = random_matrix((30, 40), 200, np.random.default_rng(seed))
         alive = W.pattern.in_degrees() > 0
-        gone = pruning.remove(W, alive)
+        gone = pruning.remove(W, alive, 30)
         assert gone.shape == (30,), "remove() gives a mask over the layer's neurons"
         assert gone.dtype == np.bool_, "remove() gives a boolean mask"
         assert not (gone & ~alive).any(), "a neuron that is gone already is removed"
         assert (alive & ~gone).any(), "every neuron of the layer is removed"
-        assert np.array_equal(gone, pruning.remove(W, alive)), "remove() is not repeatable"
+        assert np.array_equal(gone, pruning.remove(W, alive, 30)), "remove() is not repeatable"
     steps = training_steps(epochs=500, steps_per_epoch=1)
     due = [step for step in steps if pruning.due(step)]
     assert not any(step.last_epoch for step in due), "pruning after the last step"

@@ -568,7 +568,7 @@ def test_half_of_the_neurons_go_and_no_more(build):
     layer = SimpleNamespace(row_sums_of_magnitude=lambda: sums)
     alive = np.ones(8, dtype=bool)
     for gone in ([1, 3, 4], [2], []):
-        removed = pruning.remove(layer, alive)
+        removed = pruning.remove(layer, alive, 8)
         assert np.flatnonzero(removed).tolist() == gone
         alive &= ~removed
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsebench.core.methods.protocols import Candidates, Signal
 from sparsebench.core.training.build import build_network
+from sparsebench.core.training.dead_neurons import refuse_compaction
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.work import Result, Work
@@ -38,6 +39,8 @@ Phase = tuple[int, int]
 
 def train_members(work: Work, count: int, *, explore: float, drop: float, disjoint: bool) -> Result:
     """An ensemble of `count` members by phases of one training; see `trainers.FreeTickets`."""
+    if disjoint:
+        refuse_compaction(work, "members share no connections by them")
     explored = round(explore * work.epochs)
     left = work.epochs - explored
     if left < count:
@@ -71,6 +74,7 @@ def train_average(
 ) -> Result:
     """The average of the copies of the last cycles, which becomes the trained network; see
     `trainers.SupTickets`."""
+    refuse_compaction(work, "copies are averaged by them")
     began = max(1, round(begin * work.epochs))
     firsts = range(began + 1, work.epochs + 1, cycle)
     cycles = [(first, min(first + cycle - 1, work.epochs)) for first in firsts]

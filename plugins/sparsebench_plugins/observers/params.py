@@ -66,6 +66,7 @@ class InputConnectionsParams(Observer):
 class ItopParams(Observer):
     """No parameters."""
 
+    by_position: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
             "itop_rate",
@@ -126,6 +127,7 @@ class PowerLawParams(Observer):
 class OverlapParams(Observer):
     """None."""
 
+    by_position: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
             "overlap_with_last",
@@ -168,6 +170,7 @@ class TopologyDistanceParams(Observer):
 
     epochs: Annotated[int, Interval(gt=0)] = 10
 
+    by_position: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
             "distance_from_first",

@@ -142,10 +142,9 @@ def _adding(
     sums: Array, beta: float, training: Training
 ) -> Callable[[int, Batch, Matrix, int], None]:
     """Called in each step: adds the gradients of the inputs to the sums."""
-    layer = training.network.layers[0]
 
     def look(index: int, X: Batch, DZ: Matrix, t: int) -> None:
         if index == 0:
-            sums[...] = beta * sums + mean_gradients(layer.weights(), DZ)
+            sums[...] = beta * sums + mean_gradients(training.network.layers[0].weights(), DZ)
 
     return look

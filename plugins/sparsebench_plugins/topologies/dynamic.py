@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_types import Interval
 
 from sparsebench.core.methods.initial import InitialNetwork, Places
-from sparsebench.core.methods.protocols import AdaptiveDensity, EveryStep, LayerUpdate, Needs
+from sparsebench.core.methods.protocols import (
+    AdaptiveDensity,
+    EveryStep,
+    LayerUpdate,
+    Needs,
+    RefusesCompaction,
+)
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import Unsupported
@@ -205,6 +211,10 @@ class Dynamic(Allocated):
 
     # --- the update ------------------------------------------------------------------
 
+    def why_not_compact(self) -> str | None:
+        density = self.density_schedule
+        return density.why_not_compact() if isinstance(density, RefusesCompaction) else None
+
     @property
     def needs(self) -> Needs:
         """Raises Unsupported where the parts do not fit together."""
@@ -231,7 +241,7 @@ class Dynamic(Allocated):
         schedule, density, step = self.schedule(), self.density_schedule, network.step
         fraction = schedule.fraction(step)
         targets = None
-        ends = self.final_connections(network.shapes)
+        ends = self.final_connections(network.first_shapes or network.shapes)
         if isinstance(density, AdaptiveDensity):
             targets = density.targets(network, ends, fraction)
         elif density.start is not None:
@@ -240,6 +250,8 @@ class Dynamic(Allocated):
                 end + round((start - end) * share)
                 for start, end in zip(network.started, ends, strict=True)
             ]
+        if targets is not None and network.first_shapes is not None:
+            targets = [min(one, K * D) for one, (K, D) in zip(targets, network.shapes, strict=True)]
         return Sentence(
             drop=self.drop,
             grow=self.grow,

@@ -147,6 +147,9 @@ class MagnitudePruning(Dynamic):
     density_schedule: DensitySchedule = "rounds"
     rewinds: bool = False
 
+    def why_not_compact(self) -> str | None:
+        return "rewinds to weights by position" if self.rewinds else super().why_not_compact()
+
     def layer_updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
         for index, update in enumerate(super().layer_updates(network)):
             if not self.rewinds or update.change is None or not update.change.dropped:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparsebench.core.csr_batch import Batch
     from sparsebench.core.methods.view import LayerView
 
-ROWS, COLUMNS, SMOOTHED = "candidate rows", "candidate columns", "candidate momentum"
+FOLLOWED = "candidate momentum"
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,12 @@ class MomentumGrow:
         from sparsebench.core.sparse.gradients import gradient_at
         from sparsebench_plugins.topologies.candidates import uniform
 
-        arrays, index = layer.state.arrays, layer.index
-        if (ROWS, index) not in arrays:
+        followed, key = layer.state.positions, (FOLLOWED, layer.index)
+        if key not in followed:
             found = uniform(layer, np.ones(layer.W.nnz, dtype=bool), self.gamma)
-            arrays[ROWS, index], arrays[COLUMNS, index] = found
-            arrays[SMOOTHED, index] = np.zeros(found[0].size, dtype=np.float32)
-        smoothed = arrays[SMOOTHED, index]
-        gradient = gradient_at(arrays[ROWS, index], arrays[COLUMNS, index], X, DZ)
+            followed[key] = (*found, np.zeros(found[0].size, dtype=np.float32))
+        rows, columns, smoothed = followed[key]
+        gradient = gradient_at(rows, columns, X, DZ)
         smoothed *= np.float32(self.beta)
         smoothed += np.float32(1 - self.beta) * gradient
 
@@ -69,11 +68,11 @@ class MomentumGrow:
 
         from sparsebench_plugins.topologies.candidates import filled_up
 
-        arrays, index = layer.state.arrays, layer.index
         nothing = np.empty(0, dtype=layer.W.indices.dtype)
-        rows = arrays.pop((ROWS, index), nothing)
-        columns = arrays.pop((COLUMNS, index), nothing)
-        scores = np.abs(arrays.pop((SMOOTHED, index), np.empty(0, dtype=np.float32)))
+        found = layer.state.positions.pop(
+            (FOLLOWED, layer.index), (nothing, nothing, np.empty(0, dtype=np.float32))
+        )
+        rows, columns, scores = found[0], found[1], np.abs(found[2])
         free = layer.are_open(keep, rows, columns)
         return filled_up(layer, keep, (rows[free], columns[free], scores[free]), count)
 

@@ -261,6 +261,15 @@ class Topology(Protocol):
         """The change of each layer. A grown position may not be closed."""
 
 
+@runtime_checkable
+class RefusesCompaction(Protocol):
+    """A topology method that may need neurons that are dead. Optional."""
+
+    def why_not_compact(self) -> str | None:
+        """Why dead neurons cannot be taken out in training, as words behind the method's name;
+        None: they can."""
+
+
 class Pruning(Protocol):
     """Removes hidden neurons for good, before the topology update of the same step."""
 
@@ -272,5 +281,8 @@ class Pruning(Protocol):
 
     def due(self, step: TrainingStep) -> bool: ...
 
-    def remove(self, W: CsrMatrix, alive: Mask) -> Mask:
-        """(K,) mask of the neurons of this hidden layer to remove now."""
+    def remove(self, W: CsrMatrix, alive: Mask, started: int) -> Mask:
+        """(K,) mask of the neurons of this hidden layer to remove now.
+
+        started  neurons of the layer when training began: dead ones may have been taken out since
+        """

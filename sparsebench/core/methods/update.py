@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from sparsebench.core.protocols import (
     Observable,
     Optimizer,
     ScalesState,
+    Shape,
 )
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.position import flags, saved_flags
@@ -62,8 +64,10 @@ class TopologyUpdater:
         optimizer: Optimizer,
         seed: int,
         on_change: OnChange | None = None,
+        shapes: Sequence[Shape] | None = None,
     ) -> None:
         """on_change  called with the index of a layer and its change, after each change
+        shapes     (K, D) of each layer when training began; None: those it has now
 
         Raises Unsupported if the network or the optimizer does not provide a signal that the method
         needs.
@@ -79,6 +83,7 @@ class TopologyUpdater:
         self._optimizer = optimizer
         self._seed = seed
         self._started = [layer.nnz for layer in network.layers]
+        self._first_shapes = shapes or [layer.shape for layer in network.layers]
         self._removed = [np.zeros(layer.shape[0], dtype=bool) for layer in network.layers]
         needs, name = topology.needs, type(topology).__name__
         if (needs.every_step or self.needs_batch) and not isinstance(network, Observable):
@@ -207,6 +212,7 @@ class TopologyUpdater:
             shapes=[layer.shape for layer in layers],
             connections=[layer.nnz for layer in layers],
             started=self._started,
+            first_shapes=self._first_shapes,
             state=self.state,
             validate=validate,
         )
@@ -263,7 +269,7 @@ class TopologyUpdater:
             alive = W.pattern.in_degrees() > 0
             if not pruning.regrow:
                 alive &= ~self._removed[index]
-            gone = pruning.remove(W, alive)
+            gone = pruning.remove(W, alive, self._first_shapes[index][0])
             self._removed[index] |= gone
             removed.append(_if_any(gone))
         removed.append(None)
@@ -272,9 +278,26 @@ class TopologyUpdater:
             if not pruning.outgoing:
                 columns = None
             if rows is not None or columns is not None:
-                change = Change.drop(layer.weights().pattern.outside(rows, columns))
-                if change.dropped:
-                    self._apply(index, LayerUpdate(change, pruned=change.dropped))
+                self._drop_for_good(index, layer.weights().pattern.outside(rows, columns))
+
+    def drop_for_good(self, keeps: Sequence[Mask]) -> None:
+        """Drop the connections of each layer that are False in its mask (nnz,)."""
+        for index, keep in enumerate(keeps):
+            self._drop_for_good(index, keep)
+
+    def _drop_for_good(self, index: int, keep: Mask) -> None:
+        change = Change.drop(keep)
+        if change.dropped:
+            self._apply(index, LayerUpdate(change, pruned=change.dropped))
+
+    def renumber(self, ends: Sequence[Mask]) -> None:
+        """Follow the network when its neurons get other numbers.
+
+        ends  masks of the inputs and of each layer's neurons: those that are left
+        """
+        for index, (columns, rows) in enumerate(pairwise(ends)):
+            self._removed[index] = self._removed[index][rows]
+            self.state.renumber(index, columns, rows)
 
 
 def _if_any(mask: Mask) -> Mask | None:

@@ -24,16 +24,22 @@ from sparsebench.seeds import generator
 Key = tuple[str, int]
 T = TypeVar("T")
 
+PARTS = ("rows", "columns", "values")
+"""Of positions that a method remembers."""
+
 
 class State:
     """A method's arrays by name and layer, kept in checkpoints.
 
     connections  (nnz,) each: they follow the connections through every change, and start at 0
-    arrays       of any shape: per neuron, per layer, or a bounded set of positions
+    positions    rows, columns and values of some positions, connections or not
+    arrays       of any shape, but none by the numbers of hidden neurons: of the network's inputs or
+                 outputs, or of a layer
     """
 
     def __init__(self) -> None:
         self.connections: dict[Key, Array] = {}
+        self.positions: dict[Key, tuple[Ints, Ints, Array]] = {}
         self.arrays: dict[Key, Array] = {}
 
     def connection(
@@ -52,18 +58,40 @@ class State:
         """Whether there is state for the layer's connections."""
         return any(index == layer for _, index in self.connections)
 
+    def renumber(self, layer: int, columns: Mask, rows: Mask) -> None:
+        """Follow the layer when its inputs and outputs get other numbers; those that are False are
+        gone, with their positions. Connections are numbered as before."""
+        new_column, new_row = np.cumsum(columns) - 1, np.cumsum(rows) - 1
+        for key, (row, column, values) in self.positions.items():
+            if key[1] == layer:
+                left = rows[row] & columns[column]
+                places = (new_row[row[left]], new_column[column[left]])
+                at = tuple(found.astype(row.dtype) for found in places)
+                self.positions[key] = (at[0], at[1], values[left])
+
+    def nbytes(self) -> int:
+        """Bytes of what the method remembers."""
+        return sum(int(array.nbytes) for _, array in self.saved())
+
     def saved(self) -> Iterator[tuple[str, Array]]:
         for kind, arrays in (("connections", self.connections), ("arrays", self.arrays)):
             for (name, layer), array in arrays.items():
                 yield f"method.{kind}.{layer}.{name}", array
+        for (name, layer), parts in self.positions.items():
+            for part, array in zip(PARTS, parts, strict=True):
+                yield f"method.{part}.{layer}.{name}", array
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        self.connections, self.arrays = {}, {}
+        self.connections, self.positions, self.arrays = {}, {}, {}
         for key in saved:
             if key.startswith("method."):
                 _, kind, layer, name = key.split(".", 3)
-                arrays = self.connections if kind == "connections" else self.arrays
-                arrays[name, int(layer)] = np.array(saved[key])
+                if kind == PARTS[0]:
+                    parts = (np.array(saved[f"method.{part}.{layer}.{name}"]) for part in PARTS)
+                    self.positions[name, int(layer)] = (next(parts), next(parts), next(parts))
+                elif kind not in PARTS:
+                    arrays = self.connections if kind == "connections" else self.arrays
+                    arrays[name, int(layer)] = np.array(saved[key])
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +217,8 @@ class NetworkView:
     started      nnz of each layer when training began
     state        what the method remembers
     validate     evaluates the network; None where the method does not need it
+    first_shapes (K, D) of each layer when training began, where dead neurons may have been taken
+                 out since; None: as `shapes`
     """
 
     layer: Callable[[int], LayerView]
@@ -198,6 +228,7 @@ class NetworkView:
     started: Sequence[int]
     state: State = field(default_factory=State)
     validate: Callable[[], Validation] | None = None
+    first_shapes: Sequence[Shape] | None = None
 
     @property
     def validation(self) -> Validation:

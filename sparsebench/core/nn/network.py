@@ -217,6 +217,20 @@ class LayeredNetwork:
         self._compiled = None
         self._after_backward = after_backward
 
+    def taken_apart(self) -> list[Layer]:
+        """The layers, which nobody else holds: the network is of no use until `take_over`."""
+        layers, self.layers, self._compiled = list(self.layers), (), None
+        return layers
+
+    def take_over(self, other: LayeredNetwork) -> None:
+        """Become another network of this model, whose layers may have other sizes. Whoever holds
+        this one has that one then."""
+        watched, step_way = self._after_backward, self.step_way
+        vars(self).update(vars(other))
+        self.step_way = step_way
+        if watched is not None:
+            self.watch(watched)
+
     def activated(self, index: int, z: Vector) -> Vector:
         """Outputs (K,) of a hidden layer's neurons for these pre-activations, in evaluation."""
         A: Vector = self._copied_units()[index].forward(z.reshape(-1, 1).copy(), None)

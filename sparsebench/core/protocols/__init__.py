@@ -15,7 +15,14 @@ from sparsebench.core.protocols.layers import (
     TakesCsr,
     ThroughLayer,
 )
-from sparsebench.core.protocols.networks import LayerSignals, Model, NamesLoss, Network, Observable
+from sparsebench.core.protocols.networks import (
+    Compacts,
+    LayerSignals,
+    Model,
+    NamesLoss,
+    Network,
+    Observable,
+)
 from sparsebench.core.protocols.objectives import (
     ConstantGuess,
     Corruption,
@@ -39,6 +46,7 @@ from sparsebench.core.protocols.training import (
 __all__ = [
     "Activation",
     "Backend",
+    "Compacts",
     "CompiledStep",
     "ConstantGuess",
     "Corruption",

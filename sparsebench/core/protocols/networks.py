@@ -119,6 +119,15 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Compacts(Protocol):
+    """A model whose dead hidden neurons may be taken out in training. Optional."""
+
+    @property
+    def compact_every(self) -> int | None:
+        """Epochs from one removal to the next; None: never."""
+
+
+@runtime_checkable
 class NamesLoss(Protocol):
     """A model with a `loss` parameter, used if the objective does not set the loss. Optional."""
 

@@ -14,7 +14,7 @@ from sparsebench.core.methods.initial import InitialNetwork, Places
 from sparsebench.core.protocols import Network, Shape
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.core.sparse.sampling import random_pattern
-from sparsebench.core.training.position import saved_layer
+from sparsebench.core.training.position import saved_layers
 from sparsebench.core.training.work import Work
 from sparsebench.errors import SuiteError, Unsupported
 from sparsebench.seeds import generator
@@ -30,11 +30,7 @@ def build_network(work: Work, seed: int | None = None) -> Network:
     """
     found = work.keeper.found if work.keeper is not None else None
     shapes = work.model.shapes(work.data.features, work.data.outputs)
-    made = (
-        _drawn(work, shapes)
-        if found is None
-        else (saved_layer(found, number, shape) for number, shape in enumerate(shapes, 1))
-    )
+    made = _drawn(work, shapes) if found is None else saved_layers(found, shapes)
     layers = [work.layer(W, bias) for W, bias in made]
     network = work.network(layers, seed)
     for part in (*layers, network) if work.keeper is not None else ():

@@ -13,9 +13,16 @@ from typing import Any
 from sparsebench.core.methods.protocols import Topology
 from sparsebench.core.methods.step import TrainingStep, Validation
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
+from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build import build_network
+from sparsebench.core.training.dead_neurons import (
+    check_compaction,
+    epochs_between,
+    remove_dead_neurons,
+    sizes,
+)
 from sparsebench.core.training.observing import Observers
 from sparsebench.core.training.position import Position, network_arrays
 from sparsebench.core.training.steps import (
@@ -87,6 +94,7 @@ class Training:
         self.step = 0
         self.started = [layer.nnz for layer in network.layers]
         self.observers = Observers(work.observers, network, work.meter, steps.timers)
+        check_compaction(work, network)
         callbacks = (self.observers.on_change, *(() if on_change is None else (on_change,)))
         self.updater = TopologyUpdater(
             network,
@@ -96,6 +104,7 @@ class Training:
             work.optimizer,
             work.seed if seed is None else seed,
             partial(_call_all, callbacks[::-1]),
+            work.model.shapes(work.data.features, work.data.outputs),
         )
         if self.updater.needs_batch and not isinstance(steps, ObservedSteps):
             refuse_signals(work, "this trainer")
@@ -108,6 +117,7 @@ class Training:
             partial(_step_at, work.epochs, steps.per_epoch), partial(steps.timers, "topology")
         )
         self._steps = steps
+        self._compact_every = epochs_between(work)
         self._burst = 1
         self._timers = steps.timers
         self._scaled = scaled
@@ -172,6 +182,10 @@ class Training:
         if epoch < self.work.epochs and self.updater.needs_batch:
             upcoming = next(self._steps.turns(epoch + 1, 0), None)
         replaced = self._update_topology(epoch, upcoming, epoch_ended=True)
+        if self._compact_every is not None and epoch % self._compact_every == 0:
+            assert isinstance(self.network, LayeredNetwork)
+            with self.work.meter.phase("topology"), self._timers("topology"):
+                remove_dead_neurons(self.work, self.network, self.updater)
         if replaced is not None:
             loss, samples = replaced
             self.begin = Position(epoch=epoch + 1, start=samples, step=self.step, losses=loss)
@@ -269,6 +283,9 @@ class Training:
             with work.meter.phase("eval"), self._timers("eval"):
                 test_loss, scored = self._evaluate()
         metrics, layer_metrics = self.observers.values()
+        if self._compact_every is not None:
+            whole, of_layers = sizes(self.network)
+            metrics, layer_metrics = {**metrics, **whole}, {**layer_metrics, **of_layers}
         spent = self._timers.take()
         seconds: dict[str, Any] = {f"{name}_seconds": spent.get(name, 0.0) for name in TIMED}
         found = EpochRecord(

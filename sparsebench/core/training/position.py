@@ -7,7 +7,7 @@ keep for the optimizer, and which neurons were pruned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,12 +59,23 @@ def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
     yield from network.saved()
 
 
-def saved_layer(found: Mapping[str, Array], number: int, shape: Shape) -> tuple[CsrMatrix, Array]:
-    """Saved weights and bias of a layer, counted from 1, after a check."""
-    indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
-    W = CsrMatrix(CsrPattern(shape, indptr, indices), found[f"layer{number}.data"])
-    W.validate()
-    return W, found[f"layer{number}.bias"]
+def saved_layers(
+    found: Mapping[str, Array], shapes: Sequence[Shape]
+) -> Iterator[tuple[CsrMatrix, Array]]:
+    """Saved weights and bias of each layer, after a check.
+
+    shapes  (K, D) at the start; hidden layers may have lost dead neurons since
+    """
+    D = shapes[0][1]
+    for number, (most, _) in enumerate(shapes, 1):
+        indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
+        neurons = indptr.size - 1
+        if neurons > most or (number == len(shapes) and neurons < most):
+            raise ValueError(f"layer {number} has {neurons} neurons saved for {most}")
+        W = CsrMatrix(CsrPattern((neurons, D), indptr, indices), found[f"layer{number}.data"])
+        W.validate()
+        yield W, found[f"layer{number}.bias"]
+        D = neurons
 
 
 def flags(masks: list[Mask]) -> Iterator[tuple[str, Array]]:

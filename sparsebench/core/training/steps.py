@@ -22,6 +22,7 @@ from sparsebench.core.protocols import (
     Targets,
     TrainsManySteps,
 )
+from sparsebench.core.training.dead_neurons import refuse_compaction
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 from sparsebench.seeds import generator
@@ -181,6 +182,7 @@ def refuse_signals(work: Work, trainer: str) -> None:
 
     trainer  as the message calls it
     """
+    refuse_compaction(work, f"{trainer} exchanges weights by them")
     if isinstance(work.topology, Reparametrises):
         raise Unsupported(
             f"{type(work.topology).__name__} trains other parameters than weights, and {trainer} "

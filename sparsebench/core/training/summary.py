@@ -23,7 +23,8 @@ def result_of(
     """
     last = epochs[-1]
     shapes = [layer.shape for layer in network.layers]
-    possible = sum(K * D for K, D in shapes)
+    declared = work.model.shapes(work.data.features, work.data.outputs)
+    possible = sum(K * D for K, D in declared)
     connections, samples = sum(last.connections), len(work.data.train)
     seconds = {
         f"{name}_seconds": sum(getattr(epoch, f"{name}_seconds") for epoch in epochs)

@@ -16,6 +16,7 @@ from sparsebench.core.sizes import LayerSize, Shape, all_small
 from sparsebench.core.sparse import small
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
+from sparsebench.core.training.dead_neurons import epochs_between
 from sparsebench.core.training.work import Work
 
 WIDTH = 12
@@ -85,6 +86,9 @@ def _prepare(work: Work, network: Network) -> bool:
         for N in sizes
         for source in (None, *sources)
     ]
+    if epochs_between(work) is not None:  # smaller layers may be cut in another way
+        for N in sizes:
+            network.prepare(N, WIDTH, WIDTH, sources[0] if sources else None)
     return all(compiled)
 
 

@@ -124,16 +124,16 @@ class Checkpoints:
 def _check_arrays(found: Archive, shapes: Sequence[Shape]) -> None:
     """Raise ValueError or KeyError unless the layers are matrices of these shapes, before
     compiled code relies on it. Every array is read, so its checksum is verified."""
-    from sparsebench.core.training.position import saved_layer
+    from sparsebench.core.training.position import saved_layers
 
     for name, array in found.items():
         if array.dtype.kind not in "biuf":
             raise ValueError(f"the checkpoint's {name} holds {array.dtype}")
-    for number, shape in enumerate(shapes, 1):
+    for number in range(1, len(shapes) + 1):
         for part, kind in (("indptr", "i"), ("indices", "i"), ("data", "f"), ("bias", "f")):
             array = found[f"layer{number}.{part}"]
             if array.ndim != 1 or array.dtype.kind != kind:
                 raise ValueError(f"the checkpoint's layer{number}.{part} holds {array.dtype}")
-        _, bias = saved_layer(found, number, shape)
-        if bias.shape != (shape[0],):
+    for number, (W, bias) in enumerate(saved_layers(found, shapes), 1):
+        if bias.shape != W.shape[:1]:
             raise ValueError(f"the checkpoint's layer{number}.bias has the shape {bias.shape}")

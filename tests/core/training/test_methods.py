@@ -259,12 +259,9 @@ class TestSnfs:
             X, DZ = (rng.standard_normal((n, 4)).astype(np.float32) for n in (6, 5))
             grow.after_backward(layer, X, DZ)
             expected = 0.5 * expected + 0.5 * (DZ @ X.T)
-        rows = layer.state.arrays["candidate rows", 0]
-        columns = layer.state.arrays["candidate columns", 0]
+        rows, columns, smoothed = layer.state.positions["candidate momentum", 0]
         assert rows.size == 8
-        np.testing.assert_allclose(
-            layer.state.arrays["candidate momentum", 0], expected[rows, columns], rtol=1e-5
-        )
+        np.testing.assert_allclose(smoothed, expected[rows, columns], rtol=1e-5)
 
     def test_what_it_looks_at_in_every_step_is_charged_to_the_topology(self, build):
         """No update takes place, so all of it is for the candidates."""

@@ -1,0 +1,103 @@
+"""Takes dead hidden neurons out of a network in training, so that its layers become smaller."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from sparsebench.core.arrays import Array, Mask
+from sparsebench.core.methods.protocols import RefusesCompaction
+from sparsebench.core.methods.update import TopologyUpdater
+from sparsebench.core.nn.compaction import between, ends_of, living, renumbered
+from sparsebench.core.nn.network import LayeredNetwork
+from sparsebench.core.nn.parametrisation import Reparametrises
+from sparsebench.core.protocols import Compacts, Layer, Network
+from sparsebench.core.training.work import Value, Work
+from sparsebench.errors import Unsupported
+
+KEY = "model.compact_every"
+
+
+def epochs_between(work: Work) -> int | None:
+    """Epochs from one removal to the next; None where the model wants none."""
+    return work.model.compact_every if isinstance(work.model, Compacts) else None
+
+
+def refuse_compaction(work: Work, why: str) -> None:
+    """Raise Unsupported for a model that wants dead neurons to be taken out."""
+    if epochs_between(work) is not None:
+        raise Unsupported(f"{KEY} gives neurons other numbers, and {why}; leave it out")
+
+
+def check_compaction(work: Work, network: Network) -> None:
+    """Raise Unsupported where the neurons of this network cannot get other numbers."""
+    topology, name = work.topology, type(work.topology).__name__
+    if isinstance(topology, Reparametrises):
+        refuse_compaction(work, f"{name} trains other parameters than weights")
+    if isinstance(topology, RefusesCompaction) and (why := topology.why_not_compact()):
+        refuse_compaction(work, f"{name} {why}")
+    for observer in work.observers.values():
+        if observer.by_position:
+            refuse_compaction(work, f"{type(observer).__name__} remembers positions")
+    for part in (network, *network.layers):
+        if not (hasattr(part, "saved") and hasattr(part, "restore")):
+            refuse_compaction(work, f"the state of {type(part).__name__} cannot be saved")
+    if not isinstance(network, LayeredNetwork):
+        refuse_compaction(work, f"{type(network).__name__} keeps its neurons")
+
+
+def remove_dead_neurons(work: Work, network: LayeredNetwork, updater: TopologyUpdater) -> bool:
+    """Take out the hidden neurons that nothing reaches, and those that reach nothing. Returns
+    whether there were any.
+
+    The network computes the same, dropout aside: a neuron without inputs is a constant, which
+    becomes part of the next layer's biases. Weights, biases, the optimizer's state and the method's
+    move with the neurons. One layer after the other is replaced, so that memory holds one twice.
+    """
+    parts = [(layer.weights(), layer.bias()) for layer in network.layers]
+    alive, biases = living(parts, network.activated)
+    if all(mask.all() for mask in alive):
+        return False
+    ends = ends_of(alive, parts[0][0].shape[1])
+    keeps = [between(W, *sides) for (W, _), sides in zip(parts, pairwise(ends), strict=True)]
+    del parts
+    updater.drop_for_good(keeps)
+    del keeps
+    updater.renumber(ends)
+    learnt = [dict(unit.saved()) for unit in network.units]
+    layers = network.taken_apart()
+    for index, sides in enumerate(pairwise(ends)):
+        layers[index] = _smaller(work, layers[index], biases[index], *sides)
+    made = work.network(layers)
+    assert isinstance(made, LayeredNetwork)
+    for unit, saved, rows in zip(made.units, learnt, alive, strict=False):
+        unit.restore({name: _of_neurons(array, rows) for name, array in saved.items()})
+    network.take_over(made)
+    return True
+
+
+def _smaller(work: Work, layer: Layer, bias: Array, columns: Mask, rows: Mask) -> Layer:
+    """A new layer of these inputs and outputs, all that have connections. State over connections is
+    in csr order and stays as it is; state over neurons is that of the bias."""
+    made = work.layer(renumbered(layer.weights(), columns, rows), bias[rows])
+    made.restore(
+        {
+            name: _of_neurons(array, rows) if name.startswith("bias_state.") else array
+            for name, array in layer.saved()
+        }
+    )
+    return made
+
+
+def _of_neurons(array: Any, rows: Mask) -> Array:
+    """The entries of these neurons, if the array has one for each."""
+    found: Array = array[rows] if array.shape[:1] == rows.shape else array
+    return found
+
+
+def sizes(network: Network) -> tuple[dict[str, Value], dict[str, list[Value]]]:
+    """The metrics `core.metric.OF_COMPACTION` of a network, and those of its layers."""
+    hidden = [layer.shape[0] for layer in network.layers[:-1]]
+    stored = sum(network.stored_bytes().values())
+    whole: dict[str, Value] = {"hidden_neurons": sum(hidden), "network_bytes": stored}
+    return whole, {"neurons_of_layer": [layer.shape[0] for layer in network.layers]}
