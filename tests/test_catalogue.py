@@ -226,11 +226,11 @@ def openml(monkeypatch):
         data=np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
         target=np.array(["dog", "cat", "dog"], dtype=object),
         details={"id": "61", "version": "2", "licence": "Public"},
-        asked=[],
+        requests=[],
     )
 
     def fetch_openml(**given):
-        answer.asked.append(given)
+        answer.requests.append(given)
         return answer
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
@@ -250,7 +250,7 @@ def test_fetch_writes_the_arrays_and_the_entry(data_dir, openml):
         "name": "Pets", "version": 2, "target": "kind", "train": None
     }  # fmt: skip
     assert sorted(path.suffix for path in data_dir.glob("*")) == [".json", ".lock", ".npz", ".npz"]
-    assert openml.asked[0]["version"] == "active"
+    assert openml.requests[0]["version"] == "active"
 
 
 def test_what_is_there_is_left_and_what_is_gone_is_fetched_as_before(data_dir, openml):
@@ -260,8 +260,8 @@ def test_what_is_there_is_left_and_what_is_gone_is_fetched_as_before(data_dir, o
         fetch("pets", openml="Other", data_dir=data_dir)
     found.path.unlink()
     fetch("pets", data_dir=data_dir)
-    assert [asked["name"] for asked in openml.asked] == ["Pets", "Pets"]
-    assert openml.asked[1]["version"] == 2
+    assert [request["name"] for request in openml.requests] == ["Pets", "Pets"]
+    assert openml.requests[1]["version"] == 2
 
 
 @pytest.mark.parametrize("option", [{"version": 3}, {"target": "kind"}, {"train": 1}])
@@ -269,18 +269,18 @@ def test_nothing_can_be_given_for_what_is_there(data_dir, openml, option):
     fetch("pets", openml="Pets", data_dir=data_dir)
     with pytest.raises(DataError, match="exists already"):
         fetch("pets", **option, data_dir=data_dir)
-    assert len(openml.asked) == 1
+    assert len(openml.requests) == 1
 
 
 def test_what_is_given_wins_and_the_entry_fills_in_the_rest(data_dir, openml):
     fetch("pets", openml="Pets", target="kind", train=2, data_dir=data_dir).path.unlink()
-    asked = {"name": "Pets", "version": 7, "target_column": "kind"}
+    request = {"name": "Pets", "version": 7, "target_column": "kind"}
     found = fetch("pets", version=7, data_dir=data_dir)
-    assert asked.items() <= openml.asked[1].items()
+    assert request.items() <= openml.requests[1].items()
     assert found.place == Place("Pets", 2, "kind", 2)  # the version is what OpenML answers
     found.path.unlink()
     found = fetch("pets", openml="Other", data_dir=data_dir)
-    assert (openml.asked[2]["version"], openml.asked[2]["target_column"]) == (
+    assert (openml.requests[2]["version"], openml.requests[2]["target_column"]) == (
         "active", "default-target"
     )  # fmt: skip
     assert found.shapes == {"X": (3, 2), "y": (3,)}
@@ -312,7 +312,7 @@ def test_what_is_listed_without_a_source_says_so(data_dir, openml):
     (data_dir / "mine.npz").unlink()
     with pytest.raises(DataError, match=r"made from example.*data fetch mine .*--openml NAME"):
         fetch("mine", version=1, data_dir=listed(data_dir, made))
-    assert openml.asked == []
+    assert openml.requests == []
     assert fetch("mine", openml="Mine", data_dir=data_dir).verify()
 
 
@@ -346,7 +346,7 @@ def test_a_directory_that_cannot_be_written_is_said_before_anything_is_asked(dat
     (data_dir / "plain").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         fetch("pets", data_dir=data_dir / "plain" / "data")
-    assert openml.asked == []
+    assert openml.requests == []
 
 
 @pytest.mark.parametrize("name", ["../x", "", ".hidden", "a b"])
@@ -414,7 +414,7 @@ def test_fetch_prints_what_it_got(data_dir, openml):
 def test_fetch_passes_the_options_on(data_dir, openml):
     options = ["--openml", "Pets", "--version", 1, "--target", "kind", "--train", 2]
     assert run("fetch", "pets", *options, "--data", data_dir).exit_code == 0
-    assert openml.asked[0]["version"] == 1
+    assert openml.requests[0]["version"] == 1
     assert set(find(data_dir, "pets").shapes) == {"X_train", "y_train", "X_test", "y_test"}
     assert isinstance(run("fetch", "pets", *options, "--data", data_dir).exception, DataError)
 
@@ -425,7 +425,7 @@ def test_fetch_leaves_the_names_of_plugins_alone(data_dir, openml, name):
     assert isinstance(result.exception, DataError)
     assert f"'{name}' is a data set of builtin" in str(result.exception)
     assert "\n" not in str(result.exception)
-    assert (openml.asked, list(data_dir.iterdir())) == ([], [])
+    assert (openml.requests, list(data_dir.iterdir())) == ([], [])
 
 
 def test_an_entry_with_the_name_of_a_built_in_is_unusable_in_every_verb(data_dir, openml):

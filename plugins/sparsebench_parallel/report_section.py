@@ -48,7 +48,7 @@ from sparsebench.report.document import (
 )
 from sparsebench.report.line import line
 from sparsebench.store.export_columns import epoch_value
-from sparsebench.suite.labels import told_apart
+from sparsebench.suite.labels import distinct_label
 
 SEQUENTIAL = "sequential"
 VARIED = ("trainer", "threads")
@@ -137,7 +137,7 @@ def speeds(found: Sequence[Family]) -> Chart | None:
         lines: dict[str, list[tuple[int, float]]] = {}
         for way in family.ways:
             if way.workers and family.baseline is not None:
-                name = switches(told_apart(_kind(way), [*kinds.values()]))
+                name = switches(distinct_label(_kind(way), [*kinds.values()]))
                 lines.setdefault(name, []).append((way.workers, _speed(way, family.baseline)))
         series = [
             Series(
@@ -275,8 +275,8 @@ def _settings(evidence: Evidence) -> list[str]:
         ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
         for one in trials
     ]
-    told = len(set(zip(brief, full, strict=True))) == len(set(brief)) == len(set(full))
-    return brief if told and all(brief) else full
+    one_to_one = len(set(zip(brief, full, strict=True))) == len(set(brief)) == len(set(full))
+    return brief if one_to_one and all(brief) else full
 
 
 def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
@@ -304,10 +304,10 @@ def _workers(part: pd.DataFrame) -> int:
 
 
 def _way_labels(members: pd.DataFrame) -> list[str]:
-    """Trainers told apart by what they differ in, and by threads where these differ."""
+    """Trainers distinguished by what they differ in, and by threads where these differ."""
     trainers = list(members["trainer_parts"])
     distinct = list({repr(one): one for one in trainers}.values())
-    words = {repr(one): told_apart(one, distinct) for one in distinct}
+    words = {repr(one): distinct_label(one, distinct) for one in distinct}
     threads = members["threads"].nunique() > 1
     return [
         words[repr(trainer)] + (f", {plural(int(count), 'thread')}" if threads else "")
@@ -319,9 +319,9 @@ def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
     """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
     record, run = evidence.records[index], evidence.runs[index]
     seconds_so_far, curve = 0.0, []
-    for told in run.epochs(record):
-        seconds_so_far += sum(float(told.get(part) or 0) for part in EPOCH_PARTS)
-        value = epoch_value(told, str(evidence.frame.at[index, "primary"]))
+    for epoch in run.epochs(record):
+        seconds_so_far += sum(float(epoch.get(part) or 0) for part in EPOCH_PARTS)
+        value = epoch_value(epoch, str(evidence.frame.at[index, "primary"]))
         if value is not None:
             curve.append((seconds_so_far, value))
     return curve

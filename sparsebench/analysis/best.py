@@ -1,4 +1,4 @@
-"""Which cells may be bold: the best, and those that cannot be told from it."""
+"""Which cells may be bold: the best, and those that are not shown to be worse."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Holds(StrEnum):
     SHOWN = "not judged"  # published time or memory: another machine's
 
 
-class Asked(StrEnum):
+class Test(StrEnum):
     """What is tested. The margin is the claim's tolerance."""
 
     NON_INFERIORITY = "non-inferiority"  # at least as good, less the margin
@@ -129,12 +129,12 @@ class Judged:
         return "against" not in self.claim
 
     @property
-    def asked(self) -> Asked:
+    def test(self) -> Test:
         if self.metric.scale == "exact":
-            return Asked.COUNT
+            return Test.COUNT
         if not self.metric.better:
-            return Asked.EQUIVALENCE
-        return Asked.NON_INFERIORITY if self.tolerance else Asked.SUPERIORITY
+            return Test.EQUIVALENCE
+        return Test.NON_INFERIORITY if self.tolerance else Test.SUPERIORITY
 
     @property
     def effect(self) -> float | None:
@@ -198,18 +198,18 @@ def _judged(seen: Evidence) -> Iterator[Judged]:
 def _as_required(seen: Evidence, row: Judged, *sides: Side) -> Judged:
     """The row; not run, with the difference in words, where its trials are not what the claim
     requires. The seeds of a cell differ in nothing that it could require."""
-    required, told = row.claim.get("requires") or {}, []
+    required, unmet = row.claim.get("requires") or {}, []
     for _, cell in sides:
         for record in seen.records_of(cell.head(1)):
-            told += [
+            unmet += [
                 f"{key} is {found} where the claim needs {wanted}"
                 for key, found, wanted in differences(required, record.trial)
             ]
-    if not told:
+    if not unmet:
         return row
     return replace(
         row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, difference=None,
-        reason="; ".join(dict.fromkeys(told)),
+        reason="; ".join(dict.fromkeys(unmet)),
     )  # fmt: skip
 
 
@@ -304,7 +304,7 @@ def _to_test(
         supposed = _both(supposed, equal)
     found, more = Equivalence(difference, row.tolerance), row.metric.better > 0
     holds, fails = found.p_not_worse(more), found.p_worse(more)
-    if row.asked is Asked.EQUIVALENCE:
+    if row.test is Test.EQUIVALENCE:
         holds, fails = found.p, min(1.0, 2 * min(found.p_worse(True), found.p_worse(False)))
     return replace(row, difference=difference, reason=supposed, p_holds=holds, p_fails=fails)
 

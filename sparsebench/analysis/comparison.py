@@ -52,7 +52,7 @@ class Finding:
     gate         None for a status
     base, head   values by replicate, in the same order on both sides
     p_holm       p of the change, adjusted within the metric's family of cells
-    detectable   the least change that would have been seen, where none can be told
+    detectable   the least change that would have been seen, where there is no verdict
     missing      replicates that would decide it in addition, roughly; None if nobody knows
     """
 
@@ -316,7 +316,7 @@ def _judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findi
     """The verdict on a measured metric, given its p adjusted in a family of so many cells.
 
     Worse: beyond the gate's threshold and floor, and the adjusted p below alpha. Ok: the interval
-    ends before the gate. Otherwise nothing can be told, and the finding says which change would
+    ends before the gate. Otherwise there is no verdict, and the finding says which change would
     have been seen.
     """
     found, gate = finding.difference, finding.gate

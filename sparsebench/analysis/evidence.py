@@ -22,11 +22,11 @@ from sparsebench.store.record import Record
 from sparsebench.suite.labels import (
     FILE,
     brief,
-    components_told_apart,
     datasets_of,
+    distinct_label,
+    distinct_labels,
     flat,
     name_of,
-    told_apart,
     varies,
 )
 from sparsebench.suite.selectors import differing, matches
@@ -73,7 +73,7 @@ class Evidence:
     runs     the run of each row
     metrics  those that the runs declare, and those measured without a declaration
     varied   the keys that make up a setting; empty if all trials share one
-    folded   keys that follow from the data set: told once, in `notes`, and in no label
+    folded   keys that follow from the data set: given once, in `notes`, and in no label
     notes    sentences on what goes with each data set, and on records that were not pooled
     judged   the verdicts on the suites' claims by family-wise error, filled on first use
     """
@@ -183,7 +183,7 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
     ]
     varied, values = settings(plain)
     frame["setting"] = [printable(join(*both)) for both in zip(values, frame["apart"])]
-    notes = [printable(text) for text in _told_once(trials, folded)]
+    notes = [printable(text) for text in _dataset_notes(trials, folded)]
     if differing:
         names = " and ".join(differing)
         notes.append(f"Records that differ in {names} are not pooled: they are separate rows.")
@@ -252,7 +252,7 @@ def _once(
 
 def _labels(components: list[dict[str, Any]]) -> list[str]:
     distinct = list({repr(one): one for one in components}.values())
-    known = {repr(one): printable(told_apart(one, distinct)) for one in distinct}
+    known = {repr(one): printable(distinct_label(one, distinct)) for one in distinct}
     return [known[repr(one)] for one in components]
 
 
@@ -291,7 +291,7 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     A single key is named by the first list and not repeated in the values.
     """
     datasets = datasets_of(trials)
-    specs = [_flat_spec(trial, told) for trial, told in zip(trials, _told_by_name(datasets))]
+    specs = [_flat_spec(trial, data) for trial, data in zip(trials, _labelled(datasets))]
     keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
     bare = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     if len(keys) == 1:
@@ -313,8 +313,8 @@ def _words(key: str, name: str, value: Any) -> str:
 def following(trials: Sequence[Trial]) -> list[str]:
     """The keys, in which trials differ, whose value follows from the name of the data set, as that
     of a suite's cases does; none with one data set."""
-    told = _told_by_name(datasets_of(trials))
-    specs = [{**_flat_spec(*pair), **_flat_methods(pair[0])} for pair in zip(trials, told)]
+    labelled = _labelled(datasets_of(trials))
+    specs = [{**_flat_spec(*pair), **_flat_methods(pair[0])} for pair in zip(trials, labelled)]
     by_name: dict[str, list[dict[str, Any]]] = {}
     for spec in specs:
         by_name.setdefault(str(spec.get("dataset.name")), []).append(spec)
@@ -333,14 +333,14 @@ def _flat_methods(trial: Trial) -> dict[str, Any]:
     return {f"{part}.{key}": v for part, c in parts.items() for key, v in flat(c).items()}
 
 
-def _told_once(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
+def _dataset_notes(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
     """What goes with each data set, a sentence each."""
-    told: dict[str, str] = {}
-    for trial, dataset in zip(trials, _told_by_name(datasets_of(trials))):
+    by_dataset: dict[str, str] = {}
+    for trial, dataset in zip(trials, _labelled(datasets_of(trials))):
         spec = {**_flat_spec(trial, dataset), **_flat_methods(trial)}
         words = (_words(key, key.rpartition(".")[2], spec.get(key)) for key in folded)
-        told.setdefault(str(dataset.get("name")), join(*words))
-    yield from (f"On {dataset}: {words}." for dataset, words in told.items() if words)
+        by_dataset.setdefault(str(dataset.get("name")), join(*words))
+    yield from (f"On {dataset}: {words}." for dataset, words in by_dataset.items() if words)
 
 
 def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,9 +351,9 @@ def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, **{k: v for k, v in spec.items() if k not in parts}}
 
 
-def _told_by_name(datasets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The data sets; files without their places, and with names that tell them apart."""
-    names = components_told_apart(datasets)
+def _labelled(datasets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The data sets; files without their places, and with names that distinguish them."""
+    names = distinct_labels(datasets)
     return [
         {"name": name} if one.get("name") == FILE else one for one, name in zip(datasets, names)
     ]
@@ -407,7 +407,7 @@ def setting_labels(evidence: Evidence, *keys: str) -> list[str]:
 
 
 def topology_labels(evidence: Evidence, *keys: str) -> list[str]:
-    """The topology of each row, told apart from the others, leaving out these keys."""
+    """The topology of each row, distinguished from the others, leaving out these keys."""
     left_out = (*keys, *evidence.folded)
     return _labels([without(trial, *left_out).topology for trial in trials_of(evidence)])
 

@@ -40,7 +40,7 @@ FREE = 2
 """Sizes beyond the coefficients that an interval needs; with 1, t is 12.7."""
 
 COLLINEAR = 30.0
-"""Condition number of scaled columns from which on their coefficients cannot be told apart
+"""Condition number of scaled columns from which on their coefficients cannot be distinguished
 (Belsley, Kuh and Welsch 1980)."""
 
 OFFSET_SIZES = 6
@@ -248,8 +248,8 @@ def marginal(
 ) -> Marginal | str | None:
     """Least squares of relative errors over both, with a constant; None for fewer than 3 sizes.
 
-    Where the two cannot be told apart, the reason: what one of them costs would be charged to the
-    other.
+    Returns the reason where the two cannot be distinguished: the fit would charge what one of them
+    costs to the other.
     """
     c, n, y = _usable(connections, neurons, y)
     if np.unique(c).size < LEAST_SIZES:
@@ -258,7 +258,7 @@ def marginal(
     if c.size < A.shape[1] + FREE:
         return f"{c.size} points, and {A.shape[1] + FREE} are needed"
     if float(np.linalg.cond(A / np.linalg.norm(A, axis=0))) > COLLINEAR:
-        return "neurons and connections grow together, so their bytes cannot be told apart"
+        return "neurons and connections grow together, so their bytes cannot be distinguished"
     value, about = _least_squares(A, np.ones(c.size))
     draws = np.array([
         _least_squares(A[row], np.ones(c.size))[0]

@@ -59,7 +59,7 @@ def percent(value: Spread) -> str:
 
 
 def share(value: Spread) -> str:
-    """A fraction as a percentage with three digits, so that small ones can be told apart."""
+    """A fraction as a percentage with three digits, so that small ones can be distinguished."""
     return spread(value, 0.01, "%")
 
 

@@ -58,7 +58,7 @@ class Ranking:
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
-        """The largest groups of two or more methods that cannot be told apart, best first."""
+        """The largest groups of two or more methods that cannot be distinguished, best first."""
         found: list[tuple[int, int]] = []
         for start, rank in enumerate(self.ranks):
             end = sum(other - rank < self.critical_difference for other in self.ranks)

@@ -31,8 +31,8 @@ def recommended(seen: Evidence) -> pd.DataFrame:
     held = [cells[r.trials] for r in rows if r.verdict is Holds.HOLDS and r.trials in cells]
     if held:
         return min(held, key=lambda cell: float(cell["connections"].mean()))
-    asked = [cells[row.trials] for row in rows if row.trials in cells] or [*cells.values()]
+    candidates = [cells[row.trials] for row in rows if row.trials in cells] or [*cells.values()]
     metric = seen.primary
-    known = [cell for cell in asked if cell[metric.name].notna().any()]
+    known = [cell for cell in candidates if cell[metric.name].notna().any()]
     best = max(known, key=lambda c: (metric.better or -1) * c[metric.name].mean(), default=None)
     return seen.frame.head(0) if best is None else best

@@ -93,8 +93,8 @@ class Trial:
         if "missing" in self.data:
             spec["data"] = {"missing": True}
         elif self.data:
-            told = spec["dataset"].items()
-            spec["dataset"] = {key: value for key, value in told if key not in self.locations}
+            parameters = spec["dataset"].items()
+            spec["dataset"] = {key: value for key, value in parameters if key not in self.locations}
         return {"format": SPEC_FORMAT, **spec}
 
     @cached_property

@@ -226,7 +226,7 @@ class Plots:
         return self._drawn(scaling, "scaling", "networks whose connections differ four times")
 
     def ranks(self) -> Figure:
-        """Average ranks over the data sets, and the methods that cannot be told apart."""
+        """Average ranks over the data sets, and the methods that cannot be distinguished."""
         return self._drawn(critical_differences, "ranks", "two methods on three data sets")
 
     def density(self) -> Figure:

@@ -76,12 +76,12 @@ def answer(found: Evidence) -> Iterator[str]:
         first = "Recommended" if shown else "The best of the sparse networks"
         yield from _costs(first, chosen, networks(found).get(other))
     references = found.ok[found.ok["topology_label"] == NO_NETWORK]
-    told = [
+    without_network = [
         f"{name} {in_unit(metric, Spread.of(cell[metric.name]))} ({_cost(cell)})"
         for name, cell in groups(references, ["trainer"])
     ]
-    if told:
-        yield f"Without a network: {sentence_list(told)}."
+    if without_network:
+        yield f"Without a network: {sentence_list(without_network)}."
     if (strengths := input_strengths(found, chosen)) is not None and len(strengths):
         names = ", ".join(strengths.names[:SHOWN])
         yield (

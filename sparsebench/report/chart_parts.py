@@ -21,7 +21,7 @@ MARK = 9.0
 """Pixels across a mark."""
 
 ALIKE = 0.005
-"""Share of the range of y below which two lines cannot be told apart on the page."""
+"""Share of the range of y below which two lines cannot be distinguished on the page."""
 
 
 def result_axis(metric: Metric) -> Axis:
@@ -44,8 +44,10 @@ def left_out(panels: int) -> list[str]:
 
 
 def drawn_once(stand_for: Mapping[str, Sequence[str]]) -> list[str]:
-    told = [f"{one} stands for {sentence_list(others)}" for one, others in stand_for.items()]
-    return [f"Lines that cannot be told apart are drawn once: {'; '.join(told)}."] if told else []
+    hidden = [f"{one} stands for {sentence_list(others)}" for one, others in stand_for.items()]
+    if not hidden:
+        return []
+    return [f"Lines that cannot be distinguished are drawn once: {'; '.join(hidden)}."]
 
 
 def names_of(frame: pd.DataFrame, panels: Sequence[Panel]) -> tuple[list[str], list[str]]:
@@ -67,8 +69,8 @@ def heading_of(key: str) -> str:
 def overlaid(
     found: Sequence[Series], metric: Metric, stand_for: dict[str, list[str]]
 ) -> list[Series]:
-    """Lines that cannot be told apart are drawn once, as the first of them, which then stands for
-    the others; those of a measured time or memory never are."""
+    """Of lines that cannot be distinguished only the first is drawn, and `stand_for` says for which
+    others. Lines of a measured time or memory are all drawn."""
     if metric.is_time or metric.unit == "bytes":
         return list(found)
     every = [y for one in found for y in one.y]

@@ -23,18 +23,18 @@ LEAST_DENSITIES = 3
 
 
 def charts(
-    evidence: Evidence, lead: str = "", asked: Mapping[str, Any] | None = None
+    evidence: Evidence, lead: str = "", requested: Mapping[str, Any] | None = None
 ) -> list[Chart]:
     """The charts that these trials have something to show in, the leading one first.
 
-    lead   the name of the chart that leads;  asked  or its arguments for `line`, which raises
+    lead   the name of the chart that leads;  requested  or its arguments for `line`, which raises
            SparsebenchError for columns that there are not
     """
-    told = above_chance(evidence)
-    made = (density(told), scaling(evidence), curves(told), trade_off(told), sweep(told),
-            degrees(evidence), critical_differences(told), *observed(evidence))  # fmt: skip
+    above = above_chance(evidence)
+    made = (density(above), scaling(evidence), curves(above), trade_off(above), sweep(above),
+            degrees(evidence), critical_differences(above), *observed(evidence))  # fmt: skip
     found = [chart for chart in made if chart is not None]
-    if asked and (first := line(evidence, **asked)) is not None:
+    if requested and (first := line(evidence, **requested)) is not None:
         return [first, *(chart for chart in found if chart.name != first.name)]
     return sorted(found, key=lambda chart: chart.name != lead)
 

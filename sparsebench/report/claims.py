@@ -132,9 +132,9 @@ def _counts(rows: Sequence[Judged]) -> str:
 
 
 def _bounds(row: Judged) -> Iterator[str]:
-    """What was asked, interval, tolerance and p, as far as they are known."""
+    """What was tested, interval, tolerance and p, as far as they are known."""
     tolerance = signed(row.metric, row.tolerance).removeprefix("+")
-    yield str(row.asked) + (f" at a tolerance of {tolerance}" if row.tolerance else "")
+    yield str(row.test) + (f" at a tolerance of {tolerance}" if row.tolerance else "")
     if row.interval is not None:
         yield _interval(row)
     if row.p is not None:
@@ -177,7 +177,7 @@ def as_markdown(rows: Sequence[Judged]) -> str:
     cells = [
         [str(row.verdict), row.text, row.metric.name, row.trials, row.against,
          _mean(row, row.ours), _mean(row, row.other), _effect(row), _interval(row),
-         signed(row.metric, row.tolerance).removeprefix("+"), row.reason or str(row.asked)]
+         signed(row.metric, row.tolerance).removeprefix("+"), row.reason or str(row.test)]
         for row in rows
     ]  # fmt: skip
     return f"### sparsebench check: {_counts(rows)}\n\n{printed(Table(header, cells, left=5))}\n"
@@ -196,7 +196,7 @@ def to_json(run: str, rows: Sequence[Judged]) -> dict[str, Any]:
                 "trials": row.trials,
                 "against": row.against,
                 "tolerance": row.tolerance,
-                "asked": str(row.asked),
+                "asked": str(row.test),
                 "verdict": str(row.verdict),
                 "reproduction": str(row.reproduction),
                 "reason": row.reason,

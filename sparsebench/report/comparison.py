@@ -227,8 +227,8 @@ def change_words(metric: Metric, base: float, head: float) -> tuple[str, str, st
     """Both values and the change between them."""
     relative = metric.scale == "ratio"
     change = (head / base - 1 if base else math.nan) if relative else head - base
-    told = "" if math.isnan(change) else signed(metric, change, relative=relative)
-    return in_unit(metric, one(base)), in_unit(metric, one(head)), told
+    difference = "" if math.isnan(change) else signed(metric, change, relative=relative)
+    return in_unit(metric, one(base)), in_unit(metric, one(head)), difference
 
 
 def pair_line(base: Record, head: Record, metrics: Metrics) -> str:
@@ -236,14 +236,14 @@ def pair_line(base: Record, head: Record, metrics: Metrics) -> str:
     they ended, where one did not end well."""
     if not base.status == head.status == Status.OK:
         return f"BASE {base.status}, HEAD {head.status}"
-    told = []
+    changes = []
     for metric in metrics.of_trials():
         values = base.measures.get(metric.name), head.measures.get(metric.name)
         if metric.gate is None or metric.scale == "exact" or None in values:
             continue
         was, now, change = change_words(metric, float(values[0] or 0.0), float(values[1] or 0.0))
-        told.append(f"{metric.name} {was}, {now} ({change})")
-    return "; ".join(told)
+        changes.append(f"{metric.name} {was}, {now} ({change})")
+    return "; ".join(changes)
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -325,7 +325,7 @@ def _side(by_replicate: Mapping[Replicate, float], alpha: float) -> dict[str, An
 
 def as_junit(comparison: Comparison) -> str:
     """`testsuites` with one `testsuite`, in the order of the findings: a test case per cell and
-    metric fails where a gate fails, and is skipped where nothing can be told or there is nothing to
+    metric fails where a gate fails, and is skipped where there is no verdict or nothing to
     compare with. A gate that only warns passes with its message. Characters that XML cannot hold
     are spelt out."""
     root = xml.Element("testsuites", {"name": SUITE})

@@ -113,12 +113,12 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
     found, facts = evidence(runs), [suite_facts(run) for run in runs]
     titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
     lead = next((str(f["lead"]) for f in facts if f.get("lead")), "")
-    asked = next((f["report"]["chart"] for f in facts if "chart" in f.get("report", {})), None)
+    requested = next((f["report"]["chart"] for f in facts if "chart" in f.get("report", {})), None)
     several = history([*earlier, *runs], found) if earlier else []
     made = [*several, *_sections(found)]
     notes = [*found.notes, *other_code(found)]
     try:
-        sections, shown = _with_lead(made, found, lead, asked)
+        sections, shown = _with_lead(made, found, lead, requested)
     except (SparsebenchError, TypeError) as error:  # the file's form was checked, its columns not
         sections, shown = _with_lead(made, found, lead, None)
         notes.append(f"The leading chart that the suite describes cannot be drawn: {error}.")
@@ -148,15 +148,15 @@ def other_code(found: Evidence) -> list[str]:
 
 
 def _with_lead(
-    sections: list[Section], found: Evidence, lead: str, asked: Mapping[str, Any] | None
+    sections: list[Section], found: Evidence, lead: str, requested: Mapping[str, Any] | None
 ) -> tuple[list[Section], list[Chart]]:
     """The sections, and the charts that are in none, the leading one first. A section's chart
     leads where its name says so, and where it is of a plugin's section before the results and
     nothing else is said."""
-    shown = charts(found.trained, lead, asked)
+    shown = charts(found.trained, lead, requested)
     own = {one.name: one for section in sections for one in section.charts}
     first = next((c.name for s in sections if s.place == "before" for c in s.charts), "")
-    name = lead or ("" if asked else first)
+    name = lead or ("" if requested else first)
     if name not in own:
         return sections, shown
     without = [
@@ -200,12 +200,12 @@ def _sections(found: Evidence) -> Iterator[Section]:
 
 def deviations(found: Evidence) -> list[Section]:
     """What the suites do otherwise than their sources, under what they claim."""
-    told = dict.fromkeys(
+    texts = dict.fromkeys(
         str(text)
         for run in {run.id: run for run in found.runs}.values()
         for text in suite_facts(run).get("deviations", ())
     )
-    return section("Deviations from the source", Bullets(list(told)) if told else None)
+    return section("Deviations from the source", Bullets(list(texts)) if texts else None)
 
 
 def _results(judged: Evidence) -> list[Section]:

@@ -37,7 +37,7 @@ LEAST_EPOCHS = 3
 """Of which there is a curve."""
 
 MOST_LINES = 12
-"""Of a panel: more cannot be told apart."""
+"""Lines in a panel: the eye cannot distinguish more."""
 
 MOST_OBSERVED = 8
 """Charts of metrics that observers give."""
@@ -66,9 +66,9 @@ def curves(
     found = _by_epoch(judged, metric.name)
     if found.empty or found["epoch"].nunique() < LEAST_EPOCHS:
         return None
-    told = distinctions(judged, color=color)
-    told["cell"] = judged.frame["cell"]
-    found = found.join(told, on="trial")
+    distinct = distinctions(judged, color=color)
+    distinct["cell"] = judged.frame["cell"]
+    found = found.join(distinct, on="trial")
     if found["panel"].nunique() > 1 and (found.groupby("panel")["cell"].nunique() == 1).all():
         found["tone"] = found["shape"] = found["panel"]  # panels of one line are one panel
         found["panel"] = ""
@@ -115,10 +115,10 @@ def _by_epoch(evidence: Evidence, name: str) -> pd.DataFrame:
     rows = []
     for i in evidence.frame.index:
         at, spent = int(str(i)), 0.0
-        for told in evidence.runs[at].epochs(evidence.records[at]):
-            spent += sum(float(told.get(f"{phase}_seconds") or 0) for phase in TRAINING_PHASES)
-            if (value := epoch_value(told, name)) is not None:
-                rows.append([i, int(told["epoch"]), spent, value])
+        for epoch in evidence.runs[at].epochs(evidence.records[at]):
+            spent += sum(float(epoch.get(f"{phase}_seconds") or 0) for phase in TRAINING_PHASES)
+            if (value := epoch_value(epoch, name)) is not None:
+                rows.append([i, int(epoch["epoch"]), spent, value])
     frame = pd.DataFrame(rows, columns=["trial", "epoch", "seconds", "value"])
     return frame[frame["value"].abs() < math.inf]
 

@@ -12,14 +12,14 @@ from sparsebench.analysis.evidence import Evidence, settings, trials_of, without
 from sparsebench.analysis.formats import join
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
-from sparsebench.suite.labels import brief, flat, told_apart
+from sparsebench.suite.labels import brief, distinct_label, flat
 
 SIZE = "model.hidden"
 COMPONENTS = ("topology", "trainer", "backend", "model", "optimizer", "objective", "dataset")
 """Parts of a trial that have parameters; the first that varies has the colours."""
 
 MOST_TONES = 8
-"""Colours that can be told apart: beyond them a part has that of its name, whatever its
+"""Colours that can be distinguished: beyond them a part has that of its name, whatever its
 parameters."""
 
 SPREAD_OVER = ("seed", "split_seed", "fold")
@@ -69,7 +69,7 @@ def distinctions(
 def words(
     evidence: Evidence, trials: Sequence[Trial], key: str, *, bare: bool = False
 ) -> list[str]:
-    """A part of each trial, told apart from that of the others; its value at a dotted key, with
+    """A part of each trial, distinguished from that of the others; its value at a dotted key, with
     the key's name unless `bare`."""
     labels = evidence.frame["backend_label"]
     if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
@@ -80,7 +80,7 @@ def words(
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
     return [
-        switches(printable(told_apart(value, components))) if isinstance(value, dict)
+        switches(printable(distinct_label(value, components))) if isinstance(value, dict)
         else "" if value is None
         else printable(name + brief(value))
         for value in values

@@ -181,8 +181,8 @@ MOST_PANELS = 9
 @dataclass(frozen=True)
 class Chart:
     """name    of its file
-    toned   names that are told apart by colour;  shaped  by marker and line style; the same names
-            twice where both tell one thing apart
+    toned   names that colours distinguish;  shaped  names that markers and line styles
+            distinguish; the same names twice where both stand for one thing
     notes   on parts that are left out
     """
 

@@ -96,8 +96,8 @@ def line(
     part = replace(part, frame=part.frame.dropna(subset=["x", "y"]))
     if part.frame.empty:
         return None
-    told = distinctions(part, *keys, color=color, panel=panel)
-    frame = part.frame.assign(**{str(name): told[name] for name in told})
+    distinct = distinctions(part, *keys, color=color, panel=panel)
+    frame = part.frame.assign(**{str(name): distinct[name] for name in distinct})
     if by:
         frame["by"] = words(part, trials_of(part), keys[-1], bare=True)
     else:

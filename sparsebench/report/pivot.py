@@ -32,7 +32,7 @@ def pivot(
     """
     ok = replace(evidence, frame=evidence.ok)
     down, across = ([known_key(ok, key) for key in keys] for keys in (rows, columns))
-    asked = [_metric(ok, name) for name in metrics or (ok.primary.name,)]
+    shown = [_metric(ok, name) for name in metrics or (ok.primary.name,)]
     frame = ok.frame.assign(row=_labels(ok, down, across), column=_labels(ok, across, down))
     _one_cell_each(ok, frame, [*down, *across])
     heads = list(dict.fromkeys(frame["column"]))
@@ -41,16 +41,16 @@ def pivot(
     for row, part in groups(frame, ["row"]):
         cells: list[object] = []
         places = [part[part["column"] == head] for head in heads]
-        for metric in asked:
-            cells += _numbers(metric, places, told=len(several) > 1)
+        for metric in shown:
+            cells += _numbers(metric, places, with_n=len(several) > 1)
         made.append([*(word or UNKNOWN for word in row), *cells])
     names = [
-        join(*(word for word in (*head, metric.heading if len(asked) > 1 else "") if word))
-        for metric in asked for head in heads
+        join(*(word for word in (*head, metric.heading if len(shown) > 1 else "") if word))
+        for metric in shown for head in heads
     ]  # fmt: skip
-    header = [*map(heading_of, down), *(name or asked[0].heading for name in names)]
+    header = [*map(heading_of, down), *(name or shown[0].heading for name in names)]
     seeds = f"over {several.pop()} seeds" if len(several) == 1 else "over n seeds"
-    what = upper_first(sentence_list([metric.heading for metric in asked]))
+    what = upper_first(sentence_list([metric.heading for metric in shown]))
     bold = "Bold: the best of its row, and what is not shown to be worse."
     caption = f"{what}: mean ± standard deviation {seeds}. {bold}"
     return Table(header, made, left=len(down)).in_paper("pivot", caption)
@@ -68,8 +68,8 @@ def _labels(evidence: Evidence, keys: Sequence[str], others: Sequence[str]) -> p
     trials, named = trials_of(evidence), {}
     for key in keys:
         out = [other for other in (*keys, *others) if other != key and "." in other]
-        told = [without(trial, *out, *evidence.folded) for trial in trials]
-        named[key] = words(evidence, told, key, bare=True)
+        reduced = [without(trial, *out, *evidence.folded) for trial in trials]
+        named[key] = words(evidence, reduced, key, bare=True)
     labels = list(zip(*named.values())) if keys else [()] * len(trials)
     return pd.Series(labels, evidence.frame.index, dtype=object)
 
@@ -85,8 +85,8 @@ def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str])
             )
 
 
-def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, told: bool) -> list[Cell]:
-    """A row's cells of a metric; `told`: with the number of seeds."""
+def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, with_n: bool) -> list[Cell]:
+    """A row's cells of a metric; with the number of seeds if `with_n`."""
     by_seed = [
         {int(seed): float(x) for seed, x in zip(one["replicate"], one[metric.name]) if x == x}
         for one in places
@@ -94,6 +94,6 @@ def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, told: bool) -> l
     best = best_cells(by_seed, metric.better) if metric.better else ()
     found = [Spread.of(one[metric.name]) for one in places]
     return [
-        number(metric, one, bold=at in best, tail=f" (n = {one.n})" if told and one.n else "")
+        number(metric, one, bold=at in best, tail=f" (n = {one.n})" if with_n and one.n else "")
         for at, one in enumerate(found)
     ]

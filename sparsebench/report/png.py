@@ -24,7 +24,7 @@ from sparsebench.report.document import Axis, Chart, Panel, Series, plain
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
 )  # fmt: skip
-"""Okabe and Ito (2008): told apart with any colour vision."""
+"""Okabe and Ito (2008): distinguished with any colour vision."""
 
 INK = "0.35"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -42,7 +42,7 @@ NOTE_PROFILES = (
     f"{SHORT_OF_BEST * 100:g} point below the highest mean test accuracy after the last epoch; the "
     "cost is the median over the seeds."
 )
-METHOD, ALIKE = "average rank of a method", "not told apart by the Nemenyi test"
+METHOD, ALIKE = "average rank of a method", "not distinguished by the Nemenyi test"
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -80,7 +80,7 @@ def rank_tests_table(ranked: Sequence[Ranking]) -> Table:
          Cell(fixed(one.critical_difference, 2), one.critical_difference)]
         for one in ranked
     ]  # fmt: skip
-    header = ["rank by", "not told apart", "data sets left out", "data sets", "Friedman p",
+    header = ["rank by", "not distinguished", "data sets left out", "data sets", "Friedman p",
               "critical difference"]  # fmt: skip
     return Table(header, rows, left=3).in_paper("rank-tests", "Tests of the average ranks.")
 
@@ -100,7 +100,7 @@ def profiles_table(costs: Mapping[str, Sequence[Profile]]) -> Table:
 
 def critical_differences(evidence: Evidence) -> Chart | None:
     """A panel per measure: methods on a line of average ranks, the best at the left, and a bar
-    over those that cannot be told apart. Demšar (2006), figure 1."""
+    over those that cannot be distinguished. Demšar (2006), figure 1."""
     panels = [_panel(one) for one in rankings(evidence) if len(one.methods) <= MOST_METHODS]
     if not panels:
         return None

@@ -50,10 +50,10 @@ def result_table(evidence: Evidence) -> Table | None:
     setting in bold, where it is no coin toss."""
     frame, metric = evidence.frame, evidence.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
-    told = set(above_chance(evidence).frame["dataset"])
+    judged = set(above_chance(evidence).frame["dataset"])
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, metric) if part["dataset"].iloc[0] in told else set()
+        best = _best(part, metric) if part["dataset"].iloc[0] in judged else set()
         for topology, sub in groups(part, ["topology_label"]):
             cells = [
                 _result(sub[sub["backend_label"] == one], metric, (topology, one) in best)

@@ -55,8 +55,9 @@ def scaling(evidence: Evidence) -> Chart | None:
     """A panel for time and one for memory, in each a line through trials that differ in size only;
     None unless the connections of one vary, on data of one name."""
     by_backend = evidence.frame["backend_label"].nunique() > 1
-    told = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
-    evidence = replace(evidence, frame=evidence.frame.assign(**{str(k): told[k] for k in told}))
+    distinct = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
+    columns = {str(name): distinct[name] for name in distinct}
+    evidence = replace(evidence, frame=evidence.frame.assign(**columns))
     frame = evidence.frame
     sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, ["line", "dataset"])]
     if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):

@@ -1,8 +1,8 @@
 """The results in a few sentences, each true for the whole report.
 
 A sentence names what it is about, or holds for every cell. Cells that differ are never averaged:
-several are told by their range. A suite's `question` comes first, and its `lead` says which kind
-of result answers it; without one, all are told.
+several are given as a range. A suite's `question` comes first, and its `lead` says which kind
+of result answers it; without one, all kinds are given.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST = 6
 """Topologies named in a sentence; the table has all."""
 
 GROWN = 4.0
-"""Ratio of neurons from which on networks are told by their largest."""
+"""Ratio of the most to the fewest neurons from which on only the largest network is described."""
 
 ABOUT = {"results": ("accuracy-memory", "density", "learning-curves", "parallel", "ranks"),
          "costs": ("accuracy-memory", "parallel", "scaling", "degrees")}  # fmt: skip
@@ -75,15 +75,15 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
     if claims := judge(evidence):
         yield f"The suite's claims have {verdicts_sentence(claims)}"
     leads = [one.get("lead") for one in facts]
-    told = {name for names in ABOUT.values() for name in names}
-    asked = [
+    known = {name for names in ABOUT.values() for name in names}
+    wanted = [
         kind for kind, names in ABOUT.items()
-        if not leads or any(lead in names or lead not in told for lead in map(str, leads))
+        if not leads or any(lead in names or lead not in known for lead in map(str, leads))
     ]  # fmt: skip
     trained = evidence.trained
-    if "results" in asked:
+    if "results" in wanted:
         yield from _results(trained)
-    if "costs" in asked:
+    if "costs" in wanted:
         several = frame["run"].nunique() > 1
         for run, part in groups(trained.ok, ["run"]):
             for text in (_largest(part), *_costs(part), against_dense_sentence(part)):
@@ -151,12 +151,12 @@ def _by_topology(known: pd.DataFrame, metric: Metric, on: str) -> str:
         cells = [(str(b), Spread.of(c[metric.name])) for b, c in groups(part, ["backend_label"])]
         found.append((str(topology), *max(cells, key=lambda cell: cell[1].n)))
     found.sort(key=lambda each: -metric.better * each[2].mean)
-    told = [
+    best = [
         f"{in_unit(metric, mean)} with {topology} ({backend}, n = {mean.n})"
         for topology, backend, mean in found[:MOST]
     ]
     more = f"; the table has all {len(found)} topologies" if len(found) > MOST else ""
-    return f"{upper_first(metric.heading)}{on}: {sentence_list(told)}{more}."
+    return f"{upper_first(metric.heading)}{on}: {sentence_list(best)}{more}."
 
 
 def _range(known: pd.DataFrame, metric: Metric, on: str) -> str:

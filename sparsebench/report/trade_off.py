@@ -49,8 +49,8 @@ def trade_off(evidence: Evidence) -> Chart | None:
     metric, frame = judged.primary, judged.ok
     if metric.name not in frame or frame.empty:
         return None
-    told = distinctions(replace(judged, frame=frame), SIZE, panel="dataset")
-    frame = frame.assign(tone=told["tone"], shape=told["shape"])
+    distinct = distinctions(replace(judged, frame=frame), SIZE, panel="dataset")
+    frame = frame.assign(tone=distinct["tone"], shape=distinct["shape"])
     by_set: dict[str, list[Point]] = {}
     for (dataset, tone, shape, _), cell in groups(frame, ["dataset", "tone", "shape", "cell"]):
         names = (metric.name, "net_peak_bytes", "epoch_seconds")

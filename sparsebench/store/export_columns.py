@@ -26,8 +26,8 @@ from sparsebench.store.provenance import commit_name
 from sparsebench.store.record import SIMULATED, TRULY_SPARSE, Record
 from sparsebench.suite.labels import (
     brief,
-    components_told_apart,
     datasets_of,
+    distinct_labels,
     flat,
     name_of,
     varies,
@@ -181,11 +181,11 @@ def _name(component: Any) -> str:
 
 
 def with_parameters(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
-    """The frame with its components told apart, and with a column per grid axis and per parameter
-    that varies, where it has none of that name yet. A row per trial."""
+    """The frame with labels that distinguish its components, and a column per grid axis and per
+    parameter that varies, where it has none of that name yet. A row per trial."""
     frame = frame.assign(
         **{
-            name: components_told_apart(found)
+            name: distinct_labels(found)
             for name, found in _components(trials).items()
             if name in frame.columns
         }
@@ -227,13 +227,13 @@ def _parameters(trial: Trial) -> dict[str, Any]:
 
 
 def _axis(values: list[Any]) -> list[Any]:
-    """Values of one type: numbers if all are, else text, components told apart; empty where a trial
-    has none."""
+    """Values of one type: numbers if all are, else text, in which components have labels that
+    distinguish them; empty where a trial has none."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return [float("nan") if value is None else value for value in values]
     tables = [_table(value) for value in present if isinstance(value, Mapping | str)]
     if any(isinstance(value, Mapping) for value in present) and len(tables) == len(present):
-        words = iter(components_told_apart(tables))
+        words = iter(distinct_labels(tables))
         return ["" if value is None else next(words) for value in values]
     return ["" if value is None else brief(value) for value in values]

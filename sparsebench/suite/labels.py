@@ -37,10 +37,10 @@ def name_of(component: Mapping[str, Any]) -> str:
     return str(component.get("name", "?"))
 
 
-def told_apart(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
     """A component by its name, ` + ` its pruning, and the parameters in which the components
     of that name among `others` differ: `set + importance (zeta=0.3)`. Files with one name are
-    told apart by the ends of their paths: no label has an absolute path.
+    distinguished by the ends of their paths: no label has an absolute path.
     """
     name = name_of(component)
     same = [other for other in others if name_of(other) == name]
@@ -64,12 +64,12 @@ def shortest_end(path: str, others: Sequence[str]) -> str:
     return "/".join(parts[1:] or parts)
 
 
-def components_told_apart(components: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each by its name alone where all of that name are equal, else told apart from them."""
+def distinct_labels(components: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each by its name alone where all of that name are equal, else distinguished from them."""
     distinct = list({repr(one): one for one in components}.values())
     names = Counter(map(name_of, distinct))
     known = {
-        repr(one): told_apart(one, distinct) if names[name_of(one)] > 1 else name_of(one)
+        repr(one): distinct_label(one, distinct) if names[name_of(one)] > 1 else name_of(one)
         for one in distinct
     }
     return [known[repr(one)] for one in components]
@@ -85,13 +85,13 @@ def datasets_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def axis_words(values: Sequence[Any]) -> list[str]:
-    """The values of a grid axis, each told apart from the others. Where one is a component,
+    """The values of a grid axis, each distinguished from the others. Where one is a component,
     a text is short for another."""
     if any(isinstance(value, Mapping) for value in values):
         values = [{"name": value} if isinstance(value, str) else value for value in values]
     components = [value for value in values if isinstance(value, Mapping)]
     return [
-        told_apart(value, components) if isinstance(value, Mapping) else brief(value)
+        distinct_label(value, components) if isinstance(value, Mapping) else brief(value)
         for value in values
     ]
 

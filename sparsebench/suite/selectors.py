@@ -63,8 +63,9 @@ def _as_wanted(value: Any, wanted: Any) -> str:
         return "none"
     if not isinstance(value, Mapping) or not isinstance(wanted, Mapping):
         return brief(value)
-    told = [f"{key}={brief(value[key])}" for key in wanted if key != "name" and key in value]
-    return f"{value.get('name', '')} ({', '.join(told)})" if told else str(value.get("name", ""))
+    parameters = [f"{key}={brief(value[key])}" for key in wanted if key != "name" and key in value]
+    name = str(value.get("name", ""))
+    return f"{name} ({', '.join(parameters)})" if parameters else name
 
 
 def _found(key: str, trial: Trial) -> Any:

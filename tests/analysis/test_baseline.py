@@ -80,7 +80,7 @@ TRIAL = ("cells", 0, "trials", 0)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "complaint"),
     [
         (spoil("schema", value=2), "baseline of schema 2; this sparsebench reads 1"),
         (spoil("schema", value=True), "baseline of schema True"),
@@ -98,14 +98,14 @@ TRIAL = ("cells", 0, "trials", 0)
     ],
 )
 def test_what_is_no_baseline_is_one_line(
-    tmp_path: Path, change: Callable[[Any], None], told: str
+    tmp_path: Path, change: Callable[[Any], None], complaint: str
 ) -> None:
     run: Any = FakeRun([record(trial(), measures={"stored_bytes": 1})])
     data = to_json(run, "main")
     change(data)
     file = tmp_path / "main.json"
     file.write_text(json.dumps(data))
-    with pytest.raises(StoreError, match=told) as raised:
+    with pytest.raises(StoreError, match=complaint) as raised:
         baseline.read(file)
     assert str(file) in str(raised.value)
     assert "\n" not in str(raised.value)

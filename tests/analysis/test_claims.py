@@ -132,8 +132,8 @@ REQUIRES = 'requires = {{ epochs = {}, "model.hidden" = [{}] }}'
 def test_other_trials_than_a_claim_requires_are_not_judged(side):
     records = [*measured([0.7] * 5), *measured([0.7] * 5, backend="scipy-csr")]
     epochs = records[0].trial.epochs
-    asked = judged(records, side + REQUIRES.format(epochs, "100, 100"))
-    assert asked.verdict is not Holds.NOT_RUN
+    judged_rows = judged(records, side + REQUIRES.format(epochs, "100, 100"))
+    assert judged_rows.verdict is not Holds.NOT_RUN
     row = judged(records, side + REQUIRES.format(200, 7))
     assert (row.verdict, row.p) == (Holds.NOT_RUN, None)
     assert row.reason == (

@@ -76,7 +76,7 @@ def test_memory_that_was_not_measured_exactly_has_a_higher_floor():
     assert verdict_line(found) == "PASSED: no gate failed; 1 below the floor (net_peak_bytes)"
 
 
-def test_a_pair_is_told_in_a_line():
+def test_a_pair_is_reported_in_a_line():
     measures = {"epoch_seconds": 1.0, "test_accuracy": 0.9, "stored_bytes": 10}
     base = record(trial(), measures=measures)
     head = record(trial(), measures={**measures, "epoch_seconds": 1.1, "test_accuracy": 0.905})
@@ -149,7 +149,7 @@ def test_pairs_by_seed_see_what_two_samples_do_not():
     assert [only(c, "test_accuracy").difference.paired for c in (paired, apart)] == [True, False]
 
 
-def test_what_cannot_be_told_says_what_could():
+def test_a_finding_without_verdict_says_which_change_would_be_seen():
     found = only(
         compared(
             cell([0.90, 0.95, 0.91, 0.97, 0.93], "test_accuracy"),
@@ -326,7 +326,7 @@ def test_what_disturbs_time_leaves_memory_comparable(changed, reason):
 
 
 @pytest.mark.parametrize(("disturbed", "verdict"), [(5, "cannot tell"), (2, "worse")])
-def test_times_of_a_disturbed_machine_cannot_be_told_apart(disturbed, verdict):
+def test_times_of_a_disturbed_machine_cannot_be_distinguished(disturbed, verdict):
     slow, quiet = {"marks": ["load"]}, {"marks": []}
     base = cell([1.0, 1.01, 0.99, 1.0, 1.02], "epoch_seconds")
     head = [

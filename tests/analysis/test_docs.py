@@ -39,7 +39,7 @@ def test_the_gates_file_is_read(tmp_path: Path) -> None:
     assert "neurons" not in found.by_metric
 
 
-def test_every_verdict_and_default_gate_is_told() -> None:
+def test_every_verdict_and_default_gate_is_reported() -> None:
     for verdict in Verdict:
         assert f"{verdict}" in PAGE.partition("| verdict | means")[2].partition("\n\n")[0]
     for gate in default_gates():

@@ -72,8 +72,8 @@ def test_a_case_per_cell_and_metric() -> None:
     failed = suite.findall("testcase/failure")
     assert len(failed) == 6
     assert all(one.attrib["type"] == "worse" for one in failed)
-    told = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+512 KiB"
-    assert re.fullmatch(told, failed[0].get("message", ""))
+    complaint = r"worse: \+\d+\.\d+ %, the gate is \+5 % and \+512 KiB"
+    assert re.fullmatch(complaint, failed[0].get("message", ""))
     numbers = dict(line.split(": ", 1) for line in (failed[0].text or "").splitlines())
     assert set(numbers) == {"base", "head", "change", "interval", "p (Holm)", "seeds", "gate"}
     assert numbers["seeds"] == "5"
@@ -88,8 +88,8 @@ def test_what_only_warns_passes_and_says_so() -> None:
     suite = junit(comparison)
     assert suite.attrib["failures"] == "0"
     slower = [one for one in comparison.findings if one.verdict is Verdict.WORSE]
-    told = [one.text or "" for one in suite.findall("testcase/system-out")]
-    assert sum(text.startswith("worse: ") for text in told) == len(slower) == 6
+    texts = [one.text or "" for one in suite.findall("testcase/system-out")]
+    assert sum(text.startswith("worse: ") for text in texts) == len(slower) == 6
 
 
 def test_failing_new_and_removed_cells() -> None:
@@ -123,7 +123,7 @@ def test_text_of_strangers_stays_text(text: str) -> None:
     assert ("\\x1b[31m" in found) == ("\x1b" in text)
 
 
-def test_cells_of_one_label_are_told_apart() -> None:
+def test_cells_of_one_label_are_distinguished() -> None:
     words = {"backend": "mine"}
     both = [
         record(trial(size=size, seed=s, words=words), measures={"stored_bytes": size})

@@ -148,7 +148,7 @@ def test_accuracy_is_the_mean_over_rounds_of_its_seed() -> None:
 
 
 def test_only_complete_pairs_count() -> None:
-    """HEAD fails in one round of ten: the times of its partner are left out, and it is told."""
+    """HEAD fails in one round of ten: its partner's times are left out, and the report says so."""
     base: dict[tuple[int, int], float | str] = {(s, r): 1.0 for s in range(5) for r in (0, 1)}
     head = dict.fromkeys(base, 1.01) | {(3, 1): "timeout"}
     sides = cell(base, "epoch_seconds"), cell(head, "epoch_seconds")
@@ -209,7 +209,7 @@ def test_half_a_pair_is_not_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "complaint"),
     [
         ([], "not a journal"),
         ([TURN], "ab: missing"),
@@ -219,8 +219,8 @@ def test_half_a_pair_is_not_compared(tmp_path: Path) -> None:
         ([HEADER, [1]], "not a journal"),
     ],
 )
-def test_a_spoilt_journal_is_one_line(tmp_path: Path, lines: list[object], told: str) -> None:
-    with pytest.raises(StoreError, match=told):
+def test_a_spoilt_journal_is_one_line(tmp_path: Path, lines: list[object], complaint: str) -> None:
+    with pytest.raises(StoreError, match=complaint):
         sides_of(journal(tmp_path, *lines))
 
 

@@ -83,9 +83,9 @@ def test_against_a_baseline(folder: Path) -> None:
     assert done.stdout == (out / "comment.md").read_text()
     assert (folder / "summary.md").read_text() in done.stdout
     assert json.loads((out / "comparison.json").read_text())["exit_code"] == 0
-    told = dict(line.split("=") for line in (folder / "github-output").read_text().splitlines())
-    assert told["exit-code"] == (out / "exit-code").read_text().strip() == "0"
-    assert (folder / told["junit"]).is_file()
+    outputs = dict(line.split("=") for line in (folder / "github-output").read_text().splitlines())
+    assert outputs["exit-code"] == (out / "exit-code").read_text().strip() == "0"
+    assert (folder / outputs["junit"]).is_file()
 
     data["cells"][0]["trials"][0]["measures"]["stored_bytes"] -= 1
     (folder / "base.json").write_text(json.dumps(data))
@@ -115,7 +115,7 @@ def test_against_a_commit_as_the_action_does(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "complaint"),
     [
         ({"SUITE": "", "BASE": "HEAD"}, "SUITE: give a suite to run"),
         ({}, "give BASE (a commit) or BASELINE (a file)"),
@@ -125,10 +125,10 @@ def test_against_a_commit_as_the_action_does(folder: Path) -> None:
         ({"BASE": "HEAD", "INCONCLUSIVE": "maybe"}, "INCONCLUSIVE: pass or fail"),
     ],
 )
-def test_a_mistake_is_one_line(folder: Path, variables: dict[str, str], told: str) -> None:
+def test_a_mistake_is_one_line(folder: Path, variables: dict[str, str], complaint: str) -> None:
     done = script(folder, **variables)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

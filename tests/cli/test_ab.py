@@ -102,8 +102,8 @@ def test_a_slower_commit_is_found(cli: Cli, repository: Path) -> None:
     assert done.code == 3, done.out + done.err
     assert "epoch_seconds" in done.out.splitlines()[-1]
     commits = [git(repository, "rev-parse", rev).strip()[:12] for rev in ("HEAD~1", "HEAD")]
-    told = cli("compare", *halves(repository), "--json").json
-    assert [commit in told[side]["run"] for side, commit in zip(("base", "head"), commits)] == [
+    found = cli("compare", *halves(repository), "--json").json
+    assert [commit in found[side]["run"] for side, commit in zip(("base", "head"), commits)] == [
         True, True,
     ]  # fmt: skip
     assert len(git(repository, "worktree", "list").splitlines()) == 1
@@ -120,7 +120,7 @@ def environment_with(folder: Path, script: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "complaint"),
     [
         (["nowhere", ".", "tiny.toml"], "BASE 'nowhere': expected a virtual environment"),
         ([".", "git:HEAD", "tiny.toml"], "HEAD 'git:HEAD': git rev-parse: "),
@@ -130,10 +130,10 @@ def environment_with(folder: Path, script: str) -> str:
         ([".", ".", "tiny.toml", "--gates", "no.toml"], "no.toml: cannot be read"),
     ],
 )
-def test_a_mistake_is_one_line(cli: Cli, folder: Path, words: list[str], told: str) -> None:
+def test_a_mistake_is_one_line(cli: Cli, folder: Path, words: list[str], complaint: str) -> None:
     done = cli("ab", *words)
     assert done.code in (2, 5)
-    assert told in done.err
+    assert complaint in done.err
     assert len(done.err.splitlines()) == 1
     assert not (folder / ".sparsebench/ab").exists()
 

@@ -50,7 +50,7 @@ def test_a_file_of_ones_own(cli: Cli, ran: Path) -> None:
 def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
     assert cli("baseline", "set", "latest", "main").code == 0
     (ran / "odd.json").write_text('{"schema": 1}')
-    for words, told in (
+    for words, complaint in (
         (["baseline", "set", "latest", "a/b"], "expected letters, digits, ._- and not"),
         (["baseline", "set", "nix", "x"], "no run 'nix'"),
         (["baseline", "show", "man"], "Did you mean 'main'?"),
@@ -59,7 +59,7 @@ def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
     ):
         done = cli(*words)
         assert done.code == 2
-        assert told in done.err
+        assert complaint in done.err
         assert len(done.err.splitlines()) == 1
     (ran / ".sparsebench/baselines/bad.json").write_text("{}")
     rows = {row["name"]: row["problem"] for row in cli("baseline", "list", "--json").json}

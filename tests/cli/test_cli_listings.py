@@ -182,9 +182,9 @@ def test_a_faulty_config_is_named_and_stops_neither_help_nor_doctor(
         assert cli(*words).code == 0
     doctor = cli("doctor", "--json")
     assert doctor.code == 0
-    told = [line for line in doctor.json["warnings"] if str(config) in line]
-    assert told[0].startswith(f"the user config is not used: {config}: {complaint}")
-    assert len(told) == 1
+    warnings = [line for line in doctor.json["warnings"] if str(config) in line]
+    assert warnings[0].startswith(f"the user config is not used: {config}: {complaint}")
+    assert len(warnings) == 1
 
 
 def test_validate(cli: Cli, folder: Path) -> None:
@@ -332,7 +332,7 @@ def register_activations(register):
 """
 
 
-def test_a_nested_component_that_is_not_installed_is_told_before_the_run(
+def test_a_nested_component_that_is_not_installed_is_reported_before_the_run(
     cli: Cli, folder: Path
 ) -> None:
     (folder / "absent.py").write_text(NESTED)

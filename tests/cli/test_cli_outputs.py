@@ -34,10 +34,10 @@ def test_a_reader_of_stdout_that_goes_away_loses_no_record(folder: Path) -> None
     running.stdout.close()
     assert running.stderr is not None
     with running.stderr as pipe:
-        told = pipe.read().decode()
+        output = pipe.read().decode()
     running.wait()
-    assert statuses(folder) == ["ok", "ok"], told
-    assert "Traceback" not in told
+    assert statuses(folder) == ["ok", "ok"], output
+    assert "Traceback" not in output
 
 
 def test_a_reader_of_stderr_that_goes_away_loses_no_record_that_was_there(folder: Path) -> None:

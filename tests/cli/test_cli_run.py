@@ -19,7 +19,7 @@ from sparsebench import Needs, hookimpl
 
 @dataclass(frozen=True)
 class Failing:
-    """Fails as soon as it is asked."""
+    """Fails as soon as it is called."""
 
     needs = Needs()
     replaces_step = False

@@ -134,8 +134,8 @@ def test_from_a_file_to_named_genes_and_a_predictor(
 
     assert cli("export-model", "latest", "-o", "predictor.py").code == 0
     first = (folder / "genes.csv").read_text().splitlines()[1]
-    told = subprocess.run(
+    predicted = subprocess.run(
         [sys.executable, "predictor.py"], input=first.rpartition(",")[0] + "\n",
         capture_output=True, text=True, check=False, cwd=folder,
     )  # fmt: skip
-    assert told.stdout.strip() in ("tumour", "normal"), told.stderr
+    assert predicted.stdout.strip() in ("tumour", "normal"), predicted.stderr

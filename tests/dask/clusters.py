@@ -35,13 +35,13 @@ class Cluster:
         self.address = ""
         self.workers: list[subprocess.Popen[bytes]] = []
         try:
-            wait_for(self._told_its_address)
+            wait_for(self._has_address)
         except BaseException:
             self.close()
             raise
         self.workers += [self.add_worker(f"worker-{n}") for n in range(1, workers + 1)]
 
-    def _told_its_address(self) -> bool:
+    def _has_address(self) -> bool:
         """The file is there before it is whole."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             self.address = str(json.loads(self.file.read_text())["address"])

@@ -59,8 +59,8 @@ def test_a_trial_is_the_same_as_on_this_machine(
 ) -> None:
     suite = Suite(name="wine", trial=WINE, grid={"seed": [0, 1]}, text="name = 'wine'\n")
     trials = expand(suite, plugins, data_dir=there.data_dir)
-    told = Told()
-    away = run_trials(suite, trials, plugins, replace(there, audit=False), told)
+    listener = Heard()
+    away = run_trials(suite, trials, plugins, replace(there, audit=False), listener)
     assert statuses(away.records) == ["ok", "ok"], [r.detail for r in away.records]
     assert away.exit_code == 0
     local = replace(there, executor="local", address=None, store=tmp_path / "b", audit=False)
@@ -77,7 +77,7 @@ def test_a_trial_is_the_same_as_on_this_machine(
         assert (folders[0] / "epochs.jsonl").read_text().count("\n") == 1
         assert one.settings["cores"] is None
     assert [record.contended for record in away.records] == [True, True]
-    assert not told.compiled
+    assert not listener.compiled
     manifest = Store(there.store).run("latest").manifest
     assert (manifest["executor"], manifest["address"]) == ("dask", "tcp://")
     assert cluster.address not in json.dumps(manifest)
@@ -85,7 +85,7 @@ def test_a_trial_is_the_same_as_on_this_machine(
     assert (again.reused, again.exit_code) == (2, 0)
 
 
-class Told(Listener):
+class Heard(Listener):
     def __init__(self) -> None:
         self.compiled = False
         self.seen: list[Mapping[str, Any]] = []
@@ -107,15 +107,15 @@ def test_plugin_files_travel_and_limits_hold(
         trial("tells", memory_limit=2**30),
         trial("greedy", memory_limit=2**28),
     ]
-    told = Told()
-    done = run_trials(suite, trials, odd, there, told)
+    listener = Heard()
+    done = run_trials(suite, trials, odd, there, listener)
     assert statuses(done.records) == ["error", "crashed", "timeout", "ok", "out-of-memory"]
     seen = done.records[3].layers[0]
     assert seen["data_limit"] == 2**30
     assert "MALLOC_TRIM_THRESHOLD_" not in seen
     assert seen["leads_session"]
     assert done.records[0].log_tail.endswith("the last line")
-    assert any("rss_bytes" in state for state in told.seen)
+    assert any("rss_bytes" in state for state in listener.seen)
 
 
 def test_a_checkpoint_comes_back_and_goes_there(
@@ -135,12 +135,12 @@ def test_a_checkpoint_comes_back_and_goes_there(
     finally:
         executor.close()
     # the checkpoint has what the first attempt reported, measured seconds among it
-    earlier, later = (told(tmp_path / number / "epochs.jsonl") for number in "12")
+    earlier, later = (losses_of(tmp_path / number / "epochs.jsonl") for number in "12")
     assert later[0] == earlier[0]
     assert len(later) > 1
 
 
-def told(file: Path) -> list[tuple[float, float]]:
+def losses_of(file: Path) -> list[tuple[float, float]]:
     epochs = [json.loads(line) for line in file.read_text().splitlines()]
     return [(epoch["train_seconds"], epoch["train_loss"]) for epoch in epochs]
 

@@ -138,8 +138,8 @@ class Arena:
         ended = self.run(*more)
         check(ended.code == 0, f"the rerun ended with {ended.code}: {ended.err[-800:]}")
         check(
-            ended.told["reused"] == len(finished),
-            f"{ended.told['reused']} reused, {len(finished)} were finished",
+            ended.summary["reused"] == len(finished),
+            f"{ended.summary['reused']} reused, {len(finished)} were finished",
         )
         self.check_intact(before)
         now = {record.trial.id: record for record in self.records()}
@@ -164,7 +164,7 @@ class Ended:
     err: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What `--json` printed."""
         found = json.loads(self.out)
         assert isinstance(found, dict)

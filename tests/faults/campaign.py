@@ -158,14 +158,14 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--at-once", type=int, default=2, help="kinds under way at once")
     options.add_argument("--write", type=Path, help="document that the table goes into")
-    asked = options.parse_args()
-    chosen = [kind for kind in kinds() if asked.k in kind.name]
+    arguments = options.parse_args()
+    chosen = [kind for kind in kinds() if arguments.k in kind.name]
     started = time.monotonic()
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(asked.at_once) as pool:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.at_once) as pool:
         pending = [
-            pool.submit(run_kind, kind, Path(scratch), asked.seed,
-                        max(1, round(kind.times * asked.scale)))
+            pool.submit(run_kind, kind, Path(scratch), arguments.seed,
+                        max(1, round(kind.times * arguments.scale)))
             for kind in chosen
         ]  # fmt: skip
         for one in pending:
@@ -174,8 +174,8 @@ def main() -> int:
             note = outcome.skipped or outcome.why
             print(f"{outcome.kind.name}: {outcome.survived} of {outcome.tried} {note}", flush=True)
     print(f"\n{table(outcomes)}\n{(time.monotonic() - started) / 60:.0f} minutes")
-    if asked.write is not None:
-        write_into(asked.write, table(outcomes))
+    if arguments.write is not None:
+        write_into(arguments.write, table(outcomes))
     return 0 if all(one.survived == one.tried for one in outcomes) else 1
 
 

@@ -72,7 +72,7 @@ def two_at_once(folder: Path, rng: random.Random) -> None:
     ended = [arena.finish(process) for process in (first, second)]
     for one in ended:
         check(one.code == 0, f"exit code {one.code}: {one.err[-800:]}")
-        check(sum(one.told["counts"].values()) == 4, f"counts {one.told['counts']}")
+        check(sum(one.summary["counts"].values()) == 4, f"counts {one.summary['counts']}")
     attempts = Counter(record.attempt for record in arena.records())
     check(attempts == Counter({1: 4}), f"attempts {attempts}")
     arena.check_all({})
@@ -170,14 +170,14 @@ def clock_set_back(folder: Path, rng: random.Random) -> None:
     faulty.program = (sys.executable, str(SET_BACK), str(rng.randrange(60, 100_000)))
     ended = faulty.run()
     check(ended.code == 0, f"exit code {ended.code}: {ended.err[-800:]}")
-    check(ended.told["reused"] == 3, f"{ended.told['reused']} reused")
+    check(ended.summary["reused"] == 3, f"{ended.summary['reused']} reused")
     arena.check_all(before)
     latest = subprocess.run(
         [*arena.program, "show", "latest", "--store", str(arena.store), "--json"],
         capture_output=True, text=True, env=arena.environment,
     )  # fmt: skip
     check(latest.returncode == 0, latest.stderr[-500:])
-    check(ended.told["run"] in json.dumps(json.loads(latest.stdout)), "latest is another run")
+    check(ended.summary["run"] in json.dumps(json.loads(latest.stdout)), "latest is another run")
     again = faulty.run("--no-resume")
     check(again.code == 0, f"exit code {again.code}: {again.err[-800:]}")
     for record in arena.records():

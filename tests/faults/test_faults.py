@@ -60,7 +60,7 @@ def test_what_is_left_out_here_is_a_kind() -> None:
     assert {kind.name for kind in kinds()} >= ELSEWHERE
 
 
-def test_a_loss_is_told(tmp_path: Path) -> None:
+def test_a_loss_is_reported(tmp_path: Path) -> None:
     def lost(*given: object) -> int:
         raise AssertionError("a result is gone")
 

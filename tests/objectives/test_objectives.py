@@ -207,8 +207,8 @@ def test_a_loss_that_compares_with_something_else_is_refused(build, name, loss):
 
 def test_the_best_guess_that_looks_at_no_sample(build):
     """The class of most training samples; the mean of the training targets; nothing else."""
-    y, asked = np.array([0, 1, 1, 2, 1, 0, 1, 2]), np.array([1, 0, 1, 2])
-    data = prepare(Parts(X, y, X[:4], asked), objective=build("objective", "classification"))
+    y, targets = np.array([0, 1, 1, 2, 1, 0, 1, 2]), np.array([1, 0, 1, 2])
+    data = prepare(Parts(X, y, X[:4], targets), objective=build("objective", "classification"))
     assert guess_scores(data) == {"accuracy": 0.5}
     data = prepare(
         Parts(X, y * 1.0, X[:4], np.array([1.0, 3.0, 1.0, 3.0])),

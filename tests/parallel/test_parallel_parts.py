@@ -417,13 +417,13 @@ def test_the_kit_flags_a_layer_that(build, layer, check, message):
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_progress_is_told_in_steps_of_one_process(build, extra):
+def test_progress_is_reported_in_steps_of_one_process(build, extra):
     """330 samples in batches of 33 are 10 steps an epoch; of two workers' part they are 5."""
-    told = []
-    work = small_work(build, epochs=4, batch_size=33, progress=lambda *args: told.append(args))
+    reported = []
+    work = small_work(build, epochs=4, batch_size=33, progress=lambda *args: reported.append(args))
     trainer = {"name": "wasap", "as_published": True, "extra_pass": extra}
     plan = Plan.of(build("trainer", trainer).options(), work)
     passes = plan.work.epochs
     plan.progress(5)(passes, 5 * passes, 0.5)
     plan.progress(10)(1, 1, 0.25)
-    assert told == [(4, 40, 0.5), (1, 1, 0.25)]
+    assert reported == [(4, 40, 0.5), (1, 1, 0.25)]

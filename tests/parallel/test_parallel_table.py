@@ -88,7 +88,7 @@ def test_what_it_comes_to_in_words(tmp_path):
     assert "1 way is slower than one process" in in_words(family)
 
 
-def test_a_setting_is_told_in_the_words_of_its_suite(tmp_path):
+def test_a_setting_is_reported_in_the_words_of_its_suite(tmp_path):
     run = several(tmp_path, WAYS[:3])
     for one in list(run.records):
         other = replace(one.trial, dataset={"name": "wine"}, epochs=9, words={"dataset": "wine"})

@@ -62,13 +62,13 @@ def test_a_packed_table_with_quotes_crlf_comments_and_blank_lines(tmp_path):
     assert set(parts.y_train) == {"AML, new", "ALL, new"}
 
 
-@pytest.mark.parametrize("given", ["no header", "names of pandas", "told"])
+@pytest.mark.parametrize("given", ["no header", "names of pandas", "stated"])
 def test_a_header_or_none(tmp_path, given):
     names = "0,1,2,class" if given == "names of pandas" else "1,7,9,AML"
     text = table(names)
     if given == "no header":
         text = text.partition("\n")[2]
-    parts = of_text(tmp_path, text, **({"header": True} if given == "told" else {}))
+    parts = of_text(tmp_path, text, **({"header": True} if given == "stated" else {}))
     assert len(parts.X_train) == 12
     assert any("no header" in note for note in parts.notes) == (given == "no header")
 

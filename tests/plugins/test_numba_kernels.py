@@ -438,12 +438,12 @@ two_cores = pytest.mark.skipif(
 @numba.njit(parallel=True)
 def threads_seen(work, seen):
     """seen[thread] = 1 for each that took part; returns how many there were before and after."""
-    asked = numba.get_num_threads()
+    threads = numba.get_num_threads()
     before = threads_for(work)
     for _ in numba.prange(seen.size):
         seen[numba.get_thread_id()] = 1
     threads_again(before)
-    return asked, numba.get_num_threads()
+    return threads, numba.get_num_threads()
 
 
 @two_cores

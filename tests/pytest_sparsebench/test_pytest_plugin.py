@@ -141,7 +141,7 @@ def test_only_and_collect_only(pytester: pytest.Pytester, session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "complaint"),
     [
         (["--sparsebench", "smoek"], "ERROR: unknown suite 'smoek'. Did you mean 'smoke'?*"),
         (["--sparsebench", "smoke", "--sparsebench-args=--sedes 3"],
@@ -155,10 +155,10 @@ def test_only_and_collect_only(pytester: pytest.Pytester, session) -> None:
         (["--sparsebench-only"], "ERROR: --sparsebench-only*add --sparsebench SUITE"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(session, options: list[str], told: str) -> None:
+def test_a_mistake_is_one_line(session, options: list[str], complaint: str) -> None:
     result = session(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([told])
+    result.stderr.fnmatch_lines([complaint])
     assert "Traceback" not in result.stderr.str()
 
 

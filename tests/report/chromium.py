@@ -53,11 +53,11 @@ class Page:
 
     def js(self, expression: str) -> Any:
         """The value of an expression; promises are awaited."""
-        told = self.send("Runtime.evaluate", expression=expression, returnByValue=True,
+        reply = self.send("Runtime.evaluate", expression=expression, returnByValue=True,
                          awaitPromise=True, userGesture=True)  # fmt: skip
-        if "exceptionDetails" in told:
-            raise AssertionError(told["exceptionDetails"]["exception"].get("description", told))
-        return told["result"].get("value")
+        if "exceptionDetails" in reply:
+            raise AssertionError(reply["exceptionDetails"]["exception"].get("description", reply))
+        return reply["result"].get("value")
 
     def wait(self, condition: str) -> None:
         until = time.monotonic() + PATIENCE
@@ -77,8 +77,8 @@ class Page:
         self.send("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def screenshot(self, file: Path, whole: bool = True) -> None:
-        told = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(told["data"]))
+        reply = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        file.write_bytes(base64.b64decode(reply["data"]))
 
 
 class Browser:
@@ -100,8 +100,8 @@ class Browser:
 
     def page(self) -> Page:
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        told = self.send("Target.attachToTarget", targetId=target, flatten=True)
-        page = Page(self, told["sessionId"])
+        reply = self.send("Target.attachToTarget", targetId=target, flatten=True)
+        page = Page(self, reply["sessionId"])
         self._pages[page.session] = page
         for domain in ("Page", "Runtime", "Network", "Log"):
             page.send(f"{domain}.enable")
@@ -114,13 +114,13 @@ class Browser:
             message["sessionId"] = page.session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
-            told = self._read()
-            if told.get("id") == message["id"]:
-                if "error" in told:
-                    raise RuntimeError(f"{method}: {told['error']}")
-                result: dict[str, Any] = told["result"]
+            reply = self._read()
+            if reply.get("id") == message["id"]:
+                if "error" in reply:
+                    raise RuntimeError(f"{method}: {reply['error']}")
+                result: dict[str, Any] = reply["result"]
                 return result
-            self._note(told)
+            self._note(reply)
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._pending:
@@ -129,14 +129,14 @@ class Browser:
                 raise RuntimeError("the browser has ended")
             self._pending += part
         line, _, self._pending = self._pending.partition(b"\0")
-        told: dict[str, Any] = json.loads(line)
-        return told
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
-    def _note(self, told: dict[str, Any]) -> None:
-        page = self._pages.get(told.get("sessionId", ""))
+    def _note(self, reply: dict[str, Any]) -> None:
+        page = self._pages.get(reply.get("sessionId", ""))
         if page is None:
             return
-        method, params = told["method"], told["params"]
+        method, params = reply["method"], reply["params"]
         if method == "Network.requestWillBeSent":
             page.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":

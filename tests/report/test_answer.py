@@ -72,14 +72,14 @@ def run(*accuracies: float) -> FakeRun:
 )
 def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict, density):
     found = evidence([run(*accuracies)])
-    told = list(answer(found))
-    assert told[0].startswith(verdict)
+    sentences = list(answer(found))
+    assert sentences[0].startswith(verdict)
     chosen = recommended(found)
     assert set(chosen["topology.density"]) == {density}
     assert len(chosen) == 15
-    assert f"{round(17400 * density):,} connections instead of 17,400" in " ".join(told)
-    assert "Without a network: logistic-regression" in " ".join(told)
-    assert "2.00 s of training, net peak 3.00 MiB" in " ".join(told)
+    assert f"{round(17400 * density):,} connections instead of 17,400" in " ".join(sentences)
+    assert "Without a network: logistic-regression" in " ".join(sentences)
+    assert "2.00 s of training, net peak 3.00 MiB" in " ".join(sentences)
     assert [section.title for section in sections(found)] == ["Answer"]
 
 
@@ -137,5 +137,5 @@ def test_a_reference_has_no_topology_and_no_backend_of_ours():
 
 
 def test_only_a_suite_that_asks_gets_an_answer():
-    asked = run(0.9, 0.9, 0.9, 0.8)
-    assert not list(sections(evidence([replace(asked, suite_text="name = 'x'")])))
+    described = run(0.9, 0.9, 0.9, 0.8)
+    assert not list(sections(evidence([replace(described, suite_text="name = 'x'")])))

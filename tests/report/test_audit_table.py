@@ -80,7 +80,7 @@ def test_records_of_before_the_audit_have_no_table_and_no_marks(tmp_path):
     assert not {"†", "‡", "§"} & set(text)
 
 
-def test_what_cannot_be_told_is_shown_with_its_reason(tmp_path):
+def test_what_cannot_be_reported_is_shown_with_its_reason(tmp_path):
     unsure = audit("unknown", "cannot tell", probe={}, why="no probe: it was not asked for",
                    declared_bytes=None)  # fmt: skip
     text = report([run(other=unsure)], tmp_path)

@@ -102,7 +102,7 @@ def test_two_laws_cross_with_an_interval():
     assert crossing(sparse, few) is None or math.isnan(crossing(sparse, few)[1][0])
 
 
-def test_connections_and_neurons_are_told_apart_where_they_can_be():
+def test_connections_and_neurons_are_distinguished_where_they_can_be():
     c = np.array([1e4, 1e5, 1e4, 1e5, 1e6, 1e6])
     n = np.array([1e3, 1e3, 1e4, 1e4, 1e4, 1e3])
     both = marginal(c, n, 5000 + 20 * c + 300 * n)

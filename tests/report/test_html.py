@@ -74,7 +74,7 @@ def read(page: str) -> Reader:
 def test_the_tables_are_those_of_the_markdown(tmp_path):
     run = realistic(tmp_path, sizes=(100, 200, 400), epochs=3, seeds=2)
     lines = markdown([run], tmp_path).splitlines()
-    told = [
+    rows = [
         [
             re.sub(
                 r"\\(.)", r"\1", cell.strip().strip("`*").replace("**", "").replace("&amp;", "&")
@@ -85,8 +85,8 @@ def test_the_tables_are_those_of_the_markdown(tmp_path):
         if line.startswith("|") and not line.startswith("| ---")
     ]
     page = [row for table in read(report([run])).tables for row in table]
-    assert len(told) > 40
-    missing = [row for row in told if row not in page]
+    assert len(rows) > 40
+    missing = [row for row in rows if row not in page]
     assert missing == []
 
 

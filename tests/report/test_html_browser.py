@@ -105,8 +105,8 @@ def test_a_filter_keeps_the_rows_with_every_word(page):
     page.send("Input.insertText", text="SCIPY 200-200")
     assert set(column(page, "time", 2)) == {"scipy-csr"}
     assert set(column(page, "time", 0)) == {"200-200"}
-    told = page.js("document.querySelector('#time .count').textContent")
-    assert told.startswith("3 of ")
+    text = page.js("document.querySelector('#time .count').textContent")
+    assert text.startswith("3 of ")
     assert page.js("document.querySelector('#time .count').getAttribute('role')") == "status"
     page.js("document.querySelector('#time .filter').value = ''")
     page.js("document.querySelector('#time .filter').dispatchEvent(new Event('input'))")
@@ -114,7 +114,7 @@ def test_a_filter_keeps_the_rows_with_every_word(page):
 
 
 def tooltip(page: chromium.Page, chart: str, backend: str) -> str:
-    """What is told when the pointer is on the first mark of a backend."""
+    """The text shown when the pointer is on the first mark of a backend."""
     page.js(f"document.querySelector('{chart} .plot').scrollIntoView({{block: 'center'}})")
     x, y = page.js(f"""(() => {{
       const plot = document.querySelector('{chart} .plot');
@@ -142,18 +142,18 @@ def tooltip(page: chromium.Page, chart: str, backend: str) -> str:
       return found.map(text).join(' ');
     })()"""
     page.wait(f"{seen} !== ''")
-    told: str = page.js(seen)
-    return " ".join(told.split())
+    text: str = page.js(seen)
+    return " ".join(text.split())
 
 
 MEMORY = '.chart:has([aria-label^="Accuracy against memory"])'
 
 
 def test_hovering_tells_the_numbers_of_a_mark(page):
-    told = tooltip(page, MEMORY, "numba-csr")
-    assert "net peak" in told
-    assert "KiB" in told or "MiB" in told
-    assert "%" in told
+    text = tooltip(page, MEMORY, "numba-csr")
+    assert "net peak" in text
+    assert "KiB" in text or "MiB" in text
+    assert "%" in text
 
 
 def test_text_of_others_is_text_in_a_tooltip_too(page):

@@ -1,4 +1,4 @@
-"""Any metric against any column: what is joined, what is told apart, what is drawn once."""
+"""Any metric against any column: what is joined, what is distinguished, what is drawn once."""
 
 import itertools
 import random
@@ -52,14 +52,14 @@ def test_accuracy_against_density_has_panels_by_data_set_and_a_line_by_topology(
 def test_lines_of_backends_that_are_equal_are_drawn_once_and_it_is_said():
     (note,) = density(sparse()).notes
     assert note == (
-        "Lines that cannot be told apart are drawn once: numba-csr stands for scipy-csr."
+        "Lines that cannot be distinguished are drawn once: numba-csr stands for scipy-csr."
     )
     times = line(sparse(), "topology.epsilon", "epoch_seconds")
     assert len(times.panels[0].series) == 4  # a measured time is never the same
     assert times.notes == []
 
 
-def test_what_follows_from_the_data_set_is_told_once():
+def test_what_follows_from_the_data_set_is_reported_once():
     found = sparse()
     assert found.notes == ["On digits: hidden=100-100.", "On wine: hidden=30."]
     assert set(found.frame["setting"]) == {"digits", "wine"}
@@ -73,7 +73,7 @@ def test_the_dense_network_is_a_line_across():
     assert (across.toned, across.dash, across.x) == ("dense", "dotted", [0.05, 1.0])
 
 
-def test_a_column_is_named_by_its_end_and_the_nearest_is_told():
+def test_a_column_is_named_by_its_end_and_the_nearest_is_reported():
     assert line(sparse(), "epsilon").panels[0].x.label == "epsilon"
     assert line(sparse(), "backend").panels[0].x.names == ("numba-csr", "scipy-csr")
     with pytest.raises(SparsebenchError, match=r"no column 'topology.epsilom'.*\.epsilon"):
@@ -114,7 +114,8 @@ def test_the_suite_chooses_the_leading_chart():
     found = sparse()
     assert [one.name for one in charts(found)] == ["density", "accuracy-memory"]
     assert charts(found, "accuracy-memory")[0].name == "accuracy-memory"
-    first = charts(found, asked={"x": "topology.epsilon", "y": "epoch_seconds", "log": ["y"]})[0]
+    requested = {"x": "topology.epsilon", "y": "epoch_seconds", "log": ["y"]}
+    first = charts(found, requested=requested)[0]
     assert (first.title, first.panels[0].y.log) == ("Time per epoch against epsilon", True)
 
 
@@ -148,5 +149,5 @@ def test_no_label_is_cut():
     runs = [FakeRun([record(topology=name, epsilon=e) for name in names for e in (5, 10, 20)])]
     found = evidence(runs)
     assert distinctions(found, "topology.epsilon")["tone"].nunique() == 2
-    told = [text.get_text() for text in drawn(density(found)).legends[0].get_texts()]
-    assert [text.replace("\n", " ") for text in told if text] == names
+    labels = [text.get_text() for text in drawn(density(found)).legends[0].get_texts()]
+    assert [text.replace("\n", " ") for text in labels if text] == names

@@ -60,9 +60,9 @@ def reached(frame, found):
     all lie in one setting, and they are in the order of the means."""
     frame, shown = on(frame, found[1]), []
     assert frame.loc[frame["ok"], "setting"].nunique() == 1
-    told = re.findall(rf"{AMOUNT} with ([^(]+?) \(([\w-]+), n = (\d+)\)", found[2])
-    assert len(told) == frame.loc[frame["ok"], "topology_label"].nunique()
-    for number, unit, topology, backend, n in told:
+    found_texts = re.findall(rf"{AMOUNT} with ([^(]+?) \(([\w-]+), n = (\d+)\)", found[2])
+    assert len(found_texts) == frame.loc[frame["ok"], "topology_label"].nunique()
+    for number, unit, topology, backend, n in found_texts:
         of = frame[frame["ok"] & (frame["topology_label"] == topology)]
         cell = of[of["backend_label"] == backend]["test_accuracy"]
         near(value(number, unit), cell.mean())
@@ -108,9 +108,9 @@ def ratios(frame, column, name, other):
 def costs(frame, found):
     least, needs, text = found["least"], found["needs"], found["others"]
     name = least or found["beside"]
-    told = re.findall(rf"([\w-]+) {NUMBER}(?: to {NUMBER})? times as (?:long|much)", text)
+    found_texts = re.findall(rf"([\w-]+) {NUMBER}(?: to {NUMBER})? times as (?:long|much)", text)
     lowest = math.inf
-    for other, low, high in told:
+    for other, low, high in found_texts:
         pairs = ratios(frame, COLUMNS[needs], name, other)
         near(value(low), pairs.min())
         near(value(high or low), pairs.max())
@@ -126,7 +126,7 @@ def costs(frame, found):
         near(ends[0], means.min())
         near(ends[-1], means.max())
     ran = {b for b in frame["backend_label"] if len(ratios(frame, COLUMNS[needs], name, b))}
-    assert {other for other, *_ in told} == ran - {name}
+    assert {other for other, *_ in found_texts} == ran - {name}
 
 
 def against_dense(frame, found):
@@ -147,9 +147,9 @@ def failed(frame, found):
     bad = frame[frame["status"].isin(["timeout", "out-of-memory", "crashed"])]
     assert int(found[1]) == len(bad)
     limits = {"timeout": "timeout after 1m", "out-of-memory": "out-of-memory in 1 GiB"}
-    told = dict(reversed(kind.split(" ", 1)) for kind in found[2].split(", "))
+    counts = dict(reversed(kind.split(" ", 1)) for kind in found[2].split(", "))
     true = bad["status"].replace(limits).value_counts()
-    assert {kind: int(n) for kind, n in told.items()} == true.to_dict()
+    assert {kind: int(n) for kind, n in counts.items()} == true.to_dict()
 
 
 CHECKS = [
@@ -245,7 +245,7 @@ def test_coin_tosses_are_called_so_and_not_drawn_nor_bold():
     assert len(above_chance(better).frame) == len(better.frame)
 
 
-def test_what_cannot_be_told_from_the_best_is_bold_with_it():
+def test_what_is_not_shown_to_be_worse_than_the_best_is_bold_with_it():
     near, far = {0: 0.90, 1: 0.91, 2: 0.92}, {0: 0.50, 1: 0.52, 2: 0.51}
     other = {0: 0.91, 1: 0.90, 2: 0.915}
     assert best_cells([near, other, far], 1) == {0, 1}
@@ -256,7 +256,7 @@ def test_what_cannot_be_told_from_the_best_is_bold_with_it():
     assert best_cells([again, far], 1) == set()  # three equal differences: 1/4 by the sign test
 
 
-def test_the_question_comes_first_and_only_what_it_asks_is_told():
+def test_the_question_comes_first_and_only_its_kind_of_result_is_given():
     suite = 'name = "demo"\nquestion = "How fast?"\nlead = "scaling"\n'
     first, *others = map(plain, statements(evidence([FakeRun(tossed(), suite_text=suite)])))
     assert first == "How fast?"

@@ -9,7 +9,7 @@ from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
 from sparsebench.report.document import Code, Table
 from sparsebench.report.markdown_blocks import inline, printed
-from sparsebench.suite.labels import told_apart
+from sparsebench.suite.labels import distinct_label
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
 
@@ -65,12 +65,12 @@ def test_text_of_others_stays_in_its_cell():
 
 def test_a_label_says_what_differs_and_no_more():
     other = {**SET, "zeta": 0.5}
-    assert told_apart(SET, [SET, STATIC]) == "set"
-    assert told_apart(PRUNED, [SET, PRUNED]) == "set + importance"
-    assert told_apart(SET, [SET, other]) == "set (zeta=0.3)"
-    assert told_apart({**SET, "zeta": 1.0}, [SET, {**SET, "zeta": 1.0}]) == "set (zeta=1)"
+    assert distinct_label(SET, [SET, STATIC]) == "set"
+    assert distinct_label(PRUNED, [SET, PRUNED]) == "set + importance"
+    assert distinct_label(SET, [SET, other]) == "set (zeta=0.3)"
+    assert distinct_label({**SET, "zeta": 1.0}, [SET, {**SET, "zeta": 1.0}]) == "set (zeta=1)"
     later = {**SET, "prune": {"name": "importance", "start": 9}}
-    assert told_apart(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
+    assert distinct_label(later, [PRUNED, later, SET]) == "set + importance (prune.start=9)"
 
 
 def test_settings_are_what_varies_beside_topology_backend_and_seed():

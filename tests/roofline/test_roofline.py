@@ -105,8 +105,8 @@ def test_levels() -> None:
 
 
 def test_caches_as_the_kernel_tells(tmp_path: Path) -> None:
-    told = [("Data", "1", "48K"), ("Instruction", "1", "32K"), ("Unified", "2", "1M")]
-    for i, values in enumerate(told):
+    sizes = [("Data", "1", "48K"), ("Instruction", "1", "32K"), ("Unified", "2", "1M")]
+    for i, values in enumerate(sizes):
         folder = tmp_path / f"index{i}"
         folder.mkdir()
         for name, value in zip(("type", "level", "size"), values):
@@ -279,19 +279,19 @@ def test_figures_agree_with_each_other(
     given = work("numba-csr", batch_size=batch_size)
     trainer = {"name": "kernel", "kernel": "backward-and-step", "repeats": 3, "through": through}
     result = build("trainer", trainer).run(given)
-    told, (facts,) = result.measures, [one for one in result.layers if "bound" in one]
+    measures, (facts,) = result.measures, [one for one in result.layers if "bound" in one]
     assert facts["shape"] == [30, 30]
     assert len(facts["repeats"]) == 3
-    assert told["kernel_least_seconds"] == min(facts["repeats"]) > 0
-    assert told["kernel_bytes"] / told["kernel_seconds"] == told["bytes_per_second"]
-    assert told["kernel_flops"] / told["kernel_seconds"] == told["flops_per_second"]
+    assert measures["kernel_least_seconds"] == min(facts["repeats"]) > 0
+    assert measures["kernel_bytes"] / measures["kernel_seconds"] == measures["bytes_per_second"]
+    assert measures["kernel_flops"] / measures["kernel_seconds"] == measures["flops_per_second"]
     assert max(facts["limits"].values()) == facts["limits"][facts["bound"]]
-    if told["roofline_share"] is not None:  # it is unknown on a busy machine
-        share = facts["limits"][facts["bound"]] / told["kernel_seconds"]
-        assert told["roofline_share"] == share <= told["roofline_best_share"]
+    if measures["roofline_share"] is not None:  # it is unknown on a busy machine
+        share = facts["limits"][facts["bound"]] / measures["kernel_seconds"]
+        assert measures["roofline_share"] == share <= measures["roofline_best_share"]
     for name in ("gather", "stream", "memory"):
-        assert told[f"{name}_bytes_per_second"] > 0
-    assert told["peak_flops_per_second"] > 0
+        assert measures[f"{name}_bytes_per_second"] > 0
+    assert measures["peak_flops_per_second"] > 0
 
 
 @needs_jit
@@ -300,10 +300,10 @@ def test_a_change_of_topology_gathers_nothing(
     work: Callable[..., Work], build: Callable[[str, Any], Any]
 ) -> None:
     trainer = build("trainer", {"name": "kernel", "kernel": "rewire", "repeats": 2})
-    told = trainer.run(work()).measures
-    assert told["gather_bytes_per_second"] is None
-    assert told["kernel_flops"] == 0
-    assert told["kernel_seconds"] > 0
+    measures = trainer.run(work()).measures
+    assert measures["gather_bytes_per_second"] is None
+    assert measures["kernel_flops"] == 0
+    assert measures["kernel_seconds"] > 0
 
 
 @needs_jit
@@ -311,5 +311,6 @@ def test_a_difference_lost_in_noise_is_unknown() -> None:
     from sparsebench_roofline.trainer import figures_of
 
     needs, rates = demand("transposed", WIDE), Rates(gather=1e9, stream=1e9, flops=1e9)
-    told = figures_of(needs, bound(needs, rates), rates, [1e-6, -1e-6, 2e-6])
-    assert told["kernel_seconds"] is told["roofline_share"] is told["bytes_per_second"] is None
+    measures = figures_of(needs, bound(needs, rates), rates, [1e-6, -1e-6, 2e-6])
+    names = ("kernel_seconds", "roofline_share", "bytes_per_second")
+    assert [measures[name] for name in names] == [None] * 3

@@ -137,11 +137,11 @@ def test_a_trial_joins_its_group_and_says_so(kernel: Path, job: Callable[..., Jo
     assert not folder.exists()
 
 
-def test_without_groups_the_other_limits_are_told(job: Callable[..., Job]) -> None:
+def test_without_groups_the_other_limits_are_reported(job: Callable[..., Job]) -> None:
     trial = Supervised(job("offers", memory_limit=2**30))
     while (outcome := trial.poll()) is None:
         time.sleep(0.01)
-    told = outcome["settings"]["memory_limits"]
-    assert set(told) >= {"rlimit-data", "rss"}
+    limits = outcome["settings"]["memory_limits"]
+    assert set(limits) >= {"rlimit-data", "rss"}
     (seen,) = outcome["layers"]
     assert seen == {"oom_score_adj": 1000, "SPARSEBENCH_TRIAL": True, "SPARSEBENCH_CGROUP": False}

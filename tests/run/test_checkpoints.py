@@ -84,8 +84,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     tmp_path: Path, topology: str
 ) -> None:
     suite = write_suite(tmp_path, topology)
-    code, told = finish(start(suite, tmp_path / "undisturbed"))
-    assert code == 0, told
+    code, output = finish(start(suite, tmp_path / "undisturbed"))
+    assert code == 0, output
     undisturbed = newest(tmp_path / "undisturbed")
     assert "resumed" not in undisturbed.settings
     store = tmp_path / "store"
@@ -95,10 +95,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
         pid = worker_pid(process, store, attempt)
         time.sleep(rng.uniform(0, 0.3))
         os.kill(pid, signal.SIGKILL)
-        code, told = finish(process)
-        assert newest(store).status in ("killed", "ok"), told
-    code, told = finish(start(suite, store, "--resume"))
-    assert code == 0, told
+        code, output = finish(process)
+        assert newest(store).status in ("killed", "ok"), output
+    code, output = finish(start(suite, store, "--resume"))
+    assert code == 0, output
     ended = newest(store)
     assert_went_on(ended, undisturbed, store)
     same, expected = weights(store), weights(tmp_path / "undisturbed")
@@ -125,8 +125,8 @@ def test_with_retries_a_crash_goes_on_in_the_same_run(tmp_path: Path) -> None:
     suite, store = write_suite(tmp_path), tmp_path / "store"
     process = start(suite, store, "--set", "retries=1")
     os.kill(worker_pid(process, store, 1), signal.SIGSEGV)
-    code, told = finish(process)
-    assert code == 0, told
+    code, output = finish(process)
+    assert code == 0, output
     first, second = Store(store).records(newest(store).trial.id)
     assert (first.status, second.status) == ("crashed", "ok")
     assert second.settings["resumed"]["attempt"] == 1
@@ -139,8 +139,8 @@ def test_the_supervisor_killed_and_run_again(tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     assert newest(store).status == "interrupted"
-    code, told = finish(start(suite, store))
-    assert code == 0, told
+    code, output = finish(start(suite, store))
+    assert code == 0, output
     assert newest(store).settings["resumed"]["attempt"] == 1
 
 
@@ -153,9 +153,9 @@ def test_anew_where_that_is_asked_for_or_the_checkpoint_is_spoilt(tmp_path: Path
     (file,) = store.rglob(CHECKPOINT)
     spoilt = bytearray(file.read_bytes())
     file.write_bytes(spoilt[: len(spoilt) // 2])
-    code, told = finish(start(suite, store))
-    assert code == 0, told
+    code, output = finish(start(suite, store))
+    assert code == 0, output
     assert "checkpoint.npz cannot be read" in newest(store).settings["resumed"]["refused"]
-    code, told = finish(start(suite, store, "--no-resume"))
-    assert code == 0, told
+    code, output = finish(start(suite, store, "--no-resume"))
+    assert code == 0, output
     assert "resumed" not in newest(store).settings

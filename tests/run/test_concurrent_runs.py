@@ -73,15 +73,15 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
 
 def test_two_runs_share_the_trials(folder: Path) -> None:
     both = [start(folder), start(folder)]
-    told = [process.communicate(timeout=200) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    outputs = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
     store = Store(folder / ".sparsebench")
     ended = [
         (r.attempt, r.fingerprint["code"]) for t in store.trial_ids() for r in store.records(t)
     ]
     assert [attempt for attempt, _ in ended] == [1] * 4, ended
     assert [[r.status for r in store.run(run).records] for run in store.runs()] == [["ok"] * 4] * 2
-    assert sum(json.loads(out)["reused"] for out, _ in told) == 4
+    assert sum(json.loads(out)["reused"] for out, _ in outputs) == 4
     assert verify(store).findings == []
 
 

@@ -64,8 +64,8 @@ def test_training_makes_zeros_where_it_would_make_denormals(
 ) -> None:
     given = make_job(backend, threads, activation="identity", init="tiny")
     outcome = finish(given)
-    [told] = outcome["layers"]
-    assert told == {"outputs": 0, "nonzero": 0, "weights": 0, "momentum": 0}
+    [counts] = outcome["layers"]
+    assert counts == {"outputs": 0, "nonzero": 0, "weights": 0, "momentum": 0}
     pools = {"main": True, "blas": True}
     if backend == "numba-csr":
         pools["numba"] = True

@@ -63,7 +63,7 @@ def finish(trial: Supervised) -> dict[str, Any]:
 
 
 def pids_of(file: Path, count: int) -> list[int]:
-    """The processes of a trial by rank, once all have told."""
+    """The processes of a trial by rank, once all have written them."""
     files = [Path(f"{file}.{rank}") for rank in range(count)]
     while not all(one.exists() for one in files):
         time.sleep(0.01)

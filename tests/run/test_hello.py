@@ -46,7 +46,7 @@ def test_without_mpiexec(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_mpi
-def test_the_last_complaint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_complaint_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     complaint = "import sys; print('one'); sys.exit('unable to resolve host\\n')"
     monkeypatch.setattr(mpi, "command", running(complaint))
     assert check_mpi().wrong.endswith("started no 2 processes: unable to resolve host")

@@ -56,7 +56,9 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return Kernel(tmp_path)
 
 
-def told(before: noise.Sample, after: noise.Sample, wall: float, **given: Any) -> dict[str, Any]:
+def noise_between(
+    before: noise.Sample, after: noise.Sample, wall: float, **given: Any
+) -> dict[str, Any]:
     given = {"own_seconds": 0.0, **given}
     return noise.between(before, replace(after, at=before.at + wall), **given)
 
@@ -64,7 +66,7 @@ def told(before: noise.Sample, after: noise.Sample, wall: float, **given: Any) -
 def test_a_quiet_window_has_no_marks(kernel: Kernel) -> None:
     before = noise.sample([1])
     kernel.stat(busy=950, steal=5, idle=45)
-    found = told(before, noise.sample([1]), 10.0, own_seconds=9.45)
+    found = noise_between(before, noise.sample([1]), 10.0, own_seconds=9.45)
     assert found == {
         "load_start": 0.5, "load_end": 0.5, "others_cores": pytest.approx(0.005),
         "steal_share": pytest.approx(0.005), "throttled": 0, "throttled_seconds": 0.0,
@@ -75,7 +77,7 @@ def test_a_quiet_window_has_no_marks(kernel: Kernel) -> None:
 def test_others_are_what_is_busy_and_not_ours(kernel: Kernel) -> None:
     before = noise.sample([1])
     kernel.stat(busy=1000, steal=0, idle=0)
-    found = told(before, noise.sample([1]), 10.0, own_seconds=6.0)
+    found = noise_between(before, noise.sample([1]), 10.0, own_seconds=6.0)
     assert found["others_cores"] == pytest.approx(0.4)
     assert found["marks"] == ["load"]
     assert noise.complaints(found, 1) == [
@@ -87,14 +89,14 @@ def test_other_cores_do_not_count(kernel: Kernel) -> None:
     """Trials side by side have cores of their own: one is no noise to the other."""
     before = noise.sample([1])
     kernel.stat(busy=1000, steal=0, idle=0, other_core=1000)
-    alone = told(before, noise.sample([1]), 10.0, own_seconds=10.0)
+    alone = noise_between(before, noise.sample([1]), 10.0, own_seconds=10.0)
     assert (alone["others_cores"], alone["marks"]) == (0.0, [])
 
 
 def test_few_ticks_of_a_short_window_are_no_marks(kernel: Kernel) -> None:
     before = noise.sample([1])
     kernel.stat(busy=60, steal=20, idle=0)
-    found = told(before, noise.sample([1]), 0.8)
+    found = noise_between(before, noise.sample([1]), 0.8)
     assert (found["others_cores"], found["steal_share"], found["marks"]) == (None, None, [])
 
 
@@ -104,7 +106,7 @@ def test_steal_throttling_and_swapping_are_marks(kernel: Kernel) -> None:
     kernel.write(f"{CPU}/cpu0/thermal_throttle/core_throttle_count", "8\n")
     kernel.write("cg/job/cpu.stat", "nr_throttled 4\nthrottled_usec 2000000\n")
     kernel.write("proc/vmstat", "pswpin 3\npswpout 5\n")
-    found = told(before, noise.sample([1]), 1.0)
+    found = noise_between(before, noise.sample([1]), 1.0)
     assert (found["throttled"], found["throttled_seconds"], found["swapped_pages"]) == (3, 0.5, 1)
     assert found["marks"] == ["steal", "throttled", "swap"]
     assert len(noise.complaints(found, 1)) == 3
@@ -112,7 +114,7 @@ def test_steal_throttling_and_swapping_are_marks(kernel: Kernel) -> None:
 
 def test_a_trial_in_swap_is_marked_though_nothing_moved(kernel: Kernel) -> None:
     sample = noise.sample([1])
-    assert told(sample, sample, 5.0, swapped=True)["marks"] == ["swap"]
+    assert noise_between(sample, sample, 5.0, swapped=True)["marks"] == ["swap"]
 
 
 def test_version_1_of_control_groups_throttles_too(kernel: Kernel) -> None:
@@ -128,7 +130,7 @@ def test_a_system_that_tells_nothing_has_no_marks(
     for module in (noise, cgroup):
         monkeypatch.setattr(module, "ROOT", tmp_path / "nothing")
     sample = noise.sample()
-    found = told(sample, sample, 5.0)
+    found = noise_between(sample, sample, 5.0)
     assert (found["others_cores"], found["frequency_mhz"], found["marks"]) == (None, None, [])
 
 

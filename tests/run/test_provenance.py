@@ -106,13 +106,13 @@ def test_a_manifest_tells_what_a_number_depends_on(
     assert any(pool["internal_api"] for pool in last["threadpools"])
 
 
-def test_the_boot_is_told_apart_and_not_told() -> None:
+def test_the_boot_is_distinguished_and_not_recorded() -> None:
     file = Path("/proc/sys/kernel/random/boot_id")
     if not file.exists():
         pytest.skip("no boot id here")
-    told = surroundings.surroundings(Path())
-    assert told["system"]["boot"]
-    assert file.read_text().strip() not in json.dumps(told)
+    known = surroundings.surroundings(Path())
+    assert known["system"]["boot"]
+    assert file.read_text().strip() not in json.dumps(known)
 
 
 def test_variables_are_on_a_list() -> None:
@@ -151,8 +151,8 @@ def test_the_facts_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / name).write_text(text)
     for module in (surroundings, cgroup):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-    told = surroundings.surroundings(Path("/somewhere"))
-    processor, held = told["processor"], told["memory"]
+    known = surroundings.surroundings(Path("/somewhere"))
+    processor, held = known["processor"], known["memory"]
     assert (processor["model"], processor["physical"], processor["microcode"]) == (
         "Fast One", 1, "0x1",
     )  # fmt: skip
@@ -160,11 +160,11 @@ def test_the_facts_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert processor["mitigations"] == {"spectre_v1": "Mitigation: barriers"}
     assert (held["swap_bytes"], held["swap_used_bytes"], held["overcommit"]) == (10240, 6144, "1")
     assert held["transparent_hugepage"] == "madvise"
-    assert told["system"]["aslr"] == "2"
-    assert told["container"] == {
+    assert known["system"]["aslr"] == "2"
+    assert known["container"] == {
         "kind": "docker", "cpu.max": "150000 100000", "memory.max": "4096"
     }  # fmt: skip
-    assert told["moment"]["temperature_celsius"] == [48.5]
+    assert known["moment"]["temperature_celsius"] == [48.5]
 
 
 def test_text_without_persons(monkeypatch: pytest.MonkeyPatch) -> None:

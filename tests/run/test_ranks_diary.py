@@ -75,11 +75,13 @@ def test_without_a_process_mpiexec_itself_tells(tmp_path: Path) -> None:
     assert not rank_states.read(tmp_path).over
 
 
-def test_a_full_disk_is_told_by_the_exit_code_alone(left: Callable[..., rank_states.Ranks]) -> None:
+def test_a_full_disk_is_reported_by_the_exit_code_alone(
+    left: Callable[..., rank_states.Ranks],
+) -> None:
     assert left().code(NO_DISK) == NO_DISK
 
 
-def test_it_is_over_when_all_are_gone_whether_or_not_somebody_told(tmp_path: Path) -> None:
+def test_it_is_over_when_all_are_gone_whether_or_not_somebody_reported(tmp_path: Path) -> None:
     mpi.RankLog(tmp_path, 0).began(os.getpid())
     assert not rank_states.read(tmp_path).over
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
@@ -123,19 +125,19 @@ def test_the_first_result_stands(tmp_path: Path) -> None:
 def test_sums_over_the_processes() -> None:
     rows = [[10.0, 100.0, 90.0, 1.5, 1.0], [20.0, 200.0, 180.0, 2.0, 1.0]]
     assert len(rows[0]) == len(COLUMNS)
-    told = add_up({"measures": {"test_accuracy": 0.5}, "settings": {"exact": True}}, rows)
-    assert told["measures"] == {
+    total = add_up({"measures": {"test_accuracy": 0.5}, "settings": {"exact": True}}, rows)
+    assert total["measures"] == {
         "test_accuracy": 0.5, "net_peak_bytes": 30, "peak_rss_bytes": 300, "cpu_seconds": 3.5,
     }  # fmt: skip
-    assert told["settings"]["baseline_rss_bytes"] == 270
-    assert [one["net_peak_bytes"] for one in told["settings"]["ranks"]] == [10, 20]
+    assert total["settings"]["baseline_rss_bytes"] == 270
+    assert [one["net_peak_bytes"] for one in total["settings"]["ranks"]] == [10, 20]
 
 
 def test_a_peak_that_one_does_not_know_is_unknown() -> None:
     rows = [[10.0, 100.0, 90.0, 1.5, 1.0], [float("nan"), 200.0, float("nan"), 2.0, 0.0]]
-    told = add_up({"measures": {}, "settings": {}}, rows)
-    assert told["measures"]["net_peak_bytes"] is None
-    assert told["settings"]["exact"] is False
+    total = add_up({"measures": {}, "settings": {}}, rows)
+    assert total["measures"]["net_peak_bytes"] is None
+    assert total["settings"]["exact"] is False
 
 
 def test_without_mpiexec_a_trial_is_unsupported_in_one_line(
@@ -173,7 +175,7 @@ def test_processes_want_cores_as_threads_do(
         return 3 if one is crowd else one.threads
 
     assert Slots(1, shared=True, wanting=wanting).narrow_for([single]) == ""
-    told = Slots(1, shared=True, wanting=wanting).narrow_for([single, crowd])
-    assert "up to 3 threads together and have 2 cores" in told
+    total = Slots(1, shared=True, wanting=wanting).narrow_for([single, crowd])
+    assert "up to 3 threads together and have 2 cores" in total
     assert "ask for up to 3 threads" in Slots(2, shared=True, wanting=wanting).narrow_for([crowd])
     assert Slots(1, shared=False, wanting=wanting).narrow_for([crowd]) == ""

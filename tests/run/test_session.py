@@ -389,7 +389,7 @@ def test_sources_are_looked_at_when_a_trial_begins_and_when_it_ends(
     assert fine.fingerprint == again.records[0].fingerprint
 
 
-def test_a_missing_data_set_is_told_without_the_home(
+def test_a_missing_data_set_is_reported_without_the_home(
     suite: Suite, odd: Plugins, options: Options, trial: MakeTrial
 ) -> None:
     missing = f"x is not in {Path.home()}/data"

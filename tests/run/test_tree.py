@@ -75,7 +75,7 @@ def test_what_left_the_group_ends_too(job: MakeJob, tmp_path: Path, cleared: boo
     assert processes.started(int(file.read_text())) is None
 
 
-@pytest.mark.parametrize("how", ["asked", "killed by us", "killed by another"])
+@pytest.mark.parametrize("how", ["requested", "killed by us", "killed by another"])
 def test_what_left_the_group_ends_however_the_trial_ends(
     job: MakeJob, tmp_path: Path, how: str
 ) -> None:

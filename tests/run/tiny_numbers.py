@@ -44,17 +44,17 @@ class Counts:
         network = build_network(work)
         X, y = work.data.train.batch(np.arange(128))
         outputs = network.outputs(X)
-        told = {
+        counts = {
             "outputs": denormals(outputs),
             "nonzero": int(np.count_nonzero(magnitudes(outputs))),
         }
         for t in (1, 2, 3):
             network.train_step(X, y, RATE, t)
         for layer in network.layers:
-            told["weights"] = told.get("weights", 0) + denormals(layer.weights().data)
+            counts["weights"] = counts.get("weights", 0) + denormals(layer.weights().data)
             for slot in layer.state().values():
-                told["momentum"] = told.get("momentum", 0) + denormals(slot)
-        return Result(measures={}, layers=[told], network=network)
+                counts["momentum"] = counts.get("momentum", 0) + denormals(slot)
+        return Result(measures={}, layers=[counts], network=network)
 
 
 def magnitudes(values: Any) -> Any:

@@ -144,10 +144,10 @@ def test_whatever_a_store_holds(
         named = ["--store", "merged" if words[0] == "merge" else "store"]
         with pytest.raises(SystemExit) as ended:
             main([*words, *named])
-        told = capsys.readouterr()
-        assert ended.value.code in (0, 2, 5), (words, told.err)
-        assert "Traceback" not in told.err
-        assert SECRET not in told.out + told.err
+        printed = capsys.readouterr()
+        assert ended.value.code in (0, 2, 5), (words, printed.err)
+        assert "Traceback" not in printed.err
+        assert SECRET not in printed.out + printed.err
         if ended.value.code:
-            assert told.err.splitlines()[-1].startswith("error: ")
+            assert printed.err.splitlines()[-1].startswith("error: ")
     shutil.rmtree(place / "merged", ignore_errors=True)

@@ -22,13 +22,13 @@ def record(seed: int = 0, status: str = "ok", kernel: str = "", **given: Any) ->
     return Record(trial=trial, attempt=1, status=Status(status), **given)
 
 
-def told(*records: Record, **manifest: Any) -> Any:
+def exported(*records: Record, **manifest: Any) -> Any:
     run = SimpleNamespace(records=list(records), manifest=manifest)
     return json.loads(to_pytest_benchmark(run))  # type: ignore[arg-type]
 
 
 def test_seeds_of_a_cell_are_the_data_of_one_benchmark() -> None:
-    found = told(
+    found = exported(
         record(1, measures={"epoch_seconds": 3.0}), record(0, measures={"epoch_seconds": 1.0})
     )
     (one,) = found["benchmarks"]
@@ -41,19 +41,19 @@ def test_seeds_of_a_cell_are_the_data_of_one_benchmark() -> None:
 
 def test_repeats_are_the_data_of_a_kernel() -> None:
     layers = [{"shape": [1, 1]}, {"shape": [2, 2], "bound": "flops", "repeats": [2.0, 1.0]}]
-    (one,) = told(record(kernel="forward", layers=layers))["benchmarks"]
+    (one,) = exported(record(kernel="forward", layers=layers))["benchmarks"]
     assert (one["group"], one["stats"]["min"], one["stats"]["rounds"]) == ("forward", 1.0, 2)
 
 
-def test_a_cell_without_a_time_is_told_of() -> None:
-    found = told(record(status="timeout"), record(hidden=[9], measures={"epoch_seconds": 1.0}))
+def test_a_cell_without_a_time_is_reported() -> None:
+    found = exported(record(status="timeout"), record(hidden=[9], measures={"epoch_seconds": 1.0}))
     assert [one["name"] for one in found["benchmarks"]] == ["demo[9-sequential]"]
     assert found["left_out"][0]["statuses"] == ["timeout"]
 
 
 def test_machine_and_commit_come_from_the_manifest() -> None:
     machine = {"id": "ab12", "cpu": "Some CPU", "cores": 4}
-    found = told(machine=machine, git={"commit": "abc", "dirty": True}, started="2026-01-02")
+    found = exported(machine=machine, git={"commit": "abc", "dirty": True}, started="2026-01-02")
     assert found["machine_info"]["node"] == "ab12"
     assert found["machine_info"]["cpu"] == {"brand_raw": "Some CPU", "count": 4}
     assert (found["commit_info"]["id"], found["commit_info"]["dirty"]) == ("abc", True)

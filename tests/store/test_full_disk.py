@@ -61,7 +61,7 @@ def test_a_disk_that_is_full_from_the_kth_call_on(
     tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch,
     name: str, half: bool, fresh: bool,
 ) -> None:  # fmt: skip
-    told: list[str] = []
+    errors: list[str] = []
     for number in range(1, 60):
         store = Store(tmp_path / f"store-{number}")
         before = []
@@ -74,7 +74,7 @@ def test_a_disk_that_is_full_from_the_kth_call_on(
             try:
                 a_run(store, replace(trial, seed=1))
             except StoreError as error:
-                told.append(str(error))
+                errors.append(str(error))
         again = Store(store.path)
         assert not verify(again).damaged
         assert again.records(trial.id) == before
@@ -82,5 +82,5 @@ def test_a_disk_that_is_full_from_the_kth_call_on(
             assert all(r.status in ("ok", "interrupted") for r in again.run(run).records)
         if disk.calls < number:
             break
-    assert all("the disk is full; finished trials are kept" in line for line in told)
-    assert len(told) == number - 1 >= 1
+    assert all("the disk is full; finished trials are kept" in line for line in errors)
+    assert len(errors) == number - 1 >= 1

@@ -125,7 +125,7 @@ def test_a_damaged_source_is_refused_before_anything_is_copied(
     assert not (tmp_path / "all" / "trials").exists()
 
 
-def test_what_is_missing_of_a_source_is_told(golden: Golden, tmp_path: Path) -> None:
+def test_what_is_missing_of_a_source_is_reported(golden: Golden, tmp_path: Path) -> None:
     source = golden(2)
     shutil.rmtree(next(source.glob("trials/*/*/1")))
     with pytest.raises(StoreError, match=r"names attempt 1 at trial .* which is not there"):

@@ -106,7 +106,7 @@ def test_a_migration_that_is_stopped_goes_on(
     assert formats(path) == [RECORD_FORMAT] * 2
 
 
-def test_what_is_damaged_is_left_and_told(golden: Golden) -> None:
+def test_what_is_damaged_is_left_and_reported(golden: Golden) -> None:
     path = golden(1)
     file = next(path.glob("trials/*/*/*/outcome.json"))
     file.write_text("{")

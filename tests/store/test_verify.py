@@ -101,10 +101,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_is_found_and_named(golden: Golden, name: str) -> None:
     path = golden(2)
-    damage, told = DAMAGE[name]
+    damage, complaint = DAMAGE[name]
     damage(path)
     found = verify(Store(path)).damaged
-    assert [f"{f.path}: {f.what}" for f in found if told in f"{f.path}: {f.what}"]
+    assert [f"{f.path}: {f.what}" for f in found if complaint in f"{f.path}: {f.what}"]
     assert all(f.next for f in found)
     assert all("\n" not in f.what for f in found)
 

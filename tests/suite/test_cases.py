@@ -56,12 +56,12 @@ def test_seeds_replace_those_of_cases(trials: Expand) -> None:
         ("case = { seed = 1 }", "case: expected tables, [[case]]"),
     ],
 )
-def test_what_is_wrong_is_told(suite: Write, text: str, complaint: str) -> None:
+def test_what_is_wrong_is_reported(suite: Write, text: str, complaint: str) -> None:
     with pytest.raises(SuiteError, match=r"small\.toml: ") as error:
         suite(text)
     assert complaint in str(error.value)
 
 
-def test_a_wrong_value_is_told_with_its_place(trials: Expand) -> None:
+def test_a_wrong_value_is_reported_with_its_place(trials: Expand) -> None:
     with pytest.raises(SuiteError, match=r"case\[1\]\.epochs"):
         trials("case = [{ epochs = 1 }, { epochs = 'two' }]")

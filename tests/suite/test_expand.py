@@ -190,7 +190,7 @@ def test_a_setting_below_an_axis_applies_to_all_of_it(trials: Expand) -> None:
     assert [(t.topology["epsilon"], t.topology["zeta"]) for t in found] == [(5, 0.3), (5, 0.5)]
 
 
-def test_bad_settings_are_told_by_their_name(trials: Expand) -> None:
+def test_bad_settings_are_reported_by_their_name(trials: Expand) -> None:
     for settings, complaint in (
         ({"topolgy": "set"}, "--set topolgy: unknown key 'topolgy'. Did you mean 'topology'?"),
         ({"topology": {"name": "set", "zeta": 3}}, "--set topology: zeta must lie in"),
@@ -272,14 +272,14 @@ def test_the_suite_says_how_to_get_what_its_plugin_cannot(
     plugins["dataset"]._entries["toy"] = dataclasses.replace(entry, target=target)
     (plain,) = expand(suite(), plugins, data_dir=tmp_path)
     assert plain.data["missing"] == "toy.npz is not there; put it back"
-    (told,) = expand(suite("sources.toy.openml = 'Toy'"), plugins, data_dir=tmp_path)
-    assert told.data["missing"] == (
+    (trial,) = expand(suite("sources.toy.openml = 'Toy'"), plugins, data_dir=tmp_path)
+    assert trial.data["missing"] == (
         "toy.npz is not there; put it back, or get another version with: "
         f"sparsebench data fetch toy --openml Toy --data {tmp_path}"
     )
 
 
-def test_data_that_is_not_usable_is_told_with_file_and_key(
+def test_data_that_is_not_usable_is_reported_with_file_and_key(
     trials: Expand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: object) -> None:

@@ -12,7 +12,7 @@ def test_brief():
     assert brief(0.5) == "0.5"
 
 
-def test_values_of_an_axis_are_told_apart_by_what_differs():
+def test_values_of_an_axis_are_distinguished_by_what_differs():
     values = [{"name": "set"}, {"name": "set", "zeta": 0.1}, {"name": "static", "epsilon": 5}]
     assert axis_words(values) == ["set", "set (zeta=0.1)", "static"]
     assert axis_words([500, [1, 2], "x"]) == ["500", "1-2", "x"]

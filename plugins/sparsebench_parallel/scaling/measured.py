@@ -11,7 +11,7 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial, digest
 from sparsebench.errors import NothingMatched
 from sparsebench.store.record import Record
-from sparsebench.suite.labels import brief, told_apart
+from sparsebench.suite.labels import brief, distinct_label
 from sparsebench_parallel.scaling.simulation import Costs
 
 NEEDED = (
@@ -121,7 +121,7 @@ def ways(records: Iterable[Record]) -> list[Way]:
         cells = [Cell(workers, by_workers[workers]) for workers in sorted(by_workers)]
         trial = cells[0].trial
         single = Cell(0, alone[family]) if family in alone else None
-        label = told_apart(_without_workers(trial), trainers)
+        label = distinct_label(_without_workers(trial), trainers)
         found.append(Way(network_name(trial, trials), label, single, cells))
     return found
 
@@ -137,7 +137,7 @@ def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
     for part in ("model", "topology", "optimizer", "backend"):
         each = [getattr(one, part) for one in trials]
         if any(one != each[0] for one in each):
-            words.append(told_apart(getattr(trial, part), each))
+            words.append(distinct_label(getattr(trial, part), each))
     for name in ("batch_size", "threads"):
         if len({getattr(one, name) for one in trials}) > 1:
             words.append(f"{name}={getattr(trial, name)}")

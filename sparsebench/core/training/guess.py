@@ -13,11 +13,11 @@ BATCH = 4096
 def guess_scores(data: TrialData) -> dict[str, float]:
     """The objective's scores by name; empty where its targets know no such guess, or are the
     inputs."""
-    known, asked = data.train.targets, data.test.targets
-    if known is None or asked is None or not isinstance(data.targets, ConstantGuess):
+    known, targets = data.train.targets, data.test.targets
+    if known is None or targets is None or not isinstance(data.targets, ConstantGuess):
         return {}
     best, score = data.targets.constant(known), data.targets.score()
-    for start in range(0, len(asked), BATCH):
-        T = asked[start : start + BATCH]
+    for start in range(0, len(targets), BATCH):
+        T = targets[start : start + BATCH]
         score.add(np.repeat(best, len(T), axis=1), T.T if T.ndim == 2 else T)
     return score.values()

@@ -102,9 +102,9 @@ def _empty(x: Scale, y: Scale) -> Any:
     lines = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="lines")
     made.multi_line("xs", "ys", color="color", line_alpha=0.7, line_width=1.5, source=lines)
     seen = made.scatter("x", "y", size=9, color="color", alpha=0.85, source=marks)
-    told = "".join(f"<div>@{name}</div>" for name in ("cell", "across", "up"))
+    hover_rows = "".join(f"<div>@{name}</div>" for name in ("cell", "across", "up"))
     made.add_tools(HoverTool(
         renderers=[seen],
-        tooltips=f'<div style="{TOOLTIP}">{told}<div>seeds: @n</div></div>',
+        tooltips=f'<div style="{TOOLTIP}">{hover_rows}<div>seeds: @n</div></div>',
     ))  # fmt: skip
     return made

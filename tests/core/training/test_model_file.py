@@ -117,7 +117,7 @@ def test_what_is_kept_unasked(build, plugins, tmp_path):
     assert replace(trial, keep_model=True).id == trial.id == keeps.id
 
 
-def test_what_is_no_model_is_told(build, plugins, tmp_path):
+def test_what_is_no_model_is_reported(build, plugins, tmp_path):
     file = tmp_path / "model.npz"
     with pytest.raises(DataError, match=r"none\.npz is not an exported model"):
         sparsebench.load_model(tmp_path / "none.npz")
@@ -131,7 +131,7 @@ def test_what_is_no_model_is_told(build, plugins, tmp_path):
         net.predict(np.zeros((3, 21)))
 
 
-def test_connections_out_of_place_are_told(build, plugins, tmp_path: Path):
+def test_connections_out_of_place_are_reported(build, plugins, tmp_path: Path):
     trial, data, network = trained(build, plugins)
     file = tmp_path / "model.npz"
     keep_model(file, trial, data, network)

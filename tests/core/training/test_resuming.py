@@ -187,14 +187,14 @@ def test_rival_backends(build, plugins, tmp_path, backend):
 def test_twice_interrupted(build, tmp_path):
     undisturbed = train(small_work(build))
     first, second = tmp_path / "1.npz", tmp_path / "2.npz"
-    train(small_work(build, keeper=(keeper := Keeps(first, {14})), progress=told(keeper)))
+    train(small_work(build, keeper=(keeper := Keeps(first, {14})), progress=steps_of(keeper)))
     keeper = Keeps(second, {25}, go_on=False)
     keeper.found = Archive(first)
-    train(small_work(build, keeper=keeper, progress=told(keeper)))
+    train(small_work(build, keeper=keeper, progress=steps_of(keeper)))
     assert_same(undisturbed, train(small_work(build, keeper=Keeps(second, go_on=True))))
 
 
-def told(keeper: Keeps) -> Any:
+def steps_of(keeper: Keeps) -> Any:
     def progress(epoch: int, step: int, loss: float) -> None:
         keeper.step = step
 
@@ -209,7 +209,7 @@ def test_a_wide_networks_checkpoint_is_never_dense(build, tmp_path):
         model={"name": "mlp", "hidden": [40_000, 40_000]},
         topology={"name": "set", "epsilon": 0.5},
         keeper=keeper,
-        progress=told(keeper),
+        progress=steps_of(keeper),
         epochs=1,
     )
     connections = train(work).measures["connections"]
@@ -255,7 +255,7 @@ class TestArchive:
         with pytest.raises(KeyError):
             found["d"]
 
-    def test_what_is_no_archive_is_told(self, tmp_path):
+    def test_what_is_no_archive_is_reported(self, tmp_path):
         file = tmp_path / "x.npz"
         file.write_bytes(b"")
         with pytest.raises(BadArchive, match=r"x\.npz cannot be read"):

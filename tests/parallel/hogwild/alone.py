@@ -41,7 +41,7 @@ def accuracies(workers: int, seeds: Sequence[int], **given: Any) -> list[float |
 def trained(workers: int, **given: Any) -> dict[str, Any]:
     """What a small training gave; with 0 workers, the sequential one."""
     progress: list[tuple[int, int, float]] = []
-    work = work_of(progress=lambda *told: progress.append(told), **given)
+    work = work_of(progress=lambda *report: progress.append(report), **given)
     result = train(work) if workers == 0 else Hogwild(workers).run(work)
     network = result.network
     return {

@@ -103,10 +103,10 @@ def test_nan_ends_all_workers(in_own_process):
 
 
 def test_more_workers_than_samples_is_one_line(in_own_process):
-    told = in_own_process(error_of, 400)
-    assert told.startswith("Unsupported: trainer.workers: 400 workers for 330 training samples")
+    error = in_own_process(error_of, 400)
+    assert error.startswith("Unsupported: trainer.workers: 400 workers for 330 training samples")
 
 
 def test_a_process_with_threads_of_numba_does_not_fork(in_own_process):
-    told = in_own_process(error_after_threads, 2)
-    assert told.startswith("Unsupported: hogwild forks its workers, and this process has run")
+    error = in_own_process(error_after_threads, 2)
+    assert error.startswith("Unsupported: hogwild forks its workers, and this process has run")

@@ -97,7 +97,7 @@ def take_one(control):
 
 @njit(nogil=True, cache=True)
 def help_out(control):
-    """Take items until told to stop; spin for a moment where there is none, then sleep."""
+    """Take items until the control block ends it; while there is none, spin briefly, then sleep."""
     tiny = array_at(control + STARTED + 16, 1, np.float32)[0]
     if tiny * np.float32(0.5) == 0:
         add(control + STARTED + 8, 1)
