@@ -318,7 +318,7 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
                 row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, reason=ended
             )
     if row.published and (row.metric.is_time or row.metric.unit == "bytes"):
-        return replace(row, verdict=Holds.SHOWN, reason=elsewhere(row))
+        return replace(row, verdict=Holds.SHOWN, reason=on_another_machine(row))
     if row.metric.scale == "exact":  # counts have no spread to test
         effect = row.ours.mean - row.other.mean
         said = Reproduction.BETTER if effect * row.metric.better > 0 else Reproduction.WORSE
@@ -339,7 +339,7 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
     return None
 
 
-def elsewhere(row: Judged) -> str:
+def on_another_machine(row: Judged) -> str:
     """Time or memory against that of another machine: `257 times as fast, on another machine and
     data generated to the same shape`."""
     also = str(row.claim.get("conditions", ""))

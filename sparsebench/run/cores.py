@@ -33,8 +33,8 @@ class Slots:
     """`count` slots for trials that run at the same time; several slots of one machine have cores
     of their own.
 
-    shared   the slots are on this machine and divide its cores and memory
-    wanting  returns the number of cores that a trial can use
+    shared    the slots are on this machine and divide its cores and memory
+    cores_of  returns the number of cores that a trial can use
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Slots:
         count: int,
         *,
         shared: bool,
-        wanting: Callable[[Trial], int] = lambda trial: trial.threads,
+        cores_of: Callable[[Trial], int] = lambda trial: trial.threads,
     ) -> None:
         self.count = count
         self.contended = shared and count > 1
-        self._wanting = wanting
+        self._cores_of = cores_of
         self._shared = shared
         self._cores = _divided_cores(count) if self.contended else [None] * count
         self._busy: dict[int, Trial] = {}
@@ -74,7 +74,7 @@ class Slots:
         """The cores of a slot; None if trials are not pinned."""
         return self._cores[place]
 
-    def narrow_for(self, trials: Iterable[Trial]) -> str:
+    def shortage(self, trials: Iterable[Trial]) -> str:
         """A warning if trials want more threads than a slot has cores, else empty.
 
         With one slot only trials of several processes are warned about: the number of threads is
@@ -83,7 +83,7 @@ class Slots:
         if not self._shared:
             return ""
         alone = self.count == 1
-        wanted = [self._wanting(t) for t in trials if not alone or self._wanting(t) > t.threads]
+        wanted = [self._cores_of(t) for t in trials if not alone or self._cores_of(t) > t.threads]
         cores = min(len(machine.usable_cores() if own is None else own) for own in self._cores)
         threads = max(wanted, default=0)
         if threads <= cores:

@@ -228,21 +228,21 @@ class Fingerprints:
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
-        self._begun: dict[str, dict[str, Any]] = {}
+        self._at_start: dict[str, dict[str, Any]] = {}
         self._shares: dict[str, Shares] = {}
 
     def of(self, trial: Trial) -> dict[str, Any]:
         """The fingerprint that was last taken of a trial; empty if none was."""
-        return self._begun.get(trial.id, {})
+        return self._at_start.get(trial.id, {})
 
     def take(self, trial: Trial, *, anew: bool = False) -> dict[str, Any]:
         """Take a fingerprint of the sources as last read. With `anew`, read them again, as a
         process that starts now will."""
         if anew:
             forget_sources()
-        self._begun[trial.id] = fingerprint(trial, self._plugins)
+        self._at_start[trial.id] = fingerprint(trial, self._plugins)
         self._shares[trial.id] = kept_shares(trial, self._plugins)
-        return self._begun[trial.id]
+        return self._at_start[trial.id]
 
     def as_run(self, trial: Trial, others: Iterable[Trial] = ()) -> dict[str, Any]:
         """The fingerprint of what a process has run: the one it began with, if the sources are
@@ -251,12 +251,12 @@ class Fingerprints:
         If they were edited, the process may have imported either version and cached compiled code
         under the old hash. That code is deleted, unless `others`, which are running, use it.
         """
-        begun = self._begun[trial.id]
+        at_start = self._at_start[trial.id]
         forget_sources()
         now = sources(trial, self._plugins)
-        if all(now.get(key) == begun.get(key) for key in ("code", "observers")):
-            return begun
+        if all(now.get(key) == at_start.get(key) for key in ("code", "observers")):
+            return at_start
         in_use = {share for other in others for share in self._shares[other.id].items()}
         unchanged = kept_shares(trial, self._plugins).items()
         forget_compiled(self._shares[trial.id].items() - unchanged - in_use)
-        return {**begun, "code": CHANGED}
+        return {**at_start, "code": CHANGED}

@@ -24,14 +24,14 @@ KILLED = (9, 255)
 class Ranks:
     """The processes of a trial.
 
-    begun   pid -> start time in ticks
+    starts  pid -> start time in ticks
     living  those of them whose end is not in the log
     broken  rank and exit code of the first process that failed before the others had ended
     failed  a process left a result with an error before any broke
     """
 
     living: dict[int, int] = field(default_factory=dict)
-    begun: dict[int, int] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
     broken: tuple[int, int] | None = None
     failed: bool = False
 
@@ -44,7 +44,7 @@ class Ranks:
     def over(self) -> bool:
         """Whether the trial is over: all processes have ended, or the others wait for one that
         has."""
-        gone = bool(self.begun) and all(started(p) != start for p, start in self.living.items())
+        gone = bool(self.starts) and all(started(p) != start for p, start in self.living.items())
         return gone or self.failed or self.broken is not None
 
     def code(self, of_mpiexec: int) -> int:
@@ -57,16 +57,16 @@ class Ranks:
             return 1
         if self.broken is not None:
             return self.broken[1]
-        if self.begun and not self.living:
+        if self.starts and not self.living:
             return 0
-        return -9 if self.begun and of_mpiexec in KILLED else of_mpiexec
+        return -9 if self.starts and of_mpiexec in KILLED else of_mpiexec
 
 
 def read(folder: Path) -> Ranks:
     """The state according to the log so far. Malformed lines are skipped; the trial may write
     any."""
     living: dict[int, int] = {}
-    begun: dict[int, int] = {}
+    starts: dict[int, int] = {}
     broken, failed = None, False
     try:
         lines = read_lines(folder / FILE, os.path.realpath(folder), RANK, LARGEST)[0]
@@ -74,14 +74,14 @@ def read(folder: Path) -> Ranks:
         lines = []
     for line in lines:
         if "start" in line and "pid" in line:
-            living[line["pid"]] = begun[line["pid"]] = line["start"]
+            living[line["pid"]] = starts[line["pid"]] = line["start"]
         elif "code" in line and "pid" in line:
             living.pop(line["pid"], None)
             if broken is None and (line["code"] or not line.get("orderly")):
                 broken = (line["rank"], line["code"])
         elif line.get("left") == "failure":
             failed = failed or broken is None
-    return Ranks(living, begun, broken, failed)
+    return Ranks(living, starts, broken, failed)
 
 
 def forget(folder: Path) -> None:

@@ -106,7 +106,7 @@ class Session:
         self._slots = Slots(
             context.executor.slots if self._room is None else MOST_PLACES,
             shared=bool(getattr(context.executor, "shares_machine", False)),
-            wanting=lambda trial: cores_wanted(trial, context.plugins),
+            cores_of=lambda trial: cores_wanted(trial, context.plugins),
         )
         self._store = Store(context.options.store)
         self._fingerprints = Fingerprints(context.plugins)
@@ -141,8 +141,8 @@ class Session:
             self._abandon()
 
     def _run_waiting(self) -> None:
-        if narrow := self._slots.narrow_for(self._waiting):
-            self._listener.note(narrow)
+        if shortage := self._slots.shortage(self._waiting):
+            self._listener.note(shortage)
         preflight = Preflight(
             self._context,
             self._fingerprints,

@@ -110,14 +110,14 @@ class Supervised:
         self._looked, pid = now, self.pid
         if self._job.processes > 1:
             self._ranks = rank_states.read(self._job.folder)
-            self._trace.ranks = tuple(self._ranks.begun)
+            self._trace.ranks = tuple(self._ranks.starts)
             if self._ranks.over and self._over_at is None:
                 self._over_at = now
             if self._over_at is not None and now - self._over_at > LINGER:
                 self._signal(signal.SIGKILL)
         self._trace.sample()
         if self._group is not None and not self._in_group:
-            self._in_group = any(map(self._group.has, self._ranks.begun or (pid,)))
+            self._in_group = any(map(self._group.has, self._ranks.starts or (pid,)))
         limit, timeout = self._job.trial.memory_limit, self._job.trial.timeout
         if limit is not None and self._trace.exceeds(limit):
             self._end("limit", at_once=True)
@@ -170,7 +170,7 @@ class Supervised:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
             self._ranks = rank_states.read(self._job.folder)
-        processes.kill_known([*self._trace.seen(), *self._ranks.begun.items()])
+        processes.kill_known([*self._trace.seen(), *self._ranks.starts.items()])
         processes.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
         self._cpu = usage.ru_utime + usage.ru_stime
@@ -224,7 +224,7 @@ class Supervised:
         mpiexec does not know, so the processes' own reports count, or the last sample."""
         if self._job.processes == 1:
             return self._cpu
-        seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.begun)
+        seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.starts)
         own = reported.get("measures", {}).get("cpu_seconds")
         self._cpu = max(self._cpu, seen, own if isinstance(own, int | float) else 0.0)
         return self._cpu

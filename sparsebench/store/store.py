@@ -505,19 +505,19 @@ class StoredRun:
     def state(self) -> RunState:
         """How far the run is, by its journal; records are read only of attempts without an end."""
         ended: dict[str, str] = {}
-        begun: dict[str, int] = {}
+        started: dict[str, int] = {}
         word: Literal["over", "interrupted", ""] = ""
         for event in self.events():
             if event["event"] == "ended":
                 word = "interrupted" if event.get("exit_code") in SIGNALLED else "over"
             if event["event"] == "recorded":
                 ended[event["trial"]] = str(event.get("status", ""))
-                begun.pop(event["trial"], None)
+                started.pop(event["trial"], None)
             elif event["event"] == "began":
                 ended.pop(event["trial"], None)
-                begun[event["trial"]] = event["attempt"]
-        unfinished = {t: self.store.record(t, number) for t, number in begun.items()}
-        running = {t: begun[t] for t, record in unfinished.items() if record is None}
+                started[event["trial"]] = event["attempt"]
+        unfinished = {t: self.store.record(t, number) for t, number in started.items()}
+        running = {t: started[t] for t, record in unfinished.items() if record is None}
         counts = Counter(ended.values())
         counts.update(str(record.status) for record in unfinished.values() if record is not None)
         process = self.manifest.get("process")

@@ -29,7 +29,7 @@ from sparsebench.suite.suite import Suite
 
 MIB = 2**20
 HERE = Path(__file__).parent
-FILES = (HERE / "odd_components.py", HERE / "crews.py")
+FILES = (HERE / "odd_components.py", HERE / "several_processes.py")
 
 MakeJob = Callable[..., Job]
 
@@ -40,12 +40,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def crew(trial: Callable[..., Trial], tmp_path: Path) -> MakeJob:
-    """crew(workers=2, how="raise", rank=1, timeout=3): a job of 3 processes."""
+def job_of(trial: Callable[..., Trial], tmp_path: Path) -> MakeJob:
+    """job_of(workers=2, how="raise", rank=1, timeout=3): a job of 3 processes."""
 
     def make(workers: int = 1, **given: Any) -> Job:
         return Job(
-            trial=trial("crew", workers=workers, **given),
+            trial=trial("several", workers=workers, **given),
             folder=tmp_path / "attempt",
             data_dir=tmp_path / "data",
             plugin_files=FILES,
@@ -77,8 +77,8 @@ def how_it_ended(outcome: dict[str, Any]) -> tuple[str, str]:
 # --- what all have together ----------------------------------------------------------
 
 
-def test_three_processes_are_one_trial(crew: MakeJob) -> None:
-    job = crew(workers=2)
+def test_three_processes_are_one_trial(job_of: MakeJob) -> None:
+    job = job_of(workers=2)
     outcome = finish(Supervised(job))
     assert how_it_ended(outcome) == ("ok", "")
     assert outcome["measures"]["test_accuracy"] == 1 + 2 + 3
@@ -92,9 +92,9 @@ def test_three_processes_are_one_trial(crew: MakeJob) -> None:
     assert not list(job.folder.glob("*.tmp"))
 
 
-def test_memory_and_seconds_are_sums_over_the_processes(crew: MakeJob) -> None:
+def test_memory_and_seconds_are_sums_over_the_processes(job_of: MakeJob) -> None:
     """The first takes 24 MiB, the second 48, the third 72."""
-    outcome = finish(Supervised(crew(workers=2, mib=24)))
+    outcome = finish(Supervised(job_of(workers=2, mib=24)))
     measures, each = outcome["measures"], outcome["settings"]["ranks"]
     assert [round(one["net_peak_bytes"] / (24 * MIB)) for one in each] == [1, 2, 3]
     assert measures["net_peak_bytes"] == sum(one["net_peak_bytes"] for one in each)
@@ -105,9 +105,9 @@ def test_memory_and_seconds_are_sums_over_the_processes(crew: MakeJob) -> None:
     assert outcome["settings"]["exact"] is True
 
 
-def test_a_sample_of_the_trace_has_all_of_them(crew: MakeJob) -> None:
+def test_a_sample_of_the_trace_has_all_of_them(job_of: MakeJob) -> None:
     """Seen from outside, when none of them comes to tell: 100 MiB in one, 200 in the other."""
-    job = crew(how="hang", mib=100)
+    job = job_of(how="hang", mib=100)
     trial = Supervised(job)
     while trial.progress()["rss_bytes"] < 300 * MIB or not trial._trace.tree.peak_pss:
         assert trial.poll() is None
@@ -121,9 +121,9 @@ def test_a_sample_of_the_trace_has_all_of_them(crew: MakeJob) -> None:
     assert outcome["measures"]["cpu_seconds"] > 0.1
 
 
-def test_cores_are_those_of_the_job(crew: MakeJob) -> None:
+def test_cores_are_those_of_the_job(job_of: MakeJob) -> None:
     core = sorted(os.sched_getaffinity(0))[0]
-    outcome = finish(Supervised(replace(crew(), cores=(core,))))
+    outcome = finish(Supervised(replace(job_of(), cores=(core,))))
     assert outcome["layers"][0]["cores"] == [core]
     assert outcome["settings"]["oversubscribed"] is True
 
@@ -154,41 +154,41 @@ DAILY = (("SIGKILL", 0), ("raise", 0), ("SIGSEGV", 1), ("memory", 1), ("quit", 1
         for rank in (0, 1)
     ],
 )
-def test_how_it_ends_does_not_depend_on_which(crew: MakeJob, how: str, rank: int) -> None:
-    outcome = finish(Supervised(crew(how=how, rank=rank)))
+def test_how_it_ends_does_not_depend_on_which(job_of: MakeJob, how: str, rank: int) -> None:
+    outcome = finish(Supervised(job_of(how=how, rank=rank)))
     assert how_it_ended(outcome) == FATES[how]
     if how not in NAMELESS:
         assert outcome["detail"].startswith(["master: ", "worker 1: "][rank])
 
 
-def test_a_failed_message_is_the_fault_of_who_sent_it(crew: MakeJob) -> None:
-    outcome = finish(Supervised(crew(workers=2, how="wrong message", rank=2)))
+def test_a_failed_message_is_the_fault_of_who_sent_it(job_of: MakeJob) -> None:
+    outcome = finish(Supervised(job_of(workers=2, how="wrong message", rank=2)))
     assert how_it_ended(outcome) == ("error", "Exception")
     assert outcome["detail"].startswith("worker 2: ")
 
 
 @pytest.mark.minutes
-def test_a_process_and_its_minder_killed_at_once(crew: MakeJob) -> None:
-    assert how_it_ended(finish(Supervised(crew(how="group")))) == ("killed", "SIGKILL")
+def test_a_process_and_its_minder_killed_at_once(job_of: MakeJob) -> None:
+    assert how_it_ended(finish(Supervised(job_of(how="group")))) == ("killed", "SIGKILL")
 
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.minutes), 1])
-def test_one_that_hangs_is_a_timeout(crew: MakeJob, rank: int) -> None:
-    outcome = finish(Supervised(crew(how="hang", rank=rank, timeout=4)))
+def test_one_that_hangs_is_a_timeout(job_of: MakeJob, rank: int) -> None:
+    outcome = finish(Supervised(job_of(how="hang", rank=rank, timeout=4)))
     assert how_it_ended(outcome) == ("timeout", "")
 
 
-def test_all_together_past_the_limit(crew: MakeJob) -> None:
+def test_all_together_past_the_limit(job_of: MakeJob) -> None:
     """Each holds 200 MiB of shared memory, which no limit of one process is about."""
-    given = crew(workers=2, how="all hold", mib=200, rank=-1, memory_limit=600 * MIB)
+    given = job_of(workers=2, how="all hold", mib=200, rank=-1, memory_limit=600 * MIB)
     outcome = finish(Supervised(given))
     assert how_it_ended(outcome) == ("out-of-memory", "limit")
     assert outcome["measures"]["peak_rss_bytes"] > 500 * MIB  # two of them do not hold so much
 
 
-def test_a_child_that_left_keeps_nobody(crew: MakeJob, tmp_path: Path) -> None:
+def test_a_child_that_left_keeps_nobody(job_of: MakeJob, tmp_path: Path) -> None:
     """It holds the stdout that mpiexec waits for."""
-    outcome = finish(Supervised(crew(how="escape", file=str(tmp_path / "pid"))))
+    outcome = finish(Supervised(job_of(how="escape", file=str(tmp_path / "pid"))))
     assert how_it_ended(outcome) == ("ok", "")
     assert processes.started(int((tmp_path / "pid.child").read_text())) is None
 
@@ -208,8 +208,8 @@ MINUTES = pytest.mark.minutes
         pytest.param("mpiexec", marks=MINUTES),
     ],
 )
-def test_whoever_is_killed_the_trial_is(crew: MakeJob, tmp_path: Path, who: str) -> None:
-    trial = Supervised(crew(how="hang", file=str(tmp_path / "pid")))
+def test_whoever_is_killed_the_trial_is(job_of: MakeJob, tmp_path: Path, who: str) -> None:
+    trial = Supervised(job_of(how="hang", file=str(tmp_path / "pid")))
     ranks = pids_of(tmp_path / "pid", 2)
     proxies = children(trial.pid)
     minders = [pid for proxy in proxies for pid in children(proxy)]
@@ -220,17 +220,19 @@ def test_whoever_is_killed_the_trial_is(crew: MakeJob, tmp_path: Path, who: str)
     assert how_it_ended(finish(trial)) == ("killed", "SIGKILL")
 
 
-def test_asked_to_stop(crew: MakeJob, tmp_path: Path) -> None:
-    trial = Supervised(crew(how="hang", file=str(tmp_path / "pid")))
+def test_asked_to_stop(job_of: MakeJob, tmp_path: Path) -> None:
+    trial = Supervised(job_of(how="hang", file=str(tmp_path / "pid")))
     pids_of(tmp_path / "pid", 2)
     trial.poll()
     trial.stop()
     assert how_it_ended(finish(trial)) == ("interrupted", "")
 
 
-def test_nothing_is_left_of_it_when_the_supervisor_is_killed(crew: MakeJob, tmp_path: Path) -> None:
+def test_nothing_is_left_of_it_when_the_supervisor_is_killed(
+    job_of: MakeJob, tmp_path: Path
+) -> None:
     job_file, file = tmp_path / "job.json", tmp_path / "pid"
-    job_file.write_text(json.dumps(crew(workers=2, how="hang", file=str(file)).to_json()))
+    job_file.write_text(json.dumps(job_of(workers=2, how="hang", file=str(file)).to_json()))
     code = (
         "import json, sys, time; from sparsebench.core.job import Job;"
         "from sparsebench.run.supervisor import Supervised;"
@@ -261,18 +263,18 @@ class HandshakeResult(Listener):
 
 
 @pytest.fixture
-def _forget_crews() -> Iterator[None]:
+def _forget_the_plugin() -> Iterator[None]:
     yield
-    sys.modules.pop("sparsebench_plugin_crews", None)
+    sys.modules.pop("sparsebench_plugin_several_processes", None)
 
 
-@pytest.mark.usefixtures("_forget_crews")
+@pytest.mark.usefixtures("_forget_the_plugin")
 def test_a_run_asks_the_trainer_how_many(
     suite: Suite, trial: Callable[..., Trial], options: Options
 ) -> None:
     plugins, heard = load_plugins(FILES), HandshakeResult()
     cores = len(os.sched_getaffinity(0))
-    trials = [trial("fine"), trial("crew", workers=cores)]
+    trials = [trial("fine"), trial("several", workers=cores)]
     quickly = replace(options, predict=False, audit=False)
     summary = run_trials(suite, trials, plugins, quickly, heard)
     assert [str(record.status) for record in summary.records] == ["ok", "ok"]
@@ -282,21 +284,21 @@ def test_a_run_asks_the_trainer_how_many(
     assert sum("oversubscribed" in line for line in heard.notes) == 1
 
 
-@pytest.mark.usefixtures("_forget_crews")
+@pytest.mark.usefixtures("_forget_the_plugin")
 def test_debug_has_one_process_only(
     suite: Suite, trial: Callable[..., Trial], options: Options
 ) -> None:
-    with pytest.raises(SparsebenchError, match=r"'crew' needs 3: run it without --debug"):
+    with pytest.raises(SparsebenchError, match=r"'job_of' needs 3: run it without --debug"):
         run_trials(
-            suite, [trial("crew", workers=2)], load_plugins(FILES), replace(options, debug=True)
+            suite, [trial("several", workers=2)], load_plugins(FILES), replace(options, debug=True)
         )
 
 
 def test_an_mpi_of_another_kind_is_said_in_one_line(
-    crew: MakeJob, monkeypatch: pytest.MonkeyPatch
+    job_of: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process alone, where two were to find each other."""
     monkeypatch.setattr(mpi, "command", lambda count, program: [*program])
-    outcome = finish(Supervised(crew()))
+    outcome = finish(Supervised(job_of()))
     assert outcome["status"] == "unsupported"
     assert "both have to be of one MPI" in outcome["detail"]

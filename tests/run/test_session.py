@@ -201,12 +201,12 @@ def test_places_share_no_physical_core(trial: MakeTrial, monkeypatch: pytest.Mon
     with pytest.raises(SparsebenchError, match=r"4 trials at once .* this machine has 3 to use"):
         Slots(4, shared=True)
     wide = replace(trial("fine"), threads=3)
-    assert two.narrow_for([trial("fine"), wide]).startswith(
+    assert two.shortage([trial("fine"), wide]).startswith(
         "2 trials at once have 2 of the cores each, but ask for up to 3 threads"
     )
-    assert two.narrow_for([replace(wide, threads=2)]) == ""
-    assert two.narrow_for([]) == ""
-    assert Slots(1, shared=True).narrow_for([wide]) == ""
+    assert two.shortage([replace(wide, threads=2)]) == ""
+    assert two.shortage([]) == ""
+    assert Slots(1, shared=True).shortage([wide]) == ""
 
 
 def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:

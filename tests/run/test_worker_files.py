@@ -125,4 +125,4 @@ def test_malformed_lines_of_the_rank_log_are_passed_over(tmp_path: Path) -> None
     text = "\n".join(map(json.dumps, lines)) + "\nno json\n"
     (tmp_path / "ranks.jsonl").write_text(text)
     found = rank_states.read(tmp_path)
-    assert (found.begun, found.living, found.broken) == ({11: 5}, {}, (0, 3))
+    assert (found.starts, found.living, found.broken) == ({11: 5}, {}, (0, 3))

@@ -43,7 +43,7 @@ def fit(reference: Reference, work: Work) -> Result:
     if targets is None or (targets.ndim == 2 and targets.shape[1] > 1):
         raise Unsupported("this estimator needs a label or a number per sample")
     estimator = reference.estimator(labels=targets.ndim == 1, seed=work.seed)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     with work.meter.phase("build"):
         X = inputs(data.train)
     made = time.perf_counter()
@@ -60,7 +60,7 @@ def fit(reference: Reference, work: Work) -> Result:
     epoch = EpochRecord(
         epoch=1, train_loss=train_loss, test_loss=test_loss, learning_rate=0.0,
         connections=[], dropped=[], grown=[], pruned=[],
-        data_seconds=made - begun, train_seconds=fitted - made, topology_seconds=0.0,
+        data_seconds=made - started_at, train_seconds=fitted - made, topology_seconds=0.0,
         eval_seconds=time.perf_counter() - fitted, rss_bytes=work.meter.rss(),
     ).with_metrics(
         {f"test_{name}": value for name, value in found.items()}

@@ -34,7 +34,7 @@ def rank_and_judge(scorer: Scorer, work: Work) -> Result:
     batches of a network do."""
     train = work.data.train
     y = np.unique(classes_of(train), return_inverse=True)[1]
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     with work.meter.phase("build"):
         X = inputs(train)
     made = time.perf_counter()
@@ -42,7 +42,7 @@ def rank_and_judge(scorer: Scorer, work: Work) -> Result:
         chosen = best_of(scorer.scores(X, y, work.seed), scorer.features)
     fitted = time.perf_counter()
     measures: dict[str, float | int | None] = {
-        "data_seconds": made - begun,
+        "data_seconds": made - started_at,
         "train_seconds": fitted - made,
         "topology_seconds": 0.0,
         "selection_seconds": 0.0,

@@ -29,7 +29,7 @@ def epoch(number: int) -> EpochRecord:
 
 
 @dataclass(frozen=True)
-class Crew:
+class SeveralProcesses:
     """What happens to `rank`, while the others wait for it: nothing, unless `how` says.
 
     file  of each process: its number, in a file named by it and the rank
@@ -116,4 +116,4 @@ def hold(mib: int) -> None:
 
 @hookimpl
 def register_trainers(register: Any) -> None:
-    register("crew", Crew)
+    register("several", SeveralProcesses)

@@ -144,7 +144,7 @@ def test_without_mpiexec_a_trial_is_unsupported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, trial: Callable[..., Trial], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(mpi, "found", lambda: None)
-    job = Job(trial=trial("crew"), folder=tmp_path, data_dir=tmp_path, processes=3)
+    job = Job(trial=trial("several"), folder=tmp_path, data_dir=tmp_path, processes=3)
     with pytest.raises(Unsupported, match=r"mpiexec.*get it with: pip install \"sparsebench"):
         attempt.require_team(job, None)
     assert mpi.command(3, ["python"]) == ["python"]
@@ -169,13 +169,13 @@ def test_processes_want_cores_as_threads_do(
     monkeypatch: pytest.MonkeyPatch, trial: Callable[..., Trial]
 ) -> None:
     monkeypatch.setattr("sparsebench.machine.usable_cores", lambda: [0, 1])
-    single, crowd = trial("fine"), trial("crew")
+    single, crowd = trial("fine"), trial("several")
 
-    def wanting(one: Trial) -> int:
+    def cores_of(one: Trial) -> int:
         return 3 if one is crowd else one.threads
 
-    assert Slots(1, shared=True, wanting=wanting).narrow_for([single]) == ""
-    total = Slots(1, shared=True, wanting=wanting).narrow_for([single, crowd])
+    assert Slots(1, shared=True, cores_of=cores_of).shortage([single]) == ""
+    total = Slots(1, shared=True, cores_of=cores_of).shortage([single, crowd])
     assert "up to 3 threads together and have 2 cores" in total
-    assert "ask for up to 3 threads" in Slots(2, shared=True, wanting=wanting).narrow_for([crowd])
-    assert Slots(1, shared=False, wanting=wanting).narrow_for([crowd]) == ""
+    assert "ask for up to 3 threads" in Slots(2, shared=True, cores_of=cores_of).shortage([crowd])
+    assert Slots(1, shared=False, cores_of=cores_of).shortage([crowd]) == ""
