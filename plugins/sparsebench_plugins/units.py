@@ -31,9 +31,11 @@ class Untrained:
 
 
 class SmoothUnit(Untrained):
-    """a = f(z), then dropout; in place. Keeps the derivative, dropout included.
+    """A unit that overwrites Z by the activation f(Z), followed by dropout.
 
-    function  gives f(Z) and f'(Z)
+    It keeps the derivative, dropout included, for the backward pass.
+
+    function  returns f(Z) and f'(Z)
     """
 
     def __init__(

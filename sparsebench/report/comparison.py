@@ -112,7 +112,7 @@ def more_needed(finding: Finding) -> tuple[int, str] | None:
 
 
 def verdict_words(finding: Finding) -> str:
-    """The verdict; below a floor with the floor."""
+    """The verdict in words; names the floor where the change is below it."""
     if finding.verdict is Verdict.BELOW_FLOOR and finding.gate is not None:
         floor = signed(finding.gate.metric, finding.gate.floor).removeprefix("+")
         return f"{finding.verdict} of {floor}"

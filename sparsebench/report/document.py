@@ -111,8 +111,11 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Axis:
-    """kind  how ticks are shown;  whole  ticks are whole numbers;  limits  None: as the data are;
-    names  of the places 0, 1, 2, ... of an axis of words"""
+    """kind    the unit in which ticks are shown
+    whole   ticks only at whole numbers
+    limits  the ends of the axis; None: those of the data
+    names   for an axis of words: the words at 0, 1, 2, ...
+    """
 
     label: str
     kind: Literal["number", "fraction", "seconds", "bytes", "count"] = "number"

@@ -102,12 +102,8 @@ def fit_crossings_table(evidence: Evidence, found: list[Law]) -> Table | None:
     return table_of(header, rows, left=5)
 
 
-def fits_table(evidence: Evidence) -> Table | None:
-    """A row per law; None if there are none."""
-    return laws_table(list(laws(evidence)))
-
-
 def laws_table(found: list[Law]) -> Table | None:
+    """A row per law; None if there are none."""
     rows = []
     for law in found:
         fit = law.fit

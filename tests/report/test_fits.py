@@ -8,10 +8,10 @@ from scipy import stats
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.fit_crossings import crossing
-from sparsebench.analysis.fits import fit_rows, fitted, marginal, points
+from sparsebench.analysis.fits import fit_rows, fitted, laws, marginal, points
 from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.growth import fits, fits_table, marginal_table
+from sparsebench.report.growth import fits, laws_table, marginal_table
 from sparsebench.report.markdown_blocks import printed
 
 SIZES = (100, 400, 1600, 6400)
@@ -125,7 +125,7 @@ def test_seeds_are_no_points_of_their_own():
 
 
 def test_the_table_has_a_row_per_measure():
-    rows = printed(fits_table(found(linear()).trained)).splitlines()
+    rows = printed(laws_table(list(laws(found(linear()).trained)))).splitlines()
     assert rows[0].startswith("| topology | backend | measure | exponent | factor |")
     assert rows[2] == (
         "| static | numba-csr | time per epoch | 1.00 (1.00 to 1.00) | "
@@ -153,14 +153,14 @@ def test_time_per_epoch_is_not_fitted_over_unequal_numbers_of_samples():
     records = [
         record for size in SIZES for record in linear(sizes=[size], seeds=1, samples=10 * size)
     ]
-    text = printed(fits_table(found(records).trained))
+    text = printed(laws_table(list(laws(found(records).trained))))
     assert "time per epoch" not in text
     assert "time per connection and sample" in text
 
 
 def test_other_settings_and_machines_are_rows_of_their_own():
     batches = [r for b in (2, 128) for r in linear(seeds=1, batch_size=b)]
-    text = printed(fits_table(found(batches).trained))
+    text = printed(laws_table(list(laws(found(batches).trained))))
     assert text.splitlines()[0].startswith("| setting | topology |")
     assert len(text.splitlines()) == 2 + 2 * 3
     assert "| 128 | static |" in text
@@ -168,7 +168,7 @@ def test_other_settings_and_machines_are_rows_of_their_own():
         make_record(r.trial, measures=r.measures, machine={**MACHINE, "id": "cd34"})
         for r in linear(seeds=1)
     ]
-    text = printed(fits_table(found([*linear(seeds=1), *there]).trained))
+    text = printed(laws_table(list(laws(found([*linear(seeds=1), *there]).trained))))
     assert "| machine cd34 | static |" in text
     assert len(text.splitlines()) == 2 + 2 * 3
 

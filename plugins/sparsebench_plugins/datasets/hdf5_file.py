@@ -128,8 +128,10 @@ def matlab_arrays(path: Path) -> dict[str, Any]:
 
 
 def _variable(file: Any, found: Any) -> Any:
-    """Arrays lie with their dimensions in reverse; sparse matrices are csc; a cell refers to its
-    contents."""
+    """Returns a variable of a MATLAB 7.3 file as an array.
+
+    MATLAB stores arrays with their dimensions reversed, sparse matrices as csc, and a cell array
+    as references to its contents."""
     if "MATLAB_sparse" in found.attrs:
         from scipy.sparse import csc_array
 

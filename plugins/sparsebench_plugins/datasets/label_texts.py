@@ -24,8 +24,10 @@ def stripped(texts: Sequence[str]) -> list[str]:
 
 
 def targets_of(texts: Sequence[str], decimal: str = ".") -> tuple[Array, list[str]]:
-    """The targets, and notes. Integers and numbers become such unless two different texts would
-    become one (`1e5` and `100000`) or a zero in front would be lost (`01`)."""
+    """Returns the targets as an array, and notes on how the texts were read.
+
+    Texts that are all numbers become numbers, unless two different texts would become the same
+    number (`1e5` and `100000`) or a leading zero would be lost (`01`). Others stay labels."""
     known = sorted(set(texts))
     spelt = {text: text.replace(decimal, ".") for text in known}
     notes = [

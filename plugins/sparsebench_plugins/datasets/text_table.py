@@ -56,8 +56,10 @@ def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts
 
 
 def _frame(path: Path, layout: Layout, words: int | None, **more: Any) -> Any:
-    """The table; the column `words` as it is written. In the others "NA" and the like are missing,
-    which pandas would see in that one too if nothing stood before its cells."""
+    """Reads the table with pandas; the cells of the column `words` stay as they are written.
+
+    pandas reads "NA" and the like as missing values. To prevent that in the column `words`, its
+    converter puts "=" before each cell, which is cut off afterwards."""
     import pandas as pd
 
     given: dict[str, Any] = {

@@ -86,8 +86,13 @@ def disagreement(found: Sequence[Probabilities]) -> float:
 
 
 def average(members: Sequence[Member], merge: Literal["mean", "largest"]) -> Member:
-    """One network of the members' mean number of connections in each layer, those with the largest
-    weights: their mean, 0 where a member has no such connection, or that of the last who has it."""
+    """Merges the members into one network.
+
+    Each layer gets the members' mean number of connections: those with the largest weights.
+
+    merge  "mean": a connection's weight is the mean over all members, where a member without the
+           connection counts as 0; "largest": the weight in the last member that has it
+    """
     weights = []
     for layers in zip(*(member.weights for member in members), strict=True):
         keys = np.concatenate([W.pattern.keys() for W in layers])

@@ -199,7 +199,7 @@ def drawn_from_law(exponent: float, least: int, count: int, rng: np.random.Gener
 
 
 class Overlap(OverlapParams):
-    """Connections that were there at the last look, and at the first: over those there now."""
+    """The share of current connections that existed at the last observation, and at the first."""
 
     def start(self, network: Network) -> Observation:
         return _Overlap(network)

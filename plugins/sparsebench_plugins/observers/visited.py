@@ -93,7 +93,7 @@ class Visited:
 
     @property
     def _is_small(self) -> bool:
-        """Whether there is a bit for each position."""
+        """Whether each possible position has a bit of its own, so that counts are exact."""
         return self.possible <= 8 * self._bytes
 
     def _ones(self) -> int:

@@ -87,7 +87,8 @@ def _times(A: Any, x: Any) -> Any:
 
 
 def predicted(layer: LayerView, keep: Mask, count: int, by_paths: bool, soft: bool) -> Scored:
-    """The `count` free positions with the highest scores, or drawn in proportion to them."""
+    """Returns the `count` free positions with the highest scores. If `soft`, draws them with
+    probabilities in proportion to their scores."""
     links = Links(layer.W.pattern, keep)
     dtype = layer.W.indices.dtype
     found: Scored = (np.empty(0, dtype), np.empty(0, dtype), np.empty(0, np.float32))

@@ -111,9 +111,6 @@ class TopologyUpdater:
         pruning = self._pruning is not None and self._pruning.due(step)
         return pruning or self._topology.due(step)
 
-    def topology_due(self, step: TrainingStep) -> bool:
-        return self._topology.due(step)
-
     @property
     def needs_validation(self) -> bool:
         """Whether an update uses the validation samples."""

@@ -167,7 +167,6 @@ class AppliedChange:
         rows, columns = _inside(old, change)
         keep = np.ascontiguousarray(change.keep)
         dtype = index_dtype(int(np.count_nonzero(keep)) + rows.size)
-        self.grown_values = change.values
         self._merge: Any = _merge_of(old.nnz, rows.size)(
             old.indptr, old.indices, keep, rows, columns, dtype
         )

@@ -63,7 +63,7 @@ class _Draw:
         sampling.fill_others(*self._proposed, self._where[1], *self._scratch(), indptr, columns)
 
     def _scratch(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
-        """Room for the proposals of a row, and for its columns as bits, in each part."""
+        """Arrays that each thread reuses: a row's proposals, and its columns as bits."""
         proposals = self._proposed[2]
         longest = int(proposals.max(initial=0))
         return np.empty((len(self._words), longest), dtype=proposals.dtype), self._words

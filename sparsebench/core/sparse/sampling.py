@@ -1,9 +1,9 @@
 """Drawing positions for connections: exact, without replacement, in O(count) memory.
 
-Positions are proposed in a fixed random order, and the first so many that can be had are
-taken. The order depends on nothing but the shape and a 64-bit key from the generator, so every
-set is equally likely, and one position more or less that is taken changes one choice and not
-all that follow: backends whose rounding differs stay together.
+Positions are proposed in a random order, and the first `count` free ones are taken. The order
+depends only on the shape and on a 64-bit key from the generator, so every set is equally likely.
+If one position more or less is free, one choice changes and not all that follow. Two backends
+whose rounding differs therefore keep nearly the same topology.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def _find(self, shapes: Sequence[Shape]) -> Archive | None:
-        """The checkpoint to resume from. A damaged one, or one of another trial, leaves a note,
-        and the trial starts from the beginning."""
+        """Returns the checkpoint to resume from, or None. If it is damaged or belongs to another
+        trial, records why; the trial then starts from the beginning."""
         if self._job.resume_from is None:
             return None
         from sparsebench.core.archive import Archive

@@ -94,8 +94,9 @@ class CsrPasses:
         self, X: CsrBatch, own: Weights, S: Vector, DZ: Any, z: Layout, G: Vector, rule: Rule,
         lazy: bool,
     ) -> None:  # fmt: skip
-        """DW into G, zeros before, where the rule keeps it; else one step of all connections,
-        which those of other columns make later. They make it now if not `lazy`."""
+        """Adds DW to G, which holds zeros, if the rule keeps gradients. Otherwise makes one step of
+        the optimizer: at once for the connections of columns in this batch, later for the others
+        unless `lazy` is false."""
         order, (K, N) = own.order, (S.size // X.shape[1], X.shape[1])
         self.prepare(X, own)
         if rule.kind != KEEP and moves_all(rule):

@@ -226,7 +226,7 @@ class Emit:
 
 
 class Lanes(types.Type):
-    """WIDTH float32."""
+    """The numba type of a SIMD vector of WIDTH float32 numbers."""
 
     def __init__(self):
         super().__init__(name=f"Lanes{WIDTH}")
