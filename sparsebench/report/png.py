@@ -95,6 +95,8 @@ def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
             getattr(ax, f"set_{axis.axis_name}scale")(
                 "log", base=2 if found.kind == "bytes" else 10
             )
+    if any(series.left for series in panel.series):  # room for marks that stand alone
+        ax.margins(0.08)
     for series in panel.series:
         _add(ax, chart, series)
     if panel.rule is not None:
@@ -131,7 +133,7 @@ def _add(ax: Axes, chart: Chart, series: Series) -> None:
         ax.scatter(
             x, y, s=[(0.68 * across) ** 2 for across in series.sizes], color=color,
             marker=look["marker"], alpha=0.8, edgecolors="0.2" if series.ahead else "white",
-            linewidths=0.8, zorder=3,
+            linewidths=0.8, zorder=3, clip_on=False,
         )  # fmt: skip
     if series.arrow:
         (at,), status = zip(x, y), series.hover["ended"][0]

@@ -1,9 +1,11 @@
 import pytest
+from matplotlib.collections import PathCollection
 from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.report.charts import charts
 from sparsebench.report.curves import curves
+from sparsebench.report.html import bokeh_charts
 from sparsebench.report.png import drawn, write_charts
 from sparsebench.report.scaling import censored, memory_refused, scaling
 from sparsebench.report.trade_off import trade_off
@@ -50,6 +52,19 @@ def test_the_trade_off_has_a_mark_per_cell(small):
     (ax,) = figure.axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("net peak memory", "test accuracy")
     assert "dense-mask" in legend(figure)
+
+
+def test_no_mark_is_cut_at_the_edge_of_the_axes(small):
+    (panel,) = trade_off(small).panels
+    (ax,) = drawn(trade_off(small)).axes
+    marks = [one for one in ax.collections if isinstance(one, PathCollection)]
+    assert marks
+    assert not any(one.get_clip_on() for one in marks)
+    page = bokeh_charts.drawn(trade_off(small), panel)
+    largest = max(size for one in panel.series for size in one.sizes)
+    inside = panel.height - bokeh_charts.AROUND
+    padding = page.y_range.range_padding
+    assert inside * padding / 2 / (1 + padding) >= largest / 2
 
 
 def test_scaling_is_log_log_with_a_line_per_topology_and_backend(sweep):

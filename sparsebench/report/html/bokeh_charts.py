@@ -15,6 +15,7 @@ from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
     CustomJSTickFormatter,
+    DataRange1d,
     FixedTicker,
     HoverTool,
     LogTicker,
@@ -45,6 +46,9 @@ LINES = ("solid", "dashed", "dotted", "dotdash")
 
 FLAT = 0.02
 """Span of an axis whose numbers are all equal."""
+
+AROUND, OUTLINE = 100.0, 2.0
+"""Pixels of a panel's height that axes and tools take; and around a mark."""
 
 TOOLTIP = (
     "margin:-6px -12px; padding:6px 12px; border-radius:4px; font-size:13px; max-width:22rem;"
@@ -107,8 +111,9 @@ def drawn(chart: Chart, panel: Panel) -> Any:
     made.toolbar.autohide = True
     _set_axis(made, "x", panel.x)
     _set_axis(made, "y", panel.y)
-    if any(series.left for series in panel.series):  # room for marks that stand alone
-        made.x_range.range_padding = made.y_range.range_padding = 0.15
+    for found in (made.x_range, made.y_range):
+        if isinstance(found, DataRange1d):
+            found.range_padding = max(found.range_padding, _padding(panel))
     for axis in made.axis:
         axis.major_label_policy = NoOverlap(min_distance=8)
         axis.axis_label_text_font_style = "normal"
@@ -140,6 +145,14 @@ def drawn(chart: Chart, panel: Panel) -> Any:
         made.text([x], [y], text=[text], x_offset=offset, text_align=across, text_baseline=up,
                   text_color=GREY, text_font_size="12px", tags=["ink"])  # fmt: skip
     return made
+
+
+def _padding(panel: Panel) -> float:
+    """Share of the data's range by which an axis is longer, so that no mark is cut at its end."""
+    largest = max((size for one in panel.series for size in one.sizes), default=0.0)
+    within = min(0.2, (largest / 2 + OUTLINE) / max(1.0, panel.height - AROUND))
+    alone = 0.15 if any(series.left for series in panel.series) else 0.1
+    return max(alone, 2 * within / (1 - 2 * within))
 
 
 def _set_axis(made: Any, at: str, found: Axis) -> None:
