@@ -194,10 +194,14 @@ def _several(found: Sequence[Family]) -> bool:
 
 
 def parallel_families(evidence: Evidence) -> list[Family]:
-    """The families of finished trials in which not all trainers are sequential."""
+    """The families of finished trials in which a trainer has workers, and the sequential ones
+    beside them; a trainer of another kind is in none."""
     frame = evidence.ok
-    if frame.empty or set(frame["trainer"]) <= {SEQUENTIAL}:
+    trials = trials_of(replace(evidence, frame=frame))
+    several = pd.Series(["workers" in trial.trainer for trial in trials], frame.index, dtype=bool)
+    if not several.any():
         return []
+    frame = frame[frame["trainer"].eq(SEQUENTIAL) | several]
     part = replace(evidence, frame=frame)
     frame = frame.assign(
         family=families(part, *VARIED),

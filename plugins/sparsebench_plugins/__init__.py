@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparsebench.hookspecs import AddFolder, AddMetric, Register, hookimpl
+from sparsebench.hookspecs import AddFolder, AddMetric, AddSection, Register, hookimpl
 
 HERE = "sparsebench_plugins"
 
@@ -58,6 +58,10 @@ def register_models(register: Register) -> None:
          "gives back its inputs: hidden layers, their mirror image, linear outputs"),
         ("rbm", "Rbm", "restricted Boltzmann machine, contrastive divergence"),
     )  # fmt: skip
+    _register(
+        register, "graph_challenge",
+        ("graph-challenge", "model:EqualLayers", "equal layers of capped ReLU, for inference"),
+    )  # fmt: skip
 
 
 @hookimpl
@@ -94,6 +98,11 @@ def register_topologies(register: Register) -> None:
         ("granet", "methods:GraNet", "gradual pruning with regeneration (Liu et al. 2021)"),
     )
 
+    _register(
+        register,
+        "graph_challenge",
+        ("radix-net", "radix_net:RadixNet", "fixed, in blocks of layers (Robinett 2019)"),
+    )
     _register(
         register,
         "parametrisations",
@@ -408,6 +417,11 @@ def register_trainers(register: Register) -> None:
          "no network: selects features by scikit-learn's chi2"),
     )  # fmt: skip
     _register(
+        register, "graph_challenge",
+        ("graph-challenge", "trainer:GraphChallengeInference",
+         "no training: inference through the networks of the Graph Challenge"),
+    )  # fmt: skip
+    _register(
         register, "calibration",
         ("calibration", "Calibration",
          "takes a known amount of memory; for sparsebench doctor --calibrate"),
@@ -423,10 +437,17 @@ def register_executors(register: Register) -> None:
 def register_metrics(add: AddMetric) -> None:
     from sparsebench_plugins.calibration import METRIC
     from sparsebench_plugins.ensembles.trainers import METRICS
+    from sparsebench_plugins.graph_challenge.trainer import METRICS as OF_INFERENCE
     from sparsebench_plugins.selection.trainer import METRICS as OF_SELECTIONS
 
-    for metric in (METRIC, *METRICS, *OF_SELECTIONS):
+    for metric in (METRIC, *METRICS, *OF_INFERENCE, *OF_SELECTIONS):
         add(metric)
+
+
+@hookimpl
+def register_report_sections(add: AddSection) -> None:
+    place = f"{HERE}.graph_challenge.report_section:section"
+    add("Inference", place, place="before")
 
 
 @hookimpl

@@ -19,6 +19,9 @@ MINIMAL = {
     "importance": {"start": 2, "every": 2, "percentile": 30},
 }
 
+OWN_TESTS = ("rbm", "graph-challenge")
+"""Models without dropout, or without as many outputs as one likes: tested in files of their own."""
+
 
 def names(kind: str) -> list[str]:
     return [entry.name for entry in PLUGINS[kind]]
@@ -203,7 +206,7 @@ def test_schedule(build, name):
     testing.check_schedule(component(build, "schedule", name))
 
 
-@pytest.mark.parametrize("name", [name for name in names("model") if name != "rbm"])
+@pytest.mark.parametrize("name", [name for name in names("model") if name not in OWN_TESTS])
 @pytest.mark.parametrize("loss", names("loss"))
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_model(build, name, loss, dropout):

@@ -15,6 +15,7 @@ from sparsebench.errors import DataError
 from sparsebench.hookspecs import Register
 from sparsebench.registry import Later
 from sparsebench_plugins.datasets.params import whole
+from sparsebench_plugins.graph_challenge.dataset import GraphChallenge
 
 if TYPE_CHECKING:
     from sparsebench.core.data.samples import Parts
@@ -138,6 +139,8 @@ BUILT_IN = {
 }  # fmt: skip
 """Name -> "module:Class", its class of parameters where that is another, and a summary."""
 
+GRAPH_CHALLENGE = "graph-challenge"
+
 NEED_SKLEARN = ("digits", "breast-cancer", "wine", "diabetes", "madelon-like")
 
 
@@ -164,8 +167,16 @@ def register_all(register: Register, data_dir: Path) -> None:
                 requires=("sklearn",) if name in NEED_SKLEARN else (),
                 summary=summary,
             )
+    if GRAPH_CHALLENGE not in listed:
+        namespace = {"folder": data_dir, "__module__": GraphChallenge.__module__}
+        found = make_dataclass(
+            "InFolder", [], bases=(GraphChallenge,), namespace=namespace, frozen=True
+        )
+        register(
+            GRAPH_CHALLENGE, found, summary="1200 x 1024: images of ones and zeros, for inference"
+        )
     for name, listing in listed.items():
-        if name in BUILT_IN:
+        if name in (*BUILT_IN, GRAPH_CHALLENGE):
             listing = replace(
                 listing,
                 problem=f"{listing.manifest}: ({name}): a built-in data set has this name, so "

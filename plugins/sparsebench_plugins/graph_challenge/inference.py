@@ -1,0 +1,161 @@
+"""Inference through a network of the Graph Challenge, timed and checked."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.arrays import Matrix, Rows
+from sparsebench.core.nn.buffers import Buffer
+from sparsebench.core.protocols import Layer
+from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.core.training.work import Result, Work
+from sparsebench.errors import SparsebenchError, Unsupported
+from sparsebench.seeds import generator
+from sparsebench_plugins.graph_challenge.images import Images
+from sparsebench_plugins.graph_challenge.model import BIASES, CAP
+from sparsebench_plugins.graph_challenge.radix_net import RadixNet
+
+VECTOR = 16
+"""Columns that kernels work on at once: a batch is never made narrower than a multiple of them."""
+
+SETTLED = 20
+"""Layers of the official network behind which the same rows are alive as at its end: all others
+are 0, and these are 32 everywhere, which no further layer changes."""
+
+
+class WrongRows(SparsebenchError):
+    """The rows that survive are not the official ones."""
+
+
+def measure(work: Work, skip_dead: bool) -> Result:
+    """Build the layers, infer once per epoch, and compare the rows that survive."""
+    images = images_of(work)
+    with work.meter.phase("build"):
+        layers = list(build(work, images))
+    count, seconds = len(images.targets), []
+    alive = np.zeros(count, dtype=bool)
+    with work.meter.phase("infer"):
+        scratch = tuple(Buffer(images.features) for _ in range(2))
+        for epoch in range(1, work.epochs + 1):
+            alive[:] = False
+            begun = time.perf_counter()
+            for step, start in enumerate(range(0, count, work.batch_size), 1):
+                rows = np.arange(start, min(start + work.batch_size, count))
+                alive[rows[infer(layers, images.batch(rows), skip_dead, scratch)]] = True
+                work.progress(epoch, step, 0.0)
+            seconds.append(time.perf_counter() - begun)
+    agreement = None
+    if images.known and len(layers) >= SETTLED:
+        check(np.flatnonzero(alive), np.flatnonzero(images.targets))
+        agreement = 1.0
+    edges, passed = sum(layer.nnz for layer in layers), statistics.median(seconds)
+    possible = sum(K * D for K, D in (layer.shape for layer in layers))
+    return Result(
+        measures={
+            "neurons": images.features * (len(layers) + 1),
+            "initial_connections": edges,
+            "connections": edges,
+            "dense_connections": possible,
+            "density": edges / possible,
+            "stored_bytes": sum(sum(layer.stored_bytes().values()) for layer in layers),
+            "inference_seconds": passed,
+            "edges_images_per_second": edges * count / passed,
+            "surviving_rows": int(alive.sum()),
+            "row_agreement": agreement,
+        },
+        layers=[
+            {"shape": list(layer.shape), "connections": layer.nnz,
+             "initial_connections": layer.nnz, "stored_bytes": layer.stored_bytes()}
+            for layer in layers
+        ],
+        network=None,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def images_of(work: Work) -> Images:
+    """Raises Unsupported for anything but images and a topology of the Graph Challenge."""
+    images = work.data.train.samples
+    if not isinstance(images, Images):
+        raise Unsupported("trainer 'graph-challenge' infers on the data set 'graph-challenge' only")
+    if not isinstance(work.topology, RadixNet):
+        raise Unsupported(
+            "trainer 'graph-challenge' needs topology = 'radix-net', found "
+            f"{type(work.topology).__name__}"
+        )
+    return images
+
+
+def build(work: Work, images: Images) -> Iterator[Layer]:
+    """Make the layers one after the other: the official ones first, as far as there are any."""
+    bias = BIASES[images.features]
+    for index, shape in enumerate(work.model.shapes(images.features, work.data.outputs)):
+        pattern = pattern_of(work, images, index, shape)
+        rng = generator(work.seed, "init", index)
+        W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
+        yield work.layer(W, np.full(shape[0], bias, dtype=np.float32))
+
+
+def pattern_of(work: Work, images: Images, index: int, shape: tuple[int, int]) -> CsrPattern:
+    if index < images.official_layers():
+        return images.official_pattern(index)
+    assert isinstance(work.topology, RadixNet)
+    return work.topology.pattern(index, shape)
+
+
+def infer(layers: Sequence[Layer], X: Matrix, skip_dead: bool, scratch: tuple[Buffer, ...]) -> Rows:
+    """The images, columns of X (D, N), whose outputs of the last layer are not all 0.
+
+    scratch  two, as wide as the widest layer
+    """
+    left: Rows = np.arange(X.shape[1])
+    lit = np.ones(X.shape[1], dtype=bool)
+    for number, layer in enumerate(layers):
+        Z = scratch[number % 2].view(layer.shape[0], X.shape[1])
+        layer.forward(X, Z)
+        np.clip(Z, 0, CAP, out=Z)
+        X = Z
+        if skip_dead or number == len(layers) - 1:
+            lit = Z.max(axis=0) > 0
+        if not lit.any():
+            return left[:0]
+        if skip_dead and (kept := columns_left(lit)) is not None:
+            X, left, lit = np.take(Z, kept, axis=1), left[kept], lit[kept]
+    return left[lit]
+
+
+def columns_left(lit: npt.NDArray[np.bool_]) -> Rows | None:
+    """The columns to go on with: those that are lit, and as many others as fill whole vectors.
+    None where that are all of them."""
+    count = -(-int(np.count_nonzero(lit)) // VECTOR) * VECTOR
+    if count >= lit.size:
+        return None
+    return np.sort(np.argsort(~lit, kind="stable")[:count])
+
+
+def check(found: Rows, official: Rows) -> None:
+    """Raises WrongRows, in one line."""
+    missing, surplus = (np.setdiff1d(a, b) for a, b in ((official, found), (found, official)))
+    if missing.size or surplus.size:
+        told = [
+            f"{rows.size} {what} (first: {rows[0]})"
+            for rows, what in ((missing, "missing"), (surplus, "too many"))
+            if rows.size
+        ]
+        raise WrongRows(
+            f"{found.size} rows survive, and officially {official.size}: {' and '.join(told)}"
+        )
+
+
+def warm_up(work: Work) -> None:
+    """Infer on small layers, in batches of both kinds that a backend may tell apart."""
+    pattern = CsrPattern.full((VECTOR, VECTOR))
+    for N in (4, 3 * VECTOR):
+        rng = np.random.default_rng(0)
+        W = CsrMatrix(pattern, work.model.initializer.draw(pattern, pattern.nnz, rng))
+        layers = [work.layer(W, np.full(VECTOR, -0.3, dtype=np.float32)) for _ in range(2)]
+        infer(layers, np.ones((VECTOR, N), dtype=np.float32), True, (Buffer(VECTOR),) * 2)
