@@ -64,7 +64,7 @@ class FeatureSelection(Sequential):
                 neuron-importance: what the growth of that name has summed (WAST)
     judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees
     beta        of `gradients`
-    samples     of `attribution`: how many, the first of the training part
+    samples     of `attribution`: how many after each epoch, the next ones of the training part
 
     As QuickSelection's, NeuroFS's and GradEnFS's released codes judge, by scikit-learn's defaults.
     Deviations: `attribution` looks after each epoch, where its paper does at each step; GradEnFS

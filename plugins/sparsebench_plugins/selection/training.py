@@ -60,7 +60,7 @@ def train_and_select(work: Work, selection: Selection) -> Result:
         training.run(epoch, epoch)
         if training.diverged:
             return training.result()
-        scored.after_epoch()
+        scored.after_epoch(epoch)
     scores = scored.scores()
     chosen = best_of(scores, selection.features)
     result = training.result()
@@ -98,13 +98,13 @@ class Scored:
                 )
             _observable(network).watch(_adding(self._sums, selection.beta, training))
 
-    def after_epoch(self) -> None:
+    def after_epoch(self, epoch: int) -> None:
         if self._selection.importance != "attribution":
             return
         began = time.perf_counter()
         with self._work.meter.phase("select"):
             network = _observable(self._training.network)
-            self._sums += attribution(network, self._batches(), self._training.step + 1)
+            self._sums += attribution(network, self._batches(epoch), self._training.step + 1)
         self.seconds += time.perf_counter() - began
 
     def scores(self) -> Array:
@@ -124,12 +124,13 @@ class Scored:
             return found
         return self._sums
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Batch]:
         train = replace(self._work.data.train, corruption=None)
         count = min(self._selection.samples, len(train))
+        ordinals = np.arange((epoch - 1) * count, epoch * count) % len(train)
         size = samples_at_once(train.features)
         for start in range(0, count, size):
-            yield train.batch(np.arange(start, min(start + size, count)))[0]
+            yield train.batch(np.sort(ordinals[start : start + size]))[0]
 
 
 def _observable(network: object) -> Observable:
