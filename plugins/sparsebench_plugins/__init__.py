@@ -401,6 +401,8 @@ def register_trainers(register: Register) -> None:
         ("tse", "trainers:Tse", "truly sparse ensembles (van der Wal et al. 2025)"),
         ("sup-tickets", "trainers:SupTickets",
          "the average of the last copies of one training (Yin et al. 2022)"),
+        ("neurotrails", "trainers:NeuroTrails",
+         "an ensemble of heads on a shared trunk (Grooten et al. 2025)"),
     )  # fmt: skip
     for name, target, summary in (
         ("logistic-regression", "LogisticRegression", "no network: scikit-learn's, for labels"),

@@ -105,3 +105,34 @@ class SupTickets(OneProcess):
         return train_average(
             work, begin=self.begin, cycle=self.cycle, drop=self.drop, merge=self.merge
         )
+
+
+@dataclass(frozen=True)
+class NeuroTrails(OneProcess):
+    """A shared trunk with several sparse heads, trained together: an ensemble of one network.
+
+    heads   their number
+    layers  of each head, the output layer included; those before are the trunk
+
+    Grooten et al. (2025), arXiv 2505.17909, for layers of neurons: heads vote by the mean of their
+    probabilities, and any method drops and grows; the paper's is RigL's growth at density 0.2 every
+    1,000 steps. A head has as many connections as those layers of a single network, drawn for
+    itself, and they stay in it. The loss is the mean of the heads' (the paper's code was not
+    available), so heads learn from gradients that are `heads` times smaller than a single
+    network's, and the trunk from their mean. All heads are one network of wide layers: a method's
+    weakest connections are those of a layer of all heads, and each head grows what it lost. Costs
+    a trunk and `heads` heads, in time and memory, training and prediction alike.
+    """
+
+    heads: Annotated[int, Interval(gt=1)] = 3
+    layers: Annotated[int, Interval(gt=0)] = 2
+
+    def warm_up(self, work: Work) -> None:
+        from sparsebench_plugins.ensembles.trails import HeadedWork
+
+        super().warm_up(HeadedWork.of(work, 1))  # whose loss makes steps go layer by layer
+
+    def run(self, work: Work) -> Result:
+        from sparsebench_plugins.ensembles.trails import train_heads
+
+        return train_heads(work, self.heads, self.layers)

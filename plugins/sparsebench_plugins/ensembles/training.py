@@ -52,21 +52,26 @@ def train_members(work: Work, count: int, *, explore: float, drop: float, disjoi
     for training in _phases(work, phases, drop, members if disjoint else None):
         members.append(Member.of(training.network))
     assert training is not None
+    result = training.result()
+    result.measures.update(scores_of(work, members))
+    return result
+
+
+def scores_of(work: Work, members: Sequence[Member]) -> dict[str, float | None]:
+    """The measures of an ensemble, whose probabilities are averaged, and of its members."""
     found = [probabilities(work, member) for member in members]
     labels = work.data.test.targets
     assert labels is not None
     together = np.mean(found, axis=0)
-    result = training.result()
-    result.measures.update(
-        ensemble_members=len(members),
-        ensemble_connections=sum(member.connections for member in members),
-        ensemble_accuracy=accuracy(together, labels),
-        member_accuracy=float(np.mean([accuracy(P, labels) for P in found])),
-        ensemble_disagreement=disagreement(found) if len(found) > 1 else None,
-        ensemble_ece=calibration_error(together, labels),
-        member_ece=float(np.mean([calibration_error(P, labels) for P in found])),
-    )
-    return result
+    return {
+        "ensemble_members": len(members),
+        "ensemble_connections": sum(member.connections for member in members),
+        "ensemble_accuracy": accuracy(together, labels),
+        "member_accuracy": float(np.mean([accuracy(P, labels) for P in found])),
+        "ensemble_disagreement": disagreement(found) if len(found) > 1 else None,
+        "ensemble_ece": calibration_error(together, labels),
+        "member_ece": float(np.mean([calibration_error(P, labels) for P in found])),
+    }
 
 
 def train_average(
@@ -105,10 +110,7 @@ def _phases(
     drop    fraction replaced at the start of each phase but the first
     others  members whose connections do not grow then; None: any may
     """
-    if work.loss.targets != "labels":
-        raise Unsupported("an ensemble is of classifiers: the objective has no classes")
-    if work.keeper is not None:
-        raise Unsupported("the members of an ensemble are in no checkpoint; leave it out")
+    refuse_no_ensemble(work)
     topology = work.topology
     if drop and not isinstance(topology, Dynamic):
         raise Unsupported(f"{type(topology).__name__} replaces no connections; name another method")
@@ -126,6 +128,14 @@ def _phases(
         yield training
         if training.diverged:
             return
+
+
+def refuse_no_ensemble(work: Work) -> None:
+    """Raise Unsupported for work that no ensemble can do."""
+    if work.loss.targets != "labels":
+        raise Unsupported("an ensemble is of classifiers: the objective has no classes")
+    if work.keeper is not None:
+        raise Unsupported("the members of an ensemble are in no checkpoint; leave it out")
 
 
 class _Restarted:
