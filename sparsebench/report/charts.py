@@ -13,6 +13,7 @@ from sparsebench.report.degrees import degrees
 from sparsebench.report.distinctions import parameter_keys
 from sparsebench.report.document import Chart
 from sparsebench.report.line import line
+from sparsebench.report.pixels import pixels
 from sparsebench.report.ranks import critical_differences
 from sparsebench.report.scaling import scaling
 from sparsebench.report.sweep import sweep
@@ -32,7 +33,8 @@ def charts(
     """
     above = above_chance(evidence)
     made = (density(above), scaling(evidence), curves(above), trade_off(above), sweep(above),
-            degrees(evidence), critical_differences(above), *observed(evidence))  # fmt: skip
+            degrees(evidence), pixels(evidence), critical_differences(above),
+            *observed(evidence))  # fmt: skip
     found = [chart for chart in made if chart is not None]
     if requested and (first := line(evidence, **requested)) is not None:
         return [first, *(chart for chart in found if chart.name != first.name)]

@@ -9,22 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.formats import (
     plural,
 )
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
-
-FILE = "model.npz"
-"""In the folder of an attempt that kept its network."""
+from sparsebench.report.kept_networks import MOST_NEURONS, kept_networks
 
 MOST_BINS = 30
 MOST_LINES = 6
 """Of a panel: more hide each other."""
-
-MOST_NEURONS = 2**27
-"""Of a layer: bounds the memory that the report takes for a damaged file."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -82,26 +77,15 @@ def degrees(evidence: Evidence) -> Chart | None:
 
 def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
     """Of the first trial of each setting and topology that has its network."""
-    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
-        for i in part.sort_values("seed", kind="stable").index:
-            at = int(str(i))
-            file = evidence.runs[at].folder(evidence.records[at]) / FILE
-            if not file.is_file():
-                continue
-            try:
-                layers = list(_layers(Archive(file)))
-            except BadArchive as error:
-                unread.append(str(error))
-                continue
-            for where, counts in layers:
-                if counts.min() != counts.max():
-                    yield Degrees(str(setting), str(topology), where, counts)
-            break
+    for setting, topology, layers in kept_networks(evidence, _layers, unread):
+        for where, counts in layers:
+            if counts.min() != counts.max():
+                yield Degrees(setting, topology, where, counts)
 
 
-def _layers(archive: Archive) -> Iterator[tuple[str, Counts]]:
+def _layers(archive: Archive) -> list[tuple[str, Counts]]:
     """Connections into each neuron of a layer, then out of each neuron before it."""
-    number = 1
+    number, found = 1, []
     with_layers = set(archive)
     while f"W{number}.indptr" in with_layers:
         columns = int(archive[f"W{number}.shape"][1])
@@ -109,10 +93,10 @@ def _layers(archive: Archive) -> Iterator[tuple[str, Counts]]:
         if not used.size <= columns <= MOST_NEURONS:
             raise BadArchive(f"{archive.path.name}: layer {number} cannot have {columns} columns")
         unused = np.zeros(columns - used.size, dtype=np.int64)
-        yield f"layer {number}, incoming", np.diff(archive[f"W{number}.indptr"])
-        yield f"layer {number}, outgoing", np.concatenate([unused, used])
+        found.append((f"layer {number}, incoming", np.diff(archive[f"W{number}.indptr"])))
+        found.append((f"layer {number}, outgoing", np.concatenate([unused, used])))
         number += 1
-    archive.close()
+    return found
 
 
 def _steps(one: Degrees, edges: npt.NDArray[np.float64]) -> Series:

@@ -166,6 +166,7 @@ class Panel:
     """rule   a dotted line across at this y
     texts  (x, y, text, side of the point on which it stands)
     bare   without axes
+    image  rows of numbers from above, shown as colours in place of series; `y` is their scale
     """
 
     title: str
@@ -176,6 +177,7 @@ class Panel:
     rule: float | None = None
     texts: Sequence[tuple[float, float, str, Beside]] = ()
     bare: bool = False
+    image: Sequence[Sequence[float]] = ()
 
 
 MOST_PANELS = 9

@@ -85,6 +85,9 @@ def drawn(chart: Chart) -> Figure:
 def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
     if panel.title and len(chart.panels) > 1:
         ax.set_title(_words(panel.title, 34 if not panel.bare else 60), fontsize=9, wrap=True)
+    if panel.image:
+        _show(ax, panel)
+        return
     if panel.bare:
         ax.set_axis_off()
     ax.grid(color="0.9", linewidth=0.8)
@@ -112,6 +115,14 @@ def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
         if found.limits is not None:
             low, high = (None if math.isnan(end) else end for end in found.limits)
             getattr(ax, f"set_{axis.axis_name}lim")(low, high)
+
+
+def _show(ax: Axes, panel: Panel) -> None:
+    """The image, beside the scale of its colours."""
+    low, high = panel.y.limits or (None, None)
+    shown = ax.imshow(panel.image, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+    ax.set_axis_off()
+    ax.figure.colorbar(shown, ax=ax, label=_words(panel.y.label), shrink=0.8)
 
 
 def _add(ax: Axes, chart: Chart, series: Series) -> None:

@@ -22,6 +22,7 @@ from sparsebench_plugins.objectives.numbers import Regression
 
 import sparsebench
 from sparsebench.core.data.dataset import Dataset
+from sparsebench.core.data.samples import ImageShape
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, MissingData, PluginError, SuiteError
 from sparsebench.registry import Plugins
@@ -130,6 +131,25 @@ def test_embedded_sets_are_scikit_learns(data_dir, name, samples, features, clas
     np.testing.assert_array_equal(parts.X_train, theirs.data.astype(np.float32))
     np.testing.assert_array_equal(parts.y_train, theirs.target)
     assert prepare(parts, seed=0).outputs == classes
+    assert (parts.image == ImageShape(8, 8)) == (name == "digits")
+
+
+@pytest.mark.parametrize(
+    ("stated", "found"),
+    [
+        (None, None),
+        ({"h": 2, "w": 3, "c": 1, "order": "F"}, ImageShape(2, 3, 1, "F")),
+        ({"h": 2, "w": 1, "c": 3, "order": "C (HWC)"}, ImageShape(2, 1, 3)),
+        ({"h": 2, "w": 2, "c": 1}, None),
+        ({"h": -2, "w": -3, "c": 1}, None),
+    ],
+)
+def test_a_listed_set_says_that_its_features_are_pixels(data_dir, stated, found):
+    listed(data_dir, X=np.ones((4, 6)), y=np.array([0, 1, 0, 1]))
+    (entry,) = json.loads((data_dir / "data.json").read_text())
+    (data_dir / "data.json").write_text(json.dumps([{**entry, "image": stated}]))
+    parts = component(data_dir, "mine").load()
+    assert parts.image == prepare(parts, seed=0).inputs.image == found
 
 
 @pytest.mark.parametrize("name", ["madelon-like", "microarray-like", "extreme"])

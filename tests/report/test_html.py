@@ -23,12 +23,14 @@ from sparsebench.cli.export import report as report_command
 from sparsebench.core.archive import write_archive
 from sparsebench.errors import SparsebenchError
 from sparsebench.metrics import BUILT_IN
+from sparsebench.report import png
 from sparsebench.report.charts import charts
 from sparsebench.report.degrees import degrees
 from sparsebench.report.document import Bold, Code, number, plain
 from sparsebench.report.html.bokeh_charts import drawn, keys
 from sparsebench.report.html.page import inline, logs, report
 from sparsebench.report.markdown import report as markdown
+from sparsebench.report.pixels import pixels
 from sparsebench.report.results import result_table
 from sparsebench.report.scaling import scaling
 from sparsebench.report.trade_off import Point, pareto
@@ -224,12 +226,12 @@ def test_one_topology_leaves_tone_and_shape_to_the_backends():
     assert len({key.tone for key in row}) == len({key.shape for key in row}) == 2
 
 
-def network(run, record, indptr, indices, columns):
+def network(run, record, indptr, indices, columns, **facts):
     folder = run.folder(record)
     folder.mkdir(parents=True)
     arrays = {"W1.indptr": indptr, "W1.indices": indices, "W1.shape": [len(indptr) - 1, columns]}
     with (folder / "model.npz").open("wb") as file:
-        write_archive(file, {"shapes": []}, ((k, np.array(v)) for k, v in arrays.items()))
+        write_archive(file, {"shapes": [], **facts}, ((k, np.array(v)) for k, v in arrays.items()))
 
 
 def test_degrees_come_from_the_networks_that_were_kept(tmp_path):
@@ -243,6 +245,31 @@ def test_degrees_come_from_the_networks_that_were_kept(tmp_path):
     (steps,) = chart.panels[1].series
     assert steps.hover["connections"] == ["0", "1", "2"]
     assert steps.y == [0.25, 0.5, 0.25]
+
+
+def test_connections_of_pixels_are_an_image_in_both_drawers(tmp_path):
+    """2 x 3 pixels of 2 channels, whose connections are added up: 0 0 1 / 0 0 3."""
+    record = make_record(make_trial())
+    run = FakeRun([record], tmp_path)
+    stated = {"height": 2, "width": 3, "channels": 2, "order": "C"}
+    network(run, record, [0, 2, 4], [4, 10, 10, 11], 12, image=stated)
+    chart = pixels(evidence([run]))
+    assert chart is not None
+    (panel,) = chart.panels
+    assert panel.image == [[0, 0, 1], [0, 0, 3]]
+    assert panel.y.limits == (0.0, 3.0)
+    shown = png.drawn(chart).axes[0].images[0]
+    assert shown.get_array().tolist() == panel.image
+    (image,) = drawn(chart, panel).renderers
+    assert image.data_source.data["image"][0].tolist() == panel.image[::-1]
+
+
+@pytest.mark.parametrize("stated", [None, {"height": 5, "width": 5, "channels": 1}, {"height": -3}])
+def test_what_is_no_image_has_none(tmp_path, stated):
+    record = make_record(make_trial())
+    run = FakeRun([record], tmp_path)
+    network(run, record, [0, 2], [0, 3], 12, image=stated)
+    assert pixels(evidence([run])) is None
 
 
 def test_a_network_that_lies_about_its_size_is_named_and_left_out(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,6 +61,11 @@ class Digits(Embedded):
     file = "digits.csv.gz"
     known = (1797, 64, 10)
     header_lines = 0
+
+    def load(self) -> Parts:
+        from sparsebench.core.data.samples import ImageShape
+
+        return replace(super().load(), image=ImageShape(8, 8))
 
 
 @dataclass(frozen=True)

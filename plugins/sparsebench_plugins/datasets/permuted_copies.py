@@ -27,7 +27,7 @@ def with_permuted_copies(parts: Parts, count: int) -> Parts:
     if names is not None:
         names = [*names, *(f"{names[i]}, permuted" for i in chosen)]
     X_train = _appended(parts.X_train, chosen, rng)
-    return replace(parts, X_train=X_train, X_test=X_test, features=names, noise=count)
+    return replace(parts, X_train=X_train, X_test=X_test, features=names, noise=count, image=None)
 
 
 def _appended(X: Any, chosen: Array, rng: np.random.Generator) -> Any:

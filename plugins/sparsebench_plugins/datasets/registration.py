@@ -18,7 +18,7 @@ from sparsebench_plugins.datasets.params import whole
 from sparsebench_plugins.graph_challenge.dataset import GraphChallenge
 
 if TYPE_CHECKING:
-    from sparsebench.core.data.samples import Parts
+    from sparsebench.core.data.samples import ImageShape, Parts
 
 
 Samples = Annotated[Annotated[int, Interval(gt=0)] | None, Later()]
@@ -71,6 +71,7 @@ class Listed:
 
         path = self.listing.verify()
         parts = parts_of(read_npz(path, self.listing.shapes), str(path))
+        parts = replace(parts, image=_image(self.listing, int(parts.X_train.shape[-1])))
         if not (self.train is self.test is self.order is None):
             parts = self._chosen(parts)
         if not self.permuted:
@@ -101,6 +102,20 @@ class Listed:
             parts, X_train=parts.X_train[train], y_train=parts.y_train[train],
             X_test=parts.X_test[test], y_test=parts.y_test[test],
         )  # fmt: skip
+
+
+def _image(listing: Listing, features: int) -> ImageShape | None:
+    """The entry's `image`, with h, w, c and order, if it fits."""
+    from sparsebench.core.data.samples import ImageShape
+
+    stated = listing.facts.get("image")
+    if not isinstance(stated, dict) or not all(type(stated.get(name)) is int for name in "hwc"):
+        return None
+    height, width, channels = (int(stated[name]) for name in "hwc")
+    if min(height, width, channels) < 1 or height * width * channels != features:
+        return None
+    by_column = str(stated.get("order", "C")).startswith("F")
+    return ImageShape(height, width, channels, "F" if by_column else "C")
 
 
 def _stored(listing: Listing) -> int | None:

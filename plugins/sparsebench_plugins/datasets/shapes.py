@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.data.samples import Parts
+from sparsebench.core.data.samples import ImageShape, Parts
 from sparsebench.seeds import generator
 from sparsebench_plugins.datasets.params import ShapesParams
 
@@ -36,7 +36,8 @@ class Shapes(ShapesParams):
             X[sample] = np.clip(image, 0, 255).reshape(-1).round()
             y[sample] = mask.reshape(-1)
         n = self.train
-        return Parts(X[:n], y[:n], X[n:], y[n:], source="shapes", kind="flags")
+        pixels = ImageShape(self.side, self.side, 3)
+        return Parts(X[:n], y[:n], X[n:], y[n:], source="shapes", kind="flags", image=pixels)
 
 
 def _mask(side: int, rng: np.random.Generator) -> Mask:

@@ -198,7 +198,7 @@ def _from_arrays(
     if parts.fill is not None:
         fill_missing(parts, rows)
     mean, scale = scaling_of(parts.X_train, rows, scaling, source)
-    inputs = Inputs(parts.X_train.shape[1], mean, scale, parts.features)
+    inputs = Inputs(parts.X_train.shape[1], mean, scale, parts.features, parts.image)
     targets = objective.fit(TargetData(y, rows, inputs, source=source))
 
     def examples(

@@ -18,17 +18,33 @@ TargetKind = Literal["labels", "numbers", "vectors", "flags"]
 """The target of a sample: a class, a number, several numbers, or several flags of 0 or 1."""
 
 
+@dataclass(frozen=True)
+class ImageShape:
+    """Inputs that are the pixels of an image.
+
+    order  as numpy's: "C" row by row with the channels of a pixel together, "F" column by column,
+           one channel after the other
+    """
+
+    height: int
+    width: int
+    channels: int = 1
+    order: Literal["C", "F"] = "C"
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """How inputs were scaled: (x - mean) * scale, (features, 1) each; None: by the data set.
 
     names  of the features, where they have any
+    image  where they are known to be pixels
     """
 
     features: int
     mean: Array | None = None
     scale: Array | None = None
     names: Sequence[str] | None = None
+    image: ImageShape | None = None
 
     def scaled(self, X: Any) -> Batch:
         """The inputs of X (samples, features), an array or csr."""
@@ -115,6 +131,7 @@ class Parts:
     fill      what nan in X, arrays that nobody else uses, is to be replaced by once the samples are
               split: each feature's mean or median over the training samples
     noise     how many of the last features are known to be noise
+    image     where the features are pixels
     """
 
     X_train: Any
@@ -129,6 +146,7 @@ class Parts:
     missing: int = 0
     fill: Literal["mean", "median"] | None = None
     noise: int = 0
+    image: ImageShape | None = None
 
     def arrays(self) -> dict[str, Any]:
         """The arrays that are there, by name; X and y where there is no split."""

@@ -1,6 +1,6 @@
 """A trained network as one npz file that needs no sparsebench to be read.
 
-facts                                  JSON: format, trial, model, backend, optimizer, shapes
+facts                                  JSON: format, trial, model, backend, optimizer, shapes; image
 W1.data W1.indices W1.indptr W1.shape  csr of the first layer, a row per output neuron; W2 ...
 b1                                     (K,) its bias; b2 ...
 unit1.NAME                             what the first hidden layer's activation has learnt
@@ -13,6 +13,7 @@ target_mean target_scale               (outputs,) a target y is learnt as (y - m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ def write_model(
 ) -> None:
     """facts  trial, and the components that predict: model, backend, optimizer, objective, seed"""
     shapes = [list(layer.shape) for layer in network.layers]
+    if inputs.image is not None:
+        facts = {**facts, "image": asdict(inputs.image)}
     with replacing(file) as stream:
         write_archive(
             stream,

@@ -18,12 +18,13 @@ from bokeh.models import (
     DataRange1d,
     FixedTicker,
     HoverTool,
+    LinearColorMapper,
     LogTicker,
     NoOverlap,
     NumeralTickFormatter,
     Range1d,
 )
-from bokeh.models.annotations import Span
+from bokeh.models.annotations import ColorBar, Span
 from bokeh.plotting import figure
 from markupsafe import escape
 
@@ -100,6 +101,8 @@ def _marked(chart: Chart) -> bool:
 
 def drawn(chart: Chart, panel: Panel) -> Any:
     """Dragging and scrolling are the page's until the reader chooses a tool."""
+    if panel.image:
+        return _shown(panel)
     made: Any = figure(
         height=int(panel.height), sizing_mode="stretch_width", active_drag=None,
         tools="pan,box_zoom,wheel_zoom,reset", active_scroll=None, min_border_right=12,
@@ -144,6 +147,24 @@ def drawn(chart: Chart, panel: Panel) -> Any:
         offset = {"right": 8, "left": -8}.get(side, 0) * (not panel.bare)
         made.text([x], [y], text=[text], x_offset=offset, text_align=across, text_baseline=up,
                   text_color=GREY, text_font_size="12px", tags=["ink"])  # fmt: skip
+    return made
+
+
+def _shown(panel: Panel) -> Any:
+    """An image, beside the scale of its colours."""
+    values = np.asarray(panel.image, dtype=np.float32)
+    high, wide = values.shape
+    made: Any = figure(
+        height=int(panel.height), sizing_mode="stretch_width", match_aspect=True, tools="",
+        toolbar_location=None, background_fill_color=None, border_fill_color=None,
+    )  # fmt: skip
+    low, most = panel.y.limits or (float(values.min()), float(values.max()))
+    mapper = LinearColorMapper(palette="Viridis256", low=low, high=most)
+    made.image([values[::-1]], x=0, y=0, dw=wide, dh=high, color_mapper=mapper)
+    made.add_layout(ColorBar(color_mapper=mapper, background_fill_color=None), "right")
+    made.axis.visible = made.grid.visible = False
+    value = f'<span style="color:var(--quiet)">{escape(panel.y.label)}</span> @image'
+    made.add_tools(HoverTool(tooltips=f'<div style="{TOOLTIP}">{value}</div>'))
     return made
 
 
