@@ -199,7 +199,14 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
             notes.append(f"Run {run.id} is not complete: {verb} no record.")
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
-    return Evidence(frame, records, runs, metrics, [*varied, *differing], folded, notes)
+    return Evidence(_compact(frame), records, runs, metrics, [*varied, *differing], folded, notes)
+
+
+def _compact(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same frame in one block of memory per type, texts included: a report selects rows of it
+    some thousand times, and pandas copies block by block."""
+    texts = frame.columns[frame.dtypes == "str"]
+    return frame.astype(dict.fromkeys(texts, object)).copy()
 
 
 def suite_facts(run: StoredRun) -> Mapping[str, Any]:

@@ -62,6 +62,11 @@ def test_truly_sparse_backends_are_not_flagged(build, optimizer, name):
     assert found.sure, found.why
 
 
+def test_a_dense_mask_is_found_out_by_its_memory(build, optimizer, in_a_hurry):
+    found = judged(build("backend", "dense-mask"), optimizer)
+    assert DENSE_STORAGE in found.flags, found.why
+
+
 def test_a_dense_mask_is_found_out_by_both(build, optimizer):
     found = judged(build("backend", "dense-mask"), optimizer, TIMED)
     assert set(found.flags) == {DENSE_STORAGE, DENSE_WORK}, found.why

@@ -1,10 +1,8 @@
-"""A killed supervisor; every kind of fault with `make test-all`; `make faults` tries hundreds."""
+"""Every kind of fault once, with `make test-all`; `make faults` tries hundreds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from campaign import END, Kind, Outcome, kinds, run_kind, table, write_into
@@ -27,23 +25,18 @@ SPREAD = {"disk-write": 2, "disk-fsync": 1, "disk-replace": 1, "disk-mkdir": 1, 
           "disk-small": 1}  # fmt: skip
 
 
-DAILY = frozenset({"supervisor-SIGKILL"})
-"""Of what takes seconds each, what is tried every time. Full disks are in tests/store and
-tests/run/test_session.py."""
+# `make test` has a killed supervisor in tests/run/test_checkpoints.py, full disks in tests/store
+# and in tests/run/test_session.py.
 
 
-def often(names: Iterable[str]) -> list[Any]:
-    return [
-        name if name in DAILY else pytest.param(name, marks=pytest.mark.minutes) for name in names
-    ]
-
-
-@pytest.mark.parametrize("name", often(ONCE))
+@pytest.mark.minutes
+@pytest.mark.parametrize("name", ONCE)
 def test_survived_once(name: str, tmp_path: Path) -> None:
     survived(run_kind(ONCE[name], tmp_path, seed=1, count=1))
 
 
-@pytest.mark.parametrize("name", often(SPREAD))
+@pytest.mark.minutes
+@pytest.mark.parametrize("name", SPREAD)
 def test_a_full_disk_here_and_there(name: str, tmp_path: Path) -> None:
     (kind,) = (kind for kind in kinds() if kind.name == name)
     survived(run_kind(kind, tmp_path, seed=1, count=SPREAD[name]))

@@ -155,8 +155,12 @@ def test_only_and_collect_only(pytester: pytest.Pytester, session) -> None:
         (["--sparsebench-only"], "ERROR: --sparsebench-only*add --sparsebench SUITE"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(session, options: list[str], complaint: str) -> None:
-    result = session(*options)
+def test_a_mistake_is_one_line(
+    pytester: pytest.Pytester, monkeypatch, options: list[str], complaint: str
+) -> None:
+    """In this process: no trial runs."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    result = pytester.runpytest_inprocess("-p", "pytest_sparsebench", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([complaint])
     assert "Traceback" not in result.stderr.str()

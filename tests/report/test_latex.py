@@ -9,6 +9,7 @@ from records import FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.claims import check
 from sparsebench.cli.export import report as report_command
+from sparsebench.report import latex
 from sparsebench.report.contents import contents
 from sparsebench.report.document import Bold, Code
 from sparsebench.report.latex import inline, report
@@ -17,6 +18,11 @@ from sparsebench.report.latex import inline, report
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return realistic(tmp_path_factory.mktemp("run"), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def text(run):
+    return report([run])
 
 
 def tabulars(text):
@@ -31,8 +37,8 @@ def tabulars(text):
     return found
 
 
-def test_the_cells_are_those_of_markdown(run):
-    made = tabulars(report([run]))
+def test_the_cells_are_those_of_markdown(run, text):
+    made = tabulars(text)
     assert list(made) == ["accuracy", "time", "memory", "published", "claims"]
     tables = [table for section in contents([run]).sections for table in section.tables]
     for table in (table for table in tables if table.label):
@@ -40,8 +46,7 @@ def test_the_cells_are_those_of_markdown(run):
         assert made[table.label] == [[inline(row[i].text) for i in kept] for row in table.cells]
 
 
-def test_every_environment_is_closed_and_every_row_is_whole(run):
-    text = report([run])
+def test_every_environment_is_closed_and_every_row_is_whole(text):
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 5
     for rule in ("toprule", "midrule", "bottomrule"):
@@ -80,13 +85,14 @@ def test_verdicts_are_in_the_tables(run):
     assert (True, "not judged") in verdicts
 
 
-def test_a_table_longer_than_a_page_is_several():
-    records = [make_record(make_trial(backend={"name": f"b{i:02}"})) for i in range(50)]
+def test_a_table_longer_than_a_page_is_several(monkeypatch):
+    monkeypatch.setattr(latex, "ROWS_OF_A_PAGE", 4)
+    records = [make_record(make_trial(backend={"name": f"b{i:02}"})) for i in range(6)]
     text = report([FakeRun(records, suite_text="name = 'demo'")])
     assert text.count(r"\label{tab:sparsebench-time}") == 1
     assert text.count(r"\label{tab:sparsebench-time-2}") == 1
     rows = re.findall(r"set & (b\d\d) & .*ms", text)
-    assert rows == [f"b{i:02}" for i in range(50)]
+    assert rows == [f"b{i:02}" for i in range(6)]
 
 
 def test_nothing_to_show():

@@ -107,7 +107,7 @@ def test_at_every_kind_of_moment(build, tmp_path, kept):
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("prune", [False, True])
 def test_every_topology_at_random_steps(build, tmp_path, topology, prune):
-    given = {"topology": {"name": topology}, "epochs": 5}
+    given = {"topology": {"name": topology}, "epochs": 4}
     if prune:
         given["pruning"] = {"name": "importance", "start": 2, "every": 1, "percentile": 20}
     if "validation" in build("topology", topology).needs.signals:
@@ -115,8 +115,8 @@ def test_every_topology_at_random_steps(build, tmp_path, topology, prune):
         given["data"] = prepare(parts, validation=0.1)  # leaves 330 samples
     undisturbed = train(small_work(build, **given))
     rng = np.random.default_rng(TOPOLOGIES.index(topology))
-    for kept in rng.integers(1, 5 * STEPS_PER_EPOCH - 1, size=3).tolist():
-        killed = int(rng.integers(kept + 1, 5 * STEPS_PER_EPOCH + 1))
+    for kept in rng.integers(1, 4 * STEPS_PER_EPOCH - 1, size=2).tolist():
+        killed = int(rng.integers(kept + 1, 4 * STEPS_PER_EPOCH + 1))
         assert_same(undisturbed, interrupted(build, tmp_path / "c.npz", kept, killed, **given))
 
 
