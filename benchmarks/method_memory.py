@@ -24,7 +24,7 @@ from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
 
-METHODS = ("set", "mest", "rigl", "gse", "snfs", "wast", "granet")
+METHODS = ("set", "mest", "rigl", "gse", "snfs", "chts", "ctre-sim", "wast", "srigl", "granet")
 EPSILON = 1
 STEP = TrainingStep(epoch=1, epochs=10, step=1000, steps_per_epoch=1000, epoch_ended=True)
 

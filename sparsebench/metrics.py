@@ -64,6 +64,7 @@ TRAINING = (
         tracked=True, gate=DefaultGate(threshold=0.05, floor=2 * 2**20, exact_floor=EXACT_FLOOR),
     ),
     Metric("stored_bytes", "bytes", "exact", -1, title="stored", tracked=True, gate=DefaultGate()),
+    Metric("method_bytes", "bytes", "exact", -1, title="of the method"),
     Metric("least_bytes", "bytes", "exact"),
     Metric("predicted_epoch_seconds", "seconds", "ratio"),
     Metric("bytes_sent_per_step", "bytes", "ratio", -1, whole=False),

@@ -73,6 +73,7 @@ class TopologyUpdater:
         needs.
         """
         self.state = State()
+        self._most_bytes = 0
         self.due_now = False
         self.counts = Counts.zero(len(network.layers))
         self._on_change = on_change if on_change is not None else lambda index, change: None
@@ -144,6 +145,11 @@ class TopologyUpdater:
         finally:
             self._topology, self.due_now = before, before_due
 
+    def measure_state(self) -> int:
+        """The most bytes that the method's state took so far, counted at updates and calls."""
+        self._most_bytes = max(self._most_bytes, self.state.nbytes())
+        return self._most_bytes
+
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
         """Update a throwaway network, whether due or not, so that everything is compiled."""
         self.due(step)
@@ -198,6 +204,7 @@ class TopologyUpdater:
     def _update_all(
         self, step: TrainingStep, observe: Observe | None, validate: Validate | None
     ) -> None:
+        self.measure_state()
         batch = observe() if self.needs_batch and observe is not None else None
         if self.needs_validation and validate is not None:
             found = validate()

@@ -140,7 +140,11 @@ class Training:
                 self._keep_if_due(self.begin if self.begin.epoch == epoch + 1 else next_epoch)
 
     def result(self) -> Result:
-        return result_of(self.work, self.network, self.records, self.started, self.diverged)
+        found = result_of(self.work, self.network, self.records, self.started, self.diverged)
+        stored = self.network.stored_bytes().get("parameters", 0)
+        if own := self.updater.measure_state() + stored:
+            found.measures["method_bytes"] = own
+        return found
 
     def rate_at(self, t: int) -> float:
         """The learning rate at step t."""

@@ -161,7 +161,10 @@ def _shown(panel: Panel) -> Any:
     low, most = panel.y.limits or (float(values.min()), float(values.max()))
     mapper = LinearColorMapper(palette="Viridis256", low=low, high=most)
     made.image([values[::-1]], x=0, y=0, dw=wide, dh=high, color_mapper=mapper)
-    made.add_layout(ColorBar(color_mapper=mapper, background_fill_color=None), "right")
+    made.add_layout(
+        ColorBar(color_mapper=mapper, background_fill_color=None, major_label_text_color=GREY),
+        "right",
+    )
     made.axis.visible = made.grid.visible = False
     value = f'<span style="color:var(--quiet)">{escape(panel.y.label)}</span> @image'
     made.add_tools(HoverTool(tooltips=f'<div style="{TOOLTIP}">{value}</div>'))

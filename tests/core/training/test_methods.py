@@ -263,6 +263,15 @@ class TestSnfs:
         assert rows.size == 8
         np.testing.assert_allclose(smoothed, expected[rows, columns], rtol=1e-5)
 
+    def test_what_it_remembers_is_recorded(self, build):
+        """Two indices and a smoothed gradient of a candidate for each connection, of which the full
+        output layer has none; nothing of a method without state."""
+        result = train(small_work(build, topology=METHODS["snfs"], epochs=2, backend="scipy-csr"))
+        first = sum(result.epochs[0].connections[:2])
+        assert result.measures["method_bytes"] == 12 * first
+        plain = train(small_work(build, topology="set", epochs=1, backend="scipy-csr"))
+        assert "method_bytes" not in plain.measures
+
     def test_what_it_looks_at_in_every_step_is_charged_to_the_topology(self, build):
         """No update takes place, so all of it is for the candidates."""
         topology = {**METHODS["snfs"], "update_every": 1000}
