@@ -61,8 +61,9 @@ def train_and_select(work: Work, selection: Selection) -> Result:
         if training.diverged:
             return training.result()
         scored.after_epoch(epoch)
-    scores = scored.scores()
-    chosen = best_of(scores, selection.features)
+    began = time.perf_counter()
+    chosen = best_of(scored.scores(), selection.features)
+    scored.seconds += time.perf_counter() - began
     result = training.result()
     result.measures.update(
         selection_seconds=scored.seconds, selection_net_peak_bytes=work.meter.net_peak_bytes()
