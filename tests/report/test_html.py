@@ -73,8 +73,26 @@ def read(page: str) -> Reader:
     return reader
 
 
-def test_the_tables_are_those_of_the_markdown(tmp_path):
-    run = realistic(tmp_path, sizes=(100, 200, 400), epochs=3, seeds=2)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """With a crash that nobody expects."""
+    run = realistic(tmp_path_factory.mktemp("run"), sizes=(100, 200, 400), epochs=3, seeds=2)
+    run.records.append(make_record(make_trial(seed=7), "crashed", cause="SIGSEGV", log_tail="last"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return report([run])
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grown")
+    return evidence([realistic(folder, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
+
+
+def test_the_tables_are_those_of_the_markdown(run, page, tmp_path):
     lines = markdown([run], tmp_path).splitlines()
     rows = [
         [
@@ -86,14 +104,13 @@ def test_the_tables_are_those_of_the_markdown(tmp_path):
         for line in lines
         if line.startswith("|") and not line.startswith("| ---")
     ]
-    page = [row for table in read(report([run])).tables for row in table]
+    shown = [row for table in read(page).tables for row in table]
     assert len(rows) > 40
-    missing = [row for row in rows if row not in page]
+    missing = [row for row in rows if row not in shown]
     assert missing == []
 
 
-def test_nothing_is_fetched(tmp_path):
-    page = report([realistic(tmp_path, epochs=2, seeds=1)])
+def test_nothing_is_fetched(page):
     assert read(page).fetched == []
     assert "default-src 'none'" in page
 
@@ -132,16 +149,13 @@ def test_a_thousand_trials_stay_below_3_megabytes(tmp_path):
     assert len(page.encode()) < 3e6
 
 
-def test_failures_that_nobody_expects_come_first_with_their_last_words(tmp_path):
-    run = realistic(tmp_path, sizes=(100, 200, 400), epochs=2, seeds=2)
-    run.records.append(make_record(make_trial(seed=7), "crashed", cause="SIGSEGV", log_tail="last"))
+def test_failures_that_nobody_expects_come_first_with_their_last_words(run, page):
     found, more = logs(evidence([run]))
     assert more == 0
     assert (found[0].status, found[0].expected) == ("timeout", False)
     assert [log.expected for log in found] == sorted(log.expected for log in found)
     (crash,) = [log for log in found if log.status == "crashed: SIGSEGV"]
     assert (crash.tail, crash.seeds) == ("last", [7])
-    page = report([run])
     assert "MemoryError: 4 GiB" in page
     assert f"sparsebench logs {crash.trials[0]}" in page
 
@@ -191,19 +205,17 @@ def test_the_front_is_what_nothing_beats():
     assert pareto([point(1, 0.6), point(1, 0.7)]) == [point(1, 0.7)]
 
 
-def test_charts_are_of_what_is_there(tmp_path):
+def test_charts_are_of_what_is_there(grown):
     alone = evidence([FakeRun([make_record(make_trial())])])
     assert charts(alone) == []
-    several = evidence([realistic(tmp_path, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
-    titles = [chart.title for chart in charts(several.trained)]
+    titles = [chart.title for chart in charts(grown.trained)]
     assert titles == [
         "Time and memory by size", "Test accuracy by epoch", "Accuracy against memory",
     ]  # fmt: skip
 
 
-def test_growth_shows_failures_as_arrows_from_their_bounds_and_the_dense_weights(tmp_path):
-    found = evidence([realistic(tmp_path, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
-    time, memory = scaling(found).panels
+def test_growth_shows_failures_as_arrows_from_their_bounds_and_the_dense_weights(grown):
+    time, memory = scaling(grown).panels
     ended = [one.hover for one in time.series if one.arrow]
     assert {one["ended"][0] for one in ended} == {"timeout", "out-of-memory"}
     assert {one["bound"][0] for one in ended} == {"more than 20.0 s", "not known"}
@@ -211,7 +223,7 @@ def test_growth_shows_failures_as_arrows_from_their_bounds_and_the_dense_weights
     assert len(laws) == 9
     assert laws[0].startswith("connections^1.0")
     assert (time.rule, memory.rule) == (None, 2**30)
-    figure = drawn(scaling(found), memory)
+    figure = drawn(scaling(grown), memory)
     (limit,) = figure.select({"type": Span})
     assert limit.location == 2**30
 
