@@ -314,12 +314,16 @@ def locations(cls: type) -> list[str]:
     return [name for name, mark in _marks(cls) if isinstance(mark, Location)]
 
 
-def _marks(cls: type) -> Iterator[tuple[str, Any]]:
+@functools.cache
+def _marks(cls: type) -> tuple[tuple[str, Any], ...]:
     """Parameter name and mark, for each mark in an `Annotated`."""
-    for name, hint in get_type_hints(cls, include_extras=True).items():
-        for part in (hint, *get_args(hint)):
-            if get_origin(part) is Annotated:
-                yield from ((name, mark) for mark in get_args(part)[1:])
+    return tuple(
+        (name, mark)
+        for name, hint in get_type_hints(cls, include_extras=True).items()
+        for part in (hint, *get_args(hint))
+        if get_origin(part) is Annotated
+        for mark in get_args(part)[1:]
+    )
 
 
 @functools.cache
@@ -357,12 +361,19 @@ def parameter_texts(cls: type) -> dict[str, str]:
     return {name: text for name, text in found.items() if name in names}
 
 
-def _adapter(cls: type, where: str) -> TypeAdapter[Any]:
+@functools.cache
+def _schema(cls: type) -> TypeAdapter[Any]:
+    """Made once per class: it takes milliseconds, and a suite validates thousands of components."""
     from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def _adapter(cls: type, where: str) -> TypeAdapter[Any]:
     from pydantic.errors import PydanticUserError
 
     try:
-        return TypeAdapter(cls)
+        return _schema(cls)
     except (PydanticUserError, NameError) as error:
         reason = str(error).splitlines()[0]
         raise PluginError(
