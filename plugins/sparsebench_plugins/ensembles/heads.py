@@ -208,6 +208,10 @@ class Split:
     heads: Heads
     states: dict[int, State] = field(default_factory=dict)
 
+    def nbytes(self) -> int:
+        """Bytes of what is remembered of the heads."""
+        return sum(state.nbytes() for state in self.states.values())
+
     def parts(self, layer: LayerView) -> Iterator[tuple[tuple[int, int], slice, LayerView]]:
         """First row and column of each head, its connections, and its view."""
         for number in range(self.heads.count):

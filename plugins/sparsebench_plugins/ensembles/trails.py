@@ -81,6 +81,9 @@ def train_heads(work: Work, count: int, depth: int) -> Result:
     members = [member(network, heads, number) for number in range(count)]
     result.measures.update(scores_of(work, members))
     result.measures.update(ensemble_connections=connections)
+    grow = getattr(headed.topology, "grow", None)
+    if isinstance(grow, WithinHeads) and (own := grow.split.nbytes()):
+        result.measures["method_bytes"] = own + (result.measures.get("method_bytes") or 0)
     return replace(result, network=members[-1].network(work))
 
 

@@ -70,7 +70,7 @@ def saved_layers(
     for number, (most, _) in enumerate(shapes, 1):
         indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
         neurons = indptr.size - 1
-        if neurons > most or (number == len(shapes) and neurons < most):
+        if not 1 <= neurons <= most or (number == len(shapes) and neurons < most):
             raise ValueError(f"layer {number} has {neurons} neurons saved for {most}")
         W = CsrMatrix(CsrPattern((neurons, D), indptr, indices), found[f"layer{number}.data"])
         W.validate()
