@@ -397,6 +397,11 @@ def _verdict(row: Judged, factor: float, alpha: float) -> Judged:
     found = Equivalence(replace(row.difference, alpha=2 * each), row.tolerance)
     verdict = Holds.HOLDS if holds else Holds.FAILS if fails else Holds.CANNOT_TELL
     lacking = "" if row.tolerance or holds or fails else "the claim gives no tolerance"
+    if row.tolerance and not fails and _shown_worse(found.difference.interval, row.metric.better):
+        lacking = (
+            "shown to be worse, by less than the tolerance" if holds
+            else "shown to be worse; whether by more than the tolerance is not shown"
+        )  # fmt: skip
     return replace(
         row,
         verdict=verdict,
@@ -406,6 +411,11 @@ def _verdict(row: Judged, factor: float, alpha: float) -> Judged:
         p=min(1.0, (row.p_fails if fails else row.p_holds) * factor),
         reason=_both(row.reason, lacking),
     )
+
+
+def _shown_worse(interval: Interval, better: int) -> bool:
+    """Whether all of an interval of differences is on the worse side of 0."""
+    return interval[1] < 0 if better > 0 else interval[0] > 0 if better < 0 else False
 
 
 def _both(first: str, second: str) -> str:

@@ -308,6 +308,21 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     ]
 
 
+def common_settings(trials: Sequence[Trial]) -> dict[str, str]:
+    """The keys that have one value in all trials, seeds and data's files aside, and their values
+    in words; what is off or has no value is left out."""
+    specs = [
+        {**_flat_spec(trial, data), **_flat_methods(trial)}
+        for trial, data in zip(trials, _labelled(datasets_of(trials)))
+    ]
+    first = specs[0] if specs else {}
+    return {
+        key: brief(value)
+        for key, value in first.items()
+        if value not in (None, False, "", []) and not varies(key, specs)
+    }
+
+
 def _words(key: str, name: str, value: Any) -> str:
     """`epsilon=20`; a component by its name; a switch by its own, and nothing where it is off."""
     if value is None or value is False:

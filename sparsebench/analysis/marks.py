@@ -4,7 +4,7 @@ few cores."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -63,10 +63,11 @@ def backend_legend(frame: pd.DataFrame) -> str:
 
 
 def noisy(cell: pd.DataFrame) -> str:
-    """The marks of a row's times: one of its trials was disturbed, or had too few cores."""
-    marks = NOISE_MARK if cell["noise"].astype(bool).any() else ""
-    marks += CROWDED_MARK if cell["oversubscribed"].astype(bool).any() else ""
-    return f" {marks}" if marks else ""
+    """The marks of a row's times: how many of its trials were disturbed, and whether one had too
+    few cores."""
+    disturbed = int(cell["noise"].astype(bool).sum())
+    marks = f" {NOISE_MARK} {disturbed}/{len(cell)}" if disturbed else ""
+    return marks + (f" {CROWDED_MARK}" if cell["oversubscribed"].astype(bool).any() else "")
 
 
 def noise_footnote(frame: pd.DataFrame) -> list[str]:
@@ -79,7 +80,8 @@ def noise_footnote(frame: pd.DataFrame) -> list[str]:
         kinds = [f"{EVENTS.get(word, word)} in {n}" for word, n in counts.most_common()]
         notes.append(
             f"{NOISE_MARK} {len(disturbed)} of {trials} ran while the machine was disturbed "
-            f"({sentence_list(kinds)}): all times of a marked row may be too long."
+            f"({sentence_list(kinds)}): all times of a row marked so, with how many of its trials, "
+            "may be too long."
         )
     crowded = int(frame["oversubscribed"].astype(bool).sum())
     if crowded:
@@ -87,12 +89,25 @@ def noise_footnote(frame: pd.DataFrame) -> list[str]:
             f"{CROWDED_MARK} {crowded} of {trials} had more threads, of all their processes "
             "together, than cores: their threads took turns."
         )
-    for backend, trials_of in frame[frame["step"] != ""].groupby("backend", sort=False)["step"]:
-        ways = trials_of.value_counts()
+    return [*notes, *_ways(frame[frame["step"] != ""])]
+
+
+def _ways(frame: pd.DataFrame) -> Iterator[str]:
+    """Where steps were made in both ways: by which backends, and within one by how many trials."""
+    backends: dict[str, list[str]] = {"compiled": [], "layers": []}
+    for backend, trials in frame.groupby("backend", sort=False)["step"]:
+        ways = trials.value_counts()
         if len(ways) > 1:
             compiled = plural(int(ways["compiled"]), "trial")
-            notes.append(
+            yield (
                 f"{backend}: a step was one compiled call in {compiled} and went layer by layer in "
                 f"{ways['layers']}; compare times of one kind only."
             )
-    return notes
+        else:
+            backends[str(ways.index[0])].append(str(backend))
+    if all(backends.values()):
+        yield (
+            f"A step of {sentence_list(backends['compiled'])} was one compiled call, which "
+            "assembles the batch too, so that its time counts as training; one of "
+            f"{sentence_list(backends['layers'])} went layer by layer."
+        )

@@ -36,9 +36,9 @@ NOTE_COMPARED = (
 )
 NOTE_TESTED = (
     "Non-inferiority: at least as good, less the tolerance; superiority: better, where the claim "
-    f"gives no tolerance. A verdict needs {FEW} seeds. Each p is of what the verdict says (that "
-    "the claim fails, else that it holds), by a one-sided t-test; p and interval are adjusted "
-    "alike, so that any verdict of the report is wrong with a probability of 5 % at most (Holm)."
+    f"gives no tolerance. A verdict needs {FEW} seeds. p is that of a one-sided t-test that the "
+    "claim holds; beside the verdict fails, that it fails. p and interval are adjusted alike, so "
+    "that any verdict of the report is wrong with a probability of 5 % at most (Holm)."
 )
 NO_TRIAL = "no trial"
 NOT_JUDGED = (Holds.SHOWN, Holds.NOT_RUN, Holds.TOO_FEW)
@@ -99,6 +99,15 @@ def compared_table(rows: Sequence[Judged]) -> Table:
 def verdicts_sentence(rows: Sequence[Judged]) -> str:
     """`3 verdicts: 1 holds, 2 cannot tell.`"""
     return f"{plural(len(rows), 'verdict')}: {_counts(rows)}."
+
+
+def claim_sentence(row: Judged) -> str:
+    """`SET reaches it: holds (+0.12 points, 90 % interval [...], tolerance 1.00 points).`"""
+    tolerance = signed(row.metric, row.tolerance).removeprefix("+")
+    found = join(
+        _effect(row), _interval(row), f"tolerance {tolerance}" if row.tolerance else "", row.reason
+    )
+    return f"{row.text}: {row.verdict} ({found})."
 
 
 def against(row: Judged) -> str:

@@ -37,8 +37,8 @@ NOTE_TIME = (
     "Time per epoch is the median over a trial's epochs of assembling batches and training, plus "
     "the median of topology updates over the epochs that had one; assembling batches and topology "
     "updates also stand apart, as means over all epochs. Compilation (warm-up) and evaluation are "
-    "not in it. Bold: the lowest of a setting and those that are not shown to be higher, where "
-    "any is. Times hold for this machine only."
+    "not in it. Samples per second are those of all epochs together. Bold: the lowest of a setting "
+    "and those that are not shown to be higher, where any is. Times hold for this machine only."
 )
 IN_PAPER_TIME = (
     "Time: the median over a trial's epochs of assembling batches and training, plus that of "
@@ -67,15 +67,19 @@ NOTE_INTERQUARTILE = (
     "its BCa bootstrap interval at 95 %."
 )
 NOTE_AGREEMENT = (
-    "Backends start from the same connections, weights and batches. Over many steps float32 "
-    "rounding changes which connections are dropped, so small differences are expected."
+    "Backends start from the same connections, weights and batches, and their sums are rounded in "
+    "different orders. Where connections are dropped and grown, that may choose others, so small "
+    "differences are expected; with a fixed topology hardly any."
 )
 NOTE_AUDIT = (
     "Each backend's layers were probed on this machine with the same number of connections, "
     "neurons and samples while K x D, the size of the dense matrix, grows: a truly sparse backend "
     "takes no longer and no more memory. Growth is that of the call that grows most, and 1.0 is "
     "none. Peak over declared: the net peak of the trials over the bytes that their networks "
-    "declare, the median and the largest; transients and data are in it."
+    "declare, the median and the largest; temporary arrays and batches are in it."
+)
+NOTE_SETTINGS = (
+    "What all trials have in common, defaults included; what differs is in the tables above."
 )
 NOTE_INEXACT = [
     "Memory was not measured exactly on every machine: see the column ", Code("exact"),
@@ -196,6 +200,7 @@ def _sections(found: Evidence) -> Iterator[Section]:
     yield from section("Agreement between backends", agreement, NOTE_AGREEMENT)
     yield from section("Failures", results.failures_table(found))
     yield from section("Not run", results.not_run_table(found))
+    yield from section("Settings", results.settings_table(found), NOTE_SETTINGS)
 
 
 def deviations(found: Evidence) -> list[Section]:

@@ -93,8 +93,20 @@ def curves(
         slug(f"curves-{by}") if spent else name,
         f"{upper_first(metric.heading)} by {by}",
         "Line: mean over seeds; band: one standard deviation.", large(panels),
-        *names_of(found, panels), [*left_out(len(parts)), *drawn_once(stand_for)],
+        *names_of(found, panels),
+        [*left_out(len(parts)), *drawn_once(stand_for), *_after_update(judged)],
     )  # fmt: skip
+
+
+def _after_update(evidence: Evidence) -> list[str]:
+    """A note where epochs end with an update of the topology."""
+    seconds = evidence.ok.get("topology_seconds")
+    if seconds is None or not (seconds > 0).any():
+        return []
+    return [
+        "A topology update at the end of an epoch comes before the evaluation, so that connections "
+        "just grown are in it; the last epoch has none, and its values may be better for that."
+    ]
 
 
 def observed(evidence: Evidence) -> Iterator[Chart]:

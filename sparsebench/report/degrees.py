@@ -55,9 +55,9 @@ def degrees(evidence: Evidence) -> Chart | None:
         edges = np.arange(low, high + width + 1, width, dtype=np.float64) - 0.5
         axes = Axis("connections"), Axis("share of neurons", "fraction", limits=(0.0, math.nan))
         panels.append(Panel(place, *axes, [_steps(one, edges) for one in parts], 280))
-    notes = [f"Setting: {setting}."] if setting else []
-    if (settings := len(set(known))) > 1:
-        notes.append(f"It is the one of {settings} settings with the most to show.")
+    settings = len(set(known))
+    of = f", the first of {settings} with the most lines" if settings > 1 else ""
+    notes = [f"Setting: {setting}{of}."] if setting else []
     if len(kinds) > MOST_LINES:
         notes.append(f"The first {MOST_LINES} of {len(kinds)} topologies.")
     if len(places) > MOST_PANELS:
@@ -69,8 +69,8 @@ def degrees(evidence: Evidence) -> Chart | None:
         "degrees", "Degrees of the neurons",
         "Share of a layer's neurons by their incoming connections, and by their outgoing ones, "
         "after training: of the first seed of each topology whose network was kept, on the first "
-        "backend, as backends follow the same trajectory. Layers in which all have the same number "
-        "are left out.",
+        "backend, as backends follow the same trajectory. What goes out of layer 1 comes from the "
+        "inputs. Layers in which all have the same number are left out.",
         panels, topologies, topologies, notes,
     )  # fmt: skip
 

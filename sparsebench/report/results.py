@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.chance import above_chance
-from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence, groups, outcome
+from sparsebench.analysis.evidence import (
+    BAD,
+    CELL,
+    NOT_RUN,
+    Evidence,
+    common_settings,
+    groups,
+    outcome,
+    trials_of,
+)
 from sparsebench.analysis.formats import (
     UNKNOWN,
     count,
@@ -25,6 +35,7 @@ from sparsebench.analysis.marks import noisy
 from sparsebench.analysis.statistics import Spread, interquartile
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
+from sparsebench.errors import printable
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Bold, Cell, Code, Table, number, table
 from sparsebench.store.record import CONTRADICTED, SIMULATED
@@ -238,6 +249,15 @@ def not_run_table(evidence: Evidence) -> Table | None:
     return table(["status", "data set", "backend", "reason", "trials"], rows, left=4)
 
 
+def settings_table(evidence: Evidence) -> Table | None:
+    """A row per key of the trials that has one value in all of them."""
+    found = common_settings(trials_of(evidence))
+    samples = evidence.ok["test_samples"].dropna().unique()
+    if len(samples) == 1:
+        found["test samples"] = count(samples[0])
+    return table(["key", "value"], [[printable(k), printable(v)] for k, v in found.items()], left=2)
+
+
 def audit_table(evidence: Evidence) -> Table | None:
     """A row per backend and finding of the honesty audit."""
     audits = [record.audit for record in evidence.records_of(evidence.frame)]
@@ -265,12 +285,14 @@ def audit_table(evidence: Evidence) -> Table | None:
         )
         peaks = Cell(UNKNOWN)
         if ratios:
-            median = _factor(ratios[(len(ratios) - 1) // 2 :][:1])
+            median = _factor([statistics.median(ratios)])
             peaks = Cell(f"{median.text} ({_factor(ratios).text})", median.key)
+        reasons = list(dict.fromkeys(str(audit.get("why", "")) for audit in found))
+        more = f" (the first of {len(reasons)} reasons)" if len(reasons) > 1 else ""
         rows.append(
             [backend, claims, Cell([Bold(shown) if verdict == CONTRADICTED else shown]),
              sentence_list([str(flag) for flag in flags]) or "none", *growths, peaks, len(found),
-             str(found[0].get("why", ""))]
+             reasons[0] + more]
         )  # fmt: skip
     header = ["backend", "claims", "found", "flags", "growth of K x D", "of time", "of memory",
               "peak over declared", "trials", "why"]  # fmt: skip

@@ -32,13 +32,16 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.against_dense import against_dense_sentence
-from sparsebench.report.claims import verdicts_sentence
+from sparsebench.report.claims import claim_sentence, verdicts_sentence
 from sparsebench.report.document import Bold, Text
 from sparsebench.report.growth import crossover_sentence
 from sparsebench.store.record import CONTRADICTED
 
 MOST = 6
 """Topologies named in a sentence; the table has all."""
+
+FEW_CLAIMS = 2
+"""So many that were tested are told one by one."""
 
 GROWN = 4.0
 """Ratio of the most to the fewest neurons from which on only the largest network is described."""
@@ -74,6 +77,9 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
         ]
     if claims := judge(evidence):
         yield f"The suite's claims have {verdicts_sentence(claims)}"
+        tested = [claim for claim in claims if claim.difference is not None]
+        if len(tested) <= FEW_CLAIMS:
+            yield from map(claim_sentence, tested)
     leads = [one.get("lead") for one in facts]
     known = {name for names in ABOUT.values() for name in names}
     wanted = [
@@ -191,21 +197,29 @@ def _largest(frame: pd.DataFrame) -> str:
 
 
 def _costs(frame: pd.DataFrame) -> Iterator[str]:
-    """Time and memory by backend, over trials that differ in nothing else."""
+    """Time and net peak by backend, over trials that differ in nothing else: of sparse networks,
+    where there are such."""
+    sparse = frame[frame["initial_connections"] < frame["dense_connections"]]
     for name, needs, more in (
-        ("epoch_seconds", "time per epoch", "as long"), ("net_peak_bytes", "memory", "as much"),
-    ):  # fmt: skip
-        if (found := lowest(frame, name)) is None:
-            continue
+        ("epoch_seconds", "time per epoch", "as long"),
+        ("net_peak_bytes", "net peak memory", "as much"),
+    ):
+        of = "of sparse networks"
+        if (found := lowest(sparse, name)) is None:
+            of = ""
+            if (found := lowest(frame, name)) is None:
+                continue
+        compared = " ".join(filter(None, [plural(found.count, "comparison"), of]))
+        where = f"Where only the backend differs ({compared}),"
         others = sentence_list([f"{other.name} {_times(other)} {more}" for other in found.others])
         ends = dict.fromkeys(in_unit(BUILT_IN[name], one(end)) for end in found.span)
         disturbed = int(frame["noise"].astype(bool).sum()) if name == "epoch_seconds" else 0
         if found.everywhere:
             first = f"{found.name} takes the least {needs} ({' to '.join(ends)})"
-            yield f"Where only the backend differs, {first}, {others}."
+            yield f"{where} {first}, {others}."
         else:
             first = f"no backend always takes the least {needs}"
-            yield f"Where only the backend differs, {first}: {others} as {found.name}."
+            yield f"{where} {first}: {others} as {found.name}."
         if disturbed:
             yield (
                 f"{disturbed} of {plural(len(frame), 'trial')} ran while the machine was "
@@ -225,9 +239,12 @@ class Other:
 
 @dataclass(frozen=True)
 class Lowest:
-    """span  the least and the most of its means over seeds, of the trials that are compared"""
+    """span   the least and the most of its means over seeds, of the trials that are compared
+    count  how many settings, topologies and seeds have it and another backend
+    """
 
     name: str
+    count: int
     span: tuple[float, float]
     others: list[Other]
 
@@ -249,7 +266,10 @@ def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
         return None
     logs = wide.map(math.log)
     order = logs.sub(logs.mean(axis="columns"), axis="index").mean().sort_values().index
-    compared = [Lowest(str(name), _span(wide[name]), _others(wide, name)) for name in order]
+    compared = [
+        Lowest(str(name), int(wide[name].notna().sum()), _span(wide[name]), _others(wide, name))
+        for name in order
+    ]
     # not each backend ran each trial: the first may yet lose to one in the trials they share
     found = next((one for one in compared if all(o.mean >= 1 for o in one.others)), compared[0])
     return found if found.others else None

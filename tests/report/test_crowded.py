@@ -18,7 +18,7 @@ def test_times_of_too_few_cores_are_marked_and_counted(tmp_path):
     ]
     text = report([FakeRun(records)], tmp_path)
     times = text.split("## Time")[1].split("\n## ")[0]
-    assert "12.0 ms §¶" in times
+    assert "12.0 ms § 1/3 ¶" in times
     assert "¶ 2 of 3 trials had more threads" in times
     assert "§ 1 of 3 trials ran while the machine was disturbed" in times
     assert "¶" not in text.split("## Memory")[1].split("\n## ")[0]

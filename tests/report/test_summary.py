@@ -21,7 +21,7 @@ from sparsebench.report.summary import statements
 NUMBER = r"([\d,.]+)"
 UNITS = {"%": 0.01, "ms": 1e-3, "s": 1.0, "min": 60.0, "B": 1, "KiB": 2**10, "MiB": 2**20}
 AMOUNT = rf"{NUMBER}(?: ± [\d.]+)? ({'|'.join(map(re.escape, UNITS))})(?!\w)"
-COLUMNS = {"time per epoch": "epoch_seconds", "memory": "net_peak_bytes"}
+COLUMNS = {"time per epoch": "epoch_seconds", "net peak memory": "net_peak_bytes"}
 
 
 def value(number, unit=""):
@@ -106,6 +106,9 @@ def ratios(frame, column, name, other):
 
 
 def costs(frame, found):
+    sparse = frame["initial_connections"] < frame["dense_connections"]
+    if found["sparse"]:
+        frame = frame[sparse]
     least, needs, text = found["least"], found["needs"], found["others"]
     name = least or found["beside"]
     found_texts = re.findall(rf"([\w-]+) {NUMBER}(?: to {NUMBER})? times as (?:long|much)", text)
@@ -116,12 +119,14 @@ def costs(frame, found):
         near(value(high or low), pairs.max())
         lowest = min(lowest, pairs.min())
     assert (lowest >= 1) == bool(least)
+    keys = ["setting", "topology_label", "seed"]
+    wide = frame[frame["ok"]].pivot_table(
+        index=keys, columns="backend_label", values=COLUMNS[needs]
+    )
+    wide = wide[wide.notna().sum(axis=1) > 1]
+    assert int(found["count"]) == wide[name].notna().sum()
     if least:
-        keys = ["setting", "topology_label", "seed"]
-        wide = frame[frame["ok"]].pivot_table(
-            index=keys, columns="backend_label", values=COLUMNS[needs]
-        )
-        means = wide[wide.notna().sum(axis=1) > 1][name].groupby(level=[0, 1]).mean()
+        means = wide[name].groupby(level=[0, 1]).mean()
         ends = [value(*amount) for amount in re.findall(AMOUNT, found["name"])]
         near(ends[0], means.min())
         near(ends[-1], means.max())
@@ -162,8 +167,9 @@ CHECKS = [
      hopeless),
     (rf"The largest network that finished has {NUMBER} neurons and {NUMBER} connections "
      r"\((.+)\): an epoch takes (.*) and the net peak is (.*)\.", largest),
-    (r"Where only the backend differs, (?:(?P<least>[\w-]+) takes|no backend always takes) "
-     r"the least (?P<needs>time per epoch|memory)(?P<name>.*?)[,:] "
+    (r"Where only the backend differs \((?P<count>\d+) comparisons?"
+     r"(?P<sparse> of sparse networks)?\), (?:(?P<least>[\w-]+) takes|no backend always takes) "
+     r"the least (?P<needs>time per epoch|net peak memory)(?P<name>.*?)[,:] "
      r"(?P<others>.*? as (?:long|much))(?: as (?P<beside>[\w-]+))?\.", costs),
     (r"Beside the dense network of the same setting, the fastest sparse one takes (.*) of the time "
      r"per epoch and the smallest sparse one has (.*) of the net peak\.", against_dense),
