@@ -53,7 +53,7 @@ def is_attempt(name: str) -> bool:
 
 
 def scratch_writer(name: str) -> int | None:
-    """The pid that was writing a temporary file; None if the name is not one of such a file."""
+    """The pid, from a temporary file's name, of the process that wrote it; None for other names."""
     found = _SCRATCH.fullmatch(name)
     return int(found[1]) if found else None
 

@@ -206,10 +206,10 @@ def _values(X: Batch) -> Matrix:
 def check_model(
     model: Model, optimizer: Optimizer, outputs: int = 3, loss: Loss | None = None
 ) -> None:
-    """A network for 6 features and `outputs`: the shapes of its layers chain, its gradients in
-    training with dropout agree with finite differences, a network that is stepped by the gradients
-    of another stays equal to it, and `assign` sets all that `values` gives, the trained parameters
-    of activations included.
+    """Check a model's network of 6 features and `outputs` outputs: that the shapes of its layers
+    chain; that its gradients, with dropout, agree with finite differences; that a network stepped
+    by the gradients of another stays equal to it; and that `assign` sets all that `values` gives,
+    trained parameters of activations included.
 
     loss  softmax cross-entropy by default
     """

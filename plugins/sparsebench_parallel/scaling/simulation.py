@@ -86,10 +86,13 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """seconds    until the last worker has its last values, without the topology's update
-    applied    gradients
-    staleness  mean over the gradients: updates between the values one was computed from and its use
-    busy       share of the time in which the server works on gradients
+    """What a simulated epoch came to.
+
+    seconds    until the last worker has its last values, without the topology's update
+    applied    number of gradients that the server applied
+    staleness  mean number of updates between the values that a gradient was computed from and
+               its use
+    busy       share of the time in which the server works
     """
 
     seconds: float

@@ -59,8 +59,12 @@ class State:
         return any(index == layer for _, index in self.connections)
 
     def renumber(self, layer: int, columns: Mask, rows: Mask) -> None:
-        """Follow the layer when its inputs and outputs get other numbers; those that are False are
-        gone, with their positions. Connections are numbered as before."""
+        """Renumber the positions of a layer after neurons were removed.
+
+        columns, rows  True for the inputs and outputs that stay; positions at others are forgotten
+
+        Arrays over connections do not change.
+        """
         new_column, new_row = np.cumsum(columns) - 1, np.cumsum(rows) - 1
         for key, (row, column, values) in self.positions.items():
             if key[1] == layer:

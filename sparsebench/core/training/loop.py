@@ -65,11 +65,11 @@ def train(work: Work) -> Result:
 class Training:
     """A network in training: its steps, the updates of its topology, and its records.
 
-    begin    position where training begins
-    started  connections of each layer at the very start
-    step     steps done from the start
-    records  of the epochs so far
-    updater  of the topology
+    begin    where training begins: the start, or the position of a checkpoint
+    started  connections of each layer before any update
+    step     number of steps done
+    records  one of each finished epoch
+    updater  what changes the topology
     """
 
     def __init__(

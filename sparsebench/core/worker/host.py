@@ -89,7 +89,8 @@ def main() -> None:
 
 
 def start_monitor(log: RankLog) -> int:
-    """Put a monitor above this process of an MPI trial, and return in its child.
+    """Fork a process of an MPI trial: the parent becomes its monitor and never returns, the child
+    returns and goes on as the trial.
 
     log  the file of the log
 

@@ -19,10 +19,11 @@ def run_length(rows, p, stop):
 
 @njit(error_model="numpy")
 def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
-    """Sort a block's rows by their number of connections in it: a counting sort, stable.
+    """Sort the rows of a block, in place, by how many connections each has in it, fewest first: a
+    stable counting sort.
 
-    old_rows, old_columns (stop - start,)  room
-    places (stop - start + 2,)             room
+    old_rows, old_columns (stop - start,)  scratch arrays
+    places (stop - start + 2,)             scratch array
     """
     size, longest = stop - start, 0
     p = start

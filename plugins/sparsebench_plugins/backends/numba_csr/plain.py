@@ -61,7 +61,8 @@ def activate_row(Z, z, k, n, N, unit, bits):
 
 @njit(error_model="numpy")
 def deactivate_row(D, d, k, n, N, unit, bits):
-    """Samples n..n + N - 1 of neuron k, at D[d]: DA becomes DZ."""
+    """Turn the gradient by activations into that by pre-activations, in place: of samples n to
+    n + N - 1 of neuron k, which begin at D[d]."""
     if unit.mode == NONE:
         return
     byte = k * unit.row_bytes

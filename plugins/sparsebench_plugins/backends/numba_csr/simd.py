@@ -294,8 +294,8 @@ def for_few(builder, count, emit):
 
 @intrinsic
 def load_few(typing, A, i, count):
-    """`load_some` that touches nothing behind, for a count of 1 at least. Where another neuron's
-    samples follow, a masked load waits for what was last stored there, needed or not."""
+    """`load_some` that reads no memory behind `count` numbers, which are 1 at least. Where another
+    neuron's samples follow, a masked load would wait for the last store there, and not use it."""
 
     def write(emit, a, i, count):
         b = emit.builder

@@ -149,9 +149,10 @@ packed_forward_chunk = forward_rows_of_blocks(forward_packed, forward_packed)
 def backward_one(
     start, stop, rows, columns, w, first, second, DZ, z, X, x, DX, N, G, own, rule
 ):  # fmt: skip
-    """Connections start..stop - 1 of one block: the dots and the update, and DX unless it is empty.
+    """The backward pass of connections start to stop - 1 of one block: the gradient of each weight,
+    a dot product over the samples, and its update; DX is added to unless it is empty.
 
-    own  room for the dots of PIECE connections
+    own  scratch array for the gradients of PIECE connections
     """
     last, ahead = rows.size - 1, ahead_in(X)
     for p in range(start, stop, PIECE):

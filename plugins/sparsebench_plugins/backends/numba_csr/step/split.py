@@ -2,7 +2,7 @@
 
 By samples: a tile of them goes forward and back through the whole network in one piece of work, its
 weights' gradients into a partial sum of its own; a second phase adds these up in order and updates.
-Activations stay with the core that wrote them, and threads meet twice a step.
+Activations stay with the core that wrote them, and threads meet three times a step.
 
 By blocks: a phase per layer and direction, its pieces the blocks of connections, which are updated
 on the way back; for few samples of so many connections that these are the traffic.
