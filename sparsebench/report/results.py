@@ -53,7 +53,7 @@ PER_EPOCH = {
 """Parts of `epoch_seconds`; a mean over all epochs."""
 
 TIMES = ("epoch_seconds", *PER_EPOCH, "warmup_seconds", "wall_seconds", "samples_per_second")
-MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes")
+MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes", "method_bytes")
 
 
 def result_table(evidence: Evidence) -> Table | None:
