@@ -18,7 +18,8 @@ X = rng.standard_normal((90, 8)) + 2 * np.eye(3, 8)[np.arange(90) % 3]
 def run(build, name, parts, objective="classification"):
     data = prepare(parts, objective=build("objective", objective), fold="1/3")
     work = small_work(build, backend="scipy-csr", objective=objective, data=data)
-    trainer = build("trainer", name)
+    few = {"iterations": 20} if name == "gradient-boosting" else {}
+    trainer = build("trainer", {"name": name, **few})
     trainer.warm_up(work)
     return trainer.run(work), data
 
