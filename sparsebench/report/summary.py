@@ -41,7 +41,7 @@ MOST = 6
 """Topologies named in a sentence; the table has all."""
 
 FEW_CLAIMS = 2
-"""So many that were tested are told one by one."""
+"""Up to this many tested claims are named one by one."""
 
 GROWN = 4.0
 """Ratio of the most to the fewest neurons from which on only the largest network is described."""

@@ -141,13 +141,13 @@ def check(found: Rows, official: Rows) -> None:
     """Raises WrongRows, in one line."""
     missing, surplus = (np.setdiff1d(a, b) for a, b in ((official, found), (found, official)))
     if missing.size or surplus.size:
-        told = [
+        parts = [
             f"{rows.size} {what} (first: {rows[0]})"
             for rows, what in ((missing, "missing"), (surplus, "too many"))
             if rows.size
         ]
         raise WrongRows(
-            f"{found.size} rows survive, and officially {official.size}: {' and '.join(told)}"
+            f"{found.size} rows survive, and officially {official.size}: {' and '.join(parts)}"
         )
 
 
