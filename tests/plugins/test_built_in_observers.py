@@ -196,6 +196,7 @@ class TestVisited:
         bytes per connection and neuron, where a bit per position is 200 MB."""
         K = D = nnz = 40_000
         rng = np.random.default_rng(0)
+        random_pattern((K, D), nnz, np.random.default_rng(1))  # loads what is compiled
         tracemalloc.start()
         try:
             visited = Visited((K, D), nnz)
