@@ -490,7 +490,7 @@ def test_unusable_entries_are_registered_and_say_why_when_used(data_dir):
         17,
     ]
     (data_dir / "data.json").write_text(json.dumps(entries))
-    assert set(registered(data_dir)) == {*registration.BUILT_IN, "escaping", "odd"}
+    assert set(registered(data_dir)) == {*BUILT_IN, "escaping", "odd"}
     for name, message in (("escaping", "entry 1 .*'file'"), ("odd", "entry 2 .*'sha256'")):
         for ask in ("identity", "load"):
             with pytest.raises(DataError, match=message):
@@ -510,7 +510,7 @@ def test_a_manifest_that_is_no_json_keeps_the_built_in_sets(data_dir):
     names = []
     with pytest.raises(DataError, match="is not JSON"):
         registration.register_all(lambda name, *_, **__: names.append(name), data_dir)
-    assert set(names) == set(registration.BUILT_IN)
+    assert set(names) == BUILT_IN
 
 
 # --- file ----------------------------------------------------------------------------
@@ -643,6 +643,8 @@ def test_file_says_what_is_known(tmp_path):
 
 # --- lightness and real data ---------------------------------------------------------
 
+BUILT_IN = {*registration.BUILT_IN, registration.GRAPH_CHALLENGE}
+
 LIGHT = """
 import sys
 import importlib
@@ -656,7 +658,8 @@ for name, cls in made.items():
     if isinstance(cls, str):
         module, _, cls = cls.partition(":")
         cls = getattr(importlib.import_module(module), cls)
-    instance = cls(path=sys.argv[2]) if name == "file" else cls()
+    parameters = {"file": {"path": sys.argv[2]}, "graph-challenge": {"generated": True}}
+    instance = cls(**parameters.get(name, {}))
     assert instance.identity(), name
 print([m for m in ("numpy", "scipy", "sklearn", "pandas", "numba") if m in sys.modules])
 print(len(made))
@@ -673,7 +676,7 @@ def test_registration_and_identities_import_nothing_heavy(data_dir):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:2] == ["[]", str(len(registration.BUILT_IN) + 1)]
+    assert done.stdout.split("\n")[:2] == ["[]", str(len(BUILT_IN) + 1)]
 
 
 REAL = os.environ.get("SPARSEBENCH_DATA")

@@ -288,7 +288,7 @@ def test_a_run_asks_the_trainer_how_many(
 def test_debug_has_one_process_only(
     suite: Suite, trial: Callable[..., Trial], options: Options
 ) -> None:
-    with pytest.raises(SparsebenchError, match=r"'job_of' needs 3: run it without --debug"):
+    with pytest.raises(SparsebenchError, match=r"'several' needs 3: run it without --debug"):
         run_trials(
             suite, [trial("several", workers=2)], load_plugins(FILES), replace(options, debug=True)
         )

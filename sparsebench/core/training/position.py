@@ -66,7 +66,7 @@ def saved_layers(
 
     shapes  (K, D) at the start; hidden layers may have lost dead neurons since
     """
-    D = shapes[0][1]
+    D = shapes[0][1] if shapes else 0
     for number, (most, _) in enumerate(shapes, 1):
         indptr, indices = found[f"layer{number}.indptr"], found[f"layer{number}.indices"]
         neurons = indptr.size - 1
