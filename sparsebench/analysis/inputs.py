@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 
 from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.kept_networks import MOST_NEURONS, kept_of
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.core.arrays import Array
-from sparsebench.core.job import MODEL
 from sparsebench.errors import printable
-
-MOST_INPUTS = 2**27
-"""Bounds the memory that is taken for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +36,8 @@ def input_strengths(seen: Evidence, trials: pd.DataFrame) -> InputStrengths | No
     inputs than the first are left out."""
     found: list[Array] = []
     names: Array | None = None
-    for i in trials.index:
-        at = int(str(i))
-        file = seen.runs[at].folder(seen.records[at]) / MODEL
-        if not file.is_file():
-            continue
-        try:
-            archive = Archive(file)
-            strength = _strength(archive)
-            names = archive["inputs"] if names is None and "inputs" in set(archive) else names
-            archive.close()
-        except (BadArchive, KeyError, ValueError):  # a damaged file
-            continue
+    for strength, known in kept_of(seen, trials.index, _strength_and_names, []):
+        names = known if names is None else names
         if not found or strength.size == found[0].size:
             found.append(strength / max(float(strength.sum()), 1e-30))
     if not found:
@@ -63,12 +50,19 @@ def input_strengths(seen: Evidence, trials: pd.DataFrame) -> InputStrengths | No
     return InputStrengths(len(found), called, shares[order])
 
 
+def _strength_and_names(archive: Archive) -> tuple[Array, Array | None]:
+    try:
+        return _strength(archive), archive["inputs"] if "inputs" in set(archive) else None
+    except (KeyError, ValueError) as error:  # a damaged file
+        raise BadArchive(str(error)) from None
+
+
 def _strength(archive: Archive) -> Array:
     from sparsebench.core.nn.input_scores import strengths
     from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 
     K, D = (int(size) for size in archive["W1.shape"])
-    if not 0 < D <= MOST_INPUTS:
+    if not 0 < D <= MOST_NEURONS:
         raise BadArchive(f"its first layer cannot have {D} inputs")
     pattern = CsrPattern((K, D), archive["W1.indptr"], archive["W1.indices"])
     W = CsrMatrix(pattern, archive["W1.data"])

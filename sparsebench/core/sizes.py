@@ -45,7 +45,7 @@ SMALL = 2**15
 not by compiled loops."""
 
 HEADROOM = 4
-"""By which an update of the topology may look at more positions than a layer has connections."""
+"""How many times as many positions as a layer has connections a topology update may look at."""
 
 
 def all_small(layers: Iterable[LayerSize]) -> bool:

@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.formats import (
-    plural,
-)
+from sparsebench.analysis.formats import plural
+from sparsebench.analysis.kept_networks import MOST_NEURONS, first_kept, fullest_setting
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
-from sparsebench.report.kept_networks import MOST_NEURONS, kept_networks
 
 MOST_BINS = 30
 MOST_LINES = 6
@@ -41,8 +39,7 @@ def degrees(evidence: Evidence) -> Chart | None:
     found = list(_degrees(evidence, unread))
     if not found:
         return None
-    known = [one.setting for one in found]
-    setting = max(dict.fromkeys(known), key=known.count)
+    setting, notes = fullest_setting([one.setting for one in found])
     shown = [one for one in found if one.setting == setting]
     kinds = list(dict.fromkeys(one.topology for one in shown))
     shown = [one for one in shown if one.topology in kinds[:MOST_LINES]]
@@ -55,9 +52,6 @@ def degrees(evidence: Evidence) -> Chart | None:
         edges = np.arange(low, high + width + 1, width, dtype=np.float64) - 0.5
         axes = Axis("connections"), Axis("share of neurons", "fraction", limits=(0.0, math.nan))
         panels.append(Panel(place, *axes, [_steps(one, edges) for one in parts], 280))
-    settings = len(set(known))
-    of = f", the first of {settings} with the most lines" if settings > 1 else ""
-    notes = [f"Setting: {setting}{of}."] if setting else []
     if len(kinds) > MOST_LINES:
         notes.append(f"The first {MOST_LINES} of {len(kinds)} topologies.")
     if len(places) > MOST_PANELS:
@@ -77,7 +71,7 @@ def degrees(evidence: Evidence) -> Chart | None:
 
 def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
     """Of the first trial of each setting and topology that has its network."""
-    for setting, topology, layers in kept_networks(evidence, _layers, unread):
+    for setting, topology, layers in first_kept(evidence, _layers, unread):
         for where, counts in layers:
             if counts.min() != counts.max():
                 yield Degrees(setting, topology, where, counts)

@@ -102,8 +102,11 @@ def line(
         frame["by"] = words(part, trials_of(part), keys[-1], bare=True)
     else:
         frame["by"] = ""
-    logs = [None if log is None else name in log for name in ("x", "y")]
     parts = list(groups(frame, ["panel"]))
+    logs = [  # of one kind in all panels
+        any(one.axis(rows[name], None).log for _, rows in parts) if log is None else name in log
+        for name, one in (("x", across), ("y", up))
+    ]
     stand_for: dict[str, list[str]] = {}
     panels = [
         Panel(

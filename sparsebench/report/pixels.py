@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.formats import plural
+from sparsebench.analysis.kept_networks import first_kept, fullest_setting
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel
-from sparsebench.report.kept_networks import kept_networks
 
 MOST_PIXELS = 2**16
 
@@ -22,11 +22,10 @@ Image = npt.NDArray[np.int64]
 def pixels(evidence: Evidence) -> Chart | None:
     """Connections of each pixel, a panel per topology; None where no network on images was kept."""
     unread: list[str] = []
-    found = [one for one in kept_networks(evidence, _image, unread) if one[2] is not None]
+    found = [one for one in first_kept(evidence, _image, unread) if one[2] is not None]
     if not found:
         return None
-    known = [setting for setting, _, _ in found]
-    setting = max(dict.fromkeys(known), key=known.count)
+    setting, notes = fullest_setting([setting for setting, _, _ in found])
     shown = [(topology, image) for of, topology, image in found if of == setting]
     most = max(int(image.max()) for _, image in shown if image is not None)
     panels = [
@@ -35,9 +34,6 @@ def pixels(evidence: Evidence) -> Chart | None:
         for topology, image in shown[:MOST_PANELS]
         if image is not None
     ]  # fmt: skip
-    notes = [f"Setting: {setting}."] if setting else []
-    if (settings := len(set(known))) > 1:
-        notes.append(f"It is the one of {settings} settings with the most to show.")
     if len(shown) > MOST_PANELS:
         notes.append(f"The first {MOST_PANELS} of {len(shown)} panels.")
     if unread:

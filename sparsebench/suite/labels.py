@@ -65,7 +65,7 @@ def shortest_end(path: str, others: Sequence[str]) -> str:
 
 
 def distinct_labels(components: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each by its name alone where all of that name are equal, else distinguished from them."""
+    """A label for each component: its name, with what differs where others have the same name."""
     distinct = list({repr(one): one for one in components}.values())
     names = Counter(map(name_of, distinct))
     known = {

@@ -120,7 +120,7 @@ class Model(Protocol):
 
 @runtime_checkable
 class Compacts(Protocol):
-    """A model whose dead hidden neurons may be taken out in training. Optional."""
+    """A model that may remove dead hidden neurons during training. Optional."""
 
     @property
     def compact_every(self) -> int | None:

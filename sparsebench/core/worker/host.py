@@ -89,8 +89,9 @@ def main() -> None:
 
 
 def start_monitor(log: RankLog) -> int:
-    """Fork a process of an MPI trial: the parent becomes its monitor and never returns, the child
-    returns and goes on as the trial.
+    """Fork this process of an MPI trial, so that it has a monitor.
+
+    The parent becomes the monitor and never returns; the child returns and is the trial.
 
     log  the file of the log
 
