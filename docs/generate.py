@@ -46,10 +46,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Shorten the links between docs/ and the folders beside it, which are one folder here."""
-    inside = page.file.src_uri.startswith(OUTSIDE)
-    away = r"(?<=\]\()(\.\./)*docs/" if inside else rf"(?<=\]\()\.\./(?={'|'.join(OUTSIDE)})"
-    depth = page.file.src_uri.count("/")
-    return re.sub(away, "../" * depth if inside else "", markdown)
+    if page.file.src_uri.startswith(OUTSIDE):
+        to_root = "../" * page.file.src_uri.count("/")
+        return re.sub(r"(?<=\]\()(\.\./)*docs/", to_root, markdown)
+    # docs/ is the root of the site: one folder less to climb
+    return re.sub(rf"(?<=\]\()((?:\.\./)*)\.\./(?={'|'.join(OUTSIDE)})", r"\1", markdown)
 
 
 def cli() -> Iterator[str]:
