@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,9 +28,10 @@ from sparsebench.report.document import Bullets, Cell, Chart, Code, Section, Tab
 from sparsebench.report.history import history
 from sparsebench.report.summary import statements
 from sparsebench.store.export_columns import manifest_commit
-from sparsebench.store.provenance import commit_name, git_state
+from sparsebench.store.provenance import commit_name, git_state, pools
 
 if TYPE_CHECKING:
+    from sparsebench.store.record import Record
     from sparsebench.store.store import StoredRun
 
 NOTE_TIME = (
@@ -200,6 +201,7 @@ def _sections(found: Evidence) -> Iterator[Section]:
     yield from section("Agreement between backends", agreement, NOTE_AGREEMENT)
     yield from section("Failures", results.failures_table(found))
     yield from section("Not run", results.not_run_table(found))
+    yield from section("Data", results.data_table(found))
     yield from section("Settings", results.settings_table(found), NOTE_SETTINGS)
 
 
@@ -287,6 +289,7 @@ def _provenance(run: StoredRun, found: Evidence) -> dict[str, Text]:
         "threads": ", ".join(str(n) for n in sorted(part["threads"].unique())),
         "side by side": "yes: times are contended" if part["contended"].any() else "",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
+        "linear algebra": "; ".join(_libraries(records)),
         "started": min((r.started for r in records if r.started), default=""),
         "ended": max((r.ended for r in records if r.ended), default=""),
         "command": [Code(command(run))],
@@ -307,6 +310,19 @@ def _machine(machine: Mapping[str, Any]) -> str:
         f"Python {machine['python']}" if machine.get("python") else "",
     )
     return f"{machine['id']}: {known}" if machine.get("id") else known
+
+
+def _libraries(records: Iterable[Record]) -> list[str]:
+    """`openblas 0.3.30 (Haswell), 2 threads`: each library of linear algebra once."""
+    named = []
+    for pool in pools(records):
+        if pool.get("internal_api", "openmp") == "openmp":  # threads only
+            continue
+        threads, architecture = pool.get("num_threads"), pool.get("architecture")
+        name = " ".join(str(pool[key]) for key in ("internal_api", "version") if pool.get(key))
+        name += f" ({architecture})" if architecture else ""
+        named.append(join(name, f"{threads} thread{'s' * (threads != 1)}" if threads else ""))
+    return list(dict.fromkeys(named))
 
 
 def command(run: StoredRun) -> str:

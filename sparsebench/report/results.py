@@ -252,10 +252,26 @@ def not_run_table(evidence: Evidence) -> Table | None:
 def settings_table(evidence: Evidence) -> Table | None:
     """A row per key of the trials that has one value in all of them."""
     found = common_settings(trials_of(evidence))
-    samples = evidence.ok["test_samples"].dropna().unique()
-    if len(samples) == 1:
-        found["test samples"] = count(samples[0])
     return table(["key", "value"], [[printable(k), printable(v)] for k, v in found.items()], left=2)
+
+
+def data_table(evidence: Evidence) -> Table | None:
+    """The numbers of samples that the networks were trained on and tested with, by data set."""
+    ok = evidence.ok
+    known = ok[ok[["train_samples", "test_samples"]].notna().any(axis="columns")]
+    rows = [
+        [name, _counts(part["train_samples"]), _counts(part["test_samples"])]
+        for name, part in groups(known, ["dataset"])
+    ]
+    return table(["data set", "training samples", "test samples"], rows)
+
+
+def _counts(values: pd.Series) -> Cell:
+    """A number, or the smallest and the largest where trials differ."""
+    known = sorted(values.dropna().unique())
+    if not known:
+        return Cell(UNKNOWN)
+    return Cell(" to ".join(dict.fromkeys((count(known[0]), count(known[-1])))), float(known[-1]))
 
 
 def audit_table(evidence: Evidence) -> Table | None:

@@ -25,7 +25,7 @@ dataset = "wine"
 model = { hidden = [8] }
 topology = { name = "set", epsilon = 3 }
 backend = "scipy-csr"
-epochs = 1
+epochs = 100
 threads = 1
 [grid]
 seed = [0, 1, 2, 3, 4]
@@ -80,7 +80,8 @@ def process(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite with a run of five seeds in store `base`, and one that ran out of time in `head`."""
+    """A suite with a run of five seeds in store `base`, and one that ran out of time in `head`: its
+    trials train for several looks of the supervisor."""
     work = tmp_path_factory.mktemp("codes")
     (work / "codes.toml").write_text(SUITE)
     done = run(work, "run", "codes.toml", "--store", "base", "--no-plan")
@@ -138,7 +139,7 @@ def test_3_a_gate_failed(folder: Path) -> None:
 def claiming(folder: Path, value: float, tolerance: float) -> int:
     """The exit code of `check` on a run, reused, of a suite that claims this."""
     claim = CLAIM.format(value=value, tolerance=tolerance, metric="test_accuracy")
-    (folder / "claims.toml").write_text(SUITE.replace("epochs = 1", LEARNS) + claim)
+    (folder / "claims.toml").write_text(SUITE.replace("epochs = 100", LEARNS) + claim)
     assert run(folder, "run", "claims.toml", "--store", "claims").returncode == 0
     return run(folder, "check", "claims/").returncode
 
@@ -149,14 +150,14 @@ def test_4_a_claim_fails(folder: Path) -> None:
 
 
 def test_5_nothing_matched(folder: Path) -> None:
-    (folder / "others.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
+    (folder / "others.toml").write_text(SUITE.replace("epochs = 100", "epochs = 2"))
     done = run(folder, "run", "codes.toml", "-k", "nothing-like-this")
     assert done.returncode == 5
     done = run(folder, "run", "others.toml", "--store", "others", "--seeds", "0:1")
     assert done.returncode == 0
     done = run(folder, "compare", "base", "others")
     assert done.returncode == 5
-    assert "the most alike differ in epochs (1, 2)" in done.stderr
+    assert "the most alike differ in epochs (100, 2)" in done.stderr
     done = run(folder, "check", "others/")
     assert done.returncode == 5
     assert "makes no claims" in done.stderr

@@ -7,6 +7,7 @@ from sparsebench.analysis.evidence import evidence, settings
 from sparsebench.analysis.formats import one, percent, ratio, seconds, size, spread
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
+from sparsebench.report.contents import contents
 from sparsebench.report.document import Code, Table
 from sparsebench.report.markdown_blocks import inline, printed
 from sparsebench.suite.labels import distinct_label
@@ -166,3 +167,28 @@ def test_predicted_stands_beside_measured():
         "| numba-csr | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
     ]
     assert results.predictions_table(evidence([FakeRun([make_record(make_trial())])])) is None
+
+
+def test_samples_are_shown_by_data_set():
+    records = [
+        make_record(
+            make_trial(seed=seed, dataset={"name": name}),
+            measures={"train_samples": train},
+            settings={"exact": True, "test_samples": 300},
+        )
+        for seed, (name, train) in enumerate([("digits", 1400), ("digits", 1200), ("iris", 90)])
+    ]
+    rows = printed(results.data_table(evidence([FakeRun(records)]))).splitlines()[2:]
+    assert rows == ["| digits | 1,200 to 1,400 | 300 |", "| iris | 90 | 300 |"]
+    assert results.data_table(evidence([FakeRun([make_record(make_trial())])])) is None
+
+
+def test_each_library_of_linear_algebra_is_shown_once():
+    blas = {"internal_api": "openblas", "version": "0.3.30", "architecture": "Zen"}
+    pools = [{**blas, "num_threads": 2}, {"internal_api": "openmp", "num_threads": 2}]
+    records = [
+        make_record(make_trial(seed=seed), settings={"exact": True, "blas": pools})
+        for seed in range(2)
+    ]
+    (section,) = contents([FakeRun(records)]).where
+    assert "| linear algebra | openblas 0.3.30 (Zen), 2 threads |" in printed(section.blocks[0])
