@@ -59,7 +59,7 @@ def measure(backend: str) -> dict[str, float]:
 
     from sparsebench.core.data.prepare import prepare
     from sparsebench.core.data.samples import Parts
-    from sparsebench.core.training.build import build_network
+    from sparsebench.core.training.build_network import build_network
     from sparsebench.core.training.work import Work
     from sparsebench.core.worker.meter import Meter
 

@@ -22,7 +22,7 @@ from sparsebench_roofline.operations import operation
 from sparsebench_roofline.trainer import yardsticks_of
 
 from sparsebench.core.data.prepare import TrialData, prepare
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.work import Work
 from sparsebench.discovery import load_plugins
 

@@ -21,9 +21,9 @@ import numba
 import numpy as np
 from sparsebench_plugins.allocations import erdos_renyi
 
-from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix
 from sparsebench.core.sparse.sampling import free_positions, random_pattern
+from sparsebench.core.sparse.selection import weakest_per_sign_dropped
 from sparsebench.testing.fixtures import UniformWeights, random_matrix
 
 ZETA, EPSILON = 0.3, 20

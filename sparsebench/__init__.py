@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparsebench.hookspecs import hookimpl as hookimpl
     from sparsebench.registry import Location as Location
     from sparsebench.registry import OfKind as OfKind
-    from sparsebench.trained import load_model as load_model
+    from sparsebench.trained_model import load_model as load_model
 
 _NAMES = {
     "sparsebench.api": ("Run", "compare", "load_run", "run"),
@@ -34,7 +34,7 @@ _NAMES = {
     "sparsebench.core.sparse.csr": ("Change", "CsrMatrix", "CsrPattern"),
     "sparsebench.hookspecs": ("hookimpl",),
     "sparsebench.registry": ("Location", "OfKind"),
-    "sparsebench.trained": ("load_model",),
+    "sparsebench.trained_model": ("load_model",),
 }
 
 

@@ -69,6 +69,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{hint} Known: {', '.join(names) or 'none'}"
 
 
+def shown(value: object) -> str:
+    """A found value in at most 80 characters of one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:76] + " ..."
+
+
 def printable(text: str) -> str:
     """Foreign text as one line with control characters escaped, so that escape sequences and
     marks that reorder text have no effect on a terminal."""

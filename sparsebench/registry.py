@@ -221,7 +221,7 @@ class Plugins:
         """
         from pydantic import ValidationError
 
-        from sparsebench.validation import complaint
+        from sparsebench.pydantic_errors import complaint
 
         if isinstance(given, str):
             given = {"name": given}

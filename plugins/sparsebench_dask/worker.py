@@ -41,7 +41,7 @@ from sparsebench.run.kernel_cache import (
 )
 from sparsebench.run.supervisor import Supervised
 from sparsebench.store.provenance import impersonal
-from sparsebench.suite.build import identity
+from sparsebench.suite.trial_builder import identity
 from sparsebench_dask.remote_job import RemoteJob, Reply, code, packed, required_versions
 
 PERIOD = 1.0

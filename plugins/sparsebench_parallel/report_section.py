@@ -15,7 +15,7 @@ from sparsebench.analysis.evidence import (
     setting_labels,
     trials_of,
 )
-from sparsebench.analysis.formats import (
+from sparsebench.analysis.number_format import (
     UNKNOWN,
     fixed,
     in_unit,
@@ -29,9 +29,8 @@ from sparsebench.analysis.formats import (
 from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.chart_parts import left_out
-from sparsebench.report.curves import curves
-from sparsebench.report.distinctions import switches
+from sparsebench.report.chart_encoding import switches
+from sparsebench.report.chart_style import left_out
 from sparsebench.report.document import (
     MOST_PANELS,
     Axis,
@@ -46,7 +45,8 @@ from sparsebench.report.document import (
     number,
     table,
 )
-from sparsebench.report.line import line
+from sparsebench.report.learning_curves import curves
+from sparsebench.report.line_chart import line
 from sparsebench.store.export_columns import epoch_value
 from sparsebench.suite.labels import distinct_label
 

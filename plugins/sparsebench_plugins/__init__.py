@@ -439,8 +439,8 @@ def register_executors(register: Register) -> None:
 def register_metrics(add: AddMetric) -> None:
     from sparsebench_plugins.calibration import METRIC
     from sparsebench_plugins.ensembles.trainers import METRICS
+    from sparsebench_plugins.feature_selection.trainer import METRICS as OF_SELECTIONS
     from sparsebench_plugins.graph_challenge.trainer import METRICS as OF_INFERENCE
-    from sparsebench_plugins.selection.trainer import METRICS as OF_SELECTIONS
 
     for metric in (METRIC, *METRICS, *OF_INFERENCE, *OF_SELECTIONS):
         add(metric)

@@ -1,4 +1,4 @@
-"""Activations. Light: `units` does the computing."""
+"""Activations and their parameters; `activation_units` computes them. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PiecewiseLinear:
         raise NotImplementedError
 
     def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit:
-        from sparsebench_plugins.units import PiecewiseLinearUnit
+        from sparsebench_plugins.activation_units import PiecewiseLinearUnit
 
         return PiecewiseLinearUnit(self.negative_slope(layer), dropout)
 
@@ -78,7 +78,7 @@ class Tanh:
         return None
 
     def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit:
-        from sparsebench_plugins.units import SmoothUnit, tanh
+        from sparsebench_plugins.activation_units import SmoothUnit, tanh
 
         return SmoothUnit(tanh, dropout)
 
@@ -91,7 +91,7 @@ class Sigmoid:
         return None
 
     def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit:
-        from sparsebench_plugins.units import SmoothUnit, sigmoid
+        from sparsebench_plugins.activation_units import SmoothUnit, sigmoid
 
         return SmoothUnit(sigmoid, dropout)
 
@@ -118,6 +118,6 @@ class SReLU:
         return None
 
     def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit:
-        from sparsebench_plugins.units import SReluUnit
+        from sparsebench_plugins.activation_units import SReluUnit
 
         return SReluUnit(vars(self), size, dropout)

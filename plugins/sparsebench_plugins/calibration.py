@@ -1,4 +1,7 @@
-"""Takes a known amount of memory instead of training: `sparsebench doctor --calibrate`. Light."""
+"""Takes a known amount of memory instead of training: `sparsebench doctor --calibrate`.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Drop criteria: scores of the connections. Light: numpy is imported where it is used.
 
-Of connections with equal scores the earlier is dropped first: `sparsebench.core.sparse.criteria`.
+Of connections with equal scores the earlier is dropped first: `sparsebench.core.sparse.selection`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Threshold(WeightsOnly):
         return abs(layer.W.data)
 
     def strongest(self, scores: Vector, fraction: float) -> Mask:
-        from sparsebench.core.sparse.criteria import all_but_smallest
+        from sparsebench.core.sparse.selection import all_but_smallest
 
         weak = int((scores < self.below).sum())
         return all_but_smallest(scores, min(weak, int(fraction * scores.size)))

@@ -1,4 +1,4 @@
-"""Growths that need no more than one look at the free positions. Light."""
+"""Growths that need no more than one look at the free positions. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Base classes of losses by kind of target, which are also their (empty) parameters. Light."""
+"""Base classes of losses by kind of target, which are also their (empty) parameters.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

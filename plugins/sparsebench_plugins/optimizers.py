@@ -1,4 +1,7 @@
-"""Update rules on numpy arrays, in place. Fused kernels are held to these. Light."""
+"""Update rules on numpy arrays, in place. Fused kernels are held to these.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Parametrisations: what weight the network sees for a stored parameter, and the methods made of
-them. Light."""
+them.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ class Strongest:
         pass
 
     def _seen(self, theta: Vector) -> Mask:
-        from sparsebench.core.sparse.criteria import all_but_smallest
+        from sparsebench.core.sparse.selection import all_but_smallest
 
         return all_but_smallest(abs(theta), theta.size - max(1, round(self.share * theta.size)))
 

@@ -1,4 +1,7 @@
-"""Allocations that also say where the first connections are, from shapes or from inputs. Light."""
+"""Allocations that also say where the first connections are, from shapes or from inputs.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prunings: hidden neurons that go for good. Light."""
+"""Prunings: hidden neurons that go for good. Free of heavy imports."""
 
 from __future__ import annotations
 

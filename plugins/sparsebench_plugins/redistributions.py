@@ -1,4 +1,7 @@
-"""Redistributions: how dropped connections are shared out among the layers. Light."""
+"""Redistributions: how dropped connections are shared out among the layers.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

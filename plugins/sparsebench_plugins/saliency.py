@@ -1,7 +1,9 @@
-"""Allocations that prune a full network before training, by scores of its connections. Light.
+"""Allocations that prune a full network before training, by scores of its connections.
 
 Each keeps the best of all layers together, so layers get what their scores are worth, and what is
 kept starts with the weights that were scored.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

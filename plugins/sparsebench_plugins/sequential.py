@@ -1,4 +1,4 @@
-"""The trainer of one process, one network, one batch after the other. Light."""
+"""The trainer of one process, one network, one batch after the other. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other networks that select features, by their authors' own packages. Light."""
+"""Other networks that select features, by their authors' own packages. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Interval, MinLen
-from sparsebench_plugins.selection.without_network import Scorer
+from sparsebench_plugins.feature_selection.without_network import Scorer
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Array, Matrix

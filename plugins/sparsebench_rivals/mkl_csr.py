@@ -15,7 +15,7 @@ from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
 from sparsebench_rivals.params import RivalParams
 from sparsebench_rivals.pattern_gradient import pattern_gradient
-from sparsebench_rivals.transposed import Transposed
+from sparsebench_rivals.transpose import Transposed
 
 
 class MklCsr(RivalParams):

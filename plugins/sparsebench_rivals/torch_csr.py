@@ -13,9 +13,9 @@ from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench.errors import Unsupported
-from sparsebench_rivals import torch_rules
+from sparsebench_rivals import torch_optimizers
 from sparsebench_rivals.params import RivalParams
-from sparsebench_rivals.transposed import Transposed
+from sparsebench_rivals.transpose import Transposed
 
 
 class TorchCsr(RivalParams):
@@ -93,8 +93,10 @@ class TorchCsrLayer:
 
     def step(self, rate: float, t: int) -> None:
         rule = self.optimizer
-        torch_rules.update(rule, self._data, self._gradient, self._slots, rate, t, "weight")
-        torch_rules.update(rule, self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias")
+        torch_optimizers.update(rule, self._data, self._gradient, self._slots, rate, t, "weight")
+        torch_optimizers.update(
+            rule, self._bias, self._bias_gradient, self._bias_slots, rate, t, "bias"
+        )
 
     def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
         self._gradient.copy_(self._device.put(DW))

@@ -8,7 +8,7 @@ from sparsebench_plugins.backends.dense_mask import DenseMaskLayer
 from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import CsrMatrix
-from sparsebench_rivals import torch_rules
+from sparsebench_rivals import torch_optimizers
 from sparsebench_rivals.params import RivalParams
 
 
@@ -46,5 +46,5 @@ class TorchDenseMaskLayer(DenseMaskLayer):
             torch.mm(self._w.t(), dz, out=torch.from_numpy(DX))
 
     def step(self, rate: float, t: int) -> None:
-        torch_rules.update(self.optimizer, self._w, self._dw, self._state, rate, t, "weight")
-        torch_rules.update(self.optimizer, self._b, self._db, self._b_state, rate, t, "bias")
+        torch_optimizers.update(self.optimizer, self._w, self._dw, self._state, rate, t, "weight")
+        torch_optimizers.update(self.optimizer, self._b, self._db, self._b_state, rate, t, "bias")

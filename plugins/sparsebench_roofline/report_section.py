@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sparsebench.analysis.evidence import CELL, Evidence, groups
-from sparsebench.analysis.formats import UNKNOWN, count, sentence_list
 from sparsebench.analysis.marks import noise_footnote, noisy
+from sparsebench.analysis.number_format import UNKNOWN, count, sentence_list
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.trial import Trial
 from sparsebench.report.document import Block, Cell, Table, table

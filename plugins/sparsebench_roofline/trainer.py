@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsebench.core.protocols import Layer, Network
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
-from sparsebench_roofline import yardsticks
+from sparsebench_roofline import probe_rates
 from sparsebench_roofline.host import caches, last_cache
 from sparsebench_roofline.model import Bound, Demand, Rates, bound
 from sparsebench_roofline.operations import Operation, operation
 from sparsebench_roofline.params import KernelParams
-from sparsebench_roofline.yardsticks import Yardstick
+from sparsebench_roofline.probe_rates import Yardstick
 
 LARGER = 8
 """Size of an array that is read from memory, as a multiple of the last cache."""
@@ -32,7 +32,7 @@ class Kernel(KernelParams):
         """Warm up the trial's components on small layers, then run everything that is timed
         once."""
         warm_up(work)
-        yardsticks.rehearse()
+        probe_rates.rehearse()
 
     def run(self, work: Work) -> Result:
         with work.meter.phase("build"):
@@ -42,9 +42,9 @@ class Kernel(KernelParams):
             timed = operation(self.kernel, work, network, layer, self.through)
         with work.meter.phase("probe"):
             probes = yardsticks_of(timed.needs, timed.rows, work.batch_size)
-            memory = yardsticks.triad(LARGER * last_cache(caches()))
+            memory = probe_rates.triad(LARGER * last_cache(caches()))
             memory.measure()
-            starting = yardsticks.start_seconds()
+            starting = probe_rates.start_seconds()
         with work.meter.phase("measure"):
             repeats = _turns(timed, probes, self.repeats, work)
         rates = probes.rates()
@@ -92,12 +92,12 @@ class Probes:
 def yardsticks_of(needs: Demand, rows: Any, N: int) -> Probes:
     """The probes for what an operation needs, at its working set."""
     streamed = min(needs.streamed, MOST_STREAMED)
-    stream = yardsticks.triad(streamed) if needs.updates else yardsticks.read(streamed)
+    stream = probe_rates.triad(streamed) if needs.updates else probe_rates.read(streamed)
     gather = None
     if rows is not None:
-        probe = yardsticks.gather_add if needs.added else yardsticks.gather
-        gather = yardsticks.fastest(probe(rows, N, needs.gathers))
-    return Probes(stream, yardsticks.flops(), gather)
+        probe = probe_rates.gather_add if needs.added else probe_rates.gather
+        gather = probe_rates.fastest(probe(rows, N, needs.gathers))
+    return Probes(stream, probe_rates.flops(), gather)
 
 
 def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[float]:
@@ -106,7 +106,7 @@ def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[f
     for repeat in range(repeats):
         for way in probes.all:
             way.measure()
-        found.append(timed.seconds(yardsticks.LEAST))
+        found.append(timed.seconds(probe_rates.LEAST))
         work.progress(1, repeat + 1, 0.0)
     return found
 

@@ -26,9 +26,9 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import REPLICATED
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
-from sparsebench.store.models import BASELINE, TRIAL
 from sparsebench.store.record import Record, utc_now
 from sparsebench.store.safe_files import Damaged, parse, read_object, reading, write_output
+from sparsebench.store.schemas import BASELINE, TRIAL
 from sparsebench.suite.labels import grid_words, label
 
 if TYPE_CHECKING:

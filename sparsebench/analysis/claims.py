@@ -24,7 +24,7 @@ from sparsebench.analysis.evidence import (
     suite_facts,
     trials_of,
 )
-from sparsebench.analysis.formats import join, plural, ratio, sentence_list
+from sparsebench.analysis.number_format import join, plural, ratio, sentence_list
 from sparsebench.analysis.statistics import (
     Difference,
     Equivalence,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.analysis.formats import join, plural
 from sparsebench.analysis.marks import marked_labels, marked_topologies
+from sparsebench.analysis.number_format import join, plural
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import REPLICATED, Trial, canonical

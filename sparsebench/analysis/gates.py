@@ -25,12 +25,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict, TypeAdapter, ValidationError
 
-from sparsebench.analysis.formats import signed
+from sparsebench.analysis.number_format import signed
 from sparsebench.core.metric import Metric
-from sparsebench.errors import GateError, nearest
+from sparsebench.errors import GateError, nearest, shown
 from sparsebench.metrics import Metrics
+from sparsebench.pydantic_errors import complaint
+from sparsebench.toml_file import quoted, read_toml
 from sparsebench.units import seconds, size
-from sparsebench.validation import complaint, quoted, read_toml, shown
 
 SCHEMA = 1
 EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparsebench.core.audit.evidence import (
+from sparsebench.core.audit.probe_evidence import (
     Evidence,
     Growth,
     Point,

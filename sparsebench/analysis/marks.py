@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from sparsebench.analysis.formats import plural, sentence_list
+from sparsebench.analysis.number_format import plural, sentence_list
 from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"

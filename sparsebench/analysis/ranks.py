@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from sparsebench.analysis.evidence import FAILED, Evidence, families, setting_labels
-from sparsebench.analysis.formats import join
+from sparsebench.analysis.number_format import join
 from sparsebench.analysis.statistics import RESAMPLES, SEED, Spread
 from sparsebench.core.metric import EPOCH_PARTS
 from sparsebench.core.status import Status

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_rows, result_table
+from sparsebench.cli.output import print_rows, result_table
 from sparsebench.errors import SparsebenchError, StoreError, nearest
 from sparsebench.store.store import Store
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import append_step_summary, print_json, wrapped
+from sparsebench.cli.output import append_step_summary, print_json, wrapped
 from sparsebench.errors import NothingMatched, printable
 from sparsebench.store.store import Store
 from sparsebench.units import brief_seconds
@@ -51,14 +51,14 @@ def compare(
     Exit codes: 0 no gate failed; 2 usage; 3 a gate failed; 5 no cell in common; 6 nothing could
     be decided, or with --strict not everything.
     """
-    from sparsebench.analysis import comparison, rounds
+    from sparsebench.analysis import ab_rounds, comparison
     from sparsebench.analysis.baseline import side_named
     from sparsebench.analysis.gates import default_gates, resolve_gates
 
-    halves = rounds.folder_of_halves(Path(base), Path(head))
+    halves = ab_rounds.folder_of_halves(Path(base), Path(head))
     if halves is not None:
         sides, judge, defaults = (
-            rounds.sides_of(halves), rounds.compare_rounds, rounds.gates_of_rounds()
+            ab_rounds.sides_of(halves), ab_rounds.compare_rounds, ab_rounds.gates_of_rounds()
         )  # fmt: skip
     else:
         sides = side_named(Store(store), base), side_named(Store(store), head)
@@ -95,8 +95,8 @@ def ab(
 
     Exit codes: as compare; 130 and 143 stopped, finished pairs are kept and can be compared.
     """
+    from sparsebench.analysis.ab_rounds import compare_rounds, gates_of_rounds, sides_of
     from sparsebench.analysis.gates import resolve_gates
-    from sparsebench.analysis.rounds import compare_rounds, gates_of_rounds, sides_of
     from sparsebench.discovery import load_plugins
     from sparsebench.run.ab.installations import installation
     from sparsebench.run.ab.turns import in_common, plan, take_turns

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_rows
+from sparsebench.cli.output import print_rows
 from sparsebench.core.data.catalogue import (
     MANIFEST,
     Checked,

@@ -13,12 +13,12 @@ import typer
 
 from sparsebench import machine
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows, print_tables, wrapped
+from sparsebench.cli.output import print_json, print_rows, print_tables, wrapped
 from sparsebench.core.worker import limits
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
-from sparsebench.run import calibration, machine_setup, noise, surroundings
+from sparsebench.run import calibration, machine_facts, machine_warnings, noise
 from sparsebench.run.mpi_check import check_mpi
 from sparsebench.run.user_config import read_config
 from sparsebench.units import brief_size
@@ -60,10 +60,10 @@ def doctor(
         **machine.describe(),
         "available_memory_bytes": machine.available_memory(),
         "load_average": round(os.getloadavg()[0], 2),
-        "turbo": surroundings.turbo(),
-        "smt": surroundings.smt(),
-        "swap_used_bytes": surroundings.swap_used(),
-        "store_filesystem": surroundings.filesystem(store),
+        "turbo": machine_facts.turbo(),
+        "smt": machine_facts.smt(),
+        "swap_used_bytes": machine_facts.swap_used(),
+        "store_filesystem": machine_facts.filesystem(store),
         "threading_layer": limits.expected_layer(),
         "flush_to_zero": can_flush_to_zero,
         **{name: _version(name) for name in PACKAGES},
@@ -73,7 +73,7 @@ def doctor(
         "mpiexec": str(mpi.mpiexec),
         "mpi": mpi.found,
     }
-    warnings = [*_noise(facts), *noise.now(), *machine_setup.warnings(store), *_unusable(data)]
+    warnings = [*_noise(facts), *noise.now(), *machine_warnings.warnings(store), *_unusable(data)]
     if mpi.wrong:
         warnings.append(f"no training by several processes: {mpi.wrong}")
     rows = [{"what": key, "found": _shown(key, value)} for key, value in facts.items()]

@@ -14,7 +14,7 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import append_step_summary, print_json, print_rows
+from sparsebench.cli.output import append_step_summary, print_json, print_rows
 from sparsebench.errors import NothingMatched, SparsebenchError, nearest
 from sparsebench.store.safe_files import output_file, write_output
 from sparsebench.store.store import Store
@@ -250,7 +250,7 @@ def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recommended_trial(run: StoredRun) -> str:
     from sparsebench.analysis.evidence import evidence
-    from sparsebench.analysis.recommend import recommended
+    from sparsebench.analysis.recommendation import recommended
 
     chosen = recommended(evidence([run]))
     if chosen.empty:
@@ -280,8 +280,8 @@ def inputs(
     cell with the best mean, or the sparsest whose claim holds.
     """
     from sparsebench.analysis.evidence import evidence
-    from sparsebench.analysis.inputs import input_strengths
-    from sparsebench.analysis.recommend import recommended
+    from sparsebench.analysis.input_strength import input_strengths
+    from sparsebench.analysis.recommendation import recommended
 
     found = evidence([Store(store).run(run)])
     strengths = input_strengths(found, recommended(found))

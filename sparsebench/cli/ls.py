@@ -12,7 +12,7 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_rows, print_tables
+from sparsebench.cli.output import print_rows, print_tables
 from sparsebench.core.worker import mpi
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, nearest
@@ -26,8 +26,8 @@ from sparsebench.registry import (
     parameter_texts,
 )
 from sparsebench.store.store import Store, StoredRun
-from sparsebench.suite.build import identity
 from sparsebench.suite.suite import read_suite, suite_files
+from sparsebench.suite.trial_builder import identity
 
 Row = dict[str, Any]
 

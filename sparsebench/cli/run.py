@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import (
+from sparsebench.cli.output import (
     append_step_summary,
     as_markdown,
     print_rows,
@@ -23,9 +23,9 @@ from sparsebench.cli.printing import (
 )
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
+from sparsebench.run.cost_prediction import Prediction, never_updates, predict, refusal
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
-from sparsebench.run.prediction import Prediction, never_updates, predict, refusal
 from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.reuse import absent, reusable
 from sparsebench.run.user_config import DEFAULT_STORE
@@ -104,7 +104,7 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
     """Print the trials on stdout; their number and what they need in all on stderr."""
     rates = None
     if measure:
-        from sparsebench.run.prediction import measured_rates
+        from sparsebench.run.cost_prediction import measured_rates
 
         runnable = [trial for trial in request.trials if absent(trial, request.plugins) is None]
         rates = measured_rates(runnable, request.plugins, request.options.data_dir)

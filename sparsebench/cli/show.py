@@ -12,7 +12,7 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_json, print_rows, print_tables, result_table
+from sparsebench.cli.output import print_json, print_rows, print_tables, result_table
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
 from sparsebench.metrics import BUILT_IN
@@ -119,7 +119,7 @@ def _print_facts(facts: Mapping[str, Any], format: str) -> None:
 
 def _with_unit(key: str, value: Any) -> Any:
     """A value of a metric, a limit or another quantity with its unit, which its name tells."""
-    from sparsebench.analysis.formats import in_unit, one
+    from sparsebench.analysis.number_format import in_unit, one
 
     if isinstance(value, bool) or not isinstance(value, int | float):
         return brief(value) if isinstance(value, list | tuple) else value

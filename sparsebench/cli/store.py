@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sparsebench.cli import options as o
-from sparsebench.cli.printing import print_rows, print_tables
+from sparsebench.cli.output import print_rows, print_tables
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.store.store import Store
 

@@ -11,7 +11,7 @@ import typer
 from sparsebench.cli import options as o
 from sparsebench.cli.data import file_dataset
 from sparsebench.cli.export import REPORTS, report_text
-from sparsebench.cli.printing import print_json
+from sparsebench.cli.output import print_json
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import printable
 from sparsebench.run.request import resolve
@@ -108,7 +108,7 @@ def try_(
     run = Store(summary.store).run(summary.run)
     write_output(report, report_text([run], kind, report))
     from sparsebench.analysis.evidence import evidence
-    from sparsebench.analysis.recommend import recommended
+    from sparsebench.analysis.recommendation import recommended
     from sparsebench.report.answer import answer
 
     found = evidence([run])

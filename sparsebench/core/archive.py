@@ -99,7 +99,7 @@ def _line(error: Exception) -> str:
 
 
 class Below(Mapping[str, Array]):
-    """The arrays whose names start with a prefix and a point, by the rest of their names."""
+    """The arrays whose names start with `PREFIX.`, keyed by the remainder of their names."""
 
     def __init__(self, whole: Mapping[str, Array], prefix: str) -> None:
         self._whole = whole

@@ -1,4 +1,4 @@
-"""A batch of inputs by the values that it stores."""
+"""A batch of inputs of which only the stored values are kept, in csr form."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sparsebench.core.nn.buffers import aligned_empty
 
 @dataclass(frozen=True, eq=False)
 class CsrBatch:
-    """X (features, N), of which only some values are stored; the others are 0.
+    """A batch X (features, N) of which only some values are stored; the others are 0.
 
     indptr   (N + 1,)   int64: where the values of each sample begin
-    indices  (stored,)  int32: their features, rising in each sample
+    indices  (stored,)  int32: the feature of each value, ascending within a sample
     data     (stored,)  float32: the values, scaled
     """
 

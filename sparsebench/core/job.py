@@ -1,4 +1,4 @@
-"""The job of a trial's process, as one JSON object, and the names of the files that it leaves."""
+"""The job of a trial's process, as one JSON object, and the names of the files that it writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.audit.evidence import Sizes
+from sparsebench.core.audit.probe_evidence import Sizes
 from sparsebench.core.trial import Trial
 from sparsebench.machine import usable_cores
 
@@ -26,9 +26,10 @@ RATES = "rates.json"
 
 @dataclass(frozen=True)
 class Ladder:
-    """Layers to time: `works` has the connections of each.
+    """A series of ever larger layers to time, to predict how long a trial takes.
 
-    per_neuron  connections per neuron of both sides, as in the suite
+    works       the number of connections of each layer
+    per_neuron  connections per neuron, inputs and outputs counted, as in the suite
     """
 
     batch: int
@@ -38,12 +39,13 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Point:
-    """Seconds of a square layer.
+    """Measured seconds of a square layer.
 
-    forward, backward, backward_first  of a step; the last computes no gradient for a layer below
+    forward, backward  of a step
+    backward_first     of a step of a first layer, which computes no gradient for its inputs
     unit     of the activation after the layer, forward and backward
-    begin    of the first step, in addition to a later one's
-    update   of an update of its topology
+    begin    how much longer the first step takes than a later one
+    update   of an update of the layer's topology
     """
 
     work: int

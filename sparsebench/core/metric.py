@@ -1,4 +1,7 @@
-"""The declaration of a measured quantity; the table of all is `sparsebench.metrics`. Light."""
+"""The declaration of a measured quantity; `sparsebench.metrics` has the table of all.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Any, Literal, get_args
 
 Unit = Literal["fraction", "seconds", "bytes", "count", "per second", "number"]
 Scale = Literal["ratio", "points", "number", "exact"]
-"""How two values differ: by a factor (tests on logarithms), by points of a percentage, by a
-number, or not at all."""
+"""How two values are compared: "ratio" by their factor (tests use logarithms), "points" in
+percentage points, "number" by their difference, "exact" by equality."""
 
 Kind = Literal["trial", "epoch", "layer"]
-"""Measured once a trial, once an epoch, or once an epoch for each layer."""
+"""Measured once per trial, once per epoch, or once per epoch and layer."""
 
 SYMBOLS: dict[str, str] = {
     "fraction": "share", "seconds": "s", "bytes": "bytes", "count": "", "per second": "1/s",
@@ -20,17 +23,17 @@ SYMBOLS: dict[str, str] = {
 }  # fmt: skip
 
 EPOCH_PARTS = ("data_seconds", "train_seconds", "topology_seconds")
-"""The times that an epoch consists of; evaluation, observers and checkpoints are no part of it."""
+"""The times that add up to an epoch; evaluation, observers and checkpoints are not included."""
 
 
 @dataclass(frozen=True)
 class DefaultGate:
-    """By how much a metric may get worse unless a comparison says otherwise.
+    """How much worse a metric may get by default before a comparison fails or warns.
 
-    threshold    relative, 0.05 is 5 %
-    floor        in the metric's unit
-    action       "fail" ends in exit code 3, "warn" only says so
-    exact_floor  the floor where both sides' memory was measured exactly
+    threshold    relative: 0.05 is 5 %
+    floor        absolute, in the metric's unit; both have to be exceeded
+    action       "fail": exit code 3; "warn": only a message
+    exact_floor  replaces `floor` if the memory of both sides was measured exactly
     """
 
     threshold: float = 0.0
@@ -41,21 +44,22 @@ class DefaultGate:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured quantity, declared once: records, frames, claims, gates, tables and exports read
-    this.
+    """The declaration of a measured quantity, which records, frames, claims, gates, tables and
+    exports share.
 
     name     the column
     unit     of the stored number; a fraction is shown as a percentage
     scale    how two values are compared
     better   +1 if more is better, -1 if less is, 0 if neither is
-    kinds    what it is measured of
-    title    words for a table's head; the name where empty
-    symbol   the unit for tools that follow a project over time; that of the unit where empty
-    whole    counts something, so that an export writes it without a point; None: as the unit says
-    timed    follows from a measured time, so that it holds for one machine only; None: as the
-             unit says
-    tracked  exported to tools that follow a project over time
-    gate     what `compare` gates by default; None: nothing
+    kinds    whether it is measured per trial, epoch or layer
+    title    heading in tables; the name if empty
+    symbol   unit for tools that track a project over time; derived from `unit` if empty
+    whole    whether it is a count, which an export writes without a decimal point; None: the unit
+             decides
+    timed    whether it depends on a measured time and is valid for one machine only; None: the unit
+             decides
+    tracked  whether it is exported to tools that track a project over time
+    gate     the default gate of `compare`; None: there is none
     """
 
     name: str
@@ -87,7 +91,7 @@ class Metric:
         return self.symbol or SYMBOLS[self.unit]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data, without what has its default."""
+        """JSON data, without fields that have their default."""
         plain = Metric("")
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {key: value for key, value in found.items() if value != getattr(plain, key)}
@@ -95,7 +99,7 @@ class Metric:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Metric:
-        """A stored declaration; what this version does not know is passed over."""
+        """Read a stored declaration. Fields that this version does not know are ignored."""
         found = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         known = {"unit": get_args(Unit), "scale": get_args(Scale), "better": (-1, 0, 1)}
         for name, values in known.items():
@@ -114,12 +118,11 @@ class Metric:
 
 
 def columns(scores: Sequence[Metric]) -> tuple[Metric, ...]:
-    """The columns that a record has for the scores of an objective; the first score is the primary
-    one.
+    """The columns of a record for an objective's scores, of which the first is the primary one.
 
-    "rmse" is measured as test_rmse and validation_rmse, after each epoch, and for a trial after the
-    last. Of the primary one a trial also has best_test_rmse, of the best epoch, and
-    selected_test_rmse, of the epoch with the best validation_rmse.
+    For a score "rmse", the columns of an epoch are test_rmse and validation_rmse; a trial has those
+    of its last epoch. For the primary score, a trial also has best_test_rmse, from the best epoch,
+    and selected_test_rmse, from the epoch with the best validation_rmse.
     """
     found = []
     for number, score in enumerate(scores):
@@ -145,4 +148,4 @@ OF_COMPACTION = (
     Metric("network_bytes", "bytes", "ratio", -1, ("trial", "epoch"), "arrays of the network"),
     Metric("neurons_of_layer", "count", better=-1, kinds=("layer",)),
 )
-"""Metrics of a training in which dead neurons are taken out."""
+"""Metrics of a training that removes dead neurons."""

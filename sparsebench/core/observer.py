@@ -1,8 +1,7 @@
-"""The protocols of observers, and of trainers that show them a network. Light.
+"""The protocols of observers, and of trainers that support them. Free of heavy imports.
 
-An observer is a frozen dataclass of parameters. `start` makes an `Observation`, which holds the
-state. It reads the network and changes nothing, so that a trial computes the same with and without
-it.
+An observer is a frozen dataclass of parameters. Its `start` makes an `Observation`, which holds the
+state. An observer only reads the network, so a trial computes the same with and without it.
 """
 
 from __future__ import annotations
@@ -20,33 +19,33 @@ if TYPE_CHECKING:
 
 
 MOST_BINS = 64
-"""Numbers in a small array, such as a histogram, that an observer may give."""
+"""The most numbers in an array, such as a histogram, that an observer may return as a value."""
 
 
 class Observation:
     """The state of an observer for one network. Override `values`, and other methods as needed.
 
-    It may use O(connections + neurons) of memory.
+    Memory may be O(connections + neurons).
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def on_change(self, index: int, change: Change) -> None:
-        """A layer's connections have changed; `network.layers[index]` has the new ones.
+        """Called after a layer's connections changed; `network.layers[index]` has the new ones.
 
         index   of the layer, from 0
-        change  valid during the call
+        change  the change; use it only during the call
         """
 
     def look(self, step: TrainingStep) -> None:
         """Called each `Observer.every` steps, after the topology update of the step."""
 
     def values(self) -> Mapping[str, Any]:
-        """The metrics by name, at the end of an epoch; None for an unknown one.
+        """The metrics by name at the end of an epoch; None for a metric that is not known.
 
-        Of kind "layer" a list with an entry per layer; else one value. A value or an entry is a
-        number, or an array of at most MOST_BINS numbers.
+        A metric of kind "layer" has a list with an entry per layer, others have one value. A value
+        or an entry is a number, or an array of at most MOST_BINS numbers.
         """
         raise NotImplementedError
 
@@ -61,11 +60,11 @@ class Observation:
 class Observer(Protocol):
     """Measures the network while it trains. A parameter class may inherit from this.
 
-    metrics  every metric that `Observation.values` may return, of kind "epoch" or "layer"; one that
-             also has kind "trial" is a measure of the trial, with the last epoch's value
+    metrics  all metrics that `Observation.values` may return, of kind "epoch" or "layer"; a metric
+             that is also of kind "trial" gets the last epoch's value for the trial
     every    steps between two calls of `Observation.look`; None: never called
     by_position  whether an observation remembers positions or numbers of hidden neurons, which
-             change where dead neurons are taken out in training
+             change when dead neurons are removed during training
     """
 
     @property
@@ -80,7 +79,7 @@ class Observer(Protocol):
         return False
 
     def start(self, network: Network) -> Observation:
-        """Called when the network has its initial connections, or those of a checkpoint."""
+        """Called once the network has its initial connections, or those of a checkpoint."""
 
 
 @runtime_checkable

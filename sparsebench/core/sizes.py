@@ -1,4 +1,5 @@
-"""Sizes that parameter classes declare, so that a trial's work and least memory are known early.
+"""Sizes that parameter classes declare, from which a trial's work and least memory are estimated
+before it starts.
 
 Every protocol is optional: a trial with a component that declares nothing has no estimate. Free
 of heavy imports.
@@ -15,9 +16,11 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class DataSize:
-    """targets   classes of the labels, or numbers of a sample's target
-    train, test, validation  samples
-    stored    values of the training samples where they are kept as csr; None: all of them are
+    """The size of a data set.
+
+    targets   number of classes, or of numbers per target
+    train, test, validation  numbers of samples
+    stored    number of stored values of the training samples if they are csr; None: not csr
     """
 
     features: int
@@ -36,20 +39,20 @@ class LayerSize:
     nnz: int
 
     def entries(self, truly_sparse: bool) -> int:
-        """Entries of W that a backend of this kind stores and visits."""
+        """Entries of W that a backend stores and visits: nnz if it is truly sparse, else K D."""
         return self.nnz if truly_sparse else self.shape[0] * self.shape[1]
 
 
 SMALL = 2**15
-"""Connections, positions, rows or columns below which a layer is drawn and changed by numpy, and
-not by compiled loops."""
+"""A layer with fewer connections, positions, rows and columns than this is drawn and changed by
+numpy, a larger one by compiled loops."""
 
 HEADROOM = 4
-"""How many times as many positions as a layer has connections a topology update may look at."""
+"""A topology update may look at this many positions for each connection of a layer."""
 
 
 def all_small(layers: Iterable[LayerSize]) -> bool:
-    """Whether no layer will need the compiled loops, as far as can be known beforehand."""
+    """Whether no layer is expected to need the compiled loops."""
     return all(max(HEADROOM * layer.nnz, *layer.shape) < SMALL for layer in layers)
 
 
@@ -66,14 +69,14 @@ class SizedModel(Protocol):
 @runtime_checkable
 class SizedObjective(Protocol):
     def outputs(self, features: int, targets: int) -> int:
-        """Outputs of the network for data of this size."""
+        """Number of outputs of the network for data of this size."""
 
 
 @runtime_checkable
 class SizedOptimizer(Protocol):
     @property
     def slots(self) -> tuple[str, ...]:
-        """State arrays by name, each as long as the weights."""
+        """Names of the state arrays, each of which is as long as the weights."""
 
 
 @runtime_checkable
@@ -84,7 +87,7 @@ class SizedBackend(Protocol):
 
 @runtime_checkable
 class SizedForCsr(Protocol):
-    """A backend whose layers say whether they take csr inputs as they are."""
+    """A backend that declares whether its layers accept csr inputs."""
 
     @property
     def takes_csr(self) -> bool: ...
@@ -92,8 +95,10 @@ class SizedForCsr(Protocol):
 
 @runtime_checkable
 class SizedTopology(Protocol):
-    """connections  nnz of each layer at the start, as `protocols.Topology`
-    updates      number of topology updates in an epoch, counted from 1
+    """A topology method that declares its sizes.
+
+    connections  nnz of each layer at the start, as in `protocols.Topology`
+    updates      number of topology updates in an epoch; epochs count from 1
     """
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]: ...

@@ -46,8 +46,8 @@ def facts_of(parts: Parts) -> Facts:
     """Raises DataError for targets and samples that allow no comparison."""
     import numpy as np
 
+    from sparsebench.core.data.checks import check_parts, labels_of
     from sparsebench.core.data.csr_data import is_dense
-    from sparsebench.core.data.prepare import check_parts, labels_of
 
     parts = check_parts(parts)
     y, source = labels_of(parts.y_train), parts.source

@@ -17,7 +17,7 @@ from typing import Any
 
 from sparsebench.core.trial import Trial
 from sparsebench.first_look.facts import Facts
-from sparsebench.validation import quoted
+from sparsebench.toml_file import quoted
 
 BATCHES = ((200, 8), (500, 16), (5000, 32))
 """Below so many samples, batches of that size; else of 128."""

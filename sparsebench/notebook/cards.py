@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment
 
-from sparsebench.analysis.formats import printable_lines
+from sparsebench.analysis.number_format import printable_lines
 
 MOST_ROWS = 30
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.formats import join
+from sparsebench.analysis.number_format import join
 from sparsebench.core.trial import Trial
 from sparsebench.run.options import Listener, Summary
 from sparsebench.store.record import Record

@@ -22,22 +22,22 @@ from sparsebench.analysis.evidence import (
     outcome,
     suite_facts,
 )
-from sparsebench.analysis.formats import in_unit, join, one, plural
 from sparsebench.analysis.marks import backend_legend
+from sparsebench.analysis.number_format import in_unit, join, one, plural
 from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import of_run
 from sparsebench.notebook.cards import Card, Row
 from sparsebench.report import comparison as printed
 from sparsebench.report.charts import density
-from sparsebench.report.curves import curves
 from sparsebench.report.document import Chart
-from sparsebench.report.line import line
+from sparsebench.report.learning_curves import curves
+from sparsebench.report.line_chart import line
 from sparsebench.report.png import drawn
 from sparsebench.report.ranks import critical_differences
-from sparsebench.report.scaling import scaling
-from sparsebench.report.sweep import sweep
-from sparsebench.report.trade_off import trade_off
+from sparsebench.report.scaling_chart import scaling
+from sparsebench.report.sweep_chart import sweep
+from sparsebench.report.trade_off_chart import trade_off
 from sparsebench.store.export_columns import epochs_frame
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import label

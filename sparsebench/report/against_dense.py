@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sparsebench.analysis.evidence import CELL, groups
-from sparsebench.analysis.formats import one, sentence_list, share
+from sparsebench.analysis.number_format import one, sentence_list, share
 
 SETTING = ["machine", "contended", "setting"]
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from sparsebench.analysis.claims import Holds, Judged
 from sparsebench.analysis.evidence import NO_NETWORK, Evidence, groups, suite_facts
-from sparsebench.analysis.formats import (
+from sparsebench.analysis.input_strength import input_strengths
+from sparsebench.analysis.number_format import (
     count,
     fixed,
     in_unit,
@@ -20,8 +21,7 @@ from sparsebench.analysis.formats import (
     share,
     signed,
 )
-from sparsebench.analysis.inputs import input_strengths
-from sparsebench.analysis.recommend import compared, networks, recommended
+from sparsebench.analysis.recommendation import compared, networks, recommended
 from sparsebench.analysis.statistics import Spread
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Bullets, Cell, Section, Table, section

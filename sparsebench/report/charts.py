@@ -8,16 +8,16 @@ from typing import Any
 
 from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.evidence import SPARSITY, Evidence
-from sparsebench.report.curves import curves, observed
-from sparsebench.report.degrees import degrees
-from sparsebench.report.distinctions import parameter_keys
+from sparsebench.report.chart_encoding import parameter_keys
+from sparsebench.report.degree_chart import degrees
 from sparsebench.report.document import Chart
-from sparsebench.report.line import line
-from sparsebench.report.pixels import pixels
+from sparsebench.report.learning_curves import curves, observed
+from sparsebench.report.line_chart import line
+from sparsebench.report.pixel_chart import pixels
 from sparsebench.report.ranks import critical_differences
-from sparsebench.report.scaling import scaling
-from sparsebench.report.sweep import sweep
-from sparsebench.report.trade_off import trade_off
+from sparsebench.report.scaling_chart import scaling
+from sparsebench.report.sweep_chart import sweep
+from sparsebench.report.trade_off_chart import trade_off
 
 LEAST_DENSITIES = 3
 """Of which there is a curve."""

@@ -16,7 +16,7 @@ from sparsebench.analysis.claims import (
     judge,
 )
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.formats import UNKNOWN, in_unit, join, p_value, plural, signed
+from sparsebench.analysis.number_format import UNKNOWN, in_unit, join, p_value, plural, signed
 from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import spelt_out
 from sparsebench.report.document import Bold, Cell, Section, Table, number, section

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from sparsebench.analysis.comparison import STATUS, UNDECIDED, Comparison, Finding, Verdict
-from sparsebench.analysis.formats import in_unit, one, p_value, plural, signed
+from sparsebench.analysis.number_format import in_unit, one, p_value, plural, signed
 from sparsebench.analysis.sides import Replicate
 from sparsebench.analysis.statistics import Spread, bootstrap, sign_flips
 from sparsebench.core.metric import Metric

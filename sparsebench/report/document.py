@@ -1,5 +1,5 @@
 """A report as data: sections of text, typed tables and charts. The printers are `markdown`, `html`,
-`latex` and `png`; none of them reads a number out of a text.
+`latex` and `png`. None of them parses text to get a number.
 
 All text is plain, whoever wrote it: printers escape what means something in their format.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sparsebench.analysis.formats import in_unit
+from sparsebench.analysis.number_format import in_unit
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import spelt_out

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparsebench.analysis.evidence import CELL, Evidence
-from sparsebench.analysis.formats import join, signed
+from sparsebench.analysis.number_format import join, signed
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
-from sparsebench.report.chart_parts import MARK
+from sparsebench.report.chart_style import MARK
 from sparsebench.report.document import (
     Axis,
     Block,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sparsebench.analysis.evidence import Evidence, evidence
 from sparsebench.analysis.marks import LEGEND, noise_footnote
-from sparsebench.report.contents import contents
 from sparsebench.report.document import Bold, Cell, Code, Table, Text, parts, plain
 from sparsebench.report.pivot import pivot
+from sparsebench.report.sections import contents
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sparsebench.report.contents import contents
 from sparsebench.report.document import Chart, Section
 from sparsebench.report.markdown_blocks import inline, printed
 from sparsebench.report.png import write_charts
+from sparsebench.report.sections import contents
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun

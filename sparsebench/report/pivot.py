@@ -9,14 +9,14 @@ import pandas as pd
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.evidence import Evidence, groups, trials_of, without
-from sparsebench.analysis.formats import UNKNOWN, join, sentence_list, upper_first
+from sparsebench.analysis.number_format import UNKNOWN, join, sentence_list, upper_first
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.report.chart_parts import heading_of
-from sparsebench.report.distinctions import parameter_keys, words
+from sparsebench.report.chart_encoding import parameter_keys, words
+from sparsebench.report.chart_style import heading_of
 from sparsebench.report.document import Cell, Table, number
-from sparsebench.report.line import known_key
+from sparsebench.report.line_chart import known_key
 
 
 def pivot(

@@ -1,6 +1,6 @@
-"""The printer of charts as matplotlib figures and PNG files.
+"""Draws the report's charts with matplotlib, and writes them as PNG files.
 
-matplotlib's object-oriented interface on Agg: no display, no global state.
+Uses matplotlib's object-oriented interface on Agg, which needs no display and no global state.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sparsebench.analysis.formats import one, rate, seconds, size
+from sparsebench.analysis.number_format import one, rate, seconds, size
 from sparsebench.errors import SparsebenchError
+from sparsebench.report.chart_style import PALETTE, shape_of
 from sparsebench.report.document import Axis, Chart, Panel, Series, plain
-
-PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
-)  # fmt: skip
-"""Okabe and Ito (2008): distinguished with any colour vision."""
 
 INK = "0.35"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -167,13 +163,6 @@ def _tone(chart: Chart, name: str | None) -> str:
 def _look(chart: Chart, name: str | None) -> dict[str, Any]:
     at = 0 if name is None else shape_of(chart, name)
     return {"linestyle": DASHES[at % len(DASHES)], "marker": MARKERS[at % len(MARKERS)]}
-
-
-def shape_of(chart: Chart, name: str) -> int:
-    """The number of a name's marker and dash. Where one name has colour and shape, names of the
-    same colour differ in shape."""
-    at = list(chart.shaped).index(name)
-    return at + at // len(PALETTE) if list(chart.toned) == list(chart.shaped) else at
 
 
 def _words(text: object, most: int = 60) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sparsebench.analysis.evidence import Evidence
-from sparsebench.analysis.formats import UNKNOWN, fixed, p_value, sentence_list
+from sparsebench.analysis.number_format import UNKNOWN, fixed, p_value, sentence_list
 from sparsebench.analysis.ranks import SHORT_OF_BEST, Profile, Ranking, cost_profiles, rankings
 from sparsebench.report.document import (
     Axis,

@@ -20,7 +20,8 @@ from sparsebench.analysis.evidence import (
     outcome,
     trials_of,
 )
-from sparsebench.analysis.formats import (
+from sparsebench.analysis.marks import noisy
+from sparsebench.analysis.number_format import (
     UNKNOWN,
     count,
     fixed,
@@ -31,7 +32,6 @@ from sparsebench.analysis.formats import (
     share,
     signed,
 )
-from sparsebench.analysis.marks import noisy
 from sparsebench.analysis.statistics import Spread, interquartile
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status

@@ -17,7 +17,7 @@ from sparsebench.analysis.chance import beats_chance
 from sparsebench.analysis.claims import judge
 from sparsebench.analysis.crossover import crossings
 from sparsebench.analysis.evidence import BAD, CELL, Evidence, groups, suite_facts
-from sparsebench.analysis.formats import (
+from sparsebench.analysis.number_format import (
     count,
     in_unit,
     join,
@@ -34,7 +34,7 @@ from sparsebench.metrics import BUILT_IN
 from sparsebench.report.against_dense import against_dense_sentence
 from sparsebench.report.claims import claim_sentence, verdicts_sentence
 from sparsebench.report.document import Bold, Text
-from sparsebench.report.growth import crossover_sentence
+from sparsebench.report.scaling_laws import crossover_sentence
 from sparsebench.store.record import CONTRADICTED
 
 MOST = 6

@@ -14,7 +14,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.analysis.honesty import Judgement, audited, claim_of, judge
-from sparsebench.core.audit.evidence import (
+from sparsebench.core.audit.probe_evidence import (
     FULLEST,
     SIDES,
     SPARSEST,
@@ -32,7 +32,7 @@ from sparsebench.registry import Plugins
 from sparsebench.run.cores import team_of
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import without_magnitudes
-from sparsebench.run.outline import outline
+from sparsebench.run.trial_sizes import declared_sizes
 from sparsebench.store.record import SIMULATED
 from sparsebench.suite.labels import brief
 
@@ -68,7 +68,7 @@ class ProbeJob:
 def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
     """Side and density of the layers to probe for a trial: of the densest of its layers that have
     much of its K D; the largest side and the lowest density where its sizes are not declared."""
-    known = outline(trial, plugins)
+    known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
     large = [layer for layer in layers if layer.shape[0] * layer.shape[1] >= MUCH * entries]
@@ -134,7 +134,7 @@ def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]
 def is_sparse(trial: Trial, plugins: Plugins) -> bool:
     """Whether the topology leaves half of the positions free, as far as it is declared: a dense one
     makes arrays of K x D by design."""
-    known = outline(trial, plugins)
+    known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
     return sum(layer.nnz for layer in layers) <= FULLEST * entries

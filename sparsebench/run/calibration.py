@@ -16,9 +16,9 @@ from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Plugins
 from sparsebench.run.supervisor import supervise
-from sparsebench.suite.build import Builder
 from sparsebench.suite.defaults import CALIBRATION
 from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial_builder import Builder
 
 MIB = 2**20
 

@@ -31,7 +31,7 @@ from sparsebench.run.fingerprint import (
     sources,
     versions_of,
 )
-from sparsebench.run.outline import outline
+from sparsebench.run.trial_sizes import declared_sizes
 
 COMPILED = ("backend", "model", "optimizer", "topology", "trainer")
 """Kinds of components whose code, or the core's code that they call, is compiled."""
@@ -60,7 +60,7 @@ def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
 def _kernel_set(trial: Trial, plugins: Plugins) -> str:
     """A key that is equal for trials which run the same kernels with the same types."""
     parts = [without_magnitudes(getattr(trial, kind)) for kind in COMPILED]
-    known = outline(trial, plugins)
+    known = declared_sizes(trial, plugins)
     is_small = known is not None and all_small(known.layers)
     return digest([sources(trial, plugins)["kernels"], is_small, *parts], 8)
 

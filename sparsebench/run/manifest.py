@@ -10,7 +10,7 @@ from sparsebench import machine
 from sparsebench.core.trial import Trial
 from sparsebench.metrics import in_force
 from sparsebench.run.executor import Context
-from sparsebench.run.surroundings import surroundings
+from sparsebench.run.machine_facts import surroundings
 from sparsebench.store import provenance
 from sparsebench.store.attempts import this_process
 from sparsebench.store.store import planned

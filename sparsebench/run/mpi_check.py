@@ -1,4 +1,4 @@
-"""Checks MPI by starting two processes that must find each other. Light."""
+"""Checks MPI by starting two processes that must find each other. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -20,16 +20,16 @@ from sparsebench.registry import Plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run import exit_codes
 from sparsebench.run.cores import Slots, cores_wanted, team_of
+from sparsebench.run.cost_prediction import Prediction, predict, refusal
 from sparsebench.run.executor import Context, Handle, wait
 from sparsebench.run.fingerprint import CHANGED, agrees, forget_sources
 from sparsebench.run.kernel_cache import Fingerprints, compiled_code
+from sparsebench.run.machine_facts import moment
 from sparsebench.run.manifest import manifest
 from sparsebench.run.options import Listener, Options, Summary, executor_of
-from sparsebench.run.prediction import Prediction, predict, refusal
 from sparsebench.run.preflight import Preflight
 from sparsebench.run.reuse import ConcurrentRuns, absent, reusable, shares
 from sparsebench.run.signals import Signals
-from sparsebench.run.surroundings import moment
 from sparsebench.store import provenance
 from sparsebench.store.attempts import Attempt
 from sparsebench.store.record import Record

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
-from sparsebench.run.outline import outline
+from sparsebench.run.trial_sizes import declared_sizes
 
 MOST = 10_000
 """Most shards of a suite."""
@@ -63,8 +63,9 @@ def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Tr
 
 
 def cost(trial: Trial, plugins: Plugins) -> int | None:
-    """The declared work of a trial (see `Outline.work`); None if a component declares no size."""
-    sizes = outline(trial, plugins)
+    """The declared work of a trial (see `TrialSizes.work`); None if a component declares no
+    size."""
+    sizes = declared_sizes(trial, plugins)
     return sizes.work if sizes is not None else None
 
 

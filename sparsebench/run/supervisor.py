@@ -14,13 +14,13 @@ from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
-from sparsebench.run import cgroup, noise, rank_states
+from sparsebench.run import cgroup, noise, rank_log
 from sparsebench.run.launch import launch
 from sparsebench.run.memory_limit import Trace
-from sparsebench.store.models import PROGRESS, RESULT
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 from sparsebench.store.safe_files import Damaged, read_json
+from sparsebench.store.schemas import PROGRESS, RESULT
 
 PERIOD = 0.05
 """Seconds between two checks of a process."""
@@ -49,7 +49,7 @@ class Supervised:
         self._reason: StopReason = ""
         self._kill_at: float | None = None
         self._over_at: float | None = None
-        self._ranks = rank_states.Ranks()
+        self._ranks = rank_log.Ranks()
         self._outcome: dict[str, Any] | None = None
         self._room = job.trial.memory_limit or machine.available_memory()
         self._oom_kills = memory.oom_kills()
@@ -109,7 +109,7 @@ class Supervised:
             return
         self._looked, pid = now, self.pid
         if self._job.processes > 1:
-            self._ranks = rank_states.read(self._job.folder)
+            self._ranks = rank_log.read(self._job.folder)
             self._trace.ranks = tuple(self._ranks.starts)
             if self._ranks.over and self._over_at is None:
                 self._over_at = now
@@ -169,7 +169,7 @@ class Supervised:
         if not can_look_first:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
-            self._ranks = rank_states.read(self._job.folder)
+            self._ranks = rank_log.read(self._job.folder)
         processes.kill_known([*self._trace.seen(), *self._ranks.starts.items()])
         processes.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
@@ -201,7 +201,7 @@ class Supervised:
         swapped = self._trace.swapped
         disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
         self._close()
-        rank_states.forget(self._job.folder)
+        rank_log.forget(self._job.folder)
         return {
             "status": str(status),
             "cause": cause,

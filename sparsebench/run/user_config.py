@@ -15,8 +15,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, SuiteError
+from sparsebench.pydantic_errors import complaint
 from sparsebench.suite.keys import Bytes, Seconds, Whole1
-from sparsebench.validation import complaint, read_toml
+from sparsebench.toml_file import read_toml
 
 DEFAULT_STORE = Path(".sparsebench")
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.data.csr_data import checked_csr, is_dense
+from sparsebench.core.data.feature_scaling import scaling_of
 from sparsebench.core.data.prepare import Examples, TrialData
 from sparsebench.core.data.samples import ArraySamples, CsrSamples, Inputs, Samples, TargetData
-from sparsebench.core.data.scaling import scaling_of
 from sparsebench.core.nn.input_scores import attribution, samples_at_once
 from sparsebench.core.protocols import (
     CorruptsInputs,
@@ -25,17 +25,17 @@ from sparsebench.core.protocols import (
     Observable,
     Targets,
 )
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
+from sparsebench.core.training.checkpoint import network_arrays, saved_layers
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.model_file import write_model
-from sparsebench.core.training.position import network_arrays, saved_layers
 from sparsebench.core.training.steps import Batches
 from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, Unsupported
 from sparsebench.registry import Plugins
 from sparsebench.sklearn.sample_weights import ObjectiveOfRecords, with_weights
-from sparsebench.trained import BATCH, load_model, outputs_of
+from sparsebench.trained_model import BATCH, load_model, outputs_of
 
 Component = dict[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 from sparsebench.core.arrays import Array
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
-from sparsebench.trained import TrainedNetwork
+from sparsebench.trained_model import TrainedNetwork
 
 Curve = Literal["linear", "tanh", "sigmoid", "srelu"]
 SRELU = ("t_left", "a_left", "t_right", "a_right")

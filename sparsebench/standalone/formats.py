@@ -12,7 +12,7 @@ from sparsebench.core.archive import Archive
 from sparsebench.errors import Unsupported
 from sparsebench.standalone.description import described
 from sparsebench.standalone.source import c_source, python_source
-from sparsebench.trained import load_model
+from sparsebench.trained_model import load_model
 
 SOURCES = {"python": python_source, "c": c_source}
 

@@ -11,10 +11,10 @@ from typing import Any
 from sparsebench.core.status import Status
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.errors import StoreError
-from sparsebench.store.models import SPEC as SPEC_FORM
-from sparsebench.store.models import is_attempt
 from sparsebench.store.record import RECORD, Record
 from sparsebench.store.safe_files import Damaged, parse, read_bytes, read_json, reading
+from sparsebench.store.schemas import SPEC as SPEC_FORM
+from sparsebench.store.schemas import is_attempt
 
 OUTCOME, SPEC = "outcome.json", "spec.json"
 

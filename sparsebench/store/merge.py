@@ -18,9 +18,9 @@ from typing import NamedTuple
 from sparsebench.core.files import sync_folder, write_atomically, writing_to
 from sparsebench.errors import StoreError
 from sparsebench.store.attempts import OUTCOME, SPEC, read_outcome, read_spec
-from sparsebench.store.models import EVENT, Json
 from sparsebench.store.record import RECORD_FORMAT, upgrade
 from sparsebench.store.safe_files import Damaged, open_regular, read_lines, read_object, reading
+from sparsebench.store.schemas import EVENT, Json
 from sparsebench.store.store import STORE_SCHEMA, Store, StoredRun
 from sparsebench.store.verify import remove_leftovers
 

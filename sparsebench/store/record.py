@@ -14,7 +14,8 @@ from sparsebench.core.files import jsonable
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.errors import StoreError
 from sparsebench.metrics import PRIMARY
-from sparsebench.store.models import (
+from sparsebench.store.safe_files import parse
+from sparsebench.store.schemas import (
     FINGERPRINT,
     MACHINE,
     OPEN,
@@ -24,7 +25,6 @@ from sparsebench.store.models import (
     SoundTrial,
     form,
 )
-from sparsebench.store.safe_files import parse
 
 # Record format history:
 #   2  `noise` and `audit`

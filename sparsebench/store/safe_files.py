@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sparsebench.core.files import replacing
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.validation import complaint
+from sparsebench.pydantic_errors import complaint
 
 T = TypeVar("T")
 

@@ -46,7 +46,9 @@ from sparsebench.store.attempts import (
     read_spec,
     this_process,
 )
-from sparsebench.store.models import (
+from sparsebench.store.record import Record, utc_now
+from sparsebench.store.safe_files import Damaged, read_bytes, read_json, read_lines, reading
+from sparsebench.store.schemas import (
     EPOCH,
     EVENT,
     LOCK,
@@ -56,8 +58,6 @@ from sparsebench.store.models import (
     is_run,
     is_trial,
 )
-from sparsebench.store.record import Record, utc_now
-from sparsebench.store.safe_files import Damaged, read_bytes, read_json, read_lines, reading
 from sparsebench.suite.labels import label
 from sparsebench.suite.selectors import select
 

@@ -28,8 +28,8 @@ from sparsebench.store.attempts import (
     read_outcome,
     read_spec,
 )
-from sparsebench.store.models import EPOCH, EVENT, TOP, is_attempt, is_run, scratch_writer
 from sparsebench.store.safe_files import open_regular, read_lines
+from sparsebench.store.schemas import EPOCH, EVENT, TOP, is_attempt, is_run, scratch_writer
 from sparsebench.store.store import Store, StoredRun, names_in
 
 RESTORE = "restore it from a copy, or delete the attempt's folder and run its suite again"

@@ -20,12 +20,12 @@ from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, nearest
 from sparsebench.metrics import in_force
 from sparsebench.registry import Plugins
-from sparsebench.suite.build import Builder, Raw
 from sparsebench.suite.keys import TRIAL_KEYS, check_key
 from sparsebench.suite.labels import axis_words, label
 from sparsebench.suite.selectors import check_selectors, matches
 from sparsebench.suite.suite import Exclude, Suite, check_axis
-from sparsebench.validation import check_plain, parse_toml, quoted
+from sparsebench.suite.trial_builder import Builder, Raw
+from sparsebench.toml_file import check_plain, parse_toml, quoted
 
 MOST_TRIALS = 50_000
 """Most trials of a grid; a larger one is refused before it is expanded."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, TypeAdapter, ValidationError
 
 from sparsebench.core.trial import PARTS, SCALINGS, fold_of
-from sparsebench.errors import SuiteError, nearest
+from sparsebench.errors import SuiteError, nearest, shown
 from sparsebench.machine import default_threads
+from sparsebench.pydantic_errors import complaint
 from sparsebench.units import seconds, size
-from sparsebench.validation import complaint, shown
 
 Whole0 = Annotated[int, Strict(), Field(ge=0, description="a whole number from 0")]
 Whole1 = Annotated[int, Strict(), Field(ge=1, description="a whole number from 1")]

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sparsebench.core.trial import PARTS, Trial
-from sparsebench.errors import NothingMatched, SuiteError, nearest
+from sparsebench.errors import NothingMatched, SuiteError, nearest, shown
 from sparsebench.suite.keys import SELECTOR_KEYS, check_key
 from sparsebench.suite.labels import brief, label
 from sparsebench.suite.suite import Suite
+from sparsebench.toml_file import quoted
 from sparsebench.units import seconds, size
-from sparsebench.validation import quoted, shown
 
 UNITS = {"timeout": seconds, "checkpoint": seconds, "memory_limit": size}
 

@@ -24,17 +24,11 @@ from typing_extensions import TypedDict
 
 from sparsebench.core.status import Status
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import SuiteError, nearest
+from sparsebench.errors import SuiteError, nearest, shown
+from sparsebench.pydantic_errors import complaint
 from sparsebench.registry import Plugins
 from sparsebench.suite.keys import SELECTOR_KEYS, TRIAL_KEYS, check_key
-from sparsebench.validation import (
-    check_plain,
-    complaint,
-    parse_toml,
-    quoted,
-    read_toml,
-    shown,
-)
+from sparsebench.toml_file import check_plain, parse_toml, quoted, read_toml
 
 SCHEMA = 1
 
@@ -186,7 +180,7 @@ class Source(TypedDict, total=False):
 @with_config(FORBID)
 class ChartOptions(TypedDict, total=False):
     """The leading chart of a report: y against x, columns of the export or dotted keys of a trial;
-    by default the primary metric. See `sparsebench.report.line`."""
+    by default the primary metric. See `sparsebench.report.line_chart`."""
 
     x: Required[str]
     y: str

@@ -11,7 +11,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.observer import Observation, Observer
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
-from sparsebench.core.training.observing import plain_values
+from sparsebench.core.training.observers import plain_values
 from sparsebench.testing.fixtures import (
     SHAPES,
     check_parameters,

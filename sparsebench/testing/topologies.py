@@ -26,8 +26,8 @@ from sparsebench.core.methods.protocols import (
 from sparsebench.core.methods.step import TrainingStep, Validation
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import LayerSignals, Network
-from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench.core.sparse.selection import all_but_smallest
 from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import (
     SHAPES,

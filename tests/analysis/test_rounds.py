@@ -18,16 +18,16 @@ from records import cell_trial as trial
 from records import compared
 from records import measured as record
 
+from sparsebench.analysis.ab_rounds import folder_of_halves, gates_of_rounds, sides_of
 from sparsebench.analysis.comparison import Comparison, Finding, compare
 from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.rounds import folder_of_halves, gates_of_rounds, sides_of
 from sparsebench.analysis.sides import Cell, Side
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.comparison import as_text, to_json
 from sparsebench.run.ab.turns import Planned, in_common, order
-from sparsebench.store.models import TURNS
 from sparsebench.store.record import Record
+from sparsebench.store.schemas import TURNS
 
 SHUFFLES = 100
 SIZES = (100, 300)

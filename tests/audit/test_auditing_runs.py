@@ -11,7 +11,7 @@ import pytest
 
 import sparsebench
 from sparsebench.analysis.honesty import judge, worth_another_look
-from sparsebench.core.audit.evidence import Evidence, Point, Sizes
+from sparsebench.core.audit.probe_evidence import Evidence, Point, Sizes
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins

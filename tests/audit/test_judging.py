@@ -18,7 +18,7 @@ from sparsebench.analysis.honesty import (
     judge_bytes,
 )
 from sparsebench.analysis.marks import marked_labels, marked_topologies
-from sparsebench.core.audit.evidence import (
+from sparsebench.core.audit.probe_evidence import (
     DENSEST,
     SIDES,
     SPARSEST,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.cli.printing import as_text, result_rows
+from sparsebench.cli.output import as_text, result_rows
 from sparsebench.cli.progress import Live, Plain, listener
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial

@@ -10,7 +10,7 @@ import pytest
 from cli_words import PUBLISHED, Cli, validate
 from records import cell_trial, measured
 
-from sparsebench.cli.printing import result_numbers
+from sparsebench.cli.output import result_numbers
 
 CLAIMS = """
 [[claims]]

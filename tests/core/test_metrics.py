@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from sparsebench import metrics
-from sparsebench.analysis.formats import in_unit
 from sparsebench.analysis.gates import default_gates, fail_if
+from sparsebench.analysis.number_format import in_unit
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import DefaultGate, Metric
 from sparsebench.discovery import load_plugins

@@ -11,7 +11,7 @@ from sparsebench_plugins.objectives.reconstruction import NormalNoise
 from sparsebench_plugins.objectives.scores import Errors, Labelling
 
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.training.guess import guess_scores
+from sparsebench.core.training.chance_level import guess_scores
 from sparsebench.errors import DataError, SuiteError
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)

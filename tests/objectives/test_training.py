@@ -11,7 +11,7 @@ from small import prepare, small_work
 
 import sparsebench
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.model_file import keep_model
 from sparsebench.core.training.steps import evaluate

@@ -18,7 +18,7 @@ from small import small_work
 from sparsebench_parallel.mpi.plan import Plan
 from sparsebench_parallel.partition import stream_of
 
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import Training, train
 from sparsebench.core.training.steps import Batches, Timers
 from sparsebench.discovery import load_plugins

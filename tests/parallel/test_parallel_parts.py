@@ -26,7 +26,7 @@ from sparsebench_plugins.backends.scipy_csr import ScipyCsrLayer
 
 from sparsebench import testing
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.errors import Unsupported
 from sparsebench.testing.backends import check_assignment, check_step
 

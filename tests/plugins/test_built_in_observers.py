@@ -8,11 +8,11 @@ import tracemalloc
 import numpy as np
 import pytest
 from sparsebench_plugins.observers.degrees import bin_edges, degree_histogram
-from sparsebench_plugins.observers.visited import BYTES_EACH, Visited
+from sparsebench_plugins.observers.visited_positions import BYTES_EACH, Visited
 
 from sparsebench.core.sparse.csr import Change, CsrMatrix, CsrPattern
 from sparsebench.core.sparse.sampling import random_pattern
-from sparsebench.core.training.observing import plain_values
+from sparsebench.core.training.observers import plain_values
 from sparsebench.testing.observers import FixedNetwork
 
 FIRST = [[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 1]]  # 4 inputs, 3 hidden neurons

@@ -17,10 +17,16 @@ import numba
 import numpy as np
 import pytest
 from small import prepare, small_work
-from sparsebench_plugins.backends.numba_csr.step import batch as batches
-from sparsebench_plugins.backends.numba_csr.step import curves, driver, losses, operations, program
-from sparsebench_plugins.backends.numba_csr.step import split as splits
-from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS, Helpers
+from sparsebench_plugins.backends.numba_csr.step import batch_inputs as batches
+from sparsebench_plugins.backends.numba_csr.step import batch_split as splits
+from sparsebench_plugins.backends.numba_csr.step import (
+    driver,
+    losses,
+    operations,
+    program,
+    smooth_activations,
+)
+from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS, Helpers
 
 from sparsebench.core.data.prepare import Examples
 from sparsebench.core.data.samples import ArraySamples, Parts
@@ -304,7 +310,7 @@ class TestThreads:
         code = (
             "from sparsebench.core.worker.denormals import flush_to_zero, flushed; "
             "assert flush_to_zero(); import numpy, numba; numba.set_num_threads(2); "
-            "from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS; "
+            "from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS; "
             "HELPERS.held().__enter__(); assert len(HELPERS) == 1; "
             "assert HELPERS.flush(), 'a helper makes denormals'; "
             "assert flushed()['flush_to_zero_in']['helpers']"
@@ -497,7 +503,7 @@ def test_a_late_ticket_is_executed_for_its_phase() -> None:
 
 def counting() -> Any:
     """A kernel that counts its calls by its second argument."""
-    from sparsebench_plugins.backends.numba_csr.step.memory import array_at
+    from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
     from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL
 
     @numba.cfunc(KERNEL)
@@ -517,7 +523,7 @@ def test_what_is_warmed_up_compiles_no_kernel_later(
     data = prepare(Parts(X, y, X[:90], y[:90]))
     work = small_work(build, data=data)
     before = work if loaded else replace(work, data=None, size=DataSize(20, 4, 330, 90))
-    for kernels in (operations, losses, curves, batches):
+    for kernels in (operations, losses, smooth_activations, batches):
         for made in vars(kernels).values():
             if hasattr(made, "cache_clear"):
                 made.cache_clear()
@@ -533,7 +539,7 @@ def kernels_made() -> dict[str, int]:
     """How many variants of each kernel there are."""
     return {
         f"{kernels.__name__.rpartition('.')[2]}.{name}": made.cache_info().currsize
-        for kernels in (operations, losses, curves, batches)
+        for kernels in (operations, losses, smooth_activations, batches)
         for name, made in vars(kernels).items()
         if hasattr(made, "cache_info")
     }

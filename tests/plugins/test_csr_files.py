@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 from small import prepare
-from sparsebench_plugins.datasets.npz import csr_starts, read_npz
+from sparsebench_plugins.datasets.npz_reader import csr_starts, read_npz
 
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError
-from sparsebench.run.outline import outline
-from sparsebench.run.prediction import predict
+from sparsebench.run.cost_prediction import predict
+from sparsebench.run.trial_sizes import declared_sizes
 
 y = np.arange(24) % 2
 X = sparse.csr_matrix(
@@ -132,7 +132,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("what", SPOILT)
 def test_a_spoilt_file_is_one_line(tmp_path, monkeypatch, what):
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz.available_memory", lambda: 2**30)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.available_memory", lambda: 2**30)
     changed, message = SPOILT[what]
     path = tmp_path / "my.npz"
     np.savez(path, **spoilt(**changed))
@@ -167,7 +167,7 @@ def test_the_least_memory_counts_what_is_stored(tmp_path):
         for backend in ("numba-csr", "scipy-csr", "dense-mask")
     }
     least = {name: predict(trial, plugins).least_bytes for name, trial in trials.items()}
-    of = outline(trials["numba-csr"], plugins)
+    of = declared_sizes(trials["numba-csr"], plugins)
     assert of.csr
     first = of.layers[0].nnz
     assert least["numba-csr"] == least["scipy-csr"] < 100 * 8 * 910 + 11 * first + 10_000

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from small import prepare
 from sparsebench_plugins.datasets import registration
-from sparsebench_plugins.datasets.npz import read_npz
+from sparsebench_plugins.datasets.npz_reader import read_npz
 from sparsebench_plugins.losses import LinearSquaredError
 from sparsebench_plugins.objectives.classification import Classification
-from sparsebench_plugins.objectives.numbers import Regression
+from sparsebench_plugins.objectives.regression import Regression
 
 import sparsebench
 from sparsebench.core.data.dataset import Dataset
@@ -353,7 +353,7 @@ def test_a_bomb_in_the_shape_that_is_listed_is_refused_too(data_dir):
 
 def test_more_than_this_machine_holds_is_refused(data_dir, monkeypatch):
     listed(data_dir, X=X, y=y)
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz.available_memory", lambda: 100)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.available_memory", lambda: 100)
     with pytest.raises(DataError, match="more than this machine"):
         component(data_dir, "mine").load()
 
@@ -375,8 +375,8 @@ def zeros(path, gibibytes):
 
 
 def test_a_zip_bomb_is_refused_by_its_ratio_before_it_is_read(data_dir, monkeypatch):
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz.HARMLESS", 2**28)
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz.available_memory", lambda: 2**40)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.HARMLESS", 2**28)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.available_memory", lambda: 2**40)
     path = data_dir / "bomb.npz"
     zeros(path, 1)
     assert path.stat().st_size < 2**21
@@ -572,14 +572,14 @@ def test_an_absurdly_wide_csv_is_refused_by_its_header(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="1,000,001 columns") as caught:
         of_file(path).load()
     assert len(str(caught.value)) < 500
-    monkeypatch.setattr("sparsebench_plugins.datasets.text_layout.LONGEST_HEADER", 1000)
+    monkeypatch.setattr("sparsebench_plugins.datasets.csv_dialect.LONGEST_HEADER", 1000)
     with pytest.raises(DataError, match="its header row has over 501 columns"):
         of_file(path).load()
 
 
 def test_a_csv_bomb_is_unpacked_no_further_than_there_is_room(tmp_path, monkeypatch):
     memory = 64 * 2**20
-    monkeypatch.setattr("sparsebench_plugins.datasets.text_layout.available_memory", lambda: memory)
+    monkeypatch.setattr("sparsebench_plugins.datasets.csv_dialect.available_memory", lambda: memory)
     path = tmp_path / "bomb.csv.gz"
     with gzip.open(path, "wb") as stream:
         stream.write(b"a,y\n")

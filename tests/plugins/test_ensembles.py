@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from small import small_work
-from sparsebench_plugins.ensembles import trails
+from sparsebench_plugins.ensembles import neurotrails
 from sparsebench_plugins.ensembles.heads import Heads, MeanLoss, TrunkAndHeads, beside, part_of
 from sparsebench_plugins.ensembles.members import (
     Member,
@@ -18,7 +18,7 @@ from sparsebench_plugins.ensembles.members import (
 from sparsebench_plugins.ensembles.training import _Restarted as Restarted
 
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.errors import Unsupported
 from sparsebench.testing import check_trajectory
 from sparsebench.testing.fixtures import random_matrix
@@ -146,9 +146,9 @@ def train_heads(build, **given):
     seen = []
     trainer = build("trainer", {"name": "neurotrails", "heads": 3, "layers": 2})
     work = small_work(build, **{**SMALL, "epochs": 3, **given})
-    original = trails.member
+    original = neurotrails.member
     patch = pytest.MonkeyPatch()
-    patch.setattr(trails, "member", lambda network, *more: (
+    patch.setattr(neurotrails, "member", lambda network, *more: (
         seen.append(network) or original(network, *more)))  # fmt: skip
     try:
         return trainer.run(work), seen[0]
@@ -177,11 +177,13 @@ def test_connections_stay_within_heads(build, method):
 def test_a_head_starts_as_a_single_network_would_and_loses_what_it_grows(build):
     """Initial weights are drawn for the head's own inputs, not for those of all heads."""
     work = small_work(build, **{**SMALL, "topology": {"name": "set", "density": 0.5}})
-    method = trails.within(work.topology, HEADS)
+    method = neurotrails.within(work.topology, HEADS)
     wide = HEADS.wide(work.model.shapes(20, 4))
     counts, single = method.connections(wide), work.topology.connections(HEADS.single(wide))
     assert counts == [single[0], 2 * single[1], 2 * single[2]]
-    headed = trails.HeadedWork.of(work, 2, model=TrunkAndHeads(work.model, HEADS), topology=method)
+    headed = neurotrails.HeadedWork.of(
+        work, 2, model=TrunkAndHeads(work.model, HEADS), topology=method
+    )
     network = build_network(headed)
     (own, wider) = (layer.weights().data for layer in
                     (build_network(work).layers[2], network.layers[2]))  # fmt: skip
@@ -196,7 +198,7 @@ def test_members_predict_as_their_blocks_do(build):
     X = work.data.test.batch(np.arange(20))[0]
     Z = network.outputs(X).copy()
     for number in range(3):
-        single = trails.member(network, Heads(3, 1), number).network(work)
+        single = neurotrails.member(network, Heads(3, 1), number).network(work)
         np.testing.assert_allclose(single.outputs(X), Z[4 * number : 4 * number + 4], atol=1e-5)
     assert result.measures["test_accuracy"] is not None
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small import small_work
 from sparsebench_plugins.backends.numba_csr import NumbaCsr, arguments
-from sparsebench_plugins.backends.numba_csr.step import split
+from sparsebench_plugins.backends.numba_csr.step import batch_split
 from sparsebench_plugins.losses import CrossEntropy
 from sparsebench_plugins.optimizers import SGD, Adam
 
@@ -59,7 +59,7 @@ def test_the_order_of_storage_does_not_show(optimizer):
 
 def test_small_batches_of_large_networks_go_by_blocks(build, monkeypatch):
     """Losses, topology changes and evaluations in between as those of plain csr."""
-    monkeypatch.setattr(split, "IN_CACHE", 0)  # as if the network were large
+    monkeypatch.setattr(batch_split, "IN_CACHE", 0)  # as if the network were large
     losses = []
     for name in ("numba-csr", "scipy-csr"):
         optimizer = {"name": "sgd", "learning_rate": 0.005, "momentum": 0.9}

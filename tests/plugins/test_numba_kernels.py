@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sparsebench_plugins.backends.numba_csr import arguments, block_order, plain, rule_numbers
+from sparsebench_plugins.backends.numba_csr import arguments, block_order, optimizer_rules, plain
 from sparsebench_plugins.backends.numba_csr.arguments import KEEP, NO_UNIT, Layout, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.backend import kernel_functions
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
@@ -182,11 +182,11 @@ def test_backward_agrees_with_reference(kernels, shape, density, N):
     DX, DW = expected(W, X, DZ)
     where = arguments.plain(N)
     for ahead in (0, 3):
-        found = Backward(kernels, W, X, DZ, where, where, rule_numbers.KEPT, ahead=ahead)
+        found = Backward(kernels, W, X, DZ, where, where, optimizer_rules.KEPT, ahead=ahead)
         close(found.DX, DX)
         close(found.DW, DW)
         assert np.array_equal(found.data, W.data)
-    close(Backward(kernels, W, X, DZ, where, where, rule_numbers.KEPT, wanted=False).DW, DW)
+    close(Backward(kernels, W, X, DZ, where, where, optimizer_rules.KEPT, wanted=False).DW, DW)
 
 
 @layouts
@@ -197,7 +197,7 @@ def test_tiles_change_nothing(kernels, x_tiled, z_tiled):
     z = tiled(64) if z_tiled else arguments.plain(N)
     b = np.linspace(-1, 1, 64, dtype=np.float32)
     close(forward(kernels, W, b, X, x, z), reference.spmm(*W_of(W), X) + b[:, None])
-    found = Backward(kernels, W, X, DZ, x, z, rule_numbers.KEPT)
+    found = Backward(kernels, W, X, DZ, x, z, optimizer_rules.KEPT)
     DX, DW = expected(W, X, DZ)
     close(found.DX, DX)
     close(found.DW, DW)
@@ -216,10 +216,10 @@ def test_narrow_kernels_agree_with_reference(kernels, monkeypatch, sides, shape,
     b = np.linspace(-1, 1, shape[0], dtype=np.float32)
     DX, DW = expected(W, X, DZ)
     close(small_batch_forward(kernels, W, b, X), reference.spmm(*W_of(W), X) + b[:, None])
-    found = SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT)
+    found = SmallBackward(kernels, W, X, DZ, optimizer_rules.KEPT)
     close(found.DX, DX)
     close(found.DW, DW)
-    close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, wanted=False).DW, DW)
+    close(SmallBackward(kernels, W, X, DZ, optimizer_rules.KEPT, wanted=False).DW, DW)
 
 
 @pytest.mark.parametrize("tiles", [False, True])
@@ -293,7 +293,7 @@ def test_the_update_is_the_optimizers(kernels, optimizer, way):
     state = [rng.random(W.nnz, dtype=np.float32) for _ in optimizer.slots]
     w, slots = W.data.copy(), [slot.copy() for slot in state]
     optimizer.update(w, DW, slots, 0.1, 3, "weight")
-    rule = rule_numbers.of(optimizer, 0.1, 3)
+    rule = optimizer_rules.of(optimizer, 0.1, 3)
     if way == "narrow":
         found = SmallBackward(kernels, W, X, DZ, rule, state)
     else:
@@ -365,9 +365,9 @@ def test_units_are_applied_on_the_way(kernels, N, tiles):
     DX = np.ascontiguousarray(expected(W, X, DZ)[0], dtype=np.float32)
     plain.deactivate(DX.reshape(-1), D, N, unit, below)
     if N > 8:
-        close(Backward(kernels, W, X, DZ, x, z, rule_numbers.KEPT, unit=unit, bits=below).DX, DX)
+        close(Backward(kernels, W, X, DZ, x, z, optimizer_rules.KEPT, unit=unit, bits=below).DX, DX)
     else:
-        close(SmallBackward(kernels, W, X, DZ, rule_numbers.KEPT, unit=unit, bits=below).DX, DX)
+        close(SmallBackward(kernels, W, X, DZ, optimizer_rules.KEPT, unit=unit, bits=below).DX, DX)
 
 
 @pytest.mark.parametrize("N", [2, 100])
@@ -465,7 +465,7 @@ def test_threads_do_not_change_a_bit(kernels, N):
     W, X, DZ = case((500, 400), 0.75, N, seed=1)
     assert W.nnz * N >= WORTH_THREADS  # else one thread is compared with one
     b = np.linspace(-1, 1, 500, dtype=np.float32)
-    rule = rule_numbers.of(SGD(momentum=0.9), 0.1, 1)
+    rule = optimizer_rules.of(SGD(momentum=0.9), 0.1, 1)
     state = [np.zeros(W.nnz, np.float32)]
 
     def everything():

@@ -16,8 +16,8 @@ from sparsebench.cli import main
 from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import HOOKS, ReportSection
-from sparsebench.report.contents import plugin_sections
 from sparsebench.report.document import plain
+from sparsebench.report.sections import plugin_sections
 
 README = Path(__file__).parents[2] / "plugins" / "README.md"
 EXAMPLE = re.compile(r"^## (register_\w+)\(.*?```python\n(.*?)```", re.DOTALL | re.MULTILINE)

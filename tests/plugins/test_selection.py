@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from small import prepare, small_work
 from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
-from sparsebench_plugins.selection.judges import columns, scores
+from sparsebench_plugins.feature_selection.judges import columns, scores
 from sparsebench_plugins.topologies.neurofs import AGES
 
 from sparsebench.analysis.chance import beats_chance

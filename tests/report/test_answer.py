@@ -11,8 +11,8 @@ from records import FakeRun, make_record, make_trial
 from scipy.sparse import csr_matrix
 
 from sparsebench.analysis.evidence import NO_NETWORK, evidence
-from sparsebench.analysis.inputs import input_strengths
-from sparsebench.analysis.recommend import compared, recommended
+from sparsebench.analysis.input_strength import input_strengths
+from sparsebench.analysis.recommendation import compared, recommended
 from sparsebench.core.archive import write_archive
 from sparsebench.core.job import MODEL
 from sparsebench.report.answer import answer, sections

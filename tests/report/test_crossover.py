@@ -12,8 +12,8 @@ from sparsebench.analysis.crossover import (
     truly_sparse,
 )
 from sparsebench.analysis.evidence import evidence
-from sparsebench.report.growth import crossover_sentence, crossover_table, crossovers
 from sparsebench.report.markdown_blocks import printed
+from sparsebench.report.scaling_laws import crossover_sentence, crossover_table, crossovers
 from sparsebench.report.summary import statements
 
 KINDS = {"numba-csr": True, "dense-mask": False}

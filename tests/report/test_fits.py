@@ -11,8 +11,8 @@ from sparsebench.analysis.fit_crossings import crossing
 from sparsebench.analysis.fits import fit_rows, fitted, laws, marginal, points
 from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
-from sparsebench.report.growth import fits, laws_table, marginal_table
 from sparsebench.report.markdown_blocks import printed
+from sparsebench.report.scaling_laws import fits, laws_table, marginal_table
 
 SIZES = (100, 400, 1600, 6400)
 

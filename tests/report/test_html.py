@@ -16,7 +16,7 @@ from markupsafe import Markup
 from records import FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.formats import one
+from sparsebench.analysis.number_format import one
 from sparsebench.analysis.statistics import Spread
 from sparsebench.api import Run
 from sparsebench.cli.export import report as report_command
@@ -25,15 +25,15 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report import png
 from sparsebench.report.charts import charts
-from sparsebench.report.degrees import degrees
+from sparsebench.report.degree_chart import degrees
 from sparsebench.report.document import Bold, Code, number, plain
 from sparsebench.report.html.bokeh_charts import drawn, keys
 from sparsebench.report.html.page import inline, logs, report
 from sparsebench.report.markdown import report as markdown
-from sparsebench.report.pixels import pixels
+from sparsebench.report.pixel_chart import pixels
 from sparsebench.report.results import result_table
-from sparsebench.report.scaling import scaling
-from sparsebench.report.trade_off import Point, pareto
+from sparsebench.report.scaling_chart import scaling
+from sparsebench.report.trade_off_chart import Point, pareto
 
 HOSTILE = "</script><script>alert(1)</script>\"'`|*{{7*7}}&amp;"
 

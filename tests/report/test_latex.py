@@ -10,9 +10,9 @@ from records import FakeRun, make_record, make_trial, realistic, stored
 from sparsebench.analysis.claims import check
 from sparsebench.cli.export import report as report_command
 from sparsebench.report import latex
-from sparsebench.report.contents import contents
 from sparsebench.report.document import Bold, Code
 from sparsebench.report.latex import inline, report
+from sparsebench.report.sections import contents
 
 
 @pytest.fixture(scope="module")

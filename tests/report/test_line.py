@@ -9,12 +9,12 @@ from records import FakeRun, epoch_line, make_record, make_trial
 from sparsebench.analysis.evidence import evidence
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError
+from sparsebench.report.chart_encoding import distinctions
 from sparsebench.report.charts import charts, density
-from sparsebench.report.curves import curves
-from sparsebench.report.distinctions import distinctions
-from sparsebench.report.line import line
+from sparsebench.report.learning_curves import curves
+from sparsebench.report.line_chart import line
 from sparsebench.report.png import drawn
-from sparsebench.report.sweep import sweep
+from sparsebench.report.sweep_chart import sweep
 
 HIDDEN = {"digits": [100, 100], "wine": [30]}
 

@@ -9,8 +9,8 @@ from records import MACHINE, FakeRun, make_record, make_trial, realistic, stored
 from sparsebench.analysis.evidence import evidence
 from sparsebench.cli.export import export as export_command
 from sparsebench.cli.export import report as report_command
-from sparsebench.report.contents import command
 from sparsebench.report.markdown import report
+from sparsebench.report.sections import command
 from sparsebench.report.summary import lowest, statements
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"

@@ -4,11 +4,11 @@ from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.report.charts import charts
-from sparsebench.report.curves import curves
 from sparsebench.report.html import bokeh_charts
+from sparsebench.report.learning_curves import curves
 from sparsebench.report.png import drawn, write_charts
-from sparsebench.report.scaling import censored, memory_refused, scaling
-from sparsebench.report.trade_off import trade_off
+from sparsebench.report.scaling_chart import censored, memory_refused, scaling
+from sparsebench.report.trade_off_chart import trade_off
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from records import SET, STATIC, FakeRun, make_record, make_trial
 
 from sparsebench.analysis.claims import Judged, check, judge
 from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.formats import in_unit, one
+from sparsebench.analysis.number_format import in_unit, one
 from sparsebench.analysis.statistics import Spread
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.claims import (

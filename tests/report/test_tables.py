@@ -4,7 +4,7 @@ import pytest
 from records import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.evidence import evidence, settings
-from sparsebench.analysis.formats import one, percent, ratio, seconds, size, spread
+from sparsebench.analysis.number_format import one, percent, ratio, seconds, size, spread
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
 from sparsebench.report.contents import contents

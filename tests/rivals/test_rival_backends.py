@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small import small_work
 from sparsebench_rivals.params import RivalParams
-from sparsebench_rivals.transposed import Transposed
+from sparsebench_rivals.transpose import Transposed
 
 from sparsebench import testing
 from sparsebench.core.sparse.csr import CsrPattern
@@ -149,7 +149,7 @@ def test_without_a_gpu_the_gpu_backend_says_so(torch, build):
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("kind", ["weight", "bias"])
 def test_torch_rules_are_the_rules_of_numpy(torch, build, rule, kind):
-    from sparsebench_rivals import torch_rules
+    from sparsebench_rivals import torch_optimizers
 
     optimizer = build("optimizer", rule)
     rng = np.random.default_rng(0)
@@ -159,7 +159,7 @@ def test_torch_rules_are_the_rules_of_numpy(torch, build, rule, kind):
     for t in range(1, 6):
         g = rng.standard_normal(50).astype(np.float32)
         optimizer.update(w, g, state, 0.05, t, kind)
-        torch_rules.update(optimizer, w_t, torch.from_numpy(g), state_t, 0.05, t, kind)
+        torch_optimizers.update(optimizer, w_t, torch.from_numpy(g), state_t, 0.05, t, kind)
         np.testing.assert_allclose(w_t.numpy(), w, rtol=1e-5, atol=1e-6)
         for slot_t, slot in zip(state_t, state, strict=True):
             np.testing.assert_allclose(slot_t.numpy(), slot, rtol=1e-5, atol=1e-6)

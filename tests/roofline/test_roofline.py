@@ -14,7 +14,7 @@ from sparsebench_roofline import host
 from sparsebench_roofline.host import caches, last_cache
 from sparsebench_roofline.model import Demand, Rates, Size, bound, demand, level
 
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 
@@ -182,23 +182,23 @@ def test_a_timing_that_was_interrupted_is_taken_again(monkeypatch: pytest.Monkey
 
 @needs_jit
 def test_yardsticks_give_plausible_numbers() -> None:
-    from sparsebench_roofline import yardsticks
+    from sparsebench_roofline import probe_rates
 
     X = np.ones(100 * 40, dtype=np.float32)
     ways = [
-        *yardsticks.gather(X, 40, 500, least=0.0),
-        *yardsticks.gather(X, 2, 500, least=0.0),
-        *yardsticks.gather_add(X, 2, 500, least=0.0),
-        yardsticks.read(2**16, least=0.0),
-        yardsticks.triad(2**16, least=0.0),
-        yardsticks.flops(least=0.0),
+        *probe_rates.gather(X, 40, 500, least=0.0),
+        *probe_rates.gather(X, 2, 500, least=0.0),
+        *probe_rates.gather_add(X, 2, 500, least=0.0),
+        probe_rates.read(2**16, least=0.0),
+        probe_rates.triad(2**16, least=0.0),
+        probe_rates.flops(least=0.0),
     ]
     for way in ways:
         assert way.measure() > 0
         assert 0 < way.part <= 1
         assert way.rate == max(way.rates)
-    assert yardsticks.fastest(ways[:3]).rate == max(way.rate for way in ways[:3])
-    assert yardsticks.start_seconds(3) > 0
+    assert probe_rates.fastest(ways[:3]).rate == max(way.rate for way in ways[:3])
+    assert probe_rates.start_seconds(3) > 0
 
 
 # --- the operations -------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from sparsebench.core.archive import write_archive
 from sparsebench.core.job import Job
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.checkpointing import CHECKPOINT_FORMAT, Checkpoints
+from sparsebench.core.worker.checkpoint_writer import CHECKPOINT_FORMAT, Checkpoints
 from sparsebench.core.worker.meter import Meter
 
 SHAPES = [(3, 4), (2, 3)]

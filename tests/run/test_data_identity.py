@@ -15,8 +15,8 @@ from sparsebench.core.trial import Trial
 from sparsebench.registry import Location, Plugins, locations
 from sparsebench.run.options import Options
 from sparsebench.run.session import run_trials
-from sparsebench.suite.build import Builder
 from sparsebench.suite.suite import Suite
+from sparsebench.suite.trial_builder import Builder
 
 TABLE = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(12))
 

@@ -34,7 +34,7 @@ import json, sys
 from pathlib import Path
 from sparsebench.discovery import load_plugins
 from sparsebench.run.fingerprint import sources
-from sparsebench.suite.build import Builder
+from sparsebench.suite.trial_builder import Builder
 from sparsebench.suite.suite import Suite
 
 folder, trials = Path(sys.argv[1]), json.loads(sys.argv[2])

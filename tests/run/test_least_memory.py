@@ -12,8 +12,8 @@ from sparsebench.core.trial import Trial
 from sparsebench.core.worker.attempt import assemble, build, prepare
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
-from sparsebench.run.outline import outline
-from sparsebench.run.prediction import Prediction, predict, refusal
+from sparsebench.run.cost_prediction import Prediction, predict, refusal
+from sparsebench.run.trial_sizes import declared_sizes
 
 BACKENDS = (
     "numba-csr",
@@ -46,7 +46,7 @@ def test_what_is_stored_is_never_less(plugins: Plugins, backend: Any, other: Any
     if isinstance(backend, dict) and "optimizer" in other:
         pytest.skip("nothing in the bound depends on both, and the pair takes long to compile")
     trial = make_trial(plugins, backend=backend, **other)
-    of = outline(trial, plugins)
+    of = declared_sizes(trial, plugins)
     assert of is not None
     assert of.least_bytes is not None
     result = measured(plugins, trial)
@@ -62,7 +62,7 @@ def test_what_declares_nothing_is_unknown(plugins: Plugins) -> None:
     assert predict(file, plugins) == Prediction()
     trial = make_trial(plugins, backend="mkl-csr")
     assert predict(trial, plugins) == Prediction()
-    of = outline(trial, plugins)
+    of = declared_sizes(trial, plugins)
     assert of is not None
     assert of.truly_sparse is None
 

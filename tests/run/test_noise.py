@@ -13,7 +13,7 @@ import pytest
 from sparsebench.core.job import Job
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.processes import cpu_seconds
-from sparsebench.run import cgroup, machine_setup, noise, surroundings
+from sparsebench.run import cgroup, machine_facts, machine_warnings, noise
 from sparsebench.run.supervisor import Supervised
 
 CPU = "sys/devices/system/cpu"
@@ -50,7 +50,7 @@ class Kernel:
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    for module in (noise, cgroup, surroundings):
+    for module in (noise, cgroup, machine_facts):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr("os.sysconf", lambda name: 100)
     return Kernel(tmp_path)
@@ -191,7 +191,7 @@ def test_settings_that_disturb_are_named(
     kernel.write("proc/self/mountinfo", "30 1 0:26 / /cg rw - cgroup2 cgroup2 rw\n"
                  f"31 1 0:27 / {tmp_path} rw - nfs4 server:/x rw\n")  # fmt: skip
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    found = machine_setup.warnings(tmp_path / "store")
+    found = machine_warnings.warnings(tmp_path / "store")
     for words in ("'powersave'", "turbo is on", "have been throttled", "SMT is on", "0.5 of",
                   "huge pages are 'always'", "of swap are in use", "NUMBA_DISABLE_JIT is set",
                   "network file system (nfs4)"):  # fmt: skip
@@ -203,6 +203,6 @@ def test_a_store_in_memory_or_on_a_full_disk_is_named(
 ) -> None:
     kernel.write("proc/self/mountinfo", f"31 1 0:27 / {tmp_path} rw - tmpfs tmpfs rw\n")
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 2**20}))
-    found = "\n".join(machine_setup.warnings(tmp_path / "a" / "store"))
+    found = "\n".join(machine_warnings.warnings(tmp_path / "a" / "store"))
     assert "is on tmpfs" in found
     assert "only 1.0 MiB are free" in found

@@ -14,7 +14,7 @@ import sparsebench
 from sparsebench.core.job import Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.core.worker.checkpointing import Checkpoints
+from sparsebench.core.worker.checkpoint_writer import Checkpoints
 from sparsebench.core.worker.meter import Meter
 from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins

@@ -18,7 +18,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.core.worker.attempt import measured
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
-from sparsebench.run import cgroup, surroundings
+from sparsebench.run import cgroup, machine_facts
 from sparsebench.run.options import Options
 from sparsebench.run.session import run_trials
 from sparsebench.store import provenance
@@ -110,7 +110,7 @@ def test_the_boot_is_distinguished_and_not_recorded() -> None:
     file = Path("/proc/sys/kernel/random/boot_id")
     if not file.exists():
         pytest.skip("no boot id here")
-    known = surroundings.surroundings(Path())
+    known = machine_facts.surroundings(Path())
     assert known["system"]["boot"]
     assert file.read_text().strip() not in json.dumps(known)
 
@@ -120,7 +120,7 @@ def test_variables_are_on_a_list() -> None:
         "OMP_NUM_THREADS": "4", "MKL_CBWR": "AVX2", "PATH": "/bin", "LC_ALL": "C",
         "MALLOC_ARENA_MAX": "2", "SPARSEBENCH_SECRET_NAME": "x", "NUMBA_CACHE_DIR": "~/cache",
     }  # fmt: skip
-    assert surroundings.environment(given) == {
+    assert machine_facts.environment(given) == {
         "MALLOC_ARENA_MAX": "2", "MKL_CBWR": "AVX2", "NUMBA_CACHE_DIR": "<path>",
         "OMP_NUM_THREADS": "4",
     }  # fmt: skip
@@ -149,9 +149,9 @@ def test_the_facts_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    for module in (surroundings, cgroup):
+    for module in (machine_facts, cgroup):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-    known = surroundings.surroundings(Path("/somewhere"))
+    known = machine_facts.surroundings(Path("/somewhere"))
     processor, held = known["processor"], known["memory"]
     assert (processor["model"], processor["physical"], processor["microcode"]) == (
         "Fast One", 1, "0x1",

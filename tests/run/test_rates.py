@@ -7,8 +7,8 @@ from planned_trials import make_trial
 
 from sparsebench.core.job import Point
 from sparsebench.registry import Plugins
-from sparsebench.run.outline import outline
-from sparsebench.run.prediction import Rates, epoch_seconds, timing_jobs
+from sparsebench.run.cost_prediction import Rates, epoch_seconds, timing_jobs
+from sparsebench.run.trial_sizes import declared_sizes
 
 
 def rates(*seconds: tuple[int, float], update: float = 0.0) -> Rates:
@@ -33,7 +33,7 @@ def test_an_epoch_in_numbers(plugins: Plugins) -> None:
 
     A millisecond a connection: 280 (1 + 1) + (280 + 90)(1 + 2) = 1670 ms a step, 1.25 steps.
     """
-    of = outline(make_trial(plugins, epochs=1), plugins)
+    of = declared_sizes(make_trial(plugins, epochs=1), plugins)
     assert of is not None
     assert [layer.nnz for layer in of.layers] == [280, 280, 90]
     known = rates((1, 0.001), (1000, 1.0))
@@ -44,7 +44,7 @@ def test_an_epoch_in_numbers(plugins: Plugins) -> None:
 def test_updates_count_over_the_epochs_that_have_one(
     plugins: Plugins, epochs: int, share: float
 ) -> None:
-    of = outline(make_trial(plugins, epochs=epochs), plugins)
+    of = declared_sizes(make_trial(plugins, epochs=epochs), plugins)
     assert of is not None
     still = epoch_seconds(of, rates((1, 0.001), (1000, 1.0)))
     moving = epoch_seconds(of, rates((1, 0.001), (1000, 1.0), update=2.0))
@@ -81,12 +81,12 @@ def test_one_process_for_trials_that_differ_in_size(plugins: Plugins) -> None:
         for batch in (8, 32)
         for hidden in ([3000], [20_000, 10])
     ]
-    known = [(trial, of) for trial in trials if (of := outline(trial, plugins)) is not None]
+    known = [(trial, of) for trial in trials if (of := declared_sizes(trial, plugins)) is not None]
     ((_, ladders),) = timing_jobs(known).values()
     assert [ladder.batch for ladder in ladders] == [8, 32]
     for ladder in ladders:
         assert list(ladder.works) == sorted(set(ladder.works))
     other = make_trial(plugins, backend="scipy-csr")
-    of = outline(other, plugins)
+    of = declared_sizes(other, plugins)
     assert of is not None
     assert len(timing_jobs([*known, (other, of)])) == 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsebench import hookimpl
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result
 

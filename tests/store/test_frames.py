@@ -15,9 +15,9 @@ from sparsebench.store.export_columns import (
     trials_frame,
 )
 from sparsebench.store.export_formats import to_csv, to_json
-from sparsebench.store.models import EPOCH
 from sparsebench.store.record import Record
 from sparsebench.store.safe_files import read_lines
+from sparsebench.store.schemas import EPOCH
 
 SET = {"name": "set", "zeta": 0.3, "prune": {"name": "importance", "start": 2}}
 AXES = {"backend": "numba-csr", "topology": SET, "model.hidden": [10, 20], "optimizer.momentum": 0}

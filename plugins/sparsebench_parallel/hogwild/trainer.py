@@ -16,7 +16,7 @@ from sparsebench.core.arrays import Vector
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.steps import Timers, refuse_signals
 from sparsebench.core.training.warmup import warm_up

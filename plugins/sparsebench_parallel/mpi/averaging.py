@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.protocols import Network
-from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, CsrPattern, Keys
+from sparsebench.core.sparse.selection import all_but_smallest
 from sparsebench_parallel.mpi.topology_diff import Encoded, apply_pattern, decode, found_in
 
 

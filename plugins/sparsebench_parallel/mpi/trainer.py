@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsebench.core.protocols import Network
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.steps import Batches, refuse_signals
 from sparsebench.core.training.warmup import warm_up

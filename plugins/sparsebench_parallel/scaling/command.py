@@ -51,9 +51,9 @@ def command(
     the predicted curve, the number of workers that saturates a server, and the effect of more
     servers. docs/parallel.md lists the assumptions.
     """
-    from sparsebench.cli.printing import print_json, print_rows
+    from sparsebench.cli.output import print_json, print_rows
     from sparsebench.store.store import Store
-    from sparsebench_parallel.scaling.measured import ways
+    from sparsebench_parallel.scaling.measured_costs import ways
     from sparsebench_parallel.scaling.report import report
 
     options = parse_options(workers, servers, cores, latency, bandwidth)

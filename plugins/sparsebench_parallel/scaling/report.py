@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sparsebench.units import brief_seconds
-from sparsebench_parallel.scaling.measured import Way, costs_of
+from sparsebench_parallel.scaling.measured_costs import Way, costs_of
 from sparsebench_parallel.scaling.simulation import Costs, Setting, simulate
 
 Row = dict[str, Any]

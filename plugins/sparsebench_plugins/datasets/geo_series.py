@@ -12,10 +12,10 @@ import numpy as np
 from sparsebench.core.arrays import Array
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
+from sparsebench_plugins.datasets.csv_dialect import MISSING, check_size, is_packed, open_text
 from sparsebench_plugins.datasets.label_texts import number_note, stripped, targets_of
 from sparsebench_plugins.datasets.params import FileParams
 from sparsebench_plugins.datasets.table_parts import completed
-from sparsebench_plugins.datasets.text_layout import MISSING, check_size, is_packed, open_text
 
 BEGIN = "!series_matrix_table_begin"
 CHARACTERISTICS = "characteristics_ch"

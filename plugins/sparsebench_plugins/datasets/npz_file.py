@@ -12,7 +12,13 @@ from sparsebench.core.data.csr_data import is_dense
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
 from sparsebench_plugins.datasets.label_texts import number_note
-from sparsebench_plugins.datasets.npz import SPLIT, Header, csr_starts, read_headers, read_npz
+from sparsebench_plugins.datasets.npz_reader import (
+    SPLIT,
+    Header,
+    csr_starts,
+    read_headers,
+    read_npz,
+)
 from sparsebench_plugins.datasets.params import FileParams
 from sparsebench_plugins.datasets.table_parts import completed
 

@@ -67,7 +67,7 @@ class Listed:
         return DataSize(features, classes, used, tested, stored=share)
 
     def load(self) -> Parts:
-        from sparsebench_plugins.datasets.npz import parts_of, read_npz
+        from sparsebench_plugins.datasets.npz_reader import parts_of, read_npz
 
         path = self.listing.verify()
         parts = parts_of(read_npz(path, self.listing.shapes), str(path))

@@ -9,9 +9,9 @@ import numpy as np
 from sparsebench.core.arrays import Array
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError
+from sparsebench_plugins.datasets.csv_dialect import check_size
 from sparsebench_plugins.datasets.label_texts import number_note
 from sparsebench_plugins.datasets.params import FileParams
-from sparsebench_plugins.datasets.text_layout import check_size
 
 
 def svmlight_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:

@@ -11,9 +11,9 @@ import numpy as np
 from sparsebench.core.arrays import Array
 from sparsebench.core.data.samples import Parts
 from sparsebench.errors import DataError, nearest
+from sparsebench_plugins.datasets.csv_dialect import MISSING
 from sparsebench_plugins.datasets.label_texts import number_note, stripped, targets_of
 from sparsebench_plugins.datasets.params import FileParams
-from sparsebench_plugins.datasets.text_layout import MISSING
 
 TARGET_NAMES = ("class", "label", "labels", "target")
 COUNTED = 10

@@ -8,14 +8,14 @@ import numpy as np
 
 from sparsebench.core.arrays import Array
 from sparsebench.errors import DataError
-from sparsebench_plugins.datasets.label_texts import stripped, targets_of
-from sparsebench_plugins.datasets.table_parts import column_at
-from sparsebench_plugins.datasets.text_layout import (
+from sparsebench_plugins.datasets.csv_dialect import (
     cells,
     check_size,
     is_number,
     layout_of,
 )
+from sparsebench_plugins.datasets.label_texts import stripped, targets_of
+from sparsebench_plugins.datasets.table_parts import column_at
 
 
 def read_targets(path: Path, target: str | int | None) -> Array:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Vector
 from sparsebench.core.protocols import Network
-from sparsebench.core.sparse.criteria import all_but_smallest
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
+from sparsebench.core.sparse.selection import all_but_smallest
 from sparsebench.core.training.work import Work
 
 Probabilities = npt.NDArray[np.float64]

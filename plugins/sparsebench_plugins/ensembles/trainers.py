@@ -1,4 +1,4 @@
-"""Trainers that make an ensemble, or an average, of one training. Light."""
+"""Trainers that make an ensemble, or an average, of one training. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ class NeuroTrails(OneProcess):
     layers: Annotated[int, Interval(gt=0)] = 2
 
     def warm_up(self, work: Work) -> None:
-        from sparsebench_plugins.ensembles.trails import HeadedWork
+        from sparsebench_plugins.ensembles.neurotrails import HeadedWork
 
         super().warm_up(HeadedWork.of(work, 1))  # whose loss makes steps go layer by layer
 
     def run(self, work: Work) -> Result:
-        from sparsebench_plugins.ensembles.trails import train_heads
+        from sparsebench_plugins.ensembles.neurotrails import train_heads
 
         return train_heads(work, self.heads, self.layers)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from sparsebench.core.methods.protocols import Candidates, Signal
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.dead_neurons import refuse_compaction
 from sparsebench.core.training.loop import Training
 from sparsebench.core.training.steps import Batches

@@ -1,4 +1,7 @@
-"""The images of the Graph Challenge, and the official network that comes with them. Light."""
+"""The images of the Graph Challenge, and the official network that comes with them.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.sparse.csr import CsrPattern, index_dtype
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
-from sparsebench_plugins.datasets.npz import read_npz
+from sparsebench_plugins.datasets.npz_reader import read_npz
 from sparsebench_plugins.graph_challenge.model import BIASES, IMAGES, OFFICIAL
 
 ARRAYS = {

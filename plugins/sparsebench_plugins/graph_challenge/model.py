@@ -1,4 +1,4 @@
-"""The networks of the Graph Challenge. Light."""
+"""The networks of the Graph Challenge. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class EqualLayers:
         loss: Loss,
     ) -> LayeredNetwork:
         from sparsebench.core.nn.network import LayeredNetwork
-        from sparsebench_plugins.units import SmoothUnit
+        from sparsebench_plugins.activation_units import SmoothUnit
 
         def units() -> list[SmoothUnit]:
             return [SmoothUnit(capped, None) for _ in layers]

@@ -1,4 +1,7 @@
-"""RadiX-Net: a fixed topology whose every input reaches every output after a few layers. Light."""
+"""RadiX-Net: a fixed topology whose every input reaches every output after a few layers.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer that only infers. Light."""
+"""The trainer that only infers. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from sparsebench.core.data.samples import Inputs, TargetData, TargetKind
 from sparsebench.core.metric import Metric
 from sparsebench.core.protocols import Corruption, Loss
 from sparsebench.seeds import generator
-from sparsebench_plugins.objectives.numbers import loss_of_vectors
 from sparsebench_plugins.objectives.params import ReconstructionParams
+from sparsebench_plugins.objectives.regression import loss_of_vectors
 from sparsebench_plugins.objectives.scores import Errors
 
 

@@ -13,7 +13,7 @@ from sparsebench.core.observer import Observation
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import Change
 from sparsebench_plugins.observers.params import ItopParams
-from sparsebench_plugins.observers.visited import Visited
+from sparsebench_plugins.observers.visited_positions import Visited
 
 
 class Itop(ItopParams):
@@ -21,7 +21,7 @@ class Itop(ItopParams):
     initial ones included, over all positions K D of the layers.
 
     Exact, standard error 0, while the positions visited fit in 16 bytes per initial connection
-    and neuron; beyond that an estimate (`visited.Visited`).
+    and neuron; beyond that an estimate (`visited_positions.Visited`).
     """
 
     def start(self, network: Network) -> Observation:

@@ -1,7 +1,9 @@
-"""Cannistraci-Hebb training: growth by link prediction, from the topology alone. Light.
+"""Cannistraci-Hebb training: growth by link prediction, from the topology alone.
 
 Zhang et al. (2024), Epitopological learning and Cannistraci-Hebb network shape intelligence (ICLR);
 Zhang et al. (2025), arXiv 2501.19107 (CHTs, CHTss).
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

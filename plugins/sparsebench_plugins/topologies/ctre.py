@@ -1,7 +1,9 @@
-"""Growth between neurons whose activations are alike. Light.
+"""Growth between neurons whose activations are alike.
 
 Atashgahi et al. (2022), A brain-inspired algorithm for training highly sparse neural networks,
 Machine Learning, arXiv 1903.07138 (CTRE).
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

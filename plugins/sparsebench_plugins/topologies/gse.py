@@ -1,6 +1,8 @@
-"""Guided stochastic exploration: growth among sampled positions. Light.
+"""Guided stochastic exploration: growth among sampled positions.
 
 Heddes et al. (2024), arXiv 2401.06898.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Methods that are sentences of general parts, each with its paper's defaults. Light."""
+"""Methods that are sentences of general parts, each with its paper's defaults.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 

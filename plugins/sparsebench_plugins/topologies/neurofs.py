@@ -1,7 +1,9 @@
-"""Inputs of a network that go and come by the weight they carry: feature selection. Light.
+"""Inputs of a network that go and come by the weight they carry: feature selection.
 
 Atashgahi et al. (2023), Supervised feature selection with neuron evolution in sparse neural
 networks (NeuroFS), arXiv 2303.07200.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

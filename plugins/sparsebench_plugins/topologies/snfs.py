@@ -1,6 +1,8 @@
-"""Sparse networks from scratch: growth by a gradient that is smoothed over the steps. Light.
+"""Sparse networks from scratch: growth by a gradient that is smoothed over the steps.
 
 Dettmers and Zettlemoyer (2019), arXiv 1907.04840.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""RigL with as many connections into each neuron, and neurons that die. Light.
+"""RigL with as many connections into each neuron, and neurons that die.
 
 Lasby et al. (2023), Dynamic sparse training with structured sparsity, arXiv 2305.02299.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class SRigL(Dynamic):
     def _update(self, layer: LayerView, fraction: float) -> LayerUpdate:
         import numpy as np
 
-        from sparsebench.core.sparse.criteria import all_but_smallest
+        from sparsebench.core.sparse.selection import all_but_smallest
 
         W, (K, D) = layer.W, layer.W.shape
         size = np.abs(W.data)

@@ -1,7 +1,9 @@
-"""Connections of important neurons stay and grow. Light.
+"""Connections of important neurons stay and grow.
 
 Sokar et al. (2022), Where to pay attention in sparse training for feature selection (WAST), arXiv
 2211.14627.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

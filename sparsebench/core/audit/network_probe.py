@@ -1,4 +1,4 @@
-"""Networks for a probe: the trial's model and topology on layers of other sizes. Imports numpy."""
+"""Networks for an honesty probe: the trial's model and topology with layers of other sizes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from sparsebench.core.audit.evidence import Shape, Sizes
 from sparsebench.core.audit.probe import RATE
+from sparsebench.core.audit.probe_evidence import Shape, Sizes
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Observable
@@ -25,10 +25,10 @@ STEP = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=Tr
 
 
 class NetworkSubject:
-    """A network whose first layer has one shape, and what training and evaluation ask of it: the
-    initial connections, the network, steps, evaluation, an update of the topology.
+    """A network whose first layer has a given shape, with the calls to probe: draw the initial
+    connections, build the network, make steps, evaluate, update the topology.
 
-    Every repeat begins with a new network.
+    Each repeat of the calls begins with a new network.
     """
 
     def __init__(self, work: Work, shape: Shape, sizes: Sizes) -> None:

@@ -1,4 +1,4 @@
-"""Measuring a backend's layers for dense work and dense storage. Imports numpy."""
+"""Probes a backend's layers for dense work and dense storage by measuring time and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparsebench.core.arrays import Matrix
-from sparsebench.core.audit.evidence import (
+from sparsebench.core.audit.probe_evidence import (
     Evidence,
     Point,
     Shape,
@@ -33,19 +33,19 @@ MOVED = 0.05
 """Share of the connections that each topology change replaces."""
 
 FEWEST, ENOUGH, MOST = 3, 8, 40
-"""Repeats of each call: more than the fewest while one still looks dense, more than enough while
-it does not look dense beyond doubt. Other programs make some of them longer, never shorter, so
-the shortest is used."""
+"""Repeats of each call. After FEWEST, a call is repeated only while it looks dense; after ENOUGH,
+only while it does not look dense beyond doubt; never more than MOST times. The shortest repeat
+counts, because other programs make a call longer and never shorter."""
 
 PATIENCE = 3.0
-"""Seconds after which no further repeats begin."""
+"""Seconds after which no further repeat begins."""
 
 
 class Probed(Protocol):
-    """What is probed at one shape: calls by name, in the order in which they are made.
+    """A layer or network at one shape, with its calls by name in the order to make them.
 
-    shape    (K, D) of the layer that varies
-    untimed  calls whose time may grow with K D, because that is declared
+    shape    (K, D) of the layer whose shape varies
+    untimed  calls whose time is declared to grow with K D, so that it is not judged
     """
 
     shape: Shape
@@ -60,7 +60,8 @@ class Probed(Protocol):
 
 
 def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
-    """Probe every call of a layer on three shapes: first memory, then time, in turns."""
+    """Probe every call of a layer on three shapes: first its memory, then its time. The shapes take
+    turns."""
     claim = getattr(backend, "truly_sparse", None)
     return probe_all(
         lambda shape: Subject(backend, optimizer, shape, sizes),
@@ -72,9 +73,9 @@ def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
 def probe_all(
     made: Callable[[Shape], Probed], sizes: Sizes, claims: bool | None = True
 ) -> Evidence:
-    """Probe what `made` gives for each of the three shapes.
+    """Probe the subject that `made` builds for each of the three shapes.
 
-    claims  whether it is said to be truly sparse
+    claims  whether the subject is declared to be truly sparse
     """
     warm = (sizes.side // 8, sizes.side // 8)
     _memory(made(warm))  # compiles
@@ -158,10 +159,10 @@ def _timed(subjects: list[Probed], points: Three) -> Three:
 
 
 class Subject:
-    """A layer of one shape, and every call that training and evaluation make of it.
+    """A layer of one shape, with every call that training and evaluation make to it.
 
-    The arrays that go in and come out are made, and written, before the layer: what a call takes
-    is the backend's. Calls are repeatable; the topology goes on moving.
+    Input and output arrays are allocated and written before the layer is made, so that memory taken
+    during a call is the backend's. Each call can be repeated; the topology changes each time.
     """
 
     untimed: frozenset[str] = frozenset()
@@ -215,10 +216,10 @@ class Subject:
         self.layer.step(RATE, next(self._steps))
 
     def _through(self) -> dict[str, Callable[[], object]]:
-        """The calls of a `ThroughLayer` in the middle of a network; none of other layers.
+        """The calls of a `ThroughLayer` in the middle of a network; empty for other layers.
 
-        A feeder layer of one connection a neuron gives the unit below its bits, in arrays of the
-        backend's own type.
+        A layer with one connection per neuron feeds it, so that the unit below has its sign bits
+        and the arrays have the backend's own type.
         """
         backend, (K, D), N = self._backend, self.shape, self._sizes.batch
         if not hasattr(backend, "unit"):
@@ -254,7 +255,7 @@ class Subject:
         return CsrMatrix(pattern, self._values(pattern.nnz))
 
     def _moved(self) -> Change:
-        """A change that drops some connections and grows as many at free positions."""
+        """A change that drops some connections and grows the same number at free positions."""
         pattern, D = self.layer.weights().pattern, self.shape[1]
         keep = self._rng.random(pattern.nnz) >= MOVED
         count = int(pattern.nnz - np.count_nonzero(keep))
@@ -264,7 +265,7 @@ class Subject:
         return Change(keep, grown // D, grown % D, self._values(grown.size))
 
     def _values(self, count: int) -> Matrix:
-        """Weights of the size that an initializer would draw."""
+        """Weights about as large as an initializer would draw."""
         values: Matrix = self._rng.standard_normal(count, dtype=np.float32)
         values *= np.float32((self._sizes.nnz / self._sizes.side) ** -0.5)
         return values

@@ -1,8 +1,9 @@
 """The data directory: the entries of its data.json, and the state of their files.
 
 data.json is a list of tables. Required keys: name, file (relative to the directory), sha256,
-shapes (array name -> shape, at least of the feature arrays). Others are facts for people, but
-for `openml`, the `Place` that `fetch` gets the set from. No numpy here: listings are light.
+shapes (array name -> shape, at least of the feature arrays). `openml` is the `Place` from which
+`fetch` downloads the set; all other keys are for human readers. Imports no numpy, so that listing
+data sets is fast.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ State = Literal["verified", "present", "missing", "corrupt", "unusable"]
 
 @dataclass(frozen=True)
 class Listing:
-    """An entry of a manifest. `problem` says why it is unusable; other fields may be empty then."""
+    """An entry of data.json. If it is unusable, `problem` says why, and other fields may be
+    empty."""
 
     name: str
     manifest: Path
@@ -50,11 +52,11 @@ class Listing:
 
     @property
     def command(self) -> str:
-        """The command that fetches its file; empty if the entry names no source."""
+        """The command that downloads the entry's file; empty if the entry names no source."""
         return fetch_command(self.name, self.manifest.parent) if self.place is not None else ""
 
     def what_to_do(self) -> str:
-        """How to get its file: the command, or else the origin that the entry names."""
+        """How to get the entry's file: the command, or else the origin that the entry names."""
         return f"get it with: {self.command}" if self.command else self.where_from()
 
     def where_from(self) -> str:
@@ -66,7 +68,8 @@ class Listing:
         return f"put the listed {self.file} back"
 
     def require(self) -> Path:
-        """The path of its file. Raises MissingData; checks no checksum."""
+        """The path of the entry's file. Raises MissingData if it is not there. Checks no
+        checksum."""
         if self.problem is not None:
             raise DataError(self.problem)
         if not self.path.is_file():
@@ -77,7 +80,8 @@ class Listing:
         return self.path
 
     def verify(self, *, remember: bool = True) -> Path:
-        """The path of its file after a check of its checksum; `remember=False` hashes it again."""
+        """The path of the entry's file, whose checksum is verified. `remember=False` hashes the
+        file even if an earlier check is remembered."""
         path = self.require()
         found = file_sha256(path, remember=remember)
         if found != self.sha256:
@@ -90,7 +94,7 @@ class Listing:
 
 
 def read_manifest(data_dir: Path) -> list[Listing]:
-    """The entries of data.json, unusable ones with their problem; none without the file.
+    """The entries of data.json, unusable ones with their problem; an empty list without the file.
 
     A name listed twice is unusable. Raises DataError if data.json is not a JSON list.
     """
@@ -116,7 +120,7 @@ def find(data_dir: Path, name: str) -> Listing:
 
 
 def listing_of(target: object) -> Listing | None:
-    """The entry that a registered data set stands for; None for one that no data.json lists."""
+    """The data.json entry of a registered data set; None if it comes from no data.json."""
     found = getattr(target, "listing", None)
     return found if isinstance(found, Listing) else None
 
@@ -160,7 +164,8 @@ def _listing(entry: object, number: int, manifest: Path) -> Listing:
 
 
 def _is_inside(value: object) -> bool:
-    """A relative path that stays in its directory. Links in the directory are its owner's."""
+    """Whether this is a relative path that stays in its directory. Symbolic links in the directory
+    are trusted, because its owner made them."""
     if not isinstance(value, str) or not value or "\0" in value or "\\" in value:
         return False
     path = PurePosixPath(value)
@@ -198,7 +203,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """The state of an entry's file; `detail` says why it is not usable."""
+    """The state of an entry's file; `detail` says why the file is not usable."""
 
     listing: Listing
     state: State
@@ -219,7 +224,8 @@ class Checked:
 
 
 def states(listings: Iterable[Listing], *, check: bool = False) -> list[Checked]:
-    """Without `check` nothing is hashed: "verified" is then what an earlier check remembered."""
+    """The state of each entry's file. Without `check` no file is hashed, and "verified" means that
+    an earlier check is remembered."""
     return [_state(listing, check) for listing in listings]
 
 

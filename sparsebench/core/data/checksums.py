@@ -14,9 +14,10 @@ from sparsebench.machine import cache_directory
 
 
 def file_sha256(path: Path, *, remember: bool = True) -> str:
-    """sha256 of a file, hashed once per path, size, inode, and times of modification and change.
+    """sha256 of a file. The result is remembered under the file's path, size, inode, and times of
+    modification and change.
 
-    `remember=False` hashes it again. A cache that cannot be read or written costs time only.
+    `remember=False` hashes the file again. If the cache cannot be used, this is only slower.
     """
     before = _mark(path)
     memory = _memory()

@@ -17,7 +17,7 @@ def is_dense(X: object) -> bool:
 
 
 def csr_of(indptr: Array, indices: Array, data: Array, shape: Array, where: str) -> Any:
-    """The csr matrix of these arrays, as they were stored: `checked_csr` looks at the values."""
+    """The csr matrix that these stored arrays make; `checked_csr` checks its values later."""
     from scipy.sparse import csr_matrix
 
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
@@ -45,9 +45,9 @@ def csr_of(indptr: Array, indices: Array, data: Array, shape: Array, where: str)
 
 
 def checked_csr(X: Any, where: str) -> Any:
-    """X (samples, features) with the features of each sample in rising order. Raises DataError.
+    """X (samples, features) with the features of each sample in ascending order. Raises DataError.
 
-    Nothing of samples x features is made.
+    No array of samples x features is allocated.
     """
     from scipy.sparse import issparse
 

@@ -17,14 +17,12 @@ class Dataset(Protocol):
     """Features and targets. Loading happens in the trial's own process."""
 
     def load(self) -> Parts | tuple[Samples, Samples, int]:
-        """Arrays with or without a split; or train samples, test samples, and how many outputs:
-        classes of labels, else numbers of a sample's target."""
+        """Load the data: as arrays, with or without a split; or as train samples, test samples and
+        the number of outputs (classes if targets are labels, else numbers per target)."""
 
     def identity(self) -> Mapping[str, Any]:
-        """Whatever determines the data besides the parameters, such as a checksum; reads no arrays.
-
-        Raises MissingData if the data are not there.
-        """
+        """Everything besides the parameters that determines the data, such as a checksum. Reads no
+        arrays. Raises MissingData if the data are not there."""
 
 
 @runtime_checkable

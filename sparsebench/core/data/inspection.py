@@ -1,4 +1,5 @@
-"""What a data set is like, before anything is trained on it."""
+"""Describes a data set before anything is trained on it, and finds features that leak the
+target."""
 
 from __future__ import annotations
 
@@ -6,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.core.data.checks import check_parts, labels_of
 from sparsebench.core.data.csr_data import is_dense
-from sparsebench.core.data.prepare import check_parts, labels_of
 from sparsebench.core.data.samples import Parts
 
 NEAR = 0.999
-"""The correlation with the target from which on a feature counts as a copy of it."""
+"""A feature whose correlation with the target is at least this counts as a copy of the target."""
 
 
 def described(parts: Parts) -> dict[str, Any]:
-    """Samples, features, targets, storage, and features that may give the target away."""
+    """The numbers of samples and features, the targets, the storage, and features that may leak the
+    target."""
     parts = check_parts(parts)
     X, y = parts.X_train, labels_of(parts.y_train)
     dense = is_dense(X)
@@ -48,7 +50,7 @@ def _ends(X: Any) -> tuple[Any, Any]:
 
 
 def _leaks(X: Any, y: Any) -> list[tuple[int, str]]:
-    """Features that number the rows, or are the target or nearly so."""
+    """Features that only number the rows, or that equal the target or nearly do."""
     if len(X) < 3 or y.ndim != 1:
         return []
     found = []

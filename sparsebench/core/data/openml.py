@@ -1,6 +1,6 @@
-"""Data sets on OpenML: where one is, the command that fetches it, and its arrays.
+"""Data sets on OpenML: where one is, the command that downloads it, and its arrays.
 
-No numpy before something is downloaded: listings and plans are light.
+Imports numpy only to download, so that listings and plans are fast.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ Arrays = dict[str, "npt.NDArray[Any]"]
 class Place:
     """Where on OpenML a data set is, and how its one table becomes arrays.
 
-    version  None: the active one
-    target   the label column; None: the one OpenML names
-    train    so many first rows train and the rest test; None: the set has no split
+    version  of the data set; None: the active one
+    target   the label column; None: the one that OpenML names
+    train    the number of first rows that are the training part; the rest are the test part; None:
+             the set has no split
     """
 
     name: str
@@ -63,7 +64,8 @@ def fetch_command(name: str, data_dir: Path, place: Place | None = None) -> str:
 
 
 def download(place: Place) -> tuple[Arrays, dict[str, Any]]:
-    """X (float32) and y (0..classes - 1), or four arrays with `train`; and facts about them."""
+    """Download the set. Returns facts about it, and its arrays: X (float32) and y (0..classes - 1),
+    or, if `place.train` splits them, X and y of both parts."""
     found = _ask(place)
     where = f"OpenML {place.name!r}"
     X, y, class_names = _features_and_labels(found.data, found.target, where)
@@ -127,7 +129,7 @@ def _ask(place: Place) -> Any:
 def _features_and_labels(
     X: Any, y: Any, where: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], list[str]]:
-    """Features, labels 0..classes - 1, and what the labels stand for."""
+    """Features, labels 0..classes - 1, and the name of each label."""
     import numpy as np
 
     if y is None or np.ndim(y) != 1:

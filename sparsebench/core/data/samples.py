@@ -20,10 +20,10 @@ TargetKind = Literal["labels", "numbers", "vectors", "flags"]
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Inputs that are the pixels of an image.
+    """The shape of inputs that are the pixels of an image.
 
-    order  as numpy's: "C" row by row with the channels of a pixel together, "F" column by column,
-           one channel after the other
+    order  of the pixels, as in numpy: "C" row by row with the channels of a pixel together, "F"
+           column by column, one channel after the other
     """
 
     height: int
@@ -34,10 +34,11 @@ class ImageShape:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """How inputs were scaled: (x - mean) * scale, (features, 1) each; None: by the data set.
+    """How inputs were scaled: (x - mean) * scale, with mean and scale (features, 1). They are None
+    if the data set scales its samples itself.
 
-    names  of the features, where they have any
-    image  where they are known to be pixels
+    names  of the features; None if they have none
+    image  the image's shape if the inputs are known to be pixels
     """
 
     features: int
@@ -58,7 +59,7 @@ class Inputs:
         return csr_batch(X, self.scale)
 
     def unscaled(self, X: Matrix) -> Array:
-        """(features, N) back in the data's own units. A feature of scale 0 gets its mean."""
+        """X (features, N) in the data's own units. A feature whose scale is 0 gets its mean."""
         if self.mean is None or self.scale is None:
             return X
         spread = np.divide(1, self.scale, out=np.zeros_like(self.scale), where=self.scale != 0)
@@ -70,10 +71,10 @@ class Inputs:
 class TargetData:
     """The targets that an objective is fitted to.
 
-    y        of all training samples as they came, a row each
-    rows     of y, those trained on: the rest is held out
-    outputs  where the data set says how many: classes of labels, or numbers of a target
-    source   what a message starts with
+    y        a row for each training sample, as loaded
+    rows     the rows of y that are trained on; the others are held out
+    outputs  number of classes, or of numbers per target; None if the data set does not declare it
+    source   the start of messages about the data
     """
 
     y: Array
@@ -84,7 +85,7 @@ class TargetData:
 
 
 def csr_batch(X: Any, scale: Array | None) -> CsrBatch:
-    """The batch of X (N, features), scipy's csr, with scale (features, 1); None: as it is."""
+    """The batch of X (N, features), scipy's csr, times scale (features, 1); None: not scaled."""
     data = X.data
     if scale is not None:
         data = data.astype(scale.dtype) * scale[X.indices, 0]
@@ -107,31 +108,34 @@ class Samples(Protocol):
 
     @property
     def targets(self) -> Array:
-        """A row per sample: int64 labels from 0 (n,), or numbers (n,) or (n, outputs)."""
+        """The targets, a row per sample: int64 labels from 0 (n,), or numbers (n,) or
+        (n, outputs)."""
 
     def batch(self, rows: Rows) -> Batch:
-        """(features, N) float32, contiguous, or a `CsrBatch`: the samples `rows`, scaled."""
+        """The scaled inputs of the samples `rows`: (features, N) float32, contiguous; or a
+        `CsrBatch`."""
 
     def fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set's arrays as they came.
+    """A data set's arrays as loaded, with its parts: train, and test if there is one.
 
-    X is (samples, features), an array or scipy's csr; y the targets: labels or numbers (samples,),
-    or (samples, outputs). Without a test part, the split is drawn from the trial's seed. `source`
-    is what a message about the arrays starts with: a file, a name. `kind` says what y is; None
-    leaves it to y.
+    X is (samples, features), an array or scipy's csr. y has the targets: labels or numbers
+    (samples,), or (samples, outputs). Without a test part, the split is drawn from the trial's
+    seed.
 
-    features  names of the features, where they have any
-    target    what y is called, and why it was taken
-    notes     what was understood of a file, and what was changed, a line each
-    missing   how many values were missing, whatever stands there now
-    fill      what nan in X, arrays that nobody else uses, is to be replaced by once the samples are
-              split: each feature's mean or median over the training samples
+    source    the start of messages about the arrays: a file or a name
+    kind      the kind of target; None: it is inferred from y
+    features  names of the features; None if they have none
+    target    the name of y, and why it was chosen as the target
+    notes     lines for the user about how a file was read, and what was changed
+    missing   how many values were missing in the file
+    fill      "mean" or "median": how nan in X is replaced once the samples are split, by a value
+              computed over the training samples; X is then changed in place
     noise     how many of the last features are known to be noise
-    image     where the features are pixels
+    image     the image's shape if the features are pixels
     """
 
     X_train: Any
@@ -149,7 +153,7 @@ class Parts:
     image: ImageShape | None = None
 
     def arrays(self) -> dict[str, Any]:
-        """The arrays that are there, by name; X and y where there is no split."""
+        """The arrays by name; X and y if there is no split."""
         if self.X_test is None or self.y_test is None:
             return {"X": self.X_train, "y": self.y_train}
         return {
@@ -161,7 +165,7 @@ class Parts:
 
 
 def array_fingerprint(arrays: dict[str, Any]) -> str:
-    """Hash of names, dtypes, shapes and bytes; of csr, of the arrays that it consists of."""
+    """Hash of the arrays' names, dtypes, shapes and bytes. A csr matrix is hashed as its arrays."""
     digest = hashlib.blake2b(digest_size=16)
     plain: dict[str, Array] = {}
     for name, array in arrays.items():
@@ -178,7 +182,7 @@ def array_fingerprint(arrays: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ScaledRows:
-    """X (samples, features), each row in one piece; it goes in as (x - mean) * scale."""
+    """X (samples, features) with contiguous rows; the network's input is (x - mean) * scale."""
 
     X: Array
     mean: Array
@@ -190,11 +194,11 @@ class ArraySamples:
     """Rows of an array that other parts may share; it keeps its dtype.
 
     X      (samples, features)  as stored
-    rows   (n,)                 which of them belong to this part
+    rows   (n,)                 the rows of X that belong to this part
     targets (n,) or (n, m)      of this part
-    mean   (features, 1)        x goes in as (x - mean) * scale
+    mean   (features, 1)        the network's input is (x - mean) * scale
     scale  (features, 1)
-    origin                      fingerprint of the arrays that X is one of
+    origin                      fingerprint of the data set's arrays
     """
 
     X: Array
@@ -217,7 +221,8 @@ class ArraySamples:
         return out.astype(np.float32, copy=False)
 
     def scaled_rows(self) -> ScaledRows | None:
-        """All rows of X; None if they are of a type that compiled code lacks, or in pieces."""
+        """All rows of X; None if compiled code does not support their type, or if they are not
+        contiguous."""
         X = self.X.view(np.uint8) if self.X.dtype == np.bool_ else self.X
         known = X.dtype.isnative and X.dtype.kind in "iuf" and X.dtype != np.float16
         row, value = X.strides
@@ -236,11 +241,11 @@ class ArraySamples:
 class CsrSamples:
     """Rows of a csr matrix that other parts may share; it keeps its dtype.
 
-    X       (samples, features)  scipy's csr, as stored, features rising in each row
-    rows    (n,)                 which of them belong to this part
+    X       (samples, features)  scipy's csr, as stored, features ascending in each row
+    rows    (n,)                 the rows of X that belong to this part
     targets (n,) or (n, m)       of this part
-    scale   (features, 1)        x goes in as x * scale
-    origin                       fingerprint of the arrays that X is one of
+    scale   (features, 1)        the network's input is x * scale
+    origin                       fingerprint of the data set's arrays
     """
 
     X: Any

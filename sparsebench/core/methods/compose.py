@@ -24,25 +24,26 @@ from sparsebench.core.methods.protocols import (
 )
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import Initializer
-from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
 from sparsebench.core.sparse.csr import Change, CsrPattern
 from sparsebench.core.sparse.positions import places, revive
+from sparsebench.core.sparse.selection import all_but_smallest, weakest_per_sign_dropped
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """The parts of one update.
+    """The parts of a method, and the numbers that they get at one update.
 
     fraction       fraction of a layer's connections that is dropped
     takes_part     indices of the layers that change, ascending
-    targets        number of connections that each layer shall have; None: as many as it has
-    globally       prune the weakest of all layers together
-    initial        values of grown connections; None: as the model's initializer
-    keeps_regrown  a connection that is dropped and grown at once keeps weight and optimizer state
-    state_kept     factor of the optimizer's state of surviving connections
-    percolates     hidden neurons that are cut off lose the rest of their connections, which grow
-                   elsewhere; see `percolation`
-    settles        a layer is no longer updated once this share of its dropped connections grows
+    targets        number of connections that each layer shall have; None: its present number
+    globally       prune the weakest connections of all layers together
+    initial        makes the values of grown connections; None: the model's initializer does
+    keeps_regrown  a connection that is dropped and grown in the same update keeps its weight and
+                   its optimizer state
+    state_kept     factor by which the optimizer's state of kept connections is multiplied
+    percolates     hidden neurons without inputs or outputs lose their remaining connections too,
+                   and these grow elsewhere; see `percolation`
+    settles        a layer stops being updated once this share of its dropped connections is grown
                    again in the same update
     """
 
@@ -118,7 +119,8 @@ class Sentence:
         return strongest(self.drop, scores, self.fraction)
 
     def _percolated(self, network: NetworkView, keeps: Sequence[Mask]) -> list[Mask]:
-        """The kept connections of the layers that take part, without cut off neurons."""
+        """The kept connections of the layers that take part, without those of neurons that have no
+        inputs or no outputs."""
         patterns = [network.layer(index).W.pattern for index in range(network.count)]
         everything: list[Mask] = [np.ones(pattern.nnz, dtype=bool) for pattern in patterns]
         for index, keep in zip(self.takes_part, keeps, strict=True):
@@ -141,8 +143,9 @@ class Sentence:
         return _split(all_but_smallest(np.concatenate(sizes), sum(surplus)), scores)
 
     def _lacking(self, stays: Sequence[Mask]) -> list[int]:
-        """The number of connections that each layer lacks to its target. If layers are pruned
-        together, the network's lack is divided among the layers that lack some."""
+        """How many connections each layer has to grow to reach its target. If layers are pruned
+        together, the number for the whole network is divided among the layers below their
+        targets."""
         if self.targets is None:
             return [0] * len(stays)
         lack = [
@@ -155,7 +158,7 @@ class Sentence:
     def _best_of_all(
         self, network: NetworkView, keeps: Sequence[Mask], count: int
     ) -> list[Candidates]:
-        """The best candidates of all layers; of equal scores those of the earlier layer."""
+        """The best candidates of all layers. Among equal scores, the earlier layer wins."""
         found, scores = [], []
         for index, keep in zip(self.takes_part, keeps, strict=True):
             candidates = self.grow.candidates(network.layer(index), keep, count)
@@ -188,8 +191,8 @@ class Sentence:
 
 
 def strongest(drop: Drop, scores: Vector, fraction: float) -> Mask:
-    """A mask without the weakest connections: floor(fraction nnz) are dropped, or the same fraction
-    of each sign, or what the criterion decides."""
+    """A mask that is False for the weakest connections: floor(fraction nnz) of them, or the same
+    fraction of each sign, or those that the criterion itself selects."""
     if isinstance(drop, Selects):
         return drop.strongest(scores, fraction)
     if drop.by_sign:
@@ -229,10 +232,11 @@ def _split(together: Mask, layers: Sequence[Vector]) -> list[Mask]:
 
 
 def share_out(total: int, weights: Sequence[float], limits: Sequence[int]) -> list[int]:
-    """Parts of `total` in proportion to the weights, none above its limit.
+    """Divide `total` in proportion to the weights, with no part above its limit.
 
-    The excess is shared equally among those with room. Rounded by largest remainder, the
-    earlier first. Raises ValueError if the limits leave no room for the total.
+    What exceeds a limit is shared equally among the parts below theirs. Parts are rounded by the
+    largest-remainder method; among equal remainders the earlier part is rounded up. Raises
+    ValueError if the limits add up to less than the total.
     """
     if total > sum(limits):
         raise ValueError(f"{total} connections do not fit into room for {sum(limits)}")

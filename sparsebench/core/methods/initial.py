@@ -1,4 +1,7 @@
-"""A network before it has connections, for allocations that also say where those are. Light."""
+"""A network before it has connections, for allocations that also choose their positions.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class InitialNetwork:
-    """shapes, counts  (K, D) of each layer, and the connections it is to have
-    seed         of the trial           initializer  of the model
-    examples     makes inputs (D, N) and targets of up to so many training samples, plain float32
-    network_of   makes the model's network of these layers, which need `shape`, `forward` and
-                 `backward` for `compute_gradients`
+    """What an allocation knows when it chooses the positions of the first connections.
+
+    shapes       (K, D) of each layer
+    counts       number of connections that each layer is to have
+    seed         of the trial
+    initializer  of the model
+    examples     called with a number of training samples; returns the inputs (D, N) and targets of
+                 at most that many, in plain float32
+    network_of   builds the model's network from given layers; for `compute_gradients` they need
+                 only `shape`, `forward` and `backward`
     """
 
     shapes: Sequence[Shape]
@@ -34,20 +42,18 @@ class InitialNetwork:
     network_of: Callable[[Sequence[Any]], Network]
 
     def rng(self, index: int) -> np.random.Generator:
-        """For the positions of a layer's connections."""
+        """The random generator for the positions of a layer's connections."""
         return generator(self.seed, "topology", index)
 
 
 @runtime_checkable
 class Places(Protocol):
-    """An allocation, or a topology, that says where the first connections are. Optional.
-
-    With None where the positions are drawn at random, as the default.
-    """
+    """An allocation, or a topology, that chooses where the first connections are. Optional."""
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
-        """The pattern of each layer, in order, or its weights where they are part of the choice.
+        """The pattern of each layer, in order, or its weights if the method chooses these too.
+        None: positions are drawn at random.
 
-        An allocation whose layers compete may give other numbers of connections than
-        `network.counts`, but as many in all.
+        An allocation whose layers compete may deviate from `network.counts`, but not from their
+        sum.
         """

@@ -1,8 +1,8 @@
 """The protocols of topology methods and of their parts; `sparsebench.testing` has their laws.
 
-A method is a sentence of parts: an allocation, a drop criterion, a growth, an update schedule, a
-redistribution and a density schedule. A part is a frozen dataclass of its hyperparameters; what
-it remembers between updates lies in the `State` that the view hands it.
+A method is made of parts: an allocation, a drop criterion, a growth, an update schedule, a
+redistribution and a density schedule. A part is a frozen dataclass of its hyperparameters. It keeps
+what it needs between updates in the `State` that the view provides.
 
 Letters: W is (K, D) with nnz connections, N samples in a batch.
 """
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 Signal = Literal["batch", "momentum", "validation"]
 """The signals that a part needs besides the weights.
 
-batch     the inputs X (D, N) and the deltas DZ (K, N) of each layer for the mini-batch that comes
-          next, at the current weights; from them the gradient on the pattern and elsewhere
+batch     each layer's inputs X (D, N) and deltas DZ (K, N) for the next mini-batch at the current
+          weights, from which the gradient at any position can be computed
 momentum  the optimizer's smoothed gradient of each connection
-validation  loss and score on the samples that are held out of training
+validation  loss and score on the validation samples
 """
 
 
@@ -38,17 +38,15 @@ class Allocation(Protocol):
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
     ) -> list[int]:
-        """nnz of each layer, from 1 to K D. At most one of density and epsilon is a number.
-
-        Raises ValueError where the allocation cannot use what it gets.
-        """
+        """The nnz of each layer, from 1 to K D. At most one of density and epsilon is a number; the
+        others are None. Raises ValueError if the allocation needs the other one."""
 
 
 class Drop(Protocol):
     """Scores connections; the weakest are dropped.
 
-    signals  what `scores` looks at beside the weights
-    by_sign  positive and negative weights are ranked apart, as SET does
+    signals  the signals that `scores` uses besides the weights
+    by_sign  positive and negative weights are ranked separately, as in SET
     """
 
     @property
@@ -58,7 +56,7 @@ class Drop(Protocol):
     def by_sign(self) -> bool: ...
 
     def scores(self, layer: LayerView) -> Vector:
-        """(nnz,) float32; the lowest are dropped. A NaN is dropped last."""
+        """A score (nnz,) float32 for each connection; the lowest are dropped, and NaN last."""
 
 
 @runtime_checkable
@@ -66,19 +64,19 @@ class Selects(Protocol):
     """A drop criterion that decides itself how many connections are weak. Optional."""
 
     def strongest(self, scores: Vector, fraction: float) -> Mask:
-        """(nnz,) True for what stays; at most `fraction` of the connections is dropped.
+        """A mask (nnz,) that is True for the kept connections. At most `fraction` is dropped.
 
-        scores  of a layer, or of all layers one after the other
+        scores  of one layer, or of all layers concatenated
         """
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Where connections may grow, in rising order of (row, column).
+    """Positions where connections may grow, in ascending order of (row, column).
 
     rows, columns  (count,) free positions
-    scores         (count,) the highest are wanted; None: all are alike, and exactly as many as
-                   were requested
+    scores         (count,) the highest are preferred; None: there are no scores, and exactly the
+                   requested number of positions
     """
 
     rows: Ints
@@ -86,7 +84,7 @@ class Candidates:
     scores: Vector | None = None
 
     def best(self, count: int) -> Candidates:
-        """The candidates with the `count` highest scores; of equal ones the earlier."""
+        """The candidates with the `count` highest scores; among equal scores the earlier ones."""
         from sparsebench.core.sparse.positions import best
 
         return (
@@ -99,9 +97,9 @@ class Candidates:
 class Grow(Protocol):
     """Chooses where new connections grow.
 
-    signals   what `candidates` looks at
+    signals   the signals that `candidates` uses
     ranks     whether candidates have scores, so that layers can compete for growth
-    scans     it computes something for every one of the K D positions, in tiles
+    scans     whether it computes something for each of the K D positions, in tiles
     """
 
     @property
@@ -114,36 +112,36 @@ class Grow(Protocol):
     def scans(self) -> bool: ...
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
-        """At most `count` free positions, the best ones.
+        """The best free positions, at most `count`.
 
-        keep  (nnz,) of the layer's connections; a dropped one's position is free
+        keep  (nnz,) False for the layer's dropped connections, whose positions are free
         """
 
 
 @runtime_checkable
 class EveryStep(Protocol):
-    """A growth that also looks at every training step. Optional.
+    """A growth that also observes every training step. Optional.
 
     Training then goes layer by layer, on plain float32 arrays.
     """
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
-        """Called in each step, before the update.  X (D, N), DZ (K, N): read only."""
+        """Called in each step before the weights are updated.  X (D, N), DZ (K, N): read only."""
 
 
 @runtime_checkable
 class SetsValues(Protocol):
-    """An initializer that, for grown connections, looks at where they are. Optional."""
+    """An initializer that chooses the weight of a grown connection by its position. Optional."""
 
     def values_at(self, layer: LayerView, keep: Mask, rows: Ints, columns: Ints) -> Vector:
-        """Values of the connections grown at these positions.
+        """The weights of the connections grown at these positions.
 
-        keep  (nnz,) of the layer's connections
+        keep  (nnz,) False for the layer's dropped connections
         """
 
 
 class UpdateSchedule(Protocol):
-    """Decides when the topology is updated, and what share of connections is dropped."""
+    """Decides when the topology is updated, and what share of the connections is dropped."""
 
     def due(self, step: TrainingStep) -> bool: ...
 
@@ -155,11 +153,11 @@ class UpdateSchedule(Protocol):
 
 
 class Redistribution(Protocol):
-    """Shares the number of dropped connections out among the layers.
+    """Decides how many connections each layer grows, of all that were dropped.
 
-    signals  what `quotas` looks at
-    shares   own: each layer grows what it dropped; quotas: as `quotas` says; ranked: drop and
-             growth choose over all layers at once, by score
+    signals  the signals that `quotas` uses
+    shares   "own": each layer grows as many as it dropped; "quotas": `quotas` decides; "ranked":
+             the scores of all layers are ranked together, for drop and for growth
     """
 
     @property
@@ -169,14 +167,14 @@ class Redistribution(Protocol):
     def shares(self) -> Literal["own", "quotas", "ranked"]: ...
 
     def quotas(self, layers: Sequence[LayerView], dropped: Sequence[int]) -> list[int]:
-        """Connections to grow in each layer; their sum is that of `dropped`."""
+        """The number of connections to grow in each layer; the sum equals that of `dropped`."""
 
 
 class DensitySchedule(Protocol):
     """Decides how many connections the network has over time.
 
-    start     density at the start; None: the final one
-    globally  what leaves for good is chosen over all layers at once
+    start     density at the start; None: the final density
+    globally  whether connections to prune are chosen over all layers together
     """
 
     @property
@@ -186,27 +184,28 @@ class DensitySchedule(Protocol):
     def globally(self) -> bool: ...
 
     def share(self, step: TrainingStep, last: int) -> float:
-        """The share that remains of the change from the starting (1) to the final density (0).
+        """How much of the way from the starting to the final density is still ahead: 1 at the
+        start, 0 at the end.
 
-        last  step of the last update, at which nothing may be left
+        last  step of the last update, where this must be 0
         """
 
 
 @runtime_checkable
 class AdaptiveDensity(Protocol):
-    """A density schedule that decides at each update from what training shows. Optional.
+    """A density schedule that decides at each update by how training goes. Optional.
 
-    signals  what `targets` looks at
+    signals  the signals that `targets` uses
     """
 
     @property
     def signals(self) -> tuple[Signal, ...]: ...
 
     def targets(self, network: NetworkView, ends: Sequence[int], fraction: float) -> list[int]:
-        """Connections that each layer is to have after this update, from 1 to K D.
+        """The number of connections of each layer after this update, from 1 to K D.
 
-        ends      of each layer, by the method's density or epsilon
-        fraction  of a layer's connections, that this update drops
+        ends      the number that each layer has by the method's density or epsilon
+        fraction  the fraction of a layer's connections that this update drops
         """
 
 
@@ -214,9 +213,9 @@ class AdaptiveDensity(Protocol):
 class LayerUpdate:
     """The update of one layer.
 
-    change      None: nothing
-    pruned      of the connections that `change` drops, how many are for good
-    state_kept  factor of the optimizer's state of the connections that stay: 1 keeps it
+    change      the connections that are dropped and grown; None: none
+    pruned      how many of the connections that `change` drops are pruned, that is not replaced
+    state_kept  factor by which the optimizer's state of kept connections is multiplied
     """
 
     change: Change | None = None
@@ -228,10 +227,10 @@ class LayerUpdate:
 class Needs:
     """The signals that a method needs besides the weights.
 
-    signals     collected before an update
-    every_step  its growth looks at every training step
-    scans       an update computes something for each of the K D positions of a layer, in tiles:
-                time of that order, memory O(nnz)
+    signals     the signals that are collected before an update
+    every_step  whether its growth observes every training step
+    scans       whether an update computes something for each of the K D positions of a layer, in
+                tiles: time O(K D), memory O(nnz)
     """
 
     signals: frozenset[Signal] = field(default_factory=frozenset)
@@ -241,9 +240,9 @@ class Needs:
 
 @runtime_checkable
 class Topology(Protocol):
-    """A method: how many connections each layer starts with, and how they change.
+    """A topology method: how many connections each layer starts with, and how they change.
 
-    replaces_step  at an update the mini-batch is looked at and not trained on
+    replaces_step  whether the mini-batch that an update uses is not trained on, as in RigL
     """
 
     @property
@@ -258,16 +257,16 @@ class Topology(Protocol):
     def due(self, step: TrainingStep) -> bool: ...
 
     def layer_updates(self, network: NetworkView) -> Sequence[LayerUpdate]:
-        """The change of each layer. A grown position may not be closed."""
+        """The update of each layer. No connection may grow at a closed position."""
 
 
 @runtime_checkable
 class RefusesCompaction(Protocol):
-    """A topology method that may need neurons that are dead. Optional."""
+    """A topology method that may still need dead neurons. Optional."""
 
     def why_not_compact(self) -> str | None:
-        """Why dead neurons cannot be taken out in training, as words behind the method's name;
-        None: they can."""
+        """Why dead neurons may not be removed during training, as words that follow the method's
+        name in a message; None if they may."""
 
 
 class Pruning(Protocol):
@@ -284,5 +283,5 @@ class Pruning(Protocol):
     def remove(self, W: CsrMatrix, alive: Mask, started: int) -> Mask:
         """(K,) mask of the neurons of this hidden layer to remove now.
 
-        started  neurons of the layer when training began: dead ones may have been taken out since
+        started  number of neurons of the layer when training began, before dead ones were removed
         """

@@ -1,4 +1,4 @@
-"""A position in training, as schedules see it."""
+"""The position in training that schedules receive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """A position in training. Epochs and steps count from 1 and are those just finished."""
+    """A position in training. `epoch` and `step` are those just finished, counted from 1."""
 
     epoch: int
     epochs: int
@@ -17,7 +17,7 @@ class TrainingStep:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
+        """Number of steps in the whole training."""
         return self.epochs * self.steps_per_epoch
 
     @property
@@ -26,16 +26,16 @@ class TrainingStep:
 
     @property
     def last_step(self) -> bool:
-        """Whether no training follows, so that connections grown now would stay untrained."""
+        """Whether no step follows, so that connections grown now would never be trained."""
         return self.last_epoch and self.epoch_ended
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network reaches on the validation samples.
+    """The results of a network on the validation samples.
 
-    loss   the mean
-    score  the objective's primary one, with the sign that makes higher better
+    loss   the mean loss
+    score  the objective's primary score, negated if lower is better, so that higher is better
     """
 
     loss: float

@@ -1,4 +1,4 @@
-"""Applies a topology method and a pruning to a network in training."""
+"""Applies topology updates, by a topology method and a pruning, to a network in training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sparsebench.core.protocols import (
     Shape,
 )
 from sparsebench.core.sparse.csr import AppliedChange, Change
-from sparsebench.core.training.position import flags, saved_flags
+from sparsebench.core.training.checkpoint import flags, saved_flags
 from sparsebench.errors import Unsupported
 
 OnChange = Callable[[int, Change], None]
@@ -66,8 +66,8 @@ class TopologyUpdater:
         on_change: OnChange | None = None,
         shapes: Sequence[Shape] | None = None,
     ) -> None:
-        """on_change  called with the index of a layer and its change, after each change
-        shapes     (K, D) of each layer when training began; None: those it has now
+        """on_change  called with a layer's index and its change, after each change
+        shapes     (K, D) of each layer when training began; None: the present shapes
 
         Raises Unsupported if the network or the optimizer does not provide a signal that the method
         needs.
@@ -123,12 +123,13 @@ class TopologyUpdater:
         observe: Observe | None = None,
         validate: Validate | None = None,
     ) -> None:
-        """Run what is due at this step: pruning first, then dropping and growing. Random draws of a
-        layer depend only on the seed, the step and the layer.
+        """Make the updates that are due at this step: first prune, then drop and grow. The random
+        draws for a layer depend only on the seed, the step and the layer.
 
         observe   returns each layer's signals for a mini-batch; called after pruning, and only if
                   the method needs a batch
-        validate  returns the network's score on the validation samples, likewise
+        validate  returns the network's score on the validation samples; called only if the method
+                  needs it
         """
         if self._pruning is not None and self._pruning.due(step):
             self._prune(self._pruning)
@@ -137,7 +138,8 @@ class TopologyUpdater:
 
     @contextmanager
     def acting_by(self, topology: Topology) -> Iterator[None]:
-        """Let another method of the same needs decide, due or not."""
+        """Within the block, another method with the same needs decides, whether an update is due or
+        not."""
         before, self._topology = self._topology, topology
         before_due, self.due_now = self.due_now, True
         try:
@@ -146,12 +148,13 @@ class TopologyUpdater:
             self._topology, self.due_now = before, before_due
 
     def measure_state(self) -> int:
-        """The most bytes that the method's state took so far, counted at updates and calls."""
+        """The largest size of the method's state so far in bytes, measured at each update and at
+        each call of this function."""
         self._most_bytes = max(self._most_bytes, self.state.nbytes())
         return self._most_bytes
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
-        """Update a throwaway network, whether due or not, so that everything is compiled."""
+        """Update a throwaway network even if no update is due, so that all code is compiled."""
         self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
@@ -162,7 +165,7 @@ class TopologyUpdater:
         step_at: Callable[[int], TrainingStep],
         timed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Pass every training step to the method, if it needs that.
+        """Pass every training step to the method, if it needs them.
 
         step_at  the training step with this number
         timed    context manager around each call
@@ -191,7 +194,10 @@ class TopologyUpdater:
     def restore(
         self, saved: Mapping[str, Array], counts: Counts, started: Sequence[int] | None = None
     ) -> None:
-        """started  connections of each layer when training began"""
+        """Continue from what `saved` yielded.
+
+        started  number of connections of each layer when training began
+        """
         self._removed = [
             saved_flags(saved, number, layer.shape[0])
             for number, layer in enumerate(self._network.layers, 1)
@@ -265,7 +271,8 @@ class TopologyUpdater:
         )  # fmt: skip
 
     def _prune(self, pruning: Pruning) -> None:
-        """Remove hidden neurons: their incoming connections, and if set, the outgoing ones."""
+        """Remove hidden neurons: drop their incoming connections and, if the pruning says so, their
+        outgoing ones."""
         layers = self._network.layers
         removed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
         for index, layer in enumerate(layers[:-1]):
@@ -295,9 +302,9 @@ class TopologyUpdater:
             self._apply(index, LayerUpdate(change, pruned=change.dropped))
 
     def renumber(self, ends: Sequence[Mask]) -> None:
-        """Follow the network when its neurons get other numbers.
+        """Renumber the state after neurons were removed from the network.
 
-        ends  masks of the inputs and of each layer's neurons: those that are left
+        ends  masks of the remaining neurons: of the network's inputs, then of each layer
         """
         for index, (columns, rows) in enumerate(pairwise(ends)):
             self._removed[index] = self._removed[index][rows]

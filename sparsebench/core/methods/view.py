@@ -25,16 +25,16 @@ Key = tuple[str, int]
 T = TypeVar("T")
 
 PARTS = ("rows", "columns", "values")
-"""Of positions that a method remembers."""
+"""The arrays that hold the positions a method remembers."""
 
 
 class State:
     """A method's arrays by name and layer, kept in checkpoints.
 
-    connections  (nnz,) each: they follow the connections through every change, and start at 0
-    positions    rows, columns and values of some positions, connections or not
-    arrays       of any shape, but none by the numbers of hidden neurons: of the network's inputs or
-                 outputs, or of a layer
+    connections  arrays (nnz,) that follow the connections through every change, 0 for new ones
+    positions    rows, columns and values of some positions, whether connections or not
+    arrays       arrays of other shapes, not indexed by hidden neurons: they may belong to the
+                 network's inputs, its outputs, or a layer as a whole
     """
 
     def __init__(self) -> None:
@@ -45,23 +45,24 @@ class State:
     def connection(
         self, name: str, layer: int, nnz: int, dtype: npt.DTypeLike = np.float32
     ) -> Array:
-        """The array of this name over the layer's connections; zeros the first time."""
+        """The array of this name over the layer's connections; made of zeros at the first call."""
         return self.connections.setdefault((name, layer), np.zeros(nnz, dtype=dtype))
 
     def carry(self, layer: int, applied: AppliedChange) -> None:
-        """Follow a change of the layer's connections."""
+        """Apply a change of the layer's connections to the arrays over connections."""
         for key, array in self.connections.items():
             if key[1] == layer:
                 self.connections[key] = applied.carry(array)
 
     def follows(self, layer: int) -> bool:
-        """Whether there is state for the layer's connections."""
+        """Whether there is state over the layer's connections."""
         return any(index == layer for _, index in self.connections)
 
     def renumber(self, layer: int, columns: Mask, rows: Mask) -> None:
         """Renumber the positions of a layer after neurons were removed.
 
-        columns, rows  True for the inputs and outputs that stay; positions at others are forgotten
+        columns, rows  True for the inputs and outputs that remain; positions at removed ones are
+                       forgotten
 
         Arrays over connections do not change.
         """
@@ -74,7 +75,7 @@ class State:
                 self.positions[key] = (at[0], at[1], values[left])
 
     def nbytes(self) -> int:
-        """Bytes of what the method remembers."""
+        """Size of the method's state in bytes."""
         return sum(int(array.nbytes) for _, array in self.saved())
 
     def saved(self) -> Iterator[tuple[str, Array]]:
@@ -100,19 +101,19 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """One layer at one step. It caches the arrays that it loads: drop it before viewing the next
-    layer.
+    """One layer at one step. The view caches the arrays that it loads, so release it before making
+    the view of the next layer.
 
     load_weights    called on the first access of `W`
-    index, count    number of the layer, from 0, and number of layers
+    index, count    number of this layer, from 0, and number of layers
     step            the step that has just finished
-    seed            of the topology's draws
-    initializer     the model's
+    seed            of the topology's random draws
+    initializer     of the model
     state           the method's state
-    batch           None if the method does not need a mini-batch
+    batch           signals of the next mini-batch; None if the method does not need it
     load_momentum   returns the optimizer's momentum; None if the method does not need it
-    closed_rows     (K,) output neurons that must not get connections; None: none
-    closed_columns  (D,) input neurons, likewise
+    closed_rows     (K,) True for output neurons that must not get connections; None: there are none
+    closed_columns  (D,) the same for input neurons
     validate        evaluates the network; None if the method does not need it
     """
 
@@ -136,18 +137,18 @@ class LayerView:
 
     @property
     def X(self) -> Batch:
-        """(D, N) inputs of the mini-batch."""
+        """(D, N) the layer's inputs for the mini-batch."""
         return _declared(self.batch, "batch").X
 
     @property
     def DZ(self) -> Matrix:
-        """(K, N) gradient of the mean loss for the pre-activations."""
+        """(K, N) gradient of the mean loss with respect to the layer's pre-activations."""
         return _declared(self.batch, "batch").DZ
 
     @property
     def A(self) -> Matrix:
-        """(K, N) outputs of the mini-batch, behind the activation; of the last layer what the loss
-        takes."""
+        """(K, N) outputs for the mini-batch after the activation; of the last layer, the inputs of
+        the loss."""
         return _declared(_declared(self.batch, "batch").A, "batch")
 
     @property
@@ -157,16 +158,16 @@ class LayerView:
 
     @cached_property
     def gradient(self) -> Vector:
-        """(nnz,) gradient of the mean loss for each weight."""
+        """(nnz,) gradient of the mean loss with respect to each weight."""
         return self.gradient_at(self.W.rows, self.W.indices)
 
     @cached_property
     def momentum(self) -> Vector:
-        """(nnz,) the optimizer's smoothed gradient; its sign and scale are the optimizer's."""
+        """(nnz,) the optimizer's smoothed gradient; sign and scale differ between optimizers."""
         return _declared(self.load_momentum, "momentum")()
 
     def gradient_at(self, rows: Ints, columns: Ints) -> Vector:
-        """(count,) gradient of the mean loss at these positions, connections or not."""
+        """(count,) gradient of the mean loss at these positions, whether connections or not."""
         return gradient_at(rows, columns, self.X, self.DZ)
 
     def rng(self, purpose: str = "rewire") -> np.random.Generator:
@@ -184,21 +185,21 @@ class LayerView:
         return self.initializer.draw(self.W.pattern, count, rng)
 
     def free(self) -> int:
-        """Positions without a connection, closed ones included."""
+        """Number of positions without a connection, closed ones included."""
         K, D = self.W.shape
         return K * D - self.W.nnz
 
     def random_positions(
         self, keep: Mask, count: int, purpose: str = "rewire"
     ) -> tuple[Ints, Ints]:
-        """Rows and columns of `count` open positions where no connection is kept, each as likely,
-        in rising order; fewer if fewer are free."""
+        """Rows and columns of `count` open positions where no connection is kept, in ascending
+        order. Each position is equally likely. Returns fewer if fewer are free."""
         closed = (self.closed_rows, self.closed_columns)
         return free_positions(self.W.pattern, keep, count, self.rng(purpose), *closed)
 
     def largest_gradients(self, keep: Mask, count: int) -> tuple[Ints, Ints, Vector]:
-        """Rows, columns and |gradient| of the `count` largest at open positions where no connection
-        is kept. Computes all K D of them, in tiles."""
+        """Rows, columns and |gradient| of the `count` open positions with the largest |gradient|
+        where no connection is kept. Computes all K D gradients, in tiles."""
         closed = (self.closed_rows, self.closed_columns)
         return largest_free_gradients(self.X, self.DZ, self.W.pattern, keep, count, *closed)
 
@@ -215,14 +216,14 @@ class LayerView:
 class NetworkView:
     """All layers at one update.
 
-    layer        view of a layer by its index, made anew at each call
+    layer        returns a new view of the layer with this index
     shapes       (K, D) of each layer
     connections  nnz of each layer
     started      nnz of each layer when training began
-    state        what the method remembers
-    validate     evaluates the network; None where the method does not need it
-    first_shapes (K, D) of each layer when training began, where dead neurons may have been taken
-                 out since; None: as `shapes`
+    state        the method's state
+    validate     evaluates the network; None if the method does not need it
+    first_shapes (K, D) of each layer when training began, if dead neurons may have been removed
+                 since; None: the same as `shapes`
     """
 
     layer: Callable[[int], LayerView]
@@ -241,7 +242,7 @@ class NetworkView:
 
     @property
     def count(self) -> int:
-        """Layers of the network."""
+        """Number of layers."""
         return len(self.shapes)
 
     @classmethod
@@ -257,7 +258,7 @@ class NetworkView:
         state: State | None = None,
         validation: Validation | None = None,
     ) -> NetworkView:
-        """A view of these weights, outside training."""
+        """A view of these weights outside a training, for tests and tools."""
         remembered = State() if state is None else state
         validate = None if validation is None else lambda: validation
 

@@ -1,5 +1,5 @@
-"""Smaller layers that compute the same: hidden neurons that nothing reaches, or that reach nothing,
-are taken out."""
+"""Finds hidden neurons without inputs or without outputs, and makes smaller layers without them
+that compute the same."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ Parts = tuple[CsrMatrix, Vector]
 """W (K, D) and b (K,) of a layer."""
 
 Outputs = Callable[[int, Vector], Vector]
-"""Outputs (K,) of a layer's neurons, by its index, for these pre-activations, in evaluation."""
+"""Called with a layer's index and pre-activations (K,); returns the layer's outputs (K,) as in
+evaluation."""
 
 
 def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[Vector]]:
-    """Masks of the neurons that are not dead, layer by layer, and the biases without the others.
+    """For each layer, a mask of the neurons that are not dead, and the biases of these neurons.
 
-    A neuron without a way in is a constant, which becomes part of the next layer's biases; that is
-    done from the first layer on, so that a neuron that has constants alone for inputs is one too.
-    Then neurons without a way out go, from the last layer on. Each layer keeps at least one neuron.
-    Inputs and outputs of the network stay as they are.
+    A neuron without inputs has a constant output, which is added to the next layer's biases. Layers
+    are visited from first to last, so that a neuron whose inputs are all constant is constant too.
+    Then neurons without outputs are removed, from the last layer to the first. Each layer keeps at
+    least one neuron. The network's own inputs and outputs are never removed.
     """
     biases = [bias.copy() for _, bias in layers]
     ends = ends_of([np.ones(W.shape[0], dtype=bool) for W, _ in layers], layers[0][0].shape[1])
@@ -50,7 +51,7 @@ def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[
 
 
 def ends_of(alive: Sequence[Mask], inputs: int) -> list[Mask]:
-    """The masks with one of all inputs before them: layer l is between masks l and l + 1."""
+    """The masks, preceded by one that keeps all inputs: layer l is between masks l and l + 1."""
     return [np.ones(inputs, dtype=bool), *alive]
 
 
@@ -60,7 +61,7 @@ def between(W: CsrMatrix, columns: Mask, rows: Mask) -> Mask:
 
 
 def renumbered(W: CsrMatrix, columns: Mask, rows: Mask) -> CsrMatrix:
-    """W without the other inputs and outputs, which have no connections."""
+    """W restricted to these inputs and outputs; the others have no connections."""
     place = np.cumsum(columns) - 1
     indptr = np.append(W.indptr[:-1][rows], W.indptr[-1])
     indices = place[W.indices].astype(W.indices.dtype)
@@ -68,7 +69,7 @@ def renumbered(W: CsrMatrix, columns: Mask, rows: Mask) -> CsrMatrix:
 
 
 def compacted(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Parts], list[Mask]]:
-    """The layers without dead neurons, and masks of the neurons that are left, layer by layer."""
+    """The layers without dead neurons, and for each layer a mask of the remaining neurons."""
     alive, biases = living(layers, outputs)
     ends = pairwise(ends_of(alive, layers[0][0].shape[1]))
     small = [

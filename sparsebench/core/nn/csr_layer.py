@@ -12,10 +12,12 @@ from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPat
 
 
 class CsrLayer:
-    """Z = W X + b with W in csr. A backend adds the products.
+    """Z = W X + b with W in csr. A backend's subclass adds the products.
 
-    pattern  where W's connections are         data  (nnz,) their values
-    bias     (K,)                              slots (nnz,) each, the optimizer's state of W
+    pattern  the positions of W's connections
+    data     (nnz,) their values
+    bias     (K,)
+    slots    the optimizer's state of W, arrays (nnz,)
     """
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
@@ -31,7 +33,7 @@ class CsrLayer:
         self.index(W.pattern)
 
     def _empty_slot(self) -> Vector:
-        """(nnz,) zeros, which take memory when they are first written."""
+        """(nnz,) zeros that take no memory until they are first written."""
         return np.zeros(self.data.size, dtype=np.float32)
 
     def index(self, pattern: CsrPattern) -> None:
@@ -44,7 +46,7 @@ class CsrLayer:
 
     @property
     def gradient(self) -> Vector:
-        """(nnz,) DW of the last `backward`; allocated when first needed."""
+        """(nnz,) DW of the last `backward`; allocated at the first use."""
         if self._gradient is None or self._gradient.size != self.nnz:
             self._gradient = np.zeros_like(self.data)
         return self._gradient

@@ -1,8 +1,8 @@
-"""Dropout bits from a counter: the same for every backend, and never stored.
+"""Dropout bits from a counter-based generator: the same for every backend, and never stored.
 
 The bit of neuron k and sample n at step t in hidden layer l is a function of
-(seed, l, t, k, n) alone, so a kernel makes it where it needs it, in any order, in forward
-and again in backward.
+(seed, l, t, k, n) only. A kernel can therefore compute it where it needs it, in any order, in
+forward and again in backward.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mix(x: Bits) -> Bits:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Dropout behind one hidden layer: a share `rate` of its outputs becomes 0, the others are
+    """Dropout after one hidden layer: each output becomes 0 with probability `rate`, the others are
     multiplied by 1 / (1 - rate)."""
 
     rate: float
@@ -40,7 +40,7 @@ class Dropout:
 
     @classmethod
     def of_layer(cls, rate: float, seed: int, layer: int) -> Dropout | None:
-        """None if nothing is dropped. `layer` counts hidden layers from 1."""
+        """The dropout of a hidden layer, counted from 1; None if the rate is 0."""
         if rate == 0.0:
             return None
         return cls(rate, int(generator(seed, "dropout", layer).integers(2**32)))
@@ -55,7 +55,7 @@ class Dropout:
         return np.uint32(min(round(self.rate * 2**32), 2**32 - 1))
 
     def step_key(self, t: int) -> np.uint32:
-        """The key of step t, from which `mix(mix(key + k GOLDEN) + n GOLDEN)` are the bits."""
+        """The key of step t; the bits are `mix(mix(key + k GOLDEN) + n GOLDEN)`."""
         counter = np.array([(self.key + t * GOLDEN) & 0xFFFFFFFF], dtype=np.uint32)
         return np.uint32(mix(counter)[0])
 

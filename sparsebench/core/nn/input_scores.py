@@ -13,27 +13,28 @@ from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.gradients import spmm_t
 
 GRADIENTS = 1 << 20
-"""Gradients of inputs that are held at once."""
+"""The most gradients of inputs that are held in memory at once."""
 
 
 def strengths(W: CsrMatrix) -> Array:
-    """(D,) the sum of each input's |w|.  W (K, D), the first layer"""
+    """(D,) the sum of |w| over the connections of each input.  W (K, D), the first layer"""
     return np.bincount(W.indices, np.abs(W.data), W.shape[1])
 
 
 def degrees(W: CsrMatrix) -> Array:
-    """(D,) the connections of each input."""
+    """(D,) the number of connections of each input."""
     return np.bincount(W.indices, minlength=W.shape[1]).astype(np.float64)
 
 
 def samples_at_once(features: int) -> int:
-    """Samples of a batch whose gradients are held at once."""
+    """The number of samples of a batch whose gradients are held in memory at once."""
     return max(1, GRADIENTS // features)
 
 
 def attribution(network: Observable, batches: Iterable[Batch], t: int) -> Array:
-    """(D,) the sum over the outputs of the mean |gradient| with respect to each input, with the
-    dropout masks of step t. Of each batch `outputs` times its size is computed, and D N held."""
+    """(D,) for each input, the sum over the network's outputs of the mean |gradient| of the output
+    with respect to the input, with the dropout masks of step t. Each batch takes one backward pass
+    per output, and memory D N."""
     total, count = None, 0
     for batch in batches:
         count += batch.shape[1]
@@ -46,9 +47,9 @@ def attribution(network: Observable, batches: Iterable[Batch], t: int) -> Array:
 
 
 def mean_gradients(W: CsrMatrix, DZ: Matrix) -> Array:
-    """(D,) the mean |gradient of a sample's loss| with respect to each input of the layer.
+    """(D,) the mean over the samples of |gradient of the sample's loss| with respect to each input.
 
-    DZ (K, N)  of the mean loss, so N times too small for a sample's
+    DZ (K, N)  gradient of the mean loss, N times smaller than that of a sample's own loss
     """
     total = np.zeros(W.shape[1])
     for part in _parts(DZ, samples_at_once(W.shape[1])):

@@ -1,4 +1,4 @@
-"""A network of layers with an activation unit behind each but the last."""
+"""A network of layers, with an activation unit after each layer but the last."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ AfterBackward = Callable[[int, Batch, Matrix, int], None]
 class LayeredNetwork:
     """A_0 = X;  Z_l = W_l A_{l-1} + b_l;  A_l = dropout(f(Z_l)), kept for backward.
 
-    A_l overwrites Z_l, so activations are stored once; two scratch arrays hold the gradient
-    that travels back. Where the units are the backend's own (`through`), its layers apply them
-    as they write, and what lies between two layers is the backend's affair: its type, and how
-    its samples are laid out. `units` may have one more than there are hidden layers: behind the
-    last layer, and never the backend's own.
+    A_l overwrites Z_l, so activations are stored once. Two scratch arrays hold the gradient during
+    the backward pass. If the units are the backend's own (`through`), its layers apply them while
+    they write their output, and the backend chooses the type and layout of the arrays between two
+    layers. `units` may have one more unit than there are hidden layers; it follows the last layer
+    and is never the backend's own.
 
-    step_way  how the last step was made: as one compiled call, or layer by layer
+    step_way  whether the last step was one compiled call, or was made layer by layer
 
-    Inputs may be a `CsrBatch`; it is made dense for a first layer that does not take it.
+    Inputs may be a `CsrBatch`. It is made dense if the first layer does not accept csr.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LayeredNetwork:
         self._scratch = (Buffer(widest, dtype), Buffer(widest, dtype))
 
     def compile_with(self, backend: MakesCompiledStep) -> None:
-        """Make steps as one compiled call from now on, where the backend can."""
+        """From now on, make each step as one compiled call if the backend can."""
         self._compiled = backend.compiled_step(
             self.layers, self.units, self._loss, self._optimizer, self._activations
         )
@@ -146,7 +146,7 @@ class LayeredNetwork:
             unit.step(self._optimizer, rate, t)
 
     def _trained(self, of: Callable[[Unit], Mapping[str, Vector]]) -> list[Vector]:
-        """Flat views of the units' arrays, one after the other."""
+        """Flat views of the units' arrays, in order."""
         return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
 
     def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], values: Sequence[Vector]) -> None:
@@ -176,7 +176,7 @@ class LayeredNetwork:
         return value, signals[::-1]
 
     def activations(self, X: Batch, number: int) -> Matrix:
-        """A_number (K, N), of the hidden layers counted from 1, without dropout."""
+        """(K, N) the activations of a hidden layer, counted from 1, without dropout."""
         units = self._copied_units()
         A: Any = X
         for layer, unit in zip(self.layers[:number], units, strict=False):
@@ -187,7 +187,7 @@ class LayeredNetwork:
         return activations
 
     def input_gradients(self, X: Batch, t: int) -> Iterator[Matrix]:
-        """Of each output in turn, the gradient (D, N) with respect to the inputs, with the dropout
+        """Yield for each output its gradient (D, N) with respect to the inputs, with the dropout
         masks of step t."""
         units, A = self._copied_units(), cast(Any, X)
         for layer, unit in zip(self.layers, units, strict=False):
@@ -218,13 +218,14 @@ class LayeredNetwork:
         self._after_backward = after_backward
 
     def taken_apart(self) -> list[Layer]:
-        """The layers, which nobody else holds: the network is of no use until `take_over`."""
+        """Hand over the layers, so that the caller can free each one. The network cannot be used
+        again before `take_over`."""
         layers, self.layers, self._compiled = list(self.layers), (), None
         return layers
 
     def take_over(self, other: LayeredNetwork) -> None:
-        """Become another network of this model, whose layers may have other sizes. Whoever holds
-        this one has that one then."""
+        """Take over the content of another network of this model, whose layers may have other
+        sizes. References to this object then see that network."""
         watched, step_way = self._after_backward, self.step_way
         vars(self).update(vars(other))
         self.step_way = step_way
@@ -259,7 +260,7 @@ class LayeredNetwork:
         return self._loss.value(Z, T)
 
     def parameters(self) -> dict[str, Vector]:
-        """The units' parameters, `unit1.NAME` for the first hidden layer's."""
+        """The trained parameters of the units, named `unit1.NAME` for the first hidden layer."""
         return {
             f"unit{number}.{name}": value
             for number, unit in enumerate(self.units, 1)
@@ -299,17 +300,17 @@ class LayeredNetwork:
         return total
 
     def _unit(self, number: int) -> Unit | None:
-        """Behind layer `number`, if it is a hidden one."""
+        """The unit after layer `number`, if there is one."""
         return self.units[number] if 0 <= number < len(self.layers) - 1 else None
 
     def _taken(self, X: Batch) -> Batch:
-        """X as the first layer takes it."""
+        """X in a form that the first layer accepts."""
         if isinstance(X, CsrBatch) and not getattr(self.layers[0], "takes_csr", False):
             return X.dense()
         return X
 
     def _forward(self, X: Batch, t: int | None) -> list[Any]:
-        """[X, A_1, ..., Z_L]; dropout only in a training step t."""
+        """[X, A_1, ..., Z_L]. Dropout applies only in a training step t, not for None."""
         A: list[Any] = [self._taken(X)]
         for number, layer in enumerate(self.layers):
             Z = self._activations[number].view(layer.shape[0], X.shape[1])
@@ -334,7 +335,7 @@ class LayeredNetwork:
         rate: float | None,
         ready: Callable[[int], None] | None = None,
     ) -> float:
-        """Forward and backward; with a rate each layer is updated on the way."""
+        """Forward and backward; with a rate, each layer is also updated during backward."""
         A = self._forward(X, t)
         value, DZ = self._loss.value_and_gradient(A[-1], T)
         for behind in self.units[len(self.layers) - 1 :]:

@@ -13,24 +13,26 @@ from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPat
 
 
 class Parametrisation(Protocol):
-    """What weight the network sees for a stored parameter.
+    """Computes the weights of a layer from its trained parameters.
 
-    theta  (nnz,) a parameter for each connection     own  further trained arrays, by name
+    theta  (nnz,) a parameter for each connection
+    own    further trained arrays by name
     """
 
     def start(self, pattern: CsrPattern) -> dict[str, Vector]:
-        """The further trained arrays; none depends on the number of connections."""
+        """The initial further arrays; the size of none depends on the number of connections."""
 
     def weights(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> Vector:
-        """(nnz,) float32, a new array."""
+        """The weights (nnz,) float32, in a new array."""
 
     def gradients(
         self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector], DW: Vector
     ) -> tuple[Vector, dict[str, Vector]]:
-        """Of theta and of the further arrays, from that of the weights (nnz,)."""
+        """The gradients of theta and of the further arrays, from the gradient of the weights
+        (nnz,)."""
 
     def after_step(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> None:
-        """Change what has to be changed behind a step, in place."""
+        """Adjust the parameters after a step, in place."""
 
 
 @runtime_checkable
@@ -42,9 +44,10 @@ class Reparametrises(Protocol):
 
 
 class ParametrisedLayer:
-    """Parameters, their optimizer state, and a backend's layer that computes with the weights.
+    """Trained parameters with their optimizer state, around a backend's layer that computes with
+    the weights.
 
-    The state is kept here; that of the layer within stays as it was made.
+    The optimizer state is kept here; that of the inner layer is never used.
     """
 
     takes_csr = False
@@ -52,7 +55,7 @@ class ParametrisedLayer:
     def __init__(
         self, theta: Vector, layer: Layer, parametrisation: Parametrisation, optimizer: Optimizer
     ) -> None:
-        """theta  (nnz,) the first parameters; `layer` has a connection for each"""
+        """theta  (nnz,) the initial parameters, one for each connection of `layer`"""
         self._inner, self._by, self._optimizer = layer, parametrisation, optimizer
         self._theta = theta.copy()
         self._pattern = layer.weights().pattern
@@ -76,7 +79,7 @@ class ParametrisedLayer:
         return self._inner.nnz
 
     def parameters(self) -> CsrMatrix:
-        """Theta; may share memory with the layer: read only."""
+        """Theta as a matrix. It may share memory with the layer: read only."""
         return CsrMatrix(self._pattern, self._theta)
 
     # --- passes ----------------------------------------------------------------------
@@ -110,13 +113,13 @@ class ParametrisedLayer:
         self.step(rate, t)
 
     def _show(self, bias: Vector) -> None:
-        """Give the layer within the weights of the parameters."""
+        """Compute the weights from the parameters and assign them to the inner layer."""
         self._inner.assign(self._by.weights(self._theta, self._pattern, self._own), bias.copy())
 
     # --- what it holds ---------------------------------------------------------------
 
     def assign(self, data: Vector, bias: Vector) -> None:
-        """The parameters become these weights."""
+        """Set the parameters to `data`, and the bias."""
         self._theta[...] = data
         self._show(bias)
 

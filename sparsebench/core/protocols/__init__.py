@@ -3,8 +3,8 @@
 Letters: N batch, D inputs, K outputs of a layer. W is (K, D); activations are
 neuron-major, (D, N), so that a neuron's batch is contiguous. float32 throughout.
 
-A component is a frozen dataclass of its hyperparameters: it can be printed, hashed and
-recorded. State lives in what it makes (a Layer, a Unit, a Network), or is passed in.
+A component is a frozen dataclass of its hyperparameters, so it can be printed, hashed and recorded.
+Its state lives in the objects that it makes (a Layer, a Unit, a Network), or is passed in.
 """
 
 from sparsebench.core.protocols.layers import (

@@ -37,7 +37,7 @@ class Layer(Protocol):
         """Update W and b with the kept gradients. t counts steps from 1."""
 
     def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
-        """`step` with these gradients instead, DW (nnz,) in csr order and Db (K,)."""
+        """As `step`, with the given gradients: DW (nnz,) in csr order and Db (K,)."""
 
     def assign(self, data: Vector, bias: Vector) -> None:
         """Copy these values into W, (nnz,) in csr order, and into b, (K,).
@@ -48,7 +48,8 @@ class Layer(Protocol):
     def backward_and_step(
         self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
     ) -> None:
-        """`backward` then `step`, in one pass where the backend can. DX uses W before."""
+        """`backward` then `step`, in one pass if the backend can. DX is computed from W as it was
+        before the step."""
 
     def weights(self) -> CsrMatrix:
         """The weights, canonical. May share memory with the layer: read only."""
@@ -56,13 +57,14 @@ class Layer(Protocol):
     def bias(self) -> Vector: ...
 
     def state(self) -> dict[str, Vector]:
-        """The optimizer's arrays of the weights, (nnz,) each, in csr order, by slot name."""
+        """The optimizer's state of the weights by slot name: arrays (nnz,) in csr order."""
 
     def apply_change(self, change: Change) -> None:
-        """Apply a change of topology; state follows its connections, grown ones start at 0."""
+        """Apply a change of topology. The optimizer's state moves with its connections, and is 0
+        for grown ones."""
 
     def stored_bytes(self) -> dict[str, int]:
-        """Bytes of every array that outlives a step, by purpose."""
+        """Bytes of all arrays that are kept between steps, by purpose."""
 
     def saved(self) -> Iterator[tuple[str, Array]]:
         """Yield the arrays that the next step depends on, apart from weights and bias.
@@ -74,7 +76,8 @@ class Layer(Protocol):
         """
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Continue bit for bit as the layer would have whose `saved` gave these."""
+        """Restore the state, so that this layer continues bit for bit like the layer whose `saved`
+        returned these arrays."""
 
 
 class ThroughLayer(Layer, Protocol):
@@ -83,8 +86,8 @@ class ThroughLayer(Layer, Protocol):
     below  the unit that made X
     unit   the unit that follows this layer
 
-    Either is None where there is no unit; the array there is plain float32. Between two layers,
-    the backend chooses the array's type and layout.
+    Either is None if there is no such unit; the array on that side is then plain float32. Between
+    two layers, the backend chooses the array's type and layout.
     """
 
     def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
@@ -94,15 +97,15 @@ class ThroughLayer(Layer, Protocol):
         self, X: Matrix, below: Any, DZ: Matrix, unit: Any, DX: Matrix | None,
         rate: float | None, t: int,
     ) -> None:  # fmt: skip
-        """`backward`, and with a rate the step; DX comes out as DZ of the layer below."""
+        """`backward`, followed by the step if a rate is given. DX becomes DZ of the layer below."""
 
 
 @runtime_checkable
 class TakesCsr(Protocol):
-    """A layer whose passes also take a `CsrBatch` as X, with DX None. Optional.
+    """A layer whose passes also accept a `CsrBatch` as X; DX is then None. Optional.
 
-    The first layer of a network gets csr inputs as they are where `takes_csr` is True; for any
-    other layer the network makes each batch dense.
+    If `takes_csr` is True, the first layer of a network gets csr inputs unchanged; otherwise the
+    network makes each batch dense.
     """
 
     @property
@@ -114,15 +117,17 @@ class ScalesState(Protocol):
     """A layer whose optimizer state a topology method can change. Optional."""
 
     def scale_state(self, factor: float) -> None:
-        """Multiply every state array of the weights by this; those of the bias stay."""
+        """Multiply all state arrays of the weights by the factor. Those of the bias do not
+        change."""
 
 
 class Backend(Protocol):
     """Makes layers. `truly_sparse` says that memory and work are O(nnz) in every step.
 
     A backend may also define:
-    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; without
-                      it the network uses the numpy one
+    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; the
+                                           default
+                      is the numpy unit
     activation_dtype  type of the arrays between two `ThroughLayer`s; float32 by default
     """
 

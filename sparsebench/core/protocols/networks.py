@@ -20,7 +20,7 @@ class Network(Protocol):
     def layers(self) -> Sequence[Layer]: ...
 
     def train_step(self, X: Batch, T: Target, rate: float, t: int) -> float:
-        """Forward, backward and update; the loss before the update."""
+        """Forward, backward and update. Returns the loss before the update."""
 
     def compute_gradients(
         self, X: Batch, T: Target, t: int, ready: Callable[[int], None] | None = None
@@ -43,7 +43,7 @@ class Network(Protocol):
         """Copy the `values` of a network with the same connections; keep the optimizer state."""
 
     def step_by(self, gradients: Sequence[Vector], rate: float, t: int) -> None:
-        """`step` with these gradients instead, in the order of `values`."""
+        """Update with the given gradients, in the order of `values`."""
 
     def outputs(self, X: Batch) -> Matrix:
         """Z of the last layer, (K, N), without dropout. Valid until the next call."""
@@ -56,18 +56,18 @@ class Network(Protocol):
         """Trained arrays other than weights and biases, by name."""
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """Yield what the next step depends on, apart from the layers' weights and biases."""
+        """Yield all arrays that the next step depends on, except the layers' weights and biases."""
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        """Continue from what `saved` gave; the layers already have their weights and biases."""
+        """Restore the arrays of `saved`. The layers already have their weights and biases."""
 
 
 @dataclass(frozen=True)
 class LayerSignals:
     """A layer's inputs X (D, N) for one mini-batch, and DZ (K, N), the gradient of the mean loss
-    with respect to its pre-activations. The first layer's X is a `CsrBatch` where the data are.
+    with respect to its pre-activations. The first layer's X is a `CsrBatch` if the data are csr.
 
-    A  (K, N) its outputs behind the activation; of the last layer what the loss takes
+    A  (K, N) the layer's outputs after the activation; of the last layer, the inputs of the loss
     """
 
     X: Batch
@@ -86,10 +86,10 @@ class Observable(Protocol):
         """
 
     def activations(self, X: Batch, number: int) -> Matrix:
-        """(K, N) behind a hidden layer, counted from 1, without dropout."""
+        """(K, N) the activations of a hidden layer, counted from 1, without dropout."""
 
     def input_gradients(self, X: Batch, t: int) -> Iterator[Matrix]:
-        """Yield of each output its gradient (D, N) with respect to the inputs, with the dropout
+        """Yield for each output its gradient (D, N) with respect to the inputs, with the dropout
         masks of step t."""
 
     def watch(self, after_backward: Callable[[int, Batch, Matrix, int], None]) -> None:
@@ -100,13 +100,14 @@ class Observable(Protocol):
 
 
 class Model(Protocol):
-    """An architecture: the shapes of its layers, and the network made of such layers."""
+    """An architecture: the shapes of its layers, and how a network is built from such layers."""
 
     @property
     def initializer(self) -> Initializer: ...
 
     def shapes(self, features: int, outputs: int) -> list[Shape]:
-        """Raises SuiteError if the model cannot have this number of outputs."""
+        """The shapes (K, D) of the layers. Raises SuiteError if the model cannot have this number
+        of outputs."""
 
     def network(
         self,
@@ -124,7 +125,7 @@ class Compacts(Protocol):
 
     @property
     def compact_every(self) -> int | None:
-        """Epochs from one removal to the next; None: never."""
+        """Number of epochs from one removal to the next; None: never."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Objectives: what a network is to learn, and how well it does."""
+"""Objectives: the targets and the loss of a task, and the scores of a network's outputs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """The loss, the targets and the scores of a task.
 
-    scores      metrics by plain names such as "rmse"; the first is the primary one
-    metrics     the columns that a record has of them: `metric.columns(scores)`
-    stratified  whether parts are held out class by class
+    scores      metrics with plain names such as "rmse"; the first is the primary one
+    metrics     the columns of a record for these scores: `metric.columns(scores)`
+    stratified  whether validation and test parts are held out class by class
     """
 
     @property
@@ -33,17 +33,18 @@ class Objective(Protocol):
         """The loss to train with; `of_model` is the model's own, if it has one."""
 
     def check(self, y: Array, kind: TargetKind | None, where: str) -> None:
-        """Raise DataError, one line that starts with `where`, if these cannot be the targets.
+        """Raise DataError if y cannot be the targets. The message is one line that starts with
+        `where`.
 
         y     a row per sample, as loaded from the data set
-        kind  the kind that the data set declares; None: it declares none
+        kind  the kind of target that the data set declares; None if it declares none
         """
 
     def fit(self, data: TargetData) -> Targets:
         """Prepare the targets of this data set. Raises DataError."""
 
     def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Targets:
-        """Rebuild targets from what `Targets.arrays` gave."""
+        """Rebuild targets from the arrays of `Targets.arrays`."""
 
 
 class Targets(Protocol):
@@ -54,17 +55,17 @@ class Targets(Protocol):
         """Outputs of the network."""
 
     def encode(self, y: Array, where: str) -> Array | None:
-        """Targets for loss and score, a row per row of y: int64 labels (n,) or float32
-        (n, outputs). None: the inputs are the targets. Raises DataError."""
+        """The targets that loss and score use, a row per row of y: int64 labels (n,), or float32
+        (n, outputs); None if the inputs are the targets. Raises DataError."""
 
     def predict(self, Z: Matrix) -> Array:
-        """Predictions, a row per sample, in the data's own units, from Z (K, N)."""
+        """The predictions for outputs Z (K, N): a row per sample, in the units of the data."""
 
     def score(self) -> Score:
         """A new score for one pass over some samples."""
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays that a file of the trained network has to hold, by name."""
+        """The arrays by name that have to be stored with a trained network."""
 
 
 class Score(Protocol):
@@ -74,27 +75,27 @@ class Score(Protocol):
         """Add a batch. Z (K, N) is not changed."""
 
     def values(self) -> dict[str, float]:
-        """Scores of all samples so far, by the names of `Objective.scores`."""
+        """The scores over all samples added so far, by the names in `Objective.scores`."""
 
 
 @runtime_checkable
 class ConstantGuess(Protocol):
-    """Targets that know the best answer that is the same for every sample; optional."""
+    """Targets for which the best constant prediction is known. Optional."""
 
     def constant(self, T: Array) -> Matrix:
-        """The outputs (K, 1) that fit these targets best, encoded ones of the training part."""
+        """The constant outputs (K, 1) that fit these encoded targets of the training part best."""
 
 
 @runtime_checkable
 class CorruptsInputs(Protocol):
-    """An objective that changes the inputs in training. Optional."""
+    """An objective that corrupts the inputs during training, such as with noise. Optional."""
 
     def corruption(self, seed: int) -> Corruption | None: ...
 
 
 class Corruption(Protocol):
     def corrupted(self, X: Matrix, rows: Rows, epoch: int) -> Matrix:
-        """A changed copy of the inputs X (D, N) of the training samples `rows`.
+        """A corrupted copy of the inputs X (D, N) of the training samples `rows`.
 
-        The change depends on `rows`, the epoch and the seed only.
+        The corruption depends only on `rows`, the epoch and the seed.
         """

@@ -20,7 +20,7 @@ class CompiledStep(Protocol):
     """The whole step of one network as one compiled call: forward, loss, backward and update.
 
     It works on the arrays of the network's layers and units, which may change between two calls.
-    A call returns None where its inputs have to go layer by layer.
+    A call returns None if its inputs have to be processed layer by layer instead.
     """
 
     def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float | None:
@@ -39,7 +39,7 @@ class CompiledStep(Protocol):
         """As `TrainsManySteps.prepare`."""
 
     def stored_bytes(self) -> dict[str, int]:
-        """Bytes by purpose, beside those of the layers."""
+        """Bytes by purpose, in addition to those of the layers."""
 
 
 @runtime_checkable
@@ -54,7 +54,8 @@ class MakesCompiledStep(Protocol):
         optimizer: Optimizer,
         activations: Sequence[Buffer],
     ) -> CompiledStep | None:
-        """None where it does not know one of the parts.
+        """The compiled step of this network; None if the backend has no kernel for one of the
+        parts.
 
         activations  memory for each layer's outputs
         """
@@ -70,18 +71,20 @@ class TrainsManySteps(Protocol):
     ) -> npt.NDArray[np.float64] | None:  # fmt: skip
         """Make steps t, t + 1, ..., one for each learning rate, on N samples each.
 
-        rows, target_rows  (steps N,) of the inputs and of the targets, step after step
+        rows, target_rows  (steps N,) row numbers of the inputs and of the targets, step after step
         targets            labels (n,) or numbers (n, K); None: the inputs are the targets
+
         Returns each step's loss before its update, up to the first that is not finite; None if
-        such steps have to be made one by one.
+        these steps have to be made one by one.
         """
 
     def prepare(
         self, N: int, widest: int, connections: int, source: ScaledRows | None = None
     ) -> bool:
-        """Compile what a larger network of the same parts needs for N samples.
+        """Compile the code that a larger network of the same parts needs for N samples.
 
-        widest  neurons or features of its widest array of activations
-        source  rows of such a type, with as many features as this network has
-        Returns whether that network makes its steps as one compiled call.
+        widest  the larger network's most neurons or features in an array of activations
+        source  rows of the type that it will read, with this network's number of features
+
+        Returns whether the larger network makes its steps as one compiled call.
         """

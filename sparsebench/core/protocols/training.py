@@ -1,4 +1,4 @@
-"""What a network is trained with: activations, initial weights, losses, optimizers."""
+"""Protocols of activations, initializers, losses, learning rates and optimizers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Unit(Protocol):
-    """An activation, and the dropout behind it, at one layer of one network."""
+    """An activation and the dropout after it, for one layer of one network."""
 
     def forward(self, Z: Matrix, t: int | None) -> Matrix:
         """A = dropout(f(Z)); may overwrite Z. t is the training step, None in evaluation."""
@@ -33,12 +33,13 @@ class Unit(Protocol):
         """The trainable arrays themselves, not copies: writing into them changes the unit."""
 
     def gradients(self) -> dict[str, Vector]:
-        """The gradients of `parameters` that `step` uses, likewise not copies."""
+        """The gradients of `parameters` that `step` uses: the arrays themselves, not copies."""
 
     def stored_bytes(self) -> int: ...
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """Yield trainable parameters and optimizer state: all that the next step depends on."""
+        """Yield the arrays that the next step depends on: trainable parameters and optimizer
+        state."""
 
     def restore(self, saved: Mapping[str, Array]) -> None: ...
 
@@ -49,12 +50,14 @@ class Activation(Protocol):
     def unit(self, layer: int, size: int, dropout: Dropout | None) -> Unit: ...
 
     def negative_slope(self, layer: int) -> float | None:
-        """s if f(z) = z for z >= 0 and s z below, so that backends may fuse it; else None."""
+        """The slope s if f(z) = z for z >= 0 and f(z) = s z for z < 0, so that backends may fuse
+        the activation; else None."""
 
 
 class Initializer(Protocol):
     def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
-        """Values of `count` new connections of a layer with this pattern (shape, fan-in)."""
+        """Draw weights for `count` new connections of a layer with this pattern, which determines
+        shape and fan-in."""
 
 
 class Loss(Protocol):
@@ -65,18 +68,19 @@ class Loss(Protocol):
         """The kind of T: labels (N,), numbers (K, N), or flags of 0 and 1 (K, N)."""
 
     def value(self, Z: Matrix, T: Target) -> float:
-        """Mean over the batch."""
+        """The mean loss over the batch."""
 
     def value_and_gradient(self, Z: Matrix, T: Target) -> tuple[float, Matrix]:
-        """The value, and DZ (K, N) of that mean; may overwrite Z, but not T."""
+        """The mean loss, and its gradient DZ (K, N). May overwrite Z, but not T."""
 
 
 @runtime_checkable
 class WeightedLoss(Loss, Protocol):
-    """A loss whose samples may count differently. Optional."""
+    """A loss that supports sample weights. Optional."""
 
     def value(self, Z: Matrix, T: Target, weights: Vector | None = None) -> float:
-        """sum_n w_n l_n / sum_n w_n with weights w (N,), none negative; the mean without."""
+        """sum_n w_n l_n / sum_n w_n for weights w (N,), none negative; the mean if `weights` is
+        None."""
 
     def value_and_gradient(
         self, Z: Matrix, T: Target, weights: Vector | None = None
@@ -109,7 +113,7 @@ class Optimizer(Protocol):
         t: int,
         kind: Literal["weight", "bias"],
     ) -> None:
-        """Update w and its state in place from the gradient g. Entries do not mix."""
+        """Update w and its state in place from the gradient g. Each entry is updated on its own."""
 
 
 @runtime_checkable

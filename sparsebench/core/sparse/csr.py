@@ -19,11 +19,11 @@ Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
 
 NOTHING: Mask = np.empty(0, dtype=bool)
-"""An empty mask for kernels, meaning none."""
+"""An empty mask, which kernels understand as no mask."""
 
 
 class TopologyError(ValueError):
-    """An invariant of a sparse matrix does not hold."""
+    """Raised if an invariant of a sparse matrix does not hold."""
 
 
 def index_dtype(nnz: int) -> type[np.int32] | type[np.int64]:
@@ -59,12 +59,12 @@ class CsrPattern:
         return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
 
     def keys(self) -> Keys:
-        """(nnz,) row D + column of each connection, strictly rising. For small layers."""
+        """(nnz,) row D + column of each connection, strictly ascending. For small layers."""
         return self.rows.astype(np.int64) * self.shape[1] + self.indices
 
     @classmethod
     def from_keys(cls, shape: tuple[int, int], keys: Keys) -> CsrPattern:
-        """A pattern from positions row D + column, strictly rising."""
+        """A pattern from positions row D + column, strictly ascending."""
         K, D = shape
         dtype = index_dtype(keys.size)
         bounds = np.arange(K + 1, dtype=np.int64) * D
@@ -88,7 +88,8 @@ class CsrPattern:
         return np.bincount(self.indices, minlength=self.shape[1])
 
     def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
-        """(nnz,) True for connections in none of these rows (K,) and columns (D,)."""
+        """(nnz,) True for connections whose row and column are False in these masks, (K,) and (D,);
+        None: no mask."""
         if small.holds(self.nnz):
             keep = np.ones(self.nnz, dtype=bool)
             if rows is not None:
@@ -106,7 +107,7 @@ class CsrPattern:
         return keep
 
     def validate(self) -> None:
-        """Raise TopologyError unless this is canonical."""
+        """Raise TopologyError unless the pattern is canonical."""
         K, D = self.shape
         if self.indptr.shape != (K + 1,) or self.indptr[0] != 0 or self.indptr[-1] != self.nnz:
             raise TopologyError(f"indptr does not frame {self.nnz} connections in {K} rows")
@@ -125,8 +126,9 @@ class CsrPattern:
 class Change:
     """A change of topology: a mask of kept connections, and the grown ones.
 
-    keep     (nnz,)    of the old connections
-    rows     (grown,)  of the new ones, with `columns` in rising order, none among the kept
+    keep     (nnz,)    True for the old connections that are kept
+    rows     (grown,)  of the grown connections, which are in ascending order of (row, column) and
+                       not at the position of a kept connection
     columns  (grown,)
     values   (grown,)
     """
@@ -152,11 +154,12 @@ class Change:
 
 
 class AppliedChange:
-    """A change applied to one pattern: the new pattern, and a way to carry arrays over.
+    """A change applied to one pattern: the new pattern, and a method that carries arrays over to
+    it.
 
     Raises TopologyError if the change grows a position twice, outside the layer, or where a
-    connection is kept. Holds nothing of the old pattern but its indptr, so that its columns,
-    and each array that was carried, can be freed before the next one is.
+    connection is kept. Of the old pattern it holds only indptr, so that the old columns, and each
+    old array once it is carried over, can be freed.
     """
 
     def __init__(self, old: CsrPattern, change: Change) -> None:
@@ -177,10 +180,11 @@ class AppliedChange:
         self.pattern = CsrPattern(old.shape, self._merge.indptr, self._merge.indices)
 
     def carry(self, old: npt.NDArray[Any], grown: Any = 0) -> Any:
-        """An array over the new connections: old values where they stay, `grown` elsewhere.
+        """An array over the new connections: kept connections have their old values, the others
+        those of `grown`.
 
-        old    (nnz,) of any type of 1, 2, 4 or 8 bytes, which the result has too
-        grown  (grown,), or one value
+        old    (nnz,) of any type of 1, 2, 4 or 8 bytes; the result has the same type
+        grown  (grown,), or one value for all
         """
         return self._merge.carry(old, np.array(grown, dtype=old.dtype, order="C", copy=None))
 
@@ -194,7 +198,8 @@ def _merge_of(nnz: int, grown: int) -> Any:
 
 
 def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
-    """Rows and columns of the grown connections in the pattern's type, checked."""
+    """Check the rows and columns of the grown connections, and convert them to the pattern's
+    type."""
     K, D = old.shape
     rows, columns = np.asarray(change.rows), np.asarray(change.columns)
     if rows.size and (rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D):
@@ -234,7 +239,7 @@ class CsrMatrix:
         return self.pattern.rows
 
     def validate(self) -> None:
-        """Raise TopologyError unless this is canonical and every value has a place."""
+        """Raise TopologyError unless the pattern is canonical and has one connection per value."""
         self.pattern.validate()
         if self.data.shape != (self.nnz,):
             raise TopologyError(f"{self.data.size} values for {self.nnz} connections")

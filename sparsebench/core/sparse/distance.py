@@ -1,4 +1,4 @@
-"""How far apart the topologies of two networks of the same shapes are."""
+"""The distance between the topologies of two networks with layers of the same shapes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scipy.sparse import csr_array
 
 
 def nnstd(one: Sequence[Any], other: Sequence[Any]) -> list[float]:
-    """Neural network sparse topology distance of each layer, 0 to 1.
+    """Neural network sparse topology distance (NNSTD) of each layer, 0 to 1.
 
     one, other  weights of each layer as scipy's csr (K, D), first layer first
 
-    Liu et al. (2020), arXiv 2006.14085: hidden neurons are matched so that the sum of
-    |A xor B| / |A or B| of the sets A and B of their inputs is least; the layer's distance is its
-    mean. Neurons are then numbered as matched for the next layer. The network's outputs keep
-    their numbers. Takes K^2 numbers and the time of an assignment problem, K^3: for networks of
-    some thousand neurons a layer.
+    Liu et al. (2020), arXiv 2006.14085: the hidden neurons of both networks are matched so that the
+    mean of |A xor B| / |A or B| over the pairs is least, where A and B are the sets of inputs of
+    the two neurons. This mean is the layer's distance. For the next layer, neurons are renumbered
+    as they were matched. The network's outputs keep their numbers. Memory O(K^2), time O(K^3): for
+    networks of some thousand neurons per layer.
     """
     if [W.shape for W in one] != [W.shape for W in other]:
         raise ValueError("the networks have different shapes")
@@ -41,7 +41,7 @@ def _ones(indices: npt.NDArray[Any], indptr: npt.NDArray[Any], shape: tuple[int,
 
 
 def _costs(A: Any, B: Any) -> npt.NDArray[np.float64]:
-    """(K, K) 1 - |A and B| / |A or B| of each pair of rows; 0 where both are empty."""
+    """(K, K) 1 - |A and B| / |A or B| for each pair of rows; 0 if both are empty."""
     common = (A @ B.T).toarray()
     either = np.diff(A.indptr)[:, None] + np.diff(B.indptr)[None, :] - common
     costs: npt.NDArray[np.float64] = np.where(either > 0, 1 - common / np.maximum(either, 1), 0.0)

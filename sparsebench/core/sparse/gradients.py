@@ -1,7 +1,7 @@
-"""Products of a sparse layer on plain float32 arrays, and gradients where they are wanted.
+"""Products of a sparse layer on plain float32 arrays, and gradients at chosen positions.
 
-For looking at a network between steps, whatever the backend trains with. W (K, D), X (D, N),
-DZ (K, N). X may be a `CsrBatch`, which is never made dense.
+They serve to observe a network between steps, whatever arrays its backend trains on. W (K, D),
+X (D, N), DZ (K, N). X may be a `CsrBatch`, which is never made dense.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
 from sparsebench.core.sparse.positions import best
 
 TILE = 2**16
-"""Entries of a tile, 256 KiB: it stays in the second cache between the product and the look."""
+"""Entries of a tile, 256 KiB, so that it is still in the L2 cache when its gradients are read."""
 
 
 def spmm(W: CsrMatrix, X: Batch) -> Matrix:
@@ -36,7 +36,7 @@ def spmm_t(W: CsrMatrix, DZ: Matrix) -> Matrix:
 
 
 def gradient_at(rows: Ints, columns: Ints, X: Batch, DZ: Matrix) -> Vector:
-    """(count,) entries of DW = DZ X^T at these positions: SDDMM on a list of positions."""
+    """(count,) the entries of DW = DZ X^T at these positions: SDDMM on a list of positions."""
     from sparsebench.core.sparse.compiled import gradients
     from sparsebench.core.sparse.threads import even_parts, threads_for
 
@@ -62,17 +62,20 @@ def largest_free_gradients(
     closed_rows: Mask | None = None,
     closed_columns: Mask | None = None,
 ) -> tuple[Ints, Ints, Vector]:
-    """Rows, columns and |DW| of the `count` largest, at positions in rising order.
+    """Rows, columns and |DW| of the `count` free positions with the largest |DW|, sorted by
+    position.
 
     X (D, N), DZ (K, N)  of one mini-batch
-    keep                 (nnz,) of the pattern's connections; those dropped are free
-    closed_rows          (K,) what may not grow; likewise closed_columns (D,)
+    keep                 (nnz,) False for the pattern's dropped connections, whose positions are
+                         free
+    closed_rows          (K,) True for rows where nothing may grow
+    closed_columns       (D,) the same for columns
 
-    Of equal gradients the earlier position wins; a NaN never does. Gives fewer than `count` if
+    Among equal gradients the earlier position wins; NaN never does. Returns fewer than `count` if
     fewer positions are free.
 
-    The dense gradient DW = DZ X^T is made in tiles, and the best so far are kept: time K D N,
-    memory one tile and three numbers for each of twice `count` positions.
+    The dense gradient DW = DZ X^T is computed in tiles, and only the best positions so far are
+    kept: time O(K D N), memory one tile and three numbers for each of 2 `count` positions.
     """
     from sparsebench.core.sparse.compiled import gradients
 
@@ -110,7 +113,7 @@ def largest_free_gradients(
 
 
 def largest_of_columns(X: Batch, DZ: Matrix, columns: Ints) -> Vector:
-    """(count,) the largest |DW| of each of these columns, DW = DZ X^T in tiles as above.
+    """(count,) the largest |DW| in each of these columns. DW = DZ X^T is computed in tiles.
 
     X (D, N), DZ (K, N)  of one mini-batch
     """
@@ -123,7 +126,7 @@ def largest_of_columns(X: Batch, DZ: Matrix, columns: Ints) -> Vector:
 
 
 def _columns(X: Batch, start: int, width: int) -> Any:
-    """(N, width) the features from `start` on: an array, or scipy's csr."""
+    """(N, width) the features from `start` on, as an array or scipy's csr."""
     if isinstance(X, CsrBatch):
         return X.matrix()[:, start : start + width]
     return X[start : start + width].T

@@ -1,4 +1,5 @@
-"""Changes of a pattern with many connections: what `small` does, by compiled loops over rows."""
+"""Changes of patterns with many connections, by compiled loops over rows; `small` has the same for
+few connections."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ Ints = npt.NDArray[Any]
 
 
 class Merge:
-    """Kept and grown connections of a layer, row by row; as `small.Merge`.
+    """Merges the kept and the grown connections of a layer, row by row, as `small.Merge` does.
 
-    Holds nothing of the old pattern but its indptr.
+    Of the old pattern it holds only indptr.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class Merge:
             self.clashes = bool(taken.any())
 
     def carry(self, old: npt.NDArray[Any], grown: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(new nnz,) old values of kept connections, and `grown`: one for each, or one for all."""
+        """(new nnz,) the old values of kept connections and the values of grown ones; `grown` has
+        one value for each, or one for all."""
         new = np.empty(self.indices.size, dtype=old.dtype)
         bits = np.dtype(f"u{old.itemsize}")
         step = 0 if grown.ndim == 0 else 1

@@ -1,4 +1,4 @@
-"""Random positions for many connections: what `sampling` says, by compiled loops over rows."""
+"""Draws random positions for many connections, by compiled loops over rows; see `sampling`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
 
 
 class _Draw:
-    """The first `count` free positions of the order, in open rows and columns.
+    """Draws the first `count` free proposals in open rows and columns.
 
-    keep          (nnz,) of the pattern's connections; empty: every position is free
+    keep          (nnz,) True for kept connections of the pattern; empty: every position is free
     open_rows     (rows,) numbers of the rows that may be drawn; empty: all K
-    open_columns  (columns,) likewise
+    open_columns  (columns,) the same for columns
     starts        (K + 1,) where the columns of each row begin in the result
     """
 
@@ -30,7 +30,7 @@ class _Draw:
         count: int,
         rng: np.random.Generator,
     ) -> None:
-        """Proposes as many positions as are missing until none is, so that none is in excess."""
+        """Repeatedly propose as many positions as are still missing, so that none is in excess."""
         K, D = pattern.shape
         dtype = index_dtype(count)
         bounds = even_parts(K)
@@ -51,7 +51,7 @@ class _Draw:
 
     @np.errstate(over="ignore")
     def fill(self, rows: Ints, columns: Ints) -> None:
-        """Write the positions, rising: columns (count,), and rows (count,) or empty."""
+        """Write the positions in ascending order: columns (count,), and rows (count,) or empty."""
         parts, words = self._words.shape
         summary = np.zeros((parts, words // 64 + 1), dtype=np.uint64)
         arguments = (*self._proposed, *self._where, *self._scratch(), summary)
@@ -59,18 +59,19 @@ class _Draw:
 
     @np.errstate(over="ignore")
     def fill_others(self, indptr: Ints, columns: Ints) -> None:
-        """Write the columns of all other positions, rising, where every position is free."""
+        """Write the columns of all positions that were not drawn, in ascending order. Only if every
+        position was free."""
         sampling.fill_others(*self._proposed, self._where[1], *self._scratch(), indptr, columns)
 
     def _scratch(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
-        """Arrays that each thread reuses: a row's proposals, and its columns as bits."""
+        """Scratch arrays of each thread: the proposals of a row, and its columns as bits."""
         proposals = self._proposed[2]
         longest = int(proposals.max(initial=0))
         return np.empty((len(self._words), longest), dtype=proposals.dtype), self._words
 
 
 def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> CsrPattern:
-    """Memory: the pattern, and 4 bytes a row."""
+    """As `sampling.random_pattern`. Memory: the pattern, and 4 bytes per row."""
     K, D = shape
     size = K * D
     dtype = index_dtype(nnz)
@@ -96,7 +97,8 @@ def free_positions(
     closed_rows: Mask | None = None,
     closed_columns: Mask | None = None,
 ) -> tuple[Ints, Ints]:
-    """Memory: the result, and 8 bytes a row, or 16 where something is closed."""
+    """As `sampling.free_positions`. Memory: the result, and 8 bytes per row, or 16 if rows or
+    columns are closed."""
     K, D = pattern.shape
     dtype = pattern.indices.dtype
     none: Ints = np.empty(0, dtype=dtype)
@@ -131,9 +133,9 @@ def _lowest_of_free(
     rng: np.random.Generator,
     closed: tuple[Mask, Mask],
 ) -> tuple[Ints, Ints]:
-    """The `count` of all free positions with the lowest random priorities, rising.
+    """The `count` free positions with the lowest random priorities, in ascending order.
 
-    Histograms of ever lower bits find the priority up to which there are `count`.
+    Histograms of ever lower bits find the limit up to which there are `count` priorities.
     """
     K, D = pattern.shape
     dtype = pattern.indices.dtype

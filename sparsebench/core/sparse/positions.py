@@ -1,4 +1,4 @@
-"""Lists of positions of a layer: which of them are connections, and the best of them."""
+"""Functions on lists of positions in a layer: which are connections, and which score best."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
-    """(count,) where each position is among the pattern's connections; -1 where it is none."""
+    """(count,) the index of the connection at each position; -1 if there is none."""
     if small.holds(pattern.nnz, len(rows)):
         return small.places(pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns)
     from sparsebench.core.sparse.compiled import changes
@@ -25,7 +25,7 @@ def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int
 
 
 def are_free(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> Mask:
-    """(count,) True where no connection is kept."""
+    """(count,) True for positions where no connection is kept."""
     place = places(pattern, rows, columns)
     free = place < 0
     free[~free] = ~keep[place[~free]]
@@ -33,9 +33,9 @@ def are_free(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> Mask
 
 
 def revive(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> tuple[Mask, Mask]:
-    """Keep the dropped connections that are among these positions.
+    """Keep the dropped connections that are at these positions.
 
-    Returns `keep` with them, and (count,) True for the positions that were no connection.
+    Returns the new `keep`, and a mask (count,) of the positions that had no connection.
     """
     place = places(pattern, rows, columns)
     fresh = place < 0
@@ -45,7 +45,8 @@ def revive(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> tuple[
 
 
 def best(rows: Ints, columns: Ints, scores: Vector, count: int) -> tuple[Ints, Ints, Vector]:
-    """The `count` highest scores, in the order in which they are; of equal ones the earlier."""
+    """The positions with the `count` highest scores, in their given order. Among equal scores the
+    earlier positions win."""
     if scores.size <= count:
         return rows, columns, scores
     if count <= 0:
@@ -59,7 +60,7 @@ def best(rows: Ints, columns: Ints, scores: Vector, count: int) -> tuple[Ints, I
 
 
 def distinct(rows: Ints, columns: Ints) -> tuple[Ints, Ints]:
-    """Each position once, in rising order."""
+    """The distinct positions, in ascending order."""
     order = np.lexsort((columns, rows))
     rows, columns = rows[order], columns[order]
     first = np.ones(rows.size, dtype=bool)

@@ -1,4 +1,4 @@
-"""The kernels as equations: what every fast one is held to. Read these first."""
+"""The kernels as equations. The tests compare every fast kernel with these; read them first."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def sddmm(indptr: Array, indices: Array, DZ: Array, X: Array) -> Array:
 
 
 def transpose_index(indptr: Array, indices: Array, D: int) -> tuple[Array, Array, Array]:
-    """The same connections by column: t_indptr (D + 1,), t_rows (nnz,), and for each its place
-    in the csr arrays, t_place (nnz,). Rows rise within a column."""
+    """The connections in column order: t_indptr (D + 1,), t_rows (nnz,) ascending within a column,
+    and t_place (nnz,), the index of each connection in the csr arrays."""
     rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
     t_place = np.argsort(indices, kind="stable")
     t_indptr = np.concatenate([[0], np.cumsum(np.bincount(indices, minlength=D))])
@@ -56,8 +56,8 @@ def piecewise_linear(Z: Array, slope: float) -> Array:
 
 
 def piecewise_linear_gradient(Z: Array, slope: float, DA: Array) -> Array:
-    """DZ from DA. The sign is that of the pre-activation: with a negative slope outputs are
-    positive on both sides."""
+    """DZ from DA. It takes Z and not the outputs, because with a negative slope outputs are
+    positive for either sign of z."""
     return np.where(Z >= 0, DA, slope * DA)
 
 
@@ -65,14 +65,16 @@ def piecewise_linear_gradient(Z: Array, slope: float, DA: Array) -> Array:
 
 
 def all_but_smallest(scores: Array, count: int) -> Array:
-    """False for the `count` smallest; of equal ones for the earlier. NaN is the largest."""
+    """A mask that is False for the `count` smallest, and among equal ones for the earlier. NaN is
+    the largest."""
     keep = np.ones(scores.size, dtype=bool)
     keep[np.argsort(scores, kind="stable")[: max(0, count)]] = False
     return keep
 
 
 def weakest_per_sign_dropped(w: Array, zeta: float) -> Array:
-    """False for the smallest floor(zeta n) of the n weights >= 0, likewise of those < 0."""
+    """A mask that is False for the floor(zeta n) smallest of the n weights >= 0, and likewise for
+    the weights < 0 that are closest to 0."""
     keep = np.ones(w.size, dtype=bool)
     for chosen in (np.flatnonzero(w >= 0), np.flatnonzero(w < 0)):
         keep[chosen] = all_but_smallest(np.abs(w[chosen]), math.floor(zeta * chosen.size))
@@ -80,7 +82,7 @@ def weakest_per_sign_dropped(w: Array, zeta: float) -> Array:
 
 
 def bits(key: int, counter: int) -> int:
-    """64 random bits: SplitMix64 at a place of its stream."""
+    """64 random bits: SplitMix64 at an index of its stream."""
     x = key + counter * 0x9E3779B97F4A7C15 & 2**64 - 1
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & 2**64 - 1
     x = (x ^ x >> 27) * 0x94D049BB133111EB & 2**64 - 1
@@ -88,22 +90,22 @@ def bits(key: int, counter: int) -> int:
 
 
 def below(bound: int, x: int) -> int:
-    """64 random bits to an integer below the bound."""
+    """Turn 64 random bits into an integer below the bound."""
     return bound * x >> 64
 
 
 def row_key(key: int, row: int) -> int:
-    """The stream of a row."""
+    """The key of a row's stream."""
     return bits(~key & 2**64 - 1, row)
 
 
 def drawn(
     key: int, rows: Sequence[int], columns: Sequence[int], taken: set[Position], count: int
 ) -> list[Position]:
-    """The first `count` proposals that are new and not taken, sorted.
+    """The first `count` proposals that are not repeated and not taken, sorted.
 
-    Each proposal is in a random one of the rows, and in a random one of the columns, which
-    depends on how many proposals the row had before.
+    Each proposal has a random row, and a random column that depends on how many proposals the row
+    had before.
     """
     found: set[Position] = set()
     proposals: Counter[int] = Counter()
@@ -121,7 +123,7 @@ def drawn(
 def lowest(
     key: int, rows: Sequence[int], columns: Sequence[int], taken: set[Position], count: int
 ) -> list[Position]:
-    """The `count` positions of lowest priority that are not taken, sorted."""
+    """The `count` positions with the lowest priorities that are not taken, sorted."""
     free = [(r, j) for r in rows for j in columns if (r, j) not in taken]
     return sorted(sorted(free, key=lambda at: bits(row_key(key, at[0]), at[1]) >> 9)[:count])
 
@@ -137,8 +139,8 @@ def changed(
 def largest_free_gradients(
     indptr: Array, indices: Array, keep: Array, X: Array, DZ: Array, count: int
 ) -> list[Position]:
-    """The positions of the `count` largest |DZ X^T| where no connection is kept, sorted; of equal
-    ones the earlier. Dense: for small layers."""
+    """The sorted positions of the `count` largest |DZ X^T| where no connection is kept; among equal
+    ones the earlier win. Works on a dense matrix: for small layers."""
     scores = np.abs(DZ @ X.T)
     rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
     scores[rows[keep], indices[keep]] = -1.0

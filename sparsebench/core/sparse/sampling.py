@@ -1,9 +1,9 @@
-"""Drawing positions for connections: exact, without replacement, in O(count) memory.
+"""Draws positions for connections: the exact number, without replacement, in O(count) memory.
 
 Positions are proposed in a random order, and the first `count` free ones are taken. The order
 depends only on the shape and on a 64-bit key from the generator, so every set is equally likely.
-If one position more or less is free, one choice changes and not all that follow. Two backends
-whose rounding differs therefore keep nearly the same topology.
+If one more or one fewer position is free, only one choice changes and not all that follow. Two
+backends whose rounding differs therefore keep nearly the same topology.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sparsebench.core.sparse import small
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 WIDEST = 2**31 - 1
-"""Rows or columns of a layer."""
+"""The most rows or columns of a layer."""
 
 
 def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> CsrPattern:
-    """`nnz` connections, every set of positions equally likely.
+    """`nnz` connections; every set of positions is equally likely.
 
-    Above half density what is left out is drawn.
+    Above half density, the positions without a connection are drawn instead.
     """
     K, D = shape
     size = K * D
@@ -50,13 +50,14 @@ def free_positions(
     closed_rows: Mask | None = None,
     closed_columns: Mask | None = None,
 ) -> tuple[Ints, Ints]:
-    """Rows and columns of `count` positions that are not kept and not closed, rising.
+    """Rows and columns of `count` free positions that are not closed, in ascending order.
 
-    keep            (nnz,) of the pattern's connections; those dropped are free
-    closed_rows     (K,) output neurons that get no connection; likewise closed_columns (D,)
+    keep            (nnz,) False for the pattern's dropped connections, whose positions are free
+    closed_rows     (K,) True for output neurons that must get no connection
+    closed_columns  (D,) the same for input neurons
 
-    Every set of free positions is equally likely. Gives fewer than `count` if fewer are free.
-    Where less than half of the open positions is free all of them are walked, which is O(nnz) too.
+    Every set of free positions is equally likely. Returns fewer than `count` if fewer are free. If
+    less than half of the open positions is free, all of them are visited, which is O(nnz) too.
     """
     K, D = pattern.shape
     if not small.holds(pattern.nnz, count, K, D):

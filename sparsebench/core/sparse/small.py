@@ -1,7 +1,7 @@
-"""What `compiled` does, for few connections, in numpy: the same results without compiling anything.
+"""The operations of `compiled` in numpy, for layers with few connections. The results are the same.
 
-A process that trains only small layers by NumPy and SciPy then needs no Numba, which takes longer
-to load and to compile than such a network to train. Time O(n log n), memory some 50 bytes for
+A process that trains only small layers with NumPy and SciPy then needs no Numba, which takes longer
+to load and compile than such a network takes to train. Time O(n log n), memory some 50 bytes for
 each of the n connections or positions.
 """
 
@@ -26,13 +26,14 @@ MOST = SMALL
 
 
 def holds(*counts: int) -> bool:
-    """Whether this is the way for so many connections, positions, rows and columns."""
+    """Whether these numbers of connections, positions, rows and columns are small enough for this
+    module."""
     return max(counts) < MOST
 
 
 @contextmanager
 def nowhere() -> Iterator[None]:
-    """Take the compiled way for every layer: in a warm-up, whose layers are tiny."""
+    """Within the block, use compiled loops for every layer: for warm-ups, whose layers are tiny."""
     global MOST
     before, MOST = MOST, 0
     try:
@@ -48,14 +49,16 @@ PRIORITY_SHIFT = np.uint64(9)
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:
-    """(n,) False for the `count` smallest; of equal ones for the earlier. NaN is the largest."""
+    """(n,) False for the `count` smallest, and among equal ones for the earlier. NaN is the
+    largest."""
     keep = np.ones(scores.size, dtype=bool)
     keep[np.argsort(scores, kind="stable")[:count]] = False
     return keep
 
 
 def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
-    """(n,) False for the smallest floor(zeta size) of the weights >= 0, likewise of those < 0."""
+    """(n,) False for the floor(zeta size) smallest of the weights >= 0, and likewise for the
+    weights < 0 that are closest to 0."""
     keep = np.ones(w.size, dtype=bool)
     for chosen in (np.flatnonzero(w >= 0), np.flatnonzero(w < 0)):
         keep[chosen] = all_but_smallest(np.abs(w[chosen]), math.floor(zeta * chosen.size))
@@ -66,7 +69,7 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
 
 
 def bits(key: Words | np.uint64, counter: Ints) -> Words:
-    """64 random bits each: SplitMix64 at places of its streams; see `compiled.sampling`."""
+    """64 random bits each: SplitMix64 at indices of its streams; see `compiled.sampling`."""
     x: Words = key + counter.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
@@ -83,9 +86,10 @@ def below(bound: int, x: Words) -> Keys:
 def drawn(
     key: np.uint64, shape: tuple[int, int], taken: Keys, rows: Ints, columns: Ints, count: int
 ) -> Keys:
-    """The first `count` proposals that are new and not taken, in rising order.
+    """The first `count` proposals that are not repeated and not taken, in ascending order.
 
-    Positions are numbers row D + column. rows, columns: those that may be drawn; taken: rising.
+    rows, columns  those that may be drawn
+    taken          positions row D + column, ascending, like the result
     """
     K, D = shape
     proposals = np.zeros(K, dtype=np.int64)
@@ -105,7 +109,8 @@ def drawn(
 def lowest_of_free(
     key: np.uint64, shape: tuple[int, int], taken: Keys, rows: Ints, columns: Ints, count: int
 ) -> Keys:
-    """The `count` free positions of lowest random priority, in rising order. O(rows columns)."""
+    """The `count` free positions with the lowest random priorities, in ascending order. Time
+    O(rows columns)."""
     free = (rows.astype(np.int64)[:, None] * shape[1] + columns).ravel()
     free = free[~_among(free, taken)]
     with np.errstate(over="ignore"):
@@ -114,7 +119,7 @@ def lowest_of_free(
 
 
 def _before(numbers: Ints) -> Keys:
-    """How often each number came before."""
+    """For each number, how often it occurs before this place in the array."""
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -140,7 +145,7 @@ def complement(keys: Keys, size: int) -> Keys:
 
 
 def places(keys: Keys, wanted: Keys) -> Keys:
-    """(count,) where each position is among the rising keys; -1 where it is not."""
+    """(count,) the index of each position among the ascending keys; -1 if it is not there."""
     if not keys.size:
         return np.full(wanted.size, -1, dtype=np.int64)
     at = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
@@ -148,16 +153,17 @@ def places(keys: Keys, wanted: Keys) -> Keys:
 
 
 def row_sums(rows: Ints, values: Vector, K: int) -> Vector:
-    """(K,) sums in float64 and index order."""
+    """(K,) the sum of each row's values, added in index order in float64."""
     return np.bincount(rows, weights=values.astype(np.float64), minlength=K).astype(np.float32)
 
 
 class Merge:
-    """Kept and grown connections of a layer, row by row.
+    """Merges the kept and the grown connections of a layer, row by row.
 
     indptr (K + 1,), indices (new nnz,)  the connections after the change, csr
-    falls    the grown ones are not in rising order, or one comes twice; then there is no more
-    clashes  one is grown where one is kept
+    falls    whether the grown connections are not in strictly ascending order; if so, nothing else
+             is computed
+    clashes  whether a connection is grown where one is kept
     """
 
     def __init__(
@@ -177,7 +183,8 @@ class Merge:
         self.indptr = np.searchsorted(keys, starts).astype(dtype)
 
     def carry(self, old: Array, grown: Array) -> Array:
-        """(new nnz,) old values of kept connections, and `grown`: one for each, or one for all."""
+        """(new nnz,) the old values of kept connections and the values of grown ones; `grown` has
+        one value for each, or one for all."""
         kept = old[self._keep]
         fresh = np.broadcast_to(grown, self._order.size - kept.size)
         return np.concatenate([kept, fresh])[self._order]

@@ -1,4 +1,4 @@
-"""Divides work among threads: a range of rows, or of connections, for each."""
+"""Divides work among threads: each gets a range of rows or of connections."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sparsebench.core.worker import denormals
 Bounds = npt.NDArray[np.int64]
 
 WORTH_THREADS = 100_000
-"""Connections from which on more than one thread is faster. Below, waiting for the others can
-take longer than the work."""
+"""The number of connections above which several threads are faster. Below it, waiting for the other
+threads can take longer than the work."""
 
 
 @contextmanager
 def threads_for(connections: int) -> Iterator[None]:
-    """One thread for what is small, else as many as there were."""
+    """Within the block, use one thread if there are few connections, else the present number."""
     before = numba.get_num_threads()
     numba.set_num_threads(before if connections >= WORTH_THREADS else 1)
     try:
@@ -34,21 +34,22 @@ def threads_for(connections: int) -> Iterator[None]:
 
 
 def even_parts(size: int) -> Bounds:
-    """(parts + 1,) bounds of ranges of 0..size, as many to each thread."""
+    """(parts + 1,) bounds that divide 0..size into equal ranges, one for each thread."""
     threads = numba.get_num_threads()
     return np.arange(threads + 1, dtype=np.int64) * size // threads
 
 
 def row_parts(indptr: npt.NDArray[Any]) -> Bounds:
-    """(parts + 1,) bounds of ranges of rows, about as many connections to each thread."""
+    """(parts + 1,) bounds that divide the rows so that each thread gets about the same number of
+    connections."""
     bounds = np.searchsorted(indptr, even_parts(int(indptr[-1]))).astype(np.int64)
     bounds[0], bounds[-1] = 0, indptr.size - 1
     return bounds
 
 
 def by_part(kernel: Callable[..., None]) -> Callable[..., None]:
-    """kernel(begin_part, end_part, bounds, ...), compiled without the GIL, as f(bounds, ...): a
-    thread for each part.
+    """Compile kernel(begin_part, end_part, bounds, ...) without the GIL. Returns a function
+    f(bounds, ...) that runs it with a thread for each part.
 
     Compiling loops for numba's own threads takes three times as long.
     """
@@ -68,8 +69,8 @@ def by_part(kernel: Callable[..., None]) -> Callable[..., None]:
 
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-"""The threads of this process, by how many parts they were made for: started when there is work for
-more than one. They inherit how the thread that starts them treats denormals."""
+"""The thread pools of this process by number of parts, started when first needed. Their threads
+treat denormals as the thread does that starts them."""
 
 
 def _pool(parts: int) -> ThreadPoolExecutor:
@@ -79,7 +80,7 @@ def _pool(parts: int) -> ThreadPoolExecutor:
 
 
 def _flush() -> bool | None:
-    """Whether the threads treat denormals as zero; None without any."""
+    """Whether the threads treat denormals as zero; None if there are no threads."""
     if not _pools:
         return None
     return all(pool.submit(denormals.flushes).result() for pool in _pools.values())

@@ -16,15 +16,15 @@ from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.csr import Change
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
+from sparsebench.core.training.checkpoint import Position, network_arrays
 from sparsebench.core.training.dead_neurons import (
     check_compaction,
     epochs_between,
     remove_dead_neurons,
     sizes,
 )
-from sparsebench.core.training.observing import Observers
-from sparsebench.core.training.position import Position, network_arrays
+from sparsebench.core.training.observers import Observers
 from sparsebench.core.training.steps import (
     Batches,
     ManySteps,

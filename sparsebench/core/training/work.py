@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sparsebench.core.arrays import Vector
     from sparsebench.core.sparse.csr import CsrMatrix
-    from sparsebench.core.training.position import Keeper  # whose matrices need numba
+    from sparsebench.core.training.checkpoint import Keeper  # whose matrices need numba
 
 
 Value = float | list[float] | None

@@ -22,7 +22,7 @@ from sparsebench.core.sizes import SizedDataset
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.core.worker import limits, mpi
-from sparsebench.core.worker.checkpointing import Checkpoints
+from sparsebench.core.worker.checkpoint_writer import Checkpoints
 from sparsebench.core.worker.classify import NO_DISK, chain, disk_failure, failure
 from sparsebench.core.worker.denormals import flushed
 from sparsebench.core.worker.meter import Meter
@@ -182,7 +182,7 @@ def run(
             return {}
         record = mpi.add_up(record, rows)
     result = cast("Result", trained)
-    from sparsebench.core.training.guess import guess_scores
+    from sparsebench.core.training.chance_level import guess_scores
 
     record["measures"] = {**writer.metrics, **result.measures, **record["measures"]}
     record["settings"] |= {

@@ -1,7 +1,9 @@
-"""Trials of several processes, started together by mpiexec on one machine. Light.
+"""Trials of several processes, started together by mpiexec on one machine.
 
 Each process, a rank, writes its events to ranks.jsonl in the attempt's folder. A line is one write,
 so lines are in the order of the events: of several failures, the first caused the others.
+
+Free of heavy imports.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from bokeh.models.annotations import ColorBar, Span
 from bokeh.plotting import figure
 from markupsafe import escape
 
-from sparsebench.analysis.formats import BYTES, LARGE, SECONDS
+from sparsebench.analysis.number_format import BYTES, LARGE, SECONDS
+from sparsebench.report.chart_style import PALETTE, shape_of
 from sparsebench.report.document import Axis, Chart, Panel, Series
-from sparsebench.report.png import PALETTE, shape_of
 
 GREY = "#808890"
 """In place of the palette's black, which a dark page would hide."""

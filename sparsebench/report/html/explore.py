@@ -11,11 +11,11 @@ from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool
 from bokeh.plotting import figure
 
 from sparsebench.analysis.evidence import CELL, Evidence, trials_of
-from sparsebench.analysis.formats import join
+from sparsebench.analysis.number_format import join
 from sparsebench.errors import printable
-from sparsebench.report.distinctions import parameter_keys, value_at
+from sparsebench.report.chart_encoding import parameter_keys, value_at
 from sparsebench.report.html.bokeh_charts import TONES, TOOLTIP
-from sparsebench.report.line import DRIVERS
+from sparsebench.report.line_chart import DRIVERS
 from sparsebench.suite.labels import brief
 
 MOST_CELLS = 2000

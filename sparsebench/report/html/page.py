@@ -16,10 +16,9 @@ from markupsafe import Markup
 
 from sparsebench.analysis.claims import Holds, Judged, judge
 from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence
-from sparsebench.analysis.formats import in_unit, join, one, printable_lines
+from sparsebench.analysis.number_format import in_unit, join, one, printable_lines
 from sparsebench.core.files import jsonable
 from sparsebench.report.claims import against
-from sparsebench.report.contents import command, contents
 from sparsebench.report.document import (
     Bold,
     Bullets,
@@ -34,6 +33,7 @@ from sparsebench.report.document import (
 )
 from sparsebench.report.html.bokeh_charts import drawn, keys
 from sparsebench.report.html.explore import explorer
+from sparsebench.report.sections import command, contents
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun

@@ -21,7 +21,7 @@ from sparsebench.core.files import append_line, writing_to
 from sparsebench.errors import NothingMatched, SparsebenchError, printable
 from sparsebench.run.ab.installations import Installation
 from sparsebench.run.signals import Signals
-from sparsebench.store.models import TURNS, TURNS_SCHEMA
+from sparsebench.store.schemas import TURNS, TURNS_SCHEMA
 
 RUN = ("--no-resume", "--no-plan", "--no-audit", "--jobs", "1", "--json")
 """Options of each `sparsebench run`: one trial, nothing reused, nothing else measured."""

@@ -13,7 +13,7 @@ from sparsebench_plugins import allocations as allocation
 
 from sparsebench.core.sparse import reference
 from sparsebench.core.sparse import threads as thread_parts
-from sparsebench.core.sparse.criteria import all_but_smallest, weakest_per_sign_dropped
+from sparsebench.core.sparse.selection import all_but_smallest, weakest_per_sign_dropped
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="too much for Python")
 

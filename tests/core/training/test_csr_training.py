@@ -11,7 +11,7 @@ from test_methods import METHODS
 from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.data.samples import Parts
 from sparsebench.core.sparse.gradients import gradient_at, largest_free_gradients, spmm
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import train
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.testing import check_trajectory

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import prepare
 
-from sparsebench.core.data import scaling
-from sparsebench.core.data.prepare import folds_of, stratified_split
+from sparsebench.core.data import feature_scaling
 from sparsebench.core.data.samples import Parts
+from sparsebench.core.data.splits import folds_of, stratified_split
 from sparsebench.errors import DataError
 from sparsebench.seeds import generator
 
@@ -192,14 +192,14 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     wide = np.random.default_rng(0).normal(5, 2, (50, 7)).astype(np.float32)
     parts = Parts(wide, np.arange(50) % 2)
     whole = prepare(parts, seed=0).train.batch(np.arange(9))[0]
-    monkeypatch.setattr(scaling, "BLOCK", 10)
+    monkeypatch.setattr(feature_scaling, "BLOCK", 10)
     np.testing.assert_allclose(
         prepare(parts, seed=0).train.batch(np.arange(9))[0], whole, atol=1e-6
     )
 
 
 def test_no_second_copy_of_the_features_comes_to_exist(monkeypatch):
-    monkeypatch.setattr(scaling, "BLOCK", 1 << 14)
+    monkeypatch.setattr(feature_scaling, "BLOCK", 1 << 14)
     large = np.random.default_rng(0).random((4000, 500), dtype=np.float32)
     parts = Parts(large, np.arange(4000) % 2)
     tracemalloc.start()

@@ -12,7 +12,7 @@ from test_resuming import assert_same, interrupted, single_steps  # noqa: F401
 
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import State
-from sparsebench.core.training.build import build_network
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.dead_neurons import remove_dead_neurons
 from sparsebench.core.training.loop import train
 from sparsebench.errors import Unsupported

@@ -10,9 +10,9 @@ from small import Blobs, prepare, small_work
 
 from sparsebench.core.methods.step import TrainingStep
 from sparsebench.core.methods.view import NetworkView
-from sparsebench.core.sparse.criteria import weakest_per_sign_dropped
 from sparsebench.core.sparse.sampling import free_positions
-from sparsebench.core.training.build import build_network
+from sparsebench.core.sparse.selection import weakest_per_sign_dropped
+from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.loop import Training, train
 from sparsebench.core.training.steps import Batches
 from sparsebench.discovery import load_plugins

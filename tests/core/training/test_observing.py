@@ -15,7 +15,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.observer import Observation, Observer
 from sparsebench.core.training import loop
 from sparsebench.core.training.loop import train
-from sparsebench.core.training.observing import plain_values
+from sparsebench.core.training.observers import plain_values
 from sparsebench.core.training.steps import Timers
 
 BUILT_IN = ("degrees", "dead-neurons", "input-connections", "itop")

@@ -9,9 +9,9 @@ import pytest
 from scipy import sparse
 from small import prepare
 
-from sparsebench.core.data import scaling
+from sparsebench.core.data import feature_scaling
+from sparsebench.core.data.feature_scaling import scaling_of
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.data.scaling import scaling_of
 from sparsebench.errors import DataError
 
 X = np.array([[0, 5, 3], [2, 5, 1], [4, 5, 2], [99, 99, 99]], dtype=np.float32)
@@ -52,7 +52,7 @@ def test_blocks_change_nothing(monkeypatch, how):
     for data in (wide, stored):
         whole = scaling_of(data, rows, how)
         with monkeypatch.context() as patch:
-            patch.setattr(scaling, "BLOCK", 10)
+            patch.setattr(feature_scaling, "BLOCK", 10)
             for a, b in zip(whole, scaling_of(data, rows, how)):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 

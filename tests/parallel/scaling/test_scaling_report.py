@@ -9,7 +9,7 @@ import sys
 import pytest
 from invented_records import SAMPLES, keep, parallel, record, sequential
 from sparsebench_parallel.scaling.command import ScalingError, counts, parse_options
-from sparsebench_parallel.scaling.measured import costs_of, ways
+from sparsebench_parallel.scaling.measured_costs import costs_of, ways
 from sparsebench_parallel.scaling.report import ScalingOptions, report
 
 from sparsebench.cli import main

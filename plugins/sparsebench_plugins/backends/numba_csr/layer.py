@@ -15,7 +15,7 @@ from sparsebench.core.nn.csr_layer import CsrLayer
 from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import arguments
-from sparsebench_plugins.backends.numba_csr import rule_numbers as rules
+from sparsebench_plugins.backends.numba_csr import optimizer_rules as rules
 from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGEST, NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Matrix
 from sparsebench.core.nn.dropout import Dropout
+from sparsebench_plugins.activation_units import Untrained
 from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr.arguments import UnitNumbers
-from sparsebench_plugins.units import Untrained
 
 
 class NumbaUnit(Untrained):

@@ -1,13 +1,14 @@
-"""Changes of connections: dropped ones leave the csr arrays of a layer, grown ones are merged in.
+"""Changes of connections: dropped ones are removed from the csr arrays of a layer, grown ones are
+merged into them.
 
-The arguments of every kernel here:
+The arguments of the kernels here:
 
 indptr (K + 1,), indices (nnz,)     connections before the change, csr
 keep (nnz,)                         True for those that are kept
-rows (grown,), columns (grown,)     grown connections, in rising order
+rows (grown,), columns (grown,)     grown connections, in ascending order
 starts (K + 1,), merged (new nnz,)  connections after the change, csr
 bounds (parts + 1,)                 each thread's part: rows, unless a kernel says otherwise
-begin_part, end_part                which of the parts to do
+begin_part, end_part                the range of parts to process
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def first_of_row(rows, row):
 @by_part
 @njit(cache=True, nogil=True)
 def find_falls(begin_part, end_part, bounds, rows, columns, falls):
-    """falls[part] = True where a grown connection does not come after the one before it.
+    """falls[part] = True if the grown connections of the part are not in ascending order.
 
     bounds  of the grown connections
     """
@@ -63,7 +64,7 @@ def count_merged(begin_part, end_part, bounds, indptr, keep, rows, sizes):
 
 @njit(cache=True)
 def move_kept(begin, end, keep, old, new, q, stop):
-    """Copy the kept values of old[begin:end] to new[q:stop]; return the place after the last."""
+    """Copy the kept values of old[begin:end] to new[q:stop]. Returns the index after the last."""
     for p in range(begin, end):
         if q < stop:
             new[q] = old[p]
@@ -76,7 +77,8 @@ def move_kept(begin, end, keep, old, new, q, stop):
 def merge_columns(
     begin_part, end_part, bounds, indptr, indices, keep, rows, columns, starts, merged, clashes
 ):
-    """merged = the columns after the change; clashes[part] = True where one is grown on a kept one.
+    """merged = the columns after the change; clashes[part] = True if a connection is grown where
+    one is kept.
 
     A row's kept columns are copied to its front, then merged with the grown ones from the back,
     so that no kept column is overwritten before it is moved.
@@ -113,7 +115,8 @@ def carry(
 ):
     """new (new nnz,) = old (nnz,) at kept connections, and grown[step g] at the g-th grown one.
 
-    step  1, or 0: grown[0] everywhere
+    step  1; or 0 if all grown connections get grown[0]
+
     Merges from the back of each row, as `merge_columns` does.
     """
     for part in range(begin_part, end_part):
@@ -141,7 +144,7 @@ def carry(
 @by_part
 @njit(cache=True, nogil=True)
 def keep_apart(begin_part, end_part, bounds, indptr, indices, gone_rows, gone_columns, keep):
-    """keep (nnz,) = False in gone_rows (K,) and gone_columns (D,); an empty mask: none is gone."""
+    """keep (nnz,) = False in gone_rows (K,) and gone_columns (D,). An empty mask removes none."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             gone = gone_rows.size > 0 and gone_rows[r]
@@ -152,7 +155,7 @@ def keep_apart(begin_part, end_part, bounds, indptr, indices, gone_rows, gone_co
 @by_part
 @njit(cache=True, nogil=True)
 def row_sums_of_magnitude(begin_part, end_part, bounds, indptr, data, sums):
-    """sums (K,) = sums of |data| by row, in float64 and index order."""
+    """sums (K,) = the sum of |data| of each row, added in index order in float64."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             total = 0.0
@@ -164,7 +167,7 @@ def row_sums_of_magnitude(begin_part, end_part, bounds, indptr, data, sums):
 @by_part
 @njit(cache=True, nogil=True)
 def places(begin_part, end_part, bounds, indptr, indices, rows, columns, found):
-    """found[q] = p with connection p at (rows[q], columns[q]), or -1.  found (count,)
+    """found[q] = the index of the connection at (rows[q], columns[q]), or -1.  found (count,)
 
     bounds  of the positions
     """

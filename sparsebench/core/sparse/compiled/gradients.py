@@ -1,6 +1,6 @@
 """Gradients of weights at chosen positions, from inputs X (D, N) and deltas DZ (K, N).
 
-Twins to be read: `reference.sddmm` and `reference.largest_free_gradients`.
+Readable twins: `reference.sddmm` and `reference.largest_free_gradients`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sparsebench.core.sparse.threads import by_part
 def dots(begin_part, end_part, bounds, rows, columns, X, DZ, out):
     """out[p] = DZ[rows[p]] . X[columns[p]].  rows, columns, out (count,); out is overwritten.
 
-    Each thread owns a range of `bounds` of the positions.
+    bounds  of the positions
     """
     N = X.shape[1]
     for part in range(begin_part, end_part):
@@ -33,7 +33,7 @@ def dots(begin_part, end_part, bounds, rows, columns, X, DZ, out):
 @by_part
 @njit(cache=True, nogil=True, error_model="numpy")
 def dots_of_stored(begin_part, end_part, bounds, rows, columns, starts, samples, values, DZ, out):
-    """`dots` where X is csc of its samples: starts (D + 1,), samples and values (stored,)."""
+    """`dots` for X stored by feature: starts (D + 1,), samples and values (stored,)."""
     for part in range(begin_part, end_part):
         for p in range(bounds[part], bounds[part + 1]):
             j = columns[p]
@@ -48,11 +48,11 @@ def collect_above(
     G, first_row, first_column, indptr, indices, keep, closed_rows, closed_columns, limit,
     rows, columns, scores,
 ):  # fmt: skip
-    """Free positions of a tile whose |gradient| is above the limit, in rising order.
+    """Collect the free positions of a tile whose |gradient| is above the limit, in ascending order.
 
     G (R, C)  gradients of the tile that begins at (first_row, first_column)
-    closed_rows (K,), closed_columns (D,)  what may not grow; empty: nothing is closed
-    rows, columns, scores (R C,)  written from the front; returns how many
+    closed_rows (K,), closed_columns (D,)  where nothing may grow; empty: nothing is closed
+    rows, columns, scores (R C,)  written from index 0; returns how many were written
     """
     found = 0
     for r in range(G.shape[0]):

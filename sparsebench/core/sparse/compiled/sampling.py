@@ -1,23 +1,26 @@
-"""Random positions in a fixed order, and the first of them that are free.
+"""Draws random positions in a fixed order and takes the first ones that are free.
 
 Proposal t = 0, 1, .. is in row number `below(open rows, bits(key, t))`. The i-th proposal of
-row r has the column number `below(open columns, bits(bits(~key, r), i))`. So a row's proposals
-can be made again without the other rows', from their number alone.
+row r has the column number `below(open columns, bits(bits(~key, r), i))`. The proposals of a row
+can therefore be recomputed from their number, without those of other rows.
 
 A row's columns are collected as bits, 64 to a word, and `summary` has a bit for each word that
-is not 0: reading both yields the columns sorted, in time of the columns and D / 4096.
+is not 0. Reading both yields the columns sorted, in time O(columns of the row + D / 4096).
 
-Where less than half of the positions is free, each free position has a random priority instead,
-and those with the lowest are chosen; O(K D) is O(nnz) there.
+If less than half of the positions is free, each free position gets a random priority instead, and
+those with the lowest priorities are chosen. That takes O(K D), which is then O(nnz).
 
-indptr, indices  the connections, csr          keep      (nnz,) connections whose place is taken;
-open_rows        (rows,) that may be drawn;              empty: no place is
-                 empty: all K                  bounds    (parts + 1,) rows of each part
-open_columns     (columns,) likewise           draws     (parts, longest) scratch
-proposals        (K,) how many a row has       words     (parts, D / 64) scratch, zeros
-starts           (K + 1,) where a row of the   summary   (parts, D / 4096) scratch, zeros
-                 result begins                 closed_rows (K,), closed_columns (D,): what may not
-                                               be chosen; empty: nothing is closed
+indptr, indices  the connections, csr
+keep             (nnz,) True for connections whose position is taken; empty: no position is taken
+open_rows        (rows,) rows that may be drawn; empty: all K
+open_columns     (columns,) the same for columns
+proposals        (K,) number of proposals of each row
+starts           (K + 1,) where each row of the result begins
+bounds           (parts + 1,) rows of each part
+draws            (parts, longest) scratch
+words            (parts, D / 64) scratch, zeros
+summary          (parts, D / 4096) scratch, zeros
+closed_rows (K,), closed_columns (D,)  what may not be chosen; empty: nothing is closed
 """
 
 from __future__ import annotations
@@ -36,10 +39,10 @@ LOW = np.uint64(0xFFFFFFFF)
 
 @njit(cache=True)
 def bits(key, counter):
-    """64 random bits: number `counter` of the stream `key`.
+    """The 64 random bits at index `counter` of the stream `key`.
 
-    SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195), which is made to be
-    read at any place.
+    SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195), whose stream can be read
+    at any index.
     """
     x = key + np.uint64(counter) * GOLDEN
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -49,9 +52,10 @@ def bits(key, counter):
 
 @njit(cache=True)
 def below(bound, x):
-    """floor(bound x / 2^64): 64 random bits to an integer below `bound`, which is below 2^32.
+    """floor(bound x / 2^64): turns 64 random bits into an integer below `bound`, which is below
+    2^32.
 
-    Integers differ in probability by less than 2^-64: 1 in 2^32 of their own at most.
+    The probabilities of two integers differ by less than 2^-64, at most 2^-32 of their size.
     """
     bound = np.uint64(bound)
     return np.int64(((x >> U32) * bound + (((x & LOW) * bound) >> U32)) >> U32)
@@ -63,7 +67,7 @@ NONE = np.uint64(0)
 U58 = np.uint64(58)
 LOW_SIX = np.uint64(63)
 DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-"""Each of its 64 windows of 6 bits is different."""
+"""A de Bruijn sequence: its 64 windows of 6 bits are all different."""
 
 PLACE_OF_BIT = np.zeros(64, dtype=np.int64)
 for _place in range(64):
@@ -72,19 +76,19 @@ for _place in range(64):
 
 @njit(cache=True)
 def lowest(word):
-    """The place of the lowest bit that is set."""
+    """The index of the lowest bit that is set."""
     return PLACE_OF_BIT[((word & (~word + ONE)) * DE_BRUIJN) >> U58]
 
 
 @njit(cache=True)
 def bit_of(number):
-    """The bit of a number in its word."""
+    """A word in which only the bit of this column is set."""
     return ONE << (np.uint64(number) & LOW_SIX)
 
 
 @njit(cache=True)
 def count_proposals(key, first, last, open_rows, proposals, accepted):
-    """Add proposals first..last-1 to `proposals`; the rows they are in are `UNCOUNTED`."""
+    """Count proposals first..last-1 in `proposals`, and mark their rows as `UNCOUNTED`."""
     chosen = open_rows.size > 0
     bound = open_rows.size if chosen else proposals.size
     for t in range(first, last):
@@ -103,9 +107,9 @@ def kept_bit(p, indices, keep):
 
 @njit(cache=True)
 def accept(r, key, count, open_columns, D, indptr, indices, keep, draws, words):
-    """Set the bits of the acceptable ones of row r's first `count` proposals.
+    """Set the bits of those of row r's first `count` proposals that are free and not repeated.
 
-    Their columns are left in `draws`, in the order proposed. Returns how many there are.
+    Writes their columns to `draws`, in the order of the proposals. Returns how many there are.
     """
     stream = bits(~key, r)
     chosen = open_columns.size > 0
@@ -138,7 +142,7 @@ def count_accepted(
     begin_part, end_part, bounds, key, proposals, open_columns, D, indptr, indices, keep, draws,
     words, accepted,
 ):  # fmt: skip
-    """accepted[r], where it is `UNCOUNTED`: how many of row r's proposals can be had."""
+    """For rows that are `UNCOUNTED`, accepted[r] = how many of row r's proposals are acceptable."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             if accepted[r] == UNCOUNTED:
@@ -157,7 +161,8 @@ def fill_accepted(
     begin_part, end_part, bounds, key, proposals, open_columns, D, indptr, indices, keep, draws,
     words, summary, starts, rows, columns,
 ):  # fmt: skip
-    """The accepted positions, rising: columns (count,), and rows (count,) or empty."""
+    """Write the accepted positions in ascending order: columns (count,), and rows (count,) or
+    empty."""
     for part in range(begin_part, end_part):
         w = words[part]
         for r in range(bounds[part], bounds[part + 1]):
@@ -190,7 +195,8 @@ def fill_accepted(
 @by_part
 @njit(cache=True, nogil=True)
 def fill_others(begin_part, end_part, bounds, key, proposals, D, draws, words, starts, columns):
-    """The columns of each row that were not proposed, rising. Nothing is taken or closed."""
+    """Write the columns of each row that were not proposed, in ascending order. For matrices where
+    nothing is taken or closed."""
     nowhere = proposals[:0]
     nothing = np.empty(0, dtype=np.bool_)
     for part in range(begin_part, end_part):
@@ -212,7 +218,7 @@ def fill_others(begin_part, end_part, bounds, key, proposals, D, draws, words, s
 # --- all free positions, for layers of which less than half is free -------------------
 
 PRIORITY_BITS = 55
-"""Of a position's random priority: two of n are equal with a probability below n^2 / 2^56."""
+"""Bits of a random priority. Two of n priorities are equal with a probability below n^2 / 2^56."""
 
 LEVEL_BITS = 11
 LEVEL = 1 << LEVEL_BITS
@@ -226,7 +232,7 @@ def is_closed(closed, at):
 
 @njit(cache=True)
 def next_kept(p, end, column, indices, keep):
-    """The first connection from p on that is kept and not left of the column; or the end."""
+    """The first connection from p on that is kept and in this column or right of it; else `end`."""
     while p < end and (indices[p] < column or not keep[p]):
         p += 1
     return p
@@ -242,7 +248,7 @@ def priority(stream, column):
 def count_taken(
     begin_part, end_part, bounds, indptr, indices, keep, closed_rows, closed_columns, totals
 ):
-    """totals (parts,): kept connections in rows and columns that are not closed."""
+    """totals (parts,) = the number of kept connections in rows and columns that are not closed."""
     for part in range(begin_part, end_part):
         total = 0
         for r in range(bounds[part], bounds[part + 1]):
@@ -260,8 +266,11 @@ def free_histogram(
     begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, shift,
     prefix, counts,
 ):  # fmt: skip
-    """counts (parts, LEVEL), zeros before: free positions by the LEVEL_BITS of their priority
-    from `shift` on, of those whose higher bits are `prefix`."""
+    """Histogram of the free positions whose priority begins with the bits `prefix`, by the next
+    LEVEL_BITS bits, those from bit `shift` on.
+
+    counts  (parts, LEVEL), zeros before
+    """
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             if is_closed(closed_rows, r):
@@ -283,7 +292,7 @@ def count_free(
     begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_rows, closed_columns, limit,
     accepted,
 ):  # fmt: skip
-    """accepted[r]: free positions of row r with a priority up to `limit`."""
+    """accepted[r] = the number of free positions of row r with a priority up to `limit`."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             found = 0
@@ -305,7 +314,7 @@ def fill_free(
     begin_part, end_part, bounds, key, D, indptr, indices, keep, closed_columns, limit, starts,
     rows, columns,
 ):  # fmt: skip
-    """The positions that `count_free` counts, rising."""
+    """Write the positions that `count_free` counts, in ascending order."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             q = starts[r]

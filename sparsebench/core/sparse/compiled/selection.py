@@ -1,9 +1,9 @@
-"""The smallest of many numbers, by counting and not by sorting.
+"""Finds the smallest of many numbers with histograms instead of sorting.
 
-Numbers are compared as integers made of their bits. Two kinds:
+Numbers are compared as integers made of their bits, in one of two ways:
 
-by size  the order of float32; -0 equals 0 and NaN is the largest
-by sign  the magnitudes of w >= 0 in group 0, those of w < 0 in group 1; NaN in neither
+by size  all numbers in the order of float32; -0 equals 0 and NaN is the largest
+by sign  group 0 ranks numbers >= 0 and group 1 those < 0, both by magnitude; NaN is in neither
 
 words  (n,) uint32, the bits of float32        bounds  (parts + 1,) a range for each part
 """
@@ -18,7 +18,7 @@ from sparsebench.core.sparse.threads import by_part
 LEVEL_BITS = 11
 LEVEL = 1 << LEVEL_BITS
 SHIFTS = (22, 11, 0)
-"""Of the levels: together they cover the 32 bits."""
+"""The lowest bit of each level; together the levels cover the 32 bits."""
 
 SIGN = np.int64(0x80000000)
 MAGNITUDE = np.int64(0x7FFFFFFF)
@@ -27,7 +27,7 @@ INFINITY = np.int64(0x7F800000)
 
 @njit(cache=True)
 def group_and_rank(word, by_sign):
-    """(0 or 1, rank); group -1 is never chosen."""
+    """The group (0 or 1; -1 for NaN, which is never chosen) and the rank of a number."""
     word = np.int64(word)
     size = word & MAGNITUDE
     negative = word != size and size != 0
@@ -43,8 +43,11 @@ def group_and_rank(word, by_sign):
 @by_part
 @njit(cache=True, nogil=True)
 def histogram(begin_part, end_part, bounds, words, by_sign, shift, prefixes, counts):
-    """counts (parts, 2, LEVEL), zeros before: numbers by the LEVEL_BITS of their rank from
-    `shift` on, of those of a group whose higher bits are prefixes[group]."""
+    """Histogram of the numbers of each group whose rank begins with the bits prefixes[group], by
+    the next LEVEL_BITS bits, those from bit `shift` on.
+
+    counts  (parts, 2, LEVEL), zeros before
+    """
     for part in range(begin_part, end_part):
         mine = counts[part]
         for p in range(bounds[part], bounds[part + 1]):
@@ -58,7 +61,8 @@ def histogram(begin_part, end_part, bounds, words, by_sign, shift, prefixes, cou
 @by_part
 @njit(cache=True, nogil=True)
 def keep_others(begin_part, end_part, bounds, words, by_sign, limits, ties, keep):
-    """keep (n,): False below limits[group], and for the first ties[part, group] at it."""
+    """keep (n,) = False for ranks below limits[group], and for the first ties[part, group] numbers
+    of each part whose rank equals the limit."""
     for part in range(begin_part, end_part):
         for p in range(bounds[part], bounds[part + 1]):
             group, rank = group_and_rank(words[p], by_sign)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import cfunc, njit
 
 from sparsebench_plugins.backends.numba_csr.small_batch import backward_chunk, packed_forward_chunk
-from sparsebench_plugins.backends.numba_csr.step.memory import array_at
+from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import (
     KERNEL,
     Dtype,

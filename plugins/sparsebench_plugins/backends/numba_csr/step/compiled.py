@@ -12,13 +12,13 @@ from sparsebench.core.arrays import Array, Matrix, Rows
 from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, Loss, Optimizer, Unit
-from sparsebench_plugins.backends.numba_csr import rule_numbers
+from sparsebench_plugins.backends.numba_csr import optimizer_rules
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.step import driver, known
-from sparsebench_plugins.backends.numba_csr.step.helpers import HELPERS
-from sparsebench_plugins.backends.numba_csr.step.parts import Goal, Parts
+from sparsebench_plugins.backends.numba_csr.step import driver, kernel_numbers
+from sparsebench_plugins.backends.numba_csr.step.batch_split import Split, split
+from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS
 from sparsebench_plugins.backends.numba_csr.step.program import Program
-from sparsebench_plugins.backends.numba_csr.step.split import Split, split
+from sparsebench_plugins.backends.numba_csr.step.program_parts import Goal, Parts
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 
 Key = tuple[Any, ...]
@@ -45,14 +45,15 @@ class Programs:
         activations: Sequence[Buffer],
     ) -> Programs | None:
         """None if the kernels do not know one of the parts."""
-        number = known.loss_number(loss)
+        number = kernel_numbers.loss_number(loss)
         own = [layer for layer in layers if isinstance(layer, NumbaCsrLayer)]
         units_known = all(
-            isinstance(unit, NumbaUnit) or known.curve_number(unit) is not None for unit in units
+            isinstance(unit, NumbaUnit) or kernel_numbers.curve_number(unit) is not None
+            for unit in units
         )
         if number is None or len(own) < len(layers) or not units_known:
             return None
-        if not rule_numbers.known(optimizer):
+        if not optimizer_rules.known(optimizer):
             return None
         return cls(Parts(own, units, number, optimizer, activations))
 
@@ -106,7 +107,7 @@ class Programs:
         self, program: Program, rows: Rows, target_rows: Rows, rates: Sequence[float], t: int
     ) -> npt.NDArray[np.float64]:
         found = np.zeros(len(rates))
-        rules = rule_numbers.table(self._parts.optimizer, np.asarray(rates), t)
+        rules = optimizer_rules.table(self._parts.optimizer, np.asarray(rates), t)
         program.records.step["t"] = t
         with HELPERS.held() as hold:
             done, hold.serial = driver.run_steps(
@@ -159,7 +160,7 @@ class Programs:
         X = np.zeros((layers[0].shape[1], N), dtype=np.float32) if source is None else source
         labels = np.zeros(N, dtype=np.int64)
         numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
-        values = labels if known.takes_labels(self._parts.loss) else numbers
+        values = labels if kernel_numbers.takes_labels(self._parts.loss) else numbers
         for goal in (None, Goal(values, by_row=True)):
             training = goal is not None
             cuts = {

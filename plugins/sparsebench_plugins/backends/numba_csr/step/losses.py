@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.step.memory import array_at
+from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
 from sparsebench_plugins.backends.numba_csr.step.records import TARGETS
 

@@ -17,8 +17,9 @@ from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr.arguments import Layout
 from sparsebench_plugins.backends.numba_csr.layer import ahead
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
-from sparsebench_plugins.backends.numba_csr.step import curves
-from sparsebench_plugins.backends.numba_csr.step.parts import (
+from sparsebench_plugins.backends.numba_csr.step import smooth_activations
+from sparsebench_plugins.backends.numba_csr.step.batch_split import Split
+from sparsebench_plugins.backends.numba_csr.step.program_parts import (
     Array,
     Fields,
     Goal,
@@ -39,7 +40,6 @@ from sparsebench_plugins.backends.numba_csr.step.records import (
     fill,
     filled,
 )
-from sparsebench_plugins.backends.numba_csr.step.split import Split
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 
 FIRST_CACHE = 2**15
@@ -266,7 +266,7 @@ class NetworkRecords:
         if unit.dropout is not None and self._training:
             drop = unit.dropout
             fill(record, {"scale": drop.scale, "threshold": drop.threshold, "key": drop.key})
-        if kind == curves.SRELU:
+        if kind == smooth_activations.SRELU:
             values = unit.parameters()
             record["parameters"] = self._table([address(value) for value in values.values()])
             if self._training:

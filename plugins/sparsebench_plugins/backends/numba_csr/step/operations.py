@@ -34,7 +34,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     splat,
     total,
 )
-from sparsebench_plugins.backends.numba_csr.step.memory import array_at, call
+from sparsebench_plugins.backends.numba_csr.step.atomics import array_at, call
 from sparsebench_plugins.backends.numba_csr.step.records import (
     LAYER,
     RULE,

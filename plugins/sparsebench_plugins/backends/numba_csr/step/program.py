@@ -9,16 +9,16 @@ import numpy as np
 
 from sparsebench.core.data.samples import ScaledRows
 from sparsebench_plugins.backends.numba_csr.step import (
-    batch,
+    batch_inputs,
     block_operations,
-    curves,
     losses,
     operations,
+    smooth_activations,
 )
+from sparsebench_plugins.backends.numba_csr.step.batch_split import Split
 from sparsebench_plugins.backends.numba_csr.step.network_records import NetworkRecords
-from sparsebench_plugins.backends.numba_csr.step.parts import Array, Goal, Parts
+from sparsebench_plugins.backends.numba_csr.step.program_parts import Array, Goal, Parts
 from sparsebench_plugins.backends.numba_csr.step.records import SEQUENCE, address, filled
-from sparsebench_plugins.backends.numba_csr.step.split import Split
 
 Item = tuple[int, Array, int, int]
 """A kernel's address, its record, and its two other arguments."""
@@ -54,9 +54,9 @@ class Program:
         self.outputs = self.records.activations[-1]
         self._of, self._goal = parts, goal
         if isinstance(X, ScaledRows):
-            self._inputs = batch.assemble(*_scalars(X.X, X.mean))
+            self._inputs = batch_inputs.assemble(*_scalars(X.X, X.mean))
         else:
-            self._inputs = batch.copy()
+            self._inputs = batch_inputs.copy()
         self._lay_out()
 
     def fits(self, cut: Split) -> bool:
@@ -112,7 +112,7 @@ class Program:
                 kernel = operations.forward(index, x, z)
             passes.append((kernel, record, self._chunks(number)))
             if number in self.records.curves:
-                passes.append((curves.forward(), self.records.curves[number], 1))
+                passes.append((smooth_activations.forward(), self.records.curves[number], 1))
         return passes
 
     def _backward(self, goal: Goal) -> list[Pass]:
@@ -121,7 +121,7 @@ class Program:
         passes: list[Pass] = [(losses.gradient(goal.labels), records.targets, 1)]
         for number in range(len(records.layers) - 1, -1, -1):
             if number in records.curves:
-                passes.append((curves.backward(), records.curves[number], 1))
+                passes.append((smooth_activations.backward(), records.curves[number], 1))
             record, state = records.layers[number], self._of.layers[number].slot_type
             index, x, z = self._types(number)
             if self.cut.by_blocks:

@@ -1,0 +1,115 @@
+"""What a program is made of: the network, what it is to do, and memory that programs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.core.nn.buffers import Buffer
+from sparsebench.core.protocols import Optimizer, Unit
+from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
+from sparsebench_plugins.backends.numba_csr.step import kernel_numbers
+from sparsebench_plugins.backends.numba_csr.step.records import address
+
+Array = npt.NDArray[Any]
+Fields: TypeAlias = dict[str, int]
+"""Of a record, by name."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Targets: labels (n,), numbers (n, K), or, without values, the inputs themselves.
+
+    by_row  whether rows are looked up; else values are those of the batch, (N,) or (K, N)
+    """
+
+    values: Array | None
+    by_row: bool
+
+    @property
+    def labels(self) -> bool:
+        return self.values is not None and self.values.ndim == 1
+
+
+@dataclass
+class Parts:
+    """loss         its number in `losses`
+    activations  buffers for the outputs of each layer
+    shared       by name: arrays that hold nothing from one step to the next, which all programs of
+                 the network use
+    """
+
+    layers: Sequence[NumbaCsrLayer]
+    units: Sequence[Unit]
+    loss: int
+    optimizer: Optimizer
+    activations: Sequence[Buffer]
+    shared: dict[str, Buffer] = field(default_factory=dict)
+    _read: dict[tuple[int, str], tuple[int, Fields]] = field(default_factory=dict)
+
+    def room(self, name: str, rows: int, N: int, dtype: Any = np.float32) -> Array:
+        """(rows, N), as large as any program of the network wanted it."""
+        found = self.shared.get(name)
+        if found is None or found.rows < rows:
+            found = self.shared[name] = Buffer(rows, dtype)
+        return found.view(rows, N)
+
+    def arrays(self, number: int, order: Callable[[NumbaCsrLayer], Fields]) -> Fields:
+        """What `order` reads from a layer: once for all programs, until its arrays change."""
+        layer, key = self.layers[number], (number, order.__name__)
+        version, fields = self._read.get(key, (-1, {}))
+        if version != layer.version:
+            fields = order(layer)
+            self._read[key] = layer.version, fields
+        return fields
+
+    @property
+    def widest(self) -> int:
+        """Neurons or features of the widest array of activations."""
+        return max(max(layer.shape) for layer in self.layers)
+
+    @property
+    def connections(self) -> int:
+        return sum(layer.nnz for layer in self.layers)
+
+    def curve(self, number: int) -> int | None:
+        """What `curves` calls the unit behind layer `number`; None if the layer's kernel has it."""
+        return kernel_numbers.curve_number(self.units[number]) if number < len(self.units) else None
+
+
+def by_row(layer: NumbaCsrLayer) -> Fields:
+    """What the passes along rows need."""
+    return {
+        "nnz": layer.nnz, "indptr": address(layer.pattern.indptr),
+        "indices": address(layer.pattern.indices), "data": address(layer.data),
+    }  # fmt: skip
+
+
+def by_column(layer: NumbaCsrLayer) -> Fields:
+    """What the backward pass of more than a few samples needs beside."""
+    order = layer.by_column()
+    return {
+        "widest": order.widest, "t_indptr": address(order.indptr), "rows": address(order.rows),
+        "place": address(order.place), "w": address(layer.weights_by_column()),
+        **state(layer.slots),
+    }  # fmt: skip
+
+
+def by_block(layer: NumbaCsrLayer) -> Fields:
+    """What both passes of few samples need."""
+    blocks = layer.by_block()
+    return {
+        "nnz": layer.nnz, "R": blocks.row_cuts.size - 1, "C": blocks.column_cuts.size - 1,
+        "row_cuts": address(blocks.row_cuts), "column_cuts": address(blocks.column_cuts),
+        "starts": address(blocks.starts), "rows": address(blocks.rows),
+        "columns": address(blocks.columns), "w": address(layer.data), **state(layer.slots),
+    }  # fmt: skip
+
+
+def state(slots: Sequence[Array]) -> Fields:
+    """The optimizer's arrays, two at most."""
+    return dict(zip(("first", "second"), map(address, slots), strict=False))

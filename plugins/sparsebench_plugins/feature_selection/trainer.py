@@ -1,0 +1,92 @@
+"""The trainer that selects features by the inputs of its network. Free of heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Interval, MinLen
+
+from sparsebench.core.metric import Metric
+from sparsebench_plugins.sequential import Sequential
+
+if TYPE_CHECKING:
+    from sparsebench.core.training.work import Result, Work
+
+Judge = Literal["svm", "knn", "extra-trees"]
+Judges = Annotated[tuple[Judge, ...], MinLen(1)]
+JUDGES: tuple[Judge, ...] = ("svm", "knn", "extra-trees")
+Importance = Literal["strength", "connections", "attribution", "gradients", "neuron-importance"]
+Count = Annotated[int, Interval(gt=0)]
+
+TITLES = {"svm": "SVM", "knn": "nearest neighbour", "extra-trees": "extra trees"}
+
+METRICS = (
+    Metric("selected_features", "count", title="features selected"),
+    *(
+        Metric(
+            f"{judge.replace('-', '_')}_accuracy", "fraction", "points", better=1,
+            title=f"accuracy of {TITLES[judge]} on the selection",
+        )
+        for judge in JUDGES
+    ),
+    *(
+        Metric(
+            f"{judge.replace('-', '_')}_balanced_error", "fraction", "points", better=-1,
+            title=f"balanced error of {TITLES[judge]} on the selection",
+        )
+        for judge in JUDGES
+    ),
+    Metric(
+        "selected_noise", "fraction", "points", better=-1, title="known noise among the selection"
+    ),
+    Metric("selection_seconds", "seconds", "ratio", better=-1, title="time of scoring features"),
+    Metric(
+        "selection_net_peak_bytes", "bytes", "ratio", better=-1,
+        title="net peak until the selection",
+    ),
+    Metric("judging_seconds", "seconds", "ratio", title="time of judging the selection"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeatureSelection(Sequential):
+    """Train the network, select the features that its inputs say matter, and train other
+    classifiers on those alone, on the training part, scored on the test part.
+
+    features    how many are selected
+    importance  strength: sum of an input's |w|, at the end (QuickSelection, NeuroFS; "QS")
+                connections: their number
+                attribution: sum over the outputs of the mean |gradient| with respect to an input,
+                added up over the epochs ("Attr", arXiv 2408.04583)
+                gradients: I = beta I + mean |gradient of the loss| with respect to an input, at
+                each step (GradEnFS)
+                neuron-importance: what the growth of that name has summed (WAST)
+    judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees
+    beta        of `gradients`
+    samples     of `attribution`: how many after each epoch, the next ones of the training part
+
+    As QuickSelection's, NeuroFS's and GradEnFS's released codes judge, by scikit-learn's defaults.
+    Deviations: `attribution` looks after each epoch, where its paper does at each step; GradEnFS
+    has batch normalisation in its network, and here is none. `gradients` makes training go layer
+    by layer.
+    """
+
+    features: Count = 50
+    importance: Importance = "strength"
+    judges: Judges = JUDGES
+    beta: Annotated[float, Interval(ge=0, le=1)] = 0.9
+    samples: Count = 1000
+
+    def warm_up(self, work: Work) -> None:
+        """The judges too, so that what they import is in no trial's memory."""
+        from sparsebench.core.training.warmup import warm_up
+        from sparsebench_plugins.feature_selection.judges import warm_up_judges
+
+        warm_up(work, gradients=False, watched=self.importance == "gradients")
+        warm_up_judges(self.judges)
+
+    def run(self, work: Work) -> Result:
+        from sparsebench_plugins.feature_selection.training import train_and_select
+
+        return train_and_select(work, self)

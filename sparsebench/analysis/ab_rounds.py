@@ -1,0 +1,98 @@
+"""The stores of an `ab` as two sides whose replicates are pairs of seed and round.
+
+Only pairs count that both sides have run: an interrupted `ab` is compared as far as it came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.gates import Gates, default_gates
+from sparsebench.analysis.number_format import plural
+from sparsebench.analysis.sides import Cell, Side, facts_of
+from sparsebench.errors import NothingMatched, StoreError
+from sparsebench.metrics import of_run
+from sparsebench.store.safe_files import OBJECT, parse, read_lines, reading
+from sparsebench.store.schemas import AB_HEADER, TURN, TURNS, TURNS_SCHEMA
+from sparsebench.store.store import Store
+
+TIME_THRESHOLD = 0.10
+"""By which a time may get worse. Lower than between two runs: pairs in turn cancel slow drifts of
+the machine."""
+
+
+def gates_of_rounds() -> Gates:
+    """The default gates, but that a slower time fails."""
+    return default_gates().failing_on_time(threshold=TIME_THRESHOLD)
+
+
+def folder_of_halves(base: Path, head: Path) -> Path | None:
+    """The folder of an `ab`, if the two are its stores, BASE and HEAD."""
+    folder = base.absolute().parent
+    same = (base.absolute(), head.absolute()) == (folder / "base", folder / "head")
+    return folder if same and (folder / TURNS).is_file() else None
+
+
+def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
+    """Of the two sides of a folder, as `sides_of` has them."""
+    found = compare(base, head, gates)
+    pairs = sum(len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values())
+    note = (
+        f"{plural(pairs, 'pair')} in turn: time and memory by pair of seed and round, accuracy by "
+        "seed over its rounds"
+    )
+    return replace(found, notes=[note, *found.notes])
+
+
+def sides_of(folder: Path) -> tuple[Side, Side]:
+    """NothingMatched if no pair is complete; StoreError for a journal that cannot be read."""
+    header, turns = _journal(folder / TURNS)
+    base, head = (
+        {(turn["trial"], turn["round"]): turn["run"] for turn in turns if turn["side"] == side}
+        for side in ("base", "head")
+    )
+    pairs = [key for key in head if key in base]
+    if not pairs:
+        raise NothingMatched(f"{folder}: no trial has run on both sides")
+    return (
+        _side(Store(folder / "base"), {key: base[key] for key in pairs}, header["base"]),
+        _side(Store(folder / "head"), {key: head[key] for key in pairs}, header["head"]),
+    )
+
+
+def _side(store: Store, runs: Mapping[tuple[str, int], str], name: str) -> Side:
+    cells: dict[str, Cell] = {}
+    manifests: list[Mapping[str, Any]] = [{}]
+    records = []
+    for (trial, round), run_id in runs.items():
+        run = store.run(run_id)
+        manifests.append(run.manifest)
+        record = next((one for one in run.records if one.trial.id == trial), None)
+        if record is None:
+            raise StoreError(f"run {run_id} has no record of trial {trial}")
+        records.append(record)
+        cells.setdefault(record.trial.cell, Cell()).put(record, round)
+    facts = facts_of(manifests[-1], records, run=name, store=str(store.path))
+    return Side(cells, facts=facts, declared=of_run(*manifests))
+
+
+def _journal(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The header and the turns; a torn last line is passed over."""
+    lines, damaged, _ = read_lines(file, "/", OBJECT)
+    with reading(file):
+        if not lines or damaged:
+            raise ValueError("it is not a journal of `sparsebench ab`")
+        header, *turns = (
+            parse(json.dumps(line).encode(), TURN if number else AB_HEADER)
+            for number, line in enumerate(lines)
+        )
+        if header["ab"] != TURNS_SCHEMA:
+            raise StoreError(
+                f"{file}: schema {header['ab']}; this sparsebench reads {TURNS_SCHEMA}"
+            )
+    return header, turns

@@ -1,0 +1,38 @@
+"""Which networks of a run can be recommended."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sparsebench.analysis.claims import Holds, Judged, judge
+from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.number_format import join
+
+
+def compared(seen: Evidence) -> list[Judged]:
+    """The verdicts on claims that compare the primary metric of two sides."""
+    name = seen.primary.name
+    return [row for row in judge(seen) if not row.published and row.metric.name == name]
+
+
+def networks(seen: Evidence) -> dict[str, pd.DataFrame]:
+    """The trials that ended well, by the labels of their cells."""
+    trained = seen.ok[seen.ok["connections"].notna()]
+    return {join(*labels): cell for labels, cell in groups(trained, CELL)}
+
+
+def recommended(seen: Evidence) -> pd.DataFrame:
+    """The trials of one cell; no row if no network was trained.
+
+    Of the cells whose claim to be as good as another holds, that with the fewest connections;
+    where no claim holds, the best mean of those that claims are about; without claims, of all.
+    """
+    cells, rows = networks(seen), compared(seen)
+    held = [cells[r.trials] for r in rows if r.verdict is Holds.HOLDS and r.trials in cells]
+    if held:
+        return min(held, key=lambda cell: float(cell["connections"].mean()))
+    candidates = [cells[row.trials] for row in rows if row.trials in cells] or [*cells.values()]
+    metric = seen.primary
+    known = [cell for cell in candidates if cell[metric.name].notna().any()]
+    best = max(known, key=lambda c: (metric.better or -1) * c[metric.name].mean(), default=None)
+    return seen.frame.head(0) if best is None else best

@@ -1,0 +1,78 @@
+"""Splits samples into training, validation and test parts, or into folds, class by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsebench.core.arrays import Array, Labels, Rows
+from sparsebench.core.protocols import Objective
+from sparsebench.core.trial import fold_of
+from sparsebench.errors import DataError
+from sparsebench.seeds import generator
+
+
+def stratified_split(y: Labels, fraction: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Rows kept and rows held out, both ascending, each class in proportion.
+
+    round(fraction n) rows are held out where that is possible: of every class with two
+    samples at least one is on each side, and a class with one sample is kept. What rounding leaves
+    goes to the classes with the largest remainders first.
+    """
+    classes, codes = np.unique(y, return_inverse=True)
+    counts = np.bincount(codes, minlength=classes.size)
+    exact = fraction * counts
+    upper = np.minimum(np.ceil(exact).astype(np.int64).clip(min=1), counts - 1)
+    quotas = np.minimum(np.floor(exact).astype(np.int64).clip(min=1), upper)
+    short = round(fraction * int(counts.sum())) - int(quotas.sum())
+    for code in np.argsort(quotas - exact, kind="stable"):
+        if short > 0 and quotas[code] < upper[code]:
+            quotas[code] += 1
+            short -= 1
+    held = np.zeros(y.size, dtype=bool)
+    for code, quota in enumerate(quotas):
+        held[rng.permutation(np.flatnonzero(codes == code))[:quota]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def split_rows(
+    y: Array, objective: Objective, fraction: float, root: int, source: str, part: str, *index: int
+) -> tuple[Rows, Rows]:
+    """Class by class where the objective is stratified; all samples alike where it is not."""
+    strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
+    kept, held = stratified_split(strata, fraction, generator(root, "split", *index))
+    if held.size == 0:
+        raise DataError(
+            f"{source}: no {part} can be split off, every class has a single sample; expected "
+            "classes with two samples or more: is this the right label column?"
+        )
+    return kept, held
+
+
+def folds_of(y: Labels, folds: int, rng: np.random.Generator) -> Rows:
+    """The fold (n,) of each sample, from 0; -1 for the only sample of a class, which always trains.
+
+    Samples are dealt out class by class, so that no two folds differ by more than one sample, in
+    all and of each class. O(n log n).
+    """
+    _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(y.size)
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    dealt = by_class[counts[codes[by_class]] > 1]
+    found = np.full(y.size, -1, dtype=np.int64)
+    found[dealt] = np.arange(dealt.size) % folds
+    return found
+
+
+def fold_rows(
+    y: Array, objective: Objective, fold: str, root: int, source: str
+) -> tuple[Rows, Rows]:
+    """Rows of the other folds and rows of this one, class by class as in `split_rows`."""
+    number, folds = fold_of(fold)
+    strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
+    found = folds_of(strata, folds, generator(root, "split", 2, folds))
+    if found.max(initial=-1) < folds - 1:
+        raise DataError(
+            f"{source}: {int((found >= 0).sum())} samples of classes with two samples or more; "
+            f"expected at least {folds} for fold = {fold!r}"
+        )
+    return np.flatnonzero(found != number - 1), np.flatnonzero(found == number - 1)

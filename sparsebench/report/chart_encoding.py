@@ -1,0 +1,138 @@
+"""What tells the marks of a chart apart: panels are data sets and sizes, colours and shapes are
+what varies within one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence, settings, trials_of, without
+from sparsebench.analysis.number_format import join
+from sparsebench.core.trial import Trial
+from sparsebench.errors import printable
+from sparsebench.suite.labels import brief, distinct_label, flat
+
+SIZE = "model.hidden"
+COMPONENTS = ("topology", "trainer", "backend", "model", "optimizer", "objective", "dataset")
+"""Parts of a trial that have parameters; the first that varies has the colours."""
+
+MOST_TONES = 8
+"""Colours that can be distinguished: beyond them a part has that of its name, whatever its
+parameters."""
+
+SPREAD_OVER = ("seed", "split_seed", "fold")
+"""Keys over which a mark is a mean."""
+
+
+def distinctions(
+    evidence: Evidence, *axes: str, color: str = "", panel: str | None = None
+) -> pd.DataFrame:
+    """Per row of the evidence: panel, tone and shape in words, and the id of its line. All leave
+    out what `axes` show, what follows from the data set, and what is the same in all trials.
+
+    color  a part of a trial or a dotted key: by default the first part that varies
+    panel  likewise: by default the data set and, where it varies within one, the size
+    """
+    frame, out = evidence.frame, (*axes, *evidence.folded)
+    trials = [without(trial, *out) for trial in trials_of(evidence)]
+    in_panels = (
+        _panel_keys(evidence, trials, axes, color) if panel is None else [panel] * bool(panel)
+    )
+    inside = [without(trial, *in_panels) for trial in trials]
+    tone_key = color or next((key for key in COMPONENTS if _varies(inside, key)), "")
+    tones = words(evidence, trials, tone_key) if tone_key else [""] * len(trials)
+    if len(set(tones)) > MOST_TONES:
+        tones = [brief(value_at(trial, tone_key) or "") for trial in trials]
+    rest = [without(trial, tone_key) if tone_key else trial for trial in inside]
+    own = [key for key in ("topology", "backend") if key != tone_key and _varies(rest, key)]
+    shapes = [words(evidence, rest, key) for key in own]  # these are no part of a setting
+    shapes += [_named(rest), list(frame["apart"])]
+    panels = [words(evidence, trials, key) for key in in_panels]
+    found = pd.DataFrame(
+        {
+            "panel": [join(*each) for each in zip(*panels)] if panels else "",
+            "tone": tones,
+            "shape": [join(*each) for each in zip(*shapes)],
+            "line": [trial.id for trial in trials],
+        },
+        index=frame.index,
+    )
+    if found["tone"].nunique() < 2:
+        found["tone"] = found["shape"]
+    if found["shape"].nunique() < 2:
+        found["shape"] = found["tone"]
+    return found
+
+
+def words(
+    evidence: Evidence, trials: Sequence[Trial], key: str, *, bare: bool = False
+) -> list[str]:
+    """A part of each trial, distinguished from that of the others; its value at a dotted key, with
+    the key's name unless `bare`."""
+    labels = evidence.frame["backend_label"]
+    if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
+        return list(labels)  # with the marks of the audit
+    if key == "dataset":
+        return list(evidence.frame["dataset"])
+    values = [value_at(trial, key) for trial in trials]
+    components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
+    name = "" if bare else f"{key.rpartition('.')[2]}="
+    return [
+        switches(printable(distinct_label(value, components))) if isinstance(value, dict)
+        else "" if value is None
+        else printable(name + brief(value))
+        for value in values
+    ]  # fmt: skip
+
+
+def switches(label: str) -> str:
+    """`wasap (workers=2, average=True, exact=False)` as "wasap (workers=2, average)"."""
+    found = re.sub(r"(, )?\b\w+=False\b", "", label.replace("=True", ""))
+    return found.replace("(, ", "(").removesuffix(" ()")
+
+
+def value_at(trial: Trial, key: str) -> object:
+    """`value_at(trial, "topology.epsilon")`: None for a key that this trial lacks."""
+    head, _, path = key.partition(".")
+    value = getattr(trial, head, None)
+    return flat(value).get(path) if path and isinstance(value, dict) else None if path else value
+
+
+def parameter_keys(evidence: Evidence) -> list[str]:
+    """The dotted keys, and parts, in which the trials differ but for the seed."""
+    specs = [_flat(trial) for trial in trials_of(evidence)]
+    keys = dict.fromkeys(key for spec in specs for key in spec if not key.endswith(".name"))
+    return [k for k in keys if k not in SPREAD_OVER and len({brief(s.get(k)) for s in specs}) > 1]
+
+
+def _flat(trial: Trial) -> dict[str, object]:
+    """The parts of a trial, a component by its name, and their parameters."""
+    found: dict[str, object] = {}
+    for part, value in trial.spec().items():
+        if isinstance(value, dict) and part != "data":
+            found[part] = value.get("name")
+            found.update({f"{part}.{key}": one for key, one in flat(value).items()})
+        elif part not in ("data", "format"):
+            found[part] = value
+    return found
+
+
+def _panel_keys(
+    evidence: Evidence, trials: Sequence[Trial], axes: Sequence[str], color: str
+) -> list[str]:
+    keys = ["dataset"] if evidence.frame["dataset"].nunique() > 1 and color != "dataset" else []
+    if SIZE not in (*axes, *evidence.folded, color) and _varies(trials, SIZE):
+        keys.append(SIZE)
+    return keys
+
+
+def _varies(trials: Sequence[Trial], key: str) -> bool:
+    return len({repr(value_at(trial, key)) for trial in trials}) > 1
+
+
+def _named(trials: Sequence[Trial]) -> list[str]:
+    """The settings in words, a single number with its name."""
+    keys, values = settings(trials)
+    return [f"{keys[0]}={v}" if len(keys) == 1 and v[:1].isdigit() else v for v in values]

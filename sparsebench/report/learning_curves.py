@@ -1,0 +1,161 @@
+"""The chart of the primary metric by epoch, or by seconds of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import pandas as pd
+
+from sparsebench.analysis.evidence import Evidence, groups
+from sparsebench.analysis.number_format import (
+    in_unit,
+    join,
+    one,
+    result_words,
+    seconds,
+    upper_first,
+)
+from sparsebench.analysis.statistics import Spread
+from sparsebench.core.metric import Metric
+from sparsebench.metrics import BUILT_IN
+from sparsebench.report.chart_encoding import distinctions
+from sparsebench.report.chart_style import (
+    drawn_once,
+    large,
+    left_out,
+    names_of,
+    overlaid,
+    result_axis,
+    slug,
+)
+from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
+from sparsebench.store.export_columns import epoch_value
+
+LEAST_EPOCHS = 3
+"""Of which there is a curve."""
+
+MOST_LINES = 12
+"""Lines in a panel: the eye cannot distinguish more."""
+
+MOST_OBSERVED = 8
+"""Charts of metrics that observers give."""
+
+MOST_POINTS = 200
+"""Of a curve; longer ones are thinned evenly, and keep the last epoch."""
+
+FEW_POINTS = 12
+"""Of a curve whose points are marked; points of longer ones show when hovered over."""
+
+TRAINING_PHASES = ("data", "train", "topology")
+"""Of an epoch: what training takes, without evaluation."""
+
+
+def curves(
+    evidence: Evidence, *, color: str = "", spent: bool = False, observed: Metric | None = None
+) -> Chart | None:
+    """Mean of the primary metric by epoch, its spread over seeds as a band: a panel per data set
+    and size; None where nothing has three epochs, and where a panel would have too many lines.
+
+    spent     by the seconds of training until then, instead of by epoch
+    observed  this metric of epochs instead of the primary one
+    """
+    judged = evidence.of_primary if observed is None else evidence
+    metric = observed or judged.primary
+    found = _by_epoch(judged, metric.name)
+    if found.empty or found["epoch"].nunique() < LEAST_EPOCHS:
+        return None
+    distinct = distinctions(judged, color=color)
+    distinct["cell"] = judged.frame["cell"]
+    found = found.join(distinct, on="trial")
+    if found["panel"].nunique() > 1 and (found.groupby("panel")["cell"].nunique() == 1).all():
+        found["tone"] = found["shape"] = found["panel"]  # panels of one line are one panel
+        found["panel"] = ""
+    if (found.groupby(["panel", "tone", "shape"])["cell"].nunique() > 1).any():
+        return None  # lines that look alike
+    panels, parts = [], list(groups(found, ["panel"]))
+    stand_for: dict[str, list[str]] = {}
+    for title, part in parts[:MOST_PANELS]:
+        lines = [
+            _curve(str(tone), str(shape), cell, metric, spent=spent)
+            for (tone, shape, _), cell in groups(part, ["tone", "shape", "cell"])
+        ]
+        drawn = overlaid([s for s in lines if len(s.x) >= LEAST_EPOCHS], metric, stand_for)
+        x = Axis("seconds of training", "seconds") if spent else Axis("epoch", whole=True)
+        if drawn:
+            panels.append(Panel(str(title), x, result_axis(metric), drawn, 300))
+    if not panels or any(len(panel.series) > MOST_LINES for panel in panels):
+        return None
+    by = "seconds of training" if spent else "epoch"
+    name = "learning-curves" if observed is None else slug(f"observed-{metric.name}")
+    return Chart(
+        slug(f"curves-{by}") if spent else name,
+        f"{upper_first(metric.heading)} by {by}",
+        "Line: mean over seeds; band: one standard deviation.", large(panels),
+        *names_of(found, panels),
+        [*left_out(len(parts)), *drawn_once(stand_for), *_after_update(judged)],
+    )  # fmt: skip
+
+
+def _after_update(evidence: Evidence) -> list[str]:
+    """A note where epochs end with an update of the topology."""
+    seconds = evidence.ok.get("topology_seconds")
+    if seconds is None or not (seconds > 0).any():
+        return []
+    return [
+        "A topology update at the end of an epoch comes before the evaluation, so that connections "
+        "just grown are in it; the last epoch has none, and its values may be better for that."
+    ]
+
+
+def observed(evidence: Evidence) -> Iterator[Chart]:
+    """The curves of metrics that observers and plugins give of epochs, at most `MOST_OBSERVED`."""
+    known = [
+        metric
+        for metric in evidence.metrics.of_trials()
+        if metric.name not in {*BUILT_IN, *evidence.frame["primary"]} and "epoch" in metric.kinds
+        and metric.title and metric.name in evidence.frame
+    ]  # fmt: skip
+    made = (curves(evidence, observed=metric) for metric in known)
+    yield from islice((chart for chart in made if chart is not None), MOST_OBSERVED)
+
+
+def _by_epoch(evidence: Evidence, name: str) -> pd.DataFrame:
+    """Of every epoch that has this metric: the row of its trial, epoch, seconds of training until
+    then, and the metric as `value`."""
+    rows = []
+    for i in evidence.frame.index:
+        at, spent = int(str(i)), 0.0
+        for epoch in evidence.runs[at].epochs(evidence.records[at]):
+            spent += sum(float(epoch.get(f"{phase}_seconds") or 0) for phase in TRAINING_PHASES)
+            if (value := epoch_value(epoch, name)) is not None:
+                rows.append([i, int(epoch["epoch"]), spent, value])
+    frame = pd.DataFrame(rows, columns=["trial", "epoch", "seconds", "value"])
+    return frame[frame["value"].abs() < math.inf]
+
+
+def _curve(tone: str, shape: str, part: pd.DataFrame, metric: Metric, *, spent: bool) -> Series:
+    by_epoch = [
+        (float(at["seconds"].mean()) if spent else int(str(epoch)), Spread.of(at["value"]), epoch)
+        for epoch, at in part.groupby("epoch")
+    ]
+    step = math.ceil(len(by_epoch) / MOST_POINTS)
+    kept = by_epoch[:-1:step] + by_epoch[-1:]
+    sd = [0.0 if math.isnan(s.sd) else s.sd for _, s, _ in kept]
+    spread = any(s.n > 1 for _, s, _ in kept)
+    label = join(*dict.fromkeys((tone, shape)))
+    words = {"line": [label] * len(kept)} if label else {}
+    if spent:
+        words["seconds of training"] = [seconds(one(x)) for x, _, _ in kept]
+    return Series(
+        [x for x, _, _ in kept], [s.mean for _, s, _ in kept], tone, shape, "line",
+        sizes=[6.0] * len(kept), faint=len(kept) > FEW_POINTS, band=True,
+        low=[s.mean - d for (_, s, _), d in zip(kept, sd)] if spread else (),
+        high=[s.mean + d for (_, s, _), d in zip(kept, sd)] if spread else (),
+        hover={
+            **words, "epoch": [str(epoch) for _, _, epoch in kept],
+            result_words(metric)[0].lower(): [in_unit(metric, s) for _, s, _ in kept],
+            "seeds": [str(s.n) for _, s, _ in kept],
+        },
+    )  # fmt: skip

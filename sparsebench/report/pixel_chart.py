@@ -1,0 +1,73 @@
+"""The chart of how many connections each pixel has, in networks on images that were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsebench.analysis.evidence import Evidence
+from sparsebench.analysis.kept_networks import first_kept, fullest_setting
+from sparsebench.analysis.number_format import plural
+from sparsebench.core.archive import Archive, BadArchive
+from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel
+
+MOST_PIXELS = 2**16
+
+Image = npt.NDArray[np.int64]
+
+
+def pixels(evidence: Evidence) -> Chart | None:
+    """Connections of each pixel, a panel per topology; None where no network on images was kept."""
+    unread: list[str] = []
+    found = [one for one in first_kept(evidence, _image, unread) if one[2] is not None]
+    if not found:
+        return None
+    setting, notes = fullest_setting([setting for setting, _, _ in found])
+    shown = [(topology, image) for of, topology, image in found if of == setting]
+    most = max(int(image.max()) for _, image in shown if image is not None)
+    panels = [
+        Panel(topology, Axis(""), Axis("connections", limits=(0.0, max(1.0, float(most)))), (),
+              260, image=image.tolist())
+        for topology, image in shown[:MOST_PANELS]
+        if image is not None
+    ]  # fmt: skip
+    if len(shown) > MOST_PANELS:
+        notes.append(f"The first {MOST_PANELS} of {len(shown)} panels.")
+    if unread:
+        notes.append(f"{plural(len(unread), 'network')} could not be read: {unread[0]}.")
+    return Chart(
+        "input-connectivity", "Connections of the pixels",
+        "How many neurons of the first hidden layer each pixel of an image leads to after "
+        "training, all channels together: of the first seed of each topology whose network was "
+        "kept. All panels have the same scale.",
+        panels, (), (), notes,
+    )  # fmt: skip
+
+
+def _image(archive: Archive) -> Image | None:
+    """(height, width) connections of the inputs; None where they are no image."""
+    stated = archive.facts.get("image")
+    if not isinstance(stated, Mapping) or "W1.indices" not in archive:
+        return None
+    size = _checked(stated)
+    columns = int(archive["W1.shape"][1])
+    indices = archive["W1.indices"]
+    if size is None or size[0] * size[1] * size[2] != columns or columns > MOST_PIXELS:
+        return None
+    if indices.dtype.kind not in "iu" or not (indices < columns).all() or (indices < 0).any():
+        raise BadArchive(f"{archive.path.name}: layer 1 has connections outside its inputs")
+    counts = np.bincount(indices, minlength=columns)
+    order: Any = "F" if stated.get("order") == "F" else "C"
+    image: Image = counts.reshape(size, order=order).sum(axis=2)
+    return image
+
+
+def _checked(stated: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    size = [stated.get(name) for name in ("height", "width", "channels")]
+    if not all(type(one) is int and one > 0 for one in size):
+        return None
+    height, width, channels = (int(str(one)) for one in size)
+    return height, width, channels

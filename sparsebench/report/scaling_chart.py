@@ -1,0 +1,194 @@
+"""The chart of time and memory against connections: points, power laws, trials that met a limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparsebench.analysis.evidence import CELL, SIZE, Evidence, groups
+from sparsebench.analysis.fits import SIZES, laws
+from sparsebench.analysis.number_format import count, fixed, in_unit, one, size
+from sparsebench.analysis.statistics import Spread
+from sparsebench.core.status import Status
+from sparsebench.report.chart_encoding import distinctions
+from sparsebench.report.chart_style import names_of
+from sparsebench.report.document import Axis, Chart, Panel, Series
+from sparsebench.store.record import Record
+
+PANELS = (("epoch_seconds", "time per epoch"), ("net_peak_bytes", "net peak memory"))
+
+LEAST_SPAN = 4.0
+"""Sizes closer together than this factor are no scaling."""
+
+FLOAT = 4
+"""Bytes of a dense weight."""
+
+EDGE = 1.6
+"""Factor past the largest known number at which arrows without a bound stand."""
+
+CAPTION = (
+    "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
+    'lines the laws of the table "Growth with size". Arrows: trials that ended at a limit, '
+    "from the bound that they passed, or at the edge where no bound is known; they are not "
+    "fitted. In the panel of memory, dotted: the weights of the dense network of that size alone, "
+    "4 bytes each, and across, the memory limit."
+)
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A trial that ended at a limit: its size, and the bound that it passed, if known."""
+
+    topology: str
+    backend: str
+    connections: float | None
+    bound: float | None
+    status: str
+
+
+def scaling(evidence: Evidence) -> Chart | None:
+    """A panel for time and one for memory, in each a line through trials that differ in size only;
+    None unless the connections of one vary, on data of one name."""
+    by_backend = evidence.frame["backend_label"].nunique() > 1
+    distinct = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
+    columns = {str(name): distinct[name] for name in distinct}
+    evidence = replace(evidence, frame=evidence.frame.assign(**columns))
+    frame = evidence.frame
+    sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, ["line", "dataset"])]
+    if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):
+        return None
+    looks = {
+        (topology, backend): (tone, shape)
+        for topology, backend, tone, shape in frame[[*CELL[1:], "tone", "shape"]].itertuples(False)
+    }
+
+    def look(topology: str, backend: str) -> dict[str, Any]:
+        tone, shape = looks[topology, backend]
+        return {"toned": tone, "shaped": shape}
+
+    found, panels = list(laws(evidence)), []
+    for measure, title in PANELS:
+        series = [*_points(evidence, measure)]
+        for law in found:
+            if law.metric.name == measure:
+                low, high = law.fit.exponent_interval
+                exponent = fixed(law.fit.exponent, 2)
+                known = "" if math.isnan(low) else f" ({fixed(low, 2)} to {fixed(high, 2)})"
+                x = np.geomspace(law.fit.least[0], law.fit.most[0], 20)
+                words = {"topology": law.topology, "backend": law.backend,
+                         "grows as": f"connections^{exponent}{known}"}  # fmt: skip
+                series.append(Series(
+                    x.tolist(), law.fit.at(x).tolist(), joined="line",
+                    dash="solid", width=1.0, hover={k: [v] * x.size for k, v in words.items()},
+                    **look(law.topology, law.backend),
+                ))  # fmt: skip
+        series += _arrows(evidence, measure, look)
+        rule = None
+        if measure == "net_peak_bytes":
+            series += _dense(evidence)
+            limit, *others = {record.trial.memory_limit for record in evidence.records}
+            rule = float(limit) if limit and not others else None
+        kind = evidence.metrics[measure].unit
+        y_axis = Axis(title, "bytes" if kind == "bytes" else "seconds", log=True)
+        panels.append(
+            Panel(title, Axis("connections", "count", log=True), y_axis, series, 380, rule)
+        )
+    return Chart("scaling", "Time and memory by size", CAPTION, panels, *names_of(frame, panels))
+
+
+def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
+    """The cells of each line, by size."""
+    for (tone, shape, _), part in groups(evidence.ok, ["tone", "shape", "line"]):
+        rows = []
+        for _, cell in groups(part, ["cell"]):
+            x, y = Spread.of(cell[SIZES]), Spread.of(cell[measure])
+            if x.n and y.n and x.mean > 0 and y.mean > 0:
+                sd = 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)
+                shown = in_unit(evidence.metrics[measure], y)
+                labels = [str(cell[name].iloc[0]) or "–" for name in CELL]
+                rows.append((x.mean, y.mean, sd, [*labels, count(x.mean), shown, str(y.n)]))
+        rows.sort(key=lambda row: row[0])
+        names = ("setting", "topology", "backend", "connections", "measured", "seeds")
+        if rows:
+            yield Series(
+                [x for x, *_ in rows], [y for _, y, *_ in rows], str(tone), str(shape), "line",
+                sizes=[9.0] * len(rows), low=[y - sd for _, y, sd, _ in rows],
+                high=[y + sd for _, y, sd, _ in rows],
+                hover={name: [row[3][i] for row in rows] for i, name in enumerate(names)},
+            )  # fmt: skip
+
+
+def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
+    """Trials that ended at a limit; those that would be drawn alike are one arrow."""
+    met: list[Censored] = list(dict.fromkeys(censored(evidence, measure)))
+    sizes, tops = evidence.ok[SIZES].dropna(), evidence.ok[measure].dropna()
+    right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
+    top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *(c.bound or 0.0 for c in met)])
+    for c in met:
+        bound = in_unit(evidence.metrics[measure], one(c.bound)) if c.bound else ""
+        words = {
+            "ended": c.status, "topology": c.topology, "backend": c.backend,
+            "connections": count(c.connections) if c.connections else "not known",
+            "bound": f"more than {bound}" if bound else "not known",
+        }  # fmt: skip
+        yield Series(
+            [c.connections or right], [c.bound or top], arrow=True,
+            hover={name: [text] for name, text in words.items()}, **look(c.topology, c.backend),
+        )  # fmt: skip
+
+
+def _dense(evidence: Evidence) -> Iterator[Series]:
+    """The weights of the dense networks of these sizes."""
+    for topology, part in groups(evidence.frame, ["topology_label"]):
+        known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
+        x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
+        hover = {"dense weights alone": [size(one(value)) for value in y],
+                 "as large as": [topology] * len(x),
+                 "connections": [count(n) for n in x]}  # fmt: skip
+        yield Series(x, y, joined="line", dash="dotted", hover=hover)
+
+
+def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
+    """The trials that ran out of memory or time, with what they show of `measure`.
+
+    A timeout bounds the time per epoch from below by timeout / epochs; a memory limit bounds
+    the memory. A trial that failed for the one says nothing of the other: no bound.
+    """
+    frame = evidence.frame
+    for (_, row), record in zip(frame.iterrows(), evidence.records_of(frame)):
+        trial, bound = record.trial, None
+        if record.status not in (Status.OUT_OF_MEMORY, Status.TIMEOUT):
+            continue
+        if measure == "epoch_seconds" and record.status == Status.TIMEOUT and trial.timeout:
+            bound = trial.timeout / trial.epochs
+        if measure == "net_peak_bytes" and record.status == Status.OUT_OF_MEMORY:
+            bound = memory_refused(record)
+        yield Censored(
+            row["topology_label"], row["backend_label"], _size(frame, row), bound, row["status"]
+        )
+
+
+def memory_refused(record: Record) -> float | None:
+    """What the network needed more than: the limit, less what the process held before it. An
+    allocation is refused as a whole, so what was reached by then may be next to nothing."""
+    peak, net = (record.measures.get(name) for name in ("peak_rss_bytes", "net_peak_bytes"))
+    if record.trial.memory_limit is None:
+        return float(net or peak or 0) or None
+    before = peak - net if peak and net else 0
+    return float(max(record.trial.memory_limit - before, net or 0))
+
+
+def _size(frame: pd.DataFrame, row: pd.Series) -> float | None:
+    """Connections at the start: its own, else of a trial of the same setting and topology
+    (which starts from the same ones), else of the setting with any topology."""
+    if row[SIZES] > 0:
+        return float(row[SIZES])
+    alike = frame[(frame["setting"] == row["setting"]) & (frame[SIZES] > 0)]
+    same = alike[alike["topology_label"] == row["topology_label"]]
+    found = (same if len(same) else alike)[SIZES]
+    return float(found.median()) if len(found) else None

@@ -1,0 +1,247 @@
+"""Builds trials from raw tables: fills in defaults and validates every component."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsebench.core.data.catalogue import MANIFEST
+from sparsebench.core.data.openml import Place, fetch_command
+from sparsebench.core.trial import PARTS, Trial, canonical
+from sparsebench.errors import (
+    MissingData,
+    PluginError,
+    SparsebenchError,
+    SuiteError,
+    nearest,
+    shown,
+)
+from sparsebench.registry import Component, Entry, Plugins, locations, nested_kinds
+from sparsebench.suite.defaults import DEFAULT_NAMES
+from sparsebench.suite.keys import one_value, trial_values
+from sparsebench.suite.suite import Suite
+
+Raw = dict[str, Any]
+
+
+@dataclass
+class Builder:
+    """Builds trials from raw tables; each distinct component is validated once."""
+
+    suite: Suite
+    plugins: Plugins
+    data_dir: Path
+    _known: dict[str, Component] = field(default_factory=dict)
+    _data: dict[str, tuple[Raw, list[str]]] = field(default_factory=dict)
+
+    def trial(self, raw: Raw, axes: Raw) -> Trial:
+        parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
+        objective, model = parts["objective"], raw.get("model")
+        if objective["name"] != DEFAULT_NAMES["objective"] or objective.get("loss"):
+            # the loss is the objective's; a model may name one for the default objective only
+            if isinstance(model, Mapping) and "loss" in model:
+                raise SuiteError(
+                    "trial.model.loss: trial.objective is given, and the loss is part of that; "
+                    "expected it as objective.loss"
+                )
+            if "loss" in parts["model"]:
+                parts["model"]["loss"] = None
+        data, where = self._identity_and_locations(parts["dataset"])
+        return Trial(
+            **parts,
+            **trial_values(raw),
+            data=data,
+            locations=where,
+            observers=self._observers(raw.get("observers")),
+            suite=self.suite.name,
+            axes=axes,
+        )
+
+    def named(self, key: str, value: Any) -> Any:
+        """A component with its default name filled in, for a label; other values unchanged."""
+        if key in DEFAULT_NAMES and isinstance(value, Mapping):
+            return {"name": DEFAULT_NAMES[key], **value}
+        return copy.deepcopy(value)
+
+    def put(self, raw: Raw, path: str, value: Any) -> None:
+        """Set the value at a dotted path, creating tables on the way."""
+        part, *steps = path.split(".")
+        if not steps:
+            raw[part] = copy.deepcopy(value)
+            return
+        table, kind = self._table(raw, part, raw.get(part), DEFAULT_NAMES.get(part)), part
+        for step in steps[:-1]:
+            default, kind = self._default(kind, table.get("name"), step)
+            table = self._table(table, step, table.get(step), default)
+        table[steps[-1]] = copy.deepcopy(value)
+
+    @staticmethod
+    def _table(parent: Raw, key: str, value: Any, default: Any) -> Raw:
+        """Make parent[key] a table that may be changed."""
+        found = default if value is None or value == "" else value
+        table = {"name": found} if isinstance(found, str) else {}
+        if isinstance(found, Mapping):
+            table = dict(found)
+            if default is not None and "name" not in found:
+                table = {"name": default if isinstance(default, str) else default["name"], **found}
+        parent[key] = table
+        return table
+
+    def _default(self, kind: str, name: object, key: str) -> tuple[Any, str]:
+        """The default of a nested component, and its kind."""
+        if kind == "topology" and key == "prune":
+            return None, "pruning"
+        if kind not in self.plugins.registries or name not in self.plugins[kind]:
+            return None, ""
+        cls = self.plugins.entry(kind, str(name)).parameters()
+        defaults = {one.name: one.default for one in dataclasses.fields(cls)}
+        default = defaults.get(key)
+        is_component = isinstance(default, str | Mapping)
+        return default if is_component else None, nested_kinds(cls).get(key, "")
+
+    def _component(self, part: str, given: Any) -> Component:
+        """The validated component; the default one if none is given."""
+        where = f"trial.{part}"
+        if given is None and part not in DEFAULT_NAMES:
+            raise SuiteError(f"{where}: missing; it is required")
+        if isinstance(given, list):
+            raise SuiteError(f"{where}: {one_value(given)}")
+        if given is None or isinstance(given, str):
+            given = {"name": DEFAULT_NAMES[part] if given is None else given}
+        if not isinstance(given, Mapping):
+            raise SuiteError(
+                f"{where}: expected a {part} name or a table with a name, found {shown(given)}"
+            )
+        if "name" not in given and part in DEFAULT_NAMES:
+            given = {"name": DEFAULT_NAMES[part], **given}
+        key = f"{part} {canonical(given)}"
+        if key not in self._known:
+            self._known[key] = self._validated(part, dict(given))
+        return copy.deepcopy(self._known[key])
+
+    def _validated(self, part: str, given: Raw) -> Component:
+        where = f"trial.{part}"
+        if part == "dataset" and self._is_elsewhere(given):
+            return given
+        if part == "objective" and given == {"name": DEFAULT_NAMES[part]}:
+            return given  # no part of what a trial is, and not every registry has it
+        prune = given.pop("prune", None) if part == "topology" else None
+        try:
+            if part == "topology" and given["name"] in self.plugins["topology"]:
+                # what `validate` says of an unknown parameter, knowing `prune` too
+                cls = self.plugins.entry("topology", str(given["name"])).parameters()
+                known = [*(field.name for field in dataclasses.fields(cls) if field.init), "prune"]
+                for key in given:
+                    if key != "name" and key not in known:
+                        raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
+            found = self.plugins.validate(part, given, where)
+            if part == "topology":
+                found["prune"] = None
+                if prune is not None and prune != "":
+                    found["prune"] = self.plugins.validate("pruning", prune, f"{where}.prune")
+        except SuiteError as error:
+            raise SuiteError(_with_hint(str(error), {part: given})) from None
+        return found
+
+    def _observers(self, given: Any) -> list[Component]:
+        """The validated observers, each once; no two may have a metric of the same name. One
+        name stands for a list of it."""
+        if given is None:
+            return []
+        if not isinstance(given, list):
+            given = [given]
+        owners: dict[str, str] = {}
+        found: list[Component] = []
+        for index, one in enumerate(given):
+            where = f"trial.observers[{index}]"
+            observer = self.plugins.validate("observer", one, where)
+            name = observer["name"]
+            if name in (other["name"] for other in found):
+                raise SuiteError(f"{where}: observer {name!r} is listed twice")
+            cls: Any = self.plugins.entry("observer", name).parameters()
+            for metric in cls.metrics:
+                taken = owners.setdefault(metric.name, name)
+                if taken != name:
+                    raise SuiteError(
+                        f"{where}: observers {taken!r} and {name!r} both give {metric.name!r}; "
+                        "keep one"
+                    )
+            found.append(observer)
+        return found
+
+    def _is_elsewhere(self, dataset: Raw) -> bool:
+        """Whether no plugin has the data set but the suite's [sources] names it."""
+        name = dataset.get("name")
+        return name not in self.plugins["dataset"] and name in self.suite.sources
+
+    def _identity_and_locations(self, dataset: Component) -> tuple[Raw, list[str]]:
+        """The identity of a data set, and its parameters that say where it is."""
+        key = canonical(dataset)
+        if key not in self._data:
+            name = dataset["name"]
+            source = self.suite.sources.get(name, {})
+            command = None  # that gets the set from where the suite's [sources] say
+            if source.get("openml"):
+                place = Place(source["openml"], train=source.get("train"))
+                command = fetch_command(name, self.data_dir, place)
+            if self._is_elsewhere(dataset):
+                how = (
+                    f"get it with: {command}"
+                    if command is not None
+                    else (
+                        f"make {name}.npz (X, y) from {source['note']} and list it in "
+                        f"{self.data_dir / MANIFEST}, or look for it on OpenML: "
+                        f"{fetch_command(name, self.data_dir)} --openml NAME"
+                    )
+                )
+                text = f"data set {name!r} is not in {self.data_dir}; {how}"
+                self._data[key] = {"missing": " ".join(text.split())}, []
+            else:
+                values = {key: value for key, value in dataset.items() if key != "name"}
+                try:
+                    entry = self.plugins.entry("dataset", name)
+                    found = identity(entry, values, command)
+                    self._data[key] = found, locations(entry.parameters())
+                except SparsebenchError as error:
+                    raise SuiteError(f"trial.dataset: {error}") from error
+        return copy.deepcopy(self._data[key])
+
+
+def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:
+    """What determines a data set besides its parameters, or {"missing": reason}. Loads no arrays.
+
+    `command` gets the set; it is used if the data set itself names none.
+    """
+    if entry.unavailable() is not None:
+        return {}
+    try:
+        instance = entry.parameters()(**values)
+        found = instance.identity() if hasattr(instance, "identity") else {}
+        canonical(dict(found))
+    except MissingData as error:
+        more = f", or get another version with: {command}" if command and not error.command else ""
+        return {"missing": " ".join(f"{error}{more}".split())}
+    except SparsebenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"dataset {entry.name!r} of {entry.owner}: identity() raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return dict(found)
+
+
+def _with_hint(message: str, raw: Raw) -> str:
+    """The error about a parameter, with a hint about [grid] if a list was given for a single
+    value."""
+    place = message.partition(":")[0].removeprefix("trial.")
+    value: Any = raw
+    for step in place.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if isinstance(value, list) and "valid list" not in message and "valid tuple" not in message:
+        return f"{message}; a list means one trial each only in [grid]"
+    return message
