@@ -312,10 +312,10 @@ def register_objectives(register: Register) -> None:
         "objectives",
         ("classification", "classification:Classification",
          "one of several classes; accuracy", params + "ClassificationParams"),
-        ("regression", "numbers:Regression",
+        ("regression", "regression:Regression",
          "a number per sample; root mean squared error in its own units",
          params + "RegressionParams"),
-        ("dense-output", "numbers:DenseOutput",
+        ("dense-output", "regression:DenseOutput",
          "several numbers, or several labels that are 0 or 1, per sample",
          params + "DenseOutputParams"),
         ("reconstruction", "reconstruction:Reconstruction",
@@ -342,7 +342,7 @@ def register_optimizers(register: Register) -> None:
 def register_schedules(register: Register) -> None:
     _register(
         register,
-        "schedules",
+        "learning_rate_schedules",
         ("constant", "Constant", "the rate as given"),
         ("step", "Step", "times gamma after given epochs"),
         ("cosine", "Cosine", "half a cosine down to `final`"),
@@ -409,10 +409,10 @@ def register_trainers(register: Register) -> None:
         ("ridge-regression", "RidgeRegression", "no network: scikit-learn's, for numbers"),
         ("gradient-boosting", "GradientBoosting", "no network: scikit-learn's boosted trees"),
     ):
-        place = f"{HERE}.references.trainers:{target}"
+        place = f"{HERE}.sklearn_trainers.trainers:{target}"
         register(name, place, requires=("sklearn",), summary=summary)
     _register(
-        register, "selection",
+        register, "feature_selection",
         ("feature-selection", "trainer:FeatureSelection",
          "selects features by a network's inputs, judged by other classifiers"),
         ("chi-square", "without_network:ChiSquare",

@@ -18,14 +18,14 @@ from sparsebench_plugins.datasets.params import FileParams
 Reader = Callable[[Path, FileParams, Array | None], Parts]
 """Gets the file, the parameters, and the targets if they are in a file of their own."""
 
-TEXT = "text_table:text_parts"
+TEXT = "csv_file:text_parts"
 READERS = {
     ".csv": TEXT, ".tsv": TEXT, ".tab": TEXT, ".txt": TEXT, ".data": TEXT, ".dat": TEXT,
     ".npz": "npz_file:npz_parts", ".npy": "npy_file:npy_parts",
     ".svm": "sparse_text:svmlight_parts", ".libsvm": "sparse_text:svmlight_parts",
     ".svmlight": "sparse_text:svmlight_parts", ".mtx": "sparse_text:matrix_market_parts",
-    ".mat": "mat_file:mat_parts", ".arff": "frames:arff_parts",
-    ".parquet": "frames:parquet_parts", ".h5ad": "hdf5_file:h5ad_parts",
+    ".mat": "mat_file:mat_parts", ".arff": "arff_and_parquet:arff_parts",
+    ".parquet": "arff_and_parquet:parquet_parts", ".h5ad": "hdf5_file:h5ad_parts",
 }  # fmt: skip
 """Ending -> "module:function" of these plugins."""
 

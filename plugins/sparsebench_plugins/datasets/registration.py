@@ -134,10 +134,10 @@ def _stored(listing: Listing) -> int | None:
 HERE = "sparsebench_plugins.datasets."
 
 BUILT_IN = {
-    "digits": ("embedded:Digits", None, "1797 x 64, 10 classes: handwritten digits"),
-    "breast-cancer": ("embedded:BreastCancer", None, "569 x 30, 2 classes: cell nuclei"),
-    "wine": ("embedded:Wine", None, "178 x 13, 3 classes: chemical analyses"),
-    "diabetes": ("embedded:Diabetes", None,
+    "digits": ("sklearn_csv:Digits", None, "1797 x 64, 10 classes: handwritten digits"),
+    "breast-cancer": ("sklearn_csv:BreastCancer", None, "569 x 30, 2 classes: cell nuclei"),
+    "wine": ("sklearn_csv:Wine", None, "178 x 13, 3 classes: chemical analyses"),
+    "diabetes": ("sklearn_csv:Diabetes", None,
                  "442 x 10, a number each: progress of a disease, for regression"),
     "friedman": ("synthetic:Friedman", "FriedmanParams",
                  "3000 x 20, a number each: generated with known noise, for regression"),
@@ -147,7 +147,7 @@ BUILT_IN = {
                         "2096 x 54675, 18 classes: generated, few samples of many features"),
     "extreme": ("synthetic:Extreme", "ExtremeParams",
                 "10000 x 65536, 2 classes: generated batch by batch, never held whole"),
-    "shapes": ("shapes:Shapes", "ShapesParams",
+    "shapes": ("shape_images:Shapes", "ShapesParams",
                "500 images 32 x 32, a label a pixel: generated, one filled shape each"),
     "file": ("file:File", "FileParams",
              "a file of your own: csv, npz, npy, svmlight, mtx, mat, h5ad, parquet"),
