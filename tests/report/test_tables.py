@@ -7,9 +7,9 @@ from sparsebench.analysis.evidence import evidence, settings
 from sparsebench.analysis.number_format import one, percent, ratio, seconds, size, spread
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
-from sparsebench.report.contents import contents
 from sparsebench.report.document import Code, Table
 from sparsebench.report.markdown_blocks import inline, printed
+from sparsebench.report.sections import contents
 from sparsebench.suite.labels import distinct_label
 
 NUMBA, SCIPY = {"name": "numba-csr"}, {"name": "scipy-csr"}
