@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from small import prepare, small_work
 from sparsebench_plugins.datasets.permuted_copies import with_permuted_copies
-from sparsebench_plugins.feature_selection.judges import columns, scores
+from sparsebench_plugins.feature_selection.judges import columns, scores, unscaled
 from sparsebench_plugins.topologies.neurofs import AGES
 
 from sparsebench.analysis.chance import beats_chance
@@ -85,6 +85,26 @@ def test_the_columns_of_csr_are_those_of_arrays(build):
         columns(prepare(blobs(csr=csr), scaling="none").train, chosen) for csr in (False, True)
     ]
     np.testing.assert_array_equal(*found)
+
+
+def test_features_in_their_own_units_are_those_of_the_data():
+    parts = blobs()
+    chosen = np.array([7, 0, 3])
+    data = prepare(parts)
+    found = unscaled(data.inputs, columns(data.train, chosen), chosen)
+    expected = parts.X_train[data.train.samples.rows][:, chosen]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_judge_without_scaling_weighs_features_by_their_spread(build):
+    """Noise of 100 times the spread hides the informative features from a judge that sees it."""
+    parts = blobs()
+    parts.X_train[:, INFORMATIVE:] *= 100
+    work = small_work(build, **SMALL, data=prepare(parts))
+    given = {"name": "feature-selection", "features": 12, "judges": ["svm", "svm-unscaled"]}
+    found = build("trainer", given).run(work).measures
+    assert found["svm_accuracy"] > 0.8
+    assert found["svm_unscaled_accuracy"] < 0.6
 
 
 def test_the_balanced_error_is_the_mean_over_the_classes():

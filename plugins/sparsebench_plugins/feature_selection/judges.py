@@ -12,6 +12,7 @@ import numpy as np
 from sparsebench.core.arrays import Array, Labels, Matrix
 from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.data.prepare import Examples
+from sparsebench.core.data.samples import Inputs
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 
@@ -36,14 +37,17 @@ def judged(work: Work, chosen: Ints, judges: Sequence[str]) -> dict[str, float |
         train, test = columns(data.train, chosen), columns(data.test, chosen)
         y, y_test = classes_of(data.train), classes_of(data.test)
         for name in judges:
-            found = judge(name, work.seed).fit(train, y).predict(test)
+            X, X_test = train, test
+            if name == "svm-unscaled":
+                X, X_test = (unscaled(data.inputs, part, chosen) for part in (train, test))
+            found = judge(name, work.seed).fit(X, y).predict(X_test)
             measures |= scores(name.replace("-", "_"), found, y_test)
     measures["judging_seconds"] = time.perf_counter() - began
     return measures
 
 
 def judge(name: str, seed: int) -> Any:
-    if name == "svm":
+    if name.startswith("svm"):
         from sklearn.svm import SVC
 
         return SVC()
@@ -80,6 +84,14 @@ def classes_of(examples: Examples) -> Labels:
     if y.ndim != 1 or (y.dtype.kind == "f" and not np.array_equal(y, np.floor(y))):
         raise Unsupported("a selection is judged by classifiers, and the data has no classes")
     return y
+
+
+def unscaled(inputs: Inputs, X: Matrix, chosen: Ints) -> Matrix:
+    """(samples, chosen) the scaled inputs X of these features, in the data's own units."""
+    if inputs.mean is None or inputs.scale is None:
+        return X
+    own = Inputs(chosen.size, inputs.mean[chosen], inputs.scale[chosen])
+    return np.ascontiguousarray(own.unscaled(X.T).T)
 
 
 def columns(examples: Examples, chosen: Ints) -> Matrix:

@@ -13,13 +13,16 @@ from sparsebench_plugins.sequential import Sequential
 if TYPE_CHECKING:
     from sparsebench.core.training.work import Result, Work
 
-Judge = Literal["svm", "knn", "extra-trees"]
+Judge = Literal["svm", "svm-unscaled", "knn", "extra-trees"]
 Judges = Annotated[tuple[Judge, ...], MinLen(1)]
 JUDGES: tuple[Judge, ...] = ("svm", "knn", "extra-trees")
 Importance = Literal["strength", "connections", "attribution", "gradients", "neuron-importance"]
 Count = Annotated[int, Interval(gt=0)]
 
-TITLES = {"svm": "SVM", "knn": "nearest neighbour", "extra-trees": "extra trees"}
+TITLES = {
+    "svm": "SVM", "svm-unscaled": "SVM without scaling", "knn": "nearest neighbour",
+    "extra-trees": "extra trees",
+}  # fmt: skip
 
 METRICS = (
     Metric("selected_features", "count", title="features selected"),
@@ -28,14 +31,14 @@ METRICS = (
             f"{judge.replace('-', '_')}_accuracy", "fraction", "points", better=1,
             title=f"accuracy of {TITLES[judge]} on the selection",
         )
-        for judge in JUDGES
+        for judge in TITLES
     ),
     *(
         Metric(
             f"{judge.replace('-', '_')}_balanced_error", "fraction", "points", better=-1,
             title=f"balanced error of {TITLES[judge]} on the selection",
         )
-        for judge in JUDGES
+        for judge in TITLES
     ),
     Metric(
         "selected_noise", "fraction", "points", better=-1, title="known noise among the selection"
@@ -62,7 +65,8 @@ class FeatureSelection(Sequential):
                 gradients: I = beta I + mean |gradient of the loss| with respect to an input, at
                 each step (GradEnFS)
                 neuron-importance: what the growth of that name has summed (WAST)
-    judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees
+    judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees; each sees
+                the inputs as the network does, scaled, and svm-unscaled in the data's own units
     beta        of `gradients`
     samples     of `attribution`: how many after each epoch, the next ones of the training part
 
