@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a trial ended. `cause` says more where there is more to say."""
+    """How a trial ended. A record's `cause` may say more."""
 
     OK = "ok"
     DIVERGED = "diverged"  # the loss became nan or inf

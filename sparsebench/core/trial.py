@@ -1,4 +1,4 @@
-"""A trial as data: one network to be trained with one seed."""
+"""A trial as data: everything that describes the training of one network with one seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCALINGS = ("feature", "data", "range", "none")
 """How inputs are scaled, see `core.data.scaling`; the first is the default."""
 
 LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
-"""Fields that limit a trial, or say what it stores, and do not change its result."""
+"""Fields that limit a trial or decide what it stores, and do not change its result."""
 
 NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations")
 """Fields that do not change a trial's result and are not part of its id."""
@@ -37,12 +37,12 @@ class Trial:
 
     dataset ... objective  validated components (`registry.Component`) with every default filled in
     data        identity of the data set besides its parameters, such as a checksum; or
-                {"missing": reason}, of which the id only takes that it is missing
-    locations   parameters of the data set that say where it is; not in the id if `data` has the
-                content
+                {"missing": reason}, whose reason is not part of the id
+    locations   names of parameters that say where the data set is; they are not part of the id if
+                `data` identifies the content
     observers   components; they change nothing, so they are not in the id
-    suite, axes, words  labels, not in the id: the suite, its grid values by dotted key, and these
-                values in words
+    suite, axes, words  labels that are not in the id: the suite's name, the trial's grid values by
+                dotted key, and these values in words
     fold        "2/5": the second of five parts of the samples is the test part
     checkpoint  seconds between two checkpoints
     keep_model  None: store the trained network only if it is small
@@ -79,8 +79,8 @@ class Trial:
     keep_model: bool | None = None
 
     def spec(self) -> dict[str, Any]:
-        """The data that the id is made of. Fields that were added after 0.1.0 are left out where
-        they have their default. The values are the trial's own: a caller changes none."""
+        """The data from which the id is computed. Fields added after version 0.1.0 are left out if
+        they have their default. The values are not copied: callers must not change them."""
         names = (one.name for one in fields(self))
         spec = {name: getattr(self, name) for name in names if name not in NOT_COMPUTED}
         said = {key: value for key, value in self.objective.items() if value is not None}
@@ -99,23 +99,25 @@ class Trial:
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits of the spec: the same trial has the same id in every suite."""
+        """16 hex digits, a hash of the spec: the same trial has the same id in every suite."""
         return digest(self.spec(), 8)
 
     @cached_property
     def cell(self) -> str:
-        """The id without the seed and the number of the fold: trials of one cell are replicates."""
+        """The id computed without seed and fold number: trials with the same cell are
+        replicates."""
         spec = {k: v for k, v in self.spec().items() if k not in REPLICATED}
         return digest(spec if self.folds is None else {**spec, "folds": self.folds}, 8)
 
     @property
     def folds(self) -> int | None:
-        """Into how many parts the samples are divided, each of them the test part of one trial."""
+        """The number of folds of the samples; each is the test part of one trial. None: no
+        folds."""
         return None if self.fold is None else fold_of(self.fold)[1]
 
     @property
     def replicate(self) -> int:
-        """A number that no other trial of the cell has: the seed, or one for each seed and fold."""
+        """A number that is unique within the cell: the seed, or a number made of seed and fold."""
         if self.fold is None:
             return self.seed
         number, folds = fold_of(self.fold)
@@ -143,10 +145,10 @@ def fold_of(text: str) -> tuple[int, int]:
 
 
 def canonical(data: Any) -> str:
-    """JSON with sorted keys and no spaces: equal data, equal text."""
+    """JSON with sorted keys and no spaces, so that equal data give equal text."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(data: Any, size: int) -> str:
-    """2 x `size` hex digits of canonical JSON."""
+    """A hash of the canonical JSON, 2 x `size` hex digits."""
     return hashlib.blake2b(canonical(data).encode(), digest_size=size).hexdigest()

@@ -1,4 +1,5 @@
-"""Probe backends for hidden dense work: the jobs, evidence kept for later runs, and the verdict.
+"""Probes backends for hidden dense work: makes the jobs, caches the evidence, and gives the
+verdict.
 
 A backend is probed before the trials that use it, once for each machine and version of its code.
 """
@@ -37,13 +38,13 @@ from sparsebench.store.record import SIMULATED
 from sparsebench.suite.labels import brief
 
 MUCH = 1 / 8
-"""The share of a network's K D from which on a layer counts for what is probed."""
+"""A layer with at least this share of the network's K D counts when the size to probe is chosen."""
 
 PATIENCE = 120.0
 """Seconds for a probe, imports included; one takes two to six."""
 
 LIBRARIES = 256 * 2**20
-"""Bytes of a process's memory limit that libraries need, and layers cannot have."""
+"""Bytes of a process's memory limit that libraries need and that are not available for layers."""
 
 MOST_MEMORY = 3 * 2**30
 """Bytes that a probe may use at most, however much there is."""
@@ -54,20 +55,22 @@ Found = Evidence | str
 
 @dataclass(frozen=True)
 class ProbeJob:
-    """A backend to probe: a trial that uses it, and the sizes of layers; None if none fit."""
+    """A backend to probe: a trial that uses it, and the sizes of layers; None if no sizes fit into
+    memory."""
 
     trial: Trial
     sizes: Sizes | None
 
     @property
     def is_method(self) -> bool:
-        """Whether it probes model and topology."""
+        """Whether this job probes a model and a topology, in a network."""
         return self.sizes is not None and self.sizes.network
 
 
 def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
-    """Side and density of the layers to probe for a trial: of the densest of its layers that have
-    much of its K D; the largest side and the lowest density where its sizes are not declared."""
+    """Side and density of the square layer to probe for a trial: those of its densest layer, among
+    the layers with at least `MUCH` of its K D. If its sizes are not declared, the largest side and
+    the lowest density."""
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
@@ -80,8 +83,8 @@ def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
 
 
 def probe_key(trial: Trial, plugins: Plugins) -> str:
-    """A key that is equal for trials which one probe of a backend serves. The optimizer's
-    magnitudes are left out, because a probe does not see them."""
+    """A key that trials share if one probe of their backend is enough for them. The optimizer's
+    numbers are left out, because they do not affect a probe."""
     side, density = probed_sizes(trial, plugins)
     sizes = sizes_for(MOST_MEMORY, trial.batch_size, side=side, density=density)
     return canonical(
@@ -95,7 +98,8 @@ def probe_key(trial: Trial, plugins: Plugins) -> str:
 
 
 def method_key(trial: Trial, plugins: Plugins) -> str:
-    """The same of a probe of model and topology, whose numbers do not matter to it either."""
+    """A key that trials share if one probe of their model and topology is enough for them. The
+    numbers of these components are left out too."""
     model = {key: value for key, value in trial.model.items() if key != "hidden"}
     return canonical(
         [
@@ -109,9 +113,9 @@ def method_key(trial: Trial, plugins: Plugins) -> str:
 
 
 def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]:
-    """The probes for these trials, by `probe_key` and `method_key`; none where the optimizer does
-    not declare its state. A backend that says it simulates gets smaller layers, which are enough to
-    agree, and its models and topologies are not probed."""
+    """The probes that these trials need, by `probe_key` and `method_key`. A trial whose optimizer
+    does not declare its state is not probed. A backend that declares itself simulated is probed
+    with smaller layers, which are enough to confirm that, and without its models and topologies."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if isinstance(plugins.parameters("optimizer", trial.optimizer), SizedOptimizer):
@@ -132,8 +136,8 @@ def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]
 
 
 def is_sparse(trial: Trial, plugins: Plugins) -> bool:
-    """Whether the topology leaves half of the positions free, as far as it is declared: a dense one
-    makes arrays of K x D by design."""
+    """Whether the topology is declared to leave at least half of the positions free. A denser one
+    takes memory K x D by design."""
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
@@ -141,7 +145,7 @@ def is_sparse(trial: Trial, plugins: Plugins) -> bool:
 
 
 def audit_job(probe: ProbeJob, job: Job) -> Job:
-    """The job that probes, made from one for its trial, within memory that the machine can
+    """A job for the probe, made from a job for its trial; its memory limit is what the machine can
     spare."""
     room = min(machine.available_memory() // 2, MOST_MEMORY)
     trial = replace(probe.trial, timeout=PATIENCE, memory_limit=room)
@@ -149,7 +153,7 @@ def audit_job(probe: ProbeJob, job: Job) -> Job:
 
 
 def read_evidence(file: Path) -> Evidence | None:
-    """The evidence in a file; None if there is no file, or it is not whole."""
+    """Read the evidence in a file; None if the file is missing or incomplete."""
     try:
         return Evidence.from_json(json.loads(file.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -163,7 +167,8 @@ def why_no_evidence(outcome: Mapping[str, Any]) -> str:
 
 
 def kept_file(probe: ProbeJob, plugins: Plugins, versions: Mapping[str, str]) -> Path:
-    """The file in the cache for the evidence, named by everything that decides it."""
+    """The cache file for the evidence; its name is a hash of everything that the evidence depends
+    on."""
     decisive = [
         _key_of(probe, plugins),
         probe.sizes.to_json() if probe.sizes is not None else None,
@@ -186,7 +191,7 @@ def probed_kinds(probe: ProbeJob) -> tuple[str, ...]:
 
 
 def keep(file: Path, evidence: Evidence) -> None:
-    """Keep evidence for later runs; a cache that cannot be written costs them a few seconds."""
+    """Cache evidence for later runs. If the cache cannot be written, they probe again."""
     with contextlib.suppress(OSError, SparsebenchError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(evidence.to_json()))
@@ -195,9 +200,9 @@ def keep(file: Path, evidence: Evidence) -> None:
 def audit_of(
     trial: Trial, outcome: Mapping[str, Any], found: Mapping[str, Found], plugins: Plugins
 ) -> dict[str, Any]:
-    """The `audit` of a record; empty for a trial that never ran.
+    """The `audit` field of a record; empty for a trial that never ran.
 
-    found  what was found, by `probe_key` and `method_key`
+    found  the results of the probes, by `probe_key` and `method_key`
     """
     if outcome.get("status") in (Status.SKIPPED, Status.UNSUPPORTED):
         return {}
@@ -218,7 +223,7 @@ def audit_of(
 
 
 def judge_method(found: Evidence, trial: Trial) -> Judgement:
-    """The judgement of a probe of model and topology; its sentence names them."""
+    """Judge the probe of a model and a topology; the sentence of the judgement names both."""
     judged = judge(found)
     names = f"model {trial.model['name']!r} with topology {brief(trial.topology)!r}"
     return replace(judged, why=f"{names}: {judged.why}")

@@ -30,14 +30,14 @@ from sparsebench.units import brief_size
 
 POINTS = 4
 SMALLEST, LARGEST = 2_000, 16_000_000
-"""Connections of the smallest and the largest layer that is timed; in larger layers a connection
-costs the same."""
+"""Connections of the smallest and of the largest layer that is timed. In larger layers, a
+connection is assumed to take the same time as in the largest."""
 
 EPOCHS = 1_000
-"""Most epochs that are looked at; a longer training is predicted from its first ones."""
+"""A prediction considers only this many first epochs of a longer training."""
 
 LONG = 10**9
-"""Steps of an epoch, more than any schedule waits for."""
+"""A number of steps per epoch that is larger than any interval between updates."""
 
 
 def never_updates(trial: Trial, plugins: Plugins) -> bool:
@@ -120,8 +120,8 @@ class Rates:
     def at(self, work: int, name: str) -> float:
         """Seconds for `work`, interpolated on log-log axes.
 
-        Above the last point each connection costs as much as between the first point and the last,
-        so that the fixed cost of a call does not grow.
+        Above the last point, each further connection takes the average time between the first and
+        the last point, so that the fixed time of a call is not extrapolated.
         """
         first, last = self.points[0], self.points[-1]
 
@@ -180,8 +180,8 @@ def timing_key(trial: Trial) -> str:
 def timing_jobs(
     outlines: Sequence[tuple[Trial, TrialSizes]],
 ) -> dict[str, tuple[Trial, tuple[Ladder, ...]]]:
-    """By `timing_key`: a trial and the ladders of layers to time with it. The trial updates its
-    topology if one of its group does."""
+    """For each `timing_key`, a trial and the ladders of layers to time with it. The trial is one
+    that updates its topology, if any with this key does."""
     groups: dict[str, list[tuple[Trial, TrialSizes]]] = {}
     for trial, sizes in outlines:
         groups.setdefault(timing_key(trial), []).append((trial, sizes))
@@ -205,8 +205,8 @@ def timing_jobs(
 def measured_rates(
     trials: Sequence[Trial], plugins: Plugins, data_dir: Path
 ) -> dict[str, list[Rates]]:
-    """Time the backends of these trials now, outside of any run and without limits. By
-    `timing_key`; an empty list if the process failed."""
+    """Time the backends of these trials now, outside of any run and without limits. Returns the
+    rates by `timing_key`; the list is empty if the process failed."""
     from sparsebench.run.supervisor import supervise
 
     found = {}

@@ -82,8 +82,8 @@ def compile_job(job: Job, trials: Sequence[Trial] = ()) -> Job:
 
 
 def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """Up to `most` trials that differ in backend and topology, so that processes which compile for
-    them at the same time have little in common."""
+    """Up to `most` trials that differ in backend and topology, so that processes that compile for
+    them at the same time compile mostly different kernels."""
     found: list[Trial] = []
     for trial in trials:
         names = (trial.backend["name"], trial.topology["name"])

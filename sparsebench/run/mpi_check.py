@@ -69,7 +69,8 @@ def check_mpi(count: int = 2) -> HandshakeResult:
 
 
 def _ask(count: int) -> tuple[str, str]:
-    """The first line that says hello, and the last of the complaints. Nothing is left running."""
+    """Start the processes; returns the first line of greeting and the last line of errors. No
+    process is left running."""
     mark = secrets.token_hex(8)
     crowded = mpi.environment(count, crowded=True)
     command = mpi.command(count, (sys.executable, "-P", "-c", PROGRAM))

@@ -69,7 +69,7 @@ def reusable(
 
 
 class ConcurrentRuns:
-    """Trials that other runs on the same store are running; false if there are none."""
+    """The trials that other runs on the same store are running; falsy if there are none."""
 
     def __init__(self, store: Store, listener: Listener) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Run the trials of a suite: reuse, start, watch and store them. Trains nothing itself."""
+"""Schedules the trials of a run: reuses records, starts and retries trials, and stores outcomes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_trials(
     options: Options,
     listener: Listener | None = None,
 ) -> Summary:
-    """Get a record for every trial, by reuse or by running it.
+    """Get a record for every trial, by reusing one or by running the trial.
 
     Raises StoreError if the store cannot be written; finished records are kept.
     """

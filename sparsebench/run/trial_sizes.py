@@ -20,8 +20,8 @@ from sparsebench.errors import SuiteError
 from sparsebench.registry import Plugins
 
 FLOAT, HALF, INDEX = 4, 2, 4
-"""Bytes of a float32, a bfloat16 (a backend may keep momenta and activations so), and the index of
-a stored value."""
+"""Bytes of a float32, of a bfloat16 (in which a backend may store momenta and activations), and of
+the index of a stored value."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class TrialSizes:
 
     @property
     def stored(self) -> float:
-        """Stored values of a sample."""
+        """The mean number of stored values of a sample."""
         return (self.data.stored or 0) / max(1, self.data.train)
 
     @property
     def work(self) -> int:
-        """Connections times samples over the whole training; positions instead of connections for
-        simulated sparsity."""
+        """The number of connections times the number of samples in the whole training; for
+        simulated sparsity, all positions count instead of connections."""
         entries = sum(layer.entries(self.truly_sparse is not False) for layer in self.layers)
         return entries * self.data.train * self.epochs
 

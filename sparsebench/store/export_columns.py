@@ -43,36 +43,44 @@ COLUMNS = (
     *(metric.name for metric in KERNELS),
     *FINDINGS,
 )
-"""The contract: these names, in this order, then what else was measured, then one column per grid
-axis. From `kernel` to `start_seconds` they are of trials that time one operation, and unknown for
-those that train. `truly_sparse` is what the backend claims, None if it says nothing; `audit` what
-was found; `noise` the words for what disturbed the machine, with spaces between; `oversubscribed`
-whether the trial had more threads, of all its processes, than cores; `step` whether a training step
-was one "compiled" call or went by "layers", empty if the network does not say."""
+"""The first columns of every export, in this order. Other measured quantities follow, then a column
+for each grid axis.
+
+kernel ... start_seconds  only of trials that time one operation; unknown for those that train
+truly_sparse    the claim of the backend; None if it makes none
+audit           the verdict of the audit
+noise           words for what disturbed the machine, separated by spaces
+oversubscribed  whether all processes of the trial together had more threads than cores
+step            "compiled" if a training step was one compiled call, "layers" if it was made layer
+                by layer, empty if unknown
+"""
 
 MEASURES = tuple(metric.name for metric in (*TRAINING, *KERNELS))
-"""Measured numbers of every frame: float64, NaN where unknown."""
+"""Columns of every frame that are measured numbers: float64, NaN if unknown."""
 
 EPOCH_LABELS = (
     "run", "trial", "status", "dataset", "backend", "model", "topology", "prune", "seed",
 )  # fmt: skip
 
 LAYERED = tuple(name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds)
-"""Columns of an epoch that are totals; the numbers of layer i are in `<name>_i`, from 1."""
+"""Columns of an epoch that are totals over the layers. The number for layer i, counted from 1, is
+in the column `<name>_i`."""
 
 HAS_COLUMN = ("topology.prune", "model.activation", "dataset.path", "dataset.label")
-"""Parameters that another column has, or that tell where data lies and not which it is."""
+"""Parameters that get no column: another column has them, or they are only a path to the data."""
 
 CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
 
 
 def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd.DataFrame:
-    """One row per trial, whatever became of it: the contract's columns, then what else its trials
-    measured, then the grid axes, then every other parameter in which the trials differ.
+    """One row per trial, also of failed ones. Columns: `COLUMNS`, other measured quantities, grid
+    axes, and every other parameter in which the trials differ.
 
-    An axis named like a column of the contract is that column. A component's column holds its
-    name, or where components of one name differ a label that tells them apart, so that groups by
-    that column mix no two settings. `commit` fills in where a record does not name its own.
+    A grid axis with the name of one of `COLUMNS` gets no second column. A component's column has
+    its name; if components of the same name differ, it has a label that distinguishes them, so that
+    grouping by the column never mixes two settings.
+
+    commit  the commit of records that do not have one
     """
     added = dict.fromkeys(name for r in records for name in r.measures if name not in COLUMNS)
     columns = [*COLUMNS, *added]
@@ -83,15 +91,15 @@ def trials_frame(records: Sequence[Record], run_id: str, commit: str = "") -> pd
 
 
 def run_frame(stored: StoredRun) -> pd.DataFrame:
-    """`trials_frame` of a stored run, with the commit that its manifest names."""
+    """`trials_frame` of a stored run, with the commit in its manifest."""
     return trials_frame(stored.records, stored.id, manifest_commit(stored.manifest))
 
 
 def epochs_frame(stored: StoredRun) -> pd.DataFrame:
-    """One row per trial and epoch; a trial that finished no epoch is one row with NaN.
+    """One row per trial and epoch; a trial that finished no epoch has one row with NaN.
 
-    After the labels: the contract's columns with numbered ones for layers behind the totals, then
-    what else was measured, then the grid axes. A metric that is a small array is a column of lists.
+    Columns: labels, the metrics of epochs, each total followed by numbered columns for the layers,
+    other measured quantities, and grid axes. A metric that is a small array is a column of lists.
     """
     rows: list[dict[str, Any]] = []
     trials: list[Trial] = []
@@ -117,7 +125,8 @@ def epochs_frame(stored: StoredRun) -> pd.DataFrame:
 
 
 def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
-    """A number of one line of epochs.jsonl, whether it has a field of its own or not."""
+    """A number by name from one line of epochs.jsonl: a field of the line, or one of its
+    metrics."""
     value = line.get(name, line.get("metrics", {}).get(name))
     return None if value is None or isinstance(value, list) else float(value)
 
@@ -128,7 +137,7 @@ def manifest_commit(manifest: Mapping[str, Any]) -> str:
 
 
 def _labels(record: Record, run_id: str) -> dict[str, Any]:
-    """The labels that every row starts with, of a trial or of an epoch."""
+    """The labels at the start of every row, for a trial or for an epoch."""
     trial = record.trial
     return {
         "run": run_id,
@@ -181,8 +190,8 @@ def _name(component: Any) -> str:
 
 
 def with_parameters(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
-    """The frame with labels that distinguish its components, and a column per grid axis and per
-    parameter that varies, where it has none of that name yet. A row per trial."""
+    """Add to a frame with a row per trial: labels that distinguish its components, and a column for
+    each grid axis and each parameter that varies, unless a column of that name exists."""
     frame = frame.assign(
         **{
             name: distinct_labels(found)
@@ -204,7 +213,7 @@ def with_parameters(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFram
 
 
 def _components(trials: Sequence[Trial]) -> dict[str, list[dict[str, Any]]]:
-    """The components of every trial by the column that has their names."""
+    """For each column of component names, the components of all trials."""
     parts = ("backend", "model", "topology", "trainer", "optimizer")
     return {
         "dataset": datasets_of(trials),
@@ -218,7 +227,7 @@ def _table(component: Any) -> dict[str, Any]:
 
 
 def _parameters(trial: Trial) -> dict[str, Any]:
-    """The parameters of a trial by dotted key, without names of components and where data lies."""
+    """The parameters of a trial by dotted key, without component names and paths of data."""
     spec = {k: v for k, v in trial.spec().items() if k not in ("format", "data")}
     parts = {key: value for key, value in spec.items() if isinstance(value, Mapping)}
     found = {f"{part}.{k}": v for part, one in parts.items() for k, v in flat(one).items()}
@@ -227,8 +236,8 @@ def _parameters(trial: Trial) -> dict[str, Any]:
 
 
 def _axis(values: list[Any]) -> list[Any]:
-    """Values of one type: numbers if all are, else text, in which components have labels that
-    distinguish them; empty where a trial has none."""
+    """The values of an axis in one type: numbers if all are numbers, else text, with distinguishing
+    labels for components; empty for a trial without a value."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return [float("nan") if value is None else value for value in values]

@@ -3,8 +3,8 @@
 Other tools read one benchmark per cell, named `suite[value-value]`:
 
 pytest-benchmark          its JSON, for `pytest-benchmark compare FILE`
-github-action-benchmark   a list of {name, unit, value, range, extra}; the tool takes smaller as
-                          better in one file and bigger as better in another
+github-action-benchmark   a list of {name, unit, value, range, extra}; metrics of which less is
+                          better are in one file, those of which more is better in another
 bencher                   Bencher Metric Format: {benchmark: {measure: {value, lower, upper}}}
 """
 
@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""The characters at which a spreadsheet reads a text cell as a formula."""
+"""A spreadsheet reads a text cell that starts with one of these characters as a formula."""
 
 LONGEST = 1024
-"""Characters of a benchmark's name that Bencher takes."""
+"""The most characters that Bencher allows in a benchmark's name."""
 
 
 def exported(run: StoredRun, format: str, *, epochs: bool = False) -> bytes:
-    """The content of a run's export. A table has a row per trial, with `epochs` one per epoch."""
+    """The content of a run's export. A table has a row per trial, or with `epochs` a row per trial
+    and epoch."""
     if format in TABLES:
         frame = epochs_frame(run) if epochs else run_frame(run)
         return TABLES[format](frame, of_run(run.manifest))
@@ -58,9 +59,10 @@ def exported(run: StoredRun, format: str, *, epochs: bool = False) -> bytes:
 
 
 def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
-    """Numbers by repr, so that they read back the same; unknown is empty, a list JSON text.
+    """A csv table. Numbers are written by repr, so that they read back the same; an unknown value
+    is empty, and a list is JSON text.
 
-    metrics  says which columns count something; the built-in ones where None
+    metrics  decide which columns are counts; None: the built-in metrics
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -71,13 +73,14 @@ def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
 
 
 def to_json(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
-    """A list of objects, one per row; unknown is null, infinity is the string "inf"."""
+    """A JSON list with an object per row. An unknown value is null, infinity is the string
+    "inf"."""
     names = [str(name) for name in frame.columns]
     return _json([jsonable(dict(zip(names, row))) for row in _rows(frame, metrics)])
 
 
 def to_parquet(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
-    """Counts are Int64 where they are whole numbers."""
+    """A parquet table. Columns of counts are Int64 if all their values are whole numbers."""
     if importlib.util.find_spec("pyarrow") is None:
         raise SparsebenchError(
             "format parquet needs pyarrow, which is not installed; "
@@ -97,7 +100,7 @@ TABLES = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
 
 
 def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> Iterator[tuple[Any, ...]]:
-    """The rows as Python values: counts as int, unknown as None."""
+    """Yield the rows as Python values: counts as int, unknown values as None."""
 
     def plain(value: Any, whole: bool) -> Any:
         if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
@@ -112,7 +115,8 @@ def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> Iterator[tuple[Any, .
 
 
 def _counts(column: str, metrics: Metrics | None) -> bool:
-    """Whether a column counts something; numbered ones such as connections_1 are their metric's."""
+    """Whether a column holds counts. A numbered column such as connections_1 is judged as
+    `connections`."""
     stem, _, number = column.rpartition("_")
     return (metrics or Metrics()).declaration(stem if number.isdigit() else column).is_whole
 
@@ -126,9 +130,9 @@ def _csv_cell(value: Any) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe goes before it.
+    """The text, preceded by an apostrophe if a spreadsheet would take it for a formula.
 
-    A carriage return, which the csv module does not quote, becomes a new line.
+    A carriage return, which the csv module does not quote, is replaced by a line feed.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{lines}" if text.startswith(FORMULA_STARTS) else lines
@@ -142,10 +146,11 @@ def _json(data: Any) -> bytes:
 
 
 def to_pytest_benchmark(run: StoredRun) -> bytes:
-    """The data of a benchmark are seconds: of a trial that times a kernel each repeat, of one
-    that trains its `epoch_seconds`; trials of a cell follow each other by seed.
+    """The JSON of pytest-benchmark. A benchmark's data are seconds: the `epoch_seconds` of each
+    trial that trains, or all repeats of each trial that times a kernel. Trials of a cell are
+    ordered by seed.
 
-    A cell without a time has no place among benchmarks: it is listed under `left_out`.
+    Cells without a time are listed under `left_out`.
     """
     from pytest_benchmark import __version__
 
@@ -229,7 +234,8 @@ def _benchmark(
 def to_github_action_benchmark(
     run: StoredRun, better: Literal["smaller", "bigger"] = "smaller"
 ) -> bytes:
-    """For the tool `customSmallerIsBetter` or `customBiggerIsBetter`."""
+    """The JSON of github-action-benchmark, for its tool `customSmallerIsBetter` or
+    `customBiggerIsBetter`."""
     entries = []
     for name, metric, seeds, mean, sd in _tracked(run):
         if metric.better == (-1 if better == "smaller" else +1):
@@ -241,8 +247,8 @@ def to_github_action_benchmark(
 
 
 def to_bencher(run: StoredRun) -> bytes:
-    """Bounds are a standard deviation below and above the mean. A measure is called by its slug:
-    `epoch-seconds`."""
+    """The JSON of Bencher. Bounds are one standard deviation below and above the mean. A measure is
+    named by its slug, such as `epoch-seconds`."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name, metric, _, mean, sd in _tracked(run):
         spread = {} if sd is None else {"lower_value": mean - sd, "upper_value": mean + sd}
@@ -260,8 +266,8 @@ OF_CELLS = {
 
 
 def _cells(run: StoredRun) -> list[tuple[str, list[Record]]]:
-    """Name and records of each cell, by seed; in the order in which the least seeds come in the
-    run. A name has the cell's id where two would be called the same."""
+    """The name of each cell and its records, ordered by seed. Cells are in the order in which their
+    smallest seeds occur in the run. The cell's id is added to a name that two cells would share."""
     found: dict[str, list[Record]] = {}
     for record in sorted(run.records, key=lambda record: record.trial.replicate):
         found.setdefault(record.trial.cell, []).append(record)
@@ -277,8 +283,9 @@ def _cells(run: StoredRun) -> list[tuple[str, list[Record]]]:
 
 
 def _tracked(run: StoredRun) -> Iterator[tuple[str, Metric, list[int], float, float | None]]:
-    """The measured metrics of every cell over its seeds that ended well: mean, and standard
-    deviation (n - 1), None for a single seed. A cell whose trials all failed has none."""
+    """Yield the tracked metrics of every cell over its successful seeds: the mean, and the standard
+    deviation (n - 1), which is None for a single seed. A cell whose trials all failed yields
+    nothing."""
     metrics = [metric for metric in of_run(run.manifest).values() if metric.tracked]
     for name, records in _cells(run):
         well = [record for record in records if record.status is Status.OK]

@@ -30,7 +30,7 @@ COPIED = ("epochs.jsonl", "mem.csv", "stdout.log", "stderr.log", "checkpoint.npz
 
 @dataclass(frozen=True)
 class Merged:
-    """How much was copied, and how much was in the target already."""
+    """How many runs and attempts were copied, and how many were already in the target."""
 
     attempts: int
     attempts_there: int

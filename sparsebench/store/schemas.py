@@ -1,7 +1,8 @@
-"""The names of files in a store, and pydantic models of its JSON; records are in `record.py`.
+"""The schemas of a store's JSON files as pydantic models, and the names of its files; the schema of
+records is in `record.py`.
 
-A name that is read from a file becomes a path only if it is valid. Only those keys of a file are
-checked that are used; keys of later versions are kept.
+A name that is read from a file becomes a path only if it is valid. Only keys that are used are
+checked; keys of later versions are kept.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
 
 def is_trial(name: object) -> bool:
-    """16 hex digits."""
+    """Whether it is a trial's id: 16 hex digits."""
     return isinstance(name, str) and re.fullmatch(r"[0-9a-f]{16}", name) is not None
 
 
 def is_run(name: object) -> bool:
-    """Whether it is one printable path component that is not hidden."""
+    """Whether it can be a run's id: one printable path component that is not hidden."""
     if not isinstance(name, str) or not 0 < len(name) <= 255:
         return False
     return name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
@@ -65,7 +66,7 @@ _TYPED_DICT: Any = TypedDict
 
 
 def form(required: Json | None = None, /, **optional: Any) -> GetPydanticSchema:
-    """The model of a JSON object by the types of its keys: `Annotated[Json, form(cause=str)]`.
+    """The schema of a JSON object, given the types of its keys: `Annotated[Json, form(cause=str)]`.
     Other keys are allowed and kept."""
     keys = (required or {}) | {key: NotRequired[kind] for key, kind in optional.items()}
     table = with_config(OPEN)(_TYPED_DICT("Form", keys))
@@ -86,7 +87,7 @@ def _named(what: str, fits: Callable[[str], bool]) -> AfterValidator:
 
 
 def _measure(value: Any) -> Any:
-    """A number, null, or one of the texts that stand for a float that JSON lacks."""
+    """Check that a value is a number, null, or a text such as "nan" for a float that JSON lacks."""
     if value in ("nan", "inf", "-inf"):
         return float(value)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
@@ -163,7 +164,7 @@ RESULT = _adapter(
         settings=Json,
     )
 )
-"""result.json: how a trial's process says that it ended."""
+"""result.json: the end of a trial as its own process reports it."""
 
 PROGRESS = _adapter(
     form(
@@ -171,7 +172,7 @@ PROGRESS = _adapter(
         rss_bytes=float | None, loss=Measure, accuracy=Measure, scores=Measures,
     )
 )  # fmt: skip
-"""progress.json: how far a trial's process is."""
+"""progress.json: the progress of a trial's process."""
 
 RANK = _adapter(form({"rank": int}, pid=Positive, start=Count, code=int, orderly=bool, left=str))
 """A line of ranks.jsonl: the start or the end of one process of a trial."""
@@ -189,7 +190,7 @@ SPEC = _adapter(
         run=str,
     )
 )
-"""spec.json: what was known when an attempt began."""
+"""spec.json: an attempt as it was known when it began."""
 
 _METRIC = form(
     {"name": str},
@@ -198,7 +199,7 @@ _METRIC = form(
     gate=Annotated[Json, form(threshold=float, floor=float, action=str)],
 )  # fmt: skip
 _METRICS = list[Annotated[Json, _METRIC]]
-"""Declarations of metrics, as `core.metric.Metric.to_json` leaves them."""
+"""Declarations of metrics, as `core.metric.Metric.to_json` writes them."""
 
 _PLANNED = form({"id": TrialId, "suite": str, "axes": Json}, words=dict[str, str])
 
@@ -218,7 +219,7 @@ MANIFEST = _adapter(
         metrics=_METRICS,
     )
 )
-"""manifest.json: what a run planned, and where it came from."""
+"""manifest.json: the planned trials of a run, and its provenance."""
 
 EVENT = _adapter(
     form({"event": str}, trial=TrialId, attempt=Positive, status=str),

@@ -112,8 +112,8 @@ class Store:
         ]
 
     def trial_id(self, name: str) -> str:
-        """The one trial that is meant by `name`: the start of an id; or a label in the latest
-        run, or words that only one label has, as in `set seed=0`."""
+        """The id of the one trial that `name` means. `name` is the start of an id, or a label of
+        the latest run, or words that only one label contains, as in `set seed=0`."""
         matching = dict.fromkeys(self.trial_ids(name), "") if name.isalnum() else {}
         if not matching and name.strip():
             matching = self._labelled(name)
@@ -128,7 +128,7 @@ class Store:
         return next(iter(matching))
 
     def _labelled(self, name: str) -> dict[str, str]:
-        """Ids and labels of the trials of the latest run that `name` fits."""
+        """Ids and labels of the trials of the latest run whose label matches `name`."""
         trials = [record.trial for run in self.runs()[-1:] for record in self.run(run).records]
         labels = {trial.id: label(trial) for trial in trials}
         exact = {trial_id: words for trial_id, words in labels.items() if words == name}
@@ -425,13 +425,13 @@ class RunJournal:
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is.
+    """The progress of a run.
 
     planned  number of its trials
     counts   ended trials by status
     running  attempts that have begun and not ended: trial -> number of the attempt
-    word     over; interrupted: over because of a signal; running; or stopped: its process is gone
-             before the end
+    word     "over"; "interrupted": ended by a signal; "running"; or "stopped": its process ended
+             before the run was over
     """
 
     planned: int
@@ -446,7 +446,7 @@ class RunState:
 
 @dataclass(eq=False)
 class StoredRun:
-    """A stored run; of a running one, what there is so far."""
+    """A stored run. If it is still running, it has the records so far."""
 
     store: Store
     id: str
@@ -503,7 +503,8 @@ class StoredRun:
         return found
 
     def state(self) -> RunState:
-        """How far the run is, by its journal; records are read only of attempts without an end."""
+        """The progress of the run according to its journal. Records are read only for attempts
+        whose end is not in the journal."""
         ended: dict[str, str] = {}
         started: dict[str, int] = {}
         word: Literal["over", "interrupted", ""] = ""
@@ -542,5 +543,5 @@ class StoredRun:
 
 
 def planned(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """What a manifest stores of the trials: ids, and labels, which are not part of the id."""
+    """The manifest's entries for these trials: their ids, and their labels."""
     return [{"id": t.id, **{key: getattr(t, key) for key in LABELS}} for t in trials]

@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """How many files of each kind were checked, and what was found."""
+    """The number of checked files of each kind, and the findings."""
 
     store: Path
     checked: Counter[str] = field(default_factory=Counter)

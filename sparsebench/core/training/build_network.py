@@ -23,10 +23,10 @@ from sparsebench.seeds import generator
 def build_network(work: Work, seed: int | None = None) -> Network:
     """The network of a trial, with the same connections and weights on every backend.
 
-    With a checkpoint to resume from, it is the network of that checkpoint. Raises Unsupported if
-    checkpoints are wanted and a layer or the network cannot be saved.
+    If there is a checkpoint to resume from, the network is the one in that checkpoint. Raises
+    Unsupported if checkpoints are wanted and a layer or the network cannot be saved.
 
-    seed  of draws during training, such as dropout; by default the trial's
+    seed  of random draws during training, such as dropout; by default the trial's
     """
     found = work.keeper.found if work.keeper is not None else None
     shapes = work.model.shapes(work.data.features, work.data.outputs)
@@ -45,9 +45,9 @@ def build_network(work: Work, seed: int | None = None) -> Network:
 
 
 def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatrix, Vector]]:
-    """Yield the layers one by one, so that memory needed to make one is freed before the next.
-    Raises SuiteError for a layer without connections, because nothing would reach the layers
-    above it."""
+    """Yield the initial weights and biases layer by layer, so that the memory for making one layer
+    is freed before the next. Raises SuiteError for a layer without connections, because no signal
+    would reach the layers after it."""
     counts = work.topology.connections(shapes)
     for number, ((K, D), nnz) in enumerate(zip(shapes, counts, strict=True), 1):
         if nnz == 0:
@@ -64,7 +64,7 @@ def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatri
 
 
 def _placed(work: Work, shapes: list[Shape], counts: list[int]) -> Iterator[CsrPattern | CsrMatrix]:
-    """Where each layer's connections are: as the method says, or at random."""
+    """The pattern of each layer: chosen by the method, or else at random."""
     initial = InitialNetwork(
         shapes,
         counts,
@@ -82,7 +82,7 @@ def _placed(work: Work, shapes: list[Shape], counts: list[int]) -> Iterator[CsrP
 
 
 def _plain_network(work: Work, layers: Sequence[Any]) -> Network:
-    """The model's network of layers that no backend made."""
+    """The model's network, built from layers that no backend made."""
     no_backend: Any = object()
     return work.model.network(layers, no_backend, work.optimizer, work.seed, work.loss)
 

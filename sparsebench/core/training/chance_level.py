@@ -1,4 +1,4 @@
-"""What the best guess that looks at no sample scores on the test part: the level of chance."""
+"""The level of chance: the test scores of the best constant prediction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ BATCH = 4096
 
 
 def guess_scores(data: TrialData) -> dict[str, float]:
-    """The objective's scores by name; empty where its targets know no such guess, or are the
-    inputs."""
+    """The objective's scores of the best constant prediction by name; empty if none is known or the
+    targets are the inputs."""
     known, targets = data.train.targets, data.test.targets
     if known is None or targets is None or not isinstance(data.targets, ConstantGuess):
         return {}

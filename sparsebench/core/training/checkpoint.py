@@ -1,8 +1,8 @@
-"""Positions in training, and the contents of a checkpoint from which training resumes.
+"""The contents of a checkpoint, from which training resumes: a position in training, and arrays.
 
-Random numbers need no state: every stream is named by seed, purpose and epoch or step, so a
-position is enough. What is held is O(nnz): each layer's csr arrays, biases, what layers and units
-keep for the optimizer, and which neurons were pruned.
+The state of random generators need not be stored: each stream is named by seed, purpose and epoch
+or step, so the position is enough. A checkpoint takes O(nnz): each layer's csr arrays and bias, the
+optimizer's state of layers and units, and which neurons were pruned.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """A position between two steps.
+    """A position in training between two steps.
 
-    epoch   under way, from 1       start   samples of it that are done
-    step    steps done in all       losses  sum over those samples' losses
+    epoch   the current epoch, from 1
+    start   number of its samples that have been trained on
+    losses  sum of the losses of these samples
+    step    number of steps made in all epochs
     """
 
     epoch: int = 1
@@ -36,14 +38,14 @@ class Position:
 
 
 class Keeper(Protocol):
-    """Keeps checkpoints, and holds the one to resume from."""
+    """Writes checkpoints, and has the one to resume from."""
 
     @property
     def found(self) -> Archive | None:
         """The checkpoint to resume from; None to start at the beginning."""
 
     def due(self) -> bool:
-        """Whether the next checkpoint is due now; cheap to call."""
+        """Whether the next checkpoint is due. Cheap to call."""
 
     def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None: ...
 
@@ -62,9 +64,9 @@ def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
 def saved_layers(
     found: Mapping[str, Array], shapes: Sequence[Shape]
 ) -> Iterator[tuple[CsrMatrix, Array]]:
-    """Saved weights and bias of each layer, after a check.
+    """Check and return the saved weights and bias of each layer.
 
-    shapes  (K, D) at the start; hidden layers may have lost dead neurons since
+    shapes  (K, D) of the layers when training began; dead neurons may have been removed since
     """
     D = shapes[0][1] if shapes else 0
     for number, (most, _) in enumerate(shapes, 1):
@@ -79,7 +81,7 @@ def saved_layers(
 
 
 def flags(masks: list[Mask]) -> Iterator[tuple[str, Array]]:
-    """Flags of the pruned neurons behind each layer, eight to a byte."""
+    """Yield the masks of each layer's pruned neurons, packed into bits."""
     for number, mask in enumerate(masks, 1):
         yield f"layer{number}.removed", np.packbits(mask)
 

@@ -1,4 +1,4 @@
-"""Takes dead hidden neurons out of a network in training, so that its layers become smaller."""
+"""Removes dead hidden neurons from a network during training, so that its layers become smaller."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ KEY = "model.compact_every"
 
 
 def epochs_between(work: Work) -> int | None:
-    """Epochs from one removal to the next; None where the model wants none."""
+    """Number of epochs from one removal to the next; None if the model does not want any."""
     return work.model.compact_every if isinstance(work.model, Compacts) else None
 
 
 def refuse_compaction(work: Work, why: str) -> None:
-    """Raise Unsupported for a model that wants dead neurons to be taken out."""
+    """Raise Unsupported if the model wants dead neurons to be removed; `why` is the reason."""
     if epochs_between(work) is not None:
         raise Unsupported(f"{KEY} gives neurons other numbers, and {why}; leave it out")
 
 
 def check_compaction(work: Work, network: Network) -> None:
-    """Raise Unsupported where the neurons of this network cannot get other numbers."""
+    """Raise Unsupported if dead neurons cannot be removed from this network, because something
+    depends on the numbers of its neurons."""
     topology, name = work.topology, type(work.topology).__name__
     if isinstance(topology, Reparametrises):
         refuse_compaction(work, f"{name} trains other parameters than weights")
@@ -47,12 +48,12 @@ def check_compaction(work: Work, network: Network) -> None:
 
 
 def remove_dead_neurons(work: Work, network: LayeredNetwork, updater: TopologyUpdater) -> bool:
-    """Take out the hidden neurons that nothing reaches, and those that reach nothing. Returns
-    whether there were any.
+    """Remove the hidden neurons that have no inputs or no outputs. Returns whether there were any.
 
-    The network computes the same, dropout aside: a neuron without inputs is a constant, which
-    becomes part of the next layer's biases. Weights, biases, the optimizer's state and the method's
-    move with the neurons. One layer after the other is replaced, so that memory holds one twice.
+    Apart from dropout, the network computes the same as before: a neuron without inputs has a
+    constant output, which is added to the next layer's biases. Weights, biases, and the states of
+    optimizer and method move with the remaining neurons. Layers are replaced one by one, so that
+    only one of them is in memory twice.
     """
     parts = [(layer.weights(), layer.bias()) for layer in network.layers]
     alive, biases = living(parts, network.activated)
@@ -77,8 +78,9 @@ def remove_dead_neurons(work: Work, network: LayeredNetwork, updater: TopologyUp
 
 
 def _smaller(work: Work, layer: Layer, bias: Array, columns: Mask, rows: Mask) -> Layer:
-    """A new layer of these inputs and outputs, all that have connections. State over connections is
-    in csr order and stays as it is; state over neurons is that of the bias."""
+    """A new layer with only these inputs and outputs; all others have no connections. Optimizer
+    state of weights is in csr order and does not change; state of the bias is restricted to the
+    outputs."""
     made = work.layer(renumbered(layer.weights(), columns, rows), bias[rows])
     made.restore(
         {
@@ -90,13 +92,13 @@ def _smaller(work: Work, layer: Layer, bias: Array, columns: Mask, rows: Mask) -
 
 
 def _of_neurons(array: Any, rows: Mask) -> Array:
-    """The entries of these neurons, if the array has one for each."""
+    """The entries for these neurons if the array has one entry per neuron, else the array."""
     found: Array = array[rows] if array.shape[:1] == rows.shape else array
     return found
 
 
 def sizes(network: Network) -> tuple[dict[str, Value], dict[str, list[Value]]]:
-    """The metrics `core.metric.OF_COMPACTION` of a network, and those of its layers."""
+    """The metrics `core.metric.OF_COMPACTION` of a network as a whole, and of its layers."""
     hidden = [layer.shape[0] for layer in network.layers[:-1]]
     stored = sum(network.stored_bytes().values())
     whole: dict[str, Value] = {"hidden_neurons": sum(hidden), "network_bytes": stored}

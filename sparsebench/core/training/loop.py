@@ -1,4 +1,4 @@
-"""The training loop, the only one."""
+"""The training loop, which all trainers share."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
 
 BURST_SECONDS = 0.05
-"""About the longest time that a call makes steps; progress and checkpoints are written between
-calls."""
+"""About how many seconds one call makes steps, at most; progress and checkpoints are written
+between calls."""
 
 MOST_STEPS = 1024
 """Most steps of a call."""
 
 
 def train(work: Work) -> Result:
-    """Build the network and train it; every epoch is reported as it ends.
+    """Build the network and train it. Each epoch is reported when it ends.
 
-    Timed apart: batches (data), steps (train), topology updates, evaluation, checkpoints. Stops
-    where the loss is no longer finite. With a checkpoint to resume from, the epochs that it holds
-    are reported first.
+    Batches (data), steps (train), topology updates, evaluation and checkpoints are timed
+    separately. Training stops when the loss is no longer finite. If it resumes from a checkpoint,
+    the epochs in the checkpoint are reported first.
     """
     with work.meter.phase("build"):
         network = build_network(work)
@@ -65,11 +65,11 @@ def train(work: Work) -> Result:
 class Training:
     """A network in training: its steps, the updates of its topology, and its records.
 
-    begin    where training begins: the start, or the position of a checkpoint
-    started  connections of each layer before any update
-    step     number of steps done
-    records  one of each finished epoch
-    updater  what changes the topology
+    begin    the position at which training begins: the start, or that of a checkpoint
+    started  number of connections of each layer before any update
+    step     number of steps made so far
+    records  the record of each finished epoch
+    updater  makes the topology updates
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Training:
         on_change: OnChange | None = None,
         scaled: Callable[[float, int], float] | None = None,
     ) -> None:
-        """seed    of the topology's draws, by default the trial's
-        on_change  called with the index of a layer and each change of its connections
-        scaled  maps the schedule's rate at step t to the one used
+        """seed       of the topology's random draws; by default the trial's
+        on_change  called with a layer's index and each change of its connections
+        scaled     maps the learning rate of the schedule at step t to the one that is used
         """
         self.work = work
         self.network = network
@@ -197,7 +197,8 @@ class Training:
     def _until_event(
         self, epoch: int, turn: Any, turns: Iterator[Any]
     ) -> tuple[list[Any], Any | None]:
-        """The turns from `turn` on that may be made in one call, and the turn after them."""
+        """The turns, from `turn` on, whose steps may be made in one call; and the turn after
+        them."""
         together = [turn]
         upcoming = next(turns, None)
         while upcoming is not None and len(together) < self._burst:
@@ -210,8 +211,8 @@ class Training:
         return together, upcoming
 
     def _take(self, turns: Sequence[Any]) -> Iterator[tuple[float, int]]:
-        """Make a step of each turn and count it. If steps turn out to be short, the next call
-        makes more."""
+        """Make and count a step for each turn. If steps take little time, the next call makes more
+        of them."""
         first, began = self.step + 1, time.perf_counter()
         rates = [self.rate_at(first + number) for number in range(len(turns))]
         self._rate = rates[-1]
@@ -233,10 +234,10 @@ class Training:
     ) -> tuple[float, int] | None:
         """Prune and update the topology if due, and call the observers.
 
-        upcoming  the turn to be trained on next; a method may use its mini-batch
+        upcoming  the next turn, whose mini-batch a method may use
 
-        Returns the summed loss and the number of samples of that turn if the method replaces its
-        step.
+        If the method replaces the step of that turn, returns the turn's summed loss and its number
+        of samples.
         """
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
@@ -261,7 +262,7 @@ class Training:
         return seen[0] if seen and self.updater.replaces_step else None
 
     def update_once(self, topology: Topology, epoch: int) -> None:
-        """Update the topology by another method, once, behind this epoch."""
+        """Update the topology once by another method, after this epoch."""
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, True)
         upcoming = next(self._steps.turns(epoch + 1, 0), None)
@@ -280,7 +281,7 @@ class Training:
         return Validation(loss, found[primary.name] * (-1 if primary.better == -1 else 1))
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
-        """Evaluate and report the epoch's record; `known` replaces fields of it."""
+        """Evaluate the network and report the epoch's record; `known` replaces fields of it."""
         work = self.work
         test_loss, scored = None, dict[str, float]()
         if tested and not self.diverged:
@@ -310,7 +311,8 @@ class Training:
         return record
 
     def _evaluate(self) -> tuple[float, dict[str, float]]:
-        """Test loss, and metrics by column: `test_` and `validation_` before their names."""
+        """The test loss, and the metrics by column: their names with the prefix `test_` or
+        `validation_`."""
         data, size = self.work.data, self.work.batch_size
         loss, found = evaluate(self.network, data.test, data.targets, size)
         metrics = {f"test_{name}": value for name, value in found.items()}
@@ -337,7 +339,7 @@ class Training:
         self.observers.restore(found)
 
     def _keep_if_due(self, at: Position) -> None:
-        """Write a checkpoint if one is due; training would resume from it `at` this position."""
+        """If a checkpoint is due, write one with which training would resume `at` this position."""
         keeper = self.work.keeper
         if keeper is None or not keeper.due():
             return
@@ -356,12 +358,12 @@ class Training:
 
 
 def _call_all(callbacks: Sequence[OnChange], index: int, change: Change) -> None:
-    """One callback that calls several. It holds no `Training`: a reference cycle would keep the
-    network of a training that has ended."""
+    """Call several callbacks. A function and not a method, because a reference cycle with
+    `Training` would keep its network in memory after training has ended."""
     for callback in callbacks:
         callback(index, change)
 
 
 def _step_at(epochs: int, per_epoch: int, t: int) -> TrainingStep:
-    """Step t, as if it were within its epoch."""
+    """The position of step t in training."""
     return TrainingStep(1 + (t - 1) // per_epoch, epochs, t, per_epoch, False)

@@ -1,13 +1,14 @@
-"""A trained network as one npz file that needs no sparsebench to be read.
+"""Writes a trained network as one npz file, which can be read without sparsebench.
 
 facts                                  JSON: format, trial, model, backend, optimizer, shapes; image
-W1.data W1.indices W1.indptr W1.shape  csr of the first layer, a row per output neuron; W2 ...
-b1                                     (K,) its bias; b2 ...
-unit1.NAME                             what the first hidden layer's activation has learnt
-mean scale                             (features,) a sample x goes in as (x - mean) * scale
-inputs                                 (features,) the name of each input, where they have names
+W1.data W1.indices W1.indptr W1.shape  the first layer's weights in csr, a row per output neuron; W2
+                                       ...
+b1                                     (K,) the first layer's bias; b2 ...
+unit1.NAME                             trained parameters of the first hidden layer's activation
+mean scale                             (features,) the network's input is (x - mean) * scale
+inputs                                 (features,) the name of each input, if inputs have names
 names                                  (classes,) the label of each output
-target_mean target_scale               (outputs,) a target y is learnt as (y - mean) / scale
+target_mean target_scale               (outputs,) the network is trained on (y - mean) / scale
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ MODEL_FORMAT = 2
 READABLE = (1, MODEL_FORMAT)
 
 SMALL = 4 * 2**20
-"""Bytes of weights and indices up to which a network is kept without a request: as many as all
-five networks of the second paper have at epsilon 20."""
+"""Up to this many bytes of weights and indices, a network is stored without a request. The five
+networks of the second paper have this size in total at epsilon 20."""
 
 
 def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> bool:
-    """Write the file, if the trial wants it kept; whether it does."""
+    """Write the file if the trial wants its network stored. Returns whether it does."""
     wanted = trial.keep_model
     if wanted is None:
         wanted = trial.checkpoint is not None or model_bytes(network) <= SMALL
@@ -72,7 +73,7 @@ def write_model(
 
 
 def model_bytes(network: Network) -> int:
-    """Bytes of values and indices: 8 a connection, 8 a neuron."""
+    """Bytes of values and indices: 8 per connection and 8 per neuron."""
     return sum(8 * layer.nnz + 8 * layer.shape[0] for layer in network.layers)
 
 

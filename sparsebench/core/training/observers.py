@@ -20,8 +20,8 @@ from sparsebench.core.training.work import Meter, Value
 
 
 class Observers:
-    """Starts all observers on a network and forwards its events to them. Their time and memory
-    belong to the phase `observe`, even in the middle of a topology update."""
+    """Starts all observers on a network and passes its events to them. Their time and memory count
+    for the phase `observe`, even during a topology update."""
 
     def __init__(
         self, observers: Mapping[str, Observer], network: Network, meter: Meter, timers: Timers
@@ -36,7 +36,7 @@ class Observers:
                 self._active = {name: one.start(network) for name, one in observers.items()}
 
     def on_change(self, index: int, change: Change) -> None:
-        """A layer's connections changed."""
+        """Called after a layer's connections changed."""
         if self._active:
             with self._timed():
                 for observation in self._active.values():
@@ -51,7 +51,7 @@ class Observers:
         ]
 
     def look(self, step: TrainingStep) -> None:
-        """Call the observers that are due. Called after every step at which one is."""
+        """Call the observers that are due. Called after each step at which at least one is due."""
         due = self.due(step)
         if due:
             with self._timed():
@@ -89,7 +89,8 @@ class Observers:
 def plain_values(
     observer: str, declared: tuple[Metric, ...], given: Mapping[str, Any], layers: int
 ) -> tuple[dict[str, Value], dict[str, list[Value]]]:
-    """The value of every declared metric, None if it was not given; metrics per layer apart.
+    """The values of all declared metrics, None for those that are missing: first the metrics with
+    one value, then those with a value per layer.
 
     Raises ValueError for a value that is not declared or not of its declared form.
     """
@@ -115,7 +116,7 @@ def plain_values(
 
 
 def _small(value: Any, where: str) -> Value:
-    """A number as Python's, or a flat list of at most MOST_BINS of them."""
+    """The value as a Python number, or as a flat list of at most MOST_BINS numbers."""
     if value is None:
         return None
     array = np.asarray(value)

@@ -31,9 +31,9 @@ Target = npt.NDArray[Any]
 
 
 class Timers:
-    """Accumulates seconds by name until `take` returns and resets them.
+    """Adds up seconds by name; `take` returns and resets them.
 
-    Timers may be nested: the inner seconds do not count for the outer name.
+    Timers may be nested. The seconds of an inner timer do not count for the outer one.
     """
 
     def __init__(self) -> None:
@@ -63,47 +63,47 @@ class Timers:
 
 
 class Steps(Protocol):
-    """Makes the steps of training. A turn is what one step needs to know."""
+    """Makes the steps of training. A turn is the input of one step, such as the rows of its
+    batch."""
 
     timers: Timers
 
     @property
     def per_epoch(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps in an epoch."""
 
     def turns(self, epoch: int, start: int) -> Iterator[Any]:
-        """The batches of an epoch, or what a trainer has in their place, from sample `start` on."""
+        """Yield the turns of an epoch from sample `start` on."""
 
     def take(self, turn: Any, rate: float, t: int) -> tuple[float, int]:
-        """Make step t; the mean loss before the update, and over how many samples."""
+        """Make step t. Returns the mean loss before the update, and the number of samples."""
 
 
 @runtime_checkable
 class ManySteps(Protocol):
-    """Steps that may be made several in one call, where nothing has to happen between them."""
+    """Steps of which several may be made in one call if nothing has to happen between them."""
 
     def take_all(
         self, turns: Sequence[Any], rates: Sequence[float], t: int
     ) -> list[tuple[float, int]]:
-        """Make steps t, t + 1, ...; what `take` gives of each, up to a loss that is not finite."""
+        """Make steps t, t + 1, ... up to the first loss that is not finite. Returns for each step
+        what `take` returns."""
 
 
 @runtime_checkable
 class ObservedSteps(Protocol):
-    """Steps whose samples are at hand, so that a topology method can look at a mini-batch."""
+    """Steps in a process that has the samples, so that a topology method can use a mini-batch."""
 
     def observe(self, turn: Any, t: int) -> tuple[float, int, list[LayerSignals]]:
-        """The mean loss, its number of samples and each layer's signals, as step t would see them.
-
-        Nothing is updated.
-        """
+        """Compute step t without an update. Returns the mean loss, the number of samples, and each
+        layer's signals."""
 
 
 class Batches:
-    """The steps of one process: a batch each, every sample once an epoch.
+    """The steps of one process: each takes one batch, and an epoch takes each sample once.
 
-    stream  numbers behind the seed and "shuffle" that name the order of the samples, besides the
-            epoch
+    stream  numbers that, with the seed, "shuffle" and the epoch, name the random stream of the
+            order of the samples
     """
 
     def __init__(self, work: Work, network: Network, stream: tuple[int, ...] = ()) -> None:
@@ -177,10 +177,10 @@ class Batches:
 
 
 def refuse_signals(work: Work, trainer: str) -> None:
-    """Raise Unsupported, before training, for a trainer that updates the topology where it has
-    neither samples nor the optimizer's state.
+    """Raise Unsupported if the method needs signals. For trainers that update the topology in a
+    process that has neither samples nor the optimizer's state.
 
-    trainer  as the message calls it
+    trainer  its name in the message
     """
     refuse_compaction(work, f"{trainer} exchanges weights by them")
     if isinstance(work.topology, Reparametrises):

@@ -17,9 +17,9 @@ def result_of(
     started: Sequence[int],
     diverged: bool,
 ) -> Result:
-    """The measures of a training by column, and those of its layers.
+    """The measures of a training by column, and the measures of its layers.
 
-    started  connections of each layer at the start
+    started  number of connections of each layer at the start
     """
     last = epochs[-1]
     shapes = [layer.shape for layer in network.layers]
@@ -63,15 +63,16 @@ def result_of(
 
 def epoch_seconds(epochs: Sequence[EpochRecord]) -> float:
     """The median time of an epoch's batches and steps, plus the median time of its topology
-    updates over the epochs that had one: a schedule that skips most epochs does not hide them."""
+    updates. The second median is taken over epochs with an update, so that updates in few epochs
+    count too."""
     steps = statistics.median(epoch.data_seconds + epoch.train_seconds for epoch in epochs)
     updates = [epoch.topology_seconds for epoch in epochs if epoch.topology_seconds > 0]
     return steps + (statistics.median(updates) if updates else 0.0)
 
 
 def scores(scored: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str, float | None]:
-    """Each score after the last epoch, by column. For the first score, which is the primary one,
-    also the best of all epochs, and the test score of the epoch with the best validation."""
+    """Each score after the last epoch, by column. The first score is the primary one: for it, also
+    the best of all epochs, and the test score of the epoch with the best validation score."""
     last, found = epochs[-1], dict[str, float | None]()
     for number, score in enumerate(scored):
         test, validation = f"test_{score.name}", f"validation_{score.name}"

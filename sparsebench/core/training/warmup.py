@@ -1,4 +1,5 @@
-"""Compilation and first touches, before anything is measured."""
+"""Compiles all code and touches all memory that a training will use, before anything is
+measured."""
 
 from __future__ import annotations
 
@@ -21,22 +22,22 @@ from sparsebench.core.training.work import Work
 
 WIDTH = 12
 BATCHES = (4, 12)
-"""A backend may have kernels of its own for small batches."""
+"""Batch sizes of the warm-up: backends may have special kernels for small batches."""
 
 DENSITIES = (0.25, 0.75)
-"""Above half density positions are drawn by other means than below."""
+"""Densities of the warm-up: positions are drawn by different code above and below half density."""
 
 
 def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> None:
-    """Train, change and evaluate throwaway networks: the trial's components, tiny layers.
+    """Train, change and evaluate throwaway networks of the trial's components, with tiny layers.
 
-    As many layers as the trial's network has, each WIDTH wide, so that every kernel is compiled
-    for the types it will meet, those of the topology and the pruning whether due or not. The
-    data is not looked at, but for its type.
+    A network has as many layers as the trial's, each WIDTH wide. So every kernel is compiled for
+    the types it will get, including those of topology updates and pruning, even if none are due. Of
+    the data, only the types are used.
 
-    gradients  whether the trainer computes gradients without a step; else they are left out where
-               all steps are compiled calls
-    watched    whether the trainer looks at every step, so that all go layer by layer
+    gradients  whether the trainer computes gradients without a step; if not, that code is skipped
+               when all steps are compiled calls
+    watched    whether the trainer observes every step, so that all steps are made layer by layer
     """
     batches = sorted({min(batch, work.batch_size) for batch in BATCHES})
     shapes = _shapes(work)
@@ -48,7 +49,7 @@ def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> Non
 
 
 def _shapes(work: Work) -> list[Shape]:
-    """The shapes of the trial's layers; none where the size of its data is not known."""
+    """The shapes of the trial's layers; empty if the size of its data is not known."""
     if work.data is not None:
         return work.model.shapes(work.data.features, work.data.outputs)
     if work.size is None:
@@ -58,11 +59,11 @@ def _shapes(work: Work) -> list[Shape]:
 
 
 USUAL_TYPES = ((np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64))
-"""Of data that is not loaded yet, and of what it is scaled by."""
+"""The usual types of data that is not loaded yet, and of its mean and scale."""
 
 
 def _prepare(work: Work, network: Network) -> bool:
-    """Compile the steps of the trial's own sizes. Returns whether all are compiled calls."""
+    """Compile the steps for the trial's own sizes. Returns whether all steps are compiled calls."""
     if work.csr or not isinstance(network, TrainsManySteps):
         return False
     if work.data is not None:

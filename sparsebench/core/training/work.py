@@ -34,7 +34,7 @@ Value = float | list[float] | None
 """A metric's value: a number, or a small array such as a histogram; None if unknown."""
 
 TIMED = ("data", "train", "topology", "eval", "observe")
-"""What the timers of a training measure: the fields of an epoch's record ending in `_seconds`."""
+"""The names of a training's timers; with `_seconds` they are fields of an epoch's record."""
 
 
 class Meter(Protocol):
@@ -46,16 +46,16 @@ class Meter(Protocol):
         """Current resident bytes."""
 
     def net_peak_bytes(self) -> int | None:
-        """The largest resident memory since training began, less that at its beginning."""
+        """The largest resident memory since training began, minus the resident memory then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """One line of epochs.jsonl. Accuracies are fractions; seconds are of this epoch.
+    """One line of epochs.jsonl. Accuracies are fractions; seconds are those of this epoch.
 
-    connections, dropped, grown, pruned: per layer.
+    connections, dropped, grown, pruned  numbers per layer
     metrics        further measured quantities by name
-    layer_metrics  likewise, each with a value per layer
+    layer_metrics  the same, with a value per layer
     """
 
     epoch: int
@@ -78,7 +78,7 @@ class EpochRecord:
     layer_metrics: dict[str, list[Value]] = field(default_factory=dict)
 
     def with_metrics(self, metrics: Mapping[str, float]) -> EpochRecord:
-        """A copy with these metrics, each in the field of its name if there is one."""
+        """A copy with these metrics; one that has a field of its name is stored in that field."""
         own: dict[str, Any] = {name: metrics[name] for name in vars(self) if name in metrics}
         others = {name: value for name, value in metrics.items() if name not in own}
         return replace(self, metrics={**self.metrics, **others}, **own)
@@ -93,7 +93,7 @@ class EpochRecord:
         return {name: value for name, value in asdict(self).items() if value != {}}
 
     def numbers(self) -> dict[str, float]:
-        """The metrics that are known and one number."""
+        """All known metrics that are a single number."""
         return {name: one for name, one in self.metrics.items() if isinstance(one, int | float)}
 
     @classmethod
@@ -104,7 +104,7 @@ class EpochRecord:
 class Team(Protocol):
     """The processes that train one network together. The first, rank 0, is the master.
 
-    comm  mpi4py's communicator of them all
+    comm  mpi4py's communicator of all these processes
     """
 
     rank: int
@@ -116,13 +116,13 @@ class Team(Protocol):
 class Work:
     """A trial with its components built and its data loaded.
 
-    report    called with each finished epoch
-    progress  called often, with (epoch, step, loss); must be cheap; steps count from the start
-    meter     phases build, train, topology, eval, observe, checkpoint are measured through it
-    observers by name, that look at the network while it trains
-    keeper    of checkpoints; None keeps none
-    team      the processes that train this network; None: this one alone
-    size      of the data where it is not loaded, if that is known
+    report    called with the record of each finished epoch
+    progress  called often with (epoch, step, loss); must be cheap; steps count from the start
+    meter     measures the phases build, train, topology, eval, observe and checkpoint
+    observers the observers of the network by name
+    keeper    writes checkpoints; None: no checkpoints
+    team      the processes that train this network together; None: only this process
+    size      size of the data if they are not loaded and it is known
     """
 
     model: Model
@@ -157,14 +157,17 @@ class Work:
         return self.objective.loss_with(model.loss if isinstance(model, NamesLoss) else None)
 
     def layer(self, W: CsrMatrix, bias: Vector) -> Layer:
-        """The backend's layer, within one for the method's parametrisation if it has one."""
+        """Make a layer by the backend, wrapped for the method's parametrisation if there is one."""
         made = self.backend.layer(W, bias, self.optimizer)
         if not isinstance(self.topology, Reparametrises):
             return made
         return ParametrisedLayer(W.data, made, self.topology.parametrisation, self.optimizer)
 
     def network(self, layers: Sequence[Layer], seed: int | None = None) -> Network:
-        """The model's network of these layers. seed: of its dropout, the trial's unless given."""
+        """Build the model's network from these layers.
+
+        seed  of its dropout; by default the trial's
+        """
         chosen = self.seed if seed is None else seed
         return self.model.network(layers, self.backend, self.optimizer, chosen, self.loss)
 
@@ -176,10 +179,11 @@ class Result:
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, the objective's metrics (see `summary.scores`), train_loss, test_loss,
               train_seconds, topology_seconds, eval_seconds, observe_seconds, epoch_seconds,
-              samples_per_second, train_samples, stored_bytes, bytes_sent; what the observers gave
-              in the last epoch; and what the trainer adds
-    diverged  the loss became nan or inf; training stopped there
-    computed_by  what computed it, where the trial's topology and backend had no part in it
+              samples_per_second, train_samples, stored_bytes, bytes_sent; the observers' values
+              in the last epoch; and values that the trainer adds
+    diverged  whether the loss became nan or inf, so that training stopped
+    computed_by  name of the program that computed the result, if the trial's topology and backend
+              were not used
     """
 
     measures: dict[str, float | int | None]
@@ -193,13 +197,13 @@ class Result:
 class Trainer(Protocol):
     """Runs the training loop. Besides `run` a trainer may define:
 
-    processes() -> int      of its parameters: how many processes of this program the trial is to
-                            have, started together by mpiexec. Each builds its parts, loads its
-                            data and calls `run`, with `work.team` set; all but the first return
-                            None.
-    forks() -> int          likewise, how many processes it starts itself and waits for
-    fork(work) -> Work      called when the data is there and nothing has started a thread yet
-    warm_up(work)           compiles whatever `run` will need, on throwaway networks
+    processes() -> int      (of its parameters) the number of processes that mpiexec starts together
+                            for the trial. Each builds its components, loads its data and calls
+                            `run` with `work.team` set; all but the first return None.
+    forks() -> int          (of its parameters) the number of processes that it starts itself and
+                            waits for
+    fork(work) -> Work      called after the data is loaded and before any thread is started
+    warm_up(work)           compiles all code that `run` will need, on throwaway networks
     """
 
     def run(self, work: Work) -> Result: ...

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
               "threading_layer")  # fmt: skip
-"""What is recorded of a threading pool: no paths."""
+"""The facts of a threading pool that are recorded; paths are not."""
 
 COMPUTING = ("blas", "openmp")
 """The pools that compute. SciPy's reader of Matrix Market files registers one of its own, whose
@@ -45,12 +45,12 @@ COMPUTING = ("blas", "openmp")
 
 
 def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None = None) -> int:
-    """Leave a result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK where not
-    even that could be written.
+    """Run the job and write result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK
+    if result.json could not be written.
 
-    team   the processes of the trial, if there are several. The first writes their common result;
-           an exception is reported by the process in which it was raised
-    log    of this one of them
+    team   the processes of the trial, if there are several. The first writes the shared result; an
+           exception is reported by the process in which it was raised
+    log    the log of this process, if there are several
     """
     limits.apply(job)
     meter = Meter()
@@ -105,7 +105,7 @@ def attempt_together(log: mpi.RankLog, finish: int) -> int:
 
 
 def require_team(job: Job, team: mpi.MpiTeam | None) -> None:
-    """Raise Unsupported where the processes that the trial needs are not there."""
+    """Raise Unsupported if the trial needs several processes and they were not started."""
     if job.processes == 1:
         return
     missing = mpi.missing()
@@ -122,8 +122,9 @@ def require_team(job: Job, team: mpi.MpiTeam | None) -> None:
 def _report(
     error: Exception, job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None
 ) -> int:
-    """Write how the attempt failed, and what it took until then. Of several processes, the detail
-    names this one, and the net peak is left out, as that of the others is not known."""
+    """Write how the attempt failed, and the time and memory that it took. If there are several
+    processes, the detail names this one, and the net peak is left out because that of the others is
+    not known."""
     result = {**failure(error, job.folder), **measured(meter)}
     if team is not None:
         result["measures"].pop("net_peak_bytes")
@@ -144,8 +145,8 @@ def _report(
 def run(
     job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None = None
 ) -> dict[str, Any]:
-    """Train the network of the job. Returns the fields of a record; of several processes only the
-    first returns any, and only it keeps checkpoints."""
+    """Train the network of the job and return the fields of a record. If there are several
+    processes, only the first returns fields and writes checkpoints."""
     trial = job.trial
     with meter.phase("import"):
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
@@ -223,9 +224,9 @@ def run(
 
 def build(trial: Trial, plugins: Plugins) -> dict[str, Any]:
     """The components of a trial by kind. `pruning`, which a suite sets within the topology, is a
-    component of its own, and `observers` are by name.
+    separate component; `observers` is a dictionary by name.
 
-    Raises Unsupported where the trainer has no network to show to the observers.
+    Raises Unsupported if the trainer does not support observers and the trial has some.
     """
     topology = dict(trial.topology)
     pruning = topology.pop("prune", None)
@@ -257,7 +258,7 @@ def prepare(parts: Mapping[str, Any], trial: Trial) -> TrialData:
 def assemble(
     parts: Mapping[str, Any], trial: Trial, data: TrialData | None, meter: Meter, **more: Any
 ) -> Work:
-    """The work of the trial's trainer. data  None for throwaway networks"""
+    """The input of the trial's trainer. `data` is None for throwaway networks."""
     from sparsebench.core.training.work import Work
 
     used = {kind: part for kind, part in parts.items() if kind not in ("dataset", "trainer")}
@@ -275,7 +276,7 @@ def assemble(
 
 
 def warm_up(parts: Mapping[str, Any], work: Work) -> None:
-    """Compile on a throwaway network, where the trainer knows how."""
+    """Compile on a throwaway network, if the trainer has a warm-up."""
     if hasattr(parts["trainer"], "warm_up"):
         parts["trainer"].warm_up(work)
 
@@ -286,8 +287,8 @@ def warm_up(parts: Mapping[str, Any], work: Work) -> None:
 def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
     """Fill the cache of compiled code. No data is loaded.
 
-    A trial that fails does not keep the others from being compiled: the first error is raised at
-    the end.
+    If one trial fails, the others are compiled nevertheless, and the first error is raised at the
+    end.
     """
     failures: list[Exception] = []
     with meter.phase("import"):
@@ -333,7 +334,7 @@ def locked_saves(cache: Path | None) -> Iterator[None]:
 
 
 def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
-    """Leave a rates.json. No data is loaded."""
+    """Time the layers of the job and write rates.json. No data is loaded."""
     from sparsebench.core.worker.layer_timing import time_ladder
 
     with meter.phase("import"):
@@ -347,7 +348,8 @@ def time_layers(job: Job, meter: Meter) -> dict[str, Any]:
 
 
 def probe_layers(job: Job, meter: Meter) -> dict[str, Any]:
-    """Leave an evidence.json. No data is loaded, and the layers are not those of the trial."""
+    """Probe layers and write evidence.json. No data is loaded, and the layers have other sizes than
+    the trial's."""
     from sparsebench.core.audit.probe import probe, probe_all
 
     assert job.probe is not None

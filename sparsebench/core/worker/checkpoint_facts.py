@@ -1,5 +1,5 @@
-"""The model of a checkpoint's facts; imported only by a trial that resumes, as it needs
-pydantic."""
+"""The pydantic model of a checkpoint's facts. Only a trial that resumes imports it, because it
+needs pydantic."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class _Counts(_Strict):
 
 
 class Facts(_Strict):
-    """What a checkpoint holds besides its arrays: facts of the attempt and of the training.
+    """The content of a checkpoint besides its arrays: facts about the attempt and the training.
 
-    laps  seconds of each timer in the epoch so far; the key is part of the format
+    laps  seconds of each timer in the current epoch; the name is part of the file format
     """
 
     attempt: int
@@ -56,7 +56,7 @@ class Facts(_Strict):
 
 
 def read_facts(found: Mapping[str, Any]) -> Facts:
-    """Read the facts; ValueError that names the first wrong key."""
+    """Read the facts. Raises a ValueError that names the first wrong key."""
     try:
         return Facts.model_validate(found)
     except ValidationError as error:

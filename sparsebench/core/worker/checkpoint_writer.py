@@ -1,4 +1,4 @@
-"""Writes the checkpoints of a trial, and decides whether one can be resumed from."""
+"""Writes the checkpoints of a trial, and checks the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CHECKPOINT_FORMAT = 1
 
 
 class Checkpoints:
-    """A `training.position.Keeper` that writes checkpoint.npz in the attempt's folder.
+    """A `training.checkpoint.Keeper` that writes checkpoint.npz in the attempt's folder.
 
     The file is replaced atomically, so a valid checkpoint survives any failure. Seconds and memory
     peaks of earlier attempts are added to those of this one.
 
     found     the checkpoint to resume from; None if there is none that can be used
-    settings  of the record: where the trial resumed, and how many checkpoints it wrote
-    earlier   measures of the record: the seconds of earlier attempts
+    settings  the record's settings: where the trial resumed, and how many checkpoints it wrote
+    earlier   the record's measures: the seconds of earlier attempts
     """
 
     def __init__(self, job: Job, meter: Meter, shapes: Sequence[Shape] = ()) -> None:

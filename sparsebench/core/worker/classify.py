@@ -34,8 +34,8 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 TAIL_LINES = 30
 SUSPECT = 0.9
-"""A SIGKILL of unknown origin counts as out of memory from this share of the available memory
-on."""
+"""If a trial used at least this share of the available memory, a SIGKILL of unknown origin counts
+as out of memory."""
 
 _ALLOCATION = re.compile(
     "|".join(
@@ -62,10 +62,10 @@ class End:
     malformed         why result.json cannot be used
     tail              last lines of its stderr
     rss               resident bytes at the last sample
-    room              bytes it could have had: its limit, or what was available at its start
-    oom_killed        the kernel has killed a process of this machine for memory meanwhile
-    group_oom_killed  the kernel has killed a process of the trial's control group
-    who               in an MPI trial, the process that ended so before the others
+    room              bytes that it could use: its limit, or the memory available at its start
+    oom_killed        whether the kernel killed any process of this machine for memory meanwhile
+    group_oom_killed  whether the kernel killed a process of the trial's control group
+    who               in an MPI trial, the process that ended before the others
     """
 
     code: int
@@ -81,7 +81,7 @@ class End:
 
 
 def classify(end: End) -> tuple[Status, str, str]:
-    """Status, cause and a line of detail."""
+    """The status, cause and detail (one line) of a trial that ended like this."""
     if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
@@ -92,7 +92,8 @@ def classify(end: End) -> tuple[Status, str, str]:
 
 
 def _unforeseen(end: End) -> tuple[Status, str, str]:
-    """The process left no usable result, and the supervisor did not end it."""
+    """As `classify`, for a process that left no usable result and that the supervisor did not
+    end."""
     if end.malformed and end.code >= 0:
         return Status.CRASHED, "malformed result", end.malformed
     if end.result is None and end.code in (NO_DISK, 120):
@@ -166,7 +167,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def disk_failure(error: BaseException, folder: Path) -> OSError | None:
-    """The exception of a chain that reports a failed disk, unless it is about a file elsewhere."""
+    """The exception in the chain of causes that reports a failed disk, unless its file is not below
+    the folder."""
     for link in chain(error):
         if isinstance(link, OSError) and link.errno in DISK_ERRORS:
             file = link.filename

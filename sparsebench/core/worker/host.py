@@ -18,7 +18,7 @@ monitor  In an MPI trial, the parent of each process, below mpiexec. mpiexec end
          into ranks.jsonl. Until then it keeps open what mpiexec's proxy listens to (the socket of
          the process manager, stdout, stderr), because the proxy kills the monitor when one closes.
 
-Light, and without threads: nothing may be imported here that takes memory or time.
+This module starts no threads, and imports nothing that takes much memory or time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Times a backend's layers, in a process like that of a trial. Imports numpy."""
+"""Times a backend's layers in a process like that of a trial, to predict training times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sparsebench.core.training.work import Work
 Call = Callable[[], object]
 
 LONGEST = 0.5
-"""Seconds of a step; from the third on, no size is tried whose step would take longer."""
+"""From the third size on, a size is skipped if its step would take more seconds than this."""
 
 REPEATS = 5
 FEATURES = 512
@@ -32,7 +32,7 @@ RATE = 1e-6
 
 
 def time_ladder(work: Work, ladder: Ladder) -> dict[str, Any]:
-    """The JSON of `run.prediction.Rates`."""
+    """Time the layers of the ladder; returns `run.cost_prediction.Rates` as JSON."""
     _point(work, ladder, ladder.works[0])  # loads what is compiled
     points: list[Point] = []
     for size in ladder.works:
@@ -60,7 +60,7 @@ def _gather(N: int) -> float:
 
 
 def _point(work: Work, ladder: Ladder, size: int) -> Point:
-    """A square layer: as many connections by neuron as in the suite, none twice."""
+    """Time a square layer with the suite's number of connections per neuron."""
     width = math.isqrt(size)
     if work.backend.truly_sparse:
         width = max(width + 1, round(size / (2 * ladder.per_neuron)))
@@ -85,8 +85,8 @@ def _point(work: Work, ladder: Ladder, size: int) -> Point:
 
 
 def _passes(work: Work, layer: Any, N: int) -> tuple[Call, Call, Call, Call | None]:
-    """Forward, backward, backward without a gradient further down, and the activation; None if the
-    layer applies it, as a `ThroughLayer` does between units of its backend."""
+    """Calls for forward, backward, backward without DX, and the activation. The last is None if the
+    layer applies the activation itself, as a `ThroughLayer` does."""
     width, steps = layer.shape[0], itertools.count(1)
     activation = getattr(work.model, "activation", None)
     slope = activation.negative_slope(1) if activation is not None else None
@@ -111,7 +111,7 @@ def _passes(work: Work, layer: Any, N: int) -> tuple[Call, Call, Call, Call | No
 
 
 def _samples(width: int, N: int, dtype: Any = np.float32) -> Any:
-    """Normal numbers; as bits of bfloat16 where that is the type."""
+    """Normal random numbers of this type; bfloat16 is stored as its bits."""
     numbers = aligned_empty((width, N))
     np.random.default_rng(0).standard_normal(dtype=np.float32, out=numbers)
     if np.dtype(dtype) == np.float32:
@@ -122,7 +122,7 @@ def _samples(width: int, N: int, dtype: Any = np.float32) -> Any:
 
 
 def _update(work: Work, layer: Any) -> None:
-    """One update of the topology, as if it were due."""
+    """Make one topology update, whether due or not."""
     step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     W, N = layer.weights(), work.batch_size
     batch = [LayerSignals(_samples(W.shape[1], N), _samples(W.shape[0], N))] * 2
@@ -133,7 +133,7 @@ def _update(work: Work, layer: Any) -> None:
 
 
 def _usual(call: Call) -> float:
-    """The median seconds of a few calls, of fewer if they are long."""
+    """The median seconds of a few calls; fewer calls are made if they take long."""
     first = _seconds(call)
     repeats = REPEATS if first < LONGEST / REPEATS else 1
     return float(np.median([_seconds(call) for _ in range(repeats)]))

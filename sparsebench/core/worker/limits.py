@@ -25,17 +25,17 @@ THREAD_VARIABLES = (
 
 WAIT_POLICY = "OMP_WAIT_POLICY"
 PASSIVE = "passive"
-"""Waiting threads sleep. By OpenMP's default they spin, and beside other programs they take the
-core from the thread that they wait for. Seconds per epoch of 784-1000-1000-1000-10 at epsilon 20
-and batch 128, two threads on two cores: on a quiet machine 1.21 to 1.43 passive and 1.17 to 1.36
-spinning, in turns; beside one busy process 1.2 to 1.9 and 47 to 58. Waking a thread takes 10 to
-20 us, so `numba-csr` runs short parallel regions on one thread."""
+"""OpenMP's wait policy under which waiting threads sleep. By default they spin, and when other
+programs run they occupy the core that the awaited thread needs. Seconds per epoch of
+784-1000-1000-1000-10 at epsilon 20 and batch 128, two threads on two cores: on a quiet machine 1.21
+to 1.43 passive and 1.17 to 1.36 spinning, in turns; beside one busy process 1.2 to 1.9 and 47 to
+58. Waking a thread takes 10 to 20 us, so `numba-csr` runs short parallel regions on one thread."""
 
 LAYER_PRIORITY = "NUMBA_THREADING_LAYER_PRIORITY"
 LAYER_CHOICE = "NUMBA_THREADING_LAYER"
 LAYERS = ("omp", "workqueue", "tbb")
-"""The order in which numba tries its threading layers. By default it would take tbb if some
-package has installed it, with another schedule."""
+"""The order in which numba tries its threading layers. By default it would prefer tbb, whose
+schedule differs, if any package has installed it."""
 
 
 def environment(job: Job) -> dict[str, str]:

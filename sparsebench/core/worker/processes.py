@@ -2,8 +2,8 @@
 
 A trial may start processes that leave its process group (with a session of their own) and its tree
 (when their parent ends). They still have the environment that they were started with, so they are
-found by a mark in it where no host has adopted them. Light: the host imports this before anything
-else.
+found by a mark in it if no host has adopted them. Free of heavy imports, because the host imports
+this before anything else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 MARK = "SPARSEBENCH_TRIAL"
-"""Environment variable with a value that no other trial has."""
+"""Environment variable that has a unique value for each trial."""
 
 PROCESSES = "SPARSEBENCH_PROCESSES"
 """Environment variable with the number of processes of an MPI trial."""
