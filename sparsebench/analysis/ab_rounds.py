@@ -1,6 +1,6 @@
-"""The stores of an `ab` as two sides whose replicates are pairs of seed and round.
+"""Compares the two stores of an `ab`, whose replicates are pairs of seed and round.
 
-Only pairs count that both sides have run: an interrupted `ab` is compared as far as it came.
+Only pairs that both sides have run count, so an interrupted `ab` can be compared too.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from sparsebench.store.schemas import AB_HEADER, TURN, TURNS, TURNS_SCHEMA
 from sparsebench.store.store import Store
 
 TIME_THRESHOLD = 0.10
-"""By which a time may get worse. Lower than between two runs: pairs in turn cancel slow drifts of
-the machine."""
+"""How much longer a time may get, as a share. It is lower than for two separate runs, because
+alternating pairs cancel slow drifts of the machine."""
 
 
 def gates_of_rounds() -> Gates:
-    """The default gates, but that a slower time fails."""
+    """The default gates, except that a longer time fails instead of warning."""
     return default_gates().failing_on_time(threshold=TIME_THRESHOLD)
 
 
 def folder_of_halves(base: Path, head: Path) -> Path | None:
-    """The folder of an `ab`, if the two are its stores, BASE and HEAD."""
+    """The folder of an `ab` if these are its two stores, BASE and HEAD; else None."""
     folder = base.absolute().parent
     same = (base.absolute(), head.absolute()) == (folder / "base", folder / "head")
     return folder if same and (folder / TURNS).is_file() else None
 
 
 def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
-    """Of the two sides of a folder, as `sides_of` has them."""
+    """Compare the two sides of a folder, which `sides_of` returns."""
     found = compare(base, head, gates)
     pairs = sum(len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values())
     note = (
@@ -50,7 +50,8 @@ def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
 
 
 def sides_of(folder: Path) -> tuple[Side, Side]:
-    """NothingMatched if no pair is complete; StoreError for a journal that cannot be read."""
+    """The two sides in the folder of an `ab`. Raises NothingMatched if no pair is complete, and
+    StoreError if the journal cannot be read."""
     header, turns = _journal(folder / TURNS)
     base, head = (
         {(turn["trial"], turn["round"]): turn["run"] for turn in turns if turn["side"] == side}
@@ -82,7 +83,7 @@ def _side(store: Store, runs: Mapping[tuple[str, int], str], name: str) -> Side:
 
 
 def _journal(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The header and the turns; a torn last line is passed over."""
+    """The header and the turns in the journal; an incomplete last line is ignored."""
     lines, damaged, _ = read_lines(file, "/", OBJECT)
     with reading(file):
         if not lines or damaged:

@@ -4,9 +4,9 @@
       {"cell": id, "label": ..., "words": {...}, "spec": {...}, "trials": [
         {"trial": id, "seed": 0, "status": "ok", "measures": {...}, "machine": id, ...}]}]}
 
-A baseline has no host, no path of the machine and no log. A cell's id is the hash of its spec, so
-that an edited spec, or one of another version, is noticed. Baselines lie by name in a store, or in
-any file.
+A baseline contains no host name, no path and no log. A cell's id is the hash of its spec, so an
+edited spec, or one of another version, is noticed. A baseline is stored in a store under its name,
+or in any file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KIND = "sparsebench baseline"
 SCHEMA = 1
 FOLDER = "baselines"
 SAME = ("attempt", "cause", "started", "ended", "contended", "debug")
-"""Fields of a record that a baseline has under the same name."""
+"""Fields of a record that a baseline stores under the same names."""
 
 SETTINGS = ("memory_method", "exact", "threading_layer")
 
@@ -47,7 +47,10 @@ _NAME = re.compile(r"(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Baseline:
-    """missing  ids of trials that the run planned and never ran"""
+    """The baseline of a run.
+
+    missing  ids of trials that the run planned and never ran
+    """
 
     name: str
     run: str
@@ -59,7 +62,7 @@ class Baseline:
     metrics: Metrics
 
     def side(self, file: Path) -> Side:
-        """One side of a comparison; `file` holds the baseline."""
+        """This baseline as one side of a comparison; `file` is where it is stored."""
         run = f"baseline {self.name} of {self.run}"
         facts = facts_of({"suite": self.suite}, self.records, run=run, store=str(file))
         facts["commit"] = self.commit
@@ -67,8 +70,8 @@ class Baseline:
 
 
 def to_json(run: StoredRun, name: str) -> dict[str, Any]:
-    """The baseline of a run, under a name: without infinite and unknown measures, and without a
-    failure's text, which can name files."""
+    """The baseline of a run as JSON data. Infinite and unknown measures are left out, and so are
+    the messages of failures, because they may contain paths."""
     cells: dict[str, dict[str, Any]] = {}
     for record in run.records:
         trial = record.trial
@@ -110,7 +113,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Baseline:
-    """StoreError for another schema; ValueError for data that is not a baseline."""
+    """Read a baseline. Raises StoreError for another schema, ValueError if it is no baseline."""
     if data.get("kind") != KIND:
         raise ValueError("it is not a baseline; make one with: sparsebench baseline set RUN NAME")
     if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
@@ -168,7 +171,7 @@ def file_of(store: Store, name: str) -> Path:
 
 
 def keep(run: StoredRun, name: str, file: Path) -> None:
-    """Write the baseline of a run, in the place of an older one."""
+    """Write the baseline of a run, replacing an older one."""
     if not run.records:
         raise StoreError(f"run {run.id} has no record yet: there is nothing to compare with")
     text = json.dumps(jsonable(to_json(run, name)), indent=1, ensure_ascii=False, allow_nan=False)
@@ -176,7 +179,8 @@ def keep(run: StoredRun, name: str, file: Path) -> None:
 
 
 def find(store: Store, name: str) -> Path:
-    """The file of a baseline, given its name or the file itself; StoreError otherwise."""
+    """The file of a baseline, given the baseline's name or its file. Raises StoreError if there is
+    none."""
     known = names(store)
     if name in known:
         return file_of(store, name)
@@ -186,7 +190,8 @@ def find(store: Store, name: str) -> Path:
 
 
 def read(file: Path) -> Baseline:
-    """The baseline in a file; a StoreError of one line names the file and what is wrong with it."""
+    """Read the baseline in a file. Raises a StoreError of one line that names the file and the
+    problem."""
     data = read_object(file, "/")
     try:
         with reading(file):
@@ -198,8 +203,8 @@ def read(file: Path) -> Baseline:
 
 
 def side_named(shelf: Store, name: str) -> Side:
-    """One side of a comparison: a run by its id, a run's or store's folder, a baseline by name or
-    file: the first of these that exists. A folder needs no slash where no run has that id."""
+    """One side of a comparison. `name` may be a run's id, the folder of a run or of a store, or a
+    baseline's name or file; these are tried in this order."""
     folder = Path(name)
     if name == "latest" or name in shelf.runs():
         return side(shelf.run(name))

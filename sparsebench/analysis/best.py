@@ -1,4 +1,4 @@
-"""Which cells may be bold: the best, and those that are not shown to be worse."""
+"""Finds the cells to print in bold: the best one, and those that are not shown to be worse."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from sparsebench.analysis.statistics import Spread, from_zero, holm, welch
 ALPHA = 0.05
 
 LEAST_SEEDS = 3
-"""Of a cell that takes part: the spread of two is as good as unknown."""
+"""A cell takes part only with at least this many seeds: a spread over two seeds says little."""
 
 Seeds = Mapping[int, float]
 """The values of a cell by seed."""
 
 
 def best_cells(cells: Sequence[Seeds], better: int) -> set[int]:
-    """The places of the cell with the best mean and of those that are not shown to be worse than
-    it, by pairs of seeds where they are the same (Holm over the cells); empty where no cell is
-    shown to be worse, as all of it may then be a coin toss."""
+    """The indices of the cell with the best mean and of all cells that are not shown to be worse.
+
+    Cells with the same seeds are compared pair by pair; p-values are adjusted by Holm over the
+    cells. Empty if no cell is shown to be worse, because all differences may then be chance.
+    """
     means = {
         i: Spread.of(cell.values()) for i, cell in enumerate(cells) if len(cell) >= LEAST_SEEDS
     }
@@ -32,7 +34,8 @@ def best_cells(cells: Sequence[Seeds], better: int) -> set[int]:
 
 
 def _p_differ(ours: Seeds, theirs: Seeds, mine: Spread, their: Spread) -> float:
-    """Two-sided. Equal differences have the p of the sign test, as they show no spread."""
+    """The two-sided p-value of a difference. If all differences are equal, they have no spread, and
+    p is that of the sign test."""
     if ours.keys() == theirs.keys():
         found = from_zero([ours[seed] - theirs[seed] for seed in ours])
     else:

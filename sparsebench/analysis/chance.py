@@ -1,6 +1,6 @@
-"""Is any network shown to beat chance: the best answer that looks at no sample?
+"""Tests whether any network is better than chance, the best constant prediction.
 
-Accuracies near chance are coin tosses. They are not worth a chart, nor a bold number.
+Accuracies near chance differ at random, so they get no chart and no bold numbers.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.statistics import Spread, from_zero
 
 ALPHA = 0.05
-"""Of the statement that some network of a data set beats chance, over all of its cells."""
+"""The error rate of the statement that some network of a data set beats chance, over all cells."""
 
 FEW = 5
-"""Least number of seeds whose spread is looked at."""
+"""The spread over seeds is used only with at least this many seeds."""
 
 
 def beats_chance(part: pd.DataFrame) -> bool | None:
-    """Whether some cell of a data set is shown to be more accurate than chance: None where the
-    chance was not recorded, or the metric is no share of the test samples."""
+    """Whether some cell of a data set is shown to be more accurate than chance. None if the level
+    of chance was not recorded, or if the metric is not a share of the test samples."""
     known = part[part["ok"] & part["guess"].notna() & part["test_samples"].notna()]
     name = str(known["primary"].iloc[0]) if len(known) else ""
     if name != "test_accuracy" or name not in known:
@@ -35,7 +35,7 @@ def beats_chance(part: pd.DataFrame) -> bool | None:
 
 
 def above_chance(evidence: Evidence) -> Evidence:
-    """Only the trials of data sets on which some network beats chance, or chance is not known."""
+    """Only the trials on data sets where some network beats chance, or where chance is unknown."""
     frame = evidence.frame
     if frame.empty:
         return evidence
@@ -48,8 +48,11 @@ def above_chance(evidence: Evidence) -> Evidence:
 
 
 def _p(cell: pd.DataFrame, name: str) -> float:
-    """The lesser p of two tests, doubled: of the mean as if it were one network's, binomial, as
-    seeds may share their test samples, and folds of a seed share none; and of the seeds."""
+    """The smaller p-value of two tests, doubled.
+
+    The first is a binomial test that takes the mean as the accuracy of one network, because seeds
+    may share their test samples; the folds of a seed share none. The second is a t-test over seeds.
+    """
     from scipy import stats
 
     values, guess = cell[name], cell["guess"]

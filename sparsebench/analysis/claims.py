@@ -1,4 +1,5 @@
-"""The claims of suites, judged by what their trials measured, with Holm's correction over all."""
+"""Judges the claims of suites by the measurements of their trials, with Holm's correction over all
+claims."""
 
 from __future__ import annotations
 
@@ -45,15 +46,15 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 FEW = 5
-"""Least number of seeds of a verdict on anything that varies from seed to seed."""
+"""The least number of seeds for a verdict on a measure that varies from seed to seed."""
 
 EQUAL = 1e-9
-"""Spread of differences, relative to the values, below which they are equal but for rounding."""
+"""Differences whose spread, relative to the values, is below this are equal except for rounding."""
 
 OK, CLAIM_FAILED, NO_CLAIMS, INCONCLUSIVE = 0, 4, 5, 6
 
 Claim = Mapping[str, Any]
-"""A table of [[claims]], as in the suite stored with a run."""
+"""One table of [[claims]] in the suite that is stored with a run."""
 
 Side = tuple[str, pd.DataFrame]
 """The labels of a cell, and its rows."""
@@ -71,7 +72,7 @@ class Holds(StrEnum):
 
 
 class Test(StrEnum):
-    """What is tested. The margin is the claim's tolerance."""
+    """The kind of test. Its margin is the claim's tolerance."""
 
     NON_INFERIORITY = "non-inferiority"  # at least as good, less the margin
     SUPERIORITY = "superiority"  # better: the margin is 0
@@ -81,16 +82,19 @@ class Test(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim in one cell, or in one pair of cells.
+    """A claim judged for one cell, or for one pair of cells.
 
-    claim         as in the suite
-    trials        the labels of the cell;  against  "published", or those of the second side
-    ended, other_ended   how many trials of each side ended how: `3, 1 timeout`
-    ours, other   means and spreads;  other  of the published value, or of the second side
-    reason        why there is no verdict, or what the verdict supposes
-    difference    ours - other, where it was tested
-    interval      of ours - other, at `level`: it excludes the margin where the test finds it
-    p             of what the verdict says: that the claim fails, else that it holds; adjusted
+    claim         the claim's table in the suite
+    trials        labels of the cell
+    against       "published", or the labels of the second cell
+    ended, other_ended   how the trials of each side ended: `3, 1 timeout`
+    ours          mean and spread of the cell
+    other         mean and spread of the published value, or of the second cell
+    reason        why there is no verdict, or what the verdict assumes
+    difference    ours - other, if it was tested
+    interval      interval of ours - other at `level`; it excludes the margin if the test is
+                  significant
+    p             adjusted p-value of the verdict: that the claim fails, or else that it holds
     """
 
     claim: Claim
@@ -125,7 +129,7 @@ class Judged:
 
     @property
     def published(self) -> bool:
-        """Whether it is about a published value, and not about two sides."""
+        """Whether the claim is about a published value, and not about two sides."""
         return "against" not in self.claim
 
     @property
@@ -143,15 +147,14 @@ class Judged:
 
 
 def check(run: StoredRun, alpha: float = 0.05) -> list[Judged]:
-    """`judge` of one run."""
+    """Judge the claims of one run."""
     return judge(evidence([run]), alpha)
 
 
 def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
-    """A row per claim and cell (or pair of cells); empty if no suite claims anything.
+    """Judge all claims. Returns a row per claim and cell (or pair of cells); empty without claims.
 
-    A claim holds or fails at a family-wise error of `alpha` over all rows that are tested (Holm).
-    Counts need no test.
+    The family-wise error rate over all tested rows is `alpha` (Holm). Counts need no test.
     """
     if alpha not in seen.judged:
         seen.judged[alpha] = _decided(list(_judged(seen)), alpha)
@@ -168,7 +171,7 @@ def exit_code(rows: list[Judged]) -> int:
 
 
 def counts(rows: list[Judged]) -> dict[str, int]:
-    """How many rows have each verdict, in the order of `Holds`."""
+    """The number of rows with each verdict, in the order of `Holds`."""
     found = Counter(row.verdict for row in rows)
     return {str(verdict): found[verdict] for verdict in Holds if found[verdict]}
 
@@ -177,7 +180,7 @@ def counts(rows: list[Judged]) -> dict[str, int]:
 
 
 def _judged(seen: Evidence) -> Iterator[Judged]:
-    """Each claim once, over the rows of the runs whose suite makes it."""
+    """Yield the rows of each claim; each uses only trials of runs whose suite makes the claim."""
     claims: dict[str, tuple[Claim, list[str]]] = {}
     for run in {run.id: run for run in seen.runs}.values():
         for claim in suite_facts(run).get("claims", ()):
@@ -196,8 +199,8 @@ def _judged(seen: Evidence) -> Iterator[Judged]:
 
 
 def _as_required(seen: Evidence, row: Judged, *sides: Side) -> Judged:
-    """The row; not run, with the difference in words, where its trials are not what the claim
-    requires. The seeds of a cell differ in nothing that it could require."""
+    """The row, or a "not run" verdict that names the difference if its trials are not as the claim
+    requires. One trial per cell is checked, because a claim cannot require a seed."""
     required, unmet = row.claim.get("requires") or {}, []
     for _, cell in sides:
         for record in seen.records_of(cell.head(1)):
@@ -222,8 +225,8 @@ def _cells(frame: pd.DataFrame) -> Iterator[Side]:
 
 
 def _pairs(seen: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
-    """Every cell of the one side with those of the other that are equal but for the keys that
-    the claim names; with no rows where there is none."""
+    """Yield each cell of the first side with each cell of the second side that differs from it only
+    in the keys that the claim names. Without such a cell, the second has no rows."""
     keys = [*claim["where"], *claim["against"]]
     alike = pd.Series(families(seen, *keys), index=seen.frame.index)
     against = _rows_at(seen, frame, claim["against"])
@@ -243,8 +246,8 @@ def _rows_at(seen: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> p
 
 
 def _published(claim: Claim, metric: Metric, side: Side) -> Judged:
-    """Against a published value. Where the source gives no spread, that of our seeds stands in
-    for it: a single published run is one draw, not the truth."""
+    """Compare a cell with a published value. If the source gives no spread, the spread of our seeds
+    is used instead, because a single published run varies too."""
     runs = int(claim.get("n", 1))
     sd = float(claim["std"]) if runs > 1 and "std" in claim else math.nan
     label, cell = side
@@ -265,8 +268,8 @@ def _published(claim: Claim, metric: Metric, side: Side) -> Judged:
 
 
 def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: Side) -> Judged:
-    """The first side against the second, by pairs where both have the same seeds; of folds, by
-    those that both have.
+    """Compare the cells of two sides: pair by pair if both have the same seeds, and for folds by
+    the folds that both have.
 
     second  the metric of the second side
     """
@@ -296,8 +299,8 @@ def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: 
 def _to_test(
     row: Judged, difference: Difference, seeds: int, size: float, supposed: str = ""
 ) -> Judged:
-    """The row with the p of both answers. Differences that are all equal show no spread, which is
-    no certainty: no p is then below that of the sign test."""
+    """The row with the p-values that the claim holds and that it fails. If all differences are
+    equal, they have no spread; then no p-value is below that of the sign test."""
     if difference.error * math.sqrt(seeds) <= EQUAL * size:
         difference = replace(difference, least=0.5**seeds)
         equal = f"all {seeds} seeds differ by the same: the p is that of the sign test"
@@ -310,7 +313,7 @@ def _to_test(
 
 
 def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]]) -> Judged | None:
-    """The row where there is nothing to test; None where there is."""
+    """The finished row if it can be judged without a test; else None."""
     for cell, values in sides:
         if not values:
             ended = outcome(cell) if len(cell) else "no trial"
@@ -340,15 +343,15 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
 
 
 def on_another_machine(row: Judged) -> str:
-    """Time or memory against that of another machine: `257 times as fast, on another machine and
-    data generated to the same shape`."""
+    """A phrase that compares time or memory with those of another machine: `257 times as fast, on
+    another machine and data generated to the same shape`."""
     also = str(row.claim.get("conditions", ""))
     return f"{compared(row)}, on another machine{' and ' * bool(also)}{also}"
 
 
 def compared(row: Judged) -> str:
-    """Ours against the other in words: `12 times as fast`, `2.3 times as long`, `41 % of it`;
-    empty where there is no ratio."""
+    """The ratio of ours to the other in words: `12 times as fast`, `2.3 times as long`, `41 % of
+    it`; empty if there is no ratio."""
     ours, other = row.ours.mean, row.other.mean
     if not (ours > 0 and other > 0):
         return ""
@@ -365,7 +368,7 @@ def compared(row: Judged) -> str:
 
 
 def _disturbed(*cells: pd.DataFrame) -> str:
-    """Why times of these trials decide nothing; empty if they do."""
+    """Why the times of these trials cannot be used for a verdict; empty if they can."""
     known = [cell[cell["ok"]] for cell in cells]
     marks = [str(words) for cell in known for words in cell["noise"] if words]
     if not marks:
@@ -379,8 +382,8 @@ def _disturbed(*cells: pd.DataFrame) -> str:
 
 
 def _decided(rows: list[Judged], alpha: float) -> list[Judged]:
-    """The rows with their verdicts. Of the two answers of a test only the likelier one can be
-    found, and only one can be wrong, so each row is one member of the family."""
+    """Add the verdicts to the rows. A test can find only one of its two answers (holds or fails),
+    and only one can be wrong, so each row counts once in Holm's family."""
     tested = [i for i, row in enumerate(rows) if row.difference is not None]
     least = [min(rows[i].p_holds, rows[i].p_fails) for i in tested]
     for i, p, adjusted in zip(tested, least, holm(least)):
@@ -389,8 +392,11 @@ def _decided(rows: list[Judged], alpha: float) -> list[Judged]:
 
 
 def _verdict(row: Judged, factor: float, alpha: float) -> Judged:
-    """factor  what Holm's correction multiplies the row's p by; its interval has the level that
-    leaves `alpha` / factor on each side"""
+    """Decide one row.
+
+    factor  the factor by which Holm's correction multiplies the row's p; its interval leaves
+            `alpha` / factor on each side
+    """
     assert row.difference is not None
     each = alpha / factor
     holds, fails = row.p_holds < each, row.p_fails < each
@@ -423,7 +429,7 @@ def _both(first: str, second: str) -> str:
 
 
 def _values(cell: pd.DataFrame, metric: Metric) -> dict[int, float]:
-    """The values by replicate of the trials that ended well; empty if no trial measured it."""
+    """The metric's values of the successful trials by replicate; empty if none measured it."""
     if cell.empty or metric.name not in cell:
         return {}
     known = cell[cell["ok"]].sort_values("replicate")

@@ -1,7 +1,7 @@
-"""Two runs compared cell by cell: verdicts by metric, p corrected by Holm within each metric.
+"""Compares two runs cell by cell, with a verdict for each metric.
 
-A metric's family is all cells in which it is tested. scipy is imported when there is something to
-test.
+p-values are corrected by Holm over all cells in which a metric is tested. scipy is imported only if
+there is something to test.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.BEL
                      Verdict.NEWLY_PASSING})  # fmt: skip
 
 STATUS = "status"
-"""In place of the metric where a finding is about whether trials ended well."""
+"""The metric's name in findings on whether trials ended well."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict on a metric of a cell.
+    """The verdict on one metric of one cell.
 
-    gate         None for a status
-    base, head   values by replicate, in the same order on both sides
-    p_holm       p of the change, adjusted within the metric's family of cells
-    detectable   the least change that would have been seen, where there is no verdict
-    missing      replicates that would decide it in addition, roughly; None if nobody knows
+    gate         the metric's gate; None for a status
+    base, head   values of each side by replicate, in the same order
+    p_holm       p-value of the change, adjusted over the cells of the metric
+    detectable   the smallest change that could have been detected, if there is no verdict
+    missing      about how many more replicates would decide it; None if unknown
     """
 
     cell: str
@@ -80,7 +80,7 @@ class Finding:
 
     @property
     def is_ratio(self) -> bool:
-        """Whether its difference is of logarithms, and shown as a share."""
+        """Whether the difference is computed from logarithms and shown as a share."""
         return self.gate is not None and self.gate.metric.scale == "ratio"
 
     @property
@@ -104,7 +104,8 @@ class Finding:
 
     @property
     def n(self) -> int:
-        """Seeds, or pairs of seeds or rounds; of two sides that differ in them, the fewer."""
+        """The number of replicates: pairs of seeds or rounds, or the smaller number of seeds if the
+        two sides have different ones."""
         return min(len(self.base), len(self.head))
 
     @property
@@ -114,11 +115,12 @@ class Finding:
         return "pairs" if rounds else "seeds"
 
     def shown(self, value: float) -> float:
-        """A difference of logarithms as a share."""
+        """The value to show: for ratios, the share that corresponds to a difference of
+        logarithms."""
         return math.expm1(min(value, 700.0)) if self.is_ratio else value
 
     def paired_differences(self) -> list[float]:
-        """Head - base by replicate, of logarithms for ratios; exactly 0 for equal values."""
+        """Head - base for each replicate, of logarithms for ratios; exactly 0 for equal values."""
         pairs = [(self.base[key], self.head[key]) for key in self.base]
         if self.is_ratio:
             return [0.0 if a == b else math.log(b / a) for a, b in pairs]
@@ -127,8 +129,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """findings  in the order of HEAD's cells, then those that only BASE has
-    notes     sentences for the reader, beside the findings
+    """The result of comparing two sides.
+
+    findings  in the order of HEAD's cells, followed by cells that only BASE has
+    notes     further sentences for the reader
     """
 
     base: Side
@@ -148,7 +152,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """3 if a gate failed; 6 if none could be decided, or strictly not all; else 0."""
+        """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate; else
+        0."""
         if self.failures:
             return GATE_FAILED
         decided = any(
@@ -167,7 +172,7 @@ class Comparison:
 
 
 def compare(base: Side, head: Side, gates: Gates) -> Comparison:
-    """NothingMatched if the two sides have no cell in common."""
+    """Compare two sides. Raises NothingMatched if they have no cell in common."""
     if not base.cells.keys() & head.cells.keys():
         sizes = f"{len(base.cells)} cells of BASE and {len(head.cells)} of HEAD have none in common"
         raise NothingMatched("; ".join(filter(None, [sizes, nearest_difference(base, head)])))
@@ -193,7 +198,8 @@ def _awaits_test(finding: Finding) -> bool:
 
 
 def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iterator[Finding]:
-    """One for how the trials ended, where that is worth a line, and one for each metric."""
+    """Yield a finding for each metric of a cell, and one on how its trials ended if that
+    matters."""
     base, head = base_side.cells.get(cell), head_side.cells.get(cell)
     if base is None or head is None:
         present, there = (base, head_side) if base is not None else (head, base_side)
@@ -236,7 +242,7 @@ def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iter
 
 
 def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | None:
-    """The verdict on trials that did not end well, and the reason; None where all did."""
+    """The verdict on trials that did not end well, and its reason; None if all ended well."""
     both = f"{base.outcome()} against {head.outcome()}"
     if base.ok and head.failed.keys() - base.failed.keys():
         first = next(iter(head.failed.values()))
@@ -253,7 +259,7 @@ def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | Non
 
 
 def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) -> Finding:
-    """Decided, or without a reason where it is still to be tested."""
+    """The finding with its verdict; or without a reason if it still has to be tested."""
     if found.replicates == "pairs":  # a pair cancels slow drifts of the machine
         common = [key for key in found.base if key in found.head]
         kept = [{key: one[key] for key in common} for one in (found.base, found.head)]
@@ -275,7 +281,7 @@ def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) ->
 
 
 def _exactly(finding: Finding) -> Finding:
-    """The verdict on a metric that is the same for the same seed."""
+    """The finding with a verdict, for a metric that is the same for the same seed."""
     base, head = finding.base, finding.head
     common = [key for key in base if key in head]
     pairs = [(base[key], head[key]) for key in common]
@@ -299,8 +305,8 @@ def _exactly(finding: Finding) -> Finding:
 
 
 def _measured(finding: Finding, alpha: float) -> Finding:
-    """With the difference of the two sides: paired where they have the same seeds, else Welch;
-    of logarithms for ratios. Both sides have two seeds or more."""
+    """The finding with the difference of the two sides, which have two seeds or more: paired if
+    they have the same seeds, else by Welch's test; of logarithms for ratios."""
     base, head = finding.base, finding.head
     if finding.is_ratio and min([*base.values(), *head.values()]) <= 0 and base != head:
         why = "a value is 0, so there is no ratio"
@@ -313,11 +319,11 @@ def _measured(finding: Finding, alpha: float) -> Finding:
 
 
 def _judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Finding:
-    """The verdict on a measured metric, given its p adjusted in a family of so many cells.
+    """The finding with a verdict, given the adjusted p-value and the number of cells in the family.
 
-    Worse: beyond the gate's threshold and floor, and the adjusted p below alpha. Ok: the interval
-    ends before the gate. Otherwise there is no verdict, and the finding says which change would
-    have been seen.
+    Worse: the change exceeds the gate's threshold and floor, and the adjusted p is below alpha. Ok:
+    the interval of the change does not reach the gate. Otherwise there is no verdict, and the
+    finding says which change could have been detected.
     """
     found, gate = finding.difference, finding.gate
     assert found is not None
@@ -352,8 +358,8 @@ def _judged(finding: Finding, p_holm: float, alpha: float, family: int) -> Findi
 
 
 def _missing(n: int, half: float, needed: float) -> int | None:
-    """How many replicates more would make half an interval as short as `needed`, roughly: it
-    shrinks as the root of their number. None beyond any reason."""
+    """About how many more replicates would shrink the half-width of an interval to `needed`; it
+    shrinks with the square root of their number. None if there would be unreasonably many."""
     if not (half > 0 and needed > half / 10):
         return None
     return max(1, math.ceil(n * (half / needed) ** 2) - n)

@@ -1,4 +1,4 @@
-"""The density or size at which truly sparse and simulated training cost the same."""
+"""Finds the density or size at which truly sparse and simulated training cost the same."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
 
 BELOW, ABOVE = 0.0, math.inf
-"""Where the costs would be equal if they are not between the measured points."""
+"""The results if costs are not equal between the measured points, but only below or above them."""
 
 MEASURES = ("epoch_seconds", "net_peak_bytes")
 ALIKE = 1.01
-"""Densities, or sizes, up to this ratio count as one."""
+"""Two densities or sizes whose ratio is at most this count as equal."""
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where two costs are equal, between `least` and `most`; BELOW or ABOVE if nowhere there,
-    nan if they cross more than once or the wrong way round.
+    """The point between `least` and `most` at which two costs are equal. BELOW or ABOVE if there is
+    none in between, nan if they cross more than once or in the wrong direction.
 
-    low, high  over every combination of seeds; nan if there is one seed, or no one crossing
-    seeds      of the point and backend that has the fewest
+    low, high  range over all combinations of seeds; nan if there is only one seed or no unique
+               crossing
+    seeds      the number of seeds of the point and backend that has the fewest
     """
 
     at: float
@@ -51,10 +52,11 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Crossing:
-    """One pair of backends along densities (`along` "density") or sizes ("connections").
+    """The crossovers of one pair of backends along densities (`along` is "density") or along sizes
+    ("connections").
 
-    time, memory  None where a measure is known at fewer than two points
-    neurons       of time and memory along neurons, for sizes
+    time, memory  None if the measure is known at fewer than two points
+    neurons       crossovers of time and memory in neurons instead of connections, for sizes
     """
 
     setting: str
@@ -74,8 +76,8 @@ def crossover(
     *,
     sparse_first: bool,
 ) -> Crossover | None:
-    """The crossing of two cost curves, from the costs of every seed at each x (ascending); None
-    for fewer than two points."""
+    """The crossing of two cost curves, given the costs of all seeds at each x (ascending). None if
+    there are fewer than two points."""
     if len(x) < 2:
         return None
     pairs = list(zip(sparse, simulated, strict=True))
@@ -92,7 +94,7 @@ def crossover(
 
 
 def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
-    """Where `rising` passes 0, straight between two points of log x; see `Crossover`."""
+    """The x at which `rising` is 0, interpolated linearly in log x; see `Crossover`."""
     positive = [value > 0 for value in rising]
     if all(positive):
         return BELOW
@@ -106,10 +108,10 @@ def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
 
 
 def crossings(evidence: Evidence, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
-    """Every pair of a truly sparse backend and a simulated one, wherever there are several
-    densities in one setting, or several sizes at one epsilon.
+    """The crossings of each truly sparse backend with each simulated one, for each setting with
+    several densities, and for each epsilon with several sizes.
 
-    kinds  whether a backend is truly sparse, by name; from the plugins if None
+    kinds  backend name -> whether it is truly sparse; None: as the plugins declare
     """
     frame = evidence.frame
     frame = frame.assign(start=frame["initial_connections"] / frame["dense_connections"])
@@ -154,7 +156,7 @@ def _along(frame: pd.DataFrame, along: str, kinds: Mapping[str, bool]) -> Iterat
 def _crossover(
     part: pd.DataFrame, pair: tuple[str, str], along: str, measure: str
 ) -> Crossover | None:
-    """Over the points at which both backends have a number."""
+    """The crossover over the points at which both backends have a value."""
     column = {"density": "start", "connections": "initial_connections"}.get(along, along)
     both: list[tuple[float, list[float], list[float]]] = []
     for _, point in part[part[measure] > 0].groupby("point", sort=False):
@@ -169,8 +171,8 @@ def _crossover(
 
 
 def truly_sparse(names: Iterable[str]) -> dict[str, bool]:
-    """Whether each backend is truly sparse, as far as the installed plugins declare it: by their
-    parameters, which imports nothing heavy; else by the class."""
+    """Whether each backend is truly sparse, as the installed plugins declare it: by the parameter
+    class if possible, which imports nothing heavy, else by the backend's class."""
     known, found = load_plugins()["backend"], {}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""The data of a report: the trials of its runs, labelled, and pooled where that is fair."""
+"""The data of a report: the trials of its runs with labels, pooled if they are comparable."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ BAD = [*FAILED, str(Status.INTERRUPTED)]
 NOT_RUN = [str(Status.SKIPPED), str(Status.UNSUPPORTED)]
 
 NO_NETWORK = "no network"
-"""The label of the topology of trials that train none."""
+"""The topology label of trials that train no network."""
 
 CELL = ["setting", "topology_label", "backend_label"]
-"""The labels of a table's cell: its rows are replicates over seeds."""
+"""Columns whose labels identify a cell; the rows of a cell are replicates over seeds."""
 
 DATA_SIZE = "dataset.size"
-"""Stands for all parameters of a data set but its name: sizes of one generated set can be compared,
-different data sets cannot."""
+"""A key for all parameters of a data set except its name. Sizes of one generated set can be
+compared, different data sets cannot."""
 
 SIZE = (DATA_SIZE, "model.hidden")
 """Keys of a trial that make its network larger."""
@@ -62,20 +62,28 @@ OWN_COLUMN = ("topology", "backend", "seed", "fold", "data", "format")
 
 @dataclass(frozen=True)
 class Evidence:
-    """frame    the contract's columns and: replicate (a number of its own for each seed and fold of
-              a cell), folds (of how many its test part is one; 0 without), primary (the metric that
-              the trial's objective is judged by), guess (its value of the best answer that looks at
-              no sample), test_samples, cell, setting, topology_label, backend_label, backend_name,
-              apart (the part of the setting that is no parameter), expected (the suite expects
-              this status), ok, ended (the status, with the limit that it met); one row per
-              record, by `index`
+    """The trials of a report with their labels.
+
+    frame    one row per record, by `index`. Columns are those of an export and:
+               replicate       a number that is unique for each seed and fold of a cell
+               folds           the number of folds; 0 without folds
+               primary         the primary metric of the trial's objective
+               guess           the value of that metric for the best constant prediction
+               test_samples    number of test samples
+               cell, setting, topology_label, backend_label, backend_name   labels
+               apart           the part of the setting that is not a parameter
+               expected        whether the suite expects this status
+               ok              whether the trial ended well
+               ended           the status, with the limit that the trial exceeded
     records  the record of each row
     runs     the run of each row
-    metrics  those that the runs declare, and those measured without a declaration
-    varied   the keys that make up a setting; empty if all trials share one
-    folded   keys that follow from the data set: given once, in `notes`, and in no label
-    notes    sentences on what goes with each data set, and on records that were not pooled
-    judged   the verdicts on the suites' claims by family-wise error, filled on first use
+    metrics  metrics that the runs declare, and those measured without a declaration
+    varied   the keys that make up a setting; empty if all trials share one setting
+    folded   keys whose value follows from the data set: they are named once, in `notes`, and are
+             not part of any label
+    notes    sentences on the values that belong to each data set, and on records that were not
+             pooled
+    judged   the verdicts on the suites' claims by family-wise error rate, filled on first use
     """
 
     frame: pd.DataFrame
@@ -91,30 +99,30 @@ class Evidence:
 
     @property
     def ok(self) -> pd.DataFrame:
-        """The rows that finished well: the only ones whose numbers are pooled."""
+        """The rows of trials that ended well; only their numbers are pooled."""
         return self.frame[self.frame["ok"]]
 
     @property
     def primary(self) -> Metric:
-        """The metric that most of the finished trials are judged by, after the last epoch."""
+        """The primary metric of most of the finished trials, after the last epoch."""
         frame = self.ok if len(self.ok) else self.frame
         names = list(frame["primary"])
         return self.metrics[max(dict.fromkeys(names), key=names.count, default=PRIMARY)]
 
     def by_primary(self) -> list[Evidence]:
-        """The trials by primary metric, for each metric that was measured at all."""
+        """The trials split by their primary metric; metrics without a value are left out."""
         parts = [part for _, part in self.frame.groupby("primary", sort=False)]
         found = [replace(self, frame=part) for part in parts]
         return [one for one in found if one.ok.get(one.primary.name, NONE).notna().any()]
 
     @property
     def of_primary(self) -> Evidence:
-        """Only the trials that are judged by `primary`."""
+        """Only the trials whose primary metric is `primary`."""
         return replace(self, frame=self.frame[self.frame["primary"] == self.primary.name])
 
     @property
     def trained(self) -> Evidence:
-        """Without the trials that time a kernel."""
+        """Only the trials that train, and not those that time a kernel."""
         return replace(self, frame=self.frame[self.frame["kernel"] == ""])
 
     @property
@@ -123,12 +131,12 @@ class Evidence:
         return replace(self, frame=self.frame[self.frame["kernel"] != ""])
 
     def records_of(self, frame: pd.DataFrame) -> list[Record]:
-        """The record of each row of a part of the frame."""
+        """The records of the rows of a part of the frame."""
         return [self.records[int(str(i))] for i in frame.index]
 
 
 def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
-    """All records of the runs, but each seed of a cell once per machine."""
+    """All records of the runs, but only one for each seed of a cell and machine."""
     pairs, repeated = _once([(run, record) for run in stored_runs for record in run.records])
     runs = [run for run, _ in pairs]
     records = [record for _, record in pairs]
@@ -203,8 +211,8 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
 
 
 def _compact(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame in one block of memory per type, texts included: a report selects rows of it
-    some thousand times, and pandas copies block by block."""
+    """The same frame with one block of memory per type. A report selects rows of it some thousand
+    times, and pandas copies each block separately."""
     texts = frame.columns[frame.dtypes == "str"]
     return frame.astype(dict.fromkeys(texts, object)).copy()
 
@@ -218,7 +226,7 @@ def suite_facts(run: StoredRun) -> Mapping[str, Any]:
 
 
 def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
-    """Whether a trial is one that `where` selects; False for keys that this version lacks."""
+    """Whether `where` selects the trial; False if it has keys that this version does not know."""
     try:
         return matches(where, trial)
     except SuiteError:
@@ -226,8 +234,8 @@ def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
 
 
 def differences(required: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, str]]:
-    """The keys in which a trial is not as required: key, what it has, what is required, in words.
-    A key that this version lacks is one of them."""
+    """For each key in which a trial is not as required: the key, the trial's value, and the
+    required value, in words. A key that this version does not know is included."""
     found = []
     for key, wanted in required.items():
         try:
@@ -240,8 +248,8 @@ def differences(required: Mapping[str, Any], trial: Trial) -> list[tuple[str, st
 def _once(
     pairs: list[tuple[StoredRun, Record]],
 ) -> tuple[list[tuple[StoredRun, Record]], int]:
-    """Of a trial that ran several times on one machine the latest record; how many others there
-    were. Attempts tell which is later where both are of one store: clocks are set back."""
+    """Keep the latest record of each trial and machine; also returns how many were left out. Within
+    one store, attempt numbers tell which record is later, because clocks can be set back."""
     kept: dict[tuple[str, str, bool], tuple[StoredRun, Record]] = {}
     repeated = 0
     for run, record in pairs:
@@ -267,21 +275,22 @@ def _labels(components: list[dict[str, Any]]) -> list[str]:
 
 
 def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Parts of a frame with equal labels, in the order in which each label first appears, the
-    first label outermost. A single label is no tuple."""
+    """Yield the parts of a frame with equal labels in the columns `by`, in the order in which
+    labels first appear; the first column varies slowest. A single label is not wrapped in a
+    tuple."""
     keys = [frame[key].astype(pd.CategoricalDtype(list(frame[key].unique()))) for key in by]
     yield from frame.groupby(keys if len(keys) > 1 else keys[0], observed=True)
 
 
 def outcome(part: pd.DataFrame) -> str:
-    """How the trials of a cell that gave no number ended: `2 timeout after 20 min`; empty if all
-    are ok."""
+    """How the unsuccessful trials of a cell ended: `2 timeout after 20 min`; empty if all are
+    ok."""
     bad = part.loc[~part["ok"], "ended"].value_counts(sort=False)
     return ", ".join(f"{n} {status}" for status, n in bad.items())
 
 
 def ended(record: Record) -> str:
-    """How a trial ended, with the limit that it met: `out-of-memory in 3 GiB`."""
+    """How a trial ended, with the limit that it exceeded: `out-of-memory in 3 GiB`."""
     limit, allowed = record.trial.memory_limit, record.trial.timeout
     if record.status == Status.OUT_OF_MEMORY and limit:
         return f"{record.status} in {brief_size(limit).replace('.0 ', ' ')}"
@@ -292,11 +301,8 @@ def ended(record: Record) -> str:
 
 
 def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
-    """The keys, other than topology, backend and seed, in which the trials differ, and each
-    trial's values of them in words.
-
-    A single key is named by the first list and not repeated in the values.
-    """
+    """The keys in which the trials differ, except topology, backend and seed; and for each trial
+    its values of these keys in words. If there is one key, the words do not repeat its name."""
     datasets = datasets_of(trials)
     specs = [_flat_spec(trial, data) for trial, data in zip(trials, _labelled(datasets))]
     keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
@@ -309,8 +315,8 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
 
 
 def common_settings(trials: Sequence[Trial]) -> dict[str, str]:
-    """The keys that have one value in all trials, seeds and data's files aside, and their values
-    in words; what is off or has no value is left out."""
+    """The keys that have the same value in all trials, with that value in words. Seeds, paths of
+    data, and keys that are off or have no value are left out."""
     specs = [
         {**_flat_spec(trial, data), **_flat_methods(trial)}
         for trial, data in zip(trials, _labelled(datasets_of(trials)))
@@ -324,7 +330,8 @@ def common_settings(trials: Sequence[Trial]) -> dict[str, str]:
 
 
 def _words(key: str, name: str, value: Any) -> str:
-    """`epsilon=20`; a component by its name; a switch by its own, and nothing where it is off."""
+    """A key and its value in words: `epsilon=20`. A component is shown by its name, a switch by its
+    key if it is on and by nothing if it is off."""
     if value is None or value is False:
         return ""
     if value is True:
@@ -333,8 +340,8 @@ def _words(key: str, name: str, value: Any) -> str:
 
 
 def following(trials: Sequence[Trial]) -> list[str]:
-    """The keys, in which trials differ, whose value follows from the name of the data set, as that
-    of a suite's cases does; none with one data set."""
+    """The keys in which trials differ but whose value follows from the name of the data set, as in
+    a suite's cases; empty if there is only one data set."""
     labelled = _labelled(datasets_of(trials))
     specs = [{**_flat_spec(*pair), **_flat_methods(pair[0])} for pair in zip(trials, labelled)]
     by_name: dict[str, list[dict[str, Any]]] = {}
@@ -356,7 +363,7 @@ def _flat_methods(trial: Trial) -> dict[str, Any]:
 
 
 def _dataset_notes(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
-    """What goes with each data set, a sentence each."""
+    """Yield a sentence for each data set that names the values of the `folded` keys."""
     by_dataset: dict[str, str] = {}
     for trial, dataset in zip(trials, _labelled(datasets_of(trials))):
         spec = {**_flat_spec(trial, dataset), **_flat_methods(trial)}
@@ -374,7 +381,7 @@ def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labelled(datasets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The data sets; files without their places, and with names that distinguish them."""
+    """The data sets as data; files have names that distinguish them instead of paths."""
     names = distinct_labels(datasets)
     return [
         {"name": name} if one.get("name") == FILE else one for one, name in zip(datasets, names)
@@ -390,8 +397,8 @@ def trials_of(evidence: Evidence) -> list[Trial]:
 
 
 def without(trial: Trial, *keys: str) -> Trial:
-    """The trial with seed 0, the first fold and nothing at these dotted keys: trials that are equal
-    but for them get one id."""
+    """The trial with seed 0, the first fold, and without these dotted keys, so that trials that
+    differ only in these get the same id."""
     parts: dict[str, Any] = {"seed": 0, "fold": f"1/{trial.folds}" if trial.folds else None}
     for key in keys:
         head, *rest = key.split(".")
@@ -411,7 +418,7 @@ def without(trial: Trial, *keys: str) -> Trial:
 
 
 def _dropped(value: Mapping[str, Any], path: Iterable[str]) -> dict[str, Any]:
-    """A copy without what is at the path; all of it for an empty path."""
+    """A copy without the value at the path; an empty copy for an empty path."""
     head, *rest = path or ("",)
     if not head:
         return {}
@@ -435,5 +442,5 @@ def topology_labels(evidence: Evidence, *keys: str) -> list[str]:
 
 
 def families(evidence: Evidence, *keys: str) -> list[str]:
-    """An id per row, shared by trials that are equal but for the seed and these keys."""
+    """An id per row that is the same for trials that differ only in the seed and these keys."""
     return [without(trial, *keys, *evidence.folded).id for trial in trials_of(evidence)]

@@ -1,4 +1,4 @@
-"""The size at which two fitted laws are equal: where one backend overtakes the other."""
+"""Finds the size at which two fitted laws are equal, where one backend overtakes the other."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sparsebench.analysis.fits import Fit, Law
 from sparsebench.analysis.statistics import Interval
 
 POINTS = 400
-"""Sizes that are looked at between the smallest and the largest that both measured."""
+"""The number of sizes that are tried between the smallest and the largest that both measured."""
 
 
 @dataclass(frozen=True)
 class FitCrossing:
-    """Where the laws of two backends are equal, of one measure in one setting and topology.
+    """The size at which the laws of two backends are equal, for one measure, setting and topology.
 
-    at        connections
-    interval  at 95 %, by bootstrap over the sizes; an end is 0 or inf where samples of the sizes
-              cross nowhere between the measured ones; NaN where a fit has no interval
+    at        number of connections
+    interval  95 % interval by bootstrap over the sizes. An end is 0 or inf if bootstrap samples do
+              not cross between the measured sizes, and NaN if a fit has no interval
     """
 
     one: Law
@@ -33,10 +33,10 @@ class FitCrossing:
 
 
 def fit_crossings(laws: list[Law], kinds: Mapping[str, bool]) -> Iterator[FitCrossing]:
-    """Those of every truly sparse backend with every simulated one, of laws over the same sizes
-    or parts of them. Those that cross nowhere between are left out.
+    """Yield the crossings of the law of each truly sparse backend with that of each simulated one,
+    for laws whose sizes overlap. Laws that do not cross between the measured sizes are left out.
 
-    kinds  whether a backend is truly sparse, by label
+    kinds  label of a backend -> whether it is truly sparse
     """
     for one, other in itertools.product(laws, laws):
         alike = (one.words, one.topology, one.metric) == (other.words, other.topology, other.metric)
@@ -48,8 +48,8 @@ def fit_crossings(laws: list[Law], kinds: Mapping[str, bool]) -> Iterator[FitCro
 
 
 def crossing(one: Fit, other: Fit) -> tuple[float, Interval] | None:
-    """Where the two are equal, between the smallest and the largest size that both have, and the
-    interval; None where they are equal nowhere there, or more than once."""
+    """The size at which the two laws are equal, and its interval. None if they are equal nowhere,
+    or more than once, between the smallest and the largest size that both have."""
     low = max(one.least[0], other.least[0])
     high = min(one.most[0], other.most[0])
     if not high > low:
@@ -77,8 +77,9 @@ def _at(law: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> npt.NDArray
 def _equal(
     x: npt.NDArray[np.float64], log_ratio: npt.NDArray[np.float64], rising: bool | None = None
 ) -> float:
-    """Where the ratio passes 1, straight between two sizes in log-log: NaN if more than once; 0 or
-    inf if nowhere, by the side on which a ratio that is `rising` or falling would."""
+    """The size at which the ratio is 1, interpolated linearly in log-log. NaN if there are several;
+    if there is none, 0 or inf, depending on whether the ratio is `rising` and on which side of 1 it
+    is."""
     above = log_ratio > 0
     turns = np.flatnonzero(above[1:] != above[:-1])
     if turns.size > 1:

@@ -1,5 +1,5 @@
-"""How a measure grows with size: power laws and marginal costs by least squares, with intervals by
-bootstrap over the sizes."""
+"""Fits how a measure grows with the size of the network: power laws and marginal costs by least
+squares, with intervals by bootstrap over the sizes."""
 
 from __future__ import annotations
 
@@ -27,47 +27,47 @@ PER_CONNECTION = Metric("seconds_each", "seconds", title="time per connection an
 MEASURES = ("epoch_seconds", PER_CONNECTION.name, "net_peak_bytes")
 
 REPLICATES = ["cell", "machine", "contended"]
-"""Rows that agree in these differ in the seed: one point."""
+"""Rows that agree in these columns differ only in the seed and make one point."""
 
 LEAST_SIZES = 3
-"""For a fit."""
+"""The least number of sizes for a fit."""
 
 COLUMNS = ("exponent", "exponent_low", "exponent_high", "factor", "factor_low", "factor_high",
            "offset", "offset_low", "offset_high", "x_least", "x_most")  # fmt: skip
-"""Of `fit_rows`, after the labels."""
+"""The columns of `fit_rows` after the labels."""
 
 FREE = 2
-"""Sizes beyond the coefficients that an interval needs; with 1, t is 12.7."""
+"""An interval needs this many more sizes than coefficients; with 1 more, Student's t is 12.7."""
 
 COLLINEAR = 30.0
-"""Condition number of scaled columns from which on their coefficients cannot be distinguished
-(Belsley, Kuh and Welsch 1980)."""
+"""If the condition number of scaled columns is at least this, their coefficients cannot be
+distinguished (Belsley, Kuh and Welsch 1980)."""
 
 OFFSET_SIZES = 6
-"""From which on AICc is defined for a law with an offset."""
+"""The least number of sizes for which AICc is defined for a law with an offset."""
 
 EXPONENTS = np.linspace(0.05, 4.0, 80)
-"""That are tried first for a law with an offset."""
+"""The exponents that are tried first for a law with an offset."""
 
 EXACT = 1e-20
 """A mean squared error below which a law counts as exact."""
 
 RESAMPLES = 400
 SEED = 20_251
-"""Of the bootstrap, so that the same records give the same numbers."""
+"""Seed of the bootstrap, so that the same records give the same numbers."""
 
 SAME = 1.01
-"""Numbers of training samples up to this ratio count as the same."""
+"""Two numbers of training samples whose ratio is at most this count as equal."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """y = offset + factor x^exponent; offset 0 where AICc prefers the plain power law. Intervals
-    are at 95 %, NaN where they are not known.
+    """The law y = offset + factor x^exponent. The offset is 0 if AICc prefers the plain power law.
+    Intervals are at 95 %, NaN if unknown.
 
-    sizes  distinct x
+    sizes  number of distinct x
     least, most  (x, y) of the smallest and of the largest size
-    draws  offset, factor and exponent of each bootstrap sample of the sizes: (RESAMPLES, 3)
+    draws  (RESAMPLES, 3): offset, factor and exponent for each bootstrap sample of the sizes
     """
 
     exponent: float
@@ -83,7 +83,7 @@ class Fit:
 
     @property
     def ratio(self) -> float:
-        """y of the largest size over y of the smallest, as measured."""
+        """Measured y of the largest size divided by that of the smallest."""
         return self.most[1] / self.least[1]
 
     def at(self, x: npt.ArrayLike) -> Vector:
@@ -93,9 +93,9 @@ class Fit:
 
 @dataclass(frozen=True)
 class Law:
-    """The law of one measure over the connections, and the labels of its trials.
+    """The law of one measure over the number of connections, with the labels of its trials.
 
-    words  the setting, leaving out the size
+    words  the setting in words, without the size
     """
 
     words: str
@@ -117,12 +117,12 @@ class Marginal:
 
 
 def fitted(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
-    """The power law of y over x, with an offset where AICc asks for one (from six sizes on); a
-    point per size, None for fewer than 3.
+    """Fit a power law of y over x, with an offset if there are six sizes or more and AICc prefers
+    it. Each size is one point; None for fewer than 3 sizes.
 
-    Intervals are by bootstrap over the sizes, and never narrower than Student's t, which few sizes
-    need. They suppose that the points scatter about such a law; where y bends otherwise, they say
-    nothing of what lies beyond.
+    Intervals are computed by bootstrap over the sizes, and are at least as wide as those of
+    Student's t, because there are few sizes. They assume that the points scatter about such a law.
+    If y follows another curve, they are not valid beyond the measured sizes.
     """
     x, y = _usable(x, y)
     sizes = np.unique(x).size
@@ -158,14 +158,14 @@ def fitted(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
 
 
 def _resampled(n: int) -> Vector:
-    """How often each of n points is drawn, in each sample of the bootstrap."""
+    """How often each of n points is drawn, for each bootstrap sample."""
     draws = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
     return np.apply_along_axis(np.bincount, 1, draws, None, n).astype(np.float64)
 
 
 def _power_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
-    """(B, 3): 0, factor and exponent by least squares of log y over log x, for each row of
-    weights."""
+    """(B, 3) offset 0, factor and exponent for each row of weights, by least squares of log y over
+    log x."""
     u, v = np.log(x), np.log(y)
     total = weights.sum(axis=1)
     mean_u, mean_v = weights @ u / total, weights @ v / total
@@ -175,8 +175,8 @@ def _power_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
 
 
 def _offset_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
-    """(B, 3): offset (0 or more), factor and exponent by least squares of relative errors, for each
-    row of weights. Linear in offset and factor, so only the exponent is searched."""
+    """(B, 3) offset (0 or more), factor and exponent for each row of weights, by least squares of
+    relative errors. The law is linear in offset and factor, so only the exponent is searched."""
     x0, y0 = (float(np.exp(np.log(values).mean())) for values in (x, y))
     u, v = x / x0, y / y0
     grid = np.broadcast_to(EXPONENTS, (weights.shape[0], EXPONENTS.size))
@@ -195,7 +195,7 @@ def _offset_laws(x: Vector, y: Vector, weights: Vector) -> Vector:
 def _at_exponents(
     u: Vector, v: Vector, weights: Vector, grid: Vector
 ) -> tuple[Vector, Vector, Vector]:
-    """Offset, factor and the squared relative errors, for every exponent of the grid (B, C)."""
+    """Offset, factor and squared relative errors (B, C), for each exponent of the grid."""
     power = u ** grid[..., None] / v
     w = weights[:, None, :]
     s11, t1 = (weights @ (1 / v**2))[:, None], (weights @ (1 / v))[:, None]
@@ -209,7 +209,7 @@ def _at_exponents(
 
 
 def _aicc(x: Vector, y: Vector, law: Vector, parameters: int) -> float:
-    """AICc of the errors of log y; their variance counts as a parameter."""
+    """AICc of a law, from the errors of log y. Their variance counts as a parameter."""
     n, k = x.size, parameters + 1
     a, b, c = law
     error = np.square(np.log(y) - np.log(a + b * x**c)).mean()
@@ -217,8 +217,8 @@ def _aicc(x: Vector, y: Vector, law: Vector, parameters: int) -> float:
 
 
 def _student(x: Vector, y: Vector, law: Vector, bends: bool) -> Vector:
-    """Half the widths of the 95 % intervals of offset, log factor and exponent, of the law made
-    linear at its optimum; NaN where fewer than `FREE` degrees of freedom are left."""
+    """Half-widths of the 95 % intervals of offset, log factor and exponent, from the law linearised
+    at its optimum. NaN with fewer than `FREE` degrees of freedom."""
     a, b, c = law
     power = b * x**c
     total = a + power
@@ -236,7 +236,7 @@ def _student(x: Vector, y: Vector, law: Vector, bends: bool) -> Vector:
 
 
 def _interval(draws: Vector, low: float, high: float) -> Interval:
-    """The wider of the bootstrap's interval and of this one, on each side."""
+    """The bootstrap's interval, extended to `low` and `high`."""
     if draws.size:
         ends = np.quantile(draws, [0.025, 0.975])
         low, high = min(low, float(ends[0])), max(high, float(ends[1]))
@@ -246,10 +246,10 @@ def _interval(draws: Vector, low: float, high: float) -> Interval:
 def marginal(
     connections: npt.ArrayLike, neurons: npt.ArrayLike, y: npt.ArrayLike
 ) -> Marginal | str | None:
-    """Least squares of relative errors over both, with a constant; None for fewer than 3 sizes.
+    """Fit y to connections and neurons, with a constant, by least squares of relative errors. None
+    for fewer than 3 sizes.
 
-    Returns the reason where the two cannot be distinguished: the fit would charge what one of them
-    costs to the other.
+    If the effects of connections and neurons cannot be distinguished, returns the reason instead.
     """
     c, n, y = _usable(connections, neurons, y)
     if np.unique(c).size < LEAST_SIZES:
@@ -277,7 +277,7 @@ def marginal(
 
 
 def _least_squares(A: Vector, b: Vector) -> tuple[Vector, Vector]:
-    """The coefficients of A, and half the width of their 95 % intervals of Student's t."""
+    """The coefficients of A, and the half-widths of their 95 % intervals by Student's t."""
     scale = np.linalg.norm(A, axis=0)
     S = A / scale
     found = np.linalg.lstsq(S, b, rcond=None)[0]
@@ -297,8 +297,9 @@ def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def laws(evidence: Evidence) -> Iterator[Law]:
-    """By setting, topology and backend: the law of each measure over the connections;
-    none without three sizes, nor of time per epoch where the number of samples depends on them."""
+    """Yield the law of each measure over the connections, for each setting, topology and backend
+    with three sizes or more. Time per epoch is left out if the number of samples depends on the
+    size."""
     frame = evidence.frame
     # records from before `train_samples` took the rate over the seconds of the steps alone
     samples = frame["train_samples"].fillna(
@@ -320,8 +321,8 @@ def laws(evidence: Evidence) -> Iterator[Law]:
 
 
 def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row per group of trials with equal `by`: the law of `y` over `x`; None for unknown
-    numbers. Trials of several machines, and contended ones, are groups of their own."""
+    """Yield a row for each group of trials with equal `by`: the law of `y` over `x`, None for
+    unknown numbers. Trials of different machines, and contended trials, are in separate groups."""
     for name in (x, y, *by):
         if name not in frame:
             raise SparsebenchError(f"fit: unknown column {name!r}.{nearest(name, frame.columns)}")
@@ -345,6 +346,6 @@ def fit_rows(frame: pd.DataFrame, x: str, y: str, by: Sequence[str]) -> Iterator
 
 
 def _usable(*columns: npt.ArrayLike) -> tuple[Vector, ...]:
-    """The rows in which every number is finite and above 0."""
+    """The columns restricted to rows in which every number is finite and above 0."""
     table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
     return tuple(table[(np.isfinite(table) & (table > 0)).all(axis=1)].T)

@@ -1,10 +1,11 @@
-"""Gates: by how much a metric may get worse before a comparison fails; from a file and options.
+"""Gates: how much worse a metric may get before a comparison fails. They come from a file and
+options.
 
-A change counts as worse only where it is more than `threshold`, more than `floor`, and not chance
-by the tests. A file of gates; each complaint names file, key, what was found and what is known:
+A change counts as worse only if it exceeds `threshold` and `floor` and is statistically
+significant. An example of a file of gates:
 
 schema = 1
-alpha = 0.05                    # of each metric's family of cells
+alpha = 0.05                    # error rate over all cells of a metric
 min_seeds = 5
 strict = false                  # true: what could not be decided ends in exit code 6
 defaults = true                 # false: only the gates below
@@ -39,10 +40,12 @@ EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}
 
 @dataclass(frozen=True)
 class Gate:
-    """threshold    relative, 0.05 is 5 %: how far from the base's mean
-    floor        in the metric's unit: a smaller change never matters
-    action       "fail" ends in exit code 3, "warn" is only shown
-    exact_floor  the floor where both sides' memory was measured exactly
+    """The gate of one metric.
+
+    threshold    allowed change relative to the base's mean: 0.05 is 5 %
+    floor        allowed change in the metric's unit; a worse change exceeds both
+    action       "fail": exit code 3; "warn": only a message
+    exact_floor  replaces `floor` if the memory of both sides was measured exactly
     """
 
     metric: Metric
@@ -60,7 +63,7 @@ class Gate:
         return self.metric.scale == "exact"
 
     def margin(self, base: float) -> float:
-        """The change of the mean, in the metric's unit, that has to be exceeded."""
+        """The change of the mean, in the metric's unit, that a worse change exceeds."""
         return max(self.threshold * abs(base), self.floor)
 
     def for_exact_memory(self) -> Gate:
@@ -102,14 +105,15 @@ class Gates:
         return replace(self, by_metric={**self.by_metric, **{gate.name: gate for gate in gates}})
 
     def failing_on_time(self, **changed: Any) -> Gates:
-        """Gates on time that only warned now fail; `changed` in each of them."""
+        """These gates, except that gates on time fail instead of warning; `changed` replaces
+        further fields of these."""
         times = [gate for gate in self if gate.metric.is_time]
         return self.with_gates(*(replace(gate, action="fail", **changed) for gate in times))
 
 
 def default_gates(metrics: Metrics | None = None) -> Gates:
-    """The gates that metrics declare, the exact ones last: bytes and counts must be equal, memory
-    and accuracy fail, time warns."""
+    """The gates that metrics declare, exact ones last. By default bytes and counts must be equal;
+    worse memory and accuracy fail, and a longer time warns."""
     gates = [
         Gate(one, one.gate.threshold, one.gate.floor, one.gate.action, one.gate.exact_floor)
         for one in (metrics or Metrics()).values()
@@ -128,9 +132,9 @@ def resolve_gates(
     time_gate: bool = False,
     metrics: Metrics | None = None,
 ) -> Gates:
-    """The options over the file, over the defaults.
+    """The gates of a comparison. Options win over the file, which wins over the defaults.
 
-    metrics  those of the two sides; the built-in ones where None
+    metrics  the metrics of the two sides; None: the built-in metrics
     """
     if alpha is not None and not 0 < alpha < 0.5:
         raise GateError(f"alpha: expected a number above 0 and below 0.5, found {shown(alpha)}")
@@ -149,8 +153,8 @@ def resolve_gates(
 
 
 def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
-    """A gate of `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
-    `stored_bytes:exact`. A share is the threshold, any other amount the floor."""
+    """Parse `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
+    `stored_bytes:exact`. A percentage is the threshold, any other amount the floor."""
     name, _, amounts = text.partition(":")
     try:
         gate = Gate(metric := _comparable(name.strip(), metrics or Metrics()))
@@ -183,7 +187,7 @@ _Flag = Annotated[bool, Strict()]
 
 @dataclass(frozen=True)
 class GateTable:
-    """A table [gates.METRIC]; its amounts are read when the metric is known."""
+    """A table [gates.METRIC]. Its amounts are parsed later, when the metric is known."""
 
     __pydantic_config__: ClassVar[Any] = _FORBID
 
@@ -215,7 +219,7 @@ _FORM = TypeAdapter(GatesFile)
 
 
 def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | None = None) -> Gates:
-    """The gates of a file: those it names, and the default ones unless `defaults = false`."""
+    """The gates of a file, and the default gates unless the file has `defaults = false`."""
     metrics = metrics or Metrics()
     defaults = defaults if defaults is not None else default_gates(metrics)
     data, _ = read_toml(file, GateError)
@@ -238,9 +242,9 @@ def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | Non
 
 
 def _gate(name: str, table: GateTable, known: Gate | None, metrics: Metrics) -> Gate:
-    """The gate of a table, over the default one of that metric.
+    """The gate of a table; missing keys are those of the metric's default gate.
 
-    `threshold` and `floor` belong together: where one is given, the default other is 0.
+    `threshold` and `floor` belong together: if only one is given, the other is 0.
     """
     at = f"gates.{quoted(name)}"
     try:
@@ -283,7 +287,7 @@ def _check_exact(metric: Metric) -> None:
 
 
 def _share(value: object) -> float:
-    """0.05 of "5%"."""
+    """Parse a percentage: "5%" is 0.05."""
     if isinstance(value, str) and re.fullmatch(r"\d*\.?\d+%", value.strip()):
         share = float(value.strip()[:-1]) / 100
         if share <= 100:
@@ -292,7 +296,7 @@ def _share(value: object) -> float:
 
 
 def _amount(metric: Metric, value: object) -> float:
-    """An amount in the metric's unit: "2MiB", "0.5 points", "20ms", or a bare number."""
+    """Parse an amount in the metric's unit: "2MiB", "0.5 points", "20ms", or a bare number."""
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise GateError(f"expected an amount, found {value!r}")

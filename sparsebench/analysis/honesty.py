@@ -1,5 +1,5 @@
-"""The honesty audit: from a probe's numbers and a trial's own bytes to a verdict on whether a
-backend is truly sparse. Free of heavy imports."""
+"""The honesty audit: judges whether a backend is truly sparse, by a probe's measurements and a
+trial's own bytes. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -29,40 +29,44 @@ MIB = 2**20
 FLOAT = 4
 
 DECLARED_BYTES = 0.05
-"""Bytes for each entry of K D by which declarations grow. They are exact; a bit an entry is
-0.125."""
+"""A backend is judged dense if its declared bytes grow by more than this per entry of K D.
+Declarations are exact; one bit per entry is 0.125 bytes."""
 
 MEASURED_BYTES = 0.4
-"""The same of measured memory: a mask of bytes is 1, float32 4. What the system's allocator
-keeps here and gives back there came to at most 0.1 for truly sparse backends."""
+"""The same limit for measured memory. A mask of bytes takes 1 byte per entry, float32 takes 4. For
+truly sparse backends, memory that the system's allocator keeps or returns came to at most 0.1."""
 
 FLOOR, TOUCHED_FLOOR = 3 * MIB // 4, 3 * MIB
-"""Of growth of measured memory, and of memory that was used: less may be the allocator's, or pages
-of libraries, whatever the size."""
+"""Growth of measured memory, and of touched memory, below these bytes is ignored: it may be due to
+the allocator or to pages of libraries."""
 
 NETWORK_FLOOR = 2 * MIB
-"""The first of these for networks: growth by exact gradients works in tiles, of which a thin layer
-fills less; they came to 1.3 MiB."""
+"""`FLOOR` for networks. Growth by exact gradients uses tiles, which thin layers fill less; the
+difference came to 1.3 MiB."""
 
 HELD_SHARE, HELD_FLOOR = 3.0, 6 * MIB
-"""A layer may hold so many times the bytes that it declares, and so many more."""
+"""A layer may hold HELD_SHARE times its declared bytes plus HELD_FLOOR."""
 
 SMALL = 4 * MIB
-"""Of dense weights: below it, any trial takes as much."""
+"""Trials whose dense weights would take fewer bytes than this are not judged, because any process
+uses as much."""
 
 PER_CONNECTION, PER_NEURON = 48, 64
-"""Bytes that a truly sparse layer may store: two orders of Adam's weights, with room to spare."""
+"""Bytes per connection and per neuron that a truly sparse layer may store: enough for weights and
+Adam's state in two orders."""
 
 PEAK_SHARE, PEAK_FLOOR = 4.0, 8 * MIB
-"""A net peak may be so many times the stored bytes, and so much more."""
+"""A net peak may be PEAK_SHARE times the stored bytes plus PEAK_FLOOR."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """flags  empty if nothing was found
-    sure    whether finding nothing means anything
-    why     one sentence, with numbers
-    numbers that a record keeps
+    """The result of judging a probe or a trial.
+
+    flags   names of the findings; empty if nothing was found
+    sure    whether an empty `flags` is reliable
+    why     one sentence with numbers
+    numbers the measurements that a record keeps
     """
 
     flags: tuple[str, ...]
@@ -72,8 +76,8 @@ class Judgement:
 
 
 def judge(found: Evidence) -> Judgement:
-    """A probe of a backend's layers: dense storage and dense work, by their growth; then bytes held
-    and not declared."""
+    """Judge the probe of a backend's layers: first dense storage and dense work, by their growth,
+    then bytes that are held but not declared."""
     slowest, square = slowest_growth(found.points), found.square
     growths = []
     for call, most in square.peaks.items():
@@ -150,7 +154,7 @@ def judge(found: Evidence) -> Judgement:
 
 
 def _most_touched(points: Sequence[Point]) -> Growth | None:
-    """The call whose use of memory grows most."""
+    """The call whose touched memory grows most."""
     growths = []
     for call, most in points[-1].touched.items():
         least = max(point.touched.get(call, 0) for point in points[:-1])
@@ -159,15 +163,16 @@ def _most_touched(points: Sequence[Point]) -> Growth | None:
 
 
 def _first_of_the_largest(growths: Sequence[Growth]) -> Growth | None:
-    """Of the growths about as large as the largest the first: what it took may stay resident."""
+    """The first growth that is about as large as the largest. Memory taken by a call may stay
+    resident in later calls, so the first is the cause."""
     largest = max((growth.most - growth.least for growth in growths), default=0.0)
     enough = largest - 0.2 * abs(largest)
     return next((one for one in growths if one.most - one.least >= enough), None)
 
 
 def worth_another_look(found: Evidence) -> bool:
-    """Whether a backend that declares itself truly sparse has not been found so: a second probe
-    later is cheap beside a false accusation."""
+    """Whether the evidence contradicts a backend that declares itself truly sparse. It is then
+    probed again later, because a second probe is cheap compared to a false accusation."""
     judged = judge(found)
     return bool(found.truly_sparse) and (bool(judged.flags) or not judged.sure)
 
@@ -175,10 +180,10 @@ def worth_another_look(found: Evidence) -> bool:
 def judge_bytes(
     layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], processes: int = 1
 ) -> Judgement:
-    """A trial's own bytes, from a record's `layers` and `measures`; a trial that failed has few.
+    """Judge a trial's own bytes, given a record's `layers` and `measures`.
 
-    processes  of the trial, each with a network of its own: the measured peak is that of all,
-               declared bytes are of one
+    processes  number of processes of the trial, each with its own network: the measured peak is
+               that of all processes, declared bytes are those of one
     """
     declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
     entries = [int(one["shape"][0]) * int(one["shape"][1]) for one in layers if "shape" in one]
@@ -213,8 +218,8 @@ def judge_bytes(
 
 
 def _stores_all(layer: Mapping[str, Any]) -> bool:
-    """Whether a layer declares a float for every entry, where its connections need less than
-    half of that: a dense topology proves nothing."""
+    """Whether a layer declares a float for every entry of W although its connections need less than
+    half of that. A dense topology proves nothing."""
     stored = layer.get("stored_bytes")
     if not isinstance(stored, Mapping) or "shape" not in layer:
         return False
@@ -225,8 +230,8 @@ def _stores_all(layer: Mapping[str, Any]) -> bool:
 
 
 def claim_of(backend: Component, plugins: Plugins, declared: bool | None = None) -> str:
-    """The claim of a backend: what its class declares, if it has been loaded, else what its
-    parameters declare as `truly_sparse`, which imports nothing heavy."""
+    """The claim of a backend: the `truly_sparse` of its class if that was loaded, else of its
+    parameters, which import nothing heavy."""
     if declared is None:
         parameters = plugins.parameters("backend", backend)
         if not isinstance(parameters, SizedBackend):
@@ -243,11 +248,12 @@ def audited(
     processes: int = 1,
     method: Judgement | str | None = None,
 ) -> dict[str, Any]:
-    """The `audit` of a record.
+    """The `audit` field of a record.
 
-    probed     the judgement of the probe, or why there is none
-    processes  of the trial, each with a network
-    method     likewise of the probe of model and topology; None where there was to be none
+    probed     the judgement of the backend's probe, or why there is none
+    processes  number of processes of the trial, each with its own network
+    method     the judgement of the probe of model and topology, or why there is none; None if no
+               such probe was needed
     """
     own = judge_bytes(layers, measures, processes)
     if isinstance(probed, str):

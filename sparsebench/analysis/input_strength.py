@@ -1,4 +1,5 @@
-"""Which inputs trained networks rely on: the strength of their weights in the first layer."""
+"""The strength of each input in trained networks: the magnitude of its weights in the first
+layer."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ from sparsebench.errors import printable
 
 @dataclass(frozen=True)
 class InputStrengths:
-    """networks  how many were looked at
-    names     of the inputs, the strongest first
-    shares    of each input: the sum of the magnitudes of its weights over that of all inputs, the
-              mean over the networks. QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560)
+    """The strengths of the inputs, averaged over networks.
+
+    networks  number of networks
+    names     names of the inputs, the strongest first
+    shares    the sum of the magnitudes of an input's weights, as a share of the sum for all inputs.
+              QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560)
     """
 
     networks: int
@@ -32,8 +35,8 @@ class InputStrengths:
 
 
 def input_strengths(seen: Evidence, trials: pd.DataFrame) -> InputStrengths | None:
-    """Of the networks of these rows that were kept; None if none was. Those of another number of
-    inputs than the first are left out."""
+    """The input strengths of the stored networks of these rows; None if no network was stored.
+    Networks with another number of inputs than the first are left out."""
     found: list[Array] = []
     names: Array | None = None
     for strength, known in kept_of(seen, trials.index, _strength_and_names, []):

@@ -1,4 +1,4 @@
-"""The trained networks that were kept beside the records."""
+"""Reads the trained networks that are stored with the records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.core.job import MODEL
 
 MOST_NEURONS = 2**27
-"""Of a layer: bounds the memory that is taken for a damaged file."""
+"""The most neurons of a layer that is read; bounds the memory that a damaged file can take."""
 
 T = TypeVar("T")
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 def kept_of(
     evidence: Evidence, rows: Iterable[object], read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[T]:
-    """What `read` makes of the network of each of these rows that kept one.
+    """Apply `read` to the stored network of each of these rows that has one.
 
-    unread  gets a line for each file that raises BadArchive
+    unread  a line is appended for each file that raises BadArchive
     """
     for row in rows:
         at = int(str(row))
@@ -40,7 +40,8 @@ def kept_of(
 def first_kept(
     evidence: Evidence, read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[tuple[str, str, T]]:
-    """Setting, topology, and what `read` makes of the network of the first seed that kept one."""
+    """For each setting and topology, the result of `read` on the network of the first seed that
+    stored one."""
     for (setting, topology), part in groups(evidence.ok, CELL[:2]):
         rows = part.sort_values("seed", kind="stable").index
         for found in kept_of(evidence, rows, read, unread):
@@ -49,9 +50,9 @@ def first_kept(
 
 
 def fullest_setting(settings: Sequence[str]) -> tuple[str, list[str]]:
-    """The setting that most entries have, the first of several, and a note that names it.
+    """The most frequent setting, the first of several; and a note that names it.
 
-    settings  one or more, that of each thing to be shown
+    settings  the setting of each item to be shown, at least one
     """
     setting = max(dict.fromkeys(settings), key=settings.count)
     several = len(set(settings))

@@ -1,5 +1,5 @@
-"""Marks behind names and numbers: simulated sparsity, contradicted claims, disturbed times, too
-few cores."""
+"""Footnote marks after names and numbers: simulated sparsity, contradicted claims, disturbed times,
+too few cores."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ EVENTS = {
 
 
 def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of backends with the findings of their audits, and with what they say of themselves
-    where no audit could tell. One trial's finding marks the name in every row, because it is about
-    the backend; findings about model and topology are not."""
+    """Names of backends with marks for their audits' findings, or for their own claims if no audit
+    could decide. The finding of one trial marks the name in every row, because it is about the
+    backend. Findings on model and topology do not mark the backend."""
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
         audit, known = record.audit, found.setdefault(label, set())
@@ -47,7 +47,7 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
 
 
 def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of topologies with a mark where one, or the model with it, was found dense."""
+    """Names of topologies, marked if an audit found the topology, or the model with it, dense."""
     dense = {
         label for label, record in zip(labels, records, strict=True)
         if record.audit.get("method_flags")
@@ -63,7 +63,7 @@ def backend_legend(frame: pd.DataFrame) -> str:
 
 
 def noisy(cell: pd.DataFrame) -> str:
-    """The marks of a row's times: how many of its trials were disturbed, and whether one had too
+    """The marks of a row's times: the number of its disturbed trials, and whether a trial had too
     few cores."""
     disturbed = int(cell["noise"].astype(bool).sum())
     marks = f" {NOISE_MARK} {disturbed}/{len(cell)}" if disturbed else ""
@@ -71,8 +71,9 @@ def noisy(cell: pd.DataFrame) -> str:
 
 
 def noise_footnote(frame: pd.DataFrame) -> list[str]:
-    """How many of these trials were disturbed, and by what, how many had too few cores, and whether
-    steps of one backend were made in two ways: a note on each, if there are any."""
+    """Notes on how many of these trials were disturbed and by what, on how many had too few cores,
+    and on whether steps of one backend were made in two ways. Nothing is said of what did not
+    occur."""
     trials, notes = plural(len(frame), "trial"), []
     disturbed = [words.split() for words in frame["noise"] if words]
     if disturbed:
@@ -93,7 +94,8 @@ def noise_footnote(frame: pd.DataFrame) -> list[str]:
 
 
 def _ways(frame: pd.DataFrame) -> Iterator[str]:
-    """Where steps were made in both ways: by which backends, and within one by how many trials."""
+    """Yield notes if some steps were compiled calls and others went layer by layer: which backends
+    did which, and for a backend with both, how many trials."""
     backends: dict[str, list[str]] = {"compiled": [], "layers": []}
     for backend, trials in frame.groupby("backend", sort=False)["step"]:
         ways = trials.value_counts()

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: units, significant digits, spreads, lists in words."""
+"""Formats numbers for reading: units, significant digits, spreads, and lists in words."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) -> str:
-    """`92.41 ± 0.35 %`: two digits of the sd decide those of the mean.
+    """Mean and standard deviation (sd): `92.41 ± 0.35 %`.
 
-    The mean has at most `plain` significant digits, or two more where the sd needs them to
-    show one of its own. The numbers are divided by `scale`.
+    The sd is shown with two digits, and the mean with the same decimals. The mean has at most
+    `plain` significant digits, or two more if the sd would otherwise show none. The numbers are
+    divided by `scale`.
     """
     if value.n == 0 or math.isnan(value.mean):
         return UNKNOWN
@@ -39,7 +40,7 @@ def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) ->
 
 
 def decimals_for(value: float, digits: int) -> int:
-    """Decimals that show `digits` significant digits of `value`, 0 to 6."""
+    """The number of decimals, 0 to 6, that shows `digits` significant digits of `value`."""
     if value == 0.0 or not math.isfinite(value):
         return digits - 1
     rounded = float(f"{abs(value):.10g}")  # 0.99999... is 1
@@ -72,18 +73,18 @@ def seconds(value: Spread) -> str:
 
 
 def size(value: Spread) -> str:
-    """`12.3 ± 0.4 MiB`."""
+    """Bytes: `12.3 ± 0.4 MiB`."""
     return spread(value, *_unit(value.mean, BYTES))
 
 
 def rate(value: Spread) -> str:
-    """`48.2 ± 1.1 k`, of a number per second."""
+    """A number per second: `48.2 ± 1.1 k`."""
     scale, unit = _unit(value.mean, LARGE) if value.mean >= 1e3 else (1.0, "")
     return spread(value, scale, unit)
 
 
 def count(value: float) -> str:
-    """12,345."""
+    """A count: `12,345`."""
     return UNKNOWN if math.isnan(value) else f"{value:,.0f}"
 
 
@@ -95,7 +96,7 @@ def in_unit(metric: Metric, value: Spread) -> str:
 
 
 def signed(metric: Metric, value: float, *, relative: bool = False, unit: bool = True) -> str:
-    """A difference of a metric: `+1.30 points`, `-2.00 MiB`; `relative`: a share, `+10.2 %`."""
+    """A difference of a metric: `+1.30 points`, `-2.00 MiB`; if `relative`, a share: `+10.2 %`."""
     if relative or metric.scale == "points":
         hundred = abs(value) * 100
         decimals = 2 if hundred < 10 else 1 if hundred < 1000 else 0
@@ -124,13 +125,14 @@ def upper_first(text: str) -> str:
 
 
 def ratio(value: float) -> str:
-    """`0.034`, `1.03`, `2.3`, `14`, `120`: two digits, or what is before the point."""
+    """A ratio with two digits, or all digits before the point: `0.034`, `1.03`, `2.3`, `14`,
+    `120`."""
     near_one = 0.1 <= value < 2
     return fixed(value, 2 if near_one else decimals_for(value, 2 if value < 10 else 1))
 
 
 def one(value: float) -> Spread:
-    """A single number, for the formats of this module."""
+    """A single number as a Spread, for the functions of this module."""
     return Spread.of([value])
 
 
@@ -143,7 +145,7 @@ FORMATS: dict[str, Callable[[Spread], str]] = {
     "points": percent, "fraction": share, "seconds": seconds, "bytes": size, "per second": rate,
     "count": plain, "number": plain,
 }  # fmt: skip
-"""By the unit of a metric; `points` where differences are counted in points."""
+"""The format for each unit of a metric; `points` is for differences in percentage points."""
 
 
 def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
@@ -151,23 +153,23 @@ def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]
 
 
 def join(*parts: object) -> str:
-    """`a, b`, without the empty parts."""
+    """The non-empty parts joined by commas: `a, b`."""
     return ", ".join(str(part) for part in parts if part)
 
 
 def printable_lines(text: object) -> object:
-    """Text line by line with control characters spelt out; anything that is no plain `str`
+    """Text with control characters spelt out in each line. Anything but a plain `str` is returned
     unchanged. For Jinja's `finalize`."""
     return "\n".join(map(spelt_out, text.splitlines())) if type(text) is str else text
 
 
 def sentence_list(items: Sequence[str], last: str = "and") -> str:
-    """a, b and c."""
+    """A list in words: `a, b and c`."""
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
 def plural(n: int, word: str, words: str = "") -> str:
-    """1 trial, 2 trials."""
+    """A number with its noun: `1 trial`, `2 trials`."""
     return f"{n:,} {word if n == 1 else words or word + 's'}"

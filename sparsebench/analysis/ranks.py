@@ -1,7 +1,7 @@
 """Methods over the data sets of a run: average ranks, and the cost of reaching a target accuracy.
 
-A method is everything about a trial but its data set and seed. A data set is one observation,
-however many seeds its mean is of. Demšar (2006), Statistical Comparisons of Classifiers over
+A method is everything about a trial except its data set and seed. Each data set is one observation,
+whatever the number of seeds in its mean. Demšar (2006), Statistical Comparisons of Classifiers over
 Multiple Data Sets, JMLR 7:1-30, section 3.2.
 """
 
@@ -25,26 +25,28 @@ LEAST_DATASETS = 3
 LEAST_METHODS = 2
 
 COSTS = {"time per epoch": "epoch_seconds", "net peak": "net_peak_bytes"}
-"""Metrics that methods are ranked by beside the primary one, by their names in a table."""
+"""Metrics by which methods are ranked besides the primary one; the keys are their names in a
+table."""
 
 SHORT_OF_BEST = 0.01
-"""How far the target lies below the best mean accuracy on a data set: one point."""
+"""The target is this much below the best mean accuracy on a data set: one percentage point."""
 
 TINY = 1e-9
-"""What rounding may take from an accuracy that lies exactly at the target."""
+"""Tolerance for rounding when an accuracy is exactly at the target."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Methods, best first, ranked on each of so many data sets.
+    """Methods ranked on each data set, the best first.
 
     ranks     the average rank of each method: 1 is the best; ties share the mean of their ranks
     chi2      Friedman's statistic, corrected for ties
-    p         of no difference between the methods, by permuting the ranks within each data set:
-              the chi2 distribution is too coarse for a handful of data sets
-    critical_difference   Nemenyi's: average ranks that lie this far apart differ, at a
-                          family-wise error of alpha
-    measure, left_out     what they are ranked by, and the data sets on which a method has no number
+    p         p-value of no difference between the methods, by permuting the ranks within each data
+              set, because the chi2 distribution is too coarse for a handful of data sets
+    critical_difference   Nemenyi's: average ranks that differ by at least this much are different,
+                          at a family-wise error rate of alpha
+    measure   the metric by which methods are ranked
+    left_out  data sets on which some method has no value
     """
 
     methods: tuple[str, ...]
@@ -75,8 +77,8 @@ class Ranking:
 class Profile:
     """A performance profile. Dolan and Moré (2002), Mathematical Programming 91:201-213.
 
-    ratios  the method's cost over the least of all methods, per data set, ascending;
-            infinite where it did not reach the target
+    ratios  for each data set, the method's cost divided by the lowest cost of all methods, sorted;
+            infinite if it did not reach the target
     """
 
     method: str
@@ -134,7 +136,8 @@ def rank(scores: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Ranking:
 
 
 def critical_difference(methods: int, datasets: int, alpha: float = 0.05) -> float:
-    """Nemenyi's q sqrt(k (k + 1) / (6 N)), q from the studentized range over the root of 2."""
+    """Nemenyi's q sqrt(k (k + 1) / (6 N)), where q is the quantile of the studentized range divided
+    by the square root of 2."""
     from scipy import stats
 
     q = float(stats.studentized_range.ppf(1 - alpha, methods, math.inf)) / math.sqrt(2)
@@ -142,10 +145,10 @@ def critical_difference(methods: int, datasets: int, alpha: float = 0.05) -> flo
 
 
 def profiles(costs: Mapping[str, Sequence[float]]) -> list[Profile]:
-    """A profile per method from its costs, one per data set in the same order.
+    """The profile of each method from its costs, one per data set in the same order.
 
-    Costs are positive; infinite where the method did not reach the target. A data set on which
-    none did counts as not reached by all.
+    Costs are positive, and infinite if the method did not reach the target. If no method reached it
+    on a data set, the data set counts as not solved by all.
     """
     if any(not cost > 0 for values in costs.values() for cost in values):
         raise ValueError("a cost is not positive")
@@ -163,8 +166,8 @@ def profiles(costs: Mapping[str, Sequence[float]]) -> list[Profile]:
 
 
 def rankings(evidence: Evidence) -> list[Ranking]:
-    """Rankings by the primary metric, by time and by memory; none without 2 methods on 3 data
-    sets."""
+    """Rankings by the primary metric, by time and by memory; empty with fewer than 2 methods or 3
+    data sets."""
     evidence = evidence.of_primary
     frame, primary = by_method(evidence), evidence.primary
     found = []
@@ -183,8 +186,9 @@ def rankings(evidence: Evidence) -> list[Ranking]:
 
 
 def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
-    """By cost, of time and of memory; none without 2 methods on 3 data sets whose epochs are known,
-    or for a metric that is no share: how far below the best is near enough is not known then."""
+    """The profiles of all methods for each cost (time and memory). Empty with fewer than 2 methods
+    or 3 data sets whose epochs are known; and if the metric is not a share, because then no target
+    can be derived from the best value."""
     evidence, metric = evidence.of_primary, evidence.primary
     frame = by_method(evidence)
     enough = (
@@ -209,10 +213,11 @@ def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
 
 
 def by_method(evidence: Evidence) -> pd.DataFrame:
-    """The rows of trials that ran, with the method of each in words: setting, topology and
-    backend, as far as they tell methods apart; `ok` says which finished.
+    """The rows of trials that ran, with a column for the method in words: those of setting,
+    topology and backend that distinguish methods. `ok` is True for those that finished.
 
-    Two methods with one name (their data sets differ in words) get a number.
+    If two methods would have the same name, because the words of their data sets differ, a number
+    is added.
     """
     frame = evidence.frame.assign(own=setting_labels(evidence, "dataset"))
     ids = [f"{one} {apart}" for one, apart in zip(families(evidence, "dataset"), frame["apart"])]
@@ -243,8 +248,8 @@ def _table(part: pd.DataFrame, frame: pd.DataFrame, column: str, pool: Any) -> p
 
 
 def _seconds_to(evidence: Evidence, row: int, targets: pd.Series[float]) -> float:
-    """Seconds of batches, steps and topology updates until the first epoch at the target; infinite
-    if it is never reached."""
+    """Seconds of batches, steps and topology updates until the end of the first epoch that reaches
+    the target; infinite if none does."""
     record = evidence.records[row]
     target = targets.get(evidence.frame.at[row, "dataset"], math.nan)
     spent = 0.0

@@ -1,4 +1,4 @@
-"""Which networks of a run can be recommended."""
+"""Chooses the networks of a run that can be recommended."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from sparsebench.analysis.number_format import join
 
 
 def compared(seen: Evidence) -> list[Judged]:
-    """The verdicts on claims that compare the primary metric of two sides."""
+    """The judged claims that compare the primary metric of two sides."""
     name = seen.primary.name
     return [row for row in judge(seen) if not row.published and row.metric.name == name]
 
 
 def networks(seen: Evidence) -> dict[str, pd.DataFrame]:
-    """The trials that ended well, by the labels of their cells."""
+    """The trials that ended well, grouped by the labels of their cells."""
     trained = seen.ok[seen.ok["connections"].notna()]
     return {join(*labels): cell for labels, cell in groups(trained, CELL)}
 
 
 def recommended(seen: Evidence) -> pd.DataFrame:
-    """The trials of one cell; no row if no network was trained.
+    """The trials of the recommended cell; empty if no network was trained.
 
-    Of the cells whose claim to be as good as another holds, that with the fewest connections;
-    where no claim holds, the best mean of those that claims are about; without claims, of all.
+    Among the cells for which a claim to be as good as another holds, this is the one with the
+    fewest connections. If no claim holds, it is the cell with the best mean among those with
+    claims; without claims, among all.
     """
     cells, rows = networks(seen), compared(seen)
     held = [cells[r.trials] for r in rows if r.verdict is Holds.HOLDS and r.trials in cells]

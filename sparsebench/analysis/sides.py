@@ -1,4 +1,4 @@
-"""A run as one side of a comparison: its cells, each with the outcome of every seed."""
+"""One side of a comparison: the cells of a run, each with the outcome of every seed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 Replicate = int | tuple[int, int]
-"""A seed, or a number for each seed and fold; or that and a round, where both sides ran it several
-times in turn."""
+"""A seed, or a number for a seed and fold; or a pair of that and a round, if both sides ran in turn
+for several rounds."""
 
 SPOILED_BY: dict[str, str] = {
     "machine": "all",
@@ -32,17 +32,19 @@ SPOILED_BY: dict[str, str] = {
     "contended": "time",
     "threading layer": "time",
 }
-"""Circumstances in which records must agree to be compared, and what they spoil if they do not."""
+"""Circumstances in which records must agree to be compared; the values are the metrics that cannot
+be compared otherwise."""
 
 MOST_ALIKE = 50
-"""Cells of a side that are searched for the most alike ones."""
+"""The most cells of a side that are searched for the most similar ones."""
 
 
 @dataclass
 class Cell:
-    """The seeds of one cell on one side, or the pairs of seed and round.
+    """The replicates of one cell on one side.
 
-    ok, failed, not_run  replicate -> record; interrupted, skipped and unsupported did not run
+    ok, failed, not_run  replicate -> record; interrupted, skipped and unsupported trials count as
+                         not run
     """
 
     label: str = ""
@@ -63,10 +65,10 @@ class Cell:
         return [*self.ok.values(), *self.failed.values(), *self.not_run.values()]
 
     def values(self, metric: Metric) -> dict[Replicate, float]:
-        """The finite values of a metric, of the trials that ended well, in order.
+        """The finite values of a metric by replicate, for trials that ended well, in order.
 
-        Rounds of a seed are no replicates of what the seed decides: accuracy and loss are
-        averaged over them. Time and memory are another measurement in each.
+        Accuracy and loss depend on the seed, so they are averaged over the rounds of a seed. Time
+        and memory are measured anew in each round, so each round is a replicate.
         """
 
         def order(key: Replicate) -> tuple[int, int]:
@@ -83,11 +85,11 @@ class Cell:
 
     @property
     def exact_memory(self) -> bool:
-        """Whether the memory of all that ended well was measured exactly."""
+        """Whether memory was measured exactly in all trials that ended well."""
         return all(record.settings.get("exact") is True for record in self.ok.values())
 
     def circumstances(self) -> dict[str, list[str]]:
-        """Each circumstance of `SPOILED_BY` with the values it had, usually one."""
+        """The values of each circumstance of `SPOILED_BY` in this cell, usually one each."""
         found = [
             (r.machine.get("id", ""), r.debug, r.settings.get("memory_method", ""),
              r.settings.get("exact", ""), r.contended, r.settings.get("threading_layer") or "")
@@ -96,9 +98,9 @@ class Cell:
         return {name: sorted({str(r[i]) for r in found}) for i, name in enumerate(SPOILED_BY)}
 
     def disagreements(self, head: Cell) -> dict[str, str]:
-        """The circumstances that keep the two cells from being compared, each with a phrase on it.
+        """The circumstances that prevent a comparison of the two cells, each with an explanation.
 
-        A side whose own records disagree is not comparable either.
+        A circumstance in which the records of one side disagree prevents it too.
         """
         theirs, ours = self.circumstances(), head.circumstances()
         sides = {
@@ -109,7 +111,8 @@ class Cell:
         return {name: f"{name} differs: {a} against {b}" for name, (a, b) in sides.items()}
 
     def disturbed(self) -> str:
-        """`load on 4 of 5 trials` where more than half of them were disturbed; else nothing."""
+        """If more than half of the trials were disturbed, a phrase such as `load on 4 of 5 trials`;
+        else empty."""
         marked = [r.noise["marks"] for r in self.ok.values() if r.noise.get("marks")]
         if 2 * len(marked) <= len(self.ok):
             return ""
@@ -117,17 +120,19 @@ class Cell:
         return f"{words} on {len(marked)} of {len(self.ok)} trials"
 
     def outcome(self) -> str:
-        """`2 ok, 1 timeout`."""
+        """How the trials ended: `2 ok, 1 timeout`."""
         counts = Counter(str(record.status) for record in self.records)
         return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 @dataclass(frozen=True)
 class Side:
-    """cells    by id, in the run's order
-    missing  ids of the trials that were planned and have no record
-    facts    for the head of a comparison: run, store, suite, machines, commit
-    declared  the metrics of its manifest
+    """One side of a comparison.
+
+    cells    by id, in the order of the run
+    missing  ids of planned trials without a record
+    facts    for the heading of a comparison: run, store, suite, machines, commit
+    declared  the metrics that the run's manifest declares
     """
 
     cells: Mapping[str, Cell]
@@ -137,7 +142,7 @@ class Side:
 
     @property
     def metrics(self) -> Metrics:
-        """The declared metrics, and plain ones for what was measured without a declaration."""
+        """The declared metrics, and default declarations for other measured quantities."""
         names = {name for record in self.records() for name in record.measures}
         return self.declared.with_measured(sorted(names))
 
@@ -176,7 +181,8 @@ def facts_of(
 
 
 def nearest_difference(base: Side, head: Side) -> str:
-    """In which keys the most alike cells of the two sides differ; empty if a side has none."""
+    """A phrase that names the keys in which the most similar cells of the two sides differ; empty
+    if a side has no cells."""
     specs = [
         [_flat_spec(one.records[0].trial) for one in islice(side.cells.values(), MOST_ALIKE)]
         for side in (base, head)
@@ -201,7 +207,7 @@ def nearest_difference(base: Side, head: Side) -> str:
 
 
 def _flat_spec(trial: Trial) -> dict[str, Any]:
-    """By dotted key; a file is called by its name, not by where it lies."""
+    """The trial's spec by dotted key; files appear with their name, without their folder."""
     spec = {key: value for key, value in trial.spec().items() if key not in REPLICATED}
     if trial.dataset.get("name") == FILE:
         spec["dataset"] = {"name": name_of(trial.dataset)}

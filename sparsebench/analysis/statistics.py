@@ -1,8 +1,8 @@
 """Means, differences and their uncertainty over seeds, and Holm's correction for many tests.
 
-Seeds are the replicates. Tests are two-sided and use the t distribution, which holds for the
-handful of seeds that sparse training can afford; the bootstrap and the permutation of signs are
-checks. scipy is imported where it is needed, so that a comparison of counts does without.
+Seeds are the replicates. Tests are two-sided and use the t distribution, which is valid for a
+handful of seeds; the bootstrap and the permutation of signs serve as checks. scipy is imported only
+when needed, so that a comparison of counts does not load it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from enum import StrEnum
 from typing import Any
 
 POWER = 0.8
-"""Of a minimum detectable effect."""
+"""The power at which a minimum detectable effect is found."""
 
 RESAMPLES = 10_000
 SEED = 20_251
-"""Of the bootstrap and of permutations, so that the same records give the same numbers."""
+"""Seed of the bootstrap and of permutations, so that the same records give the same numbers."""
 
 LEAST_SEEDS = 8
-"""For an interquartile mean: half of fewer seeds is too few."""
+"""An interquartile mean needs at least this many seeds, because it uses half of them."""
 
 Interval = tuple[float, float]
 
@@ -61,9 +61,10 @@ class Spread:
 class Difference:
     """A mean difference between two sides, or from a constant.
 
-    error    standard error;  freedom  degrees of freedom
-    alpha    its interval is at level 1 - alpha
-    least    the least p that so few values can show
+    error    standard error
+    freedom  degrees of freedom
+    alpha    the interval is at level 1 - alpha
+    least    the smallest p-value that is possible with this number of values
     """
 
     effect: float
@@ -84,7 +85,7 @@ class Difference:
 
     @property
     def p(self) -> float:
-        """Two-sided; 1 where all differences are 0."""
+        """The two-sided p-value; 1 if all differences are 0."""
         return 1.0 if self.is_zero else min(1.0, 2 * self._tail(abs(self.effect)))
 
     def p_below(self, bound: float) -> float:
@@ -96,8 +97,8 @@ class Difference:
         return self._tail(self.effect - bound)
 
     def detectable(self, alpha: float) -> float:
-        """The least true effect that a two-sided test at `alpha` finds with power 0.8, if the
-        standard error is what it was here."""
+        """The smallest true effect that a two-sided test at `alpha` finds with power 0.8, given
+        this standard error."""
         return self.error * detectable_in_errors(alpha, self.freedom)
 
     def _tail(self, distance: float) -> float:
@@ -110,17 +111,17 @@ class Difference:
 
 
 def from_zero(differences: Sequence[float], alpha: float = 0.05) -> Difference:
-    """The paired t-test: are the differences of pairs, on average, 0? Needs two pairs."""
+    """The paired t-test of whether the mean difference is 0. Needs two pairs."""
     found = Spread.of(differences)
     return Difference(found.mean, found.sd / math.sqrt(found.n), found.n - 1, True, alpha)
 
 
 def from_folds(differences: Sequence[float], folds: int, alpha: float = 0.05) -> Difference:
-    """`from_zero` for pairs of the same folds, one or several times over all folds.
+    """`from_zero` for pairs of trials on the same folds, which may be repeated for several seeds.
 
-    Trainings of different folds share most of their samples, so their differences vary less than
-    those of other samples would. Nadeau and Bengio (2003), Machine Learning 52:239-281: the
-    variance of the mean of n is sd^2 (1/n + test samples / training samples).
+    Trainings on different folds share most of their samples, so their differences vary less than
+    those on independent samples would. Nadeau and Bengio (2003), Machine Learning 52:239-281: the
+    variance of the mean of n differences is sd^2 (1/n + test samples / training samples).
     """
     found = Spread.of(differences)
     error = found.sd * math.sqrt(1 / found.n + 1 / (folds - 1))
@@ -128,7 +129,7 @@ def from_folds(differences: Sequence[float], folds: int, alpha: float = 0.05) ->
 
 
 def welch(ours: Spread, theirs: Spread, alpha: float = 0.05) -> Difference:
-    """Welch's t-test of ours - theirs, for sides without common seeds. Needs two of each."""
+    """Welch's t-test of ours - theirs, for sides with different seeds. Each needs two values."""
     shares = [(one.sd**2 / one.n, one.n - 1) for one in (ours, theirs)]
     total = sum(share for share, _ in shares)
     below = sum(share**2 / degrees for share, degrees in shares if share)
@@ -137,8 +138,8 @@ def welch(ours: Spread, theirs: Spread, alpha: float = 0.05) -> Difference:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given: one below alpha is found at a family-wise
-    error of alpha. Holm (1979), Scandinavian Journal of Statistics 6:65-70."""
+    """Holm's adjusted p-values, in the given order. Rejecting those below alpha keeps the
+    family-wise error rate at alpha. Holm (1979), Scandinavian Journal of Statistics 6:65-70."""
     adjusted = [1.0] * len(ps)
     highest = 0.0
     for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
@@ -148,7 +149,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def detectable_in_errors(alpha: float, freedom: float) -> float:
-    """The least effect, in standard errors, that a two-sided t-test finds with power 0.8."""
+    """The smallest effect, in standard errors, that a two-sided t-test finds with power 0.8."""
     from scipy import optimize, stats
 
     critical = _quantile(alpha, freedom)
@@ -170,10 +171,8 @@ def _quantile(alpha: float, freedom: float) -> float:
 
 
 def bootstrap(values: Sequence[float], alpha: float = 0.05) -> Interval | None:
-    """BCa interval of the mean at level 1 - alpha; None where it is not known.
-
-    Equal values have no spread to resample: the interval is that value.
-    """
+    """BCa bootstrap interval of the mean at level 1 - alpha; None if it cannot be computed. If all
+    values are equal, both ends are that value."""
     if len(values) < 2:
         return None
     import numpy as np
@@ -183,8 +182,8 @@ def bootstrap(values: Sequence[float], alpha: float = 0.05) -> Interval | None:
 
 
 def interquartile(values: Sequence[float]) -> tuple[float, Interval] | None:
-    """The mean without the lowest and the highest quarter (rounded down), with its BCa interval
-    at 95 % (NaN where nearly all values are equal); None for fewer than eight values.
+    """The mean without the lowest and the highest quarter of the values (rounded down), with its 95
+    % BCa interval (NaN if nearly all values are equal). None for fewer than eight values.
 
     Agarwal et al. (2021), Deep Reinforcement Learning at the Edge of the Statistical Precipice.
     """
@@ -215,10 +214,9 @@ def _bca(values: Sequence[float], statistic: Callable[..., Any], alpha: float) -
 
 
 def sign_flips(differences: Sequence[float]) -> float:
-    """Two-sided p of flipping the signs of the differences; exact up to 12 pairs.
-
-    The least it can be is 2 / 2^n: 0.25 with 3 pairs, 0.0625 with 5.
-    """
+    """The two-sided p-value of the permutation test that flips the signs of differences. It is
+    exact for up to 12 pairs. The smallest possible value is 2 / 2^n: 0.25 with 3 pairs, 0.0625 with
+    5."""
     if not any(differences):
         return 1.0
     import numpy as np
@@ -245,11 +243,12 @@ class Reproduction(StrEnum):
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests (TOST): "not significantly different" does not show equivalence.
-    Schuirmann (1987), J. Pharmacokinetics and Biopharmaceutics 15:657-680.
+    """A test of equivalence by two one-sided tests (TOST). It is needed because "not significantly
+    different" does not show equivalence. Schuirmann (1987), J. Pharmacokinetics and
+    Biopharmaceutics 15:657-680.
 
     difference  ours - theirs
-    margin      in the unit of the difference, 0 or more. With 0 nothing is equivalent.
+    margin      in the unit of the difference, 0 or more; with 0 nothing is equivalent
     """
 
     difference: Difference
@@ -257,14 +256,14 @@ class Equivalence:
 
     @property
     def p(self) -> float:
-        """p of equivalence: the larger of the two one-sided tests."""
+        """p-value of equivalence: the larger one of the two one-sided tests."""
         found = self.difference
         if found.error == 0 and abs(found.effect) <= self.margin:
             return found.least
         return max(found.p_above(-self.margin), found.p_below(self.margin))
 
     def p_not_worse(self, more_is_better: bool) -> float:
-        """p of non-inferiority: ours is not beyond the margin on the bad side."""
+        """p-value of non-inferiority: ours is not worse by more than the margin."""
         found = self.difference
         gain = found.effect if more_is_better else -found.effect
         if found.error == 0 and self.margin and gain >= -self.margin:
@@ -272,12 +271,13 @@ class Equivalence:
         return found.p_above(-self.margin) if more_is_better else found.p_below(self.margin)
 
     def p_worse(self, more_is_better: bool) -> float:
-        """p of ours being beyond the margin on the bad side."""
+        """p-value of ours being worse by more than the margin."""
         found = self.difference
         return found.p_below(-self.margin) if more_is_better else found.p_above(self.margin)
 
     def reproduction(self, more_is_better: bool, alpha: float = 0.05) -> Reproduction:
-        """Each error at most alpha: equivalent at the margin, or beyond it when it is not."""
+        """Whether ours reproduces theirs: equivalent within the margin, or shown to be beyond it;
+        each answer is wrong with probability at most alpha."""
         if self.p < alpha:
             return Reproduction.REPRODUCED
         if self.p_worse(more_is_better) < alpha:
@@ -288,8 +288,8 @@ class Equivalence:
 
 
 def against_published(values: Sequence[float], published: Spread, margin: float) -> Equivalence:
-    """TOST against a published mean: Welch's test with its standard deviation and n. Where no
-    spread is published, each of its n runs is taken to vary as ours do. Needs two values."""
+    """Test equivalence with a published mean, by Welch's test with its standard deviation and n. If
+    no standard deviation is published, ours is used for its n runs. Needs two values."""
     ours = Spread.of(values)
     if math.isnan(published.sd):
         error = ours.sd * math.sqrt(1 / ours.n + 1 / max(1, published.n))
