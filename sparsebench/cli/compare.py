@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SIDE = "Run id, run or store directory, 'latest', or a baseline: name or file."
 ENVIRONMENT = "Folder of a virtual environment, git:REV, or . for this installation."
 OPTION_NAMES = {"settings": "--set", "plugins": "--plugin", "select": "-k"}
-"""By parameter, where an option is not called as its parameter is."""
+"""Parameter -> option, for options whose name differs from their parameter."""
 
 
 def compare(

@@ -15,7 +15,7 @@ LISTS = (*PLURALS.values(), "suites", "runs", "plugins")
 
 
 def suites(incomplete: str) -> list[str]:
-    """Names of suites, and the folders and suite files that start so."""
+    """Names of suites, folders and suite files that start with `incomplete`."""
     from sparsebench.discovery import load_plugins
     from sparsebench.suite.suite import suite_files
 

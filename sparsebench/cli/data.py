@@ -121,10 +121,10 @@ def inspect(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Say how a file of your own is understood, before anything runs.
+    """Show how a file of your own is read, before anything runs.
 
     Samples, features, target, classes, missing values, constant features, storage, and features
-    that may give the target away. The last line is what to write in a suite.
+    that may leak the target. The last line is the data set's table for a suite.
     """
     from sparsebench.core.data.inspection import described
 
@@ -151,7 +151,8 @@ def inspect(
 
 
 def file_dataset(file: str, target: str | None, orientation: str) -> dict[str, Any]:
-    """The data set of a file, as a suite names it. A target of digits is a position."""
+    """The table of a suite for the data set in this file. A target that consists of digits is a
+    position."""
     given: dict[str, Any] = {"name": "file", "path": file}
     if target is not None:
         is_position = target.removeprefix("-").isdigit()
@@ -162,7 +163,8 @@ def file_dataset(file: str, target: str | None, orientation: str) -> dict[str, A
 
 
 def _listings(directory: Path) -> list[Listing]:
-    """The sets that data.json lists, as suites see them: unusable if a plugin has the same name."""
+    """The data sets of data.json as suites see them: a set is unusable if a plugin has the same
+    name."""
     known = load_plugins(data_dir=directory)["dataset"]
     return [
         (listing_of(known[listing.name].target) if listing.name in known else None) or listing

@@ -109,7 +109,8 @@ def _noise(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _unusable(data_dir: Path) -> Iterator[str]:
-    """Configuration and plugins that do not load; extras and data that are not there."""
+    """Yield a line for configuration and plugins that do not load, and for missing extras and
+    data."""
     try:
         read_config()
     except SparsebenchError as error:
@@ -157,7 +158,7 @@ def print_calibration(data_dir: Path, format: str) -> int:
 
 
 def _shown(key: str, value: Any) -> Any:
-    """Bytes with a unit, yes or no for a truth value."""
+    """A value to show: bytes with a unit, truth values as yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return brief_size(value) if key.endswith("_bytes") and value is not None else value

@@ -49,7 +49,7 @@ def export(
 ) -> None:
     """Write one row per trial of RUN, including the failed ones.
 
-    The formats of other tools have one entry per cell, with what each tool reads.
+    The formats for other tools have one entry per cell.
     """
     from sparsebench.store.export_formats import exported
 
@@ -158,7 +158,7 @@ def report_text(
 
 
 def _earlier(store: Store, runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The other runs of the same suites that the store has."""
+    """The other runs of the same suites in the store."""
     own, suites = {run.id for run in runs}, {_suite(run) for run in runs}
     return [
         one for name in store.runs() if name not in own and _suite(one := store.run(name)) in suites
@@ -193,7 +193,8 @@ def _one_table(
 def _markdown(
     runs: Sequence[StoredRun], output: Path | None, earlier: Sequence[StoredRun] = ()
 ) -> str:
-    """The report; its plots beside `output`, or else in the first run's folder."""
+    """The report as markdown. Its plots are written beside `output`, or else into the first run's
+    folder."""
     from sparsebench.report.markdown import report as markdown_report
 
     if output is not None:
@@ -216,8 +217,8 @@ def fit(
 ) -> None:
     """Fit y = offset + factor x^exponent over the trials of a run.
 
-    The finished trials, by backend; one point per size, the mean over its seeds. 95 % intervals
-    are empty with fewer than four sizes. Columns are those of `sparsebench export`.
+    Uses the finished trials of each backend; a point is the mean over the seeds of one size. 95 %
+    intervals are empty with fewer than four sizes. Columns are those of `sparsebench export`.
     """
     from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.fits import fit_rows
@@ -234,7 +235,7 @@ def fit(
 
 
 def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a fit for a terminal: each number with its interval in one cell."""
+    """A row of a fit for the terminal, with each number and its interval in one cell."""
     names = ("exponent", "factor", "offset")
     hidden = {"x", "y", "x_least", "x_most", *names, *(f"{n}_{e}" for n in names for e in ENDS)}
     numbers = {}
@@ -275,9 +276,9 @@ def inputs(
 ) -> None:
     """List the inputs by how much networks rely on them.
 
-    By the sum of the magnitudes of an input's weights, as a share of that of all inputs; the mean
-    over the networks of one cell. `sparsebench try` says which that is; of other runs it is the
-    cell with the best mean, or the sparsest whose claim holds.
+    The strength of an input is the sum of the magnitudes of its weights, as a share of the sum for
+    all inputs, averaged over the networks of one cell. `sparsebench try` names the cell; for other
+    runs it is the cell with the best mean, or the sparsest one whose claim holds.
     """
     from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.input_strength import input_strengths
@@ -326,9 +327,8 @@ def export_model(
 ) -> None:
     """Write the trained network of a trial as arrays or a program.
 
-    The arrays are W1.data, W1.indices, W1.indptr, b1, and so on. A program is one file, of Python
-    or of C, that needs no library. Of a run it is the first network of those that `inputs` is
-    about.
+    The arrays are W1.data, W1.indices, W1.indptr, b1, and so on. A program is one file in Python or
+    C that needs no library. For a run, the network is the first one of the cell that `inputs` uses.
     """
     kind = o.file_format(output, None, MODEL_ENDINGS, "npz")
     results = Store(store)

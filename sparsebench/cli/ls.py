@@ -90,7 +90,7 @@ def ls(
 
 
 def _count(kind: str, store: Path, plugins: Plugins) -> Row:
-    """A list as a row of the overview."""
+    """The row of the overview for one kind of list."""
     if kind == "runs":  # the last one, without a look into any
         runs = Store(store).runs()
         return {"kind": kind, "count": len(runs), "names": runs[-1:], "unavailable": {}}
@@ -154,8 +154,8 @@ def _suite(name: str, file: Path) -> Row:
 
 
 def _component(entry: Entry) -> Row:
-    """The row of a component. The reason may also be a missing data set, or MPI that a trainer
-    needs."""
+    """The row of a component, with the reason if it is not available, which may be a missing data
+    set or missing MPI."""
     reason = entry.unavailable()
     try:
         if not reason and entry.kind == "trainer" and hasattr(entry.parameters(), "processes"):
@@ -181,7 +181,8 @@ def _required(cls: Any) -> list[str]:
 
 
 def _parameters(entry: Entry) -> list[Row]:
-    """A row per parameter; `required` where it has no default. A component's type is its kind."""
+    """A row per parameter; the default is `required` if there is none. The type of a component is
+    its kind."""
     cls: Any = entry.parameters()
     kinds, schema, required = nested_kinds(cls), parameter_schema(cls), _required(cls)
     texts = parameter_texts(cls)
@@ -203,7 +204,7 @@ def _parameters(entry: Entry) -> list[Row]:
 
 
 def _toml(default: Any) -> str:
-    """A default as a suite would write it; `none` is what a suite leaves out."""
+    """A default value in TOML; `none` means that a suite leaves the parameter out."""
     return "none" if default is None else json.dumps(default)
 
 

@@ -51,7 +51,8 @@ def suite(name: Name, to: Folder = Path()) -> None:
 
 
 def _write(name: str, files: dict[Path, str], words: dict[str, str]) -> None:
-    """Write templates with their words replaced; nothing if a file exists or the name is none."""
+    """Write templates with their placeholders replaced. Nothing is written if a file exists or the
+    name is not valid."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,60}", name):
         raise SparsebenchError(
             f"new: found the name {name!r}; use a letter, then letters, digits, '.', '_' and '-'"

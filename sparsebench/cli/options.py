@@ -24,12 +24,13 @@ def flag(name: str, help: str) -> Any:
 
 
 def from_env(name: str, help: str, **more: Any) -> Any:
-    """Declare an option that the variable SPARSEBENCH_NAME sets too."""
+    """Declare an option that can also be set by the variable SPARSEBENCH_NAME."""
     return typer.Option(envvar=f"SPARSEBENCH_{name}", help=help, **more)
 
 
 def _default_store() -> Path:
-    """The store in use. If config.toml is invalid, only `doctor` gets here, which reports it."""
+    """The default store. If config.toml is invalid, only `doctor` calls this, and it reports the
+    error."""
     try:
         return store_directory()
     except SuiteError:
@@ -128,7 +129,7 @@ Strict = Annotated[bool, flag("--strict", "End with exit code 6 if anything coul
 def file_format(
     file: Path | None, chosen: str | None, endings: Mapping[str, Sequence[str]], default: str
 ) -> str:
-    """The format of an output: `chosen` with --format, else the one that the file's ending means.
+    """The format of an output: `chosen` by --format, else the one for the file's ending.
 
     Raises SparsebenchError for an unknown ending, and for the ending of another format than the
     chosen one. A pipe or a device, such as /dev/null, needs no ending.

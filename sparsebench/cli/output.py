@@ -25,10 +25,11 @@ from sparsebench.suite.labels import label, label_columns
 Row = Mapping[str, Any]
 
 UNLIMITED = 1_000_000
-"""Columns of a pipe or a file: rows are wrapped for a terminal only."""
+"""The width of a pipe or a file, in characters: rows are wrapped only on a terminal."""
 
 SHORT, FOLDED = 16, 56
-"""Letters of a cell that is kept on one line, and of a word that may be broken, such as a path."""
+"""A cell of up to SHORT letters is kept on one line; a word of more than FOLDED letters, such as a
+path, may be broken."""
 
 
 def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -> None:
@@ -55,8 +56,9 @@ def print_json(data: Any) -> None:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """Columns aligned under a header, numbers to the right; a column without any value is left
-    out. On a terminal too narrow for the columns: a block of lines per row."""
+    """An aligned table with a header; numbers are aligned to the right, and columns without any
+    value are left out. On a terminal that is too narrow for the table, each row is a block of
+    lines."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -84,7 +86,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def _block(row: Mapping[str, str], width: int) -> str:
-    """A row as a line per column that has a value."""
+    """A row as a block: a line for each column that has a value."""
     head = max(map(len, row)) + 2
     lines = [
         textwrap.fill(
@@ -97,15 +99,15 @@ def _block(row: Mapping[str, str], width: int) -> str:
 
 
 def _least_width(cells: Sequence[str], short: int) -> int:
-    """The width at which no word is broken (paths and the like excepted), and no cell of up to
-    `short` letters."""
+    """The smallest width at which no cell of up to `short` letters and no word (except long ones
+    such as paths) is broken."""
     parts = [part for cell in cells for part in ([cell] if len(cell) <= short else cell.split())]
     return min(FOLDED, max(map(len, parts), default=0))
 
 
 def wrapped(text: str) -> str:
-    """Lines broken between words for a terminal, and indented after the break; for a pipe or a
-    file the text as it is."""
+    """The text with long lines broken between words and indented, if stdout is a terminal; else
+    unchanged."""
     if not sys.stdout.isatty():
         return text
     width = shutil.get_terminal_size().columns
@@ -135,9 +137,9 @@ def _cell(value: Any) -> str:
 
 
 def append_step_summary(markdown: str) -> None:
-    """Add to the summary page of a GitHub workflow, if this runs in one.
+    """Append text to the summary page of a GitHub workflow, if this runs in one.
 
-    The result has been printed before, so a page that cannot be written is only a note.
+    If the page cannot be written, only a note is printed, because the result was printed before.
     """
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if not file:
@@ -151,9 +153,10 @@ def append_step_summary(markdown: str) -> None:
 
 
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """A row per cell: its status words, and means over the seeds that ended well.
+    """A row per cell: how its trials ended, and means over the seeds that ended well.
 
-    The primary metric is a column of its name; if the cells have several, one column names it.
+    The primary metric is a column with its name. If the cells have different primary metrics, a
+    column contains their names.
     """
     cells: dict[str, list[Record]] = {}
     for record in records:
@@ -190,8 +193,8 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """A row per cell as data: statuses, seeds, and of every measured metric the mean, the standard
-    deviation and the number of values, over the seeds that ended well."""
+    """A row per cell as data: statuses, seeds, and for each measured metric the mean, the standard
+    deviation and the number of values over the seeds that ended well."""
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record.trial.cell, []).append(record)
@@ -217,7 +220,7 @@ def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def result_table(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """`result_rows` for people: a column for each axis of the grid in the place of the label."""
+    """`result_rows` for reading: with a column for each grid axis instead of the label."""
     trials = list({record.trial.cell: record.trial for record in reversed(records)}.values())
     by_cell = dict(zip([trial.cell for trial in trials], label_columns(trials, seed=False)))
     cells = dict.fromkeys(record.trial.cell for record in records)

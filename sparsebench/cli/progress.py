@@ -36,12 +36,12 @@ class Plain(RunProgress):
         self._reused_failures = 0
 
     def say(self, line: str) -> None:
-        """Print a line. The reader of stderr may be gone; that is no reason to stop."""
+        """Print a line. If stderr is closed, the line is lost and the run goes on."""
         with contextlib.suppress(BrokenPipeError):
             typer.echo(printable(line), err=True)
 
     def announce(self, line: str) -> None:
-        """Print what begins."""
+        """Print a line on something that begins."""
         self.say(line)
 
     def started(self, run_id: str, total: int) -> None:
@@ -96,7 +96,7 @@ class Plain(RunProgress):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to tidy."""
+        """There is nothing to clean up."""
 
 
 class Live(Plain):
@@ -127,7 +127,7 @@ class Live(Plain):
             self.redraw()
 
     def announce(self, line: str) -> None:
-        """Bars show what begins."""
+        """Print nothing, because the bars show it."""
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         self._ran += not reused
@@ -144,7 +144,7 @@ class Live(Plain):
         self._display.update(table, refresh=True)
 
     def bars(self, at: float) -> list[tuple[str, float, str]]:
-        """Name, share that is done, and text of each bar at a time."""
+        """For each bar its name, the share that is done, and its text, at a time."""
         bars = []
         if self.total:
             ended = len(self.ended_trials)
@@ -161,7 +161,7 @@ class Live(Plain):
 
 
 def _share_and_text(trial: Trial, state: Mapping[str, Any], seconds: float) -> tuple[float, str]:
-    """How much of a trial is done, 0 to 1, and its numbers. Epochs are counted from 1."""
+    """The share of a trial that is done, 0 to 1, and the text of its bar. Epochs count from 1."""
     if not state:
         return 0.0, f"starting, {brief_seconds(seconds)}"
     epoch, epochs = state.get("epoch") or 0, state.get("epochs") or trial.epochs

@@ -93,15 +93,15 @@ def plan(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """List the trials of SUITE and what each needs.
+    """List the trials of SUITE and the memory that each needs.
 
-    A note says which of them `run` would reuse.
+    A note marks trials that `run` would reuse.
     """
     _print_plan(resolve(**options), format, measure=measure)
 
 
 def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> None:
-    """Print the trials on stdout; their number and what they need in all on stderr."""
+    """Print the trials on stdout, and their number and total needs on stderr."""
     rates = None
     if measure:
         from sparsebench.run.cost_prediction import measured_rates
@@ -146,7 +146,7 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
 
 
 def short_ids(trials: Sequence[Trial]) -> list[str]:
-    """The starts of the ids, long enough to tell these trials apart."""
+    """The starts of the ids, long enough to distinguish these trials."""
     ids = [trial.id for trial in trials]
     return next(
         short

@@ -35,9 +35,10 @@ def show(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show a run by cell, or all that is recorded of a trial.
+    """Show the cells of a run, or everything that is recorded of a trial.
 
-    A run's settings are those that all its trials share; its cells are means over seeds.
+    The settings of a run are those that all its trials share; the numbers of a cell are means over
+    seeds.
     """
     results = Store(store)
     is_run = name == "latest" or Path(name).is_dir() or os.sep in name
@@ -105,7 +106,8 @@ def _show_run(run: StoredRun, format: str) -> None:
 
 
 def _settings(trial: Trial) -> dict[str, Any]:
-    """The hyperparameters and limits of a trial, components by name and dotted key."""
+    """The hyperparameters and limits of a trial by dotted key; a component's own key has its
+    name."""
     left_out = ("data", "locations", "suite", "axes", "words")
     settings = {k: v for k, v in trial.to_json().items() if k not in left_out}
     settings["observers"] = ", ".join(one["name"] for one in trial.observers)
@@ -118,7 +120,8 @@ def _print_facts(facts: Mapping[str, Any], format: str) -> None:
 
 
 def _with_unit(key: str, value: Any) -> Any:
-    """A value of a metric, a limit or another quantity with its unit, which its name tells."""
+    """The value of a metric, a limit or another quantity, with the unit that follows from its
+    key."""
     from sparsebench.analysis.number_format import in_unit, one
 
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -132,8 +135,8 @@ def _with_unit(key: str, value: Any) -> Any:
 
 
 def _flat(nested: Mapping[str, Any], *, join_lists: bool = False) -> Iterator[tuple[str, Any]]:
-    """Values of nested tables by their keys joined with spaces; the items of a list are numbered,
-    or with `join_lists` one value with commas."""
+    """Yield the values of nested tables, with their keys joined by spaces. The items of a list are
+    numbered, or with `join_lists` joined by commas."""
     for key, value in nested.items():
         if isinstance(value, list | tuple):
             joined = ", ".join(map(str, value)) or "none"
@@ -149,7 +152,7 @@ def logs(
     store: o.Store,
     attempt: Annotated[int | None, typer.Option(help="Which attempt; default: the last.")] = None,
 ) -> None:
-    """Print what a trial wrote, also while it runs."""
+    """Print the output of a trial, even while it runs."""
     results = Store(store)
     trial_id = results.trial_id(trial)
     known = results.attempts(trial_id)

@@ -20,8 +20,8 @@ app = typer.Typer(help="Verify, rebuild and migrate the store.", no_args_is_help
 def verify(store: o.Store, format: o.FormatOption = "text", json: o.Json = False) -> None:
     """Check every file of the store; changes nothing.
 
-    Says what is damaged, with exit code 2 if anything is. What killed processes left behind is only
-    noted.
+    Lists damaged files; the exit code is 2 if there are any. Files that killed processes left
+    behind are only noted.
     """
     from sparsebench.store.verify import verify as check_files
 
@@ -38,7 +38,7 @@ def verify(store: o.Store, format: o.FormatOption = "text", json: o.Json = False
 
 @app.command()
 def rebuild(store: o.Store, json: o.Json = False) -> None:
-    """Remove what killed processes left behind."""
+    """Remove files that killed processes left behind."""
     from sparsebench.store.verify import remove_leftovers
 
     found = {"store": str(store), "removed": remove_leftovers(_opened(store).path)}
@@ -47,7 +47,7 @@ def rebuild(store: o.Store, json: o.Json = False) -> None:
 
 @app.command()
 def migrate(store: o.Store, json: o.Json = False) -> None:
-    """Rewrite records of older formats in the current one. May be stopped and run again."""
+    """Rewrite records of older formats in the current format. May be interrupted and run again."""
     from sparsebench.store.merge import migrate as rewrite
 
     done = rewrite(_opened(store))
@@ -68,8 +68,8 @@ def merge(
 ) -> None:
     """Copy the runs and trials of other stores into this one.
 
-    Records that the store has already are kept as they are. The sources are only read, and merging
-    them again changes nothing.
+    Records that the store already has are not changed. The sources are only read, and merging them
+    again changes nothing.
     """
     from sparsebench.store.merge import merge as merge_stores
 

@@ -1,4 +1,4 @@
-"""What a sparse network costs beside the dense one of its setting, in a sentence."""
+"""A sentence on the cost of sparse networks compared to the dense network of the same setting."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COSTS = (
 
 
 def against_dense_sentence(frame: pd.DataFrame) -> str:
-    """The least mean cost of a sparse cell as a share of the least of a dense cell, from the
-    lowest to the highest over the settings that have both; empty where none has."""
+    """A sentence on the lowest mean cost of a sparse cell as a share of the lowest of a dense cell:
+    the range of this share over the settings that have both. Empty if no setting has both."""
     parts = []
     for column, words in COSTS:
         if shares := sorted(_shares(frame, column)):

@@ -1,5 +1,5 @@
-"""What the claims about two sides come to: which network can be recommended, at what cost, and on
-which inputs it relies."""
+"""The answer of a report, from the claims that compare two sides: which network is recommended,
+what it costs, and on which inputs it relies."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Bullets, Cell, Section, Table, section
 
 SHOWN = 10
-"""Inputs that a sentence names."""
+"""The most inputs that a sentence names."""
 
 LISTED = 30
-"""Inputs in the table."""
+"""The most inputs in the table."""
 
 WORDS = {
     Holds.HOLDS: "shown",
@@ -48,7 +48,8 @@ NOTE_INPUTS = (
 
 
 def sections(found: Evidence) -> Iterator[Section]:
-    """For suites that ask for it: the answer, and the inputs that matter."""
+    """Yield the sections on the answer and on the inputs that matter, if the suite asks for
+    them."""
     if not any((suite_facts(run).get("report") or {}).get("answer") for run in found.runs[:1]):
         return
     yield from section("Answer", Bullets(list(answer(found))))
@@ -63,7 +64,8 @@ def sections(found: Evidence) -> Iterator[Section]:
 
 
 def answer(found: Evidence) -> Iterator[str]:
-    """A sentence each: the verdict, each claim, costs, other methods, inputs, what is missing."""
+    """Yield sentences on the verdict, each claim, costs, other methods, inputs, and missing
+    trials."""
     rows, metric = compared(found), found.primary
     if not rows:
         return
@@ -141,7 +143,7 @@ def _costs(first: str, chosen: pd.DataFrame, dense: pd.DataFrame | None) -> Iter
 
 
 def _cost(cell: pd.DataFrame) -> str:
-    """`3.2 s of training, net peak 12.3 MiB`."""
+    """The cost of a cell in words: `3.2 s of training, net peak 12.3 MiB`."""
     parts = cell[[f"{part}_seconds" for part in ("data", "train", "topology")]]
     spent = in_unit(BUILT_IN["train_seconds"], one(float(parts.sum(axis="columns").mean())))
     peak = in_unit(BUILT_IN["net_peak_bytes"], one(float(cell["net_peak_bytes"].mean())))

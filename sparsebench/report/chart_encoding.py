@@ -1,5 +1,5 @@
-"""What tells the marks of a chart apart: panels are data sets and sizes, colours and shapes are
-what varies within one."""
+"""Decides which differences between trials a chart shows as panels, colours and shapes: panels are
+data sets and sizes; colours and shapes are for what varies within a panel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from sparsebench.suite.labels import brief, distinct_label, flat
 
 SIZE = "model.hidden"
 COMPONENTS = ("topology", "trainer", "backend", "model", "optimizer", "objective", "dataset")
-"""Parts of a trial that have parameters; the first that varies has the colours."""
+"""Parts of a trial that have parameters. The first one that varies is shown by colours."""
 
 MOST_TONES = 8
-"""Colours that can be distinguished: beyond them a part has that of its name, whatever its
-parameters."""
+"""The number of colours that can be distinguished. If there are more values, components of the same
+name share a colour, whatever their parameters."""
 
 SPREAD_OVER = ("seed", "split_seed", "fold")
-"""Keys over which a mark is a mean."""
+"""Keys over which each mark is a mean."""
 
 
 def distinctions(
     evidence: Evidence, *axes: str, color: str = "", panel: str | None = None
 ) -> pd.DataFrame:
-    """Per row of the evidence: panel, tone and shape in words, and the id of its line. All leave
-    out what `axes` show, what follows from the data set, and what is the same in all trials.
+    """For each row of the evidence: its panel, tone (colour) and shape in words, and the id of its
+    line. The words leave out the keys in `axes`, keys that follow from the data set, and keys that
+    are the same in all trials.
 
-    color  a part of a trial or a dotted key: by default the first part that varies
-    panel  likewise: by default the data set and, where it varies within one, the size
+    color  a part of a trial or a dotted key; by default the first part that varies
+    panel  a part or dotted key; by default the data set and, if it varies within one, the size
     """
     frame, out = evidence.frame, (*axes, *evidence.folded)
     trials = [without(trial, *out) for trial in trials_of(evidence)]
@@ -69,8 +70,8 @@ def distinctions(
 def words(
     evidence: Evidence, trials: Sequence[Trial], key: str, *, bare: bool = False
 ) -> list[str]:
-    """A part of each trial, distinguished from that of the others; its value at a dotted key, with
-    the key's name unless `bare`."""
+    """The words for a key of each trial. For a part, a label that distinguishes it from those of
+    other trials; for a dotted key its value, preceded by the key's name unless `bare`."""
     labels = evidence.frame["backend_label"]
     if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
         return list(labels)  # with the marks of the audit
@@ -88,27 +89,29 @@ def words(
 
 
 def switches(label: str) -> str:
-    """`wasap (workers=2, average=True, exact=False)` as "wasap (workers=2, average)"."""
+    """Shorten the switches in a label: `wasap (workers=2, average=True, exact=False)` becomes
+    `wasap (workers=2, average)`."""
     found = re.sub(r"(, )?\b\w+=False\b", "", label.replace("=True", ""))
     return found.replace("(, ", "(").removesuffix(" ()")
 
 
 def value_at(trial: Trial, key: str) -> object:
-    """`value_at(trial, "topology.epsilon")`: None for a key that this trial lacks."""
+    """The value of a dotted key such as "topology.epsilon"; None if the trial has no such key."""
     head, _, path = key.partition(".")
     value = getattr(trial, head, None)
     return flat(value).get(path) if path and isinstance(value, dict) else None if path else value
 
 
 def parameter_keys(evidence: Evidence) -> list[str]:
-    """The dotted keys, and parts, in which the trials differ but for the seed."""
+    """The parts and dotted keys, except the seed, in which the trials differ."""
     specs = [_flat(trial) for trial in trials_of(evidence)]
     keys = dict.fromkeys(key for spec in specs for key in spec if not key.endswith(".name"))
     return [k for k in keys if k not in SPREAD_OVER and len({brief(s.get(k)) for s in specs}) > 1]
 
 
 def _flat(trial: Trial) -> dict[str, object]:
-    """The parts of a trial, a component by its name, and their parameters."""
+    """The parts of a trial and their parameters by dotted key; a component's own key has its
+    name."""
     found: dict[str, object] = {}
     for part, value in trial.spec().items():
         if isinstance(value, dict) and part != "data":
@@ -133,6 +136,6 @@ def _varies(trials: Sequence[Trial], key: str) -> bool:
 
 
 def _named(trials: Sequence[Trial]) -> list[str]:
-    """The settings in words, a single number with its name."""
+    """The settings of the trials in words; if a setting is a single number, its name is added."""
     keys, values = settings(trials)
     return [f"{keys[0]}={v}" if len(keys) == 1 and v[:1].isdigit() else v for v in values]

@@ -17,13 +17,13 @@ from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
 )  # fmt: skip
-"""Okabe and Ito (2008): distinguished with any colour vision."""
+"""The palette of Okabe and Ito (2008), which can be distinguished with any colour vision."""
 
 LARGE = 460.0
-"""Height of a panel that stands alone."""
+"""Height in pixels of a chart's only panel."""
 
 MARK = 9.0
-"""Pixels across a mark."""
+"""Diameter of a mark in pixels."""
 
 ALIKE = 0.005
 """Share of the range of y below which two lines cannot be distinguished on the page."""
@@ -38,7 +38,7 @@ def slug(text: str) -> str:
 
 
 def large(panels: Sequence[Panel]) -> list[Panel]:
-    """A panel that stands alone is higher, and needs no title."""
+    """The panels; if there is only one, it is made higher and loses its title."""
     if len(panels) == 1:
         return [replace(panels[0], title="", height=LARGE)]
     return list(panels)
@@ -56,8 +56,8 @@ def drawn_once(stand_for: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def names_of(frame: pd.DataFrame, panels: Sequence[Panel]) -> tuple[list[str], list[str]]:
-    """The names that are drawn and have a colour, and those that have a shape, in the order of the
-    frame's `tone` and `shape`."""
+    """The drawn names that have a colour, and those that have a shape, in the order of the frame's
+    columns `tone` and `shape`."""
     drawn = [one for panel in panels for one in panel.series]
     found = []
     for given, order in (([s.toned for s in drawn], frame["tone"]),
@@ -74,15 +74,15 @@ def shape_of(chart: Chart, name: str) -> int:
 
 
 def heading_of(key: str) -> str:
-    """`topology.update_every` as "update every"."""
+    """The heading of a dotted key: "update every" for `topology.update_every`."""
     return key.rpartition(".")[2].replace("_", " ")
 
 
 def overlaid(
     found: Sequence[Series], metric: Metric, stand_for: dict[str, list[str]]
 ) -> list[Series]:
-    """Of lines that cannot be distinguished only the first is drawn, and `stand_for` says for which
-    others. Lines of a measured time or memory are all drawn."""
+    """Keep only the first of several lines that cannot be distinguished; the others are noted in
+    `stand_for`. All lines of a measured time or memory are kept."""
     if metric.is_time or metric.unit == "bytes":
         return list(found)
     every = [y for one in found for y in one.y]

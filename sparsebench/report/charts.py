@@ -20,16 +20,17 @@ from sparsebench.report.sweep_chart import sweep
 from sparsebench.report.trade_off_chart import trade_off
 
 LEAST_DENSITIES = 3
-"""Of which there is a curve."""
+"""A curve over density needs at least this many densities."""
 
 
 def charts(
     evidence: Evidence, lead: str = "", requested: Mapping[str, Any] | None = None
 ) -> list[Chart]:
-    """The charts that these trials have something to show in, the leading one first.
+    """The charts for which these trials have data; the leading chart comes first.
 
-    lead   the name of the chart that leads;  requested  or its arguments for `line`, which raises
-           SparsebenchError for columns that there are not
+    lead       the name of the leading chart
+    requested  arguments of `line` for a leading chart, which raises SparsebenchError for unknown
+               columns
     """
     above = above_chance(evidence)
     made = (density(above), scaling(evidence), curves(above), trade_off(above), sweep(above),

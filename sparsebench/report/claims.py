@@ -1,4 +1,4 @@
-"""Judged claims as text, as tables, and as JSON."""
+"""Prints judged claims as text, as tables, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparsebench.report.document import Bold, Cell, Section, Table, number, sect
 from sparsebench.report.markdown_blocks import printed
 
 SCHEMA = 1
-"""Of the JSON; docs/schemas/check.json describes it."""
+"""The version of the JSON, which docs/schemas/check.json describes."""
 
 NOTE_PUBLISHED = (
     "Means ± standard deviations, n seeds each where it is known. A claim holds where ours is "
@@ -48,8 +48,8 @@ NOT_JUDGED = (Holds.SHOWN, Holds.NOT_RUN, Holds.TOO_FEW)
 
 
 def sections(evidence: Evidence) -> Iterator[Section]:
-    """The verdicts, a table and a note: on claims about published values, and on those about two
-    sides."""
+    """Yield the sections on claims about published values, and on claims that compare two sides;
+    each has the verdicts, a table and a note."""
     for title, make, note, published in (
         ("Published and measured", published_table, NOTE_PUBLISHED, True),
         ("Claims", compared_table, NOTE_COMPARED, False),
@@ -63,7 +63,7 @@ def sections(evidence: Evidence) -> Iterator[Section]:
 
 
 def published_table(rows: Sequence[Judged]) -> Table:
-    """A row per claim about a published value and cell of trials."""
+    """A table with a row for each claim about a published value and each cell."""
     cells = []
     for row in rows:
         stated = Spread(row.other.mean, float(row.claim.get("std", math.nan)), row.other.n)
@@ -81,7 +81,7 @@ def published_table(rows: Sequence[Judged]) -> Table:
 
 
 def compared_table(rows: Sequence[Judged]) -> Table:
-    """A row per claim about two sides and pair of cells."""
+    """A table with a row for each claim about two sides and each pair of cells."""
     cells = [
         [*_words(row), row.metric.name, row.trials, row.against, number(row.metric, row.ours),
          Cell(row.ended, row.ours.n), number(row.metric, row.other),
@@ -97,12 +97,13 @@ def compared_table(rows: Sequence[Judged]) -> Table:
 
 
 def verdicts_sentence(rows: Sequence[Judged]) -> str:
-    """`3 verdicts: 1 holds, 2 cannot tell.`"""
+    """The number of each verdict: `3 verdicts: 1 holds, 2 cannot tell.`"""
     return f"{plural(len(rows), 'verdict')}: {_counts(rows)}."
 
 
 def claim_sentence(row: Judged) -> str:
-    """`SET reaches it: holds (+0.12 points, 90 % interval [...], tolerance 1.00 points).`"""
+    """A claim with its verdict: `SET reaches it: holds (+0.12 points, 90 % interval [...],
+    tolerance 1.00 points).`"""
     tolerance = signed(row.metric, row.tolerance).removeprefix("+")
     found = join(
         _effect(row), _interval(row), f"tolerance {tolerance}" if row.tolerance else "", row.reason
@@ -111,8 +112,8 @@ def claim_sentence(row: Judged) -> str:
 
 
 def against(row: Judged) -> str:
-    """Both means compared in words: `2.3 times as fast`; of accuracies the difference in points.
-    Nothing where the trials are not those that the claim is about."""
+    """The two means compared in words: `2.3 times as fast`, or the difference in points for
+    accuracies. Empty if the trials are not those that the claim requires."""
     if row.effect is None or row.verdict is Holds.NOT_RUN:
         return UNKNOWN
     if row.metric.scale == "points":
@@ -141,7 +142,7 @@ def _counts(rows: Sequence[Judged]) -> str:
 
 
 def _bounds(row: Judged) -> Iterator[str]:
-    """What was tested, interval, tolerance and p, as far as they are known."""
+    """Yield phrases on the test, its interval, its tolerance and p, as far as they are known."""
     tolerance = signed(row.metric, row.tolerance).removeprefix("+")
     yield str(row.test) + (f" at a tolerance of {tolerance}" if row.tolerance else "")
     if row.interval is not None:
@@ -162,7 +163,7 @@ def _interval(row: Judged) -> str:
 
 
 def as_text(rows: Sequence[Judged]) -> str:
-    """A line with the verdict per row, the numbers below it."""
+    """For each row a line with the verdict, followed by a line with the numbers."""
     lines: list[str] = []
     for row in rows:
         source = f" ({row.source})" if row.source else ""
@@ -193,7 +194,7 @@ def as_markdown(rows: Sequence[Judged]) -> str:
 
 
 def to_json(run: str, rows: Sequence[Judged]) -> dict[str, Any]:
-    """Numbers finite or null."""
+    """The judged claims as JSON data; numbers are finite or null."""
     return {
         "schema": SCHEMA,
         "run": run,
@@ -234,7 +235,7 @@ def _mean(row: Judged, one: Spread) -> str:
 
 
 def _effect(row: Judged) -> str:
-    """The difference; of published times and memory the ratio in words."""
+    """The difference; for published times and memory, the ratio in words."""
     if row.effect is None or row.verdict is Holds.NOT_RUN:
         return ""
     return compared(row) if row.verdict is Holds.SHOWN else signed(row.metric, row.effect)

@@ -1,4 +1,4 @@
-"""A comparison as text of 80 columns, as GitHub markdown, as JSON, and as JUnit XML."""
+"""Prints a comparison as text of 80 columns, as GitHub markdown, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sparsebench.report.markdown_blocks import inline, printed
 from sparsebench.store.record import Record
 
 SCHEMA = 1
-"""Of the JSON; docs/schemas/compare.json describes it."""
+"""The version of the JSON, which docs/schemas/compare.json describes."""
 
 WIDTH = 80
 WIDTHS = (16, 10, 10, 15, 6, 2)
@@ -36,7 +36,7 @@ SUITE = "sparsebench compare"
 
 
 def numbers(finding: Finding) -> tuple[str, ...]:
-    """Base, head, change, interval and p; empty texts for a status."""
+    """Base, head, change, interval and p as texts; empty for the finding on a status."""
     if finding.gate is None:
         return ("",) * 5
     means = (Spread.of(values.values()).mean for values in (finding.base, finding.head))
@@ -49,14 +49,14 @@ def numbers(finding: Finding) -> tuple[str, ...]:
 
 
 def _change(finding: Finding, value: float | None, *, unit: bool = True) -> str:
-    """`+10.2 %`, `-0.21 points`, `+12`; empty where there is no number."""
+    """A change as text: `+10.2 %`, `-0.21 points`, `+12`; empty if there is no number."""
     if value is None or finding.gate is None:
         return ""
     return signed(finding.gate.metric, value, relative=finding.is_ratio, unit=unit)
 
 
 def whys(finding: Finding) -> Iterator[str]:
-    """Reasons for the verdict that the numbers alone do not show."""
+    """Yield reasons for the verdict that its numbers do not show."""
     if finding.reason:
         yield finding.reason
     if finding.detectable is not None:
@@ -90,7 +90,7 @@ def verdict_line(comparison: Comparison) -> str:
 
 
 def _undecided(findings: Sequence[Finding]) -> str:
-    """`epoch_seconds; about 12 more rounds would decide`."""
+    """The metrics of undecided findings: `epoch_seconds; about 12 more rounds would decide`."""
     names = ", ".join(dict.fromkeys(one.metric for one in findings))
     known = [more for one in findings if (more := more_needed(one)) is not None]
     if not known:
@@ -102,7 +102,8 @@ def _undecided(findings: Sequence[Finding]) -> str:
 
 
 def more_needed(finding: Finding) -> tuple[int, str] | None:
-    """How many more rounds or seeds would roughly decide it."""
+    """About how many more rounds or seeds would decide the finding, with their unit; None if
+    unknown."""
     if finding.missing is None:
         return None
     seeds = {key[0] for key in (finding.head or finding.base) if isinstance(key, tuple)}
@@ -112,7 +113,7 @@ def more_needed(finding: Finding) -> tuple[int, str] | None:
 
 
 def verdict_words(finding: Finding) -> str:
-    """The verdict in words; names the floor where the change is below it."""
+    """The verdict in words; it mentions the floor if the change is below it."""
     if finding.verdict is Verdict.BELOW_FLOOR and finding.gate is not None:
         floor = signed(finding.gate.metric, finding.gate.floor).removeprefix("+")
         return f"{finding.verdict} of {floor}"
@@ -163,7 +164,7 @@ def _cell_lines(findings: Sequence[Finding], percent: str) -> Iterator[str]:
 
 
 def _sides(comparison: Comparison) -> Iterator[str]:
-    """`BASE 20261128T...-smoke, sparsebench 0123abcd4567`, and HEAD likewise."""
+    """Yield a line for each side: `BASE 20261128T...-smoke, sparsebench 0123abcd4567`."""
     for name, side in (("BASE", comparison.base), ("HEAD", comparison.head)):
         run, commit = str(side.facts.get("run", "")), str(side.facts.get("commit", ""))
         short = commit[:12] + ("+" if commit.endswith("+") else "")
@@ -186,7 +187,8 @@ def _wrapped(line: str) -> list[str]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """The verdict first, then a row per finding; what is the same or ok is folded away."""
+    """The verdict, followed by a table with a row per finding; findings that are the same or ok are
+    in a collapsed block."""
     shown = [one for one in comparison.findings if one.verdict not in QUIET]
     quiet = [one for one in comparison.findings if one.verdict in QUIET]
     blocks = [
@@ -210,7 +212,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def _pair_rows(comparison: Comparison) -> Iterator[list[str]]:
-    """What was measured in turn, pair by pair."""
+    """Yield the rows of the pairs that were measured in turn."""
     for found in comparison.findings:
         if found.gate is None or found.gate.exact or found.replicates != "pairs":
             continue
@@ -232,8 +234,8 @@ def change_words(metric: Metric, base: float, head: float) -> tuple[str, str, st
 
 
 def pair_line(base: Record, head: Record, metrics: Metrics) -> str:
-    """`epoch_seconds 0.95 s, 1.02 s (+7.4 %); ...` of what both measured and gates look at; how
-    they ended, where one did not end well."""
+    """A line on a pair of trials: `epoch_seconds 0.95 s, 1.02 s (+7.4 %); ...`, with the metrics
+    that have a gate; or how the two ended, if one did not end well."""
     if not base.status == head.status == Status.OK:
         return f"BASE {base.status}, HEAD {head.status}"
     changes = []
@@ -260,7 +262,8 @@ def _table(findings: Sequence[Finding]) -> Table:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything, numbers finite or null. Bootstrap and sign-flip p are worked out here only."""
+    """The whole comparison as JSON data; numbers are finite or null. The p-values of the bootstrap
+    and of sign flips are computed only here."""
     gates = comparison.gates
     return {
         "schema": SCHEMA,
@@ -324,10 +327,9 @@ def _side(by_replicate: Mapping[Replicate, float], alpha: float) -> dict[str, An
 
 
 def as_junit(comparison: Comparison) -> str:
-    """`testsuites` with one `testsuite`, in the order of the findings: a test case per cell and
-    metric fails where a gate fails, and is skipped where there is no verdict or nothing to
-    compare with. A gate that only warns passes with its message. Characters that XML cannot hold
-    are spelt out."""
+    """A JUnit file with one test suite and a test case per finding. A case fails if its gate fails,
+    and is skipped if there is no verdict or nothing to compare. If a gate only warns, its case
+    passes with a message. Characters that XML does not allow are spelt out."""
     root = xml.Element("testsuites", {"name": SUITE})
     suite = xml.SubElement(root, "testsuite", {"name": SUITE})
     properties = xml.SubElement(suite, "properties")

@@ -1,4 +1,4 @@
-"""The chart of how many connections the neurons have, in networks that were kept."""
+"""The chart of the degrees (connections per neuron) in stored networks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 
 MOST_BINS = 30
 MOST_LINES = 6
-"""Of a panel: more hide each other."""
+"""The most lines in a panel: more would hide each other."""
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Degrees:
-    """Connections per neuron; `where` is a layer and a direction: "layer 1, incoming"."""
+    """The number of connections of each neuron. `where` is a layer and a direction, such as "layer
+    1, incoming"."""
 
     setting: str
     topology: str
@@ -33,8 +34,8 @@ class Degrees:
 
 
 def degrees(evidence: Evidence) -> Chart | None:
-    """How many connections the neurons have, in the trained networks that were kept: a panel per
-    layer and direction; None where no network was kept."""
+    """The distribution of degrees in stored trained networks, with a panel per layer and direction;
+    None if no network was stored."""
     unread: list[str] = []
     found = list(_degrees(evidence, unread))
     if not found:
@@ -70,7 +71,7 @@ def degrees(evidence: Evidence) -> Chart | None:
 
 
 def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
-    """Of the first trial of each setting and topology that has its network."""
+    """Yield the degrees of the first stored network of each setting and topology."""
     for setting, topology, layers in first_kept(evidence, _layers, unread):
         for where, counts in layers:
             if counts.min() != counts.max():
@@ -78,7 +79,8 @@ def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
 
 
 def _layers(archive: Archive) -> list[tuple[str, Counts]]:
-    """Connections into each neuron of a layer, then out of each neuron before it."""
+    """For each layer, the number of incoming connections of each of its neurons, and the number of
+    outgoing connections of each neuron before it."""
     number, found = 1, []
     with_layers = set(archive)
     while f"W{number}.indptr" in with_layers:

@@ -1,7 +1,8 @@
 """A report as data: sections of text, typed tables and charts. The printers are `markdown`, `html`,
 `latex` and `png`. None of them parses text to get a number.
 
-All text is plain, whoever wrote it: printers escape what means something in their format.
+All text is plain text, whoever wrote it: a printer escapes the characters that are special in its
+format.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sparsebench.errors import spelt_out
 
 
 class Bold(str):
-    """A part of a text that stands out."""
+    """A part of a text that is printed in bold."""
 
 
 class Code(str):
@@ -26,7 +27,7 @@ class Code(str):
 
 
 Text = str | Sequence[str]
-"""A line, or its parts."""
+"""A line of text, or its parts."""
 
 
 def parts(text: Text) -> list[str]:
@@ -41,9 +42,11 @@ def plain(text: Text) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """key     the number that it is sorted by, in the basic unit; cells without one come last
-    trials  ids of the trials that it is about, to which the page leads
-    log     the trial whose log it leads to
+    """A cell of a table.
+
+    key     the number by which rows are sorted, in the basic unit; cells without a key come last
+    trials  ids of the trials behind the cell, to which the HTML page links
+    log     the trial to whose log the cell links
     """
 
     text: Text = ""
@@ -55,19 +58,20 @@ class Cell:
 def number(
     metric: Metric, value: Spread, *, bold: bool = False, tail: str = "", trials: Sequence[str] = ()
 ) -> Cell:
-    """A cell of a metric: `92.4 ± 0.3 %`, its mean as the key; `tail` is text behind it."""
+    """A cell with a value of a metric, such as `92.4 ± 0.3 %`; its key is the mean, and `tail` is
+    text after the value."""
     shown = in_unit(metric, value)
     return Cell([Bold(shown) if bold else shown, tail], value.mean if value.n else None, trials)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a row of cells per line. An int in a row is a cell that counts, anything else
-    that is no `Cell` a cell of words.
+    """A table. An int in a row becomes a cell with a count; anything else that is not a `Cell`
+    becomes a cell with words.
 
-    left     number of leading columns that hold words; the others hold numbers
-    label, caption  of the table in a paper; without them, it is in none
-    narrow   the columns that a paper's page has room for, if not all
+    left     number of leading columns with words; the others have numbers
+    label, caption  of the table in LaTeX; a table without them is left out there
+    narrow   the columns that fit on a page of a paper; None: all columns
     """
 
     header: Sequence[str]
@@ -93,7 +97,7 @@ class Table:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1) -> Table | None:
-    """A table without a first column in which nothing stands; None without rows."""
+    """A table without its first column if that is empty; None without rows."""
     if not rows:
         return None
     if left > 1 and not any(row[0] for row in rows):
@@ -111,10 +115,12 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Axis:
-    """kind    the unit in which ticks are shown
+    """An axis of a panel.
+
+    kind    the unit of the ticks
     whole   ticks only at whole numbers
     limits  the ends of the axis; None: those of the data
-    names   for an axis of words: the words at 0, 1, 2, ...
+    names   the words at 0, 1, 2, ... if this is an axis of words
     """
 
     label: str
@@ -127,16 +133,19 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that look alike, in the order of x.
+    """Points that are drawn in the same style, in the order of x.
 
-    toned, shaped  the names whose colour, and whose marker and line style it has; none: ink
-    joined     by a line, in steps, or not at all;  dash  instead of the name's own
-    sizes      areas of the marks in square points; empty: no marks;  faint  marks only show when
-               a pointer is near
-    low, high  ends of a bar at each point, or of a band;  left, right  of a bar across
+    toned      the name whose colour the series has; None: ink
+    shaped     the name whose marker and line style the series has; None: the default
+    joined     whether points are joined: by lines, in steps, or not at all
+    dash       a line style that replaces that of the name
+    sizes      areas of the marks in square points; empty: no marks
+    faint      marks are only shown when a pointer is near
+    low, high  ends of a vertical error bar at each point, or of a band
+    left, right  ends of a horizontal error bar
     ahead      marks are outlined
-    arrow      an arrow up from each point
-    hover      names and the texts that a pointer shows, one for each point
+    arrow      an arrow points up from each point
+    hover      name -> the texts that a pointer shows, one for each point
     """
 
     x: Sequence[float]
@@ -163,10 +172,13 @@ Beside = Literal["left", "right", "above"]
 
 @dataclass(frozen=True)
 class Panel:
-    """rule   a dotted line across at this y
-    texts  (x, y, text, side of the point on which it stands)
+    """One coordinate system of a chart.
+
+    rule   y of a dotted horizontal line
+    texts  (x, y, text, side of the point on which the text stands)
     bare   without axes
-    image  rows of numbers from above, shown as colours in place of series; `y` is their scale
+    image  rows of numbers, from top to bottom, drawn as colours instead of series; `y` is their
+           scale
     """
 
     title: str
@@ -185,9 +197,12 @@ MOST_PANELS = 9
 
 @dataclass(frozen=True)
 class Chart:
-    """name    of its file
-    toned   names that colours distinguish;  shaped  names that markers and line styles
-            distinguish; the same names twice where both stand for one thing
+    """A chart with one or more panels.
+
+    name    of its file
+    toned   names that are distinguished by colours
+    shaped  names that are distinguished by markers and line styles; the same as `toned` if both
+            show the same difference
     notes   on parts that are left out
     """
 
@@ -207,7 +222,10 @@ Block = Text | Table | Bullets | Chart
 
 @dataclass(frozen=True)
 class Section:
-    """place  of a plugin's section: before or after the tables on results, time and memory"""
+    """A section of a report.
+
+    place  of a plugin's section: before or after the tables on results, time and memory
+    """
 
     title: str
     blocks: Sequence[Block]
@@ -215,7 +233,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """`time-and-memory`."""
+        """The anchor of the section on the page, such as `time-and-memory`."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
     @property
@@ -228,5 +246,6 @@ class Section:
 
 
 def section(title: str, *blocks: Block | None) -> list[Section]:
-    """A section of the blocks that are there; none if there is no first one."""
+    """A list of one section with those blocks that are not None; empty if the first block is
+    None."""
     return [Section(title, [one for one in blocks if one])] if blocks[0] else []

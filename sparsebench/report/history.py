@@ -1,4 +1,4 @@
-"""Cells over the runs of one suite: what became of each number from run to run."""
+"""The section on history: how the numbers of each cell changed over the runs of one suite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 COSTS = ("epoch_seconds", "net_peak_bytes")
 
 MOST_LINES = 8
-"""Cells in a chart: those whose number changed most."""
+"""The most cells in a chart: those whose number changed most."""
 
 NOTE = [
     "A run has a number where it trained; what it took over from an earlier run counts there only. "
@@ -45,7 +45,7 @@ NOTE = [
 
 @dataclass(frozen=True)
 class Past:
-    """A cell: its records by the number of the run."""
+    """A cell over several runs: its records by the number of the run."""
 
     words: str
     records: dict[int, list[Record]]
@@ -59,7 +59,7 @@ class Past:
 
 
 def history(runs: Sequence[StoredRun], found: Evidence) -> list[Section]:
-    """Charts and a table of the cells that several of these runs measured; nothing without one.
+    """Charts and a table of the cells that several of these runs measured; empty if there are none.
 
     found  the trials of the report, for labels and metrics
     """
@@ -95,7 +95,7 @@ def _cells(runs: Sequence[StoredRun], found: Evidence) -> list[Past]:
 
 
 def _run_name(run: StoredRun) -> str:
-    """`2026-11-21 364c0bc`."""
+    """The name of a run in the history: `2026-11-21 364c0bc`."""
     day = f"{run.id[:4]}-{run.id[4:6]}-{run.id[6:8]}" if run.id[:8].isdigit() else run.id
     return f"{day} {manifest_commit(run.manifest)[:7]}".strip()
 

@@ -1,4 +1,4 @@
-"""The printer of LaTeX: the tables of a report for a paper, with booktabs, ready for \\input."""
+"""Prints the tables of a report as LaTeX for a paper, with booktabs, ready for \\input."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ SPECIAL = {
     "≥": r"$\ge$", "≤": r"$\le$",
     "ε": r"$\varepsilon$", "ζ": r"$\zeta$", "α": r"$\alpha$", "\u00a0": "~", "[": "{[}", "]": "{]}",
 }  # fmt: skip
-"""Characters that mean something to LaTeX, or that not every font has. Brackets are braced, as
-`[` after the end of a row would be its spacing."""
+"""Characters that are special in LaTeX, or that not every font has. Brackets are put in braces,
+because `[` after the end of a row would be read as its spacing."""
 
 WORDS_OVER = 24
-"""Characters of a cell of words from which on its column has a width and breaks its lines."""
+"""If a cell of words has at least this many characters, its column gets a width and breaks
+lines."""
 
 ROWS_OF_A_PAGE = 40
 
 
 def report(stored_runs: Sequence[StoredRun]) -> str:
-    """The tables of a report that have a caption: results, time, memory, claims, ranks, and those
-    of plugins."""
+    """All tables of a report that have a caption: on results, time, memory, claims and ranks, and
+    those of plugins."""
     made = contents(stored_runs)
     blocks = [PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))]
     for table in (table for section in made.sections for table in section.tables if table.label):
@@ -54,7 +55,7 @@ def chosen(
     columns: Sequence[str],
     metrics: Sequence[str],
 ) -> str:
-    """The one table of `pivot.pivot`."""
+    """The table of `pivot.pivot`."""
     found = evidence(stored_runs).trained
     table = pivot(found, rows, columns, metrics)
     head = PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))
@@ -62,7 +63,7 @@ def chosen(
 
 
 def _explained(caption: str, table: Table, found: Evidence) -> str:
-    """A caption with the meaning of the marks that the table has."""
+    """The caption, followed by the meaning of the marks in the table."""
     texts = [*table.header, *(plain(cell.text) for row in table.cells for cell in row)]
     notes = [*LEGEND.values(), *noise_footnote(found.trained.ok)]
     used = [note for note in notes if any(note[0] in text for text in texts)]
@@ -70,7 +71,7 @@ def _explained(caption: str, table: Table, found: Evidence) -> str:
 
 
 def floats_of(table: Table, caption: str) -> Iterator[str]:
-    """A table environment around a tabular, or several where a page would not hold it."""
+    """Yield a table environment around a tabular; several if one would not fit on a page."""
     kept = [i for i, name in enumerate(table.header) if name in (table.narrow or table.header)]
     rows = [[row[i] for i in kept] for row in table.cells]
     spec = "".join(
@@ -99,7 +100,7 @@ def _row(cells: Sequence[Cell]) -> str:
 
 
 def inline(text: Text) -> str:
-    """A text as LaTeX: bold, code, and every other character as itself."""
+    """A text as LaTeX, with its bold and code parts; all other characters are escaped."""
     shown = []
     for part in parts(text):
         escaped = "".join(SPECIAL.get(character, character) for character in part)

@@ -34,32 +34,34 @@ from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 from sparsebench.store.export_columns import epoch_value
 
 LEAST_EPOCHS = 3
-"""Of which there is a curve."""
+"""A curve needs at least this many epochs."""
 
 MOST_LINES = 12
-"""Lines in a panel: the eye cannot distinguish more."""
+"""The most lines in a panel: the eye cannot distinguish more."""
 
 MOST_OBSERVED = 8
-"""Charts of metrics that observers give."""
+"""The most charts of observers' metrics."""
 
 MOST_POINTS = 200
-"""Of a curve; longer ones are thinned evenly, and keep the last epoch."""
+"""The most points of a curve; longer curves are thinned evenly and keep the last epoch."""
 
 FEW_POINTS = 12
-"""Of a curve whose points are marked; points of longer ones show when hovered over."""
+"""The points of a curve are marked if there are at most this many; else they show under a
+pointer."""
 
 TRAINING_PHASES = ("data", "train", "topology")
-"""Of an epoch: what training takes, without evaluation."""
+"""The phases of an epoch that count as training, without evaluation."""
 
 
 def curves(
     evidence: Evidence, *, color: str = "", spent: bool = False, observed: Metric | None = None
 ) -> Chart | None:
-    """Mean of the primary metric by epoch, its spread over seeds as a band: a panel per data set
-    and size; None where nothing has three epochs, and where a panel would have too many lines.
+    """The mean of the primary metric against the epoch, with its spread over seeds as a band, and a
+    panel per data set and size. None if no trial has three epochs, or if a panel would have too
+    many lines.
 
-    spent     by the seconds of training until then, instead of by epoch
-    observed  this metric of epochs instead of the primary one
+    spent     plot against seconds of training instead of epochs
+    observed  plot this metric of epochs instead of the primary one
     """
     judged = evidence.of_primary if observed is None else evidence
     metric = observed or judged.primary
@@ -99,7 +101,7 @@ def curves(
 
 
 def _after_update(evidence: Evidence) -> list[str]:
-    """A note where epochs end with an update of the topology."""
+    """A note if epochs end with an update of the topology."""
     seconds = evidence.ok.get("topology_seconds")
     if seconds is None or not (seconds > 0).any():
         return []
@@ -110,7 +112,7 @@ def _after_update(evidence: Evidence) -> list[str]:
 
 
 def observed(evidence: Evidence) -> Iterator[Chart]:
-    """The curves of metrics that observers and plugins give of epochs, at most `MOST_OBSERVED`."""
+    """Yield the curves of epoch metrics from observers and plugins, at most `MOST_OBSERVED`."""
     known = [
         metric
         for metric in evidence.metrics.of_trials()
@@ -122,8 +124,8 @@ def observed(evidence: Evidence) -> Iterator[Chart]:
 
 
 def _by_epoch(evidence: Evidence, name: str) -> pd.DataFrame:
-    """Of every epoch that has this metric: the row of its trial, epoch, seconds of training until
-    then, and the metric as `value`."""
+    """A row for each epoch that has this metric: the trial's row, the epoch, the seconds of
+    training until its end, and the metric as `value`."""
     rows = []
     for i in evidence.frame.index:
         at, spent = int(str(i)), 0.0

@@ -1,5 +1,5 @@
-"""Any metric against any column, as a chart: a mark per cell, a line through cells that differ in
-nothing else."""
+"""A chart of any metric against any column: with a mark for each cell, and lines through cells that
+differ in nothing else."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ DRIVERS = {
     "density": SPARSITY,
     **dict.fromkeys(("connections", "initial_connections", "neurons"), (SIZE, *SPARSITY)),
 }
-"""Measured columns that follow from parameters: a line runs over these parameters."""
+"""Measured columns that depend on parameters: a line over such a column connects the values of its
+parameters."""
 
 WIDE = 20.0
-"""Ratio from which on an axis is logarithmic."""
+"""An axis is logarithmic if the ratio of its largest to its smallest value is at least this."""
 
 DENSE = 0.995
-"""Density from which on a lone mark is the dense network, drawn as a line across."""
+"""A single mark with at least this density is the dense network, and is drawn as a horizontal
+line."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """Values of an axis: metric of a measured one, names of one of words, keys it runs over."""
+    """The values of an axis, with the metric if they are measured, their names if they are words,
+    and the keys of trials on which they depend."""
 
     heading: str
     values: pd.Series
@@ -74,14 +77,13 @@ def line(
     by: str = "",
     log: Sequence[str] | None = None,
 ) -> Chart | None:
-    """y against x over the trials that finished; None where no trial has both.
+    """The chart of y against x over the finished trials; None if no trial has both.
 
     x, y   columns of the export, or dotted keys of a trial; y is by default the primary metric
-    color  a part of a trial ("topology") or a dotted key; by default the first that varies
-    panel  likewise; "" for one panel; by default a panel per data set and size
-    by     the key over which a line runs and whose values stand beside the marks, where x is
-           measured
-    log    the axes that are logarithmic, of "x" and "y"; by default those of a wide range
+    color  a part of a trial ("topology") or a dotted key; by default the first part that varies
+    panel  a part or a dotted key; "" for a single panel; by default a panel per data set and size
+    by     if x is measured: the key whose values a line connects and that is written beside marks
+    log    which of "x" and "y" are logarithmic; by default axes with a wide range
     """
     if evidence.ok.empty:
         return None
@@ -127,7 +129,8 @@ def line(
 
 
 def column(evidence: Evidence, name: str) -> Column:
-    """A column by name; SparsebenchError, with the nearest, for one that there is not."""
+    """The column with this name. For an unknown name, raises SparsebenchError with the nearest
+    match."""
     frame = evidence.frame
     if name in frame and frame[name].dtype.kind == "f" and name in evidence.metrics:
         metric = evidence.metrics[name]
@@ -147,7 +150,7 @@ def column(evidence: Evidence, name: str) -> Column:
 
 
 def known_key(evidence: Evidence, name: str) -> str:
-    """The dotted key of a trial that `name`, or its end, means."""
+    """The dotted key of a trial that is `name`, or that ends with it."""
     keys = parameter_keys(evidence)
     fixed = vars(trials_of(evidence)[0]) if len(evidence.frame) else {}
     if name in keys or name in fixed:
@@ -166,7 +169,7 @@ def known_key(evidence: Evidence, name: str) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A cell: its mean, and the value of the key that its line runs over."""
+    """The mark of a cell: its mean, and its value of the key that the line connects."""
 
     x: Spread
     y: Spread
@@ -174,7 +177,7 @@ class Mark:
 
 
 def _cells(part: pd.DataFrame) -> list[Mark]:
-    """In the order of the line."""
+    """The marks of the cells, in the order in which a line connects them."""
     found = [
         Mark(Spread.of(cell["x"]), Spread.of(cell["y"]), str(cell["by"].iloc[0]))
         for _, cell in groups(part, ["cell"])
@@ -217,7 +220,7 @@ def _lines(
 
 
 def _across(one: Series, xs: pd.Series, across: Column) -> Series:
-    """The dense network, which has a single density, as a dotted line across."""
+    """The dense network, which has a single density, as a dotted horizontal line."""
     alone = len(one.x) == 1 and across.metric.name == "density" and one.x[0] >= DENSE
     if not alone or xs.min() >= DENSE:
         return one

@@ -1,4 +1,4 @@
-"""The report as GitHub-flavoured markdown, its charts as PNG files."""
+"""Prints the report as GitHub-flavoured markdown, with its charts as PNG files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def report(
     prefix: str = "",
     links: str = "",
 ) -> str:
-    """The markdown of one report over all the runs; its charts are written into `folder`.
+    """The markdown of one report over all the runs. Its charts are written into `folder`.
 
-    The files of charts start with `prefix`; `links` goes before their names in the text. The
-    numbers of `earlier` runs are in the section on history only.
+    prefix   the start of the charts' file names
+    links    is put before these names in the text
+    earlier  runs that only appear in the section on history
     """
     made = contents(stored_runs, earlier)
     files = write_charts([*made.charts, *made.in_sections], folder, prefix)

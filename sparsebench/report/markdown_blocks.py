@@ -1,4 +1,4 @@
-"""The printer of GitHub-flavoured markdown: a paragraph, a list, a table."""
+"""Prints the blocks of a section as GitHub-flavoured markdown: a paragraph, a list, a table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sparsebench.report.document import Block, Bold, Bullets, Chart, Code, Table
 
 
 def printed(block: Block | None, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A paragraph, a list, a GitHub table or a picture; empty for nothing.
+    """The markdown of a block: a paragraph, a list, a table or a picture; empty for None.
 
-    pictures  the target of each chart's picture, by its name
+    pictures  name of a chart -> the link to its picture
     """
     if isinstance(block, Chart):
         words = inline(" ".join([block.caption, *block.notes]))
@@ -28,7 +28,8 @@ def printed(block: Block | None, pictures: Mapping[str, str] = MappingProxyType(
 
 
 def inline(text: Text) -> str:
-    """A text as one line in which nothing is markdown or HTML but its bold and code parts."""
+    """A text as one line of markdown, in which everything but its bold and code parts is
+    escaped."""
     shown = []
     for part in parts(text):
         if isinstance(part, Code):

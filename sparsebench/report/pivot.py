@@ -22,13 +22,13 @@ from sparsebench.report.line_chart import known_key
 def pivot(
     evidence: Evidence, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str] = ()
 ) -> Table:
-    """Means of the finished trials over their seeds, a row per value of `rows` and a column per
-    value of `columns` and metric; the best of each row is bold.
+    """A table of means over seeds, with a row per value of `rows` and a column per value of
+    `columns` and metric. The best value of each row is bold.
 
     rows, columns  parts of a trial ("topology") or dotted keys ("topology.epsilon")
     metrics        by default the primary one
 
-    SparsebenchError where a place of the table would hold trials that differ in something else.
+    Raises SparsebenchError if trials in one cell of the table differ in something else.
     """
     ok = replace(evidence, frame=evidence.ok)
     down, across = ([known_key(ok, key) for key in keys] for keys in (rows, columns))
@@ -64,7 +64,8 @@ def _metric(evidence: Evidence, name: str) -> Metric:
 
 
 def _labels(evidence: Evidence, keys: Sequence[str], others: Sequence[str]) -> pd.Series:
-    """The words of each row for these keys, each leaving out what the others show."""
+    """For each row of the evidence, its values of these keys in words; a value's words leave out
+    what the other keys show."""
     trials, named = trials_of(evidence), {}
     for key in keys:
         out = [other for other in (*keys, *others) if other != key and "." in other]
@@ -86,7 +87,7 @@ def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str])
 
 
 def _numbers(metric: Metric, places: Sequence[pd.DataFrame], *, with_n: bool) -> list[Cell]:
-    """A row's cells of a metric; with the number of seeds if `with_n`."""
+    """The cells of a row for one metric, with the number of seeds if `with_n`."""
     by_seed = [
         {int(seed): float(x) for seed, x in zip(one["replicate"], one[metric.name]) if x == x}
         for one in places

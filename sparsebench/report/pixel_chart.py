@@ -1,4 +1,4 @@
-"""The chart of how many connections each pixel has, in networks on images that were kept."""
+"""The chart of the number of connections of each pixel, in stored networks on images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Image = npt.NDArray[np.int64]
 
 
 def pixels(evidence: Evidence) -> Chart | None:
-    """Connections of each pixel, a panel per topology; None where no network on images was kept."""
+    """The connections of each pixel, with a panel per topology; None if no network on images was
+    stored."""
     unread: list[str] = []
     found = [one for one in first_kept(evidence, _image, unread) if one[2] is not None]
     if not found:
@@ -48,7 +49,7 @@ def pixels(evidence: Evidence) -> Chart | None:
 
 
 def _image(archive: Archive) -> Image | None:
-    """(height, width) connections of the inputs; None where they are no image."""
+    """(height, width) the number of connections of each pixel; None if the inputs are no image."""
     stated = archive.facts.get("image")
     if not isinstance(stated, Mapping) or "W1.indices" not in archive:
         return None

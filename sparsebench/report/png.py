@@ -27,16 +27,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
 WIDTH = 8.0
 ACROSS = 3
-"""Panels side by side."""
+"""The most panels side by side."""
 
 DPI = 200
-"""Twice the pixels of a page at its width of 8 inches."""
+"""Dots per inch: twice the pixels of a page of 8 inches."""
 
 
 def write_charts(
     charts: Sequence[Chart], folder: Path, prefix: str = ""
 ) -> list[tuple[Path, Chart]]:
-    """Write each chart into a file; the files with their charts."""
+    """Write each chart into a file. Returns the files with their charts."""
     written = []
     for chart in charts:
         path = folder / f"{prefix}{chart.name}.png"
@@ -51,7 +51,7 @@ def write_charts(
 
 
 def drawn(chart: Chart) -> Figure:
-    """A figure of the page's width: the panels row by row, one legend below them."""
+    """A figure as wide as the page, with the panels row by row and one legend below them."""
     across = 1 if chart.panels[0].bare else min(ACROSS, len(chart.panels))
     rows = [chart.panels[i : i + across] for i in range(0, len(chart.panels), across)]
     heights = [max(panel.height for panel in row) / 100 for row in rows]
@@ -114,7 +114,7 @@ def _draw(ax: Axes, chart: Chart, panel: Panel) -> None:
 
 
 def _show(ax: Axes, panel: Panel) -> None:
-    """The image, beside the scale of its colours."""
+    """Draw the panel's image with a colour bar beside it."""
     low, high = panel.y.limits or (None, None)
     shown = ax.imshow(panel.image, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
@@ -166,14 +166,14 @@ def _look(chart: Chart, name: str | None) -> dict[str, Any]:
 
 
 def _words(text: object, most: int = 60) -> str:
-    """Foreign text, printable, without mathematics between dollar signs, in lines of `most`
-    characters: a label that is cut may be equal to another."""
+    """Foreign text for matplotlib: printable, with dollar signs escaped, wrapped to lines of `most`
+    characters. It is not cut, because two labels might then look the same."""
     words = plain(str(text)).replace("$", r"\$")
     return "\n".join(textwrap.wrap(words, most)) or words
 
 
 def _legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
-    """One legend for all panels: each group of (handle, label) begins a row of its own."""
+    """Draw one legend for all panels; each group of (handle, label) begins a new row."""
     groups = [[(handle, _words(label)) for handle, label in group] for group in groups_of]
     lines = (line for group in groups for _, label in group for line in label.splitlines())
     widest = max(map(len, lines), default=1)
@@ -188,7 +188,7 @@ def _legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
 
 
 def _ticks(axis: Any, found: Axis) -> None:
-    """In the unit of the axis; at round multiples of 1024 where it counts bytes."""
+    """Set ticks in the unit of the axis; for bytes, at round multiples of powers of 1024."""
     axis.set_label_text(_words(found.label))
     if found.log:
         axis.set_minor_locator(NullLocator())

@@ -23,7 +23,7 @@ from sparsebench.report.document import (
 from sparsebench.report.document import section as section_of
 
 WITHIN = (1.0, 2.0, 10.0)
-"""Times the least cost that the table has a column for."""
+"""The table has a column for each of these multiples of the lowest cost."""
 
 STEP = 30.0
 """Pixels between two names, and between two bars."""
@@ -46,7 +46,7 @@ METHOD, ALIKE = "average rank of a method", "not distinguished by the Nemenyi te
 
 
 def sections(evidence: Evidence) -> list[Section]:
-    """Tables and notes; nothing without 2 methods on 3 data sets."""
+    """The sections on ranks; empty with fewer than 2 methods or 3 data sets."""
     ranked = rankings(evidence)
     if not ranked:
         return []
@@ -58,7 +58,7 @@ def sections(evidence: Evidence) -> list[Section]:
 
 
 def ranks_table(ranked: Sequence[Ranking]) -> Table:
-    """A row per method, its average rank by each measure; the best of each in bold."""
+    """A table with a row per method and its average rank by each measure; the best are bold."""
     by_measure = [dict(zip(one.methods, one.ranks)) for one in ranked]
     rows = []
     for method in dict.fromkeys(method for one in ranked for method in one.methods):
@@ -73,7 +73,8 @@ def ranks_table(ranked: Sequence[Ranking]) -> Table:
 
 
 def rank_tests_table(ranked: Sequence[Ranking]) -> Table:
-    """A row per measure: the tests of its ranking, and the groups that they cannot tell apart."""
+    """A table with a row per measure: the tests of its ranking, and the groups of methods that they
+    cannot distinguish."""
     rows = [
         [one.measure, "; ".join(map(sentence_list, one.groups)) or "none",
          ", ".join(one.left_out) or "none", one.datasets, Cell(p_value(one.p), one.p),
@@ -86,7 +87,8 @@ def rank_tests_table(ranked: Sequence[Ranking]) -> Table:
 
 
 def profiles_table(costs: Mapping[str, Sequence[Profile]]) -> Table:
-    """A row per cost and method: the share of data sets within so many times the least."""
+    """A table with a row per cost and method: the shares of data sets on which the cost is within
+    the multiples `WITHIN` of the lowest."""
     rows = [
         [cost, one.method,
          *(Cell(f"{share * 100:.0f} %", share) for share in (*map(one.share, WITHIN), one.solved))]
@@ -99,8 +101,9 @@ def profiles_table(costs: Mapping[str, Sequence[Profile]]) -> Table:
 
 
 def critical_differences(evidence: Evidence) -> Chart | None:
-    """A panel per measure: methods on a line of average ranks, the best at the left, and a bar
-    over those that cannot be distinguished. Demšar (2006), figure 1."""
+    """The critical-difference diagram of Demšar (2006), figure 1, with a panel per measure: methods
+    on a line of average ranks, the best at the left, and bars over methods that cannot be
+    distinguished."""
     panels = [_panel(one) for one in rankings(evidence) if len(one.methods) <= MOST_METHODS]
     if not panels:
         return None
@@ -110,7 +113,7 @@ def critical_differences(evidence: Evidence) -> Chart | None:
 
 
 def _panel(ranking: Ranking) -> Panel:
-    """The y axis counts rows downwards from the line of ranks."""
+    """The panel of one ranking. Its y axis counts rows downwards from the line of ranks."""
     k, bars, wide = len(ranking.methods), len(ranking.groups), ranking.critical_difference
     left, longest = math.ceil(k / 2), k - 1
     series = [Series([1, k], [0, 0], joined="line", dash="solid", width=1)]

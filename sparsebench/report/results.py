@@ -1,4 +1,4 @@
-"""The tables on results, costs and failures: a function from the evidence to a table each."""
+"""The tables on results, costs and failures; each function makes one table from the evidence."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ PER_EPOCH = {
     )
     for name, what in (("data", "assembling batches"), ("topology", "topology updates"))
 }
-"""Parts of `epoch_seconds`; a mean over all epochs."""
+"""The parts of `epoch_seconds`, as means over all epochs."""
 
 TIMES = ("epoch_seconds", *PER_EPOCH, "warmup_seconds", "wall_seconds", "samples_per_second")
 MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes", "method_bytes")
 
 
 def result_table(evidence: Evidence) -> Table | None:
-    """Mean of the primary metric after the last epoch: topology by backend, the best of each
-    setting in bold, where it is no coin toss."""
+    """The mean of the primary metric after the last epoch, by topology and backend. The best of
+    each setting is bold, if accuracies are shown to be above chance."""
     frame, metric = evidence.frame, evidence.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
     judged = set(above_chance(evidence).frame["dataset"])
@@ -75,7 +75,8 @@ def result_table(evidence: Evidence) -> Table | None:
 
 
 def _result(cell: pd.DataFrame, metric: Metric, best: bool) -> Cell | str:
-    """`**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how it ended where there is no number."""
+    """The result of a cell: `**92.4 ± 0.3 %** (n = 3, 1 timeout)`; how its trials ended if there is
+    no number."""
     measured = _spread(cell, metric)
     if measured.n == 0:
         ended = ", ".join(dict.fromkeys(map(str, cell.loc[~cell["ok"], "ended"])))
@@ -91,7 +92,7 @@ def time_table(evidence: Evidence) -> Table | None:
 
 
 def memory_table(evidence: Evidence) -> Table | None:
-    """Net peak, bytes that the network stores, and these by connection."""
+    """The net peak, the stored bytes of the network, and the stored bytes per connection."""
     return _by_cell(evidence, [*(evidence.metrics[name] for name in MEMORY), PER_CONNECTION])
 
 
@@ -100,8 +101,8 @@ def _by_cell(
     metrics: Sequence[Metric],
     mark: Callable[[pd.DataFrame], str] = lambda cell: "",
 ) -> Table | None:
-    """A row per cell, the lowest of each setting's first metric in bold; `mark` behind the first
-    number of a row."""
+    """A table with a row per cell. The lowest value of the first metric in each setting is bold;
+    `mark` follows the first number of a row."""
     frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
     derived = {PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]}
     for name in PER_EPOCH:
@@ -140,7 +141,7 @@ def _spread(cell: pd.DataFrame, metric: Metric) -> Spread:
 
 
 def interquartile_table(evidence: Evidence) -> Table | None:
-    """Interquartile means of the primary metric, of cells with eight seeds."""
+    """The interquartile means of the primary metric, for cells with at least eight seeds."""
     metric, rows = evidence.primary, []
     for labels, cell in groups(evidence.ok, CELL):
         values = cell[metric.name].dropna().tolist()
@@ -155,7 +156,7 @@ def interquartile_table(evidence: Evidence) -> Table | None:
 
 
 def other_table(evidence: Evidence) -> Table | None:
-    """A row per cell and measured metric that is not built in."""
+    """A table with a row per cell and measured metric that is not built in."""
     frame, rows = evidence.ok, []
     shown = {*BUILT_IN, *frame["primary"]}
     known = [m for m in evidence.metrics.of_trials() if m.name not in shown and m.name in frame]
@@ -187,7 +188,7 @@ def connections_table(evidence: Evidence) -> Table | None:
 
 
 def agreement_table(evidence: Evidence) -> Table | None:
-    """How far backends end apart with the same seed and topology."""
+    """How much the results of backends differ with the same seed and topology."""
     rows, metric = [], evidence.primary
     for (setting, topology), part in groups(evidence.ok, CELL[:2]):
         wide = part.pivot_table(index="replicate", columns="backend_label", values=metric.name)
@@ -203,7 +204,7 @@ def agreement_table(evidence: Evidence) -> Table | None:
 
 
 def predictions_table(evidence: Evidence) -> Table | None:
-    """Per backend the medians of predicted and measured seconds per epoch, and the error."""
+    """For each backend, the medians of predicted and measured seconds per epoch, and the error."""
     rows, metric = [], BUILT_IN["epoch_seconds"]
     for backend, part in groups(evidence.ok, ["backend_label"]):
         both = part[[f"predicted_{metric.name}", metric.name]].dropna()
@@ -219,7 +220,7 @@ def predictions_table(evidence: Evidence) -> Table | None:
 
 
 def failures_table(evidence: Evidence) -> Table | None:
-    """Every trial that ran and did not end well; those that ended alike in one row."""
+    """All trials that ran and did not end well; trials that ended in the same way share a row."""
     bad = evidence.frame[evidence.frame["status"].isin(BAD)]
     alike: dict[tuple[str, ...], list[str]] = {}
     for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
@@ -237,7 +238,7 @@ def failures_table(evidence: Evidence) -> Table | None:
 
 
 def not_run_table(evidence: Evidence) -> Table | None:
-    """The skipped and unsupported trials by reason, which says what would make them run."""
+    """The skipped and unsupported trials by reason; the reason says what is needed to run them."""
     out = evidence.frame[evidence.frame["status"].isin(NOT_RUN)]
     records = evidence.records_of(out)
     reasons = [str(r.trial.data.get("missing") or r.detail or r.cause) for r in records]
@@ -250,7 +251,7 @@ def not_run_table(evidence: Evidence) -> Table | None:
 
 
 def settings_table(evidence: Evidence) -> Table | None:
-    """A row per key of the trials that has one value in all of them."""
+    """The keys that have the same value in all trials, with that value."""
     found = common_settings(trials_of(evidence))
     return table(["key", "value"], [[printable(k), printable(v)] for k, v in found.items()], left=2)
 
@@ -267,7 +268,7 @@ def data_table(evidence: Evidence) -> Table | None:
 
 
 def _counts(values: pd.Series) -> Cell:
-    """A number, or the smallest and the largest where trials differ."""
+    """A cell with a count, or with the smallest and the largest if trials differ."""
     known = sorted(values.dropna().unique())
     if not known:
         return Cell(UNKNOWN)
@@ -316,7 +317,7 @@ def audit_table(evidence: Evidence) -> Table | None:
 
 
 def _factor(values: Iterable[float | None]) -> Cell:
-    """The largest, with a decimal below 10."""
+    """A cell with the largest of these factors, with one decimal below 10."""
     most = max((float(one) for one in values if one is not None), default=math.nan)
     if not math.isfinite(most):
         return Cell(UNKNOWN)
@@ -324,5 +325,5 @@ def _factor(values: Iterable[float | None]) -> Cell:
 
 
 def _setting(evidence: Evidence) -> str:
-    """The head of the column of settings."""
+    """The heading of the column of settings."""
     return evidence.varied[0] if len(evidence.varied) == 1 else "setting"

@@ -1,4 +1,5 @@
-"""The chart of time and memory against connections: points, power laws, trials that met a limit."""
+"""The chart of time and memory against connections, with power laws and trials that exceeded a
+limit."""
 
 from __future__ import annotations
 
@@ -23,13 +24,13 @@ from sparsebench.store.record import Record
 PANELS = (("epoch_seconds", "time per epoch"), ("net_peak_bytes", "net peak memory"))
 
 LEAST_SPAN = 4.0
-"""Sizes closer together than this factor are no scaling."""
+"""There is no chart if the largest size is less than this many times the smallest."""
 
 FLOAT = 4
 """Bytes of a dense weight."""
 
 EDGE = 1.6
-"""Factor past the largest known number at which arrows without a bound stand."""
+"""Arrows of trials without a known bound stand at this factor times the largest known value."""
 
 CAPTION = (
     "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
@@ -42,7 +43,7 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Censored:
-    """A trial that ended at a limit: its size, and the bound that it passed, if known."""
+    """A trial that exceeded a limit: its size, and a lower bound of the measure if known."""
 
     topology: str
     backend: str
@@ -52,8 +53,8 @@ class Censored:
 
 
 def scaling(evidence: Evidence) -> Chart | None:
-    """A panel for time and one for memory, in each a line through trials that differ in size only;
-    None unless the connections of one vary, on data of one name."""
+    """A panel for time and one for memory, each with a line through trials that differ only in
+    size. None unless there are trials of different sizes on one data set."""
     by_backend = evidence.frame["backend_label"].nunique() > 1
     distinct = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
     columns = {str(name): distinct[name] for name in distinct}
@@ -102,7 +103,7 @@ def scaling(evidence: Evidence) -> Chart | None:
 
 
 def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
-    """The cells of each line, by size."""
+    """Yield the lines through the cells, ordered by size."""
     for (tone, shape, _), part in groups(evidence.ok, ["tone", "shape", "line"]):
         rows = []
         for _, cell in groups(part, ["cell"]):
@@ -124,7 +125,7 @@ def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
 
 
 def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
-    """Trials that ended at a limit; those that would be drawn alike are one arrow."""
+    """Yield arrows for trials that exceeded a limit; trials that would look the same share one."""
     met: list[Censored] = list(dict.fromkeys(censored(evidence, measure)))
     sizes, tops = evidence.ok[SIZES].dropna(), evidence.ok[measure].dropna()
     right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
@@ -143,7 +144,7 @@ def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Itera
 
 
 def _dense(evidence: Evidence) -> Iterator[Series]:
-    """The weights of the dense networks of these sizes."""
+    """Yield the line for the memory of the weights of dense networks of these sizes."""
     for topology, part in groups(evidence.frame, ["topology_label"]):
         known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
         x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
@@ -154,10 +155,11 @@ def _dense(evidence: Evidence) -> Iterator[Series]:
 
 
 def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
-    """The trials that ran out of memory or time, with what they show of `measure`.
+    """Yield the trials that ran out of memory or time, with the lower bound of `measure` that
+    follows.
 
-    A timeout bounds the time per epoch from below by timeout / epochs; a memory limit bounds
-    the memory. A trial that failed for the one says nothing of the other: no bound.
+    A timeout bounds the time per epoch from below by timeout / epochs; a memory limit bounds the
+    memory. A timeout gives no bound on memory, and a memory limit none on time.
     """
     frame = evidence.frame
     for (_, row), record in zip(frame.iterrows(), evidence.records_of(frame)):
@@ -174,8 +176,8 @@ def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
 
 
 def memory_refused(record: Record) -> float | None:
-    """What the network needed more than: the limit, less what the process held before it. An
-    allocation is refused as a whole, so what was reached by then may be next to nothing."""
+    """A lower bound on the network's memory: the limit minus the memory that the process held
+    before. The measured peak is no good bound, because an allocation is refused as a whole."""
     peak, net = (record.measures.get(name) for name in ("peak_rss_bytes", "net_peak_bytes"))
     if record.trial.memory_limit is None:
         return float(net or peak or 0) or None
@@ -184,8 +186,8 @@ def memory_refused(record: Record) -> float | None:
 
 
 def _size(frame: pd.DataFrame, row: pd.Series) -> float | None:
-    """Connections at the start: its own, else of a trial of the same setting and topology
-    (which starts from the same ones), else of the setting with any topology."""
+    """The trial's number of connections at the start. If it is unknown, that of a trial with the
+    same setting and topology, which starts with the same number, or else with the same setting."""
     if row[SIZES] > 0:
         return float(row[SIZES])
     alike = frame[(frame["setting"] == row["setting"]) & (frame[SIZES] > 0)]

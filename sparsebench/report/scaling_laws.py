@@ -1,4 +1,5 @@
-"""How time and memory grow: power laws, marginal bytes, and where truly sparse beats simulated."""
+"""The sections on how time and memory grow: power laws, marginal bytes, and the sizes at which
+truly sparse training costs less than simulated."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ NOTE_CROSSOVER = (
 
 
 def fits(evidence: Evidence) -> list[Section]:
-    """Tables of laws, their crossings and bytes, and their notes; nothing without three sizes."""
+    """The sections with tables of laws, of their crossings and of marginal bytes; empty with fewer
+    than three sizes."""
     found = list(laws(evidence))
     bytes_made, refused = marginal_table(evidence)
     pairs = [
@@ -81,7 +83,7 @@ def fits(evidence: Evidence) -> list[Section]:
 
 
 def fit_crossings_table(evidence: Evidence, found: list[Law]) -> Table | None:
-    """A row per pair of backends whose laws cross; None if there are none."""
+    """A table with a row per pair of backends whose laws cross; None if there are none."""
     names = dict(zip(evidence.frame["backend_label"], evidence.frame["backend"]))
     kinds = truly_sparse(list(dict.fromkeys(names.values()))) if len(names) > 1 else {}
     labelled = {label: kinds[name] for label, name in names.items() if name in kinds}
@@ -103,7 +105,7 @@ def fit_crossings_table(evidence: Evidence, found: list[Law]) -> Table | None:
 
 
 def laws_table(found: list[Law]) -> Table | None:
-    """A row per law; None if there are none."""
+    """A table with a row per law; None if there are none."""
     rows = []
     for law in found:
         fit = law.fit
@@ -128,8 +130,9 @@ def laws_table(found: list[Law]) -> Table | None:
 
 
 def marginal_table(evidence: Evidence) -> tuple[Table | None, list[str]]:
-    """By setting, topology and backend: the bytes that a connection, and a neuron, adds to the
-    net peak; sizes and densities together. None if there are none; and why some are not fitted."""
+    """A table of the bytes that a connection and a neuron add to the net peak, for each setting,
+    topology and backend, fitted over sizes and densities together; None if there are none. Also
+    returns the reasons why some were not fitted."""
     keys = (*SIZE, *SPARSITY)
     frame = evidence.frame.assign(
         words=setting_labels(evidence, *keys),
@@ -159,7 +162,7 @@ def marginal_table(evidence: Evidence) -> tuple[Table | None, list[str]]:
 
 
 def _between(shown: Sequence[str], interval: Interval, key: float) -> Cell:
-    """`0.98 (0.91 to 1.05)`, from the value and the ends of its interval."""
+    """A cell with a value and its interval: `0.98 (0.91 to 1.05)`."""
     if math.isnan(key):
         return Cell(UNKNOWN)
     value, low, high = shown
@@ -171,7 +174,7 @@ def _between(shown: Sequence[str], interval: Interval, key: float) -> Cell:
 
 
 def crossovers(evidence: Evidence) -> list[Section]:
-    """The table and its note; nothing where no two backends can be compared."""
+    """The section on crossovers; empty if no two backends can be compared."""
     names = list(dict.fromkeys(evidence.frame["backend_name"]))
     kinds = truly_sparse(names) if len(names) > 1 else {}
     unknown = [name for name in names if name not in kinds]
@@ -183,7 +186,7 @@ def crossovers(evidence: Evidence) -> list[Section]:
 
 
 def crossover_table(found: list[Crossing]) -> Table | None:
-    """A row per pair and setting; None if there are none."""
+    """A table with a row per pair of backends and setting; None if there are none."""
     rows = []
     for at in found:
         cells = [
@@ -201,7 +204,7 @@ def crossover_table(found: list[Crossing]) -> Table | None:
 def _crossover_cells(
     found: Crossover | None, along: str, neurons: Crossover | None
 ) -> tuple[Cell, Cell]:
-    """`6.2 %`, and the range over seeds."""
+    """The cells of a crossover: the place such as `6.2 %`, and its range over seeds."""
     if found is None:
         return Cell(UNKNOWN), Cell(UNKNOWN)
     at = _place(found.at, found, along)
@@ -217,8 +220,8 @@ def _crossover_cells(
 
 
 def crossover_sentence(found: list[Crossing]) -> str:
-    """The range over settings of the first pair, along densities if they vary; empty if no pair
-    has a crossover."""
+    """A sentence on the crossover of the first pair of backends, with its range over settings,
+    along densities if these vary; empty if no pair has a crossover."""
     for along in ("density", "connections"):
         alike = [one for one in found if one.along == along]
         first = [(one.sparse, one.simulated) for one in alike[:1]]
@@ -234,8 +237,8 @@ def crossover_sentence(found: list[Crossing]) -> str:
 
 
 def _range(found: list[Crossover | None], along: str) -> str:
-    """The least and the most of those between points, then the others: `at a density of 6.2 % to
-    8.0 % or, if at all, above 16 %`."""
+    """The range of the crossovers between measured points, followed by the others: `at a density of
+    6.2 % to 8.0 % or, if at all, above 16 %`."""
     known = [one for one in found if one is not None and not math.isnan(one.at)]
     inside = sorted(one.at for one in known if one.at not in (BELOW, ABOVE))
     ends = list(dict.fromkeys(map(SHOW[along], inside[:1] + inside[-1:])))
@@ -246,7 +249,7 @@ def _range(found: list[Crossover | None], along: str) -> str:
 
 
 def _place(value: float, of: Crossover, along: str) -> str:
-    """`6.2 %`, `below 1.0 %`, `above 50 %`."""
+    """The place of a crossover in words: `6.2 %`, `below 1.0 %`, `above 50 %`."""
     if math.isnan(value):
         return "no single place"
     if value == BELOW:
@@ -255,7 +258,7 @@ def _place(value: float, of: Crossover, along: str) -> str:
 
 
 def _rounded(value: float) -> str:
-    """Three digits, as a count."""
+    """A count rounded to three digits."""
     return count(round(value, -max(0, math.floor(math.log10(value)) - 2)))
 
 

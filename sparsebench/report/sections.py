@@ -1,4 +1,4 @@
-"""The contents of a report: title, summary, sections in the reader's order, how to repeat it."""
+"""The sections of a report and their order: title, summary, results, and how to repeat the runs."""
 
 from __future__ import annotations
 
@@ -90,8 +90,10 @@ NOTE_INEXACT = [
 
 @dataclass(frozen=True)
 class Contents:
-    """found    the trials that it rests on
-    where    the machines, versions and commands: a section, if there is a run
+    """The contents of a report, ready to print.
+
+    found    the trials of the report
+    where    the section on machines, versions and commands, if there is a run
     """
 
     found: Evidence
@@ -111,9 +113,9 @@ class Contents:
 
 
 def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Contents:
-    """Everything that a report of these runs says and draws.
+    """The contents of a report of these runs.
 
-    earlier  runs whose numbers are in the section on history only
+    earlier  runs that only appear in the section on history
     """
     found, facts = evidence(runs), [suite_facts(run) for run in runs]
     titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
@@ -142,7 +144,8 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
 
 
 def other_code(found: Evidence) -> list[str]:
-    """A note where trials ran with other code than that which prints this, or with several."""
+    """A note if trials ran with other code than the one that prints the report, or with different
+    versions."""
     now, names = commit_name(git_state()), list(dict.fromkeys(filter(None, found.frame["commit"])))
     shown = sentence_list([printable(name[:10] + name[40:]) for name in names])
     if len(names) > 1:
@@ -155,9 +158,9 @@ def other_code(found: Evidence) -> list[str]:
 def _with_lead(
     sections: list[Section], found: Evidence, lead: str, requested: Mapping[str, Any] | None
 ) -> tuple[list[Section], list[Chart]]:
-    """The sections, and the charts that are in none, the leading one first. A section's chart
-    leads where its name says so, and where it is of a plugin's section before the results and
-    nothing else is said."""
+    """The sections, and the charts that are in no section, the leading chart first. The chart of a
+    section leads if the suite names it; without a name, if it belongs to a plugin's section before
+    the results."""
     shown = charts(found.trained, lead, requested)
     own = {one.name: one for section in sections for one in section.charts}
     first = next((c.name for s in sections if s.place == "before" for c in s.charts), "")
@@ -172,7 +175,7 @@ def _with_lead(
 
 
 def _sections(found: Evidence) -> Iterator[Section]:
-    """A section for each question that the trials answer."""
+    """Yield the sections for which the trials have data, in the order of the report."""
     trained, added = found.trained, plugin_sections(found)
     yield from answer.sections(found)
     yield from (one for one in added if one.place == "before")
@@ -206,7 +209,7 @@ def _sections(found: Evidence) -> Iterator[Section]:
 
 
 def deviations(found: Evidence) -> list[Section]:
-    """What the suites do otherwise than their sources, under what they claim."""
+    """The section on deviations: in what the suites differ from the sources of their claims."""
     texts = dict.fromkeys(
         str(text)
         for run in {run.id: run for run in found.runs}.values()
@@ -237,11 +240,13 @@ def _in_paper(made: Table | None, label: str, caption: str) -> Table | None:
 def plugin_sections(
     found: Evidence, declared: Sequence[ReportSection] | None = None
 ) -> list[Section]:
-    """The sections that plugins add by the hook `register_report_sections`, those that have
-    something to show for these trials.
+    """The sections that plugins add by the hook `register_report_sections` and that have data for
+    these trials.
 
-    A section that raises is replaced by a line that says so: the rest of the report is printed.
-    declared  by default what the installed plugins register
+    If a section raises an exception, a line about it takes its place, so that the rest of the
+    report is printed.
+
+    declared  the registered sections; by default those of the installed plugins
     """
     made = []
     for new in load_plugins().report_sections if declared is None else declared:
@@ -266,7 +271,7 @@ def plugin_sections(
 
 
 def _where(runs: Sequence[StoredRun], found: Evidence) -> Table:
-    """Machines, versions and commands, with a column per run."""
+    """A table of machines, versions and commands with a column per run."""
     facts = [_provenance(run, found) for run in runs]
     keys = list(dict.fromkeys(key for one in facts for key in one))
     rows = [[key, *(Cell(one.get(key, "")) for one in facts)] for key in keys]
@@ -299,7 +304,7 @@ def _provenance(run: StoredRun, found: Evidence) -> dict[str, Text]:
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
-    """`ab12: Intel Xeon, 2 of 4 cores, 7.8 GiB, Linux 6.1`."""
+    """A machine in words: `ab12: Intel Xeon, 2 of 4 cores, 7.8 GiB, Linux 6.1`."""
     cores, usable = machine.get("cores"), machine.get("usable_cores")
     memory = machine.get("memory_bytes")
     known = join(
@@ -326,7 +331,8 @@ def _libraries(records: Iterable[Record]) -> list[str]:
 
 
 def command(run: StoredRun) -> str:
-    """The command line that made a run; of the program, and of absolute paths, the name only."""
+    """The command line that made a run. The program and absolute paths are shortened to their
+    names."""
     argv = [str(part) for part in run.manifest.get("argv", ())]
     if not argv:
         return f"sparsebench run {suite_facts(run).get('name', 'SUITE')}"

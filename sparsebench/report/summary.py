@@ -1,8 +1,8 @@
 """The results in a few sentences, each true for the whole report.
 
-A sentence names what it is about, or holds for every cell. Cells that differ are never averaged:
-several are given as a range. A suite's `question` comes first, and its `lead` says which kind
-of result answers it; without one, all kinds are given.
+A sentence names the cells that it is about, or holds for every cell. Different cells are never
+averaged, but given as a range. The suite's `question` comes first; its `lead` decides which kind of
+result answers it, and without a `lead` all kinds are given.
 """
 
 from __future__ import annotations
@@ -38,17 +38,19 @@ from sparsebench.report.scaling_laws import crossover_sentence
 from sparsebench.store.record import CONTRADICTED
 
 MOST = 6
-"""Topologies named in a sentence; the table has all."""
+"""The most topologies named in a sentence; the table has all."""
 
 FEW_CLAIMS = 2
-"""Up to this many tested claims are named one by one."""
+"""If at most this many claims were tested, each gets a sentence."""
 
 GROWN = 4.0
-"""Ratio of the most to the fewest neurons from which on only the largest network is described."""
+"""If the largest network has at least this many times the neurons of the smallest, only the largest
+is described."""
 
 ABOUT = {"results": ("accuracy-memory", "density", "learning-curves", "parallel", "ranks"),
          "costs": ("accuracy-memory", "parallel", "scaling", "degrees")}  # fmt: skip
-"""Which leading charts a kind of sentence belongs to; all kinds to any other chart, and to none."""
+"""For each kind of sentence, the leading charts with which it is printed. With any other leading
+chart, or none, all kinds are printed."""
 
 
 def statements(evidence: Evidence) -> list[Text]:
@@ -127,8 +129,9 @@ def _counts(evidence: Evidence) -> str:
 
 
 def _results(evidence: Evidence) -> Iterator[str]:
-    """By data set and primary metric: what each topology reaches in the one setting, or from where
-    to where the cells lie; that nothing beats chance, where it is so."""
+    """Yield sentences on the results, for each data set and primary metric: the result of each
+    topology if there is one setting, else the range of all cells; or that no network beats
+    chance."""
     several = evidence.frame["dataset"].nunique() > 1
     for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
         metric = evidence.metrics.declaration(primary)
@@ -150,8 +153,9 @@ def _results(evidence: Evidence) -> Iterator[str]:
 
 
 def _by_topology(known: pd.DataFrame, metric: Metric, on: str) -> str:
-    """`Test accuracy on digits: 96.86 ± 0.37 % with set (numba-csr, n = 3), ...`. All backends walk
-    one trajectory, so one number stands for a topology: of the backend with the most seeds."""
+    """A sentence such as `Test accuracy on digits: 96.86 ± 0.37 % with set (numba-csr, n = 3),
+    ...`. Since all backends train alike, each topology has one number, from the backend with the
+    most seeds."""
     found = []
     for topology, part in groups(known, ["topology_label"]):
         cells = [(str(b), Spread.of(c[metric.name])) for b, c in groups(part, ["backend_label"])]
@@ -173,8 +177,8 @@ def _range(known: pd.DataFrame, metric: Metric, on: str) -> str:
 
 
 def _largest(frame: pd.DataFrame) -> str:
-    """Time and memory of the largest network, where networks grow; empty where they do not. From
-    where to where they lie, if several cells have networks of that size."""
+    """A sentence on time and memory of the largest network, with ranges if several cells have
+    networks of that size; empty if networks do not differ in size."""
     sizes = frame["initial_connections"].dropna()
     neurons = frame["neurons"].dropna()
     if sizes.empty or neurons.empty or neurons.max() < GROWN * neurons.min():
@@ -197,8 +201,8 @@ def _largest(frame: pd.DataFrame) -> str:
 
 
 def _costs(frame: pd.DataFrame) -> Iterator[str]:
-    """Time and net peak by backend, over trials that differ in nothing else: of sparse networks,
-    where there are such."""
+    """Yield sentences that compare the time and net peak of backends over trials that differ in
+    nothing else, of sparse networks if there are any."""
     sparse = frame[frame["initial_connections"] < frame["dense_connections"]]
     for name, needs, more in (
         ("epoch_seconds", "time per epoch", "as long"),
@@ -229,7 +233,8 @@ def _costs(frame: pd.DataFrame) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Other:
-    """A backend against the lowest: geometric mean, least and most of the ratios of pairs."""
+    """A backend compared with the lowest one: geometric mean, minimum and maximum of the ratios of
+    paired trials."""
 
     name: str
     mean: float
@@ -239,8 +244,10 @@ class Other:
 
 @dataclass(frozen=True)
 class Lowest:
-    """span   the least and the most of its means over seeds, of the trials that are compared
-    count  how many settings, topologies and seeds have it and another backend
+    """The backend with the lowest values.
+
+    span   minimum and maximum of its means over seeds, of the trials that are compared
+    count  number of combinations of setting, topology and seed that it shares with another backend
     """
 
     name: str
@@ -250,14 +257,13 @@ class Lowest:
 
     @property
     def everywhere(self) -> bool:
-        """Whether no other is lower in any trial."""
+        """Whether no other backend is lower in any trial."""
         return all(other.least >= 1 for other in self.others)
 
 
 def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
-    """The backend whose values are lowest, in the geometric mean over trials that are equal but
-    for the backend, and how the others compare with it; None where there are no such trials.
-    """
+    """The backend with the lowest geometric mean over trials that differ only in the backend, and
+    how the others compare with it; None if there are no such trials."""
     keys = ["machine", "contended", "setting", "topology_label", "replicate"]
     known = frame[frame[measure] > 0]
     wide = known.pivot_table(index=keys, columns="backend_label", values=measure, sort=False)
@@ -276,7 +282,7 @@ def lowest(frame: pd.DataFrame, measure: str) -> Lowest | None:
 
 
 def _others(wide: pd.DataFrame, name: str) -> list[Other]:
-    """How many times as much as `name` each other column has, over the rows of both."""
+    """The ratio of each other column to the column `name`, over rows that have both."""
     ratios = wide.drop(columns=name).div(wide[name], axis="index").dropna(axis="columns", how="all")
     means = ratios.map(math.log, na_action="ignore").mean().map(math.exp)
     found = [
@@ -287,12 +293,12 @@ def _others(wide: pd.DataFrame, name: str) -> list[Other]:
 
 
 def _times(other: Other) -> str:
-    """`2.3 times`, or `1.1 to 5.0 times` where it depends on the trial."""
+    """The ratio in words: `2.3 times`, or `1.1 to 5.0 times` if trials differ."""
     least, most = ratio(other.least), ratio(other.most)
     return f"{least} times" if least == most else f"{least} to {most} times"
 
 
 def _span(values: pd.Series) -> tuple[float, float]:
-    """The least and the most of the means over seeds, which are the last level of the index."""
+    """Minimum and maximum of the means over seeds; seeds are the last level of the index."""
     cells = values.dropna().groupby(level=list(range(values.index.nlevels - 1))).mean()
     return float(cells.min()), float(cells.max())

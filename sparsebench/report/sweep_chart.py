@@ -1,4 +1,4 @@
-"""The chart of a search over parameters."""
+"""The chart of a sweep, a search over several parameters."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sparsebench.report.document import MOST_PANELS, Chart, Panel, Series
 from sparsebench.report.line_chart import column
 
 TRIED = ("topology", "model", "optimizer", "schedule", "batch_size", "epochs", "objective")
-"""Parts of a trial whose parameters a sweep is over."""
+"""Parts of a trial whose parameters a sweep may vary."""
 
 CELLS = "cells"
 
 
 def sweep(evidence: Evidence) -> Chart | None:
-    """The primary metric against each parameter that was tried: a mark per cell, a line through
-    the best at each value; None unless two parameters were tried."""
+    """The primary metric against each parameter that varies, with a mark per cell and a line
+    through the best cell at each value; None unless at least two parameters vary."""
     judged = evidence.of_primary
     metric, ok = judged.primary, replace(judged, frame=judged.ok)
     if metric.name not in ok.frame or ok.frame["dataset"].nunique() != 1:

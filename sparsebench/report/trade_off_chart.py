@@ -24,15 +24,15 @@ from sparsebench.report.chart_style import (
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 
 SMALLEST, LARGEST = 9.0, 24.0
-"""Pixels across a mark whose area is a time."""
+"""Smallest and largest diameter in pixels of a mark; its area shows the time."""
 
 WIDE = 8.0
-"""Ratio of memory from which on its axis is logarithmic."""
+"""The axis of memory is logarithmic if the ratio of largest to smallest is at least this."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A cell that has both numbers."""
+    """A cell for which both the metric and memory are known."""
 
     tone: str
     shape: str
@@ -43,8 +43,8 @@ class Point:
 
 
 def trade_off(evidence: Evidence) -> Chart | None:
-    """The primary metric against net peak memory, with time as a mark's size and the Pareto front:
-    a panel per data set; None without two cells that have both numbers."""
+    """The primary metric against net peak memory, with the size of a mark for time, the Pareto
+    front, and a panel per data set; None unless two cells have both numbers."""
     judged = evidence.of_primary
     metric, frame = judged.primary, judged.ok
     if metric.name not in frame or frame.empty:
@@ -87,15 +87,18 @@ def trade_off(evidence: Evidence) -> Chart | None:
 
 
 def _stairs(front: Sequence[Point]) -> Series:
-    """The best result within so much memory."""
+    """A step line of the best result within each amount of memory."""
     x = [p.memory.mean for p in front for _ in range(2)][1:]
     y = [p.result.mean for p in front for _ in range(2)][:-1]
     return Series(x, y, joined="line", dash="dashed", width=1.5)
 
 
 def pareto(points: Sequence[Point], better: int = 1) -> list[Point]:
-    """The Pareto front by memory: no other point is as good in both; of equals the first. `better`
-    is 1 where more of the result is better, -1 where less is."""
+    """The Pareto front, ordered by memory: the points to which no other point is at least as good
+    in both; among equal points the first.
+
+    better  1 if more of the result is better, -1 if less is
+    """
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.memory.mean, -better * p.result.mean)):
         if not front or better * point.result.mean > better * front[-1].result.mean:
@@ -104,7 +107,7 @@ def pareto(points: Sequence[Point], better: int = 1) -> list[Point]:
 
 
 def _marks(points: list[Point], metric: Metric, slowest: float, ahead: bool) -> Series:
-    """Cells that look alike, with their bars."""
+    """A series of cells in one style, with their error bars."""
     x, y = [p.memory.mean for p in points], [p.result.mean for p in points]
     across, up = (
         [0.0 if math.isnan(s.sd) else s.sd for s in spreads]

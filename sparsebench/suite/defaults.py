@@ -1,4 +1,4 @@
-"""The components that are used where a suite names none."""
+"""The components that are used if a suite names none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_NAMES = {
     "backend": "numba-csr",
     "objective": DEFAULT_OBJECTIVE,
 }
-"""Default components of a trial by kind."""
+"""The default component of each kind."""
 
 EXECUTOR = "local"
 

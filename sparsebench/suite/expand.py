@@ -28,7 +28,7 @@ from sparsebench.suite.trial_builder import Builder, Raw
 from sparsebench.toml_file import check_plain, parse_toml, quoted
 
 MOST_TRIALS = 50_000
-"""Most trials of a grid; a larger one is refused before it is expanded."""
+"""The most trials of a grid; a larger grid is refused before it is expanded."""
 
 
 def expand(
@@ -40,15 +40,15 @@ def expand(
     settings: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[Trial]:
-    """The trials of a suite: case by case, in the grid's order, the last axis fastest.
+    """The trials of a suite, case by case, in the order of the grid; the last axis varies fastest.
 
     quick     apply the suite's [quick]
     settings  path below [trial] -> value; removes that axis and those below it from the grid, and
               those keys from the cases
     seeds     values of the seed axis
 
-    Whether each exclude, expect and claim matches a trial is checked only if none of the three is
-    given, because it is a property of the suite as written.
+    If none of the three arguments is given, also checks that each exclude, expect and claim matches
+    a trial of the suite as written.
     """
     try:
         grid, cases, overrides = _overridden(suite, quick, settings or {}, seeds)
@@ -76,7 +76,7 @@ def expand(
 
 Grid = dict[str, list[Any]]
 Overrides = dict[str, tuple[Any, str]]
-"""Path -> a value for all trials, and where it was given, for messages."""
+"""Path -> a value for all trials, and the place where it was given, for messages."""
 
 
 def _overridden(
@@ -139,8 +139,8 @@ def _leave_out(path: str, *given: Raw) -> None:
 def _trials(
     suite: Suite, builder: Builder, grid: Grid, cases: list[Raw], overrides: Overrides
 ) -> Iterator[Trial]:
-    """A point is a list with, for each axis, its key, the index of a value, the value, and where
-    that is written. A case is a point of several axes."""
+    """Yield the trials. A point of the grid is a list that has, for each axis, its key, the index
+    of a value, the value, and the place where it is written. A case is a point on several axes."""
     points = [
         [(key, index, value, f"case[{index}].{quoted(key)}") for key, value in case.items()]
         for index, case in enumerate(cases)
@@ -171,7 +171,8 @@ def _trials(
 
 
 def _telling_apart(cases: list[Raw]) -> dict[str, list[Any]]:
-    """The first keys of the cases, as many as distinguish all cases; labels need no more."""
+    """The values of the first keys of the cases, as many keys as labels need to distinguish all
+    cases."""
     keys: dict[str, list[Any]] = {}
     for key in cases[0] if cases else ():
         keys[key] = [case[key] for case in cases]
@@ -187,7 +188,7 @@ def _excluded(trial: Trial, exclude: Exclude) -> bool:
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:
-    """The error about trial.KEY, with the place that KEY's value came from."""
+    """The message about trial.KEY, with the place from which KEY's value comes."""
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
         if rest != message and rest[:1] in (".", ":", "["):
@@ -233,7 +234,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def without_numpy(value: Any) -> Any:
-    """Numpy scalars and arrays as numbers and lists of Python; other values unchanged."""
+    """The value with numpy scalars and arrays converted to Python numbers and lists."""
     if isinstance(value, Mapping):
         return {key: without_numpy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

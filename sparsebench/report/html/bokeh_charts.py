@@ -1,6 +1,6 @@
-"""Draw the report's charts with Bokeh. The page shows their legends itself, as HTML.
+"""Draws the report's charts with Bokeh. Legends are not part of them: the page shows them as HTML.
 
-Colours that must follow the page's theme are not set here: the page paints axes, grids and all
+Colours that depend on the page's theme are not set here: the page colours axes, grids and all
 renderers tagged "ink" when it draws them, and again when the reader changes the theme.
 """
 
@@ -33,7 +33,7 @@ from sparsebench.report.chart_style import PALETTE, shape_of
 from sparsebench.report.document import Axis, Chart, Panel, Series
 
 GREY = "#808890"
-"""In place of the palette's black, which a dark page would hide."""
+"""Replaces the palette's black, which would be invisible on a dark page."""
 
 TONES = tuple(GREY if tone == "#000000" else tone for tone in PALETTE)
 
@@ -41,7 +41,7 @@ SHAPES = (
     ("circle", "●"), ("square", "■"), ("triangle", "▲"), ("diamond", "◆"),
     ("inverted_triangle", "▼"), ("plus", "✚"), ("x", "✖"), ("star", "★"),
 )  # fmt: skip
-"""Bokeh's markers, and the characters that look like them in a key."""
+"""Bokeh's markers, and characters of the same shape for the legend."""
 
 LINES = ("solid", "dashed", "dotted", "dotdash")
 
@@ -49,13 +49,13 @@ FLAT = 0.02
 """Span of an axis whose numbers are all equal."""
 
 AROUND, OUTLINE = 100.0, 2.0
-"""Pixels of a panel's height that axes and tools take; and around a mark."""
+"""Pixels of a panel's height that axes and tools take, and pixels around a mark."""
 
 TOOLTIP = (
     "margin:-6px -12px; padding:6px 12px; border-radius:4px; font-size:13px; max-width:22rem;"
     " overflow-wrap:anywhere; background:var(--panel); color:var(--ink)"
 )
-"""Covers the white ground of Bokeh's tooltips, padding included, with that of the page."""
+"""The style of tooltips: covers the white background of Bokeh's tooltips with that of the page."""
 
 UNITS = {
     "bytes": ((2**40, "TiB"), *BYTES),
@@ -66,9 +66,10 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Key:
-    """One entry below a chart: pressing it hides the renderers tagged `tag`.
+    """One entry of the legend below a chart. Pressing it hides the renderers tagged `tag`.
 
-    line  a style of LINES, for lines;  shape  a character, for marks
+    line   a style of LINES, if the entry is for lines
+    shape  a character, if the entry is for marks
     """
 
     label: str
@@ -79,7 +80,8 @@ class Key:
 
 
 def keys(chart: Chart) -> list[list[Key]]:
-    """A row for the tones and, where they tell more than one name apart, one for the shapes."""
+    """The legend: a row of entries for the tones and, if there are several shapes, one for
+    these."""
     lines = any(series.joined and series.toned for p in chart.panels for series in p.series)
     both, shapes = list(chart.toned) == list(chart.shaped), []
     for i, name in enumerate(chart.shaped):
@@ -100,7 +102,7 @@ def _marked(chart: Chart) -> bool:
 
 
 def drawn(chart: Chart, panel: Panel) -> Any:
-    """Dragging and scrolling are the page's until the reader chooses a tool."""
+    """Draw a panel. Dragging and scrolling move the page until the reader chooses a tool."""
     if panel.image:
         return _shown(panel)
     made: Any = figure(
@@ -151,7 +153,7 @@ def drawn(chart: Chart, panel: Panel) -> Any:
 
 
 def _shown(panel: Panel) -> Any:
-    """An image, beside the scale of its colours."""
+    """Draw an image with a colour bar beside it."""
     values = np.asarray(panel.image, dtype=np.float32)
     high, wide = values.shape
     made: Any = figure(
@@ -172,7 +174,7 @@ def _shown(panel: Panel) -> Any:
 
 
 def _padding(panel: Panel) -> float:
-    """Share of the data's range by which an axis is longer, so that no mark is cut at its end."""
+    """By which share of the data's range an axis is extended, so that no mark is cut off."""
     largest = max((size for one in panel.series for size in one.sizes), default=0.0)
     within = min(0.2, (largest / 2 + OUTLINE) / max(1.0, panel.height - AROUND))
     alone = 0.15 if any(series.left for series in panel.series) else 0.1
@@ -211,7 +213,7 @@ def _set_axis(made: Any, at: str, found: Axis) -> None:
 
 
 def _add(made: Any, chart: Chart, series: Series) -> Any:
-    """Draw a series; the renderer that a pointer finds."""
+    """Draw a series. Returns the renderer to which its tooltips belong."""
     data: dict[str, Any] = dict(series.hover)
     for name in ("x", "y", "low", "high", "left", "right", "sizes"):
         if getattr(series, name):

@@ -1,5 +1,5 @@
-"""The part of the page in which the reader chooses axes and colour: a row per cell, and figures
-without data that the page fills."""
+"""The data for the part of the page in which the reader chooses axes and colour: a row per cell,
+and empty figures that the page fills."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsebench.report.line_chart import DRIVERS
 from sparsebench.suite.labels import brief
 
 MOST_CELLS = 2000
-"""Rows that the page holds: more are in the export."""
+"""The most rows on the page; an export has all."""
 
 COMPONENTS = ("topology", "backend", "trainer")
 
@@ -29,15 +29,18 @@ SCALES: tuple[Scale, ...] = ("linear", "log")
 
 @dataclass(frozen=True)
 class Explorer:
-    """cells  columns of numbers, null where unknown, and words as numbers of names;  figures  by
-    the scales of their axes"""
+    """The data of the page's part.
+
+    cells    columns of numbers, null if unknown; words are stored as indices of names
+    figures  figures by the scales of their axes
+    """
 
     cells: dict[str, Any]
     figures: list[tuple[str, Any]]
 
 
 def explorer(evidence: Evidence) -> Explorer | None:
-    """None without two cells and something that varies among them."""
+    """The explorer of these trials; None if there are fewer than two cells or nothing varies."""
     frame = evidence.ok
     first = frame.drop_duplicates("cell").head(MOST_CELLS)
     of_first = Evidence(first, evidence.records, evidence.runs, evidence.metrics)

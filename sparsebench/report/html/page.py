@@ -1,4 +1,5 @@
-"""The report as one HTML file that holds everything and fetches nothing from the network."""
+"""Prints the report as one HTML file, which contains everything and loads nothing from the
+network."""
 
 from __future__ import annotations
 
@@ -39,20 +40,20 @@ if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 MOST_TRIALS = 3000
-"""Rows of the table of all trials: more are in the export."""
+"""The most rows in the table of all trials; an export has all."""
 
 MOST_LOGS = 50
 LONGEST_LOG = 4000
-"""Last characters of a log that are shown."""
+"""The number of last characters of a log that are shown."""
 
 LONG = 60
-"""Characters of a cell of words from which on it may take several lines."""
+"""A cell of words with at least this many characters may take several lines."""
 
 NUMBERS = ("epoch_seconds", "wall_seconds", "net_peak_bytes", "stored_bytes", "connections")
 
 ELSEWHERE = ("argv", "trials")
-"""Keys of a manifest that are not shown: the command is shown without folders of the user, and
-the trials have a table."""
+"""Keys of a manifest that are not shown, because the command is shown without the user's folders
+and the trials are shown in a table."""
 
 MARKS = {
     Holds.HOLDS: ("✓", "good"),
@@ -62,13 +63,13 @@ MARKS = {
     Holds.NOT_RUN: ("–", "plain"),
     Holds.SHOWN: ("=", "plain"),
 }
-"""By shape and by word, so that no colour is needed."""
+"""Marks that differ by shape and by word, so that they can be read without colour."""
 
 
 def report(stored_runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> str:
-    """The page of one report over all the runs, with the numbers of its markdown.
+    """The page of one report over all the runs, with the same numbers as the markdown.
 
-    earlier  runs whose numbers are in the section on history only
+    earlier  runs that only appear in the section on history
     """
     made = contents(stored_runs, earlier)
     shown = [*made.charts, *made.in_sections]
@@ -117,7 +118,7 @@ def inline(text: Text) -> Markup:
 
 
 def _statuses(found: Evidence) -> list[tuple[str, str, int]]:
-    """Class of the style sheet, words and number of trials for each way of ending."""
+    """For each status: its class in the style sheet, its words, and its number of trials."""
     shown = []
     counts = Counter(zip(found.frame["status"], found.frame["expected"]))
     for (status, expected), n in counts.items():
@@ -168,7 +169,7 @@ def _line(row: Judged) -> dict[str, Any]:
 
 
 def _provenance(run: StoredRun) -> list[tuple[str, str]]:
-    """Titles and texts: the manifest of a run, its end, its suite."""
+    """Titles and texts on the provenance of a run: its manifest, its end, its suite."""
     manifest = {key: value for key, value in run.manifest.items() if key not in ELSEWHERE}
     ended = [event for event in run.events() if event.get("event") == "ended"]
 
@@ -185,7 +186,7 @@ def _provenance(run: StoredRun) -> list[tuple[str, str]]:
 
 @dataclass
 class Log:
-    """Trials of one cell that ended alike, with the same last lines."""
+    """The log of trials of one cell that ended in the same way with the same last lines."""
 
     cell: str
     status: str
@@ -197,7 +198,7 @@ class Log:
 
 
 def logs(evidence: Evidence) -> tuple[list[Log], int]:
-    """At most `MOST_LOGS`, unexpected failures first; and how many more there are."""
+    """At most `MOST_LOGS` logs, unexpected failures first; and how many more there are."""
     found: dict[tuple[str, ...], Log] = {}
     bad = evidence.frame[evidence.frame["status"].isin(BAD)]
     for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
@@ -213,8 +214,8 @@ def logs(evidence: Evidence) -> tuple[list[Log], int]:
 
 
 def _trials(evidence: Evidence, with_logs: Collection[str]) -> tuple[Table, list[str], int]:
-    """At most `MOST_TRIALS` rows in the order of the plan, their ids, and how many more there
-    are."""
+    """A table of at most `MOST_TRIALS` trials in planned order, their ids, and the number of
+    further trials."""
     frame = evidence.frame
     results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
     used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
