@@ -49,11 +49,12 @@ class LeakyReLU(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class AllReLU(PiecewiseLinear):
-    """Alternated left ReLU: slope -alpha on odd hidden layers, +alpha on even ones.
+    """Alternated left ReLU: slope -alpha below zero on odd hidden layers, +alpha on even ones.
 
-    alpha  slope below zero, with the sign of the layer
+    alpha  magnitude of the slope below zero
 
-    Curci et al. (2021), arXiv 2102.01732; hidden layers are counted from one, the output has none.
+    Curci et al. (2021), arXiv 2102.01732. Hidden layers count from 1; the output layer has no
+    activation.
     """
 
     alpha: Slope = 0.6
@@ -64,7 +65,7 @@ class AllReLU(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class Identity(PiecewiseLinear):
-    """z."""
+    """f(z) = z."""
 
     def negative_slope(self, layer: int) -> float:
         return 1.0
@@ -98,15 +99,15 @@ class Sigmoid:
 
 @dataclass(frozen=True)
 class SReLU:
-    """S-shaped ReLU with trained thresholds and slopes, which start at these values.
+    """S-shaped ReLU with trained thresholds and slopes; the parameters are their initial values.
 
     t_left   threshold below which the slope is a_left
     a_left   slope below t_left
     t_right  threshold above which the slope is a_right
     a_right  slope above t_right
 
-    Jin et al. (2015), arXiv 1512.07030. Deviation: starts as a leaky ReLU in every neuron and is
-    trained from the first step.
+    Jin et al. (2015), arXiv 1512.07030. Deviation: every neuron starts as a leaky ReLU, and its
+    thresholds and slopes are trained from the first step.
     """
 
     t_left: float = 0.0

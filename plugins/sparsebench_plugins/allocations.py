@@ -13,10 +13,10 @@ from sparsebench.core.sizes import Shape
 
 
 def erdos_renyi(shapes: Sequence[Shape], epsilon: float) -> list[int]:
-    """floor(epsilon (K + D)) connections per layer, none above K D.
+    """floor(epsilon (K + D)) connections per layer, at most K D.
 
     Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, eq. 1: p = epsilon (K + D) / (K D).
-    Deviation: the number of connections is exact and not only expected.
+    Deviation: this is the exact number of connections, not their expected number.
     """
     return [min(K * D, math.floor(epsilon * (K + D))) for K, D in shapes]
 
@@ -27,13 +27,13 @@ def uniform(shapes: Sequence[Shape], density: float) -> list[int]:
 
 
 def erdos_renyi_kernel(shapes: Sequence[Shape], density: float) -> list[int]:
-    """ERK: a global density shared out in proportion to (K + D) / (K D), no layer above 1.
+    """ERK: layer densities in proportion to (K + D) / (K D), at most 1, for a given global density.
 
     Evci et al. (2020), arXiv 1911.11134, section 3. Layer l gets
-    d_l = eps (K_l + D_l) / (K_l D_l) with one eps such that sum_l d_l K_l D_l =
-    density sum_l K_l D_l. A layer whose d_l would pass 1 is made dense and eps solved again;
-    a capped layer takes less than its share, so eps only rises and capping all offenders at
-    once is safe.
+    d_l = eps (K_l + D_l) / (K_l D_l), with one eps such that sum_l d_l K_l D_l =
+    density sum_l K_l D_l. Layers whose d_l would exceed 1 are made dense, and eps is solved again.
+    A dense layer takes less than its share, so eps only rises, and all such layers can be made
+    dense at once.
     """
     budget = density * sum(K * D for K, D in shapes)
     dense: set[int] = set()
@@ -56,7 +56,7 @@ DEFAULT_EPSILON = 20.0
 
 @dataclass(frozen=True)
 class ErdosRenyi:
-    """floor(epsilon (K + D)) in each layer; epsilon 20 unless the method says otherwise."""
+    """floor(epsilon (K + D)) connections in each layer; epsilon is 20 unless the method sets it."""
 
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
@@ -68,7 +68,8 @@ class ErdosRenyi:
 
 @dataclass(frozen=True)
 class ErdosRenyiKernel:
-    """A density of the whole network, in proportion to (K + D) / (K D), no layer above 1."""
+    """A density of the whole network; layer densities are in proportion to (K + D) / (K D), at most
+    1."""
 
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
@@ -88,7 +89,10 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Explicit:
-    """densities  densities of the layers, in order; instead of the method's density or epsilon"""
+    """A given density for each layer.
+
+    densities  densities of the layers, in order; they replace the method's density or epsilon
+    """
 
     densities: tuple[Annotated[float, Interval(gt=0, le=1)], ...]
 

@@ -1,4 +1,4 @@
-"""Simulated sparsity: a dense weight matrix and a 0/1 mask. The baseline everyone uses."""
+"""Simulated sparsity with a dense weight matrix and a 0/1 mask, the usual baseline."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from sparsebench_plugins.backends.params import DenseMaskParams
 
 
 class DenseMask(DenseMaskParams):
-    """Dense float32 BLAS; memory and work are K x D whatever the density. At density 1 it
-    stores no mask and no indices."""
+    """Dense float32 products by BLAS. Memory and work are K x D for any density. At density 1
+    neither mask nor indices are stored."""
 
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> DenseMaskLayer:
         return DenseMaskLayer(W, bias, optimizer)
 
 
 class DenseMaskLayer:
-    """W (K, D) dense and 0 off the mask M (K, D); gradient and state dense likewise.
+    """A layer with dense W (K, D), which is 0 where the mask M (K, D) is 0. Gradient and optimizer
+    state are dense too.
 
-    A layer with every connection is plain dense training: it stores neither mask nor pattern until
-    a change drops a connection. The bits are the same, because a mask of ones changes nothing.
+    A layer with all connections stores neither mask nor pattern until a change drops a connection.
+    Results are the same bit for bit, because a mask of ones changes nothing.
     """
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
@@ -47,7 +48,8 @@ class DenseMaskLayer:
 
     @property
     def _pattern(self) -> CsrPattern:
-        """The connections. The pattern of a full layer is made for the caller and not kept."""
+        """The pattern of the connections. That of a full layer is made at each call and not
+        stored."""
         return CsrPattern.full(self.shape) if self._partial is None else self._partial
 
     @property
@@ -99,7 +101,8 @@ class DenseMaskLayer:
         return {n: self._on_pattern(slot) for n, slot in zip(names, self._slots, strict=True)}
 
     def saved(self) -> Iterator[tuple[str, Vector]]:
-        """Off the connections everything is 0."""
+        """As `Layer.saved`. Arrays are saved only at the connections, because they are 0
+        elsewhere."""
         for name, slot in zip(self.optimizer.slots, self._slots, strict=True):
             yield f"state.{name}", self._on_pattern(slot)
         for name, slot in zip(self.optimizer.slots, self._bias_slots, strict=True):
@@ -153,7 +156,7 @@ class DenseMaskLayer:
         return dense[self._partial.rows, self._partial.indices]
 
     def _place(self, dense: Matrix, values: Vector) -> None:
-        """Write `values` (nnz,), in csr order, at the connections; off them everything is 0."""
+        """Write `values` (nnz,), in csr order, at the connections, and 0 elsewhere."""
         if self._partial is None:
             dense[...] = values.reshape(self.shape)
         else:

@@ -25,7 +25,7 @@ class DenseMaskParams:
 class NumbaCsrParams:
     """activations  type of hidden layers' outputs and of their gradients; sums are float32
     momenta      type of the weights' optimizer state
-    kernels      simd: explicit vectors; plain: loops, the reference twins
+    kernels      simd: kernels with explicit vectors; plain: plain loops, the reference
     step         compiled: a training step is one compiled call if all its components support
                  that; layers: always layer by layer, the reference
     """

@@ -1,4 +1,4 @@
-"""Truly sparse layers with scipy's products and numpy: the fair baseline."""
+"""Truly sparse layers with scipy's products and numpy, as a baseline for truly sparse backends."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern, Ints
 from sparsebench_plugins.backends.params import ScipyCsrParams
 
 BLOCK = 256
-"""Connections per block of the pattern's gradient: two gathered blocks of 256 x 128 float32
-stay in the second-level cache."""
+"""Connections per block when the gradient is computed: two gathered blocks of 256 x 128 float32
+stay in the L2 cache."""
 
 PAIRS = 2**17
-"""Pairs of a connection and a stored value of its input that a block of csr inputs holds."""
+"""For csr inputs, the number of pairs of a connection and a stored value of its input in a
+block."""
 
 
 class ScipyCsr(ScipyCsrParams):
-    """float32 products on neuron-major arrays; the gradient on the pattern in blocks."""
+    """float32 products on neuron-major arrays; the gradient is computed in blocks of
+    connections."""
 
     def layer(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> ScipyCsrLayer:
         return ScipyCsrLayer(W, bias, optimizer)
@@ -40,7 +42,7 @@ class ScipyCsrLayer(CsrLayer):
         return int(self._rows.nbytes)
 
     def _matrix(self) -> csr_matrix:
-        """W as scipy sees it; shares its arrays with the layer."""
+        """W as a scipy matrix that shares its arrays with the layer."""
         return csr_matrix(
             (self.data, self.pattern.indices, self.pattern.indptr), shape=self.shape, copy=False
         )
@@ -65,7 +67,7 @@ class ScipyCsrLayer(CsrLayer):
             DX[...] = self._matrix().T @ DZ
 
     def _gradient_of_stored(self, X: CsrBatch, DZ: Matrix) -> None:
-        """DW = DZ X^T: each connection meets the stored values of its input."""
+        """DW = DZ X^T, where each connection uses only the stored values of its input."""
         by_feature, columns = X.matrix().tocsc(), self.pattern.indices
         met = np.diff(by_feature.indptr)[columns]
         ends = np.cumsum(met, dtype=np.int64)

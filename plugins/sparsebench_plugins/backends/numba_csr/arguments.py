@@ -1,6 +1,7 @@
-"""What kernels take beside arrays: the layout of activations, the numbers of a unit and of a rule.
+"""Arguments of kernels besides arrays: the layout of activations, and the numbers of an activation
+unit and of an optimizer's update rule.
 
-Kernels import this and no optimizer, so that editing an optimizer compiles nothing anew.
+Kernels import this module and no optimizer, so that editing an optimizer recompiles no kernel.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST = 8
-"""The largest batch that has an order and kernels of its own."""
+"""The largest batch for which there are special kernels and a special order of connections."""
 
 CACHE = 2**20
-"""Bytes of gathered activations above which they are prefetched: a second-level cache."""
+"""Gathered activations of more bytes than this, the size of an L2 cache, are prefetched."""
 
 TILE = 32
-"""Samples per tile: 128 bytes a neuron, two cache lines."""
+"""Samples per tile: 128 bytes per neuron, two cache lines."""
 
 UNTILED = 24 * 2**20
-"""Bytes up to which an array is plain: most of it stays in a last-level cache."""
+"""Arrays of at most this many bytes are not tiled, because most of them stays in the last-level
+cache."""
 
 TILED = 64 * 2**20
-"""Bytes of a tile up to which tiles pay. Numbers and not the host's: the order of sums depends
-on them."""
+"""Arrays whose tiles would have more bytes than this are not tiled. These limits are constants and
+not the host's cache sizes, because the order of sums depends on them."""
 
 BIT_GROUP = 16
-"""Samples whose bits are stored together."""
+"""The number of samples whose bits are stored together."""
 
 
 class Layout(NamedTuple):
-    """Sample n of neuron j lies at (n // tile) step + j stride + n % tile.
+    """The layout of activations: sample n of neuron j is at (n // tile) step + j stride + n % tile.
 
-    One tile of the whole batch is the plain (D, N) array; tiles of 32 are (N / 32, D, 32).
+    With one tile for the whole batch this is the plain (D, N) array; with tiles of 32 samples it is
+    (N / 32, D, 32).
     """
 
     tile: int
@@ -47,7 +50,7 @@ def plain(N: int) -> Layout:
 
 
 def of(rows: int, N: int, itemsize: int, untiled: int = UNTILED, tiled: int = TILED) -> Layout:
-    """The layout of (rows, N) activations inside a network: in tiles where they pay."""
+    """The layout of (rows, N) activations inside a network: in tiles if these are faster."""
     pays = rows * N * itemsize > untiled and rows * TILE * itemsize <= tiled
     return Layout(TILE, TILE, rows * TILE) if pays and N % TILE == 0 else plain(N)
 
@@ -56,12 +59,14 @@ NONE, EVALUATE, TRAIN = 0, 1, 2
 
 
 class UnitNumbers(NamedTuple):
-    """A piecewise linear activation with dropout at one step.
+    """The numbers of a piecewise linear activation with dropout at one step.
 
-    mode       NONE: z as it is; EVALUATE: no dropout, nothing kept; TRAIN
-    above      factor of z >= 0, dropout's scale included; below likewise
-    key        dropout's key of the step; threshold 0: no dropout
-    row_bytes  of a neuron's bits: signs, and with dropout as many that say what it keeps
+    mode       NONE: no activation; EVALUATE: no dropout, and no bits are stored; TRAIN
+    above      factor of z >= 0, which includes dropout's scale
+    below      the same for z < 0
+    key        dropout's key for the step
+    threshold  dropout's threshold; 0: no dropout
+    row_bytes  bytes of a neuron's bits: the signs, and with dropout as many bits for kept outputs
     """
 
     mode: int
@@ -76,16 +81,20 @@ NO_UNIT = UnitNumbers(NONE, np.float32(1), np.float32(1), np.uint32(0), np.uint3
 
 
 def bit_bytes(N: int) -> int:
-    """Bytes of one bit for each of N samples, in whole groups."""
+    """The bytes for one bit of each of N samples, in whole groups."""
     return -(-N // BIT_GROUP) * (BIT_GROUP // 8)
 
 
 KEEP, SGD, ADAM = 0, 1, 2
-"""A kernel keeps the gradient, or updates the weights by SGD or Adam."""
+"""What a kernel does with the gradient: store it, or update the weights by SGD or Adam."""
 
 
 class Rule(NamedTuple):
-    """shrink: 1 - decoupled decay; unbias, rate: with Adam's corrections at this step."""
+    """The numbers of an optimizer's update rule at one step.
+
+    shrink        1 - decoupled weight decay
+    unbias, rate  include Adam's bias corrections of this step
+    """
 
     kind: int
     rate: np.float32
@@ -102,12 +111,12 @@ class Rule(NamedTuple):
 
 
 def widened(a: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """float32 as it is; bfloat16 bits as float32."""
+    """An array as float32; uint16 is read as bits of bfloat16."""
     return a if a.dtype == np.float32 else (a.astype(np.uint32) << 16).view(np.float32)
 
 
 def rounded(a: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """float32 to bfloat16 bits, to nearest even."""
+    """float32 rounded to the bits of bfloat16, to nearest even."""
     bits = a.view(np.uint32)
     up = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(a), (bits >> 16) | 0x40, up).astype(np.uint16)

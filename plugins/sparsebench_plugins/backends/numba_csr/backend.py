@@ -25,7 +25,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class NumbaCsr(NumbaCsrParams):
-    """csr, with a second order by column for batches above 8; see `layer.NumbaCsrLayer`."""
+    """Layers in csr, with a second order by column for batches above 8; see
+    `layer.NumbaCsrLayer`."""
 
     @property
     def activation_dtype(self) -> np.dtype[Any]:
@@ -57,12 +58,13 @@ class NumbaCsr(NumbaCsrParams):
         return Programs.of(layers, units, loss, optimizer, activations)
 
     def _kernels(self) -> Any:
-        """Explicit vectors cannot run as plain Python, which debuggers and some tests want."""
+        """The kernel functions. Plain loops if numba's JIT is disabled, as by debuggers and some
+        tests, because explicit vectors cannot run as plain Python."""
         return kernel_functions("plain" if getattr(config, "DISABLE_JIT", False) else self.kernels)
 
 
 def kernel_functions(name: str) -> Any:
-    """The functions of `plain`, or under the same names those with explicit vectors ("simd")."""
+    """The kernel functions by name: those of `plain`, or those with explicit vectors ("simd")."""
     if name == "plain":
         from sparsebench_plugins.backends.numba_csr import csr_input_plain, plain
 

@@ -1,4 +1,4 @@
-"""The connections by blocks of rows and columns: the order of batches of 1 to 8."""
+"""Arranges connections in blocks of rows and columns, the order for batches of 1 to 8 samples."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from sparsebench_plugins.backends.numba_csr import block_order_kernels as kernel
 from sparsebench_plugins.backends.numba_csr.column_order import Bounds, chunks
 
 SIDE = 12_288
-"""Neurons along a block: at batch 2 the activations and gradients it gathers and adds to are
-200 KB, which fits a second cache beside what streams through."""
+"""Neurons along a side of a block. At batch 2, the activations and gradients that a block gathers
+and adds to are 200 KB, which fits into an L2 cache beside the streamed connections."""
 
 LONGEST = 32_000
-"""No block is longer on average, so that none outgrows numbers of 16 bits."""
+"""The largest average side of blocks, so that no block has more neurons than 16 bits can number."""
 
 FILLED = 1024
-"""Connections that a block should have, for its loop to be worth starting."""
+"""The least number of connections that a block should have, because starting a loop takes time."""
 
 SHARES = (16, 4)
-"""Blocks along the rows and along the columns of a layer that would fit one, if it has the
-connections for them: threads share them. Fewer along the columns, for rows are summed at once."""
+"""The number of blocks along rows and along columns of a layer that would fit into one block, if it
+has enough connections, so that threads can share them. There are fewer along the columns, because
+whole rows are summed at once."""
 
 FEWEST = 8
-"""Neurons that a block has at least: below, blocks cost more than they give threads to share."""
+"""The least number of neurons along a block: smaller blocks cost more time than threads save."""
 
 
 def sides(pattern: CsrPattern) -> tuple[int, int]:
-    """How many blocks there are along the rows and along the columns. By sizes alone, because
-    the order of sums, and so the bits of a result, depend on it."""
+    """The number of blocks along the rows and along the columns. It depends only on sizes, and not
+    on the machine, because the order of sums depends on it."""
     fills = (pattern.nnz // (4 * FILLED), isqrt(pattern.nnz // (8 * FILLED)))
     shares = [min(most, filled) for most, filled in zip(SHARES, fills, strict=True)]
     wanted = [
@@ -48,16 +49,17 @@ def sides(pattern: CsrPattern) -> tuple[int, int]:
 
 
 class ByBlock:
-    """A pattern's connections in blocks, and arrays between this order and csr.
+    """A pattern's connections in blocks, with methods that move arrays between this order and csr.
 
     row_cuts (R + 1,), column_cuts (C + 1,)  bounds of the blocks' neurons
-    starts (R C + 1,)                        of the blocks' connections, C blocks after another
+    starts (R C + 1,)                        where the connections of each block begin; the C blocks
+                                             of a row of blocks follow each other
     rows, columns (nnz,) uint16              of each connection, counted from its block's first
 
-    Within a block rows with few connections come first, and those of one row together: the loop
-    over a row's connections then ends where the processor expects it to, and each sum is read
-    and written once.
-    These two arrays replace csr's columns, which `pattern` makes again. All in O(nnz).
+    Within a block, rows are sorted by their number of connections, the fewest first, and the
+    connections of one row are consecutive. The processor then predicts where the loop over a row
+    ends, and each sum is read and written once. `rows` and `columns` replace the columns of csr,
+    which `pattern` recomputes in O(nnz).
     """
 
     def __init__(self, pattern: CsrPattern) -> None:
@@ -79,17 +81,17 @@ class ByBlock:
 
     @property
     def blocks(self) -> tuple[Bounds, Bounds, Bounds, npt.NDArray[np.uint16], Any]:
-        """What kernels take."""
+        """The arrays that kernels take."""
         return self.row_cuts, self.column_cuts, self.starts, self.rows, self.columns
 
     def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A (nnz,) array in csr order, by blocks."""
+        """An array (nnz,) in csr order, rearranged by blocks."""
         out = np.empty_like(array)
         kernels.from_csr(self.row_cuts, self.starts, self.rows, self.indptr, array, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A (nnz,) array by blocks, in csr order."""
+        """An array (nnz,) by blocks, rearranged to csr order."""
         out = np.empty_like(array)
         kernels.to_csr(self.row_cuts, self.starts, self.rows, self.indptr, array, out)
         return out
@@ -101,5 +103,5 @@ class ByBlock:
 
     @property
     def nbytes(self) -> int:
-        """Beside `indptr`, which is the pattern's."""
+        """Bytes of the arrays, without `indptr`, which belongs to the pattern."""
         return sum(int(array.nbytes) for array in self.blocks)

@@ -1,4 +1,5 @@
-"""Kernels between csr and the order by blocks. A thread walks whole rows of blocks."""
+"""Kernels that move arrays between csr and the order by blocks. A thread processes whole rows of
+blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, 
 
 @njit(error_model="numpy")
 def run_length(rows, p, stop):
-    """How many connections from p on, before `stop`, are of one row."""
+    """The number of connections from p on, before `stop`, that are in the same row as p."""
     q = p + 1
     while q < stop and rows[q] == rows[p]:
         q += 1
@@ -19,8 +20,8 @@ def run_length(rows, p, stop):
 
 @njit(error_model="numpy")
 def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
-    """Sort the rows of a block, in place, by how many connections each has in it, fewest first: a
-    stable counting sort.
+    """Sort the rows of a block in place by their number of connections in it, the fewest first,
+    with a stable counting sort.
 
     old_rows, old_columns (stop - start,)  scratch arrays
     places (stop - start + 2,)             scratch array
@@ -52,7 +53,10 @@ def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns):
-    """Count, place and sort the connections; block_of (D,) the number of a column's block."""
+    """Count, place and sort the connections.
+
+    block_of  (D,) the number of each column's block
+    """
     R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * indices.size)
     for r in prange(R):
@@ -81,7 +85,7 @@ def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def from_csr(row_cuts, starts, rows, indptr, array, out):
-    """A (nnz,) array in csr order into the order by blocks."""
+    """out = an array (nnz,) in csr order, rearranged by blocks."""
     R = row_cuts.size - 1
     C = (starts.size - 1) // R
     before = threads_for(MOVE * rows.size)
@@ -96,7 +100,7 @@ def from_csr(row_cuts, starts, rows, indptr, array, out):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def to_csr(row_cuts, starts, rows, indptr, array, out):
-    """A (nnz,) array by blocks into csr order."""
+    """out = an array (nnz,) by blocks, rearranged to csr order."""
     R = row_cuts.size - 1
     C = (starts.size - 1) // R
     before = threads_for(MOVE * rows.size)
@@ -111,7 +115,7 @@ def to_csr(row_cuts, starts, rows, indptr, array, out):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def columns_to_csr(row_cuts, column_cuts, starts, rows, columns, indptr, indices):
-    """The columns of csr, rising in each row as they are in a row of blocks."""
+    """indices = the columns in csr order, which ascend in each row as in a row of blocks."""
     R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * rows.size)
     for r in prange(R):

@@ -1,4 +1,5 @@
-"""The connections by column, arrays between the two orders, and how work is cut in chunks."""
+"""Arranges connections by column, moves arrays between this order and csr, and divides work into
+chunks."""
 
 from __future__ import annotations
 
@@ -18,16 +19,16 @@ from sparsebench_plugins.backends.numba_csr.order_kernels import (
 )
 
 CHUNKS = 64
-"""Chunks of a large batch: enough to share evenly among many threads, few enough to cost
-nothing. Fixed, so that results do not depend on the number of threads."""
+"""Chunks of a large batch: enough to be shared evenly by many threads, and few enough that their
+overhead is small. A constant, so that results do not depend on the number of threads."""
 
 Bounds = npt.NDArray[np.int64]
 
 
 def chunks(indptr: Ints, count: int = CHUNKS, row_weight: int = 1) -> Bounds:
-    """(count + 1,) bounds of rows with about as many connections in each chunk.
+    """(count + 1,) bounds that divide the rows into chunks with about equal numbers of connections.
 
-    Rows weigh something even when empty, `row_weight` connections: they are written too.
+    row_weight  the work for a row itself, in connections, because empty rows are written too
     """
     rows = indptr.size - 1
     weight = indptr.astype(np.int64) + row_weight * np.arange(rows + 1)
@@ -36,10 +37,10 @@ def chunks(indptr: Ints, count: int = CHUNKS, row_weight: int = 1) -> Bounds:
 
 
 class ByColumn:
-    """A pattern's connections in the order of columns, rows rising in each.
+    """A pattern's connections ordered by column, with ascending rows in each column.
 
     indptr (D + 1,)   rows (nnz,)
-    place (nnz,)      in csr order: where each connection stands in this one
+    place (nnz,)      for each connection in csr order, its index in this order
     """
 
     def __init__(self, pattern: CsrPattern) -> None:
@@ -57,20 +58,20 @@ class ByColumn:
         self.widest = int(np.diff(self.indptr).max(initial=0))
 
     def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A (nnz,) array in csr order, by column."""
+        """An array (nnz,) in csr order, rearranged by column."""
         out = np.empty_like(array)
         with threads_for(array.size):
             by_column(even_parts(array.size), array, self.place, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A (nnz,) array by column, in csr order."""
+        """An array (nnz,) by column, rearranged to csr order."""
         out = np.empty_like(array)
         self.fill_by_row(array, out)
         return out
 
     def fill_by_row(self, array: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-        """out (nnz,) = `put_back`."""
+        """out (nnz,) = the result of `put_back`."""
         with threads_for(array.size):
             by_row(even_parts(array.size), array, self.place, out)
 

@@ -1,16 +1,18 @@
-"""Kernels for csr inputs: a layer meets only the connections of the values that a batch stores.
+"""Kernels for csr inputs, which process only the connections of features that a batch stores.
 
-The batch is sorted by feature, so that connections, which are most of what is read, are read in
-order and once, as a column each. Activations pass through S, (N, K) flat: a row per sample.
+The batch is sorted by feature. Connections, which are most of the memory traffic, are then read in
+order and only once, one column after the other. Activations pass through S, (N, K) flat, with a row
+per sample.
 
-A connection whose input is in no sample of a batch has gradient 0, and yet momentum and decay
-move it. It is left behind, and brought up to date when a batch stores its input again, or when
-someone looks: the same steps one after the other, so the bits are those of an update in each step.
+A connection whose input is stored in no sample of a batch has gradient 0, but momentum and decay
+may still change it. These changes are postponed until a batch stores its input again, or until
+somebody reads the weights. The missed steps are then made one after the other, so the result is the
+same bit for bit as with an update in each step.
 
 Samples, columns and neurons share no output, and each sums in the order of features or samples, so
 the result is the same bit for bit for any number of threads. A kernel is a parallel loop over
-chunks around what one chunk takes, its `*_chunk`. Indices are unsigned, as numba looks whether
-others count from the end.
+chunks, each of which is processed by a function `*_chunk`. Indices are unsigned, because for signed
+ones numba checks whether they count from the end.
 """
 
 from __future__ import annotations
@@ -40,37 +42,37 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
 
 CHUNKS = 64
-"""Chunks of a batch's features, and of the neurons."""
+"""The number of chunks of a batch's features, and of the neurons."""
 
 ROWS = 16
-"""Neurons that are turned into or from columns of S at a time: a cache line of it."""
+"""Neurons that are transposed to or from S at a time: one cache line of S."""
 
 PIECE = 512
-"""Connections whose gradients wait for the update, as in `large_batch`."""
+"""Connections whose gradients are computed before they are updated, as in `large_batch`."""
 
 AHEAD = 16
-"""Features between the one at work and the one whose connections are fetched."""
+"""Prefetch distance in features."""
 
 U = np.uint64
 
 
 @intrinsic
 def fetch(typing, A, i):
-    """Ask for two cache lines from A[i] on."""
+    """Prefetch two cache lines from A[i] on."""
     write = operation(lambda emit, a, i: emit.prefetch(A, a, i, 2 * LINE))
     return types.void(A, types.int64), write
 
 
 @njit(forceinline=True, error_model="numpy")
 def column(t_indptr, features, f):
-    """Where the connections of the batch's f-th feature begin and end."""
+    """The first and the last index of the connections of the batch's f-th feature."""
     j = U(features[U(f)])
     return np.int64(t_indptr[j]), np.int64(t_indptr[j + U(1)])
 
 
 @njit(forceinline=True, error_model="numpy")
 def cut(starts, count, c):
-    """The first of `count` features in chunk c; chunks have about as many values each."""
+    """The first of `count` features in chunk c; chunks have about equal numbers of values."""
     if c == CHUNKS:
         return np.int64(count)
     return np.int64(np.searchsorted(starts[:count], np.int64(starts[count]) * c // CHUNKS))
@@ -81,13 +83,14 @@ def cut(starts, count, c):
 
 @njit(cache=True, error_model="numpy")
 def by_feature(indptr, indices, data, counts, touched, features, starts, samples, values):
-    """A batch's values by feature: a counting sort. Returns how many features have any.
+    """Sort a batch's values by feature with a counting sort. Returns the number of features that
+    have values.
 
     indptr (N + 1,), indices and data (stored,)  csr of the samples
-    counts   (D,) int32, and touched (D / 64 + 1,) uint8: 0 before and after
-    features (F,)      written: the features that have values, rising
-    starts   (F + 1,)  written: where the values of each begin
-    samples and values (stored,)  written: by feature, samples rising in each
+    counts   (D,) int32, and touched (D / 64 + 1,) uint8: zeros before and after
+    features (F,)      written: the features that have values, ascending
+    starts   (F + 1,)  written: where the values of each feature begin
+    samples and values (stored,)  written: sorted by feature, with ascending samples in each
     """
     N = indptr.size - 1
     for e in range(np.int64(indptr[N])):
@@ -125,7 +128,7 @@ def by_feature(indptr, indices, data, counts, touched, features, starts, samples
 
 @njit(forceinline=True, error_model="numpy")
 def at_step(rule, past, s):
-    """The rule as it was at step s of `past`."""
+    """The rule at step s of `past`."""
     return Rule(
         rule.kind, past[s, 0], rule.coupled, past[s, 1], rule.momentum, rule.nesterov,
         rule.beta1, rule.rest1, rule.beta2, rule.rest2, past[s, 2], rule.tiny,
@@ -134,7 +137,7 @@ def at_step(rule, past, s):
 
 @njit(forceinline=True, error_model="numpy")
 def missed(x, a, b, rule, past, begin, end):
-    """Weights and state of WIDTH connections after steps begin..end - 1 with gradient 0."""
+    """The weights and state of WIDTH connections after steps begin..end - 1 with gradient 0."""
     nothing = splat(np.float32(0.0))
     if rule.kind == ADAM:
         for s in range(begin, end):
@@ -147,7 +150,7 @@ def missed(x, a, b, rule, past, begin, end):
 
 @njit(forceinline=True, error_model="numpy")
 def catch_up(w, first, second, start, stop, rule, past, begin, end):
-    """Steps begin..end - 1 of connections start..stop - 1, whose gradients are 0."""
+    """Make steps begin..end - 1 with gradient 0 for connections start..stop - 1."""
     nothing = splat(np.float32(0.0))
     one, two = first.size > 0, second.size > 0
     p = start
@@ -175,7 +178,7 @@ def catch_up(w, first, second, start, stop, rule, past, begin, end):
 
 @njit(error_model="numpy")
 def present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, steps, since):
-    """The batch's features begin..end - 1 get the steps that they have missed."""
+    """Make the missed steps of the batch's features begin..end - 1."""
     for f in range(begin, end):
         if f + AHEAD < end and since[U(features[U(f + AHEAD)])] < steps:
             soon, _ = column(t_indptr, features, f + AHEAD)
@@ -196,7 +199,7 @@ def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, 
     t_indptr (D + 1,)           the connections by column
     w, first, second (nnz,)     weights and the optimizer's state by column
     past  (steps, 3)            rate, shrink and unbias of each step; the rest is as in `rule`
-    since (D,)                  how many steps of `past` each column has had
+    since (D,)                  the number of steps of `past` that each column has had
     """
     before = threads_for(MOVE * np.int64(starts[count]))
     for chunk in prange(CHUNKS):
@@ -208,7 +211,7 @@ def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
-    """Bring every column up to date; after it `past` may begin anew.  chunks (C + 1,) of columns"""
+    """Bring all columns up to date. `past` may then be emptied.  chunks (C + 1,) of columns"""
     before = threads_for(w.size)
     for c in prange(chunks.size - 1):
         for j in range(chunks[c], chunks[c + 1]):
@@ -224,7 +227,7 @@ def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
 
 @njit(error_model="numpy", fastmath={"contract"})
 def product_chunk(begin, end, features, starts, count, samples, values, t_indptr, t_rows, w, S, K):
-    """Rows begin..end - 1 of S = X^T W^T, for samples begin..end - 1."""
+    """Compute rows begin..end - 1 of S = X^T W^T, one for each sample."""
     for i in range(begin * K, end * K):
         S[U(i)] = np.float32(0.0)
     for f in range(count):
@@ -253,7 +256,7 @@ def product_chunk(begin, end, features, starts, count, samples, values, t_indptr
 
 @njit(error_model="numpy")
 def activated_chunk(begin, end, S, bias, Z, z, N, unit, bits):
-    """Rows begin..end - 1 of Z = unit(S^T + b)."""
+    """Compute rows begin..end - 1 of Z = unit(S^T + b)."""
     K = bias.size
     lines = np.empty(ROWS * N, dtype=np.float32)
     for k in range(begin, end, ROWS):
@@ -286,9 +289,11 @@ def csr_forward(
 ):  # fmt: skip
     """Z = unit(W X + b).
 
-    features (count,), starts (count + 1,), samples and values (stored,): X, by `by_feature`
-    t_indptr (D + 1,), t_rows and w (nnz,): W by column;  bias (K,)
-    S (N K,)  scratch      Z  flat, (K, N) in the layout z      bits  the signs that the unit keeps
+    features (count,), starts (count + 1,), samples and values (stored,)  X, from `by_feature`
+    t_indptr (D + 1,), t_rows and w (nnz,)  W by column
+    bias (K,)   S (N K,) scratch
+    Z     flat, (K, N) in the layout z
+    bits  written: the bits that the unit needs for backward
     """
     K = bias.size
     work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
@@ -313,7 +318,7 @@ def csr_forward(
 
 @njit(error_model="numpy")
 def turned_chunk(begin, end, DZ, z, N, K, S):
-    """Columns begin..end - 1 of S = DZ^T."""
+    """Compute columns begin..end - 1 of S = DZ^T."""
     lines = np.empty(ROWS * N, dtype=np.float32)
     for k in range(begin, end, ROWS):
         rows = min(ROWS, end - k)
@@ -329,7 +334,7 @@ def turned_chunk(begin, end, DZ, z, N, K, S):
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def column_dots(g, at, begin, end, samples, values, start, stop, t_rows, S, K):
     """g[at..] = the gradients of connections start..stop - 1, whose input has the values
-    begin..end - 1; samples are added in their order."""
+    begin..end - 1. Samples are added in order."""
     row, x = U(samples[U(begin)]) * U(K), values[U(begin)]
     for p in range(start, stop):
         g[U(at + p - start)] = x * S[row + U(t_rows[U(p)])]
@@ -344,8 +349,8 @@ def gradient_chunk(
     begin, end, features, starts, samples, values, t_indptr, t_rows, w, first, second,
     S, K, G, own, rule, steps, since,
 ):  # fmt: skip
-    """The batch's features begin..end - 1: their connections' gradients, into G where the rule
-    keeps them, else at once into the weights, which have had `steps` steps then.
+    """Process the batch's features begin..end - 1: store the gradients of their connections in G if
+    the rule keeps them, else update the weights, which have then had `steps` steps.
 
     own (PIECE + widest,)  scratch
     """
@@ -383,14 +388,15 @@ def csr_backward(
     features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
     DZ, z, N, K, S, G, rule, steps, since,
 ):  # fmt: skip
-    """DW = DZ X^T on the connections of the batch's features, and their update.
+    """Compute DW = DZ X^T on the connections of the batch's features, and update these.
 
     features, starts, samples, values  X, as in `csr_forward`
     t_indptr (D + 1,), t_rows (nnz,), w, first, second (nnz,)  connections by column
     widest  the largest number of connections of a column
-    DZ  flat, (K, N) in the layout z      S (N K,)  scratch
-    G   (nnz,) by column, zeros, where the rule keeps the gradient; else empty
-    steps, since (D,)  what `since` is for these columns after the update
+    DZ      flat, (K, N) in the layout z
+    S       (N K,) scratch
+    G       (nnz,) zeros, by column, if the rule keeps the gradient; else empty
+    steps   the value that `since` (D,) gets for these columns
     """
     before = threads_for(MOVE * N * K)
     for chunk in prange(CHUNKS):

@@ -1,6 +1,6 @@
-"""The kernels for csr inputs as plain loops: twins of `csr_input`, which run without a compiler.
+"""The kernels of `csr_input` as plain loops, which also run without a compiler.
 
-Same names, arguments and results (but for the order of sums).
+Names, arguments and results are the same, except for the order of sums.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def by_feature(indptr, indices, data, counts, touched, features, starts, samples
 
 @njit(error_model="numpy")
 def catch_up(w, first, second, start, stop, rule, past, begin, end):
-    """Steps begin..end - 1 of connections start..stop - 1, with gradient 0."""
+    """Make steps begin..end - 1 with gradient 0 for connections start..stop - 1."""
     for s in range(begin, end):
         then = Rule(
             rule.kind, past[s, 0], rule.coupled, past[s, 1], rule.momentum, rule.nesterov,

@@ -1,4 +1,4 @@
-"""The passes of a first layer over csr inputs, and which of its columns are behind."""
+"""The passes of a first layer over csr inputs, and the postponed updates of its columns."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sparsebench_plugins.backends.numba_csr.arguments import KEEP, SGD, Layout, 
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn
 
 MOST_STEPS = 64
-"""Steps that a column may be behind. A pass over all connections after so many costs little, and
-the numbers of the steps stay in the nearest cache."""
+"""The most steps that a column's updates may be postponed. A pass over all connections after so
+many steps costs little, and the rules of these steps stay in the L1 cache."""
 
 
 class Weights(NamedTuple):
@@ -28,12 +28,12 @@ class Weights(NamedTuple):
 class CsrPasses:
     """Forward and backward over a `CsrBatch`.
 
-    Connections whose input is in no sample of a batch have gradient 0; what momentum and decay do
-    to them is done when a batch has their input again, or in `settle`.
+    Connections whose input is in no sample of a batch have gradient 0. Their updates by momentum
+    and decay are postponed until a batch has their input again, or until `settle`.
 
-    since (D,)             steps of `past` that each column has had
     past  (MOST_STEPS, 3)  rate, shrink and unbias of the steps since all columns were up to date
-    steps                  how many those are
+    steps                  the number of these steps
+    since (D,)             the number of these steps that each column has had
     ready                  the value of `steps` for which the last batch's columns are up to date
     features, starts, samples, values, count  the last batch, by feature
     """
@@ -51,7 +51,7 @@ class CsrPasses:
         self._make_room(0)
 
     def sort(self, X: CsrBatch) -> None:
-        """Arrange the batch by feature, unless that is done."""
+        """Sort the batch by feature, unless it is sorted already."""
         if X is self._batch:
             return
         if X.data.size > self.values.size:
@@ -73,7 +73,7 @@ class CsrPasses:
         self, X: CsrBatch, own: Weights, bias: Vector, S: Vector, A: Any, a: Layout,
         unit: UnitNumbers, bits: Any,
     ) -> None:  # fmt: skip
-        """A = unit(W X + b), with the columns of the batch up to date."""
+        """A = unit(W X + b), after the columns of the batch are brought up to date."""
         self.prepare(X, own)
         self._kernels.csr_forward(
             self.features, self.starts, self.count, self.samples, self.values,
@@ -94,9 +94,9 @@ class CsrPasses:
         self, X: CsrBatch, own: Weights, S: Vector, DZ: Any, z: Layout, G: Vector, rule: Rule,
         lazy: bool,
     ) -> None:  # fmt: skip
-        """Adds DW to G, which holds zeros, if the rule keeps gradients. Otherwise makes one step of
-        the optimizer: at once for the connections of columns in this batch, later for the others
-        unless `lazy` is false."""
+        """Add DW to G, which holds zeros, if the rule keeps gradients. Otherwise make one step of
+        the optimizer: now for the columns of this batch, and for the others later, or now if `lazy`
+        is False."""
         order, (K, N) = own.order, (S.size // X.shape[1], X.shape[1])
         self.prepare(X, own)
         if rule.kind != KEEP and moves_all(rule):
@@ -115,7 +115,7 @@ class CsrPasses:
         self._rule = rule
 
     def settle(self, own: Weights) -> None:
-        """Bring every column up to date."""
+        """Make the postponed updates of all columns."""
         if self.steps:
             self._kernels.catch_up_all(
                 own.order.chunks, own.order.indptr, own.w, own.first, own.second,
@@ -133,6 +133,6 @@ class CsrPasses:
 
 
 def moves_all(rule: Rule) -> bool:
-    """Whether a connection with gradient 0 may move."""
+    """Whether the rule may change a connection whose gradient is 0."""
     still = rule.kind == SGD and rule.momentum == 0 and rule.coupled == 0 and rule.shrink == 1
     return not still

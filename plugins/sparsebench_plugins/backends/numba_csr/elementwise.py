@@ -1,6 +1,7 @@
-"""Vectors over the samples of a neuron or over connections: activation, dropout and updates.
+"""Elementwise kernels with explicit vectors: activation and dropout over samples, and the
+optimizers' updates (SGD, momentum, Adam) over connections.
 
-The updates follow the rules of `sparsebench_plugins.optimizers`; arrays of state may hold bfloat16.
+The updates follow the rules of `sparsebench_plugins.optimizers`. State arrays may hold bfloat16.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ ALL = np.uint32(0xFFFFFFFF)
 
 @njit(forceinline=True, error_model="numpy")
 def mix(x):
-    """`sparsebench.core.nn.dropout.mix`, one number. numba widens uint32 products: cut back."""
+    """`sparsebench.core.nn.dropout.mix` for one number. numba widens products of uint32, so they
+    are reduced to 32 bits again."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x85EBCA6B))
     x = np.uint32(x ^ (x >> np.uint32(13)))
@@ -47,8 +49,8 @@ def mix(x):
 
 @njit(forceinline=True, error_model="numpy")
 def activated(v, row, n, byte, unit, bits):
-    """dropout(f(v)) of samples n..n + WIDTH - 1, and what backward needs into bits: the signs, and
-    behind those of a neuron which samples dropout keeps."""
+    """dropout(f(v)) of samples n..n + WIDTH - 1. Writes the bits that backward needs: the signs,
+    and after those of the neuron, which samples dropout keeps."""
     sign, stays = below_zero(v), ALL
     if unit.mode == TRAIN:
         store_bits(bits, byte, sign)
@@ -69,7 +71,7 @@ def deactivated(d, byte, unit, bits):
 
 @njit(forceinline=True, error_model="numpy")
 def activate_row(Z, z, k, n, N, unit, bits):
-    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z))."""
+    """Replace samples n..n + N - 1 of neuron k, which begin at Z[z], by dropout(f(z))."""
     if unit.mode == NONE:
         return
     row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
@@ -84,8 +86,7 @@ def activate_row(Z, z, k, n, N, unit, bits):
 
 @njit(forceinline=True, error_model="numpy")
 def deactivate_row(D, d, k, n, N, unit, bits):
-    """Turn the gradient by activations into that by pre-activations, in place: of samples n to
-    n + N - 1 of neuron k, which begin at D[d]."""
+    """Turn DA into DZ in place, for samples n to n + N - 1 of neuron k, which begin at D[d]."""
     if unit.mode == NONE:
         return
     byte = k * unit.row_bytes + n // 8
@@ -140,7 +141,7 @@ def adam(w, mean, square, g, rule):
 
 @njit(forceinline=True, error_model="numpy")
 def update_one(w, first, second, p, g, rule):
-    """WIDTH connections from p on, by their gradients, a vector."""
+    """Update WIDTH connections from p on by the vector of their gradients."""
     if rule.kind == SGD:
         v = load(first, p) if rule.momentum != 0 else splat(np.float32(0.0))
         new, v = sgd(load(w, p), v, g, rule)
@@ -173,7 +174,7 @@ def update_some(w, first, second, p, count, g, rule):
 
 @njit(error_model="numpy")
 def update(w, first, second, G, start, stop, g, rule):
-    """Connections start..stop - 1, whose gradients lie from G[g] on."""
+    """Update connections start..stop - 1, whose gradients begin at G[g]."""
     p = start
     while p + WIDTH <= stop:
         update_one(w, first, second, p, load(G, g + p - start), rule)
@@ -185,8 +186,8 @@ def update(w, first, second, G, start, stop, g, rule):
 
 @njit(error_model="numpy")
 def absorb(w, velocity, G, start, stop, first, final, rule):
-    """SGD with momentum for a gradient that comes in parts: each goes into the velocity at
-    once, the weights move with the last."""
+    """SGD with momentum for a gradient that comes in parts: each part is added to the velocity at
+    once, and the weights are updated with the last part."""
     rate = splat(-rule.rate)
     p = start
     while p < stop:

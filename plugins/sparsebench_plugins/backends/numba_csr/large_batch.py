@@ -1,11 +1,11 @@
-"""Kernels for batches of more than 8: vectors run over the samples.
+"""Kernels for batches of more than 8 samples, with vectors over the samples.
 
-Forward goes by rows of W, backward by columns, each in chunks of about as many connections,
-the same ones for any number of threads. A chunk owns what it writes and sums in index order,
-so the result is the same bit for bit for any number of threads.
+Forward goes by rows of W and backward by columns. Both are divided into chunks with about equal
+numbers of connections, which do not depend on the number of threads. Each chunk owns its output and
+sums in index order, so the result is the same bit for bit for any number of threads.
 
-Activations are flat arrays in a `arguments.Layout`; a tile of the batch is done by all threads
-before the next, so that what is gathered stays in the cache.
+Activations are flat arrays in an `arguments.Layout`. All threads finish one tile of the batch
+before the next, so that gathered activations stay in the cache.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 PIECE = 512
-"""Connections whose gradients wait for the update: small enough for the nearest cache, so many
-that the vectors of the update do not read what was written a moment ago in smaller parts."""
+"""Connections whose gradients are computed before they are updated: few enough for the L1 cache,
+and enough that the update's vectors do not read values that were just written in smaller parts,
+which would stall."""
 
 gather_8, gather_4, gather_2 = gather(8), gather(4), gather(2, abreast=2)
 gather_1, gather_some = gather(1, abreast=4), gather(1, some=True)
@@ -41,7 +42,7 @@ gather_1, gather_some = gather(1, abreast=4), gather(1, some=True)
 
 @njit(forceinline=True, error_model="numpy")
 def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
-    """N samples of a row of Z = W X + b; X's tile begins at `at`, Z's row at z."""
+    """Compute N samples of a row of Z = W X + b. X's tile begins at `at`, Z's row at z."""
     last = indices.size - 1
     n = 0
     while n + 8 * WIDTH <= N:
@@ -67,7 +68,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
     chunks (C + 1,)  bounds of rows
     W     (K, D)     csr: indptr (K + 1,), indices (nnz,), data (nnz,);  bias (K,)
     X, Z  flat       (D, N) and (K, N) in the layouts x and z
-    bits  (K, row_bytes) flat: the signs that the unit keeps
+    bits  (K, row_bytes) flat, written: the bits that the unit needs for backward
     """
     tile = min(x.tile, z.tile)
     before = threads_for(indices.size * tile)
@@ -87,7 +88,8 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
 
 
 def spanning(downstream):
-    """A column of the backward pass for any number of samples; without dx if not downstream."""
+    """Make a function for one column of the backward pass with any number of samples; it computes
+    no DX if not `downstream`."""
     column_8, column_4, column_2, column_1 = (
         column(vectors, downstream=downstream) for vectors in (8, 4, 2, 1)
     )
@@ -142,18 +144,18 @@ def backward(
     chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
     N, G, widest, rule, unit, bits, ahead,
 ):  # fmt: skip
-    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
+    """Compute DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and update W.
 
     chunks (C + 1,)  bounds of columns
     t_indptr (D + 1,), t_rows (nnz,): the connections by column
     w, first, second (nnz,)  weights and the optimizer's state by column
-    X, DZ, DX flat   (D, N), (K, N), (D, N) in the layouts x, z, d; DX empty: not wanted
-    G      (nnz,) by column: the gradient is kept there; empty: never stored
+    X, DZ, DX flat   (D, N), (K, N), (D, N) in the layouts x, z, d; DX empty: it is not computed
+    G      (nnz,) by column: receives the gradient; empty: the gradient is not stored
     widest           the largest number of connections of a column
-    bits             the signs of the unit below
+    bits             the bits of the unit below
 
-    DX uses the weights before the update. In several tiles the parts of the gradient add up in
-    G, or, where G is empty, in the velocity, in which SGD is linear.
+    DX uses the weights before the update. If there are several tiles, their parts of the gradient
+    are added up in G, or in the velocity if G is empty, which is possible because SGD is linear.
     """
     tile = min(x.tile, min(z.tile, d.tile))
     wanted = DX.size > 0
@@ -197,7 +199,7 @@ def backward(
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def sum_rows(DZ, z, N, sums):
-    """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    """sums[k] = the sum of DZ's row k over the batch.  DZ (K, N) flat in the layout z."""
     before = threads_for(sums.size * N)
     for k in prange(sums.size):
         parts = splat(np.float32(0.0))

@@ -1,4 +1,5 @@
-"""A layer whose connections are kept in the order or orders that the batch asks for."""
+"""A layer that keeps its connections in the order, or the orders, that suit the size of the
+batch."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ LINE = 64
 """Bytes of a cache line."""
 
 LINES_AHEAD = 160
-"""Cache lines of activations between what is prefetched and what is at work."""
+"""Prefetch distance in cache lines of activations."""
 
 EMPTY: Vector = np.empty(0, dtype=np.float32)
 NO_BITS = np.empty(0, dtype=np.uint8)
@@ -36,14 +37,14 @@ NO_BITS = np.empty(0, dtype=np.uint8)
 class NumbaCsrLayer(CsrLayer):
     """Z = W X + b.
 
-    A layer begins in csr order. The first batch of up to 8 brings it into one by blocks, with
-    which `data` and `slots` go; csr's columns are then made again when asked for.
-    From the first backward pass of a larger batch on there are two orders, csr and by column:
-    the weights `w` and the slots are kept in the latter, so that backward and update run through
-    memory in order. `data` is then a copy that the next forward pass brings up to date first.
-    Csr inputs need the second order only, and columns of `w` may be behind: see `csr_passes`.
+    A layer begins in csr order. With its first batch of up to 8 samples it changes to the order by
+    blocks, in which `data` and `slots` are then kept; the columns of csr are recomputed when
+    needed. From the first backward pass of a larger batch on it has two orders, csr and by column.
+    The weights `w` and the slots are kept by column, so that backward and update read memory in
+    order. `data` is then a copy in csr order, which the next forward pass updates first. Csr inputs
+    need only the order by column, and updates of columns of `w` may be postponed: see `csr_passes`.
 
-    version  changes whenever other arrays take the place of these
+    version  changes whenever the layer replaces its arrays
     """
 
     takes_csr = True
@@ -75,7 +76,8 @@ class NumbaCsrLayer(CsrLayer):
 
     @property
     def pattern(self) -> CsrPattern:
-        """Where the connections are. By blocks it is kept only as long as others hold it."""
+        """The pattern of the connections. In the order by blocks, it is stored only while others
+        reference it."""
         shown = self._shown()
         if shown is None:
             assert self._by_block is not None
@@ -97,8 +99,8 @@ class NumbaCsrLayer(CsrLayer):
         self.row_chunks = chunks(pattern.indptr)
 
     def by_block(self) -> ByBlock:
-        """The order by blocks, which is made from csr, one array after the other, if it is not
-        there: `data` and the slots are then in it."""
+        """The order by blocks. If the layer is not in it, `data` and the slots are moved to it from
+        csr, one array after the other."""
         if self._by_block is None:
             self.by_row()
             order = ByBlock(self.pattern)
@@ -112,7 +114,7 @@ class NumbaCsrLayer(CsrLayer):
         return self._by_block
 
     def by_column(self) -> ByColumn:
-        """The second order, which is made if it is not there."""
+        """The order by column, which is made if the layer does not have it."""
         if self._by_column is None:
             self.by_row()
             order = ByColumn(self.pattern)
@@ -125,13 +127,13 @@ class NumbaCsrLayer(CsrLayer):
         return self._by_column
 
     def weights_by_column(self) -> Vector:
-        """The weights in the second order. Who changes them changes `data` too."""
+        """The weights by column. A caller that changes them has to change `data` too."""
         self.by_column()
         self.refresh()
         return self._w
 
     def by_row(self) -> None:
-        """Give up the order by blocks, or the one by column: csr alone."""
+        """Return to csr order only, without the order by blocks or by column."""
         order = self._by_block or self._by_column
         if order is None:
             return
@@ -154,7 +156,7 @@ class NumbaCsrLayer(CsrLayer):
         self._stale = False
 
     def _settle(self) -> None:
-        """Make the steps of connections whose inputs csr batches did not have."""
+        """Make the postponed updates of connections whose inputs were not in csr batches."""
         if self._csr is not None:
             self._csr.settle(self._connections())
 
@@ -169,12 +171,12 @@ class NumbaCsrLayer(CsrLayer):
 
     @property
     def in_columns(self) -> bool:
-        """Whether there is the order of large batches."""
+        """Whether the layer has the order by column, for large batches."""
         return self._by_column is not None
 
     @property
     def in_blocks(self) -> bool:
-        """Whether `data` is in the order of small batches."""
+        """Whether `data` is in the order by blocks, for small batches."""
         return self._by_block is not None
 
     def _in_csr_order(self, array: Vector) -> Vector:
@@ -242,9 +244,10 @@ class NumbaCsrLayer(CsrLayer):
         rate: float | None,
         t: int,
     ) -> None:
-        """DX becomes the DZ of the layer below, through its unit; with a rate, W moves too.
+        """Compute DX and turn it into DZ of the layer below, through the unit `below`. With a rate,
+        W is updated too.
 
-        `unit` is this layer's own, through which DZ came.
+        unit  the unit after this layer, through which DZ came
         """
         N = X.shape[1]
         fused = rate is not None and rules.known(self.optimizer)
@@ -309,7 +312,7 @@ class NumbaCsrLayer(CsrLayer):
 
     @property
     def slot_type(self) -> Any:
-        """The type of the optimizer's state, a scalar type of numpy."""
+        """The numpy scalar type of the optimizer's state."""
         return self.slot_dtype.type
 
     def two_slots(self) -> tuple[Vector, Vector]:
@@ -319,14 +322,14 @@ class NumbaCsrLayer(CsrLayer):
 
     @property
     def absorbs(self) -> bool:
-        """Whether a gradient in parts can go into the optimizer's state at once. Otherwise tiles
-        would cost an array for it."""
+        """Whether the parts of a gradient can be added to the optimizer's state at once. If not,
+        tiles would need an array for the gradient."""
         rule = self.optimizer
         return type(rule) is SGD and rule.momentum != 0 and not rule.nesterov
 
     @staticmethod
     def _layout(A: Matrix, unit: NumbaUnit | None) -> Layout:
-        """The layout of an array behind a unit; arrays from outside are plain."""
+        """The layout of an array after a unit; an array from outside the network is plain."""
         return arguments.plain(A.shape[1]) if unit is None else unit.layout
 
     # --- the state -------------------------------------------------------------------
@@ -369,8 +372,8 @@ class NumbaCsrLayer(CsrLayer):
             slot[...] = new if slot.dtype == np.float32 else arguments.rounded(new)
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """The state in csr order, in the type it is kept in; and the order, because each has its
-        own way to sum."""
+        """As `Layer.saved`: the state in csr order and in its stored type, and the name of the
+        layer's order, because the order of sums depends on it."""
         yield "two_orders", np.array(self._by_column is not None)
         yield "by_block", np.array(self._by_block is not None)
         for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
@@ -388,8 +391,8 @@ class NumbaCsrLayer(CsrLayer):
             self.by_block()
 
     def apply_change(self, change: Change) -> None:
-        """Other orders than csr are given up while the topology changes, so that the peak of
-        memory is no higher than in training."""
+        """As `Layer.apply_change`. The layer first returns to csr order, so that the peak memory is
+        not higher than in training."""
         by_block, by_column = self._by_block is not None, self._by_column is not None
         self.by_row()
         applied = AppliedChange(self.pattern, change)
@@ -422,8 +425,7 @@ class NumbaCsrLayer(CsrLayer):
 
 
 class Scratch:
-    """Memory that every layer of a process may use during one pass, as large as the largest
-    needs."""
+    """Scratch memory that all layers of a process share, as large as the largest layer needs."""
 
     def __init__(self) -> None:
         self._flat = EMPTY
@@ -436,7 +438,7 @@ class Scratch:
         return self._flat[:size]
 
     def counted_by(self, layer: NumbaCsrLayer) -> int:
-        """Bytes, for the layer that it last grew for; 0 for others."""
+        """The bytes of this memory if it last grew for this layer, else 0."""
         mine = self._owner is not None and self._owner() is layer
         return int(self._flat.nbytes) if mine else 0
 
@@ -445,6 +447,6 @@ SCRATCH = Scratch()
 
 
 def ahead(A: Matrix, where: Layout) -> int:
-    """Prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
+    """The prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
     row = where.tile * A.itemsize
     return 0 if A.shape[0] * row <= CACHE else LINES_AHEAD // -(-row // LINE)

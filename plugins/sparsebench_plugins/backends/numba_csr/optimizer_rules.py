@@ -1,4 +1,4 @@
-"""The numbers of an optimizer's rule at one step, for kernels."""
+"""Translates optimizers (SGD, momentum, Adam) into the numbers that kernels need for one step."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def _rule(kind: int, nesterov: bool = False, **given: float) -> Rule:
 
 
 KEPT = _rule(KEEP)
-"""The gradient is kept."""
+"""The rule by which the gradient is only stored."""
 
 
 def known(optimizer: Optimizer) -> bool:
-    """Whether kernels implement this optimizer; others update through their own `update`."""
+    """Whether kernels implement this optimizer. For others, the layer calls their own `update`."""
     return type(optimizer) in (Sgd, Adam)
 
 
 def of(optimizer: Optimizer, rate: float, t: int) -> Rule:
-    """The rule of weights at step t."""
+    """The rule for weights at step t."""
     assert isinstance(optimizer, Sgd | Adam)
     decay = {
         "coupled": optimizer.coupled("weight"),
@@ -48,7 +48,8 @@ def of(optimizer: Optimizer, rate: float, t: int) -> Rule:
 
 
 def table(optimizer: Optimizer, rates: npt.NDArray[np.float64], t: int) -> npt.NDArray[Any]:
-    """(steps, 2) RULE: the rules of weights and biases at steps t, t + 1, ..., by their rates."""
+    """(steps, 2) RULE: the rules for weights and for biases at steps t, t + 1, ..., given the
+    learning rates of these steps."""
     assert isinstance(optimizer, Sgd | Adam)
     found = np.zeros((rates.size, 2), dtype=RULE)
     kinds: tuple[Kind, Kind] = ("weight", "bias")

@@ -1,4 +1,4 @@
-"""Kernels that move the connections from one order to the other."""
+"""Kernels that move connections between csr order and the order by column."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sparsebench.core.sparse.threads import by_part
 @by_part
 @njit(cache=True, nogil=True, error_model="numpy")
 def count_columns(begin_part, end_part, cuts, indptr, indices, starts):
-    """starts (parts, D), zeros before: connections of each part's rows by column."""
+    """starts (parts, D) = the number of connections of each part's rows in each column; zeros
+    before."""
     for part in range(begin_part, end_part):
         for p in range(indptr[cuts[part]], indptr[cuts[part + 1]]):
             starts[part, indices[p]] += 1
@@ -18,8 +19,8 @@ def count_columns(begin_part, end_part, cuts, indptr, indices, starts):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def start_columns(starts, t_indptr):
-    """Make counts (parts, D) the places where each part's connections of a column begin, and fill
-    t_indptr (D + 1,), where the columns begin."""
+    """Turn the counts in `starts` (parts, D) into the indices where each part's connections of a
+    column begin; t_indptr (D + 1,) = where the columns begin."""
     total = t_indptr[0]
     for j in range(starts.shape[1]):
         t_indptr[j] = total
@@ -33,7 +34,8 @@ def start_columns(starts, t_indptr):
 @by_part
 @njit(cache=True, nogil=True, error_model="numpy")
 def place_by_column(begin_part, end_part, cuts, indptr, indices, starts, t_rows, place):
-    """t_rows (nnz,): rows by column, rising in each. place (nnz,): where each connection goes."""
+    """t_rows (nnz,) = the rows by column, ascending in each; place (nnz,) = the index of each
+    connection in the order by column."""
     for part in range(begin_part, end_part):
         for k in range(cuts[part], cuts[part + 1]):
             for p in range(indptr[k], indptr[k + 1]):
@@ -46,7 +48,7 @@ def place_by_column(begin_part, end_part, cuts, indptr, indices, starts, t_rows,
 @by_part
 @njit(cache=True, nogil=True, error_model="numpy")
 def by_row(begin_part, end_part, bounds, array, place, out):
-    """A (nnz,) array by column into csr order."""
+    """out = an array (nnz,) by column, rearranged to csr order."""
     for p in range(bounds[begin_part], bounds[end_part]):
         out[p] = array[place[p]]
 
@@ -54,6 +56,6 @@ def by_row(begin_part, end_part, bounds, array, place, out):
 @by_part
 @njit(cache=True, nogil=True, error_model="numpy")
 def by_column(begin_part, end_part, bounds, array, place, out):
-    """A (nnz,) array in csr order into the order of columns."""
+    """out = an array (nnz,) in csr order, rearranged by column."""
     for p in range(bounds[begin_part], bounds[end_part]):
         out[place[p]] = array[p]

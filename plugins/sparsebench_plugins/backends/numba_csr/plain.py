@@ -1,7 +1,8 @@
-"""The kernels as plain loops: twins of the vector ones, and what runs without a compiler.
+"""The kernels as plain loops: readable twins of those with explicit vectors, which also run without
+a compiler.
 
-Same names, arguments and results (but for the order of sums) as those with explicit vectors.
-Arrays of uint16 hold bfloat16.
+Names, arguments and results are the same, except for the order of sums. Arrays of uint16 hold
+bfloat16.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ SUMS = {"reassoc", "contract"}
 
 @njit(inline="always", error_model="numpy")
 def mix(x):
-    """`sparsebench.core.nn.dropout.mix`, one number. numba widens uint32 products: cut back."""
+    """`sparsebench.core.nn.dropout.mix` for one number. numba widens products of uint32, so they
+    are reduced to 32 bits again."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x85EBCA6B))
     x = np.uint32(x ^ (x >> np.uint32(13)))
@@ -28,7 +30,7 @@ def mix(x):
 
 @njit(error_model="numpy")
 def put_bit(bits, byte, n, value):
-    """Bit n of those that begin at a byte."""
+    """Set bit n of the bits that begin at a byte."""
     bit = np.uint8(1 << (n % 8))
     others = bits[byte + n // 8] & np.uint8(255 - bit)
     bits[byte + n // 8] = np.uint8(others | (bit if value else np.uint8(0)))
@@ -41,8 +43,9 @@ def bit_of(bits, byte, n):
 
 @njit(error_model="numpy")
 def activate_row(Z, z, k, n, N, unit, bits):
-    """Samples n..n + N - 1 of neuron k, at Z[z]: dropout(f(z)), and what backward needs into bits:
-    the signs, and behind those of a neuron which samples dropout keeps."""
+    """Replace samples n..n + N - 1 of neuron k, which begin at Z[z], by dropout(f(z)). Writes the
+    bits that backward needs: the signs, and after those of the neuron, which samples dropout
+    keeps."""
     if unit.mode == NONE:
         return
     row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
@@ -61,8 +64,7 @@ def activate_row(Z, z, k, n, N, unit, bits):
 
 @njit(error_model="numpy")
 def deactivate_row(D, d, k, n, N, unit, bits):
-    """Turn the gradient by activations into that by pre-activations, in place: of samples n to
-    n + N - 1 of neuron k, which begin at D[d]."""
+    """Turn DA into DZ in place, for samples n to n + N - 1 of neuron k, which begin at D[d]."""
     if unit.mode == NONE:
         return
     byte = k * unit.row_bytes
@@ -93,7 +95,7 @@ def deactivate(D, K, N, unit, bits):
 
 @njit(error_model="numpy", fastmath=SUMS)
 def gathered(data, indices, start, stop, X, stride, at, b, Z, z, N):
-    """Z[z : z + N] = b + the products of connections start..stop - 1, four at a time."""
+    """Z[z : z + N] = b + the sum of the products of connections start..stop - 1, four at a time."""
     for n in range(N):
         Z[z + n] = b
     p = start
@@ -131,7 +133,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
 
 @njit(error_model="numpy")
 def sgd(w, v, g, rule):
-    """One connection's new weight and velocity."""
+    """The new weight and velocity of one connection."""
     step = -rule.rate * (g + rule.coupled * w)
     v = rule.momentum * v + step
     return w * rule.shrink + (rule.momentum * v + step if rule.nesterov else v), v
@@ -139,7 +141,7 @@ def sgd(w, v, g, rule):
 
 @njit(error_model="numpy")
 def update(w, first, second, p, g, rule):
-    """The rules of `sparsebench_plugins.optimizers` for connection p."""
+    """Update connection p by a rule of `sparsebench_plugins.optimizers`."""
     if rule.kind == SGD:
         v = first[p] if rule.momentum != 0 else np.float32(0.0)
         w[p], v = sgd(w[p], v, g, rule)
@@ -155,7 +157,7 @@ def update(w, first, second, p, g, rule):
 
 @njit(error_model="numpy")
 def absorb(w, velocity, p, g, first, final, rule):
-    """SGD with momentum for a gradient that comes in parts, connection p."""
+    """Update connection p by SGD with momentum, for a gradient that comes in parts."""
     v = velocity[p]
     if first:
         v = rule.momentum * v - rule.rate * rule.coupled * w[p]
@@ -175,7 +177,7 @@ def dot(A, a, B, b, N):
 
 @njit(error_model="numpy", fastmath=SUMS)
 def dot_and_add(A, a, B, b, w, C, c, N):
-    """A . B over N samples, and C += w A on the way."""
+    """Returns A . B over N samples, and adds w A to C."""
     total = np.float32(0.0)
     for n in range(N):
         total += A[a + n] * B[b + n]
@@ -250,7 +252,7 @@ def small_batch_forward(
 
 @njit(error_model="numpy")
 def backward_connection(p, k, j, w, first, second, X, DZ, DX, N, G, rule):
-    """Connection p from neuron j to neuron k."""
+    """The backward pass of connection p from neuron j to neuron k."""
     if DX.size > 0:
         g = dot_and_add(DZ, k * N, X, j * N, w[p], DX, j * N, N)
     else:
@@ -284,7 +286,7 @@ def small_batch_backward(
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=SUMS)
 def sum_rows(DZ, z, N, sums):
-    """sums[k] = sum over the batch.  DZ (K, N) flat in the layout z."""
+    """sums[k] = the sum of DZ's row k over the batch.  DZ (K, N) flat in the layout z."""
     before = threads_for(sums.size * N)
     for k in prange(sums.size):
         total = np.float32(0.0)

@@ -1,11 +1,11 @@
-"""Vectors of float32 as values in numba code, so that kernels say which registers they use.
+"""Vectors of float32 as values in numba code, so that a kernel decides which registers it uses.
 
 LLVM decides how a vector of WIDTH lanes maps to the machine: one register with AVX-512, two
-with AVX2 or NEON at 8 lanes. Arrays are flat and contiguous; an array of uint16 holds bfloat16
-and is widened on the way in, rounded to nearest even on the way out.
+with AVX2 or NEON at 8 lanes. Arrays are flat and contiguous. An array of uint16 holds bfloat16,
+which is widened when loaded and rounded to nearest even when stored.
 
-Two levels: `Emit` writes LLVM IR, for loops whose accumulators must stay in registers
-(`row_kernels`); the intrinsics below are single operations for code that stays Python.
+There are two levels. `Emit` writes LLVM IR, for loops whose accumulators must stay in registers
+(`row_kernels`). The intrinsics below are single operations for kernels written in Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LINE = 64
 
 
 def host_width() -> int:
-    """Lanes: 16 with AVX-512, else 8 (one AVX2 register, two of NEON or SSE)."""
+    """The number of lanes: 16 with AVX-512, else 8 (one AVX2 register, two of NEON or SSE)."""
     return 16 if llvm.get_host_cpu_features().get("avx512f") else 8
 
 
@@ -47,13 +47,13 @@ class Emit:
         self.type = vector(FLOAT, lanes)
 
     def masked(self, count):
-        """The same for the first `count` lanes, i64."""
+        """A copy that loads and stores only the first `count` lanes; count is an i64."""
         steps = vector(I64, self.lanes)(list(range(self.lanes)))
         mask = self.builder.icmp_signed("<", steps, self.splat(count))
         return Emit(self.context, self.builder, self.lanes, mask)
 
     def pointer(self, kind, array, index, element):
-        """To array[index], as a pointer to `element`."""
+        """The address of array[index] as a pointer to `element`."""
         data = self.context.make_array(kind)(self.context, self.builder, array).data
         return self.builder.bitcast(self.builder.gep(data, [index]), element.as_pointer())
 
@@ -70,7 +70,7 @@ class Emit:
         return self._widened(self._load(kind, array, index, HALF, 2))
 
     def load_at(self, kind, place):
-        """`lanes` numbers from a pointer on, as float32."""
+        """The `lanes` numbers from a pointer on, as float32."""
         wide = kind.dtype == types.float32
         element, align = (FLOAT, 4) if wide else (HALF, 2)
         shape = vector(element, self.lanes)
@@ -79,7 +79,7 @@ class Emit:
         return value if wide else self._widened(value)
 
     def store_at(self, kind, place, value):
-        """The other way round."""
+        """Store a vector from a pointer on."""
         value, align = (value, 4) if kind.dtype == types.float32 else (self._rounded(value), 2)
         at = self.builder.bitcast(place, value.type.as_pointer())
         self.builder.store(value, at).align = align
@@ -96,8 +96,8 @@ class Emit:
             self._store(kind, array, index, self._rounded(value), 2)
 
     def _rounded(self, value):
-        """float32 to bfloat16 bits, to nearest even; a nan's payload may change, not that it
-        is one."""
+        """float32 rounded to the bits of bfloat16, to nearest even. A nan stays a nan, but its
+        payload may change."""
         b = self.builder
         bits = b.bitcast(value, vector(I32, self.lanes))
         odd = b.and_(b.lshr(bits, self.whole(16)), self.whole(1))
@@ -168,7 +168,7 @@ class Emit:
         return self.builder.shuffle_vector(a, b, vector(I32, len(where))(where))
 
     def folded(self, v, parts):
-        """(parts,) sums over equal stretches of lanes."""
+        """(parts,) the sums over equal ranges of lanes."""
         lanes = v.type.count // parts
         while lanes > 1:
             even = [i for i in range(v.type.count) if i % 2 == 0]
@@ -179,7 +179,7 @@ class Emit:
         return v
 
     def total(self, v):
-        """The sum over lanes: halves are added until one is left."""
+        """The sum over lanes: the two halves are added repeatedly until one lane is left."""
         lanes = v.type.count
         while lanes > 1:
             half = lanes // 2
@@ -194,7 +194,7 @@ class Emit:
         return self.builder.extract_element(v, I32(0))
 
     def four_totals(self, a, b, c, d):
-        """(4,) the sums of four vectors, in fewer shuffles than four sums take."""
+        """(4,) the sums of four vectors, with fewer shuffles than four separate sums need."""
         quads = range(0, self.lanes, 4)
         other = self.lanes
 
@@ -213,11 +213,11 @@ class Emit:
         return v
 
     def prefetch(self, kind, array, index, size, write=False):
-        """The cache lines of `size` bytes from array[index] on."""
+        """Prefetch the cache lines of `size` bytes from array[index] on."""
         self.prefetch_at(self.pointer(kind, array, index, BYTE), write, size)
 
     def prefetch_at(self, place, write=False, size=1):
-        """The cache lines of `size` bytes from a pointer on."""
+        """Prefetch the cache lines of `size` bytes from a pointer on."""
         at = self.builder.bitcast(place, BYTE.as_pointer())
         prefetch = self._function("llvm.prefetch.p0", ir.VoidType(), [at.type, I32, I32, I32])
         for offset in range(0, size, LINE):
@@ -242,8 +242,8 @@ class LanesModel(models.PrimitiveModel):
 
 
 def operation(write):
-    """The code generator of an intrinsic: `write` gets an `Emit` of WIDTH lanes and the arguments.
-    What it returns is the result; None for a store."""
+    """The code generator of an intrinsic. `write` gets an `Emit` of WIDTH lanes and the arguments,
+    and returns the result, or None for a store."""
 
     def code(context, builder, signature, args):
         found = write(Emit(context, builder, WIDTH), *args)
@@ -260,7 +260,7 @@ def load(typing, A, i):
 
 @intrinsic
 def load_some(typing, A, i, count):
-    """A[i : i + count], 0 in the lanes behind."""
+    """A[i : i + count]; the remaining lanes are 0."""
     write = operation(lambda emit, a, i, count: emit.masked(count).load(A, a, i))
     return lanes(A, types.int64, types.int64), write
 
@@ -294,8 +294,8 @@ def for_few(builder, count, emit):
 
 @intrinsic
 def load_few(typing, A, i, count):
-    """`load_some` that reads no memory behind `count` numbers, which are 1 at least. Where another
-    neuron's samples follow, a masked load would wait for the last store there, and not use it."""
+    """As `load_some`, for a count of at least 1, but reads no memory after these numbers. If
+    another neuron's samples follow, a masked load would wait for the last store to them."""
 
     def write(emit, a, i, count):
         b = emit.builder
@@ -314,7 +314,7 @@ def load_few(typing, A, i, count):
 
 @intrinsic
 def store_few(typing, A, i, v, count):
-    """`store_some` that touches nothing behind, for a count of 1 at least."""
+    """As `store_some`, for a count of at least 1, but touches no memory after these numbers."""
 
     def write(emit, a, i, v, count):
         def lanes_of(lanes):
@@ -369,7 +369,7 @@ def total(typing, v):
 
 @intrinsic
 def below_zero(typing, v):
-    """Bit i is set where lane i is below zero."""
+    """An integer whose bit i is set if lane i is below zero."""
     write = operation(lambda emit, v: emit.bits(emit.builder.fcmp_ordered("<", v, emit.zero())))
     return types.uint32(lanes), write
 
@@ -397,7 +397,8 @@ def store_bits(typing, B, i, bits):
 
 @intrinsic
 def scaled(typing, v, below, kept, above_factor, below_factor):
-    """v times below_factor where `below` is set, above_factor elsewhere; 0 where not kept."""
+    """v times below_factor in lanes where `below` is set, times above_factor in others, and 0 in
+    lanes that are not in `kept`."""
 
     def write(emit, v, below, kept, above_factor, below_factor):
         select = emit.builder.select

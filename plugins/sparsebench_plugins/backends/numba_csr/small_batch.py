@@ -1,15 +1,15 @@
-"""Kernels for batches of 1 to 8, over connections in blocks.
+"""Kernels for batches of 1 to 8 samples, over connections in blocks.
 
-At such batches the connections are the traffic, and what they gather and add to is a few bytes at
-a random place. Blocks keep these places in the second cache, and one order serves both passes
-(`block_order`). A chunk of forward is a row of blocks and owns its part of Z; of backward, a
-column of blocks and its part of DX: no two threads write to one place, and the bits do not
-depend on their number.
+For such batches, most memory traffic is the connections; each gathers from and adds to a few bytes
+at a random position. Blocks keep these positions in the L2 cache, and one order serves both passes
+(`block_order`). A chunk of forward is a row of blocks and owns its part of Z. A chunk of backward
+is a column of blocks and owns its part of DX. So no two threads write to the same position, and
+results do not depend on the number of threads.
 
-A chunk is a function of its own; `forward` and `backward` run all of them.
+Each chunk is processed by a function; `forward` and `backward` run all chunks.
 
 row_cuts (R + 1,), column_cuts (C + 1,)  bounds of the blocks' neurons
-starts (R C + 1,)                        of the blocks' connections
+starts (R C + 1,)                        where the connections of each block begin
 rows, columns, w (nnz,)                  of each connection: uint16, uint16, float32
 """
 
@@ -34,16 +34,17 @@ from sparsebench_plugins.backends.numba_csr.simd import load_few, store_few
 from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
 
 PIECE = 1024
-"""Connections whose gradients are made before they are updated: 4 KiB, in the first cache."""
+"""Connections whose gradients are computed before they are updated: 4 KiB, which fit in the L1
+cache."""
 
 AHEAD = 32
-"""Connections between the one whose neuron is fetched and the one at work."""
+"""Prefetch distance in connections."""
 
 downstream_part, dots_part = backward_block(True), backward_block(False)
 
 
 def forward_block(strided):
-    """A block of Z = W X, added to Z."""
+    """Add a block's part of W X to Z."""
     one, two, three, more = (forward_rows(length, strided) for length in (1, 2, 3, None))
 
     @njit(error_model="numpy")
@@ -75,13 +76,13 @@ forward_packed, forward_strided = forward_block(False), forward_block(True)
 
 
 def sums_of(A, start, rows, step, N):
-    """Where the sums of `rows` neurons are made, and the numbers from one to the next: in A from
-    `start` on if it is float32, else in an array of N samples each."""
+    """The array for the sums of `rows` neurons, and the distance from one neuron to the next: A
+    from `start` on if it is float32, else a new array with N samples per neuron."""
     raise NotImplementedError
 
 
 def settle(sums, s, A, a, N):
-    """A[a : a + N] = sums[s : s + N], rounded, where they are two arrays."""
+    """If `sums` is not A itself, A[a : a + N] = sums[s : s + N], rounded."""
     raise NotImplementedError
 
 
@@ -101,23 +102,23 @@ def _settle(sums, s, A, a, N):
 
 @njit(error_model="numpy")
 def ahead_in(A):
-    """How far ahead neurons are fetched: where all of them outgrow a second cache. A block's share
-    fits one, but is found there only after the first touch, and not for long where others run."""
+    """The prefetch distance; 0 if all neurons fit into an L2 cache. A block's neurons always fit,
+    but they are only cached after the first access, and may be evicted when other programs run."""
     return AHEAD if A.size * A.itemsize > CACHE else 0
 
 
 def forward_rows_of_blocks(add_packed, add_strided):
-    """A row of blocks, by what adds a block."""
+    """Make the function for a row of blocks, given the functions that add one block."""
 
     @njit(error_model="numpy")
     def chunk(
         r, row_cuts, column_cuts, starts, rows, columns, w, bias,
         X, x, x_step, Z, z, z_step, n, N, unit, bits,
     ):  # fmt: skip
-        """Row r of blocks of Z = unit(W X + b), samples n..n + N - 1 with N <= 8.
+        """Compute row r of blocks of Z = unit(W X + b), for samples n..n + N - 1 with N <= 8.
 
-        X, Z flat: the samples of neuron j at x + j x_step and z + j z_step
-        bits      (K, row_bytes) flat: the signs that the unit keeps
+        X, Z  flat: the samples of neuron j begin at x + j x_step and z + j z_step
+        bits  (K, row_bytes) flat, written: the bits that the unit needs for backward
         """
         first, last = row_cuts[r], row_cuts[r + 1]
         C = column_cuts.size - 1
@@ -142,15 +143,15 @@ def forward_rows_of_blocks(add_packed, add_strided):
 
 forward_chunk = forward_rows_of_blocks(forward_packed, forward_strided)
 packed_forward_chunk = forward_rows_of_blocks(forward_packed, forward_packed)
-"""For plain arrays of at most LARGEST samples only, which compiles in half the time."""
+"""The function for plain arrays of at most LARGEST samples; it compiles in half the time."""
 
 
 @njit(error_model="numpy")
 def backward_one(
     start, stop, rows, columns, w, first, second, DZ, z, X, x, DX, N, G, own, rule
 ):  # fmt: skip
-    """The backward pass of connections start to stop - 1 of one block: the gradient of each weight,
-    a dot product over the samples, and its update; DX is added to unless it is empty.
+    """The backward pass of connections start to stop - 1 of one block: computes the gradient of
+    each weight, a dot product over the samples, and updates it; adds to DX unless that is empty.
 
     own  scratch array for the gradients of PIECE connections
     """
@@ -173,14 +174,15 @@ def backward_chunk(
     c, row_cuts, column_cuts, starts, rows, columns, w, first, second,
     X, DZ, DX, N, G, rule, unit, bits,
 ):  # fmt: skip
-    """DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and the update of W.
+    """Compute DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and update W.
 
-    Column c of blocks; row c where DX is empty, not wanted. DX uses the weights before the update.
+    Processes column c of blocks; or row c if DX is empty, which means that it is not needed. DX
+    uses the weights before the update.
 
     first, second (nnz,)  the optimizer's state
     X, DZ, DX flat        (D, N), (K, N), (D, N)
-    G      (nnz,)         the gradient, where the rule keeps it; else empty
-    bits                  the signs of the unit below
+    G      (nnz,)         receives the gradient if the rule keeps it; else empty
+    bits                  the bits of the unit below
     """
     R, C = row_cuts.size - 1, column_cuts.size - 1
     own = np.empty(PIECE + 16, dtype=np.float32)
@@ -211,7 +213,8 @@ def backward_chunk(
 def forward(
     row_cuts, column_cuts, starts, rows, columns, w, bias, X, x, Z, z, N, unit, bits
 ):  # fmt: skip
-    """Z = unit(W X + b) for any number of samples, 8 at a time; X and Z in the layouts x and z."""
+    """Z = unit(W X + b) for any number of samples, 8 at a time. X and Z have the layouts x and
+    z."""
     # a connection counts as LARGEST multiply-adds: smaller batches take as long
     before = threads_for(LARGEST * rows.size)
     for n in range(0, N, LARGEST):
@@ -230,7 +233,7 @@ def backward(
     row_cuts, column_cuts, starts, rows, columns, w, first, second,
     X, DZ, DX, N, G, rule, unit, bits,
 ):  # fmt: skip
-    """Every chunk of `backward_chunk`."""
+    """Run all chunks of `backward_chunk`."""
     before = threads_for(2 * LARGEST * rows.size)
     chunks = column_cuts.size - 1 if DX.size > 0 else row_cuts.size - 1
     for c in prange(chunks):

@@ -1,7 +1,8 @@
-"""How many threads a parallel region uses: one, if waking another would take longer than the work.
+"""Decides how many threads a parallel region uses: one, if waking another would take longer than
+the work.
 
-Kernels decide, because there it takes nanoseconds, and several microseconds from Python. No
-result depends on the number of threads.
+The decision is made in kernels, where it takes nanoseconds; from Python it would take several
+microseconds. No result depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from numba import types
 from numba.extending import overload
 
 WORTH_THREADS = 250_000
-"""Multiply-adds from which on more than one thread pays. A thread does 4 to 10 of them in a
-nanosecond, so these take some 50 us; waking a thread that waits passively takes 10 to 20."""
+"""More than one thread is used from this number of multiply-adds on. A thread does 4 to 10 of them
+in a nanosecond, so they take some 50 us; waking a passively waiting thread takes 10 to 20 us."""
 
 MOVE = 5
-"""Multiply-adds that take as long as moving one number from or to a random place."""
+"""Moving one number from or to a random position takes as long as this many multiply-adds."""
 
 # numba's own get_num_threads and set_num_threads are ctypes pointers, with which no kernel can be
 # cached. These are the C functions behind them, by name.
@@ -24,13 +25,14 @@ set_threads = types.ExternalFunction("set_num_threads", types.void(types.intc))
 
 
 def threads_for(work):
-    """Set one thread where `work` multiply-adds are not worth more. Returns the number there was,
-    for `threads_again`. Plain Python, which runs this, has one thread."""
+    """Set the number of threads to one if `work` multiply-adds are too few for more. Returns the
+    previous number, for `threads_again`. (This version is for plain Python, which has one
+    thread.)"""
     return 1
 
 
 def threads_again(before):
-    """Set the number of threads that there was before `threads_for`."""
+    """Restore the number of threads from before `threads_for`."""
 
 
 @overload(threads_for)

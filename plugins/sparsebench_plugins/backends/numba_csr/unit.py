@@ -1,4 +1,4 @@
-"""Activation and dropout of one layer of one network, for kernels to apply where they write."""
+"""Activation and dropout of one layer, which kernels apply while they write their output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from sparsebench_plugins.backends.numba_csr.arguments import UnitNumbers
 
 
 class NumbaUnit(Untrained):
-    """A piecewise linear activation and dropout. For backward one bit per activation is kept, the
-    sign of its pre-activation, and with dropout another: whether it stayed.
+    """A piecewise linear activation and dropout. For backward it stores one bit per activation, the
+    sign of its pre-activation, and with dropout a second bit: whether the activation was kept.
 
-    bits  (K, row_bytes) flat     numbers, layout  of the last pass
+    bits             (K, row_bytes) flat
+    numbers, layout  those of the last pass
     """
 
     def __init__(self, slope: float, dropout: Dropout | None, kernels: Any) -> None:
@@ -30,7 +31,7 @@ class NumbaUnit(Untrained):
         self.layout = arguments.plain(0)
 
     def at_step(self, t: int | None, K: int, N: int) -> UnitNumbers:
-        """The numbers for kernels at training step t (None: evaluation), with room for the bits."""
+        """The numbers for kernels at training step t (None: evaluation). Allocates the bits."""
         self.layout = arguments.plain(N)
         if t is None:
             return UnitNumbers(
@@ -62,11 +63,11 @@ class NumbaUnit(Untrained):
         return found
 
     def row_bytes(self, N: int) -> int:
-        """Of what a training pass of N samples leaves for backward, a neuron."""
+        """The bytes per neuron that a training pass of N samples stores for backward."""
         return arguments.bit_bytes(N) * (1 if self._dropout is None else 2)
 
     def room(self, size: int) -> npt.NDArray[np.uint8]:
-        """Room for the bits, `size` bytes at least."""
+        """Memory for the bits, at least `size` bytes."""
         if self.bits.size < size:
             self.bits = np.zeros(size, dtype=np.uint8)
         return self.bits

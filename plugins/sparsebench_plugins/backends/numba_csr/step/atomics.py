@@ -1,4 +1,4 @@
-"""Arrays at an address, atomic operations and system calls, for numba code."""
+"""Atomic operations, arrays at an address, and system calls for waiting, for numba code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ HAS_PAUSE = platform.machine() in ("x86_64", "AMD64")
 HAS_FUTEX = sys.platform == "linux"
 
 NAP = 50
-"""Microseconds of the first sleep without futex; each is twice as long, up to 3 ms."""
+"""Microseconds of the first nap on systems without futex; each next one is twice as long, up to 3
+ms."""
 
 
 @intrinsic
@@ -53,7 +54,7 @@ def _at(builder, address):
 
 @intrinsic
 def load(typing, address):
-    """The int64 at an address, sequentially consistent, as `store` and `add` are."""
+    """The int64 at an address. `load`, `store` and `add` are sequentially consistent."""
 
     def code(context, builder, signature, args):
         return builder.load_atomic(_at(builder, args[0]), "seq_cst", 8)
@@ -82,7 +83,7 @@ def add(typing, address, value):
 
 @intrinsic
 def pause(typing):
-    """Tell the processor that this is a waiting loop, where it has a word for that."""
+    """Tell the processor that this is a waiting loop, if it has an instruction for that."""
 
     def code(context, builder, signature, args):
         if HAS_PAUSE:
@@ -107,7 +108,10 @@ _WAIT, _WAKE = 128, 129
 
 @njit(nogil=True)
 def nanoseconds(room):
-    """A monotonic clock. room: address of 16 bytes that this thread may write."""
+    """The time of a monotonic clock.
+
+    room  address of 16 bytes that this thread may write
+    """
     _clock_gettime(_MONOTONIC, room)
     parts = array_at(room, 2, types.int64)
     return parts[0] * 1_000_000_000 + parts[1]
@@ -121,11 +125,11 @@ def sleep_while(address, value):
 
 @njit(nogil=True)
 def wake(address):
-    """Wake all that sleep at an address. Linux only."""
+    """Wake all threads that sleep at an address. Linux only."""
     _syscall(_FUTEX, address, _WAKE, 1 << 30, 0, 0, 0)
 
 
 @njit(nogil=True)
 def nap(times):
-    """Sleep for a moment, the longer the more `times` this thread slept in a row."""
+    """Sleep briefly; the sleep gets longer with `times`, the number of naps in a row."""
     _usleep(NAP << min(times, 6))

@@ -1,4 +1,5 @@
-"""The inputs of a batch become tiles of (features, samples); rows of a data set are also scaled."""
+"""Kernels that copy the inputs of a batch into tiles of (features, samples), and scale the rows of
+a data set."""
 
 from __future__ import annotations
 
@@ -23,15 +24,16 @@ from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, Dtype
 from sparsebench_plugins.backends.numba_csr.step.records import BATCH
 
 BLOCK = 64
-"""Features that are written for all samples of a tile before the next: they stay in the first
-cache."""
+"""The number of features that are written for all samples of a tile before the next ones, so that
+they stay in the L1 cache."""
 
 
 @intrinsic
 def gather_samples(typing, data, starts, first, j, mean, scale, X, x):
     """X[x + i] = (data[starts[first + i] + j] - mean) scale for i = 0..WIDTH - 1, in float32.
 
-    data    flat, of a number type that float32 holds     starts  int64
+    data    flat, of a type whose numbers float32 can represent
+    starts  int64
     """
 
     def code(context, builder, signature, args):
@@ -55,12 +57,16 @@ def gather_samples(typing, data, starts, first, j, mean, scale, X, x):
 
 
 NARROW = (np.float32, np.uint8, np.int8, np.uint16, np.int16)
-"""Types of data that are scaled in float32, in vectors; others one by one in float64."""
+"""Types of data that are scaled as vectors of float32; others are scaled one by one in float64."""
 
 
 @lru_cache
 def assemble(kind: Dtype, scaled: Dtype) -> int:
-    """kind: of the data; scaled: of mean and scale, float32 or float64."""
+    """The address of the kernel that gathers and scales rows of a data set into tiles.
+
+    kind    type of the data
+    scaled  type of mean and scale, float32 or float64
+    """
     vectors = kind in NARROW and scaled == np.float32
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
@@ -95,7 +101,7 @@ def assemble(kind: Dtype, scaled: Dtype) -> int:
 
 @lru_cache
 def copy() -> int:
-    """A plain (features, N) batch into tiles."""
+    """The address of the kernel that copies a plain (features, N) batch into tiles."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):

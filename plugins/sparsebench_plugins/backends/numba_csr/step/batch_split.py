@@ -1,17 +1,20 @@
-"""How a batch is cut: by samples, by blocks of connections, or by neurons.
+"""Decides how a training step is divided among threads: by samples, by blocks of connections, or by
+neurons.
 
-By samples: a tile of them goes forward and back through the whole network in one piece of work, its
-weights' gradients into a partial sum of its own; a second phase adds these up in order and updates.
-Activations stay with the core that wrote them, and threads meet three times a step.
+By samples: one piece of work takes a tile of samples forward and backward through the whole
+network, and adds the gradients to a partial sum. A second phase adds up the partial sums in order
+and updates the weights. Activations stay in the cache of the core that wrote them, and threads
+synchronise three times per step.
 
-By blocks: a phase per layer and direction, its pieces the blocks of connections, which are updated
-on the way back; for few samples of so many connections that these are the traffic.
+By blocks: there is a phase per layer and direction, whose pieces of work are blocks of connections;
+weights are updated during the backward pass. This is for few samples and so many connections that
+reading them takes most of the time.
 
-By neurons: a phase per layer and direction, its pieces chunks of neurons, for networks whose
-activations no cache holds, and for few samples of many connections.
+By neurons: there is a phase per layer and direction, whose pieces of work are chunks of neurons.
+This is for networks whose activations fit in no cache, and for few samples of many connections.
 
-Which of these, and the tiles, depend on the network and the batch alone: results are the same bit
-for bit for any number of threads.
+The choice, and the tiles, depend only on the network and the batch, so results are the same bit for
+bit for any number of threads.
 """
 
 from __future__ import annotations
@@ -27,27 +30,27 @@ WIDTH = 64
 """Samples of a tile: eight vectors of eight, the registers of AVX2."""
 
 SMALL = 32
-"""Samples that are not worth two tiles."""
+"""Up to this many samples are not divided into two tiles."""
 
 PIECES = 4
-"""Partial gradients, at most: each costs 4 bytes a connection."""
+"""The most partial gradients; each takes 4 bytes per connection."""
 
 TILE_BYTES = 16 * 2**20
-"""Of a layer's tile, up to which a batch is split by samples."""
+"""A batch is split by samples only if the tile of the widest layer has at most this many bytes."""
 
 BY_NEURONS = 4_000_000
-"""Multiply-adds of one pass from which on few samples are split by neurons."""
+"""Few samples are split by neurons if a pass takes at least this many multiply-adds."""
 
 IN_CACHE = 200_000
-"""Connections up to which few samples go through both orders of them; beyond, reading a second
-order takes longer than the calls that it saves."""
+"""Up to this many connections, few samples use the connections in both orders. With more, reading
+the second order takes longer than the calls that it saves."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a batch is cut: `tiles` of `width` samples; `per_piece` of them share a gradient.
+    """How a batch is divided: into `tiles` of `width` samples; `per_piece` tiles share a gradient.
 
-    way  "samples", "neurons" or "blocks", which the pieces of work are
+    way  the pieces of work: "samples", "neurons" or "blocks"
     """
 
     way: Literal["samples", "neurons", "blocks"]
@@ -72,11 +75,11 @@ def split(
     N: int, widest: int, connections: int, itemsize: int, *, absorbs: bool, columns: bool,
     training: bool,
 ) -> Split:  # fmt: skip
-    """How to cut N samples.
+    """Decide how to divide N samples.
 
-    widest   neurons or features of the widest array of activations
-    absorbs  whether the optimizer takes a gradient in parts
-    columns  whether the connections are in the order of large batches already
+    widest   the most neurons or features in an array of activations
+    absorbs  whether the optimizer accepts a gradient in parts
+    columns  whether the connections are already in the order for large batches
     """
     if N <= LARGEST and connections > IN_CACHE:
         return Split("neurons" if columns else "blocks", N, 1, 1)

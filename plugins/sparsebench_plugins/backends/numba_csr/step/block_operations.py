@@ -1,7 +1,7 @@
-"""The kernels of a step for few samples of many connections, which are kept in blocks.
+"""The kernels of a step for few samples and many connections, which are stored in blocks.
 
-As in `operations`: void(record, tile, chunk), of the one tile that there is. A chunk is a row of
-blocks forward and a column of blocks backward (`small_batch`).
+Their signature is that of `operations`: void(record, tile, chunk), where there is only one tile. A
+chunk is a row of blocks in forward and a column of blocks in backward (`small_batch`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sparsebench_plugins.backends.numba_csr.step.records import LAYER
 
 @njit(forceinline=True)
 def blocks_of(L):
-    """row_cuts, column_cuts, starts, rows, columns."""
+    """The arrays of the blocks: row_cuts, column_cuts, starts, rows, columns."""
     return (
         array_at(L.row_cuts, L.R + 1, np.int64),
         array_at(L.column_cuts, L.C + 1, np.int64),
@@ -38,7 +38,7 @@ def blocks_of(L):
 
 @lru_cache
 def forward(x: Dtype, z: Dtype) -> int:
-    """Z = unit(W X + b) for a row of blocks."""
+    """The address of the kernel for Z = unit(W X + b), for a row of blocks."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):
@@ -61,8 +61,8 @@ def forward(x: Dtype, z: Dtype) -> int:
 
 @lru_cache
 def backward(z: Dtype, x: Dtype, state: Dtype) -> int:
-    """DX for a column of blocks, through the unit below, and the update of its weights; for a row
-    of blocks where DX is not wanted."""
+    """The address of the kernel that computes DX for a column of blocks, through the unit below,
+    and updates the weights; if DX is not needed, it takes a row of blocks."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):

@@ -1,4 +1,5 @@
-"""A network's step as compiled calls, one for as many steps as follow each other undisturbed."""
+"""Makes the training steps of a network as compiled calls; one call makes several steps if nothing
+else happens between them."""
 
 from __future__ import annotations
 
@@ -25,10 +26,10 @@ Key = tuple[Any, ...]
 
 
 class Programs:
-    """Programs of one network, made when a number of samples is first met.
+    """The programs of one network: one for each number of samples, made when it first occurs.
 
-    A program follows the arrays of the layers when these change, and is made anew where the batch
-    is cut in another way.
+    When the layers' arrays change, the addresses in a program are updated. A program is remade if
+    the batch is divided in another way.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -44,7 +45,7 @@ class Programs:
         optimizer: Optimizer,
         activations: Sequence[Buffer],
     ) -> Programs | None:
-        """None if the kernels do not know one of the parts."""
+        """The programs of this network; None if there is no kernel for one of the parts."""
         number = kernel_numbers.loss_number(loss)
         own = [layer for layer in layers if isinstance(layer, NumbaCsrLayer)]
         units_known = all(
@@ -58,7 +59,8 @@ class Programs:
         return cls(Parts(own, units, number, optimizer, activations))
 
     def train_step(self, X: Matrix, T: Array, rate: float, t: int) -> float | None:
-        """One step on a batch X (D, N); None if there is no program for so many samples."""
+        """Make one step on a batch X (D, N). Returns the loss; None if there is no program for this
+        number of samples."""
         if not X.flags.c_contiguous:
             return None
         values = None
@@ -82,16 +84,18 @@ class Programs:
         rates: Sequence[float],
         t: int,
     ) -> npt.NDArray[np.float64] | None:
-        """Steps t, t + 1, ... on N samples each.
+        """Make steps t, t + 1, ... on N samples each.
 
-        rows, target_rows  (steps N,) of `source`, and of `targets`; None: the inputs are targets
+        rows         (steps N,) rows of `source`
+        target_rows  (steps N,) rows of `targets`; None: the inputs are the targets
+
         Returns the losses, the last of which may not be finite; None if there is no program.
         """
         program = self._program(source, Goal(targets, by_row=True), N)
         return None if program is None else self._steps(program, rows, target_rows, rates, t)
 
     def outputs(self, X: Matrix) -> Matrix | None:
-        """(K, N), valid until the next call; None if there is no program."""
+        """The outputs (K, N), valid until the next call; None if there is no program."""
         program = self._program(X, None, X.shape[1]) if X.flags.c_contiguous else None
         if program is None:
             return None

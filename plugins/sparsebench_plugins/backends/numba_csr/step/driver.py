@@ -1,14 +1,15 @@
-"""Runs the phases of a program: a thread takes the next piece of work when it has time.
+"""Runs the phases of a program on several threads; each idle thread takes the next piece of work.
 
-A program is two tables of int64. `items` (n, 4): the address of a kernel and its three arguments.
-`phases` (p, 3): the first item of each phase, their number, and whether the calling thread does
-them alone, as it should where waking another would take longer.
+A program consists of two tables of int64. `items` (n, 4) has the address of a kernel and its three
+arguments. `phases` (p, 3) has the first item of each phase, the number of its items, and whether
+the calling thread runs them alone, which is faster for little work than waking another thread.
 
-Tickets are drawn from one 64-bit word: the number of the phase, how many items it has, and the next
-one. Whoever draws a ticket knows from it alone what to do, even when the phase that it looked for
-has ended meanwhile; a valid ticket keeps its phase from ending. The caller takes what nobody else
-has taken, and waits only for items that others are at work on. Beside a busy process such a thread
-may have lost its core: having waited too long once, the caller works alone for a while.
+Threads draw tickets from one 64-bit word that contains the number of the phase, its number of
+items, and the next item. A ticket contains all that a thread needs to know, even if the phase that
+the thread was looking for has ended meanwhile. A phase cannot end while a valid ticket for it is
+out. The caller takes all items that no other thread has taken, and waits only for items that others
+are working on. If the machine is busy, such a thread may have lost its core, so after one long wait
+the caller works alone for a while.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ LINE = 64
 TICKET, DONE, WORD, SLEEPING, STOP, FIRST, CLOCK, ALONE, STARTED, PORTABLE = (
     LINE * i for i in range(10)
 )
-"""Where each word is in the control block, in bytes: a cache line for each.
+"""The byte offset of each word in the control block; each has its own cache line.
 
-WORD      changes when sleeping helpers are to look again
+WORD      changes when sleeping helpers should look for work again
 FIRST     address of the first item of phase s, in word s % RING
-ALONE     until when the caller works alone, in nanoseconds
-STARTED   helpers that have started, those of them that flush denormals to zero, and a float32, the
-          smallest that is normal
-PORTABLE  whether threads wait without futex and without the processor's pause
+ALONE     time until which the caller works alone, in nanoseconds
+STARTED   number of helpers that have started, number of these that flush denormals to zero, and the
+          smallest normal float32
+PORTABLE  whether threads wait without futex and without the processor's pause instruction
 """
 
 CONTROL = 10 * LINE
@@ -56,20 +57,20 @@ PORTABLE_WAIT = "SPARSEBENCH_PORTABLE_WAIT"
 RING = 4
 COUNT_BITS = 20
 COUNT = (1 << COUNT_BITS) - 1
-"""Of items of a phase; the two counts of a ticket have so many bits each."""
+"""The largest number of items in a phase; each of a ticket's two counts has COUNT_BITS bits."""
 
 SPINS = 2_000
-"""Looks of a helper for work before it sleeps: some 20 to 40 us."""
+"""How often a helper looks for work before it sleeps: for about 20 to 40 us."""
 
 PATIENCE = 100_000
-"""Nanoseconds of waiting from which on the caller works alone, unless its own part of the phase
-took longer: then so many."""
+"""If the caller has to wait longer than this many nanoseconds, or than its own part of the phase
+took if that is longer, it works alone for a while."""
 
 SOLITUDE = 50_000_000
-"""Nanoseconds for which it does."""
+"""For how many nanoseconds the caller then works alone."""
 
 YIELD = 10_000
-"""Nanoseconds of waiting after which the caller offers its core."""
+"""After waiting this many nanoseconds, the caller yields its core."""
 
 
 @njit(nogil=True, forceinline=True)
@@ -81,7 +82,7 @@ def execute(item):
 
 @njit(nogil=True)
 def take_one(control):
-    """Draw a ticket and do what it says. Returns whether there was anything to do."""
+    """Draw a ticket and execute its item. Returns whether there was one."""
     ticket = load(control + TICKET)
     if ticket & COUNT >= (ticket >> COUNT_BITS) & COUNT:
         return False
@@ -97,7 +98,8 @@ def take_one(control):
 
 @njit(nogil=True, cache=True)
 def help_out(control):
-    """Take items until the control block ends it; while there is none, spin briefly, then sleep."""
+    """Take items until the control block says to stop. While there is none, spin briefly, then
+    sleep."""
     tiny = array_at(control + STARTED + 16, 1, np.float32)[0]
     if tiny * np.float32(0.5) == 0:
         add(control + STARTED + 8, 1)
@@ -127,7 +129,7 @@ def help_out(control):
 
 @njit(nogil=True)
 def rouse(control):
-    """Make sleeping helpers look again."""
+    """Wake the sleeping helpers, so that they look for work."""
     add(control + WORD, 1)
     if load(control + PORTABLE) == 0:
         wake(control + WORD)
@@ -159,7 +161,12 @@ def run_shared(control, phase, items, count):
 
 @njit(nogil=True)
 def run_phases(control, helped, serial, phases, items):
-    """Run a program once. serial: the number of its first phase; returns the next one's."""
+    """Run a program once.
+
+    serial  the number of its first phase
+
+    Returns the number of the next phase.
+    """
     for p in range(phases.shape[0]):
         first = items.ctypes.data + 32 * phases[p, 0]
         count = phases[p, 1]
@@ -179,14 +186,15 @@ def run_phases(control, helped, serial, phases, items):
 
 @njit(nogil=True, cache=True)
 def run_steps(control, helped, serial, phases, items, step, rules, rows, targets, parts, losses):
-    """Run a program for several steps in a row; stop behind a loss that is not finite.
+    """Run a program for several steps in a row; stop after a loss that is not finite.
 
     step     (1,) `records.STEP`, which the kernels read; t is the number of the first step
-    rules    (steps, 2) `records.RULE`: of weights, of biases
+    rules    (steps, 2) `records.RULE` for weights and for biases
     rows, targets  (steps N,) rows of inputs and of targets, step after step
-    parts    (tiles,) float64, where the kernels put the loss of each tile
-    losses   (steps,) float64: the mean loss of each
-    Returns how many steps were made, and the number of the next phase.
+    parts    (tiles,) float64, where the kernels write the loss of each tile
+    losses   (steps,) float64, written: the mean loss of each step
+
+    Returns the number of steps made, and the number of the next phase.
     """
     N = step[0].N
     for s in range(losses.size):
@@ -217,7 +225,7 @@ def stop_helpers(control):
 
 
 def control_block() -> np.ndarray:
-    """Memory of a control block, on a cache line."""
+    """Memory for a control block, aligned to a cache line."""
     room = np.zeros(CONTROL + LINE, dtype=np.uint8)
     skip = -room.ctypes.data % LINE
     block = room[skip : skip + CONTROL]
@@ -227,10 +235,10 @@ def control_block() -> np.ndarray:
 
 
 def started(control: int) -> int:
-    """Helpers that have started."""
+    """The number of helpers that have started."""
     return int(ctypes.c_int64.from_address(control + STARTED).value)
 
 
 def flushing(control: int) -> int:
-    """Helpers that take denormals for zeros, of those that have started."""
+    """The number of started helpers that treat denormals as zero."""
     return int(ctypes.c_int64.from_address(control + STARTED + 8).value)

@@ -18,9 +18,10 @@ from sparsebench_plugins.backends.numba_csr.step import driver
 
 @dataclass
 class Hold:
-    """A program's hold on the helpers while it runs.
+    """The exclusive use of the helpers by a running program.
 
-    control  address of the control block     helped  whether there are helpers
+    control  address of the control block
+    helped   whether there are helpers
     serial   number of the next phase
     """
 
@@ -30,9 +31,10 @@ class Hold:
 
 
 class Helpers:
-    """Threads beside the calling one, as many as numba's `set_num_threads` leaves it.
+    """The helper threads: one fewer than the number set by numba's `set_num_threads`, because the
+    calling thread works too.
 
-    They sleep while no program runs. A forked child has none of them and starts its own.
+    They sleep while no program runs. A forked child does not inherit them and starts its own.
     """
 
     def __init__(self) -> None:
@@ -55,7 +57,8 @@ class Helpers:
 
     @contextmanager
     def held(self) -> Iterator[Hold]:
-        """Hold the helpers; if another thread holds them, the caller works alone."""
+        """Reserve the helpers within the block. If another thread has them, the caller works
+        alone."""
         mine = self._lock.acquire(blocking=False)
         try:
             wanted = numba.get_num_threads() - 1 if mine else 0
@@ -84,7 +87,7 @@ class Helpers:
             self._threads.append(thread)
 
     def flush(self) -> bool | None:
-        """Whether all take denormals for zeros, and make none; None if there is no helper."""
+        """Whether all helpers treat denormals as zero and produce none; None if there are none."""
         count = len(self._threads)
         while driver.started(self._address) < count:
             time.sleep(0.001)

@@ -1,6 +1,7 @@
-"""Which losses and units have kernels, and by which numbers the kernels know them.
+"""The numbers by which kernels identify losses and activation units; those without a number have no
+kernel.
 
-Apart from the kernels, so that editing a loss or a unit compiles nothing anew.
+This is separate from the kernels, so that editing a loss or a unit recompiles no kernel.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LOSSES: dict[type, int] = {
 
 
 def loss_number(loss: Loss) -> int | None:
-    """None if the loss has no kernel."""
+    """The number of a loss; None if it has no kernel."""
     return LOSSES.get(type(loss))
 
 
@@ -40,7 +41,8 @@ def takes_labels(number: int) -> bool:
 
 
 def curve_number(unit: Unit) -> int | None:
-    """Of an activation that goes behind a layer's kernel; None if it has no kernel."""
+    """The number of an activation that is not part of a layer's kernel; None if it has no
+    kernel."""
     if type(unit) is SReluUnit:
         return SRELU
     if type(unit) is not SmoothUnit:

@@ -1,4 +1,4 @@
-"""The losses of `sparsebench_plugins.losses` as a kernel: Z of a tile becomes DZ."""
+"""The losses of `sparsebench_plugins.losses` as kernels, which replace Z of a tile by DZ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sigmoid(z):
 
 @njit(error_model="numpy")
 def cross_entropy(Z, at, stride, K, labels, row, n, scale):
-    """Of one sample; softmax(z) - onehot, times scale, takes the place of z."""
+    """The cross-entropy of one sample. Replaces z by (softmax(z) - onehot) times scale."""
     largest = Z[at]
     for k in range(1, K):
         largest = max(largest, Z[at + k * stride])
@@ -42,9 +42,9 @@ def cross_entropy(Z, at, stride, K, labels, row, n, scale):
 
 @lru_cache
 def gradient(labels: bool) -> int:
-    """The loss of each sample of a tile, summed, and its gradient.
+    """The address of the kernel for the summed loss of a tile's samples and its gradient.
 
-    labels  whether targets are classes; else numbers
+    labels  whether targets are classes; if not, they are numbers
     """
     of_targets = np.int64 if labels else np.float32
 
@@ -97,7 +97,7 @@ def gradient(labels: bool) -> int:
 
 @njit(error_model="numpy")
 def sum_bias(R, step, D, start, tile, count):
-    """The sums over a tile of each output's gradient, added to those of the tiles before it."""
+    """Add the sum of each output's gradient over a tile to the sums of the tiles before it."""
     more = tile % step.per_piece > 0
     sums = array_at(R.bias_partial + 4 * (tile // step.per_piece) * R.K, R.K, np.float32)
     for k in range(R.K):

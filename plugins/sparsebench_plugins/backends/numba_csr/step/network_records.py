@@ -1,7 +1,8 @@
-"""The records of a network for one number of samples: where its kernels find arrays and numbers.
+"""The records of a network for one number of samples, in which its kernels find their arrays and
+numbers.
 
-Most of what they hold stays as it is. A change of topology gives the layers other arrays, and then
-only the addresses and counts of these are written anew.
+A change of topology replaces arrays of the layers; then only their addresses and counts are
+rewritten.
 """
 
 from __future__ import annotations
@@ -43,26 +44,28 @@ from sparsebench_plugins.backends.numba_csr.step.records import (
 from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 
 FIRST_CACHE = 2**15
-"""Bytes."""
+"""Bytes of an L1 cache."""
 
 NEAR = 12
-"""Connections between what is prefetched from the second cache and what is at work. Half the
-median time of forward where the machine is shared, nothing where it is not."""
+"""Prefetch distance in connections for activations in the L2 cache. It halves the median time of
+forward on a shared machine, and has no effect on an idle one."""
 
 
 class NetworkRecords:
-    """Each record is an array (1,).
+    """The records of one network; each is an array (1,) of the named type.
 
-    step     STEP           layers   LAYER of each
-    curves   CURVE by the layer's number, where an activation is no part of the layer's kernels
-    vectors  VECTOR by name, of what is trained beside weights
-    batch    BATCH, where inputs become tiles; else None
-    targets  TARGETS; None where only outputs are wanted
-    losses   (tiles,)       activations  of each layer; the last, (K, N), are the outputs
+    step     STEP
+    layers   a LAYER for each layer
+    curves   CURVE by the layer's number, for activations that are not part of the layer's kernels
+    vectors  VECTOR by name, for trained vectors besides weights
+    batch    BATCH if inputs are copied into tiles; else None
+    targets  TARGETS; None if only outputs are computed
+    losses   (tiles,)
+    activations  the arrays of each layer; the last, (K, N), has the outputs
     index    types of the layers' column numbers
 
-    It holds the arrays that the records point to, but for the layers' own and the caller's: those
-    that a change of topology replaces, and a batch, are not to stay in memory.
+    It keeps references to the arrays to which the records point, except those of the layers and of
+    the caller, because these may be replaced and should then be freed.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class NetworkRecords:
         self.bind()
 
     def set_inputs(self, X: Array, T: Array | None) -> None:
-        """Point to the caller's arrays of a batch."""
+        """Make the records point to the caller's arrays for a batch."""
         if self.batch is not None:
             self.batch["data"] = address(X)
         else:
@@ -113,17 +116,17 @@ class NetworkRecords:
 
     @property
     def bound(self) -> bool:
-        """Whether the records point to the arrays that the layers have now."""
+        """Whether the records point to the layers' present arrays."""
         return self._versions == [layer.version for layer in self._of.layers]
 
     def index_types(self) -> list[Any]:
-        """Types of the layers' column numbers, one that blocks do not have."""
+        """The types of the layers' column numbers; blocks do not use them."""
         if self._cut.by_blocks:
             return [np.uint16] * len(self._of.layers)
         return [layer.pattern.indices.dtype.type for layer in self._of.layers]
 
     def bind(self) -> bool:
-        """Point to the arrays that the layers have now. Returns whether their sizes changed."""
+        """Make the records point to the layers' present arrays. Returns whether sizes changed."""
         layers = self._of.layers
         before = self._counts()
         for number, layer in enumerate(layers):
@@ -140,7 +143,7 @@ class NetworkRecords:
         return before != self._counts()
 
     def _counts(self) -> list[Any]:
-        """Connections and blocks of each layer."""
+        """The numbers of connections and blocks of each layer."""
         return [record[name][0] for record in self.layers for name in ("nnz", "R", "C")]
 
     def _connections(self, number: int) -> Fields:
@@ -160,7 +163,7 @@ class NetworkRecords:
         return fields | bounds
 
     def _parameters(self, number: int) -> None:
-        """Vectors of what an activation trains."""
+        """Add the records of the vectors that an activation trains."""
         unit: Any = self._of.units[number]
         for name, values in unit.parameters().items():
             name, slots = f"curve {number} {name}", unit.slots(name, self._of.optimizer)
@@ -174,7 +177,7 @@ class NetworkRecords:
     # --- what stays as it is -----------------------------------------------------------
 
     def _held(self, array: Array) -> int:
-        """The address of an array, which it holds from now on."""
+        """The address of an array; keeps a reference to it."""
         self._kept.append(array)
         return address(array)
 
@@ -186,7 +189,7 @@ class NetworkRecords:
         return filled(dtype, step=address(self.step), **fields)
 
     def _partial(self, name: str, size: int) -> int:
-        """The address of partial sums (pieces, size)."""
+        """The address of an array for partial sums (pieces, size)."""
         self._sums[name] = self._of.room(name, size, self._cut.pieces)
         return address(self._sums[name])
 
@@ -199,7 +202,7 @@ class NetworkRecords:
         )  # fmt: skip
 
     def _activations(self, X: Array | ScaledRows, N: int, tiled: bool) -> list[Array]:
-        """Those of each layer, with their layouts in the records."""
+        """The activations of each layer; writes their layouts into the records."""
         cut, parts = self._cut, self._of
         padded, rows = cut.width * cut.tiles, parts.layers[0].shape[1]
         if tiled:
@@ -226,7 +229,7 @@ class NetworkRecords:
         return found
 
     def _between(self, number: int, below: Any, above: Any) -> None:
-        """The unit of layer `number`, in its record and in that of the layer above."""
+        """Write the unit of layer `number` into its record and into that of the layer above."""
         unit = self._of.units[number]
         if number not in self.curves:
             above["below_bias_partial"] = below["bias_partial"]
@@ -242,7 +245,7 @@ class NetworkRecords:
             below[f"own_{name}"] = above[f"under_{name}"] = value
 
     def _gradients(self, N: int) -> None:
-        """Two arrays that layers use in turn for the gradient that travels back."""
+        """Set up two arrays that layers use alternately for the gradient in the backward pass."""
         widest = max((layer.shape[1] for layer in self._of.layers[1:]), default=0)
         dtype = self.activations[0].dtype
         turns = [
@@ -312,7 +315,7 @@ class NetworkRecords:
 
 
 def _ahead(A: Array, where: Layout) -> int:
-    """The prefetch distance; short where a tile fits the second cache but not the first, of which
-    others on the machine may have taken a part."""
+    """The prefetch distance. It is short if a tile fits into the L2 cache but not into the L1
+    cache, because other programs may have evicted part of it."""
     tile = A.shape[0] * where.tile * A.itemsize
     return ahead(A, where) or (NEAR if tile > FIRST_CACHE else 0)

@@ -1,8 +1,9 @@
-"""The kernels of a step, each compiled once for its types: void(record, tile, chunk).
+"""The kernels of a step (forward, backward, weight updates), each compiled once for its types as
+void(record, tile, chunk).
 
-A kernel does one tile of the samples for one chunk of neurons, or a stretch of connections. Its
+A kernel processes one tile of the samples for one chunk of neurons, or a range of connections. Its
 arrays and numbers are in a record (`records`), so that networks of any size, activation and
-optimizer share it.
+optimizer share the compiled code.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def step_of(record):
 
 @njit(forceinline=True)
 def rule_of(step, number):
-    """The rule of this step; number 0: of weights, 1: of biases."""
+    """The optimizer's rule for this step: number 0 for weights, 1 for biases."""
     r = array_at(step.rules, 2, RULE)[number]
     return Rule(
         r.kind, r.rate, r.coupled, r.shrink, r.momentum, r.nesterov != 0, r.beta1, r.rest1,
@@ -87,7 +88,7 @@ def sum_of(A, a, count):
 
 @lru_cache
 def forward(index: Dtype, x: Dtype, z: Dtype) -> int:
-    """Z = unit(W X + b) for a tile and a chunk of rows."""
+    """The address of the kernel for Z = unit(W X + b), for a tile and a chunk of rows."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):
@@ -118,11 +119,11 @@ def forward(index: Dtype, x: Dtype, z: Dtype) -> int:
 
 @lru_cache
 def backward(index: Dtype, z: Dtype, x: Dtype, state: Dtype, stored: bool) -> int:
-    """For a tile and a chunk of columns: the weights' gradient, and DZ of the layer below in the
-    place of X.
+    """The address of the kernel that, for a tile and a chunk of columns, computes the gradient of
+    the weights and replaces X by DZ of the layer below.
 
-    stored  whether the gradient is added up in `partial` for `update_weights`; else W is updated at
-            once, and in several tiles SGD's velocity takes the parts of the gradient
+    stored  whether gradients are added to `partial` for `update_weights`. If not, W is updated at
+            once; with several tiles, the parts of the gradient are added to SGD's velocity
     """
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
@@ -181,7 +182,7 @@ def backward(index: Dtype, z: Dtype, x: Dtype, state: Dtype, stored: bool) -> in
 
 @njit(error_model="numpy")
 def update_summed(w, first, second, start, stop, parts, size, pieces, rule):
-    """Update w[start : stop] by the sum of its partial gradients (pieces, size), in their order."""
+    """Update w[start : stop] by the sum of its partial gradients (pieces, size), added in order."""
     p = start
     while p + WIDTH <= stop:
         g = load(parts, p)
@@ -199,7 +200,7 @@ def update_summed(w, first, second, start, stop, parts, size, pieces, rule):
 
 @lru_cache
 def update_weights(state: Dtype) -> int:
-    """Update connections `start` to `stop` - 1 by column."""
+    """The address of the kernel that updates connections `start` to `stop` - 1 by column."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
@@ -216,7 +217,7 @@ def update_weights(state: Dtype) -> int:
 
 @lru_cache
 def copy_weights(index: Dtype) -> int:
-    """Bring connections `start` to `stop` - 1 of the csr copy up to date."""
+    """The address of the kernel that updates connections `start` to `stop` - 1 of the csr copy."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
@@ -231,7 +232,7 @@ def copy_weights(index: Dtype) -> int:
 
 @lru_cache
 def update_vector() -> int:
-    """Update a bias or another trained vector."""
+    """The address of the kernel that updates a bias or another trained vector."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
@@ -248,7 +249,7 @@ def update_vector() -> int:
 
 @lru_cache
 def sequence() -> int:
-    """Run items one after the other for each tile of a piece."""
+    """The address of the kernel that runs items one after the other for each tile of a piece."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, piece, chunk):

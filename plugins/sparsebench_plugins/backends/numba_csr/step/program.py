@@ -1,4 +1,4 @@
-"""The program of a network for one number of samples: its phases, as tables of kernels."""
+"""Makes the program of a network for one number of samples: its phases as tables of kernels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Item = tuple[int, Array, int, int]
 """A kernel's address, its record, and its two other arguments."""
 
 Pass = tuple[int, Array, int]
-"""A kernel's address, its record, and how many chunks of neurons it has."""
+"""A kernel's address, its record, and its number of chunks of neurons."""
 
 STRETCH = 8192
-"""Connections of one piece of an update."""
+"""The number of connections in one piece of an update."""
 
 ALONE = 100_000
-"""Multiply-adds that are not worth waking another thread."""
+"""With fewer multiply-adds than this, no other thread is woken."""
 
 UPDATE_COST, COPY_COST = 10, 3
 """Multiply-adds that take as long as the update of a connection, and as its copy."""
@@ -39,15 +39,17 @@ UPDATE_COST, COPY_COST = 10, 3
 class Program:
     """A network's training step, or its outputs, for one number of samples.
 
-    cut            how the samples are cut     records  what its kernels read
-    items, phases  as in `driver`              outputs  (K, N) of the last layer
+    cut            how the samples are divided
+    records        the records that its kernels read
+    items, phases  as in `driver`
+    outputs        (K, N) of the last layer
     """
 
     def __init__(
         self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
     ) -> None:
-        """X     (features, N) of the caller's, which `set_inputs` replaces, or rows of a data set
-        goal  None: only outputs are wanted, which are then (K, N), without dropout
+        """X     (features, N) an array that `set_inputs` replaces; or rows of a data set
+        goal  the targets; None: only outputs (K, N) are computed, without dropout
         """
         self.cut = cut
         self.records = NetworkRecords(parts, cut, X, goal, N)
@@ -60,11 +62,12 @@ class Program:
         self._lay_out()
 
     def fits(self, cut: Split) -> bool:
-        """Whether it cuts the samples this way, and its kernels take the layers' types."""
+        """Whether the program divides the samples in this way, and its kernels fit the layers'
+        types."""
         return cut == self.cut and self.records.index_types() == self.records.index
 
     def renew(self) -> None:
-        """Follow the layers' arrays, where others have taken their place."""
+        """Update the addresses of the layers' arrays if these were replaced."""
         if self.records.bind():
             self._lay_out()
 
@@ -86,13 +89,13 @@ class Program:
     # --- the passes ---------------------------------------------------------------------
 
     def _types(self, number: int) -> tuple[Any, ...]:
-        """Types of a layer's indices, of its inputs and of its outputs."""
+        """The types of a layer's indices, inputs and outputs."""
         views = self.records.activations
         below = views[number - 1].dtype.type if number else np.float32
         return self.records.index[number], below, views[number].dtype.type
 
     def _chunks(self, number: int, backward: bool = False) -> int:
-        """The pieces of one layer's pass."""
+        """The number of pieces of one layer's pass."""
         layer, record = self._of.layers[number], self.records.layers[number][0]
         if self.cut.by_samples:
             return 1
@@ -134,7 +137,7 @@ class Program:
     # --- the phases ---------------------------------------------------------------------
 
     def _run_whole(self, passes: Sequence[Pass]) -> None:
-        """A phase whose pieces go through all passes."""
+        """Add a phase in which each piece of work makes all passes."""
         self._table = np.array([(kernel, address(record), 0, 0) for kernel, record, _ in passes])
         self._whole = filled(
             SEQUENCE, step=address(self.records.step), items=address(self._table),
@@ -144,7 +147,7 @@ class Program:
         self._phase(items, self._work < ALONE)
 
     def _run_in_turn(self, passes: Sequence[Pass]) -> None:
-        """A phase for each tile of each pass."""
+        """Add a phase for each tile of each pass."""
         for kernel, record, chunks in passes:
             for tile in range(self.cut.tiles):
                 items = [(kernel, record, tile, chunk) for chunk in range(chunks)]
@@ -152,12 +155,11 @@ class Program:
 
     @property
     def _work(self) -> int:
-        """Multiply-adds of a pass."""
+        """The number of multiply-adds of a pass."""
         return self._of.connections * int(self.records.step[0]["N"])
 
     def _update(self) -> None:
-        """A phase that updates all that is trained, and one that brings the csr copies up to
-        date."""
+        """Add a phase that updates all trained arrays, and one that updates the csr copies."""
         updates: list[Item] = []
         copies: list[Item] = []
         for number, (layer, record) in enumerate(
@@ -184,5 +186,5 @@ class Program:
 
 
 def _scalars(*arrays: Array) -> tuple[Any, ...]:
-    """The types of their elements."""
+    """The scalar types of the arrays' elements."""
     return tuple(array.dtype.type for array in arrays)

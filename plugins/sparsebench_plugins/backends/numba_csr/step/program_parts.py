@@ -1,4 +1,5 @@
-"""What a program is made of: the network, what it is to do, and memory that programs share."""
+"""The parts from which a program is made: the network, its targets, and memory that programs
+share."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from sparsebench_plugins.backends.numba_csr.step.records import address
 
 Array = npt.NDArray[Any]
 Fields: TypeAlias = dict[str, int]
-"""Of a record, by name."""
+"""Fields of a record by name."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Targets: labels (n,), numbers (n, K), or, without values, the inputs themselves.
+    """The targets: labels (n,), numbers (n, K), or the inputs themselves if there are no values.
 
-    by_row  whether rows are looked up; else values are those of the batch, (N,) or (K, N)
+    by_row  whether values are looked up by row; if not, they are those of the batch, (N,) or (K, N)
     """
 
     values: Array | None
@@ -37,10 +38,11 @@ class Goal:
 
 @dataclass
 class Parts:
-    """loss         its number in `losses`
+    """The parts of a network that all its programs share.
+
+    loss         number of the loss in `kernel_numbers`
     activations  buffers for the outputs of each layer
-    shared       by name: arrays that hold nothing from one step to the next, which all programs of
-                 the network use
+    shared       scratch arrays by name, which hold nothing between steps
     """
 
     layers: Sequence[NumbaCsrLayer]
@@ -52,14 +54,15 @@ class Parts:
     _read: dict[tuple[int, str], tuple[int, Fields]] = field(default_factory=dict)
 
     def room(self, name: str, rows: int, N: int, dtype: Any = np.float32) -> Array:
-        """(rows, N), as large as any program of the network wanted it."""
+        """A scratch array (rows, N), in memory that is as large as any program has needed."""
         found = self.shared.get(name)
         if found is None or found.rows < rows:
             found = self.shared[name] = Buffer(rows, dtype)
         return found.view(rows, N)
 
     def arrays(self, number: int, order: Callable[[NumbaCsrLayer], Fields]) -> Fields:
-        """What `order` reads from a layer: once for all programs, until its arrays change."""
+        """The fields that `order` reads from a layer, cached for all programs until the layer's
+        arrays change."""
         layer, key = self.layers[number], (number, order.__name__)
         version, fields = self._read.get(key, (-1, {}))
         if version != layer.version:
@@ -69,7 +72,7 @@ class Parts:
 
     @property
     def widest(self) -> int:
-        """Neurons or features of the widest array of activations."""
+        """The most neurons or features in an array of activations."""
         return max(max(layer.shape) for layer in self.layers)
 
     @property
@@ -77,12 +80,13 @@ class Parts:
         return sum(layer.nnz for layer in self.layers)
 
     def curve(self, number: int) -> int | None:
-        """What `curves` calls the unit behind layer `number`; None if the layer's kernel has it."""
+        """The number in `kernel_numbers` of the unit after layer `number`; None if the layer's
+        kernel computes it."""
         return kernel_numbers.curve_number(self.units[number]) if number < len(self.units) else None
 
 
 def by_row(layer: NumbaCsrLayer) -> Fields:
-    """What the passes along rows need."""
+    """The fields for passes along rows."""
     return {
         "nnz": layer.nnz, "indptr": address(layer.pattern.indptr),
         "indices": address(layer.pattern.indices), "data": address(layer.data),
@@ -90,7 +94,7 @@ def by_row(layer: NumbaCsrLayer) -> Fields:
 
 
 def by_column(layer: NumbaCsrLayer) -> Fields:
-    """What the backward pass of more than a few samples needs beside."""
+    """The further fields for the backward pass of large batches."""
     order = layer.by_column()
     return {
         "widest": order.widest, "t_indptr": address(order.indptr), "rows": address(order.rows),
@@ -100,7 +104,7 @@ def by_column(layer: NumbaCsrLayer) -> Fields:
 
 
 def by_block(layer: NumbaCsrLayer) -> Fields:
-    """What both passes of few samples need."""
+    """The fields for both passes of small batches."""
     blocks = layer.by_block()
     return {
         "nnz": layer.nnz, "R": blocks.row_cuts.size - 1, "C": blocks.column_cuts.size - 1,
@@ -111,5 +115,5 @@ def by_block(layer: NumbaCsrLayer) -> Fields:
 
 
 def state(slots: Sequence[Array]) -> Fields:
-    """The optimizer's arrays, two at most."""
+    """The fields for the optimizer's state arrays, at most two."""
     return dict(zip(("first", "second"), map(address, slots), strict=False))

@@ -1,6 +1,6 @@
 """The arguments of kernels, as records that Python fills and compiled code reads.
 
-Whole numbers are counts, flags, or addresses of arrays; an array that is left out has address 0.
+Whole numbers are counts, flags, or addresses of arrays; the address of a missing array is 0.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ STEP = np.dtype(
         )
     ]
 )  # fmt: skip
-"""What all kernels of a step share.
+"""The values that all kernels of a step share.
 
-t          the step          N  samples
-padded     samples that are computed: N, or whole vectors of copies of the last, whose loss and
-           gradient are 0
-width      of a tile         tiles  of the batch
-per_piece  consecutive tiles whose gradients go into one partial sum
-rules      address of two RULEs, of weights and of biases
-rows       address of (N,) rows of the data set; target_rows: of its targets
-parts      address of (tiles,) float64: the loss of each, summed over its samples
+t            number of the step
+N            number of samples
+padded       number of samples that are computed: N, filled up to whole vectors with copies of the
+             last sample, whose loss and gradient are 0
+width        samples per tile
+tiles        number of tiles
+per_piece    number of consecutive tiles whose gradients are added to one partial sum
+rules        address of two RULEs, for weights and for biases
+rows         address of (N,) rows of the data set
+target_rows  address of (N,) rows of its targets
+parts        address of (tiles,) float64, the loss of each tile summed over its samples
 """
 
 UNIT = ("mode", "bits", "bits_row", "bits_step")
@@ -65,24 +68,26 @@ LAYER = np.dtype(
     + [(f"{whose}_{name}", I8) for whose in ("own", "under") for name in UNIT]
     + [(f"{whose}_{name}", kind) for whose in ("own", "under") for name, kind in UNIT_NUMBERS]
 )  # fmt: skip
-"""A layer: Z = unit(W X + b), and its backward pass, in which DX takes the place of X.
+"""A layer: Z = unit(W X + b), and its backward pass, in which DX replaces X.
 
-indptr, indices, data   csr       t_indptr, rows, w, first, second   by column
-place        (nnz,) of each csr connection, its place by column
-partial      (pieces, nnz) float32 by column: partial gradients; 0: W is updated at once
-bias_partial (pieces, K), below_bias_partial (pieces, D): sums of DZ of this layer, of the one below
-R, C         blocks along the rows and along the columns, for few samples: then rows and columns are
-             those within a block, w, first and second are by block, and DZ and DX are arrays of
-             their own
-own, under   the unit of this layer, and that of the one below
-backward     whether DX is wanted
+indptr, indices, data  the connections in csr order
+t_indptr, rows, w, first, second  the connections, weights and optimizer state by column
+place         (nnz,) for each connection in csr order, its index by column
+partial       (pieces, nnz) float32 by column: partial gradients; 0: W is updated at once
+bias_partial  (pieces, K) sums of DZ of this layer
+below_bias_partial  (pieces, D) sums of DZ of the layer below
+R, C          number of blocks along rows and along columns, for few samples. Rows and columns are
+              then those within a block; w, first and second are by block; DZ and DX are separate
+              arrays
+own, under    the unit of this layer, and that of the layer below
+backward      whether DX is computed
 """
 
 VECTOR = np.dtype(
     [(name, I8) for name in ("step", "size", "pieces", "values", "first", "second", "partial")]
 )
-"""A trained vector that is no weight, such as a bias: `partial` (pieces, size) sums to its
-gradient."""
+"""A trained vector other than weights, such as a bias. The sum of `partial` (pieces, size) over the
+pieces is its gradient."""
 
 TARGETS = np.dtype(
     [
@@ -93,11 +98,12 @@ TARGETS = np.dtype(
         )
     ]
 )  # fmt: skip
-"""The loss: Z (K, width) of a tile becomes DZ.
+"""The loss, which replaces Z (K, width) of a tile by DZ.
 
-targets     labels, or numbers of which that of output k and sample n lies at
+targets     labels, or numbers; the number for output k and a sample is at
             k row_stride + row sample_stride + tile tile_step
-own_rows    whether a sample's row is its number within the tile, else looked up in target_rows
+own_rows    whether a sample's row is its number within the tile; if not, it is looked up in
+            target_rows
 """
 
 BATCH = np.dtype(
@@ -106,7 +112,8 @@ BATCH = np.dtype(
         for name in ("step", "features", "data", "row_stride", "mean", "scale", "X", "x_step")
     ]
 )
-"""The inputs of a batch: rows of (samples, features) become (features, width) tiles, scaled."""
+"""The inputs of a batch: rows of (samples, features) are scaled and copied into tiles (features,
+width)."""
 
 CURVE = np.dtype(
     [
@@ -118,10 +125,12 @@ CURVE = np.dtype(
     ]
     + [("scale", F4), ("key", U4), ("threshold", U4)]
 )  # fmt: skip
-"""An activation that is no part of a layer's kernels, and the dropout behind it.
+"""An activation that is not part of a layer's kernels, and the dropout after it.
 
-A, DA    (K, N) in their layout     kept  likewise: what backward needs, a derivative or Z
-parameters  addresses of four (K,) vectors, of SReLU      partial  of four (pieces, K) gradients
+A, DA       (K, N) in their layout
+kept        (K, N) values that backward needs: a derivative or Z
+parameters  addresses of the four (K,) vectors of SReLU
+partial     addresses of their four (pieces, K) gradients
 """
 
 SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count")])
@@ -129,7 +138,7 @@ SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count")])
 
 
 def address(array: Any) -> int:
-    """Where an array begins. `ctypes.data` alone takes three times as long."""
+    """The address of an array. Reading `ctypes.data` would take three times as long."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
     except (TypeError, ValueError):  # it may not be written, has gaps, or is empty
@@ -137,7 +146,7 @@ def address(array: Any) -> int:
 
 
 def filled(dtype: np.dtype[Any], **fields: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """(1,) one record; fields that are left out are 0."""
+    """An array (1,) with one record; fields that are not given are 0."""
     record = np.zeros(1, dtype=dtype)
     fill(record, fields)
     return record

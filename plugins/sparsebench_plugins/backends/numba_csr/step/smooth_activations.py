@@ -1,8 +1,8 @@
-"""Activations that are not piecewise linear, as kernels: the units of
-`sparsebench_plugins.activation_units`.
+"""Kernels for activations that are not piecewise linear; `sparsebench_plugins.activation_units` has
+their numpy versions.
 
-Each goes over a tile of one layer's neurons behind the layer's own kernel, while the tile is in a
-cache.
+Each runs on a tile of one layer's neurons right after the layer's own kernel, while the tile is in
+a cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TANH, SIGMOID, SRELU = range(3)
 
 @njit(forceinline=True, error_model="numpy")
 def factor(C, row, n):
-    """Dropout's of sample n; row: its key of the neuron."""
+    """The factor of dropout for sample n; `row` is the key of the neuron."""
     if C.threshold > 0 and mix(np.uint32(row + np.uint32(n) * GOLDEN)) < C.threshold:
         return np.float32(0.0)
     return C.scale
@@ -37,13 +37,13 @@ def row_key(C, step, k):
 
 @njit(forceinline=True)
 def parameter(C, number):
-    """The (K,) vectors t_left, a_left, t_right, a_right."""
+    """One of SReLU's (K,) vectors t_left, a_left, t_right, a_right, by number."""
     return array_at(array_at(C.parameters, 4, np.int64)[number], C.K, np.float32)
 
 
 @lru_cache
 def forward() -> int:
-    """A = dropout(f(Z)), in place."""
+    """The address of the kernel for A = dropout(f(Z)), in place."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):
@@ -83,7 +83,8 @@ def forward() -> int:
 
 @lru_cache
 def backward() -> int:
-    """DA becomes DZ, in place; sums of DZ, and gradients of SReLU's parameters."""
+    """The address of the kernel that turns DA into DZ in place, and adds up DZ and the gradients of
+    SReLU's parameters."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):
