@@ -46,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def sparsebench(tmp_path: Path) -> Bench:
-    """`sparsebench.run(suite)` and `sparsebench.compare(base, head)`, which fail the test where a
-    trial or a gate fails. The store is one of this test, unless `store=` names another."""
+    """Provides `sparsebench.run(suite)` and `sparsebench.compare(base, head)`, which fail the test
+    if a trial or a gate fails. Each test has its own store, unless `store=` names another."""
     from pytest_sparsebench.bench import Bench
 
     return Bench(tmp_path / "store")

@@ -28,8 +28,8 @@ class Bench:
         self.store = store
 
     def run(self, suite: str | Path, *, check: bool = True, **options: Any) -> Run:
-        """`sparsebench.run`. With `check` the test fails where a trial did not end as the suite
-        expects, and is skipped where nothing could run."""
+        """As `sparsebench.run`. With `check`, the test fails if a trial did not end as the suite
+        expects, and is skipped if nothing could run."""
         from sparsebench.api import run
 
         found = run(suite, **{"store": self.store, **options})
@@ -49,8 +49,8 @@ class Bench:
     def compare(
         self, base: Run | str | Path, head: Run | str | Path, *, check: bool = True, **options: Any
     ) -> Compared:
-        """`sparsebench.compare`. With `check` the test fails where a gate fails or none could be
-        decided."""
+        """As `sparsebench.compare`. With `check`, the test fails if a gate fails or if no gate
+        could be decided."""
         from sparsebench.api import compare
 
         found = compare(base, head, **{"store": self.store, **options})
@@ -59,7 +59,7 @@ class Bench:
         return found
 
     def load(self, run: str | Path, store: str | Path | None = None) -> Run:
-        """`sparsebench.load_run`: a run that is already there, to compare with."""
+        """As `sparsebench.load_run`: load a stored run, to compare with."""
         from sparsebench.api import load_run
 
         return load_run(run, store if store is not None or Path(run).is_dir() else self.store)

@@ -9,8 +9,8 @@ from sparsebench.hookspecs import Register, hookimpl
 
 @dataclass
 class DaskParams:
-    """slots    without an address: workers of a cluster that is started on this machine; with one:
-             most trials at once, where 1 means as many as the cluster has threads
+    """slots    without an address: number of workers of a cluster that is started on this machine;
+             with one: the most trials at the same time; 1: as many as the cluster has threads
     address  address of a scheduler; none: start a cluster on this machine
     """
 

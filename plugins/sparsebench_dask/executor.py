@@ -1,4 +1,4 @@
-"""The executor `dask`: trials on the workers of a cluster, each under our own supervisor there."""
+"""The executor `dask`: runs trials on the workers of a Dask cluster, each under our supervisor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANSWER, ANSWER_KILLED = 20.0, 8.0
 
 @dataclass
 class Dask(DaskParams):
-    """As many trials at once as the cluster has places for, as workers come and go.
+    """Runs as many trials at once as the cluster has places for; workers may join and leave.
 
     shares_machine  False: Dask's resources assign cores and memory, the session does not
     many_machines   True: each machine compiles its own kernels, and times of one machine do not
@@ -55,7 +55,7 @@ class Dask(DaskParams):
         return self._cluster.lost
 
     def room(self) -> int:
-        """Trials that may be under way now."""
+        """The number of trials that may run now."""
         places = max(1, self._cluster.places())
         bounded = self.address is None or self._at_most > 1
         return min(places, self._at_most) if bounded else places

@@ -1,6 +1,7 @@
-"""Which training samples and random streams belong to which worker, counted from 0.
+"""Assigns training samples and random streams to workers, which are counted from 0.
 
-Worker 0 draws as a single process does, so that one worker repeats a sequential training.
+Worker 0 has the random streams of a single process, so a training with one worker equals a
+sequential one.
 """
 
 from __future__ import annotations

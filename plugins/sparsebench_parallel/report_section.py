@@ -1,4 +1,4 @@
-"""The section on training by several processes: how close each way stays to one process."""
+"""The report's section on training by several processes, compared with training by one process."""
 
 from __future__ import annotations
 
@@ -52,10 +52,11 @@ from sparsebench.suite.labels import distinct_label
 
 SEQUENTIAL = "sequential"
 VARIED = ("trainer", "threads")
-"""What the rows of one family differ in: two threads of one process are a rival to two workers."""
+"""Keys in which the trials of one family differ. `threads` is one of them, because two threads of
+one process are an alternative to two workers."""
 
 SAID = ("seed", "backend")
-"""Said elsewhere in a row."""
+"""Keys that other columns of a row show."""
 
 NOTE = [
     "Each row is held against ", Code("sequential"),
@@ -72,8 +73,9 @@ NOTE = [
 class Way:
     """The trials of one trainer in one family.
 
-    workers  0 for one process that trains alone
-    frame  of the evidence, with `seconds` (of training, evaluation aside) and `at_equal_time`
+    workers  number of workers; 0 for one process that trains alone
+    frame    rows of the evidence, with the columns `seconds` (of training, without evaluation) and
+             `at_equal_time`
     """
 
     label: str
@@ -89,7 +91,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Family:
-    """Trials that are equal but for trainer, threads and seed."""
+    """Trials that differ only in trainer, threads and seed."""
 
     setting: str
     backend: str

@@ -1,4 +1,5 @@
-"""The network of a restricted Boltzmann machine: one sparse layer, passed in both directions."""
+"""The network of a restricted Boltzmann machine: one sparse layer that is used in both
+directions."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ Target = npt.NDArray[Any]
 
 
 class BoltzmannNetwork:
-    """Hidden units are on with probability sigmoid(W v + b), visible ones have the mean
-    sigmoid(W^T h + a).
+    """A restricted Boltzmann machine. Hidden units are 1 with probability sigmoid(W v + b); visible
+    units have the mean sigmoid(W^T h + a).
 
-    W (K, D) and b (K,) are the layer's, a (D,) is `visible`. A step of contrastive divergence goes
-    from the data V0 to H0, which is drawn, and `gibbs` times on to V and H; then
-    DW = (H V^T - H0 V0^T) / N on the connections, as the gradient of a descent. The loss is that
-    of V against the data; the step does not descend it.
+    W (K, D) and b (K,) are those of the layer, a (D,) is `visible`. A step of contrastive
+    divergence draws H0 from the data V0, and then computes V and H `gibbs` times. On the
+    connections, DW = (H V^T - H0 V0^T) / N is used like a gradient. The reported loss is that of V
+    against the data; the step does not follow its gradient.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class BoltzmannNetwork:
         self._optimizer.update(self._visible, self._gradient, self._state, rate, t, "bias")
 
     def outputs(self, X: Batch) -> Matrix:
-        """(D, N) the means of the visible units after one step from X: the same draws each time."""
+        """(D, N) the means of the visible units after one step from X, with the same random draws
+        at each call."""
         V = X.dense() if isinstance(X, CsrBatch) else X
         return self._visible_means(self._drawn_hidden(V, generator(self._seed, "gibbs")))
 
@@ -114,7 +116,7 @@ class BoltzmannNetwork:
         return found
 
     def _drawn_hidden(self, V: Matrix, rng: np.random.Generator) -> Matrix:
-        """(K, N) of 0 and 1."""
+        """(K, N) random hidden units, 0 or 1."""
         Z: Matrix = aligned_empty((self.layers[0].shape[0], V.shape[1]))
         self.layers[0].forward(V, Z)
         drawn: Matrix = (sigmoid(Z) > rng.random(Z.shape, dtype=np.float32)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Takes a known amount of memory instead of training: `sparsebench doctor --calibrate`.
+"""The trainer of `sparsebench doctor --calibrate`, which allocates known memory instead of
+training.
 
 Free of heavy imports.
 """
@@ -24,15 +25,16 @@ SPIKE = 0.1
 """Seconds that a spike lasts."""
 
 SEEN = 1.2
-"""Seconds that a child keeps its memory: more than two looks at a process tree."""
+"""Seconds for which a child keeps its memory, so that the supervisor samples it more than twice."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """`mib` MiB, every byte written. No network is built, so that nothing else is measured.
+    """Allocate memory and write every byte of it. No network is built, so that nothing else is
+    measured.
 
     how  held: keep the memory until the end; spike: free it after 100 ms; child: a child process
-         takes it; killed: the process is killed while it has it
+         allocates it; killed: the process is killed while it has the memory
     mib  MiB to allocate
     """
 
@@ -57,14 +59,14 @@ class Calibration:
         return Result(measures=measures, layers=[], network=None)  # type: ignore[arg-type]
 
     def _touched(self) -> object:
-        """Ones: the kernel would not allocate zeros."""
+        """An array of ones, because the kernel would not allocate memory for zeros."""
         import numpy as np
 
         return np.ones(self.mib * 2**20, dtype=np.uint8)
 
     def _in_a_child(self) -> int:
-        """Let a fork of this process allocate the memory. Returns the bytes that the two held
-        before, of which all but a little is shared."""
+        """Let a fork of this process allocate the memory. Returns the bytes that the two processes
+        held together before; they share nearly all of them."""
         from sparsebench.core.worker.memory import together
 
         reader, writer = os.pipe()

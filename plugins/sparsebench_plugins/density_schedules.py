@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unchanging:
-    """The same number from the start to the end."""
+    """The number of connections does not change."""
 
     start: ClassVar[None] = None
     globally: ClassVar[bool] = False
@@ -29,9 +29,11 @@ class Unchanging:
 
 @dataclass(frozen=True)
 class Cubic:
-    """start     density at the start
+    """A density that falls from `start` to the final one as a cubic function.
+
+    start     density at the start
     begin     share of all steps before which nothing is pruned
-    globally  prune the weakest of all layers together; false: each layer to its own target
+    globally  prune the weakest connections of all layers together; false: each layer has a target
 
     n(t) = n_end + (n_start - n_end) (1 - (t - t_0) / (t_end - t_0))^3, with t_end the last update.
     Zhu and Gupta (2017), arXiv 1710.01878, eq. 1; GraNet, Liu et al. (2021), arXiv 2106.10404.
@@ -52,21 +54,23 @@ class Cubic:
 
 @dataclass(frozen=True)
 class FromDense(Cubic):
-    """As cubic, from a full network on: gradual magnitude pruning. The network is dense at first,
-    in time and memory."""
+    """Gradual magnitude pruning: as `cubic`, but starting with a full network. Time and memory are
+    those of a dense network at first."""
 
     start: Annotated[float, Interval(gt=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True)
 class Sigmoid(Cubic):
-    """curvature  steepness of the logistic function
+    """A density that falls as a logistic function.
+
+    curvature  steepness of the logistic function
 
     n(t) = n_end + (n_start - n_end) s(x), x = (t - t_0) / (t_end - t_0), with s the logistic
     function 1 / (1 + exp(curvature (x - 1/2))), stretched to be 1 at x = 0 and 0 at x = 1.
 
-    CHTss, Zhang et al. (2025), arXiv 2501.19107, eq. 4, whose sign is wrong as printed: this is
-    what the released code computes.
+    CHTss, Zhang et al. (2025), arXiv 2501.19107, eq. 4. Its sign is wrong in print; this is the
+    function of the released code.
     """
 
     curvature: Annotated[float, Interval(gt=0)] = 6.0
@@ -82,13 +86,14 @@ class Sigmoid(Cubic):
 
 @dataclass(frozen=True)
 class Rounds:
-    """start     density at the start
-    rounds    number of prunings; 1: all at once
-    begin     share of all steps at which the first takes place
-    end       share of all steps at which the last takes place
-    globally  the weakest of all layers go; false: each layer has a target of its own
+    """One-shot or iterative pruning: each round keeps the same share of the remaining connections.
 
-    Each round keeps the same share of what is left: one-shot and iterative magnitude pruning.
+    start     density at the start
+    rounds    number of prunings; 1: all at once
+    begin     share of all steps at which the first pruning takes place
+    end       share of all steps at which the last pruning takes place
+    globally  prune the weakest connections of all layers together; false: each layer has a target
+
     Frankle and Carbin (2019), arXiv 1803.03635, section 2.
     """
 
@@ -112,7 +117,7 @@ class Rounds:
         ]
 
     def done(self, step: TrainingStep) -> int:
-        """Rounds up to this step."""
+        """The number of rounds up to this step."""
         at = step.step / step.steps
         if at < self.begin:
             return 0
@@ -123,17 +128,20 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Pals:
-    """start     density at the start
-    gamma     factor between the fractions that are pruned and regrown, or the reverse
+    """A density that follows the validation loss: PALS.
+
+    start     density at the start
+    gamma     ratio of the fractions that are pruned and regrown, or the reverse
     slack     largest validation loss, relative to the best, at which it still prunes
-    densest   above this density it prunes whatever the loss is
+    densest   above this density it prunes for any loss
     sparsest  at or below this density it does not prune
 
-    PALS, Atashgahi et al. (2023), arXiv 2305.18382, as released: prune while the density is above
-    `densest`, or the validation loss L is at most `slack` times the best and the density above
-    `sparsest`; else grow if L is worse than that and the network sparser than at its best; else
-    keep. Pruning loses (gamma - 1) zeta of the connections, growth adds as many. It starts dense.
-    Deviation: the share that each layer loses is the same.
+    Atashgahi et al. (2023), arXiv 2305.18382, as released. It prunes while the density is above
+    `densest`; or while the validation loss is at most `slack` times the best and the density is
+    above `sparsest`. Otherwise it grows if the loss is above that and the network is sparser than
+    at its best, or else keeps the density. Pruning removes a fraction (gamma - 1) zeta of the
+    connections, growth adds the same number. It starts dense. Deviation: all layers lose the same
+    share.
     """
 
     start: Annotated[float, Interval(gt=0, le=1)] = 1.0
@@ -173,14 +181,17 @@ class Pals:
 
 @dataclass(frozen=True)
 class FullAndSparse:
-    """start  density at the start
-    warm   share of all steps before the first pruning
-    phase  share of all steps that a sparse phase takes, and then a full one
-    last   share of all steps from which on it stays sparse
+    """Alternating full and sparse phases: AC/DC.
 
-    Peste et al. (2021), arXiv 2106.12379, AC/DC; by default the released code's epochs for CIFAR,
-    of 200: pruned at 10, full again at 30, pruned at 50, ..., sparse from 170 on. The weakest of
-    all layers go at once. In full phases time and memory are those of a full network.
+    start  density at the start
+    warm   share of all steps before the first pruning
+    phase  share of all steps that each sparse phase takes, and each full phase
+    last   share of all steps after which the network stays sparse
+
+    Peste et al. (2021), arXiv 2106.12379. The defaults are the released code's epochs for CIFAR,
+    out of 200: pruned at 10, full again at 30, pruned at 50, ..., sparse from 170 on. The weakest
+    connections of all layers are pruned together. In full phases, time and memory are those of a
+    full network.
     """
 
     start: Annotated[float, Interval(gt=0, le=1)] = 1.0

@@ -1,6 +1,7 @@
-"""Drop criteria: scores of the connections. Light: numpy is imported where it is used.
+"""Drop criteria: scores of the connections. Free of heavy imports: functions import numpy.
 
-Of connections with equal scores the earlier is dropped first: `sparsebench.core.sparse.selection`.
+Among connections with equal scores, the earlier is dropped first; see
+`sparsebench.core.sparse.selection`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 TINY = 1e-37
-"""In place of a divisor that is 0."""
+"""Replaces a divisor that is 0."""
 
 
 class WeightsOnly:
@@ -31,7 +32,7 @@ class WeightsOnly:
 
 @dataclass(frozen=True)
 class PerSign(WeightsOnly):
-    """The weakest positive and the weakest negative weights, the same share of each.
+    """Drop the weakest positive and the weakest negative weights, the same share of each.
 
     Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, the topology update.
     """
@@ -44,7 +45,7 @@ class PerSign(WeightsOnly):
 
 @dataclass(frozen=True)
 class Magnitude(WeightsOnly):
-    """The smallest |w|, as RigL, SNFS and GraNet."""
+    """Drop the smallest |w|, as in RigL, SNFS and GraNet."""
 
     def scores(self, layer: LayerView) -> Vector:
         return abs(layer.W.data)
@@ -52,7 +53,7 @@ class Magnitude(WeightsOnly):
 
 @dataclass(frozen=True)
 class RandomDrop(WeightsOnly):
-    """Every connection is as likely to go."""
+    """Drop random connections; each is equally likely."""
 
     def scores(self, layer: LayerView) -> Vector:
         return layer.rng("drop").random(layer.W.nnz, dtype="float32")
@@ -60,15 +61,16 @@ class RandomDrop(WeightsOnly):
 
 @dataclass(frozen=True)
 class SoftMagnitude(WeightsOnly):
-    """Weights stay with a probability that grows with their magnitude.
+    """Keep weights with a probability that grows with their magnitude.
 
     alpha  1 ranks by magnitude; 0 by magnitude relative to the other weights of both neurons
     start  sharpness delta at the start of training: 0 drops at random, near 1 by rank alone
     end    sharpness delta at the end of training; it rises linearly
 
     CHTs, Zhang et al. (2025), the soft removal: S = (|w| / 2 (alpha + (1 - alpha) row sum) +
-    |w| / 2 (alpha + (1 - alpha) column sum))^(delta / (1 - delta)), and those that stay are drawn
-    in proportion to S without replacement. The highest log S plus Gumbel noise are such a draw.
+    |w| / 2 (alpha + (1 - alpha) column sum))^(delta / (1 - delta)), and the kept weights are drawn
+    with probabilities in proportion to S, without replacement. This is done by keeping the highest
+    sums of log S and Gumbel noise.
     """
 
     alpha: Annotated[float, Interval(ge=0, le=1)] = 1.0
@@ -96,7 +98,7 @@ class SoftMagnitude(WeightsOnly):
 
 @dataclass(frozen=True)
 class RelativeImportance(WeightsOnly):
-    """The smallest |w| relative to the other weights of both its neurons.
+    """Drop the smallest |w| relative to the other weights of both neurons.
 
     Cannistraci-Hebb training's removal by relative importance, Zhang et al. (2025), arXiv
     2501.19107: |w_ij| / sum_j |w_ij| + |w_ij| / sum_i |w_ij|.
@@ -119,7 +121,7 @@ class RelativeImportance(WeightsOnly):
 
 @dataclass(frozen=True)
 class Threshold(WeightsOnly):
-    """All weights with |w| below a threshold, but never more than zeta of them.
+    """Drop all weights with |w| below a threshold, but at most the fraction zeta.
 
     below  threshold of |w|
     """
@@ -137,7 +139,8 @@ class Threshold(WeightsOnly):
 
 
 class WithGradient:
-    """A drop criterion that looks at the gradient of one mini-batch, on the pattern: one SDDMM."""
+    """A drop criterion that uses the gradient of one mini-batch on the pattern, computed by
+    SDDMM."""
 
     signals: ClassVar[tuple[Signal, ...]] = ("batch",)
     by_sign: ClassVar[bool] = False
@@ -145,11 +148,11 @@ class WithGradient:
 
 @dataclass(frozen=True)
 class Mest(WithGradient):
-    """The smallest |w| + gamma |g|.
+    """Drop the smallest |w| + gamma |g|.
 
     gamma  factor of |g|: 0.01 as in the code of Cannistraci-Hebb training; Fantastic Weights uses 1
 
-    Yuan et al. (2021), arXiv 2110.14032. The released code ranks by |w| alone: `magnitude`.
+    Yuan et al. (2021), arXiv 2110.14032. The released code ranks by |w| only, as `magnitude` does.
     """
 
     gamma: Annotated[float, Interval(ge=0)] = 0.01
@@ -160,9 +163,10 @@ class Mest(WithGradient):
 
 @dataclass(frozen=True)
 class Snip(WithGradient):
-    """The smallest |w g|: what the loss would change by if the connection went, to first order.
+    """Drop the smallest |w g|: by how much the loss would change without the connection, to first
+    order.
 
-    Lee et al. (2019), arXiv 1810.02340, as a criterion of drop in Nowak et al. (2023), "Fantastic
+    Lee et al. (2019), arXiv 1810.02340; used as a drop criterion by Nowak et al. (2023), "Fantastic
     weights and how to find them", arXiv 2306.12230.
     """
 
@@ -172,11 +176,11 @@ class Snip(WithGradient):
 
 @dataclass(frozen=True)
 class Sensitivity(WithGradient):
-    """The smallest |g| / |w|.
+    """Drop the smallest |g| / |w|.
 
     reciprocal  drop the smallest |w| / |g| instead
 
-    Nowak et al. (2023), arXiv 2306.12230. A quotient by 0 is large, and 0 / 0 is 0.
+    Nowak et al. (2023), arXiv 2306.12230. A quotient with divisor 0 counts as large, 0 / 0 as 0.
     """
 
     reciprocal: bool = False

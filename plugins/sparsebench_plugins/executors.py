@@ -1,4 +1,4 @@
-"""Trials as processes of this machine."""
+"""The executor `local`: runs trials as processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sparsebench.core.job import Job
 from sparsebench.run.supervisor import Supervised
 
 PATIENCE = 5.0
-"""Seconds that killed processes get to be gone."""
+"""Seconds to wait for killed processes to end."""
 
 
 @dataclass
 class Local:
-    """A supervised process of this machine per trial.
+    """Runs each trial in a supervised process of this machine.
 
-    slots           trials at the same time
-    shares_machine  whether trials that run at once share cores and memory
+    slots           number of trials that run at the same time
+    shares_machine  whether these trials share the machine's cores and memory
     """
 
     slots: int = 1
@@ -34,7 +34,7 @@ class Local:
         return trial
 
     def close(self) -> None:
-        """End what is still under way."""
+        """End the trials that are still running."""
         for trial in self._under_way:
             trial.stop(kill=True)
         deadline = time.monotonic() + PATIENCE

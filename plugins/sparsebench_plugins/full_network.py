@@ -1,7 +1,8 @@
-"""A full network that is never stored: its weights are drawn anew, a tile of rows at a time.
+"""A full network that is never stored: its weights are drawn again for each pass, one tile of rows
+at a time.
 
-For allocations that score every position once before training: time of a dense network's passes,
-memory of the neurons, one tile and the best positions.
+For allocations that score every position once before training. A pass takes the time of a dense
+network, and memory for the neurons, one tile and the best positions.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.seeds import generator
 
 TILE = 2**18
-"""Positions of a tile."""
+"""The number of positions in a tile."""
 
 Keys = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Full:
-    """A pattern with every connection, as far as an initializer reads it."""
+    """A pattern with all connections, with only the properties that an initializer reads."""
 
     shape: Shape
 
@@ -37,11 +38,13 @@ class _Full:
 
 
 class StreamedLayer:
-    """Z = s (W + c V) X with W drawn by tiles; V, if any, is the gradient of a pass before.
+    """Z = s (W + c V) X, where W is drawn in tiles, and V, if there is one, is the gradient of an
+    earlier pass.
 
-    scale         s
-    X, DZ         (D, N) and (K, N) of the last `backward`: the gradient of W is DZ X^T
-    direction     X and DZ of V            step  c
+    scale      s
+    step       c
+    X, DZ      (D, N) and (K, N) of the last `backward`: the gradient of W is DZ X^T
+    direction  X and DZ of V
     """
 
     def __init__(self, network: InitialNetwork, index: int) -> None:
@@ -51,7 +54,7 @@ class StreamedLayer:
         self._network, self._index = network, index
 
     def tiles(self) -> Iterator[tuple[slice, Matrix]]:
-        """Rows, and the initial weights of all their positions."""
+        """Yield ranges of rows, with the initial weights of all their positions."""
         K, D = self.shape
         height = max(1, TILE // D)
         for number, first in enumerate(range(0, K, height)):
@@ -75,7 +78,7 @@ class StreamedLayer:
                 DX += W.T @ self.DZ[rows]
 
     def gradients_by_tile(self) -> Iterator[tuple[slice, Matrix, Matrix]]:
-        """Rows, their weights, and the gradient of those at the last `backward`."""
+        """Yield ranges of rows, with their weights and the gradients of the last `backward`."""
         for rows, W in self.tiles():
             G: Matrix = self.DZ[rows] @ self.X.T
             yield rows, W, G
@@ -88,7 +91,7 @@ class StreamedLayer:
             yield rows, W
 
     def chosen(self, keys: Keys) -> CsrMatrix:
-        """The connections at these positions, rising, with their initial weights."""
+        """The connections at these ascending positions, with their initial weights."""
         D = self.shape[1]
         values = np.empty(keys.size, dtype=np.float32)
         for rows, W in self.tiles():
@@ -100,7 +103,8 @@ class StreamedLayer:
 class BestOfAll:
     """The positions with the highest scores over all layers, at least one of each.
 
-    Of equal scores the earlier position wins; a NaN never does. Memory: twice the positions kept.
+    Among equal scores the earlier position wins; NaN never does. Memory: 2 times the kept
+    positions.
     """
 
     def __init__(self, layers: int, count: int) -> None:
@@ -110,7 +114,7 @@ class BestOfAll:
         self._limit, self._size = -np.inf, 0
 
     def add(self, layer: int, start: int, scores: npt.NDArray[Any]) -> None:
-        """Scores of the positions from `start` = row D + column on."""
+        """Add the scores of the positions from `start` = row D + column on."""
         flat = np.asarray(scores, dtype=np.float64).ravel()
         if np.isnan(flat).any():
             flat = np.nan_to_num(flat, nan=-np.inf)
@@ -167,5 +171,5 @@ def best_of(layers: Sequence[StreamedLayer], count: int, score: Any) -> list[Csr
 
 
 def full_weights(layer: StreamedLayer) -> Vector:
-    """All K D of them, for a phase that is dense."""
+    """All K D weights of the layer, for a dense phase."""
     return np.concatenate([W.ravel() for _, W in layer.tiles()])

@@ -1,4 +1,5 @@
-"""Growths that need no more than one look at the free positions. Free of heavy imports."""
+"""Growths that depend only on one mini-batch, or on nothing: random and by gradient. Free of heavy
+imports."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomGrow:
-    """Free positions, each as likely; those just dropped are free too, so that a full layer
-    works. Mocanu et al. (2018), the topology update."""
+    """Grow at random free positions, each equally likely. Positions of connections just dropped
+    count as free, so that a full layer works. Mocanu et al. (2018), the topology update."""
 
     signals: ClassVar[tuple[Signal, ...]] = ()
     ranks: ClassVar[bool] = False
@@ -27,10 +28,10 @@ class RandomGrow:
 
 @dataclass(frozen=True)
 class GradientGrow:
-    """The free positions with the largest |gradient| of one mini-batch.
+    """Grow at the free positions with the largest |gradient| of one mini-batch.
 
-    Evci et al. (2020), arXiv 1911.11134, section 3. The dense gradient is made in tiles of 256 KiB
-    and never held: time K D N, memory O(nnz).
+    Evci et al. (2020), arXiv 1911.11134, section 3. The dense gradient is computed in tiles of 256
+    KiB and never stored: time O(K D N), memory O(nnz).
     """
 
     signals: ClassVar[tuple[Signal, ...]] = ("batch",)

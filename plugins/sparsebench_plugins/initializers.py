@@ -1,4 +1,4 @@
-"""Values of new connections. Light: numpy is imported where it is used."""
+"""Initializers: the values of new connections. Free of heavy imports: functions import numpy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UniformByFan:
-    """Uniform within a limit that depends on the fan-in and fan-out of a neuron.
+    """Uniform values within a limit that depends on a neuron's fan-in and fan-out.
 
-    fan  dense: D in and K out, as in the papers, whatever the density; sparse: the connections
-         that a neuron has on average, nnz / K in and nnz / D out
+    fan  dense: fan-in D and fan-out K for any density, as in the papers; sparse: the mean numbers
+         of connections of a neuron, nnz / K and nnz / D
     """
 
     fan: Literal["dense", "sparse"] = "dense"
@@ -30,7 +30,7 @@ class UniformByFan:
         raise NotImplementedError
 
     def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
-        """In [-limit, limit), float32 from the start."""
+        """Uniform values in [-limit, limit), drawn as float32."""
         K, D = pattern.shape
         fans = float(D), float(K)
         if self.fan == "sparse":
@@ -58,7 +58,7 @@ class XavierUniform(UniformByFan):
 
 @dataclass(frozen=True)
 class Normal:
-    """N(0, deviation^2), as the released truly sparse codes draw.
+    """Values from N(0, deviation^2), as in the released truly sparse codes.
 
     deviation  standard deviation
     """
@@ -73,7 +73,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Zeros:
-    """0.0: for grown connections, as masks and RigL start them."""
+    """Values 0.0, with which RigL starts grown connections."""
 
     def draw(self, pattern: CsrPattern, count: int, rng: np.random.Generator) -> Vector:
         import numpy as np
@@ -83,8 +83,8 @@ class Zeros:
 
 @dataclass(frozen=True)
 class SparseWeights:
-    """N(0, sigma^2) with sigma = sqrt(2 / fan_in), fan_in the connections that a neuron of the
-    layer has on average: sparse weight initialisation (SWI).
+    """Sparse weight initialisation (SWI): values from N(0, sigma^2) with sigma = sqrt(2 / fan_in),
+    where fan_in is the mean number of connections of a neuron in the layer.
 
     Zhang et al. (2024), Epitopological learning and Cannistraci-Hebb network shape intelligence
     (ICLR), sparse weight initialisation: sigma = sqrt(2) / sqrt((1 - S) n_in), S the sparsity.
@@ -98,10 +98,10 @@ class SparseWeights:
 
 @dataclass(frozen=True)
 class LastValue(Zeros):
-    """For grown connections: the weight that a position had when it was last dropped, else 0.
+    """For grown connections: the weight that the position had when it was last dropped, else 0.
 
-    CHTs, Zhang et al. (2025), arXiv 2501.19107: historical weights. Deviation: as many positions
-    are remembered as the layer has connections, those dropped last; the released code keeps a
+    CHTs, Zhang et al. (2025), arXiv 2501.19107: historical weights. Deviation: only the positions
+    dropped last are remembered, as many as the layer has connections; the released code keeps a
     dense array.
     """
 

@@ -1,4 +1,4 @@
-"""The learning rate over the steps, as a factor. t = 1..steps."""
+"""Learning-rate schedules: the factor of the learning rate at each step t = 1..steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base classes of losses by kind of target, which are also their (empty) parameters.
+"""Base classes of losses by the kind of their targets; they are also the losses' parameter classes.
 
 Free of heavy imports.
 """

@@ -1,6 +1,7 @@
-"""Losses of the last layer's pre-activations Z (K, N) and targets T: labels (N,), or (K, N).
+"""Losses of the last layer's pre-activations Z (K, N) and targets T: labels (N,), or numbers (K,
+N).
 
-With weights w (N,) a loss is sum_n w_n l_n / sum_n w_n.
+With sample weights w (N,), a loss is sum_n w_n l_n / sum_n w_n.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class CrossEntropy(OfLabels):
 
 
 class SquaredError(OfLabels):
-    """Sigmoid outputs and half the squared distance to the one-hot label, mean over samples."""
+    """Sigmoid outputs; half the squared distance to the one-hot label, averaged over samples."""
 
     def value(self, Z: Matrix, T: Labels, weights: Vector | None = None) -> float:
         errors = sigmoid(Z)
@@ -55,10 +56,10 @@ class SquaredError(OfLabels):
 
 
 class LinearSquaredError(OfVectors):
-    """Half the squared distance of linear outputs to their targets, mean over samples.
+    """Half the squared distance of linear outputs to their targets, averaged over samples.
 
-    The sum over outputs, as in the released codes of SET and QuickSelection: a wider target has a
-    larger gradient.
+    It is summed over the outputs, as in the released codes of SET and QuickSelection, so more
+    outputs give larger gradients.
     """
 
     def value(self, Z: Matrix, T: Matrix, weights: Vector | None = None) -> float:
@@ -75,8 +76,8 @@ class LinearSquaredError(OfVectors):
 
 
 class BinaryCrossEntropy(OfFlags):
-    """Sigmoid outputs and the negative log-likelihood of labels that are 0 or 1 each, summed over
-    labels, mean over samples."""
+    """Sigmoid outputs; the negative log-likelihood of several labels that are 0 or 1, summed over
+    labels and averaged over samples."""
 
     def value(self, Z: Matrix, T: Matrix, weights: Vector | None = None) -> float:
         return mean(_likelihoods(Z, T), weights)
@@ -92,8 +93,8 @@ class BinaryCrossEntropy(OfFlags):
 
 
 class FlagSquaredError(OfFlags):
-    """Sigmoid outputs and half the squared distance to labels that are 0 or 1, summed over labels,
-    mean over samples, as the released truly sparse segmentation."""
+    """Sigmoid outputs; half the squared distance to several labels that are 0 or 1, summed over
+    labels and averaged over samples, as in the released code of truly sparse segmentation."""
 
     def value(self, Z: Matrix, T: Matrix, weights: Vector | None = None) -> float:
         return half_squares(sigmoid(Z) - T, weights)
@@ -118,14 +119,15 @@ def mean(losses: Vector, weights: Vector | None) -> float:
 
 
 def half_squares(errors: Matrix, weights: Vector | None) -> float:
-    """Half the squared length of each column, mean over columns."""
+    """Half the squared length of each column, averaged over columns."""
     if weights is None:
         return float((errors * errors).sum() / (2 * errors.shape[1]))
     return mean((errors * errors).sum(axis=0) / 2, weights)
 
 
 def averaged(D: Matrix, weights: Vector | None) -> Matrix:
-    """Gradients of the samples' losses, columns of D, as those of their mean: in place."""
+    """Turn the gradients of the samples' losses (columns of D) into those of the mean loss, in
+    place."""
     if weights is None:
         D /= D.dtype.type(D.shape[1])
     else:

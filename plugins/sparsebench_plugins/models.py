@@ -1,4 +1,5 @@
-"""Networks of a backend's layers, one behind the other. Light: numpy is imported when built."""
+"""Models: networks made of a backend's layers in sequence. Free of heavy imports: building a
+network imports numpy."""
 
 from __future__ import annotations
 
@@ -30,17 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layered:
-    """Hidden layers with an activation and dropout, then the outputs.
+    """Hidden layers with an activation and dropout, followed by the output layer.
 
-    hidden      neurons of each hidden layer, in order
+    hidden      number of neurons of each hidden layer, in order
     activation  activation of the hidden layers
     dropout     share of hidden outputs set to 0 in training
     init        values of the connections at the start; biases start at 0
-    compact_every  epochs from one removal of dead hidden neurons to the next; none: they stay
+    compact_every  number of epochs between two removals of dead hidden neurons; none: they are not
+                removed
 
-    A hidden neuron is dead if nothing reaches it, or if it reaches nothing. Taken out, layers are
-    smaller, and so are time and memory; the network computes the same (dropout aside), but what is
-    gone cannot grow again.
+    A hidden neuron is dead if it has no inputs or no outputs. Removing dead neurons makes layers
+    smaller and training faster. The network computes the same, apart from dropout, but removed
+    neurons can never grow connections again.
     """
 
     hidden: tuple[Annotated[int, Interval(gt=0)], ...]
@@ -69,8 +71,8 @@ class Layered:
         seed: int,
         loss: Loss,
     ) -> LayeredNetwork:
-        """Raises SuiteError where the backend's activations are not float32 and it cannot apply
-        this activation itself."""
+        """Build the network. Raises SuiteError if the backend's activations are not float32 and it
+        has no kernel for this activation."""
         import numpy as np
 
         from sparsebench.core.nn.dropout import Dropout
@@ -109,7 +111,7 @@ class Layered:
         return network
 
     def behind(self, outputs: int, number: int) -> list[Unit]:
-        """The unit behind the last layer, which has this number, if there is one."""
+        """The unit after the last layer, in a list; empty if there is none."""
         return []
 
 
@@ -117,7 +119,7 @@ class Layered:
 class MLP(Layered):
     """A multilayer perceptron with the objective's number of outputs.
 
-    loss  short for objective.loss where the objective is classification
+    loss  a shorthand for objective.loss if the objective is classification
     """
 
     loss: Annotated[Any, OfKind("loss")] | None = "cross-entropy"
@@ -125,8 +127,8 @@ class MLP(Layered):
 
 @dataclass(frozen=True)
 class Autoencoder(Layered):
-    """An encoder and its mirror image; n-1000-n with sigmoid and linear outputs is that of
-    QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560).
+    """An encoder followed by its mirror image. n-1000-n with sigmoid units and linear outputs is
+    the autoencoder of QuickSelection (Atashgahi et al. 2022, arXiv 2012.00560).
 
     hidden  neurons of the encoder's layers, mirrored by the decoder: [500, 100] makes
             n-500-100-500-n
@@ -146,7 +148,7 @@ class Autoencoder(Layered):
         return [(K, D) for D, K in pairwise(sizes)]
 
     def behind(self, outputs: int, number: int) -> list[Unit]:
-        """Nothing where the outputs are linear."""
+        """The unit after the last layer, in a list; empty if the outputs are linear."""
         if self.output.negative_slope(number) == 1:
             return []
         return [self.output.unit(number, outputs, None)]
@@ -160,8 +162,9 @@ class Rbm:
     init    values of the connections at the start; biases start at 0
     gibbs   steps of the chain, the k of CD-k
 
-    Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, SET-RBM; inputs from 0 to 1. As released,
-    hidden units are drawn and visible ones are means. `test_mse` is that of one step from the data.
+    Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, SET-RBM. Inputs are from 0 to 1. As in the
+    released code, hidden units are drawn and visible units are means. `test_mse` is the error after
+    one step from the data.
     """
 
     hidden: tuple[Annotated[int, Interval(gt=0)], ...]

@@ -1,4 +1,4 @@
-"""Update rules on numpy arrays, in place. Fused kernels are held to these.
+"""Optimizers: update rules on numpy arrays, in place. Tests compare fused kernels with these.
 
 Free of heavy imports.
 """
@@ -22,7 +22,7 @@ Kind = Literal["weight", "bias"]
 
 @dataclass(frozen=True)
 class Descent:
-    """Parameters of every optimizer here.
+    """The parameters that all optimizers here share.
 
     learning_rate  step size, before the schedule's factor
     weight_decay   strength of the weight decay
@@ -65,7 +65,7 @@ class SGD(Descent):
     momentum  share of the last step's velocity that is kept
     nesterov  look ahead along the velocity
 
-    The momentum is in the form of the released SET codes.
+    Momentum has the form of the released SET codes.
     """
 
     momentum: Momentum = 0.0
@@ -76,13 +76,14 @@ class SGD(Descent):
         return ("velocity",) if self.momentum else ()
 
     def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
-        """The velocity: of the opposite sign, and times the learning rate."""
+        """The velocity. Compared with the gradient, it has the opposite sign and is multiplied by
+        the learning rate."""
         return state["velocity"]
 
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """w and the velocity change in place; g is left as it is."""
+        """As `Optimizer.update`: changes w and the velocity in place, but not g."""
         f = w.dtype.type
         step = self._decayed(w, g, rate, kind) * f(-rate)
         if not self.momentum:
@@ -100,7 +101,7 @@ class SGD(Descent):
 
 @dataclass(frozen=True)
 class Adam(Descent):
-    """Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW.
+    """Adam: Kingma and Ba (2015), arXiv 1412.6980, algorithm 1; with decay = "decoupled" AdamW.
 
     beta1  decay rate of the mean gradient
     beta2  decay rate of the mean squared gradient
@@ -115,7 +116,7 @@ class Adam(Descent):
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     def smoothed_gradient(self, state: Mapping[str, Array]) -> Array:
-        """The mean over the root of the mean square."""
+        """The mean gradient divided by the root of the mean squared gradient."""
         import numpy as np
 
         smoothed: Array = state["mean"] / (np.sqrt(state["square"]) + np.float32(1e-8))
@@ -124,7 +125,7 @@ class Adam(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """w and the moments change in place; g is left as it is."""
+        """As `Optimizer.update`: changes w and the moments in place, but not g."""
         import numpy as np
 
         f = w.dtype.type
@@ -139,10 +140,11 @@ class Adam(Descent):
         w -= f(rate / (1 - self.beta1**t)) * mean / root
 
     def repair(self, state: Sequence[Array]) -> None:
-        """Raise squares to the least that their means allow, if processes without locks wrote them.
+        """Raise mean squares that are too small for their means. This happens if several processes
+        write them without locks.
 
-        Both are sums over the same gradients, so by Cauchy and Schwarz
-        mean² <= square beta2 (1 - beta1)² / ((1 - beta2) (beta2 - beta1²)) where beta2 > beta1².
+        Both are sums over the same gradients, so by the Cauchy-Schwarz inequality
+        mean² <= square beta2 (1 - beta1)² / ((1 - beta2) (beta2 - beta1²)) if beta2 > beta1².
         """
         import numpy as np
 
@@ -157,10 +159,10 @@ class Adam(Descent):
 class AdamByAge(Adam):
     """Adam whose bias correction counts the steps of each connection since it was grown.
 
-    With one count for all, the moments of a connection that joins late are corrected as if they
-    had been summed from the start, and its first steps are too short. SMET, arXiv
-    2606.00888: the cold start of regrown weights. Deviation: the paper's warm-up of their
-    rate and its rate by density are not here. Costs 4 bytes a connection.
+    With one count for all connections, the moments of a late connection would be corrected as if
+    they had been accumulated from the start, and its first steps would be too short. SMET, arXiv
+    2606.00888: the cold start of regrown weights. Deviation: the paper's warm-up of the learning
+    rate, and its dependence on density, are left out. Takes 4 bytes per connection.
     """
 
     slots: ClassVar[tuple[str, ...]] = ("mean", "square", "age")
@@ -168,7 +170,7 @@ class AdamByAge(Adam):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """w, the moments and the ages change in place; g is left as it is."""
+        """As `Optimizer.update`: changes w, moments and ages in place, but not g."""
         import numpy as np
 
         f = w.dtype.type
@@ -184,19 +186,19 @@ class AdamByAge(Adam):
         w -= f(rate) / (1 - f(self.beta1) ** age) * mean / root
 
     def repair(self, state: Sequence[Array]) -> None:
-        """As Adam; ages are left as they are."""
+        """As in Adam; ages are not changed."""
         super().repair(state[:2])
 
 
 @dataclass(frozen=True)
 class PowerProp(SGD):
-    """SGD on theta, where w = theta |theta|^(power - 1): large weights learn fast, small ones stay
-    small. Weight decay is of theta. Biases are trained as they are.
+    """SGD on theta, where w = theta |theta|^(power - 1), so that large weights learn fast and small
+    ones stay small. Weight decay applies to theta. Biases are trained by plain SGD.
 
     power  exponent of |theta|; 1: plain SGD
 
-    Schwarz et al. (2021), arXiv 2110.00296, Powerpropagation. A weight of 0 never leaves it, so
-    connections that grow need another first value.
+    Schwarz et al. (2021), arXiv 2110.00296, Powerpropagation. A weight of 0 stays 0, so grown
+    connections need another initial value.
     """
 
     power: Annotated[float, Interval(ge=1)] = 2.0
@@ -204,7 +206,7 @@ class PowerProp(SGD):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """w and the velocity of theta change in place; g is left as it is."""
+        """As `Optimizer.update`: changes w and the velocity of theta in place, but not g."""
         import numpy as np
 
         if kind != "weight":
@@ -219,15 +221,15 @@ class PowerProp(SGD):
 
 @dataclass(frozen=True)
 class LinBreg(Descent):
-    """Linearised Bregman steps: v -= rate g and w = soft(v), soft the threshold at `strength`, so
-    that weights are 0 until their gradients have added up, and may become 0 again.
+    """Linearised Bregman steps: v -= rate g and w = soft(v), with the soft threshold at `strength`.
+    Weights are 0 until their gradients have accumulated, and may become 0 again.
 
     strength  lambda of the regulariser lambda |w|
-    momentum  of the step
+    momentum  momentum of the step
 
-    Bungert et al. (2022), arXiv 2105.04319: v = w + strength sign(w) at the start, delta 1. Only
-    connections have a v, so what may become a weight is what the topology holds: start from a
-    pattern several times as dense as the weights you want. Biases are trained without threshold.
+    Bungert et al. (2022), arXiv 2105.04319, with delta 1; v = w + strength sign(w) at the start.
+    Only connections have a v, so start with a pattern several times as dense as the nonzero weights
+    that you want. Biases are trained without the threshold.
     """
 
     strength: Annotated[float, Interval(ge=0)] = 0.001
@@ -240,7 +242,7 @@ class LinBreg(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """w and the state change in place; g is left as it is."""
+        """As `Optimizer.update`: changes w and the state in place, but not g."""
         f = w.dtype.type
         step = f(rate) * self._decayed(w, g, rate, kind)
         if self.momentum:
@@ -262,7 +264,8 @@ class LinBreg(Descent):
 
 @dataclass(frozen=True)
 class AdaBreg(LinBreg):
-    """Linearised Bregman steps whose length is Adam's. Bungert et al. (2022), arXiv 2105.04319.
+    """Linearised Bregman steps with the step lengths of Adam. Bungert et al. (2022), arXiv
+    2105.04319.
 
     beta2  decay rate of the mean squared gradient
     tiny   added to the denominator

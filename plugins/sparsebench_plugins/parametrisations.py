@@ -1,5 +1,5 @@
-"""Parametrisations: what weight the network sees for a stored parameter, and the methods made of
-them.
+"""Parametrisations, which compute the network's weights from trained parameters, and the methods
+that use them.
 
 Free of heavy imports.
 """
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """penalty  alpha: weight of the sum of exp(-threshold) in the loss
-    least    share of a layer's weights at or below which its thresholds start again from 0
+    """The parametrisation of `DstThresholds`.
+
+    penalty  alpha: weight of the sum of exp(-threshold) in the loss
+    least    thresholds of a layer restart from 0 if at most this share of its weights is left
     """
 
     penalty: float
@@ -62,7 +64,8 @@ class Thresholds:
 
 
 def surrogate(x: Vector) -> Vector:
-    """In place of the derivative of a step: 2 - 4 |x| to 0.4, 0.4 to 1, 0 beyond."""
+    """A surrogate for the derivative of a step function: 2 - 4 |x| up to 0.4, 0.4 up to 1, then
+    0."""
     import numpy as np
 
     size = np.abs(x)
@@ -74,14 +77,15 @@ def surrogate(x: Vector) -> Vector:
 
 @dataclass(frozen=True)
 class DstThresholds(Static):
-    """Each neuron has a threshold, which is trained; weights below it are 0 and may come back.
+    """Each neuron has a trained threshold; weights below it count as 0 and may come back later.
 
-    penalty  alpha: weight of the sum of exp(-threshold) in the loss; more makes sparser networks
+    penalty  alpha: weight of the sum of exp(-threshold) in the loss; larger makes networks sparser
 
-    Liu et al. (2020), arXiv 2005.06870, Dynamic sparse training: the mask's derivative is 2 - 4 |x|
-    up to 0.4, 0.4 up to 1, then 0; thresholds of a layer with at most 1 % of its weights start
-    again from 0. Every weight is stored, so its memory is that of its pattern, by default a full
-    network; with a lower density it chooses among as many connections. Observe `nonzero-weights`.
+    Liu et al. (2020), arXiv 2005.06870, Dynamic sparse training. The derivative of the mask is
+    taken as 2 - 4 |x| up to 0.4, 0.4 up to 1, then 0. If at most 1 % of a layer's weights are left,
+    its thresholds restart from 0. All weights of the pattern are stored, by default those of a full
+    network; with a lower density the method chooses among fewer connections. The observer
+    `nonzero-weights` counts the weights that are left.
     """
 
     density: Annotated[float, Interval(gt=0, le=1)] | None = 1.0
@@ -94,9 +98,12 @@ class DstThresholds(Static):
 
 @dataclass(frozen=True)
 class Strongest:
-    """share    of a layer's parameters that the network sees, those with the largest |theta|
-    penalty  of theta squared / 2; those that the network does not see have 1 / density times that
-    density  of what the network sees
+    """The parametrisation of `TopKast`: the network uses only the parameters with the largest
+    |theta|.
+
+    share    share of a layer's parameters that the network uses
+    penalty  weight of theta squared / 2; for unused parameters it is 1 / density times as large
+    density  density of the used parameters
     """
 
     share: float
@@ -132,16 +139,16 @@ class Strongest:
 
 @dataclass(frozen=True)
 class TopKast(Dynamic):
-    """The network sees the largest weights; half as many again are trained without being seen, so
-    that they may become large.
+    """The network uses the largest weights. Further connections are trained without being used, so
+    that they can become large.
 
-    explored  connections trained without being seen, for each that is seen
-    penalty   of the squares of weights; those that are not seen have 1 / density times as much
+    explored  number of unused trained connections for each used one
+    penalty   weight of the squared weights; for unused ones it is 1 / density times as large
 
-    Jayakumar et al. (2021), arXiv 2106.03517. Here `density` is that of all that is trained, the
-    paper's backward density. Deviations: the paper ranks all weights of a full network, which is
-    stored; here what is trained is stored, and its weakest tenth is replaced at random every 100
-    steps. The choice of what is seen is made anew at each step.
+    Jayakumar et al. (2021), arXiv 2106.03517. `density` is that of all trained connections, the
+    paper's backward density. The used connections are chosen again at each step. Deviations: the
+    paper stores and ranks all weights of a full network; here only trained connections are stored,
+    and the weakest tenth is replaced at random every 100 steps.
     """
 
     zeta: Zeta = 0.1

@@ -1,4 +1,4 @@
-"""Allocations that also say where the first connections are, from shapes or from inputs.
+"""Allocations that also choose where the first connections are, by shapes or by the inputs.
 
 Free of heavy imports.
 """
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class Placed:
-    """The same density in each layer, or epsilon (K + D) connections; `pattern` says where."""
+    """Base class: the same density in each layer, or epsilon (K + D) connections; `pattern` chooses
+    their positions."""
 
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
@@ -43,13 +44,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class ReceptiveField(Placed):
-    """Each output neuron sees inputs near its own place on a ring, the farther the less likely.
+    """Each output neuron is connected to inputs near its own place on a ring; farther inputs are
+    less likely.
 
-    r  0: nearest positions only, a band; 1: any position, as Erdős-Rényi
+    r  0: only the nearest inputs, a band; 1: any input, as in Erdős-Rényi
 
-    CHTs, Zhang et al. (2025), arXiv 2501.19107, the bipartite receptive field as released: at ring
-    distance x with a probability in proportion to (1 + x)^(-(1 - r) / r). Deviation: each output
-    gets the same number of connections, one more or less.
+    CHTs, Zhang et al. (2025), arXiv 2501.19107, the bipartite receptive field as released: an input
+    at ring distance x has a probability in proportion to (1 + x)^(-(1 - r) / r). Deviation: all
+    outputs have the same number of connections, up to one.
     """
 
     r: Annotated[float, Interval(ge=0, le=1)] = 0.25
@@ -74,16 +76,17 @@ class ReceptiveField(Placed):
 
 @dataclass(frozen=True)
 class ConstantFanIn(ReceptiveField):
-    """Any inputs, as many for each output neuron, one more or less."""
+    """Random inputs, with the same number of connections for each output neuron, up to one."""
 
     r: Annotated[float, Interval(ge=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True)
 class SmallWorld(Placed):
-    """Each output neuron has the inputs nearest on a ring, of which a share is rewired at random.
+    """Each output neuron is connected to the nearest inputs on a ring; then a share of the
+    connections is rewired at random.
 
-    beta  share of connections that are rewired: 0 a band, 1 as Erdős-Rényi
+    beta  share of the connections that are rewired: 0: a band; 1: as in Erdős-Rényi
 
     Watts and Strogatz (1998), doi 10.1038/30918, between two layers; an initial topology of
     Cannistraci-Hebb training (Zhang et al. 2024).
@@ -108,14 +111,15 @@ class SmallWorld(Placed):
 
 @dataclass(frozen=True)
 class ScaleFree(Placed):
-    """Both ends of a connection are drawn in proportion to a neuron's weight, which falls as a
-    power of its rank: degrees follow a power law on both sides.
+    """Both ends of a connection are drawn with probabilities that fall as a power of the neuron's
+    rank, so that degrees follow a power law on both sides.
 
     gamma  exponent of the power law
 
     The static model of Goh, Kahng and Kim (2001), doi 10.1103/PhysRevLett.87.278701, between two
-    layers: weight of rank i is i^(-1 / (gamma - 1)). Deviation: Cannistraci-Hebb training's
-    bipartite scale-free start rewires a Barabasi-Albert network, which no text defines well enough.
+    layers: the probability of rank i is in proportion to i^(-1 / (gamma - 1)). Deviation: the
+    bipartite scale-free start of Cannistraci-Hebb training rewires a Barabasi-Albert network, but
+    no text defines it well enough.
     """
 
     gamma: Annotated[float, Interval(gt=2)] = 3.0
@@ -134,14 +138,15 @@ class ScaleFree(Placed):
 
 @dataclass(frozen=True)
 class Csti(Placed):
-    """The pairs of inputs that correlate most, in each layer: correlated sparse topological
-    initialisation.
+    """Correlated sparse topological initialisation (CSTI): connections are at the pairs of inputs
+    with the largest correlations, in each layer.
 
-    samples  training samples for the correlations
+    samples  number of training samples from which correlations are computed
 
-    Zhang et al. (2024): hidden neurons stand for inputs, in order and again from the first where
-    there are more; a pair of the same input is left out, as released. By |Pearson| as the paper
-    says; the released code takes signed correlations. Computes all K D of them, in tiles.
+    Zhang et al. (2024). Hidden neurons represent inputs in order, starting again with the first if
+    there are more neurons; pairs of the same input are left out, as in the released code. Pairs are
+    ranked by |Pearson correlation| as in the paper; the released code ranks signed correlations.
+    All K D correlations are computed, in tiles.
     """
 
     samples: Annotated[int, Interval(gt=1)] = 1000
@@ -174,7 +179,7 @@ class Csti(Placed):
 
 
 def _same(rows: Ints, columns: Ints, features: int) -> CsrPattern:
-    """Where output and input stand for the same feature."""
+    """The positions whose output and input represent the same feature."""
     import numpy as np
 
     times = np.arange(0, columns.size, features)
@@ -193,7 +198,8 @@ def _pattern(shape: Shape, rows: Ints, columns: Ints) -> CsrPattern:
 
 
 def _row_counts(shape: Shape, nnz: int, rng: np.random.Generator) -> Ints:
-    """(K,) connections of each output: the same, and one more for some at random."""
+    """(K,) the number of connections of each output: equal, but one more for some random
+    outputs."""
     import numpy as np
 
     K = shape[0]
@@ -203,7 +209,7 @@ def _row_counts(shape: Shape, nnz: int, rng: np.random.Generator) -> Ints:
 
 
 def _nearest(shape: Shape, nnz: int, rng: np.random.Generator) -> CsrPattern:
-    """Each output's nearest inputs on the ring."""
+    """A pattern of each output's nearest inputs on the ring."""
     import numpy as np
 
     counts = _row_counts(shape, nnz, rng)
@@ -213,7 +219,8 @@ def _nearest(shape: Shape, nnz: int, rng: np.random.Generator) -> CsrPattern:
 
 
 def _column(shape: Shape, rows: Ints, place: Ints) -> Ints:
-    """The input at the places 0, 1, -1, 2, -2, ... from each output's own."""
+    """The inputs at the offsets 0, 1, -1, 2, -2, ... from each output's own place, by the number of
+    the offset."""
     K, D = shape
     side = (place + 1) // 2 * (2 * (place % 2) - 1)
     column: Ints = (rows * D // K + side) % D
@@ -223,7 +230,8 @@ def _column(shape: Shape, rows: Ints, place: Ints) -> Ints:
 def _by_places(
     shape: Shape, nnz: int, rng: np.random.Generator, draw: Callable[[Ints], Ints]
 ) -> CsrPattern:
-    """Distinct inputs for each output, by `draw`, which gives a place for each of these rows."""
+    """Distinct inputs for each output, drawn by `draw`, which returns a place for each given
+    row."""
     import numpy as np
 
     K, D = shape
@@ -241,7 +249,7 @@ def _by_places(
 
 
 def _distinct(shape: Shape, nnz: int, rng: np.random.Generator, draw: Ends) -> CsrPattern:
-    """Positions by `draw`, until so many are distinct."""
+    """A pattern of positions drawn by `draw`, until there are nnz distinct ones."""
     import numpy as np
 
     keys = np.empty(0, dtype=np.int64)
@@ -255,7 +263,8 @@ def _distinct(shape: Shape, nnz: int, rng: np.random.Generator, draw: Ends) -> C
 
 
 ROUNDS = 60
-"""Of draws, each for what was not distinct before; what then is missing is drawn uniformly."""
+"""The most rounds of drawing again positions that were not distinct; positions that are still
+missing then are drawn uniformly."""
 
 
 def _completed(shape: Shape, keys: Ints, nnz: int, rng: np.random.Generator) -> CsrPattern:

@@ -1,4 +1,4 @@
-"""Prunings: hidden neurons that go for good. Free of heavy imports."""
+"""Prunings: which hidden neurons are removed for good. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Importance:
 
     Curci et al. (2021), arXiv 2102.01732, importance pruning. The defaults are the schedule of the
     released parallel code, `wasap_sgd/train/model.py`; that of `set_mlp_sequential.py` is
-    `start = 211, every = 10, percentile = 20`. Deviations, each with a switch:
-    the percentile is over living neurons, outgoing connections go too, nothing grows back.
+    `start = 211, every = 10, percentile = 20`. Deviations, each with a switch: the percentile is
+    computed over living neurons, outgoing connections are removed too, and nothing grows back.
     """
 
     start: Annotated[int, Interval(gt=0)] = 221
@@ -61,17 +61,17 @@ class Importance:
 
 @dataclass(frozen=True)
 class Neurons:
-    """Removes hidden neurons step by step, those with the least incoming weight first, down to a
-    share of each layer.
+    """Removes hidden neurons repeatedly, those with the smallest incoming weights first, until a
+    share of each layer is left.
 
     start   first epoch, counted from 1, at whose end neurons are removed
     every   epochs between removals
-    share   of a layer's living neurons that goes each time
-    least   share of a layer's neurons that stays in the end
+    share   share of a layer's living neurons that is removed each time
+    least   share of a layer's neurons that is left in the end
 
     SET with neuron pruning, Liu et al. (2019), arXiv 1906.11626: about half of the hidden neurons
-    go and nothing grows back to them. Deviation: the paper's criterion was not found; this is the
-    sum of |incoming weights|, as importance pruning.
+    are removed, and nothing grows back to them. Deviation: the paper's criterion was not found;
+    here it is the sum of |incoming weights|, as in importance pruning.
     """
 
     start: Annotated[int, Interval(gt=0)] = 10

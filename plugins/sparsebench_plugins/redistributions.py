@@ -1,4 +1,4 @@
-"""Redistributions: how dropped connections are shared out among the layers.
+"""Redistributions: how many connections each layer grows, of all that were dropped.
 
 Free of heavy imports.
 """
@@ -33,19 +33,20 @@ class Own:
 
 @dataclass(frozen=True)
 class Ranked(Own):
-    """Layers compete: the weakest of all are dropped and the best of all grown, by score."""
+    """Layers compete: the weakest connections of all layers are dropped, and the best candidates of
+    all layers are grown, by their scores."""
 
     shares: ClassVar[Shares] = "ranked"
 
 
 @dataclass(frozen=True)
 class ByMomentum:
-    """In proportion to the mean |momentum| of a layer's connections.
+    """Each layer grows a number in proportion to the mean |momentum| of its connections.
 
-    SNFS, Dettmers and Zettlemoyer (2019), arXiv 1907.04840, momentum redistribution. What a layer
-    has no room for goes to the others in equal parts. Deviations: the number grown is exact at
-    each update, so nothing is smoothed into the next; a nearly dense layer drops what the method
-    says.
+    SNFS, Dettmers and Zettlemoyer (2019), arXiv 1907.04840, momentum redistribution. Connections
+    for which a layer has no room are divided equally among the others. Deviations: the number of
+    grown connections is exact at each update, so nothing is carried over to the next; a nearly
+    dense layer drops the same fraction as others.
     """
 
     signals: ClassVar[tuple[Signal, ...]] = ("momentum",)

@@ -1,7 +1,7 @@
 """Allocations that prune a full network before training, by scores of its connections.
 
-Each keeps the best of all layers together, so layers get what their scores are worth, and what is
-kept starts with the weights that were scored.
+Each ranks the connections of all layers together, so that layers with higher scores keep more of
+them. The kept connections start with the weights that were scored.
 
 Free of heavy imports.
 """
@@ -32,12 +32,12 @@ Samples = Annotated[int, Interval(gt=0)]
 
 @dataclass(frozen=True)
 class Snip(Placed):
-    """The connections with the largest |w g|: what the loss would change by without them.
+    """Keep the connections with the largest |w g|: by how much the loss would change without them.
 
-    samples  training samples, used as one mini-batch
+    samples  number of training samples, used as one mini-batch
 
     Lee et al. (2019), arXiv 1810.02340, eq. 5. Every position is scored, in tiles of weights that
-    are drawn and forgotten: time of a dense step, memory O(nnz) and of the neurons.
+    are drawn and not stored: takes the time of a dense step, and memory O(nnz + neurons).
     """
 
     samples: Samples = 128
@@ -52,16 +52,17 @@ class Snip(Placed):
 
 @dataclass(frozen=True)
 class Grasp(Placed):
-    """The connections whose removal would least lower the gradient's norm: the largest w (H g).
+    """Keep the connections with the largest w (H g), whose removal would lower the norm of the
+    gradient least.
 
-    samples      training samples, used as one mini-batch
+    samples      number of training samples, used as one mini-batch
     temperature  divisor of the outputs
     step         length of the step along g by which H g is measured, relative to the weights
 
-    Wang et al. (2020), arXiv 2002.07376, eq. 8 and algorithm 2: -w (H g), and the largest go. H g
-    is the difference of the gradients half a step ahead and half a step behind, over the step: two
-    passes. Deviations: one set of samples for g and H, where the released code takes two halves of
-    25 a class; differences, where it differentiates twice.
+    Wang et al. (2020), arXiv 2002.07376, eq. 8 and algorithm 2, which removes the largest -w (H g).
+    H g is computed in two passes, as a finite difference: the gradient half a step ahead minus the
+    gradient half a step behind, divided by the step. Deviations: g and H use the same samples,
+    while the released code uses two halves of 25 samples per class; and it differentiates twice.
     """
 
     samples: Samples = 256
@@ -101,14 +102,14 @@ class Grasp(Placed):
 
 @dataclass(frozen=True)
 class SynFlow(Placed):
-    """The connections through which most flows, pruned in rounds without looking at data.
+    """Keep the connections with the largest flow, by pruning in rounds without data.
 
-    rounds  rounds of pruning; each reduces the density by the same factor
+    rounds  number of rounds of pruning; each reduces the density by the same factor
 
-    Tanaka et al. (2020), arXiv 2006.05467, algorithm 1: with |w| for weights and an input of ones,
-    |w| dR/d|w| of the sum R of the outputs. It begins with a full network, in time and memory.
-    Deviation: the scores of each round are divided by R, so that deep networks do not overflow,
-    which changes no rank.
+    Tanaka et al. (2020), arXiv 2006.05467, algorithm 1. The score is |w| dR/d|w|, where R is the
+    sum of the outputs of a network with weights |w| for an input of ones. The first round takes the
+    time and memory of a full network. Deviation: scores are divided by R, so that deep networks do
+    not overflow; this does not change their order.
     """
 
     rounds: Annotated[int, Interval(gt=0)] = 100
@@ -145,7 +146,7 @@ class SynFlow(Placed):
 
 
 def _flow(matrices: list[Any]) -> list[npt.NDArray[np.float64]]:
-    """Each connection's share of all that flows from an input of ones to the outputs."""
+    """Each connection's share of the flow from an input of ones to the outputs."""
     import numpy as np
 
     into = [np.ones(matrices[0].shape[1])]
@@ -163,27 +164,27 @@ def _flow(matrices: list[Any]) -> list[npt.NDArray[np.float64]]:
 
 
 class ScansOnce:
-    """A method whose work before training takes the time of a dense network."""
+    """A method that takes the time of dense passes once, before training."""
 
     needs: ClassVar[Needs] = Needs(scans=True)
 
 
 @dataclass(frozen=True)
 class SnipTopology(ScansOnce, Static):
-    """SNIP's connections, which stay."""
+    """The connections of SNIP, which do not change during training."""
 
     allocation: Annotated[Any, OfKind("allocation")] = "snip"
 
 
 @dataclass(frozen=True)
 class GraspTopology(ScansOnce, Static):
-    """GraSP's connections, which stay."""
+    """The connections of GraSP, which do not change during training."""
 
     allocation: Annotated[Any, OfKind("allocation")] = "grasp"
 
 
 @dataclass(frozen=True)
 class SynFlowTopology(ScansOnce, Static):
-    """SynFlow's connections, which stay."""
+    """The connections of SynFlow, which do not change during training."""
 
     allocation: Annotated[Any, OfKind("allocation")] = "synflow"

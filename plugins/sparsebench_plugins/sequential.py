@@ -1,4 +1,5 @@
-"""The trainer of one process, one network, one batch after the other. Free of heavy imports."""
+"""The trainer `sequential`: trains one network in one process, batch after batch. Free of heavy
+imports."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sequential:
-    """The training loop as it stands."""
+    """Runs the training loop of the core without changes."""
 
     def hidden_from(self, observer: Observer) -> str | None:
         return None

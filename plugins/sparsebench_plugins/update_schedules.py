@@ -1,4 +1,5 @@
-"""When the topology is updated, and how much. Free of heavy imports."""
+"""Update schedules: when the topology is updated, and which fraction is dropped. Free of heavy
+imports."""
 
 from __future__ import annotations
 
@@ -39,13 +40,13 @@ class Regular:
         return min(self._end(steps), steps - 1) // every * every
 
     def count(self, first: int, last: int, steps: int, steps_per_epoch: int) -> int:
-        """Updates from step `first` to step `last`."""
+        """The number of updates from step `first` to step `last`."""
         every = steps_per_epoch if self.every is None else self.every
         end = min(last, self._end(steps), steps - 1)
         return max(0, end // every - (first - 1) // every)
 
     def _progress(self, step: TrainingStep) -> float:
-        """The share of the way to the last step with an update."""
+        """How far training has come, as a share of the step of the last update."""
         return min(1.0, step.step / max(1, self._end(step.steps)))
 
     def _end(self, steps: int) -> int:
@@ -62,15 +63,15 @@ class Constant(Regular):
 
 
 class Cosine(Regular):
-    """zeta / 2 (1 + cos(pi t / T_end)): from zeta to 0. Dettmers and Zettlemoyer (2019); Evci et
-    al. (2020), arXiv 1911.11134, section 3."""
+    """The fraction zeta / 2 (1 + cos(pi t / T_end)), which falls from zeta to 0. Dettmers and
+    Zettlemoyer (2019); Evci et al. (2020), arXiv 1911.11134, section 3."""
 
     def fraction(self, step: TrainingStep) -> float:
         return (self.zeta or 0.0) / 2 * (1 + math.cos(math.pi * self._progress(step)))
 
 
 class Linear(Regular):
-    """zeta (1 - t / T_end): from zeta to 0."""
+    """The fraction zeta (1 - t / T_end), which falls from zeta to 0."""
 
     def fraction(self, step: TrainingStep) -> float:
         return (self.zeta or 0.0) * (1 - self._progress(step))

@@ -1,4 +1,4 @@
-"""Other libraries, to compare with: backends on torch, MKL, sparselab, SparseProp and CUDA, and
+"""Other libraries for comparison: backends on torch, MKL, sparselab, SparseProp and CUDA, and
 networks that select features."""
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from sparsebench.hookspecs import Register, hookimpl
 SPARSEPROP = (
     "pip install 'sparsebench[rivals]' && pip install --no-build-isolation sparseprop==0.1.14"
 )
-"""Its build runs the first pip on PATH, so it cannot be built apart."""
+"""How to install SparseProp. Its build runs the first pip on PATH, so it cannot be built in
+isolation."""
 
 
 @hookimpl

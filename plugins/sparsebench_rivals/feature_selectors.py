@@ -16,24 +16,24 @@ Hidden = Annotated[tuple[Count, ...], MinLen(1)]
 
 
 def dense(X: Any) -> Matrix:
-    """X as an array, which is all that these packages take."""
+    """X as an array, because these packages accept nothing else."""
     found: Matrix = X if hasattr(X, "ctypes") else X.toarray()
     return found
 
 
 @dataclass(frozen=True)
 class LassoNet(Scorer):
-    """A network with a linear way around it, whose penalty takes one input after the other out:
-    an input's score is the penalty at which it goes.
+    """LassoNet: a network with a linear skip connection, in which a rising penalty removes one
+    input after the other. The score of an input is the penalty at which it is removed.
 
-    hidden      neurons of the hidden layers
-    epochs      of the first training, and of each step of the path, at most
-    batch_size  samples of a batch
+    hidden      number of neurons of each hidden layer
+    epochs      the most epochs of the first training, and of each step of the path
+    batch_size  samples per batch
     path        factor between two penalties of the path
-    hierarchy   M: by how much an input's weights may exceed its linear one
+    hierarchy   M: by which factor an input's weights may exceed its linear weight
 
-    Lemhadri et al. (2021), arXiv 1907.12207, by the package lassonet; all else by its defaults: it
-    holds a tenth of the samples out to stop early.
+    Lemhadri et al. (2021), arXiv 1907.12207, by the package lassonet with its other defaults: it
+    holds out a tenth of the samples for early stopping.
     """
 
     hidden: Hidden = (100,)
@@ -59,17 +59,17 @@ class LassoNet(Scorer):
 
 @dataclass(frozen=True)
 class StochasticGates(Scorer):
-    """A network behind gates that are random in training, and whose expected number is penalised:
-    an input's score is the mean of its gate.
+    """Stochastic gates: each input has a gate that is random in training, and the expected number
+    of open gates is penalised. The score of an input is the mean of its gate.
 
-    hidden         neurons of the hidden layers
-    epochs         of its training
-    batch_size     samples of a batch
-    learning_rate  of Adam
-    sigma          deviation of the gates
+    hidden         number of neurons of each hidden layer
+    epochs         number of epochs
+    batch_size     samples per batch
+    learning_rate  learning rate of Adam
+    sigma          standard deviation of the gates
     penalty        lambda: factor of the expected share of open gates
 
-    Yamada et al. (2020), arXiv 1810.04247, by the package stg; all else by its defaults.
+    Yamada et al. (2020), arXiv 1810.04247, by the package stg with its other defaults.
     """
 
     hidden: Hidden = (400, 200)

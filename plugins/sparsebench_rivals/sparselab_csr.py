@@ -1,4 +1,4 @@
-"""sparselab's kernels (Fofadiya, 0.2.2 on PyPI) under our layers."""
+"""Layers with the kernels of sparselab (Fofadiya, 0.2.2 on PyPI)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class SparseLabLayer(CsrLayer):
         self._t_place = np.maximum(place, 0)
 
     def index_bytes(self) -> int:
-        """Beside our pattern its own: column of each slot, and start, count and room of rows."""
+        """The bytes of sparselab's own index: the column of each slot, and the start, count and
+        capacity of each row."""
         own = 4 * (self.nnz + self._t_data.size) + 12 * (self.shape[0] + self.shape[1])
         return own + int(self._t_data.nbytes + self._t_place.nbytes)
 

@@ -1,4 +1,4 @@
-"""SparseProp's kernels (Nikdan et al. 2023, arXiv 2302.04852; 0.1.14 on PyPI) under our layers."""
+"""Layers with the kernels of SparseProp (Nikdan et al. 2023, arXiv 2302.04852; 0.1.14 on PyPI)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SparseProp(RivalParams):
 
 class SparsePropLayer(CsrLayer):
     def index(self, pattern: CsrPattern) -> None:
-        """It reads the arrays as they are."""
+        """Prepare nothing, because the kernels read the csr arrays."""
         if pattern.indices.dtype != np.int32:
             raise Unsupported(f"backend 'sparseprop' cannot count {pattern.nnz} connections")
 

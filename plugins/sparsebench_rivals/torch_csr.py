@@ -21,8 +21,8 @@ from sparsebench_rivals.transpose import Transposed
 class TorchCsr(RivalParams):
     """torch.addmm on csr forward and, with a csr copy of W^T, back; sampled_addmm on the pattern.
 
-    What autograd would do with W.t() converts the whole matrix at every step: 4 times as long at
-    4096 x 4096, 1 % dense, batch 128. The copy of W^T costs 12 bytes a connection.
+    With W.t(), autograd would convert the whole matrix at every step, which took 4 times as long at
+    4096 x 4096, 1 % dense, batch 128. The copy of W^T takes 12 bytes per connection.
     """
 
     truly_sparse = True
@@ -32,10 +32,12 @@ class TorchCsr(RivalParams):
 
 
 class TorchCsrLayer:
-    """Weights, gradient, optimizer state and indices are tensors of the device.
+    """A layer whose weights, gradient, optimizer state and indices are tensors on the device.
 
-    data (nnz,)    W (K, D) csr over `data`    gradient (nnz,)    DW (K, D) csr over `gradient`
-    t_data (nnz,)  by column, refreshed from `data` when DX is wanted; W_t (D, K) csr over it
+    data      (nnz,) the weights; W (K, D) is a csr tensor over them
+    gradient  (nnz,) the gradient; DW (K, D) is a csr tensor over it
+    t_data    (nnz,) the weights by column, copied from `data` when DX is computed; W_t (D, K) is a
+              csr tensor over them
     """
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer, device: Device) -> None:
@@ -48,7 +50,7 @@ class TorchCsrLayer:
         self._place(W.pattern, W.data, [np.zeros_like(W.data) for _ in optimizer.slots])
 
     def _place(self, pattern: CsrPattern, data: Vector, slots: list[Vector]) -> None:
-        """Put the weights of this pattern and what follows them on the device."""
+        """Copy the weights of this pattern and the optimizer state to the device."""
         K, D = self.shape
         put = self._device.put
         self.pattern = pattern
@@ -165,7 +167,8 @@ def _csr(
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device. `shares`: tensors there are numpy's memory, so nothing is ever copied."""
+    """A torch device. `shares` says whether its tensors use numpy's memory, so that nothing is
+    copied."""
 
     name: str
     shares: bool
@@ -178,7 +181,7 @@ class Device:
         return self.put(np.zeros(size, dtype=np.float32))
 
     def room(self, array: Array) -> torch.Tensor:
-        """A tensor to write what `deliver` then brings to `array`."""
+        """A tensor for a result, which `deliver` then copies to `array`."""
         tensor = torch.from_numpy(array)
         return tensor if self.shares else torch.empty_like(tensor, device=self.name)
 
@@ -187,7 +190,7 @@ class Device:
             torch.from_numpy(array).copy_(tensor)
 
     def array(self, tensor: torch.Tensor) -> Array:
-        """Read only: shares memory with the tensor where the device does."""
+        """The tensor as an array, read only. It shares the tensor's memory if the device does."""
         array: Array = tensor.cpu().numpy()
         return array
 

@@ -1,4 +1,5 @@
-"""Simulated sparsity in torch: what most papers' code does, without what slows it needlessly."""
+"""Simulated sparsity in torch, as in the code of most papers, but without avoidable slow
+operations."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class TorchDenseMask(RivalParams):
 
 
 class TorchDenseMaskLayer(DenseMaskLayer):
-    """The arrays of the numpy layer, seen as tensors: a topology change changes both. The mask is
-    none while the layer is full."""
+    """A dense-mask layer whose numpy arrays are also used as tensors, so that a topology change
+    affects both. The mask is None while the layer is full."""
 
     def __init__(self, W: CsrMatrix, bias: Vector, optimizer: Optimizer) -> None:
         super().__init__(W, bias, optimizer)

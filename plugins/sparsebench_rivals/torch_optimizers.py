@@ -1,6 +1,6 @@
-"""The optimizers' rules as torch operations: on all threads, or where the tensors are.
+"""The optimizers' update rules as torch operations, on all threads or on the tensors' device.
 
-`sparsebench_plugins.optimizers` is the reference; a test holds these to it.
+`sparsebench_plugins.optimizers` is the reference, with which a test compares these.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def update(
     t: int,
     kind: Literal["weight", "bias"],
 ) -> None:
-    """`Optimizer.update` on tensors, in place. A rule not known here updates in numpy, on the
-    host's memory: tensors of the host share it, others are copied there and back."""
+    """`Optimizer.update` on tensors, in place. A rule that is not implemented here is applied by
+    numpy: tensors of the host share numpy's memory, others are copied to the host and back."""
     if not isinstance(rule, SGD | Adam):
         changed = (w, *state)
         arrays = [tensor.cpu().numpy() for tensor in changed]

@@ -1,4 +1,4 @@
-"""The connections by column, for products with W^T as products of a second csr matrix."""
+"""The transpose W^T as a second csr matrix, for products with W^T."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 @dataclass(frozen=True)
 class Transposed:
-    """W^T (D, K) in canonical csr: indptr (D + 1,), rows (nnz,); place (nnz,) in W's arrays."""
+    """W^T (D, K) in canonical csr: indptr (D + 1,), rows (nnz,); place (nnz,) has the index of each
+    connection in W's arrays."""
 
     indptr: Ints
     rows: Ints
@@ -20,7 +21,7 @@ class Transposed:
 
     @classmethod
     def of(cls, pattern: CsrPattern) -> Transposed:
-        """scipy sorts by column in time O(nnz + D); what it carries along is the place."""
+        """The transpose of a pattern, sorted by scipy in time O(nnz + D)."""
         places = np.arange(pattern.nnz, dtype=pattern.indices.dtype)
         W = csr_matrix((places, pattern.indices, pattern.indptr), shape=pattern.shape).tocsc()
         return cls(W.indptr, W.indices, W.data)

@@ -1,4 +1,5 @@
-"""Bytes and flops of each operation of a sparse layer, and which limit binds it.
+"""The roofline model: bytes and flops of each operation of a sparse layer, and the limit that binds
+it.
 
 Letters: W is (K, D) with E connections, N samples, an activation has `a` bytes (4, or 2), an index
 i bytes (4, or 8), the optimizer's state of a connection s bytes (4 with momentum).
@@ -15,12 +16,12 @@ i bytes (4, or 8), the optimizer's state of a connection s bytes (4 with momentu
 | grow              |              | (5 + s + i) E' + (4 + 2 i) G | (4 + s + i) (E' + G)   | 0     |
 | rewire            |              | (1 + 8 + s + i) E            | (1 + 4 + s + i) E      | 0     |
 
-E' is what is left of E after the drop; G connections are grown back.
-A row is a N bytes. Up to 8 samples the backward passes go by rows of W, for want of a second order
-of the connections: the row gathered is one of X, and one of DX is added to at the same place.
-Arrays that go by once, such as outputs, count as streamed; what a cache line holds beside a row,
-and what a backend keeps beyond the csr arrays, do not count. Every figure is thus the least that
-must move, and the time that follows from it a lower bound.
+E' is the number of connections that are left of E after the drop; G connections are grown.
+A row has a N bytes. For up to 8 samples, backward passes go by rows of W, because there is no
+second order of the connections: they gather a row of X, and add to a row of DX at the same
+position. Arrays that are read or written once, such as outputs, count as streamed. The rest of a
+cache line beside a row, and data that a backend stores beyond the csr arrays, do not count. Every
+figure is thus the least number of bytes that must move, and the resulting time is a lower bound.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NARROW = 8
-"""Most samples for which a gathered row is shorter than a cache line."""
+"""The most samples for which a gathered row is shorter than a cache line."""
 
 UPDATE_SHARE = 0.25
-"""From this share of written bytes on, streams are compared with triad instead of reading."""
+"""If at least this share of streamed bytes is written, streams are compared with the triad probe
+instead of the reading probe."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Size:
 class Demand:
     """Bytes and flops that an operation needs.
 
-    gathers        rows of row_bytes that are read from random places, out of working_set bytes
-    added          whether a row is also added to at each place, out of as many bytes again
+    gathers        number of rows of row_bytes that are read at random positions of working_set
+                   bytes
+    added          whether a row is also added to at each position, in another array of that size
     read, written  bytes that are streamed
     """
 
@@ -152,9 +155,10 @@ def _backward(n: Size, read: int, written: int, downstream: bool = True) -> Dema
 
 @dataclass(frozen=True)
 class Rates:
-    """What the machine reached per second; gather counts bytes as `Demand.gathered` does.
+    """Rates per second that the machine reached; gather counts bytes as `Demand.gathered` does.
 
-    part  the part of the batch that was gathered at a time where that was fastest; 1: all of it
+    part  the part of the batch that was gathered at a time when that was fastest; 1: the whole
+          batch
     """
 
     gather: float
@@ -173,7 +177,7 @@ class Bound:
 
 
 def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -> Bound:
-    """The slowest limit. At best all limits overlap, so it alone is the bound."""
+    """The slowest limit. In the best case all limits overlap, so the slowest one is the bound."""
     row = "row" if needs.row_bytes > NARROW * 4 else "narrow"
     word = "gather-add" if needs.added else "gather"
     held = int(needs.working_set * (2 if needs.added else 1) * rates.part)
@@ -187,5 +191,5 @@ def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -
 
 
 def level(size: int, caches: Sequence[tuple[str, int]]) -> str:
-    """The nearest cache that holds `size` bytes, else memory."""
+    """The name of the smallest cache that holds `size` bytes, else memory."""
     return next((name for name, room in caches if size <= room), "memory")

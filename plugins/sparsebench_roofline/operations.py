@@ -1,17 +1,18 @@
 """Operations of a layer that can be timed repeatedly, called through the protocols.
 
-For any backend they are obtained so:
+For any backend they are obtained as follows:
 
 forward, backward, backward-and-step   the layer's method of that name
 sddmm       `backward` without DX: the gradient on the pattern and of the bias
-transposed  `backward` less `backward` without DX: what W^T DZ adds to a pass that reads DZ anyway;
-            if both are one pass, less than the product alone would take
-index       `apply_change` with an empty change: every index is rebuilt, values are carried
-drop        `apply_change` with only the drops of a topology update; grow: the same grown back
-rewire      the topology's choice and `apply_change`, for every layer
+transposed  `backward` minus `backward` without DX: the time that W^T DZ adds to a pass that reads
+            DZ anyway; if both are one pass, this is less than the product alone would take
+index       `apply_change` with an empty change: indices are rebuilt, values are carried over
+drop        `apply_change` with only the drops of a topology update
+grow        `apply_change` that grows these connections again
+rewire      a topology update, with the choice of connections and `apply_change`, of every layer
 evaluate    the network's outputs for a batch
 
-With `through`, the backend's own units are applied while it writes, and arrays between layers have
+With `through`, the backend applies its own units while it writes, and arrays between layers have
 its type and layout, as in training.
 """
 
@@ -39,11 +40,10 @@ from sparsebench_roofline.host import quietest
 from sparsebench_roofline.model import Demand, Size, demand
 
 RATE = 1e-9
-"""Learning rate of the updates, so small that thousands of them leave the weights about as they
-are."""
+"""Learning rate of the updates, so small that thousands of updates hardly change the weights."""
 
 SLOPE = 0.5
-"""Slope below zero of the units, where the layer applies them."""
+"""Slope of the units below zero, if the layer applies units."""
 
 STEP = TrainingStep(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=True)
 
@@ -52,11 +52,11 @@ STEP = TrainingStep(epoch=1, epochs=3, step=1, steps_per_epoch=1, epoch_ended=Tr
 class Operation:
     """An operation to time.
 
-    call     what is timed
-    less     what is timed too and subtracted
-    before   called before each call, untimed
-    needs    its demand by the model
-    rows     array whose rows are gathered, flat, for the probes; None if no rows are
+    call     the call that is timed
+    less     a call whose time is subtracted
+    before   called before each call, without being timed
+    needs    the operation's demand by the model
+    rows     flat array whose rows are gathered, for the probes; None if none are
     """
 
     call: Callable[[], object]

@@ -1,4 +1,4 @@
-"""The probes on arrays of the wanted sizes: what is run, and how many bytes a pass moves."""
+"""Measures the rates of the probes on arrays of given sizes, in bytes or flops per second."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from sparsebench_roofline.model import NARROW
 Cuts = npt.NDArray[np.int64]
 
 LEAST = 0.003
-"""Least seconds of a timing."""
+"""The least duration of a timing in seconds."""
 
 MOST_GATHERS = 2**20
-"""Most random places, whose own array is then 4 MiB."""
+"""The most random positions; the array of positions is then 4 MiB."""
 
 AHEAD = (0, 8, 32)
 """Prefetch distances that are tried."""
 
 SMALL_TILE = 2
-"""Vectors of a part of the batch that may stay in a cache when whole rows do not."""
+"""Number of vectors in a part of the batch; such parts may stay in a cache when whole rows do
+not."""
 
 ROUNDS = 3
-"""Measurements of each variant of a probe before the fastest is chosen."""
+"""Number of measurements of each variant of a probe before the fastest is chosen."""
 
 LEAST_STREAM = 2**14
-"""Least bytes per thread of a stream."""
+"""The least bytes per thread of a stream."""
 
 
 @dataclass(eq=False)
@@ -44,9 +45,9 @@ class Yardstick:
 
     run     called with a number of passes
     amount  bytes or flops of a pass
-    part    part of the batch that a gather takes at a time
-    rates   per second, one for each measurement
-    quiet   whether one of them was undisturbed
+    part    part of the batch that is gathered at a time
+    rates   rate per second of each measurement
+    quiet   whether at least one measurement was undisturbed
     """
 
     run: Callable[[int], object]
@@ -89,7 +90,7 @@ def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
 
 
 def enough(run: Callable[[int], object], least: float) -> int:
-    """The number of passes that takes at least so many seconds."""
+    """The number of passes that takes at least `least` seconds."""
     passes = 1
     while (took := seconds(run, passes)[0]) < least:
         passes = max(2 * passes, min(10 * passes, round(passes * 1.2 * least / max(took, 1e-7))))
@@ -108,10 +109,10 @@ def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
 
 
 def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """Variants that gather rows of N samples from random places of X, flat: whole, or in parts of
-    the batch, with and without prefetching.
+    """Variants that gather rows of N samples from random positions of X, flat: whole rows or parts
+    of the batch, with and without prefetching.
 
-    Above 8 samples the rest of a row after its last whole vector is not read.
+    Above 8 samples, the rest of a row after its last whole vector is not read.
     """
     if N <= NARROW:
         places, cuts = _places(X.size // N, count)
@@ -142,7 +143,7 @@ def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick
 
 
 def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """As `gather` for up to 8 samples, and adds as many to an array of each thread's own."""
+    """As `gather` for up to 8 samples; also adds to the same positions of an array per thread."""
     places, cuts = _places(X.size // N, count)
     Y = np.zeros(X.size * (cuts.size - 1), dtype=np.float32)
     by = np.float32(1e-9)
@@ -197,7 +198,7 @@ def rehearse() -> None:
 
 
 def _places(rows: int, count: int) -> tuple[Array, Cuts]:
-    """Random neurons, with a part for each thread and some more for prefetching."""
+    """Random neurons for each thread, with some extra ones at the end for prefetching."""
     cuts = _cuts(min(max(count, 2**10), MOST_GATHERS), probes.ABREAST)
     rng = np.random.default_rng(0)
     places = rng.integers(0, rows, size=int(cuts[-1]) + max(AHEAD), dtype=np.int32)
@@ -205,7 +206,7 @@ def _places(rows: int, count: int) -> tuple[Array, Cuts]:
 
 
 def _cuts(count: int, unit: int) -> Cuts:
-    """(T + 1,) bounds of about equal parts, each of whole units and one at least."""
+    """(T + 1,) bounds of about equal parts, each with at least one unit and only whole units."""
     threads = numba.get_num_threads()
     each = max(1, count // (unit * threads)) * unit
     return np.arange(threads + 1, dtype=np.int64) * each

@@ -1,7 +1,7 @@
-"""Loops that do one thing that a kernel does, as fast as this machine can.
+"""Probes: loops that do only one of the things that a kernel does, as fast as the machine can.
 
-Each makes `passes` passes inside one parallel region, with a part per thread, so that starting
-threads does not count. The results are useless, but returned, so that the compiler removes nothing.
+Each makes `passes` passes inside one parallel region, with a part per thread, so that the start of
+threads does not count. The results are not used, but returned so that the compiler removes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 )
 
 ABREAST = 4
-"""Independent gathers in flight; numbers of gathers are multiples of it."""
+"""The number of independent gathers at a time; numbers of gathers are multiples of it."""
 
 INT, INT_TYPE = types.int64, ir.IntType(64)
 
@@ -38,9 +38,9 @@ def _place(emit, kind, rows, p, stride, at):
 def _gather(emit, kinds, arrays, start, stop, stride, at, ahead, vectors=1, by=None):
     """The sum of vectors x lanes samples of the neurons rows[start..stop - 1].
 
-    kinds, arrays  of rows (G + ahead,) int32 and X flat, a neuron's samples at rows[p] stride + at;
-                   and of Y, where `by` is added at the same place
-    ahead  gathers from the one at work to the one fetched; 0: none
+    kinds, arrays  of rows (G + ahead,) int32, and of X flat, where a neuron's samples are at
+                   rows[p] stride + at; and of Y, if `by` is added at the same positions
+    ahead  prefetch distance in gathers; 0: none
     """
     builder, (rows, X) = emit.builder, kinds[:2]
     rows_, X_ = arrays[:2]
@@ -112,7 +112,7 @@ def narrow(typing, N, rows, start, stop, X, ahead):
 
 @intrinsic
 def narrow_add(typing, N, rows, start, stop, X, Y, by, ahead):
-    """As `narrow`, and add `by` at the same place of Y."""
+    """As `narrow`, and add `by` at the same positions of Y."""
 
     def code(context, builder, signature, args):
         N, rows_, start, stop, X_, Y_, by, ahead = args
@@ -131,7 +131,8 @@ gather_v8, gather_v4, gather_v2, gather_v1 = (gathering(vectors) for vectors in 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_rows(rows, cuts, X, stride, step, tiles, vectors, ahead, passes):
-    """`vectors` x WIDTH samples of each neuron in `rows`, `tiles` times, each `step` further on.
+    """Gather `vectors` x WIDTH samples of each neuron in `rows`, `tiles` times, each time `step`
+    numbers further on.
 
     cuts (T + 1,)  bounds in `rows` of each thread's part, multiples of ABREAST
     """
@@ -156,7 +157,7 @@ def gather_rows(rows, cuts, X, stride, step, tiles, vectors, ahead, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_narrow(rows, cuts, X, N, ahead, passes):
-    """The N <= 8 samples of each neuron in `rows`."""
+    """Gather the N <= 8 samples of each neuron in `rows`."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
         own = np.float32(0)
@@ -168,8 +169,8 @@ def gather_narrow(rows, cuts, X, N, ahead, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_add(rows, cuts, X, Y, N, by, ahead, passes):
-    """`gather_narrow`, and `by` added to the same samples of Y (T, size of X) flat: each thread
-    has its own."""
+    """As `gather_narrow`, and add `by` to the same samples of Y (T, size of X) flat, which has a
+    part for each thread."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
         mine = Y[c * X.size : (c + 1) * X.size]

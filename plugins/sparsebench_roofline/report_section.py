@@ -21,7 +21,8 @@ NOTE = (
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """How near each backend comes to the roofline, the table, and the meaning of its cells."""
+    """Yield sentences on each backend's shares of the roofline, the table, and the meaning of its
+    cells."""
     made = kernels_table(evidence)
     if made:
         yield " ".join(shares_of_backends(evidence))
@@ -43,7 +44,7 @@ def shares_of_backends(evidence: Evidence) -> list[str]:
 
 
 def kernels_table(evidence: Evidence) -> Table | None:
-    """Share of the roofline by size and batch, with the binding limit."""
+    """A table of the shares of the roofline by size and batch, with the binding limits."""
     frame = evidence.timed.frame
     trials = [evidence.records[int(str(i))].trial for i in frame.index]
     frame = frame.assign(variant=[_variant(trial) for trial in trials])
@@ -67,8 +68,8 @@ def _variant(trial: Trial) -> str:
 
 
 def _share_of_roofline(cell: pd.DataFrame) -> Cell:
-    """`71 % (88 %), row gather, L3`: share of the median and of the shortest repeat, and the
-    binding limit."""
+    """A cell such as `71 % (88 %), row gather, L3`: the share for the median and for the shortest
+    repeat, and the binding limit."""
     share = Spread.of(cell["roofline_share"]).mean
     best = Spread.of(cell["roofline_best_share"]).mean
     if share != share or best != best:

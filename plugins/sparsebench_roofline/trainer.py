@@ -18,10 +18,10 @@ from sparsebench_roofline.params import KernelParams
 from sparsebench_roofline.probe_rates import Yardstick
 
 LARGER = 8
-"""Size of an array that is read from memory, as a multiple of the last cache."""
+"""Size of an array that is read from memory, as a multiple of the last-level cache."""
 
 MOST_STREAMED = 2**30
-"""Most bytes of a measured stream; a longer one is not slower."""
+"""The most bytes of a measured stream; longer streams have the same rate."""
 
 
 class Kernel(KernelParams):
@@ -69,7 +69,7 @@ class Kernel(KernelParams):
 
 @dataclass(eq=False)
 class Probes:
-    """The fastest way of each probe that the operation's limits need."""
+    """The fastest variant of each probe that the operation's limits need."""
 
     stream: Yardstick
     flops: Yardstick
@@ -114,7 +114,7 @@ def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[f
 def figures_of(
     needs: Demand, found: Bound, rates: Rates, repeats: list[float]
 ) -> dict[str, float | int | None]:
-    """The columns of an export; unknown if a difference of two timings is lost in noise."""
+    """The columns of an export; None if a difference of two timings is smaller than the noise."""
     seconds, least = statistics.median(repeats), min(repeats)
     known = least > 0
     return {

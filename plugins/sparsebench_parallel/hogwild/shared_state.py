@@ -56,9 +56,10 @@ class SharedMemory:
 class SharedLayout:
     """The sizes of the arrays of a `SharedState`, as JSON data.
 
-    shapes  of the layers        nnz    of each layer
+    shapes  (K, D) of each layer
+    nnz     number of connections of each layer
     others  sizes of trained arrays other than weights and biases
-    slots   arrays of optimizer state for each array of values
+    slots   number of arrays of optimizer state for each array of values
     """
 
     workers: int
@@ -69,12 +70,14 @@ class SharedLayout:
 
 
 class SharedState:
-    """Arrays in shared memory, not copies.
+    """The arrays in shared memory; they are not copies.
 
-    patterns  of the layers                        values  as `Network.values`
-    done      (workers,) steps of the round        loss    (workers,) of the last of them
-    stop      (workers,) not 0: a loss is no longer finite
-    optimizer_state  for each of `values` an array per slot
+    patterns  the pattern of each layer
+    values    in the order of `Network.values`
+    done      (workers,) number of steps made in this round
+    loss      (workers,) loss of the last step
+    stop      (workers,) not 0 if a loss is no longer finite
+    optimizer_state  an array per slot for each of `values`
     """
 
     def __init__(self, layout: SharedLayout, memory: SharedMemory | None) -> None:

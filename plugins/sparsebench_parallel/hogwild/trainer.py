@@ -29,15 +29,16 @@ from sparsebench_parallel.hogwild.worker_pool import WorkerPool
 from sparsebench_parallel.params import HogwildParams
 
 Round = tuple[int, int, int]
-"""An epoch and two numbers of its steps: the round's steps are begin + 1 to end."""
+"""An epoch, and the range of a round's steps in it: begin and end; the steps are begin + 1 to
+end."""
 
 
 class Hogwild(HogwildParams):
     """Each worker reads the shared values, computes the gradient of a batch of its part of the
     samples, and applies it to the values as they are by then. The topology changes at barriers.
 
-    Niu et al. (2011), arXiv 1106.5730. Deviations: a gradient belongs to a batch and changes every
-    connection, where theirs changes few; it is computed on a copy of the values.
+    Niu et al. (2011), arXiv 1106.5730. Deviations: a gradient is that of a batch and changes all
+    connections, while theirs changes few; it is computed on a copy of the values.
     """
 
     def fork(self, work: Work) -> Work:
@@ -108,7 +109,7 @@ class Rounds(Training):
     due or the epoch ends; between rounds only this process uses the values. Whether an update or a
     pruning is due is computed ahead, so it must depend on the step alone.
 
-    step_seconds, steps  of the workers so far
+    step_seconds, steps  seconds and number of the workers' steps so far
     """
 
     def __init__(self, work: Work, network: Network, pool: WorkerPool) -> None:

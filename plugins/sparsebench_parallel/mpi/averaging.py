@@ -1,4 +1,4 @@
-"""The average of models whose connections differ, brought back to a number of connections."""
+"""Averages models whose connections differ, and prunes the average to a number of connections."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sparsebench_parallel.mpi.topology_diff import Encoded, apply_pattern, decod
 
 
 class UnionMean:
-    """Mean over models of one layer, where a model without a connection counts as 0 there.
+    """The mean of one layer over models; a model without a connection counts as 0 there.
 
-    Models are added one by one and not kept: memory is O(connections of the union).
+    Models are added one by one and not stored: memory is O(connections of the union).
 
-    connections  of each model
+    connections  number of connections in each model
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -49,13 +49,12 @@ class UnionMean:
 
 
 def weakest_dropped(w: Vector, count: int) -> Mask:
-    """True for the weights that are kept when exactly `count` are dropped, in equal shares of each
-    sign.
+    """A mask that is False for exactly `count` weights, the weakest of each sign in equal shares.
 
-    With zeta = count / n, floor(zeta n) of the positive weights are dropped, the smallest ones,
-    and as large a share of the negative ones, the largest: the criterion of SET's topology update.
-    If rounding leaves one short, it is taken from the sign whose share was cut by more, from the
-    positive one in a tie. 0 counts as positive; of equal weights the earlier is dropped.
+    This is the criterion of SET's topology update: with zeta = count / n, the floor(zeta n)
+    smallest of the n positive weights are dropped, and likewise of the negative ones. If rounding
+    leaves one too few, one more is dropped of the sign that lost more by rounding, or of the
+    positive sign in a tie. 0 counts as positive; among equal weights the earlier is dropped.
     """
     keep = np.ones(w.size, dtype=bool)
     if count <= 0:
@@ -70,7 +69,8 @@ def weakest_dropped(w: Vector, count: int) -> Mask:
 
 
 def pruned_to(W: CsrMatrix, connections: int) -> CsrMatrix:
-    """W without its weakest weights, so that `connections` are left; W itself if it has fewer."""
+    """W without its weakest weights, so that `connections` are left; W unchanged if it has
+    fewer."""
     keep = weakest_dropped(W.data, W.nnz - connections)
     if keep.all():
         return W
@@ -78,17 +78,21 @@ def pruned_to(W: CsrMatrix, connections: int) -> CsrMatrix:
 
 
 class ModelMean:
-    """The mean of models: of their weights on the union of connections, of all else in place."""
+    """The mean of models: weights are averaged over the union of connections, other arrays
+    elementwise."""
 
     def __init__(self, patterns: Sequence[CsrPattern]) -> None:
-        """patterns  connections from which all models started"""
+        """patterns  the patterns with which all models started"""
         self._patterns = patterns
         self._unions = [UnionMean(pattern.shape) for pattern in patterns]
         self._others: npt.NDArray[np.float64] | float = 0.0
         self._models = 0
 
     def add(self, changed: Encoded, values: Vector) -> None:
-        """Add a model. values  the arrays of `Network.values` one after the other"""
+        """Add a model.
+
+        values  the arrays of `Network.values`, concatenated
+        """
         others, at = [], 0
         changes = decode(changed, self._patterns)
         for old, change, union in zip(self._patterns, changes, self._unions, strict=True):

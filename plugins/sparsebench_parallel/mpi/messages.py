@@ -31,7 +31,7 @@ LONGEST = 100e-6
 """Longest sleep between two polls, in seconds: about what a wake-up takes anyway."""
 
 PATIENT = 5e-3
-"""The same for waits of minutes."""
+"""Longest sleep between two polls, in seconds, for waits of minutes."""
 
 
 class Tag(IntEnum):
@@ -66,9 +66,10 @@ FROM_WORKER = np.dtype(
     [("step", "<i8"), ("samples", "<i8"), ("loss", "<f8")]
     + [(name, "<f8") for name in ("computed", "busy", "waited")]
 )
-"""step      updates of the master behind the weights that the gradient was computed from
+"""step      number of the master's updates in the weights from which the gradient was computed
 computed  seconds of forward and backward
-waited    seconds spent waiting for weights since the last header;  busy  all the others
+waited    seconds spent waiting for weights since the last header
+busy      all other seconds since then
 """
 
 
@@ -141,7 +142,10 @@ def send(comm: Any, array: Array, to: int, tag: int) -> int:
 
 
 def receive(comm: Any, array: Array, source: int, tag: int, longest: float = LONGEST) -> None:
-    """Fill a contiguous array. longest  seconds between two polls"""
+    """Fill a contiguous array with a received message.
+
+    longest  the longest sleep between two polls, in seconds
+    """
     wait([comm.Irecv(raw(array), source, tag)], longest)
 
 
@@ -160,7 +164,10 @@ def send_parcel(
 def receive_parcel(
     comm: Any, source: int, longest: float = LONGEST
 ) -> tuple[dict[str, Any], dict[str, Array], int]:
-    """The facts, the arrays, and their bytes. longest  seconds between two polls for the first"""
+    """Receive a parcel. Returns the facts, the arrays, and their bytes.
+
+    longest  the longest sleep between two polls for the first message, in seconds
+    """
     size: Array = np.empty(1, dtype=np.int64)
     receive(comm, size, source, Tag.PARCEL, longest)
     text: Array = np.empty(int(size[0]), dtype=np.uint8)

@@ -121,14 +121,15 @@ def _row(record: EpochRecord) -> list[float]:
 class Start:
     """The state that a worker receives from the master and trains on from.
 
-    patterns  connections of each layer       values  as of `Network.values`
-    state     as of `Network.saved`, empty where phase two starts afresh
-    removed   as of `TopologyUpdater.saved`
+    patterns  the pattern of each layer
+    values    arrays in the order of `Network.values`
+    state     arrays of `Network.saved`; empty if phase two starts with fresh state
+    removed   arrays of `TopologyUpdater.saved`
     """
 
     def __init__(self, old: Network, arrays: Mapping[str, Array]) -> None:
-        """old  the network of phase one; it gets the connections of the start, and is then no
-        longer needed"""
+        """old  the network of phase one; it gets the received connections, and is not needed
+        afterwards"""
         apply_encoded(old, Encoded(arrays["table"], arrays["positions"]))
         self.patterns = [layer.weights().pattern for layer in old.layers]
         self.values = FlatValues(old).views(arrays["values"])

@@ -1,4 +1,5 @@
-"""The plan that all processes derive from the trial alike: phases, parts and learning rates."""
+"""The plan of a parallel training (phases, parts and learning rates), which every process derives
+from the trial in the same way."""
 
 from __future__ import annotations
 
@@ -21,10 +22,12 @@ VELOCITY = "velocity"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """options   with every default filled in
-    work      the trial's, with the number of epochs that are trained
-    together  epochs of phase one; phase two is the rest
-    batches   batches of each worker in an epoch
+    """The plan of a parallel training.
+
+    options   the trainer's parameters with all defaults filled in
+    work      the trial's work, with the number of epochs that are trained
+    together  number of epochs in phase one; phase two has the rest
+    batches   number of batches of each worker in an epoch
     """
 
     options: Options
@@ -47,7 +50,7 @@ class Plan:
         return part_of(len(work.data.train), options.workers, worker, work.seed, batch)
 
     def part(self, worker: int) -> Work:
-        """The work of one worker: the trial's on its own training samples, reporting nothing."""
+        """The work of one worker: the trial's work on its own training samples, without reports."""
         data = self.work.data
         return replace(
             self.work,

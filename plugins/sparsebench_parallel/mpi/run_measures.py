@@ -13,14 +13,14 @@ import numpy as np
 from sparsebench_parallel.mpi.messages import MASTER, Tag, receive, send
 
 ROUNDS = 20
-"""Round trips of a small message; a quarter as many of a large one."""
+"""Number of round trips of a small message; a large message makes a quarter as many."""
 
 SMALL = 64
 """Bytes of the message that measures the latency."""
 
 LARGE = 2**20
-"""Least bytes of the message that measures the bandwidth: a smaller one takes little else than the
-latency."""
+"""The least bytes of the message that measures the bandwidth, because the time of smaller messages
+is mostly latency."""
 
 
 class RunMeasures:
@@ -28,8 +28,10 @@ class RunMeasures:
 
     computed  seconds of each gradient at its worker
     worked    seconds of each step at the master, from arrival to applied, without waiting
-    entries, kept   of the gradients that RetainValidUpdates had to change
-    bytes     sent and received so far; every message has the master at one end
+    entries, kept   numbers of entries, and of kept entries, in gradients that RetainValidUpdates
+                    had
+              to change
+    bytes     number of bytes sent and received so far; the master is an end of every message
     """
 
     def __init__(self) -> None:

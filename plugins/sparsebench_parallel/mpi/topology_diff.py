@@ -1,4 +1,5 @@
-"""The difference between two topologies as integers that can be sent, and gradients across it."""
+"""Encodes the difference between two topologies as integers that can be sent, and moves gradients
+from one topology to the other."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from sparsebench.core.protocols import Layer, Network
 from sparsebench.core.sparse.csr import Change, CsrPattern, Ints
 
 SAME, MOVED, FULL = 0, 1, 2
-"""A layer's connections did not change; are sent as dropped and grown ones; or are sent as a whole
-pattern, where that is smaller."""
+"""How a layer's connections are sent: SAME: they did not change; MOVED: as dropped and grown
+connections; FULL: as the whole pattern, if that is smaller."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class Encoded:
 
 
 def found_in(these: Ints, those: Ints) -> tuple[Mask, Ints]:
-    """Which of `these` are among `those`, both strictly rising; and where, if they are."""
+    """A mask of the elements of `these` that are in `those`, and their indices there. Both arrays
+    are strictly ascending."""
     at = np.searchsorted(those, these)
     if those.size == 0:
         return np.zeros(these.size, dtype=bool), at

@@ -1,4 +1,5 @@
-"""The measured trials of a network trained by a server and workers, and the costs they show."""
+"""Finds the measured trials of networks trained by a server and workers, and derives the costs of
+one worker and of the server."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ NEEDED = (
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Trials on one machine that differ in the seed only.
+    """Trials on one machine that differ only in the seed.
 
-    workers  0 for a process that trains alone
+    workers  number of workers; 0 for a process that trains alone
     """
 
     workers: int
@@ -37,7 +38,7 @@ class Cell:
 
     @property
     def cores(self) -> float:
-        """Processes, each with its threads, that the trial's cores could run at once."""
+        """The number of processes, with their threads, that the trial's cores can run at once."""
         record = self.records[0]
         own = record.settings.get("cores")
         cores = len(own) if own else int(record.machine.get("usable_cores") or 1)
@@ -64,8 +65,8 @@ class Cell:
 class Way:
     """One network trained in one way on one machine, with different numbers of workers.
 
-    alone   the same network trained by one process; None if there was none
-    cells   by number of workers, rising; the model is made of the first
+    alone   the same network trained by one process; None if there is none
+    cells   in ascending order of their numbers of workers; the first is used for the model
     """
 
     network: str
@@ -145,8 +146,9 @@ def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
 
 
 def costs_of(way: Way) -> Costs:
-    """The costs that the cell with the fewest workers shows. All its seconds that are neither the
-    server's nor a message's are the worker's: gathering a batch, packing, Python itself."""
+    """The costs derived from the cell with the fewest workers. All its seconds that are not spent
+    by the server or by messages count as the worker's: gathering a batch, packing, and Python
+    itself."""
     cell, trial = way.first, way.first.trial
     samples = cell.mean("train_samples")
     if samples is None:  # a record from before there was that: its rate is over the steps alone

@@ -14,8 +14,8 @@ from sparsebench_parallel.scaling.simulation import Costs, Setting, simulate
 Row = dict[str, Any]
 
 MOST_STEPS = 20_000
-"""Steps of an epoch that are simulated; of a longer one the first so many, and the rest in
-proportion."""
+"""The most steps of an epoch that are simulated. The time of a longer epoch is extrapolated from
+its first steps."""
 
 ENOUGH = 0.95
 """Share of the highest throughput at which more workers no longer count as helping."""
@@ -23,9 +23,9 @@ ENOUGH = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingOptions:
-    """What to predict. None: as it was measured.
+    """The settings to predict. None: as they were measured.
 
-    cores  for all processes; None: one for each
+    cores  number of cores for all processes; None: one for each process
     """
 
     workers: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
@@ -37,10 +37,12 @@ class ScalingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """seconds    of an epoch, its update of the topology among them
-    bound      seconds that no schedule of these stages can be below
-    staleness  mean; 0 with a barrier at every step
-    busy       share of the time in which a server works on gradients
+    """A predicted epoch.
+
+    seconds    duration of an epoch, including topology updates
+    bound      a lower bound of `seconds` for any schedule of these stages
+    staleness  mean staleness of gradients; 0 with a barrier at every step
+    busy       share of the time in which a server processes gradients
     """
 
     setting: Setting
@@ -81,8 +83,8 @@ def predict(costs: Costs, setting: Setting) -> Prediction:
 
 
 def bound(costs: Costs, setting: Setting) -> float:
-    """The slowest of: the longest worker's own path, the server's updates, its link each way, and
-    all work over the cores."""
+    """The largest of these times: the work of the slowest worker alone, the server's updates, the
+    server's link in each direction, and all work divided by the number of cores."""
     batches = costs.batches(setting.workers)
     longest = max(sum(costs.cycle_seconds(setting.servers, n) for n in sizes) for sizes in batches)
     gradients = sum(map(len, batches))
@@ -103,7 +105,8 @@ def slowest_stage(costs: Costs, servers: int, synchronous: bool) -> tuple[str, f
 
 
 def saturating_workers(costs: Costs, servers: int, synchronous: bool) -> float:
-    """The number of workers from which on the slowest stage has no pause: a cycle over its time."""
+    """The number of workers at which the slowest stage is always busy: the time of a cycle divided
+    by the time of that stage."""
     seconds = slowest_stage(costs, servers, synchronous)[1]
     return costs.cycle_seconds(servers) / seconds if seconds else math.inf
 
@@ -161,7 +164,7 @@ def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
 
 
 def _validation(way: Way, costs: Costs) -> Iterator[Row]:
-    """A row per number of workers; the first is the one that the model is made of."""
+    """Yield a row per number of workers; the model is made from the first."""
     for cell in way.cells:
         setting = Setting(workers=cell.workers, synchronous=way.synchronous, cores=cell.cores)
         measured, predicted = cell.known("epoch_seconds"), predict(costs, setting)

@@ -1,9 +1,10 @@
-"""An epoch with workers and a parameter server, event by event. Light; docs/parallel.md.
+"""Simulates an epoch with workers and a parameter server, event by event; see docs/parallel.md.
+Free of heavy imports.
 
-A worker computes the gradient of a batch, sends it, and goes on when new values have arrived. The
-server makes one update after the other: of each gradient as it arrives, or with a barrier of the
-mean of all workers' gradients. All that computes shares the cores evenly if there are too few of
-them; messages queue at the server's link, one queue for each direction.
+A worker computes the gradient of a batch, sends it, and continues when new values have arrived. The
+server makes one update after the other: for each gradient that arrives, or with a barrier for the
+mean of all workers' gradients. If there are too few cores, all computing processes share them
+evenly. Messages queue at the server's link, with one queue for each direction.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 Event = tuple[float, int, Callable[[int], None], int]
-"""When it happens, a number that settles ties, and a function to call with the worker."""
+"""The time of the event, a number that breaks ties, and a function to call with the worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
     """Costs of one network trained in one way. Seconds are of a process that has its own core.
 
-    samples, batch    of an epoch, and of a step of one worker at most
-    step_seconds      a worker's for a whole batch: all that grows with the samples
-    serve_seconds     the server's for one update
-    up_bytes          of a gradient             latency           seconds of any message
-    down_bytes        of the values             bandwidth         bytes a second of any link
-    topology_seconds  an epoch's updates, at the server
-    topology_bytes    an epoch's, to each worker
+    samples           number of samples in an epoch
+    batch             the most samples in a step of one worker
+    step_seconds      seconds of a worker for a whole batch, in proportion to its samples
+    serve_seconds     seconds of the server for one update
+    up_bytes          bytes of a gradient
+    down_bytes        bytes of the values
+    latency           seconds of any message
+    bandwidth         bytes per second of any link
+    topology_seconds  seconds of the server for the topology updates of an epoch
+    topology_bytes    bytes of these updates to each worker
     """
 
     samples: int
@@ -74,8 +78,10 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """cores    shared by all processes; None: one for each
-    servers  each with 1 / servers of the parameters, a link and a process of its own
+    """The setting to simulate.
+
+    cores    number of cores that all processes share; None: one for each process
+    servers  number of servers, each with 1 / servers of the parameters and its own link and process
     """
 
     workers: int
@@ -86,7 +92,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What a simulated epoch came to.
+    """The result of a simulated epoch.
 
     seconds    until the last worker has its last values, without the topology's update
     applied    number of gradients that the server applied
@@ -205,5 +211,5 @@ class Simulation:
 
 
 def simulate(costs: Costs, setting: Setting) -> Epoch:
-    """An epoch: every sample once. The same for the same arguments."""
+    """Simulate an epoch, in which each sample is used once. Equal arguments give equal results."""
     return Simulation(costs, setting).run()

@@ -1,4 +1,4 @@
-"""Tables that come with types: ARFF and parquet."""
+"""Reads files of typed tables: ARFF and parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How a text file is laid out as a table: what separates its columns, and where its rows begin."""
+"""Finds the dialect of a text table: its encoding, separator, decimal point, header and first
+row."""
 
 from __future__ import annotations
 
@@ -19,27 +20,30 @@ from sparsebench.machine import available_memory
 
 MOST_COLUMNS = 1_000_000
 LONGEST_HEADER = 64 * 2**20
-"""Letters of a line, too."""
+"""The most bytes of a file before its first row, and the most letters of a line."""
 BYTES_PER_CHARACTER = 4
-"""Memory per character of text: a number of two characters or more becomes 8 bytes."""
+"""Memory per character of text, since a number takes at least two characters and becomes 8
+bytes."""
 SAMPLE = 200
 SAMPLE_LETTERS = 2**24
 WHITESPACE = r"\s+"
 MISSING = (
     "", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "null", "NULL", "None", "?",
 )  # fmt: skip
-"""What stands in a feature's place where its value is missing. In the target each but "" is a
-label like any other."""
+"""Texts that mean a missing value of a feature. In the target, all but the empty text are
+labels."""
 DECIMAL_COMMA = re.compile(r"(?<![\d.,])[+-]?\d+,\d+(?![\d.,])")
 DECIMAL_POINT = re.compile(r"\d\.\d")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """encoding, separator, decimal  as pandas takes them
-    names   of the columns; None: the file has none
-    skip    lines before the first row
-    lines   the line of each row, from 1
+    """The dialect of a text table.
+
+    encoding, separator, decimal  as pandas takes them
+    names   names of the columns; None: the file has none
+    skip    number of lines before the first row
+    lines   line number of each row, from 1
     sample  the cells of the first rows
     """
 
@@ -55,9 +59,9 @@ class Layout:
 
 
 def check_size(path: Path) -> None:
-    """DataError for a header too wide, or for more text than memory has room for as numbers.
+    """Raise DataError if the header is too long, or if the numbers would not fit into memory.
 
-    A packed file is unpacked for that piece by piece, and no further than there is room.
+    To check this, a compressed file is unpacked piece by piece, and only as far as it would fit.
     """
     room = available_memory() // BYTES_PER_CHARACTER
     packed = is_packed(path)
@@ -93,7 +97,8 @@ def open_text(path: Path, encoding: str) -> IO[str]:
 def layout_of(
     path: Path, separator: str | None, decimal: str | None, header: bool | None
 ) -> Layout:
-    """The layout of the file; what is None is found from its first rows. Raises DataError."""
+    """The dialect of the file. Arguments that are None are inferred from its first rows. Raises
+    DataError."""
     with gzip.open(path) if is_packed(path) else path.open("rb") as stream:
         start = stream.read(2**12)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -110,7 +115,8 @@ def layout_of(
 
 
 def records(stream: IO[str]) -> Iterator[tuple[int, str]]:
-    """The line that a record begins at, from 1, and its text; quoted cells may hold line ends."""
+    """Yield the records of the file: line number (from 1) and text. A record may span several
+    lines, because quoted cells may contain line ends."""
     kept, start = "", 0
     for number in itertools.count(1):
         line = stream.readline(LONGEST_HEADER + 1)
@@ -212,7 +218,8 @@ def _is_comment(text: str, following: str, separator: str) -> bool:
 
 
 def _separator(rows: Sequence[str]) -> str:
-    """What divides the rows alike. Text in which nothing does has one column."""
+    """The separator that gives all rows the same number of columns; if there is none, the text has
+    one column."""
     body = rows[1:] or rows
     best, most = "", 0
     for one in ("\t", ";", "|", ","):
@@ -234,7 +241,7 @@ def _has_decimal_comma(rows: Sequence[str], separator: str) -> bool:
 
 
 def _has_header(sample: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Whether the first row names the columns: it is not like the others."""
+    """Whether the first row has the names of the columns, because it differs from the others."""
     first, rest = sample[0], sample[1:]
     numbers = [cell for cell in first if is_number(cell, decimal)]
     if not numbers or not rest:

@@ -1,4 +1,4 @@
-"""Tables of text: csv, tsv, and whatever else separates columns."""
+"""Reads text tables: csv, tsv, and files with other separators; see `csv_dialect`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from sparsebench_plugins.datasets.table_parts import choose_target, completed, p
 
 
 def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """A sample in each row, every column but the target a feature; or the other way round."""
+    """Read a table in which each row is a sample and each column but the target a feature; or a
+    transposed one, see `turned_parts`."""
     try:
         check_size(path)
         layout = layout_of(path, options.separator, options.decimal, options.header)
@@ -56,7 +57,7 @@ def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts
 
 
 def _frame(path: Path, layout: Layout, words: int | None, **more: Any) -> Any:
-    """Reads the table with pandas; the cells of the column `words` stay as they are written.
+    """Read the table with pandas. The cells of the column `words` stay as they are written.
 
     pandas reads "NA" and the like as missing values. To prevent that in the column `words`, its
     converter puts "=" before each cell, which is cut off afterwards."""
@@ -95,9 +96,11 @@ def _blank(layout: Layout, names: list[str], column: int) -> bool:
 
 
 def turned_parts(path: Path, layout: Layout, options: FileParams, y: Array | None) -> Parts:
-    """A feature in each row, named by the first cell, and a sample in each further column.
+    """Read a table in which each row is a feature, named by its first cell, and each further column
+    a sample.
 
-    Rows of words are no features: the one that `target` names, or the only one, has the targets.
+    Rows of words are not features. The row that `target` names, or the only row of words, has the
+    targets.
     """
     words: dict[str, list[str]] = {}
     odd, lines = [], set(layout.lines.tolist())

@@ -1,4 +1,4 @@
-"""A user's own file, read by its ending."""
+"""The data set `file`: a user's own file, whose ending decides how it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparsebench.errors import DataError
 from sparsebench_plugins.datasets.params import FileParams
 
 Reader = Callable[[Path, FileParams, Array | None], Parts]
-"""Gets the file, the parameters, and the targets if they are in a file of their own."""
+"""Called with the file, the parameters, and the targets if they are in a separate file."""
 
 TEXT = "csv_file:text_parts"
 READERS = {
@@ -27,7 +27,7 @@ READERS = {
     ".mat": "mat_file:mat_parts", ".arff": "arff_and_parquet:arff_parts",
     ".parquet": "arff_and_parquet:parquet_parts", ".h5ad": "hdf5_file:h5ad_parts",
 }  # fmt: skip
-"""Ending -> "module:function" of these plugins."""
+"""Ending of a file -> "module:function" of its reader, in this package."""
 
 CONVERT = {
     ".xlsx": "save it as csv", ".xls": "save it as csv", ".ods": "save it as csv",
@@ -41,7 +41,7 @@ STARTS = {
     b"\x93NUMPY": ".npy", b"MATLAB 5.0": ".mat", b"\x89HDF": "HDF5, as .h5ad and .mat v7.3",
     b"PAR1": ".parquet",
 }  # fmt: skip
-"""What files begin with that are no text and no zip."""
+"""First bytes of binary files -> the format they belong to."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class File(FileParams):
         return parts
 
     def read(self) -> Parts:
-        """What `load` gives, without a word."""
+        """As `load`, without printing notes."""
         path, targets = self.file(), self.targets_file()
         read = reader_of(path)
         if targets is None:
@@ -71,7 +71,8 @@ def ending_of(path: Path) -> str:
 
 
 def reader_of(path: Path) -> Reader:
-    """The reader for the file's ending. DataError if there is none, or the content is another's."""
+    """The reader for the file's ending. Raises DataError if there is none, or if the content is
+    that of another format."""
     ending = ending_of(path)
     if ending not in READERS:
         how = CONVERT.get(ending, "convert it to csv, or numpy.savez('x.npz', X=X, y=y)")
@@ -95,7 +96,7 @@ def reader_of(path: Path) -> Reader:
 
 
 def is_series(path: Path) -> bool:
-    """Whether a text is a series matrix of GEO, as its first line says."""
+    """Whether the first line of a text file says that it is a series matrix of GEO."""
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             return stream.read(8) in (b"!Series_", b"!Sample_")

@@ -1,4 +1,5 @@
-"""Series matrix files of the Gene Expression Omnibus: what each sample is, then genes as rows."""
+"""Reads series matrix files of the Gene Expression Omnibus (GEO): fields of the samples, followed
+by a table with a gene in each row."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ CHARACTERISTICS = "characteristics_ch"
 
 
 def series_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """A sample in each column of the table; its labels are a line above, such as a characteristic.
+    """Read a series matrix: each column of the table is a sample, and a field above the table has
+    the labels.
 
-    `target` names it: the words before the colon of a characteristic ("tissue"), or a field of
-    the samples ("source_name_ch1").
+    `target` names this field: by the words before the colon of a characteristic ("tissue"), or by
+    the name of the field ("source_name_ch1").
     """
     import pandas as pd
 
@@ -58,7 +60,7 @@ def series_parts(path: Path, options: FileParams, y: Array | None = None) -> Par
 
 
 def _samples(path: Path) -> tuple[dict[str, list[str]], int]:
-    """The samples' fields by name, and how many lines come before the table."""
+    """The fields of the samples by name, and the number of lines before the table."""
     fields: dict[str, list[str]] = {}
     with open_text(path, "utf-8") as stream:
         for number, line in enumerate(stream, 1):
@@ -73,7 +75,8 @@ def _samples(path: Path) -> tuple[dict[str, list[str]], int]:
 
 
 def _named(name: str, values: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """A field as it is; characteristics by what stands before the colon, of each sample its own."""
+    """Yield the name and the values of a field. A characteristic is split at its colon, for each
+    sample separately: the words before it are the name."""
     if not name.startswith(CHARACTERISTICS):
         yield name, values
         return

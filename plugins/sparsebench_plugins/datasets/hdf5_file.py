@@ -1,4 +1,4 @@
-"""Files of HDF5: AnnData of single cells, and MATLAB's of version 7.3. Needs h5py."""
+"""Reads HDF5 files: AnnData of single cells, and MATLAB files of version 7.3. Needs h5py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from sparsebench_plugins.datasets.table_parts import completed
 
 
 def opened(path: Path) -> Any:
-    """The file, to be read. DataError where h5py is not installed, or it is no HDF5."""
+    """The file, opened for reading. Raises DataError if h5py is not installed or the file is no
+    HDF5."""
     try:
         import h5py  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -35,7 +36,8 @@ def opened(path: Path) -> Any:
 
 
 def h5ad_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """Cells are samples, genes features; X may be csr, and stays it. `target`: a column of obs."""
+    """Read AnnData: cells are samples and genes are features; X stays csr if it is. `target` is a
+    column of obs."""
     source = str(path)
     with opened(path) as file:
         if "X" not in file or "obs" not in file:
@@ -122,7 +124,8 @@ def _obs_target(obs: Any, options: FileParams, source: str) -> tuple[str, Array,
 
 
 def matlab_arrays(path: Path) -> dict[str, Any]:
-    """The variables of a file of version 7.3 as `scipy.io.loadmat` gives those of older ones."""
+    """The variables of a file of version 7.3, in the form in which `scipy.io.loadmat` returns those
+    of older versions."""
     with opened(path) as file:
         return {name: _variable(file, file[name]) for name in file if not name.startswith("#")}
 

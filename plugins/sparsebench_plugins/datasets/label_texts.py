@@ -1,4 +1,4 @@
-"""Targets that come as text: labels, or numbers where that loses nothing."""
+"""Converts targets that are text to labels, or to numbers if no information is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ QUOTED = re.compile(r"(['\"]).*\1")
 
 
 def stripped(texts: Sequence[str]) -> list[str]:
-    """Without spaces around them, and without quotes where all have them, as Weka writes."""
+    """The texts without surrounding spaces, and without quotes if all have them, as Weka writes
+    them."""
     found = [text.strip() for text in texts]
     if found and all(len(text) > 1 and QUOTED.fullmatch(text) for text in found):
         return [text[1:-1] for text in found]
@@ -63,7 +64,7 @@ def _alike(known: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def number_note(name: str, y: Array, kind: TargetKind | None = None) -> list[str]:
-    """A word about whole numbers that are many for classes."""
+    """A note if the target has so many different whole numbers that they may not be classes."""
     if kind is not None or y.ndim != 1 or y.dtype.kind not in "iuf" or y.size < 10:
         return []
     values = np.unique(y)

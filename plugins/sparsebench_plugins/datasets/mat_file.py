@@ -1,4 +1,4 @@
-"""MATLAB's files, as data sets of feature selection come: X and Y."""
+"""Reads MATLAB files with X and Y, the usual form of data sets for feature selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""npy files: the features in one, the targets in another."""
+"""Reads npy files: one has the features, another one the targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsebench_plugins.datasets.table_parts import completed
 
 
 def read_npy(path: Path) -> Array:
-    """The array of the file; never a pickled one."""
+    """The array in the file. A pickled array is refused."""
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:

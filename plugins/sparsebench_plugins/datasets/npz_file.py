@@ -1,4 +1,4 @@
-"""A user's npz: which of its arrays are features and targets, whatever they are called."""
+"""Reads a user's npz file, and finds out which of its arrays are features and targets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPELT = {
 
 
 def npz_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """The file's own split where it has one; else the targets, and the features beside them."""
+    """The train and test parts if the file has them; else its features and targets."""
     headers = read_headers(path)
     source, notes = str(path), []
     if isinstance(options.target, int):
@@ -141,7 +141,7 @@ def _features(
 
 
 def _matrix(X: Any, turn: bool, name: str, notes: list[str]) -> Any:
-    """(samples, features): pictures in one row each."""
+    """X as (samples, features); each image becomes one row."""
     if turn:
         return X.T.tocsr() if not is_dense(X) else X.T.copy()
     if X.ndim > 2 and X.size:

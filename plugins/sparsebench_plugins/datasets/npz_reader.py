@@ -1,4 +1,4 @@
-"""npz files, read without trust: headers first, then arrays, never pickles."""
+"""Reads npz files that cannot be trusted: first the headers, then the arrays, and never pickles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from sparsebench.errors import DataError, nearest
 from sparsebench.machine import available_memory
 
 Arrays = dict[str, Any]
-"""By name; a matrix that is stored as csr is scipy's."""
+"""Arrays by name; a matrix that is stored as csr is a scipy matrix."""
 PER_FEATURE = 64
-"""Bytes that scaling takes for each feature of csr, of which a file may declare any number."""
+"""Bytes that scaling takes for each feature of a csr matrix. A small file may declare any number of
+features, so this has to fit into memory."""
 MOST_ARRAYS = 1000
 MOST_RATIO = 200
-"""Unpacked to packed bytes; arrays of up to `HARMLESS` bytes may have any, as zeros do."""
+"""The largest accepted ratio of unpacked to packed bytes. It does not apply to arrays of up to
+`HARMLESS` bytes, because arrays of zeros have large ratios."""
 HARMLESS = 2**30
 SPLIT = ("X_train", "y_train", "X_test", "y_test")
 CSR_PARTS = ("indptr", "indices", "data", "shape")
@@ -34,14 +36,14 @@ save_npz names them."""
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an array in a file."""
+    """The header of an array in an npz file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     stored: int
     """Bytes of the array's data in the file, unpacked."""
     packed: int
-    """Bytes that it takes in the file."""
+    """Bytes that the array takes in the file, packed."""
 
     @property
     def declared(self) -> int:
@@ -53,11 +55,11 @@ def read_npz(
     shapes: Mapping[str, Sequence[int]] | None = None,
     only: Collection[str] | None = None,
 ) -> Arrays:
-    """The arrays of the file, C-contiguous: those in `shapes` and their labels, or those in
-    `only`, else all. The parts of a csr matrix make one of that name.
+    """Read arrays of the file, C-contiguous: those in `shapes` and their labels, or those in
+    `only`, or else all. The parts of a csr matrix are returned as one matrix with its name.
 
-    Nothing is unpacked before each array's header has been held against `shapes`, against the
-    file's own directory and against this machine's memory. Raises DataError.
+    Before anything is unpacked, each array's header is compared with `shapes`, with the file's
+    directory and with this machine's memory. Raises DataError.
     """
     headers = read_headers(path)
     starts = csr_starts(headers)
@@ -104,8 +106,7 @@ def read_npz(
 
 
 def csr_starts(names: Iterable[str]) -> dict[str, str]:
-    """The csr matrices among the arrays of a file: each one's name, and what the names of its
-    parts start with."""
+    """The csr matrices in a file: name of the matrix -> the prefix of the names of its parts."""
     known = set(names)
     found = {}
     for name in sorted(known):
@@ -148,7 +149,7 @@ def read_headers(path: Path) -> dict[str, Header]:
 
 
 def parts_of(arrays: Arrays, source: str) -> Parts:
-    """The file's own split if the four arrays are there, else X and y."""
+    """The train and test parts if the file has these four arrays, else X and y."""
     if all(name in arrays for name in SPLIT):
         X_train, y_train, X_test, y_test = (arrays[name] for name in SPLIT)
         return Parts(X_train, y_train, X_test, y_test, source)
@@ -182,7 +183,8 @@ def _check_header(header: Header, where: str) -> None:
 
 
 def _with_labels(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    """A manifest may leave out the labels' shapes: one per row of the features."""
+    """The shapes, with those of labels added, which a manifest may leave out: one label per row of
+    the features."""
     expected = {name: tuple(shape) for name, shape in shapes.items()}
     for name, shape in shapes.items():
         if name == "X" or name.startswith("X_"):
@@ -192,7 +194,8 @@ def _with_labels(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ..
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn the errors of a file that is no npz, or no whole one, into one line."""
+    """Turn errors about a file that is not an npz, or that is incomplete, into a one-line
+    DataError."""
     try:
         yield
     except DataError:

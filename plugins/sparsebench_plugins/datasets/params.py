@@ -31,7 +31,8 @@ def whole(samples: int, features: int, targets: int) -> DataSize:
 
 @dataclass(frozen=True)
 class Generated:
-    """Data made from a seed. `recipe` is raised when the same parameters give other data."""
+    """Data generated from a seed. `recipe` is a number that is increased when the same parameters
+    generate other data."""
 
     recipe: ClassVar[int] = 1
 
@@ -164,17 +165,19 @@ Column = Annotated[str, MinLen(1)] | int
 @dataclass(frozen=True)
 class FileParams:
     """path         npz, npy, csv, tsv, svmlight, mtx, arff, mat, parquet, h5ad or series matrix
-    target       column or array of the targets, by name or position from 0; none: found, and said
+    target       column or array of the targets, by name or position from 0; none: detected, with a
+                 note
     label        name in tables; none: the file's name without its ending
-    target_file  the targets where they are in another file, beside it; none: `X.npy` has `y.npy`
+    target_file  file of the targets, in the same folder; none: `y.npy` for `X.npy`
     orientation  whether a row of the file is a sample, or a feature such as a gene
-    missing      what stands in for a missing value: the feature's mean or median, or 0; or the
+    missing      what replaces a missing value: the feature's mean or median, or 0; drop: the
                  sample is dropped
-    leave_out    columns that are no features; none: row numbers and names of samples, and it is
-                 said; []: no column is left out
-    header       whether the first row of a text names the columns; none: found, and said
-    separator    between the columns of a text; none: found
-    decimal      what stands before the decimals in a text, "." or ","; none: found
+    leave_out    columns that are not features; none: row numbers and names of samples, with a note;
+                 []: no column is left out
+    header       whether the first row of a text has the names of the columns; none: detected, with
+                 a note
+    separator    separator of the columns of a text; none: detected
+    decimal      decimal point of a text, "." or ","; none: detected
     """
 
     path: Annotated[str, MinLen(1), Location()]
@@ -191,14 +194,15 @@ class FileParams:
     decimal: Annotated[Literal[".", ","] | None, Later()] = None
 
     def file(self) -> Path:
-        """The file, which is there: a misspelt path is a mistake, not a set to be fetched."""
+        """The path of the file. Raises an error if it does not exist, since the path is
+        misspelt."""
         path = Path(os.path.expanduser(self.path))
         if not path.is_file():
             raise DataError(f"{path.absolute()} is not a file; expected a data file at `path`")
         return path
 
     def targets_file(self) -> Path | None:
-        """The file of the targets, if they are not in the file itself."""
+        """The path of the file of the targets; None if they are in the data file."""
         path = self.file()
         if self.target_file is not None:
             found = path.parent / os.path.expanduser(self.target_file)
@@ -221,11 +225,11 @@ ALONE = {
     ".mtx": (".npy", ".txt", ".csv", ".tsv", ".labels"),
     ".data": (".labels",),
 }
-"""Files that hold features only, and the endings of the files with the targets."""
+"""Endings of files that have only features -> possible endings of the files with their targets."""
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    """Where the targets of a file are that holds features only."""
+    """Yield the possible paths of the targets, for a file that has only features."""
     packed = path.suffix.lower() == ".gz"
     plain = path.with_suffix("") if packed else path
     stem, suffix = plain.stem, plain.suffix.lower()

@@ -1,4 +1,4 @@
-"""Features that are known to be noise: copies of others, permuted over the samples."""
+"""Adds features that are known to be noise: copies of others, permuted over the samples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from sparsebench.seeds import generator
 
 
 def with_permuted_copies(parts: Parts, count: int) -> Parts:
-    """The data with `count` more features behind its own: features drawn at random, each once where
-    there are enough, permuted within the train part and within the test part. The same copies for
-    all seeds of a trial. csr stays csr, in time and memory of what is stored."""
+    """The data with `count` features added after its own. They are copies of randomly drawn
+    features (each at most once if there are enough), permuted within the train part and within the
+    test part. All seeds of a trial get the same copies. Csr stays csr, and takes time and memory of
+    the order of the stored values."""
     rng = generator(0, "noise")
     features = parts.X_train.shape[1]
     chosen = np.sort(rng.choice(features, count, replace=count > features))

@@ -1,4 +1,5 @@
-"""Names of the data sets. Free of heavy imports, as are the classes that stand here."""
+"""Registers the data sets by name: the built-in ones and those of data.json. Free of heavy
+imports."""
 
 from __future__ import annotations
 
@@ -26,13 +27,13 @@ Samples = Annotated[Annotated[int, Interval(gt=0)] | None, Later()]
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry of data.json; each gets a subclass of its own.
+    """A data set that is listed in data.json. Each entry gets its own subclass.
 
-    train  training samples that are used, the first ones; none: all
-    test   test samples likewise
-    order  seed of a shuffle of both parts before they are counted off, by numpy's RandomState as
-           the released codes of SET do it; none: as stored
-    permuted  copies of features drawn at random, each permuted over the samples, that are added as
+    train  number of training samples to use, the first ones; none: all
+    test   number of test samples to use, the first ones; none: all
+    order  seed of a shuffle of both parts before these samples are taken, by numpy's RandomState as
+           in the released codes of SET; none: not shuffled
+    permuted  number of copies of random features, each permuted over the samples, that are added as
               known noise
     """
 
@@ -44,12 +45,12 @@ class Listed:
     permuted: Annotated[int, Interval(ge=0), Later()] = 0
 
     def identity(self) -> Mapping[str, Any]:
-        """The listed checksum. Whether the file has it, `load` finds out."""
+        """The checksum in data.json; `load` verifies that the file has it."""
         self.listing.require()
         return {"sha256": self.listing.sha256}
 
     def size(self) -> DataSize | None:
-        """The size by the entry's shapes and `classes`; None if one is missing."""
+        """The size according to the entry's `shapes` and `classes`; None if one is missing."""
         shapes, classes = self.listing.shapes, self.listing.facts.get("classes")
         stored = _stored(self.listing)
         train, test = shapes.get("X_train", shapes.get("X")), shapes.get("X_test")
@@ -119,10 +120,8 @@ def _image(listing: Listing, features: int) -> ImageShape | None:
 
 
 def _stored(listing: Listing) -> int | None:
-    """How many values the training part stores, if the entry says that it is csr.
-
-    None for arrays; 0 where the entry does not say how many.
-    """
+    """The number of stored values of the training part if the entry says that it is csr: 0 if the
+    number is not given, None if the part is an array."""
     if listing.facts.get("storage") != "csr":
         return None
     counts = listing.facts.get("nonzeros")
@@ -152,7 +151,7 @@ BUILT_IN = {
     "file": ("file:File", "FileParams",
              "a file of your own: csv, npz, npy, svmlight, mtx, mat, h5ad, parquet"),
 }  # fmt: skip
-"""Name -> "module:Class", its class of parameters where that is another, and a summary."""
+"""Name -> "module:Class"; its parameter class, if that is a separate class; and a summary."""
 
 GRAPH_CHALLENGE = "graph-challenge"
 
@@ -160,11 +159,11 @@ NEED_SKLEARN = ("digits", "breast-cancer", "wine", "diabetes", "madelon-like")
 
 
 def register_all(register: Register, data_dir: Path) -> None:
-    """The built-in sets, and every named entry of data_dir/data.json.
+    """Register the built-in sets, and every named entry of data_dir/data.json.
 
-    An unusable entry is registered too and raises its problem when it is used; so is an entry
-    with a built-in's name, instead of both, because the name is ambiguous. A data.json that is
-    no JSON list is a DataError, raised once the built-in sets are registered.
+    An unusable entry is registered too, and raises its problem when it is used. If an entry has the
+    name of a built-in set, the name is ambiguous and raises an error when used. If data.json is no
+    JSON list, DataError is raised after the built-in sets are registered.
     """
     listings: list[Listing] = []
     failure: DataError | None = None
@@ -207,7 +206,8 @@ def register_all(register: Register, data_dir: Path) -> None:
 
 
 def _summary(listing: Listing) -> str:
-    """Samples x features, from shapes; a manifest's other facts may be missing."""
+    """A summary with samples x features from the shapes, and further facts if the entry has
+    them."""
     if listing.problem is not None:
         return f"unusable, see: sparsebench data list ({MANIFEST})"
     shapes = [shape for name, shape in listing.shapes.items() if name.startswith("X")]

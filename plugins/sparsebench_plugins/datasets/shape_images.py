@@ -1,4 +1,4 @@
-"""Images of one filled shape each, with the pixels that it covers as targets."""
+"""Generates images of one filled shape each, with the pixels that it covers as targets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Shapes(ShapesParams):
-    """One disc, rectangle or triangle of one colour on a ground of another, with noise on both.
+    """One disc, rectangle or triangle of one colour on a background of another colour, with noise.
 
-    The place, the size and the colours are drawn; colours differ by at least a quarter of the range
-    in one channel. X is (samples, side side 3) bytes, row by row with the channels last; y is
-    (samples, side side), 1 where the shape is.
+    Position, size and colours are random; the colours differ by at least a quarter of the range in
+    one channel. X is (samples, side side 3) bytes, row by row with the channels last; y is
+    (samples, side side), 1 for pixels of the shape.
     """
 
     def load(self) -> Parts:
@@ -41,7 +41,7 @@ class Shapes(ShapesParams):
 
 
 def _mask(side: int, rng: np.random.Generator) -> Mask:
-    """(side, side): a disc, a rectangle or a triangle, which covers a pixel at least."""
+    """(side, side) mask of a disc, a rectangle or a triangle that covers at least one pixel."""
     rows, columns = np.mgrid[:side, :side] + 0.5
     kind = rng.integers(3)
     while True:
@@ -64,7 +64,7 @@ def _triangle(
     columns: npt.NDArray[np.float64],
     corners: npt.NDArray[np.float64],
 ) -> Mask:
-    """Pixels on one side of all three edges."""
+    """The mask of a triangle: pixels that are on the same side of all three edges."""
     edges = np.roll(corners, -1, axis=0) - corners
     sides = [
         edge[0] * (columns - corner[1]) - edge[1] * (rows - corner[0])
@@ -76,7 +76,7 @@ def _triangle(
 
 
 def _colours(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Two that differ by a quarter of the range in a channel."""
+    """Two random colours that differ by at least a quarter of the range in one channel."""
     while True:
         ground, colour = rng.uniform(0, 255, (2, 3))
         if np.abs(ground - colour).max() >= 64:

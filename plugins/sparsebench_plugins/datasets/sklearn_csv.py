@@ -1,4 +1,4 @@
-"""The csv files that ship with scikit-learn, read without importing it."""
+"""Reads the csv files that ship with scikit-learn, without importing it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A csv file of scikit-learn, its labels in the last column. No split of its own."""
+    """A csv file of scikit-learn with labels in the last column, and without a test part."""
 
     file: ClassVar[str]
     header_lines: ClassVar[int] = 1
     known: ClassVar[tuple[int, int, int]]
-    """Samples, features, classes."""
+    """The numbers of samples, features and classes."""
 
     def path(self, file: str = "") -> Path:
         spec = importlib.util.find_spec("sklearn")
@@ -86,8 +86,9 @@ class Wine(Embedded):
 
 @dataclass(frozen=True)
 class Diabetes(Embedded):
-    """Ten measurements of patients, and how far the disease is a year later, from 25 to 346; Efron,
-    Hastie, Johnstone and Tibshirani (2004). The targets are numbers, in a file of their own."""
+    """Ten measurements of patients; the target is the progression of the disease a year later, from
+    25 to 346. Efron, Hastie, Johnstone and Tibshirani (2004). The targets are in a separate
+    file."""
 
     file = "diabetes_data_raw.csv.gz"
     target_file: ClassVar[str] = "diabetes_target.csv.gz"

@@ -1,4 +1,5 @@
-"""Sparse matrices as text: svmlight with its targets, Matrix Market with targets beside it."""
+"""Reads sparse matrices in text files: svmlight, which has targets, and Matrix Market, whose
+targets are in a separate file."""
 
 from __future__ import annotations
 

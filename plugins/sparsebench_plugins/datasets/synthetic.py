@@ -1,4 +1,4 @@
-"""Generated data sets: as many samples and features as one likes, the same on every machine."""
+"""Generates data sets with any number of samples and features, the same on every machine."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from sparsebench_plugins.datasets.params import (
 )
 
 TILE = 16
-"""Samples that are generated before they are turned into columns: 64 bytes of each row."""
+"""The number of samples that are generated before they are transposed: 64 bytes of each row."""
 
 
 @dataclass(frozen=True)
 class MadelonLike(MadelonLikeParams):
-    """Guyon's generator of the NIPS 2003 challenge, as scikit-learn has it.
+    """Data like MADELON, from Guyon's generator of the NIPS 2003 challenge as scikit-learn has it.
 
-    32 clusters on the vertices of a cube in 5 dimensions, 16 per class; 15 linear combinations
-    of these 5 features; 480 features of noise; 1 % of the labels flipped.
-    Deviations: the challenge's features are scaled to integers around 480, and it is harder: a
-    random forest of 60 trees gets 0.70 on its validation part, and 0.81 here.
+    There are 32 clusters on the vertices of a cube in 5 dimensions, 16 per class; 15 features that
+    are linear combinations of these 5; and 480 features of noise. 1 % of the labels are flipped.
+    Deviations: in the challenge, features are scaled to integers around 480, and the task is
+    harder: a random forest of 60 trees has an accuracy of 0.70 on its validation part, and of 0.81
+    here.
     """
 
     def load(self) -> Parts:
@@ -54,9 +55,10 @@ class MadelonLike(MadelonLikeParams):
 
 @dataclass(frozen=True)
 class MicroarrayLike(MicroarrayLikeParams):
-    """Unit noise, and on the informative features the mean of the class. Classes are balanced.
+    """Features with unit noise; informative features also have a mean that depends on the class.
+    Classes are balanced.
 
-    The default shape is that of GSE13159 (leukemia); there is no split.
+    The default shape is that of GSE13159 (leukemia); there is no test part.
     """
 
     def load(self) -> Parts:
@@ -74,7 +76,7 @@ class MicroarrayLike(MicroarrayLikeParams):
 def class_means(
     features: int, informative: int, classes: int, separation: float, rng: np.random.Generator
 ) -> tuple[Rows, Matrix]:
-    """Which features are informative, ascending, and their means, (classes, informative)."""
+    """The informative features, ascending, and their means (classes, informative)."""
     columns = np.sort(rng.permutation(features)[:informative])
     means = separation * rng.standard_normal((classes, informative))
     return columns, means.astype(np.float32)
@@ -84,8 +86,8 @@ def class_means(
 class Friedman(FriedmanParams):
     """10 sin(pi x_1 x_2) + 20 (x_3 - 1/2)^2 + 10 x_4 + 5 x_5 + noise, x uniform from 0 to 1.
 
-    Friedman (1991), Multivariate adaptive regression splines, section 4.3; the other features are
-    not used. The next target is the same function of the next five features.
+    Friedman (1991), Multivariate adaptive regression splines, section 4.3. Other features have no
+    effect. Each further target is the same function of the next five features.
     """
 
     def load(self) -> Parts:
@@ -110,13 +112,13 @@ def _friedman(X: Matrix) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSamples:
-    """Samples first .. first + n - 1 of an endless sequence; each is made when it is read.
+    """Samples first .. first + n - 1 of an infinite sequence; each is generated when it is read.
 
-    Sample i is of class i mod classes; its features depend on the seed and i alone. They are
-    standardised with the known mean and variance of the sequence.
+    Sample i belongs to class i mod classes; its features depend only on the seed and i. They are
+    standardised by the known mean and variance of the sequence.
 
     columns  (informative,)          the informative features
-    means    (classes, informative)  standardised with the rest
+    means    (classes, informative)  their means, standardised too
     scale    (informative,)          1 / standard deviation of these features
     """
 
@@ -144,8 +146,8 @@ class GeneratedSamples:
         line[self.columns] = (line[self.columns] + self.means[self.targets[row]]) * self.scale
 
     def fingerprint(self) -> str:
-        """A hash of what determines the samples, and of the first one, which depends on the
-        generator."""
+        """A hash of the parameters that determine the samples, and of the first sample, which shows
+        changes of the generator."""
         said = f"{self.features}|{self.targets.size}|{self.seed}|{self.first}"
         digest = hashlib.blake2b(said.encode(), digest_size=16)
         for array in (self.columns, self.means, self.batch(np.zeros(1, dtype=np.int64))):
@@ -155,9 +157,9 @@ class GeneratedSamples:
 
 @dataclass(frozen=True)
 class Extreme(ExtremeParams):
-    """Noise with class means on few features, never held whole: in place of the artificial set of
-    Curci et al. (2021), which is not published. That it had 65,536 features and 7,000 and 3,000
-    samples, as the defaults, was found in no source.
+    """Noise with class means on few features, whose samples are never in memory all at once. It
+    replaces the artificial data set of Curci et al. (2021), which is not published. No source
+    confirms that the original had the defaults here, 65,536 features and 7,000 and 3,000 samples.
     """
 
     def load(self) -> tuple[GeneratedSamples, GeneratedSamples, int]:

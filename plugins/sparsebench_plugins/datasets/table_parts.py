@@ -1,4 +1,4 @@
-"""From the columns of a table to features and targets."""
+"""Turns the columns of a table into features and targets, and handles missing values."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sparsebench_plugins.datasets.params import FileParams
 
 TARGET_NAMES = ("class", "label", "labels", "target")
 COUNTED = 10
-"""Rows from which on a column of 0, 1, 2, ... is taken for their numbers."""
+"""With at least this many rows, a column of 0, 1, 2, ... is taken for row numbers."""
 
 
 def column_at(names: Sequence[str], wanted: str | int, source: str, what: str) -> int:
-    """The position of a column, by name or by position."""
+    """The position of a column, given its name or position."""
     if isinstance(wanted, int):
         if not -len(names) <= wanted < len(names):
             raise DataError(
@@ -38,7 +38,7 @@ def column_at(names: Sequence[str], wanted: str | int, source: str, what: str) -
 def choose_target(
     names: Sequence[str], is_text: Callable[[int], bool], wanted: str | int | None, source: str
 ) -> tuple[int, str]:
-    """The position of the target's column, and why it is that one."""
+    """The position of the target's column, and the reason for the choice."""
     if wanted is not None:
         return column_at(names, wanted, source, "a target"), "as given"
     last = len(names) - 1
@@ -63,10 +63,12 @@ def parts_of_columns(
     y: Array | None = None,
     notes: Sequence[str] = (),
 ) -> Parts:
-    """Features and targets of a table; `column` gives pandas' column at a position.
+    """The features and targets of a table.
 
-    `where` says where a row is, in a message; `cell` what is written there in a column.
-    `y` are targets that are not in the table.
+    column  returns the pandas column at a position
+    where   returns the place of a row in words, for messages
+    cell    returns the text of a row in a column, for messages
+    y       targets that are not in the table
     """
     from pandas.api.types import is_numeric_dtype
 
@@ -117,10 +119,10 @@ def completed(
     where: Callable[[int], str] = lambda row: f"row {row} (from 0)",
     cell: Callable[[int, int], str] | None = None,
 ) -> Parts:
-    """The parts with missing values (nan) as 0, such samples dropped, or left to be filled in
-    behind the split, as `missing` says.
+    """The parts with missing values (nan) handled according to `missing`: replaced by 0, or their
+    samples dropped, or left for `prepare` to fill in after the split.
 
-    keep  (samples,) False where there is no target; targets are of the others only
+    keep  (samples,) False for samples without a target; targets are only those of the others
     """
     X, y, source = parts.X_train, parts.y_train, parts.source
     if keep is None or len(keep) != len(X):
@@ -172,7 +174,8 @@ def _left_out(
     source: str,
     said: list[str],
 ) -> set[int]:
-    """Columns that are no features: those asked for, else an index in front, a blank one behind."""
+    """The columns that are not features: the given ones, or else a first column of row numbers and
+    an empty last column."""
     from pandas.api.types import is_numeric_dtype
 
     if options.leave_out is not None:
@@ -234,7 +237,7 @@ def _targets(
     decimal: str,
     said: list[str],
 ) -> tuple[Array, Array]:
-    """The targets that are there, and which of all rows have one."""
+    """The known targets, and a mask of the rows that have one."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     missing = series.isna().to_numpy()

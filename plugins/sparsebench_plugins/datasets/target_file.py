@@ -1,4 +1,4 @@
-"""Targets in a file of their own."""
+"""Reads targets from a separate file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from sparsebench_plugins.datasets.table_parts import column_at
 
 
 def read_targets(path: Path, target: str | int | None) -> Array:
-    """One target in each row: of an npy, or of a text, where `target` may name the column."""
+    """The targets in an npy file or a text file, one in each row; for a text, `target` may name the
+    column."""
     if path.suffix.lower() == ".npy":
         from sparsebench_plugins.datasets.npy_file import read_npy
 

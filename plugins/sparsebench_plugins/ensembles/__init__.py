@@ -1,1 +1,1 @@
-"""Trainers that make several networks of one training."""
+"""Trainers that make several networks in one training."""

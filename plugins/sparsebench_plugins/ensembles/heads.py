@@ -1,7 +1,8 @@
-"""A trunk and several heads as one network of wide layers, whose connections stay within the heads.
+"""A trunk with several heads as one network of wide layers, in which connections stay within a
+head.
 
-Layer l of a head is block m of the wide layer l: rows m K to (m + 1) K, columns m D to (m + 1) D,
-where the first layer of the heads has the trunk's D outputs for columns in every block.
+Layer l of head m is a block of the wide layer l: rows m K to (m + 1) K and columns m D to (m + 1)
+D. In the first layer of the heads, all blocks have the trunk's D outputs as columns.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ from sparsebench.seeds import generator
 
 @dataclass(frozen=True)
 class Heads:
-    """count  of heads       trunk  layers before them"""
+    """The structure of a network with heads.
+
+    count  number of heads
+    trunk  number of layers before the heads
+    """
 
     count: int
     trunk: int
 
     def wide(self, shapes: Sequence[Shape]) -> list[Shape]:
-        """The layers with all heads, of those of a single network."""
+        """The shapes of the wide layers, given those of a network with one head."""
         first, M = self.trunk, self.count
         return [
             (K, D) if index < first else (M * K, D if index == first else M * D)
@@ -40,14 +45,14 @@ class Heads:
         ]
 
     def single(self, shapes: Sequence[Shape]) -> list[Shape]:
-        """The layers of a single network, of those with all heads."""
+        """The shapes of a network with one head, given those of the wide layers."""
         return [
             (K, D) if index < self.trunk else self.block(index, (K, D), 0)[1]
             for index, (K, D) in enumerate(shapes)
         ]
 
     def block(self, index: int, shape: Shape, number: int) -> tuple[tuple[int, int], Shape]:
-        """First row and column of a head's part of a wide layer, and the part's shape."""
+        """The first row and column of a head's block in a wide layer, and the block's shape."""
         K, D = shape[0] // self.count, shape[1]
         if index == self.trunk:
             return (number * K, 0), (K, D)
@@ -56,7 +61,7 @@ class Heads:
 
 
 def part_of(W: CsrMatrix, start: tuple[int, int], shape: Shape) -> CsrMatrix:
-    """A block; all connections of its rows are within its columns."""
+    """A block of W, for blocks whose rows have no connections outside the block's columns."""
     (row, column), (K, _) = start, shape
     indptr = W.indptr[row : row + K + 1]
     own = slice(int(indptr[0]), int(indptr[-1]))
@@ -65,7 +70,7 @@ def part_of(W: CsrMatrix, start: tuple[int, int], shape: Shape) -> CsrMatrix:
 
 
 def beside(parts: Sequence[tuple[tuple[int, int], CsrMatrix]], shape: Shape) -> CsrMatrix:
-    """Blocks, from the first row on, as one matrix."""
+    """One matrix made of blocks, which are given in the order of their rows."""
     ends = np.cumsum([0, *(W.nnz for _, W in parts)])
     dtype = parts[0][1].indptr.dtype
     indptr = np.concatenate(
@@ -80,7 +85,7 @@ def beside(parts: Sequence[tuple[tuple[int, int], CsrMatrix]], shape: Shape) -> 
 
 @dataclass(frozen=True)
 class TrunkAndHeads:
-    """A model whose last layers are there several times."""
+    """A model whose last layers occur several times, as heads."""
 
     inner: Any
     heads: Heads
@@ -127,7 +132,7 @@ class MeanLoss:
 
 @dataclass(frozen=True)
 class LastHead:
-    """Targets whose scores and predictions are those of the last head."""
+    """Targets for which only the last head is scored and predicts."""
 
     inner: Targets
 
@@ -164,9 +169,10 @@ class _LastScore:
 
 @dataclass(frozen=True, eq=False)
 class OfHeads:
-    """As many connections for each head as a single network has, drawn for each head apart.
+    """An allocation in which each head has the number of connections of a single network, drawn
+    separately for each head.
 
-    method  of the single network
+    method  the method of the single network
     """
 
     method: Any
@@ -200,20 +206,20 @@ class OfHeads:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Shows the heads of a wide layer as layers of their own.
+    """Presents the heads of a wide layer as separate layers.
 
-    states  of each head: what a method remembers of it
+    states  the method's state for each head
     """
 
     heads: Heads
     states: dict[int, State] = field(default_factory=dict)
 
     def nbytes(self) -> int:
-        """Bytes of what is remembered of the heads."""
+        """Bytes of the state for all heads."""
         return sum(state.nbytes() for state in self.states.values())
 
     def parts(self, layer: LayerView) -> Iterator[tuple[tuple[int, int], slice, LayerView]]:
-        """First row and column of each head, its connections, and its view."""
+        """Yield for each head its first row and column, its connections, and its view."""
         for number in range(self.heads.count):
             start, shape = self.heads.block(layer.index, layer.W.shape, number)
             indptr = layer.W.indptr
@@ -244,12 +250,12 @@ class Split:
 
 
 SEEDS = 1_000_003
-"""Between the seeds of two heads' draws."""
+"""The difference between the seeds of two heads."""
 
 
 @dataclass(frozen=True, eq=False)
 class WithinHeads:
-    """A growth in each head: as many connections as the head has lost."""
+    """A growth within each head, by the number of connections that the head has lost."""
 
     inner: Grow
     split: Split
@@ -292,7 +298,7 @@ class WithinHeads:
 
 @dataclass(frozen=True, eq=False)
 class WatchesHeads(WithinHeads):
-    """A growth that looks at every step."""
+    """As `WithinHeads`, for a growth that observes every step."""
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         assert isinstance(self.inner, EveryStep)
@@ -307,9 +313,9 @@ class WatchesHeads(WithinHeads):
 
 @dataclass(frozen=True, eq=False)
 class ValuesOfHeads:
-    """Values of grown connections as a single network's.
+    """An initializer that gives a head's grown connections the values of a single network.
 
-    inner  None: as the model's initializer
+    inner  the initializer of a single network; None: the model's
     """
 
     inner: Initializer | None

@@ -1,4 +1,5 @@
-"""Copies of a network in training, what they predict together, and their average."""
+"""Members of an ensemble: copies of a network in training, their joint predictions, and their
+average."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ from sparsebench.core.training.work import Work
 Probabilities = npt.NDArray[np.float64]
 
 BINS = 15
-"""Of the confidence, for the calibration error."""
+"""The number of bins of the confidence, for the calibration error."""
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """Weights and biases of each layer, and what the activations have learnt."""
+    """The weights and biases of each layer, and the trained parameters of activations."""
 
     weights: list[CsrMatrix]
     biases: list[Vector]
@@ -55,7 +56,7 @@ class Member:
 
 
 def probabilities(work: Work, member: Member) -> Probabilities:
-    """(classes, samples) of the test part."""
+    """(classes, samples) the member's predicted probabilities for the test part."""
     network, test, found = member.network(work), work.data.test, []
     for start in range(0, len(test), work.batch_size):
         X, _ = test.batch(np.arange(start, min(start + work.batch_size, len(test))))
@@ -70,8 +71,8 @@ def accuracy(P: Probabilities, labels: npt.NDArray[np.int64]) -> float:
 
 
 def calibration_error(P: Probabilities, labels: npt.NDArray[np.int64]) -> float:
-    """Expected calibration error: the mean distance of confidence and accuracy over bins of the
-    confidence. Guo et al. (2017), arXiv 1706.04599, eq. 3."""
+    """The expected calibration error: the mean difference between confidence and accuracy over bins
+    of the confidence. Guo et al. (2017), arXiv 1706.04599, eq. 3."""
     confidence, right = P.max(axis=0), P.argmax(axis=0) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     apart = np.bincount(bins, confidence - right, BINS)
@@ -79,14 +80,14 @@ def calibration_error(P: Probabilities, labels: npt.NDArray[np.int64]) -> float:
 
 
 def disagreement(found: Sequence[Probabilities]) -> float:
-    """The mean over pairs of members of the share of samples for which they predict different
-    classes."""
+    """The share of samples for which two members predict different classes, averaged over all pairs
+    of members."""
     classes = [P.argmax(axis=0) for P in found]
     return float(np.mean([(a != b).mean() for a, b in combinations(classes, 2)]))
 
 
 def average(members: Sequence[Member], merge: Literal["mean", "largest"]) -> Member:
-    """Merges the members into one network.
+    """Merge the members into one network.
 
     Each layer gets the members' mean number of connections: those with the largest weights.
 

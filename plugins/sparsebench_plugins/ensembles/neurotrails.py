@@ -1,4 +1,4 @@
-"""One training of a shared trunk with several heads; see `trainers.NeuroTrails`."""
+"""Trains a shared trunk with several heads; see `trainers.NeuroTrails`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sparsebench_plugins.topologies.dynamic import Allocated, Dynamic, Fixed
 
 @dataclass(frozen=True, kw_only=True)
 class HeadedWork(Work):
-    """Work on a network of several heads; its loss is their mean."""
+    """The input of a trainer for a network with several heads, whose loss is the mean of theirs."""
 
     heads: int
 
@@ -49,7 +49,7 @@ class HeadedWork(Work):
 
 
 def train_heads(work: Work, count: int, depth: int) -> Result:
-    """Train the trunk with all heads; the network of the result has the last head."""
+    """Train the trunk with all heads. The network of the result has only the last head."""
     refuse_no_ensemble(work)
     refuse_compaction(work, "those of a head follow each other")
     single = work.model.shapes(work.data.features, work.data.outputs)
@@ -106,8 +106,9 @@ def member(network: Network, heads: Heads, number: int) -> Member:
 
 
 def within(topology: Any, heads: Heads) -> Any:
-    """The method for the network with all heads: each has as many connections as those layers of a
-    single network, and they stay in it. Raises Unsupported for one with an update of its own."""
+    """The method for the network with all heads: each head has the number of connections of a
+    single network, which stay within the head. Raises Unsupported for a method with its own
+    update."""
     name = type(topology).__name__
     usual = (Dynamic.layer_updates, Fixed.layer_updates)
     if (

@@ -1,4 +1,4 @@
-"""Trainers that make an ensemble, or an average, of one training. Free of heavy imports."""
+"""Trainers that make an ensemble or an average in one training. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METRICS = (
 
 
 class OneProcess:
-    """A trainer whose network observers see."""
+    """A trainer in one process that supports observers."""
 
     def hidden_from(self, observer: Observer) -> str | None:
         return None
@@ -39,17 +39,18 @@ class OneProcess:
 
 @dataclass(frozen=True)
 class FreeTickets(OneProcess):
-    """Members of an ensemble one after the other in one sparse training: a long exploration, then
-    a phase for each member, which starts with one large drop and growth and ends with a copy.
+    """An ensemble whose members are trained one after the other in one sparse training. After a
+    long exploration there is a phase for each member, which starts by replacing many connections
+    and ends with a copy of the network.
 
-    members   networks of the ensemble
+    members   number of networks in the ensemble
     explore   share of the epochs before the first member's phase
     drop      fraction of the connections that is replaced at the start of each phase but the first
-    disjoint  replace connections by ones that no earlier member had, as far as there are any
+    disjoint  replace connections by ones that no earlier member had, as far as possible
 
-    Liu et al. (2022), arXiv 2106.14568, EDST. The learning rate's schedule starts again in each
-    phase. Predictions are the mean of the members' probabilities. Costs one training, and the
-    members' weights in memory.
+    Liu et al. (2022), arXiv 2106.14568, EDST. The schedule of the learning rate restarts in each
+    phase. The ensemble predicts the mean of the members' probabilities. It takes the time of one
+    training, and memory for the weights of all members.
     """
 
     members: Annotated[int, Interval(gt=1)] = 3
@@ -69,10 +70,11 @@ class FreeTickets(OneProcess):
 class Tse(FreeTickets):
     """Truly sparse ensembles: free-tickets with five members.
 
-    Van der Wal et al. (2025), doi 10.1007/s00521-025-11294-3. As released, a drop of 0.8 at the
-    start of each phase; `disjoint` is their fully disjoint variant, which here holds for every
-    layer and not for those of a density below 1/4 alone. Their learning rate halves in the second
-    half of a phase: `schedule = { name = "step", ... }` counts the epochs of a phase.
+    Van der Wal et al. (2025), doi 10.1007/s00521-025-11294-3. As in the released code, 0.8 of the
+    connections are replaced at the start of each phase. `disjoint` is their fully disjoint variant,
+    applied to every layer and not only to those with a density below 1/4. Their learning rate is
+    halved in the second half of a phase: `schedule = { name = "step", ... }` counts the epochs of a
+    phase.
     """
 
     members: Annotated[int, Interval(gt=1)] = 5
@@ -81,17 +83,18 @@ class Tse(FreeTickets):
 
 @dataclass(frozen=True)
 class SupTickets(OneProcess):
-    """One network: the average of copies from the last cycles of a sparse training, pruned back.
+    """One network that is the average of copies from the last cycles of a sparse training, pruned
+    to their number of connections.
 
     begin   share of the epochs after which cycles begin
-    cycle   epochs of each cycle
+    cycle   number of epochs in each cycle
     drop    fraction of the connections that is replaced at the start of each cycle
-    merge   mean: of the weights on all copies' connections; largest: each connection's weight in
-            the last copy that has it, and the largest of all stay, as merged parallel networks
+    merge   mean: average the weights over all copies; largest: take each connection's weight from
+            the last copy that has it. In both cases the largest weights are kept
 
     Yin et al. (2022), arXiv 2205.15322, Sup-tickets; Steerneman (2022) merges by the largest. The
-    learning rate's schedule starts again in each cycle. Biases and what activations have learnt
-    are averaged.
+    schedule of the learning rate restarts in each cycle. Biases and trained parameters of
+    activations are averaged.
     """
 
     begin: Annotated[float, Interval(gt=0, lt=1)] = 0.9
@@ -109,19 +112,20 @@ class SupTickets(OneProcess):
 
 @dataclass(frozen=True)
 class NeuroTrails(OneProcess):
-    """A shared trunk with several sparse heads, trained together: an ensemble of one network.
+    """A shared trunk with several sparse heads that are trained together as an ensemble.
 
-    heads   their number
-    layers  of each head, the output layer included; those before are the trunk
+    heads   number of heads
+    layers  number of layers in each head, the output layer included; the layers before are the
+            trunk
 
-    Grooten et al. (2025), arXiv 2505.17909, for layers of neurons: heads vote by the mean of their
-    probabilities, and any method drops and grows; the paper's is RigL's growth at density 0.2 every
-    1,000 steps. A head has as many connections as those layers of a single network, drawn for
-    itself, and they stay in it. The loss is the mean of the heads' (the paper's code was not
-    available), so heads learn from gradients that are `heads` times smaller than a single
-    network's, and the trunk from their mean. All heads are one network of wide layers: a method's
-    weakest connections are those of a layer of all heads, and each head grows what it lost. Costs
-    a trunk and `heads` heads, in time and memory, training and prediction alike.
+    Grooten et al. (2025), arXiv 2505.17909. The heads' probabilities are averaged. Any method may
+    drop and grow connections; the paper uses RigL's growth at density 0.2 every 1,000 steps. Each
+    head has the number of connections of a single network, drawn separately, and they stay within
+    the head. The loss is the mean of the heads' losses (the paper's code was not available), so
+    gradients in a head are `heads` times smaller than in a single network. All heads are stored as
+    one network of wide layers: the weakest connections are chosen over a layer of all heads, and
+    each head grows as many as it lost. Time and memory are those of a trunk and `heads` heads, for
+    training and prediction.
     """
 
     heads: Annotated[int, Interval(gt=1)] = 3

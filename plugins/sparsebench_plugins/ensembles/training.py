@@ -1,4 +1,4 @@
-"""One training in phases, with a copy of the network at the end of each."""
+"""Trains a network in phases, and copies it at the end of each phase."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from sparsebench.core.sparse.csr import Keys
 
 Phase = tuple[int, int]
-"""First and last epoch."""
+"""The first and last epoch of a phase."""
 
 
 def train_members(work: Work, count: int, *, explore: float, drop: float, disjoint: bool) -> Result:
-    """An ensemble of `count` members by phases of one training; see `trainers.FreeTickets`."""
+    """Train an ensemble of `count` members in phases of one training; see
+    `trainers.FreeTickets`."""
     if disjoint:
         refuse_compaction(work, "members share no connections by them")
     explored = round(explore * work.epochs)
@@ -58,7 +59,8 @@ def train_members(work: Work, count: int, *, explore: float, drop: float, disjoi
 
 
 def scores_of(work: Work, members: Sequence[Member]) -> dict[str, float | None]:
-    """The measures of an ensemble, whose probabilities are averaged, and of its members."""
+    """The measures of an ensemble, which averages its members' probabilities, and of its
+    members."""
     found = [probabilities(work, member) for member in members]
     labels = work.data.test.targets
     assert labels is not None
@@ -77,8 +79,8 @@ def scores_of(work: Work, members: Sequence[Member]) -> dict[str, float | None]:
 def train_average(
     work: Work, *, begin: float, cycle: int, drop: float, merge: Literal["mean", "largest"]
 ) -> Result:
-    """The average of the copies of the last cycles, which becomes the trained network; see
-    `trainers.SupTickets`."""
+    """Train in cycles; the average of the copies of the last cycles becomes the trained network.
+    See `trainers.SupTickets`."""
     refuse_compaction(work, "copies are averaged by them")
     began = max(1, round(begin * work.epochs))
     firsts = range(began + 1, work.epochs + 1, cycle)
@@ -105,10 +107,10 @@ def train_average(
 def _phases(
     work: Work, phases: Sequence[Phase], drop: float, others: list[Member] | None
 ) -> Iterator[Training]:
-    """The training at the end of each phase.
+    """Train phase by phase; yields the training at the end of each phase.
 
-    drop    fraction replaced at the start of each phase but the first
-    others  members whose connections do not grow then; None: any may
+    drop    fraction of the connections that is replaced at the start of each phase but the first
+    others  members whose connections may not grow then; None: all positions may
     """
     refuse_no_ensemble(work)
     topology = work.topology
@@ -131,7 +133,7 @@ def _phases(
 
 
 def refuse_no_ensemble(work: Work) -> None:
-    """Raise Unsupported for work that no ensemble can do."""
+    """Raise Unsupported if a trial's components cannot be trained as an ensemble."""
     if work.loss.targets != "labels":
         raise Unsupported("an ensemble is of classifiers: the objective has no classes")
     if work.keeper is not None:
@@ -139,7 +141,7 @@ def refuse_no_ensemble(work: Work) -> None:
 
 
 class _Restarted:
-    """The learning rate at step t by the schedule of its phase."""
+    """A learning-rate schedule that restarts in each phase."""
 
     def __init__(self, work: Work, phases: Sequence[Phase], per_epoch: int) -> None:
         self._optimizer, self._phases, self._per_epoch = work.optimizer, phases, per_epoch
@@ -154,9 +156,9 @@ class _Restarted:
 
 @dataclass(frozen=True, eq=False)
 class Fresh:
-    """Growth at random where no connection of others was, as long as there are such positions.
+    """Random growth at positions that no other member used, as long as there are such positions.
 
-    used  of each layer: row D + column, rising
+    used  for each layer the used positions, row D + column, ascending
     """
 
     used: list[Keys]

@@ -1,1 +1,2 @@
-"""Which inputs a network relies on, and how well other classifiers do with those alone."""
+"""Feature selection: finds the inputs that a network relies on, and tests other classifiers on
+them."""

@@ -1,4 +1,5 @@
-"""Classifiers that are trained on selected features alone."""
+"""Judges selected features by the accuracy of classifiers that are trained on these features
+only."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
 
 BLOCK = 1 << 22
-"""Values of inputs that are held at once."""
+"""The most values of inputs that are in memory at once."""
 
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
@@ -61,7 +62,7 @@ def judge(name: str, seed: int) -> Any:
 
 
 def warm_up_judges(judges: Sequence[str]) -> None:
-    """Import what is needed and start its threads, on a few made-up samples."""
+    """Import the judges' libraries and start their threads, on a few artificial samples."""
     y = np.arange(40) % 2
     X = np.random.default_rng(0).random((40, 3), dtype=np.float32)
     for name in judges:
@@ -69,7 +70,8 @@ def warm_up_judges(judges: Sequence[str]) -> None:
 
 
 def scores(name: str, found: Array, labels: Labels) -> dict[str, float | None]:
-    """Accuracy, and the mean share of a class that is not found."""
+    """The accuracy, and the balanced error: the share of a class that is not found, averaged over
+    classes."""
     missed = [float((found[labels == label] != label).mean()) for label in np.unique(labels)]
     return {
         f"{name}_accuracy": float((found == labels).mean()),
@@ -78,7 +80,7 @@ def scores(name: str, found: Array, labels: Labels) -> dict[str, float | None]:
 
 
 def classes_of(examples: Examples) -> Labels:
-    """The class of each sample, which a network that gives back its inputs did not see."""
+    """The class of each sample, even if the network was trained to reconstruct its inputs."""
     given: Array = examples.samples.targets
     y = given if examples.rows is None else given[examples.rows]
     if y.ndim != 1 or (y.dtype.kind == "f" and not np.array_equal(y, np.floor(y))):

@@ -1,4 +1,4 @@
-"""Scores all features at once, selects the best and judges them."""
+"""Scores all features at once, selects the best ones and judges them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsebench_plugins.sklearn_trainers.fitting import inputs
 
 
 class Scorer(Protocol):
-    """What scores the features, and who judges the best of them."""
+    """A trainer that scores features without a network."""
 
     @property
     def features(self) -> int: ...
@@ -30,8 +30,8 @@ class Scorer(Protocol):
 
 
 def rank_and_judge(scorer: Scorer, work: Work) -> Result:
-    """The scaled copy of the training samples that this needs counts as memory of the trial, as
-    batches of a network do."""
+    """Score the features, select the best and judge them. The scaled copy of the training samples
+    counts as memory of the trial, like the batches of a network."""
     train = work.data.train
     y = np.unique(classes_of(train), return_inverse=True)[1]
     started_at = time.perf_counter()

@@ -1,4 +1,5 @@
-"""The trainer that selects features by the inputs of its network. Free of heavy imports."""
+"""The trainer `feature-selection`, which selects features by a network's inputs. Free of heavy
+imports."""
 
 from __future__ import annotations
 
@@ -54,26 +55,26 @@ METRICS = (
 
 @dataclass(frozen=True)
 class FeatureSelection(Sequential):
-    """Train the network, select the features that its inputs say matter, and train other
-    classifiers on those alone, on the training part, scored on the test part.
+    """Train the network, select the most important inputs, and train other classifiers on these
+    features only. Classifiers are trained on the training part and scored on the test part.
 
-    features    how many are selected
-    importance  strength: sum of an input's |w|, at the end (QuickSelection, NeuroFS; "QS")
-                connections: their number
+    features    number of features that are selected
+    importance  strength: sum of an input's |w| at the end (QuickSelection, NeuroFS; "QS")
+                connections: number of an input's connections
                 attribution: sum over the outputs of the mean |gradient| with respect to an input,
                 added up over the epochs ("Attr", arXiv 2408.04583)
                 gradients: I = beta I + mean |gradient of the loss| with respect to an input, at
                 each step (GradEnFS)
-                neuron-importance: what the growth of that name has summed (WAST)
-    judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees; each sees
-                the inputs as the network does, scaled, and svm-unscaled in the data's own units
-    beta        of `gradients`
-    samples     of `attribution`: how many after each epoch, the next ones of the training part
+                neuron-importance: the importance that the growth of that name accumulates (WAST)
+    judges      svm: RBF kernel, C 1; knn: the nearest neighbour; extra-trees: 50 trees; these get
+                the network's scaled inputs; svm-unscaled: svm on inputs in the data's own units
+    beta        decay factor of `gradients`
+    samples     number of training samples that `attribution` uses after each epoch
 
-    As QuickSelection's, NeuroFS's and GradEnFS's released codes judge, by scikit-learn's defaults.
-    Deviations: `attribution` looks after each epoch, where its paper does at each step; GradEnFS
-    has batch normalisation in its network, and here is none. `gradients` makes training go layer
-    by layer.
+    The judges have scikit-learn's defaults, as in the released codes of QuickSelection, NeuroFS and
+    GradEnFS. Deviations: `attribution` is computed after each epoch, in its paper at each step;
+    GradEnFS has batch normalisation in its network, which is missing here. With `gradients`,
+    training goes layer by layer.
     """
 
     features: Count = 50
@@ -83,7 +84,7 @@ class FeatureSelection(Sequential):
     samples: Count = 1000
 
     def warm_up(self, work: Work) -> None:
-        """The judges too, so that what they import is in no trial's memory."""
+        """Warm up the judges too, so that their imports do not count as the trial's memory."""
         from sparsebench.core.training.warmup import warm_up
         from sparsebench_plugins.feature_selection.judges import warm_up_judges
 

@@ -1,4 +1,4 @@
-"""A training that adds up how much each input matters, and selects the inputs that matter most."""
+"""Trains a network while it scores the importance of each input, and selects the most important."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Selection(Protocol):
 
 
 def train_and_select(work: Work, selection: Selection) -> Result:
-    """Train as any trainer of one process; then score, select and judge."""
+    """Train like any trainer of one process; then score, select and judge the features."""
     if work.keeper is not None:
         raise Unsupported("the scores of features are in no checkpoint; leave checkpoint out")
     classes_of(work.data.test)
@@ -73,15 +73,15 @@ def train_and_select(work: Work, selection: Selection) -> Result:
 
 
 def best_of(scores: Array, count: int) -> Array:
-    """The features with the highest scores, the best first; of equal ones the earlier."""
+    """The features with the highest scores, the best first; among equal scores the earlier."""
     order: Array = np.argsort(-scores, kind="stable")[:count]
     return order
 
 
 class Scored:
-    """The inputs of a network in training.
+    """Scores the inputs of a network in training.
 
-    seconds  that scoring took beside the training
+    seconds  time that scoring took in addition to the training
     """
 
     def __init__(self, work: Work, training: Training, selection: Selection) -> None:
@@ -109,7 +109,7 @@ class Scored:
         self.seconds += time.perf_counter() - began
 
     def scores(self) -> Array:
-        """(features,) the larger the better."""
+        """(features,) the score of each feature; higher is better."""
         importance = self._selection.importance
         if importance == "strength":
             return strengths(self._training.network.layers[0].weights())
@@ -143,7 +143,7 @@ def _observable(network: object) -> Observable:
 def _adding(
     sums: Array, beta: float, training: Training
 ) -> Callable[[int, Batch, Matrix, int], None]:
-    """Called in each step: adds the gradients of the inputs to the sums."""
+    """Make a callback for each step that adds the gradients of the inputs to the sums."""
 
     def look(index: int, X: Batch, DZ: Matrix, t: int) -> None:
         if index == 0:

@@ -1,7 +1,7 @@
-"""Trainers that score features without a network of this project.
+"""Trainers that score features without a network, for comparison, such as by chi-square.
 
-Data, splits, judges, time and memory are those of any other selection. The trial's model,
-topology, backend and epochs say nothing here.
+Data, splits, judges, time and memory are handled as in any other selection. The trial's model,
+topology, backend and epochs are not used.
 
 Free of heavy imports.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Override `scores`.
+    """Base class of these trainers. Override `scores`.
 
-    features  how many are selected
-    judges    as of `feature-selection`
+    features  number of features that are selected
+    judges    as in `feature-selection`
     """
 
     features: Count = 50
@@ -33,14 +33,15 @@ class Scorer:
     computed_by: ClassVar[str] = ""
 
     def scores(self, X: Any, y: Array, seed: int) -> Array:
-        """(features,) the larger the better.
+        """(features,) the score of each feature; higher is better.
 
-        X (samples, features)  scaled, float32, or scipy's csr;  y (samples,)  0, 1, ...
+        X (samples, features)  scaled, float32 or scipy's csr
+        y (samples,)           classes 0, 1, ...
         """
         raise NotImplementedError
 
     def warm_up(self, work: Work) -> None:
-        """Import what is needed, on a few made-up samples."""
+        """Import the needed libraries, on a few artificial samples."""
         import numpy as np
 
         from sparsebench_plugins.feature_selection.judges import warm_up_judges
@@ -58,7 +59,8 @@ class Scorer:
 
 @dataclass(frozen=True)
 class ChiSquare(Scorer):
-    """The features with the largest chi-square statistic with the class: scikit-learn's chi2.
+    """Select the features with the largest chi-square statistic against the class, by
+    scikit-learn's chi2.
 
     For features that are counts, flags, or scaled from 0 to 1: `scaling = "range"`, or "none".
     """

@@ -25,22 +25,22 @@ FILE = "n1024-l30.npz"
 
 @dataclass(frozen=True)
 class GraphChallenge:
-    """neurons    of a layer, and pixels of an image
-    images     how many: of the official ones the first
-    generated  images are drawn, and the network is generated too; needed for more than 1,024
-               neurons, whose files are not read here
-    path       of the official file; none: n1024-l30.npz in the data directory, or in its folder
+    """neurons    number of neurons per layer, and of pixels per image
+    images     number of images; official images are taken from the first one on
+    generated  generate random images and the network too; needed for more than 1,024 neurons, for
+               which no official file is read
+    path       path of the official file; none: n1024-l30.npz in the data directory or in its folder
                graph-challenge
-    seed       of drawn images
+    seed       seed of generated images
 
-    docs/graph-challenge.md says how the official file is made.
+    docs/graph-challenge.md explains how to make the official file.
     """
 
     folder: ClassVar[Path] = Path()
     """The data directory."""
 
     recipe: ClassVar[int] = 1
-    """Raised when the same parameters draw other images."""
+    """A number that is increased when the same parameters generate other images."""
 
     neurons: Literal[1024, 4096, 16384, 65536] = 1024
     images: Annotated[int, Interval(ge=1)] = IMAGES
@@ -62,7 +62,7 @@ class GraphChallenge:
             )
 
     def file(self) -> Path:
-        """The official file. Raises MissingData."""
+        """The path of the official file. Raises MissingData if it is not there."""
         places = [self.folder / "graph-challenge" / FILE, self.folder / FILE]
         if self.path is not None:
             places = [Path(self.path).expanduser()]

@@ -1,4 +1,4 @@
-"""Images of ones and zeros, drawn or read from the official file."""
+"""Images of ones and zeros, generated or read from the official file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ ARRAYS = {
     "images_indices": (122713,),
     "categories": (19,),
 }
-"""What the official file holds."""
+"""The arrays in the official file."""
 
 BRIGHTEST = 1.04
-"""The largest share of pixels of a drawn image that are 1, in units of the bias."""
+"""The largest share of pixels of a generated image that are 1, in units of the bias."""
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """indptr, pixels  (n + 1,), (stored,): the pixels of each image that are 1, rising
-    targets   (n,) 1 for an image whose row survives, as far as that is known; else 0
-    network   (layers, neurons, fan-out) outputs of each input of the official layers; or none
-    known     whether `targets` is known
+    """Images, with the official network if there is one.
+
+    indptr, pixels  (n + 1,), (stored,): the pixels of each image that are 1, ascending
+    targets   (n,) 1 for an image whose row survives, 0 for others or if that is unknown
+    network   (layers, neurons, fan-out) the outputs of each input in the official layers; or none
+    known     whether it is known which rows survive
     """
 
     features: int
@@ -86,7 +88,7 @@ def official(path: Path, count: int) -> Images:
 
 
 def read_official(path: Path) -> dict[str, Any]:
-    """The arrays of the official file, in the shapes and ranges that they have there."""
+    """Read the arrays of the official file, and check their shapes and ranges."""
     arrays = read_npz(path, only=ARRAYS)
     for name, shape in ARRAYS.items():
         found = arrays.get(name)
@@ -105,8 +107,8 @@ def read_official(path: Path) -> dict[str, Any]:
 
 
 def drawn(neurons: int, count: int, seed: int) -> Images:
-    """Images of pixels drawn at random, each with a share of ones of its own, so that some rows
-    die and others survive."""
+    """Images with random pixels. Each image has another share of ones, so that some rows die and
+    others survive."""
     indptr, parts = np.zeros(count + 1, dtype=np.int64), []
     for image in range(count):
         rng = generator(seed, "data", image)

@@ -21,15 +21,16 @@ from sparsebench_plugins.graph_challenge.model import BIASES, CAP
 from sparsebench_plugins.graph_challenge.radix_net import RadixNet
 
 VECTOR = 16
-"""Columns that kernels work on at once: a batch is never made narrower than a multiple of them."""
+"""The number of columns that kernels process at once; a batch is only narrowed to multiples of
+it."""
 
 SETTLED = 20
-"""Layers of the official network behind which the same rows are alive as at its end: all others
-are 0, and these are 32 everywhere, which no further layer changes."""
+"""After this many layers of the official network, the surviving rows do not change any more: they
+are 32 everywhere, and all others are 0."""
 
 
 class WrongRows(SparsebenchError):
-    """The rows that survive are not the official ones."""
+    """Raised if other rows survive than the official ones."""
 
 
 def measure(work: Work, skip_dead: bool) -> Result:
@@ -78,7 +79,8 @@ def measure(work: Work, skip_dead: bool) -> Result:
 
 
 def images_of(work: Work) -> Images:
-    """Raises Unsupported for anything but images and a topology of the Graph Challenge."""
+    """The images of the trial. Raises Unsupported unless the data set and the topology are those of
+    the Graph Challenge."""
     images = work.data.train.samples
     if not isinstance(images, Images):
         raise Unsupported("trainer 'graph-challenge' infers on the data set 'graph-challenge' only")
@@ -91,7 +93,7 @@ def images_of(work: Work) -> Images:
 
 
 def build(work: Work, images: Images) -> Iterator[Layer]:
-    """Make the layers one after the other: the official ones first, as far as there are any."""
+    """Yield the layers one after the other: first the official ones, then generated ones."""
     bias = BIASES[images.features]
     for index, shape in enumerate(work.model.shapes(images.features, work.data.outputs)):
         pattern = pattern_of(work, images, index, shape)
@@ -108,9 +110,9 @@ def pattern_of(work: Work, images: Images, index: int, shape: tuple[int, int]) -
 
 
 def infer(layers: Sequence[Layer], X: Matrix, skip_dead: bool, scratch: tuple[Buffer, ...]) -> Rows:
-    """The images, columns of X (D, N), whose outputs of the last layer are not all 0.
+    """The images (columns of X (D, N)) whose outputs in the last layer are not all 0.
 
-    scratch  two, as wide as the widest layer
+    scratch  two buffers that are as wide as the widest layer
     """
     left: Rows = np.arange(X.shape[1])
     lit = np.ones(X.shape[1], dtype=bool)
@@ -129,8 +131,8 @@ def infer(layers: Sequence[Layer], X: Matrix, skip_dead: bool, scratch: tuple[Bu
 
 
 def columns_left(lit: npt.NDArray[np.bool_]) -> Rows | None:
-    """The columns to go on with: those that are lit, and as many others as fill whole vectors.
-    None where that are all of them."""
+    """The columns to keep: those that are `lit`, filled up with others to whole vectors; None if
+    these are all columns."""
     count = -(-int(np.count_nonzero(lit)) // VECTOR) * VECTOR
     if count >= lit.size:
         return None
@@ -138,7 +140,7 @@ def columns_left(lit: npt.NDArray[np.bool_]) -> Rows | None:
 
 
 def check(found: Rows, official: Rows) -> None:
-    """Raises WrongRows, in one line."""
+    """Raise WrongRows, with a one-line message, unless the found rows are the official ones."""
     missing, surplus = (np.setdiff1d(a, b) for a, b in ((official, found), (found, official)))
     if missing.size or surplus.size:
         parts = [
@@ -152,7 +154,8 @@ def check(found: Rows, official: Rows) -> None:
 
 
 def warm_up(work: Work) -> None:
-    """Infer on small layers, in batches of both kinds that a backend may tell apart."""
+    """Infer on small layers, with small and large batches, for which a backend may have different
+    kernels."""
     pattern = CsrPattern.full((VECTOR, VECTOR))
     for N in (4, 3 * VECTOR):
         rng = np.random.default_rng(0)

@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from sparsebench.core.sparse.csr import CsrPattern
 
 WEIGHT = 1 / 16
-"""Of every connection."""
+"""The weight of every connection."""
 
 BIASES = {1024: -0.3, 4096: -0.35, 16384: -0.4, 65536: -0.45}
-"""Of every neuron, by the number of neurons of a layer."""
+"""The bias of every neuron, by the number of neurons of a layer."""
 
 CAP = 32.0
 """The largest output of a neuron."""
 
 
 OFFICIAL = 1024
-"""Neurons of the network whose weights and images are in the file."""
+"""The number of neurons per layer of the network in the official file."""
 
 IMAGES = 1200
-"""Official images in the file."""
+"""The number of images in the official file."""
 
 
 @dataclass(frozen=True)
 class EqualLayers:
-    """Layers that are all as wide as the inputs, with min(32, max(0, z)) behind each.
+    """Layers that are all as wide as the inputs, with the activation min(32, max(0, z)).
 
-    layers  how many: the challenge has 120, 480 and 1920
+    layers  number of layers: the challenge has 120, 480 and 1920
 
-    All weights are 1/16. The trainer of this name sets the biases of the challenge.
+    All weights are 1/16. The trainer `graph-challenge` sets the biases of the challenge.
     """
 
     layers: Annotated[int, Interval(gt=0)] = 120
@@ -51,7 +51,7 @@ class EqualLayers:
         return OneValue()
 
     def shapes(self, features: int, outputs: int) -> list[Shape]:
-        """The number of outputs that the objective wants says nothing here."""
+        """The shapes of the layers; `outputs` is not used."""
         return [(features, features)] * self.layers
 
     def network(

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RadixNet(Fixed):
-    """Input i is connected with output j where (p(i) - j) mod M is 0 or 2^k.
+    """Input i is connected with output j if (p(i) - j) mod M is 0 or 2^k.
 
-    group  inputs with the same p(i), at least: an output has twice as many connections
-    seed   of the maps p
+    group  least number of inputs with the same p(i); an output has twice as many connections
+    seed   seed of the maps p
 
-    M is the largest power of two that divides the number of inputs, D, and is at most D / group.
-    k is 0 in the first layer and rises by one up to log2 M - 1, then begins again. In the first
-    log2 M layers p(i) = i mod M; each later block of so many layers has a map of its own, which
-    takes each value for as many inputs. A layer with M of 1 or 2 is dense.
+    M is the largest power of two that divides the number of inputs D and is at most D / group. k is
+    0 in the first layer, rises by one per layer up to log2 M - 1, and then starts again at 0. In
+    the first log2 M layers, p(i) = i mod M. Each further block of log2 M layers has another map p,
+    which takes each value for the same number of inputs. A layer with M of 1 or 2 is dense.
 
     Robinett and Kepner (2019), arXiv 1905.00416. The official network of 1,024 neurons of the Graph
-    Challenge (arXiv 1909.05631) has M = 64 and this form, with maps of its own.
+    Challenge (arXiv 1909.05631) has this form with M = 64, and other maps.
     """
 
     group: Annotated[int, Interval(gt=0)] = 16
@@ -47,7 +47,7 @@ class RadixNet(Fixed):
         return M
 
     def fan_in(self, D: int) -> int:
-        """Connections of an output."""
+        """The number of connections of an output."""
         return 2 * D // max(2, self.residues(D))
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:

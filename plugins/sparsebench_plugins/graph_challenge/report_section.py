@@ -19,7 +19,8 @@ NOTE = (
 
 
 def section(evidence: Evidence) -> Iterator[Block]:
-    """A row per cell, and what its numbers mean; nothing without such trials."""
+    """Yield a table with a row per cell, and an explanation of its numbers; nothing without such
+    trials."""
     frame = evidence.ok
     if METRICS[0].name not in frame or frame[METRICS[0].name].isna().all():
         return

@@ -1,4 +1,4 @@
-"""The trainer that only infers. Free of heavy imports."""
+"""The trainer `graph-challenge`, which only does inference. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ METRICS = (
 
 @dataclass(frozen=True)
 class GraphChallengeInference:
-    """Inference only: a pass over all images an epoch, layer after layer of the trial's backend, in
-    batches. `inference_seconds` is the median pass.
+    """Inference only: each epoch is a pass over all images in batches, through the layers of the
+    trial's backend. `inference_seconds` is the median time of a pass.
 
-    skip_dead  images whose outputs are all 0 are left out of the layers that follow, as the biases
-               are negative: they stay 0
+    skip_dead  leave images whose outputs are all 0 out of the following layers; they would stay 0,
+               because biases are negative
 
     Y <- min(32, max(0, Y W + b)), Kepner et al. (2019), arXiv 1909.05631. The rate counts every
-    edge for every image, whether its row is dead or not. Where the surviving rows are known, others
-    make the trial fail: as `error`, with what differs.
+    connection for every image, even if its row is dead. If the surviving rows are known and others
+    survive, the trial ends as `error` and names the difference.
     """
 
     skip_dead: bool = False

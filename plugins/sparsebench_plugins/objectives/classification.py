@@ -1,4 +1,4 @@
-"""One of several classes for each sample."""
+"""The objective `classification`: each sample belongs to one of several classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparsebench_plugins.objectives.scores import Accuracy
 
 
 class Classification(ClassificationParams):
-    """Labels are integers or strings; classes those of the training part, sorted."""
+    """Labels are integers or strings. The classes are those in the training part, sorted."""
 
     def loss_with(self, of_model: Loss | None) -> Loss:
         loss: Loss = self.loss or of_model or CrossEntropy()
@@ -71,7 +71,10 @@ _HINTS = {
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """names  (outputs,) the labels, sorted, as they came; None: they are 0, 1, ..."""
+    """The classes of a data set.
+
+    names  (outputs,) the labels as loaded, sorted; None: they are 0, 1, ...
+    """
 
     outputs: int
     names: Array | None = None
@@ -108,7 +111,7 @@ class Classes:
         return labels
 
     def constant(self, T: Labels) -> Matrix:
-        """The class that most samples have."""
+        """Outputs that predict the most frequent class."""
         most = np.bincount(T, minlength=self.outputs).argmax()
         outputs: Matrix = (np.arange(self.outputs) == most).astype(np.float32)[:, None]
         return outputs

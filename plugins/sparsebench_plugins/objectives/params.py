@@ -1,4 +1,4 @@
-"""Parameters of the objectives, and what each scores. Free of heavy imports."""
+"""Parameters and scores of the objectives. Free of heavy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs themselves as targets."""
+"""The objective `reconstruction`: the targets are the inputs themselves."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from sparsebench_plugins.objectives.scores import Errors
 
 
 class NormalNoise:
-    """x + deviation * z with z normal: a function of seed, sample and feature.
+    """x + deviation * z, where z is normal noise that depends on seed, sample and feature, and if
+    `fresh` also on the epoch.
 
-    Philox is a counter-based generator (Salmon et al. 2011): a sample has counters of its own, so
-    that its noise can be had at any time and in any order. fresh: also of the epoch.
+    Philox is a counter-based generator (Salmon et al. 2011). Each sample has its own counters, so
+    its noise can be computed at any time and in any order.
     """
 
     def __init__(self, deviation: float, seed: int, fresh: bool) -> None:
@@ -45,14 +46,15 @@ class NormalNoise:
 
 
 class Reconstruction(ReconstructionParams):
-    """Targets are the scaled inputs, clean even where training sees noise on them; the data's own
-    targets are not looked at. Scored on clean inputs, in scaled units."""
+    """The targets are the scaled inputs without noise, even if training adds noise to the inputs.
+    The data's own targets are not used. Scores are computed on inputs without noise, in scaled
+    units."""
 
     def loss_with(self, of_model: Loss | None) -> Loss:
         return loss_of_vectors(self.loss, "reconstruction")
 
     def check(self, y: Array, kind: TargetKind | None, where: str) -> None:
-        """Anything will do."""
+        """Accept any targets, because they are not used."""
 
     def fit(self, data: TargetData) -> Clean:
         return Clean(self.scores, data.inputs)
@@ -74,7 +76,7 @@ class Clean:
         return self.inputs.features
 
     def encode(self, y: Array, where: str) -> None:
-        """The inputs themselves."""
+        """None, because the inputs are the targets."""
 
     def predict(self, Z: Matrix) -> Array:
         """(samples, features) in the data's own units."""

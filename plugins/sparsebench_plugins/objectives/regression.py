@@ -1,4 +1,5 @@
-"""Targets that are numbers, one per sample or several, or several labels that are 0 or 1."""
+"""The objectives `regression` and `dense-output`: targets are one or several numbers per sample, or
+several labels that are 0 or 1."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from sparsebench_plugins.objectives.scores import Errors, Labelling
 
 
 class Regression(RegressionParams):
-    """A number per sample, standardised on the training part and scored in its own units."""
+    """The target is one number per sample, standardised on the training part, and scored in its own
+    units."""
 
     def loss_with(self, of_model: Loss | None) -> Loss:
         return loss_of_vectors(self.loss, "regression")
@@ -44,7 +46,8 @@ class Regression(RegressionParams):
 
 
 class DenseOutput(DenseOutputParams):
-    """Several targets per sample: numbers, standardised each, or labels that are 0 or 1."""
+    """The target is several numbers per sample, each standardised, or several labels that are 0 or
+    1."""
 
     def loss_with(self, of_model: Loss | None) -> Loss:
         loss: Loss = self.loss
@@ -85,9 +88,11 @@ class DenseOutput(DenseOutputParams):
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """t = (y - mean) / scale, with mean and scale (outputs,) of the training part.
+    """Standardised targets t = (y - mean) / scale, with mean and scale (outputs,) of the training
+    part.
 
-    scale is the standard deviation, 1 for a target without any. flat: y is (n,), not (n, 1).
+    scale  the standard deviation; 1 for a constant target
+    flat   whether y is (n,) and not (n, 1)
     """
 
     scores: Sequence[Metric]
@@ -122,7 +127,7 @@ class Numbers:
         return found[:, 0] if self.flat else found
 
     def constant(self, T: Array) -> Matrix:
-        """The means, which are 0 when standardised."""
+        """Outputs that predict the means, which are 0 after standardisation."""
         return np.zeros((self.outputs, 1), dtype=np.float32)
 
     def score(self) -> Errors:
@@ -134,8 +139,8 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Flags:
-    """Labels that are 0 or 1. One is predicted where its output Z is above 0: its sigmoid above a
-    half."""
+    """Labels that are 0 or 1. A label is predicted as 1 if its output Z is above 0, so that its
+    sigmoid is above 1/2."""
 
     outputs: int
 

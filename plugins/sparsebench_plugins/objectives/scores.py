@@ -11,7 +11,7 @@ from sparsebench.core.arrays import Array, Labels, Matrix
 from sparsebench.core.metric import Metric
 
 BLOCK = 1 << 14
-"""Values that are held in float64 at once."""
+"""The most values that are in memory as float64 at once."""
 
 
 class Accuracy:
@@ -29,8 +29,11 @@ class Accuracy:
 
 
 class Labelling:
-    """f1     2 TP / (2 TP + FP + FN) over all samples and labels; 1 where nothing is to be found
-    flags  the share of all labels that are predicted right
+    """Scores of labels that are 0 or 1.
+
+    f1     2 TP / (2 TP + FP + FN) over all samples and labels; 1 if no label is or is predicted as
+           1
+    flags  the share of all labels that are predicted correctly
     """
 
     def __init__(self) -> None:
@@ -51,16 +54,16 @@ class Labelling:
 
 
 class Errors:
-    """Errors of each output, in float64 and in units of `spread` times that of Z and T.
+    """Errors of the outputs, computed in float64. Errors in Z and T are multiplied by `spread`.
 
     mse, rmse, mae  means over samples and outputs
-    r2              1 - squared errors / squared distances from the mean of these targets: the mean
-                    over the outputs whose targets differ; NaN where there is none
+    r2              1 - squared errors / squared distances of the targets from their mean, averaged
+                    over outputs whose targets differ; NaN if there are none
     """
 
     def __init__(self, spread: Array, scores: Sequence[Metric] = ()) -> None:
-        """spread  (K,)
-        scores  those that `values` gives; empty: all
+        """spread  (K,) factor of each output's errors
+        scores  the scores that `values` returns; empty: all
         """
         self._spread = spread.astype(np.float64)
         self._scores = [score.name for score in scores]

@@ -1,4 +1,4 @@
-"""Degrees of neurons, and neurons and inputs without connections."""
+"""Observers of degrees: histograms, dead neurons, and the connections of each input."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sparsebench_plugins.observers.params import (
 Ints = npt.NDArray[Any]
 
 MOST_INPUTS = 64
-"""Up to which every input's connections are given, and not only a summary of them."""
+"""Up to this many inputs, the connections of each input are returned, and not only a summary."""
 
 EXACT = 8
-"""Degrees below have a bin each; above, each doubling has four bins."""
+"""Each degree below this has its own bin; above, there are four bins per doubling."""
 
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 
@@ -52,8 +52,8 @@ class _Degrees(Observation):
 
 
 class DeadNeurons(DeadNeuronsParams):
-    """Hidden neurons without an incoming or without an outgoing connection: no input reaches the
-    output through them. The entry of the output layer is unknown."""
+    """The number of hidden neurons without incoming or without outgoing connections, through which
+    no signal passes. The entry of the output layer is None."""
 
     def start(self, network: Network) -> Observation:
         return _DeadNeurons(network)
@@ -82,8 +82,8 @@ class _DeadNeurons(Observation):
 
 
 class InputConnections(InputConnectionsParams):
-    """Connections to each input of the network, as a histogram and as the percentiles 0, 5, 25,
-    50, 75, 95 and 100; one by one for at most 64 inputs."""
+    """The numbers of connections of the network's inputs, as a histogram and as the percentiles 0,
+    5, 25, 50, 75, 95 and 100; for at most 64 inputs also one by one."""
 
     def start(self, network: Network) -> Observation:
         return _InputConnections(network)

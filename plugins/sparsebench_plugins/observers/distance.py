@@ -1,4 +1,5 @@
-"""How far a network's topology is from that at the start, whatever its neurons are numbered."""
+"""The observer of the distance between a network's topology and the one at the start, which does
+not depend on how neurons are numbered."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ WIDEST = 5000
 
 
 class TopologyDistance(TopologyDistanceParams):
-    """NNSTD from the first topology, and from that of the last look. Liu et al. (2020), arXiv
-    2006.14085. A look solves an assignment problem for each hidden layer, K^3 steps and K^2
-    numbers: unknown where one has more than `WIDEST` neurons.
+    """The distance (NNSTD) from the first topology, and from the topology at the last look. Liu et
+    al. (2020), arXiv 2006.14085. A look solves an assignment problem for each hidden layer, in time
+    O(K^3) and memory O(K^2). The distance is None if a layer has more than `WIDEST` neurons.
     """
 
     def start(self, network: Network) -> Observation:

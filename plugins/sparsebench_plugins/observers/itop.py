@@ -1,4 +1,5 @@
-"""In-Time Over-Parameterization: which share of all possible connections was ever there."""
+"""The observer of In-Time Over-Parameterization: the share of all possible connections that ever
+existed."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ from sparsebench_plugins.observers.visited_positions import Visited
 
 
 class Itop(ItopParams):
-    """R_s of Liu et al. (2021), arXiv 2102.02887: positions that were a connection at some time,
-    initial ones included, over all positions K D of the layers.
+    """R_s of Liu et al. (2021), arXiv 2102.02887: the number of positions that ever were a
+    connection, initial ones included, divided by the number of all positions K D.
 
-    Exact, standard error 0, while the positions visited fit in 16 bytes per initial connection
-    and neuron; beyond that an estimate (`visited_positions.Visited`).
+    The value is exact, with standard error 0, as long as the visited positions fit into 16 bytes
+    per initial connection and neuron; then it is an estimate (`visited_positions.Visited`).
     """
 
     def start(self, network: Network) -> Observation:

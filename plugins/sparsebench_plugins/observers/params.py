@@ -1,4 +1,4 @@
-"""Parameters of the observers, and the metrics they give. Free of heavy imports."""
+"""Parameters and metrics of the observers. Free of heavy imports."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ItopParams(Observer):
 
 @dataclass(frozen=True)
 class ActiveNeuronsParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("active_neurons", "count", kinds=("trial", "epoch"), title="active neurons"),
@@ -99,7 +99,7 @@ class ActiveNeuronsParams(Observer):
 
 @dataclass(frozen=True)
 class PathsParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("log_paths", "number", kinds=("trial", "epoch"), title="paths, log10"),
@@ -109,7 +109,7 @@ class PathsParams(Observer):
 
 @dataclass(frozen=True)
 class PowerLawParams(Observer):
-    """samples  drawn from the fitted law for its test"""
+    """samples  number of samples drawn from the fitted law for its test"""
 
     samples: Annotated[int, Interval(gt=0)] = 100
 
@@ -125,7 +125,7 @@ class PowerLawParams(Observer):
 
 @dataclass(frozen=True)
 class OverlapParams(Observer):
-    """None."""
+    """No parameters."""
 
     by_position: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -149,7 +149,7 @@ class OverlapParams(Observer):
 
 @dataclass(frozen=True)
 class NonzeroWeightsParams(Observer):
-    """None."""
+    """No parameters."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("nonzero_weights", "count", kinds=("trial", "epoch"), title="weights not 0"),
@@ -166,7 +166,7 @@ class NonzeroWeightsParams(Observer):
 
 @dataclass(frozen=True)
 class TopologyDistanceParams(Observer):
-    """epochs  between two looks"""
+    """epochs  number of epochs between two looks"""
 
     epochs: Annotated[int, Interval(gt=0)] = 10
 

@@ -1,4 +1,5 @@
-"""What of a network's topology carries signal: active neurons, paths, power laws, change."""
+"""Observers of a topology's structure: active neurons, nonzero weights, paths, power laws,
+overlap."""
 
 from __future__ import annotations
 
@@ -29,9 +30,10 @@ def patterns_of(network: Network) -> list[CsrPattern]:
 
 
 class ActiveNeurons(ActiveNeuronsParams):
-    """Hidden neurons on a path from an input to an output: active neurons after percolation.
+    """The number of hidden neurons that are on a path from an input to an output.
 
-    Exact, where Cannistraci-Hebb training's percolation makes one pass in each direction.
+    The number is exact; the percolation of Cannistraci-Hebb training makes only one pass in each
+    direction.
     """
 
     def start(self, network: Network) -> Observation:
@@ -52,7 +54,8 @@ class _ActiveNeurons(Observation):
 
 
 def active_neurons(patterns: list[CsrPattern]) -> list[npt.NDArray[np.bool_]]:
-    """Masks of each hidden layer's neurons that inputs reach and that reach outputs."""
+    """For each hidden layer, a mask of the neurons that are on a path from an input to an
+    output."""
     reached = [np.ones(patterns[0].shape[1], dtype=bool)]
     for pattern in patterns[:-1]:
         found = np.zeros(pattern.shape[0], dtype=bool)
@@ -69,7 +72,8 @@ def active_neurons(patterns: list[CsrPattern]) -> list[npt.NDArray[np.bool_]]:
 
 
 class NonzeroWeights(NonzeroWeightsParams):
-    """Connections whose weight is not 0: what is left where a method stores more than it uses."""
+    """The number of connections whose weight is not 0, for methods that store more connections than
+    they use."""
 
     def start(self, network: Network) -> Observation:
         return _NonzeroWeights(network)
@@ -87,7 +91,7 @@ class _NonzeroWeights(Observation):
 
 
 class Paths(PathsParams):
-    """Paths from inputs to outputs, as the logarithm of their number to base 10."""
+    """The logarithm to base 10 of the number of paths from inputs to outputs."""
 
     def start(self, network: Network) -> Observation:
         return _Paths(network)
@@ -114,10 +118,11 @@ class _Paths(Observation):
 class PowerLaw(PowerLawParams):
     """Whether the degrees of hidden neurons, incoming and outgoing together, follow a power law.
 
-    Clauset, Shalizi and Newman (2009), arXiv 0706.1062: the exponent by maximum likelihood from the
-    degree on where the distance of both distributions is least; and as p the share of samples from
-    that law, refitted, that are farther from it. Below 0.1 the degrees are no power law. Deviation:
-    degrees below the least are not resampled.
+    Clauset, Shalizi and Newman (2009), arXiv 0706.1062. The exponent is fitted by maximum
+    likelihood to all degrees from a least degree on, which is chosen so that the distance between
+    the two distributions is smallest. p is the share of samples from the fitted law whose own fit
+    is worse; below 0.1, the degrees follow no power law. Deviation: degrees below the least are not
+    resampled.
     """
 
     def start(self, network: Network) -> Observation:
@@ -156,15 +161,15 @@ class _PowerLaw(Observation):
 
 
 MOST_STARTS = 50
-"""Degrees that are tried as the least of a power law."""
+"""The most degrees that are tried as the least degree of a power law."""
 
 FEWEST = 10
-"""Neurons that a power law is fitted to."""
+"""A power law is fitted only to at least this many neurons."""
 
 
 def power_law(degrees: Ints) -> tuple[float, int, float] | None:
-    """Exponent, least degree and distance of the power law that is closest; None if there are too
-    few degrees."""
+    """Exponent, least degree and distance of the closest power law; None if there are too few
+    degrees."""
     if degrees.size < FEWEST:
         return None
     starts = np.unique(degrees)
@@ -178,9 +183,9 @@ def power_law(degrees: Ints) -> tuple[float, int, float] | None:
 
 
 def fitted(tail: Ints, least: int) -> tuple[float, float] | None:
-    """Exponent and Kolmogorov-Smirnov distance of these degrees, none below `least`.
+    """The fitted exponent and the Kolmogorov-Smirnov distance for degrees of at least `least`.
 
-    By the continuous approximation with the least degree half a step lower.
+    Uses the continuous approximation, in which the least degree is lowered by 1/2.
     """
     if tail.size < FEWEST or tail.max() == tail.min():
         return None

@@ -1,4 +1,5 @@
-"""The positions of a matrix that were ever visited: exact while they fit, then a sketch."""
+"""Counts the positions of a matrix that were ever visited: exactly while they fit into memory, then
+by a sketch."""
 
 from __future__ import annotations
 
@@ -13,25 +14,25 @@ from sparsebench.core.arrays import Array
 Keys = npt.NDArray[np.int64]
 
 BYTES_EACH = 16
-"""Memory per initial connection and neuron: as much as weight, column, gradient and momentum of a
-connection take."""
+"""Memory per initial connection and neuron: the size of a connection's weight, column, gradient and
+momentum."""
 
 
 class Visited:
     """A set of positions of a (K, D) matrix in at most BYTES_EACH (nnz + K + D) bytes.
 
-    Three forms, in this order:
+    It has one of three forms:
 
-    - a bit per position, where all K D fit: exact for good (density above about 1/128);
-    - sorted keys row D + column, 8 bytes each, while they fit: exact;
-    - a bit per hash value: linear counting (Whang et al. 1990, ACM TODS 15(2), section 3). With m
-      bits of which a share V is zero, n is estimated as -m ln V; its standard error is
-      sqrt(m (exp(t) - t - 1)) with t = n / m, below 0.2 % of n for m = 10^6 up to t = 4. It never
-      exceeds K D, to which it goes when no bit is zero.
+    - a bit per position, if all K D bits fit (density above about 1/128): always exact;
+    - otherwise, sorted keys row D + column of 8 bytes, as long as they fit: exact;
+    - after that, a bit per hash value: linear counting (Whang et al. 1990, ACM TODS 15(2), section
+      3). With m bits of which a share V is zero, n is estimated as -m ln V. Its standard error is
+      sqrt(m (exp(t) - t - 1)) with t = n / m, below 0.2 % of n for m = 10^6 up to t = 4. The
+      estimate is at most K D, its value if no bit is zero.
     """
 
     def __init__(self, shape: tuple[int, int], nnz: int) -> None:
-        """nnz  connections at the start"""
+        """nnz  number of connections at the start"""
         K, D = shape
         self.possible = K * D
         self._bytes = BYTES_EACH * (nnz + K + D)
@@ -43,7 +44,10 @@ class Visited:
             self._keys = np.empty(0, dtype=np.int64)
 
     def add(self, keys: Keys) -> None:
-        """keys  row D + column, strictly rising"""
+        """Add positions.
+
+        keys  row D + column, strictly ascending
+        """
         if self._keys is not None:
             self._keys = _union(self._keys, keys)
             if self._keys.nbytes <= self._bytes:
@@ -56,7 +60,7 @@ class Visited:
         np.bitwise_or.at(self._bits, at >> 3, np.uint8(1) << (at & 7).astype(np.uint8))
 
     def count(self) -> float:
-        """Positions visited; a whole number where exact."""
+        """The number of visited positions; a whole number if it is exact."""
         if self._keys is not None:
             return self._keys.size
         ones = self._ones()
@@ -68,7 +72,7 @@ class Visited:
         return min(-bits * math.log1p(-ones / bits), float(self.possible))
 
     def standard_error(self) -> float:
-        """Standard error of `count`; 0 where the count is exact, at most K D."""
+        """The standard error of `count`, at most K D; 0 if the count is exact."""
         if self._keys is not None or self._is_small:
             return 0.0
         bits = 8 * self._bytes
@@ -102,7 +106,7 @@ class Visited:
 
 
 def _union(old: Keys, new: Keys) -> Keys:
-    """The union of two rising arrays, rising."""
+    """The sorted union of two sorted arrays."""
     at = np.searchsorted(old, new)
     known = np.zeros(new.size, dtype=bool)
     inside = at < old.size

@@ -1,1 +1,1 @@
-"""Estimators of scikit-learn as trials, for comparison with networks."""
+"""Trainers that fit estimators of scikit-learn, for comparison with networks."""

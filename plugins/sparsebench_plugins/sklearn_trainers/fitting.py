@@ -1,4 +1,4 @@
-"""Fits an estimator of scikit-learn to a trial's data, and scores it as a network is scored."""
+"""Fits an estimator of scikit-learn to a trial's data, and scores it like a network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LEAST = -100.0
 
 class Reference(Protocol):
     def estimator(self, *, labels: bool, seed: int) -> Any:
-        """A new estimator. Raises Unsupported if the targets are none for it.
+        """Make an estimator. Raises Unsupported if it does not support this kind of target.
 
-        labels  whether the targets are labels, or else numbers
+        labels  whether the targets are labels; if not, they are numbers
         """
 
 
 def warm_up(reference: Reference, work: Work) -> None:
-    """Import what is needed and start its threads, on a few made-up samples."""
+    """Import the estimator's libraries and start their threads, on a few artificial samples."""
     y = np.arange(40) % 2
     X = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32) + y[:, None]
     labels = work.loss.targets == "labels"
@@ -36,8 +36,8 @@ def warm_up(reference: Reference, work: Work) -> None:
 
 
 def fit(reference: Reference, work: Work) -> Result:
-    """Fit to all training samples at once. The scaled copy of them that this needs counts as
-    memory of the trial, as batches of a network do."""
+    """Fit the estimator to all training samples at once. The scaled copy of the samples counts as
+    memory of the trial, like the batches of a network."""
     data = work.data
     targets = data.train.targets
     if targets is None or (targets.ndim == 2 and targets.shape[1] > 1):
@@ -89,7 +89,8 @@ def fit(reference: Reference, work: Work) -> Result:
 
 
 def inputs(examples: Examples) -> Any:
-    """(samples, features) of all samples, scaled: float32, or scipy's csr where the data are."""
+    """(samples, features) the scaled inputs of all samples, as float32, or as scipy's csr if the
+    data are csr."""
     batch, _ = examples.batch(np.arange(len(examples)))
     if isinstance(batch, CsrBatch):
         return batch.matrix()
@@ -97,8 +98,8 @@ def inputs(examples: Examples) -> Any:
 
 
 def outputs(estimator: Any, X: Any, count: int) -> Matrix:
-    """(count, samples): log-probabilities of each class, also of those that were not in training;
-    or the predicted numbers."""
+    """(count, samples) the log-probabilities of all classes, even of those that were not in
+    training; or the predicted numbers."""
     if not hasattr(estimator, "predict_proba"):
         predicted: Matrix = estimator.predict(X).astype(np.float32).reshape(1, -1)
         return predicted

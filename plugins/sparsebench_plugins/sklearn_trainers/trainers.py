@@ -1,7 +1,7 @@
 """Trainers that fit an estimator of scikit-learn in place of the trial's network.
 
-Data, splits, scores, time and memory are those of any other trial. The trial's model, topology,
-backend and epochs say nothing here.
+Data, splits, scores, time and memory are handled as in any other trial. The trial's model,
+topology, backend and epochs are not used.
 
 Free of heavy imports.
 """
@@ -23,7 +23,7 @@ Iterations = Annotated[int, Interval(gt=0)]
 
 
 class Reference:
-    """Override `estimator`: see `fitting.Reference`."""
+    """Base class of these trainers. Override `estimator`; see `fitting.Reference`."""
 
     def estimator(self, *, labels: bool, seed: int) -> Any:
         raise NotImplementedError
@@ -44,7 +44,7 @@ class LogisticRegression(Reference):
     """scikit-learn's LogisticRegression: a linear model of labels, with an L2 penalty.
 
     C           inverse strength of the penalty
-    iterations  of its solver (lbfgs), at most
+    iterations  the most iterations of its solver (lbfgs)
     """
 
     C: Positive = 1.0
@@ -81,8 +81,8 @@ class RidgeRegression(Reference):
 class GradientBoosting(Reference):
     """scikit-learn's HistGradientBoosting: boosted trees, for labels or a number per sample.
 
-    iterations     rounds of boosting, at most; each has a tree, or one per class if there are three
-                   or more
+    iterations     the most rounds of boosting; each adds a tree, or a tree per class if there are
+                   three or more classes
     learning_rate  factor of each tree
     """
 

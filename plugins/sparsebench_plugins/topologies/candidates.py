@@ -1,4 +1,4 @@
-"""Positions without a connection, sampled to be looked at more closely."""
+"""Samples free positions as candidates for growth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Scored = tuple[Ints, Ints, Vector]
 
 
 def uniform(layer: LayerView, keep: Mask, gamma: float) -> Positions:
-    """ceil(gamma nnz) distinct free positions, or all there are, in rising order."""
+    """ceil(gamma nnz) distinct random free positions, or all free ones if there are fewer, in
+    ascending order."""
     count = min(math.ceil(gamma * layer.W.nnz), math.prod(layer.W.shape))
     return layer.random_positions(keep, count, "candidates")
 
@@ -30,12 +31,13 @@ def by_ends(
     outputs: npt.NDArray[np.float64],
     inputs: npt.NDArray[np.float64],
 ) -> Positions:
-    """Free positions among ceil(gamma nnz) draws, each end by its own weights, rising.
+    """The distinct free positions among ceil(gamma nnz) random draws, in ascending order. Rows and
+    columns are drawn independently, with probabilities in proportion to these weights.
 
-    outputs (K,), inputs (D,)  at least 0; an end without weight is drawn only if all are without
+    outputs (K,), inputs (D,)  weights, at least 0; if all are 0, each is equally likely
 
-    Draws that repeat, or meet a connection, give nothing, so there may be fewer. O(gamma nnz)
-    memory beside the weights.
+    There may be fewer than ceil(gamma nnz) positions, because draws repeat or hit connections.
+    Takes O(gamma nnz) memory besides the weights.
     """
     count = math.ceil(gamma * layer.W.nnz)
     ends = []
@@ -53,8 +55,8 @@ def by_ends(
 
 
 def filled_up(layer: LayerView, keep: Mask, found: Scored, count: int) -> Candidates:
-    """The `count` best of these free positions in rising order, and where they are fewer, others at
-    random. Those come after all that were found."""
+    """The `count` best of these free positions, in ascending order. If there are fewer, random ones
+    are added, which rank below all that were found."""
     rows, columns, scores = found
     if rows.size < count:
         others = uniform(layer, keep, count / max(1, layer.W.nnz))
@@ -68,8 +70,8 @@ def filled_up(layer: LayerView, keep: Mask, found: Scored, count: int) -> Candid
 
 
 def completed(layer: LayerView, keep: Mask, found: Positions, count: int) -> Positions:
-    """At most `count` of these free positions in rising order, and where they are fewer, random
-    ones besides."""
+    """At most `count` of these free positions, in ascending order; if there are fewer, random ones
+    are added."""
     if found[0].size >= count:
         return found[0][:count], found[1][:count]
     D = layer.W.shape[1]
@@ -82,9 +84,9 @@ def completed(layer: LayerView, keep: Mask, found: Positions, count: int) -> Pos
 
 
 def noise(layer: LayerView, rows: Ints, columns: Ints) -> Vector:
-    """(count,) Gumbel noise that depends on the update and the position alone, so that a candidate
-    more or less moves no other's. The highest log p plus noise are a draw without replacement with
-    probabilities in proportion to p."""
+    """(count,) Gumbel noise that depends only on the update and the position, so that additional
+    candidates do not change the noise of others. Choosing the highest sums of log p and this noise
+    draws positions without replacement, with probabilities in proportion to p."""
     key = layer.rng("candidates noise").integers(2**64, dtype=np.uint64)
     at = rows.astype(np.uint64) * np.uint64(layer.W.shape[1]) + columns.astype(np.uint64)
     with np.errstate(over="ignore"):
@@ -103,6 +105,6 @@ def mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def joined(one: Positions, other: Positions) -> Positions:
-    """The positions of both, each once, in rising order."""
+    """The union of two sets of positions, in ascending order."""
     rows, columns = (np.concatenate(pair) for pair in zip(one, other, strict=True))
     return distinct(rows, columns)

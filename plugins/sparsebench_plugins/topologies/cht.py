@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ch3L3:
-    """The free positions with the most paths of length 3 between their ends, each path weighted
-    by how few links of its middle lead elsewhere: CH3-L3p.
+    """Grow at the free positions with the highest CH3-L3p score: the number of paths of length 3
+    between their ends, where a path counts more if fewer links of its middle nodes lead elsewhere.
 
-    soft  draw in proportion to the score, without replacement
+    soft  draw positions with probabilities in proportion to the score, without replacement
 
-    Deviations: ties and positions without a path are decided at random only once no path is left;
-    the released code adds 1e-5 to each score. See `link_prediction` for what it costs.
+    Deviations: ties, and positions without a path, are decided at random only when no path is left;
+    the released code adds 1e-5 to each score. `link_prediction` states time and memory.
     """
 
     soft: bool = False
@@ -56,10 +56,11 @@ class Ch3L3:
 
 @dataclass(frozen=True)
 class Ch2L3(Ch3L3):
-    """As ch3-l3, scored from pairs of neurons and not from paths: CH2-L3n, several times faster.
+    """As ch3-l3, with the score CH2-L3n, which is computed from pairs of neurons instead of paths
+    and is several times faster.
 
     Deviation: only nodes that share a neighbour with an end count. The released code's dense
-    matrices hold 1 / degree for all others too, which no path leads through.
+    matrices also have 1 / degree for other nodes, although no path leads through them.
     """
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
@@ -72,18 +73,20 @@ class Ch2L3(Ch3L3):
 
 @dataclass(frozen=True)
 class SoftCh2L3(Ch2L3):
-    """ch2-l3, drawn in proportion to the score."""
+    """As ch2-l3, but positions are drawn with probabilities in proportion to the score."""
 
     soft: bool = True
 
 
 @dataclass(frozen=True)
 class CHT(Dynamic):
-    """Drop the smallest weights and what is cut off by that, grow where paths of length 3 lead.
+    """Drop the smallest weights and connections that are cut off by that; grow where paths of
+    length 3 lead.
 
-    Zhang et al. (2024). Every layer but the full last one; the first connections by the
-    correlation of inputs; a layer stays as it is once 90 % of what it drops grows again.
-    Deviation: grown weights are 0 as released, where the paper draws them (`grown = "swi"`).
+    Zhang et al. (2024). All layers but the last, which is full, are updated. The first connections
+    are placed by the correlation of inputs. A layer is no longer updated once 90 % of its dropped
+    connections grow again. Deviation: grown weights are 0 as in the released code, while the paper
+    draws them (`grown = "swi"`).
     """
 
     allocation: Annotated[Any, OfKind("allocation")] = "csti"
@@ -96,11 +99,12 @@ class CHT(Dynamic):
 
 @dataclass(frozen=True)
 class CHTs(Dynamic):
-    """CHT with soft rules: what stays and what grows is drawn, in proportion to weights and scores.
+    """CHT with soft rules: kept and grown connections are drawn at random, with probabilities in
+    proportion to weights and scores.
 
     Zhang et al. (2025), arXiv 2501.19107. Deviations: the sharpness of the removal rises linearly
-    as the text says, where the MLP code uses the exponent 1 + 2 t / T; the learning rate has no
-    warm-up behind each update.
+    as in the text, while the MLP code uses the exponent 1 + 2 t / T; the learning rate has no
+    warm-up after each update.
     """
 
     allocation: Annotated[Any, OfKind("allocation")] = "csti"
@@ -113,10 +117,11 @@ class CHTs(Dynamic):
 
 @dataclass(frozen=True)
 class CHTss(CHTs):
-    """CHTs from half density on, whose connections fall by a logistic function.
+    """CHTs that starts at half density; the number of connections then falls as a logistic
+    function.
 
-    Zhang et al. (2025), arXiv 2501.19107. Deviation: connections are placed by correlation at the
-    start too, and the fall ends with the last update.
+    Zhang et al. (2025), arXiv 2501.19107. Deviations: the first connections are placed by
+    correlation too, and the density stops falling at the last update.
     """
 
     zeta: Zeta = 0.3

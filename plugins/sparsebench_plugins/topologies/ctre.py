@@ -1,4 +1,4 @@
-"""Growth between neurons whose activations are alike.
+"""Growth between neurons with similar activations, by cosine similarity.
 
 Atashgahi et al. (2022), A brain-inspired algorithm for training highly sparse neural networks,
 Machine Learning, arXiv 1903.07138 (CTRE).
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def most_alike(layer: LayerView, keep: Mask, count: int) -> tuple[Ints, Ints]:
-    """The `count` free positions, those just dropped among them, with the largest |cosine| between
-    the activations of their ends; in tiles: time K D N."""
+    """The `count` free positions with the largest |cosine| between the activations of their ends;
+    dropped connections count as free. Computed in tiles, in time O(K D N)."""
     import numpy as np
 
     from sparsebench.core.csr_batch import CsrBatch
@@ -50,11 +50,11 @@ def most_alike(layer: LayerView, keep: Mask, count: int) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class CosineGrow:
-    """Between neurons with the largest |cosine| of activations, over one mini-batch. Those of the
-    best that were just dropped give way to random ones.
+    """Grow between neurons with the largest |cosine| of their activations on one mini-batch. If
+    such a position was just dropped, a random one is grown instead.
 
-    Deviations: a mini-batch for the whole training set; the random ones are free positions, where
-    the released code may hit new connections or dropped ones and grows fewer.
+    Deviations: uses a mini-batch and not the whole training set; random positions are always free,
+    while the released code may hit new or dropped connections and then grows fewer.
     """
 
     signals: ClassVar[tuple[Signal, ...]] = ("batch",)
@@ -72,12 +72,12 @@ class CosineGrow:
 
 @dataclass(frozen=True)
 class CosineThenRandom:
-    """Between neurons with the largest |cosine| of activations, until the validation score has not
-    improved for some updates; from then on at random.
+    """Grow between neurons with the largest |cosine| of their activations until the validation
+    score has not improved for `patience` updates, and then at random.
 
-    patience  updates; 40 epochs in the released code
+    patience  number of updates; 40 epochs in the released code
 
-    Deviation: as of `cosine`.
+    Deviations: those of `cosine`.
     """
 
     patience: Annotated[int, Interval(gt=0)] = 40
@@ -101,9 +101,9 @@ class CosineThenRandom:
 
 @dataclass(frozen=True)
 class CtreSim(Dynamic):
-    """Drop the smallest weights, grow between neurons that are active alike, some at random.
+    """Drop the smallest weights; grow between neurons with similar activations, and some at random.
 
-    Deviations: of the growth `cosine`; no noise of 1e-5 on the weights breaks ties.
+    Deviations: those of the growth `cosine`; ties between weights are not broken by noise of 1e-5.
     """
 
     zeta: Zeta = 0.2
@@ -112,10 +112,11 @@ class CtreSim(Dynamic):
 
 @dataclass(frozen=True)
 class CtreSeq(Dynamic):
-    """Drop the smallest weights, grow between neurons that are active alike, later at random.
+    """Drop the smallest weights; grow between neurons with similar activations, and later at
+    random.
 
-    Needs validation samples. Deviations: of the growth `cosine-then-random`; no noise on the
-    weights breaks ties.
+    Needs validation samples. Deviations: those of the growth `cosine-then-random`; ties between
+    weights are not broken by noise.
     """
 
     zeta: Zeta = 0.2

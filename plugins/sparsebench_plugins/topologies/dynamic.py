@@ -1,5 +1,9 @@
-"""Dense and static topologies, and methods that are made of parts. Light: a named method is a
-subclass of `Dynamic` with its paper's defaults, in a file of its own for each family."""
+"""Dense and static topologies, and `Dynamic`, the base class of methods that are made of parts. A
+named method is a subclass of `Dynamic` with its paper's defaults; each family of methods has its
+own file.
+
+Free of heavy imports.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ Settles = Annotated[Annotated[float, Interval(gt=0, le=1)] | None, Later()]
 
 
 class Fixed:
-    """Connections stay where they are."""
+    """A topology whose connections never change."""
 
     needs: ClassVar[Needs] = Needs()
     replaces_step: ClassVar[bool] = False
@@ -72,10 +76,10 @@ class Dense(Fixed):
 @dataclass(frozen=True)
 class Allocated:
     """epsilon     constant of the Erdős-Rényi allocation: epsilon (K + D) connections in each layer
-    density     density of the whole network, divided by `allocation`; instead of epsilon
-    allocation  densities of the layers; none: er with epsilon (20 if neither is given), erk with
-                density
-    dense_last  the output layer is dense and stays dense; epsilon or density is that of the other
+    density     density of the whole network, instead of epsilon; `allocation` divides it
+    allocation  decides the densities of the layers; none: er with epsilon (20 if neither is given),
+                erk with density
+    dense_last  the output layer is dense and stays dense; epsilon or density applies to the other
                 layers
     """
 
@@ -94,11 +98,11 @@ class Allocated:
             raise ValueError(f"allocation {name!r} needs a density")
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """Connections of each layer, by epsilon (20 by default) or by density."""
+        """The number of connections of each layer, by epsilon (20 by default) or by density."""
         return self.allocated(shapes, self.density, self.epsilon)
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
-        """Where the connections are at the start, if the allocation says so."""
+        """The patterns at the start, if the allocation chooses them."""
         if not isinstance(self.allocation, Places):
             return None
         if not self.dense_last:
@@ -117,7 +121,7 @@ class Allocated:
     def allocated(
         self, shapes: Sequence[Shape], density: float | None, epsilon: float | None
     ) -> list[int]:
-        """Connections of each layer by this density or epsilon."""
+        """The number of connections of each layer for this density or epsilon."""
         allocation = self.allocation
         if allocation is None:
             allocation = ErdosRenyi() if density is None else ErdosRenyiKernel()
@@ -181,18 +185,19 @@ class Dynamic(Allocated):
     # --- what is known before a trial runs -------------------------------------------
 
     def connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """At the start, which the density schedule may set apart from the end."""
+        """The number of connections of each layer at the start. With a density schedule it may
+        differ from that at the end."""
         start: float | None = self.density_schedule.start
         if start is None:
             return self.final_connections(shapes)
         return self.allocated(shapes, start, None)
 
     def final_connections(self, shapes: Sequence[Shape]) -> list[int]:
-        """Connections of each layer at the end, by epsilon or density."""
+        """The number of connections of each layer at the end, by epsilon or density."""
         return super().connections(shapes)
 
     def schedule(self) -> Any:
-        """The update schedule, where it says nothing itself with the method's own numbers."""
+        """The update schedule; its missing parameters are those of the method."""
         own = {"zeta": self.zeta, "every": self.update_every, "until": self.update_until}
         known = {field.name for field in fields(self.update)}
         missing = {name for name in own.keys() & known if getattr(self.update, name) is None}
@@ -203,7 +208,8 @@ class Dynamic(Allocated):
         return due
 
     def updates(self, epoch: int, epochs: int, steps: int) -> int:
-        """The number of updates in an epoch of so many steps; none after the last step of all."""
+        """The number of updates in an epoch with this number of steps. There is no update after the
+        last step of the training."""
         count: int = self.schedule().count(
             (epoch - 1) * steps + 1, epoch * steps, epochs * steps, steps
         )
@@ -217,7 +223,8 @@ class Dynamic(Allocated):
 
     @property
     def needs(self) -> Needs:
-        """Raises Unsupported where the parts do not fit together."""
+        """The signals that the method needs. Raises Unsupported if its parts do not fit
+        together."""
         if self.redistribution.shares == "ranked" and not self.grow.ranks:
             raise Unsupported(
                 f"{type(self.redistribution).__name__} lets layers compete by score, and "
@@ -273,7 +280,8 @@ class Dynamic(Allocated):
             self.grow.after_backward(layer, X, DZ)
 
     def takes_part(self, count: int) -> list[int]:
-        """Indices of the layers that are updated, of `count`. Raises ValueError for others."""
+        """The indices of the layers that are updated, out of `count`. Raises ValueError if the
+        method names a layer that does not exist."""
         layers = self.layers if self.evolve == "all" else self.evolve
         if self.dense_last and layers == "all":
             layers = "all-but-last"

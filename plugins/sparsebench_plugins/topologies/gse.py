@@ -32,15 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GseGrow:
-    """The largest |gradient| among gamma nnz sampled positions: O(nnz) time and memory.
+    """Grow at the largest |gradient| among gamma nnz sampled positions, in O(nnz) time and memory.
 
     gamma         candidates for each connection of the layer
     distribution  how candidates are drawn: uniform; grabo, by the sums of |activation| and of
                   |delta|; graest, by their sums with random signs
 
-    Algorithm 2. Deviations: uniform candidates are drawn without replacement, so none is lost;
-    where a distribution by ends leaves fewer free positions than are to be grown, uniform ones
-    join them.
+    Algorithm 2. Deviations: uniform candidates are drawn without replacement, so that none is lost.
+    If grabo or graest give fewer free positions than are to be grown, uniform ones are added.
     """
 
     gamma: Annotated[float, Interval(gt=0)] = 1.0
@@ -55,7 +54,7 @@ class GseGrow:
         return Candidates(rows, columns, abs(layer.gradient_at(rows, columns))).best(count)
 
     def _sample(self, layer: LayerView, keep: Mask, count: int) -> tuple[Ints, Ints]:
-        """At least `count` free positions, if there are so many."""
+        """At least `count` free positions, or all if there are fewer."""
         import numpy as np
 
         from sparsebench_plugins.topologies.candidates import by_ends, joined, uniform
@@ -79,10 +78,10 @@ class GseGrow:
 
 @dataclass(frozen=True)
 class Gse(Dynamic):
-    """RigL among sampled positions, over all layers at once: O(nnz) time and memory.
+    """RigL on sampled positions, over all layers together, in O(nnz) time and memory.
 
-    Deviations: of `grow`; the weakest of all layers are dropped before the growth, where the
-    released code drops after it.
+    Deviations: those of the growth; the weakest connections of all layers are dropped before the
+    growth, while the released code drops after it.
     """
 
     zeta: Zeta = 0.2

@@ -1,16 +1,17 @@
 """Scores of positions by the paths of length 3 between their ends: Cannistraci-Hebb theory.
 
-A is a layer's pattern as a matrix of ones, (K, D); d the mean degree of its neurons. Of an output v
-and an input u without a link, the paths are u - z1 - z2 - v over outputs z1 and inputs z2. Scores
-are made row by row and are 0 where no path leads, so that nothing of K x D is held: time nnz d^2 on
-average, memory O(nnz).
+A is a layer's pattern as a matrix of ones, (K, D); d is the mean degree of its neurons. For an
+output v and an input u without a link, the paths are u - z1 - z2 - v, over outputs z1 and inputs
+z2. Scores are computed row by row, and only for positions that have paths, so that no K x D array
+is stored: time O(nnz d^2) on average, memory O(nnz).
 
-CH3-L3p  sum over the paths of 1 / sqrt((1 + e(z1)) (1 + e(z2))), e the links of z to the outside
-         of u, v and all z of such paths. Of z1 all links but that to u and those to inputs of v
-         lead outside, of z2 likewise; so each term depends on pairs of neurons of one side.
-CH2-L3n  sum over the nodes near v and u of (1 + common) / (others): outputs that share inputs with
-         v and are linked to u, and inputs that share outputs with u and are linked to v; common
-         neighbours over those not in common.
+CH3-L3p  the sum over the paths of 1 / sqrt((1 + e(z1)) (1 + e(z2))), where e(z) is the number of
+         links of z that lead outside of u, v and all z of such paths. For z1 these are all links
+         except that to u and those to inputs of v, and likewise for z2, so that e depends on pairs
+         of neurons on the same side.
+CH2-L3n  the sum over nodes near v and u of (1 + common neighbours) / (other neighbours, at least
+         1). The nodes are outputs that share inputs with v and are linked to u, and inputs that
+         share outputs with u and are linked to v.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from sparsebench_plugins.topologies.candidates import Scored, noise
 from sparsebench_plugins.topologies.path_scores import score_rows
 
 ENTRIES = 2**14, 2**20
-"""Scores of a block of rows: about two for each connection, at least and at most so many, more only
-if a single row has more. Each takes some 30 bytes."""
+"""The least and the most scores in a block of rows. In between, a block has about two scores for
+each connection. A single row may have more. Each score takes some 30 bytes."""
 
 
 class Links:
-    """The connections of a layer that are kept, by output and by input."""
+    """The kept connections of a layer, by output and by input."""
 
     def __init__(self, pattern: CsrPattern, keep: Mask) -> None:
         rows = np.flatnonzero(keep)
@@ -56,7 +57,7 @@ class Links:
         """(K,) the scores of each row, at most."""
 
     def blocks(self) -> Iterator[tuple[int, int]]:
-        """Ranges of rows of about as many scores as ENTRIES says."""
+        """Yield ranges of rows with about the number of scores that ENTRIES allows."""
         scores = np.cumsum(self._most)
         if not scores.size:
             return
@@ -66,8 +67,8 @@ class Links:
         yield from pairwise(np.unique([0, *ends, scores.size]).tolist())
 
     def scores(self, first: int, last: int, by_paths: bool) -> Scored:
-        """The positions of these rows that paths lead to, in rising order, and their scores:
-        CH3-L3p by paths, else CH2-L3n."""
+        """The positions of these rows that have paths, in ascending order, and their scores:
+        CH3-L3p if `by_paths`, else CH2-L3n."""
         starts = np.concatenate([[0], np.cumsum(self._most[first:last])])
         columns = np.empty(starts[-1], dtype=self._arrays[1].dtype)
         scores = np.empty(starts[-1], dtype=np.float32)
@@ -81,14 +82,14 @@ class Links:
 
 
 def _times(A: Any, x: Any) -> Any:
-    """A x in float64: counts of paths pass the integers of A."""
+    """A x in float64, because counts of paths may exceed the integers of A's type."""
     ones = csr_array((np.ones(A.nnz), A.indices, A.indptr), shape=A.shape)
     return ones @ x.astype(np.float64)
 
 
 def predicted(layer: LayerView, keep: Mask, count: int, by_paths: bool, soft: bool) -> Scored:
-    """Returns the `count` free positions with the highest scores. If `soft`, draws them with
-    probabilities in proportion to their scores."""
+    """The `count` free positions with the highest scores; if `soft`, drawn with probabilities in
+    proportion to their scores."""
     links = Links(layer.W.pattern, keep)
     dtype = layer.W.indices.dtype
     found: Scored = (np.empty(0, dtype), np.empty(0, dtype), np.empty(0, np.float32))

@@ -1,4 +1,5 @@
-"""Methods that are sentences of general parts, each with its paper's defaults.
+"""Methods that are made of general parts only (SET, RigL, GraNet, ...), with their papers'
+defaults.
 
 Free of heavy imports.
 """
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SET(Dynamic):
-    """Sparse evolutionary training: drop the weakest of each sign, grow as many at random.
+    """Sparse evolutionary training: drop the weakest connections of each sign, grow the same number
+    at random.
 
     Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, the topology update. Deviation: the
-    paper ends with a drop that is not regrown; the released codes and this do not.
+    paper ends with a drop without growth; this method does not, and neither do the released codes.
     """
 
     drop: Drop = "per-sign"
@@ -43,9 +45,10 @@ class SET(Dynamic):
 class RigL(Dynamic):
     """Drop the smallest magnitudes, grow where the gradient of a mini-batch is largest.
 
-    Evci et al. (2020), arXiv 1911.11134, algorithm 1. As released, a connection that is dropped
-    and grown at once keeps its weight. Deviations: a full layer is updated like any other, and no
-    noise breaks ties between magnitudes (the released code adds N(0, 1e-5)).
+    Evci et al. (2020), arXiv 1911.11134, algorithm 1. As in the released code, a connection that is
+    dropped and grown in the same update keeps its weight. Deviations: a full layer is updated like
+    any other, and ties between magnitudes are not broken by noise (the released code adds N(0,
+    1e-5)).
     """
 
     grown: Initializer = "zeros"
@@ -62,8 +65,8 @@ class GraNet(Dynamic):
     """Gradual pruning with zero-cost regeneration: the density falls, while RigL's drop and growth
     go on.
 
-    Liu et al. (2021), arXiv 2106.10404, sparse-to-sparse. The weakest of all layers are pruned by
-    the cubic schedule; then each layer drops and grows. Regeneration ends with the pruning.
+    Liu et al. (2021), arXiv 2106.10404, sparse-to-sparse. The weakest connections of all layers are
+    pruned by the cubic schedule; then each layer drops and grows. Both end at the same step.
     """
 
     zeta: Zeta = 0.5
@@ -78,11 +81,12 @@ class GraNet(Dynamic):
 
 @dataclass(frozen=True)
 class SetItop(Dynamic):
-    """SET that explores more: many steps between updates, a large fraction that falls as a cosine.
+    """SET that explores more positions: with many steps between updates, and a large drop fraction
+    that falls as a cosine.
 
     Liu et al. (2021), arXiv 2102.02887, In-Time Over-Parameterization. Deviations: the smallest |w|
-    go, where the released code's drop per sign is right at a fraction of 1/2 only; growth is exact
-    in number, not in expectation.
+    are dropped, because the released code's drop per sign is correct only at a fraction of 1/2; the
+    number of grown connections is exact and not only expected.
     """
 
     zeta: Zeta = 0.5
@@ -93,10 +97,10 @@ class SetItop(Dynamic):
 
 @dataclass(frozen=True)
 class RigLItop(Dynamic):
-    """RigL with so many steps between updates that each connection grown is trained well.
+    """RigL with many steps between updates, so that each grown connection is trained well.
 
-    Liu et al. (2021), arXiv 2102.02887. As released, the mini-batch that is looked at is trained
-    on too. Deviations: as set-itop.
+    Liu et al. (2021), arXiv 2102.02887. As in the released code, the mini-batch of an update is
+    trained on too. Deviations: those of set-itop.
     """
 
     zeta: Zeta = 0.5
@@ -108,11 +112,11 @@ class RigLItop(Dynamic):
 
 @dataclass(frozen=True)
 class MEST(Dynamic):
-    """Drop the smallest |w| + gamma |g|, grow as many at random.
+    """Drop the smallest |w| + gamma |g|, grow the same number at random.
 
-    Yuan et al. (2021), arXiv 2110.14032. Deviations: an update at each epoch's end, where the
-    released code takes every fifth; that code drops by |w| alone; the density stays (the paper's
-    EM starts denser: `density_schedule`).
+    Yuan et al. (2021), arXiv 2110.14032. Deviations: updates are at the end of each epoch, in the
+    released code of every fifth; that code drops by |w| only; the density is constant, while the
+    paper's EM starts denser (see `density_schedule`).
     """
 
     grown: Initializer = "zeros"
@@ -121,11 +125,12 @@ class MEST(Dynamic):
 
 @dataclass(frozen=True)
 class GMP(Dynamic):
-    """Gradual magnitude pruning: a full network whose weakest weights go, nothing grows back.
+    """Gradual magnitude pruning: the weakest weights of a full network are pruned step by step, and
+    nothing grows back.
 
-    Zhu and Gupta (2017), arXiv 1710.01878. The weakest of all layers, where the paper has a target
-    for each (`density_schedule = { name = "cubic-from-dense", globally = false }`). It is dense at
-    first; its memory is that of a full network.
+    Zhu and Gupta (2017), arXiv 1710.01878. The weakest weights of all layers are pruned together;
+    for a target per layer as in the paper, use `density_schedule = { name = "cubic-from-dense",
+    globally = false }`. The network is dense at first, so its memory is that of a full network.
     """
 
     zeta: Zeta = 0.0
@@ -136,14 +141,14 @@ class GMP(Dynamic):
 
 @dataclass(frozen=True)
 class MagnitudePruning(Dynamic):
-    """A full network is trained, pruned by magnitude once or in rounds, and trained on.
+    """A full network is trained, pruned by magnitude once or in rounds, and trained further.
 
     rewinds  reset the remaining weights to their initial values: the lottery ticket
 
-    Han et al. (2015), arXiv 1506.02626; Frankle and Carbin (2019), arXiv 1803.03635. It prunes
-    inside one training, so a ticket has what is left of the epochs, where the paper trains it as
-    long as the full network. Rewinding forgets the optimizer's state of weights, not of biases, and
-    leaves biases as they are. Dense until it is pruned.
+    Han et al. (2015), arXiv 1506.02626; Frankle and Carbin (2019), arXiv 1803.03635. Pruning
+    happens within one training, so a ticket is trained for the remaining epochs only, while the
+    paper trains it as long as the full network. Rewinding resets the optimizer's state of weights;
+    biases and their state do not change. The network is dense until it is pruned.
     """
 
     zeta: Zeta = 0.0
@@ -162,7 +167,7 @@ class MagnitudePruning(Dynamic):
 
 
 def _rewound(layer: LayerView, change: Change) -> Change:
-    """The change, after which the kept connections have their initial weights."""
+    """A change after which the kept connections have their initial weights."""
     import numpy as np
 
     from sparsebench.core.sparse.csr import Change, CsrPattern
@@ -178,10 +183,10 @@ def _rewound(layer: LayerView, change: Change) -> Change:
 
 @dataclass(frozen=True)
 class PALS(Dynamic):
-    """From a full network to as sparse a one as the validation loss allows, which it finds itself.
+    """Starts with a full network and makes it as sparse as the validation loss allows.
 
     Atashgahi et al. (2023), arXiv 2305.18382; see the density schedule `pals`. Needs validation
-    samples. The method's density and epsilon say nothing here.
+    samples. The method's density and epsilon are not used.
     """
 
     zeta: Zeta = 0.5
@@ -193,10 +198,10 @@ class PALS(Dynamic):
 
 @dataclass(frozen=True)
 class ACDC(Dynamic):
-    """Full and sparse phases in turn: what was pruned comes back with weights of 0.
+    """Alternates full and sparse phases; pruned connections come back with weight 0.
 
-    Peste et al. (2021), arXiv 2106.12379; see the density schedule `full-and-sparse`. Deviation:
-    pruned connections lose their momentum. Phases change at the ends of epochs.
+    Peste et al. (2021), arXiv 2106.12379; see the density schedule `full-and-sparse`. Phases change
+    at the ends of epochs. Deviation: pruned connections lose their momentum.
     """
 
     zeta: Zeta = 0.0

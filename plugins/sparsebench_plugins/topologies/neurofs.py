@@ -1,4 +1,4 @@
-"""Inputs of a network that go and come by the weight they carry: feature selection.
+"""Feature selection in which a network's inputs are removed and added again during training.
 
 Atashgahi et al. (2023), Supervised feature selection with neuron evolution in sparse neural
 networks (NeuroFS), arXiv 2303.07200.
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from sparsebench.core.methods.view import LayerView, NetworkView
 
 AGES = "ages of inputs"
-"""Updates that an input has been open for; CLOSED for one that may have no connection."""
+"""Name of the state with each input's age: the number of updates for which it has been open; CLOSED
+for an input that may have no connection."""
 
 CLOSED = -1
 PLAIN = 2
-"""Updates at the start that leave all inputs open."""
+"""The number of first updates that leave all inputs open."""
 
 
 @dataclass(frozen=True, eq=False)
 class WithoutInputs:
-    """Drops every connection of some inputs, and of the others as a criterion says.
+    """Drops all connections of the leaving inputs; a criterion decides about those of other inputs.
 
-    leaving  (D,) True for those inputs
+    leaving  (D,) True for the leaving inputs
     """
 
     leaving: Mask
@@ -68,23 +69,25 @@ class WithoutInputs:
 
 @dataclass(frozen=True)
 class NeuroFS(Dynamic):
-    """Inputs lose their connections, the weakest first, while some come back by the gradient; the
-    hidden layers drop by sign and grow by the gradient.
+    """Inputs are closed during training, which means that they lose their connections: the weakest
+    first. Some are opened again, by their gradients. Hidden layers drop by sign and grow by
+    gradient.
 
-    keep         inputs that are to be selected
-    zeta_inputs  share of the closed inputs that is exchanged, falling to 0 at the end of training;
-                 and the fraction of the open ones' connections that an update drops
-    removal      share of all steps after which no more inputs are removed
+    keep         number of inputs to select
+    zeta_inputs  share of the closed inputs that is exchanged, which falls to 0 at the end of
+                 training; also the fraction of the open inputs' connections that an update drops
+    removal      share of all steps after which the number of open inputs stays the same
 
-    The strength of an input is the sum of its |w|. The weakest open inputs close, evenly over the
-    steps up to `removal`; as many more are exchanged for the closed ones with the largest gradient.
-    One that has just come stays until the update after the next. As released, keep + zeta_inputs D
-    inputs stay open, of which the strongest are selected; the first two updates leave all open.
-    O(K D N) in tiles for the gradient, memory O(nnz + D).
+    The strength of an input is the sum of its |w|. The weakest open inputs are closed at an even
+    rate up to `removal`. In addition, some open inputs are exchanged for the closed ones with the
+    largest gradients; an opened input stays open until the update after the next. As in the
+    released code, keep + zeta_inputs D inputs stay open, of which the strongest are selected, and
+    the first two updates leave all inputs open. The gradient takes time O(K D N), in tiles; memory
+    is O(nnz + D).
 
-    Deviations: the gradient of the loss over the next mini-batch, where the released code takes
-    that of the summed softmax outputs over all samples, which is 0 but for rounding; the layer has
-    fewer connections where its open inputs have no room for more.
+    Deviations: uses the gradient of the loss over the next mini-batch, while the released code uses
+    that of the summed softmax outputs over all samples, which is 0 except for rounding. A layer has
+    fewer connections if its open inputs have no room for more.
     """
 
     keep: Annotated[int, Interval(gt=0)] = 50
@@ -121,7 +124,7 @@ class NeuroFS(Dynamic):
         yield from islice(others, 1, None)
 
     def _evolved(self, layer: LayerView) -> tuple[Mask, Mask]:
-        """(D,) the inputs that lose their connections now, and those that are closed then."""
+        """(D,) masks of the inputs to close now, and of all inputs that are closed afterwards."""
         import numpy as np
 
         W, step = layer.W, layer.step

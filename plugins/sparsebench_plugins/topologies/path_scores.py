@@ -1,7 +1,7 @@
-"""Compiled scores of link prediction, row by row: see `link_prediction` for what they are.
+"""Compiled loops that compute the scores of `link_prediction` row by row.
 
-Each thread works on ranges of rows of its own, and a row's sums are made in one order, so the
-result is the same for any number of threads.
+Each thread processes its own ranges of rows, and the sums of a row are added in a fixed order, so
+the result is the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from sparsebench.core.sparse.threads import by_part
 
 @njit(cache=True)
 def count_common(v, indptr, indices, t_indptr, t_indices, common, near):
-    """common[z] = inputs that output v shares with output z, near[:n] = those z; n."""
+    """common[z] = the number of inputs that outputs v and z share; near[:n] = the z that share any.
+    Returns n."""
     n = 0
     for p in range(indptr[v], indptr[v + 1]):
         for q in range(t_indptr[indices[p]], t_indptr[indices[p] + 1]):
@@ -37,13 +38,14 @@ def score_rows(
     begin_part, end_part, bounds, by_paths, indptr, indices, t_indptr, t_indices,
     first, starts, columns, scores, sizes,
 ):  # fmt: skip
-    """The positions without a connection, of some rows, to which paths of length 3 lead.
+    """Score the positions of some rows that have no connection but paths of length 3.
 
-    bounds             parts of the rows first, first + 1, ...
-    by_paths           CH3-L3p, else CH2-L3n
-    indptr, indices    outputs by inputs, csr       t_indptr, t_indices   the same transposed
-    starts (rows + 1,) where each row's columns and scores begin, with room for all
-    sizes (rows,)      how many there are
+    bounds                parts of the rows first, first + 1, ...
+    by_paths              whether to compute CH3-L3p; else CH2-L3n
+    indptr, indices       outputs by inputs, csr
+    t_indptr, t_indices   the transposed matrix
+    starts (rows + 1,)    where each row's columns and scores begin, with room for all
+    sizes (rows,)         written: the number of scored positions of each row
     """
     K, D = indptr.size - 1, t_indptr.size - 1
     common, near = np.zeros(K, np.int32), np.empty(K, np.int32)

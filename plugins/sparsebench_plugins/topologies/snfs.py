@@ -32,14 +32,14 @@ FOLLOWED = "candidate momentum"
 
 @dataclass(frozen=True)
 class MomentumGrow:
-    """The largest |smoothed gradient| among candidates that are followed from one update to the
-    next, each step by one SDDMM.
+    """Grow at the largest |smoothed gradient| among candidate positions, whose gradients are
+    tracked from one update to the next by an SDDMM in each step.
 
     gamma  candidates for each connection of the layer
     beta   decay rate of the smoothed gradient m = beta m + (1 - beta) g
 
-    Deviation: the paper smooths the gradient of every position, which is a dense array; here
-    gamma nnz positions are followed, drawn uniformly after each update.
+    Deviation: the paper smooths the gradients of all positions, in a dense array; here gamma nnz
+    positions are tracked, which are drawn uniformly after each update.
     """
 
     gamma: Annotated[float, Interval(gt=0)] = 1.0
@@ -65,7 +65,8 @@ class MomentumGrow:
         smoothed += np.float32(1 - self.beta) * gradient
 
     def candidates(self, layer: LayerView, keep: Mask, count: int) -> Candidates:
-        """Positions that were not followed come in only to make up the number."""
+        """As `Grow.candidates`. Positions that were not tracked are added only if there are too few
+        tracked ones."""
         import numpy as np
 
         from sparsebench_plugins.topologies.candidates import filled_up
@@ -81,10 +82,10 @@ class MomentumGrow:
 
 @dataclass(frozen=True)
 class Snfs(Dynamic):
-    """Momentum decides where connections grow, and in which layer.
+    """The smoothed gradient decides where connections grow, and in which layer.
 
-    Deviations: of `grow` and `redistribution`; the fraction falls to 0 where the released code
-    stops at 0.005.
+    Deviations: those of its growth and its redistribution; the drop fraction falls to 0, in the
+    released code only to 0.005.
     """
 
     zeta: Zeta = 0.5

@@ -1,4 +1,4 @@
-"""RigL with as many connections into each neuron, and neurons that die.
+"""RigL with a constant fan-in, and with neurons that are removed.
 
 Lasby et al. (2023), Dynamic sparse training with structured sparsity, arXiv 2305.02299.
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SRigL(Dynamic):
-    """RigL whose living neurons all have the same number of inputs, one more or less.
+    """RigL in which all living neurons of a layer have the same fan-in, up to one.
 
-    least_salient  gamma: a hidden neuron dies that has fewer salient connections than this share
-                   of the fan-in
+    least_salient  gamma: a hidden neuron is removed if it has fewer salient connections than this
+                   share of the fan-in
 
-    Salient are the largest weights but the fraction that is dropped, and as many positions with the
-    largest gradients. Each neuron keeps its largest weights among the salient up to the fan-in, and
-    grows where its gradient is largest. The output layer loses no neuron. Deviations: a neuron that
-    has too many loses its smallest weights, where the released code sorts a mask of ones, so that
-    any may go; the number of connections stays, so that some neurons have one more.
+    Salient connections are the largest weights, without the fraction that is dropped, and the same
+    number of positions with the largest gradients as are dropped. Each neuron keeps its largest
+    salient weights up to the fan-in, and grows where its gradient is largest. The output layer
+    loses no neuron. Deviations: a neuron with too many connections loses its smallest weights,
+    while the released code sorts a mask of ones and may drop any; the number of connections is
+    constant, so some neurons have one more.
     """
 
     allocation: Annotated[Any, OfKind("allocation")] = "constant-fan-in"
@@ -73,7 +74,8 @@ class SRigL(Dynamic):
         return LayerUpdate(_grown(layer, keep, missing, self.grown))
 
     def _alive(self, salient: Ints, alive: Mask, nnz: int, D: int) -> Mask:
-        """(K,) those with salient connections enough, and so many that all connections fit."""
+        """(K,) mask of the neurons with enough salient connections; further neurons are kept if all
+        connections would not fit otherwise."""
         import numpy as np
 
         fan_in = nnz / max(1, int(alive.sum()))
@@ -87,7 +89,7 @@ class SRigL(Dynamic):
 
 
 def _largest_of_each_row(rows: Ints, size: Any, among: Mask, wanted: Ints) -> Mask:
-    """Of the connections `among`, the `wanted` largest of each row."""
+    """A mask of the `wanted` largest connections of each row among those in `among`."""
     import numpy as np
 
     at = np.flatnonzero(among)
@@ -100,8 +102,8 @@ def _largest_of_each_row(rows: Ints, size: Any, among: Mask, wanted: Ints) -> Ma
 
 
 def _grown(layer: LayerView, keep: Mask, missing: Ints, initial: Any) -> Change:
-    """Each row's `missing` free positions with the largest gradients; a row of the dense gradient
-    at a time."""
+    """A change that grows the `missing` free positions with the largest gradients in each row. The
+    dense gradient is computed one row at a time."""
     import numpy as np
 
     from sparsebench.core.sparse.csr import Change

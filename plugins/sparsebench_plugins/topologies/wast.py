@@ -1,4 +1,4 @@
-"""Connections of important neurons stay and grow.
+"""Feature selection that keeps and grows the connections of important neurons.
 
 Sokar et al. (2022), Where to pay attention in sparse training for feature selection (WAST), arXiv
 2211.14627.
@@ -29,7 +29,8 @@ INPUTS, OUTPUTS = "importance of inputs", "importance of outputs"
 
 
 def importances(layer: LayerView) -> tuple[Array, Array]:
-    """(K,) and (D,): of the network's outputs and inputs what was summed so far, else 1."""
+    """(K,) and (D,) the importances of a layer's outputs and inputs: the sums so far for the
+    network's own inputs and outputs, 1 for hidden neurons."""
     import numpy as np
 
     arrays, (K, D) = layer.state.arrays, layer.W.shape
@@ -39,8 +40,8 @@ def importances(layer: LayerView) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class ImportanceDrop:
-    """The smallest |w| times the importances of both its neurons, which the growth
-    `neuron-importance` sums."""
+    """Drop the smallest product of |w| and the importances of both neurons, which the growth
+    `neuron-importance` accumulates."""
 
     signals: ClassVar[tuple[Signal, ...]] = ()
     by_sign: ClassVar[bool] = False
@@ -53,13 +54,14 @@ class ImportanceDrop:
 
 @dataclass(frozen=True)
 class ImportanceGrow:
-    """The free positions with the largest products of the importances of both neurons.
+    """Grow at the free positions with the largest products of the importances of both neurons.
 
-    share  lambda: of the error in the importance; the rest is of the weights
+    share  lambda: weight of the error in the importance; the weights count with 1 - lambda
 
-    In each step the network's inputs and outputs gain importance, lambda mean |error| + (1 -
-    lambda) sum |w|; a hidden neuron's is 1. Errors are the gradients of the mean loss, times the
-    samples. O(nnz log nnz) for the best positions, which are sought by rank of both ends.
+    In each step, lambda mean |error| + (1 - lambda) sum |w| is added to the importance of each
+    input and output of the network; that of a hidden neuron is 1. Errors are the gradients of the
+    mean loss times the number of samples. The best positions are found by the ranks of both
+    neurons, in O(nnz log nnz).
     """
 
     share: Annotated[float, Interval(ge=0, le=1)] = 0.4
@@ -110,10 +112,10 @@ def by_rank(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[Ints, Ints]:
-    """Positions among which the `count` largest products of both ends are.
+    """Positions that include the `count` largest products of the importances of both ends.
 
-    A product of ranks a and b is beaten by a b - 1 others, so it counts only up to a b = count.
-    Equal importances are ranked at random.
+    If the ends have ranks a and b, a b - 1 other positions have larger products, so only positions
+    with a b <= count are needed. Equal importances are ranked at random.
     """
     import numpy as np
 
@@ -126,11 +128,12 @@ def by_rank(
 
 @dataclass(frozen=True)
 class Wast(Dynamic):
-    """Drop by weight and importance of neurons, grow between important ones, at every second step.
+    """Every second step, drop by the importance of weights and neurons, and grow between important
+    neurons.
 
-    The paper's is an autoencoder whose important inputs are selected; it works for any network.
-    Deviations: an input's error is its gradient, where the paper takes that of its reconstruction;
-    every second step, where the paper updates at each.
+    The paper selects the important inputs of an autoencoder; the method works for any network.
+    Deviations: the error of an input is its gradient, in the paper the error of its reconstruction;
+    updates are at every second step, in the paper at every step.
     """
 
     zeta: Zeta = 0.3
