@@ -1,7 +1,7 @@
 """sparsebench: benchmark and reproduction suite for truly sparse neural-network training.
 
 The names below are the interface for notebooks, scripts and plugins. Each is imported on first
-use, so that `import sparsebench` stays light.
+use, so that `import sparsebench` is fast.
 """
 
 from __future__ import annotations

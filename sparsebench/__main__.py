@@ -1,6 +1,7 @@
 """Starts the command line: `sparsebench` and `python -m sparsebench`.
 
-This is a separate module, so that Ctrl-C during the import of the command line is one line too.
+This is a separate module, so that Ctrl-C while the command line is imported prints one line and no
+traceback.
 """
 
 from __future__ import annotations

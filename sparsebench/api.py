@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 REPORTS = ("md", "html", "latex")
 MOST_NAMED = 10
-"""Most trials that an error message about an unknown trial names."""
+"""The most trials that an error message about an unknown trial names."""
 
 
 class Run:
     """A run of a suite in a store.
 
-    summary  of the call that ran it; None if it was loaded
+    summary  the summary of the call that ran it; None if the run was loaded
     """
 
     def __init__(self, stored: StoredRun, summary: Summary | None = None) -> None:
@@ -71,7 +71,8 @@ class Run:
         return epochs_frame(self.stored)
 
     def trial(self, which: str) -> Trial:
-        """The trial of this id, start of an id, or label; NothingMatched for none or several."""
+        """The trial with this id, start of an id, or label. Raises NothingMatched if there is none
+        or several."""
         from sparsebench.notebook.views import Trial
 
         chosen = [r for r in self.records if label(r.trial) == which]
@@ -98,9 +99,10 @@ class Run:
         return run_card(self.stored).html("see .trials() or .report()")
 
     def report(self, format: str = "md", folder: Path | None = None) -> str:
-        """The report as text: "md" or "html"; "latex" has the tables only.
+        """The report as text in the format "md", "html" or "latex", which has only tables.
 
-        Markdown writes its plots into `folder`, or has none without it; html contains its own.
+        The plots of markdown are written into `folder`; without it there are none. HTML contains
+        its plots.
         """
         if format not in REPORTS:
             raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
@@ -158,12 +160,12 @@ def run(
     seeds         numbers, or a text such as "0:5"
     select        run only the trials that match, as -k; `k` is the same
     shard         "2/8": the second of eight parts of the trials
-    timeout       of each trial, seconds or "30m"
-    memory_limit  of each trial, bytes or "8GiB"
+    timeout       for each trial, in seconds or as "30m"
+    memory_limit  for each trial, in bytes or as "8GiB"
     retries       how often a trial that crashed or was killed is repeated
-    address       of a cluster's scheduler, for an executor that needs one ("dask")
-    progress      show the progress: in a notebook in place, elsewhere on stderr. None: only in a
-                  notebook
+    address       address of a cluster's scheduler, for an executor that needs one ("dask")
+    progress      whether to show the progress, in place in a notebook and on stderr elsewhere;
+                  None: only in a notebook
     listener      called instead of showing the progress
 
     If interrupted, running trials are ended and all records are kept, so `load_run("latest")`
@@ -239,7 +241,7 @@ def compare(
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:
-    """A run by its folder, or by its id (or `latest`) in a store."""
+    """Load a run, given its folder, or its id (or `latest`) in a store."""
     folder = user_config.expanded(named(run, "a run"))
     if store is None and folder.is_dir():
         return Run(open_run_folder(folder))
@@ -247,5 +249,6 @@ def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run
 
 
 def store_directory(store: str | Path | None = None) -> Path:
-    """The store in use: `folder`, SPARSEBENCH_STORE, config.toml's, or `.sparsebench` here."""
+    """The folder of the store: `store`, SPARSEBENCH_STORE, the one in config.toml, or
+    `.sparsebench` in the current folder."""
     return user_config.store_directory(None if store is None else named(store, "a store")).resolve()

@@ -161,9 +161,9 @@ def plugin_home(module: ModuleType) -> Path | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    """Import a plugin file once, under a module name of its own.
+    """Import a plugin file once, under a unique module name.
 
-    It may import modules beside it; an installed module of the same name comes first.
+    It may import modules in its folder; an installed module of the same name comes first.
     """
     name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
     loaded = sys.modules.get(name)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 
 class SparsebenchError(Exception):
-    """A mistake of the user, in one line: where, what, what is known, what next."""
+    """A mistake of the user. The message is one line: where it is, what is wrong, which values are
+    known, and what to do."""
 
     exit_code = 2
 
@@ -70,7 +71,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A found value in at most 80 characters of one line."""
+    """A value for a message, in at most 80 characters of one line."""
     text = repr(value)
     return text if len(text) <= 80 else text[:76] + " ..."
 

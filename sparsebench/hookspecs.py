@@ -69,39 +69,42 @@ register_backends = _of_kind()
 register_models = _of_kind()
 """Networks over a backend's layers: `protocols.Model`."""
 register_topologies = _of_kind()
-"""Where connections are, and how that changes: `methods.protocols.Topology`."""
+"""Topology methods, which decide where connections are: `methods.protocols.Topology`."""
 register_allocations = _of_kind()
-"""How many connections each layer gets at the start: `methods.protocols.Allocation`."""
+"""Allocations, the number of connections of each layer at the start:
+`methods.protocols.Allocation`."""
 register_drops = _of_kind()
-"""Which connections are weakest: `methods.protocols.Drop`."""
+"""Drop criteria, which connections are weakest: `methods.protocols.Drop`."""
 register_grows = _of_kind()
-"""Where new connections go: `methods.protocols.Grow`."""
+"""Growths, where new connections are placed: `methods.protocols.Grow`."""
 register_update_schedules = _of_kind()
-"""When the topology is updated, and how much: `methods.protocols.UpdateSchedule`."""
+"""Update schedules, when and how much of the topology is updated:
+`methods.protocols.UpdateSchedule`."""
 register_redistributions = _of_kind()
-"""How connections are shared between the layers: `methods.protocols.Redistribution`."""
+"""Redistributions of dropped connections between layers: `methods.protocols.Redistribution`."""
 register_density_schedules = _of_kind()
-"""How many connections there are over time: `methods.protocols.DensitySchedule`."""
+"""Density schedules, the number of connections over time: `methods.protocols.DensitySchedule`."""
 register_prunings = _of_kind()
-"""Add-ons that remove for good, on top of any topology: `methods.protocols.Pruning`."""
+"""Prunings, which remove neurons for good beside any topology method:
+`methods.protocols.Pruning`."""
 register_activations = _of_kind()
 """Nonlinearities between layers: `protocols.Activation`."""
 register_initializers = _of_kind()
 """Values of new connections: `protocols.Initializer`."""
 register_losses = _of_kind()
-"""What training minimises: `protocols.Loss`."""
+"""Losses, which training minimises: `protocols.Loss`."""
 register_objectives = _of_kind()
-"""What is learnt, from which targets, and how it is scored: `protocols.Objective`."""
+"""Objectives, which define targets, loss and scores: `protocols.Objective`."""
 register_optimizers = _of_kind()
 """Update rules: `protocols.Optimizer`."""
 register_schedules = _of_kind()
-"""The learning rate over the steps: `protocols.Schedule`."""
+"""Learning-rate schedules: `protocols.Schedule`."""
 register_observers = _of_kind()
-"""Numbers about a network while it trains: `observer.Observer`."""
+"""Observers, which measure a network while it trains: `observer.Observer`."""
 register_trainers = _of_kind()
-"""How trials train, in one process or several: `core.training.trainer.Trainer`."""
+"""Trainers, which train a trial in one process or several: `core.training.work.Trainer`."""
 register_executors = _of_kind()
-"""Where trials run: `protocols.Executor`."""
+"""Executors, which run trials: `run.executor.Executor`."""
 
 
 @hookspec

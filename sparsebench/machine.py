@@ -1,4 +1,5 @@
-"""Describes this machine: folders, cores, memory, and the facts that a record keeps."""
+"""This machine: its folders, its usable cores and the default number of threads, its memory, and
+the facts that a record keeps."""
 
 from __future__ import annotations
 

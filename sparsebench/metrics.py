@@ -23,8 +23,8 @@ _TRIAL_AND_EPOCH: tuple[Kind, ...] = ("trial", "epoch")
 _LAYERS: tuple[Kind, ...] = ("epoch", "layer")
 
 EXACT_FLOOR = 2**19
-"""Bytes: of the net peaks of one cell, measured exactly, most lie within 0.1 MiB of each other, and
-for networks of a few MiB none further apart than 0.8 MiB."""
+"""Floor in bytes of the gate on exactly measured net peaks. Those of one cell mostly differ by less
+than 0.1 MiB, and for networks of a few MiB by at most 0.8 MiB."""
 
 TRAINING = (
     Metric("neurons", "count", "exact", gate=DefaultGate()),
@@ -75,7 +75,7 @@ TRAINING = (
     Metric("phase_two_seconds", "seconds", "ratio", -1),
     Metric("train_samples", "count", "exact"),
 )  # fmt: skip
-"""Metrics of a trial that trains, in the order of the contract's columns."""
+"""Metrics of a trial that trains, in the order of an export's columns."""
 
 KERNELS = (
     Metric(

@@ -26,10 +26,10 @@ EXPECTED = {
 
 
 def complaint(error: ValidationError, model: Any = None, table: str = "a table") -> str:
-    """The first error in a line. A field's description says what was expected there.
+    """A line on the first error. The description of a field says which value was expected.
 
-    model  the dataclass that was validated; with it, an unknown key has its nearest match
-    table  what the format calls a table
+    model  the dataclass that was validated; needed to name the nearest match of an unknown key
+    table  the name of a table in the file's format
     """
     errors = error.errors(include_url=False)
     unknown = ("unexpected_keyword_argument", "extra_forbidden")

@@ -48,8 +48,8 @@ class OfKind:
 class Later:
     """Marks a parameter that was added after records existed: `Annotated[T, Later()]`.
 
-    A component as data leaves it out where it has its default, so the ids of older trials do not
-    change.
+    If such a parameter has its default, it is left out of the component's data, so that the ids of
+    older trials do not change.
     """
 
 
@@ -63,7 +63,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component; known without importing it."""
+    """A registered component. Its module is not imported before it is used."""
 
     kind: str
     name: str
@@ -363,7 +363,8 @@ def parameter_texts(cls: type) -> dict[str, str]:
 
 @functools.cache
 def _schema(cls: type) -> TypeAdapter[Any]:
-    """Made once per class: it takes milliseconds, and a suite validates thousands of components."""
+    """The validator of a class. It is made once, because that takes milliseconds and a suite
+    validates thousands of components."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)

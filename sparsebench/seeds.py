@@ -10,15 +10,16 @@ if TYPE_CHECKING:
 
 
 def stream_key(purpose: str) -> int:
-    """64 bits that stand for a purpose."""
+    """The 64-bit key of a purpose, from which its stream's seed is derived."""
     return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
 
 
 def generator(root: int, purpose: str, *indices: int) -> np.random.Generator:
-    """The stream of `purpose` under the seed `root`: adding a purpose moves no other.
+    """The random stream of `purpose` under the seed `root`. Streams are independent, so adding a
+    purpose changes no other stream.
 
-    `indices` split a purpose further (a layer, an epoch, a step), so that a draw too
-    many in one of them moves none of the next.
+    `indices` divide a purpose further (by layer, epoch or step), so that an additional draw in one
+    of them does not change the next.
 
     Purposes in use: init, topology, rewire, shuffle, dropout, split, data, partition, worker,
     noise.

@@ -13,17 +13,19 @@ from typing import Any
 from sparsebench.errors import SparsebenchError, shown
 
 LARGEST_TOML = 4 * 2**20
-"""Bytes of a TOML file that is read at all."""
+"""The largest TOML file, in bytes, that is read."""
 
 _KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{100}}")
-"""tomllib needs a time that grows with the square of the parts of a key."""
+"""Matches keys of very many parts. They are refused, because the time of tomllib grows with the
+square of the number of parts."""
 
 
 def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tuple[Any, str]:
-    """The tables of a TOML file, and its text; `error`, in one line, for anything else.
+    """The tables of a TOML file, and its text. Raises `error` with a one-line message if it is not
+    one.
 
-    Line ends and a byte order mark may be those of any editor.
+    Any line ends and a byte order mark are accepted.
     """
     name = name or str(file)
     try:
@@ -46,14 +48,16 @@ def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tupl
 
 
 def parse_toml(text: str) -> Any:
-    """ValueError for what is not TOML; RecursionError for deep nesting, before it gets slow."""
+    """Parse TOML. Raises ValueError if the text is not TOML, and RecursionError for deep nesting,
+    before parsing gets slow."""
     if _LONG_KEY.search(text):
         raise RecursionError
     return tomllib.loads(text)
 
 
 def check_plain(value: object, where: str = "") -> None:
-    """ValueError for what no record can hold: dates, nan, infinities, numbers past 64 bits."""
+    """Raise ValueError for values that no record can store: dates, nan, infinities, and numbers of
+    more than 64 bits."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             check_plain(item, f"{where}.{quoted(str(key))}")
@@ -71,11 +75,11 @@ def check_plain(value: object, where: str = "") -> None:
 
 
 def place(steps: tuple[int | str, ...]) -> str:
-    """`grid."model.hidden"[0]`: a place in a file as TOML would write it."""
+    """A place in a file as TOML would write it: `grid."model.hidden"[0]`."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{quoted(step)}" for step in steps)
     return "".join(parts).removeprefix(".")
 
 
 def quoted(key: str) -> str:
-    """A key as TOML writes it: bare where it can be."""
+    """A key as TOML writes it, with quotes only if they are needed."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else repr(key).replace("'", '"')

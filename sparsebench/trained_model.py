@@ -32,14 +32,16 @@ BATCH = 128
 
 
 class TrainedNetwork:
-    """network  that predicts, without its optimizer's state
-    inputs   how they are scaled
-    weights  W_1, W_2, ... as scipy's csr, a row per output neuron
+    """A trained network for prediction.
+
+    network  the network, without the optimizer's state
+    inputs   how inputs are scaled
+    weights  W_1, W_2, ... as scipy's csr, with a row per output neuron
     biases   b_1, b_2, ...
     facts    trial, model, backend, optimizer, objective, seed, shapes
-    input_names  (features,) where the data set named them, else None
-    names    (outputs,) the labels; None where they are 0, 1, ... or there are none
-    targets  what the objective makes of the outputs
+    input_names  (features,) names of the inputs; None if the data set does not name them
+    names    (outputs,) the labels; None if they are 0, 1, ... or there are none
+    targets  turns outputs into predictions
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class TrainedNetwork:
         self.targets = objective.restored(found, self._matrices[-1].shape[0], self.inputs)
 
     def _compact(self, network: Callable[[], Network]) -> None:
-        """Take dead neurons out, with what their activations have learnt."""
+        """Remove dead neurons, with the trained parameters of their activations."""
         if not isinstance(self.network, LayeredNetwork):
             raise DataError(f"{type(self.network).__name__} cannot be made compact")
         learnt = self.network.parameters()
@@ -121,16 +123,20 @@ class TrainedNetwork:
         return [csr_matrix((W.data, W.indices, W.indptr), shape=W.shape) for W in self._matrices]
 
     def topology_distance(self, other: TrainedNetwork) -> list[float]:
-        """Of each layer, 0 to 1, whatever the numbers of hidden neurons are: NNSTD, Liu et al.
-        (2020), arXiv 2006.14085. For layers of some thousand neurons."""
+        """The distance between the topologies of two networks for each layer, 0 to 1. It does not
+        depend on how hidden neurons are numbered: NNSTD, Liu et al. (2020), arXiv 2006.14085. For
+        layers of some thousand neurons."""
         from sparsebench.core.sparse.distance import nnstd
 
         return nnstd(self.weights, other.weights)
 
     def predict(self, X: Any) -> Array:
-        """A row per sample: its most likely label, its target in the data's own units, or its
-        reconstruction. X is (samples, features), as the data set has it, an array or scipy's csr:
-        it is scaled here as in training."""
+        """The prediction for each sample: its most likely label, its target in the data's own
+        units, or its reconstruction.
+
+        X is (samples, features), an array or scipy's csr, not scaled: it is scaled here as in
+        training.
+        """
         return self.targets.predict(self.outputs(X).T)
 
     def outputs(self, X: Any) -> Matrix:
@@ -147,7 +153,7 @@ class TrainedNetwork:
 
 
 def outputs_of(network: Network, inputs: Inputs, X: Any) -> Matrix:
-    """(samples, outputs) pre-activations of the last layer, of X as the data set has it."""
+    """(samples, outputs) pre-activations of the last layer, for X that is not scaled yet."""
     if not X.shape[0]:
         return np.empty((0, network.layers[-1].shape[0]), dtype=np.float32)
     batches = (X[start : start + BATCH] for start in range(0, X.shape[0], BATCH))
@@ -161,13 +167,13 @@ def load_model(
     plugins: Sequence[str | Path] = (),
     compact: bool = False,
 ) -> TrainedNetwork:
-    """The network in a file that `sparsebench export-model` wrote.
+    """Load a network from a file that `sparsebench export-model` wrote.
 
-    backend  to run it with, as a suite names one; None: the one it was trained with
-    plugins  files of plugins that its components come from
-    compact  dead hidden neurons are taken out: smaller layers, the same predictions
+    backend  the backend to run it with, as in a suite; None: the one with which it was trained
+    plugins  files of plugins that its components need
+    compact  remove dead hidden neurons, which makes layers smaller and does not change predictions
 
-    Raises DataError where the file is not such a file.
+    Raises DataError if the file is not such a file.
     """
     path = Path(os.path.expanduser(file))
     try:

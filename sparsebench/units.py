@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: "30m", "1h30m", "8GiB"."""
+"""Parses and formats durations and byte sizes as people write them: "30m", "1h30m", "8GiB"."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
 
 
 def seconds(value: object) -> float:
-    """Seconds of a duration; a bare number is seconds. ValueError if it is none, or not > 0."""
+    """Parse a duration in seconds; a bare number is seconds. Raises ValueError unless it is a
+    duration above 0."""
     return _amount(value, SECONDS, "a duration such as '30m'")
 
 
 def size(value: object) -> int:
-    """Bytes of a size; a bare number is bytes. ValueError if it is none, or less than 1."""
+    """Parse a size in bytes; a bare number is bytes. Raises ValueError unless it is a size of at
+    least 1."""
     amount = int(_amount(value, BYTES, "a size such as '8GiB'"))
     if amount < 1:
         raise ValueError(f"expected at least one byte, found {value!r}")
@@ -29,7 +31,7 @@ def size(value: object) -> int:
 
 
 def brief_size(amount: float) -> str:
-    """1536 as 1.5 KiB."""
+    """Format bytes: 1536 is "1.5 KiB"."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(amount) < 1024:
             return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
@@ -38,7 +40,7 @@ def brief_size(amount: float) -> str:
 
 
 def brief_seconds(amount: float) -> str:
-    """5400 as 1h30m."""
+    """Format seconds: 5400 is "1h30m"."""
     if amount < 60:
         return f"{amount:.1f}s"
     minutes, rest = divmod(round(amount), 60)

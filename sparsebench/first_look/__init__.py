@@ -1,1 +1,1 @@
-"""`sparsebench try`: a small comparison of sparse and dense on somebody's own file."""
+"""`sparsebench try`: a small comparison of sparse and dense networks on a user's own file."""

@@ -1,4 +1,5 @@
-"""What a comparison has to know of a file, and the mistakes that one line can tell."""
+"""The facts about a data file that a comparison needs, and checks that it can be compared at
+all."""
 
 from __future__ import annotations
 
@@ -11,25 +12,27 @@ if TYPE_CHECKING:
     from sparsebench.core.data.samples import Parts
 
 LEAST_SAMPLES = 10
-"""With fewer, a test part has one sample."""
+"""The least number of samples: with fewer, a test part would have one sample."""
 
 MOST_NUMBERS, LEAST_EACH = 20, 10
-"""Of whole numbers: above so many different ones, of which each has fewer samples than that on
-average, they are learnt as numbers and not as classes."""
+"""Targets that are whole numbers are numbers, and not classes, if there are more than MOST_NUMBERS
+different ones, with fewer than LEAST_EACH samples each on average."""
 
 MOST_CLASSES = 0.5
-"""Classes per sample: above, the target is no class but a name or a number."""
+"""With more classes per sample than this, the target is not a class, but a name or a number."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """samples, features  of the training part, where the file has a split
-    classes    0 where the targets are numbers
-    spread     standard deviation of the targets, where they are numbers
-    has_test   whether the file has a test part of its own
+    """Facts about a data file.
+
+    samples, features  numbers for the training part, if the file has a test part
+    classes    number of classes; 0 if the targets are numbers
+    spread     standard deviation of the targets, if they are numbers
+    has_test   whether the file has a test part
     csr        whether inputs are stored as csr
-    missing    how many values are missing
-    notes      what was understood, a line each
+    missing    number of missing values
+    notes      lines on how the file was read
     """
 
     samples: int
@@ -43,7 +46,8 @@ class Facts:
 
 
 def facts_of(parts: Parts) -> Facts:
-    """Raises DataError for targets and samples that allow no comparison."""
+    """The facts about loaded data. Raises DataError if the targets or samples allow no
+    comparison."""
     import numpy as np
 
     from sparsebench.core.data.checks import check_parts, labels_of

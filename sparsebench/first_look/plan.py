@@ -1,7 +1,8 @@
-"""The suite that compares sparse networks with a dense one and with other methods on a file.
+"""Makes the suite of `sparsebench try`, which compares sparse networks with a dense one and with
+other methods on a file.
 
-Sizes follow from the numbers of samples and features. The cases stand in the order of their
-importance: a run that is out of time leaves out the last ones.
+Sizes of networks follow from the numbers of samples and features. Cases are ordered by importance,
+because a run that is out of time leaves out the last ones.
 """
 
 from __future__ import annotations
@@ -20,42 +21,45 @@ from sparsebench.first_look.facts import Facts
 from sparsebench.toml_file import quoted
 
 BATCHES = ((200, 8), (500, 16), (5000, 32))
-"""Below so many samples, batches of that size; else of 128."""
+"""(number of samples, batch size): the batch size for fewer samples than this; else it is 128."""
 
 FOLDS = 5
-"""As many as a verdict needs at least."""
+"""The number of folds, the least that a verdict needs."""
 
 REPEATED = ((200, 3), (1000, 2))
-"""Below so many samples, all folds are drawn so often: the fewer there are, the more the
-differences of folds vary."""
+"""(number of samples, repeats): for fewer samples than this, the folds are drawn repeatedly,
+because differences between folds vary more."""
 
 STEPS = 1200
-"""Of a training, about; between the least and the most epochs."""
+"""The approximate number of steps of a training, within the least and the most epochs."""
 
 EPOCHS = (5, 60)
 
 WIDE = 1000
-"""Features from which on Adam takes smaller steps: the steps of all inputs of a neuron add up."""
+"""From this number of features on, Adam takes smaller steps, because the steps of all inputs of a
+neuron add up."""
 
 FEW = 600
-"""Steps of a training below which Adam takes larger ones, so that weights can leave their initial
-values behind."""
+"""In a training with fewer steps than this, Adam takes larger ones, so that weights can move far
+from their initial values."""
 
 WIDTHS = (512, 256, 128, 64, 32)
-"""Of the hidden layers: the largest with which the dense network is trained in time."""
+"""Possible widths of the hidden layers. The largest is chosen with which the dense network can be
+trained in time."""
 
 DENSE_SHARE = 1 / 3
-"""Of the time, for the dense networks of the first five folds."""
+"""The share of the time for the dense networks of the first five folds."""
 
 DENSE_SECONDS = 2e-8, 1e-10
-"""Of a dense step by Adam on two cores, for each weight, and for each weight and sample of a batch:
-about, on a slow machine."""
+"""Approximate seconds of a dense step by Adam on two cores of a slow machine: for each weight, and
+for each weight and sample of a batch."""
 
 UPDATES = 40
-"""Of the topology in a training by a method that counts steps."""
+"""The number of topology updates in a training, for methods that count steps between updates."""
 
 POINTS, SHARE = 0.02, 0.05
-"""Margins: of an accuracy; of an error, as a share of the targets' standard deviation."""
+"""The default margins: for an accuracy; and for an error, as a share of the targets' standard
+deviation."""
 
 REFERENCES = ("logistic-regression", "ridge-regression", "gradient-boosting")
 
@@ -65,8 +69,12 @@ SPARSE = {"trainer": "sequential", "backend": "numba-csr"}
 
 @dataclass(frozen=True)
 class Look:
-    """dataset  as a suite names it;  label  what to call it
-    minutes  for all trials;  margin  by which sparse may be worse; None: as above
+    """A comparison on one data set.
+
+    dataset  the data set as in a suite
+    label    name of the data set
+    minutes  time for all trials
+    margin   by how much sparse networks may be worse; None: the defaults above
     """
 
     dataset: Mapping[str, Any]
@@ -77,7 +85,7 @@ class Look:
 
     @property
     def hidden(self) -> int:
-        """Neurons of each of two hidden layers."""
+        """The number of neurons of each of the two hidden layers."""
         features = self.facts.features
         most = 128 if features < 200 else 256 if features < 5000 else 512
         time = 60 * self.minutes * DENSE_SHARE / FOLDS
@@ -85,14 +93,15 @@ class Look:
         return next(fitting, WIDTHS[-1])
 
     def _dense_seconds(self, width: int) -> float:
-        """Of training a dense network with hidden layers of this width."""
+        """Estimated seconds to train a dense network with hidden layers of this width."""
         weights = width * (self.facts.features + width)
         step, sample = DENSE_SECONDS
         return weights * self.steps * self.epochs * (step + sample * self.batch)
 
     @property
     def densities(self) -> tuple[float, ...]:
-        """The middle one first. The least leaves each input a few connections."""
+        """The densities to compare, the middle one first. With the lowest, each input has a few
+        connections."""
         return 0.05, 0.2, 0.02 if self.facts.features < WIDE else 0.01
 
     @property
@@ -101,7 +110,7 @@ class Look:
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """The number of steps in an epoch."""
         part = 1.0 if self.facts.has_test else (FOLDS - 1) / FOLDS
         return math.ceil(self.facts.samples * part / self.batch)
 
@@ -118,7 +127,8 @@ class Look:
 
     @property
     def repeats(self) -> int:
-        """How often the folds are drawn; of a file with a test part, the networks."""
+        """How often the folds are drawn; for a file with a test part, how many seeds are
+        trained."""
         if self.facts.has_test:
             return FOLDS
         return next((times for below, times in REPEATED if self.facts.samples < below), 1)
@@ -134,7 +144,7 @@ class Look:
         return (SHARE if self.margin is None else self.margin) * self.facts.spread
 
     def cases(self) -> list[dict[str, Any]]:
-        """The most important first."""
+        """The cases of the suite, the most important first."""
         middle, dense_most, least = self.densities
         linear = "logistic-regression" if self.facts.classes else "ridge-regression"
         found = [
@@ -147,7 +157,7 @@ class Look:
         return [*found, _sparse("rigl", middle, update_every=every), _sparse("static", middle)]
 
     def text(self) -> str:
-        """The suite's file."""
+        """The text of the suite file."""
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -184,7 +194,7 @@ class Look:
             yield f"tolerance = {self.tolerance:.6g}"
 
     def _once(self) -> list[tuple[str, str]]:
-        """The key and name of what is not repeated with other seeds."""
+        """The keys and names of components that are not repeated with other seeds."""
         if self.repeats == 1:
             return []
         once = [("trainer", "gradient-boosting"), ("topology", "rigl"), ("topology", "static")]
@@ -194,14 +204,15 @@ class Look:
         return [(key, name) for key, name in once if any(_name(c[key]) == name for c in cases)]
 
     def ordered(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The most important first: every case on the folds of the first seed, then the others."""
+        """The trials, the most important first: all cases on the folds of the first seed, then the
+        others."""
         return sorted(trials, key=lambda trial: trial.seed)
 
 
 def look_at(
     path: Path, dataset: Mapping[str, Any], facts: Facts, minutes: float, margin: float | None
 ) -> Look:
-    """The data set as it is to be read, wherever the suite is run."""
+    """The comparison for a file, whose data set is described so that the suite can run anywhere."""
     chosen = {**dataset, "path": os.path.abspath(path)}
     if facts.missing and "missing" not in chosen:
         chosen["missing"] = "mean"
@@ -219,7 +230,7 @@ def _name(component: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    """Plain data as an inline value."""
+    """Plain data as an inline TOML value."""
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{quoted(k)} = {_toml(v)}' for k, v in value.items())} }}"
     if isinstance(value, list | tuple):

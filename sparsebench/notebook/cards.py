@@ -1,7 +1,7 @@
 """The HTML that a notebook shows for an object: a title, facts, a table and notes.
 
-Nothing is loaded from elsewhere and all text is escaped. Colours are the notebook's, so it is
-readable on light and dark pages.
+Nothing is loaded from the network, and all text is escaped. Colours are those of the notebook, so
+it is readable on light and dark pages.
 """
 
 from __future__ import annotations

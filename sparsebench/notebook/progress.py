@@ -31,7 +31,7 @@ def in_notebook() -> bool:
 class RunProgress(Listener):
     """Keeps the progress of a run and calls `draw` when it changes.
 
-    doing    what happens before the first trial; empty afterwards
+    doing    a line on what happens before the first trial; empty afterwards
     running  trial id -> the trial, when it began, and its last report
     """
 

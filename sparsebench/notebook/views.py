@@ -84,8 +84,8 @@ def run_card(stored: StoredRun) -> Card:
 class Trial:
     """A trial with its record.
 
-    record  its record; `run.trials()` has it as a row
-    folder  of its logs, epochs and memory trace
+    record  the trial's record; `run.trials()` has it as a row
+    folder  the folder of its logs, epochs and memory trace
     """
 
     def __init__(self, stored: StoredRun, record: Record) -> None:
@@ -213,7 +213,8 @@ class Plots:
         return "<plots: accuracy(), curves(), density(), line(x, y), ranks(), scaling(), sweep()>"
 
     def accuracy(self) -> Figure:
-        """The primary metric against net peak memory, a marker per cell, its area the time."""
+        """The primary metric against net peak memory, with a marker per cell whose area shows the
+        time."""
         needs = "two cells with a primary metric and a net peak"
         return self._drawn(trade_off, "accuracy", needs)
 
@@ -243,11 +244,13 @@ class Plots:
     ) -> Figure:  # fmt: skip
         """Any metric against any column: `line("topology.epsilon", "test_accuracy")`.
 
-        x, y   columns of `run.trials()`, or dotted keys of a trial; y: the primary metric
-        color  a part of a trial ("topology") or a dotted key; "": the first that varies
-        panel  likewise; None: a panel per data set and size; "": one panel
-        by     the key over which a line runs, its values beside the marks: "trainer.workers"
-        log    the logarithmic axes, ("x", "y"); None: those of a wide range
+        x, y   columns of `run.trials()`, or dotted keys of a trial; y is by default the primary
+               metric
+        color  a part of a trial ("topology") or a dotted key; "": the first part that varies
+        panel  a part or a dotted key; None: a panel per data set and size; "": one panel
+        by     the key whose values a line connects and that is written beside marks, such as
+               "trainer.workers"
+        log    the logarithmic axes, ("x", "y"); None: axes with a wide range
         """
         return self._drawn(
             lambda found: line(found, x, y, color=color, panel=panel, by=by, log=log),

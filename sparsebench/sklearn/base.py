@@ -1,4 +1,4 @@
-"""What the estimators have in common: parameters, training, files, around a `Learner`."""
+"""The base class of the estimators: parameters, training and files, around a `Learner`."""
 
 from __future__ import annotations
 
@@ -29,44 +29,45 @@ from sparsebench.sklearn.learner import AUTO, Learner
 DEFAULT_TOPOLOGY = {"name": "set", "update": "cosine"}
 
 DENSITY = 0.2
-"""Of a topology that names no density, epsilon or allocation of its own."""
+"""The density if the topology has no density, epsilon or allocation."""
 
 
 class SparseNetwork(BaseEstimator):  # type: ignore[misc]
-    """What the estimators have in common.
+    """Base class of the estimators.
 
-    hidden_layer_sizes   neurons of the hidden layers
-    activation           by name, or as a table as in a suite
-    topology             by name, or a method as a sentence of its parts, as in a suite:
-                         {"name": "set", "drop": "magnitude", "grow": "gradient"}; None: SET whose
-                         share of dropped connections falls to 0 by a cosine, since few samples make
-                         few steps between two updates
-    density              connections / possible connections; None: 0.2, unless topology says
+    hidden_layer_sizes   numbers of neurons of the hidden layers
+    activation           name of the activation, or its table as in a suite
+    topology             name of the topology method, or its table as in a suite:
+                         {"name": "set", "drop": "magnitude", "grow": "gradient"}; None: SET with a
+                         drop fraction that falls to 0 as a cosine, because few samples make few
+                         steps between two updates
+    density              connections / possible connections; None: 0.2, unless topology sets it
     dropout              fraction of hidden neurons that a training step leaves out
-    optimizer            by name, or as a table
-    learning_rate        None: the optimizer's
-    weight_decay         None: the optimizer's
-    batch_size           samples of a step
-    max_iter             epochs, at most
-    tol                  least improvement of the loss, or with early_stopping of the validation
-                         score, that counts
+    optimizer            name of the optimizer, or its table
+    learning_rate        None: the default of the optimizer
+    weight_decay         None: the default of the optimizer
+    batch_size           samples per step
+    max_iter             the most epochs
+    tol                  the least improvement that counts, of the loss or, with early_stopping, of
+                         the validation score
     n_iter_no_change     epochs without improvement after which training ends; None: never
-    early_stopping       hold samples out, end when their score no longer improves, and keep the
+    early_stopping       hold out samples, end when their score no longer improves, and keep the
                          network of the best epoch
-    validation_fraction  of the samples, to hold out
-    scaling              of the inputs: feature (mean 0 and deviation 1 of each), data, range, none
-    backend              "auto": numba-csr where the training is worth its compilation, else
-                         scipy-csr; both give the same results but for rounding
-    threads              of numba-csr; None: as numba is set
-    random_state         of connections, initial weights, batches and dropout
-    warm_start           `fit` goes on from where the last one ended
+    validation_fraction  fraction of the samples to hold out
+    scaling              scaling of the inputs: feature (each has mean 0 and deviation 1), data,
+                         range, none
+    backend              "auto": numba-csr if training takes longer than its compilation, else
+                         scipy-csr; both give the same results up to rounding
+    threads              threads of numba-csr; None: numba's setting
+    random_state         seed of connections, initial weights, batches and dropout
+    warm_start           `fit` continues from the last fit
     verbose              show a progress bar
-    plugin_files         of components that are not built in
+    plugin_files         files of plugins with further components
 
-    weights_     scipy's csr of each layer, (outputs, inputs)
-    biases_      (outputs,) of each layer
+    weights_     for each layer, scipy's csr (outputs, inputs)
+    biases_      for each layer, (outputs,)
     loss_curve_  mean loss of each epoch
-    n_iter_      epochs done
+    n_iter_      number of epochs trained
     """
 
     _estimator_type: str
@@ -102,7 +103,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
     # --- learning ---------------------------------------------------------------------
 
     def _learn(self, X: Any, y: Array, objective: Any, weights: Vector | None, **more: Any) -> None:
-        """`fit`: a new learner, or with warm_start the one that is there."""
+        """Implements `fit`, with a new learner or, with warm_start, the existing one."""
         fresh = not (self.warm_start and hasattr(self, "learner_"))
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -117,7 +118,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
                 self._until_done(self.learner_.train(X, y, self.max_iter, weights, held_out), show)
 
     def _learn_once(self, X: Any, y: Array, objective: Any, **more: Any) -> None:
-        """`partial_fit`: an epoch."""
+        """Implements `partial_fit`: trains one epoch."""
         with _one_line():
             if not hasattr(self, "learner_"):
                 seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -130,7 +131,8 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = self.learner_.epoch
 
     def _until_done(self, records: Iterator[EpochRecord], show: Any) -> None:
-        """Take epochs until nothing improves; with early stopping return to the best."""
+        """Train epochs until there is no improvement; with early stopping, return to the best
+        one."""
         best, best_epoch, kept = -np.inf, 0, None
         score_curve = []
         for record in records:
@@ -242,7 +244,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
     def save(self, file: str | Path) -> None:
         """Write an npz file without pickled objects; `sparsebench.load_model` reads it too.
 
-        The optimizer's state is not in it, so that a warm start begins with a new one.
+        The optimizer's state is not saved, so a warm start begins with fresh state.
         """
         learner, more = self._learnt(), {}
         for name in SAVED:
@@ -262,7 +264,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
-        """The estimator that `save` wrote. Raises ValueError where the file is not one of it."""
+        """Load an estimator that `save` wrote. Raises ValueError if the file is not such a file."""
         with _one_line():
             learner, facts = Learner.load(Path(os.path.expanduser(file)))
         if facts["class"] != cls.__name__:
@@ -281,14 +283,14 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
 
 ARRAYS = ("classes_", "feature_names_in_")
 SAVED = (*ARRAYS, "n_features_in_", "_n_features_out", "loss_curve_", "n_iter_")
-"""Attributes of a fitted estimator that its file holds."""
+"""Attributes of a fitted estimator that are saved in its file."""
 
 TYPES = [np.float32, np.float64, np.uint8, np.int8, np.uint16, np.int16, np.int32, np.int64]
-"""Of inputs, which are scaled batch by batch and not copied."""
+"""Types of inputs that are scaled batch by batch, without a copy of all inputs."""
 
 
 def set_parameters(estimator: Any, given: dict[str, Any]) -> None:
-    """Set each parameter of a constructor: scikit-learn reads them from its signature."""
+    """Set all parameters of a constructor as attributes, because scikit-learn expects these."""
     for name in type(estimator)._get_param_names():
         setattr(estimator, name, given[name])
 
@@ -300,7 +302,7 @@ def _table(component: Any, **more: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of numpy as JSON data."""
+    """A numpy value as JSON data."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r} cannot be saved in a file; give it as plain data")
@@ -308,7 +310,8 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Errors in parameters and data are scikit-learn's kind of error."""
+    """Within the block, turn errors in parameters and data into the types that scikit-learn
+    expects."""
     try:
         yield
     except SparsebenchError as error:

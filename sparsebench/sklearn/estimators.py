@@ -27,7 +27,7 @@ from sparsebench.sklearn.learner import AUTO
 class SparseMLPClassifier(ClassifierMixin, SparseNetwork):  # type: ignore[misc]
     """A truly sparse multilayer perceptron that is trained with cross-entropy.
 
-    Besides the parameters of all (`SparseNetwork`):
+    Parameters, besides those of `SparseNetwork`:
     class_weight  as in scikit-learn: None, "balanced", or a weight per class
     """
 
@@ -62,8 +62,8 @@ class SparseMLPClassifier(ClassifierMixin, SparseNetwork):  # type: ignore[misc]
         set_parameters(self, locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """X (samples, features), an array, csr or a frame; y a label per sample; sample_weight
-        (samples,), none negative."""
+        """Train the network. X (samples, features) is an array, csr or a frame; y has a label per
+        sample; sample_weight is (samples,), none negative."""
         X, y = self._checked(X, y)
         check_classification_targets(y)
         known, codes = np.unique(y, return_inverse=True)
@@ -87,8 +87,8 @@ class SparseMLPClassifier(ClassifierMixin, SparseNetwork):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Train an epoch on these samples. `classes`, all labels there are, is needed in the first
-        call, which also fixes how inputs are scaled."""
+        """Train one epoch on these samples. The first call needs `classes`, the list of all labels,
+        and also determines how inputs are scaled."""
         first = not hasattr(self, "learner_")
         if first and classes is None:
             raise ValueError("classes, all labels there are, must be passed on the first call")
@@ -127,11 +127,12 @@ class SparseMLPClassifier(ClassifierMixin, SparseNetwork):  # type: ignore[misc]
 
 
 class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
-    """A truly sparse multilayer perceptron that is trained with squared errors; its targets, one
-    or several per sample, are standardised. Parameters: `SparseNetwork`."""
+    """A truly sparse multilayer perceptron that is trained with squared errors. There may be
+    several targets per sample; they are standardised. Parameters: see `SparseNetwork`."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """X (samples, features), an array, csr or a frame; y (samples,) or (samples, targets)."""
+        """Train the network. X (samples, features) is an array, csr or a frame; y is (samples,) or
+        (samples, targets)."""
         X, y = self._checked(X, y, multi_output=True, y_numeric=True)
         weights = None
         if sample_weight is not None:
@@ -141,7 +142,7 @@ class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Train an epoch on these samples; the first call fixes how inputs and targets are
+        """Train one epoch on these samples. The first call determines how inputs and targets are
         scaled."""
         first = not hasattr(self, "learner_")
         X, y = self._checked(X, y, multi_output=True, y_numeric=True, reset=first)
@@ -149,7 +150,7 @@ class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> Array:
-        """(samples,) or (samples, targets), as y was."""
+        """The predicted targets, (samples,) or (samples, targets), like y in training."""
         outputs = self._outputs(X)
         return self._learnt().targets.predict(outputs.T)
 
@@ -160,13 +161,14 @@ class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
 
 
 class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparseNetwork):  # type: ignore[misc]
-    """A truly sparse network that gives back its inputs; its middle layer is a code of them.
+    """A truly sparse network that reconstructs its inputs; its middle layer has codes of them.
 
-    hidden_layer_sizes  of the encoder, which the decoder mirrors: (500, 100) makes
+    hidden_layer_sizes  sizes of the encoder's layers, which the decoder mirrors: (500, 100) makes
                         n-500-100-500-n
-    noise               deviation of normal noise on the scaled inputs in training; the targets
-                        are without it
-    The other parameters: `SparseNetwork`. Inputs are dense.
+    noise               standard deviation of normal noise on the scaled inputs in training; targets
+                        have no noise
+
+    Other parameters: see `SparseNetwork`. Inputs must be dense.
     """
 
     def __init__(
@@ -198,14 +200,14 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Spars
         set_parameters(self, locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """X (samples, features); y is not looked at."""
+        """Train the network on X (samples, features); y is not used."""
         X = self._checked(X)
         self._learn(X, np.zeros(X.shape[0], dtype=np.int64), self._objective(), None)
         self._n_features_out = self._model()["hidden"][-1]
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train an epoch on these samples; the first call fixes how inputs are scaled."""
+        """Train one epoch on these samples. The first call determines how inputs are scaled."""
         X = self._checked(X, reset=not hasattr(self, "learner_"))
         self._learn_once(X, np.zeros(X.shape[0], dtype=np.int64), self._objective())
         self._n_features_out = self._model()["hidden"][-1]
@@ -219,7 +221,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Spars
             return self._learnt().codes(X, len(self._model()["hidden"]))
 
     def reconstruct(self, X: Any) -> Array:
-        """(samples, features) as the network gives them back, in the units of X."""
+        """(samples, features) the reconstructions of X, in the units of X."""
         outputs = self._outputs(X)
         return self._learnt().targets.predict(outputs.T)
 
@@ -249,7 +251,7 @@ def _objective_of(y: Array) -> str:
 
 
 def _counted(X: Any, y: Array, weights: Vector | None) -> tuple[Any, Array, Vector | None]:
-    """Without the samples of weight 0: a batch of them would have no mean."""
+    """The samples without those of weight 0, because a batch of only these would have no mean."""
     if weights is None or (weights > 0).all():
         return X, y, weights
     rows = np.flatnonzero(weights > 0)

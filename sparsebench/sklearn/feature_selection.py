@@ -1,4 +1,4 @@
-"""Which inputs matter: features chosen by the first layer of a sparse network, or its gradients."""
+"""Feature selection by the first layer of a sparse network, or by its gradients."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from sparsebench.sklearn.estimators import SparseAutoencoder, SparseMLPClassifie
 from sparsebench.sklearn.learner import Learner
 
 SAMPLES = 1000
-"""Whose gradients are taken after each epoch, at most."""
+"""The most samples whose gradients are used after each epoch."""
 
 
 class SparseFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """Keep the features that a truly sparse network relies on.
 
-    estimator  one of this package, which is cloned and fitted; None: a classifier where there is a
-               y, else an autoencoder with noise on its inputs, which is QuickSelection
+    estimator  an estimator of this package, which is cloned and fitted; None: a classifier if y is
+               given, else an autoencoder with noise on its inputs, which is QuickSelection
     importance strength: sum of the magnitudes of an input's weights (QuickSelection, Atashgahi et
                al. 2022, arXiv 2012.00560)
-               connections: their number
+               connections: number of an input's connections
                attribution: sum over the outputs of the mean |gradient| with respect to the scaled
-               input, added up over the epochs (Attr). Deviation: over the first 1,000 samples,
-               after each epoch instead of each step. Not for autoencoders, which have as many
-               outputs as inputs.
-    n_features_to_select  how many, or a share of them; None: half
+               input, added up over the epochs (Attr). Deviation: uses only the first 1,000 samples,
+               after each epoch instead of each step. Not for autoencoders, because it takes a
+               backward pass per output.
+    n_features_to_select  number of features, or a share of them; None: half
 
-    estimator_  the fitted network        scores_   (features,), the larger the better
-    support_    (features,) of booleans   ranking_  features by descending score
+    estimator_  the fitted network
+    scores_     (features,) the score of each feature; higher is better
+    support_    (features,) True for selected features
+    ranking_    features by descending score
     """
 
     def __init__(
@@ -49,8 +51,8 @@ class SparseFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):  
         self.n_features_to_select = n_features_to_select
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Train the network on X (samples, features) and score its inputs. fit_params go to the
-        network's `fit`."""
+        """Train the network on X (samples, features), and score its inputs. fit_params are passed
+        to the network's `fit`."""
         sparse = not isinstance(self.estimator, SparseAutoencoder)
         X = validate_data(self, X, accept_sparse="csr" if sparse else False)
         estimator = self._estimator(y)

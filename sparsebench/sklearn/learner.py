@@ -1,4 +1,4 @@
-"""A network that learns from arrays, as often as it is given some; it can be copied and pickled."""
+"""A network that can be trained on arrays repeatedly, and that can be copied and pickled."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ KINDS = ("model", "topology", "optimizer", "objective", "backend")
 COMPILES, PLAIN, AUTO = "numba-csr", "scipy-csr", "auto"
 
 WORTH_COMPILING = 2e10
-"""Connections x samples x epochs. Below, training by scipy takes less time than numba's first
-compilation, about half a minute."""
+"""A number of connections x samples x epochs. With less work than this, training by scipy takes
+less time than numba's first compilation, about half a minute."""
 
 
 @functools.cache
 def plugins_of(files: tuple[str, ...]) -> Plugins:
-    """The built-in and installed components and those of the files, loaded once: looking through
-    what is installed takes longer than a small training."""
+    """The built-in and installed components and those in the files. They are loaded once, because
+    finding installed plugins takes longer than a small training."""
     return load_plugins([Path(file) for file in files])
 
 
 class Unmeasured:
-    """The meter of a training that nobody measures."""
+    """A meter that measures nothing."""
 
     def phase(self, name: str) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -70,9 +70,12 @@ class Unmeasured:
 
 @dataclass
 class Learner:
-    """components  by kind, as a suite names them; a backend "auto" is chosen by the work to do
-    outputs     where y does not say how many there are
-    step, epoch done so far
+    """A network with its training.
+
+    components  components by kind, as in a suite; the backend "auto" is chosen by the amount of
+                work
+    outputs     number of outputs, if it does not follow from y
+    step, epoch numbers of steps and epochs trained so far
     """
 
     components: Mapping[str, Any]
@@ -92,7 +95,7 @@ class Learner:
 
     @property
     def inputs(self) -> Inputs:
-        """How inputs are scaled, as the first training found them."""
+        """How inputs are scaled, which the first training determined."""
         assert self._inputs is not None
         return self._inputs
 
@@ -114,11 +117,12 @@ class Learner:
     ) -> Iterator[EpochRecord]:
         """Train epochs on X (samples, features) and yield the record of each as it ends.
 
-        weights   (samples,) above 0
-        held_out  X and y to be scored at the end of each epoch
-        last      epoch up to which schedules reckon, if it is not the last of these
-        The first call fixes how inputs and targets are scaled. Raises FloatingPointError where the
-        loss is no longer finite.
+        weights   (samples,) sample weights above 0
+        held_out  X and y that are scored at the end of each epoch
+        last      the epoch at which schedules end, if it is not the last of these epochs
+
+        The first call determines how inputs and targets are scaled. Raises FloatingPointError if
+        the loss is no longer finite.
         """
         X = X if is_dense(X) else checked_csr(X, "X")
         if self._inputs is None:
@@ -193,7 +197,10 @@ class Learner:
     # --- components -------------------------------------------------------------------
 
     def part(self, kind: str, automatic: str = PLAIN) -> Any:
-        """The component of a kind, built once. automatic  what "auto" is"""
+        """The component of a kind, built once.
+
+        automatic  the name of the component that "auto" means
+        """
         if kind not in self._parts:
             given = self.components[kind]
             if kind == "backend" and given == AUTO:
@@ -231,8 +238,8 @@ class Learner:
         return out
 
     def attribution(self, X: Any, samples: int) -> Array:
-        """(features,) sum over the outputs of the mean |gradient| with respect to each scaled
-        input, over the first samples."""
+        """(features,) the sum over the outputs of the mean |gradient| with respect to each scaled
+        input, over the first `samples` samples."""
         network = self.network
         if not isinstance(network, Observable):
             raise Unsupported(f"{type(network).__name__} does not show its gradients")
@@ -250,11 +257,11 @@ class Learner:
         return {name: np.array(array) for name, array in network_arrays(self._network)}
 
     def return_to(self, arrays: dict[str, Array]) -> None:
-        """Make the network that `snapshot` was taken of."""
+        """Restore the network from the arrays of `snapshot`."""
         self._network, self._saved = None, arrays
 
     def _restored(self, objective: Any) -> Network:
-        """The network anew, for the loss of this objective."""
+        """Rebuild the network, for the loss of this objective."""
         arrays = self.snapshot()
         model, backend, optimizer = (self.part(kind) for kind in ("model", "backend", "optimizer"))
         shapes = model.shapes(self.inputs.features, self.targets.outputs)
@@ -270,7 +277,8 @@ class Learner:
     def save(self, file: Path, names: Array | None, facts: Mapping[str, Any]) -> None:
         """Write the network as `sparsebench export-model` does, without its optimizer's state.
 
-        names  of the classes   facts  JSON data that `load` gives back
+        names  names of the classes
+        facts  JSON data that `load` returns
         """
         known = {"components": dict(self.components), "scaling": self.scaling,
                  "batch_size": self.batch_size, "outputs": self.outputs, "step": self.step,
@@ -304,5 +312,6 @@ class Learner:
         return learner, found.facts.get("estimator")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is compiled: a network is made of its arrays when it is needed."""
+        """The state for pickling, without compiled code: the network is rebuilt from its arrays
+        when it is needed."""
         return vars(self) | {"_saved": self.snapshot(), "_parts": {}, "_network": None}

@@ -1,4 +1,4 @@
-"""Samples that count differently: a weight travels beside the target that it belongs to."""
+"""Sample weights: each weight is stored in one record with the target of its sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGET, WEIGHT = "target", "weight"
 
 
 def with_weights(targets: Array, weights: Vector) -> Array:
-    """A record (n,) of target and weight per sample, from targets (n,) or (n, K)."""
+    """An array (n,) of records with target and weight, from targets (n,) or (n, K)."""
     kind = np.dtype([(TARGET, targets.dtype, targets.shape[1:]), (WEIGHT, np.float32)])
     records = np.empty(len(targets), dtype=kind)
     records[TARGET], records[WEIGHT] = targets, weights
@@ -24,7 +24,8 @@ def with_weights(targets: Array, weights: Vector) -> Array:
 
 @dataclass(frozen=True)
 class LossOfRecords:
-    """A loss of the records of `with_weights`. Targets without weights count alike."""
+    """A loss whose targets are the records of `with_weights`. Targets without weights count
+    equally."""
 
     loss: WeightedLoss
 
@@ -41,7 +42,7 @@ class LossOfRecords:
 
 @dataclass(frozen=True)
 class ObjectiveOfRecords:
-    """An objective in training, whose samples have weights."""
+    """An objective for training with sample weights."""
 
     objective: Objective
 

@@ -1,1 +1,1 @@
-"""Files that predict with one trained network and need no library: Python's own, or C's."""
+"""Writes a trained network as one Python or C file that predicts without any library."""

@@ -18,10 +18,12 @@ SRELU = ("t_left", "a_left", "t_right", "a_right")
 
 @dataclass(frozen=True, eq=False)
 class LayerData:
-    """outputs  neurons
-    indptr, indices, weights, bias  csr, a row per neuron
-    curve    behind the layer; "linear" is z above 0 and slope z below
-    curves   the vectors (outputs,) of SRELU, one after the other
+    """One layer as plain data.
+
+    outputs  number of neurons
+    indptr, indices, weights, bias  csr with a row per neuron
+    curve    the activation after the layer; "linear" is z above 0 and slope z below
+    curves   the vectors (outputs,) of SReLU, concatenated
     """
 
     outputs: int
@@ -36,10 +38,12 @@ class LayerData:
 
 @dataclass(frozen=True, eq=False)
 class NetworkData:
-    """mean, scale  (features,): x goes in as (x - mean) * scale
-    task         class: the largest output; number: outputs * target_scale + target_mean;
+    """A network as plain data.
+
+    mean, scale  (features,) the network's input is (x - mean) * scale
+    task         class: predict the largest output; number: outputs * target_scale + target_mean;
                  flag: 1 for an output above 0
-    names        of the classes
+    names        names of the classes
     """
 
     layers: list[LayerData]
@@ -60,7 +64,7 @@ class NetworkData:
 
 
 def described(net: TrainedNetwork) -> NetworkData:
-    """Raises SparsebenchError for an activation that has no standalone form."""
+    """Describe a network. Raises SparsebenchError for an activation without a standalone form."""
     model, inputs = net.facts["model"], net.inputs
     curves = [model["activation"]] * (len(net.weights) - 1) + [model.get("output", "identity")]
     parameters = net.network.parameters()

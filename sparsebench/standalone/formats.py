@@ -1,4 +1,4 @@
-"""The kinds of file that a kept network is written as."""
+"""The file formats in which a trained network can be written: python, c, safetensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = {"python": python_source, "c": c_source}
 def write_network(model: Path, kind: str, target: BinaryIO) -> None:
     """Write the network of an exported model as `python`, `c` or `safetensors`.
 
-    Raises Unsupported where safetensors is not installed.
+    Raises Unsupported if safetensors is not installed.
     """
     if kind in SOURCES:
         target.write(SOURCES[kind](described(load_model(model))).encode())
@@ -39,5 +39,5 @@ def write_network(model: Path, kind: str, target: BinaryIO) -> None:
 
 
 def _spelt(texts: dict[str, list[str]]) -> dict[str, str]:
-    """Labels that are words, which safetensors has no type for, as JSON text."""
+    """Lists of words as JSON text, because safetensors has no type for words."""
     return {name: json.dumps(values) for name, values in texts.items()}

@@ -58,7 +58,7 @@ def _activated(z: list[float], layer: dict[str, Any]) -> list[float]:
 
 
 def predict(x: Sequence[float]) -> Any:
-    """The most likely label of one sample; or its numbers, or flags of 0 and 1."""
+    """The prediction for one sample: its most likely label, its numbers, or its flags 0 and 1."""
     z = outputs(x)
     if NETWORK["task"] == "class":
         return NETWORK["names"][max(range(len(z)), key=z.__getitem__)]

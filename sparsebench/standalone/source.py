@@ -16,7 +16,8 @@ PER_LINE = 8
 
 
 def python_source(net: NetworkData) -> str:
-    """The network's arrays are base64 of little-endian numbers."""
+    """The Python source of a predictor, with the network's arrays as base64 of little-endian
+    numbers."""
     lines = ["NETWORK: dict[str, Any] = {", f'    "task": {net.task!r},', '    "names": [']
     lines += [f"        {name!r}," for name in net.names]
     lines += ["    ],"]
@@ -42,7 +43,7 @@ def python_source(net: NetworkData) -> str:
 
 
 def c_source(net: NetworkData) -> str:
-    """Numbers are written in hexadecimal, so that each is exact."""
+    """The C source of a predictor. Numbers are written in hexadecimal, so that they are exact."""
     return _template("predictor.c").replace("/* NETWORK */\n", "\n".join(_declarations(net)) + "\n")
 
 
@@ -70,7 +71,8 @@ def _declarations(net: NetworkData) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A string of C, in UTF-8; what could be an escape or a trigraph is written in octal."""
+    """A C string in UTF-8. Characters that could be part of an escape or a trigraph are written in
+    octal."""
     plain = (
         chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode()
     )

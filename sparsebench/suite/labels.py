@@ -10,14 +10,15 @@ from typing import Any
 from sparsebench.core.trial import REPLICATED, Trial, canonical
 
 FILE = "file"
-"""The data set that reads somebody's own file."""
+"""The name of the data set that reads a user's own file."""
 
 WHERE = ("path", "label")
-"""Its parameters that say where it is and what to call it."""
+"""The parameters of this data set that are its path and its label."""
 
 
 def brief(value: Any) -> str:
-    """A component by its name and pruning, a list as 1000-1000, anything else as it is."""
+    """A value in brief: a component by its name and pruning, a list as 1000-1000, other values as
+    text."""
     if isinstance(value, Mapping):
         pruning = value.get("prune")
         return name_of(value) + (f" + {brief(pruning)}" if pruning else "")
@@ -29,7 +30,7 @@ def brief(value: Any) -> str:
 
 
 def name_of(component: Mapping[str, Any]) -> str:
-    """The name of a component; of somebody's own file its `label`, or the file's name without
+    """The name of a component. For a user's own file, its `label`, or the file's name without
     folder and ending."""
     path = component.get("path")
     if component.get("name") == FILE and path:
@@ -38,10 +39,9 @@ def name_of(component: Mapping[str, Any]) -> str:
 
 
 def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    """A component by its name, ` + ` its pruning, and the parameters in which the components
-    of that name among `others` differ: `set + importance (zeta=0.3)`. Files with one name are
-    distinguished by the ends of their paths: no label has an absolute path.
-    """
+    """A label that distinguishes a component from `others`: its name, its pruning after ` + `, and
+    the parameters in which components of that name differ: `set + importance (zeta=0.3)`. Files of
+    the same name are distinguished by the ends of their paths; no label has an absolute path."""
     name = name_of(component)
     same = [other for other in others if name_of(other) == name]
     own, alike = flat(component), [flat(other) for other in same]
@@ -55,7 +55,7 @@ def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, A
 
 
 def shortest_end(path: str, others: Sequence[str]) -> str:
-    """The last parts of a path, as many as no other path ends in."""
+    """The shortest end of a path with which no other path ends."""
     parts = PurePath(path).parts
     for count in range(1, len(parts)):
         end = parts[-count:]
@@ -65,7 +65,8 @@ def shortest_end(path: str, others: Sequence[str]) -> str:
 
 
 def distinct_labels(components: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A label for each component: its name, with what differs where others have the same name."""
+    """A label for each component: its name, and the parameters that distinguish it from components
+    of the same name."""
     distinct = list({repr(one): one for one in components}.values())
     names = Counter(map(name_of, distinct))
     known = {
@@ -76,7 +77,8 @@ def distinct_labels(components: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def datasets_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """The data set of each trial; of one content at several paths that which was seen first."""
+    """The data set of each trial. If the same content is at several paths, the first one is used
+    for all."""
     seen: dict[str, dict[str, Any]] = {}
     return [
         seen.setdefault(canonical([trial.spec()["dataset"], trial.data]), trial.dataset)
@@ -85,8 +87,8 @@ def datasets_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def axis_words(values: Sequence[Any]) -> list[str]:
-    """The values of a grid axis, each distinguished from the others. Where one is a component,
-    a text is short for another."""
+    """The values of a grid axis in words that distinguish them. If one value is a component, a text
+    is a component's name."""
     if any(isinstance(value, Mapping) for value in values):
         values = [{"name": value} if isinstance(value, str) else value for value in values]
     components = [value for value in values if isinstance(value, Mapping)]
@@ -97,7 +99,8 @@ def axis_words(values: Sequence[Any]) -> list[str]:
 
 
 def flat(component: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Parameters by dotted key; a nested component is its name, and its parameters below it."""
+    """The parameters of a component by dotted key. A nested component's own key has its name; its
+    parameters are below that key."""
     found: dict[str, Any] = {}
     for key, value in component.items():
         if isinstance(value, Mapping):
@@ -110,14 +113,14 @@ def flat(component: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether they differ in it. A key below a nested component is compared among those that
-    have it: where it is missing, the component itself is another."""
+    """Whether these components differ in the key. A key of a nested component is compared only
+    among components that have it, because the others differ in the nested component itself."""
     values = [brief(one.get(key)) for one in among if key in one or "." not in key]
     return any(value != values[0] for value in values)
 
 
 def label(trial: Trial, *, seed: bool = True) -> str:
-    """A line for people: the grid axes, or the parts where there is no grid."""
+    """A one-line label of a trial: its grid values, or its parts if there is no grid."""
     words = _label_words(trial, seed=seed)
     return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())
 

@@ -26,7 +26,7 @@ _ABSENT = object()
 
 
 def matches(where: Mapping[str, Any], trial: Trial) -> bool:
-    """Whether `trial` fulfils every condition of `where`; an empty `where` matches every trial.
+    """Whether `trial` satisfies all conditions of `where`; an empty `where` matches every trial.
 
     `topology = "set"` compares names, `"model.hidden"` a parameter, `prune` the name of the pruning
     ("" for none), and keys such as `seed` their values. A table compares only the keys that it has.
@@ -48,8 +48,8 @@ def matches(where: Mapping[str, Any], trial: Trial) -> bool:
 
 
 def differing(where: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, str]]:
-    """The keys of `where` that are not so in `trial`: key, what the trial has and what is wanted,
-    both in words. SuiteError for a key that no trial can have."""
+    """The conditions of `where` that `trial` does not satisfy: the key, the trial's value and the
+    wanted value, both in words. Raises SuiteError for a key that no trial can have."""
     return [
         (key, _as_wanted(_found(key, trial), wanted), _as_wanted(wanted, wanted))
         for key, wanted in where.items()
@@ -58,7 +58,7 @@ def differing(where: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, st
 
 
 def _as_wanted(value: Any, wanted: Any) -> str:
-    """A value in words, a component with the parameters that are wanted of it: `set (zeta=0.3)`."""
+    """A value in words; a component with those parameters that `wanted` names: `set (zeta=0.3)`."""
     if value is None or value is _ABSENT:
         return "none"
     if not isinstance(value, Mapping) or not isinstance(wanted, Mapping):

@@ -46,7 +46,7 @@ def _name(found: str) -> str:
 
 
 def _keys(known: Sequence[str], *, dotted: bool = True, plain: bool = True) -> AfterValidator:
-    """A validator: the keys of a table are those of trials, and its values are plain."""
+    """A validator that a table has only keys of trials and plain values."""
 
     def check(table: dict[str, Any]) -> dict[str, Any]:
         for key, value in table.items():
@@ -120,8 +120,8 @@ AtLeast0 = Annotated[float, Strict(), Field(ge=0, lt=1e300, description="a numbe
 
 @dataclass(frozen=True)
 class Exclude:
-    """Trials of the grid that are not run, with the reason: those that match `where` and not
-    `unless`."""
+    """Trials of the grid that are not run: those that match `where` and not `unless`. `reason` says
+    why."""
 
     __pydantic_config__: ClassVar[Any] = FORBID
 
@@ -132,7 +132,7 @@ class Exclude:
 
 @dataclass(frozen=True)
 class Expect:
-    """Trials whose failure is itself the finding."""
+    """Trials that are expected to fail, because the failure is the result."""
 
     __pydantic_config__: ClassVar[Any] = FORBID
 
@@ -142,14 +142,15 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A statement about a metric of the trials `where`: at least as good, less the tolerance.
+    """The claim that a metric of the trials `where` is at least as good as that of another side, up
+    to the tolerance.
 
-    It compares with the trials `against`, or with the published `value` (its standard
-    deviation `std` over `n` runs where the source gives them).
+    The other side is the trials `against`, or a published `value` with its standard deviation `std`
+    over `n` runs, if the source states them.
 
-    against_metric  the second side's metric, where it is another one
-    requires    what the trials must be for the question to be asked; else it is not run
-    conditions  what else differs, beside the machine, where published time or memory is compared
+    against_metric  the metric of the second side, if it is another one
+    requires    conditions that the trials must satisfy; otherwise the claim is not run
+    conditions  further differences besides the machine, if published time or memory is compared
     """
 
     __pydantic_config__: ClassVar[Any] = FORBID
@@ -170,7 +171,7 @@ class Claim:
 
 @with_config(FORBID)
 class Source(TypedDict, total=False):
-    """Where to get a data set that no plugin brings; `train` rows of it are for training."""
+    """Where to get a data set that no plugin has; its first `train` rows are the training part."""
 
     openml: str
     note: str
@@ -192,10 +193,10 @@ class ChartOptions(TypedDict, total=False):
 
 @with_config(FORBID)
 class ReportOptions(TypedDict, total=False):
-    """What a suite says about its report.
+    """The options of a suite for its report.
 
-    answer  begin with what the claims about two sides come to: which of the first sides can be
-            recommended, at what cost, and which inputs it relies on
+    answer  begin the report with the answer from the claims that compare two sides: which of the
+            first sides is recommended, at what cost, and on which inputs it relies
     """
 
     chart: ChartOptions
@@ -206,7 +207,8 @@ class ReportOptions(TypedDict, total=False):
 class SuiteFile:
     """The tables of a suite file. Their form is checked, their components are not.
 
-    question  what its report answers first;  lead  the name of the chart that answers it
+    question  the question that the report answers first
+    lead      the name of the chart that answers it
     trial    [trial] as written
     cases    values that go together, by dotted key; each is combined with the grid
     grid     dotted key -> values, one trial each
@@ -316,13 +318,14 @@ def suite_files(folders: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def read_suite(path: str | Path) -> Suite:
-    """Read a suite file and check its form; SuiteError in one line that names file and key."""
+    """Read a suite file and check its form. Raises a one-line SuiteError that names file and
+    key."""
     path = Path(path)
     return _checked(*read_toml(path, SuiteError, brief_path(path)), path)
 
 
 def parse_suite(text: str, path: Path = Path("suite.toml")) -> Suite:
-    """The suite of a text, as if it stood at `path`."""
+    """Parse the text of a suite, as if it were the file `path`."""
     return _checked(parse_toml(text), text, path)
 
 

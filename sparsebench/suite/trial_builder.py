@@ -81,7 +81,7 @@ class Builder:
 
     @staticmethod
     def _table(parent: Raw, key: str, value: Any, default: Any) -> Raw:
-        """Make parent[key] a table that may be changed."""
+        """Make parent[key] a table that may be modified, and return it."""
         found = default if value is None or value == "" else value
         table = {"name": found} if isinstance(found, str) else {}
         if isinstance(found, Mapping):
@@ -148,8 +148,8 @@ class Builder:
         return found
 
     def _observers(self, given: Any) -> list[Component]:
-        """The validated observers, each once; no two may have a metric of the same name. One
-        name stands for a list of it."""
+        """The validated observers, without repetition; no two may have a metric of the same name. A
+        single name is read as a list of one."""
         if given is None:
             return []
         if not isinstance(given, list):
@@ -212,9 +212,9 @@ class Builder:
 
 
 def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:
-    """What determines a data set besides its parameters, or {"missing": reason}. Loads no arrays.
+    """The identity of a data set besides its parameters, or {"missing": reason}. Loads no arrays.
 
-    `command` gets the set; it is used if the data set itself names none.
+    command  downloads the set; used in the reason if the data set itself names no command
     """
     if entry.unavailable() is not None:
         return {}

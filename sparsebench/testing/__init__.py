@@ -1,7 +1,8 @@
-"""The conformance kit: the checks that the built-in components pass, for your components.
+"""The conformance kit: checks that all built-in components pass, for your own components.
 
-Each `check_*` raises AssertionError with what is wrong. They need no data set and less than a
-second each (a backend is compiled first, and audited for a few seconds)::
+Each `check_*` raises AssertionError with the reason if a component is wrong. It needs no data set
+and takes less than a second, except for backends, which are compiled first and audited for a few
+seconds::
 
     from sparsebench.testing import check_topology
     from my_plugin import MyTopology

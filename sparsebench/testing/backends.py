@@ -23,18 +23,19 @@ from sparsebench.testing.fixtures import (
 )
 
 SHAPES = ((1, 1, 1, 1), (5, 7, 0, 3), (5, 7, 35, 4), (64, 33, 211, 9), (20, 50, 130, 128))
-"""K, D, nnz, N: one connection, none, a full layer, and batches on both sides of a vector."""
+"""(K, D, nnz, N) of layers with one connection, with none, with all, and with batches smaller and
+larger than a vector."""
 
 HONEST = Sizes(side=2048, batch=32)
 """The layer that `check_honesty` probes: as a dense float32 matrix it has 16 MiB."""
 
 
 def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> None:
-    """Layers do the arithmetic of a dense matrix: products, steps, values that are assigned,
-    topology changes, saving and restoring; the same on csr inputs where its layers take them. A
-    backend that says it is truly sparse also takes memory and time of order nnz.
+    """Check that layers compute the same as a dense matrix: products, steps, assigned values,
+    topology changes, saving and restoring, also on csr inputs if its layers accept them. A backend
+    that declares itself truly sparse must also take memory and time of order nnz.
 
-    optimizers  tried beside a plain one, as fused updates are written per rule
+    optimizers  tested in addition to plain gradient descent, because fused updates differ per rule
     """
     check_parameters(backend)
     for K, D, nnz, N in SHAPES:
@@ -88,7 +89,7 @@ def _backward(layer: Layer, X: Any, DZ: Any) -> Any:
 
 
 def check_products(backend: Backend, shape: tuple[int, int], nnz: int, N: int) -> None:
-    """Forward and both gradients agree with dense float64."""
+    """Check that forward and both gradients agree with those of a dense float64 matrix."""
     case = _Case(backend, PlainDescent(), shape, nnz, N)
     W, layer, (X, DZ) = case.W, case.layer(), case.batch()
     dense, DZ64 = to_dense(W).astype(np.float64), DZ.astype(np.float64)
@@ -104,9 +105,9 @@ def check_products(backend: Backend, shape: tuple[int, int], nnz: int, N: int) -
 def check_step(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """Every way to step is the optimizer's rule on the connections: `step` after `backward`,
-    `backward_and_step`, and `step_by` with the gradients of another layer, whether or not the
-    layer has seen a batch. `step_by` does not write into the gradients."""
+    """Check that all ways to step apply the optimizer's rule to the connections: `step` after
+    `backward`, `backward_and_step`, and `step_by` with the gradients of another layer, whether or
+    not the layer has had a batch before. `step_by` must not write into the gradients."""
     case = _Case(backend, optimizer, shape, nnz, N)
     apart, fused, other, fresh = (case.layer() for _ in range(4))
     w, b = case.W.data.copy(), case.bias.copy()
@@ -143,8 +144,8 @@ def check_step(
 def check_assignment(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """After `assign` a layer has these values, its own optimizer state, and no tie to the arrays,
-    before a batch and after one."""
+    """Check that after `assign` a layer has these values, keeps its optimizer state, and shares no
+    memory with the arrays, both before its first batch and later."""
     case = _Case(backend, optimizer, shape, nnz, N)
     layer, (X, DZ) = case.layer(), case.batch()
     for t in (1, 2):
@@ -168,7 +169,7 @@ def check_assignment(
 def check_apply_change(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """Values and state follow their connections; grown ones start with state 0."""
+    """Check that values and state move with their connections, and that grown ones have state 0."""
     if nnz < 2:
         return
     case = _Case(backend, optimizer, shape, nnz, N)
@@ -210,8 +211,8 @@ def check_apply_change(
 def check_saving(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """A new layer of the same weights and bias, restored from what `saved` returned, continues bit
-    for bit; what is saved is O(nnz)."""
+    """Check that a new layer with the same weights and bias, restored from the arrays of `saved`,
+    continues bit for bit, and that these arrays are O(nnz)."""
     case = _Case(backend, optimizer, shape, nnz, N)
     layer, (X, DZ) = case.layer(), case.batch()
     for t in (1, 2):
@@ -236,8 +237,8 @@ def check_saving(
 def check_csr_inputs(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """A layer that takes csr inputs does with them what it does with the same array, values that
-    are not stored being 0; with gradients that are kept, and with steps."""
+    """Check that a layer that accepts csr inputs computes the same as for the equal dense array,
+    with stored gradients and with steps."""
     case = _Case(backend, optimizer, shape, nnz, N)
     csr, arrays = case.layer(), case.layer()
     if not (isinstance(csr, TakesCsr) and csr.takes_csr):
@@ -263,7 +264,8 @@ def check_csr_inputs(
 
 
 def check_columns_without_connections(backend: Backend) -> None:
-    """Rows and columns that lost everything give bias and zero, not what a buffer held."""
+    """Check that rows without connections give the bias, and columns without connections a gradient
+    of 0, instead of old contents of a buffer."""
     case = _Case(backend, PlainDescent(), (6, 5), 12, 4)
     layer, (X, DZ) = case.layer(), case.batch()
     layer.apply_change(Change.drop(np.zeros(12, dtype=bool)))
@@ -273,8 +275,8 @@ def check_columns_without_connections(backend: Backend) -> None:
 
 
 def check_memory(backend: Backend) -> None:
-    """Building, a step, a topology change and an evaluation take under 250 bytes per connection and
-    neuron, where a dense matrix would take 40,000."""
+    """Check that building, a step, a topology change and an evaluation take less than 250 bytes per
+    connection and neuron; a dense matrix would take 40,000."""
     layers: list[Layer] = []
 
     def exercise(side: int, nnz: int) -> None:
@@ -294,8 +296,9 @@ def check_memory(backend: Backend) -> None:
 
 
 def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
-    """The audit of `sparsebench run`, here: nothing of what a backend that says it is truly
-    sparse does may grow with K D. Takes a few seconds, and half a gibibyte if it does."""
+    """Run the audit of `sparsebench run` in this process: for a backend that declares itself truly
+    sparse, neither time nor memory may grow with K D. Takes a few seconds, and half a gibibyte of
+    memory if the backend is dense."""
     evidence = probe(backend, optimizer or PlainDescent(), HONEST)
     for _ in range(2):  # times that another process disturbed are measured again, as a run does
         if backend.truly_sparse and judge(evidence).flags:
@@ -308,7 +311,7 @@ def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
 def check_trajectory(
     losses: dict[str, Sequence[float]], *, relative: float = 1e-4, steps: int = 50
 ) -> None:
-    """Losses of backends from one seed agree at every step."""
+    """Check that the losses of backends with the same seed agree at every step."""
     names = list(losses)
     for name in names[1:]:
         ours, theirs = np.array(losses[names[0]][:steps]), np.array(losses[name][:steps])

@@ -1,4 +1,5 @@
-"""Checks of the smaller components: gradients by finite differences, laws of the rest."""
+"""Checks of the smaller components, such as losses and optimizers; gradients are compared with
+finite differences."""
 
 from __future__ import annotations
 
@@ -29,15 +30,18 @@ from sparsebench.discovery import load_plugins
 from sparsebench.testing.fixtures import check_close, check_parameters, random_matrix
 
 STEP = 1e-6
-"""Step of central differences in float64: error of order STEP^2 f''' = 1e-12 from the cut-off and
-1e-16 / STEP = 1e-10 from rounding, far below the tolerance of 1e-6."""
+"""The step of central differences in float64. The truncation error is of order STEP^2 f''' = 1e-12
+and the rounding error of order 1e-16 / STEP = 1e-10, far below the tolerance of 1e-6."""
 
 
 def _check_gradient(
     found: Any, value: Callable[[], float], at: Any, what: str, *, single: bool = False
 ) -> None:
-    """A gradient agrees with central differences of `value()`, which depends on the array `at`.
-    `single`: something in between is float32."""
+    """Check that a gradient agrees with central differences of `value()`, which depends on the
+    array `at`.
+
+    single  whether an intermediate result is float32
+    """
     step, numerical = 1e-2 if single else STEP, np.zeros(at.shape)
     for index in np.ndindex(at.shape):
         kept = at[index]
@@ -50,8 +54,9 @@ def _check_gradient(
 
 
 def check_activation(activation: Activation) -> None:
-    """Backward is the derivative of forward, dropout included, in every layer; so are the
-    gradients of trained parameters; evaluation has no dropout; a declared slope is the slope."""
+    """Check that backward is the derivative of forward, with dropout, in every layer, and likewise
+    the gradients of trained parameters; that evaluation has no dropout; and that a declared slope
+    is correct."""
     check_parameters(activation)
     rng = np.random.default_rng(0)
     for layer in (1, 2, 3):
@@ -84,8 +89,9 @@ def check_activation(activation: Activation) -> None:
 
 
 def check_loss(loss: Loss) -> None:
-    """The value is the mean over the batch, and the gradient its derivative; outputs of 500 do not
-    overflow. A loss that accepts weights of samples counts a sample of weight 2 as two samples."""
+    """Check that the value is the mean over the batch, that the gradient is its derivative, and
+    that outputs of 500 do not overflow. A loss that accepts sample weights must count a sample of
+    weight 2 as two samples."""
     check_parameters(loss)
     rng = np.random.default_rng(0)
     Z: Any = rng.standard_normal((4, 7))
@@ -113,7 +119,7 @@ def check_loss(loss: Loss) -> None:
 
 
 def _targets(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
-    """Targets that the loss can compare K outputs with, of N samples."""
+    """Random targets for K outputs and N samples, of the kind that the loss needs."""
     if loss.targets == "labels":
         return rng.integers(K, size=N)
     if loss.targets == "flags":
@@ -122,7 +128,8 @@ def _targets(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
-    """Entries do not mix, the gradient is left alone, and descent descends."""
+    """Check that each entry is updated on its own, that the gradient is not changed, and that steps
+    reduce a loss."""
     check_parameters(optimizer)
     rng = np.random.default_rng(0)
     w, g = rng.standard_normal(50).astype(np.float32), rng.standard_normal(50).astype(np.float32)
@@ -146,7 +153,8 @@ def check_optimizer(optimizer: Optimizer) -> None:
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """A finite factor, never negative, at every step; no state."""
+    """Check that the factor is finite and not negative at every step, and that there is no
+    state."""
     check_parameters(schedule)
     first = [schedule.factor(t, 40, 10) for t in range(1, 41)]
     assert all(np.isfinite(first)), "a factor is not finite"
@@ -155,7 +163,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_initializer(initializer: Initializer) -> None:
-    """Draws float32 values: as many as requested, finite, and repeatable."""
+    """Check that it draws the requested number of finite float32 values, repeatably."""
     check_parameters(initializer)
     pattern = random_pattern((20, 30), 100, np.random.default_rng(0))
     for count in (0, 1, 100):
@@ -168,7 +176,8 @@ def check_initializer(initializer: Initializer) -> None:
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Loads twice the same, with features in two dimensions and a target per sample."""
+    """Check that loading twice gives the same data, with two-dimensional features and a target per
+    sample."""
     check_parameters(dataset)
     first, second = dataset.load(), dataset.load()
     assert isinstance(dataset.identity(), dict), "identity() gives no dict"
@@ -206,12 +215,12 @@ def _values(X: Batch) -> Matrix:
 def check_model(
     model: Model, optimizer: Optimizer, outputs: int = 3, loss: Loss | None = None
 ) -> None:
-    """Check a model's network of 6 features and `outputs` outputs: that the shapes of its layers
-    chain; that its gradients, with dropout, agree with finite differences; that a network stepped
-    by the gradients of another stays equal to it; and that `assign` sets all that `values` gives,
-    trained parameters of activations included.
+    """Check a model's network with 6 features and `outputs` outputs: the shapes of its layers fit
+    together; its gradients, with dropout, agree with finite differences; a network that is stepped
+    by the gradients of another stays equal to it; and `assign` sets everything that `values`
+    returns, including trained parameters of activations.
 
-    loss  softmax cross-entropy by default
+    loss  by default softmax cross-entropy
     """
     check_parameters(model)
     plugins = load_plugins()
@@ -251,8 +260,8 @@ def check_model(
 
 
 def _check_values(network: Network, twin: Network, X: Any, y: Any) -> None:
-    """A network that is stepped by another's gradients keeps the same values; `assign` sets
-    `values`; layers are announced when their gradients are ready, the last one first."""
+    """Check that a network stepped by another's gradients keeps the same values, that `assign` sets
+    `values`, and that `ready` is called for the layers from last to first."""
     count = len(network.layers)
     for t in (1, 2):
         at_once: dict[int, Any] = {}

@@ -16,12 +16,12 @@ from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 
 SHAPES = [(30, 40), (30, 30), (4, 30)]
-"""Layers of a small network: output neurons and input neurons of each."""
+"""The shapes (outputs, inputs) of the layers of a small network."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UniformWeights:
-    """An initializer that is not a component under test."""
+    """A simple initializer for checks of other components."""
 
     def draw(self, pattern: Any, count: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         return rng.uniform(-0.5, 0.5, count).astype(np.float32)
@@ -35,7 +35,7 @@ class ConstantRate:
 
 @dataclasses.dataclass(frozen=True)
 class PlainDescent:
-    """Gradient descent with momentum 0.5, in a state array that follows its connections."""
+    """Gradient descent with momentum 0.5, whose state array has to follow its connections."""
 
     learning_rate: float = 0.1
     schedule: ConstantRate = ConstantRate()
@@ -87,7 +87,7 @@ def training_steps(epochs: int = 4, steps_per_epoch: int = 3) -> list[TrainingSt
 
 
 def check_parameters(component: Any) -> None:
-    """A component is a frozen dataclass whose parameters are JSON data or components."""
+    """Check that a component is a frozen dataclass whose parameters are JSON data or components."""
     cls = type(component)
     assert dataclasses.is_dataclass(cls), f"{cls.__name__} is not a dataclass of its parameters"
     assert cls.__dataclass_params__.frozen, (  # type: ignore[attr-defined]
@@ -102,7 +102,8 @@ def check_parameters(component: Any) -> None:
 
 
 def check_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -> None:
-    """Two arrays agree within `tolerance` of the largest expected value, or of 1."""
+    """Check that two arrays agree within `tolerance` times the largest expected value, or times 1
+    if that is larger."""
     assert np.shape(found) == np.shape(expected), f"{what}: shape {np.shape(found)}"
     tolerance *= max(1.0, float(np.abs(expected).max(initial=0.0)))
     apart = float(np.abs(np.asarray(found, dtype=np.float64) - expected).max(initial=0.0))
@@ -110,7 +111,7 @@ def check_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -
 
 
 def peak_bytes(action: Callable[[], object]) -> int:
-    """The largest memory that a call allocates at one time."""
+    """The peak of the memory that Python code allocates during a call."""
     tracemalloc.start()
     try:
         action()

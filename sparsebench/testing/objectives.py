@@ -1,4 +1,4 @@
-"""Check of objectives: what one makes of targets, and how it scores."""
+"""Check of objectives: their targets, losses and scores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ FEATURES, SAMPLES = 6, 40
 
 
 def check_objective(objective: Objective) -> None:
-    """It accepts some kind of targets and refuses the others in one line; loss, targets and scores
-    fit together; scores do not depend on how samples are cut into batches; a model from a file
-    predicts as before; noise depends on the sample and not on its place, and X is not changed."""
+    """Check that an objective accepts at least one kind of target and refuses others with a
+    one-line message; that loss, targets and scores fit together; that scores do not depend on how
+    samples are divided into batches; that targets restored from a file predict the same; and that
+    noise depends on the sample, not on its position, and does not change X."""
     check_parameters(objective)
     names = [score.name for score in objective.scores]
     assert names, "scores nothing"

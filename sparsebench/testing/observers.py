@@ -23,11 +23,12 @@ from sparsebench.testing.fixtures import (
 
 WIDE, CONNECTIONS = 40_000, 40_000
 BYTES = 400
-"""Per connection and neuron at most, for a start, a change and the values; dense it is 10,000."""
+"""The most bytes per connection and neuron for a start, a change and the values; a dense observer
+would take 10,000."""
 
 
 class FixedLayer:
-    """Weights that are changed and never trained."""
+    """A layer whose connections change but whose weights are never trained."""
 
     def __init__(self, W: CsrMatrix) -> None:
         self._W = W
@@ -53,11 +54,12 @@ class FixedNetwork:
 
 
 def check_observer(observer: Observer) -> None:
-    """The observer returns what it declares, repeatably, also for layers without connections, and
-    changes nothing; its state can be saved and restored; its memory is of order nnz.
+    """Check that an observer returns what it declares, repeatably, even for layers without
+    connections; that it changes nothing; that its state can be saved and restored; and that its
+    memory is of order nnz.
 
-    The network has `layers` with `weights`, `bias`, `shape` and `nnz` only. Test an observer that
-    runs data through the network with a trial.
+    The network of this check has only `layers` with `weights`, `bias`, `shape` and `nnz`. Test an
+    observer that passes data through the network in a trial.
     """
     check_parameters(observer)
     names = [metric.name for metric in observer.metrics]
@@ -88,8 +90,8 @@ def check_observer(observer: Observer) -> None:
 
 
 def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[Any]:
-    """Values of a few epochs with a change of each layer at the end of each; `saving` puts a new
-    observation in the place of the old one in the middle of each."""
+    """The values of a few epochs, each of which ends with a change of every layer. With `saving`,
+    the observation is saved and replaced by a restored one in the middle of each epoch."""
     rng = np.random.default_rng(0)
     network = FixedNetwork(random_layers(counts))
     observation = _start(observer, network)
@@ -119,8 +121,8 @@ def _start(observer: Observer, network: FixedNetwork) -> Observation:
 
 
 def _change(network: FixedNetwork, observation: Observation, rng: np.random.Generator) -> None:
-    """Drop a third of each layer, grow as many as there is room for among as many drawn at
-    random."""
+    """Drop a third of each layer's connections, and grow at those of the same number of random
+    positions that are free."""
     for index, layer in enumerate(network.layers):
         W = layer.weights()
         keep = rng.random(W.nnz) > 1 / 3

@@ -48,8 +48,9 @@ DROPPED = 60
 
 
 def check_topology(topology: Topology, *, keeps_connections: bool = True) -> None:
-    """Allocation within each layer; updates canonical, repeatable, outside closed neurons, with as
-    many connections in all as before, and in memory of order nnz.
+    """Check that the allocation fits each layer, and that updates are canonical and repeatable,
+    grow nothing at closed neurons, keep the total number of connections, and take memory of order
+    nnz.
 
     keeps_connections  False for a method whose schedule changes the density
     """
@@ -111,7 +112,7 @@ def _check_update(
 
 
 def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
-    """Nothing is grown into a removed neuron."""
+    """Check that no connection grows into a removed neuron."""
     layers = random_layers(counts)
     view = random_network(layers, step)
     masks = [(np.arange(K) % 3 == 0, np.arange(D) % 4 == 0) for K, D in SHAPES]
@@ -150,7 +151,7 @@ def random_network(
 
 
 def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
-    """The updates, after the method has seen one training step if it needs that."""
+    """The updates of the layers, after one training step if the method observes these."""
     if topology.needs.every_step:
         for index in range(network.count):
             layer = network.layer(index)
@@ -159,7 +160,7 @@ def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
 
 
 def check_pruning(pruning: Pruning) -> None:
-    """Removes only living neurons, never all of a layer, and repeatably."""
+    """Check that a pruning removes only living neurons, never all of a layer, and is repeatable."""
     check_parameters(pruning)
     for seed in range(5):
         W = random_matrix((30, 40), 200, np.random.default_rng(seed))
@@ -181,7 +182,7 @@ def check_pruning(pruning: Pruning) -> None:
 def check_allocation(
     allocation: Allocation, *, density: float | None = 0.2, epsilon: float | None = None
 ) -> None:
-    """Each layer gets from 1 to K D connections; more density never gives fewer."""
+    """Check that each layer gets from 1 to K D connections, and not fewer for a higher density."""
     check_parameters(allocation)
     counts = allocation.counts(SHAPES, density=density, epsilon=epsilon)
     _check_counts(counts, "counts()")
@@ -193,7 +194,8 @@ def check_allocation(
 
 
 def _check_places(allocation: Places, counts: Sequence[int]) -> None:
-    """Valid patterns, or matrices, of these shapes: as many connections in all, repeatable."""
+    """Check that it returns valid patterns or matrices of these shapes, repeatably, and with the
+    same total number of connections."""
     plugins = load_plugins()
     model: Any = plugins.build(
         "model", plugins.validate("model", {"name": "mlp", "hidden": [30, 30]}, "model")
@@ -216,7 +218,8 @@ def _check_places(allocation: Places, counts: Sequence[int]) -> None:
 
 
 def check_drop(drop: Drop) -> None:
-    """A float32 score for each connection, repeatable, without writing into the weights."""
+    """Check that there is a float32 score for each connection, repeatably, and that weights are not
+    changed."""
     check_parameters(drop)
     W = random_matrix((30, 40), 300, np.random.default_rng(1))
     before = W.data.copy()
@@ -229,7 +232,8 @@ def check_drop(drop: Drop) -> None:
 
 
 def check_grow(grow: Grow) -> None:
-    """Free positions in rising order, each once; as many as are wanted, if so many are free."""
+    """Check that candidates are distinct free positions in ascending order, and that there are as
+    many as requested if enough are free."""
     check_parameters(grow)
     for nnz in (300, 1150):
         W = random_matrix((30, 40), nnz, np.random.default_rng(1))
@@ -254,7 +258,8 @@ def check_grow(grow: Grow) -> None:
 
 
 def check_update_schedule(schedule: UpdateSchedule) -> None:
-    """Due between the first and the last step; the fraction lies in [0, 1); `last` is the last."""
+    """Check that updates are due between the first and the last step, that the fraction is in [0,
+    1), and that `last` is the step of the last update."""
     check_parameters(schedule)
     for steps_per_epoch in (3, 50):
         steps = training_steps(4, steps_per_epoch)
@@ -269,7 +274,8 @@ def check_update_schedule(schedule: UpdateSchedule) -> None:
 
 
 def check_redistribution(redistribution: Redistribution) -> None:
-    """Quotas that add up to what was dropped, none above what is free."""
+    """Check that quotas add up to the number of dropped connections, and that none exceeds the
+    number of free positions."""
     check_parameters(redistribution)
     assert redistribution.shares in ("own", "quotas", "ranked")
     layers = random_layers([K * D // 2 for K, D in SHAPES])
@@ -283,8 +289,8 @@ def check_redistribution(redistribution: Redistribution) -> None:
 
 
 def check_density_schedule(schedule: DensitySchedule) -> None:
-    """The share falls from at most 1 to 0 at the last update, and never rises; where the schedule
-    decides from what training shows, each layer's target lies within it."""
+    """Check that the share is at most 1, never rises, and is 0 at the last update. For an adaptive
+    schedule, check that each layer's target is from 1 to K D."""
     check_parameters(schedule)
     assert schedule.start is None or 0 < schedule.start <= 1
     if isinstance(schedule, AdaptiveDensity):

@@ -1,4 +1,4 @@
-"""A linear layer of which only the connections are stored: `torch.nn.Linear`, truly sparse."""
+"""A truly sparse `torch.nn.Linear`: a linear layer that stores only its connections."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DTYPES = (torch.float32, torch.float64)
 
 
 class SparseLinear(nn.Module):
-    """y = x W^T + b with W (out_features, in_features) of `connections` values.
+    """y = x W^T + b, where W (out_features, in_features) has only `connections` values.
 
-    Takes x of shape (..., in_features) and gives (..., out_features), float32 on the CPU. In
-    float64 a plain reference takes the place of the kernels: for `torch.autograd.gradcheck`.
-    Gradients are those of the connections alone; nothing of the size of W made dense is ever
-    allocated. The same bits for any number of threads.
+    Takes x of shape (..., in_features) and returns (..., out_features), float32 on the CPU. In
+    float64, a plain reference replaces the kernels, for `torch.autograd.gradcheck`. Gradients are
+    computed only for connections; no array of the size of a dense W is ever allocated. Results are
+    the same bit for bit for any number of threads.
 
     weight   (connections,) parameter, in csr order
-    indptr   (out_features + 1,), indices (connections,)  buffers: where the connections are, so
-             that `state_dict` has the topology
+    indptr   (out_features + 1,), indices (connections,)  buffers with the positions of connections,
+             so that `state_dict` has the topology
 
-    density, connections  one of them; positions are drawn at random, each set equally likely
-    init     initializer of the weights, by name or words; the bias starts at 0
-    backend  whose kernels; "numba-csr" or "scipy-csr"
+    density, connections  one of these is given; every set of positions is equally likely
+    init     initializer of the weights, by name or as a table; the bias starts at 0
+    backend  the backend whose kernels are used: "numba-csr" or "scipy-csr"
     """
 
     weight: nn.Parameter
@@ -55,7 +55,7 @@ class SparseLinear(nn.Module):
         backend: Any = "numba-csr",
         seed: int = 0,
     ) -> None:
-        """Raises ValueError unless there are from 1 to all connections."""
+        """Raises ValueError unless the number of connections is from 1 to all."""
         super().__init__()
         if (density is None) == (connections is None):
             raise ValueError("SparseLinear: give density or connections, one of them")
@@ -83,7 +83,7 @@ class SparseLinear(nn.Module):
 
     @property
     def pattern(self) -> CsrPattern:
-        """Where the connections are; shares memory with the buffers."""
+        """The pattern of the connections; shares memory with the buffers."""
         if self._pattern is None:
             shape = (self.out_features, self.in_features)
             self._pattern = CsrPattern(shape, self.indptr.numpy(), self.indices.numpy())
@@ -94,7 +94,7 @@ class SparseLinear(nn.Module):
         return self.pattern.density
 
     def matrix(self) -> CsrMatrix:
-        """The weights; shares memory with the parameter. Read only."""
+        """The weights as a matrix; shares memory with the parameter. Read only."""
         return CsrMatrix(self.pattern, self.weight.detach().numpy())
 
     def to_sparse(self) -> Tensor:
@@ -132,8 +132,8 @@ class SparseLinear(nn.Module):
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def products(self) -> Products:
-        """The kernels, holding the parameters as they are now. They are copied each time: what is
-        written through `weight.data` leaves no trace to tell by."""
+        """The kernels, with the present parameters. These are copied at each call, because changes
+        through `weight.data` cannot be detected."""
         if self._products is None or self._dtype != self.weight.dtype:
             float64 = self.weight.dtype == torch.float64
             self._dtype = self.weight.dtype
@@ -148,9 +148,10 @@ class SparseLinear(nn.Module):
     # --- changes ----------------------------------------------------------------------
 
     def apply_change(self, change: Change, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Drop and grow connections. State of the optimizer follows its connections and is 0 for
-        grown ones. Where their number changes, `weight` is another parameter, in the optimizer
-        too: autograd keeps the shape of one that a graph still holds."""
+        """Drop and grow connections. The optimizer's state moves with its connections and is 0 for
+        grown ones. If the number of connections changes, `weight` is replaced by a new parameter,
+        also in the optimizer, because autograd does not allow another shape while a graph holds
+        it."""
         applied = AppliedChange(self.pattern, change)
         old = self.weight
         values = torch.from_numpy(applied.carry(old.detach().numpy(), change.values))
@@ -186,12 +187,13 @@ class SparseLinear(nn.Module):
         return applied
 
     def __getstate__(self) -> dict[str, Any]:
-        """Kernels are made again where the module is copied or unpickled."""
+        """The state for copying and pickling, without kernels; these are made again when needed."""
         made = {"_pattern": None, "_products": None, "signals": None}
         return {**self.__dict__, **made}
 
     def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
-        """Another number of connections is no error: the topology is part of the state."""
+        """Load the state. It may have another number of connections, because the topology is part
+        of it."""
         loaded = {name: state.get(prefix + name) for name in ("indptr", "indices", "weight")}
         if all(isinstance(tensor, Tensor) for tensor in loaded.values()):
             indptr, indices, weight = loaded.values()
@@ -206,7 +208,7 @@ class SparseLinear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """x (N, D), weight (nnz,), bias (K,) or None: y (N, K)."""
+    """The autograd function from x (N, D), weight (nnz,) and bias (K,) or None to y (N, K)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any) -> Tensor:
@@ -244,9 +246,10 @@ def sparsify(
 ) -> nn.Module:  # fmt: skip
     """Replace every `nn.Linear` of a module by a `SparseLinear`, in place.
 
-    topology  by name, by words as in a suite (`{"name": "set", "epsilon": 20}`), or built: how many
-              connections each layer gets
-    Weights are drawn anew. Returns the module. Raises ValueError if there is no linear layer.
+    topology  a topology method, which decides how many connections each layer gets: its name, its
+              table as in a suite (`{"name": "set", "epsilon": 20}`), or the object
+
+    Weights are drawn again. Returns the module. Raises ValueError if there is no linear layer.
     """
     found = [
         (parent, name, child)

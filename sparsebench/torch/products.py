@@ -1,7 +1,7 @@
 """The products of a sparse layer, on the arrays behind torch's tensors.
 
-Letters: N samples, D inputs, K outputs. Inside, arrays are neuron-major, (D, N), as the kernels
-want them; torch sees their transposes, so that between two sparse layers nothing is copied.
+Letters: N samples, D inputs, K outputs. Arrays are neuron-major, (D, N), as the kernels need them.
+Torch gets their transposes, so that nothing is copied between two sparse layers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = Any
 
 
 class Products(Protocol):
-    """The passes of one layer with the values that `assign` gave last."""
+    """The passes of one layer with the values of the last `assign`."""
 
     def assign(self, values: Array, bias: Array) -> None: ...
 
@@ -27,11 +27,11 @@ class Products(Protocol):
         """W X + b, (K, N)."""
 
     def backward(self, X: Array, DZ: Array, inputs: bool) -> tuple[Array | None, Array, Array]:
-        """DX (D, N) if wanted, DW (nnz,) in csr order and Db (K,)."""
+        """DX (D, N) if `inputs`, else None; DW (nnz,) in csr order; and Db (K,)."""
 
 
 class Compiled:
-    """float32, by a backend's kernels."""
+    """Products in float32 by a backend's kernels."""
 
     def __init__(self, pattern: CsrPattern, backend: Backend) -> None:
         zeros = np.zeros(pattern.nnz, np.float32), np.zeros(pattern.shape[0], np.float32)
@@ -53,7 +53,7 @@ class Compiled:
 
 
 class Reference:
-    """float64, by scipy: plain, slow, and exact enough for finite differences."""
+    """Products in float64 by scipy: slow, but exact enough for finite differences."""
 
     def __init__(self, pattern: CsrPattern) -> None:
         self._pattern, self._rows = pattern, pattern.rows
@@ -71,7 +71,7 @@ class Reference:
 
 
 class _NoOptimizer:
-    """torch's optimizers step; the layer keeps nothing for one of its own."""
+    """An optimizer without state for the layer, because torch's optimizers make the steps."""
 
     slots = ()
 
@@ -80,13 +80,13 @@ _PLAIN: Any = _NoOptimizer()
 
 
 def backend_of(given: Any) -> Backend:
-    """A backend by its name, or by its words as in a suite."""
+    """A backend, given its name or its table as in a suite."""
     built: Backend = component("backend", given)
     return built
 
 
 def component(kind: str, given: Any) -> Any:
-    """A component of a kind by name, by words, or as it is."""
+    """A component of a kind, given its name, its table, or the object itself."""
     if not isinstance(given, str | dict):
         return given
     plugins = load_plugins()

@@ -27,16 +27,16 @@ class TopologyScheduler:
     scheduler = TopologyScheduler(model, optimizer, "set", steps_per_epoch=len(loader), epochs=10)
     for batch: ...; loss.backward(); optimizer.step(); scheduler.step()
 
-    module     its `SparseLinear` layers, in the order of `module.modules()`
-    optimizer  its state follows the connections; a method that looks at the momentum reads it
-    topology   by name, by words as in a suite, or built. A method whose number of connections
-               changes over time ends at its own density: build the layers by `sparsify` with the
-               same words
-    validate   returns the loss and a score on held-out samples, for methods that look at them
+    module     its `SparseLinear` layers are updated, in the order of `module.modules()`
+    optimizer  its state follows the connections; methods that use momentum read it here
+    topology   a topology method: its name, its table as in a suite, or the object. If the method's
+               number of connections changes over time, it ends at the method's density: build the
+               layers by `sparsify` with the same table
+    validate   returns the loss and a score on held-out samples, for methods that use them
 
-    Methods that look at a mini-batch (RigL, CTRE) get the one just trained on, with the gradients
-    from before the step. Deviation: in sparsebench's own loop it is the next one, at the weights
-    after the step. `layers[-1]` counts as the output layer.
+    Methods that use a mini-batch (RigL, CTRE) get the one just trained on, with the gradients from
+    before the step. Deviation: in sparsebench's own loop, they get the next mini-batch, with the
+    weights after the step. `layers[-1]` counts as the output layer.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class TopologyScheduler:
         seed: int = 0,
         validate: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
-        """Raises ValueError without a sparse layer, Unsupported where the optimizer does not keep
-        what the method looks at."""
+        """Raises ValueError if there is no sparse layer, and Unsupported if the optimizer does not
+        keep the momentum that the method needs."""
         self.layers = [m for m in module.modules() if isinstance(m, SparseLinear)]
         if not self.layers:
             raise ValueError("TopologyScheduler: the module has no SparseLinear; see sparsify")
@@ -73,7 +73,7 @@ class TopologyScheduler:
 
     @property
     def dropped(self) -> int:
-        """Connections dropped so far, over all layers."""
+        """The number of connections dropped so far in all layers."""
         return sum(self._updater.counts.dropped)
 
     @property
@@ -97,7 +97,8 @@ class TopologyScheduler:
         return due
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps and the method's state. The connections are in the module's."""
+        """The number of steps and the method's state. The connections are in the module's
+        `state_dict`."""
         saved = {name: torch.from_numpy(np.array(a)) for name, a in self._updater.saved()}
         return {"step": self._step, "arrays": saved}
 
@@ -131,7 +132,7 @@ class TopologyScheduler:
 
 
 class _Layer:
-    """A `SparseLinear` as a topology update sees it."""
+    """Wraps a `SparseLinear` as a layer for topology updates."""
 
     def __init__(self, module: SparseLinear, optimizer: torch.optim.Optimizer) -> None:
         self._module, self._optimizer = module, optimizer
@@ -161,7 +162,7 @@ class _Layer:
 
 
 class _Network:
-    """The layers, observable by what their backward passes left."""
+    """The layers as an observable network; its signals are those of the last backward pass."""
 
     look: Callable[[int, Any, Any, int], None] | None = None
 
@@ -182,7 +183,7 @@ class _Network:
 
 
 class _Momentum:
-    """The optimizer's smoothed gradient, as methods ask for it."""
+    """Provides the optimizer's smoothed gradient to topology methods."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         kept = {"momentum": MOMENTA[0], "betas": MOMENTA[1]}
