@@ -49,7 +49,7 @@ class Cluster:
     """A connection to a scheduler; without an address, to a local cluster that is started here.
 
     on_message      called with each message of a trial, in a thread of the client's
-    on_worker_gone  called with the address of each worker that left, likewise
+    on_worker_gone  called with the address of each worker that left, in the same thread
     """
 
     def __init__(

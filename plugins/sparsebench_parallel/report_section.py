@@ -185,7 +185,7 @@ def over_time(evidence: Evidence) -> Chart | None:
 
 
 def _kind(way: Way) -> dict[str, Any]:
-    """Its trainer, whatever the number of workers; empty for one process."""
+    """The trainer of a way of training, without the number of workers; empty for one process."""
     if not way.workers:
         return {}
     return {k: v for k, v in way.frame["trainer_parts"].iloc[0].items() if k != "workers"}

@@ -1,7 +1,7 @@
-"""The built-in plugins. They enter by the same hooks as everyone's.
+"""Registers the built-in plugins, by the same hooks as those of third parties.
 
-Only names stand here; what they name is imported where it is used. A component's class stands in a
-module that imports nothing heavy, or it names the class of its parameters, which does.
+This file has only names; modules are imported when a component is used. A component's class is in a
+module that imports nothing heavy, or it names a parameter class in such a module.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ HERE = "sparsebench_plugins"
 def _register(register: Register, module: str, *rows: tuple[str, ...]) -> None:
     """Register components of one module or folder.
 
-    rows  name, "Class" of the module or "module:Class" of the folder, summary, and the parameters
-          as "module:Class", where they are not the class itself
+    rows  name; "Class" in the module, or "module:Class" in the folder; summary; and the parameter
+          class as "module:Class", if it is not the class itself
     """
     for name, target, summary, *params in rows:
         place = f"{HERE}.{module}{'.' if ':' in target else ':'}"
@@ -454,7 +454,7 @@ def register_report_sections(add: AddSection) -> None:
 
 @hookimpl
 def register_suites(add_folder: AddFolder) -> None:
-    """The suites beside the source tree, else those that travel in the wheel."""
+    """Register the suites of the source tree, or else those in the wheel."""
     here = Path(__file__).resolve().parent
     beside = here.parent.parent / "suites"
     add_folder(beside if beside.is_dir() else here / "suites")

@@ -1,4 +1,4 @@
-"""Activations at work: a unit computes one layer's, with the dropout behind it."""
+"""Activation units in numpy: each computes the activation and the dropout after one layer."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ def sigmoid(Z: Matrix) -> tuple[Matrix, Matrix]:
 class PiecewiseLinearUnit(Untrained):
     """a = z for z >= 0 and slope z below, then dropout; in place.
 
-    What backward needs is one small number per activation: the sign of the pre-activation
-    (outputs would not do: a negative slope makes them positive), and whether it was dropped.
+    Backward needs one small number per activation: the sign of the pre-activation, and whether the
+    output was dropped. The sign of the output is not enough, because a negative slope makes outputs
+    positive.
     """
 
     def __init__(self, slope: float, dropout: Dropout | None) -> None:
@@ -106,10 +107,8 @@ class PiecewiseLinearUnit(Untrained):
 
 
 class SReluUnit:
-    """a = t_r + a_r (z - t_r) for z >= t_r; z between; t_l + a_l (z - t_l) for z <= t_l.
-
-    Four trained vectors (K, 1), one entry per neuron; then dropout.
-    """
+    """a = t_r + a_r (z - t_r) for z >= t_r; t_l + a_l (z - t_l) for z <= t_l; z in between; then
+    dropout. t_r, a_r, t_l and a_l are trained vectors (K, 1), with an entry per neuron."""
 
     def __init__(self, start: Mapping[str, float], size: int, dropout: Dropout | None) -> None:
         self._p = {

@@ -88,13 +88,13 @@ class Layered:
                 self.activation.unit(number, layer.shape[0], dropout)
                 for number, layer, dropout in zip(numbers, layers[:-1], dropouts, strict=True)
             ]
-            return hidden + self.behind(*outputs)
+            return hidden + self.output_unit(*outputs)
 
         own_unit = getattr(backend, "unit", None)
         through, dtype = False, np.dtype(np.float32)
         if own_unit is not None and None not in slopes:
             units: list[Unit] = [own_unit(*each) for each in zip(slopes, dropouts, strict=True)]
-            units += self.behind(*outputs)
+            units += self.output_unit(*outputs)
             through = all(hasattr(layer, "forward_through") for layer in layers)
         else:
             units = plain_units()
@@ -110,7 +110,7 @@ class Layered:
             network.compile_with(backend)
         return network
 
-    def behind(self, outputs: int, number: int) -> list[Unit]:
+    def output_unit(self, outputs: int, number: int) -> list[Unit]:
         """The unit after the last layer, in a list; empty if there is none."""
         return []
 
@@ -147,7 +147,7 @@ class Autoencoder(Layered):
         sizes = [features, *self.hidden, *self.hidden[-2::-1], features]
         return [(K, D) for D, K in pairwise(sizes)]
 
-    def behind(self, outputs: int, number: int) -> list[Unit]:
+    def output_unit(self, outputs: int, number: int) -> list[Unit]:
         """The unit after the last layer, in a list; empty if the outputs are linear."""
         if self.output.negative_slope(number) == 1:
             return []

@@ -56,7 +56,7 @@ def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[
 
 
 def backend_legend(frame: pd.DataFrame) -> str:
-    """The meaning of the marks behind names; empty if no name has one."""
+    """The meaning of the marks after names; empty if no name has a mark."""
     names = " ".join([*frame["backend_label"], *frame["topology_label"]])
     marks = {SIMULATED: SIMULATED_MARK, CONTRADICTED: CONTRADICTED_MARK}
     return " ".join(text for verdict, text in LEGEND.items() if marks[verdict] in names)

@@ -95,7 +95,7 @@ def why_unobservable(trainer: object, name: str, observers: Mapping[str, Observe
     """A line about the first observer that the trainer does not support; None if there is none.
 
     trainer    the trainer or its parameters
-    observers  by name, likewise
+    observers  the observers or their parameters, by name
     """
     if not observers:
         return None

@@ -137,7 +137,7 @@ SENTENCES = (
     + [{"grow": {"name": "ch3-l3", "soft": True}, "percolates": True, "allocation": "small-world"}]
     + [{"percolates": True}, {"settles": 0.5}, {"state_kept": 0.0}, {"dense_last": True}]
 )
-"""Each part once; parts meet in `Sentence` alone."""
+"""Each part once; parts meet in `UpdateParts` alone."""
 
 
 @pytest.mark.parametrize("sentence", SENTENCES, ids=str)

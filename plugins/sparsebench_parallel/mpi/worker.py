@@ -74,7 +74,8 @@ class Worker:
         unsent = set(range(len(self._flat.parts)))
 
         def send(number: int) -> None:
-            """Send the gradient of a layer, or behind the last layer that of all units."""
+            """Send the gradient of a layer, or of all units if the number is that after the last
+            layer."""
             layers, part = self.network.layers, self._gradient[self._flat.parts[number]]
             units = number == len(layers)
             own = self.network.gradients()[2 * number :] if units else layers[number].gradients()

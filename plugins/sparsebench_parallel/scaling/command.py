@@ -90,8 +90,8 @@ def parse_options(
 
 
 def counts(text: str, option: str) -> tuple[int, ...]:
-    """Numbers such as 1,2,4,...,1000, rising, each once: in place of the dots, the number before
-    them is doubled as long as it is below the number behind."""
+    """Parse numbers such as 1,2,4,...,1000; returns them sorted and without repetition. The dots
+    stand for repeated doubling of the number before them, up to the number after them."""
     found: list[int] = []
     doubling = False
     for word in (part.strip() for part in text.split(",")):
@@ -115,7 +115,7 @@ def _count(word: str, option: str, expected: str) -> int:
 
 
 def _latency(text: str) -> float:
-    """Seconds; micro- and nanoseconds are accepted here only."""
+    """Parse seconds. Micro- and nanoseconds are accepted only here."""
     short = re.fullmatch(r"\s*([0-9.]+)\s*(us|µs|ns)\s*", text)
     try:
         if short is not None:
@@ -129,7 +129,7 @@ def _latency(text: str) -> float:
 
 
 def _bandwidth(text: str) -> float:
-    """Bytes a second."""
+    """Parse bytes per second."""
     try:
         return float(units.size(text.strip().removesuffix("/s")))
     except ValueError:

@@ -243,7 +243,7 @@ class Dynamic(Allocated):
         )
 
     def layer_updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
-        from sparsebench.core.methods.compose import Sentence
+        from sparsebench.core.methods.compose import UpdateParts
 
         schedule, density, step = self.schedule(), self.density_schedule, network.step
         fraction = schedule.fraction(step)
@@ -259,7 +259,7 @@ class Dynamic(Allocated):
             ]
         if targets is not None and network.first_shapes is not None:
             targets = [min(one, K * D) for one, (K, D) in zip(targets, network.shapes, strict=True)]
-        return Sentence(
+        return UpdateParts(
             drop=self.drop,
             grow=self.grow,
             redistribution=self.redistribution,

@@ -12,11 +12,11 @@ from sparsebench.seeds import generator
 
 
 def stratified_split(y: Labels, fraction: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Rows kept and rows held out, both ascending, each class in proportion.
+    """Hold out a fraction of each class. Returns rows kept and rows held out, both ascending.
 
-    round(fraction n) rows are held out where that is possible: of every class with two
-    samples at least one is on each side, and a class with one sample is kept. What rounding leaves
-    goes to the classes with the largest remainders first.
+    round(fraction n) rows are held out in total, if that is possible: of each class with two
+    samples or more, at least one is on each side, and the only sample of a class is kept. Numbers
+    per class are rounded by the largest-remainder method.
     """
     classes, codes = np.unique(y, return_inverse=True)
     counts = np.bincount(codes, minlength=classes.size)
@@ -37,7 +37,8 @@ def stratified_split(y: Labels, fraction: float, rng: np.random.Generator) -> tu
 def split_rows(
     y: Array, objective: Objective, fraction: float, root: int, source: str, part: str, *index: int
 ) -> tuple[Rows, Rows]:
-    """Class by class where the objective is stratified; all samples alike where it is not."""
+    """Hold out a fraction of the rows: class by class if the objective is stratified, else of all
+    samples together. Returns rows kept and rows held out."""
     strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
     kept, held = stratified_split(strata, fraction, generator(root, "split", *index))
     if held.size == 0:
@@ -49,10 +50,11 @@ def split_rows(
 
 
 def folds_of(y: Labels, folds: int, rng: np.random.Generator) -> Rows:
-    """The fold (n,) of each sample, from 0; -1 for the only sample of a class, which always trains.
+    """The fold (n,) of each sample, counted from 0; -1 for the only sample of a class, which always
+    is in the training part.
 
-    Samples are dealt out class by class, so that no two folds differ by more than one sample, in
-    all and of each class. O(n log n).
+    Samples are assigned to folds class by class, so that the sizes of two folds differ by at most
+    one sample, in total and within each class. Time O(n log n).
     """
     _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     shuffled = rng.permutation(y.size)

@@ -30,7 +30,7 @@ from sparsebench.core.sparse.selection import all_but_smallest, weakest_per_sign
 
 
 @dataclass(frozen=True)
-class Sentence:
+class UpdateParts:
     """The parts of a method, and the numbers that they get at one update.
 
     fraction       fraction of a layer's connections that is dropped

@@ -75,7 +75,7 @@ def apply(job: Job) -> None:
 
 
 def in_force(limit: int | None, *, in_group: bool) -> list[str]:
-    """What enforces a memory limit of `limit` bytes, in the order in which they act.
+    """The mechanisms that enforce a memory limit of `limit` bytes, in the order in which they act.
 
     rlimit-data  the kernel refuses the allocation: MemoryError
     cgroup       the kernel kills the trial's control group

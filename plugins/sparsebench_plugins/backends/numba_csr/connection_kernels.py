@@ -1,10 +1,10 @@
-"""The innermost loops of batches of 1 to 8, over the connections of a block.
+"""The innermost loops for batches of 1 to 8 samples, over the connections of a block.
 
-A connection is a weight and two numbers of 16 bits, its row and its column within the block.
-As LLVM IR, for each number of samples. Arrays are flat; x, z and the like are where the block's
-first neuron begins.
+A connection is a weight and two 16-bit numbers, its row and column within the block. Loops are
+generated as LLVM IR for each number of samples. Arrays are flat; x, z and similar names are the
+indices at which the block's first neuron begins.
 
-ahead  connections from the one at work to the one whose neuron is fetched; 0: none
+ahead  prefetch distance in connections; 0: no prefetching
 last   the last connection of the matrix
 """
 
@@ -19,15 +19,17 @@ from sparsebench_plugins.backends.numba_csr.row_kernels import INT, Loop, stack_
 from sparsebench_plugins.backends.numba_csr.simd import FLOAT, I32, I64, Emit, vector
 
 TOGETHER = 4
-"""Connections at once: their dots are summed together, and a long row has as many sums."""
+"""The number of connections that are processed together. Their dots are summed together, and a long
+row has this number of independent sums."""
 
 
 MANY = (1, 2)
-"""Lengths of rows that go TOGETHER at once. Others are few, and would be compiled for nothing."""
+"""Rows with these numbers of connections are processed TOGETHER at a time. Others are rare, so that
+compiling loops for them would not pay."""
 
 
 def _fetch(emit, columns, p, ahead, last, neurons):
-    """Fetch the neurons of the connection `ahead` of p, the last one at most; none if 0."""
+    """Prefetch the neuron of the connection `ahead` connections after p, but not after the last."""
     b = emit.builder
     with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
         q = b.add(p, ahead)
@@ -59,7 +61,8 @@ class _Neurons:
         self._base = b.gep(emit.pointer(kind, array, at, element), [I64(0)])
 
     def place(self, numbers, p):
-        """Where the samples of the neuron numbers[p] begin; numbers (kind, array) of uint16."""
+        """The address at which the samples of the neuron numbers[p] begin; `numbers` is (kind,
+        array) of uint16."""
         b = self._emit.builder
         number = b.zext(self._emit.scalar(*numbers, p), I64)
         return b.gep(self._base, [b.mul(number, self._stride)])
@@ -72,12 +75,13 @@ class _Neurons:
 
 
 def forward_rows(length, strided=False):
-    """Z[z + row N ..] += w[p] X[x + column N ..] for whole rows of a block from p on, as long
-    as they have `length` connections each. Returns where it ended, `stop` at the latest.
+    """Z[z + row N ..] += w[p] X[x + column N ..] for the rows of a block from p on, as long as each
+    has `length` connections. Returns the connection at which it ended, at most `stop`.
 
-    w, rows, columns (nnz,)    X float32 or bfloat16, Z float32
-    length   None: given when called, long enough for several sums beside each other
-    strided  neurons are x_step and z_step numbers apart; otherwise N, known when compiled
+    w, rows, columns (nnz,)
+    X, Z     X is float32 or bfloat16, Z is float32
+    length   None: given at the call, and large enough for several independent sums
+    strided  whether neurons are x_step and z_step numbers apart; otherwise N, a compiled constant
     """
 
     @intrinsic
@@ -135,7 +139,7 @@ def forward_rows(length, strided=False):
                     return total
 
                 def fetch(p, count):
-                    """Fetch the neurons of `count` connections, `ahead` of p."""
+                    """Prefetch the neurons of `count` connections, `ahead` connections after p."""
                     with b.if_then(b.icmp_signed(">", ahead, I64(0))):
                         q, end = b.add(p, ahead), b.sub(last, I64(count))
                         q = b.select(b.icmp_signed("<", q, end), q, end)
@@ -164,10 +168,8 @@ def forward_rows(length, strided=False):
 
 
 class _ManyRows:
-    """While TOGETHER rows from p on have `length` connections each, and do not reach `stop`.
-
-    Rows come in the order of their lengths, so the last of them speaks for all.
-    """
+    """A loop that runs while the TOGETHER rows from p on have `length` connections each and end
+    before `stop`. Rows are sorted by their lengths, so only the last of them is checked."""
 
     def __init__(self, emit, rows, p_slot, stop, length):
         self._emit, self._rows, self._p, self._stop, self._length = emit, rows, p_slot, stop, length
@@ -202,7 +204,7 @@ class _ManyRows:
 
 
 class _RowsOf:
-    """While the row at p has `size` connections, none of them at `stop` or behind."""
+    """A loop that runs while the row at p has `size` connections that all are before `stop`."""
 
     def __init__(self, emit, rows, p_slot, stop, size):
         self._emit, self._rows, self._p, self._stop, self._size = emit, rows, p_slot, stop, size
@@ -247,14 +249,16 @@ def _four_dots(emit, products):
 
 
 WIDE = {1, 2, 4, 8}
-"""Numbers of samples whose vectors fill a larger one."""
+"""Numbers of samples for which several vectors fill a larger one."""
 
 
 def backward_block(downstream):
     """The dots of DZ and X on connections start..stop - 1, and DX[x + column N ..] += w[p] DZ.
 
-    w, rows, columns (nnz,)      X, DZ float32 or bfloat16, DX float32
-    G flat: the dots go to g..   downstream False: w and DX are not looked at
+    w, rows, columns (nnz,)
+    X, DZ, DX   X and DZ are float32 or bfloat16, DX is float32
+    G           flat; the dots are written from g on
+    downstream  False: only the dots are computed; w and DX are not used
     """
 
     @intrinsic
@@ -273,7 +277,8 @@ def backward_block(downstream):
                 (p_slot,) = stack_slots(b, [start])
 
                 def products(here):
-                    """DZ times X of each connection; all is read before anything is written."""
+                    """The products of DZ and X for each connection; all are read before anything is
+                    written."""
                     for q in here:
                         written = [(ds, True)] if downstream else []
                         _fetch(emit, (columns, columns_), q, ahead, last, [(xs, False), *written])

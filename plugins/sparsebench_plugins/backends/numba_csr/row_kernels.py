@@ -1,9 +1,10 @@
-"""The innermost loops: one row of W against many rows of activations, sums in registers.
+"""The innermost loops for large batches: one row of W times many rows of activations, with the sums
+in registers.
 
-Each is made for a number of lanes and of vectors, as LLVM IR; sums run in the order of the
-connections whatever the machine or the number of threads.
+Each loop is generated as LLVM IR for a number of lanes and of vectors. Sums are added in the order
+of the connections, for any machine and number of threads.
 
-ahead  connections from the one at work to the one whose activations are fetched; 0: none
+ahead  prefetch distance in connections; 0: no prefetching
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _row(emit, kind, indices, p, stride, at):
 
 
 def _fetch(emit, kinds, arrays, p, last, ahead, stride, at, size):
-    """Prefetch the activations of the connection `ahead` of p, the last one at most."""
+    """Prefetch the activations of the connection `ahead` connections after p, but not after the
+    last."""
     b = emit.builder
     (index_kind, row_kind), (indices, rows) = kinds, arrays
     with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
@@ -68,10 +70,11 @@ def _bytes(kind, count):
 def gather(vectors, some=False, abreast=1):
     """z = b + sum over p of data[p] x[indices[p]], for `vectors` x WIDTH samples.
 
-    data, indices (nnz,), connections start..stop - 1      last  the last one of the matrix
-    X flat, a neuron's samples at indices[p] stride + at   Z flat, at z
-    count  the samples wanted where `some` (vectors = 1); else not looked at
-    abreast  independent sums, where one vector alone would wait for itself
+    data, indices (nnz,)  connections start..stop - 1 are used; `last` is the matrix's last one
+    X, Z     flat; a neuron's samples are at indices[p] stride + at in X, and at z in Z
+    count    number of samples if `some` (with vectors = 1); otherwise not used
+    abreast  number of independent sums, because the additions of a single one would wait for each
+             other
     """
 
     @intrinsic
@@ -117,10 +120,10 @@ def gather(vectors, some=False, abreast=1):
 def column(vectors, some=False, downstream=True):
     """One column of W against DZ: the dots with x, and dx = sum over p of w[p] dz[rows[p]].
 
-    w, rows (nnz,) by column, connections start..stop - 1    last  the last one of the matrix
-    DZ flat, a neuron's samples at rows[p] stride + at       X, DX flat, at x and dx
-    G flat: the dots go to g.. , added to what is there if `more`
-    downstream False: only the dots; w and DX are not looked at
+    w, rows (nnz,) by column  connections start..stop - 1 are used; `last` is the matrix's last one
+    DZ, X, DX  flat; a neuron's samples are at rows[p] stride + at in DZ, at x in X, at dx in DX
+    G          flat; the dots are written from g on, or added if `more`
+    downstream False: only the dots are computed; w and DX are not used
     """
 
     @intrinsic
@@ -139,7 +142,7 @@ def column(vectors, some=False, downstream=True):
             size = _bytes(DZ, vectors * WIDTH)
 
             def dots(p, step):
-                """Of connections p..p + step - 1, as vectors over samples."""
+                """The products of connections p..p + step - 1, as vectors over samples."""
                 here = [b.add(p, I64(i)) for i in range(step)]
                 for q in here:
                     _fetch(emit, (rows, DZ), (rows_, DZ_), q, last, ahead, stride, at, size)
