@@ -302,7 +302,8 @@ def nested_kinds(cls: type) -> dict[str, str]:
 
 
 def nested_components(cls: type, component: Component) -> Iterator[tuple[str, str, Component]]:
-    """Key, kind and data of the components inside a component, defaults included."""
+    """Yield key, kind and data of each component that is a parameter of a component, including
+    defaults."""
     for key, kind in nested_kinds(cls).items():
         found = component.get(key, _defaults(cls).get(key))
         if found is not None:

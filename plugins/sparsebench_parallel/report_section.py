@@ -245,8 +245,8 @@ def parallel_table(found: Sequence[Family]) -> Table | None:
 
 
 def in_words(family: Family) -> str:
-    """Accuracy and time of one process, the shortest epoch of several, and the range of differences
-    in accuracy; empty without a sequential trial."""
+    """A sentence with the accuracy and time of one process, the shortest epoch of several
+    processes, and the range of the differences in accuracy; empty without a sequential trial."""
     base = family.baseline
     others = [way for way in family.ways if way.workers > 0]
     if base is None or not others:

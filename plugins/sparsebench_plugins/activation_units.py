@@ -15,7 +15,7 @@ class Untrained:
     """A unit without trainable parameters."""
 
     def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
-        """Nothing to do."""
+        """Update nothing, because there are no parameters."""
 
     def parameters(self) -> dict[str, Vector]:
         return {}
@@ -27,7 +27,7 @@ class Untrained:
         return iter(())
 
     def restore(self, saved: Mapping[str, Vector]) -> None:
-        """Nothing to do."""
+        """Restore nothing, because there is no state."""
 
 
 class SmoothUnit(Untrained):

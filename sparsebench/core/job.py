@@ -41,11 +41,11 @@ class Ladder:
 class Point:
     """Measured seconds of a square layer.
 
-    forward, backward  of a step
-    backward_first     of a step of a first layer, which computes no gradient for its inputs
-    unit     of the activation after the layer, forward and backward
+    forward, backward  seconds of the passes of a step
+    backward_first     seconds of the backward pass of a first layer, without DX
+    unit     seconds of the activation after the layer, forward and backward
     begin    how much longer the first step takes than a later one
-    update   of an update of the layer's topology
+    update   seconds of a topology update of the layer
     """
 
     work: int

@@ -70,7 +70,7 @@ class Import(NamedTuple):
 class SourceFile:
     """Facts about a Python file that a fingerprint needs.
 
-    hash          of its bytes; "" if it cannot be read
+    hash          hash of the file's bytes; "" if it cannot be read
     imports       all imports, inside functions too, except those for type checkers only
     compiles      whether it names one of numba's compilers
     decorated_by  imports whose names it uses as decorators

@@ -82,8 +82,8 @@ class Supervised:
         return self._pidfd
 
     def poll(self) -> Mapping[str, Any] | None:
-        """The part of the record that the supervisor knows, once the trial has ended; None
-        before."""
+        """Check the trial. Returns the supervisor's part of the record once the trial has ended,
+        and None before."""
         if self._outcome is None:
             code = self._reap()
             if code is not None:

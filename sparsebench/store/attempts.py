@@ -105,8 +105,8 @@ def _check_number(found: int, file: Path) -> None:
 
 
 def lost(folder: Path, root: str, detail: str) -> Record:
-    """A record for an attempt whose own cannot be read. Its trial is read from any other sound
-    file of the trial."""
+    """A record that replaces the unreadable record of an attempt. The trial in it is read from any
+    other intact file of that trial."""
     nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
     trial: Trial = LostTrial(
         known_id=folder.parent.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from sparsebench.cli import EXIT_CODES
 from sparsebench.core.status import Status
-from sparsebench.suite.defaults import DEFAULT_NAMES
-from sparsebench.suite.keys import TRIAL_KEYS, TrialValues
+from sparsebench.suite.defaults import DEFAULT_NAMES, TrialValues
+from sparsebench.suite.keys import TRIAL_KEYS
 from sparsebench.suite.suite import SuiteFile
 
 ROOT = Path(__file__).parents[2]

@@ -131,7 +131,7 @@ def wait(requests: Sequence[Any], longest: float = LONGEST) -> float:
 
 
 def raw(array: Array) -> npt.NDArray[np.uint8]:
-    """The bytes of a contiguous array, shared."""
+    """The bytes of a contiguous array, as a view of its memory."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

@@ -43,7 +43,7 @@ class Turn:
     """One trial that has run on one side.
 
     run        id of the run in the side's store
-    exit_code  of its `sparsebench run`
+    exit_code  exit code of its `sparsebench run`
     """
 
     side: str

@@ -157,7 +157,7 @@ def update_one(w, first, second, p, g, rule):
 
 @njit(forceinline=True, error_model="numpy")
 def update_some(w, first, second, p, count, g, rule):
-    """`update_one` for the first `count` connections."""
+    """As `update_one`, for only the first `count` connections from p on."""
     if rule.kind == SGD:
         v = load_some(first, p, count) if rule.momentum != 0 else splat(np.float32(0.0))
         new, v = sgd(load_some(w, p, count), v, g, rule)
