@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sparsebench import machine
 from sparsebench.errors import SparsebenchError, SuiteError
 from sparsebench.pydantic_errors import complaint
-from sparsebench.suite.keys import Bytes, Seconds, Whole1
+from sparsebench.suite.defaults import Bytes, Seconds, Whole1
 from sparsebench.toml_file import read_toml
 
 DEFAULT_STORE = Path(".sparsebench")
