@@ -87,13 +87,13 @@ class ByBlock:
     def arranged(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An array (nnz,) in csr order, rearranged by blocks."""
         out = np.empty_like(array)
-        kernels.from_csr(self.row_cuts, self.starts, self.rows, self.indptr, array, out)
+        kernels.reorder(self.row_cuts, self.starts, self.rows, self.indptr, True, array, out)
         return out
 
     def put_back(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An array (nnz,) by blocks, rearranged to csr order."""
         out = np.empty_like(array)
-        kernels.to_csr(self.row_cuts, self.starts, self.rows, self.indptr, array, out)
+        kernels.reorder(self.row_cuts, self.starts, self.rows, self.indptr, False, array, out)
         return out
 
     def pattern(self) -> CsrPattern:

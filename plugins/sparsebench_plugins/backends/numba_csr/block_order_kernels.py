@@ -4,9 +4,14 @@ blocks."""
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.threads import (
+    MOVE,
+    in_parallel,
+    threads_again,
+    threads_for,
+)
 
 
 @njit(error_model="numpy")
@@ -51,7 +56,35 @@ def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
         p += length
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(error_model="numpy")
+def count_rows(r, row_cuts, C, block_of, indptr, indices, starts):
+    """How many connections each block of row r has, one place behind the block's."""
+    for p in range(indptr[row_cuts[r]], indptr[row_cuts[r + 1]]):
+        starts[r * C + block_of[indices[p]] + 1] += 1
+
+
+@in_parallel
+@njit(error_model="numpy")
+def fill_rows(r, row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns):
+    """Place and sort the connections of row r of blocks."""
+    C = column_cuts.size - 1
+    ahead, largest = starts[r * C : (r + 1) * C].copy(), 0
+    for k in range(row_cuts[r], row_cuts[r + 1]):
+        for p in range(indptr[k], indptr[k + 1]):
+            c = block_of[indices[p]]
+            rows[ahead[c]] = k - row_cuts[r]
+            columns[ahead[c]] = indices[p] - column_cuts[c]
+            ahead[c] += 1
+    for b in range(r * C, (r + 1) * C):
+        largest = max(largest, starts[b + 1] - starts[b])
+    old_rows, old_columns = np.empty(largest, rows.dtype), np.empty(largest, columns.dtype)
+    places = np.empty(largest + 2, dtype=np.int64)
+    for b in range(r * C, (r + 1) * C):
+        sort_by_length(rows, columns, starts[b], starts[b + 1], old_rows, old_columns, places)
+
+
+@njit(cache=True, error_model="numpy")
 def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns):
     """Count, place and sort the connections.
 
@@ -59,70 +92,52 @@ def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns
     """
     R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * indices.size)
-    for r in prange(R):
-        for p in range(indptr[row_cuts[r]], indptr[row_cuts[r + 1]]):
-            starts[r * C + block_of[indices[p]] + 1] += 1
+    count_rows(R, (row_cuts, C, block_of, indptr, indices, starts))
     for b in range(R * C):
         starts[b + 1] += starts[b]
-    for r in prange(R):
-        ahead, largest = starts[r * C : (r + 1) * C].copy(), 0
-        for k in range(row_cuts[r], row_cuts[r + 1]):
-            for p in range(indptr[k], indptr[k + 1]):
-                c = block_of[indices[p]]
-                rows[ahead[c]] = k - row_cuts[r]
-                columns[ahead[c]] = indices[p] - column_cuts[c]
-                ahead[c] += 1
-        for b in range(r * C, (r + 1) * C):
-            largest = max(largest, starts[b + 1] - starts[b])
-        old_rows, old_columns = np.empty(largest, rows.dtype), np.empty(largest, columns.dtype)
-        places = np.empty(largest + 2, dtype=np.int64)
-        for b in range(r * C, (r + 1) * C):
-            sort_by_length(
-                rows, columns, starts[b], starts[b + 1], old_rows, old_columns, places
-            )  # fmt: skip
+    fill_rows(R, (row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns))
     threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def from_csr(row_cuts, starts, rows, indptr, array, out):
-    """out = an array (nnz,) in csr order, rearranged by blocks."""
-    R = row_cuts.size - 1
-    C = (starts.size - 1) // R
-    before = threads_for(MOVE * rows.size)
-    for r in prange(R):
-        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
-        for q in range(starts[r * C], starts[(r + 1) * C]):
-            p = ahead[rows[q]]
+@in_parallel
+@njit(error_model="numpy")
+def move(r, row_cuts, starts, rows, indptr, there, array, out):
+    """Rearrange the connections of row r of blocks: see `reorder`."""
+    C = (starts.size - 1) // (row_cuts.size - 1)
+    ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
+    for q in range(starts[r * C], starts[(r + 1) * C]):
+        p = ahead[rows[q]]
+        if there:
             out[q] = array[p]
-            ahead[rows[q]] = p + 1
-    threads_again(before)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def to_csr(row_cuts, starts, rows, indptr, array, out):
-    """out = an array (nnz,) by blocks, rearranged to csr order."""
-    R = row_cuts.size - 1
-    C = (starts.size - 1) // R
-    before = threads_for(MOVE * rows.size)
-    for r in prange(R):
-        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
-        for q in range(starts[r * C], starts[(r + 1) * C]):
-            p = ahead[rows[q]]
+        else:
             out[p] = array[q]
-            ahead[rows[q]] = p + 1
+        ahead[rows[q]] = p + 1
+
+
+@njit(cache=True, error_model="numpy")
+def reorder(row_cuts, starts, rows, indptr, there, array, out):
+    """out = an array (nnz,) in csr order, rearranged by blocks; the other way round if not `there`."""
+    before = threads_for(MOVE * rows.size)
+    move(row_cuts.size - 1, (row_cuts, starts, rows, indptr, there, array, out))
     threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(error_model="numpy")
+def columns_of_rows(r, row_cuts, column_cuts, starts, rows, columns, indptr, indices):
+    C = column_cuts.size - 1
+    ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
+    for c in range(C):
+        for q in range(starts[r * C + c], starts[r * C + c + 1]):
+            p = ahead[rows[q]]
+            indices[p] = column_cuts[c] + columns[q]
+            ahead[rows[q]] = p + 1
+
+
+@njit(cache=True, error_model="numpy")
 def columns_to_csr(row_cuts, column_cuts, starts, rows, columns, indptr, indices):
     """indices = the columns in csr order, which ascend in each row as in a row of blocks."""
-    R, C = row_cuts.size - 1, column_cuts.size - 1
     before = threads_for(MOVE * rows.size)
-    for r in prange(R):
-        ahead = indptr[row_cuts[r] : row_cuts[r + 1]].copy()
-        for c in range(C):
-            for q in range(starts[r * C + c], starts[r * C + c + 1]):
-                p = ahead[rows[q]]
-                indices[p] = column_cuts[c] + columns[q]
-                ahead[rows[q]] = p + 1
+    given = (row_cuts, column_cuts, starts, rows, columns, indptr, indices)
+    columns_of_rows(row_cuts.size - 1, given)
     threads_again(before)

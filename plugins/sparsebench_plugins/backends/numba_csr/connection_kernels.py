@@ -74,46 +74,27 @@ class _Neurons:
         self._emit.store_at(self._kind, place, value)
 
 
-def forward_rows(length, strided=False):
+def forward_rows(length):
     """Z[z + row N ..] += w[p] X[x + column N ..] for the rows of a block from p on, as long as each
     has `length` connections. Returns the connection at which it ended, at most `stop`.
 
     w, rows, columns (nnz,)
-    X, Z     X is float32 or bfloat16, Z is float32
-    length   None: given at the call, and large enough for several independent sums
-    strided  whether neurons are x_step and z_step numbers apart; otherwise N, a compiled constant
+    X, Z    X is float32 or bfloat16, Z is float32
+    length  None: given at the call, and large enough for several independent sums
     """
 
     @intrinsic
-    def forward_pass(
-        typing, N, w, rows, columns, p, stop, last, count, ahead, X, x, x_step, Z, z, z_step
-    ):
+    def forward_pass(typing, N, w, rows, columns, p, stop, last, count, ahead, X, x, Z, z):
         def code(context, builder, signature, args):
-            (
-                N,
-                w_,
-                rows_,
-                columns_,
-                start,
-                stop,
-                last,
-                count,
-                ahead,
-                X_,
-                x,
-                x_step,
-                Z_,
-                z,
-                z_step,
-            ) = args
+            (N, w_, rows_, columns_, start, stop, last, count, ahead, X_, x, Z_, z) = args
             b = builder
             size = count if length is None else I64(length)
             (p_slot,) = stack_slots(b, [start])
 
             def batch(lanes):
                 emit = Emit(context, b, lanes)
-                xs = _Neurons(emit, X, X_, x, x_step if strided else I64(lanes))
-                zs = _Neurons(emit, Z, Z_, z, z_step if strided else I64(lanes))
+                xs = _Neurons(emit, X, X_, x, I64(lanes))
+                zs = _Neurons(emit, Z, Z_, z, I64(lanes))
 
                 def product(q, total, fetching):
                     if fetching:
@@ -150,7 +131,7 @@ def forward_rows(length, strided=False):
                     target = zs.place((rows, rows_), p)
                     zs.store(target, all_of(p, zs.load(target), fetching))
 
-                if length in MANY and not strided:
+                if length in MANY:
                     with _ManyRows(emit, (rows, rows_), p_slot, stop, length) as p:
                         fetch(p, TOGETHER * length)
                         for i in range(TOGETHER):
@@ -161,7 +142,7 @@ def forward_rows(length, strided=False):
             for_batch(b, N, batch)
             return b.load(p_slot)
 
-        numbers = (INT, INT, INT, INT, INT, X, INT, INT, Z, INT, INT)
+        numbers = (INT, INT, INT, INT, INT, X, INT, Z, INT)
         return INT(INT, w, rows, columns, *numbers), code
 
     return forward_pass

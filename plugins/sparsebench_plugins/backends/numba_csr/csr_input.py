@@ -10,15 +10,14 @@ somebody reads the weights. The missed steps are then made one after the other, 
 same bit for bit as with an update in each step.
 
 Samples, columns and neurons share no output, and each sums in the order of features or samples, so
-the result is the same bit for bit for any number of threads. A kernel is a parallel loop over
-chunks, each of which is processed by a function `*_chunk`. Indices are unsigned, because for signed
-ones numba checks whether they count from the end.
+the result is the same bit for bit for any number of threads. Indices are unsigned, because for
+signed ones numba checks whether they count from the end.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.extending import intrinsic
 
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, Rule
@@ -39,7 +38,12 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     store_some,
     types,
 )
-from sparsebench_plugins.backends.numba_csr.threads import MOVE, threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.threads import (
+    MOVE,
+    in_parallel,
+    threads_again,
+    threads_for,
+)
 
 CHUNKS = 64
 """The number of chunks of a batch's features, and of the neurons."""
@@ -176,9 +180,13 @@ def catch_up(w, first, second, start, stop, rule, past, begin, end):
             store_some(second, p, b, count)
 
 
+@in_parallel
 @njit(error_model="numpy")
-def present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, steps, since):
-    """Make the missed steps of the batch's features begin..end - 1."""
+def present_chunks(
+    c, features, starts, count, t_indptr, w, first, second, rule, past, steps, since
+):  # fmt: skip
+    """Make the missed steps of the batch's features in chunk c."""
+    begin, end = cut(starts, count, c), cut(starts, count, c + 1)
     for f in range(begin, end):
         if f + AHEAD < end and since[U(features[U(f + AHEAD)])] < steps:
             soon, _ = column(t_indptr, features, f + AHEAD)
@@ -191,7 +199,7 @@ def present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, 
             since[j] = steps
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, past, steps, since):
     """Bring the columns of a batch's features up to date.
 
@@ -202,32 +210,40 @@ def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, 
     since (D,)                  the number of steps of `past` that each column has had
     """
     before = threads_for(MOVE * np.int64(starts[count]))
-    for chunk in prange(CHUNKS):
-        c = np.int64(chunk)
-        begin, end = cut(starts, count, c), cut(starts, count, c + 1)
-        present_chunk(begin, end, features, t_indptr, w, first, second, rule, past, steps, since)
+    given = (features, starts, count, t_indptr, w, first, second, rule, past, steps, since)
+    present_chunks(CHUNKS, given)
     threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(error_model="numpy")
+def all_chunks(c, chunks, t_indptr, w, first, second, rule, past, steps, since):
+    for j in range(chunks[c], chunks[c + 1]):
+        if since[j] < steps:
+            start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
+            catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
+        since[j] = 0
+
+
+@njit(cache=True, error_model="numpy")
 def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
     """Bring all columns up to date. `past` may then be emptied.  chunks (C + 1,) of columns"""
     before = threads_for(w.size)
-    for c in prange(chunks.size - 1):
-        for j in range(chunks[c], chunks[c + 1]):
-            if since[j] < steps:
-                start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
-                catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
-            since[j] = 0
+    given = (chunks, t_indptr, w, first, second, rule, past, steps, since)
+    all_chunks(chunks.size - 1, given)
     threads_again(before)
 
 
 # --- forward --------------------------------------------------------------------------
 
 
+@in_parallel
 @njit(error_model="numpy", fastmath={"contract"})
-def product_chunk(begin, end, features, starts, count, samples, values, t_indptr, t_rows, w, S, K):
-    """Compute rows begin..end - 1 of S = X^T W^T, one for each sample."""
+def product_parts(
+    part, parts, N, features, starts, count, samples, values, t_indptr, t_rows, w, S, K
+):  # fmt: skip
+    """Compute rows of S = X^T W^T, one for each sample of a part."""
+    begin, end = N * part // parts, N * (part + 1) // parts
     for i in range(begin * K, end * K):
         S[U(i)] = np.float32(0.0)
     for f in range(count):
@@ -254,10 +270,12 @@ def product_chunk(begin, end, features, starts, count, samples, values, t_indptr
                 S[one + U(t_rows[U(p)])] += x * w[U(p)]
 
 
+@in_parallel
 @njit(error_model="numpy")
-def activated_chunk(begin, end, S, bias, Z, z, N, unit, bits):
-    """Compute rows begin..end - 1 of Z = unit(S^T + b)."""
+def activated_chunks(c, S, bias, Z, z, N, unit, bits):
+    """Compute the rows of chunk c of Z = unit(S^T + b)."""
     K = bias.size
+    begin, end = K * c // CHUNKS, K * (c + 1) // CHUNKS
     lines = np.empty(ROWS * N, dtype=np.float32)
     for k in range(begin, end, ROWS):
         rows = min(ROWS, end - k)
@@ -282,7 +300,7 @@ def copy_row(A, a, B, b, count):
         store_some(B, b + i, load_some(A, a + i, count - i), count - i)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def csr_forward(
     features, starts, count, samples, values, t_indptr, t_rows, w, bias, S, Z, z, N,
     unit, bits,
@@ -298,27 +316,23 @@ def csr_forward(
     K = bias.size
     work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
     before = threads_for(MOVE * work)
-    parts = min(before, N)  # each reads the connections once
-    for part in prange(parts):
-        g = np.int64(part)
-        product_chunk(
-            N * g // parts, N * (g + 1) // parts, features, starts, count, samples, values,
-            t_indptr, t_rows, w, S, K,
-        )  # fmt: skip
+    parts = min(np.int64(before), N)  # each reads the connections once
+    given = (parts, N, features, starts, count, samples, values, t_indptr, t_rows, w, S, K)
+    product_parts(parts, given)
     threads_again(before)
     threads_for(MOVE * N * K)
-    for chunk in prange(CHUNKS):
-        c = np.int64(chunk)
-        activated_chunk(K * c // CHUNKS, K * (c + 1) // CHUNKS, S, bias, Z, z, N, unit, bits)
+    activated_chunks(CHUNKS, (S, bias, Z, z, N, unit, bits))
     threads_again(before)
 
 
 # --- backward -------------------------------------------------------------------------
 
 
+@in_parallel
 @njit(error_model="numpy")
-def turned_chunk(begin, end, DZ, z, N, K, S):
-    """Compute columns begin..end - 1 of S = DZ^T."""
+def turned_chunks(c, DZ, z, N, K, S):
+    """Compute the columns of chunk c of S = DZ^T."""
+    begin, end = K * c // CHUNKS, K * (c + 1) // CHUNKS
     lines = np.empty(ROWS * N, dtype=np.float32)
     for k in range(begin, end, ROWS):
         rows = min(ROWS, end - k)
@@ -344,16 +358,16 @@ def column_dots(g, at, begin, end, samples, values, start, stop, t_rows, S, K):
             g[U(at + p - start)] += x * S[row + U(t_rows[U(p)])]
 
 
+@in_parallel
 @njit(error_model="numpy")
-def gradient_chunk(
-    begin, end, features, starts, samples, values, t_indptr, t_rows, w, first, second,
-    S, K, G, own, rule, steps, since,
+def gradient_chunks(
+    c, features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
+    S, K, G, rule, steps, since,
 ):  # fmt: skip
-    """Process the batch's features begin..end - 1: store the gradients of their connections in G if
-    the rule keeps them, else update the weights, which have then had `steps` steps.
-
-    own (PIECE + widest,)  scratch
-    """
+    """Process the batch's features in chunk c: store the gradients of their connections in G if
+    the rule keeps them, else update the weights, which have then had `steps` steps."""
+    own = np.empty(PIECE + widest, dtype=np.float32)
+    begin, end = cut(starts, count, c), cut(starts, count, c + 1)
     f = begin
     while f < end:
         g, done = f, 0
@@ -383,7 +397,7 @@ def gradient_chunk(
         f = g
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def csr_backward(
     features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
     DZ, z, N, K, S, G, rule, steps, since,
@@ -399,18 +413,13 @@ def csr_backward(
     steps   the value that `since` (D,) gets for these columns
     """
     before = threads_for(MOVE * N * K)
-    for chunk in prange(CHUNKS):
-        c = np.int64(chunk)
-        turned_chunk(K * c // CHUNKS, K * (c + 1) // CHUNKS, DZ, z, N, K, S)
+    turned_chunks(CHUNKS, (DZ, z, N, K, S))
     threads_again(before)
     work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
     threads_for(MOVE * work)
-    for chunk in prange(CHUNKS):
-        c = np.int64(chunk)
-        own = np.empty(PIECE + widest, dtype=np.float32)
-        begin, end = cut(starts, count, c), cut(starts, count, c + 1)
-        gradient_chunk(
-            begin, end, features, starts, samples, values, t_indptr, t_rows, w, first, second,
-            S, K, G, own, rule, steps, since,
-        )  # fmt: skip
+    given = (
+        features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
+        S, K, G, rule, steps, since,
+    )  # fmt: skip
+    gradient_chunks(CHUNKS, given)
     threads_again(before)

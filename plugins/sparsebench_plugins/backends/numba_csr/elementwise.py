@@ -7,7 +7,7 @@ The updates follow the rules of `sparsebench_plugins.optimizers`. State arrays m
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, NONE, SGD, TRAIN
 from sparsebench_plugins.backends.numba_csr.simd import (
@@ -30,7 +30,11 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     store_few,
     store_some,
 )
-from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.threads import (
+    in_parallel,
+    threads_again,
+    threads_for,
+)
 
 GOLDEN = np.uint32(0x9E3779B9)
 ALL = np.uint32(0xFFFFFFFF)
@@ -98,21 +102,31 @@ def deactivate_row(D, d, k, n, N, unit, bits):
         store_few(D, d + i, v, N - i)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(forceinline=True, error_model="numpy")
+def activate_rows(k, Z, N, unit, bits):
+    activate_row(Z, k * N, k, 0, N, unit, bits)
+
+
+@njit(cache=True, error_model="numpy")
 def activate(Z, K, N, unit, bits):
     """Z (K, N) flat becomes dropout(f(Z))."""
     before = threads_for(K * N)
-    for k in prange(K):
-        activate_row(Z, k * N, k, 0, N, unit, bits)
+    activate_rows(K, (Z, N, unit, bits))
     threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(forceinline=True, error_model="numpy")
+def deactivate_rows(k, D, N, unit, bits):
+    deactivate_row(D, k * N, k, 0, N, unit, bits)
+
+
+@njit(cache=True, error_model="numpy")
 def deactivate(D, K, N, unit, bits):
     """DA (K, N) flat becomes DZ."""
     before = threads_for(K * N)
-    for k in prange(K):
-        deactivate_row(D, k * N, k, 0, N, unit, bits)
+    deactivate_rows(K, (D, N, unit, bits))
     threads_again(before)
 
 

@@ -11,7 +11,7 @@ before the next, so that gathered activations stay in the cache.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from sparsebench_plugins.backends.numba_csr.arguments import KEEP
 from sparsebench_plugins.backends.numba_csr.elementwise import (
@@ -29,7 +29,11 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     splat,
     total,
 )
-from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.threads import (
+    in_parallel,
+    threads_again,
+    threads_for,
+)
 
 PIECE = 512
 """Connections whose gradients are computed before they are updated: few enough for the L1 cache,
@@ -61,7 +65,21 @@ def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
         gather_some(data, indices, start, stop, last, X, stride, at + n, b, Z, z + n, N - n, ahead)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(error_model="numpy")
+def forward_chunks(
+    c, chunks, indptr, indices, data, bias, X, x_stride, at, Z, z_stride, to, n, count,
+    unit, bits, ahead,
+):  # fmt: skip
+    """Samples n..n + count - 1 of the rows of chunk c; they begin at X[at] and Z[to]."""
+    for k in range(chunks[c], chunks[c + 1]):
+        start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
+        row = to + k * z_stride
+        forward_row(data, indices, start, stop, X, x_stride, at, bias[k], Z, row, count, ahead)
+        activate_row(Z, row, k, n, count, unit, bits)
+
+
+@njit(cache=True, error_model="numpy")
 def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahead):
     """Z = unit(W X + b).
 
@@ -73,17 +91,13 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
     tile = min(x.tile, z.tile)
     before = threads_for(indices.size * tile)
     for n in range(0, N, tile):
-        count = min(tile, N - n)
         at = n // x.tile * x.step + n % x.tile
         to = n // z.tile * z.step + n % z.tile
-        for c in prange(chunks.size - 1):
-            for k in range(chunks[c], chunks[c + 1]):
-                start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
-                row = to + k * z.stride
-                forward_row(
-                    data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count, ahead
-                )
-                activate_row(Z, row, k, n, count, unit, bits)
+        given = (
+            chunks, indptr, indices, data, bias, X, x.stride, at, Z, z.stride, to, n,
+            min(tile, N - n), unit, bits, ahead,
+        )  # fmt: skip
+        forward_chunks(chunks.size - 1, given)
     threads_again(before)
 
 
@@ -139,7 +153,45 @@ def spanning(downstream):
 downstream_column, dots_column = spanning(True), spanning(False)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(error_model="numpy")
+def backward_chunks(
+    c, chunks, t_indptr, t_rows, w, first, second, X, x_stride, source, DZ, z_stride, at,
+    DX, d_stride, to, n, count, G, widest, final, once, rule, unit, bits, ahead,
+):  # fmt: skip
+    """Samples n..n + count - 1 of the columns of chunk c; they begin at X[source], DZ[at], DX[to].
+
+    final  whether they are the last; once: also the first
+    """
+    stored, updated = G.size > 0, rule.kind != KEEP
+    own = np.empty(1 if stored else PIECE + widest, dtype=np.float32)
+    done = np.int64(t_indptr[chunks[c]])
+    for j in range(chunks[c], chunks[c + 1]):
+        start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
+        xj, dj = source + j * x_stride, to + j * d_stride
+        dots, g = (G, start) if stored else (own, start - done)
+        more = stored and n > 0
+        if DX.size > 0:
+            downstream_column(
+                w, t_rows, start, stop, DZ, z_stride, at,
+                X, xj, DX, dj, dots, g, count, more, ahead,
+            )  # fmt: skip
+            deactivate_row(DX, dj, j, n, count, unit, bits)
+        else:
+            dots_column(
+                w, t_rows, start, stop, DZ, z_stride, at,
+                X, xj, X, 0, dots, g, count, more, ahead,
+            )  # fmt: skip
+        if stop - done >= PIECE or j == chunks[c + 1] - 1:
+            if updated and (stored or once):
+                if final:
+                    update(w, first, second, dots, done, stop, done - start + g, rule)
+            elif updated:
+                absorb(w, first, dots, done, stop, n == 0, final, rule)
+            done = stop
+
+
+@njit(cache=True, error_model="numpy")
 def backward(
     chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
     N, G, widest, rule, unit, bits, ahead,
@@ -158,59 +210,39 @@ def backward(
     are added up in G, or in the velocity if G is empty, which is possible because SGD is linear.
     """
     tile = min(x.tile, min(z.tile, d.tile))
-    wanted = DX.size > 0
-    stored = G.size > 0
-    updated = rule.kind != KEEP
     before = threads_for(2 * t_rows.size * tile)
     for n in range(0, N, tile):
-        count = min(tile, N - n)
         at = n // z.tile * z.step + n % z.tile
         source = n // x.tile * x.step + n % x.tile
         to = n // d.tile * d.step + n % d.tile
-        final = n + tile >= N
-        for c in prange(chunks.size - 1):
-            own = np.empty(1 if stored else PIECE + widest, dtype=np.float32)
-            done = np.int64(t_indptr[chunks[c]])
-            for j in range(chunks[c], chunks[c + 1]):
-                start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
-                xj, dj = source + j * x.stride, to + j * d.stride
-                dots, g = (G, start) if stored else (own, start - done)
-                more = stored and n > 0
-                if wanted:
-                    downstream_column(
-                        w, t_rows, start, stop, DZ, z.stride, at,
-                        X, xj, DX, dj, dots, g, count, more, ahead,
-                    )  # fmt: skip
-                    deactivate_row(DX, dj, j, n, count, unit, bits)
-                else:
-                    dots_column(
-                        w, t_rows, start, stop, DZ, z.stride, at,
-                        X, xj, X, 0, dots, g, count, more, ahead,
-                    )  # fmt: skip
-                if stop - done >= PIECE or j == chunks[c + 1] - 1:
-                    if updated and (stored or tile >= N):
-                        if final:
-                            update(w, first, second, dots, done, stop, done - start + g, rule)
-                    elif updated:
-                        absorb(w, first, dots, done, stop, n == 0, final, rule)
-                    done = stop
+        given = (
+            chunks, t_indptr, t_rows, w, first, second, X, x.stride, source, DZ, z.stride, at,
+            DX, d.stride, to, n, min(tile, N - n), G, widest, n + tile >= N, tile >= N, rule,
+            unit, bits, ahead,
+        )  # fmt: skip
+        backward_chunks(chunks.size - 1, given)
     threads_again(before)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@in_parallel
+@njit(forceinline=True, error_model="numpy")
+def sum_row(k, DZ, z, N, sums):
+    parts = splat(np.float32(0.0))
+    for n in range(0, N, z.tile):
+        row = n // z.tile * z.step + k * z.stride
+        count = min(z.tile, N - n)
+        i = 0
+        while i + WIDTH <= count:
+            parts = add(parts, load(DZ, row + i))
+            i += WIDTH
+        if i < count:
+            parts = add(parts, load_some(DZ, row + i, count - i))
+    sums[k] = total(parts)
+
+
+@njit(cache=True, error_model="numpy")
 def sum_rows(DZ, z, N, sums):
     """sums[k] = the sum of DZ's row k over the batch.  DZ (K, N) flat in the layout z."""
     before = threads_for(sums.size * N)
-    for k in prange(sums.size):
-        parts = splat(np.float32(0.0))
-        for n in range(0, N, z.tile):
-            row = n // z.tile * z.step + k * z.stride
-            count = min(z.tile, N - n)
-            i = 0
-            while i + WIDTH <= count:
-                parts = add(parts, load(DZ, row + i))
-                i += WIDTH
-            if i < count:
-                parts = add(parts, load_some(DZ, row + i, count - i))
-        sums[k] = total(parts)
+    sum_row(sums.size, (DZ, z, N, sums))
     threads_again(before)

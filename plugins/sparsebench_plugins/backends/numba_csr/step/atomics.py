@@ -6,9 +6,10 @@ import platform
 import sys
 
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
@@ -21,19 +22,21 @@ ms."""
 
 
 @intrinsic
-def pointer(typing, address):
-    """The address, an integer, as a pointer."""
+def array_at(typing, address, size, dtype):
+    """The (size,) array of this dtype that begins at the address. As `numba.carray` makes it, in a
+    tenth of its time to compile."""
+    kind = types.Array(getattr(dtype, "dtype", dtype), 1, "C")
 
     def code(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        array = arrayobj.make_array(kind)(context, builder)
+        item = I64(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        data = builder.inttoptr(args[0], context.get_data_type(kind.dtype).as_pointer())
+        arrayobj.populate_array(
+            array, data=data, shape=[args[1]], strides=[item], itemsize=item, meminfo=None
+        )
+        return array._getvalue()
 
-    return types.voidptr(types.int64), code
-
-
-@njit(forceinline=True)
-def array_at(address, size, dtype):
-    """The (size,) array of this dtype that begins at the address."""
-    return carray(pointer(address), (size,), dtype)
+    return kind(types.int64, types.int64, dtype), code
 
 
 @intrinsic

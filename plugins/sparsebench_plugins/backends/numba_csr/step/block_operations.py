@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.small_batch import backward_chunk, packed_forward_chunk
+from sparsebench_plugins.backends.numba_csr.small_batch import backward_chunk, forward_chunk
 from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import (
     KERNEL,
@@ -49,10 +49,10 @@ def forward(x: Dtype, z: Dtype) -> int:
         unit = numbers_at(
             L.own_mode, L.own_above, L.own_below, L.own_key, L.own_threshold, L.own_bits_row, step.t
         )
-        packed_forward_chunk(
+        forward_chunk(
             chunk, row_cuts, column_cuts, starts, rows, columns,
             array_at(L.w, L.nnz, np.float32), array_at(L.bias, L.K, np.float32),
-            array_at(L.X, L.D * N, x), 0, N, array_at(L.Z, L.K * N, z), 0, N, 0, N, unit,
+            array_at(L.X, L.D * N, x), 0, array_at(L.Z, L.K * N, z), 0, N, 0, N, unit,
             array_at(L.own_bits, 1, np.uint8),
         )  # fmt: skip
 
