@@ -34,7 +34,7 @@ test-fast: install
 
 # The kernels as plain Python.
 interpreted: install
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/plugins/test_numba_kernels.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -m "" tests/plugins/test_numba_kernels.py
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m ""

@@ -358,16 +358,16 @@ def test_more_than_this_machine_holds_is_refused(data_dir, monkeypatch):
         component(data_dir, "mine").load()
 
 
-def zeros(path, gibibytes):
-    """A file of a few MiB that unpacks to so many GiB of zeros, as its headers rightly say."""
-    count = gibibytes * 2**28
+def zeros(path, mebibytes):
+    """A small file that unpacks to so many MiB of zeros, as its headers rightly say."""
+    count = mebibytes * 2**18
     header = io.BytesIO()
     declared = {"descr": "<f4", "fortran_order": False, "shape": (count // 1024, 1024)}
     np.lib.format.write_array_header_1_0(header, declared)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("X.npy", "w", force_zip64=True) as member:
             member.write(header.getvalue())
-            for _ in range(gibibytes * 64):
+            for _ in range(mebibytes // 16):
                 member.write(bytes(2**24))
         labels = io.BytesIO()
         np.save(labels, np.zeros(count // 1024))
@@ -375,11 +375,11 @@ def zeros(path, gibibytes):
 
 
 def test_a_zip_bomb_is_refused_by_its_ratio_before_it_is_read(data_dir, monkeypatch):
-    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.HARMLESS", 2**28)
+    monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.HARMLESS", 2**25)
     monkeypatch.setattr("sparsebench_plugins.datasets.npz_reader.available_memory", lambda: 2**40)
     path = data_dir / "bomb.npz"
-    zeros(path, 1)
-    assert path.stat().st_size < 2**21
+    zeros(path, 128)
+    assert path.stat().st_size < 2**18
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="more than 200 times as much"):

@@ -40,13 +40,23 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page
 
 
-@pytest.fixture
-def page(browser: chromium.Browser, file: Path) -> chromium.Page:
+def opened(browser: chromium.Browser, file: Path) -> chromium.Page:
     page = browser.page()
     page.look()
     page.open(file)
     page.wait("document.documentElement.dataset.charts === 'drawn'")
     return page
+
+
+@pytest.fixture(scope="module")
+def page(browser: chromium.Browser, file: Path) -> chromium.Page:
+    """Shared by tests that do not mind what others did to it."""
+    return opened(browser, file)
+
+
+@pytest.fixture
+def own_page(browser: chromium.Browser, file: Path) -> chromium.Page:
+    return opened(browser, file)
 
 
 def column(page: chromium.Page, section: str, at: int) -> list[str]:
@@ -63,11 +73,6 @@ def head(section: str, words: str) -> str:
 def test_nothing_is_fetched_and_nothing_is_complained_about(page, file):
     assert page.errors == []
     assert [url for url in page.requests if not url.startswith("data:")] == [file.as_uri()]
-
-
-def test_the_browser_itself_refuses_to_fetch(page):
-    got = page.js("fetch('data:,x').then(() => 'fetched', () => 'refused')")
-    assert got == "refused"
 
 
 def test_text_of_others_is_text(page):
@@ -171,16 +176,6 @@ def test_a_cell_leads_to_its_trials_and_a_failed_one_to_its_log(page):
     assert page.js("document.querySelector('#logs details').open")
 
 
-def test_a_table_is_copied_as_csv_and_latex(page):
-    page.js("Object.defineProperty(navigator, 'clipboard', {value: {writeText(t) {"
-            " window.copied = t; return Promise.resolve(); }}})")  # fmt: skip
-    page.js("document.querySelector('#time [data-as=csv]').click()")
-    assert page.js("window.copied").splitlines()[0].startswith("hidden,topology,backend,time per")
-    page.js("document.querySelector('#time [data-as=latex]').click()")
-    assert page.js("window.copied").startswith("\\begin{tabular}{@{}lll")
-    assert "$\\pm$" in page.js("window.copied")
-
-
 def test_any_column_against_any_other_is_a_choice(page):
     page.js("document.getElementById('explore').scrollIntoView()")
     page.wait("document.getElementById('explore').dataset.drawn !== undefined")
@@ -209,6 +204,21 @@ def test_a_key_hides_what_it_stands_for(page):
     assert page.js(shown) < before
     page.press(" ", " ")
     assert page.js(shown) == before
+
+
+def test_every_table_has_a_caption_and_every_control_a_name(page):
+    assert page.js("[...document.querySelectorAll('table')].every(t => t.caption.textContent)")
+    controls = "[...document.querySelectorAll('button, input, select')]"
+    named = "one.textContent.trim() || one.ariaLabel || one.labels?.length"
+    assert page.js(f"{controls}.every(one => {named})")
+
+
+def test_the_browser_itself_refuses_to_fetch(page):
+    got = page.js("fetch('data:,x').then(() => 'fetched', () => 'refused')")
+    assert got == "refused"
+
+
+# --- from here on in pages of their own: one in the background draws nothing --------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -242,20 +252,15 @@ def test_the_page_fits_a_phone(browser, file):
     assert "right" in page.js("document.querySelector('#time .frame').dataset.more")
 
 
-def test_the_keyboard_reaches_the_content_first(page):
+def test_the_keyboard_reaches_the_content_first(own_page):
+    page = own_page
     page.press("Tab")
     assert page.js("document.activeElement.textContent") == "Skip to the summary"
     assert page.js("document.activeElement.getBoundingClientRect().left") >= 0
 
 
-def test_every_table_has_a_caption_and_every_control_a_name(page):
-    assert page.js("[...document.querySelectorAll('table')].every(t => t.caption.textContent)")
-    controls = "[...document.querySelectorAll('button, input, select')]"
-    named = "one.textContent.trim() || one.ariaLabel || one.labels?.length"
-    assert page.js(f"{controls}.every(one => {named})")
-
-
-def test_on_paper_it_is_light_and_logs_are_open(page):
+def test_on_paper_it_is_light_and_logs_are_open(own_page):
+    page = own_page
     page.js("document.getElementById('theme').click()")
     page.js("dispatchEvent(new Event('beforeprint'))")
     page.send("Emulation.setEmulatedMedia", media="print")
@@ -264,3 +269,14 @@ def test_on_paper_it_is_light_and_logs_are_open(page):
     assert page.js("[...document.querySelectorAll('#logs details')].every(d => d.open)")
     page.js("dispatchEvent(new Event('afterprint'))")
     assert page.js("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_table_is_copied_as_csv_and_latex(own_page):
+    page = own_page
+    page.js("Object.defineProperty(navigator, 'clipboard', {value: {writeText(t) {"
+            " window.copied = t; return Promise.resolve(); }}})")  # fmt: skip
+    page.js("document.querySelector('#time [data-as=csv]').click()")
+    assert page.js("window.copied").splitlines()[0].startswith("hidden,topology,backend,time per")
+    page.js("document.querySelector('#time [data-as=latex]').click()")
+    assert page.js("window.copied").startswith("\\begin{tabular}{@{}lll")
+    assert "$\\pm$" in page.js("window.copied")

@@ -20,7 +20,7 @@ from sparsebench.cli import main
 
 GOLDEN = Path(__file__).parent / "golden" / "store_2"
 FILES = sorted(str(f.relative_to(GOLDEN)) for f in GOLDEN.rglob("*") if f.is_file())
-EXAMPLES = int(os.environ.get("SPARSEBENCH_FUZZ", "25"))
+EXAMPLES = int(os.environ.get("SPARSEBENCH_FUZZ", "10"))
 SECRET = "what lies outside of the store"
 
 ODD = st.one_of(

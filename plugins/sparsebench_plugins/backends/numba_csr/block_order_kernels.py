@@ -116,7 +116,7 @@ def move(r, row_cuts, starts, rows, indptr, there, array, out):
 
 @njit(cache=True, error_model="numpy")
 def reorder(row_cuts, starts, rows, indptr, there, array, out):
-    """out = an array (nnz,) in csr order, rearranged by blocks; the other way round if not `there`."""
+    """out = an array (nnz,) in csr order, rearranged by blocks, or back if not `there`."""
     before = threads_for(MOVE * rows.size)
     move(row_cuts.size - 1, (row_cuts, starts, rows, indptr, there, array, out))
     threads_again(before)
