@@ -3,7 +3,7 @@
 A hook receives `register(name, target, *, params=None, requires=(), summary="", get="")`:
 
 name      the name in suites
-target    the component: a class, or "module:Class", which is imported only where it is used
+target    the component: a class, or "module:Class", which is imported only when it is used
 params    "module:Class" of a dataclass with the component's parameters, in a module free of heavy
           imports; default: the target itself
 requires  modules that must be importable for the component to be available

@@ -2,7 +2,7 @@
 
 Frames, exports, claims, gates, tables and charts read this table. A plugin adds to it with the hook
 `register_metrics`, a component with an attribute `metrics`. A run's manifest keeps what they
-declare, so that a store can be read where the plugin is not installed. Free of heavy imports.
+declare, so that a store can be read without the plugin. Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Metrics(Mapping[str, Metric]):
         self._owners: dict[str, str] = {}
 
     def __or__(self, other: Metrics) -> Metrics:
-        """The metrics of both; where they differ, those of `other`."""
+        """The metrics of both; if two declarations differ, that of `other`."""
         return Metrics([*self.added(), *other.added()])
 
     def __getitem__(self, name: str) -> Metric:

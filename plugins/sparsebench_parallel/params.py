@@ -73,7 +73,7 @@ class WasapParams:
                   beside the master, which holds the weights
     local         share of the epochs, at the end, in which each worker trains alone on its part
                   of the data before the models are averaged (phase two); none: 0.3
-    as_published  follow the released code where it departs from the paper
+    as_published  follow the released code if it deviates from the paper
     remainder     keep: train on the last, smaller batch of a part; drop, as released: skip it
     state         optimizer state at the start of phase two: the master's, or fresh
     target        connections kept by the averaging: as many as the workers have on average, or, as

@@ -14,7 +14,7 @@ from sparsebench.seeds import generator
 
 
 def part_bounds(samples: int, workers: int) -> list[int]:
-    """(workers + 1,) where each worker's part begins, and the end: sizes differ by one at most.
+    """(workers + 1,) where each worker's part begins, and the end. Sizes differ by at most one.
 
     Raises Unsupported if there are more workers than samples.
     """

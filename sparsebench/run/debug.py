@@ -25,8 +25,8 @@ from sparsebench.store.record import utc_now
 def run_here(job: Job, keep: Callable[[dict[str, Any]], object]) -> None:
     """Run the job, pass its outcome to `keep`, and raise what the trial raised.
 
-    On a terminal, the debugger opens first where it was raised. Memory is that of the whole
-    process, so it is marked as inexact.
+    On a terminal, the debugger first opens at the place of the exception. Memory is that of the
+    whole process, so it is marked as inexact.
     """
     if "numpy" not in sys.modules:
         os.environ.update(environment(job))

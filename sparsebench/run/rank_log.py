@@ -51,7 +51,7 @@ class Ranks:
         """The exit code that explains how the trial ended.
 
         mpiexec's own explains little, because it ends all processes when one is missing. It counts
-        only where the log has nothing, because a process and its monitor were killed together.
+        only if the log has nothing, because a process and its monitor were killed together.
         """
         if self.failed:
             return 1

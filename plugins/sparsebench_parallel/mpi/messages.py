@@ -2,7 +2,7 @@
 named arrays. Nothing is pickled.
 
 A process that waits polls with pauses. A blocking receive of MPI spins, which would occupy the
-core of a worker where there are more processes than cores.
+core of a worker if there are more processes than cores.
 """
 
 from __future__ import annotations

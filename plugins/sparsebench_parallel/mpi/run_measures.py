@@ -52,7 +52,7 @@ class RunMeasures:
         self.waited += float(header["waited"])
 
     def measures(self) -> dict[str, float | int | None]:
-        """The measures by name, None where nothing was measured."""
+        """The measures by name; None if nothing was measured."""
         waiting = self.busy + self.waited
         return {
             "bytes_sent": self.bytes,

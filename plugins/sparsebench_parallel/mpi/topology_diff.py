@@ -73,7 +73,7 @@ def encode(old: Sequence[CsrPattern], new: Sequence[CsrPattern]) -> Encoded:
 
 
 def decode(encoded: Encoded, old: Sequence[CsrPattern]) -> list[Change | None]:
-    """A change per layer, None where its connections did not change."""
+    """The change of each layer; None if its connections did not change."""
     changes: list[Change | None] = []
     kinds, first, second = encoded.table.T
     ends = np.cumsum(first + second * np.where(kinds == MOVED, 2, 1))
@@ -107,8 +107,8 @@ def apply_pattern(layer: Layer, pattern: CsrPattern) -> None:
 
 
 def retained(old: CsrPattern, new: CsrPattern, DW: Vector) -> tuple[Vector, int]:
-    """DW (old nnz,) on the connections of `new`, 0 where they are younger; and the number of
-    entries that were kept.
+    """DW (old nnz,) moved to the connections of `new`, with 0 for new connections; and the number
+    of entries that were kept.
 
     Curci et al. (2021), arXiv 2102.01732, RetainValidUpdates. A connection that was dropped and
     grown again at its place counts as the same one, as in the released code.

@@ -15,8 +15,8 @@ from sparsebench.errors import DataError
 
 
 def check_parts(parts: Parts) -> Parts:
-    """The parts, checked before anything is computed from them, and csr with the features of each
-    sample in order. Raises DataError, in one line."""
+    """Check and return the parts; in csr, the features of each sample are sorted. Raises DataError
+    with a one-line message."""
     source, arrays = parts.source, parts.arrays()
     if (parts.X_test is None) != (parts.y_test is None):
         absent = "X_test" if parts.X_test is None else "y_test"
@@ -43,7 +43,8 @@ def check_parts(parts: Parts) -> Parts:
 
 
 def labels_of(y: Array) -> Array:
-    """Labels (n,) of a column (n, 1), and of one-hot labels (n, classes); all else as it is."""
+    """The labels (n,) of a column (n, 1) or of one-hot labels (n, classes); other y are returned
+    unchanged."""
     if y.ndim != 2:
         return y
     if y.shape[1] == 1:
@@ -55,8 +56,8 @@ def labels_of(y: Array) -> Array:
 
 
 def check_features(X: Any, where: str, may_miss: bool = False) -> Any:
-    """X, with the features of each sample in order where it is csr. Raises DataError unless it
-    is (samples, features) of finite numbers, or of numbers that `may_miss`: be nan."""
+    """Check and return X; in csr, the features of each sample are sorted. Raises DataError unless X
+    is (samples, features) and its numbers are finite, or with `may_miss` finite or nan."""
     if X.ndim != 2:
         raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
     if X.dtype.kind not in "biuf":

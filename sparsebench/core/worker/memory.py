@@ -47,7 +47,8 @@ def reset_peak() -> bool:
 
 
 def forget_references() -> bool:
-    """Make `referenced` start again from now; False where the system does not count."""
+    """Make `referenced` start again from now. Returns False if the system does not count
+    references."""
     try:
         Path("/proc/self/clear_refs").write_text("1")
     except OSError:
