@@ -52,8 +52,8 @@ class Snip(Placed):
 
 @dataclass(frozen=True)
 class Grasp(Placed):
-    """Keep the connections with the largest w (H g), whose removal would lower the norm of the
-    gradient least.
+    """Keep the connections with the largest w (H g), where g is the gradient of the loss and H its
+    Hessian: their removal would lower the norm of the gradient least.
 
     samples      number of training samples, used as one mini-batch
     temperature  divisor of the outputs
@@ -61,8 +61,9 @@ class Grasp(Placed):
 
     Wang et al. (2020), arXiv 2002.07376, eq. 8 and algorithm 2, which removes the largest -w (H g).
     H g is computed in two passes, as a finite difference: the gradient half a step ahead minus the
-    gradient half a step behind, divided by the step. Deviations: g and H use the same samples,
-    while the released code uses two halves of 25 samples per class; and it differentiates twice.
+    gradient half a step behind, divided by the step. Deviations: the released code
+    computes H g by differentiating twice, and takes g and H from two halves of 25 samples per
+    class; here both use the same `samples`.
     """
 
     samples: Samples = 256

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sparsebench.analysis.marks import marked_labels, marked_topologies
-from sparsebench.analysis.number_format import join, plural
+from sparsebench.analysis.number_format import join, plural, sentence_list
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import REPLICATED, Trial, canonical
@@ -363,13 +363,17 @@ def _flat_methods(trial: Trial) -> dict[str, Any]:
 
 
 def _dataset_notes(trials: Sequence[Trial], folded: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each data set that names the values of the `folded` keys."""
+    """Yield sentences that name the values of the `folded` keys: one for the data sets that have
+    the same values."""
     by_dataset: dict[str, str] = {}
     for trial, dataset in zip(trials, _labelled(datasets_of(trials))):
         spec = {**_flat_spec(trial, dataset), **_flat_methods(trial)}
         words = (_words(key, key.rpartition(".")[2], spec.get(key)) for key in folded)
         by_dataset.setdefault(str(dataset.get("name")), join(*words))
-    yield from (f"On {dataset}: {words}." for dataset, words in by_dataset.items() if words)
+    alike: dict[str, list[str]] = {}
+    for name, values in by_dataset.items():
+        alike.setdefault(values, []).append(name)
+    yield from (f"On {sentence_list(names)}: {said}." for said, names in alike.items() if said)
 
 
 def _flat_spec(trial: Trial, dataset: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,9 @@ EXPONENTS = np.linspace(0.05, 4.0, 80)
 EXACT = 1e-20
 """A mean squared error below which a law counts as exact."""
 
-RESAMPLES = 400
+FIT_RESAMPLES = 400
+"""Bootstrap samples of a law, far fewer than `statistics.RESAMPLES`: a law is fitted to each."""
+
 SEED = 20_251
 """Seed of the bootstrap, so that the same records give the same numbers."""
 
@@ -67,7 +69,7 @@ class Fit:
 
     sizes  number of distinct x
     least, most  (x, y) of the smallest and of the largest size
-    draws  (RESAMPLES, 3): offset, factor and exponent for each bootstrap sample of the sizes
+    draws  (FIT_RESAMPLES, 3): offset, factor and exponent for each bootstrap sample of the sizes
     """
 
     exponent: float
@@ -159,7 +161,7 @@ def fitted(x: npt.ArrayLike, y: npt.ArrayLike) -> Fit | None:
 
 def _resampled(n: int) -> Vector:
     """How often each of n points is drawn, for each bootstrap sample."""
-    draws = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
+    draws = np.random.default_rng(SEED).integers(n, size=(FIT_RESAMPLES, n))
     return np.apply_along_axis(np.bincount, 1, draws, None, n).astype(np.float64)
 
 
@@ -262,7 +264,7 @@ def marginal(
     value, about = _least_squares(A, np.ones(c.size))
     draws = np.array([
         _least_squares(A[row], np.ones(c.size))[0]
-        for row in np.random.default_rng(SEED).integers(c.size, size=(RESAMPLES, c.size))
+        for row in np.random.default_rng(SEED).integers(c.size, size=(FIT_RESAMPLES, c.size))
         if np.unique(row).size >= A.shape[1]
     ])  # fmt: skip
     low, high = zip(*(_interval(draws[:, i], value[i] - about[i], value[i] + about[i])

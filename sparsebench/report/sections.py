@@ -92,8 +92,15 @@ NOTE_INEXACT = [
 class Contents:
     """The contents of a report, ready to print.
 
-    found    the trials of the report
-    where    the section on machines, versions and commands, if there is a run
+    found       the trials of the report
+    sources     the papers that the suites name as their sources
+    statements  the sentences of the summary
+    legend      explains the names of backends
+    notes       remarks on the trials that hold for the whole report
+    where       the section "What ran where": machines, versions and command of each run; empty if
+                there is no run
+    commands    command lines that repeat the runs, printed at the end
+    charts      the charts that are in no section, the leading one first
     """
 
     found: Evidence

@@ -43,6 +43,9 @@ MOST = 6
 FEW_CLAIMS = 2
 """If at most this many claims were tested, each gets a sentence."""
 
+FEW_DATASETS = 3
+"""If there are at most this many data sets, the range on each is a sentence of its own."""
+
 GROWN = 4.0
 """If the largest network has at least this many times the neurons of the smallest, only the largest
 is described."""
@@ -131,8 +134,9 @@ def _counts(evidence: Evidence) -> str:
 def _results(evidence: Evidence) -> Iterator[str]:
     """Yield sentences on the results, for each data set and primary metric: the result of each
     topology if there is one setting, else the range of all cells; or that no network beats
-    chance."""
+    chance. The ranges on more than `FEW_DATASETS` data sets are one sentence."""
     several = evidence.frame["dataset"].nunique() > 1
+    ranges: dict[str, list[str]] = {}
     for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
         metric = evidence.metrics.declaration(primary)
         known = frame[frame[primary].notna()] if primary in frame else frame.head(0)
@@ -148,8 +152,17 @@ def _results(evidence: Evidence) -> Iterator[str]:
             )
         elif known["setting"].nunique() == 1:
             yield _by_topology(known, metric, on)
+        elif evidence.frame["dataset"].nunique() > FEW_DATASETS:
+            low, high, _ = _range(known, metric)
+            ends = low if low == high else f"{low} to {high}"
+            ranges.setdefault(metric.heading, []).append(f"{ends}{on}")
         else:
-            yield _range(known, metric, on)
+            low, high, cells = _range(known, metric)
+            ends = f"lies between {low} and {high} in the means"
+            lies = f"is {low} in each" if low == high else ends
+            yield f"{upper_first(metric.heading)}{on} {lies} of {plural(cells, 'cell')}."
+    for heading, parts in ranges.items():
+        yield f"{upper_first(heading)} in the means of cells: {sentence_list(parts)}."
 
 
 def _by_topology(known: pd.DataFrame, metric: Metric, on: str) -> str:
@@ -169,11 +182,11 @@ def _by_topology(known: pd.DataFrame, metric: Metric, on: str) -> str:
     return f"{upper_first(metric.heading)}{on}: {sentence_list(best)}{more}."
 
 
-def _range(known: pd.DataFrame, metric: Metric, on: str) -> str:
+def _range(known: pd.DataFrame, metric: Metric) -> tuple[str, str, int]:
+    """The smallest and the largest mean of a cell, and the number of cells."""
     means = [Spread.of(cell[metric.name]).mean for _, cell in groups(known, CELL)]
     low, high = (in_unit(metric, one(end)) for end in (min(means), max(means)))
-    between = f"is {low} in each" if low == high else f"lies between {low} and {high} in the means"
-    return f"{upper_first(metric.heading)}{on} {between} of {plural(len(means), 'cell')}."
+    return low, high, len(means)
 
 
 def _largest(frame: pd.DataFrame) -> str:

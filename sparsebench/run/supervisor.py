@@ -16,7 +16,7 @@ from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
 from sparsebench.run import cgroup, noise, rank_log
 from sparsebench.run.launch import launch
-from sparsebench.run.memory_limit import Trace
+from sparsebench.run.memory_trace import Trace
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 from sparsebench.store.safe_files import Damaged, read_json

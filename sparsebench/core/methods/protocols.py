@@ -270,7 +270,11 @@ class RefusesCompaction(Protocol):
 
 
 class Pruning(Protocol):
-    """Removes hidden neurons for good, before the topology update of the same step."""
+    """Removes hidden neurons for good, before the topology update of the same step.
+
+    outgoing  whether the outgoing connections of a removed neuron are removed too
+    regrow    whether connections to a removed neuron may be grown again
+    """
 
     @property
     def outgoing(self) -> bool: ...
@@ -283,5 +287,9 @@ class Pruning(Protocol):
     def remove(self, W: CsrMatrix, alive: Mask, started: int) -> Mask:
         """(K,) mask of the neurons of this hidden layer to remove now.
 
-        started  number of neurons of the layer when training began, before dead ones were removed
+        W        (K, D) incoming weights of the layer
+        alive    (K,) False for neurons without incoming connections, and for removed ones unless
+                 `regrow`
+        started  number of neurons of the layer when training began; more than K if dead neurons
+                 have been taken out of the arrays since
         """

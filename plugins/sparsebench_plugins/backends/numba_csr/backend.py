@@ -70,15 +70,15 @@ def kernel_functions(name: str) -> Any:
 
         return SimpleNamespace(**(vars(plain) | vars(csr_input_plain)))
     from sparsebench_plugins.backends.numba_csr import (
+        activation_kernels,
         csr_input,
-        elementwise,
         large_batch,
         small_batch,
     )
 
     return SimpleNamespace(
-        activate=elementwise.activate,
-        deactivate=elementwise.deactivate,
+        activate=activation_kernels.activate,
+        deactivate=activation_kernels.deactivate,
         forward=large_batch.forward,
         backward=large_batch.backward,
         sum_rows=large_batch.sum_rows,

@@ -20,13 +20,8 @@ import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 
+from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, Rule
-from sparsebench_plugins.backends.numba_csr.elementwise import (
-    activate_row,
-    adam,
-    sgd,
-    update,
-)
 from sparsebench_plugins.backends.numba_csr.simd import (
     LINE,
     WIDTH,
@@ -44,6 +39,7 @@ from sparsebench_plugins.backends.numba_csr.threads import (
     threads_again,
     threads_for,
 )
+from sparsebench_plugins.backends.numba_csr.update_kernels import adam, sgd, update
 
 CHUNKS = 64
 """The number of chunks of a batch's features, and of the neurons."""

@@ -13,13 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.arguments import KEEP
-from sparsebench_plugins.backends.numba_csr.elementwise import (
-    absorb,
-    activate_row,
-    deactivate_row,
-    update,
-)
 from sparsebench_plugins.backends.numba_csr.row_kernels import column, gather
 from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
@@ -34,6 +29,7 @@ from sparsebench_plugins.backends.numba_csr.threads import (
     threads_again,
     threads_for,
 )
+from sparsebench_plugins.backends.numba_csr.update_kernels import absorb, update
 
 PIECE = 512
 """Connections whose gradients are computed before they are updated: few enough for the L1 cache,

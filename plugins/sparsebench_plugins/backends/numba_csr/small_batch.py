@@ -19,16 +19,12 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from sparsebench_plugins.backends.numba_csr.activation_kernels import activate_row, deactivate_row
 from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGEST
 from sparsebench_plugins.backends.numba_csr.block_order_kernels import run_length
 from sparsebench_plugins.backends.numba_csr.connection_kernels import (
     backward_block,
     forward_rows,
-)
-from sparsebench_plugins.backends.numba_csr.elementwise import (
-    activate_row,
-    deactivate_row,
-    update,
 )
 from sparsebench_plugins.backends.numba_csr.simd import load_few, store_few
 from sparsebench_plugins.backends.numba_csr.threads import (
@@ -36,6 +32,7 @@ from sparsebench_plugins.backends.numba_csr.threads import (
     threads_again,
     threads_for,
 )
+from sparsebench_plugins.backends.numba_csr.update_kernels import update
 
 PIECE = 1024
 """Connections whose gradients are computed before they are updated: 4 KiB, which fit in the L1

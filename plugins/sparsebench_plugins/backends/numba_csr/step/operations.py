@@ -14,17 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numba import cfunc, njit, types
 
-from sparsebench_plugins.backends.numba_csr.arguments import Rule, UnitNumbers
-from sparsebench_plugins.backends.numba_csr.elementwise import (
+from sparsebench_plugins.backends.numba_csr.activation_kernels import (
     GOLDEN,
-    absorb,
     activate_row,
     deactivate_row,
     mix,
-    update,
-    update_one,
-    update_some,
 )
+from sparsebench_plugins.backends.numba_csr.arguments import Rule, UnitNumbers
 from sparsebench_plugins.backends.numba_csr.large_batch import PIECE, forward_row, spanning
 from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
@@ -42,6 +38,12 @@ from sparsebench_plugins.backends.numba_csr.step.records import (
     SEQUENCE,
     STEP,
     VECTOR,
+)
+from sparsebench_plugins.backends.numba_csr.update_kernels import (
+    absorb,
+    update,
+    update_one,
+    update_some,
 )
 
 KERNEL = types.void(types.int64, types.int64, types.int64)

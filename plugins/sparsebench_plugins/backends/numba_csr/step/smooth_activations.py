@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.elementwise import GOLDEN, mix
+from sparsebench_plugins.backends.numba_csr.activation_kernels import GOLDEN, mix
 from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
 from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
 from sparsebench_plugins.backends.numba_csr.step.records import CURVE
