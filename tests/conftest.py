@@ -73,14 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, Any, Any]:
-    """What is there when the tests begin stays, and is looked at by no collection of garbage: each,
-    as before every baseline of memory, would take a second."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
         gc.enable()
 
 
@@ -126,6 +122,14 @@ def _folder_of_compiled_code() -> Path:
         parts = {kind: plugins.validate(kind, given, kind) for kind, given in names.items()}
         trial = Trial(**parts, epochs=1, batch_size=1, threads=1, seed=0)
         return compiled_code(trial, plugins)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen() -> None:
+    """What is there when the tests of a file begin is looked at by no collection of garbage: each,
+    such as those before every baseline of memory, would take a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
