@@ -166,7 +166,7 @@ def command(
 
 
 @settings(
-    max_examples=30, derandomize=True, deadline=None, database=None,
+    max_examples=12, derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(document=documents(), verb=st.sampled_from(["validate", "plan"]))
@@ -183,7 +183,7 @@ def test_odd_suites_end_in_a_line(
 
 
 @settings(
-    max_examples=25, derandomize=True, deadline=None, database=None,
+    max_examples=10, derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(content=st.one_of(st.binary(max_size=60), TEXT.map(str.encode)))
