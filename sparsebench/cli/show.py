@@ -35,7 +35,7 @@ def show(
     format: o.FormatOption = "text",
     json: o.Json = False,
 ) -> None:
-    """Show the cells of a run, or everything that is recorded of a trial.
+    """Show the cells of a run, or all that is known of a trial.
 
     The settings of a run are those that all its trials share; the numbers of a cell are means over
     seeds.
