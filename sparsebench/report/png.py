@@ -208,7 +208,8 @@ def _ticks(axis: Any, found: Axis) -> None:
     if found.kind == "bytes" and not found.log:
         _, high = axis.get_view_interval()
         unit = next((u for u in (2**30, 2**20, 2**10) if high >= 2 * u), 1)
-        axis.set_major_locator(_Multiples(unit))
+        narrow = axis.axis_name == "x" and axis.axes.get_gridspec().ncols > 2
+        axis.set_major_locator(_Multiples(unit, 2 if narrow else 5))
 
 
 def _short(text: str) -> str:
@@ -220,10 +221,10 @@ def _short(text: str) -> str:
 
 
 class _Multiples(MaxNLocator):
-    """At most six ticks at round multiples of a unit."""
+    """At most `intervals` + 1 ticks at round multiples of a unit."""
 
-    def __init__(self, unit: float) -> None:
-        super().__init__(nbins=5, steps=[1, 2, 4, 5, 10])
+    def __init__(self, unit: float, intervals: int) -> None:
+        super().__init__(nbins=intervals, steps=[1, 2, 4, 5, 10])
         self.unit = unit
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
