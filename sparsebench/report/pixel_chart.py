@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.kept_networks import first_kept, fullest_setting
-from sparsebench.analysis.number_format import plural
+from sparsebench.analysis.number_format import count, plural
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel
 
@@ -20,20 +20,28 @@ Image = npt.NDArray[np.int64]
 
 
 def pixels(evidence: Evidence) -> Chart | None:
-    """The connections of each pixel, with a panel per topology; None if no network on images was
-    stored."""
+    """The connections of each pixel, with a panel for each topology in which pixels differ; None if
+    there is none."""
     unread: list[str] = []
     found = [one for one in first_kept(evidence, _image, unread) if one[2] is not None]
     if not found:
         return None
     setting, notes = fullest_setting([setting for setting, _, _ in found])
-    shown = [(topology, image) for of, topology, image in found if of == setting]
-    most = max(int(image.max()) for _, image in shown if image is not None)
+    shown = []
+    for of, topology, image in found:
+        if of != setting or image is None:
+            continue
+        if image.min() == image.max():
+            notes.append(f"Not drawn: {topology}, {count(image.max())} connections at each pixel.")
+        else:
+            shown.append((topology, image))
+    if not shown:
+        return None
+    most = max(int(image.max()) for _, image in shown)
     panels = [
         Panel(topology, Axis(""), Axis("connections", limits=(0.0, max(1.0, float(most)))), (),
               260, image=image.tolist())
         for topology, image in shown[:MOST_PANELS]
-        if image is not None
     ]  # fmt: skip
     if len(shown) > MOST_PANELS:
         notes.append(f"The first {MOST_PANELS} of {len(shown)} panels.")

@@ -13,7 +13,7 @@ from bokeh.models import Span
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
-from records import FakeRun, make_record, make_trial, realistic, stored
+from records import SET, STATIC, FakeRun, make_record, make_trial, realistic, stored
 
 from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.number_format import one
@@ -274,6 +274,20 @@ def test_connections_of_pixels_are_an_image_in_both_drawers(tmp_path):
     assert shown.get_array().tolist() == panel.image
     (image,) = drawn(chart, panel).renderers
     assert image.data_source.data["image"][0].tolist() == panel.image[::-1]
+
+
+def test_pixels_that_are_all_alike_are_not_drawn(tmp_path):
+    """They would set the scale of all panels, as those of a dense network do."""
+    records = [make_record(make_trial(topology=topology)) for topology in (SET, STATIC)]
+    run = FakeRun(records, tmp_path)
+    stated = {"height": 1, "width": 2, "channels": 1}
+    network(run, records[0], [0, 2, 4], [0, 1, 0, 1], 2, image=stated)
+    assert pixels(evidence([run])) is None
+    network(run, records[1], [0, 1, 2], [0, 0], 2, image=stated)
+    chart = pixels(evidence([run]))
+    assert chart is not None
+    assert [(panel.title, panel.image) for panel in chart.panels] == [("static", [[2, 0]])]
+    assert "Not drawn: set, 2 connections at each pixel." in chart.notes
 
 
 @pytest.mark.parametrize("stated", [None, {"height": 5, "width": 5, "channels": 1}, {"height": -3}])
