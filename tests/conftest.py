@@ -22,7 +22,7 @@ settings.load_profile("no-deadline")
 HERE = Path(__file__).parent
 
 SLOW = (
-    "analysis/test_false_alarms.py", "analysis/test_real_run.py", "analysis/test_rounds.py",
+    "analysis/test_false_alarms.py", "analysis/test_real_run.py", "analysis/test_ab_rounds.py",
     "audit/test_auditing_runs.py", "audit/test_probe.py", "ci", "cli/test_ab.py",
     "cli/test_cli_baseline.py", "cli/test_cli_doctor.py", "cli/test_cli_light.py",
     "cli/test_cli_outputs.py", "cli/test_cli_run.py",

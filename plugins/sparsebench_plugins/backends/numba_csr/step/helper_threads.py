@@ -87,7 +87,7 @@ class Helpers:
             self._threads.append(thread)
 
     def flush(self) -> bool | None:
-        """Whether all helpers treat denormals as zero and produce none; None if there are none."""
+        """Whether all helper threads treat denormals as zero and produce none; None without any."""
         count = len(self._threads)
         while driver.started(self._address) < count:
             time.sleep(0.001)
