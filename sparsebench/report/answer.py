@@ -104,7 +104,9 @@ def _verdict(rows: list[Judged]) -> str:
         return f"No, not within a margin of {_margin(rows[0])}."
     if verdicts == {Holds.NOT_RUN}:
         return "Cannot tell: no network was trained that could be compared with the dense one."
-    why = next((row.reason for row in rows if row.reason), "")
+    undecided = [row for row in rows if row.verdict is Holds.CANNOT_TELL]
+    ran = [row for row in rows if row.verdict is not Holds.NOT_RUN]
+    why = next((row.reason for row in undecided or ran if row.reason), "")
     if verdicts == {Holds.FAILS, Holds.NOT_RUN}:
         why = "what was compared is worse, and the rest was not run"
     return f"Cannot tell within a margin of {_margin(rows[0])}" + (

@@ -97,6 +97,13 @@ def test_what_was_not_run_is_no_answer(accuracy, kept, verdict):
     assert next(answer(evidence([part]))).startswith(verdict)
 
 
+def test_what_was_not_run_is_no_reason_for_what_cannot_be_told():
+    whole = run(0.9, 0.9, 0.879)
+    part = replace(whole, records=whole.records[:15] + whole.records[30:])
+    start = "Cannot tell within a margin of 2 points: shown to be worse; whether by more"
+    assert next(answer(evidence([part]))).startswith(start)
+
+
 def test_inputs_are_ranked_by_strength_and_called_by_name(tmp_path):
     seen = run(0.9, 0.9, 0.9, 0.8)
     seen.path = tmp_path
