@@ -22,7 +22,7 @@ from sparsebench.core.data.samples import Parts
 from sparsebench.core.protocols import Network
 from sparsebench.core.worker.denormals import flush_to_zero
 from sparsebench.discovery import load_plugins
-from sparsebench.machine import data_directory
+from sparsebench.folders import data_directory
 
 
 class Side:

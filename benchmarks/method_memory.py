@@ -17,7 +17,7 @@ import tracemalloc
 import numpy as np
 from sparsebench_plugins.allocations import erdos_renyi
 
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import CsrMatrix

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from sparsebench_roofline.host import caches
+from sparsebench_roofline.caches import caches
 from sparsebench_roofline.model import bound
 from sparsebench_roofline.operations import operation
 from sparsebench_roofline.trainer import yardsticks_of

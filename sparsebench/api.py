@@ -221,8 +221,8 @@ def compare(
     """
     from sparsebench.analysis import comparison
     from sparsebench.analysis.baseline import side_named
+    from sparsebench.analysis.comparison_sides import side
     from sparsebench.analysis.gates import default_gates, resolve_gates
-    from sparsebench.analysis.sides import side
     from sparsebench.notebook.views import Compared
 
     if min_seeds is not None and (not hasattr(min_seeds, "__index__") or min_seeds < 2):

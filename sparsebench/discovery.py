@@ -17,7 +17,7 @@ import pluggy
 
 from sparsebench import hookspecs
 from sparsebench.errors import PluginError, nearest, printable
-from sparsebench.machine import data_directory
+from sparsebench.folders import data_directory
 from sparsebench.registry import HOOKS, Command, Entry, PluginInfo, Plugins, Registry, ReportSection
 
 

@@ -77,7 +77,7 @@ class Entry:
     def unavailable(self) -> str | None:
         """Why the component cannot be used here, or None. Imports only the parents of dotted
         names."""
-        missing = [module for module in self.requires if not _is_installed(module)]
+        missing = [module for module in self.requires if not is_installed(module)]
         if not missing:
             return None
         how = f"; get it with: {self.get}" if self.get else ""
@@ -288,7 +288,8 @@ def _arguments(
     return values
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module could be imported; it is not imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except ImportError:  # the parent of a dotted name

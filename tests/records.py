@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.comparison_sides import side_of
 from sparsebench.analysis.gates import Gates, default_gates
-from sparsebench.analysis.sides import side_of
 from sparsebench.core.files import read_lines
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial

@@ -14,6 +14,7 @@ from typing import Any
 from distributed import Client, Future, LocalCluster
 
 from sparsebench import machine
+from sparsebench.default_threads import usable_cores
 from sparsebench.errors import SparsebenchError
 
 CORES, MEMORY = "cores", "memory"
@@ -212,7 +213,7 @@ def _local_cluster(count: int) -> LocalCluster:
 
     Dask's own memory limit is turned off: it would apply to the worker, not to the trial's process.
     """
-    cores = len(machine.usable_cores())
+    cores = len(usable_cores())
     if count > cores:
         raise ClusterError(f"{count} workers need a core each; this machine has {cores} to use")
     return LocalCluster(

@@ -28,6 +28,7 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError
+from sparsebench.folders import data_directory
 from sparsebench.registry import Plugins
 from sparsebench.run.executor import wait
 from sparsebench.run.fetch import fetch
@@ -150,7 +151,7 @@ def run_remote_job(remote: RemoteJob, checkpoint: bytes | None = None) -> Reply:
         job = replace(
             job,
             folder=scratch / Path(remote["attempt"]).name,
-            data_dir=job.data_dir if remote["data_dir"] else machine.data_directory(),
+            data_dir=job.data_dir if remote["data_dir"] else data_directory(),
             plugin_files=plugins.files,
             cores=None,
             numba_cache=compiled_code(job.trial, plugins),
@@ -181,7 +182,7 @@ def _checked_plugins(remote: RemoteJob, trial: Trial, folder: Path) -> Plugins:
     folder  of the worker; the caller's plugin files are written there
     """
     _compare_versions(remote["here"], required_versions())
-    data_dir = machine.data_directory(Path(remote["data_dir"]) if remote["data_dir"] else None)
+    data_dir = data_directory(Path(remote["data_dir"]) if remote["data_dir"] else None)
     files = tuple(_written(name, text, folder) for name, text in remote["plugin_files"])
     try:
         plugins = _plugins_with_data(remote, trial, files, data_dir)

@@ -8,13 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import (
-    Evidence,
-    families,
-    groups,
-    setting_labels,
-    trials_of,
-)
 from sparsebench.analysis.number_format import (
     UNKNOWN,
     fixed,
@@ -25,6 +18,13 @@ from sparsebench.analysis.number_format import (
     ratio,
     result_words,
     seconds,
+)
+from sparsebench.analysis.report_data import (
+    ReportData,
+    families,
+    groups,
+    setting_labels,
+    trials_of,
 )
 from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import EPOCH_PARTS, Metric
@@ -74,8 +74,8 @@ class Way:
     """The trials of one trainer in one family.
 
     workers  number of workers; 0 for one process that trains alone
-    frame    rows of the evidence, with the columns `seconds` (of training, without evaluation) and
-             `at_equal_time`
+    frame    rows of the report data, with the columns `seconds` (of training, without evaluation)
+             and `at_equal_time`
     """
 
     label: str
@@ -100,27 +100,27 @@ class Family:
     metric: Metric
 
 
-def section(evidence: Evidence) -> Iterator[Block]:
+def section(report_data: ReportData) -> Iterator[Block]:
     """The section: sentences, charts, a table, a note; empty if no trial has several processes."""
-    found = parallel_families(evidence.trained)
+    found = parallel_families(report_data.trained)
     if not found:
         return
     if sentences := [sentence for sentence in map(in_words, found) if sentence]:
         yield Bullets(sentences)
     yield from filter(
-        None, (by_workers(evidence.trained), speeds(found), over_time(evidence.trained))
+        None, (by_workers(report_data.trained), speeds(found), over_time(report_data.trained))
     )
     if made := parallel_table(found):
         yield made
     yield NOTE
 
 
-def by_workers(evidence: Evidence) -> Chart | None:
+def by_workers(report_data: ReportData) -> Chart | None:
     """The primary metric against time per epoch, a line per way of training over its workers."""
-    made = line(evidence.of_primary, "epoch_seconds", color="trainer", by="trainer.workers")
+    made = line(report_data.of_primary, "epoch_seconds", color="trainer", by="trainer.workers")
     if made is None:
         return None
-    heading, best = result_words(evidence.primary)
+    heading, best = result_words(report_data.primary)
     return replace(
         made, name="parallel",
         title=f"{heading} against time per epoch, by workers",
@@ -166,10 +166,10 @@ def speeds(found: Sequence[Family]) -> Chart | None:
     )  # fmt: skip
 
 
-def over_time(evidence: Evidence) -> Chart | None:
+def over_time(report_data: ReportData) -> Chart | None:
     """The primary metric by seconds of training, of one process and of the number of workers that
     most trials have."""
-    frame = evidence.ok
+    frame = report_data.ok
     team = frame[frame["trainer"] != SEQUENTIAL]
     several = team[team["workers"] > 1]["workers"]
     if several.empty:
@@ -177,7 +177,7 @@ def over_time(evidence: Evidence) -> Chart | None:
     workers = int(several.mode().min())
     alone = frame["trainer"].eq(SEQUENTIAL) & frame["threads"].eq(frame["threads"].min())
     part = frame[alone | (frame["workers"].eq(workers) & frame["trainer"].ne(SEQUENTIAL))]
-    made = curves(replace(evidence, frame=part), color="trainer", spent=True)
+    made = curves(replace(report_data, frame=part), color="trainer", spent=True)
     if made is None:
         return None
     caption = f"{made.caption} One process with the fewest threads, and {workers} workers."
@@ -195,16 +195,16 @@ def _several(found: Sequence[Family]) -> bool:
     return len({family.backend for family in found}) > 1
 
 
-def parallel_families(evidence: Evidence) -> list[Family]:
+def parallel_families(report_data: ReportData) -> list[Family]:
     """The families of finished trials in which a trainer has workers, and the sequential ones
     beside them; a trainer of another kind is in none."""
-    frame = evidence.ok
-    trials = trials_of(replace(evidence, frame=frame))
+    frame = report_data.ok
+    trials = trials_of(replace(report_data, frame=frame))
     several = pd.Series(["workers" in trial.trainer for trial in trials], frame.index, dtype=bool)
     if not several.any():
         return []
     frame = frame[frame["trainer"].eq(SEQUENTIAL) | several]
-    part = replace(evidence, frame=frame)
+    part = replace(report_data, frame=frame)
     frame = frame.assign(
         family=families(part, *VARIED),
         team_setting=_settings(part),
@@ -214,7 +214,7 @@ def parallel_families(evidence: Evidence) -> list[Family]:
     )
     keys = ["family", "machine", "contended"]
     found = [
-        _family(members, evidence.metrics.declaration(str(members["primary"].iloc[0])))
+        _family(members, report_data.metrics.declaration(str(members["primary"].iloc[0])))
         for _, members in groups(frame, keys)
     ]
     return [one for one in found if one is not None]
@@ -274,9 +274,9 @@ def in_words(family: Family) -> str:
     )
 
 
-def _settings(evidence: Evidence) -> list[str]:
+def _settings(report_data: ReportData) -> list[str]:
     """Labels that distinguish families; the suite's own words if these are enough."""
-    trials, full = trials_of(evidence), setting_labels(evidence, *VARIED)
+    trials, full = trials_of(report_data), setting_labels(report_data, *VARIED)
     brief = [
         ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
         for one in trials
@@ -321,13 +321,13 @@ def _way_labels(members: pd.DataFrame) -> list[str]:
     ]
 
 
-def _curve(evidence: Evidence, index: int) -> list[tuple[float, float]]:
+def _curve(report_data: ReportData, index: int) -> list[tuple[float, float]]:
     """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
-    record, run = evidence.records[index], evidence.runs[index]
+    record, run = report_data.records[index], report_data.runs[index]
     seconds_so_far, curve = 0.0, []
     for epoch in run.epochs(record):
         seconds_so_far += sum(float(epoch.get(part) or 0) for part in EPOCH_PARTS)
-        value = epoch_value(epoch, str(evidence.frame.at[index, "primary"]))
+        value = epoch_value(epoch, str(report_data.frame.at[index, "primary"]))
         if value is not None:
             curve.append((seconds_so_far, value))
     return curve

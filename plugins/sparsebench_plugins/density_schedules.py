@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import Signal
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 
 if TYPE_CHECKING:
     from sparsebench.core.methods.view import NetworkView

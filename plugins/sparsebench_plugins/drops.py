@@ -32,7 +32,8 @@ class WeightsOnly:
 
 @dataclass(frozen=True)
 class PerSign(WeightsOnly):
-    """Drop the weakest positive and the weakest negative weights, the same share of each.
+    """Drop the weakest positive and the weakest negative weights, the same share of each, which
+    `core.sparse.selection.weakest_per_sign_dropped` selects.
 
     Mocanu et al. (2018), doi 10.1038/s41467-018-04316-3, the topology update.
     """

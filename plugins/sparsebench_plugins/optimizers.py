@@ -83,7 +83,7 @@ class SGD(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`: changes w and the velocity in place, but not g."""
+        """As `Optimizer.update`; keeps g."""
         f = w.dtype.type
         step = self._decayed(w, g, rate, kind) * f(-rate)
         if not self.momentum:
@@ -125,7 +125,7 @@ class Adam(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`: changes w and the moments in place, but not g."""
+        """As `Optimizer.update`; keeps g."""
         import numpy as np
 
         f = w.dtype.type
@@ -159,10 +159,11 @@ class Adam(Descent):
 class AdamByAge(Adam):
     """Adam whose bias correction counts the steps of each connection since it was grown.
 
-    With one count for all connections, the moments of a late connection would be corrected as if
-    they had been accumulated from the start, and its first steps would be too short. SMET, arXiv
-    2606.00888: the cold start of regrown weights. Deviation: the paper's warm-up of the learning
-    rate, and its dependence on density, are left out. Takes 4 bytes per connection.
+    With one count for all, the moments of a connection grown late would be corrected as if they had
+    been accumulated from the start: with the default betas its first step would be some three times
+    as long as that of an old one. SMET, arXiv 2606.00888, the cold start of regrown weights.
+    Deviation: without the paper's warm-up of the learning rate. Takes 4 bytes per connection more
+    than Adam.
     """
 
     slots: ClassVar[tuple[str, ...]] = ("mean", "square", "age")
@@ -170,7 +171,7 @@ class AdamByAge(Adam):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`: changes w, moments and ages in place, but not g."""
+        """As `Optimizer.update`; keeps g."""
         import numpy as np
 
         f = w.dtype.type
@@ -206,7 +207,7 @@ class PowerProp(SGD):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`: changes w and the velocity of theta in place, but not g."""
+        """As `Optimizer.update`; keeps g."""
         import numpy as np
 
         if kind != "weight":
@@ -242,7 +243,7 @@ class LinBreg(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`: changes w and the state in place, but not g."""
+        """As `Optimizer.update`; keeps g."""
         f = w.dtype.type
         step = f(rate) * self._decayed(w, g, rate, kind)
         if self.momentum:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 
 Zeta = Annotated[float, Interval(ge=0, lt=1)]
 Steps = Annotated[int, Interval(gt=0)]

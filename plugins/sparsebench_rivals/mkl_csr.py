@@ -76,7 +76,7 @@ def load_mkl() -> None:
     changes; sparse-dot-mkl takes it from MKL_RT. Where the user sets that, or MKL is not from pip,
     sparse-dot-mkl searches itself.
     """
-    library = _runtime_library()
+    library = runtime_library()
     if library is not None:
         os.environ.setdefault("MKL_RT", library)
     try:
@@ -86,7 +86,8 @@ def load_mkl() -> None:
         raise Unsupported(f"backend 'mkl-csr' finds no libmkl_rt: {reason}") from None
 
 
-def _runtime_library() -> str | None:
+def runtime_library() -> str | None:
+    """The path of libmkl_rt in the installed package `mkl`; None without one."""
     try:
         files = metadata.files("mkl") or []
     except metadata.PackageNotFoundError:

@@ -28,7 +28,7 @@ from typing import Any, cast
 import numpy as np
 
 from sparsebench.core.arrays import Array
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty
@@ -36,8 +36,8 @@ from sparsebench.core.protocols import Layer, Network, ThroughLayer, Unit
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.work import Work
 from sparsebench.errors import Unsupported
-from sparsebench_roofline.host import quietest
 from sparsebench_roofline.model import Demand, Size, demand
+from sparsebench_roofline.quiet_timing import quietest
 
 RATE = 1e-9
 """Learning rate of the updates, so small that thousands of updates hardly change the weights."""
@@ -214,7 +214,7 @@ def filled(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
 
 
 def _change(kernel: str, work: Work, network: Network, layer: Layer) -> Operation:
-    _train_once(layer, work.batch_size)
+    _prepare_training(layer, work.batch_size)
     N = work.batch_size
     if kernel == "index":
         same = Change.drop(np.ones(layer.nnz, dtype=bool))
@@ -258,14 +258,14 @@ def _rewire(work: Work, network: Network) -> Operation:
         raise Unsupported("trainer.kernel: 'rewire' needs a topology that drops connections")
     needs = Demand()
     for layer in network.layers:
-        _train_once(layer, work.batch_size)
+        _prepare_training(layer, work.batch_size)
         needs += demand("rewire", size(layer, work.batch_size))
     return Operation(lambda: updater.rehearse(STEP), needs)
 
 
-def _train_once(layer: Layer, N: int) -> None:
-    """Make one step, so that the layer has everything that it keeps in training, such as a
-    second order."""
+def _prepare_training(layer: Layer, N: int) -> None:
+    """Make one step on zeros, so that what a backend builds at its first step exists before the
+    layer is timed, such as a copy of the connections by column."""
     K, D = layer.shape
     some = min(N, 16)  # above what any backend takes for a small batch
     X, DZ = np.zeros((D, some), np.float32), np.zeros((K, some), np.float32)

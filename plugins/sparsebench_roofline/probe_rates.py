@@ -14,8 +14,8 @@ from sparsebench_plugins.backends.numba_csr.simd import WIDTH
 from sparsebench.core.arrays import Array
 from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench_roofline import probes
-from sparsebench_roofline.host import quietest
 from sparsebench_roofline.model import NARROW
+from sparsebench_roofline.quiet_timing import quietest
 
 Cuts = npt.NDArray[np.int64]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
-from sparsebench.analysis.marks import noise_footnote, noisy
+from sparsebench.analysis.footnote_marks import noise_footnote, noisy
 from sparsebench.analysis.number_format import UNKNOWN, count, sentence_list
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.trial import Trial
 from sparsebench.report.document import Block, Cell, Table, table
@@ -20,21 +20,21 @@ NOTE = (
 )
 
 
-def section(evidence: Evidence) -> Iterator[Block]:
+def section(report_data: ReportData) -> Iterator[Block]:
     """Yield sentences on each backend's shares of the roofline, the table, and the meaning of its
     cells."""
-    made = kernels_table(evidence)
+    made = kernels_table(report_data)
     if made:
-        yield " ".join(shares_of_backends(evidence))
+        yield " ".join(shares_of_backends(report_data))
         yield made
         yield NOTE
-        yield from noise_footnote(evidence.timed.ok)
+        yield from noise_footnote(report_data.timed.ok)
 
 
-def shares_of_backends(evidence: Evidence) -> list[str]:
+def shares_of_backends(report_data: ReportData) -> list[str]:
     """A sentence per backend: the smallest and the largest of its shares of the roofline."""
     texts = []
-    for backend, frame in groups(evidence.timed.ok, ["backend_label"]):
+    for backend, frame in groups(report_data.timed.ok, ["backend_label"]):
         shares = frame["roofline_share"].dropna()
         if not shares.empty:
             low, high = (f"{share * 100:.0f}" for share in (shares.min(), shares.max()))
@@ -43,10 +43,10 @@ def shares_of_backends(evidence: Evidence) -> list[str]:
     return texts
 
 
-def kernels_table(evidence: Evidence) -> Table | None:
+def kernels_table(report_data: ReportData) -> Table | None:
     """A table of the shares of the roofline by size and batch, with the binding limits."""
-    frame = evidence.timed.frame
-    trials = [evidence.records[int(str(i))].trial for i in frame.index]
+    frame = report_data.timed.frame
+    trials = [report_data.records[int(str(i))].trial for i in frame.index]
     frame = frame.assign(variant=[_variant(trial) for trial in trials])
     keys = ["kernel", *CELL[1:], "neurons"]
     keys += [key for key in ("variant", "machine", "contended") if frame[key].nunique() > 1]

@@ -11,7 +11,7 @@ from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Result, Work
 from sparsebench_roofline import probe_rates
-from sparsebench_roofline.host import caches, last_cache
+from sparsebench_roofline.caches import caches, last_cache
 from sparsebench_roofline.model import Bound, Demand, Rates, bound
 from sparsebench_roofline.operations import Operation, operation
 from sparsebench_roofline.params import KernelParams

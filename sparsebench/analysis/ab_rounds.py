@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.analysis.comparison import Comparison, compare
+from sparsebench.analysis.comparison_sides import Cell, Side, facts_of
 from sparsebench.analysis.gates import Gates, default_gates
 from sparsebench.analysis.number_format import plural
-from sparsebench.analysis.sides import Cell, Side, facts_of
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import of_run
 from sparsebench.store.safe_files import OBJECT, parse, read_lines, reading

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.analysis.sides import Side, facts_of, side, side_of
+from sparsebench.analysis.comparison_sides import Side, facts_of, side, side_of
 from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
 from sparsebench.core.trial import REPLICATED

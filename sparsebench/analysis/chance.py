@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread, from_zero
 
 ALPHA = 0.05
@@ -34,17 +34,17 @@ def beats_chance(part: pd.DataFrame) -> bool | None:
     return any(_p(cell, name) < ALPHA / len(cells) for cell in cells)
 
 
-def above_chance(evidence: Evidence) -> Evidence:
+def above_chance(report_data: ReportData) -> ReportData:
     """Only the trials on data sets where some network beats chance, or where chance is unknown."""
-    frame = evidence.frame
+    frame = report_data.frame
     if frame.empty:
-        return evidence
+        return report_data
     hopeless = [
         part.index for _, part in groups(frame, ["dataset", "primary"])
         if beats_chance(part) is False
     ]  # fmt: skip
     dropped = [index for one in hopeless for index in one]
-    return replace(evidence, frame=frame.drop(index=dropped)) if dropped else evidence
+    return replace(report_data, frame=frame.drop(index=dropped)) if dropped else report_data
 
 
 def _p(cell: pd.DataFrame, name: str) -> float:

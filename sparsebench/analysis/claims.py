@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sparsebench.analysis.chance import beats_chance
-from sparsebench.analysis.evidence import (
+from sparsebench.analysis.number_format import join, plural, ratio, sentence_list
+from sparsebench.analysis.report_data import (
     CELL,
-    Evidence,
+    ReportData,
     differences,
-    evidence,
     families,
     groups,
     lies_at,
     outcome,
+    report_data,
     suite_facts,
     trials_of,
 )
-from sparsebench.analysis.number_format import join, plural, ratio, sentence_list
 from sparsebench.analysis.statistics import (
     Difference,
     Equivalence,
@@ -44,6 +44,9 @@ from sparsebench.metrics import PRIMARY
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
+
+ERROR_RATE = 0.05
+"""The probability that any verdict of a report is wrong, at most; see `judge`."""
 
 FEW = 5
 """The least number of seeds for a verdict on a measure that varies from seed to seed."""
@@ -146,19 +149,19 @@ class Judged:
         return found if math.isfinite(found) else None
 
 
-def check(run: StoredRun, alpha: float = 0.05) -> list[Judged]:
+def check(run: StoredRun) -> list[Judged]:
     """Judge the claims of one run."""
-    return judge(evidence([run]), alpha)
+    return judge(report_data([run]))
 
 
-def judge(seen: Evidence, alpha: float = 0.05) -> list[Judged]:
+def judge(seen: ReportData) -> list[Judged]:
     """Judge all claims. Returns a row per claim and cell (or pair of cells); empty without claims.
 
-    The family-wise error rate over all tested rows is `alpha` (Holm). Counts need no test.
+    The family-wise error rate over all tested rows is `ERROR_RATE` (Holm). Counts need no test.
     """
-    if alpha not in seen.judged:
-        seen.judged[alpha] = _decided(list(_judged(seen)), alpha)
-    return list(seen.judged[alpha])
+    if not seen.judged:
+        seen.judged.extend(_decided(list(_judged(seen))))
+    return list(seen.judged)
 
 
 def exit_code(rows: list[Judged]) -> int:
@@ -179,7 +182,7 @@ def counts(rows: list[Judged]) -> dict[str, int]:
 # --- which trials a claim is about ---------------------------------------------------
 
 
-def _judged(seen: Evidence) -> Iterator[Judged]:
+def _judged(seen: ReportData) -> Iterator[Judged]:
     """Yield the rows of each claim; each uses only trials of runs whose suite makes the claim."""
     claims: dict[str, tuple[Claim, list[str]]] = {}
     for run in {run.id: run for run in seen.runs}.values():
@@ -198,7 +201,7 @@ def _judged(seen: Evidence) -> Iterator[Judged]:
                 yield _as_required(seen, _published(claim, metric, side), side)
 
 
-def _as_required(seen: Evidence, row: Judged, *sides: Side) -> Judged:
+def _as_required(seen: ReportData, row: Judged, *sides: Side) -> Judged:
     """The row, or a "not run" verdict that names the difference if its trials are not as the claim
     requires. One trial per cell is checked, because a claim cannot require a seed."""
     required, unmet = row.claim.get("requires") or {}, []
@@ -224,7 +227,7 @@ def _cells(frame: pd.DataFrame) -> Iterator[Side]:
         yield join(*labels), cell
 
 
-def _pairs(seen: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
+def _pairs(seen: ReportData, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
     """Yield each cell of the first side with each cell of the second side that differs from it only
     in the keys that the claim names. Without such a cell, the second has no rows."""
     keys = [*claim["where"], *claim["against"]]
@@ -237,7 +240,7 @@ def _pairs(seen: Evidence, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[
             yield (label, cell), other
 
 
-def _rows_at(seen: Evidence, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def _rows_at(seen: ReportData, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     trials = dict(zip(seen.frame.index, trials_of(seen)))
     return frame.loc[[i for i in frame.index if lies_at(where, trials[i])]]
 
@@ -381,24 +384,24 @@ def _disturbed(*cells: pd.DataFrame) -> str:
 # --- verdicts ------------------------------------------------------------------------
 
 
-def _decided(rows: list[Judged], alpha: float) -> list[Judged]:
+def _decided(rows: list[Judged]) -> list[Judged]:
     """Add the verdicts to the rows. A test can find only one of its two answers (holds or fails),
     and only one can be wrong, so each row counts once in Holm's family."""
     tested = [i for i, row in enumerate(rows) if row.difference is not None]
     least = [min(rows[i].p_holds, rows[i].p_fails) for i in tested]
     for i, p, adjusted in zip(tested, least, holm(least)):
-        rows[i] = _verdict(rows[i], adjusted / p if p else float(len(tested)), alpha)
+        rows[i] = _verdict(rows[i], adjusted / p if p else float(len(tested)))
     return rows
 
 
-def _verdict(row: Judged, factor: float, alpha: float) -> Judged:
+def _verdict(row: Judged, factor: float) -> Judged:
     """Decide one row.
 
     factor  the factor by which Holm's correction multiplies the row's p; its interval leaves
-            `alpha` / factor on each side
+            ERROR_RATE / factor on each side
     """
     assert row.difference is not None
-    each = alpha / factor
+    each = ERROR_RATE / factor
     holds, fails = row.p_holds < each, row.p_fails < each
     found = Equivalence(replace(row.difference, alpha=2 * each), row.tolerance)
     verdict = Holds.HOLDS if holds else Holds.FAILS if fails else Holds.CANNOT_TELL

@@ -12,8 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from sparsebench.analysis.comparison_sides import (
+    SPOILED_BY,
+    Cell,
+    Replicate,
+    Side,
+    nearest_difference,
+)
 from sparsebench.analysis.gates import Gate, Gates
-from sparsebench.analysis.sides import SPOILED_BY, Cell, Replicate, Side, nearest_difference
 from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
 from sparsebench.core.status import Status
 from sparsebench.errors import NothingMatched

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import (
+from sparsebench.analysis.report_data import (
     SIZE,
     SPARSITY,
-    Evidence,
+    ReportData,
     families,
     groups,
     setting_labels,
@@ -107,27 +107,27 @@ def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
     return math.exp((1 - share) * math.log(x[right - 1]) + share * math.log(x[right]))
 
 
-def crossings(evidence: Evidence, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
+def crossings(report_data: ReportData, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
     """The crossings of each truly sparse backend with each simulated one, for each setting with
     several densities, and for each epsilon with several sizes.
 
     kinds  backend name -> whether it is truly sparse; None: as the plugins declare
     """
-    frame = evidence.frame
+    frame = report_data.frame
     frame = frame.assign(start=frame["initial_connections"] / frame["dense_connections"])
     if frame[frame["ok"]]["start"].nunique() < 2 or frame["backend_name"].nunique() < 2:
         return []
     kinds = truly_sparse(frame["backend_name"].unique()) if kinds is None else kinds
     along_density = frame.assign(
         words=frame["setting"],
-        among=topology_labels(evidence, *SPARSITY),
-        family=families(evidence, *SPARSITY, "backend"),
+        among=topology_labels(report_data, *SPARSITY),
+        family=families(report_data, *SPARSITY, "backend"),
         point=frame["topology_label"],
     )
     along_size = frame.assign(
-        words=setting_labels(evidence, *SIZE),
+        words=setting_labels(report_data, *SIZE),
         among=frame["topology_label"],
-        family=families(evidence, *SIZE, "backend"),
+        family=families(report_data, *SIZE, "backend"),
         point=frame["setting"],
     )
     return [

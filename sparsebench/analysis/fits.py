@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import stdtrit
 
-from sparsebench.analysis.evidence import SIZE, Evidence, families, groups, setting_labels
+from sparsebench.analysis.report_data import SIZE, ReportData, families, groups, setting_labels
 from sparsebench.analysis.statistics import Interval
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
@@ -298,17 +298,18 @@ def points(frame: pd.DataFrame, x: str, columns: Sequence[str]) -> pd.DataFrame:
     return cells.groupby(cells[x].to_numpy(), sort=True).mean()
 
 
-def laws(evidence: Evidence) -> Iterator[Law]:
+def laws(report_data: ReportData) -> Iterator[Law]:
     """Yield the law of each measure over the connections, for each setting, topology and backend
     with three sizes or more. Time per epoch is left out if the number of samples depends on the
     size."""
-    frame = evidence.frame
+    frame = report_data.frame
     # records from before `train_samples` took the rate over the seconds of the steps alone
     samples = frame["train_samples"].fillna(
         frame["samples_per_second"] * frame["train_seconds"] / frame["epochs"]
     )
     frame = frame.assign(
-        samples=samples, words=setting_labels(evidence, *SIZE), family=families(evidence, *SIZE),
+        samples=samples, words=setting_labels(report_data, *SIZE),
+        family=families(report_data, *SIZE),
         **{PER_CONNECTION.name: frame["epoch_seconds"] / (frame[SIZES] * samples)},
     )  # fmt: skip
     keys = ["words", "topology_label", "backend_label", "family", "apart"]
@@ -318,7 +319,7 @@ def laws(evidence: Evidence) -> Iterator[Law]:
             at = points(part, SIZES, [name])
             fit = fitted(at[SIZES], at[name])
             if fit is not None and not (name == "epoch_seconds" and uneven):
-                metric = evidence.metrics.get(name, PER_CONNECTION)
+                metric = report_data.metrics.get(name, PER_CONNECTION)
                 yield Law(words, topology, backend, metric, fit)
 
 

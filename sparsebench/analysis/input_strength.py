@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.kept_networks import MOST_NEURONS, kept_of
+from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.core.arrays import Array
 from sparsebench.errors import printable
@@ -34,7 +34,7 @@ class InputStrengths:
         return len(self.names)
 
 
-def input_strengths(seen: Evidence, trials: pd.DataFrame) -> InputStrengths | None:
+def input_strengths(seen: ReportData, trials: pd.DataFrame) -> InputStrengths | None:
     """The input strengths of the stored networks of these rows; None if no network was stored.
     Networks with another number of inputs than the first are left out."""
     found: list[Array] = []

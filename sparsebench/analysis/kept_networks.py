@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.core.job import MODEL
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def kept_of(
-    evidence: Evidence, rows: Iterable[object], read: Callable[[Archive], T], unread: list[str]
+    report_data: ReportData, rows: Iterable[object], read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[T]:
     """Apply `read` to the stored network of each of these rows that has one.
 
@@ -24,7 +24,7 @@ def kept_of(
     """
     for row in rows:
         at = int(str(row))
-        file = evidence.runs[at].folder(evidence.records[at]) / MODEL
+        file = report_data.runs[at].folder(report_data.records[at]) / MODEL
         if not file.is_file():
             continue
         try:
@@ -38,13 +38,13 @@ def kept_of(
 
 
 def first_kept(
-    evidence: Evidence, read: Callable[[Archive], T], unread: list[str]
+    report_data: ReportData, read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[tuple[str, str, T]]:
     """For each setting and topology, the result of `read` on the network of the first seed that
     stored one."""
-    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+    for (setting, topology), part in groups(report_data.ok, CELL[:2]):
         rows = part.sort_values("seed", kind="stable").index
-        for found in kept_of(evidence, rows, read, unread):
+        for found in kept_of(report_data, rows, read, unread):
             yield str(setting), str(topology), found
             break
 

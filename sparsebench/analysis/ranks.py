@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import FAILED, Evidence, families, setting_labels
 from sparsebench.analysis.number_format import join
+from sparsebench.analysis.report_data import FAILED, ReportData, families, setting_labels
 from sparsebench.analysis.statistics import RESAMPLES, SEED, Spread
 from sparsebench.core.metric import EPOCH_PARTS
 from sparsebench.core.status import Status
@@ -165,11 +165,11 @@ def profiles(costs: Mapping[str, Sequence[float]]) -> list[Profile]:
 # --- from the trials of a run --------------------------------------------------------
 
 
-def rankings(evidence: Evidence) -> list[Ranking]:
+def rankings(report_data: ReportData) -> list[Ranking]:
     """Rankings by the primary metric, by time and by memory; empty with fewer than 2 methods or 3
     data sets."""
-    evidence = evidence.of_primary
-    frame, primary = by_method(evidence), evidence.primary
+    report_data = report_data.of_primary
+    frame, primary = by_method(report_data), report_data.primary
     found = []
     for name, column in {primary.heading.removeprefix("test "): primary.name, **COSTS}.items():
         if column not in frame:
@@ -178,19 +178,19 @@ def rankings(evidence: Evidence) -> list[Ranking]:
         whole = means.dropna()
         if whole.shape[0] < LEAST_DATASETS or whole.shape[1] < LEAST_METHODS:
             continue
-        sign = 1.0 if evidence.metrics[column].better > 0 else -1.0
+        sign = 1.0 if report_data.metrics[column].better > 0 else -1.0
         ranking = rank({str(m): (sign * whole[m]).tolist() for m in whole.columns})
         left_out = tuple(str(one) for one in means.index if one not in whole.index)
         found.append(replace(ranking, measure=name, left_out=left_out))
     return found
 
 
-def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
+def cost_profiles(report_data: ReportData) -> dict[str, list[Profile]]:
     """The profiles of all methods for each cost (time and memory). Empty with fewer than 2 methods
     or 3 data sets whose epochs are known; and if the metric is not a share, because then no target
     can be derived from the best value."""
-    evidence, metric = evidence.of_primary, evidence.primary
-    frame = by_method(evidence)
+    report_data, metric = report_data.of_primary, report_data.primary
+    frame = by_method(report_data)
     enough = (
         frame["method"].nunique() >= LEAST_METHODS and frame["dataset"].nunique() >= LEAST_DATASETS
     )
@@ -198,7 +198,7 @@ def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
         return {}
     best = frame[frame["ok"]].groupby(["dataset", "method"])[metric.name].mean()
     targets = best.groupby("dataset").max() - SHORT_OF_BEST - TINY
-    seconds = pd.Series([_seconds_to(evidence, int(str(i)), targets) for i in frame.index],
+    seconds = pd.Series([_seconds_to(report_data, int(str(i)), targets) for i in frame.index],
                         index=frame.index)  # fmt: skip
     memory = frame["net_peak_bytes"].where(seconds < math.inf)
     found = {}
@@ -212,15 +212,15 @@ def cost_profiles(evidence: Evidence) -> dict[str, list[Profile]]:
     return found if (seconds < math.inf).any() else {}
 
 
-def by_method(evidence: Evidence) -> pd.DataFrame:
+def by_method(report_data: ReportData) -> pd.DataFrame:
     """The rows of trials that ran, with a column for the method in words: those of setting,
     topology and backend that distinguish methods. `ok` is True for those that finished.
 
     If two methods would have the same name, because the words of their data sets differ, a number
     is added.
     """
-    frame = evidence.frame.assign(own=setting_labels(evidence, "dataset"))
-    ids = [f"{one} {apart}" for one, apart in zip(families(evidence, "dataset"), frame["apart"])]
+    frame = report_data.frame.assign(own=setting_labels(report_data, "dataset"))
+    ids = [f"{one} {apart}" for one, apart in zip(families(report_data, "dataset"), frame["apart"])]
     backends = frame.groupby(["own", "topology_label"])["backend_label"].nunique()
     several = len(frame) > 0 and backends.max() > 1
     words = [
@@ -247,15 +247,15 @@ def _table(part: pd.DataFrame, frame: pd.DataFrame, column: str, pool: Any) -> p
     return pd.DataFrame(pooled.reindex(index=datasets, columns=methods))
 
 
-def _seconds_to(evidence: Evidence, row: int, targets: pd.Series[float]) -> float:
+def _seconds_to(report_data: ReportData, row: int, targets: pd.Series[float]) -> float:
     """Seconds of batches, steps and topology updates until the end of the first epoch that reaches
     the target; infinite if none does."""
-    record = evidence.records[row]
-    target = targets.get(evidence.frame.at[row, "dataset"], math.nan)
+    record = report_data.records[row]
+    target = targets.get(report_data.frame.at[row, "dataset"], math.nan)
     spent = 0.0
-    for line in evidence.runs[row].epochs(record):
+    for line in report_data.runs[row].epochs(record):
         spent += sum(float(line.get(key) or 0.0) for key in EPOCH_PARTS)
-        value = epoch_value(line, str(evidence.frame.at[row, "primary"]))
+        value = epoch_value(line, str(report_data.frame.at[row, "primary"]))
         if value is not None and value >= target:
             return spent
     return math.inf

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pandas as pd
 
 from sparsebench.analysis.claims import Holds, Judged, judge
-from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.number_format import join
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 
 
-def compared(seen: Evidence) -> list[Judged]:
+def compared(seen: ReportData) -> list[Judged]:
     """The judged claims that compare the primary metric of two sides."""
     name = seen.primary.name
     return [row for row in judge(seen) if not row.published and row.metric.name == name]
 
 
-def networks(seen: Evidence) -> dict[str, pd.DataFrame]:
+def networks(seen: ReportData) -> dict[str, pd.DataFrame]:
     """The trials that ended well, grouped by the labels of their cells."""
     trained = seen.ok[seen.ok["connections"].notna()]
     return {join(*labels): cell for labels, cell in groups(trained, CELL)}
 
 
-def recommended(seen: Evidence) -> pd.DataFrame:
+def recommended(seen: ReportData) -> pd.DataFrame:
     """The trials of the recommended cell; empty if no network was trained.
 
     Among the cells for which a claim to be as good as another holds, this is the one with the

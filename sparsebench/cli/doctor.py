@@ -18,6 +18,7 @@ from sparsebench.core.worker import limits
 from sparsebench.core.worker.denormals import flushes, flushing_to_zero
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
+from sparsebench.folders import cache_directory
 from sparsebench.run import calibration, machine_facts, machine_warnings, noise
 from sparsebench.run.mpi_check import check_mpi
 from sparsebench.run.user_config import read_config
@@ -69,7 +70,7 @@ def doctor(
         **{name: _version(name) for name in PACKAGES},
         "store": str(store.resolve()),
         "data_directory": str(data),
-        "cache_directory": str(machine.cache_directory()),
+        "cache_directory": str(cache_directory()),
         "mpiexec": str(mpi.mpiexec),
         "mpi": mpi.found,
     }

@@ -182,11 +182,11 @@ def _one_table(
         from sparsebench.report.latex import chosen
 
         return chosen(runs, rows, columns, metrics)
-    from sparsebench.analysis.evidence import evidence
+    from sparsebench.analysis.report_data import report_data
     from sparsebench.report.markdown_blocks import inline, printed
     from sparsebench.report.pivot import pivot
 
-    made = pivot(evidence(runs).trained, rows, columns, metrics)
+    made = pivot(report_data(runs).trained, rows, columns, metrics)
     return f"{printed(made)}\n\n{inline(made.caption)}\n"
 
 
@@ -220,10 +220,10 @@ def fit(
     Uses the finished trials of each backend; a point is the mean over the seeds of one size. 95 %
     intervals are empty with fewer than four sizes. Columns are those of `sparsebench export`.
     """
-    from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.fits import fit_rows
+    from sparsebench.analysis.report_data import report_data
 
-    found = evidence([Store(store).run(run)])
+    found = report_data([Store(store).run(run)])
     rows = list(fit_rows(found.ok, x, y, by or ["backend"]))
     if not rows and format != "json":
         typer.echo("no trial of this run finished", err=True)
@@ -250,10 +250,10 @@ def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recommended_trial(run: StoredRun) -> str:
-    from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.recommendation import recommended
+    from sparsebench.analysis.report_data import report_data
 
-    chosen = recommended(evidence([run]))
+    chosen = recommended(report_data([run]))
     if chosen.empty:
         raise NothingMatched(f"run {run.id} has trained no network")
     return str(chosen["trial"].iloc[0])
@@ -280,11 +280,11 @@ def inputs(
     all inputs, averaged over the networks of one cell. `sparsebench try` names the cell; for other
     runs it is the cell with the best mean, or the sparsest one whose claim holds.
     """
-    from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.input_strength import input_strengths
     from sparsebench.analysis.recommendation import recommended
+    from sparsebench.analysis.report_data import report_data
 
-    found = evidence([Store(store).run(run)])
+    found = report_data([Store(store).run(run)])
     strengths = input_strengths(found, recommended(found))
     if strengths is None:
         raise NothingMatched(f"run {run} has kept no network; set keep_model = true in its suite")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sparsebench import machine
+from sparsebench import folders
 from sparsebench.cli import completion
 from sparsebench.errors import SparsebenchError, SuiteError
 from sparsebench.run.user_config import DEFAULT_STORE, data_directory, store_directory
@@ -41,7 +41,7 @@ def _default_data() -> Path:
     try:
         return data_directory()
     except SuiteError:
-        return machine.data_directory()
+        return folders.data_directory()
 
 
 def _json_wins(context: typer.Context, value: str) -> str:

@@ -1,4 +1,5 @@
-"""`sparsebench run`, `plan`, `validate`, `prepare`: the commands that read a suite."""
+"""`sparsebench run`, `plan`, `validate`, `prepare`: the commands that read a suite. Their options
+are declared in `cli.options`."""
 
 from __future__ import annotations
 

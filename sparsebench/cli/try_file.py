@@ -107,11 +107,11 @@ def try_(
         summary = run_trials(request.suite, trials, request.plugins, request.options, shown)
     run = Store(summary.store).run(summary.run)
     write_output(report, report_text([run], kind, report))
-    from sparsebench.analysis.evidence import evidence
     from sparsebench.analysis.recommendation import recommended
+    from sparsebench.analysis.report_data import report_data
     from sparsebench.report.answer import answer
 
-    found = evidence([run])
+    found = report_data([run])
     sentences, chosen = list(answer(found)), recommended(found)
     if json:
         print_json(

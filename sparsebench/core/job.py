@@ -10,7 +10,7 @@ from typing import Any
 
 from sparsebench.core.audit.probe_evidence import Sizes
 from sparsebench.core.trial import Trial
-from sparsebench.machine import usable_cores
+from sparsebench.default_threads import usable_cores
 
 CHECKPOINT = "checkpoint.npz"
 

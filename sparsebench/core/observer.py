@@ -13,7 +13,7 @@ from sparsebench.core.metric import Metric
 
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Array
-    from sparsebench.core.methods.step import TrainingStep
+    from sparsebench.core.methods.training_position import TrainingStep
     from sparsebench.core.protocols import Network
     from sparsebench.core.sparse.csr import Change
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from sparsebench.analysis.comparison import Comparison, Finding
-from sparsebench.analysis.evidence import (
+from sparsebench.analysis.footnote_marks import backend_legend
+from sparsebench.analysis.number_format import in_unit, join, one, plural
+from sparsebench.analysis.report_data import (
     CELL,
     FAILED,
-    Evidence,
-    evidence,
+    ReportData,
     groups,
     outcome,
+    report_data,
     suite_facts,
 )
-from sparsebench.analysis.marks import backend_legend
-from sparsebench.analysis.number_format import in_unit, join, one, plural
 from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import of_run
@@ -52,7 +52,7 @@ NUMBERS = ("epoch_seconds", "net_peak_bytes", "stored_bytes")
 
 def run_card(stored: StoredRun) -> Card:
     """A row per cell with means and standard deviations over the seeds; failures are bold."""
-    found = evidence([stored])
+    found = report_data([stored])
     frame = found.frame
     metrics = [found.primary, *(found.metrics[name] for name in NUMBERS)]
     first = 0 if found.varied else 1  # of the labels: the setting is shown where it varies
@@ -258,10 +258,10 @@ class Plots:
         )  # fmt: skip
 
     @cached_property
-    def _evidence(self) -> Evidence:
-        return evidence([self._stored]).trained
+    def _evidence(self) -> ReportData:
+        return report_data([self._stored]).trained
 
-    def _drawn(self, draw: Callable[[Evidence], Chart | None], name: str, needs: str) -> Figure:
+    def _drawn(self, draw: Callable[[ReportData], Chart | None], name: str, needs: str) -> Figure:
         """The figure; a notebook shows it without pyplot's inline backend."""
         chart = draw(self._evidence)
         if chart is None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, groups
 from sparsebench.analysis.number_format import one, sentence_list, share
+from sparsebench.analysis.report_data import CELL, groups
 
 SETTING = ["machine", "contended", "setting"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from sparsebench.analysis.claims import Holds, Judged
-from sparsebench.analysis.evidence import NO_NETWORK, Evidence, groups, suite_facts
 from sparsebench.analysis.input_strength import input_strengths
 from sparsebench.analysis.number_format import (
     count,
@@ -22,6 +21,7 @@ from sparsebench.analysis.number_format import (
     signed,
 )
 from sparsebench.analysis.recommendation import compared, networks, recommended
+from sparsebench.analysis.report_data import NO_NETWORK, ReportData, groups, suite_facts
 from sparsebench.analysis.statistics import Spread
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.document import Bullets, Cell, Section, Table, section
@@ -47,7 +47,7 @@ NOTE_INPUTS = (
 )
 
 
-def sections(found: Evidence) -> Iterator[Section]:
+def sections(found: ReportData) -> Iterator[Section]:
     """Yield the sections on the answer and on the inputs that matter, if the suite asks for
     them."""
     if not any((suite_facts(run).get("report") or {}).get("answer") for run in found.runs[:1]):
@@ -63,7 +63,7 @@ def sections(found: Evidence) -> Iterator[Section]:
         yield from section("Inputs that matter", shown, NOTE_INPUTS)
 
 
-def answer(found: Evidence) -> Iterator[str]:
+def answer(found: ReportData) -> Iterator[str]:
     """Yield sentences on the verdict, each claim, costs, other methods, inputs, and missing
     trials."""
     rows, metric = compared(found), found.primary

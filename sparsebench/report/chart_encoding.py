@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import Evidence, settings, trials_of, without
 from sparsebench.analysis.number_format import join
+from sparsebench.analysis.report_data import ReportData, settings, trials_of, without
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
 from sparsebench.suite.labels import brief, distinct_label, flat
@@ -27,30 +27,30 @@ SPREAD_OVER = ("seed", "split_seed", "fold")
 
 
 def distinctions(
-    evidence: Evidence, *axes: str, color: str = "", panel: str | None = None
+    report_data: ReportData, *axes: str, color: str = "", panel: str | None = None
 ) -> pd.DataFrame:
-    """For each row of the evidence: its panel, tone (colour) and shape in words, and the id of its
-    line. The words leave out the keys in `axes`, keys that follow from the data set, and keys that
-    are the same in all trials.
+    """For each row of the report data: its panel, tone (colour) and shape in words, and the id of
+    its line. The words leave out the keys in `axes`, keys that follow from the data set, and keys
+    that are the same in all trials.
 
     color  a part of a trial or a dotted key; by default the first part that varies
     panel  a part or dotted key; by default the data set and, if it varies within one, the size
     """
-    frame, out = evidence.frame, (*axes, *evidence.folded)
-    trials = [without(trial, *out) for trial in trials_of(evidence)]
+    frame, out = report_data.frame, (*axes, *report_data.folded)
+    trials = [without(trial, *out) for trial in trials_of(report_data)]
     in_panels = (
-        _panel_keys(evidence, trials, axes, color) if panel is None else [panel] * bool(panel)
+        _panel_keys(report_data, trials, axes, color) if panel is None else [panel] * bool(panel)
     )
     inside = [without(trial, *in_panels) for trial in trials]
     tone_key = color or next((key for key in COMPONENTS if _varies(inside, key)), "")
-    tones = words(evidence, trials, tone_key) if tone_key else [""] * len(trials)
+    tones = words(report_data, trials, tone_key) if tone_key else [""] * len(trials)
     if len(set(tones)) > MOST_TONES:
         tones = [brief(value_at(trial, tone_key) or "") for trial in trials]
     rest = [without(trial, tone_key) if tone_key else trial for trial in inside]
     own = [key for key in ("topology", "backend") if key != tone_key and _varies(rest, key)]
-    shapes = [words(evidence, rest, key) for key in own]  # these are no part of a setting
-    shapes += [_named(rest), list(frame["apart"])]
-    panels = [words(evidence, trials, key) for key in in_panels]
+    shapes = [words(report_data, rest, key) for key in own]  # these are no part of a setting
+    shapes += [_setting_labels(rest), list(frame["apart"])]
+    panels = [words(report_data, trials, key) for key in in_panels]
     found = pd.DataFrame(
         {
             "panel": [join(*each) for each in zip(*panels)] if panels else "",
@@ -68,15 +68,15 @@ def distinctions(
 
 
 def words(
-    evidence: Evidence, trials: Sequence[Trial], key: str, *, bare: bool = False
+    report_data: ReportData, trials: Sequence[Trial], key: str, *, bare: bool = False
 ) -> list[str]:
     """The words for a key of each trial. For a part, a label that distinguishes it from those of
     other trials; for a dotted key its value, preceded by the key's name unless `bare`."""
-    labels = evidence.frame["backend_label"]
+    labels = report_data.frame["backend_label"]
     if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
         return list(labels)  # with the marks of the audit
     if key == "dataset":
-        return list(evidence.frame["dataset"])
+        return list(report_data.frame["dataset"])
     values = [value_at(trial, key) for trial in trials]
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
@@ -102,9 +102,9 @@ def value_at(trial: Trial, key: str) -> object:
     return flat(value).get(path) if path and isinstance(value, dict) else None if path else value
 
 
-def parameter_keys(evidence: Evidence) -> list[str]:
+def parameter_keys(report_data: ReportData) -> list[str]:
     """The parts and dotted keys, except the seed, in which the trials differ."""
-    specs = [_flat(trial) for trial in trials_of(evidence)]
+    specs = [_flat(trial) for trial in trials_of(report_data)]
     keys = dict.fromkeys(key for spec in specs for key in spec if not key.endswith(".name"))
     return [k for k in keys if k not in SPREAD_OVER and len({brief(s.get(k)) for s in specs}) > 1]
 
@@ -123,10 +123,10 @@ def _flat(trial: Trial) -> dict[str, object]:
 
 
 def _panel_keys(
-    evidence: Evidence, trials: Sequence[Trial], axes: Sequence[str], color: str
+    report_data: ReportData, trials: Sequence[Trial], axes: Sequence[str], color: str
 ) -> list[str]:
-    keys = ["dataset"] if evidence.frame["dataset"].nunique() > 1 and color != "dataset" else []
-    if SIZE not in (*axes, *evidence.folded, color) and _varies(trials, SIZE):
+    keys = ["dataset"] if report_data.frame["dataset"].nunique() > 1 and color != "dataset" else []
+    if SIZE not in (*axes, *report_data.folded, color) and _varies(trials, SIZE):
         keys.append(SIZE)
     return keys
 
@@ -135,7 +135,8 @@ def _varies(trials: Sequence[Trial], key: str) -> bool:
     return len({repr(value_at(trial, key)) for trial in trials}) > 1
 
 
-def _named(trials: Sequence[Trial]) -> list[str]:
-    """The settings of the trials in words; if a setting is a single number, its name is added."""
+def _setting_labels(trials: Sequence[Trial]) -> list[str]:
+    """The settings in which the trials differ, in words. If they differ in one key only, its name
+    precedes a value that begins with a digit: `epsilon=20`."""
     keys, values = settings(trials)
     return [f"{keys[0]}={v}" if len(keys) == 1 and v[:1].isdigit() else v for v in values]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparsebench.analysis.chance import above_chance
-from sparsebench.analysis.evidence import SPARSITY, Evidence
+from sparsebench.analysis.report_data import SPARSITY, ReportData
 from sparsebench.report.chart_encoding import parameter_keys
 from sparsebench.report.degree_chart import degrees
 from sparsebench.report.document import Chart
@@ -24,7 +24,7 @@ LEAST_DENSITIES = 3
 
 
 def charts(
-    evidence: Evidence, lead: str = "", requested: Mapping[str, Any] | None = None
+    report_data: ReportData, lead: str = "", requested: Mapping[str, Any] | None = None
 ) -> list[Chart]:
     """The charts for which these trials have data; the leading chart comes first.
 
@@ -32,19 +32,19 @@ def charts(
     requested  arguments of `line` for a leading chart, which raises SparsebenchError for unknown
                columns
     """
-    above = above_chance(evidence)
-    made = (density(above), scaling(evidence), curves(above), trade_off(above), sweep(above),
-            degrees(evidence), pixels(evidence), critical_differences(above),
-            *observed(evidence))  # fmt: skip
+    above = above_chance(report_data)
+    made = (density(above), scaling(report_data), curves(above), trade_off(above), sweep(above),
+            degrees(report_data), pixels(report_data), critical_differences(above),
+            *observed(report_data))  # fmt: skip
     found = [chart for chart in made if chart is not None]
-    if requested and (first := line(evidence, **requested)) is not None:
+    if requested and (first := line(report_data, **requested)) is not None:
         return [first, *(chart for chart in found if chart.name != first.name)]
     return sorted(found, key=lambda chart: chart.name != lead)
 
 
-def density(evidence: Evidence) -> Chart | None:
+def density(report_data: ReportData) -> Chart | None:
     """The primary metric against density; None without three densities of one kind of network."""
-    judged = evidence.of_primary
+    judged = report_data.of_primary
     keys = [key for key in SPARSITY if key in parameter_keys(judged)]
     if not keys or judged.primary.name not in judged.frame:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sparsebench.analysis.claims import (
+    ERROR_RATE,
     FEW,
     Holds,
     Judged,
@@ -15,8 +16,8 @@ from sparsebench.analysis.claims import (
     exit_code,
     judge,
 )
-from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.number_format import UNKNOWN, in_unit, join, p_value, plural, signed
+from sparsebench.analysis.report_data import ReportData
 from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import spelt_out
 from sparsebench.report.document import Bold, Cell, Section, Table, number, section
@@ -38,7 +39,8 @@ NOTE_TESTED = (
     "Non-inferiority: at least as good, less the tolerance; superiority: better, where the claim "
     f"gives no tolerance. A verdict needs {FEW} seeds. p is that of a one-sided t-test that the "
     "claim holds; beside the verdict fails, that it fails. p and interval are adjusted alike, so "
-    "that any verdict of the report is wrong with a probability of 5 % at most (Holm)."
+    f"that any verdict of the report is wrong with a probability of {100 * ERROR_RATE:.0f} % at "
+    "most (Holm)."
 )
 NO_TRIAL = "no trial"
 NOT_JUDGED = (Holds.SHOWN, Holds.NOT_RUN, Holds.TOO_FEW)
@@ -47,14 +49,14 @@ NOT_JUDGED = (Holds.SHOWN, Holds.NOT_RUN, Holds.TOO_FEW)
 # --- in a report ---------------------------------------------------------------------
 
 
-def sections(evidence: Evidence) -> Iterator[Section]:
+def sections(report_data: ReportData) -> Iterator[Section]:
     """Yield the sections on claims about published values, and on claims that compare two sides;
     each has the verdicts, a table and a note."""
     for title, make, note, published in (
         ("Published and measured", published_table, NOTE_PUBLISHED, True),
         ("Claims", compared_table, NOTE_COMPARED, False),
     ):
-        rows = [row for row in judge(evidence) if row.published is published]
+        rows = [row for row in judge(report_data) if row.published is published]
         if rows:
             tested = any(row.difference is not None for row in rows)
             yield from section(

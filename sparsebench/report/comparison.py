@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from sparsebench.analysis.comparison import STATUS, UNDECIDED, Comparison, Finding, Verdict
+from sparsebench.analysis.comparison_sides import Replicate
 from sparsebench.analysis.number_format import in_unit, one, p_value, plural, signed
-from sparsebench.analysis.sides import Replicate
 from sparsebench.analysis.statistics import Spread, bootstrap, sign_flips
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status

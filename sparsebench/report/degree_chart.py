@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.kept_networks import MOST_NEURONS, first_kept, fullest_setting
 from sparsebench.analysis.number_format import plural
+from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 
@@ -33,11 +33,11 @@ class Degrees:
     counts: Counts
 
 
-def degrees(evidence: Evidence) -> Chart | None:
+def degrees(report_data: ReportData) -> Chart | None:
     """The distribution of degrees in stored trained networks, with a panel per layer and direction;
     None if no network was stored."""
     unread: list[str] = []
-    found = list(_degrees(evidence, unread))
+    found = list(_degrees(report_data, unread))
     if not found:
         return None
     setting, notes = fullest_setting([one.setting for one in found])
@@ -70,9 +70,9 @@ def degrees(evidence: Evidence) -> Chart | None:
     )  # fmt: skip
 
 
-def _degrees(evidence: Evidence, unread: list[str]) -> Iterator[Degrees]:
+def _degrees(report_data: ReportData, unread: list[str]) -> Iterator[Degrees]:
     """Yield the degrees of the first stored network of each setting and topology."""
-    for setting, topology, layers in first_kept(evidence, _layers, unread):
+    for setting, topology, layers in first_kept(report_data, _layers, unread):
         for where, counts in layers:
             if counts.min() != counts.max():
                 yield Degrees(setting, topology, where, counts)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparsebench.analysis.evidence import CELL, Evidence
 from sparsebench.analysis.number_format import join, signed
+from sparsebench.analysis.report_data import CELL, ReportData
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.report.chart_style import MARK
@@ -58,7 +58,7 @@ class Past:
         return Spread.of([float(value) for value in measures if value is not None])
 
 
-def history(runs: Sequence[StoredRun], found: Evidence) -> list[Section]:
+def history(runs: Sequence[StoredRun], found: ReportData) -> list[Section]:
     """Charts and a table of the cells that several of these runs measured; empty if there are none.
 
     found  the trials of the report, for labels and metrics
@@ -76,7 +76,7 @@ def history(runs: Sequence[StoredRun], found: Evidence) -> list[Section]:
     return [Section("History", blocks)]
 
 
-def _cells(runs: Sequence[StoredRun], found: Evidence) -> list[Past]:
+def _cells(runs: Sequence[StoredRun], found: ReportData) -> list[Past]:
     labels = {
         cell: join(*words) for cell, *words in found.frame[["cell", *CELL]].itertuples(index=False)
     }

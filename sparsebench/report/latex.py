@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sparsebench.analysis.evidence import Evidence, evidence
-from sparsebench.analysis.marks import LEGEND, noise_footnote
+from sparsebench.analysis.footnote_marks import LEGEND, noise_footnote
+from sparsebench.analysis.report_data import ReportData, report_data
 from sparsebench.report.document import Bold, Cell, Code, Table, Text, parts, plain
 from sparsebench.report.pivot import pivot
 from sparsebench.report.sections import contents
@@ -56,13 +56,13 @@ def chosen(
     metrics: Sequence[str],
 ) -> str:
     """The table of `pivot.pivot`."""
-    found = evidence(stored_runs).trained
+    found = report_data(stored_runs).trained
     table = pivot(found, rows, columns, metrics)
     head = PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))
     return "\n\n".join([head, *floats_of(table, _explained(table.caption, table, found))]) + "\n"
 
 
-def _explained(caption: str, table: Table, found: Evidence) -> str:
+def _explained(caption: str, table: Table, found: ReportData) -> str:
     """The caption, followed by the meaning of the marks in the table."""
     texts = [*table.header, *(plain(cell.text) for row in table.cells for cell in row)]
     notes = [*LEGEND.values(), *noise_footnote(found.trained.ok)]

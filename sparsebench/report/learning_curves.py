@@ -8,7 +8,6 @@ from itertools import islice
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import Evidence, groups
 from sparsebench.analysis.number_format import (
     in_unit,
     join,
@@ -17,6 +16,7 @@ from sparsebench.analysis.number_format import (
     seconds,
     upper_first,
 )
+from sparsebench.analysis.report_data import ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.metrics import BUILT_IN
@@ -54,7 +54,7 @@ TRAINING_PHASES = ("data", "train", "topology")
 
 
 def curves(
-    evidence: Evidence, *, color: str = "", spent: bool = False, observed: Metric | None = None
+    report_data: ReportData, *, color: str = "", spent: bool = False, observed: Metric | None = None
 ) -> Chart | None:
     """The mean of the primary metric against the epoch, with its spread over seeds as a band, and a
     panel per data set and size. None if no trial has three epochs, or if a panel would have too
@@ -63,7 +63,7 @@ def curves(
     spent     plot against seconds of training instead of epochs
     observed  plot this metric of epochs instead of the primary one
     """
-    judged = evidence.of_primary if observed is None else evidence
+    judged = report_data.of_primary if observed is None else report_data
     metric = observed or judged.primary
     found = _by_epoch(judged, metric.name)
     if found.empty or found["epoch"].nunique() < LEAST_EPOCHS:
@@ -100,9 +100,9 @@ def curves(
     )  # fmt: skip
 
 
-def _after_update(evidence: Evidence) -> list[str]:
+def _after_update(report_data: ReportData) -> list[str]:
     """A note if epochs end with an update of the topology."""
-    seconds = evidence.ok.get("topology_seconds")
+    seconds = report_data.ok.get("topology_seconds")
     if seconds is None or not (seconds > 0).any():
         return []
     return [
@@ -111,25 +111,25 @@ def _after_update(evidence: Evidence) -> list[str]:
     ]
 
 
-def observed(evidence: Evidence) -> Iterator[Chart]:
+def observed(report_data: ReportData) -> Iterator[Chart]:
     """Yield the curves of epoch metrics from observers and plugins, at most `MOST_OBSERVED`."""
     known = [
         metric
-        for metric in evidence.metrics.of_trials()
-        if metric.name not in {*BUILT_IN, *evidence.frame["primary"]} and "epoch" in metric.kinds
-        and metric.title and metric.name in evidence.frame
+        for metric in report_data.metrics.of_trials()
+        if metric.name not in {*BUILT_IN, *report_data.frame["primary"]} and "epoch" in metric.kinds
+        and metric.title and metric.name in report_data.frame
     ]  # fmt: skip
-    made = (curves(evidence, observed=metric) for metric in known)
+    made = (curves(report_data, observed=metric) for metric in known)
     yield from islice((chart for chart in made if chart is not None), MOST_OBSERVED)
 
 
-def _by_epoch(evidence: Evidence, name: str) -> pd.DataFrame:
+def _by_epoch(report_data: ReportData, name: str) -> pd.DataFrame:
     """A row for each epoch that has this metric: the trial's row, the epoch, the seconds of
     training until its end, and the metric as `value`."""
     rows = []
-    for i in evidence.frame.index:
+    for i in report_data.frame.index:
         at, spent = int(str(i)), 0.0
-        for epoch in evidence.runs[at].epochs(evidence.records[at]):
+        for epoch in report_data.runs[at].epochs(report_data.records[at]):
             spent += sum(float(epoch.get(f"{phase}_seconds") or 0) for phase in TRAINING_PHASES)
             if (value := epoch_value(epoch, name)) is not None:
                 rows.append([i, int(epoch["epoch"]), spent, value])

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from sparsebench.analysis.evidence import SPARSITY, Evidence, groups, trials_of
 from sparsebench.analysis.number_format import in_unit, join, upper_first
+from sparsebench.analysis.report_data import SPARSITY, ReportData, groups, trials_of
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
@@ -68,7 +68,7 @@ class Column:
 
 
 def line(
-    evidence: Evidence,
+    report_data: ReportData,
     x: str,
     y: str = "",
     *,
@@ -85,16 +85,16 @@ def line(
     by     if x is measured: the key whose values a line connects and that is written beside marks
     log    which of "x" and "y" are logarithmic; by default axes with a wide range
     """
-    if evidence.ok.empty:
+    if report_data.ok.empty:
         return None
-    across, up = column(evidence, x), column(evidence, y or evidence.primary.name)
+    across, up = column(report_data, x), column(report_data, y or report_data.primary.name)
     if up.names:
         raise SparsebenchError(f"y: {y!r} holds words; choose a metric, such as test_accuracy")
-    keys = (*across.keys, *((known_key(evidence, by),) if by else ()))
+    keys = (*across.keys, *((known_key(report_data, by),) if by else ()))
     for key in (color, panel or ""):
         if key:
-            known_key(evidence, key)
-    part = replace(evidence, frame=evidence.ok.assign(x=across.values, y=up.values))
+            known_key(report_data, key)
+    part = replace(report_data, frame=report_data.ok.assign(x=across.values, y=up.values))
     part = replace(part, frame=part.frame.dropna(subset=["x", "y"]))
     if part.frame.empty:
         return None
@@ -128,38 +128,39 @@ def line(
     )  # fmt: skip
 
 
-def column(evidence: Evidence, name: str) -> Column:
+def column(report_data: ReportData, name: str) -> Column:
     """The column with this name. For an unknown name, raises SparsebenchError with the nearest
     match."""
-    frame = evidence.frame
-    if name in frame and frame[name].dtype.kind == "f" and name in evidence.metrics:
-        metric = evidence.metrics[name]
-        keys = [key for key in DRIVERS.get(name, ()) if key in parameter_keys(evidence)]
+    frame = report_data.frame
+    if name in frame and frame[name].dtype.kind == "f" and name in report_data.metrics:
+        metric = report_data.metrics[name]
+        keys = [key for key in DRIVERS.get(name, ()) if key in parameter_keys(report_data)]
         return Column(metric.heading, frame[name], metric, keys=tuple(keys))
-    key = known_key(evidence, name)
-    values = [value_at(trial, key) for trial in trials_of(evidence)]
+    key = known_key(report_data, name)
+    values = [value_at(trial, key) for trial in trials_of(report_data)]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     heading = heading_of(key)
     if len(numbers) + values.count(None) == len(values):
         found = pd.Series(values, frame.index, dtype="float64")
         return Column(heading, found, Metric(key, "number"), keys=(key,))
-    labels = words(evidence, trials_of(evidence), key, bare=True)
+    labels = words(report_data, trials_of(report_data), key, bare=True)
     names = tuple(dict.fromkeys(labels))
     found = pd.Series([names.index(one) for one in labels], frame.index, dtype="float64")
     return Column(heading, found, Metric(key), names, (key,))
 
 
-def known_key(evidence: Evidence, name: str) -> str:
+def known_key(report_data: ReportData, name: str) -> str:
     """The dotted key of a trial that is `name`, or that ends with it."""
-    keys = parameter_keys(evidence)
-    fixed = vars(trials_of(evidence)[0]) if len(evidence.frame) else {}
+    keys = parameter_keys(report_data)
+    fixed = vars(trials_of(report_data)[0]) if len(report_data.frame) else {}
     if name in keys or name in fixed:
         return name
     ends = [key for key in keys if key.endswith(f".{name}")]
     if len(ends) == 1:
         return ends[0]
-    measured = [m.name for m in evidence.metrics.of_trials()
-                if m.name in evidence.frame and evidence.frame[m.name].notna().any()]  # fmt: skip
+    frame = report_data.frame
+    measured = [m.name for m in report_data.metrics.of_trials()
+                if m.name in frame and frame[m.name].notna().any()]  # fmt: skip
     known = [*keys, *measured]
     raise SparsebenchError(f"no column {name!r}.{nearest(name, known)}")
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pandas as pd
 
 from sparsebench.analysis.best import best_cells
-from sparsebench.analysis.evidence import Evidence, groups, trials_of, without
 from sparsebench.analysis.number_format import UNKNOWN, join, sentence_list, upper_first
+from sparsebench.analysis.report_data import ReportData, groups, trials_of, without
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
@@ -20,7 +20,10 @@ from sparsebench.report.line_chart import known_key
 
 
 def pivot(
-    evidence: Evidence, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str] = ()
+    report_data: ReportData,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metrics: Sequence[str] = (),
 ) -> Table:
     """A table of means over seeds, with a row per value of `rows` and a column per value of
     `columns` and metric. The best value of each row is bold.
@@ -30,7 +33,7 @@ def pivot(
 
     Raises SparsebenchError if trials in one cell of the table differ in something else.
     """
-    ok = replace(evidence, frame=evidence.ok)
+    ok = replace(report_data, frame=report_data.ok)
     down, across = ([known_key(ok, key) for key in keys] for keys in (rows, columns))
     shown = [_metric(ok, name) for name in metrics or (ok.primary.name,)]
     frame = ok.frame.assign(row=_labels(ok, down, across), column=_labels(ok, across, down))
@@ -56,29 +59,29 @@ def pivot(
     return Table(header, made, left=len(down)).in_paper("pivot", caption)
 
 
-def _metric(evidence: Evidence, name: str) -> Metric:
-    known = [m.name for m in evidence.metrics.of_trials() if m.name in evidence.frame]
+def _metric(report_data: ReportData, name: str) -> Metric:
+    known = [m.name for m in report_data.metrics.of_trials() if m.name in report_data.frame]
     if name not in known:
         raise SparsebenchError(f"no metric {name!r}.{nearest(name, known)}")
-    return evidence.metrics[name]
+    return report_data.metrics[name]
 
 
-def _labels(evidence: Evidence, keys: Sequence[str], others: Sequence[str]) -> pd.Series:
-    """For each row of the evidence, its values of these keys in words; a value's words leave out
+def _labels(report_data: ReportData, keys: Sequence[str], others: Sequence[str]) -> pd.Series:
+    """For each row of the report data, its values of these keys in words; a value's words leave out
     what the other keys show."""
-    trials, named = trials_of(evidence), {}
+    trials, named = trials_of(report_data), {}
     for key in keys:
         out = [other for other in (*keys, *others) if other != key and "." in other]
-        reduced = [without(trial, *out, *evidence.folded) for trial in trials]
-        named[key] = words(evidence, reduced, key, bare=True)
+        reduced = [without(trial, *out, *report_data.folded) for trial in trials]
+        named[key] = words(report_data, reduced, key, bare=True)
     labels = list(zip(*named.values())) if keys else [()] * len(trials)
-    return pd.Series(labels, evidence.frame.index, dtype=object)
+    return pd.Series(labels, report_data.frame.index, dtype=object)
 
 
-def _one_cell_each(evidence: Evidence, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+def _one_cell_each(report_data: ReportData, frame: pd.DataFrame, keys: Sequence[str]) -> None:
     for _, part in groups(frame, ["row", "column"]):
         if part["cell"].nunique() > 1:
-            differ = parameter_keys(replace(evidence, frame=part))
+            differ = parameter_keys(replace(report_data, frame=part))
             left = [key for key in differ if not any(key.startswith(f"{k}.") for k in differ)]
             raise SparsebenchError(
                 f"trials of one place of the table differ in {sentence_list(left)}: choose it as "

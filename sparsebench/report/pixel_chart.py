@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.kept_networks import first_kept, fullest_setting
 from sparsebench.analysis.number_format import count, plural
+from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel
 
@@ -19,11 +19,11 @@ MOST_PIXELS = 2**16
 Image = npt.NDArray[np.int64]
 
 
-def pixels(evidence: Evidence) -> Chart | None:
+def pixels(report_data: ReportData) -> Chart | None:
     """The connections of each pixel, with a panel for each topology in which pixels differ; None if
     there is none."""
     unread: list[str] = []
-    found = [one for one in first_kept(evidence, _image, unread) if one[2] is not None]
+    found = [one for one in first_kept(report_data, _image, unread) if one[2] is not None]
     if not found:
         return None
     setting, notes = fullest_setting([setting for setting, _, _ in found])

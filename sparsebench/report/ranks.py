@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from sparsebench.analysis.evidence import Evidence
 from sparsebench.analysis.number_format import UNKNOWN, fixed, p_value, sentence_list
 from sparsebench.analysis.ranks import SHORT_OF_BEST, Profile, Ranking, cost_profiles, rankings
+from sparsebench.analysis.report_data import ReportData
 from sparsebench.report.document import (
     Axis,
     Beside,
@@ -45,12 +45,12 @@ NOTE_PROFILES = (
 METHOD, ALIKE = "average rank of a method", "not distinguished by the Nemenyi test"
 
 
-def sections(evidence: Evidence) -> list[Section]:
+def sections(report_data: ReportData) -> list[Section]:
     """The sections on ranks; empty with fewer than 2 methods or 3 data sets."""
-    ranked = rankings(evidence)
+    ranked = rankings(report_data)
     if not ranked:
         return []
-    costs = cost_profiles(evidence)
+    costs = cost_profiles(report_data)
     profiles: list[Block] = [profiles_table(costs), NOTE_PROFILES] if costs else []
     return section_of(
         "Across data sets", ranks_table(ranked), rank_tests_table(ranked), NOTE_RANKS, *profiles
@@ -100,11 +100,11 @@ def profiles_table(costs: Mapping[str, Sequence[Profile]]) -> Table:
     return Table(header, rows, left=2)
 
 
-def critical_differences(evidence: Evidence) -> Chart | None:
+def critical_differences(report_data: ReportData) -> Chart | None:
     """The critical-difference diagram of Demšar (2006), figure 1, with a panel per measure: methods
     on a line of average ranks, the best at the left, and bars over methods that cannot be
     distinguished."""
-    panels = [_panel(one) for one in rankings(evidence) if len(one.methods) <= MOST_METHODS]
+    panels = [_panel(one) for one in rankings(report_data) if len(one.methods) <= MOST_METHODS]
     if not panels:
         return None
     caption = "The best at the left. A bar joins methods that the Nemenyi test cannot tell apart."

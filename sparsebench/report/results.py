@@ -1,4 +1,4 @@
-"""The tables on results, costs and failures; each function makes one table from the evidence."""
+"""The tables on results, costs and failures; each function makes one table from the report data."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ import pandas as pd
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.chance import above_chance
-from sparsebench.analysis.evidence import (
-    BAD,
-    CELL,
-    NOT_RUN,
-    Evidence,
-    common_settings,
-    groups,
-    outcome,
-    trials_of,
-)
-from sparsebench.analysis.marks import noisy
+from sparsebench.analysis.footnote_marks import noisy
 from sparsebench.analysis.number_format import (
     UNKNOWN,
     count,
@@ -31,6 +21,16 @@ from sparsebench.analysis.number_format import (
     sentence_list,
     share,
     signed,
+)
+from sparsebench.analysis.report_data import (
+    BAD,
+    CELL,
+    NOT_RUN,
+    ReportData,
+    common_settings,
+    groups,
+    outcome,
+    trials_of,
 )
 from sparsebench.analysis.statistics import Spread, interquartile
 from sparsebench.core.metric import Metric
@@ -56,12 +56,12 @@ TIMES = ("epoch_seconds", *PER_EPOCH, "warmup_seconds", "wall_seconds", "samples
 MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes", "method_bytes")
 
 
-def result_table(evidence: Evidence) -> Table | None:
+def result_table(report_data: ReportData) -> Table | None:
     """The mean of the primary metric after the last epoch, by topology and backend. The best of
     each setting is bold, if accuracies are shown to be above chance."""
-    frame, metric = evidence.frame, evidence.primary
+    frame, metric = report_data.frame, report_data.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
-    judged = set(above_chance(evidence).frame["dataset"])
+    judged = set(above_chance(report_data).frame["dataset"])
     rows = []
     for setting, part in groups(frame, ["setting"]):
         best = _best(part, metric) if part["dataset"].iloc[0] in judged else set()
@@ -71,7 +71,7 @@ def result_table(evidence: Evidence) -> Table | None:
                 for one in backends
             ]
             rows.append([setting, topology, *cells])
-    return table([_setting(evidence), "topology", *backends], rows, left=2)
+    return table([_setting(report_data), "topology", *backends], rows, left=2)
 
 
 def _result(cell: pd.DataFrame, metric: Metric, best: bool) -> Cell | str:
@@ -85,25 +85,25 @@ def _result(cell: pd.DataFrame, metric: Metric, best: bool) -> Cell | str:
     return number(metric, measured, bold=best, tail=tail, trials=list(cell["trial"]))
 
 
-def time_table(evidence: Evidence) -> Table | None:
+def time_table(report_data: ReportData) -> Table | None:
     """Seconds per epoch and in all, and training samples per second."""
-    metrics = {**evidence.metrics, **PER_EPOCH}
-    return _by_cell(evidence, [metrics[name] for name in TIMES], noisy)
+    metrics = {**report_data.metrics, **PER_EPOCH}
+    return _by_cell(report_data, [metrics[name] for name in TIMES], noisy)
 
 
-def memory_table(evidence: Evidence) -> Table | None:
+def memory_table(report_data: ReportData) -> Table | None:
     """The net peak, the stored bytes of the network, and the stored bytes per connection."""
-    return _by_cell(evidence, [*(evidence.metrics[name] for name in MEMORY), PER_CONNECTION])
+    return _by_cell(report_data, [*(report_data.metrics[name] for name in MEMORY), PER_CONNECTION])
 
 
 def _by_cell(
-    evidence: Evidence,
+    report_data: ReportData,
     metrics: Sequence[Metric],
     mark: Callable[[pd.DataFrame], str] = lambda cell: "",
 ) -> Table | None:
     """A table with a row per cell. The lowest value of the first metric in each setting is bold;
     `mark` follows the first number of a row."""
-    frame = evidence.frame[~evidence.frame["status"].isin(NOT_RUN)]
+    frame = report_data.frame[~report_data.frame["status"].isin(NOT_RUN)]
     derived = {PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]}
     for name in PER_EPOCH:
         derived[name] = frame[name.removesuffix("_per_epoch")] / frame["epochs"]
@@ -120,7 +120,7 @@ def _by_cell(
                 numbers[0] = number(used[0], first, bold=bold, tail=mark(ok))
             ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)), list(cell["trial"]))
             rows.append([setting, topology, backend, *numbers, ended])
-    header = [_setting(evidence), "topology", "backend"]
+    header = [_setting(report_data), "topology", "backend"]
     return table([*header, *(one.heading for one in used), "n"], rows, left=3)
 
 
@@ -140,39 +140,39 @@ def _spread(cell: pd.DataFrame, metric: Metric) -> Spread:
     return Spread.of(cell.loc[cell["ok"], metric.name])
 
 
-def interquartile_table(evidence: Evidence) -> Table | None:
+def interquartile_table(report_data: ReportData) -> Table | None:
     """The interquartile means of the primary metric, for cells with at least eight seeds."""
-    metric, rows = evidence.primary, []
-    for labels, cell in groups(evidence.ok, CELL):
+    metric, rows = report_data.primary, []
+    for labels, cell in groups(report_data.ok, CELL):
         values = cell[metric.name].dropna().tolist()
         if (found := interquartile(values)) is not None:
             low, high = (in_unit(metric, one(x)) for x in found[1])
             interval = Cell(f"{low} to {high}", found[1][0])
             rows.append([*labels, number(metric, one(found[0])), interval, len(values)])
-    header = [_setting(evidence), "topology", "backend",
+    header = [_setting(report_data), "topology", "backend",
               f"interquartile mean of the {metric.heading.removeprefix('test ')}",
               "95 % interval", "n"]  # fmt: skip
     return table(header, rows, left=3)
 
 
-def other_table(evidence: Evidence) -> Table | None:
+def other_table(report_data: ReportData) -> Table | None:
     """A table with a row per cell and measured metric that is not built in."""
-    frame, rows = evidence.ok, []
+    frame, rows = report_data.ok, []
     shown = {*BUILT_IN, *frame["primary"]}
-    known = [m for m in evidence.metrics.of_trials() if m.name not in shown and m.name in frame]
+    known = [m for m in report_data.metrics.of_trials() if m.name not in shown and m.name in frame]
     for labels, cell in groups(frame, CELL):
         for metric in known:
             found = _spread(cell, metric)
             if found.n:
                 rows.append([*labels, metric.heading, number(metric, found), found.n])
-    header = [_setting(evidence), "topology", "backend", "metric", "value", "n"]
+    header = [_setting(report_data), "topology", "backend", "metric", "value", "n"]
     return table(header, rows, left=4)
 
 
-def connections_table(evidence: Evidence) -> Table | None:
+def connections_table(report_data: ReportData) -> Table | None:
     """Connections before and after training, and their share of the dense network's."""
     rows = []
-    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+    for (setting, topology), part in groups(report_data.ok, CELL[:2]):
         dense = part["dense_connections"]
         start, end = part["initial_connections"], part["connections"]
         counts = []
@@ -182,15 +182,15 @@ def connections_table(evidence: Evidence) -> Table | None:
             counts.append(Cell(count(low) if same else f"{count(low)} to {count(high)}", low))
         shares = [Spread.of(values / dense) for values in (start, end)]
         rows.append([setting, topology, *counts, *(Cell(share(one), one.mean) for one in shares)])
-    header = [_setting(evidence), "topology", "neurons", "connections at the start",
+    header = [_setting(report_data), "topology", "neurons", "connections at the start",
               "at the end", "of a dense network", "density at the start", "at the end"]  # fmt: skip
     return table(header, rows, left=2)
 
 
-def agreement_table(evidence: Evidence) -> Table | None:
+def agreement_table(report_data: ReportData) -> Table | None:
     """How much the results of backends differ with the same seed and topology."""
-    rows, metric = [], evidence.primary
-    for (setting, topology), part in groups(evidence.ok, CELL[:2]):
+    rows, metric = [], report_data.primary
+    for (setting, topology), part in groups(report_data.ok, CELL[:2]):
         wide = part.pivot_table(index="replicate", columns="backend_label", values=metric.name)
         wide = wide[wide.notna().sum(axis="columns") > 1].dropna(axis="columns", how="all")
         if not wide.empty:
@@ -198,15 +198,15 @@ def agreement_table(evidence: Evidence) -> Table | None:
             largest = Cell(signed(metric, float(apart.max())).removeprefix("+"), apart.max())
             names = sentence_list([str(name) for name in wide.columns])
             rows.append([setting, topology, names, len(wide), largest, int(str(apart.idxmax()))])
-    at = "at replicate" if evidence.frame["folds"].any() else "at seed"
-    header = [_setting(evidence), "topology", "backends", "seeds", "largest difference", at]
+    at = "at replicate" if report_data.frame["folds"].any() else "at seed"
+    header = [_setting(report_data), "topology", "backends", "seeds", "largest difference", at]
     return table(header, rows, left=3)
 
 
-def predictions_table(evidence: Evidence) -> Table | None:
+def predictions_table(report_data: ReportData) -> Table | None:
     """For each backend, the medians of predicted and measured seconds per epoch, and the error."""
     rows, metric = [], BUILT_IN["epoch_seconds"]
-    for backend, part in groups(evidence.ok, ["backend_label"]):
+    for backend, part in groups(report_data.ok, ["backend_label"]):
         both = part[[f"predicted_{metric.name}", metric.name]].dropna()
         both = both[both[metric.name] > 0]
         if not both.empty:
@@ -219,11 +219,11 @@ def predictions_table(evidence: Evidence) -> Table | None:
     return table(header, rows)
 
 
-def failures_table(evidence: Evidence) -> Table | None:
+def failures_table(report_data: ReportData) -> Table | None:
     """All trials that ran and did not end well; trials that ended in the same way share a row."""
-    bad = evidence.frame[evidence.frame["status"].isin(BAD)]
+    bad = report_data.frame[report_data.frame["status"].isin(BAD)]
     alike: dict[tuple[str, ...], list[str]] = {}
-    for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
+    for (_, row), record in zip(bad.iterrows(), report_data.records_of(bad)):
         lines = [line for line in record.log_tail.splitlines() if line.strip()]
         last = lines[-1] if lines else record.detail
         last = last if len(last) <= 120 else last[:119] + "…"
@@ -232,15 +232,15 @@ def failures_table(evidence: Evidence) -> Table | None:
         fold = f" (fold {record.trial.fold})" if record.trial.fold else ""
         alike.setdefault(key, []).append(f"{row['seed']}{fold}")
     rows = [[*key, Cell([Code(last)]), ", ".join(seeds)] for (*key, last), seeds in alike.items()]
-    header = [_setting(evidence), "topology", "backend", "status", "cause", "expected",
+    header = [_setting(report_data), "topology", "backend", "status", "cause", "expected",
               "last log line", "seeds"]  # fmt: skip
     return table(header, rows, left=8)
 
 
-def not_run_table(evidence: Evidence) -> Table | None:
+def not_run_table(report_data: ReportData) -> Table | None:
     """The skipped and unsupported trials by reason; the reason says what is needed to run them."""
-    out = evidence.frame[evidence.frame["status"].isin(NOT_RUN)]
-    records = evidence.records_of(out)
+    out = report_data.frame[report_data.frame["status"].isin(NOT_RUN)]
+    records = report_data.records_of(out)
     reasons = [str(r.trial.data.get("missing") or r.detail or r.cause) for r in records]
     backends = out["backend_label"].where(out["status"] != Status.SKIPPED, "all")
     parts = groups(
@@ -250,15 +250,15 @@ def not_run_table(evidence: Evidence) -> Table | None:
     return table(["status", "data set", "backend", "reason", "trials"], rows, left=4)
 
 
-def settings_table(evidence: Evidence) -> Table | None:
+def settings_table(report_data: ReportData) -> Table | None:
     """The keys that have the same value in all trials, with that value."""
-    found = common_settings(trials_of(evidence))
+    found = common_settings(trials_of(report_data))
     return table(["key", "value"], [[printable(k), printable(v)] for k, v in found.items()], left=2)
 
 
-def data_table(evidence: Evidence) -> Table | None:
+def data_table(report_data: ReportData) -> Table | None:
     """The numbers of samples that the networks were trained on and tested with, by data set."""
-    ok = evidence.ok
+    ok = report_data.ok
     known = ok[ok[["train_samples", "test_samples"]].notna().any(axis="columns")]
     rows = [
         [name, _counts(part["train_samples"]), _counts(part["test_samples"])]
@@ -275,10 +275,10 @@ def _counts(values: pd.Series) -> Cell:
     return Cell(" to ".join(dict.fromkeys((count(known[0]), count(known[-1])))), float(known[-1]))
 
 
-def audit_table(evidence: Evidence) -> Table | None:
+def audit_table(report_data: ReportData) -> Table | None:
     """A row per backend and finding of the honesty audit."""
-    audits = [record.audit for record in evidence.records_of(evidence.frame)]
-    frame = evidence.frame.assign(
+    audits = [record.audit for record in report_data.records_of(report_data.frame)]
+    frame = report_data.frame.assign(
         claims=[str(audit.get("claims", NO_CLAIM)) for audit in audits],
         verdict=[str(audit.get("verdict", "")) for audit in audits],
     )
@@ -286,7 +286,7 @@ def audit_table(evidence: Evidence) -> Table | None:
     rows = []
     for labels, part in groups(frame, ["backend_label", "claims", "verdict"]):
         backend, claims, verdict = labels
-        found = [record.audit for record in evidence.records_of(part)]
+        found = [record.audit for record in report_data.records_of(part)]
         shown = "simulated sparsity" if verdict == SIMULATED else verdict
         if claims == verdict == SIMULATED:
             shown += " (declared)"
@@ -324,6 +324,6 @@ def _factor(values: Iterable[float | None]) -> Cell:
     return Cell(fixed(most, 0 if most >= 10 else 1), most)
 
 
-def _setting(evidence: Evidence) -> str:
+def _setting(report_data: ReportData) -> str:
     """The heading of the column of settings."""
-    return evidence.varied[0] if len(evidence.varied) == 1 else "setting"
+    return report_data.varied[0] if len(report_data.varied) == 1 else "setting"

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsebench.analysis.evidence import CELL, SIZE, Evidence, groups
 from sparsebench.analysis.fits import SIZES, laws
 from sparsebench.analysis.number_format import count, fixed, in_unit, one, size
+from sparsebench.analysis.report_data import CELL, SIZE, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.status import Status
 from sparsebench.report.chart_encoding import distinctions
@@ -52,15 +52,15 @@ class Censored:
     status: str
 
 
-def scaling(evidence: Evidence) -> Chart | None:
+def scaling(report_data: ReportData) -> Chart | None:
     """A panel for time and one for memory, each with a line through trials that differ only in
     size. None unless there are trials of different sizes on one data set."""
-    by_backend = evidence.frame["backend_label"].nunique() > 1
-    distinct = distinctions(evidence, *SIZE, panel="", color="backend" if by_backend else "")
+    by_backend = report_data.frame["backend_label"].nunique() > 1
+    distinct = distinctions(report_data, *SIZE, panel="", color="backend" if by_backend else "")
     columns = {str(name): distinct[name] for name in distinct}
-    evidence = replace(evidence, frame=evidence.frame.assign(**columns))
-    frame = evidence.frame
-    sizes = [part[SIZES].dropna() for _, part in groups(evidence.ok, ["line", "dataset"])]
+    report_data = replace(report_data, frame=report_data.frame.assign(**columns))
+    frame = report_data.frame
+    sizes = [part[SIZES].dropna() for _, part in groups(report_data.ok, ["line", "dataset"])]
     if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):
         return None
     looks = {
@@ -72,9 +72,9 @@ def scaling(evidence: Evidence) -> Chart | None:
         tone, shape = looks[topology, backend]
         return {"toned": tone, "shaped": shape}
 
-    found, panels = list(laws(evidence)), []
+    found, panels = list(laws(report_data)), []
     for measure, title in PANELS:
-        series = [*_points(evidence, measure)]
+        series = [*_points(report_data, measure)]
         for law in found:
             if law.metric.name == measure:
                 low, high = law.fit.exponent_interval
@@ -88,13 +88,13 @@ def scaling(evidence: Evidence) -> Chart | None:
                     dash="solid", width=1.0, hover={k: [v] * x.size for k, v in words.items()},
                     **look(law.topology, law.backend),
                 ))  # fmt: skip
-        series += _arrows(evidence, measure, look)
+        series += _arrows(report_data, measure, look)
         rule = None
         if measure == "net_peak_bytes":
-            series += _dense(evidence)
-            limit, *others = {record.trial.memory_limit for record in evidence.records}
+            series += _dense(report_data)
+            limit, *others = {record.trial.memory_limit for record in report_data.records}
             rule = float(limit) if limit and not others else None
-        kind = evidence.metrics[measure].unit
+        kind = report_data.metrics[measure].unit
         y_axis = Axis(title, "bytes" if kind == "bytes" else "seconds", log=True)
         panels.append(
             Panel(title, Axis("connections", "count", log=True), y_axis, series, 380, rule)
@@ -102,15 +102,15 @@ def scaling(evidence: Evidence) -> Chart | None:
     return Chart("scaling", "Time and memory by size", CAPTION, panels, *names_of(frame, panels))
 
 
-def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
+def _points(report_data: ReportData, measure: str) -> Iterator[Series]:
     """Yield the lines through the cells, ordered by size."""
-    for (tone, shape, _), part in groups(evidence.ok, ["tone", "shape", "line"]):
+    for (tone, shape, _), part in groups(report_data.ok, ["tone", "shape", "line"]):
         rows = []
         for _, cell in groups(part, ["cell"]):
             x, y = Spread.of(cell[SIZES]), Spread.of(cell[measure])
             if x.n and y.n and x.mean > 0 and y.mean > 0:
                 sd = 0.0 if math.isnan(y.sd) else min(y.sd, 0.99 * y.mean)
-                shown = in_unit(evidence.metrics[measure], y)
+                shown = in_unit(report_data.metrics[measure], y)
                 labels = [str(cell[name].iloc[0]) or "–" for name in CELL]
                 rows.append((x.mean, y.mean, sd, [*labels, count(x.mean), shown, str(y.n)]))
         rows.sort(key=lambda row: row[0])
@@ -124,14 +124,14 @@ def _points(evidence: Evidence, measure: str) -> Iterator[Series]:
             )  # fmt: skip
 
 
-def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
+def _arrows(report_data: ReportData, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
     """Yield arrows for trials that exceeded a limit; trials that would look the same share one."""
-    met: list[Censored] = list(dict.fromkeys(censored(evidence, measure)))
-    sizes, tops = evidence.ok[SIZES].dropna(), evidence.ok[measure].dropna()
+    met: list[Censored] = list(dict.fromkeys(censored(report_data, measure)))
+    sizes, tops = report_data.ok[SIZES].dropna(), report_data.ok[measure].dropna()
     right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
     top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *(c.bound or 0.0 for c in met)])
     for c in met:
-        bound = in_unit(evidence.metrics[measure], one(c.bound)) if c.bound else ""
+        bound = in_unit(report_data.metrics[measure], one(c.bound)) if c.bound else ""
         words = {
             "ended": c.status, "topology": c.topology, "backend": c.backend,
             "connections": count(c.connections) if c.connections else "not known",
@@ -143,9 +143,9 @@ def _arrows(evidence: Evidence, measure: str, look: Callable[..., Any]) -> Itera
         )  # fmt: skip
 
 
-def _dense(evidence: Evidence) -> Iterator[Series]:
+def _dense(report_data: ReportData) -> Iterator[Series]:
     """Yield the line for the memory of the weights of dense networks of these sizes."""
-    for topology, part in groups(evidence.frame, ["topology_label"]):
+    for topology, part in groups(report_data.frame, ["topology_label"]):
         known = part[[SIZES, "dense_connections"]].dropna().drop_duplicates().sort_values(SIZES)
         x, y = known[SIZES].tolist(), (known["dense_connections"] * FLOAT).tolist()
         hover = {"dense weights alone": [size(one(value)) for value in y],
@@ -154,15 +154,15 @@ def _dense(evidence: Evidence) -> Iterator[Series]:
         yield Series(x, y, joined="line", dash="dotted", hover=hover)
 
 
-def censored(evidence: Evidence, measure: str) -> Iterator[Censored]:
+def censored(report_data: ReportData, measure: str) -> Iterator[Censored]:
     """Yield the trials that ran out of memory or time, with the lower bound of `measure` that
     follows.
 
     A timeout bounds the time per epoch from below by timeout / epochs; a memory limit bounds the
     memory. A timeout gives no bound on memory, and a memory limit none on time.
     """
-    frame = evidence.frame
-    for (_, row), record in zip(frame.iterrows(), evidence.records_of(frame)):
+    frame = report_data.frame
+    for (_, row), record in zip(frame.iterrows(), report_data.records_of(frame)):
         trial, bound = record.trial, None
         if record.status not in (Status.OUT_OF_MEMORY, Status.TIMEOUT):
             continue

@@ -14,15 +14,6 @@ from sparsebench.analysis.crossover import (
     crossings,
     truly_sparse,
 )
-from sparsebench.analysis.evidence import (
-    SIZE,
-    SPARSITY,
-    Evidence,
-    families,
-    groups,
-    setting_labels,
-    topology_labels,
-)
 from sparsebench.analysis.fit_crossings import fit_crossings
 from sparsebench.analysis.fits import SIZES, Law, laws, marginal
 from sparsebench.analysis.number_format import (
@@ -35,6 +26,15 @@ from sparsebench.analysis.number_format import (
     one,
     ratio,
     sentence_list,
+)
+from sparsebench.analysis.report_data import (
+    SIZE,
+    SPARSITY,
+    ReportData,
+    families,
+    groups,
+    setting_labels,
+    topology_labels,
 )
 from sparsebench.analysis.statistics import Interval
 from sparsebench.report.document import Block, Cell, Section, Table, section
@@ -66,14 +66,14 @@ NOTE_CROSSOVER = (
 # --- fits ----------------------------------------------------------------------------
 
 
-def fits(evidence: Evidence) -> list[Section]:
+def fits(report_data: ReportData) -> list[Section]:
     """The sections with tables of laws, of their crossings and of marginal bytes; empty with fewer
     than three sizes."""
-    found = list(laws(evidence))
-    bytes_made, refused = marginal_table(evidence)
+    found = list(laws(report_data))
+    bytes_made, refused = marginal_table(report_data)
     pairs = [
         (laws_table(found), NOTE_FITS),
-        (fit_crossings_table(evidence, found), NOTE_FITS_CROSS),
+        (fit_crossings_table(report_data, found), NOTE_FITS_CROSS),
         (bytes_made, NOTE_MARGINAL),
     ]
     blocks: list[Block] = [one for pair in pairs if pair[0] for one in pair if one]
@@ -82,9 +82,9 @@ def fits(evidence: Evidence) -> list[Section]:
     return [Section("Growth with size", blocks)] if blocks else []
 
 
-def fit_crossings_table(evidence: Evidence, found: list[Law]) -> Table | None:
+def fit_crossings_table(report_data: ReportData, found: list[Law]) -> Table | None:
     """A table with a row per pair of backends whose laws cross; None if there are none."""
-    names = dict(zip(evidence.frame["backend_label"], evidence.frame["backend"]))
+    names = dict(zip(report_data.frame["backend_label"], report_data.frame["backend"]))
     kinds = truly_sparse(list(dict.fromkeys(names.values()))) if len(names) > 1 else {}
     labelled = {label: kinds[name] for label, name in names.items() if name in kinds}
     rows = []
@@ -129,15 +129,15 @@ def laws_table(found: list[Law]) -> Table | None:
     return table_of(header, rows, left=4)
 
 
-def marginal_table(evidence: Evidence) -> tuple[Table | None, list[str]]:
+def marginal_table(report_data: ReportData) -> tuple[Table | None, list[str]]:
     """A table of the bytes that a connection and a neuron add to the net peak, for each setting,
     topology and backend, fitted over sizes and densities together; None if there are none. Also
     returns the reasons why some were not fitted."""
     keys = (*SIZE, *SPARSITY)
-    frame = evidence.frame.assign(
-        words=setting_labels(evidence, *keys),
-        family=families(evidence, *keys),
-        topology_label=topology_labels(evidence, *SPARSITY),
+    frame = report_data.frame.assign(
+        words=setting_labels(report_data, *keys),
+        family=families(report_data, *keys),
+        topology_label=topology_labels(report_data, *SPARSITY),
     )
     rows, refused = [], list[str]()
     by = ["words", "topology_label", "backend_label", "family", "apart"]
@@ -173,14 +173,14 @@ def _between(shown: Sequence[str], interval: Interval, key: float) -> Cell:
 # --- crossovers ----------------------------------------------------------------------
 
 
-def crossovers(evidence: Evidence) -> list[Section]:
+def crossovers(report_data: ReportData) -> list[Section]:
     """The section on crossovers; empty if no two backends can be compared."""
-    names = list(dict.fromkeys(evidence.frame["backend_name"]))
+    names = list(dict.fromkeys(report_data.frame["backend_name"]))
     kinds = truly_sparse(names) if len(names) > 1 else {}
     unknown = [name for name in names if name not in kinds]
     left_out = f"Left out, not known here whether truly sparse: {sentence_list(unknown)}."
     return section(
-        "Where truly sparse beats simulated", crossover_table(crossings(evidence, kinds)),
+        "Where truly sparse beats simulated", crossover_table(crossings(report_data, kinds)),
         NOTE_CROSSOVER, left_out if unknown else None,
     )  # fmt: skip
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from sparsebench.analysis.evidence import Evidence, evidence, suite_facts
-from sparsebench.analysis.marks import backend_legend, noise_footnote
+from sparsebench.analysis.footnote_marks import backend_legend, noise_footnote
 from sparsebench.analysis.number_format import (
     join,
     one,
@@ -18,6 +17,7 @@ from sparsebench.analysis.number_format import (
     size,
     upper_first,
 )
+from sparsebench.analysis.report_data import ReportData, report_data, suite_facts
 from sparsebench.analysis.statistics import LEAST_SEEDS
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, printable
@@ -103,7 +103,7 @@ class Contents:
     charts      the charts that are in no section, the leading one first
     """
 
-    found: Evidence
+    found: ReportData
     title: str
     sources: list[str]
     statements: list[Text]
@@ -124,7 +124,7 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
 
     earlier  runs that only appear in the section on history
     """
-    found, facts = evidence(runs), [suite_facts(run) for run in runs]
+    found, facts = report_data(runs), [suite_facts(run) for run in runs]
     titles = [str(f.get("title") or f.get("name") or run.id) for f, run in zip(facts, runs)]
     lead = next((str(f["lead"]) for f in facts if f.get("lead")), "")
     requested = next((f["report"]["chart"] for f in facts if "chart" in f.get("report", {})), None)
@@ -150,7 +150,7 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
     )
 
 
-def other_code(found: Evidence) -> list[str]:
+def other_code(found: ReportData) -> list[str]:
     """A note if trials ran with other code than the one that prints the report, or with different
     versions."""
     now, names = commit_name(git_state()), list(dict.fromkeys(filter(None, found.frame["commit"])))
@@ -163,7 +163,7 @@ def other_code(found: Evidence) -> list[str]:
 
 
 def _with_lead(
-    sections: list[Section], found: Evidence, lead: str, requested: Mapping[str, Any] | None
+    sections: list[Section], found: ReportData, lead: str, requested: Mapping[str, Any] | None
 ) -> tuple[list[Section], list[Chart]]:
     """The sections, and the charts that are in no section, the leading chart first. The chart of a
     section leads if the suite names it; without a name, if it belongs to a plugin's section before
@@ -181,7 +181,7 @@ def _with_lead(
     return without, [own[name], *shown]
 
 
-def _sections(found: Evidence) -> Iterator[Section]:
+def _sections(found: ReportData) -> Iterator[Section]:
     """Yield the sections for which the trials have data, in the order of the report."""
     trained, added = found.trained, plugin_sections(found)
     yield from answer.sections(found)
@@ -215,7 +215,7 @@ def _sections(found: Evidence) -> Iterator[Section]:
     yield from section("Settings", results.settings_table(found), NOTE_SETTINGS)
 
 
-def deviations(found: Evidence) -> list[Section]:
+def deviations(found: ReportData) -> list[Section]:
     """The section on deviations: in what the suites differ from the sources of their claims."""
     texts = dict.fromkeys(
         str(text)
@@ -225,7 +225,7 @@ def deviations(found: Evidence) -> list[Section]:
     return section("Deviations from the source", Bullets(list(texts)) if texts else None)
 
 
-def _results(judged: Evidence) -> list[Section]:
+def _results(judged: ReportData) -> list[Section]:
     metric = judged.primary
     heading, best = result_words(metric)
     after = f"{upper_first(metric.heading)} after the last epoch"
@@ -245,7 +245,7 @@ def _in_paper(made: Table | None, label: str, caption: str) -> Table | None:
 
 
 def plugin_sections(
-    found: Evidence, declared: Sequence[ReportSection] | None = None
+    found: ReportData, declared: Sequence[ReportSection] | None = None
 ) -> list[Section]:
     """The sections that plugins add by the hook `register_report_sections` and that have data for
     these trials.
@@ -277,7 +277,7 @@ def plugin_sections(
 # --- where it ran, and how to repeat it ----------------------------------------------
 
 
-def _where(runs: Sequence[StoredRun], found: Evidence) -> Table:
+def _where(runs: Sequence[StoredRun], found: ReportData) -> Table:
     """A table of machines, versions and commands with a column per run."""
     facts = [_provenance(run, found) for run in runs]
     keys = list(dict.fromkeys(key for one in facts for key in one))
@@ -285,7 +285,7 @@ def _where(runs: Sequence[StoredRun], found: Evidence) -> Table:
     return Table(["run", *(run.id for run in runs)], rows, left=1 + len(runs))
 
 
-def _provenance(run: StoredRun, found: Evidence) -> dict[str, Text]:
+def _provenance(run: StoredRun, found: ReportData) -> dict[str, Text]:
     """The known circumstances of a run, by name."""
     part = found.frame[found.frame["run"] == run.id]
     records = found.records_of(part)

@@ -2,7 +2,8 @@
 
 A sentence names the cells that it is about, or holds for every cell. Different cells are never
 averaged, but given as a range. The suite's `question` comes first; its `lead` decides which kind of
-result answers it, and without a `lead` all kinds are given.
+result answers it, and without a `lead` all kinds are given. The sentences on claims, on dense
+baselines and on growth are written in `claims`, `against_dense` and `scaling_laws`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pandas as pd
 from sparsebench.analysis.chance import beats_chance
 from sparsebench.analysis.claims import judge
 from sparsebench.analysis.crossover import crossings
-from sparsebench.analysis.evidence import BAD, CELL, Evidence, groups, suite_facts
 from sparsebench.analysis.number_format import (
     count,
     in_unit,
@@ -27,6 +27,7 @@ from sparsebench.analysis.number_format import (
     sentence_list,
     upper_first,
 )
+from sparsebench.analysis.report_data import BAD, CELL, ReportData, groups, suite_facts
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
@@ -56,19 +57,19 @@ ABOUT = {"results": ("accuracy-memory", "density", "learning-curves", "parallel"
 chart, or none, all kinds are printed."""
 
 
-def statements(evidence: Evidence) -> list[Text]:
+def statements(report_data: ReportData) -> list[Text]:
     """The sentences of the summary: question, trials, claims, results, costs, failures."""
-    return [text for text in _statements(evidence) if text]
+    return [text for text in _statements(report_data) if text]
 
 
-def _statements(evidence: Evidence) -> Iterator[Text]:
-    frame = evidence.frame
-    facts = [suite_facts(run) for run in {run.id: run for run in evidence.runs}.values()]
+def _statements(report_data: ReportData) -> Iterator[Text]:
+    frame = report_data.frame
+    facts = [suite_facts(run) for run in {run.id: run for run in report_data.runs}.values()]
     yield from dict.fromkeys(str(one["question"]) for one in facts if one.get("question"))
     if frame.empty:
         yield "The run has no trials, so there is nothing to report."
         return
-    yield _counts(evidence)
+    yield _counts(report_data)
     wrong = frame[frame["audit"] == CONTRADICTED]
     if len(wrong):
         liars = [Bold(name) for name in dict.fromkeys(wrong["backend_label"])]
@@ -80,7 +81,7 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
             f" to be truly sparse in "
             f"{plural(len(wrong), 'trial')}: read these times and bytes as simulated sparsity.",
         ]
-    if claims := judge(evidence):
+    if claims := judge(report_data):
         yield f"The suite's claims have {verdicts_sentence(claims)}"
         tested = [claim for claim in claims if claim.difference is not None]
         if len(tested) <= FEW_CLAIMS:
@@ -91,7 +92,7 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
         kind for kind, names in ABOUT.items()
         if not leads or any(lead in names or lead not in known for lead in map(str, leads))
     ]  # fmt: skip
-    trained = evidence.trained
+    trained = report_data.trained
     if "results" in wanted:
         yield from _results(trained)
     if "costs" in wanted:
@@ -112,8 +113,8 @@ def _statements(evidence: Evidence) -> Iterator[Text]:
             yield f"{plural(n, 'trial was', 'trials were')} not run because of {why}."
 
 
-def _counts(evidence: Evidence) -> str:
-    frame = evidence.frame
+def _counts(report_data: ReportData) -> str:
+    frame = report_data.frame
     n, well = len(frame), int(frame["ok"].sum())
     parts = join(
         plural(frame["topology_label"].nunique(), "topology", "topologies"),
@@ -123,22 +124,20 @@ def _counts(evidence: Evidence) -> str:
     )
     data = sentence_list(list(dict.fromkeys(frame["dataset"])))
     text = f"{plural(n, 'trial')} on {data} ({parts}): {well} of {n} finished."
-    if (
-        well
-        and evidence.ok.groupby(["cell", "machine", "contended"])["replicate"].nunique().max() < 2
-    ):
+    seeds = report_data.ok.groupby(["cell", "machine", "contended"])["replicate"].nunique()
+    if well and seeds.max() < 2:
         text += " Each cell has one seed, so no spread is known and small differences mean nothing."
     return text
 
 
-def _results(evidence: Evidence) -> Iterator[str]:
+def _results(report_data: ReportData) -> Iterator[str]:
     """Yield sentences on the results, for each data set and primary metric: the result of each
     topology if there is one setting, else the range of all cells; or that no network beats
     chance. The ranges on more than `FEW_DATASETS` data sets are one sentence."""
-    several = evidence.frame["dataset"].nunique() > 1
+    several = report_data.frame["dataset"].nunique() > 1
     ranges: dict[str, list[str]] = {}
-    for (dataset, primary), frame in groups(evidence.ok, ["dataset", "primary"]):
-        metric = evidence.metrics.declaration(primary)
+    for (dataset, primary), frame in groups(report_data.ok, ["dataset", "primary"]):
+        metric = report_data.metrics.declaration(primary)
         known = frame[frame[primary].notna()] if primary in frame else frame.head(0)
         on = f" on {dataset}" if several else ""
         if known.empty:
@@ -152,7 +151,7 @@ def _results(evidence: Evidence) -> Iterator[str]:
             )
         elif known["setting"].nunique() == 1:
             yield _by_topology(known, metric, on)
-        elif evidence.frame["dataset"].nunique() > FEW_DATASETS:
+        elif report_data.frame["dataset"].nunique() > FEW_DATASETS:
             low, high, _ = _range(known, metric)
             ends = low if low == high else f"{low} to {high}"
             ranges.setdefault(metric.heading, []).append(f"{ends}{on}")

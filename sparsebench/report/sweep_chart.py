@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.number_format import (
     in_unit,
     join,
     one,
     upper_first,
 )
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report.chart_encoding import SIZE, parameter_keys
 from sparsebench.report.chart_style import (
@@ -26,10 +26,10 @@ TRIED = ("topology", "model", "optimizer", "schedule", "batch_size", "epochs", "
 CELLS = "cells"
 
 
-def sweep(evidence: Evidence) -> Chart | None:
+def sweep(report_data: ReportData) -> Chart | None:
     """The primary metric against each parameter that varies, with a mark per cell and a line
     through the best cell at each value; None unless at least two parameters vary."""
-    judged = evidence.of_primary
+    judged = report_data.of_primary
     metric, ok = judged.primary, replace(judged, frame=judged.ok)
     if metric.name not in ok.frame or ok.frame["dataset"].nunique() != 1:
         return None

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
 from sparsebench.analysis.number_format import (
     in_unit,
     result_words,
     seconds,
     size,
 )
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.report.chart_encoding import SIZE, distinctions
@@ -42,10 +42,10 @@ class Point:
     epoch: Spread
 
 
-def trade_off(evidence: Evidence) -> Chart | None:
+def trade_off(report_data: ReportData) -> Chart | None:
     """The primary metric against net peak memory, with the size of a mark for time, the Pareto
     front, and a panel per data set; None unless two cells have both numbers."""
-    judged = evidence.of_primary
+    judged = report_data.of_primary
     metric, frame = judged.primary, judged.ok
     if metric.name not in frame or frame.empty:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.analysis.honesty import Judgement, audited, claim_of, judge
+from sparsebench.analysis.audit_verdict import Judgement, audited, claim_of, judge
 from sparsebench.core.audit.probe_evidence import (
     FULLEST,
     SIDES,
@@ -29,8 +29,9 @@ from sparsebench.core.sizes import SizedOptimizer
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial, canonical, digest
 from sparsebench.errors import SparsebenchError
+from sparsebench.folders import cache_directory
 from sparsebench.registry import Plugins
-from sparsebench.run.cores import team_of
+from sparsebench.run.core_slots import team_of
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import without_magnitudes
 from sparsebench.run.trial_sizes import declared_sizes
@@ -177,7 +178,7 @@ def kept_file(probe: ProbeJob, plugins: Plugins, versions: Mapping[str, str]) ->
         dict(versions),
         machine.describe()["id"],
     ]
-    return machine.cache_directory() / "audits" / f"{digest(decisive, 8)}.json"
+    return cache_directory() / "audits" / f"{digest(decisive, 8)}.json"
 
 
 def _key_of(probe: ProbeJob, plugins: Plugins) -> str:

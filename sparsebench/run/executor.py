@@ -11,12 +11,10 @@ from typing import Any, Protocol
 from sparsebench.core.job import Job
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
+from sparsebench.run.memory_trace import SAMPLE_SECONDS
 from sparsebench.run.options import Listener, Options
 from sparsebench.run.signals import Signals
 from sparsebench.suite.suite import Suite
-
-PERIOD = 0.05
-"""Most seconds that `wait` takes."""
 
 
 class Handle(Protocol):
@@ -84,14 +82,14 @@ class Context:
 
 
 def wait(handles: Sequence[Handle]) -> None:
-    """Wait until one of the trials may have ended, at most `PERIOD`, so that their memory is
-    checked."""
+    """Wait until one of the trials may have ended, but no longer than until the next sample of
+    their memory."""
     files = [handle.fileno() for handle in handles if hasattr(handle, "fileno")]
     ended = select.poll()
     for number in files:
         if number >= 0:
             ended.register(number, select.POLLIN)
     if any(number >= 0 for number in files):
-        ended.poll(1000 * PERIOD)
+        ended.poll(1000 * SAMPLE_SECONDS)
     else:
-        time.sleep(PERIOD if handles else 0)
+        time.sleep(SAMPLE_SECONDS if handles else 0)

@@ -22,6 +22,7 @@ from sparsebench import machine
 from sparsebench.core.job import Job
 from sparsebench.core.sizes import all_small
 from sparsebench.core.trial import Trial, digest
+from sparsebench.folders import cache_directory
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import (
     CHANGED,
@@ -192,7 +193,7 @@ def forget_compiled(shares: Iterable[tuple[str, str]]) -> None:
 
 
 def _home() -> Path:
-    return _usable(machine.cache_directory() / "numba")
+    return _usable(cache_directory() / "numba")
 
 
 @functools.cache
@@ -215,10 +216,10 @@ def _usable(home: Path) -> Path:
 
 def unwritable_cache() -> str:
     """A message for the user if compiled code cannot be cached, else empty."""
-    if _home().is_relative_to(machine.cache_directory()):
+    if _home().is_relative_to(cache_directory()):
         return ""
     return (
-        f"the cache folder {machine.cache_directory()} cannot be written, so every run compiles "
+        f"the cache folder {cache_directory()} cannot be written, so every run compiles "
         "anew: set SPARSEBENCH_CACHE to a folder that can"
     )
 

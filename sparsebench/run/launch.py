@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from sparsebench.core.files import writing_to
 from sparsebench.core.job import Job
-from sparsebench.core.worker import host, limits, mpi, processes
-from sparsebench.run.cgroup import Group
+from sparsebench.core.worker import guard_processes, limits, mpi, processes
+from sparsebench.run.memory_cgroup import Group
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.worker.__main__")
 """-P keeps the current folder out of the import path."""
@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.w
 
 LOGS = ("stdout.log", "stderr.log")
 
-STUCK = host.PATIENCE + 5.0
+STUCK = guard_processes.PATIENCE + 5.0
 """Seconds after which a host that has not ended its trial is killed."""
 
 
@@ -46,7 +46,7 @@ class Launched:
     def child(self) -> int | None:
         """Pid of the trial's process or of mpiexec, the oldest child of the host; None if it has
         not been started yet."""
-        if not host.HERE:
+        if not guard_processes.HERE:
             return self.process.pid
         return processes.oldest(processes.children(self.process.pid))
 
@@ -60,7 +60,7 @@ class Launched:
         does not within STUCK seconds, it is killed itself, with the trial's process."""
         self.let_go()
         overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
-        if overdue or not host.HERE:
+        if overdue or not guard_processes.HERE:
             self.signal(signal.SIGKILL)
 
     def let_go(self) -> None:
@@ -88,17 +88,18 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
     command = mpi.command(job.processes, COMMAND)
     mark = secrets.token_hex(8)
     variables = os.environ | limits.environment(job)
-    variables |= {host.LIFELINE: str(read_end), processes.MARK: mark}
+    variables |= {guard_processes.LIFELINE: str(read_end), processes.MARK: mark}
     if job.processes > 1:
         variables[mpi.FOLDER] = str(job.folder.resolve())
     if group is not None:
-        variables[host.GROUP] = str(group.folder)
+        variables[guard_processes.GROUP] = str(group.folder)
     try:
         with tempfile.TemporaryFile() as line:
             line.write(json.dumps(job.to_json()).encode() + b"\n")
             line.seek(0)
+            above = guard_processes.COMMAND if guard_processes.HERE and job.processes > 1 else ()
             process = subprocess.Popen(
-                [*(host.COMMAND if host.HERE and job.processes > 1 else ()), *command],
+                [*above, *command],
                 stdin=line,
                 stdout=stdout,
                 stderr=stderr,

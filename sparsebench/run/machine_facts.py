@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
+from sparsebench.default_threads import usable_cores
 from sparsebench.run import noise
-from sparsebench.run.cgroup import own_group
+from sparsebench.run.memory_cgroup import own_group
 from sparsebench.store.record import utc_now
 
 ROOT = Path("/")
@@ -115,7 +116,7 @@ def _processor() -> dict[str, Any]:
         "microcode": said.get("microcode"),
         "logical": os.cpu_count(),
         "physical": len(cores) or None,
-        "affinity": machine.usable_cores(),
+        "affinity": usable_cores(),
         "governor": first(f"{CPU}/cpu0/cpufreq/scaling_governor"),
         "driver": first(f"{CPU}/cpu0/cpufreq/scaling_driver"),
         "turbo": turbo(),

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sparsebench import machine
+from sparsebench.default_threads import usable_cores
 from sparsebench.run import noise
 from sparsebench.run.machine_facts import (
     CPU,
@@ -70,7 +70,7 @@ def _clocks() -> Iterator[str]:
 
 
 def _cores() -> Iterator[str]:
-    usable, there = len(machine.usable_cores()), os.cpu_count() or 1
+    usable, there = len(usable_cores()), os.cpu_count() or 1
     if usable < there:
         yield f"only {usable} of {there} cores may be used"
     if usable <= FEW_CORES:

@@ -1,7 +1,7 @@
 """Samples a trial's memory from outside and detects when it exceeds its limit.
 
 The samples survive however the trial ends. If a control group is available, the kernel enforces the
-limit too (`cgroup`).
+limit too (`memory_cgroup`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from pathlib import Path
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.memory import Tree
 from sparsebench.core.worker.processes import started
+
+SAMPLE_SECONDS = 0.05
+"""Seconds between two samples; a trial is killed at the first sample above its limit. No wait of
+the supervisor or of an executor is longer."""
 
 NOTABLE = 0.01
 """A sample is written when the memory has changed by this share, or after a second."""

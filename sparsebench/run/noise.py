@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebench import machine
-from sparsebench.run.cgroup import own_group
+from sparsebench.default_threads import usable_cores
+from sparsebench.run.memory_cgroup import own_group
 
 ROOT = Path("/")
 """The folder that contains proc and sys."""
@@ -65,7 +65,7 @@ class Sample:
 
 def sample(cores: Iterable[int] | None = None) -> Sample:
     """Read the counters of these cores; by default of all usable cores."""
-    chosen = sorted(machine.usable_cores() if cores is None else cores)
+    chosen = sorted(usable_cores() if cores is None else cores)
     busy, steal, total = _jiffies(chosen)
     throttles, throttled = _group_throttles()
     return Sample(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsebench.analysis.honesty import worth_another_look
+from sparsebench.analysis.audit_verdict import worth_another_look
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.machine import usable_cores
+from sparsebench.default_threads import usable_cores
 from sparsebench.run import audit as auditing
 from sparsebench.run import kernel_cache
 from sparsebench.run.executor import Context, Handle

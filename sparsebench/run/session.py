@@ -19,7 +19,7 @@ from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.registry import Plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run import exit_codes
-from sparsebench.run.cores import Slots, cores_wanted, team_of
+from sparsebench.run.core_slots import Slots, cores_wanted, team_of
 from sparsebench.run.cost_prediction import Prediction, predict, refusal
 from sparsebench.run.executor import Context, Handle, wait
 from sparsebench.run.fingerprint import CHANGED, agrees, forget_sources

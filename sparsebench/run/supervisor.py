@@ -14,16 +14,13 @@ from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
-from sparsebench.run import cgroup, noise, rank_log
+from sparsebench.run import memory_cgroup, noise, rank_log
 from sparsebench.run.launch import launch
-from sparsebench.run.memory_trace import Trace
+from sparsebench.run.memory_trace import SAMPLE_SECONDS, Trace
 from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 from sparsebench.store.safe_files import Damaged, read_json
 from sparsebench.store.schemas import PROGRESS, RESULT
-
-PERIOD = 0.05
-"""Seconds between two checks of a process."""
 
 EARLIER = ("wall_seconds", "cpu_seconds")
 """Measures that a resumed trial adds up over all its attempts."""
@@ -57,7 +54,7 @@ class Supervised:
         self._clock = time.monotonic()
         self._looked = 0.0
         self._before, self._own_before = noise.sample(job.cores), time.process_time()
-        self._group = cgroup.make(job.trial.memory_limit)
+        self._group = memory_cgroup.make(job.trial.memory_limit)
         self._in_group = False
         try:
             self._launched = launch(job, self._group)
@@ -105,7 +102,7 @@ class Supervised:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             self._signal(signal.SIGKILL)
-        if now - self._looked < PERIOD:
+        if now - self._looked < SAMPLE_SECONDS:
             return
         self._looked, pid = now, self.pid
         if self._job.processes > 1:
@@ -272,11 +269,11 @@ def supervise(job: Job) -> Mapping[str, Any]:
     handle = Supervised(job)
     try:
         while (outcome := handle.poll()) is None:
-            time.sleep(PERIOD / 5)
+            time.sleep(SAMPLE_SECONDS / 5)
     except BaseException:
         handle.stop(kill=True)
         while handle.poll() is None:
-            time.sleep(PERIOD / 5)
+            time.sleep(SAMPLE_SECONDS / 5)
         raise
     return outcome
 

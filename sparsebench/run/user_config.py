@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sparsebench import machine
+from sparsebench import folders
 from sparsebench.errors import SparsebenchError, SuiteError
 from sparsebench.pydantic_errors import complaint
 from sparsebench.suite.defaults import Bytes, Seconds, Whole1
@@ -100,7 +100,7 @@ def store_directory(given: str | Path | None = None) -> Path:
 def data_directory(given: str | Path | None = None) -> Path:
     """The data directory; by default in the user's cache."""
     found = setting("data", given)
-    return machine.data_directory(expanded(found) if found is not None else None)
+    return folders.data_directory(expanded(found) if found is not None else None)
 
 
 def expanded(path: str | Path) -> Path:

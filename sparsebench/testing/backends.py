@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.analysis.honesty import judge
+from sparsebench.analysis.audit_verdict import judge
 from sparsebench.core.audit.probe import probe
 from sparsebench.core.audit.probe_evidence import Sizes
 from sparsebench.core.csr_batch import CsrBatch

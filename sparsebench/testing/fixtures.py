@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.sparse.csr import CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 

@@ -23,7 +23,7 @@ from sparsebench.core.methods.protocols import (
     Topology,
     UpdateSchedule,
 )
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.protocols import LayerSignals, Network
 from sparsebench.core.sparse.csr import CsrMatrix

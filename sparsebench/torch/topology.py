@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsebench.core.arrays import Array, Vector
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.torch.linear import SparseLinear

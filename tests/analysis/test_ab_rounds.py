@@ -20,8 +20,8 @@ from records import measured as record
 
 from sparsebench.analysis.ab_rounds import folder_of_halves, gates_of_rounds, sides_of
 from sparsebench.analysis.comparison import Comparison, Finding, compare
+from sparsebench.analysis.comparison_sides import Cell, Side
 from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.sides import Cell, Side
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.comparison import as_text, to_json

@@ -17,8 +17,8 @@ from records import measured as record
 from sparsebench.analysis import baseline
 from sparsebench.analysis.baseline import from_json, to_json
 from sparsebench.analysis.comparison import compare
+from sparsebench.analysis.comparison_sides import side, side_of
 from sparsebench.analysis.gates import default_gates
-from sparsebench.analysis.sides import side, side_of
 from sparsebench.errors import StoreError
 from sparsebench.report.comparison import as_text
 from sparsebench.suite.labels import label

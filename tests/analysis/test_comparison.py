@@ -8,8 +8,8 @@ from records import cell_trial as trial
 from records import measured as record
 
 from sparsebench.analysis.comparison import STATUS, compare
+from sparsebench.analysis.comparison_sides import Side, side_of
 from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if
-from sparsebench.analysis.sides import Side, side_of
 from sparsebench.core.status import Status
 from sparsebench.errors import NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS

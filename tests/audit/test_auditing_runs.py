@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sparsebench
-from sparsebench.analysis.honesty import judge, worth_another_look
+from sparsebench.analysis.audit_verdict import judge, worth_another_look
 from sparsebench.core.audit.probe_evidence import Evidence, Point, Sizes
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.trial import Trial

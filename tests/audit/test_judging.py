@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sparsebench.analysis.honesty import (
+from sparsebench.analysis.audit_verdict import (
     DENSE_STORAGE,
     DENSE_WORK,
     MIB,
@@ -17,7 +17,7 @@ from sparsebench.analysis.honesty import (
     judge,
     judge_bytes,
 )
-from sparsebench.analysis.marks import marked_labels, marked_topologies
+from sparsebench.analysis.footnote_marks import marked_labels, marked_topologies
 from sparsebench.core.audit.probe_evidence import (
     DENSEST,
     SIDES,

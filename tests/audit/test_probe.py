@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from liars import Liar, ThroughLiar
 
-from sparsebench.analysis.honesty import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
+from sparsebench.analysis.audit_verdict import DENSE_STORAGE, DENSE_WORK, UNDECLARED, judge
 from sparsebench.core.audit import probe as probe_module
 from sparsebench.core.audit.network_probe import NetworkSubject
 from sparsebench.core.audit.probe import probe, probe_all

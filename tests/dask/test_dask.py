@@ -370,7 +370,7 @@ def test_workers_without_resources(
 def test_without_the_extra_there_is_a_line(
     odd: Plugins, suite: Suite, options: Options, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_is_installed", lambda module: module != "distributed")
+    monkeypatch.setattr(registry, "is_installed", lambda module: module != "distributed")
     line = r"executor 'dask' is not available: .*pip install 'sparsebench\[dask\]'"
     with pytest.raises(SparsebenchError, match=line):
         run_trials(suite, [trial("fine")], odd, options)

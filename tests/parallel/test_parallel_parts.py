@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import Blobs, small_work
 from sparsebench_parallel.mpi.averaging import UnionMean, pruned_to, weakest_dropped
-from sparsebench_parallel.mpi.messages import FlatValues, raw, until
+from sparsebench_parallel.mpi.messages import FlatValues, poll_until, raw
 from sparsebench_parallel.mpi.plan import Plan, refuse_narrow_velocity, scale_velocity
 from sparsebench_parallel.mpi.topology_diff import (
     FULL,
@@ -362,7 +362,7 @@ def test_waiting_ends_when_it_is_done():
         left[0] -= 1
         return left[0] == 0
 
-    assert until(done) >= 0
+    assert poll_until(done) >= 0
     assert left == [0]
 
 

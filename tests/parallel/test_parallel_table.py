@@ -6,7 +6,7 @@ import pytest
 from records import FakeRun, epoch_line, make_record, make_trial
 from sparsebench_parallel.report_section import in_words, parallel_families, section
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.document import Chart, Table
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
@@ -54,7 +54,7 @@ def rows(text):
 
 
 def test_each_way_is_held_against_one_process_with_one_thread(tmp_path):
-    blocks = list(section(evidence([several(tmp_path, WAYS)])))
+    blocks = list(section(report_data([several(tmp_path, WAYS)])))
     assert [one.name for one in blocks if isinstance(one, Chart)][:1] == ["parallel"]
     (found,) = (one for one in blocks if isinstance(one, Table))
     cells = {row[1]: row for row in rows(printed(found))}
@@ -69,21 +69,21 @@ def test_each_way_is_held_against_one_process_with_one_thread(tmp_path):
 
 
 def test_at_equal_time_counts_only_what_was_evaluated_within_the_quickest_time(tmp_path):
-    (family,) = parallel_families(evidence([several(tmp_path, WAYS)]))
+    (family,) = parallel_families(report_data([several(tmp_path, WAYS)]))
     reached = [way.spread("at_equal_time").mean for way in family.ways]
     # the quickest took 2 s: one epoch of 2 s, one of 1.25 s, two of 1 s, all of its own
     assert reached == pytest.approx([0.501, 0.501, 0.601, 0.881])
 
 
 def test_what_it_comes_to_in_words(tmp_path):
-    (family,) = parallel_families(evidence([several(tmp_path, WAYS)]))
+    (family,) = parallel_families(report_data([several(tmp_path, WAYS)]))
     words = in_words(family)
     assert "wasap, 1 thread, 4.0 times as fast" in words
     assert "accuracy of several processes differs from that of one by" in words
     assert "−1.00" in words
     assert "slower" not in words
     slow = [(SEQUENTIAL, 1, [0.9], 1.0, {}), (WASSP, 1, [0.9], 2.0, {})]
-    (family,) = parallel_families(evidence([several(tmp_path, slow)]))
+    (family,) = parallel_families(report_data([several(tmp_path, slow)]))
     assert "2.0 times as long" in in_words(family)
     assert "1 way is slower than one process" in in_words(family)
 
@@ -96,19 +96,19 @@ def test_a_setting_is_reported_in_the_words_of_its_suite(tmp_path):
         run.records[run.records.index(one)] = replace(
             one, trial=replace(one.trial, words={"dataset": "digits", "trainer": "any"})
         )
-    found = parallel_families(evidence([run]))
+    found = parallel_families(report_data([run]))
     assert [family.setting for family in found] == ["digits", "wine"]
 
 
 def test_without_a_sequential_trial_nothing_is_compared(tmp_path):
-    (family,) = parallel_families(evidence([several(tmp_path, WAYS[2:])]))
+    (family,) = parallel_families(report_data([several(tmp_path, WAYS[2:])]))
     assert family.baseline is None
     assert in_words(family) == ""
 
 
 def test_one_process_needs_no_section(tmp_path):
     run = several(tmp_path, WAYS[:2])
-    assert list(section(evidence([run]))) == []
+    assert list(section(report_data([run]))) == []
     assert "several processes" not in report([run], tmp_path)
 
 

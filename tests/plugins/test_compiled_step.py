@@ -17,16 +17,16 @@ import numba
 import numpy as np
 import pytest
 from small import prepare, small_work
-from sparsebench_plugins.backends.numba_csr.step import batch_inputs as batches
-from sparsebench_plugins.backends.numba_csr.step import batch_split as splits
-from sparsebench_plugins.backends.numba_csr.step import (
-    driver,
+from sparsebench_plugins.backends.numba_csr.compiled_step import batch_inputs as batches
+from sparsebench_plugins.backends.numba_csr.compiled_step import batch_split as splits
+from sparsebench_plugins.backends.numba_csr.compiled_step import (
     losses,
     operations,
     program,
     smooth_activations,
+    work_sharing,
 )
-from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS, Helpers
+from sparsebench_plugins.backends.numba_csr.compiled_step.helper_threads import HELPERS, Helpers
 
 from sparsebench.core.data.prepare import Examples
 from sparsebench.core.data.samples import ArraySamples, Parts
@@ -310,7 +310,8 @@ class TestThreads:
         code = (
             "from sparsebench.core.worker.denormals import flush_to_zero, flushed; "
             "assert flush_to_zero(); import numpy, numba; numba.set_num_threads(2); "
-            "from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS; "
+            "from sparsebench_plugins.backends.numba_csr.compiled_step import helper_threads; "
+            "HELPERS = helper_threads.HELPERS; "
             "HELPERS.held().__enter__(); assert len(HELPERS) == 1; "
             "assert HELPERS.flush(), 'a helper makes denormals'; "
             "assert flushed()['flush_to_zero_in']['helpers']"
@@ -496,15 +497,17 @@ def test_a_late_ticket_is_executed_for_its_phase() -> None:
     phases = np.array([(0, 3, 0), (3, 5, 0)] * 500)
     with helpers.held() as hold:
         for _ in range(20):
-            hold.serial = driver.run_once(hold.control, hold.helped, hold.serial, phases, items)
+            hold.serial = work_sharing.run_once(
+                hold.control, hold.helped, hold.serial, phases, items
+            )
     helpers.stop()
     assert counts.tolist() == [20 * 500] * 8
 
 
 def counting() -> Any:
     """A kernel that counts its calls by its second argument."""
-    from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
-    from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL
+    from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
+    from sparsebench_plugins.backends.numba_csr.compiled_step.operations import KERNEL
 
     @numba.cfunc(KERNEL)
     def kernel(address, number, other):  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ from sparsebench_plugins.ensembles.members import (
     calibration_error,
     disagreement,
 )
-from sparsebench_plugins.ensembles.training import _Restarted as Restarted
+from sparsebench_plugins.ensembles.training import Restarted
 
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.core.training.build_network import build_network

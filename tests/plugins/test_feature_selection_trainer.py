@@ -15,7 +15,7 @@ from sparsebench_plugins.topologies.neurofs import AGES
 
 from sparsebench.analysis.chance import beats_chance
 from sparsebench.core.data.samples import Parts
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.nn.input_scores import degrees, mean_gradients, samples_at_once, strengths
 from sparsebench.core.protocols import LayerSignals

@@ -19,7 +19,7 @@ from sparsebench_plugins.topologies.candidates import noise
 from sparsebench_plugins.topologies.wast import by_rank, importances
 
 from sparsebench.core.methods.compose import percolation
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.view import NetworkView, State
 from sparsebench.core.nn.compaction import compacted
 from sparsebench.core.nn.parametrisation import ParametrisedLayer

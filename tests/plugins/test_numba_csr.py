@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small import small_work
 from sparsebench_plugins.backends.numba_csr import NumbaCsr, arguments
-from sparsebench_plugins.backends.numba_csr.step import batch_split
+from sparsebench_plugins.backends.numba_csr.compiled_step import batch_split
 from sparsebench_plugins.losses import CrossEntropy
 from sparsebench_plugins.optimizers import SGD, Adam
 

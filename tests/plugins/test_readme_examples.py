@@ -11,7 +11,7 @@ from records import FakeRun, make_record, make_trial
 from small import small_work
 
 from sparsebench import hookspecs, testing
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.cli import main
 from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
@@ -115,14 +115,14 @@ def test_example_of_suites(tmp_path):
 
 def test_example_of_a_report_section(tmp_path):
     plugins, _ = load(tmp_path, "register_report_sections")
-    found = evidence([FakeRun([make_record(make_trial())])])
+    found = report_data([FakeRun([make_record(make_trial())])])
     sections = {made.title: made for made in plugin_sections(found, plugins.report_sections)}
     section = sections["Slowest trials"]
     assert section.place == "after"
     (made,) = section.tables
     assert made.header == ["backend", "trial", "seconds"]
     assert "numba-csr" in made.rows[0]
-    assert plugin_sections(evidence([]), plugins.report_sections) == []
+    assert plugin_sections(report_data([]), plugins.report_sections) == []
 
 
 def test_a_section_that_raises_is_a_line_of_the_report():
@@ -130,7 +130,7 @@ def test_a_section_that_raises_is_a_line_of_the_report():
         raise KeyError("no such column")
 
     declared = [ReportSection("Odd", raises, "after", "odd (odd.py)")]
-    (section,) = plugin_sections(evidence([]), declared)
+    (section,) = plugin_sections(report_data([]), declared)
     (line,) = section.blocks
     assert "KeyError" in plain(line)
     assert "odd.py" in plain(line)

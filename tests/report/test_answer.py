@@ -10,9 +10,9 @@ import pytest
 from records import FakeRun, make_record, make_trial
 from scipy.sparse import csr_matrix
 
-from sparsebench.analysis.evidence import NO_NETWORK, evidence
 from sparsebench.analysis.input_strength import input_strengths
 from sparsebench.analysis.recommendation import compared, recommended
+from sparsebench.analysis.report_data import NO_NETWORK, report_data
 from sparsebench.core.archive import write_archive
 from sparsebench.core.job import MODEL
 from sparsebench.report.answer import answer, sections
@@ -71,7 +71,7 @@ def run(*accuracies: float) -> FakeRun:
     ],
 )
 def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict, density):
-    found = evidence([run(*accuracies)])
+    found = report_data([run(*accuracies)])
     sentences = list(answer(found))
     assert sentences[0].startswith(verdict)
     chosen = recommended(found)
@@ -94,14 +94,14 @@ def test_the_sparsest_network_that_is_as_good_is_recommended(accuracies, verdict
 def test_what_was_not_run_is_no_answer(accuracy, kept, verdict):
     whole = run(0.9, accuracy, 0.9, 0.8)
     part = replace(whole, records=whole.records[:kept])
-    assert next(answer(evidence([part]))).startswith(verdict)
+    assert next(answer(report_data([part]))).startswith(verdict)
 
 
 def test_what_was_not_run_is_no_reason_for_what_cannot_be_told():
     whole = run(0.9, 0.9, 0.879)
     part = replace(whole, records=whole.records[:15] + whole.records[30:])
     start = "Cannot tell within a margin of 2 points: shown to be worse; whether by more"
-    assert next(answer(evidence([part]))).startswith(start)
+    assert next(answer(report_data([part]))).startswith(start)
 
 
 def test_inputs_are_ranked_by_strength_and_called_by_name(tmp_path):
@@ -116,7 +116,7 @@ def test_inputs_are_ranked_by_strength_and_called_by_name(tmp_path):
         seen.folder(record).mkdir()
         with (seen.folder(record) / MODEL).open("wb") as stream:
             write_archive(stream, {}, arrays.items())
-    found = evidence([seen])
+    found = report_data([seen])
     strengths = input_strengths(found, recommended(found))
     assert strengths is not None
     assert (strengths.networks, strengths.names) == (15, ["B", "C", "D", "A"])
@@ -129,14 +129,14 @@ def test_only_folds_that_both_sides_have_are_compared():
     """The time was up before SET's last seed: its effect is that of the common folds."""
     whole = run(0.9, 0.9, 0.9, 0.8)
     part = replace(whole, records=[*whole.records[:25], *whole.records[30:]])
-    (row, *_) = compared(evidence([part]))
+    (row, *_) = compared(report_data([part]))
     assert (row.ours.n, row.other.n) == (10, 10)
     assert row.difference is not None
     assert row.effect == pytest.approx(row.difference.effect)
 
 
 def test_a_reference_has_no_topology_and_no_backend_of_ours():
-    frame = evidence([run(0.9, 0.9, 0.9, 0.8)]).frame
+    frame = report_data([run(0.9, 0.9, 0.9, 0.8)]).frame
     of_reference = frame[frame["trainer"] == "logistic-regression"]
     assert set(of_reference["topology_label"]) == {NO_NETWORK}
     assert set(of_reference["backend_label"]) == {"scikit-learn"}
@@ -145,4 +145,4 @@ def test_a_reference_has_no_topology_and_no_backend_of_ours():
 
 def test_only_a_suite_that_asks_gets_an_answer():
     described = run(0.9, 0.9, 0.9, 0.8)
-    assert not list(sections(evidence([replace(described, suite_text="name = 'x'")])))
+    assert not list(sections(report_data([replace(described, suite_text="name = 'x'")])))

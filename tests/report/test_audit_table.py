@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from records import FakeRun, make_record, make_trial
 
-from sparsebench.analysis.evidence import evidence
-from sparsebench.analysis.marks import backend_legend, noise_footnote
+from sparsebench.analysis.footnote_marks import backend_legend, noise_footnote
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
 from sparsebench.report.results import result_table, time_table
@@ -60,7 +60,7 @@ def test_a_row_has_claim_finding_and_evidence(tmp_path):
 
 
 def test_names_are_marked_in_the_other_tables():
-    found = evidence([run(numba_csr=SPARSE, dense_mask=DECLARED)])
+    found = report_data([run(numba_csr=SPARSE, dense_mask=DECLARED)])
     assert "| numba-csr | dense-mask † |" in printed(result_table(found))
     assert "| dense-mask † |" in printed(time_table(found))
     assert set(found.frame["backend"]) == {"numba-csr", "dense-mask"}, "the export has plain names"
@@ -70,7 +70,7 @@ def test_one_finding_marks_the_name_in_every_row():
     records = run(liar=LIES).records
     unsure = make_record(make_trial(backend={"name": "liar"}, seed=7),
                          audit=audit("truly sparse", "cannot tell", probe={}))  # fmt: skip
-    found = evidence([FakeRun([*records, unsure])])
+    found = report_data([FakeRun([*records, unsure])])
     assert set(found.frame["backend_label"]) == {"liar ‡"}
 
 
@@ -105,12 +105,12 @@ def test_disturbed_times_are_marked_and_counted(tmp_path):
 
 
 def test_a_quiet_run_has_no_footnote():
-    assert noise_footnote(evidence([run(numba_csr=SPARSE)]).ok) == []
-    assert "§" not in printed(time_table(evidence([run(numba_csr=SPARSE)])))
+    assert noise_footnote(report_data([run(numba_csr=SPARSE)]).ok) == []
+    assert "§" not in printed(time_table(report_data([run(numba_csr=SPARSE)])))
 
 
 def test_what_a_backend_declares_is_marked_where_no_probe_could_tell():
     unsure = audit("simulated", "cannot tell", probe={})
-    found = evidence([run(dense_mask=unsure, numba_csr=SPARSE)])
+    found = report_data([run(dense_mask=unsure, numba_csr=SPARSE)])
     assert set(found.frame["backend_label"]) == {"dense-mask †", "numba-csr"}
     assert backend_legend(found.frame).startswith("† simulated")

@@ -11,7 +11,7 @@ from sparsebench.analysis.crossover import (
     equal_at,
     truly_sparse,
 )
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.markdown_blocks import printed
 from sparsebench.report.scaling_laws import crossover_sentence, crossover_table, crossovers
 from sparsebench.report.summary import statements
@@ -75,7 +75,7 @@ def by_density(densities=(0.01, 0.04, 0.16), seeds=2, size=100):
 
 
 def test_a_crossover_along_density():
-    found = evidence([FakeRun(list(by_density()))])
+    found = report_data([FakeRun(list(by_density()))])
     (one,) = crossings(found, KINDS)
     assert (one.along, one.sparse, one.simulated) == ("density", "numba-csr", "dense-mask")
     assert one.time.at == pytest.approx(0.08 / 1.05, rel=0.01)
@@ -92,7 +92,7 @@ def test_a_crossover_along_density():
 
 
 def test_settings_are_rows_and_one_range_of_the_sentence():
-    found = evidence([FakeRun([*by_density(size=100), *by_density((0.08, 0.32), size=200)])])
+    found = report_data([FakeRun([*by_density(size=100), *by_density((0.08, 0.32), size=200)])])
     rows = crossings(found, KINDS)
     assert [one.setting for one in rows if one.along == "density"] == ["100-100", "200-200"]
     assert "time per epoch at a density of 7.6 % or if at all below 8.0 %" in crossover_sentence(
@@ -109,7 +109,7 @@ def test_a_crossover_along_size_has_its_neurons():
             lawful("dense-mask", size, 2.5e-7 * size**2, 1e9),
         )
     ]
-    (one,) = crossings(evidence([FakeRun(records)]), KINDS)
+    (one,) = crossings(report_data([FakeRun(records)]), KINDS)
     assert one.along == "connections"
     assert one.time.at == pytest.approx(20 * (74 + 4 * 400), rel=0.01)
     row = printed(crossover_table([one])).splitlines()[2]
@@ -122,16 +122,16 @@ def test_sizes_of_one_density_are_no_axis():
         for size in (100, 400)
         for backend in KINDS
     ]
-    assert crossings(evidence([FakeRun(records)]), KINDS) == []
+    assert crossings(report_data([FakeRun(records)]), KINDS) == []
 
 
 def test_without_a_simulated_backend_there_is_no_section():
     records = [record for record in by_density() if record.trial.backend["name"] == "numba-csr"]
-    found = evidence([FakeRun(records)])
+    found = report_data([FakeRun(records)])
     assert crossovers(found) == []
     somebody = lawful("somebody's", 100, 1.0, 1e6)
-    found = evidence([FakeRun([*by_density(), somebody])])
+    found = report_data([FakeRun([*by_density(), somebody])])
     (section,) = crossovers(found)
     assert section.blocks[-1].endswith("not known here whether truly sparse: somebody's.")
     assert crossover_sentence([]) == ""
-    assert crossings(evidence([FakeRun(list(by_density()))]), {"numba-csr": True}) == []
+    assert crossings(report_data([FakeRun(list(by_density()))]), {"numba-csr": True}) == []

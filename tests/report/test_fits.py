@@ -6,9 +6,9 @@ import pytest
 from records import MACHINE, FakeRun, lawful, make_record, make_trial, stored
 from scipy import stats
 
-from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.fit_crossings import crossing
 from sparsebench.analysis.fits import fit_rows, fitted, laws, marginal, points
+from sparsebench.analysis.report_data import report_data
 from sparsebench.cli.export import fit as fit_command
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.markdown_blocks import printed
@@ -18,7 +18,7 @@ SIZES = (100, 400, 1600, 6400)
 
 
 def found(records):
-    return evidence([FakeRun(records)])
+    return report_data([FakeRun(records)])
 
 
 def connections(size):

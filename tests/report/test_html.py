@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from records import SET, STATIC, FakeRun, make_record, make_trial, realistic, stored
 
-from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.number_format import one
+from sparsebench.analysis.report_data import report_data
 from sparsebench.analysis.statistics import Spread
 from sparsebench.api import Run
 from sparsebench.cli.export import report as report_command
@@ -89,7 +89,7 @@ def page(run):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grown")
-    return evidence([realistic(folder, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
+    return report_data([realistic(folder, sizes=(100, 200, 400, 800), epochs=3, seeds=2)])
 
 
 def test_the_tables_are_those_of_the_markdown(run, page, tmp_path):
@@ -150,7 +150,7 @@ def test_a_thousand_trials_stay_below_3_megabytes(tmp_path):
 
 
 def test_failures_that_nobody_expects_come_first_with_their_last_words(run, page):
-    found, more = logs(evidence([run]))
+    found, more = logs(report_data([run]))
     assert more == 0
     assert (found[0].status, found[0].expected) == ("timeout", False)
     assert [log.expected for log in found] == sorted(log.expected for log in found)
@@ -176,7 +176,9 @@ def test_the_page_has_the_command_and_the_manifest_without_folders_of_the_user(t
 
 
 def test_a_number_is_sorted_by_its_value_in_the_basic_unit():
-    found = result_table(evidence([FakeRun([make_record(make_trial(seed=s)) for s in range(2)])]))
+    found = result_table(
+        report_data([FakeRun([make_record(make_trial(seed=s)) for s in range(2)])])
+    )
     (row,) = found.cells
     assert [cell.key for cell in row] == [None, 0.95]
     assert number(BUILT_IN["epoch_seconds"], one(0.0124)).key == 0.0124
@@ -206,7 +208,7 @@ def test_the_front_is_what_nothing_beats():
 
 
 def test_charts_are_of_what_is_there(grown):
-    alone = evidence([FakeRun([make_record(make_trial())])])
+    alone = report_data([FakeRun([make_record(make_trial())])])
     assert charts(alone) == []
     titles = [chart.title for chart in charts(grown.trained)]
     assert titles == [
@@ -233,7 +235,7 @@ def test_one_topology_leaves_tone_and_shape_to_the_backends():
         make_record(make_trial(backend={"name": name}), measures={"net_peak_bytes": 2.0**at})
         for at, name in enumerate(("numba-csr", "scipy-csr"), 20)
     ]
-    (row,) = keys(charts(evidence([FakeRun(records)]))[0])
+    (row,) = keys(charts(report_data([FakeRun(records)]))[0])
     assert [key.label for key in row] == ["numba-csr", "scipy-csr"]
     assert len({key.tone for key in row}) == len({key.shape for key in row}) == 2
 
@@ -249,9 +251,9 @@ def network(run, record, indptr, indices, columns, **facts):
 def test_degrees_come_from_the_networks_that_were_kept(tmp_path):
     record = make_record(make_trial())
     run = FakeRun([record], tmp_path)
-    assert degrees(evidence([run])) is None
+    assert degrees(report_data([run])) is None
     network(run, record, [0, 1, 4], [0, 0, 1, 2], 4)
-    chart = degrees(evidence([run]))
+    chart = degrees(report_data([run]))
     assert chart is not None
     assert [panel.title for panel in chart.panels] == ["layer 1, incoming", "layer 1, outgoing"]
     (steps,) = chart.panels[1].series
@@ -265,7 +267,7 @@ def test_connections_of_pixels_are_an_image_in_both_drawers(tmp_path):
     run = FakeRun([record], tmp_path)
     stated = {"height": 2, "width": 3, "channels": 2, "order": "C"}
     network(run, record, [0, 2, 4], [4, 10, 10, 11], 12, image=stated)
-    chart = pixels(evidence([run]))
+    chart = pixels(report_data([run]))
     assert chart is not None
     (panel,) = chart.panels
     assert panel.image == [[0, 0, 1], [0, 0, 3]]
@@ -282,9 +284,9 @@ def test_pixels_that_are_all_alike_are_not_drawn(tmp_path):
     run = FakeRun(records, tmp_path)
     stated = {"height": 1, "width": 2, "channels": 1}
     network(run, records[0], [0, 2, 4], [0, 1, 0, 1], 2, image=stated)
-    assert pixels(evidence([run])) is None
+    assert pixels(report_data([run])) is None
     network(run, records[1], [0, 1, 2], [0, 0], 2, image=stated)
-    chart = pixels(evidence([run]))
+    chart = pixels(report_data([run]))
     assert chart is not None
     assert [(panel.title, panel.image) for panel in chart.panels] == [("static", [[2, 0]])]
     assert "Not drawn: set, 2 connections at each pixel." in chart.notes
@@ -295,7 +297,7 @@ def test_what_is_no_image_has_none(tmp_path, stated):
     record = make_record(make_trial())
     run = FakeRun([record], tmp_path)
     network(run, record, [0, 2], [0, 3], 12, image=stated)
-    assert pixels(evidence([run])) is None
+    assert pixels(report_data([run])) is None
 
 
 def test_a_network_that_lies_about_its_size_is_named_and_left_out(tmp_path):
@@ -303,7 +305,7 @@ def test_a_network_that_lies_about_its_size_is_named_and_left_out(tmp_path):
     run = FakeRun(records, tmp_path)
     network(run, records[0], [0, 1], [0], 10**15)
     network(run, records[1], [0, 1, 4], [0, 0, 1, 2], 4)
-    chart = degrees(evidence([run]))
+    chart = degrees(report_data([run]))
     assert chart is not None
     assert chart.notes == [
         "1 network could not be read: model.npz: layer 1 cannot have 1000000000000000 columns."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from records import FakeRun, make_record, make_trial
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.analysis.statistics import interquartile
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
@@ -43,8 +43,8 @@ def test_the_report_has_it_from_eight_seeds_on(tmp_path):
             for s in range(seeds)
         ], suite_text="name = 'demo'")  # fmt: skip
 
-    assert interquartile_table(evidence([run(7)])) is None
-    (line,) = printed(interquartile_table(evidence([run(8)]))).splitlines()[2:]
+    assert interquartile_table(report_data([run(7)])) is None
+    (line,) = printed(interquartile_table(report_data([run(8)]))).splitlines()[2:]
     row = line.strip("| ").split(" | ")
     assert row[:3] == ["set", "numba-csr", "90.35 %"]
     assert "interquartile mean" in report([run(8)], tmp_path)

@@ -6,7 +6,7 @@ import random
 import pytest
 from records import FakeRun, epoch_line, make_record, make_trial
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.chart_encoding import distinctions
@@ -36,7 +36,7 @@ def record(dataset="digits", topology="set", epsilon=5, backend="numba-csr", see
 
 def sparse(backends=("numba-csr", "scipy-csr")):
     grid = itertools.product(HIDDEN, ("static", "set"), (5, 10, 20), backends, (0, 1))
-    return evidence([FakeRun([record(*each) for each in grid])])
+    return report_data([FakeRun([record(*each) for each in grid])])
 
 
 def test_accuracy_against_density_has_panels_by_data_set_and_a_line_by_topology():
@@ -69,7 +69,7 @@ def test_the_dense_network_is_a_line_across():
     dense = make_record(make_trial(topology={"name": "dense", "prune": None}),
                         measures={"density": 1.0, "test_accuracy": 0.99})  # fmt: skip
     runs = [FakeRun([*(record(epsilon=e) for e in (5, 10, 20)), dense])]
-    across = density(evidence(runs)).panels[0].series[-1]
+    across = density(report_data(runs)).panels[0].series[-1]
     assert (across.toned, across.dash, across.x) == ("dense", "dotted", [0.05, 1.0])
 
 
@@ -84,17 +84,17 @@ def test_a_column_is_named_by_its_end_and_the_nearest_is_reported():
 
 def test_only_networks_that_differ_in_what_is_across_are_joined():
     runs = [FakeRun([record(batch_size=size, epsilon=e) for size in (16, 32) for e in (5, 10)])]
-    chart = line(evidence(runs), "topology.epsilon")
+    chart = line(report_data(runs), "topology.epsilon")
     assert [one.shaped for one in chart.panels[0].series] == ["batch_size=16", "batch_size=32"]
     assert [one.x for one in chart.panels[0].series] == [[5.0, 10.0]] * 2
-    measured = line(evidence(runs), "net_peak_bytes", color="batch_size")
+    measured = line(report_data(runs), "net_peak_bytes", color="batch_size")
     assert {one.joined for one in measured.panels[0].series} == {""}
 
 
 def test_a_line_over_workers_has_their_number_beside_each_mark():
     team = [{"name": "team", "workers": n, "average": on} for n in (1, 2) for on in (True, False)]
     runs = [FakeRun([record(trainer=one) for one in ({"name": "sequential"}, *team)])]
-    (panel,) = line(evidence(runs), "epoch_seconds", color="trainer", by="workers").panels
+    (panel,) = line(report_data(runs), "epoch_seconds", color="trainer", by="workers").panels
     assert {one.toned: len(one.x) for one in panel.series} == {
         "sequential": 1, "team (average)": 2, "team": 2,
     }  # fmt: skip
@@ -103,7 +103,7 @@ def test_a_line_over_workers_has_their_number_beside_each_mark():
 
 def test_a_sweep_has_a_panel_for_each_parameter_and_joins_the_best():
     runs = [FakeRun([record(batch_size=size, epsilon=e) for size in (16, 32) for e in (5, 10, 20)])]
-    chart = sweep(evidence(runs))
+    chart = sweep(report_data(runs))
     assert [panel.title for panel in chart.panels] == ["epsilon", "batch size"]
     best, cells = chart.panels[0].series
     assert (len(cells.x), best.x) == (6, [5.0, 10.0, 20.0])
@@ -125,7 +125,7 @@ def test_two_epochs_are_no_curve_and_panels_of_one_line_are_one_panel(tmp_path):
         for one in run.records:
             top = 0.3 if one.trial.dataset["name"] == "wine" else 0.2
             run.write_epochs(one, [epoch_line(e, top * e) for e in range(1, epochs + 1)])
-        chart = curves(evidence([run]))
+        chart = curves(report_data([run]))
         assert len(chart.panels if chart else ()) == panels
     assert [one.toned for one in chart.panels[0].series] == ["digits", "wine"]
 
@@ -139,7 +139,7 @@ def test_what_observers_measure_by_epoch_is_a_chart_each(tmp_path):
         one.measures.update(flow=0.5, last=1.0)
         lines = [epoch_line(e, None, metrics={"flow": at / e}) for e in (1, 2, 3)]
         run.write_epochs(one, lines)
-    [chart] = [one for one in charts(evidence([run])) if one.name.startswith("observed")]
+    [chart] = [one for one in charts(report_data([run])) if one.name.startswith("observed")]
     assert (chart.name, chart.title) == ("observed-flow", "Gradient flow by epoch")
     assert [one.y for one in chart.panels[0].series] == [[1, 1 / 2, 1 / 3], [2, 1, 2 / 3]]
 
@@ -147,7 +147,7 @@ def test_what_observers_measure_by_epoch_is_a_chart_each(tmp_path):
 def test_no_label_is_cut():
     names = [f"a name of {'many ' * 20}words, {at}" for at in (1, 2)]
     runs = [FakeRun([record(topology=name, epsilon=e) for name in names for e in (5, 10, 20)])]
-    found = evidence(runs)
+    found = report_data(runs)
     assert distinctions(found, "topology.epsilon")["tone"].nunique() == 2
     labels = [text.get_text() for text in drawn(density(found)).legends[0].get_texts()]
     assert [text.replace("\n", " ") for text in labels if text] == names

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from records import MACHINE, FakeRun, make_record, make_trial, realistic, stored
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.cli.export import export as export_command
 from sparsebench.cli.export import report as report_command
 from sparsebench.report.markdown import report
@@ -57,7 +57,7 @@ def test_one_seed_has_no_spread_and_says_so_once(tmp_path):
 
 def test_ratios_are_of_equal_pairs():
     records = [timed(1.0, 0, "a"), timed(2.0, 0, "b"), timed(1.0, 1, "a"), timed(8.0, 1, "b")]
-    found = lowest(evidence([FakeRun([*records, timed(0.1, 2, "b")])]).ok, "epoch_seconds")
+    found = lowest(report_data([FakeRun([*records, timed(0.1, 2, "b")])]).ok, "epoch_seconds")
     assert found.name == "a"
     (other,) = found.others
     assert (other.name, other.least, other.most) == ("b", 2.0, 8.0)
@@ -67,14 +67,14 @@ def test_ratios_are_of_equal_pairs():
 def test_no_ratio_is_claimed_across_machines_or_runs():
     there = timed(2.0, 0, "b", machine={**MACHINE, "id": "cd34"})
     assert "only the backend" not in str(
-        statements(evidence([FakeRun([timed(1.0, 0, "a"), there])]))
+        statements(report_data([FakeRun([timed(1.0, 0, "a"), there])]))
     )
     apart = [FakeRun([timed(1.0, 0, "a")], id="r1"), FakeRun([timed(2.0, 0, "b")], id="r2")]
-    assert "only the backend" not in str(statements(evidence(apart)))
+    assert "only the backend" not in str(statements(report_data(apart)))
 
 
 def test_one_backend_is_compared_with_none():
-    assert "only the backend" not in str(statements(evidence([FakeRun([timed(1.0, 0, "a")])])))
+    assert "only the backend" not in str(statements(report_data([FakeRun([timed(1.0, 0, "a")])])))
 
 
 def test_an_unfinished_run_says_how_much_is_missing(tmp_path):

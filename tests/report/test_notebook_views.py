@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.comparison import compare
+from sparsebench.analysis.comparison_sides import side_of
 from sparsebench.analysis.gates import default_gates, resolve_gates
-from sparsebench.analysis.sides import side_of
 from sparsebench.api import Run
 from sparsebench.errors import NothingMatched
 from sparsebench.notebook.cards import MOST_ROWS, Card, Row

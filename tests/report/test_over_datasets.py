@@ -5,8 +5,8 @@ import math
 import pytest
 from records import SET, STATIC, FakeRun, epoch_line, make_record, make_trial
 
-from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.ranks import cost_profiles, rankings
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
 from sparsebench.report.ranks import critical_differences, rank_tests_table, sections
@@ -41,7 +41,7 @@ def several(folder, datasets=DATASETS, topologies=(SET, STATIC, DENSE), seeds=2)
 
 
 def test_ranks_by_accuracy_time_and_memory(tmp_path):
-    accuracy, time, memory = rankings(evidence([several(tmp_path)]))
+    accuracy, time, memory = rankings(report_data([several(tmp_path)]))
     assert [one.measure for one in (accuracy, time, memory)] == [
         "accuracy", "time per epoch", "net peak",
     ]  # fmt: skip
@@ -61,10 +61,10 @@ def test_a_data_set_without_every_method_is_left_out_and_named(tmp_path):
         else r
         for r in run.records
     ]
-    found = rankings(evidence([run]))[0]
+    found = rankings(report_data([run]))[0]
     assert found.datasets == 3
     assert found.left_out == ("arcene",)
-    assert "| arcene | 3 |" in printed(rank_tests_table(rankings(evidence([run]))))
+    assert "| arcene | 3 |" in printed(rank_tests_table(rankings(report_data([run]))))
 
 
 def test_methods_on_two_backends_have_both_names(tmp_path):
@@ -76,14 +76,14 @@ def test_methods_on_two_backends_have_both_names(tmp_path):
         ))
         for r in run.records
     ]  # fmt: skip
-    methods = rankings(evidence([run]))[0].methods
+    methods = rankings(report_data([run]))[0].methods
     assert set(methods) == {"set, numba-csr", "set, scipy-csr"}
 
 
 def test_costs_of_the_target(tmp_path):
     """The target lies a point below the best mean. Static ends exactly a point below it, and
     reaches it in its second epoch; dense, three points below, never."""
-    found = cost_profiles(evidence([several(tmp_path, seeds=1)]))
+    found = cost_profiles(report_data([several(tmp_path, seeds=1)]))
     by_name = {one.method: one for one in found["training time"]}
     assert by_name["set"].ratios == (1.0,) * 4
     assert by_name["dense"].ratios == (math.inf,) * 4
@@ -93,13 +93,13 @@ def test_costs_of_the_target(tmp_path):
 
 @pytest.mark.parametrize("datasets", [DATASETS[:2], DATASETS[:1]])
 def test_two_data_sets_rank_nothing(tmp_path, datasets):
-    found = evidence([several(tmp_path, datasets)])
+    found = report_data([several(tmp_path, datasets)])
     assert (rankings(found), cost_profiles(found), sections(found)) == ([], {}, [])
     assert critical_differences(found) is None
 
 
 def test_one_method_ranks_nothing(tmp_path):
-    assert rankings(evidence([several(tmp_path, topologies=(SET,))])) == []
+    assert rankings(report_data([several(tmp_path, topologies=(SET,))])) == []
 
 
 def test_the_report_has_the_section_and_its_pictures(tmp_path):
@@ -112,9 +112,9 @@ def test_the_report_has_the_section_and_its_pictures(tmp_path):
 
 
 def test_the_picture_has_a_line_per_method_and_a_bar_per_group(tmp_path):
-    chart = critical_differences(evidence([several(tmp_path)]))
+    chart = critical_differences(report_data([several(tmp_path)]))
     assert len(chart.panels) == 3
     names = [text.split()[0] for *_, text, _ in chart.panels[0].texts]
     assert {"set", "static", "dense"} <= set(names)
     bars = [one for one in chart.panels[0].series if one.width == 4]
-    assert len(bars) == len(rankings(evidence([several(tmp_path)]))[0].groups)
+    assert len(bars) == len(rankings(report_data([several(tmp_path)]))[0].groups)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from records import FakeRun, make_record, make_trial
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.errors import SparsebenchError
 from sparsebench.report.document import plain
 from sparsebench.report.latex import chosen
@@ -31,7 +31,7 @@ def texts(table):
 
 
 def test_rows_columns_and_metrics_are_chosen():
-    found = evidence([run()])
+    found = report_data([run()])
     made = pivot(found, ["topology.epsilon"], ["topology"])
     assert list(made.header) == ["epsilon", "static", "set"]
     assert texts(made) == [["5", "90.50 %", "91.50 %"], ["10", "91.00 %", "92.00 %"]]
@@ -47,11 +47,11 @@ def test_rows_columns_and_metrics_are_chosen():
 def test_trials_that_differ_in_something_else_are_not_averaged():
     both = FakeRun([*run().records, *run(batch_size=64).records])
     with pytest.raises(SparsebenchError, match="differ in batch_size: choose it"):
-        pivot(evidence([both]), ["topology.epsilon"], ["topology"])
-    (first, *_) = pivot(evidence([run()]), ["topology"], []).rows
+        pivot(report_data([both]), ["topology.epsilon"], ["topology"])
+    (first, *_) = pivot(report_data([run()]), ["topology"], []).rows
     assert first[0] == "static (epsilon=5)"
     with pytest.raises(SparsebenchError, match="no metric 'test_acuracy'"):
-        pivot(evidence([run()]), ["topology"], ["epsilon"], ["test_acuracy"])
+        pivot(report_data([run()]), ["topology"], ["epsilon"], ["test_acuracy"])
 
 
 def test_a_table_for_a_paper_fits_its_column_and_explains_its_marks():

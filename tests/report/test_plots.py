@@ -2,7 +2,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.charts import charts
 from sparsebench.report.html import bokeh_charts
 from sparsebench.report.learning_curves import curves
@@ -13,14 +13,14 @@ from sparsebench.report.trade_off_chart import trade_off
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return evidence([realistic(tmp_path_factory.mktemp("small"), epochs=3)])
+    return report_data([realistic(tmp_path_factory.mktemp("small"), epochs=3)])
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     sizes = (100, 1000, 10000)
-    return evidence([realistic(folder, sizes, epochs=2, seeds=2, topologies=(STATIC, SET))])
+    return report_data([realistic(folder, sizes, epochs=2, seeds=2, topologies=(STATIC, SET))])
 
 
 def legend(figure):
@@ -38,7 +38,7 @@ def test_learning_curves_have_a_panel_per_data_set_and_a_band_per_line(small):
 
 
 def test_one_seed_has_lines_without_bands(tmp_path):
-    chart = curves(evidence([realistic(tmp_path, epochs=3, seeds=1)]))
+    chart = curves(report_data([realistic(tmp_path, epochs=3, seeds=1)]))
     assert not any(one.low for panel in chart.panels for one in panel.series)
 
 
@@ -95,15 +95,15 @@ def test_a_limit_at_a_size_that_nothing_reached_is_still_drawn(tmp_path):
     run = realistic(tmp_path, (100, 1000), epochs=1, seeds=1)
     big = {"name": "mlp", "hidden": [10**6], "activation": {"name": "relu"}}
     run.records.append(make_record(make_trial(model=big), "out-of-memory"))
-    found = evidence([run])
+    found = report_data([run])
     assert [one.connections for one in censored(found, "net_peak_bytes")][-1] is None
     time = scaling(found).panels[0]
     assert any(one.hover["connections"] == ["not known"] for one in time.series if one.arrow)
 
 
 def test_only_charts_that_say_something():
-    assert charts(evidence([FakeRun([])])) == []
-    assert charts(evidence([FakeRun([make_record(make_trial())])])) == []
+    assert charts(report_data([FakeRun([])])) == []
+    assert charts(report_data([FakeRun([make_record(make_trial())])])) == []
 
 
 def test_files_are_png_at_twice_the_size(small, tmp_path):
@@ -117,7 +117,7 @@ def test_files_are_png_at_twice_the_size(small, tmp_path):
 def test_names_are_no_mathematics_and_are_in_lines():
     names = ["a$b$", "x" * 100]
     records = [make_record(make_trial(topology={"name": name, "prune": None})) for name in names]
-    shown = legend(drawn(trade_off(evidence([FakeRun(records)]))))
+    shown = legend(drawn(trade_off(report_data([FakeRun(records)]))))
     assert shown[0] == r"a\$b\$"
     assert shown[1].replace("\n", "") == "x" * 100
     assert max(map(len, shown[1].splitlines())) == 60

@@ -4,8 +4,8 @@ import pytest
 from records import SET, STATIC, FakeRun, make_record, make_trial
 
 from sparsebench.analysis.claims import Judged, check, judge
-from sparsebench.analysis.evidence import evidence
 from sparsebench.analysis.number_format import in_unit, one
+from sparsebench.analysis.report_data import report_data
 from sparsebench.analysis.statistics import Spread
 from sparsebench.metrics import BUILT_IN
 from sparsebench.report.claims import (
@@ -38,7 +38,7 @@ against = { topology = "static" }
 
 
 def rows(table, records, suite):
-    return printed(table(judge(evidence([FakeRun(records, suite_text=suite)])))).splitlines()[2:]
+    return printed(table(judge(report_data([FakeRun(records, suite_text=suite)])))).splitlines()[2:]
 
 
 def accurate(values, **changed):
@@ -127,7 +127,7 @@ def test_a_claim_of_two_runs_is_one():
         FakeRun(accurate([0.9]), suite_text=VALUE),
         FakeRun(accurate([0.9, 0.92])[1:], id="later", suite_text=VALUE),
     ]
-    (row,) = printed(published_table(judge(evidence(runs)))).splitlines()[2:]
+    (row,) = printed(published_table(judge(report_data(runs)))).splitlines()[2:]
     assert "| 91.0 ± 1.4 % | 2 |" in row
 
 
@@ -136,7 +136,7 @@ def test_verdicts_are_those_of_check_and_are_counted_first():
     good, bad = [0.88, 0.882, 0.879, 0.881, 0.88], [0.78, 0.782, 0.779, 0.781, 0.78]
     scipy = {"name": "scipy-csr"}
     run = FakeRun([*accurate(good), *accurate(bad, backend=scipy)], suite_text=suite)
-    (section,) = sections(evidence([run]))
+    (section,) = sections(report_data([run]))
     sentence, table, note, tested = section.blocks
     assert section.title == "Published and measured"
     assert sentence == "2 verdicts: 1 holds, 1 fails."

@@ -12,7 +12,7 @@ from records import DENSE, SET, STATIC, FakeRun, make_record, make_trial
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.chance import above_chance, beats_chance
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.charts import charts
 from sparsebench.report.document import plain
 from sparsebench.report.results import result_table
@@ -239,7 +239,7 @@ def runs(draw):
 @settings(max_examples=10, deadline=None)
 @given(runs())
 def test_each_sentence_is_true_for_the_whole_report(run):
-    found = evidence([run])
+    found = report_data([run])
     for sentence in map(plain, statements(found)):
         check(found.frame, sentence)
 
@@ -256,11 +256,11 @@ def tossed(seeds=3, accuracy=0.5, **settings):
 
 
 def test_coin_tosses_are_called_so_and_not_drawn_nor_bold():
-    found = evidence([FakeRun(tossed(), suite_text='name = "demo"')])
+    found = report_data([FakeRun(tossed(), suite_text='name = "demo"')])
     assert any("beat the most frequent class (50.00 %)" in plain(s) for s in statements(found))
     assert above_chance(found).frame.empty
     assert not {chart.name for chart in charts(found)} & {"accuracy-memory", "learning-curves"}
-    better = evidence([FakeRun(tossed(accuracy=0.9), suite_text='name = "demo"')])
+    better = report_data([FakeRun(tossed(accuracy=0.9), suite_text='name = "demo"')])
     assert len(above_chance(better).frame) == len(better.frame)
 
 
@@ -277,14 +277,14 @@ def test_what_is_not_shown_to_be_worse_than_the_best_is_bold_with_it():
 
 def test_the_question_comes_first_and_only_its_kind_of_result_is_given():
     suite = 'name = "demo"\nquestion = "How fast?"\nlead = "scaling"\n'
-    first, *others = map(plain, statements(evidence([FakeRun(tossed(), suite_text=suite)])))
+    first, *others = map(plain, statements(report_data([FakeRun(tossed(), suite_text=suite)])))
     assert first == "How fast?"
     assert not any("ccurac" in text or "class" in text for text in others)
 
 
 def test_a_table_says_in_which_limit_a_trial_ran_out():
     trial = make_trial(seed=9, memory_limit=3 * 2**30)
-    found = evidence([FakeRun([make_record(trial, "out-of-memory", measures={})])])
+    found = report_data([FakeRun([make_record(trial, "out-of-memory", measures={})])])
     assert found.frame["ended"].tolist() == ["out-of-memory in 3 GiB"]
-    row = evidence([FakeRun([*tossed(), make_record(trial, "out-of-memory", measures={})])])
+    row = report_data([FakeRun([*tossed(), make_record(trial, "out-of-memory", measures={})])])
     assert "1 out-of-memory in 3 GiB" in str(result_table(row).rows)

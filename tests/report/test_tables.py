@@ -3,8 +3,8 @@ import math
 import pytest
 from records import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
-from sparsebench.analysis.evidence import evidence, settings
 from sparsebench.analysis.number_format import one, percent, ratio, seconds, size, spread
+from sparsebench.analysis.report_data import report_data, settings
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
 from sparsebench.report.document import Code, Table
@@ -87,7 +87,7 @@ def test_accuracy_is_by_topology_and_backend_with_the_best_in_bold():
     records = accuracies([0.9, 0.91, 0.92], backend=NUMBA) + accuracies(
         [0.8, 0.82, 0.81], backend=SCIPY
     )
-    text = printed(results.result_table(evidence([FakeRun(records)])))
+    text = printed(results.result_table(report_data([FakeRun(records)])))
     assert text.splitlines()[0] == "| topology | numba-csr | scipy-csr |"
     assert text.splitlines()[2] == "| set | **91.0 ± 1.0 %** (n = 3) | 81.0 ± 1.0 % (n = 3) |"
 
@@ -96,7 +96,7 @@ def test_failures_are_counted_in_the_cell_and_never_pooled():
     records = accuracies([0.9, 0.92])
     diverged = make_record(make_trial(seed=2), "diverged", measures={"test_accuracy": 0.1})
     out = make_record(make_trial(backend=SCIPY), "out-of-memory", cause="alloc")
-    found = evidence([FakeRun([*records, diverged, out])])
+    found = report_data([FakeRun([*records, diverged, out])])
     row = printed(results.result_table(found)).splitlines()[2]
     assert row == "| set | 91.0 ± 1.4 % (n = 2, 1 diverged) | out-of-memory |"
 
@@ -109,7 +109,7 @@ def test_failures_with_one_reason_are_one_row():
         )
         for seed in (0, 1)
     ]  # fmt: skip
-    rows = printed(results.failures_table(evidence([FakeRun(failed)]))).splitlines()[2:]
+    rows = printed(results.failures_table(report_data([FakeRun(failed)]))).splitlines()[2:]
     assert rows == [
         r"| set | dense-mask | out-of-memory | alloc | yes | `MemoryError: \| 4 GiB` | 0, 1 |"
     ]
@@ -118,34 +118,36 @@ def test_failures_with_one_reason_are_one_row():
 def test_skipped_trials_tell_the_command():
     missing = {"missing": "iris is not there; get it with: sparsebench data fetch iris"}
     records = [make_record(make_trial(data=missing, seed=s), "skipped") for s in (0, 1)]
-    row = printed(results.not_run_table(evidence([FakeRun(records)]))).splitlines()[2]
+    row = printed(results.not_run_table(report_data([FakeRun(records)]))).splitlines()[2]
     assert "`iris is not there; get it with: sparsebench data fetch iris` | 2 |" in row
 
 
 def test_agreement_is_the_largest_difference_between_backends():
     records = accuracies([0.9, 0.92], backend=NUMBA) + accuracies([0.9, 0.95], backend=SCIPY)
-    row = printed(results.agreement_table(evidence([FakeRun(records)]))).splitlines()[2]
+    row = printed(results.agreement_table(report_data([FakeRun(records)]))).splitlines()[2]
     assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 points | 1 |"
-    assert results.agreement_table(evidence([FakeRun(accuracies([0.9]))])) is None
+    assert results.agreement_table(report_data([FakeRun(accuracies([0.9]))])) is None
 
 
 def test_connections_before_and_after(tmp_path):
     text = printed(
-        results.connections_table(evidence([realistic(tmp_path, epochs=1, topologies=(PRUNED,))]))
+        results.connections_table(
+            report_data([realistic(tmp_path, epochs=1, topologies=(PRUNED,))])
+        )
     )
     assert "| 9,480 | 6,320 | 17,400 | 54.5 % | 36.3 % |" in text
 
 
 def test_machines_are_not_pooled_and_it_is_said():
     there = make_record(make_trial(seed=1), machine={**MACHINE, "id": "cd34"})
-    found = evidence([FakeRun(accuracies([0.9])), FakeRun([there], id="other")])
+    found = report_data([FakeRun(accuracies([0.9])), FakeRun([there], id="other")])
     assert found.notes == ["Records that differ in machine are not pooled: they are separate rows."]
     assert printed(results.result_table(found)).count("n = 1") == 2
 
 
 def test_the_same_record_in_two_runs_is_one_seed():
     first = FakeRun(accuracies([0.9, 0.92]))
-    found = evidence([first, FakeRun(first.records, id="again")])
+    found = report_data([first, FakeRun(first.records, id="again")])
     assert len(found.frame) == 2
     assert found.notes == []
 
@@ -154,19 +156,19 @@ def test_a_seed_run_again_is_shown_once_the_later_one():
     later = make_record(
         make_trial(), attempt=2, started="2027-01-01", measures={"test_accuracy": 0.5}
     )
-    found = evidence([FakeRun(accuracies([0.9])), FakeRun([later], id="again")])
+    found = report_data([FakeRun(accuracies([0.9])), FakeRun([later], id="again")])
     assert list(found.frame["test_accuracy"]) == [0.5]
     assert "1 record repeats a seed" in found.notes[0]
 
 
 def test_predicted_stands_beside_measured():
     predicted = {"predicted_epoch_seconds": 0.015}
-    found = evidence([FakeRun([make_record(make_trial(), measures=predicted)])])
+    found = report_data([FakeRun([make_record(make_trial(), measures=predicted)])])
     rows = printed(results.predictions_table(found)).splitlines()[2:]
     assert rows == [
         "| numba-csr | 15.0 ms | 12.0 ms | 25.0 % | 25.0 % | 1 |",
     ]
-    assert results.predictions_table(evidence([FakeRun([make_record(make_trial())])])) is None
+    assert results.predictions_table(report_data([FakeRun([make_record(make_trial())])])) is None
 
 
 def test_samples_are_shown_by_data_set():
@@ -178,9 +180,9 @@ def test_samples_are_shown_by_data_set():
         )
         for seed, (name, train) in enumerate([("digits", 1400), ("digits", 1200), ("iris", 90)])
     ]
-    rows = printed(results.data_table(evidence([FakeRun(records)]))).splitlines()[2:]
+    rows = printed(results.data_table(report_data([FakeRun(records)]))).splitlines()[2:]
     assert rows == ["| digits | 1,200 to 1,400 | 300 |", "| iris | 90 | 300 |"]
-    assert results.data_table(evidence([FakeRun([make_record(make_trial())])])) is None
+    assert results.data_table(report_data([FakeRun([make_record(make_trial())])])) is None
 
 
 def test_each_library_of_linear_algebra_is_shown_once():

@@ -100,7 +100,7 @@ def test_a_gradient_forgets_a_nan_of_the_step_before(build, name):
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_backend_that_is_missing_says_so_in_one_line(build, plugins, name, monkeypatch):
-    monkeypatch.setattr("sparsebench.registry._is_installed", lambda module: False)
+    monkeypatch.setattr("sparsebench.registry.is_installed", lambda module: False)
     missing = ", ".join(plugins["backend"][name].requires)
     with pytest.raises(Unsupported, match=f"'{name}' is not available: needs {missing}, not") as no:
         build("backend", name)
@@ -201,7 +201,7 @@ def test_more_connections_than_32_bits_count_are_refused(build, name):
 def test_mkl_without_its_library_says_so(monkeypatch):
     from sparsebench_rivals import mkl_csr
 
-    monkeypatch.setattr(mkl_csr, "_runtime_library", lambda: None)
+    monkeypatch.setattr(mkl_csr, "runtime_library", lambda: None)
     monkeypatch.setitem(sys.modules, "sparse_dot_mkl", None)
     with pytest.raises(Unsupported, match="'mkl-csr' finds no libmkl_rt"):
         mkl_csr.load_mkl()

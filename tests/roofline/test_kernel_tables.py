@@ -6,7 +6,7 @@ from typing import Any
 from records import FakeRun, make_record, make_trial
 from sparsebench_roofline.report_section import kernels_table
 
-from sparsebench.analysis.evidence import evidence
+from sparsebench.analysis.report_data import report_data
 from sparsebench.report.markdown import report
 from sparsebench.report.markdown_blocks import printed
 from sparsebench.store.record import Record
@@ -23,7 +23,7 @@ FORWARD = [timed("forward", 2, 0.5, "narrow gather, L2"), timed("forward", 128, 
 
 
 def found(records: list[Record]) -> Any:
-    return evidence([FakeRun(records)])  # type: ignore[list-item]
+    return report_data([FakeRun(records)])  # type: ignore[list-item]
 
 
 def test_shares_are_by_size_and_batch() -> None:

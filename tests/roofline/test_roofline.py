@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numba import config
 from small import small_work
-from sparsebench_roofline import host
-from sparsebench_roofline.host import caches, last_cache
+from sparsebench_roofline import quiet_timing
+from sparsebench_roofline.caches import caches, last_cache
 from sparsebench_roofline.model import Demand, Rates, Size, bound, demand, level
 
 from sparsebench.core.training.build_network import build_network
@@ -172,12 +172,12 @@ def test_streams_and_chains() -> None:
 
 def test_a_timing_that_was_interrupted_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([0, 1, 1, 2, 2, 2])
-    monkeypatch.setattr(host, "interruptions", lambda: next(counts))
-    assert host.quietest(iter([9.0, 7.0, 8.0]).__next__) == (8.0, True)
+    monkeypatch.setattr(quiet_timing, "interruptions", lambda: next(counts))
+    assert quiet_timing.quietest(iter([9.0, 7.0, 8.0]).__next__) == (8.0, True)
     always = iter(range(100))
-    monkeypatch.setattr(host, "interruptions", lambda: next(always))
-    times = [3.0, 2.0] + [4.0] * (host.MOST_TRIES - 2)
-    assert host.quietest(iter(times).__next__) == (2.0, False)
+    monkeypatch.setattr(quiet_timing, "interruptions", lambda: next(always))
+    times = [3.0, 2.0] + [4.0] * (quiet_timing.MOST_TRIES - 2)
+    assert quiet_timing.quietest(iter(times).__next__) == (2.0, False)
 
 
 @needs_jit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench import machine
+from sparsebench.default_threads import cpu_quota, default_threads, usable_cores
 
 MOUNT = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n"
 
@@ -40,15 +40,15 @@ def version_2(root: Path, limits: dict[str, str], group: str = "/a/b") -> Path:
 def test_the_smallest_quota_of_the_group_and_those_above(
     tmp_path: Path, limits: dict[str, str], quota: float | None
 ) -> None:
-    assert machine.cpu_quota(version_2(tmp_path, limits)) == quota
+    assert cpu_quota(version_2(tmp_path, limits)) == quota
 
 
 def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
     (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
     files = {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": MOUNT,
              "sys/fs/cgroup/cpu.max": "50000 100000\n"}  # fmt: skip
-    assert machine.cpu_quota(tree(tmp_path, files)) == 0.5
-    assert machine.default_threads(tmp_path) == 1
+    assert cpu_quota(tree(tmp_path, files)) == 0.5
+    assert default_threads(tmp_path) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_version_1(tmp_path: Path, folder: str, controllers: str, path: str) -> 
     if path != "/":
         files |= {f"{top}{path}/cpu.cfs_quota_us": "300000\n",
                   f"{top}{path}/cpu.cfs_period_us": "100000\n"}  # fmt: skip
-    assert machine.cpu_quota(tree(tmp_path, files)) == 3.0
+    assert cpu_quota(tree(tmp_path, files)) == 3.0
 
 
 def test_no_group_is_no_limit(tmp_path: Path) -> None:
-    assert machine.cpu_quota(tmp_path) is None
-    assert machine.default_threads(tmp_path) == len(machine.usable_cores())
+    assert cpu_quota(tmp_path) is None
+    assert default_threads(tmp_path) == len(usable_cores())
 
 
 def test_threads_follow_the_quota_down_to_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: list(range(8)))
+    monkeypatch.setattr("sparsebench.default_threads.usable_cores", lambda: list(range(8)))
     root = version_2(tmp_path, {"/a/b": "250000 100000\n"})
-    assert machine.default_threads(root) == 2
+    assert default_threads(root) == 2
     tree(root, {"sys/fs/cgroup/a/b/cpu.max": "1600000 100000\n"})
-    assert machine.default_threads(root) == 8
+    assert default_threads(root) == 8

@@ -13,7 +13,7 @@ import pytest
 from sparsebench.core.job import Job
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.processes import cpu_seconds
-from sparsebench.run import cgroup, machine_facts, machine_warnings, noise
+from sparsebench.run import machine_facts, machine_warnings, memory_cgroup, noise
 from sparsebench.run.supervisor import Supervised
 
 CPU = "sys/devices/system/cpu"
@@ -50,7 +50,7 @@ class Kernel:
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    for module in (noise, cgroup, machine_facts):
+    for module in (noise, memory_cgroup, machine_facts):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr("os.sysconf", lambda name: 100)
     return Kernel(tmp_path)
@@ -127,7 +127,7 @@ def test_version_1_of_control_groups_throttles_too(kernel: Kernel) -> None:
 def test_a_system_that_tells_nothing_has_no_marks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (noise, cgroup):
+    for module in (noise, memory_cgroup):
         monkeypatch.setattr(module, "ROOT", tmp_path / "nothing")
     sample = noise.sample()
     found = noise_between(sample, sample, 5.0)

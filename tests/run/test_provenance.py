@@ -18,7 +18,7 @@ from sparsebench.core.trial import Trial
 from sparsebench.core.worker.attempt import measured
 from sparsebench.core.worker.meter import Meter
 from sparsebench.registry import Plugins
-from sparsebench.run import cgroup, machine_facts
+from sparsebench.run import machine_facts, memory_cgroup
 from sparsebench.run.options import Options
 from sparsebench.run.session import run_trials
 from sparsebench.store import provenance
@@ -149,7 +149,7 @@ def test_the_facts_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    for module in (machine_facts, cgroup):
+    for module in (machine_facts, memory_cgroup):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     known = machine_facts.surroundings(Path("/somewhere"))
     processor, held = known["processor"], known["memory"]

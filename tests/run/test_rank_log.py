@@ -20,7 +20,7 @@ from sparsebench.core.worker.classify import NO_DISK, End, classify
 from sparsebench.core.worker.mpi import COLUMNS, add_up
 from sparsebench.errors import Unsupported
 from sparsebench.run import rank_log
-from sparsebench.run.cores import Slots
+from sparsebench.run.core_slots import Slots
 
 Tell = Callable[[mpi.RankLog], None]
 
@@ -168,7 +168,7 @@ def test_a_job_travels_with_its_processes(job: Callable[..., Job]) -> None:
 def test_processes_want_cores_as_threads_do(
     monkeypatch: pytest.MonkeyPatch, trial: Callable[..., Trial]
 ) -> None:
-    monkeypatch.setattr("sparsebench.machine.usable_cores", lambda: [0, 1])
+    monkeypatch.setattr("sparsebench.run.core_slots.usable_cores", lambda: [0, 1])
     single, crowd = trial("fine"), trial("several")
 
     def cores_of(one: Trial) -> int:

@@ -64,7 +64,7 @@ def test_updates_count_over_the_epochs_that_have_one(
 )
 def test_updates_are_those_that_are_due(plugins: Plugins, build, given, expected) -> None:
     """Three epochs of five steps, against the topology itself."""
-    from sparsebench.core.methods.step import TrainingStep
+    from sparsebench.core.methods.training_position import TrainingStep
 
     topology = build("topology", {"name": "set", "epsilon": 3, **given})
     assert [topology.updates(epoch, 3, 5) for epoch in (1, 2, 3)] == expected

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from sparsebench import machine
 from sparsebench.core.trial import Trial
+from sparsebench.default_threads import usable_cores
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, StoreError
-from sparsebench.machine import total_memory, usable_cores
+from sparsebench.machine import total_memory
 from sparsebench.registry import Plugins
-from sparsebench.run import cores, executor
+from sparsebench.run import core_slots, executor
 from sparsebench.run import debug as debugging
-from sparsebench.run.cores import Slots
+from sparsebench.run.core_slots import Slots
 from sparsebench.run.options import Listener, Options, Summary
 from sparsebench.run.session import run_trials
 from sparsebench.run.signals import Signals
@@ -193,8 +193,8 @@ def test_more_trials_at_once_than_cores_is_refused(
 
 
 def test_places_share_no_physical_core(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2, 3, 4, 5])
-    monkeypatch.setattr(cores, "physical_core", lambda core: core % 3)
+    monkeypatch.setattr(core_slots, "usable_cores", lambda: [0, 1, 2, 3, 4, 5])
+    monkeypatch.setattr(core_slots, "physical_core", lambda core: core % 3)
     assert [Slots(3, shared=True).cores(place) for place in range(3)] == [(0, 3), (1, 4), (2, 5)]
     two = Slots(2, shared=True)
     assert [two.cores(place) for place in range(2)] == [(0, 3), (1, 4)]
@@ -210,8 +210,8 @@ def test_places_share_no_physical_core(trial: MakeTrial, monkeypatch: pytest.Mon
 
 
 def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: [0, 1, 2])
-    monkeypatch.setattr(cores, "physical_core", lambda core: core)
+    monkeypatch.setattr(core_slots, "usable_cores", lambda: [0, 1, 2])
+    monkeypatch.setattr(core_slots, "physical_core", lambda core: core)
     shared = Slots(2, shared=True)
     assert (shared.cores(0), shared.cores(1)) == ((0,), (1,))
     most = trial("fine", memory_limit=total_memory() * 2 // 3)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sparsebench import machine
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError
+from sparsebench.folders import cache_directory
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import (
     compiled_code,
@@ -65,16 +65,16 @@ def test_a_user_without_a_home_has_a_cache_of_their_own(
 
     monkeypatch.setattr(Path, "home", no_home)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = machine.cache_directory()
+    folder = cache_directory()
     assert folder == tmp_path / f"sparsebench-{os.getuid()}"
     assert folder.stat().st_mode & 0o077 == 0
     folder.chmod(0o777)  # whoever can write there could have us load their code
     with pytest.raises(SparsebenchError, match="SPARSEBENCH_CACHE"):
-        machine.cache_directory()
+        cache_directory()
     folder.rmdir()
     folder.symlink_to(tmp_path)
     with pytest.raises(SparsebenchError, match="SPARSEBENCH_CACHE"):
-        machine.cache_directory()
+        cache_directory()
 
 
 def test_what_is_compiled_is_not_compiled_again(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.analysis.evidence import without
+from sparsebench.analysis.report_data import without
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.suite.expand import expand

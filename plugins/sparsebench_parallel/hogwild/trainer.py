@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.arrays import Vector
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.protocols import Network
 from sparsebench.core.sparse.csr import AppliedChange, Change
 from sparsebench.core.training.build_network import build_network

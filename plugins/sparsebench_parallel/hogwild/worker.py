@@ -25,7 +25,7 @@ from sparsebench.core.training.warmup import warm_up
 from sparsebench.core.training.work import Work
 from sparsebench.core.worker import limits
 from sparsebench.core.worker.classify import chain, out_of_memory
-from sparsebench.core.worker.host import die_with_parent
+from sparsebench.core.worker.guard_processes import die_with_parent
 from sparsebench.core.worker.meter import Meter
 from sparsebench.seeds import generator
 from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedMemory, SharedState

@@ -20,8 +20,8 @@ from sparsebench_parallel.mpi.messages import (
     Kind,
     Tag,
     complete,
+    poll_until,
     raw,
-    until,
 )
 from sparsebench_parallel.mpi.plan import Plan, scale_velocity
 from sparsebench_parallel.mpi.run_measures import RunMeasures
@@ -87,7 +87,7 @@ class Link:
         self._measures.bytes += self._header.nbytes + self.buffer.nbytes
         return self._header
 
-    def answer(
+    def send_step(
         self,
         values: Sequence[Vector],
         flat: FlatValues,
@@ -96,9 +96,10 @@ class Link:
         step: int,
         paused: float,
     ) -> None:
-        """Send weights and the change of the topology, and expect the next gradient.
+        """Answer the worker's gradient with the weights and the change of the topology; the worker
+        then computes the next one.
 
-        paused  seconds between epochs since the training began
+        paused  seconds between epochs so far, in all; the worker is told the increase
         """
         facts = {"step": step, "paused": paused - self._paused}
         self._paused, self.flat, self.patterns = paused, flat, patterns
@@ -205,7 +206,7 @@ class Master:
                     found = encode(link.patterns, self.patterns)
                     self._encoded[key] = found if found.positions.size else None
                 changed = self._encoded[key]
-            link.answer(values, self.flat, self.patterns, changed, step, self._paused)
+            link.send_step(values, self.flat, self.patterns, changed, step, self._paused)
 
     def close(self, kind: Kind, step: int) -> None:
         """Make all workers stop, or continue alone, instead of sending new weights.
@@ -214,11 +215,11 @@ class Master:
         """
         for link in self.links:
             if link.busy:
-                until(link.arrived)
+                poll_until(link.arrived)
                 link.accept()
             if link.turns or self.plan.apart:
                 link.send(kind=kind, step=step)
-        until(lambda: not [link for link in self.links if not link.is_sent()])
+        poll_until(lambda: not [link for link in self.links if not link.is_sent()])
 
 
 class Synchronous(Master):
@@ -237,7 +238,7 @@ class Synchronous(Master):
     def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
         due = [link for link, n in zip(self.links, self.plan.batches, strict=True) if turn < n]
         self._answer(due if t > 1 else [], t - 1)
-        waited = until(lambda: not [link for link in due if not link.arrived()])
+        waited = poll_until(lambda: not [link for link in due if not link.arrived()])
         headers = [link.accept() for link in due]
         samples = sum(int(header["samples"]) for header in headers)
         loss, self._mean = 0.0, due[0].buffer
@@ -270,7 +271,7 @@ class Asynchronous(Master):
 
     def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
         self._answer([self._served] if t > 1 and self._served.turns else [], t - 1)
-        waited = until(self._one_arrived)
+        waited = poll_until(self._one_arrived)
         header = self._served.accept()
         self.measures.arrived(header)
         self.measures.staleness.append(t - 1 - int(header["step"]))

@@ -106,7 +106,7 @@ class FlatValues:
         return flat
 
 
-def until(done: Callable[[], bool], longest: float = LONGEST) -> float:
+def poll_until(done: Callable[[], bool], longest: float = LONGEST) -> float:
     """Poll with pauses that grow to `longest` seconds. Returns the seconds waited."""
     start = time.perf_counter()
     polls, pause = 0, 1e-6
@@ -127,7 +127,7 @@ def complete(requests: Sequence[Any]) -> bool:
 
 def wait(requests: Sequence[Any], longest: float = LONGEST) -> float:
     """Wait until all requests are complete. Returns the seconds waited."""
-    return until(lambda: complete(requests), longest)
+    return poll_until(lambda: complete(requests), longest)
 
 
 def raw(array: Array) -> npt.NDArray[np.uint8]:

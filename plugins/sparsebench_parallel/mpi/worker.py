@@ -19,9 +19,9 @@ from sparsebench_parallel.mpi.messages import (
     Kind,
     Tag,
     complete,
+    poll_until,
     raw,
     receive,
-    until,
     wait,
 )
 from sparsebench_parallel.mpi.topology_diff import Encoded, apply_encoded
@@ -108,7 +108,7 @@ class Worker:
     def _take_answer(self) -> Kind:
         """Wait for the master's answer; if it is a step, adopt its connections and weights."""
         header, weights = self._receives
-        self._waited = until(lambda: complete([header, *self._sends]))
+        self._waited = poll_until(lambda: complete([header, *self._sends]))
         kind, positions = Kind(int(self._answer["kind"])), int(self._answer["positions"])
         if kind != Kind.STEP or positions:  # no weights follow, or weights of another size
             weights.Cancel()

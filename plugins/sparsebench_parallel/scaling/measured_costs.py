@@ -146,9 +146,9 @@ def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
 
 
 def costs_of(way: Way) -> Costs:
-    """The costs derived from the cell with the fewest workers. All its seconds that are not spent
-    by the server or by messages count as the worker's: gathering a batch, packing, and Python
-    itself."""
+    """The costs for the simulation, from the trials with the fewest workers. If that is one worker,
+    the seconds of an epoch that neither the server nor messages nor the gradient explain (gathering
+    batches, packing, Python) are added to the worker's step."""
     cell, trial = way.first, way.first.trial
     samples = cell.mean("train_samples")
     if samples is None:  # a record from before there was that: its rate is over the steps alone

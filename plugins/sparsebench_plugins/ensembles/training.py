@@ -119,7 +119,7 @@ def _phases(
     with work.meter.phase("build"):
         network = build_network(work)
         steps = Batches(work, network)
-        training = Training(work, network, steps, scaled=_Restarted(work, phases, steps.per_epoch))
+        training = Training(work, network, steps, scaled=Restarted(work, phases, steps.per_epoch))
     for number, (first, last) in enumerate(phases):
         if number and drop:
             assert isinstance(topology, Dynamic)
@@ -140,7 +140,7 @@ def refuse_no_ensemble(work: Work) -> None:
         raise Unsupported("the members of an ensemble are in no checkpoint; leave it out")
 
 
-class _Restarted:
+class Restarted:
     """A learning-rate schedule that restarts in each phase."""
 
     def __init__(self, work: Work, phases: Sequence[Phase], per_epoch: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sparsebench.analysis.evidence import CELL, Evidence, groups
-from sparsebench.analysis.marks import noise_footnote, noisy
+from sparsebench.analysis.footnote_marks import noise_footnote, noisy
+from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report.document import Block, number, table
 from sparsebench_plugins.graph_challenge.trainer import METRICS
@@ -18,10 +18,10 @@ NOTE = (
 )
 
 
-def section(evidence: Evidence) -> Iterator[Block]:
+def section(report_data: ReportData) -> Iterator[Block]:
     """Yield a table with a row per cell, and an explanation of its numbers; nothing without such
     trials."""
-    frame = evidence.ok
+    frame = report_data.ok
     if METRICS[0].name not in frame or frame[METRICS[0].name].isna().all():
         return
     frame = frame[frame[METRICS[0].name].notna()]
@@ -34,7 +34,7 @@ def section(evidence: Evidence) -> Iterator[Block]:
             [label, backend, number(*first, tail=noisy(cell)), *(number(*one) for one in others),
              "yes" if known else "not known", len(cell)]
         )  # fmt: skip
-    setting = evidence.varied[0] if len(evidence.varied) == 1 else "setting"
+    setting = report_data.varied[0] if len(report_data.varied) == 1 else "setting"
     header = [setting, "backend", *(metric.heading for metric in METRICS[:-1]),
               "as the official ones", "n"]  # fmt: skip
     if made := table(header, rows, left=2):

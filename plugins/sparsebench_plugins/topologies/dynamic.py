@@ -21,7 +21,7 @@ from sparsebench.core.methods.protocols import (
     Needs,
     RefusesCompaction,
 )
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import Unsupported
 from sparsebench.registry import Later, OfKind

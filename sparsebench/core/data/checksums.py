@@ -10,7 +10,7 @@ from typing import Any
 
 from sparsebench.core.files import write_atomically
 from sparsebench.errors import DataError
-from sparsebench.machine import cache_directory
+from sparsebench.folders import cache_directory
 
 
 def file_sha256(path: Path, *, remember: bool = True) -> str:

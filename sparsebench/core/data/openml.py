@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sparsebench.errors import DataError
-from sparsebench.machine import data_directory
+from sparsebench.folders import data_directory
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -18,7 +18,7 @@ from sparsebench.core.sizes import Shape
 if TYPE_CHECKING:
     from sparsebench.core.arrays import Mask, Matrix, Vector
     from sparsebench.core.csr_batch import Batch
-    from sparsebench.core.methods.step import TrainingStep
+    from sparsebench.core.methods.training_position import TrainingStep
     from sparsebench.core.methods.view import LayerView, NetworkView
     from sparsebench.core.sparse.csr import Change, CsrMatrix, Ints
 
@@ -193,9 +193,10 @@ class DensitySchedule(Protocol):
 
 @runtime_checkable
 class AdaptiveDensity(Protocol):
-    """A density schedule that decides at each update by how training goes. Optional.
+    """A density schedule whose targets depend on how training goes, such as on the validation loss.
+    A `DensitySchedule` may also be one.
 
-    signals  the signals that `targets` uses
+    signals  what `targets` needs besides the weights
     """
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from sparsebench.core.arrays import Array, Mask, Matrix
 from sparsebench.core.csr_batch import Batch
 from sparsebench.core.methods.protocols import LayerUpdate, Pruning, Topology
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.view import LayerView, NetworkView, State
 from sparsebench.core.nn.parametrisation import ParametrisedLayer
 from sparsebench.core.protocols import (

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.protocols import Initializer, LayerSignals, Shape
 from sparsebench.core.sparse.csr import AppliedChange, CsrMatrix, Ints
 from sparsebench.core.sparse.gradients import gradient_at, largest_free_gradients
@@ -158,7 +158,8 @@ class LayerView:
 
     @cached_property
     def gradient(self) -> Vector:
-        """(nnz,) gradient of the mean loss with respect to each weight."""
+        """(nnz,) gradient of the mean loss of one mini-batch with respect to each weight. Needs the
+        signal `batch`."""
         return self.gradient_at(self.W.rows, self.W.indices)
 
     @cached_property

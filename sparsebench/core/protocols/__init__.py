@@ -7,6 +7,11 @@ A component is a frozen dataclass of its hyperparameters, so it can be printed, 
 Its state lives in the objects that it makes (a Layer, a Unit, a Network), or is passed in.
 """
 
+from sparsebench.core.protocols.compiled_steps import (
+    CompiledStep,
+    MakesCompiledStep,
+    TrainsManySteps,
+)
 from sparsebench.core.protocols.layers import (
     Backend,
     Layer,
@@ -31,7 +36,6 @@ from sparsebench.core.protocols.objectives import (
     Score,
     Targets,
 )
-from sparsebench.core.protocols.steps import CompiledStep, MakesCompiledStep, TrainsManySteps
 from sparsebench.core.protocols.training import (
     Activation,
     HasMomentum,

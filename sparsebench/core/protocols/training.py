@@ -113,7 +113,8 @@ class Optimizer(Protocol):
         t: int,
         kind: Literal["weight", "bias"],
     ) -> None:
-        """Update w and its state in place from the gradient g. Each entry is updated on its own."""
+        """Update w and its state in place from the gradient g, which is kept. Each entry is updated
+        on its own."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import small
+from sparsebench.core.sparse import numpy_versions
 
 Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
@@ -90,7 +90,7 @@ class CsrPattern:
     def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
         """(nnz,) True for connections whose row and column are False in these masks, (K,) and (D,);
         None: no mask."""
-        if small.holds(self.nnz):
+        if numpy_versions.holds(self.nnz):
             keep = np.ones(self.nnz, dtype=bool)
             if rows is not None:
                 keep &= ~np.repeat(rows, np.diff(self.indptr))
@@ -190,8 +190,8 @@ class AppliedChange:
 
 
 def _merge_of(nnz: int, grown: int) -> Any:
-    if small.holds(nnz, grown):
-        return small.Merge
+    if numpy_versions.holds(nnz, grown):
+        return numpy_versions.Merge
     from sparsebench.core.sparse.large_changes import Merge
 
     return Merge
@@ -251,8 +251,8 @@ class CsrMatrix:
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""
-        if small.holds(self.nnz):
-            return small.row_sums(self.rows, np.abs(self.data), self.shape[0])
+        if numpy_versions.holds(self.nnz):
+            return numpy_versions.row_sums(self.rows, np.abs(self.data), self.shape[0])
         from sparsebench.core.sparse.compiled import changes
         from sparsebench.core.sparse.threads import row_parts, threads_for
 

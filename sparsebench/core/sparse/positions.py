@@ -6,14 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import small
+from sparsebench.core.sparse import numpy_versions
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
     """(count,) the index of the connection at each position; -1 if there is none."""
-    if small.holds(pattern.nnz, len(rows)):
-        return small.places(pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns)
+    if numpy_versions.holds(pattern.nnz, len(rows)):
+        return numpy_versions.places(
+            pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns
+        )
     from sparsebench.core.sparse.compiled import changes
     from sparsebench.core.sparse.threads import even_parts, threads_for
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsebench.core.arrays import Mask
-from sparsebench.core.sparse import small
+from sparsebench.core.sparse import numpy_versions
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 WIDEST = 2**31 - 1
@@ -29,7 +29,7 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
         raise ValueError(f"cannot draw {nnz} distinct positions of {K} x {D}")
     if nnz == size:
         return CsrPattern.full(shape)
-    if not small.holds(nnz, *shape):
+    if not numpy_versions.holds(nnz, *shape):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.random_pattern(shape, nnz, rng)
@@ -37,9 +37,9 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
     nowhere = np.empty(0, dtype=np.int64)
     anywhere = (nowhere, np.arange(K), np.arange(D))
     if 2 * nnz <= size:
-        return CsrPattern.from_keys(shape, small.drawn(key, shape, *anywhere, nnz))
-    others = small.drawn(key, shape, *anywhere, size - nnz)
-    return CsrPattern.from_keys(shape, small.complement(others, size))
+        return CsrPattern.from_keys(shape, numpy_versions.drawn(key, shape, *anywhere, nnz))
+    others = numpy_versions.drawn(key, shape, *anywhere, size - nnz)
+    return CsrPattern.from_keys(shape, numpy_versions.complement(others, size))
 
 
 def free_positions(
@@ -60,7 +60,7 @@ def free_positions(
     less than half of the open positions is free, all of them are visited, which is O(nnz) too.
     """
     K, D = pattern.shape
-    if not small.holds(pattern.nnz, count, K, D):
+    if not numpy_versions.holds(pattern.nnz, count, K, D):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.free_positions(pattern, keep, count, rng, closed_rows, closed_columns)
@@ -75,7 +75,7 @@ def free_positions(
     if count > 0:
         key = rng.integers(2**64, dtype=np.uint64)
         crowded = 2 * (taken.size + count) > size
-        choose = small.lowest_of_free if crowded else small.drawn
+        choose = numpy_versions.lowest_of_free if crowded else numpy_versions.drawn
         found = choose(key, pattern.shape, taken, rows, columns, count)
     dtype = pattern.indices.dtype
     return (found // D).astype(dtype), (found % D).astype(dtype)

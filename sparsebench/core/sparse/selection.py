@@ -1,7 +1,8 @@
 """Selects the connections to drop by their scores. Among equal scores, the earlier connection in
 csr order is dropped first (RigL's released code breaks such ties by noise).
 
-`sparsebench.core.sparse.reference` has readable twins.
+A rule is written three times, all with the same results: here, compiled, for many connections; in
+`numpy_versions` for few; and in `reference`, to be read and tested against.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import small
+from sparsebench.core.sparse import numpy_versions
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:
@@ -25,8 +26,8 @@ def all_but_smallest(scores: Vector, count: int) -> Mask:
         return np.ones(scores.size, dtype=bool)
     if count >= scores.size:
         return np.zeros(scores.size, dtype=bool)
-    if scores.dtype != np.float32 or small.holds(scores.size):
-        return small.all_but_smallest(scores, count)
+    if scores.dtype != np.float32 or numpy_versions.holds(scores.size):
+        return numpy_versions.all_but_smallest(scores, count)
     return _keep_others(scores, False, lambda size: count)
 
 
@@ -38,8 +39,8 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
     (2018), the topology update. Deviation: among equal weights the earlier connection is dropped
     first.
     """
-    if small.holds(w.size):
-        return small.weakest_per_sign_dropped(w, zeta)
+    if numpy_versions.holds(w.size):
+        return numpy_versions.weakest_per_sign_dropped(w, zeta)
     return _keep_others(w, True, lambda size: math.floor(zeta * size))
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from sparsebench.core.methods.protocols import Topology
-from sparsebench.core.methods.step import TrainingStep, Validation
+from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
 from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.protocols import LayerSignals, Network

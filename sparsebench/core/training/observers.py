@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsebench.core.archive import Below
 from sparsebench.core.arrays import Array
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.metric import Metric
 from sparsebench.core.observer import MOST_BINS, Observation, Observer
 from sparsebench.core.protocols import Network

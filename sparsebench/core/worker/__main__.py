@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from sparsebench.core.worker import denormals, host, processes
+from sparsebench.core.worker import denormals, guard_processes, processes
 
 
 def main() -> int:
@@ -22,10 +22,10 @@ def main() -> int:
 
         log = None if mpi.missing() else mpi.RankLog.of_this_process()
     if log is not None:
-        finish = host.start_monitor(log)
+        finish = guard_processes.start_monitor(log)
     else:
-        host.start()
-    host.join_group()
+        guard_processes.start()
+    guard_processes.join_group()
     denormals.flush_to_zero()
     if log is not None:
         from sparsebench.core.worker.attempt import attempt_together

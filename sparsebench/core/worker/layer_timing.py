@@ -13,7 +13,7 @@ import numpy as np
 
 from sparsebench.core.data.samples import ArraySamples
 from sparsebench.core.job import Ladder, Point
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import LayerSignals

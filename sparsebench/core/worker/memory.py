@@ -10,11 +10,11 @@ from sparsebench.core.worker.processes import children, cpu_seconds, proc_file, 
 
 HAS_PROC = Path("/proc/self/status").exists()
 
-PERIOD = 0.5
+SEARCH_SECONDS = 0.5
 """Seconds between two searches for children, and between two sums of Pss, which walk page
 tables."""
 
-URGENT = 0.1
+URGENT_SECONDS = 0.1
 """Seconds between two sums of Pss while resident memory, with shared pages counted repeatedly,
 exceeds a limit."""
 
@@ -107,7 +107,9 @@ class Tree:
     """
 
     def __init__(self, leader: int, adopter: int | None = None) -> None:
-        """adopter  the process that becomes the parent of orphaned descendants, if there is one"""
+        """leader   pid of the process
+        adopter  pid of the process that becomes the parent of orphaned descendants, if any
+        """
         self.members: dict[int, int] = {}
         self.rss = 0
         self.peak_pss: int | None = None
@@ -118,22 +120,23 @@ class Tree:
         self._walked = self._weighed = float("-inf")
 
     def sample(self, leader_rss: int, now: float) -> None:
-        """Search for children, at most once per `PERIOD`, and read the memory of the known ones."""
-        if now - self._walked >= PERIOD:
+        """Search for children, at most once per `SEARCH_SECONDS`, and read the memory of the known
+        ones."""
+        if now - self._walked >= SEARCH_SECONDS:
             self._walked = now
             self._walk()
         self.rss = leader_rss
         for pid in self.members:
             child = read(pid)
             self.rss += child.rss if child is not None else 0
-        if self.members and now - self._weighed >= PERIOD:
+        if self.members and now - self._weighed >= SEARCH_SECONDS:
             self._weigh(now)
 
     def exceeds(self, limit: int, now: float) -> bool:
         """Whether the processes together hold more than `limit` bytes."""
         if not self.members or self.rss <= limit:
             return False
-        if now - self._weighed >= URGENT:
+        if now - self._weighed >= URGENT_SECONDS:
             self._weigh(now)
         return self._pss > limit
 

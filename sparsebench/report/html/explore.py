@@ -10,8 +10,8 @@ from typing import Any, Literal
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool
 from bokeh.plotting import figure
 
-from sparsebench.analysis.evidence import CELL, Evidence, trials_of
 from sparsebench.analysis.number_format import join
+from sparsebench.analysis.report_data import CELL, ReportData, trials_of
 from sparsebench.errors import printable
 from sparsebench.report.chart_encoding import parameter_keys, value_at
 from sparsebench.report.html.bokeh_charts import TONES, TOOLTIP
@@ -39,11 +39,11 @@ class Explorer:
     figures: list[tuple[str, Any]]
 
 
-def explorer(evidence: Evidence) -> Explorer | None:
+def explorer(report_data: ReportData) -> Explorer | None:
     """The explorer of these trials; None if there are fewer than two cells or nothing varies."""
-    frame = evidence.ok
+    frame = report_data.ok
     first = frame.drop_duplicates("cell").head(MOST_CELLS)
-    of_first = Evidence(first, evidence.records, evidence.runs, evidence.metrics)
+    of_first = ReportData(first, report_data.records, report_data.runs, report_data.metrics)
     keys = parameter_keys(of_first)
     if len(first) < 2 or not keys:
         return None
@@ -51,7 +51,7 @@ def explorer(evidence: Evidence) -> Explorer | None:
     columns: dict[str, dict[str, Any]] = {}
     for key in [*keys, *(c for c in ("dataset",) if c not in keys)]:
         columns[key] = {"name": key, "parameter": True, **_parameter(of_first, key)}
-    for metric in evidence.metrics.of_trials():
+    for metric in report_data.metrics.of_trials():
         if metric.name in frame and frame[metric.name].nunique() > 1:
             means = by_cell[metric.name].mean()
             columns[metric.name] = {
@@ -59,10 +59,10 @@ def explorer(evidence: Evidence) -> Explorer | None:
                 "values": [_rounded(means[cell]) for cell in first["cell"]],
             }  # fmt: skip
     sizes = by_cell.size()
-    sparser = {*DRIVERS["density"]} & {*keys} - {*evidence.folded}
+    sparser = {*DRIVERS["density"]} & {*keys} - {*report_data.folded}
     chosen = {
         "x": "density" if sparser and "density" in columns else "epoch_seconds",
-        "y": evidence.primary.name,
+        "y": report_data.primary.name,
         "color": next((k for k in COMPONENTS if k in keys), keys[0]),
         "log_x": True,
     }
@@ -74,8 +74,8 @@ def explorer(evidence: Evidence) -> Explorer | None:
     return Explorer(cells, [(f"{x} {y}", _empty(x, y)) for x in SCALES for y in SCALES])
 
 
-def _parameter(evidence: Evidence, key: str) -> dict[str, Any]:
-    trials = trials_of(evidence)
+def _parameter(report_data: ReportData, key: str) -> dict[str, Any]:
+    trials = trials_of(report_data)
     values = [value_at(trial, key) for trial in trials]
     if all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in values):
         return {"title": key, "kind": "number", "values": values}

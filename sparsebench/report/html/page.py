@@ -16,8 +16,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from sparsebench.analysis.claims import Holds, Judged, judge
-from sparsebench.analysis.evidence import BAD, CELL, NOT_RUN, Evidence
 from sparsebench.analysis.number_format import in_unit, join, one, printable_lines
+from sparsebench.analysis.report_data import BAD, CELL, NOT_RUN, ReportData
 from sparsebench.core.files import jsonable
 from sparsebench.report.claims import against
 from sparsebench.report.document import (
@@ -117,7 +117,7 @@ def inline(text: Text) -> Markup:
     return Markup("").join(shown)
 
 
-def _statuses(found: Evidence) -> list[tuple[str, str, int]]:
+def _statuses(found: ReportData) -> list[tuple[str, str, int]]:
     """For each status: its class in the style sheet, its words, and its number of trials."""
     shown = []
     counts = Counter(zip(found.frame["status"], found.frame["expected"]))
@@ -128,7 +128,7 @@ def _statuses(found: Evidence) -> list[tuple[str, str, int]]:
     return shown
 
 
-def _claims(found: Evidence) -> list[dict[str, Any]]:
+def _claims(found: ReportData) -> list[dict[str, Any]]:
     """The claims of the suites with their cells, in the order of the suites."""
     claims: dict[tuple[str, str], list[Judged]] = {}
     for row in judge(found):
@@ -197,11 +197,11 @@ class Log:
     trials: list[str] = field(default_factory=list)
 
 
-def logs(evidence: Evidence) -> tuple[list[Log], int]:
+def logs(report_data: ReportData) -> tuple[list[Log], int]:
     """At most `MOST_LOGS` logs, unexpected failures first; and how many more there are."""
     found: dict[tuple[str, ...], Log] = {}
-    bad = evidence.frame[evidence.frame["status"].isin(BAD)]
-    for (_, row), record in zip(bad.iterrows(), evidence.records_of(bad)):
+    bad = report_data.frame[report_data.frame["status"].isin(BAD)]
+    for (_, row), record in zip(bad.iterrows(), report_data.records_of(bad)):
         cell = join(*(row[name] for name in CELL))
         status = ": ".join(filter(None, [str(record.status), record.cause]))
         tail = record.log_tail[-LONGEST_LOG:]
@@ -213,18 +213,18 @@ def logs(evidence: Evidence) -> tuple[list[Log], int]:
     return ordered[:MOST_LOGS], max(0, len(ordered) - MOST_LOGS)
 
 
-def _trials(evidence: Evidence, with_logs: Collection[str]) -> tuple[Table, list[str], int]:
+def _trials(report_data: ReportData, with_logs: Collection[str]) -> tuple[Table, list[str], int]:
     """A table of at most `MOST_TRIALS` trials in planned order, their ids, and the number of
     further trials."""
-    frame = evidence.frame
+    frame = report_data.frame
     results = [name for name in dict.fromkeys(frame["primary"]) if name in frame]
-    used = [evidence.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
-    words = CELL if evidence.varied else CELL[1:]
+    used = [report_data.metrics[name] for name in (*results, *NUMBERS) if frame[name].notna().any()]
+    words = CELL if report_data.varied else CELL[1:]
     header = [*(name.removesuffix("_label") for name in words), "trial", "status", "seed"]
     folds = ["fold"] if frame["folds"].any() else []
     rows = []
     shown = frame.head(MOST_TRIALS)
-    for (_, row), record in zip(shown.iterrows(), evidence.records_of(shown)):
+    for (_, row), record in zip(shown.iterrows(), report_data.records_of(shown)):
         cause = f" ({row['cause']})" if row["cause"] else ""
         log = str(row["trial"]) if row["trial"] in with_logs else ""
         rows.append(

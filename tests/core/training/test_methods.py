@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import Blobs, prepare, small_work
 
-from sparsebench.core.methods.step import TrainingStep
+from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.view import NetworkView
 from sparsebench.core.sparse.sampling import free_positions
 from sparsebench.core.sparse.selection import weakest_per_sign_dropped

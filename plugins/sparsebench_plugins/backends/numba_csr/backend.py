@@ -14,8 +14,8 @@ from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.nn.dropout import Dropout
 from sparsebench.core.protocols import CompiledStep, Layer, Loss, Optimizer, Unit
 from sparsebench.core.sparse.csr import CsrMatrix
+from sparsebench_plugins.backends.numba_csr.activation_unit import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.backends.params import NumbaCsrParams
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -53,7 +53,7 @@ class NumbaCsr(NumbaCsrParams):
             or getattr(config, "DISABLE_JIT", False)
         ):
             return None
-        from sparsebench_plugins.backends.numba_csr.step.compiled import Programs
+        from sparsebench_plugins.backends.numba_csr.compiled_step.compiled import Programs
 
         return Programs.of(layers, units, loss, optimizer, activations)
 

@@ -17,11 +17,11 @@ from sparsebench.core.protocols import Optimizer
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench_plugins.backends.numba_csr import arguments
 from sparsebench_plugins.backends.numba_csr import optimizer_rules as rules
+from sparsebench_plugins.backends.numba_csr.activation_unit import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.arguments import CACHE, KEEP, LARGEST, NO_UNIT, Layout
 from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.csr_passes import CsrPasses, Weights
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 from sparsebench_plugins.optimizers import SGD
 
 LINE = 64

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparsebench.core.protocols import Optimizer
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, SGD, Rule
-from sparsebench_plugins.backends.numba_csr.step.records import RULE
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import RULE
 from sparsebench_plugins.optimizers import SGD as Sgd
 from sparsebench_plugins.optimizers import Adam, Kind
 

@@ -11,9 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.small_batch import backward_chunk, forward_chunk
-from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
-from sparsebench_plugins.backends.numba_csr.step.operations import (
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
+from sparsebench_plugins.backends.numba_csr.compiled_step.operations import (
     KERNEL,
     Dtype,
     numbers_at,
@@ -21,7 +20,8 @@ from sparsebench_plugins.backends.numba_csr.step.operations import (
     step_of,
     sum_of,
 )
-from sparsebench_plugins.backends.numba_csr.step.records import LAYER
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import LAYER
+from sparsebench_plugins.backends.numba_csr.small_batch import backward_chunk, forward_chunk
 
 
 @njit(forceinline=True)

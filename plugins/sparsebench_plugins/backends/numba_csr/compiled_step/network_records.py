@@ -15,12 +15,11 @@ import numpy as np
 
 from sparsebench.core.data.samples import ScaledRows
 from sparsebench_plugins.backends.numba_csr import arguments
+from sparsebench_plugins.backends.numba_csr.activation_unit import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.arguments import Layout
-from sparsebench_plugins.backends.numba_csr.layer import ahead
-from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
-from sparsebench_plugins.backends.numba_csr.step import smooth_activations
-from sparsebench_plugins.backends.numba_csr.step.batch_split import Split
-from sparsebench_plugins.backends.numba_csr.step.program_parts import (
+from sparsebench_plugins.backends.numba_csr.compiled_step import smooth_activations
+from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split
+from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import (
     Array,
     Fields,
     Goal,
@@ -30,7 +29,7 @@ from sparsebench_plugins.backends.numba_csr.step.program_parts import (
     by_row,
     state,
 )
-from sparsebench_plugins.backends.numba_csr.step.records import (
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import (
     BATCH,
     CURVE,
     LAYER,
@@ -41,7 +40,8 @@ from sparsebench_plugins.backends.numba_csr.step.records import (
     fill,
     filled,
 )
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.layer import ahead
+from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
 
 FIRST_CACHE = 2**15
 """Bytes of an L1 cache."""

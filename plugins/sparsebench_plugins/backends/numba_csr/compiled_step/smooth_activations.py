@@ -14,9 +14,9 @@ import numpy as np
 from numba import cfunc, njit
 
 from sparsebench_plugins.backends.numba_csr.activation_kernels import GOLDEN, mix
-from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
-from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
-from sparsebench_plugins.backends.numba_csr.step.records import CURVE
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
+from sparsebench_plugins.backends.numba_csr.compiled_step.operations import KERNEL, step_of, sum_of
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import CURVE
 
 TANH, SIGMOID, SRELU = range(3)
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from sparsebench.core.data.samples import ScaledRows
-from sparsebench_plugins.backends.numba_csr.step import (
+from sparsebench_plugins.backends.numba_csr.compiled_step import (
     batch_inputs,
     block_operations,
     losses,
     operations,
     smooth_activations,
 )
-from sparsebench_plugins.backends.numba_csr.step.batch_split import Split
-from sparsebench_plugins.backends.numba_csr.step.network_records import NetworkRecords
-from sparsebench_plugins.backends.numba_csr.step.program_parts import Array, Goal, Parts
-from sparsebench_plugins.backends.numba_csr.step.records import SEQUENCE, address, filled
+from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split
+from sparsebench_plugins.backends.numba_csr.compiled_step.network_records import NetworkRecords
+from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import Array, Goal, Parts
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import SEQUENCE, address, filled
 
 Item = tuple[int, Array, int, int]
 """A kernel's address, its record, and its two other arguments."""

@@ -21,6 +21,14 @@ from sparsebench_plugins.backends.numba_csr.activation_kernels import (
     mix,
 )
 from sparsebench_plugins.backends.numba_csr.arguments import Rule, UnitNumbers
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at, call
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import (
+    LAYER,
+    RULE,
+    SEQUENCE,
+    STEP,
+    VECTOR,
+)
 from sparsebench_plugins.backends.numba_csr.large_batch import PIECE, forward_row, spanning
 from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
@@ -30,14 +38,6 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     load_some,
     splat,
     total,
-)
-from sparsebench_plugins.backends.numba_csr.step.atomics import array_at, call
-from sparsebench_plugins.backends.numba_csr.step.records import (
-    LAYER,
-    RULE,
-    SEQUENCE,
-    STEP,
-    VECTOR,
 )
 from sparsebench_plugins.backends.numba_csr.update_kernels import (
     absorb,

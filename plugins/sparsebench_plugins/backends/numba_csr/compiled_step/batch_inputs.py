@@ -9,6 +9,9 @@ import numpy as np
 from numba import cfunc, types
 from numba.extending import intrinsic
 
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
+from sparsebench_plugins.backends.numba_csr.compiled_step.operations import KERNEL, Dtype, step_of
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import BATCH
 from sparsebench_plugins.backends.numba_csr.simd import (
     FLOAT,
     I32,
@@ -19,9 +22,6 @@ from sparsebench_plugins.backends.numba_csr.simd import (
     store,
     vector,
 )
-from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
-from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, Dtype, step_of
-from sparsebench_plugins.backends.numba_csr.step.records import BATCH
 
 BLOCK = 64
 """The number of features that are written for all samples of a tile before the next ones, so that

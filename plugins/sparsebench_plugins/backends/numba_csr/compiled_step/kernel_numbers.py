@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from sparsebench.core.protocols import Loss, Unit
 from sparsebench_plugins.activation_units import SmoothUnit, SReluUnit, sigmoid, tanh
-from sparsebench_plugins.backends.numba_csr.step.losses import (
+from sparsebench_plugins.backends.numba_csr.compiled_step.losses import (
     BINARY,
     CROSS_ENTROPY,
     LINEAR,
     SQUARED,
 )
-from sparsebench_plugins.backends.numba_csr.step.smooth_activations import SIGMOID, SRELU, TANH
+from sparsebench_plugins.backends.numba_csr.compiled_step.smooth_activations import (
+    SIGMOID,
+    SRELU,
+    TANH,
+)
 from sparsebench_plugins.losses import (
     BinaryCrossEntropy,
     CrossEntropy,

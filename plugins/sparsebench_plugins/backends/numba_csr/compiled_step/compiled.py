@@ -14,13 +14,13 @@ from sparsebench.core.data.samples import ScaledRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, Loss, Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr import optimizer_rules
+from sparsebench_plugins.backends.numba_csr.activation_unit import NumbaUnit
+from sparsebench_plugins.backends.numba_csr.compiled_step import kernel_numbers, work_sharing
+from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split, split
+from sparsebench_plugins.backends.numba_csr.compiled_step.helper_threads import HELPERS
+from sparsebench_plugins.backends.numba_csr.compiled_step.program import Program
+from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import Goal, Parts
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.step import driver, kernel_numbers
-from sparsebench_plugins.backends.numba_csr.step.batch_split import Split, split
-from sparsebench_plugins.backends.numba_csr.step.helper_threads import HELPERS
-from sparsebench_plugins.backends.numba_csr.step.program import Program
-from sparsebench_plugins.backends.numba_csr.step.program_parts import Goal, Parts
-from sparsebench_plugins.backends.numba_csr.unit import NumbaUnit
 
 Key = tuple[Any, ...]
 
@@ -101,7 +101,7 @@ class Programs:
             return None
         program.records.set_inputs(X, None)
         with HELPERS.held() as hold:
-            hold.serial = driver.run_once(
+            hold.serial = work_sharing.run_once(
                 hold.control, hold.helped, hold.serial, program.phases, program.items
             )
         outputs: Matrix = program.outputs
@@ -114,7 +114,7 @@ class Programs:
         rules = optimizer_rules.table(self._parts.optimizer, np.asarray(rates), t)
         program.records.step["t"] = t
         with HELPERS.held() as hold:
-            done, hold.serial = driver.run_steps(
+            done, hold.serial = work_sharing.run_steps(
                 hold.control, hold.helped, hold.serial, program.phases, program.items,
                 program.records.step, rules, rows, target_rows, program.records.losses, found,
             )  # fmt: skip

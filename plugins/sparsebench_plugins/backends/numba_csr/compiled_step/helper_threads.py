@@ -1,4 +1,7 @@
-"""The helper threads of a process: Python threads that stay in compiled code, without the GIL."""
+"""The helper threads of a process: Python threads that stay in compiled code, without the GIL.
+
+What they execute, and how long they spin before they sleep, is in `work_sharing`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 import numba
 
 from sparsebench.core.worker import denormals
-from sparsebench_plugins.backends.numba_csr.step import driver
+from sparsebench_plugins.backends.numba_csr.compiled_step import work_sharing
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Helpers:
         self._threads: list[threading.Thread] = []
 
     def _new_block(self) -> None:
-        self._block = driver.control_block()
+        self._block = work_sharing.control_block()
         self._address = int(self._block.ctypes.data)
         self._serial = 0
 
@@ -64,7 +67,7 @@ class Helpers:
             wanted = numba.get_num_threads() - 1 if mine else 0
             if mine and wanted != len(self._threads):
                 self._resize(wanted)
-            block = self._block if mine else driver.control_block()
+            block = self._block if mine else work_sharing.control_block()
             hold = Hold(block.ctypes.data, wanted > 0, self._serial)
             yield hold
             if mine:
@@ -78,7 +81,7 @@ class Helpers:
         self._new_block()
         for number in range(count):
             thread = threading.Thread(
-                target=driver.help_out,
+                target=work_sharing.help_out,
                 args=(self._address,),
                 name=f"sparsebench-helper-{number + 1}",
                 daemon=True,
@@ -89,14 +92,14 @@ class Helpers:
     def flush(self) -> bool | None:
         """Whether all helper threads treat denormals as zero and produce none; None without any."""
         count = len(self._threads)
-        while driver.started(self._address) < count:
+        while work_sharing.started(self._address) < count:
             time.sleep(0.001)
-        return driver.flushing(self._address) == count if count else None
+        return work_sharing.flushing(self._address) == count if count else None
 
     def stop(self) -> None:
         """End the threads and wait for them."""
         if self._threads:
-            driver.stop_helpers(self._address)
+            work_sharing.stop_helpers(self._address)
             for thread in self._threads:
                 thread.join()
             self._threads = []

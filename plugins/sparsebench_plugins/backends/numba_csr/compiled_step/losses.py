@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.step.atomics import array_at
-from sparsebench_plugins.backends.numba_csr.step.operations import KERNEL, step_of, sum_of
-from sparsebench_plugins.backends.numba_csr.step.records import TARGETS
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
+from sparsebench_plugins.backends.numba_csr.compiled_step.operations import KERNEL, step_of, sum_of
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import TARGETS
 
 CROSS_ENTROPY, SQUARED, LINEAR, BINARY = range(4)
 

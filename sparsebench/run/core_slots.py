@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparsebench import machine
 from sparsebench.core.trial import Trial
+from sparsebench.default_threads import usable_cores
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
 
@@ -84,7 +85,7 @@ class Slots:
             return ""
         alone = self.count == 1
         wanted = [self._cores_of(t) for t in trials if not alone or self._cores_of(t) > t.threads]
-        cores = min(len(machine.usable_cores() if own is None else own) for own in self._cores)
+        cores = min(len(usable_cores() if own is None else own) for own in self._cores)
         threads = max(wanted, default=0)
         if threads <= cores:
             return ""
@@ -104,7 +105,7 @@ def _divided_cores(count: int) -> list[tuple[int, ...] | None]:
     """Disjoint sets of equally many physical cores, one per slot; cores left over stay idle. Both
     threads of a physical core go to one slot, because they slow each other down."""
     groups: dict[int, list[int]] = {}
-    for core in sorted(machine.usable_cores()):
+    for core in sorted(usable_cores()):
         groups.setdefault(physical_core(core), []).append(core)
     if count > len(groups):
         raise SparsebenchError(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HERE = sys.platform == "linux"
 """Whether trials have a host; on other systems they have a guard."""
 
-COMMAND = (sys.executable, "-P", "-m", "sparsebench.core.worker.host")
+COMMAND = (sys.executable, "-P", "-m", "sparsebench.core.worker.guard_processes")
 """Starts and hosts the command that follows it."""
 
 LIFELINE = "SPARSEBENCH_LIFELINE"

@@ -21,7 +21,7 @@ import os
 import numpy as np
 from numba import njit, types
 
-from sparsebench_plugins.backends.numba_csr.step.atomics import (
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import (
     HAS_FUTEX,
     add,
     array_at,

@@ -16,8 +16,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsebench import machine
 from sparsebench.core.worker.processes import started
+from sparsebench.default_threads import control_group
 
 ROOT = Path("/")
 """The folder that contains proc; mount points are below it too."""
@@ -85,7 +85,7 @@ def delegated() -> Path | None:
 
 def own_group() -> Path | None:
     """The folder of this process's group in the version 2 hierarchy."""
-    return machine.control_group(ROOT)
+    return control_group(ROOT)
 
 
 def remove_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsebench.analysis.marks import marked_labels, marked_topologies
+from sparsebench.analysis.footnote_marks import marked_labels, marked_topologies
 from sparsebench.analysis.number_format import join, plural, sentence_list
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import FAILURES, Status
@@ -61,7 +61,7 @@ OWN_COLUMN = ("topology", "backend", "seed", "fold", "data", "format")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportData:
     """The trials of a report with their labels.
 
     frame    one row per record, by `index`. Columns are those of an export and:
@@ -83,7 +83,7 @@ class Evidence:
              not part of any label
     notes    sentences on the values that belong to each data set, and on records that were not
              pooled
-    judged   the verdicts on the suites' claims by family-wise error rate, filled on first use
+    judged   the verdicts on the suites' claims, filled on first use
     """
 
     frame: pd.DataFrame
@@ -93,9 +93,7 @@ class Evidence:
     varied: list[str] = field(default_factory=list)
     folded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    judged: dict[float, list[Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    judged: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def ok(self) -> pd.DataFrame:
@@ -109,24 +107,24 @@ class Evidence:
         names = list(frame["primary"])
         return self.metrics[max(dict.fromkeys(names), key=names.count, default=PRIMARY)]
 
-    def by_primary(self) -> list[Evidence]:
+    def by_primary(self) -> list[ReportData]:
         """The trials split by their primary metric; metrics without a value are left out."""
         parts = [part for _, part in self.frame.groupby("primary", sort=False)]
         found = [replace(self, frame=part) for part in parts]
         return [one for one in found if one.ok.get(one.primary.name, NONE).notna().any()]
 
     @property
-    def of_primary(self) -> Evidence:
+    def of_primary(self) -> ReportData:
         """Only the trials whose primary metric is `primary`."""
         return replace(self, frame=self.frame[self.frame["primary"] == self.primary.name])
 
     @property
-    def trained(self) -> Evidence:
+    def trained(self) -> ReportData:
         """Only the trials that train, and not those that time a kernel."""
         return replace(self, frame=self.frame[self.frame["kernel"] == ""])
 
     @property
-    def timed(self) -> Evidence:
+    def timed(self) -> ReportData:
         """Only the trials that time a kernel."""
         return replace(self, frame=self.frame[self.frame["kernel"] != ""])
 
@@ -135,7 +133,7 @@ class Evidence:
         return [self.records[int(str(i))] for i in frame.index]
 
 
-def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
+def report_data(stored_runs: Sequence[StoredRun]) -> ReportData:
     """All records of the runs, but only one for each seed of a cell and machine."""
     pairs, repeated = _once([(run, record) for run in stored_runs for record in run.records])
     runs = [run for run, _ in pairs]
@@ -207,7 +205,7 @@ def evidence(stored_runs: Sequence[StoredRun]) -> Evidence:
             notes.append(f"Run {run.id} is not complete: {verb} no record.")
     measured = {name for record in records for name in record.measures}
     metrics = of_run(*(run.manifest for run in stored_runs)).with_measured(sorted(measured))
-    return Evidence(_compact(frame), records, runs, metrics, [*varied, *differing], folded, notes)
+    return ReportData(_compact(frame), records, runs, metrics, [*varied, *differing], folded, notes)
 
 
 def _compact(frame: pd.DataFrame) -> pd.DataFrame:
@@ -395,9 +393,9 @@ def _labelled(datasets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 # --- trials that are equal but for what a question varies ----------------------------
 
 
-def trials_of(evidence: Evidence) -> list[Trial]:
+def trials_of(report_data: ReportData) -> list[Trial]:
     """The trial of each row of the frame."""
-    return [record.trial for record in evidence.records_of(evidence.frame)]
+    return [record.trial for record in report_data.records_of(report_data.frame)]
 
 
 def without(trial: Trial, *keys: str) -> Trial:
@@ -432,19 +430,19 @@ def _dropped(value: Mapping[str, Any], path: Iterable[str]) -> dict[str, Any]:
     return kept
 
 
-def setting_labels(evidence: Evidence, *keys: str) -> list[str]:
+def setting_labels(report_data: ReportData, *keys: str) -> list[str]:
     """The setting of each row in words, leaving out these keys."""
-    left_out = (*keys, *evidence.folded)
-    words = settings([without(trial, *left_out) for trial in trials_of(evidence)])[1]
-    return [printable(join(*both)) for both in zip(words, evidence.frame["apart"])]
+    left_out = (*keys, *report_data.folded)
+    words = settings([without(trial, *left_out) for trial in trials_of(report_data)])[1]
+    return [printable(join(*both)) for both in zip(words, report_data.frame["apart"])]
 
 
-def topology_labels(evidence: Evidence, *keys: str) -> list[str]:
+def topology_labels(report_data: ReportData, *keys: str) -> list[str]:
     """The topology of each row, distinguished from the others, leaving out these keys."""
-    left_out = (*keys, *evidence.folded)
-    return _labels([without(trial, *left_out).topology for trial in trials_of(evidence)])
+    left_out = (*keys, *report_data.folded)
+    return _labels([without(trial, *left_out).topology for trial in trials_of(report_data)])
 
 
-def families(evidence: Evidence, *keys: str) -> list[str]:
+def families(report_data: ReportData, *keys: str) -> list[str]:
     """An id per row that is the same for trials that differ only in the seed and these keys."""
-    return [without(trial, *keys, *evidence.folded).id for trial in trials_of(evidence)]
+    return [without(trial, *keys, *report_data.folded).id for trial in trials_of(report_data)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sparsebench.core.job import Job
-from sparsebench.run import cgroup
+from sparsebench.run import memory_cgroup
 from sparsebench.run.supervisor import Supervised
 
 MOUNT = "sys/fs/cgroup"
@@ -32,13 +32,16 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (home / "cgroup.controllers").write_text("cpu memory pids\n")
     (home / "cgroup.subtree_control").write_text("\n")
     (home / "cgroup.procs").write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr(cgroup, "ROOT", root)
-    monkeypatch.setattr(cgroup, "remove_folder", shutil.rmtree)  # the kernel's rmdir does that
+    monkeypatch.setattr(memory_cgroup, "ROOT", root)
+    # the kernel's rmdir removes the files too
+    monkeypatch.setattr(memory_cgroup, "remove_folder", shutil.rmtree)
     left: list[Callable[[], None]] = []
-    monkeypatch.setattr(cgroup.atexit, "register", lambda f, *given: left.append(lambda: f(*given)))
-    cgroup.delegated.cache_clear()
+    monkeypatch.setattr(
+        memory_cgroup.atexit, "register", lambda f, *given: left.append(lambda: f(*given))
+    )
+    memory_cgroup.delegated.cache_clear()
     yield home
-    cgroup.delegated.cache_clear()
+    memory_cgroup.delegated.cache_clear()
     for leave in left:
         leave()
     assert not list(home.glob("sparsebench-*"))
@@ -50,7 +53,7 @@ def hand_down(home: Path) -> None:
 
 def test_a_group_has_its_limits_and_no_swap_where_there_is_some(kernel: Path) -> None:
     hand_down(kernel)
-    group = cgroup.make(123 * 4096)
+    group = memory_cgroup.make(123 * 4096)
     assert group is not None
     assert group.folder.parent == kernel
     assert (group.folder / "memory.max").read_text() == str(123 * 4096)
@@ -61,7 +64,7 @@ def test_a_group_has_its_limits_and_no_swap_where_there_is_some(kernel: Path) ->
 
 def test_what_a_group_tells(kernel: Path) -> None:
     hand_down(kernel)
-    group = cgroup.make(None)
+    group = memory_cgroup.make(None)
     assert group is not None
     assert (group.peak(), group.oom_kills(), group.has(7)) == (None, 0, False)
     (group.folder / "memory.peak").write_text("4096\n")
@@ -72,7 +75,7 @@ def test_what_a_group_tells(kernel: Path) -> None:
 
 
 def test_a_lone_supervisor_steps_aside_and_comes_back(kernel: Path) -> None:
-    group = cgroup.make(4096)
+    group = memory_cgroup.make(4096)
     assert group is not None
     assert (kernel / "cgroup.subtree_control").read_text() == "+memory"
     (aside,) = kernel.glob("sparsebench-supervisor-*")
@@ -95,7 +98,7 @@ NOT_OURS = {
 @pytest.mark.parametrize("why", NOT_OURS)
 def test_where_there_can_be_none_there_is_none(kernel: Path, why: str) -> None:
     NOT_OURS[why](kernel)
-    assert cgroup.make(4096) is None
+    assert memory_cgroup.make(4096) is None
     kernel.mkdir(exist_ok=True)
 
 
@@ -104,10 +107,10 @@ def test_groups_of_dead_supervisors_are_removed(kernel: Path) -> None:
     (kernel / "sparsebench-trial-4194305-1-aa").mkdir()  # no such process
     (kernel / f"sparsebench-trial-{os.getpid()}-1-bb").mkdir()  # its number, an earlier process
     (kernel / "sparsebench-trial-x-1-cc").mkdir()  # not our way to name them
-    mine = cgroup.make(None)
+    mine = memory_cgroup.make(None)
     assert mine is not None
-    cgroup.delegated.cache_clear()
-    cgroup.delegated()
+    memory_cgroup.delegated.cache_clear()
+    memory_cgroup.delegated()
     left = {folder.name for folder in kernel.glob("sparsebench-*")}
     assert left == {mine.folder.name, "sparsebench-trial-x-1-cc"}
     mine.remove()

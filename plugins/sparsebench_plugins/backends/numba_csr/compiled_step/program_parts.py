@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Optimizer, Unit
+from sparsebench_plugins.backends.numba_csr.compiled_step import kernel_numbers
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import address
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
-from sparsebench_plugins.backends.numba_csr.step import kernel_numbers
-from sparsebench_plugins.backends.numba_csr.step.records import address
 
 Array = npt.NDArray[Any]
 Fields: TypeAlias = dict[str, int]
