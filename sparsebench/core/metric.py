@@ -22,6 +22,9 @@ SYMBOLS: dict[str, str] = {
     "number": "",
 }  # fmt: skip
 
+STEP_PARTS = ("gather", "forward", "backward", "update")
+"""The parts of a step that a compiled step times itself: the columns `NAME_seconds`."""
+
 EPOCH_PARTS = ("data_seconds", "train_seconds", "topology_seconds")
 """The times that add up to an epoch; evaluation, observers and checkpoints are not included."""
 

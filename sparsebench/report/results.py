@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -33,7 +34,7 @@ from sparsebench.analysis.report_data import (
     trials_of,
 )
 from sparsebench.analysis.statistics import Spread, interquartile
-from sparsebench.core.metric import Metric
+from sparsebench.core.metric import STEP_PARTS, Metric
 from sparsebench.core.status import Status
 from sparsebench.errors import printable
 from sparsebench.metrics import BUILT_IN
@@ -51,6 +52,14 @@ PER_EPOCH = {
     for name, what in (("data", "assembling batches"), ("topology", "topology updates"))
 }
 """The parts of `epoch_seconds`, as means over all epochs."""
+
+PARTS_PER_EPOCH = {
+    f"{name}_seconds_per_epoch": Metric(
+        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what} per epoch"
+    )
+    for name, what in zip(STEP_PARTS, ("gathering batches", "forward", "backward", "updates"))
+}
+"""The parts of a compiled step."""
 
 TIMES = ("epoch_seconds", *PER_EPOCH, "warmup_seconds", "wall_seconds", "samples_per_second")
 MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes", "method_bytes")
@@ -91,6 +100,13 @@ def time_table(report_data: ReportData) -> Table | None:
     return _by_cell(report_data, [metrics[name] for name in TIMES], noisy)
 
 
+def parts_table(report_data: ReportData) -> Table | None:
+    """Seconds per epoch in each part of the step, of the cells whose steps are compiled."""
+    frame = report_data.frame
+    compiled = replace(report_data, frame=frame[frame["forward_seconds"].notna()])
+    return _by_cell(compiled, list(PARTS_PER_EPOCH.values()), bold=False)
+
+
 def memory_table(report_data: ReportData) -> Table | None:
     """The net peak, the stored bytes of the network, and the stored bytes per connection."""
     return _by_cell(report_data, [*(report_data.metrics[name] for name in MEMORY), PER_CONNECTION])
@@ -100,24 +116,27 @@ def _by_cell(
     report_data: ReportData,
     metrics: Sequence[Metric],
     mark: Callable[[pd.DataFrame], str] = lambda cell: "",
+    bold: bool = True,
 ) -> Table | None:
-    """A table with a row per cell. The lowest value of the first metric in each setting is bold;
-    `mark` follows the first number of a row."""
+    """A table with a row per cell. `mark` follows the first number of a row.
+
+    bold  whether the lowest value of the first metric in each setting is bold
+    """
     frame = report_data.frame[~report_data.frame["status"].isin(NOT_RUN)]
     derived = {PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]}
-    for name in PER_EPOCH:
+    for name in (*PER_EPOCH, *PARTS_PER_EPOCH):
         derived[name] = frame[name.removesuffix("_per_epoch")] / frame["epochs"]
     frame = frame.assign(**derived)
     used = [metric for metric in metrics if frame[metric.name].notna().any()]
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, used[0]) if used else set()
+        best = _best(part, used[0]) if used and bold else set()
         for (topology, backend), cell in groups(part, CELL[1:]):
             ok = cell[cell["ok"]]
             numbers = [number(metric, _spread(cell, metric)) for metric in used]
             if numbers and len(ok):
-                first, bold = _spread(cell, used[0]), (topology, backend) in best
-                numbers[0] = number(used[0], first, bold=bold, tail=mark(ok))
+                first, lowest = _spread(cell, used[0]), (topology, backend) in best
+                numbers[0] = number(used[0], first, bold=lowest, tail=mark(ok))
             ended = Cell(join(len(ok) or "", outcome(cell)), float(len(ok)), list(cell["trial"]))
             rows.append([setting, topology, backend, *numbers, ended])
     header = [_setting(report_data), "topology", "backend"]

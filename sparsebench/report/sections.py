@@ -41,6 +41,12 @@ NOTE_TIME = (
     "not in it. Samples per second are those of all epochs together. Bold: the lowest of a setting "
     "and those that are not shown to be higher, where any is. Times hold for this machine only."
 )
+NOTE_PARTS = (
+    "Of steps made by one compiled call, which times its own parts: gathering and scaling the "
+    "batch; forward with activations and dropout; backward with the loss, and with the updates "
+    "that small batches make at once; other updates. Where several threads make a step, its time "
+    "is divided as theirs is."
+)
 IN_PAPER_TIME = (
     "Time: the median over a trial's epochs of assembling batches and training, plus that of "
     "topology updates over the epochs that had one; compilation (warm-up) is apart."
@@ -192,6 +198,8 @@ def _sections(found: ReportData) -> Iterator[Section]:
         exactness = None if trained.ok["exact"].all() else NOTE_INEXACT
         times = _in_paper(results.time_table(trained), "time", IN_PAPER_TIME)
         yield from section("Time", times, NOTE_TIME, *noise_footnote(trained.ok))
+        parts = _in_paper(results.parts_table(trained), "parts", "Seconds per epoch, by part.")
+        yield from section("Where the time of a step goes", parts, NOTE_PARTS)
         memory = _in_paper(results.memory_table(trained), "memory", IN_PAPER_MEMORY)
         yield from section("Memory", memory, NOTE_MEMORY, exactness)
         predicted = results.predictions_table(trained)

@@ -488,13 +488,48 @@ def test_steps_and_gradients_may_alternate() -> None:
     assert_same(mixed, layers)
 
 
+@pytest.mark.parametrize("N", [3, 16, 128, 450])
+@pytest.mark.parametrize("way", ["samples", "neurons", "blocks"])
+def test_a_step_times_its_parts(way: str, N: int, request: pytest.FixtureRequest) -> None:
+    """The parts cover the calls and take no more time than these; asking resets them."""
+    if way != "samples":
+        request.getfixturevalue(f"by_{way}")
+    net, inside = network(sizes=(300, 400, 350, 5)), 0.0
+    for t in range(1, 7):
+        X, T = batch(N, (300, 400, 350, 5), seed=t)
+        began = time.perf_counter()
+        net.train_step(X, T, 0.05, t)
+        inside += time.perf_counter() - began
+        if t == 3:
+            rewire(net, 1)  # which makes the tables of phases anew
+    net.outputs(X)  # which is no part of a step
+    parts = net.take_seconds()
+    assert set(parts) - {"gather"} == {"forward", "backward", "update"}
+    assert ("gather" in parts) == (way == "samples" or (way == "blocks" and N > 8))
+    assert min(parts.values()) > 0
+    assert sum(parts.values()) <= inside
+    assert set(net.take_seconds().values()) <= {0.0}
+    assert network("layers").take_seconds() == {}
+
+
+def test_the_parts_of_a_step_are_in_the_records(build: Any) -> None:
+    found = train(small_work(build, backend="numba-csr", epochs=3))
+    names = [f"{part}_seconds" for part in ("gather", "forward", "backward", "update")]
+    for name in names:
+        total = sum(epoch.metrics[name] for epoch in found.epochs)
+        assert found.measures[name] == pytest.approx(total)
+    assert sum(found.measures[name] or 0 for name in names) <= found.measures["train_seconds"]
+    other = train(small_work(build, backend="scipy-csr", epochs=1))
+    assert names[0] not in other.measures
+
+
 def test_a_late_ticket_is_executed_for_its_phase() -> None:
     """Many phases of few items with several helpers: every item runs exactly once."""
     helpers = Helpers()
     numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     counts = np.zeros(8, dtype=np.int64)
     items = np.array([(counting().address, counts.ctypes.data, i, 0) for i in range(8)])
-    phases = np.array([(0, 3, 0), (3, 5, 0)] * 500)
+    phases = np.array([(0, 3, 0, 0), (3, 5, 0, 0)] * 500)
     with helpers.held() as hold:
         for _ in range(20):
             hold.serial = work_sharing.run_once(

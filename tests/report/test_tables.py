@@ -129,6 +129,22 @@ def test_agreement_is_the_largest_difference_between_backends():
     assert results.agreement_table(report_data([FakeRun(accuracies([0.9]))])) is None
 
 
+def test_the_parts_of_a_compiled_step_per_epoch():
+    parts = {
+        "gather_seconds": 0.4,
+        "forward_seconds": 4,
+        "backward_seconds": 6,
+        "update_seconds": 1,
+    }
+    compiled = make_record(make_trial(backend=NUMBA, epochs=2), measures=parts)
+    layers = make_record(make_trial(backend=SCIPY, epochs=2))
+    found = report_data([FakeRun([compiled, layers])])
+    header, _, *rows = printed(results.parts_table(found)).splitlines()
+    assert "gathering batches per epoch | forward per epoch | backward per epoch" in header
+    assert [row.split(" | ")[2:-1] for row in rows] == [["200 ms", "2.00 s", "3.00 s", "500 ms"]]
+    assert results.parts_table(report_data([FakeRun([layers])])) is None
+
+
 def test_connections_before_and_after(tmp_path):
     text = printed(
         results.connections_table(

@@ -109,6 +109,9 @@ class LayeredNetwork:
             self._compiled.prepare(N, widest, connections, source)
         return self._compiled is not None
 
+    def take_seconds(self) -> dict[str, float]:
+        return {} if self._compiled is None else self._compiled.take_seconds()
+
     def compute_gradients(
         self, X: Batch, T: Target, t: int, ready: Callable[[int], None] | None = None
     ) -> float:

@@ -38,6 +38,9 @@ class CompiledStep(Protocol):
     def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
         """As `TrainsManySteps.prepare`."""
 
+    def take_seconds(self) -> dict[str, float]:
+        """As `TrainsManySteps.take_seconds`."""
+
     def stored_bytes(self) -> dict[str, int]:
         """Bytes by purpose, in addition to those of the layers."""
 
@@ -88,3 +91,7 @@ class TrainsManySteps(Protocol):
 
         Returns whether the larger network makes its steps as one compiled call.
         """
+
+    def take_seconds(self) -> dict[str, float]:
+        """The seconds spent in the parts of compiled steps since the last call: "gather",
+        "forward", "backward" and "update". Empty without compiled steps."""

@@ -13,8 +13,9 @@ from typing import Any
 from sparsebench.core.methods.protocols import Topology
 from sparsebench.core.methods.training_position import TrainingStep, Validation
 from sparsebench.core.methods.update import Counts, OnChange, TopologyUpdater
+from sparsebench.core.metric import STEP_PARTS
 from sparsebench.core.nn.network import LayeredNetwork
-from sparsebench.core.protocols import LayerSignals, Network
+from sparsebench.core.protocols import LayerSignals, Network, TrainsManySteps
 from sparsebench.core.sparse.csr import Change
 from sparsebench.core.training.build_network import build_network
 from sparsebench.core.training.checkpoint import Position, network_arrays
@@ -181,6 +182,7 @@ class Training:
                 turn = next(turns, None)
             self._keep_if_due(Position(epoch=epoch, start=done, step=self.step, losses=losses))
         self._loss = losses / done
+        self._time_parts()
         # the update at the end of an epoch may look at the first batch of the next
         upcoming = None
         if epoch < self.work.epochs and self.updater.needs_batch:
@@ -291,8 +293,10 @@ class Training:
         if self._compact_every is not None:
             whole, of_layers = sizes(self.network)
             metrics, layer_metrics = {**metrics, **whole}, {**layer_metrics, **of_layers}
+        self._time_parts()
         spent = self._timers.take()
         seconds: dict[str, Any] = {f"{name}_seconds": spent.get(name, 0.0) for name in TIMED}
+        parts = {f"{name}_seconds": spent[name] for name in STEP_PARTS if name in spent}
         found = EpochRecord(
             epoch=epoch,
             train_loss=self._loss,
@@ -301,7 +305,7 @@ class Training:
             connections=[layer.nnz for layer in self.network.layers],
             **asdict(self.updater.take_counts()),
             **seconds,
-            metrics=metrics,
+            metrics={**parts, **metrics},
             layer_metrics=layer_metrics,
             rss_bytes=work.meter.rss(),
         )
@@ -309,6 +313,12 @@ class Training:
         self.records.append(record)
         work.report(record)
         return record
+
+    def _time_parts(self) -> None:
+        """Give the timers the seconds that compiled steps counted by themselves."""
+        if isinstance(self.network, TrainsManySteps):
+            for part, seconds in self.network.take_seconds().items():
+                self._timers.add(part, seconds)
 
     def _evaluate(self) -> tuple[float, dict[str, float]]:
         """The test loss, and the metrics by column: their names with the prefix `test_` or
@@ -343,6 +353,7 @@ class Training:
         keeper = self.work.keeper
         if keeper is None or not keeper.due():
             return
+        self._time_parts()
         facts = {
             "position": asdict(at),
             "started": self.started,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from sparsebench.core.metric import EPOCH_PARTS, Metric
+from sparsebench.core.metric import EPOCH_PARTS, STEP_PARTS, Metric
 from sparsebench.core.protocols import Network
 from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
 
@@ -46,6 +46,7 @@ def result_of(
         "stored_bytes": sum(network.stored_bytes().values()),
         "bytes_sent": 0,
         **last.numbers(),
+        **_parts_of_steps(epochs),
     }
     layers = [
         {
@@ -59,6 +60,13 @@ def result_of(
     return Result(
         measures=measures, layers=layers, network=network, diverged=diverged, epochs=epochs
     )
+
+
+def _parts_of_steps(epochs: Sequence[EpochRecord]) -> dict[str, float]:
+    """The seconds of each part of compiled steps in all epochs; empty if an epoch has none."""
+    names = [f"{part}_seconds" for part in STEP_PARTS]
+    known = [name for name in names if all(name in epoch.metrics for epoch in epochs)]
+    return {name: sum(epoch.metrics[name] for epoch in epochs) for name in known}
 
 
 def epoch_seconds(epochs: Sequence[EpochRecord]) -> float:

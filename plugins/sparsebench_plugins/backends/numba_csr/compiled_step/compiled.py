@@ -3,7 +3,7 @@ else happens between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Programs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._programs: dict[Key, Program] = {}
+        self._seconds: dict[str, float] = {}
 
     @classmethod
     def of(
@@ -107,6 +108,13 @@ class Programs:
         outputs: Matrix = program.outputs
         return outputs
 
+    def take_seconds(self) -> dict[str, float]:
+        found, self._seconds = self._seconds, {}
+        for program in self._programs.values():
+            if program.trains:
+                add_seconds(found, program.take_seconds())
+        return found
+
     def _steps(
         self, program: Program, rows: Rows, target_rows: Rows, rates: Sequence[float], t: int
     ) -> npt.NDArray[np.float64]:
@@ -142,7 +150,11 @@ class Programs:
             goal is not None and goal.by_row and id(values),
         )
         program = self._programs.get(key)
-        if program is None or not program.fits(cut):
+        if program is not None and not program.fits(cut):
+            if program.trains:
+                add_seconds(self._seconds, program.take_seconds())
+            program = None
+        if program is None:
             program = self._programs[key] = Program(parts, cut, X, goal, N)
         elif not program.records.bound:
             program.renew()
@@ -172,3 +184,8 @@ class Programs:
             }
             for cut in cuts:
                 Program(self._parts, cut, X, goal, N)
+
+
+def add_seconds(total: dict[str, float], more: Mapping[str, float]) -> None:
+    for part, seconds in more.items():
+        total[part] = total.get(part, 0.0) + seconds

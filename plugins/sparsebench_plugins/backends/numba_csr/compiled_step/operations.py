@@ -21,7 +21,11 @@ from sparsebench_plugins.backends.numba_csr.activation_kernels import (
     mix,
 )
 from sparsebench_plugins.backends.numba_csr.arguments import Rule, UnitNumbers
-from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at, call
+from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import (
+    array_at,
+    call,
+    nanoseconds,
+)
 from sparsebench_plugins.backends.numba_csr.compiled_step.records import (
     LAYER,
     RULE,
@@ -251,16 +255,23 @@ def update_vector() -> int:
 
 @lru_cache
 def sequence() -> int:
-    """The address of the kernel that runs items one after the other for each tile of a piece."""
+    """The address of the kernel that runs items one after the other for each tile of a piece, and
+    measures how long each takes."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, piece, chunk):
         Q = array_at(address, 1, SEQUENCE)[0]
         step = step_of(Q)
+        times = Q.times + 8 * piece * Q.times_stride
+        taken = array_at(times + 16, Q.count, np.int64)
         first = piece * step.per_piece
+        began = nanoseconds(times)
         for tile in range(first, min(first + step.per_piece, step.tiles)):
             for i in range(Q.count):
                 item = array_at(Q.items + 32 * i, 4, np.int64)
                 call(item[0], item[1], tile, 0)
+                ended = nanoseconds(times)
+                taken[i] += ended - began
+                began = ended
 
     return int(kernel.address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,14 +23,21 @@ from sparsebench_plugins.backends.numba_csr.compiled_step.records import SEQUENC
 Item = tuple[int, Array, int, int]
 """A kernel's address, its record, and its two other arguments."""
 
-Pass = tuple[int, Array, int]
-"""A kernel's address, its record, and its number of chunks of neurons."""
+Part = Literal["gather", "forward", "backward", "update"]
+"""The part of a step that a kernel belongs to: assembling the batch; the layers' outputs; the loss,
+gradients, and updates that are made with them; all other updates."""
+
+Pass = tuple[Part, int, Array, int]
+"""A kernel's part of the step, its address, its record, and its number of chunks of neurons."""
 
 STRETCH = 8192
 """The number of connections in one piece of an update."""
 
 ALONE = 100_000
 """With fewer multiply-adds than this, no other thread is woken."""
+
+LINE_WORDS = 8
+"""Words of 8 bytes in a cache line, of which no two threads may write the same."""
 
 UPDATE_COST, COPY_COST = 10, 3
 """Multiply-adds that take as long as the update of a connection, and as its copy."""
@@ -41,9 +48,12 @@ class Program:
 
     cut            how the samples are divided
     records        the records that its kernels read
-    items, phases  as in `driver`
+    items, phases  as in `work_sharing`
     outputs        (K, N) of the last layer
     """
+
+    _table: Array
+    _times: Array
 
     def __init__(
         self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
@@ -55,6 +65,8 @@ class Program:
         self.records = NetworkRecords(parts, cut, X, goal, N)
         self.outputs = self.records.activations[-1]
         self._of, self._goal = parts, goal
+        self._seconds: dict[str, float] = {}
+        self._phase_parts: list[tuple[Part, ...]] = []
         if isinstance(X, ScaledRows):
             self._inputs = batch_inputs.assemble(*_scalars(X.X, X.mean))
         else:
@@ -71,9 +83,39 @@ class Program:
         if self.records.bind():
             self._lay_out()
 
+    @property
+    def trains(self) -> bool:
+        """Whether this is a training step and not only the outputs."""
+        return self._goal is not None
+
+    def take_seconds(self) -> dict[str, float]:
+        """The seconds spent in each part of the steps since the last call.
+
+        Where threads make all passes of their tiles, each part gets its share of the time that the
+        threads took together.
+        """
+        self._count_seconds()
+        found, self._seconds = self._seconds, {}
+        return found
+
+    def _count_seconds(self) -> None:
+        """Add up the times in the tables, and set these to 0."""
+        for phase, parts in zip(self.phases, self._phase_parts, strict=True):
+            shares = [1.0]
+            if len(parts) > 1:
+                passes = self._times[:, 2 : 2 + len(parts)].sum(axis=0)
+                shares = (passes / max(1, passes.sum())).tolist()
+                self._times[:] = 0
+            for part, share in zip(parts, shares, strict=True):
+                self._seconds[part] = self._seconds.get(part, 0.0) + 1e-9 * share * float(phase[3])
+        self.phases[:, 3] = 0
+
     def _lay_out(self) -> None:
+        if self._phase_parts:
+            self._count_seconds()
         self._items: list[tuple[int, int, int, int]] = []
-        self._phases: list[tuple[int, int, int]] = []
+        self._phases: list[tuple[int, int, int, int]] = []
+        self._phase_parts = []
         passes = self._forward()
         if self._goal is not None:
             passes += self._backward(self._goal)
@@ -84,7 +126,7 @@ class Program:
         if self._goal is not None:
             self._update()
         self.items = np.array(self._items, dtype=np.int64).reshape(-1, 4)
-        self.phases = np.array(self._phases, dtype=np.int64).reshape(-1, 3)
+        self.phases = np.array(self._phases, dtype=np.int64).reshape(-1, 4)
 
     # --- the passes ---------------------------------------------------------------------
 
@@ -106,52 +148,56 @@ class Program:
     def _forward(self) -> list[Pass]:
         passes: list[Pass] = []
         if self.records.batch is not None:
-            passes.append((self._inputs, self.records.batch, 1))
+            passes.append(("gather", self._inputs, self.records.batch, 1))
         for number, record in enumerate(self.records.layers):
             index, x, z = self._types(number)
             if self.cut.by_blocks:
                 kernel = block_operations.forward(x, z)
             else:
                 kernel = operations.forward(index, x, z)
-            passes.append((kernel, record, self._chunks(number)))
+            passes.append(("forward", kernel, record, self._chunks(number)))
             if number in self.records.curves:
-                passes.append((smooth_activations.forward(), self.records.curves[number], 1))
+                curve = self.records.curves[number]
+                passes.append(("forward", smooth_activations.forward(), curve, 1))
         return passes
 
     def _backward(self, goal: Goal) -> list[Pass]:
         records = self.records
         assert records.targets is not None
-        passes: list[Pass] = [(losses.gradient(goal.labels), records.targets, 1)]
+        passes: list[Pass] = [("backward", losses.gradient(goal.labels), records.targets, 1)]
         for number in range(len(records.layers) - 1, -1, -1):
             if number in records.curves:
-                passes.append((smooth_activations.backward(), records.curves[number], 1))
+                curve = records.curves[number]
+                passes.append(("backward", smooth_activations.backward(), curve, 1))
             record, state = records.layers[number], self._of.layers[number].slot_type
             index, x, z = self._types(number)
             if self.cut.by_blocks:
                 kernel = block_operations.backward(z, x, state)
             else:
                 kernel = operations.backward(index, z, x, state, bool(record[0]["partial"]))
-            passes.append((kernel, record, self._chunks(number, backward=True)))
+            passes.append(("backward", kernel, record, self._chunks(number, backward=True)))
         return passes
 
     # --- the phases ---------------------------------------------------------------------
 
     def _run_whole(self, passes: Sequence[Pass]) -> None:
         """Add a phase in which each piece of work makes all passes."""
-        self._table = np.array([(kernel, address(record), 0, 0) for kernel, record, _ in passes])
+        self._table = np.array([(kernel, address(record), 0, 0) for _, kernel, record, _ in passes])
+        stride = -(-(2 + len(passes)) // LINE_WORDS) * LINE_WORDS
+        self._times = np.zeros((self.cut.pieces, stride), dtype=np.int64)
         self._whole = filled(
             SEQUENCE, step=address(self.records.step), items=address(self._table),
-            count=len(passes),
+            count=len(passes), times=address(self._times), times_stride=stride,
         )  # fmt: skip
         items = [(operations.sequence(), self._whole, piece, 0) for piece in range(self.cut.pieces)]
-        self._phase(items, self._work < ALONE)
+        self._phase([part for part, *_ in passes], items, self._work < ALONE)
 
     def _run_in_turn(self, passes: Sequence[Pass]) -> None:
         """Add a phase for each tile of each pass."""
-        for kernel, record, chunks in passes:
+        for part, kernel, record, chunks in passes:
             for tile in range(self.cut.tiles):
                 items = [(kernel, record, tile, chunk) for chunk in range(chunks)]
-                self._phase(items, self._work < ALONE)
+                self._phase([part], items, self._work < ALONE)
 
     @property
     def _work(self) -> int:
@@ -176,12 +222,14 @@ class Program:
                 copies += [(kernel, record, *stretch) for stretch in stretches]
         kernel = operations.update_vector()
         updates += [(kernel, record, 0, 0) for record in self.records.vectors.values()]
-        self._phase(updates, self._of.connections * UPDATE_COST < ALONE)
+        self._phase(["update"], updates, self._of.connections * UPDATE_COST < ALONE)
         if copies:
-            self._phase(copies, self._of.connections * COPY_COST < ALONE)
+            self._phase(["update"], copies, self._of.connections * COPY_COST < ALONE)
 
-    def _phase(self, items: Sequence[Item], alone: bool) -> None:
-        self._phases.append((len(self._items), len(items), int(alone)))
+    def _phase(self, parts: Sequence[Part], items: Sequence[Item], alone: bool) -> None:
+        """parts  of the step, to which the items belong; several if each item makes all passes"""
+        self._phase_parts.append(tuple(parts))
+        self._phases.append((len(self._items), len(items), int(alone), 0))
         self._items += [(kernel, address(record), a, b) for kernel, record, a, b in items]
 
 

@@ -133,8 +133,12 @@ parameters  addresses of the four (K,) vectors of SReLU
 partial     addresses of their four (pieces, K) gradients
 """
 
-SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count")])
-"""Items that are run one after the other for each tile of a piece."""
+SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count", "times", "times_stride")])
+"""Items that are run one after the other for each tile of a piece.
+
+times  address of (pieces, times_stride) int64: two words for reading the clock, then the
+       nanoseconds that each item has taken so far
+"""
 
 
 def address(array: Any) -> int:

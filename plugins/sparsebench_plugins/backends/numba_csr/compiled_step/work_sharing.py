@@ -1,8 +1,9 @@
 """Runs the phases of a program on several threads; each idle thread takes the next piece of work.
 
 A program consists of two tables of int64. `items` (n, 4) has the address of a kernel and its three
-arguments. `phases` (p, 3) has the first item of each phase, the number of its items, and whether
-the calling thread runs them alone, which is faster for little work than waking another thread.
+arguments. `phases` (p, 4) has the first item of each phase, the number of its items, whether the
+calling thread runs them alone, which is faster for little work than waking another thread, and the
+nanoseconds that the phase has taken so far.
 
 Threads draw tickets from one 64-bit word that contains the number of the phase, its number of
 items, and the next item. A ticket contains all that a thread needs to know, even if the phase that
@@ -161,12 +162,13 @@ def run_shared(control, phase, items, count):
 
 @njit(nogil=True)
 def run_phases(control, helped, serial, phases, items):
-    """Run a program once.
+    """Run a program once, and add the time of each phase to its table.
 
     serial  the number of its first phase
 
     Returns the number of the next phase.
     """
+    began = nanoseconds(control + CLOCK)
     for p in range(phases.shape[0]):
         first = items.ctypes.data + 32 * phases[p, 0]
         count = phases[p, 1]
@@ -181,6 +183,9 @@ def run_phases(control, helped, serial, phases, items):
         else:
             for i in range(count):
                 execute(first + 32 * i)
+        ended = nanoseconds(control + CLOCK)
+        phases[p, 3] += ended - began
+        began = ended
     return serial
 
 
