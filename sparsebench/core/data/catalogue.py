@@ -30,8 +30,11 @@ State = Literal["verified", "present", "missing", "corrupt", "unusable"]
 
 @dataclass(frozen=True)
 class Listing:
-    """An entry of data.json. If it is unusable, `problem` says why, and other fields may be
-    empty."""
+    """An entry of data.json. If it is unusable, `problem` says why, and other fields may be empty.
+
+    manifest  the path of data.json
+    facts     the keys of the entry that are not required
+    """
 
     name: str
     manifest: Path
@@ -60,7 +63,7 @@ class Listing:
         return f"get it with: {self.command}" if self.command else self.where_from()
 
     def where_from(self) -> str:
-        """The origin that the entry names, as an instruction."""
+        """An instruction to put the file in place, with its origin if the entry names it."""
         said = [str(self.facts[k]) for k in ("source_repo", "source_path") if self.facts.get(k)]
         if said:
             origin = " ".join(" ".join(said).split())
@@ -68,8 +71,8 @@ class Listing:
         return f"put the listed {self.file} back"
 
     def require(self) -> Path:
-        """The path of the entry's file. Raises MissingData if it is not there. Checks no
-        checksum."""
+        """The path of the entry's file. Raises MissingData if it is not there, and DataError if the
+        entry is unusable. The checksum is not verified."""
         if self.problem is not None:
             raise DataError(self.problem)
         if not self.path.is_file():
@@ -80,8 +83,8 @@ class Listing:
         return self.path
 
     def verify(self, *, remember: bool = True) -> Path:
-        """The path of the entry's file, whose checksum is verified. `remember=False` hashes the
-        file even if an earlier check is remembered."""
+        """The path of the entry's file. Raises what `require` does, and DataError if the checksum
+        differs. `remember=False` hashes the file even if an earlier check is remembered."""
         path = self.require()
         found = file_sha256(path, remember=remember)
         if found != self.sha256:
@@ -94,9 +97,10 @@ class Listing:
 
 
 def read_manifest(data_dir: Path) -> list[Listing]:
-    """The entries of data.json, unusable ones with their problem; an empty list without the file.
+    """The entries of data.json, unusable ones with their problem; an empty list if there is no such
+    file.
 
-    A name listed twice is unusable. Raises DataError if data.json is not a JSON list.
+    A name listed twice is unusable. Raises DataError if data.json is not a readable JSON list.
     """
     manifest = data_dir / MANIFEST
     listings = [_listing(entry, i, manifest) for i, entry in enumerate(read_entries(manifest), 1)]
@@ -126,7 +130,8 @@ def listing_of(target: object) -> Listing | None:
 
 
 def read_entries(manifest: Path) -> list[Any]:
-    """The entries of data.json, unchecked."""
+    """The entries of data.json, unchecked; an empty list if there is no such file. Raises DataError
+    if it cannot be read or is not a JSON list."""
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -143,7 +148,7 @@ def read_entries(manifest: Path) -> list[Any]:
 
 
 def _listing(entry: object, number: int, manifest: Path) -> Listing:
-    """The entry checked: one without a usable name is called "entry N"."""
+    """Check the entry of this number, from 1. Without a usable name it is called "entry N"."""
     name, where = f"entry {number}", f"{manifest}: entry {number}"
     if not isinstance(entry, dict):
         found = f"expected a table, found {_shown(entry)}"
@@ -203,7 +208,8 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """The state of an entry's file; `detail` says why the file is not usable."""
+    """The state of an entry's file; `detail` says why the file cannot be used, and is empty if it
+    can."""
 
     listing: Listing
     state: State

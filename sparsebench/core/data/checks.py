@@ -1,4 +1,4 @@
-"""Checks of loaded arrays that hold for every objective."""
+"""Checks of loaded arrays that do not depend on the objective."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def labels_of(y: Array) -> Array:
 
 def check_features(X: Any, where: str, may_miss: bool = False) -> Any:
     """Check and return X; in csr, the features of each sample are sorted. Raises DataError unless X
-    is (samples, features) and its numbers are finite, or with `may_miss` finite or nan."""
+    is (samples, features), not empty, and its numbers are finite. With `may_miss`, a dense X may
+    also have nan."""
     if X.ndim != 2:
         raise DataError(f"{where} has shape {X.shape}; expected two axes, (samples, features)")
     if X.dtype.kind not in "biuf":

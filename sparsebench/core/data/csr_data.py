@@ -10,6 +10,7 @@ from sparsebench.core.arrays import Array
 from sparsebench.errors import DataError
 
 MOST_FEATURES = 2**31 - 1
+"""The most features of csr data, because their numbers are int32."""
 
 
 def is_dense(X: object) -> bool:
@@ -17,7 +18,8 @@ def is_dense(X: object) -> bool:
 
 
 def csr_of(indptr: Array, indices: Array, data: Array, shape: Array, where: str) -> Any:
-    """The csr matrix that these stored arrays make; `checked_csr` checks its values later."""
+    """The csr matrix of these stored arrays. Raises DataError unless they fit together; the values
+    are checked later, by `checked_csr`."""
     from scipy.sparse import csr_matrix
 
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
@@ -45,7 +47,8 @@ def csr_of(indptr: Array, indices: Array, data: Array, shape: Array, where: str)
 
 
 def checked_csr(X: Any, where: str) -> Any:
-    """X (samples, features) with the features of each sample in ascending order. Raises DataError.
+    """X (samples, features) with the features of each sample in ascending order. Raises DataError
+    unless X is scipy's csr, finite, and stores each position at most once.
 
     No array of samples x features is allocated.
     """

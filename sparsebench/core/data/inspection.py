@@ -12,7 +12,8 @@ from sparsebench.core.data.csr_data import is_dense
 from sparsebench.core.data.samples import Parts
 
 NEAR = 0.999
-"""A feature whose correlation with the target is at least this counts as a copy of the target."""
+"""A feature is reported if the magnitude of its correlation with the target, or with the number of
+the row, is at least this."""
 
 
 def described(parts: Parts) -> dict[str, Any]:
@@ -50,7 +51,8 @@ def _ends(X: Any) -> tuple[Any, Any]:
 
 
 def _leaks(X: Any, y: Any) -> list[tuple[int, str]]:
-    """Features that only number the rows, or that equal the target or nearly do."""
+    """Index and reason of each feature that numbers the rows, or that equals the target or nearly
+    does (see NEAR). Empty if there are several targets or fewer than 3 rows."""
     if len(X) < 3 or y.ndim != 1:
         return []
     found = []

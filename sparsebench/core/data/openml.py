@@ -47,7 +47,10 @@ def place_of(said: object) -> Place | None:
 
 
 def fetch_command(name: str, data_dir: Path, place: Place | None = None) -> str:
-    """The command line that downloads the set into `data_dir`."""
+    """The command line that downloads the set into `data_dir`.
+
+    place  given as options, for a set that data.json does not list; None: no options
+    """
     words = ["sparsebench", "data", "fetch", name]
     if place is not None:
         given = {
@@ -64,8 +67,9 @@ def fetch_command(name: str, data_dir: Path, place: Place | None = None) -> str:
 
 
 def download(place: Place) -> tuple[Arrays, dict[str, Any]]:
-    """Download the set. Returns facts about it, and its arrays: X (float32) and y (0..classes - 1),
-    or, if `place.train` splits them, X and y of both parts."""
+    """Download the set. Returns its arrays, and facts about it for data.json. The arrays are X
+    (float32) and y (0..classes - 1); if `place.train` splits them, X and y of both parts. Raises
+    DataError."""
     found = _ask(place)
     where = f"OpenML {place.name!r}"
     X, y, class_names = _features_and_labels(found.data, found.target, where)

@@ -134,8 +134,8 @@ def prepare(
 
     If the data have no split and there is no `fold`, a third of the samples is the test part. If
     the objective is `stratified`, samples are held out class by class. Splits are drawn from
-    `split_seed`, or from `seed` without one. Scaling, and values for missing ones, are computed
-    from the training samples without those held out. Raises DataError.
+    `split_seed`, or from `seed` without one. The scaling, and the values that replace missing
+    ones, are computed from the training samples without those held out. Raises DataError.
     """
     if not 0 <= validation < 1:
         raise DataError(

@@ -48,7 +48,8 @@ class Inputs:
     image: ImageShape | None = None
 
     def scaled(self, X: Any) -> Batch:
-        """The inputs of X (samples, features), an array or csr."""
+        """The network's inputs (features, N) for X (N, features), an array or scipy's csr, which is
+        not scaled yet. Csr stays csr, unless there is a mean to subtract."""
         if is_dense(X):
             columns = X.T
             if self.mean is not None and self.scale is not None:
@@ -85,7 +86,8 @@ class TargetData:
 
 
 def csr_batch(X: Any, scale: Array | None) -> CsrBatch:
-    """The batch of X (N, features), scipy's csr, times scale (features, 1); None: not scaled."""
+    """The batch of X (N, features), scipy's csr. The values are multiplied by scale (features, 1);
+    None: not scaled."""
     data = X.data
     if scale is not None:
         data = data.astype(scale.dtype) * scale[X.indices, 0]

@@ -38,7 +38,11 @@ def split_rows(
     y: Array, objective: Objective, fraction: float, root: int, source: str, part: str, *index: int
 ) -> tuple[Rows, Rows]:
     """Hold out a fraction of the rows: class by class if the objective is stratified, else of all
-    samples together. Returns rows kept and rows held out."""
+    samples together. Returns rows kept and rows held out. Raises DataError if none can be held out.
+
+    root, index   seed and further numbers of the random stream
+    source, part  the data and the part that is held out, for the error
+    """
     strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
     kept, held = stratified_split(strata, fraction, generator(root, "split", *index))
     if held.size == 0:
@@ -68,7 +72,9 @@ def folds_of(y: Labels, folds: int, rng: np.random.Generator) -> Rows:
 def fold_rows(
     y: Array, objective: Objective, fold: str, root: int, source: str
 ) -> tuple[Rows, Rows]:
-    """Rows of the other folds and rows of this one, class by class as in `split_rows`."""
+    """The training rows, and the test rows, which are those of this fold. Samples are assigned to
+    folds class by class if the objective is stratified. Raises DataError if there are fewer samples
+    than folds."""
     number, folds = fold_of(fold)
     strata: Array = y if objective.stratified else np.zeros(len(y), dtype=np.int8)
     found = folds_of(strata, folds, generator(root, "split", 2, folds))
