@@ -26,8 +26,8 @@ UNREADABLE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
     RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-"""The exceptions of numpy and zipfile for a file that is not an npz or is cut off; numpy parses
-the header of an array with Python's parser."""
+"""The exceptions that numpy and zipfile raise for a file that is not an npz file or is cut off.
+Some are syntax errors, because numpy parses the header of an array with Python's parser."""
 
 
 class BadArchive(ValueError):
@@ -37,7 +37,8 @@ class BadArchive(ValueError):
 def write_archive(
     stream: BinaryIO, facts: Mapping[str, Any], arrays: Iterable[tuple[str, Array]]
 ) -> None:
-    """Write one array after the other; each may be freed before the next is made."""
+    """Write the facts as JSON, then the arrays one by one. `arrays` may be a generator, so that
+    only one array has to be in memory."""
     text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
         _add(file, FACTS, text)
@@ -51,8 +52,9 @@ def _add(file: zipfile.ZipFile, name: str, array: Array) -> None:
 
 
 class Archive(Mapping[str, Array]):
-    """The arrays of a file by name; each is read on access, and its checksum verified. Raises
-    BadArchive for a file that `write_archive` did not write."""
+    """The arrays of a file by name, and its `facts`. Each array is read on access, and its checksum
+    verified. Opening the file or reading an array raises BadArchive if the file is damaged or was
+    not written by `write_archive`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

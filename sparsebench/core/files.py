@@ -43,10 +43,10 @@ def write_first(file: Path, text: str) -> bool:
 def replacing(
     file: Path, publish: Callable[[Path, Path], None] | None = None
 ) -> Iterator[BinaryIO]:
-    """A stream whose content replaces `file` at the end of the block. After any failure the file
-    has the old content or the new one, and no temporary file is left.
+    """A stream whose content replaces `file` at the end of the block. Even after a crash, the file
+    has its old content or the new one. If the block raises, the temporary file is removed.
 
-    publish  renames the finished temporary file; None is os.replace
+    publish  called with the finished temporary file and `file`, to move it there; None: os.replace
     """
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
@@ -62,7 +62,10 @@ def replacing(
 
 
 def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -> None:
-    """Append one line of JSON in one write, so that lines of two writers do not mix."""
+    """Append `data` as one line of JSON, in one write, so that lines of two writers do not mix.
+
+    durable  return only once the line is on the disk (fsync)
+    """
     line = json.dumps(jsonable(data), separators=(",", ":")) + "\n"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -74,7 +77,8 @@ def append_line(file: Path, data: Mapping[str, Any], *, durable: bool = False) -
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a JSONL file of our own, except one that a crash left torn."""
+    """Yield the JSON object of each line. Lines that are not JSON objects are skipped, such as a
+    last line that a crash cut off. Yields nothing if the file cannot be read."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError:
@@ -102,7 +106,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename durable, on the file systems that can."""
+    """Make renames in the folder durable (fsync). Errors are ignored, as not every file system can
+    do this."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -112,10 +117,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """JSON data with "nan", "inf" and "-inf" for the floats that JSON lacks.
-
-    Numpy's scalars become Python's; numpy itself is not imported for that.
-    """
+    """The value as JSON data: floats that JSON lacks become "nan", "inf" and "-inf", numpy's
+    scalars Python's numbers, keys text, and tuples lists. Does not import numpy."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -21,15 +21,17 @@ EVIDENCE = "evidence.json"
 """The measurements of an audit probe."""
 
 RATES = "rates.json"
-"""Seconds of layers, from a job that times them."""
+"""The measured seconds of layers, written by a job with `ladders`."""
 
 
 @dataclass(frozen=True)
 class Ladder:
     """A series of ever larger layers to time, to predict how long a trial takes.
 
-    works       the number of connections of each layer
-    per_neuron  connections per neuron, inputs and outputs counted, as in the suite
+    batch       samples of a batch
+    works       for each layer, the entries of W that the backend visits: its connections, or K D if
+                the backend is dense
+    per_neuron  connections / (K + D) of the layers, as in the suite
     """
 
     batch: int
@@ -41,10 +43,12 @@ class Ladder:
 class Point:
     """Measured seconds of a square layer.
 
-    forward, backward  seconds of the passes of a step
-    backward_first     seconds of the backward pass of a first layer, without DX
+    work     entries of W that the backend visits, as in `Ladder.works`
+    neurons  K, which is also D
+    forward, backward  seconds of the passes of a step; backward includes the update of the weights
+    backward_first     the same as backward for a first layer, without DX
     unit     seconds of the activation after the layer, forward and backward
-    begin    how much longer the first step takes than a later one
+    begin    how many seconds longer the first step takes than a later one
     update   seconds of a topology update of the layer
     """
 
@@ -68,13 +72,13 @@ class Job:
 
     folder       the attempt's folder in the store, for results and logs
     cores        the cores that the trial is pinned to; None: not pinned
-    contended    other trials run at the same time
+    contended    whether other trials run at the same time
     compile_for  only compile what these trials need, on throwaway networks
     resume_from  checkpoint of an earlier attempt to resume from; None: start anew
     ladders      only time layers of the trial's backend, and write rates.json
     probe        only probe layers of these sizes for dense work, and write evidence.json
-    processes    number of processes of this program, each with the trial's threads
-    forks        number of processes that its trainer starts itself and waits for
+    processes    number of processes that mpiexec starts for the trial, each with its threads
+    forks        number of processes that the trainer itself starts and waits for
     """
 
     trial: Trial
@@ -93,7 +97,7 @@ class Job:
 
     @property
     def oversubscribed(self) -> bool:
-        """Whether the trial has more threads than cores here."""
+        """Whether the trial has more threads than cores that it may use."""
         cores = self.cores if self.cores is not None else usable_cores()
         return max(self.processes, self.forks) * self.trial.threads > len(cores)
 

@@ -36,7 +36,7 @@ class DefaultGate:
     threshold    relative: 0.05 is 5 %
     floor        absolute, in the metric's unit; both have to be exceeded
     action       "fail": exit code 3; "warn": only a message
-    exact_floor  replaces `floor` if the memory of both sides was measured exactly
+    exact_floor  replaces `floor` if memory was measured exactly in both of the compared runs
     """
 
     threshold: float = 0.0
@@ -102,7 +102,8 @@ class Metric:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Metric:
-        """Read a stored declaration. Fields that this version does not know are ignored."""
+        """Read a stored declaration. Fields and values that this version does not know are
+        ignored."""
         found = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         known = {"unit": get_args(Unit), "scale": get_args(Scale), "better": (-1, 0, 1)}
         for name, values in known.items():

@@ -42,7 +42,7 @@ class Observation:
         """Called each `Observer.every` steps, after the topology update of the step."""
 
     def values(self) -> Mapping[str, Any]:
-        """The metrics by name at the end of an epoch; None for a metric that is not known.
+        """Called at the end of an epoch. Returns the value of each metric by name; None: unknown.
 
         A metric of kind "layer" has a list with an entry per layer, others have one value. A value
         or an entry is a number, or an array of at most MOST_BINS numbers.
@@ -88,7 +88,7 @@ class ObservableTrainer(Protocol):
     trainer, a trial with observers is unsupported."""
 
     def hidden_from(self, observer: Observer) -> str | None:
-        """Why this observer is not supported, or None."""
+        """Why the trainer does not support this observer; None if it does."""
 
 
 def why_unobservable(trainer: object, name: str, observers: Mapping[str, Observer]) -> str | None:

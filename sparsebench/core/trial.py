@@ -1,4 +1,7 @@
-"""A trial as data: everything that describes the training of one network with one seed."""
+"""A trial as data: everything that describes the training of one network with one seed.
+
+A cell is a set of trials that are equal but for the seed and the fold: replicates of each other.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,11 @@ class Trial:
     observers   components; they change nothing, so they are not in the id
     suite, axes, words  labels that are not in the id: the suite's name, the trial's grid values by
                 dotted key, and these values in words
+    split_seed  seed of the splits of the data; None: `seed`
     fold        "2/5": the second of five parts of the samples is the test part
-    checkpoint  seconds between two checkpoints
+    validation  fraction of the training samples that is held out
+    timeout, memory_limit  in seconds and in bytes; None: no limit
+    checkpoint  seconds between two checkpoints; None: no checkpoints
     keep_model  None: store the trained network only if it is small
     """
 
@@ -136,7 +142,7 @@ class Trial:
 
 
 def fold_of(text: str) -> tuple[int, int]:
-    """`2/5` as (2, 5). ValueError for anything else."""
+    """`2/5` as (2, 5). Raises ValueError unless the text is a fold of two or more."""
     number, _, folds = text.partition("/")
     plain = number.isdecimal() and folds.isdecimal() and text == f"{int(number)}/{int(folds)}"
     if plain and 1 <= int(number) <= int(folds) >= 2:

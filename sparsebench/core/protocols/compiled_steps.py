@@ -20,11 +20,11 @@ class CompiledStep(Protocol):
     """The whole step of one network as one compiled call: forward, loss, backward and update.
 
     It works on the arrays of the network's layers and units, which may change between two calls.
-    A call returns None if its inputs have to be processed layer by layer instead.
+    Methods that return None leave it to the caller to process the inputs layer by layer.
     """
 
     def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float | None:
-        """As `Network.train_step`."""
+        """As `Network.train_step`, or None."""
 
     def train_steps(
         self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
@@ -33,21 +33,22 @@ class CompiledStep(Protocol):
         """As `TrainsManySteps.train_steps`."""
 
     def outputs(self, X: Matrix) -> Matrix | None:
-        """As `Network.outputs`."""
+        """As `Network.outputs`, or None."""
 
     def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
-        """As `TrainsManySteps.prepare`."""
+        """As `TrainsManySteps.prepare`, without a result."""
 
     def take_seconds(self) -> dict[str, float]:
         """As `TrainsManySteps.take_seconds`."""
 
     def stored_bytes(self) -> dict[str, int]:
-        """Bytes by purpose, in addition to those of the layers."""
+        """Bytes by purpose of the arrays that it keeps besides those of the layers."""
 
 
 @runtime_checkable
 class MakesCompiledStep(Protocol):
-    """A backend that can compile the step of a whole network. Optional."""
+    """A backend that can compile the step of a whole network. The networks of other backends are
+    trained layer by layer."""
 
     def compiled_step(
         self,
@@ -66,7 +67,7 @@ class MakesCompiledStep(Protocol):
 
 @runtime_checkable
 class TrainsManySteps(Protocol):
-    """A network that can make several steps in one call. Optional."""
+    """A network that can make several steps in one call. Other networks make one step per call."""
 
     def train_steps(
         self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
@@ -86,8 +87,10 @@ class TrainsManySteps(Protocol):
     ) -> bool:
         """Compile the code that a larger network of the same parts needs for N samples.
 
-        widest  the larger network's most neurons or features in an array of activations
-        source  rows of the type that it will read, with this network's number of features
+        widest       the larger network's most neurons or features in an array of activations
+        connections  the larger network's number of connections
+        source       rows of the type that it will read, with this network's number of features;
+                     None: it gets batches instead
 
         Returns whether the larger network makes its steps as one compiled call.
         """

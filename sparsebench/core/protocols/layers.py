@@ -28,13 +28,15 @@ class Layer(Protocol):
         """Z = W X + b.  X (D, N), Z (K, N) overwritten."""
 
     def backward(self, X: Matrix, DZ: Matrix, DX: Matrix | None) -> None:
-        """Keep DW = DZ X^T on the pattern and Db = DZ 1; DX = W^T DZ unless None."""
+        """Compute and keep DW = DZ X^T at the connections, and Db, the sums of DZ over the batch.
+        DX = W^T DZ is overwritten unless it is None.  X, DX (D, N), DZ (K, N)."""
 
     def gradients(self) -> tuple[Vector, Vector]:
         """DW (nnz,) in csr order and Db (K,) of the last `backward`."""
 
     def step(self, rate: float, t: int) -> None:
-        """Update W and b with the kept gradients. t counts steps from 1."""
+        """Update W and b with the gradients of the last `backward`, at the learning rate `rate`. t
+        counts steps from 1."""
 
     def step_by(self, DW: Vector, Db: Vector, rate: float, t: int) -> None:
         """As `step`, with the given gradients: DW (nnz,) in csr order and Db (K,)."""
@@ -81,13 +83,13 @@ class Layer(Protocol):
 
 
 class ThroughLayer(Layer, Protocol):
-    """A layer that applies its backend's activation units while it writes its output. Optional.
+    """A layer that applies its backend's activation units while it writes its output. Backends need
+    not make such layers.
 
-    below  the unit that made X
-    unit   the unit that follows this layer
+    below  the unit that made X; None in the first layer, whose X is plain float32
+    unit   the unit that follows this layer; None after the last layer, whose A is plain float32
 
-    Either is None if there is no such unit; the array on that side is then plain float32. Between
-    two layers, the backend chooses the array's type and layout.
+    Between two layers, the backend chooses the array's type and layout.
     """
 
     def forward_through(self, X: Matrix, below: Any, A: Matrix, unit: Any, t: int | None) -> None:
@@ -97,15 +99,16 @@ class ThroughLayer(Layer, Protocol):
         self, X: Matrix, below: Any, DZ: Matrix, unit: Any, DX: Matrix | None,
         rate: float | None, t: int,
     ) -> None:  # fmt: skip
-        """`backward`, followed by the step if a rate is given. DX becomes DZ of the layer below."""
+        """`backward`, followed by `step` unless `rate` is None. DX is overwritten with DZ of the
+        layer below: it includes the derivative of `below`."""
 
 
 @runtime_checkable
 class TakesCsr(Protocol):
-    """A layer whose passes also accept a `CsrBatch` as X; DX is then None. Optional.
+    """A layer whose passes also accept a `CsrBatch` as X; DX is then None.
 
-    If `takes_csr` is True, the first layer of a network gets csr inputs unchanged; otherwise the
-    network makes each batch dense.
+    If `takes_csr` is True, the first layer of a network gets csr inputs unchanged. If it is False
+    or missing, the network makes each batch dense.
     """
 
     @property
@@ -114,7 +117,8 @@ class TakesCsr(Protocol):
 
 @runtime_checkable
 class ScalesState(Protocol):
-    """A layer whose optimizer state a topology method can change. Optional."""
+    """A layer whose optimizer state a topology method can change. With other layers, a trial whose
+    method does this is unsupported."""
 
     def scale_state(self, factor: float) -> None:
         """Multiply all state arrays of the weights by the factor. Those of the bias do not
@@ -125,10 +129,10 @@ class Backend(Protocol):
     """Makes layers. `truly_sparse` says that memory and work are O(nnz) in every step.
 
     A backend may also define:
-    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; the
-                                           default
-                      is the numpy unit
-    activation_dtype  type of the arrays between two `ThroughLayer`s; float32 by default
+    unit(negative_slope, dropout) -> Unit  its own unit for piecewise linear activations; by default
+                                           the numpy unit is used
+    activation_dtype                       type of the arrays between two `ThroughLayer`s; by
+                                           default float32
     """
 
     @property

@@ -95,7 +95,8 @@ class Observable(Protocol):
     def watch(self, after_backward: Callable[[int, Batch, Matrix, int], None]) -> None:
         """Train layer by layer on plain float32 arrays from now on.
 
-        after_backward  called in each step t with a layer's index, X, DZ and t, before its update
+        after_backward  called in each step t with a layer's index, X, DZ and t, before the layer is
+                        updated
         """
 
 
@@ -121,7 +122,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class Compacts(Protocol):
-    """A model that may remove dead hidden neurons during training. Optional."""
+    """A model that may remove dead hidden neurons (without inputs or outputs) during training.
+    Models without this attribute never do."""
 
     @property
     def compact_every(self) -> int | None:
@@ -130,7 +132,7 @@ class Compacts(Protocol):
 
 @runtime_checkable
 class NamesLoss(Protocol):
-    """A model with a `loss` parameter, used if the objective does not set the loss. Optional."""
+    """A model with a `loss` parameter, which is used if the objective does not set the loss."""
 
     @property
     def loss(self) -> Loss | None: ...

@@ -80,7 +80,8 @@ class Score(Protocol):
 
 @runtime_checkable
 class ConstantGuess(Protocol):
-    """Targets for which the best constant prediction is known. Optional."""
+    """Targets for which the best constant prediction is known; a record then has its scores as the
+    level of chance."""
 
     def constant(self, T: Array) -> Matrix:
         """The constant outputs (K, 1) that fit these encoded targets of the training part best."""
@@ -88,7 +89,7 @@ class ConstantGuess(Protocol):
 
 @runtime_checkable
 class CorruptsInputs(Protocol):
-    """An objective that corrupts the inputs during training, such as with noise. Optional."""
+    """An objective that may corrupt the inputs during training, such as with noise."""
 
     def corruption(self, seed: int) -> Corruption | None: ...
 

@@ -76,7 +76,8 @@ class Loss(Protocol):
 
 @runtime_checkable
 class WeightedLoss(Loss, Protocol):
-    """A loss that supports sample weights. Optional."""
+    """A loss that supports sample weights. Without it, training with sample weights is
+    unsupported."""
 
     def value(self, Z: Matrix, T: Target, weights: Vector | None = None) -> float:
         """sum_n w_n l_n / sum_n w_n for weights w (N,), none negative; the mean if `weights` is
@@ -113,8 +114,8 @@ class Optimizer(Protocol):
         t: int,
         kind: Literal["weight", "bias"],
     ) -> None:
-        """Update w and its state in place from the gradient g, which is kept. Each entry is updated
-        on its own."""
+        """Update w and its state in place, at the learning rate `rate`, from the gradient g, which
+        is not changed. Each entry is updated on its own. t counts steps from 1."""
 
 
 @runtime_checkable
