@@ -1,4 +1,5 @@
-"""Networks for an honesty probe: the trial's model and topology with layers of other sizes."""
+"""Networks to probe whether a backend is truly sparse: the trial's model and topology with layers
+of other sizes."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ def _outputs(work: Work, features: int) -> int:
 
 
 def _with_hidden(model: Any, K: int) -> Any:
-    """The model with one hidden layer of K neurons."""
+    """The model with one hidden layer of K neurons. Raises Unsupported if it has no parameter
+    `hidden`."""
     if is_dataclass(model) and "hidden" in {field.name for field in fields(model)}:
         return replace(cast("Any", model), hidden=(K,))
     raise Unsupported("the model has no `hidden`, so its sizes cannot be varied")

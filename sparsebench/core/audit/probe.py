@@ -33,12 +33,13 @@ MOVED = 0.05
 """Share of the connections that each topology change replaces."""
 
 FEWEST, ENOUGH, MOST = 3, 8, 40
-"""Repeats of each call. After FEWEST, a call is repeated only while it looks dense; after ENOUGH,
-only while it does not look dense beyond doubt; never more than MOST times. The shortest repeat
-counts, because other programs make a call longer and never shorter."""
+"""Repeats of all calls. After FEWEST, they are repeated only while the time of one of them looks
+dense; after ENOUGH, only until it looks dense beyond doubt; never more than MOST times. The
+shortest repeat counts, because other programs make a call longer and never shorter."""
 
 PATIENCE = 3.0
-"""Seconds after which no further repeat begins."""
+"""Seconds after which no further repeat begins if there were FEWEST. After twice as many seconds
+none begins in any case."""
 
 
 class Probed(Protocol):
@@ -54,14 +55,14 @@ class Probed(Protocol):
     def calls(self) -> dict[str, Callable[[], object]]: ...
 
     def prepare(self, call: str) -> None:
-        """Make the arguments of the call, and free those of the last one."""
+        """Make the arguments of this call, and free those of the previous call."""
 
     def stored_bytes(self) -> int: ...
 
 
 def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
-    """Probe every call of a layer on three shapes: first its memory, then its time. The shapes take
-    turns."""
+    """Probe a backend's layers of the three shapes: for every call, first its memory, then its
+    time."""
     claim = getattr(backend, "truly_sparse", None)
     return probe_all(
         lambda shape: Subject(backend, optimizer, shape, sizes),
@@ -73,9 +74,10 @@ def probe(backend: Backend, optimizer: Optimizer, sizes: Sizes) -> Evidence:
 def probe_all(
     made: Callable[[Shape], Probed], sizes: Sizes, claims: bool | None = True
 ) -> Evidence:
-    """Probe the subject that `made` builds for each of the three shapes.
+    """Probe the subject that `made` builds for each of the three shapes: for every call, first its
+    memory, then its time, for which the shapes take turns.
 
-    claims  whether the subject is declared to be truly sparse
+    claims  whether the subject is declared to be truly sparse; None: not declared
     """
     warm = (sizes.side // 8, sizes.side // 8)
     _memory(made(warm))  # compiles
@@ -86,7 +88,8 @@ def probe_all(
 
 
 def _memory(subject: Probed) -> Point:
-    """Peak memory of each call above the memory before the first, and the memory that it used."""
+    """Call everything once. For each call, measures peak resident memory, above that before the
+    first call, and the memory that it read or wrote; in bytes."""
     calls = subject.calls()
     subject.prepare(next(iter(calls)))
     free_memory()
@@ -113,7 +116,7 @@ def _memory(subject: Probed) -> Point:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Without Python's cyclic garbage collector, which reads every object there is."""
+    """Disable Python's cyclic garbage collector within the block, because it reads every object."""
     gc.disable()
     try:
         yield
@@ -197,7 +200,7 @@ class Subject:
         return calls | self._through()
 
     def prepare(self, call: str) -> None:
-        """Make the arguments of the call, and free those of the last one."""
+        """Make the arguments of this call, and free those of the previous call."""
         if call == "build":
             self.layer = None
             self._given = self._matrix()

@@ -1,4 +1,5 @@
-"""The layers that an honesty probe builds, what it measures, and how that grows with K D.
+"""The layers with which a probe tests a claim to be truly sparse, what it measures, and how that
+grows with K D.
 
 Free of heavy imports.
 """
@@ -30,6 +31,7 @@ MOST_GROWTH = 32
 would be denser than `FULLEST`."""
 
 FULLEST = 0.5
+"""The highest density of a thin layer."""
 
 ARRAYS, SAMPLE_ARRAYS = 10, 8
 """The most dense (K, D) float32 arrays that a simulated layer holds at once (weights, mask,
@@ -136,7 +138,8 @@ class Point:
         return self.shape[0] * self.shape[1]
 
     def calmest(self, other: Point) -> Point:
-        """The smaller of two measurements of a layer: other load only increases them."""
+        """The smaller of each two measurements of a layer, because other load only increases
+        them."""
         return Point(
             self.shape,
             self.declared,
@@ -149,8 +152,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Evidence:
-    """truly_sparse  as the backend declares; None if it does not
-    points        thin, its transpose, square
+    """The measurements of one probe.
+
+    truly_sparse  whether the backend declares itself truly sparse; None if it declares nothing
+    points        for the thin layer, its transpose, and the square layer
     spent         seconds that the probe took, imports and compilation left out
     """
 
@@ -168,7 +173,8 @@ class Evidence:
         return self.points[-1]
 
     def calmest(self, other: Evidence) -> Evidence:
-        """Combine with another probe of the same sizes."""
+        """Combine with another probe of the same sizes: the smaller of each two measurements, and
+        the sum of the seconds spent."""
         a, b, c = (one.calmest(two) for one, two in zip(self.points, other.points, strict=True))
         return Evidence(self.truly_sparse, self.sizes, (a, b, c), self.spent + other.spent)
 
@@ -191,7 +197,11 @@ def _evidence() -> TypeAdapter[Evidence]:
 
 @dataclass(frozen=True)
 class Growth:
-    """The growth of one call, or of the declaration, from the thin layers to the square one."""
+    """How much the seconds or bytes of one call grow from the thin layers to the square one.
+
+    least, most  measured on the thin layers and on the square one
+    factor       most / least, unless the difference is too small to come from K D
+    """
 
     call: str
     least: float
@@ -200,12 +210,14 @@ class Growth:
 
 
 def suspicious(points: Sequence[Point]) -> bool:
-    """Whether more repeats may still change the judgement of the seconds."""
+    """Whether the time of a call grows too much to be judged sparse, so that more repeats may
+    change the judgement."""
     return slowest_growth(points).factor >= sparse_limit(points)
 
 
 def beyond_doubt(points: Sequence[Point]) -> bool:
-    """Whether the seconds show dense work even on a busy machine."""
+    """Whether the time of a call grows so much that it does dense work even if the machine is
+    busy."""
     return slowest_growth(points).factor >= 2 * dense_limit(points)
 
 
@@ -218,7 +230,8 @@ def sparse_limit(points: Sequence[Point]) -> float:
 
 
 def _limit(points: Sequence[Point], at_most_growth: float) -> float:
-    """The limit where K D grows as it does from the thin layers to the square one."""
+    """A limit for these points, scaled from `at_most_growth`, the limit for K D that grows
+    MOST_GROWTH times."""
     growth = points[-1].size / points[0].size
     return float(at_most_growth ** (math.log(growth) / math.log(MOST_GROWTH)))
 

@@ -1,7 +1,8 @@
-"""Applies the parts of a method to a network: prunes to the density, drops, redistributes, grows.
+"""Computes a topology update from the parts of a method: prunes to the density, drops,
+redistributes the dropped connections among the layers, and grows.
 
-If layers do not depend on each other they are updated one at a time, so that only one layer's
-change is held. If layers compete, the scores of all are held, O(nnz).
+If layers do not depend on each other their updates are made one at a time, so that only one layer's
+change is in memory. If layers compete, the scores of all are in memory, O(nnz).
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class UpdateParts:
 
     fraction       fraction of a layer's connections that is dropped
     takes_part     indices of the layers that change, ascending
-    targets        number of connections that each layer shall have; None: its present number
-    globally       prune the weakest connections of all layers together
+    targets        number of connections that each layer shall have after the update; None: its
+                   present number
+    globally       to reach the targets, prune the weakest connections of all layers together
     initial        makes the values of grown connections; None: the model's initializer does
     keeps_regrown  a connection that is dropped and grown in the same update keeps its weight and
                    its optimizer state
@@ -61,7 +63,8 @@ class UpdateParts:
     settles: float | None = None
 
     def updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
-        """The update of each layer, in order. A layer that does not take part is unchanged."""
+        """Yield the update of each layer, in order; nothing if no layer takes part. A layer that
+        does not take part is unchanged."""
         part = [index for index in self.takes_part if not _settled(network.state, index)]
         if part != list(self.takes_part):
             yield from replace(self, takes_part=part).updates(network)
@@ -191,8 +194,9 @@ class UpdateParts:
 
 
 def strongest(drop: Drop, scores: Vector, fraction: float) -> Mask:
-    """A mask that is False for the weakest connections: floor(fraction nnz) of them, or the same
-    fraction of each sign, or those that the criterion itself selects."""
+    """A mask that is False for the connections to drop: the floor(fraction nnz) weakest, or the
+    same fraction of each sign if `drop.by_sign`, or those that a criterion of the kind `Selects`
+    chooses."""
     if isinstance(drop, Selects):
         return drop.strongest(scores, fraction)
     if drop.by_sign:
@@ -207,7 +211,8 @@ def _settled(state: State, index: int) -> bool:
 def percolation(
     patterns: Sequence[CsrPattern], keeps: Sequence[Mask], changes: Sequence[int]
 ) -> list[Mask]:
-    """The kept connections once hidden neurons without inputs or without outputs are removed."""
+    """Masks of the kept connections once hidden neurons without inputs or without outputs lose all
+    their connections. Only the masks of the layers in `changes` become smaller."""
     keeps = [keep.copy() for keep in keeps]
     for index in range(len(patterns) - 2, -1, -1):
         above = patterns[index + 1]

@@ -48,11 +48,12 @@ class InitialNetwork:
 
 @runtime_checkable
 class Places(Protocol):
-    """An allocation, or a topology, that chooses where the first connections are. Optional."""
+    """An allocation or a topology method that chooses where the first connections are. For others,
+    positions are drawn at random."""
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
         """The pattern of each layer, in order, or its weights if the method chooses these too.
-        None: positions are drawn at random.
+        None: the positions of all layers are drawn at random.
 
         An allocation whose layers compete may deviate from `network.counts`, but not from their
         sum.

@@ -1,4 +1,4 @@
-"""The protocols of topology methods and of their parts; `sparsebench.testing` has their laws.
+"""The protocols of topology methods and of their parts; `sparsebench.testing` checks them.
 
 A method is made of parts: an allocation, a drop criterion, a growth, an update schedule, a
 redistribution and a density schedule. A part is a frozen dataclass of its hyperparameters. It keeps
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Signal = Literal["batch", "momentum", "validation"]
 """The signals that a part needs besides the weights.
 
-batch     each layer's inputs X (D, N) and deltas DZ (K, N) for the next mini-batch at the current
-          weights, from which the gradient at any position can be computed
+batch     each layer's inputs X (D, N) and gradients DZ (K, N) of its pre-activations for the next
+          mini-batch at the current weights; the gradient at any position follows from them
 momentum  the optimizer's smoothed gradient of each connection
 validation  loss and score on the validation samples
 """
@@ -38,8 +38,8 @@ class Allocation(Protocol):
     def counts(
         self, shapes: Sequence[Shape], *, density: float | None, epsilon: float | None
     ) -> list[int]:
-        """The nnz of each layer, from 1 to K D. At most one of density and epsilon is a number; the
-        others are None. Raises ValueError if the allocation needs the other one."""
+        """The nnz of each layer, from 1 to K D. At most one of density and epsilon is a number;
+        the other is None. Raises ValueError if the allocation needs the one that is None."""
 
 
 class Drop(Protocol):
@@ -61,7 +61,8 @@ class Drop(Protocol):
 
 @runtime_checkable
 class Selects(Protocol):
-    """A drop criterion that decides itself how many connections are weak. Optional."""
+    """A drop criterion that also decides how many connections are dropped. For other criteria, the
+    fraction of the update schedule decides."""
 
     def strongest(self, scores: Vector, fraction: float) -> Mask:
         """A mask (nnz,) that is True for the kept connections. At most `fraction` is dropped.
@@ -84,7 +85,8 @@ class Candidates:
     scores: Vector | None = None
 
     def best(self, count: int) -> Candidates:
-        """The candidates with the `count` highest scores; among equal scores the earlier ones."""
+        """The candidates with the `count` highest scores; among equal scores the earlier ones. All
+        candidates if there are no scores."""
         from sparsebench.core.sparse.positions import best
 
         return (
@@ -99,7 +101,7 @@ class Grow(Protocol):
 
     signals   the signals that `candidates` uses
     ranks     whether candidates have scores, so that layers can compete for growth
-    scans     whether it computes something for each of the K D positions, in tiles
+    scans     whether `candidates` computes something for each of the K D positions, in tiles
     """
 
     @property
@@ -120,10 +122,8 @@ class Grow(Protocol):
 
 @runtime_checkable
 class EveryStep(Protocol):
-    """A growth that also observes every training step. Optional.
-
-    Training then goes layer by layer, on plain float32 arrays.
-    """
+    """A growth that also observes every training step. Each step is then made layer by layer, on
+    plain float32 arrays."""
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         """Called in each step before the weights are updated.  X (D, N), DZ (K, N): read only."""
@@ -131,7 +131,8 @@ class EveryStep(Protocol):
 
 @runtime_checkable
 class SetsValues(Protocol):
-    """An initializer that chooses the weight of a grown connection by its position. Optional."""
+    """An initializer that chooses the weight of a grown connection by its position. It is used
+    instead of `Initializer.draw` for grown connections."""
 
     def values_at(self, layer: LayerView, keep: Mask, rows: Ints, columns: Ints) -> Vector:
         """The weights of the connections grown at these positions.
@@ -258,12 +259,13 @@ class Topology(Protocol):
     def due(self, step: TrainingStep) -> bool: ...
 
     def layer_updates(self, network: NetworkView) -> Sequence[LayerUpdate]:
-        """The update of each layer. No connection may grow at a closed position."""
+        """The update of each layer; empty if no layer changes. No connection may grow at a closed
+        position: see `LayerView.closed_rows`."""
 
 
 @runtime_checkable
 class RefusesCompaction(Protocol):
-    """A topology method that may still need dead neurons. Optional."""
+    """A topology method that may still need hidden neurons without connections."""
 
     def why_not_compact(self) -> str | None:
         """Why dead neurons may not be removed during training, as words that follow the method's

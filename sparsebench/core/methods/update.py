@@ -51,8 +51,9 @@ class Counts:
 class TopologyUpdater:
     """Prunes, then lets the method drop and grow; keeps a mask of removed neurons.
 
-    state   the method's state between updates
-    counts  connections changed since `take_counts` was last called
+    state    the method's state between updates
+    due_now  whether `update` calls the method even if no update is due
+    counts   connections changed since `take_counts` was last called
     """
 
     def __init__(
@@ -138,8 +139,8 @@ class TopologyUpdater:
 
     @contextmanager
     def acting_by(self, topology: Topology) -> Iterator[None]:
-        """Within the block, another method with the same needs decides, whether an update is due or
-        not."""
+        """Within the block, `update` calls this method instead, even if no update is due. It must
+        not need other signals than the method that it replaces."""
         before, self._topology = self._topology, topology
         before_due, self.due_now = self.due_now, True
         try:
@@ -154,7 +155,8 @@ class TopologyUpdater:
         return self._most_bytes
 
     def rehearse(self, step: TrainingStep, observe: Observe | None = None) -> None:
-        """Update a throwaway network even if no update is due, so that all code is compiled."""
+        """Prune and update even if neither is due, so that all code is compiled. For throwaway
+        networks."""
         self.due(step)
         if self._pruning is not None:
             self._prune(self._pruning)
@@ -165,10 +167,10 @@ class TopologyUpdater:
         step_at: Callable[[int], TrainingStep],
         timed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Pass every training step to the method, if it needs them.
+        """Call the method in every training step from now on, if it observes these.
 
-        step_at  the training step with this number
-        timed    context manager around each call
+        step_at  returns the training position of step t
+        timed    returns the context manager for each call
         """
         after_backward = getattr(self._topology, "after_backward", None)
         if not self._topology.needs.every_step or after_backward is None:
@@ -182,7 +184,7 @@ class TopologyUpdater:
         self._network.watch(look)
 
     def take_counts(self) -> Counts:
-        """The counts since the last call."""
+        """The counts since the last call, and start new ones."""
         counts, self.counts = self.counts, Counts.zero(len(self._network.layers))
         return counts
 
@@ -196,7 +198,8 @@ class TopologyUpdater:
     ) -> None:
         """Continue from what `saved` yielded.
 
-        started  number of connections of each layer when training began
+        counts   connections changed since `take_counts` was last called
+        started  number of connections of each layer when training began; None: the present number
         """
         self._removed = [
             saved_flags(saved, number, layer.shape[0])
@@ -274,7 +277,7 @@ class TopologyUpdater:
         """Remove hidden neurons: drop their incoming connections and, if the pruning says so, their
         outgoing ones."""
         layers = self._network.layers
-        removed: list[Mask | None] = [None]  # of the neurons before each layer, and behind it
+        removed: list[Mask | None] = [None]  # of each layer's inputs; last, of the outputs
         for index, layer in enumerate(layers[:-1]):
             W = layer.weights()
             alive = W.pattern.in_degrees() > 0

@@ -25,11 +25,11 @@ Key = tuple[str, int]
 T = TypeVar("T")
 
 PARTS = ("rows", "columns", "values")
-"""The arrays that hold the positions a method remembers."""
+"""The names of the three arrays that hold the positions which a method remembers."""
 
 
 class State:
-    """A method's arrays by name and layer, kept in checkpoints.
+    """The arrays that a method keeps between updates and in checkpoints, by name and layer.
 
     connections  arrays (nnz,) that follow the connections through every change, 0 for new ones
     positions    rows, columns and values of some positions, whether connections or not
@@ -112,7 +112,8 @@ class LayerView:
     state           the method's state
     batch           signals of the next mini-batch; None if the method does not need it
     load_momentum   returns the optimizer's momentum; None if the method does not need it
-    closed_rows     (K,) True for output neurons that must not get connections; None: there are none
+    closed_rows     (K,) True for output neurons that must not get connections, such as removed
+                    ones; None: there are none
     closed_columns  (D,) the same for input neurons
     validate        evaluates the network; None if the method does not need it
     """
@@ -182,25 +183,25 @@ class LayerView:
         return {}
 
     def draw(self, count: int, rng: np.random.Generator) -> Vector:
-        """Fresh weights from the model's initializer."""
+        """Weights for `count` new connections, from the model's initializer."""
         return self.initializer.draw(self.W.pattern, count, rng)
 
     def free(self) -> int:
-        """Number of positions without a connection, closed ones included."""
+        """Number of positions without a connection, including those in closed rows and columns."""
         K, D = self.W.shape
         return K * D - self.W.nnz
 
     def random_positions(
         self, keep: Mask, count: int, purpose: str = "rewire"
     ) -> tuple[Ints, Ints]:
-        """Rows and columns of `count` open positions where no connection is kept, in ascending
-        order. Each position is equally likely. Returns fewer if fewer are free."""
+        """Rows and columns of `count` positions that are not closed and where no connection is
+        kept, in ascending order. Each is equally likely. Returns fewer if there are fewer."""
         closed = (self.closed_rows, self.closed_columns)
         return free_positions(self.W.pattern, keep, count, self.rng(purpose), *closed)
 
     def largest_gradients(self, keep: Mask, count: int) -> tuple[Ints, Ints, Vector]:
-        """Rows, columns and |gradient| of the `count` open positions with the largest |gradient|
-        where no connection is kept. Computes all K D gradients, in tiles."""
+        """Rows, columns and |gradient| of the `count` positions with the largest |gradient| that
+        are not closed and where no connection is kept. Computes all K D gradients, in tiles."""
         closed = (self.closed_rows, self.closed_columns)
         return largest_free_gradients(self.X, self.DZ, self.W.pattern, keep, count, *closed)
 

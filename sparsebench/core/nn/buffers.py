@@ -15,8 +15,8 @@ LINE = 64
 def aligned_empty(
     shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32
 ) -> npt.NDArray[Any]:
-    """`np.empty` aligned to a cache line. This made gathering rows of 128 float32 1.4 times as
-    fast."""
+    """`np.empty` whose memory starts at a cache line. This made gathering rows of 128 float32 1.4
+    times as fast."""
     kind = np.dtype(dtype)
     size = math.prod(shape) if isinstance(shape, tuple) else shape
     room = np.empty(size * kind.itemsize + LINE, dtype=np.uint8)

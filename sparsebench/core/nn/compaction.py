@@ -20,7 +20,8 @@ evaluation."""
 
 
 def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[Vector]]:
-    """For each layer, a mask of the neurons that are not dead, and the biases of these neurons.
+    """For each layer, a mask (K,) of the neurons that are not dead, and the biases (K,) of all its
+    neurons, in which the outputs of dead neurons of the layer before are included.
 
     A neuron without inputs has a constant output, which is added to the next layer's biases. Layers
     are visited from first to last, so that a neuron whose inputs are all constant is constant too.
@@ -51,7 +52,8 @@ def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[
 
 
 def ends_of(alive: Sequence[Mask], inputs: int) -> list[Mask]:
-    """The masks, preceded by one that keeps all inputs: layer l is between masks l and l + 1."""
+    """The masks of the layers' neurons, preceded by one that keeps all inputs of the network: mask
+    l is over the inputs of layer l, and mask l + 1 over its outputs."""
     return [np.ones(inputs, dtype=bool), *alive]
 
 
@@ -61,7 +63,8 @@ def between(W: CsrMatrix, columns: Mask, rows: Mask) -> Mask:
 
 
 def renumbered(W: CsrMatrix, columns: Mask, rows: Mask) -> CsrMatrix:
-    """W restricted to these inputs and outputs; the others have no connections."""
+    """W with only the inputs (D,) and outputs (K,) that are True. The others must have no
+    connections."""
     place = np.cumsum(columns) - 1
     indptr = np.append(W.indptr[:-1][rows], W.indptr[-1])
     indices = place[W.indices].astype(W.indices.dtype)
@@ -69,7 +72,7 @@ def renumbered(W: CsrMatrix, columns: Mask, rows: Mask) -> CsrMatrix:
 
 
 def compacted(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Parts], list[Mask]]:
-    """The layers without dead neurons, and for each layer a mask of the remaining neurons."""
+    """The layers without dead neurons, and for each layer a mask (K,) of the remaining neurons."""
     alive, biases = living(layers, outputs)
     ends = pairwise(ends_of(alive, layers[0][0].shape[1]))
     small = [

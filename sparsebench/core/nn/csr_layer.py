@@ -37,7 +37,8 @@ class CsrLayer:
         return np.zeros(self.data.size, dtype=np.float32)
 
     def index(self, pattern: CsrPattern) -> None:
-        """Prepare the arrays that the products need besides the pattern."""
+        """Prepare the arrays that the products need besides the pattern. Called for the first
+        pattern and after each change of the topology."""
         raise NotImplementedError
 
     @property

@@ -33,7 +33,10 @@ def mix(x: Bits) -> Bits:
 @dataclass(frozen=True)
 class Dropout:
     """Dropout after one hidden layer: each output becomes 0 with probability `rate`, the others are
-    multiplied by 1 / (1 - rate)."""
+    multiplied by 1 / (1 - rate).
+
+    key  random number of the layer, below 2^32, from which all bits are computed
+    """
 
     rate: float
     key: int
@@ -51,7 +54,7 @@ class Dropout:
 
     @property
     def threshold(self) -> np.uint32:
-        """An output is dropped if its bits are below this."""
+        """An output is dropped if its 32 random bits, read as an integer, are below this."""
         return np.uint32(min(round(self.rate * 2**32), 2**32 - 1))
 
     def step_key(self, t: int) -> np.uint32:

@@ -27,7 +27,8 @@ def degrees(W: CsrMatrix) -> Array:
 
 
 def samples_at_once(features: int) -> int:
-    """The number of samples of a batch whose gradients are held in memory at once."""
+    """The number of samples whose input gradients, (features, samples), are held in memory at
+    once."""
     return max(1, GRADIENTS // features)
 
 

@@ -31,7 +31,9 @@ AfterBackward = Callable[[int, Batch, Matrix, int], None]
 
 
 class LayeredNetwork:
-    """A_0 = X;  Z_l = W_l A_{l-1} + b_l;  A_l = dropout(f(Z_l)), kept for backward.
+    """A network of layers, one after the other.
+
+    A_0 = X;  Z_l = W_l A_{l-1} + b_l;  A_l = dropout(f(Z_l)), kept for backward.
 
     A_l overwrites Z_l, so activations are stored once. Two scratch arrays hold the gradient during
     the backward pass. If the units are the backend's own (`through`), its layers apply them while
@@ -39,7 +41,8 @@ class LayeredNetwork:
     layers. `units` may have one more unit than there are hidden layers; it follows the last layer
     and is never the backend's own.
 
-    step_way  whether the last step was one compiled call, or was made layer by layer
+    step_way  how the last step was made: "compiled", as one compiled call, or "layers", layer by
+              layer
 
     Inputs may be a `CsrBatch`. It is made dense if the first layer does not accept csr.
     """
@@ -54,7 +57,11 @@ class LayeredNetwork:
         through: bool = False,
         plain_units: Callable[[], Sequence[Unit]] | None = None,
     ) -> None:
-        """plain_units  makes units for plain float32 arrays; needed for `observe` and `watch`"""
+        """dtype        type of the arrays between two layers
+        through      whether the units are the backend's own, so that layers are `ThroughLayer`s
+        plain_units  makes units for plain float32 arrays. Without it, methods that observe the
+                     network, such as `observe`, raise Unsupported
+        """
         self.layers = layers
         self.units = units
         self._loss = loss
@@ -153,7 +160,8 @@ class LayeredNetwork:
         return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
 
     def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], values: Sequence[Vector]) -> None:
-        """Copy the values that follow the layers' into the units' arrays."""
+        """Copy the entries of `values` that come after those of the layers into the units'
+        arrays."""
         behind = values[2 * len(self.layers) :]
         for array, new in zip(self._trained(of), behind, strict=True):
             array[...] = new
@@ -208,7 +216,8 @@ class LayeredNetwork:
             yield DZ
 
     def watch(self, after_backward: AfterBackward) -> None:
-        """Raises Unsupported if arrays between two layers are not float32."""
+        """As `Observable.watch`. Raises Unsupported if arrays between two layers are not
+        float32."""
         if self._dtype != np.float32:
             raise Unsupported(
                 f"activations of {self._dtype} cannot be looked at in every step; set the "
@@ -241,7 +250,8 @@ class LayeredNetwork:
         return A.reshape(-1)
 
     def _copied_units(self) -> Sequence[Unit]:
-        """Units on plain arrays that share the trained units' parameters."""
+        """Units for plain float32 arrays, with copies of the trained units' parameters. Raises
+        Unsupported if the network was made without `plain_units`."""
         if self._plain_units is None:
             raise Unsupported("this network was made without plain units, so it cannot be observed")
         copies = self._plain_units()
@@ -303,7 +313,7 @@ class LayeredNetwork:
         return total
 
     def _unit(self, number: int) -> Unit | None:
-        """The unit after layer `number`, if there is one."""
+        """The unit after hidden layer `number`, from 0; None for the last layer and for -1."""
         return self.units[number] if 0 <= number < len(self.layers) - 1 else None
 
     def _taken(self, X: Batch) -> Batch:
@@ -313,7 +323,8 @@ class LayeredNetwork:
         return X
 
     def _forward(self, X: Batch, t: int | None) -> list[Any]:
-        """[X, A_1, ..., Z_L]. Dropout applies only in a training step t, not for None."""
+        """[X, A_1, ..., Z_L]. Dropout applies only if t is the number of a training step; None is
+        evaluation. If a unit follows the last layer, the last entry is A_L instead of Z_L."""
         A: list[Any] = [self._taken(X)]
         for number, layer in enumerate(self.layers):
             Z = self._activations[number].view(layer.shape[0], X.shape[1])
@@ -338,7 +349,8 @@ class LayeredNetwork:
         rate: float | None,
         ready: Callable[[int], None] | None = None,
     ) -> float:
-        """Forward and backward; with a rate, each layer is also updated during backward."""
+        """Forward and backward. Returns the loss. Unless `rate` is None, each layer is also updated
+        during backward."""
         A = self._forward(X, t)
         value, DZ = self._loss.value_and_gradient(A[-1], T)
         for behind in self.units[len(self.layers) - 1 :]:

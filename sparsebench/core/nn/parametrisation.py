@@ -20,7 +20,8 @@ class Parametrisation(Protocol):
     """
 
     def start(self, pattern: CsrPattern) -> dict[str, Vector]:
-        """The initial further arrays; the size of none depends on the number of connections."""
+        """The initial values of the further arrays. Their sizes must not depend on the number of
+        connections."""
 
     def weights(self, theta: Vector, pattern: CsrPattern, own: Mapping[str, Vector]) -> Vector:
         """The weights (nnz,) float32, in a new array."""
@@ -37,7 +38,7 @@ class Parametrisation(Protocol):
 
 @runtime_checkable
 class Reparametrises(Protocol):
-    """A topology method whose layers have a parametrisation. Optional."""
+    """A topology method whose layers train other parameters than their weights."""
 
     @property
     def parametrisation(self) -> Parametrisation: ...
@@ -116,10 +117,10 @@ class ParametrisedLayer:
         """Compute the weights from the parameters and assign them to the inner layer."""
         self._inner.assign(self._by.weights(self._theta, self._pattern, self._own), bias.copy())
 
-    # --- what it holds ---------------------------------------------------------------
+    # --- parameters, weights and state ---------------------------------------------------
 
     def assign(self, data: Vector, bias: Vector) -> None:
-        """Set the parameters to `data`, and the bias."""
+        """Copy `data` into the trained parameters theta, (nnz,) in csr order, and set the bias."""
         self._theta[...] = data
         self._show(bias)
 
