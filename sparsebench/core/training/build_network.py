@@ -64,7 +64,8 @@ def _drawn(work: Work, shapes: list[tuple[int, int]]) -> Iterator[tuple[CsrMatri
 
 
 def _placed(work: Work, shapes: list[Shape], counts: list[int]) -> Iterator[CsrPattern | CsrMatrix]:
-    """The pattern of each layer: chosen by the method, or else at random."""
+    """Yield the pattern or the weights of each layer: chosen by the topology method, or else random
+    positions."""
     initial = InitialNetwork(
         shapes,
         counts,
@@ -88,7 +89,8 @@ def _plain_network(work: Work, layers: Sequence[Any]) -> Network:
 
 
 def _examples(work: Work, count: int) -> tuple[Matrix, Any]:
-    """Up to `count` training samples, drawn once for the trial."""
+    """Inputs and targets of up to `count` training samples, drawn at random; a trial always gets
+    the same ones."""
     train = work.data.train
     chosen = generator(work.seed, "examples").permutation(len(train))[:count]
     X, T = train.batch(chosen)

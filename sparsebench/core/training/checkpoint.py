@@ -64,7 +64,8 @@ def network_arrays(network: Network) -> Iterator[tuple[str, Array]]:
 def saved_layers(
     found: Mapping[str, Array], shapes: Sequence[Shape]
 ) -> Iterator[tuple[CsrMatrix, Array]]:
-    """Check and return the saved weights and bias of each layer.
+    """Yield the saved weights and bias of each layer, checked. Raises ValueError if they do not
+    fit, and KeyError if one is missing.
 
     shapes  (K, D) of the layers when training began; dead neurons may have been removed since
     """
@@ -81,7 +82,7 @@ def saved_layers(
 
 
 def flags(masks: list[Mask]) -> Iterator[tuple[str, Array]]:
-    """Yield the masks of each layer's pruned neurons, packed into bits."""
+    """Yield a name and the mask (K,) of each layer's pruned neurons, packed into bits."""
     for number, mask in enumerate(masks, 1):
         yield f"layer{number}.removed", np.packbits(mask)
 

@@ -24,7 +24,8 @@ def epochs_between(work: Work) -> int | None:
 
 
 def refuse_compaction(work: Work, why: str) -> None:
-    """Raise Unsupported if the model wants dead neurons to be removed; `why` is the reason."""
+    """Raise Unsupported if the model wants dead neurons to be removed. `why` says in the message
+    why that is impossible."""
     if epochs_between(work) is not None:
         raise Unsupported(f"{KEY} gives neurons other numbers, and {why}; leave it out")
 
@@ -78,9 +79,9 @@ def remove_dead_neurons(work: Work, network: LayeredNetwork, updater: TopologyUp
 
 
 def _smaller(work: Work, layer: Layer, bias: Array, columns: Mask, rows: Mask) -> Layer:
-    """A new layer with only these inputs and outputs; all others have no connections. Optimizer
-    state of weights is in csr order and does not change; state of the bias is restricted to the
-    outputs."""
+    """A new layer with only the inputs and outputs that are True; the others must have no
+    connections. Optimizer state of weights is in csr order and does not change; state of the bias
+    is restricted to the outputs."""
     made = work.layer(renumbered(layer.weights(), columns, rows), bias[rows])
     made.restore(
         {
@@ -92,13 +93,15 @@ def _smaller(work: Work, layer: Layer, bias: Array, columns: Mask, rows: Mask) -
 
 
 def _of_neurons(array: Any, rows: Mask) -> Array:
-    """The entries for these neurons if the array has one entry per neuron, else the array."""
+    """The entries for the remaining neurons, which are True in `rows`, if the array has an entry
+    per neuron; else the array."""
     found: Array = array[rows] if array.shape[:1] == rows.shape else array
     return found
 
 
 def sizes(network: Network) -> tuple[dict[str, Value], dict[str, list[Value]]]:
-    """The metrics `core.metric.OF_COMPACTION` of a network as a whole, and of its layers."""
+    """The metrics of `core.metric.OF_COMPACTION`: those of the whole network, and those with a
+    value per layer."""
     hidden = [layer.shape[0] for layer in network.layers[:-1]]
     stored = sum(network.stored_bytes().values())
     whole: dict[str, Value] = {"hidden_neurons": sum(hidden), "network_bytes": stored}

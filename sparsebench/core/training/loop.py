@@ -39,19 +39,19 @@ from sparsebench.core.training.work import TIMED, EpochRecord, Result, Work
 from sparsebench.errors import Unsupported
 
 BURST_SECONDS = 0.05
-"""About how many seconds one call makes steps, at most; progress and checkpoints are written
-between calls."""
+"""About how many seconds of steps are made in one call at most, because progress and checkpoints
+are written only between calls."""
 
 MOST_STEPS = 1024
-"""Most steps of a call."""
+"""The most steps that are made in one call."""
 
 
 def train(work: Work) -> Result:
     """Build the network and train it. Each epoch is reported when it ends.
 
     Batches (data), steps (train), topology updates, evaluation and checkpoints are timed
-    separately. Training stops when the loss is no longer finite. If it resumes from a checkpoint,
-    the epochs in the checkpoint are reported first.
+    separately. Training stops when the loss is no longer finite. If training resumes from a
+    checkpoint, the epochs in the checkpoint are reported first.
     """
     with work.meter.phase("build"):
         network = build_network(work)
@@ -128,7 +128,7 @@ class Training:
     def run(self, first: int, last: int, *, tested: bool = True) -> None:
         """Train epochs `first` to `last`, or until the loss is no longer finite; report each.
 
-        tested  whether the network is evaluated at the end of each
+        tested  whether the network is evaluated at the end of each epoch
         """
         for epoch in range(first, last + 1):
             with self.work.meter.phase("train"):
@@ -148,7 +148,7 @@ class Training:
         return found
 
     def rate_at(self, t: int) -> float:
-        """The learning rate at step t."""
+        """The learning rate at step t, which counts from 1 over all epochs."""
         optimizer, per_epoch = self.work.optimizer, self._steps.per_epoch
         factor = optimizer.schedule.factor(t, self.work.epochs * per_epoch, per_epoch)
         rate = optimizer.learning_rate * factor
@@ -199,8 +199,9 @@ class Training:
     def _until_event(
         self, epoch: int, turn: Any, turns: Iterator[Any]
     ) -> tuple[list[Any], Any | None]:
-        """The turns, from `turn` on, whose steps may be made in one call; and the turn after
-        them."""
+        """The turns, from `turn` on, whose steps may be made in one call: up to the next step after
+        which an update or an observer is due, and at most `_burst`. Also returns the turn that
+        follows them, or None. A turn is the input of a step, see `Steps`."""
         together = [turn]
         upcoming = next(turns, None)
         while upcoming is not None and len(together) < self._burst:
@@ -213,8 +214,8 @@ class Training:
         return together, upcoming
 
     def _take(self, turns: Sequence[Any]) -> Iterator[tuple[float, int]]:
-        """Make and count a step for each turn. If steps take little time, the next call makes more
-        of them."""
+        """Make and count a step for each turn, and yield its mean loss and its number of samples.
+        If the steps took little time, the next call makes more of them."""
         first, began = self.step + 1, time.perf_counter()
         rates = [self.rate_at(first + number) for number in range(len(turns))]
         self._rate = rates[-1]
@@ -238,8 +239,8 @@ class Training:
 
         upcoming  the next turn, whose mini-batch a method may use
 
-        If the method replaces the step of that turn, returns the turn's summed loss and its number
-        of samples.
+        If the method replaces the step of that turn, returns the turn's loss summed over its
+        samples, and their number; else None.
         """
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, epoch_ended)
@@ -264,7 +265,8 @@ class Training:
         return seen[0] if seen and self.updater.replaces_step else None
 
     def update_once(self, topology: Topology, epoch: int) -> None:
-        """Update the topology once by another method, after this epoch."""
+        """Update the topology once at the end of this epoch, by another method, whether due or
+        not."""
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, True)
         upcoming = next(self._steps.turns(epoch + 1, 0), None)
@@ -283,7 +285,11 @@ class Training:
         return Validation(loss, found[primary.name] * (-1 if primary.better == -1 else 1))
 
     def close_epoch(self, epoch: int, *, tested: bool = True, **known: Any) -> EpochRecord:
-        """Evaluate the network and report the epoch's record; `known` replaces fields of it."""
+        """Make and report the record of the epoch that has ended.
+
+        tested  whether the network is evaluated; never after the loss became nan or inf
+        known   fields of the record, which replace those found here
+        """
         work = self.work
         test_loss, scored = None, dict[str, float]()
         if tested and not self.diverged:

@@ -35,12 +35,13 @@ MODEL_FORMAT = 2
 READABLE = (1, MODEL_FORMAT)
 
 SMALL = 4 * 2**20
-"""Up to this many bytes of weights and indices, a network is stored without a request. The five
-networks of the second paper have this size in total at epsilon 20."""
+"""Up to this many bytes of weights and indices, a network is stored even if the trial does not ask
+for it. The largest of the five networks of Curci et al. (2021) takes 3.2 MiB at epsilon 20."""
 
 
 def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> bool:
-    """Write the file if the trial wants its network stored. Returns whether it does."""
+    """Write the file if the trial wants its network stored, and return whether it does. If it does
+    not say, small networks and those of trials with checkpoints are stored."""
     wanted = trial.keep_model
     if wanted is None:
         wanted = trial.checkpoint is not None or model_bytes(network) <= SMALL
@@ -60,7 +61,10 @@ def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> b
 def write_model(
     file: Path, facts: Mapping[str, Any], network: Network, inputs: Inputs, targets: Targets
 ) -> None:
-    """facts  trial, and the components that predict: model, backend, optimizer, objective, seed"""
+    """Write a network as this module's docstring describes; the file is replaced atomically.
+
+    facts  trial, seed, and the components needed to predict: model, backend, optimizer, objective
+    """
     shapes = [list(layer.shape) for layer in network.layers]
     if inputs.image is not None:
         facts = {**facts, "image": asdict(inputs.image)}
@@ -73,7 +77,7 @@ def write_model(
 
 
 def model_bytes(network: Network) -> int:
-    """Bytes of values and indices: 8 per connection and 8 per neuron."""
+    """Bytes of values and indices, about: 8 per connection and 8 per neuron."""
     return sum(8 * layer.nnz + 8 * layer.shape[0] for layer in network.layers)
 
 

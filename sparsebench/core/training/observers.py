@@ -36,7 +36,7 @@ class Observers:
                 self._active = {name: one.start(network) for name, one in observers.items()}
 
     def on_change(self, index: int, change: Change) -> None:
-        """Called after a layer's connections changed."""
+        """Pass a change of a layer's connections to all observers."""
         if self._active:
             with self._timed():
                 for observation in self._active.values():
@@ -51,7 +51,8 @@ class Observers:
         ]
 
     def look(self, step: TrainingStep) -> None:
-        """Call the observers that are due. Called after each step at which at least one is due."""
+        """Call the observers that are due after this step. Has to be called after each step at
+        which at least one is due."""
         due = self.due(step)
         if due:
             with self._timed():
@@ -59,7 +60,8 @@ class Observers:
                     self._active[name].look(step)
 
     def values(self) -> tuple[dict[str, Value], dict[str, list[Value]]]:
-        """`EpochRecord.metrics` and `EpochRecord.layer_metrics`, checked."""
+        """The observers' values for `EpochRecord.metrics` and `EpochRecord.layer_metrics`. Raises
+        ValueError if one is not as declared."""
         metrics: dict[str, Value] = {}
         layer_metrics: dict[str, list[Value]] = {}
         if self._active:
@@ -116,7 +118,8 @@ def plain_values(
 
 
 def _small(value: Any, where: str) -> Value:
-    """The value as a Python number, or as a flat list of at most MOST_BINS numbers."""
+    """The value as a Python number, or as a flat list of at most MOST_BINS numbers; None stays
+    None. Raises ValueError for anything else."""
     if value is None:
         return None
     array = np.asarray(value)

@@ -31,7 +31,7 @@ Target = npt.NDArray[Any]
 
 
 class Timers:
-    """Adds up seconds by name; `take` returns and resets them.
+    """Adds up seconds by name. `so_far` returns the sums; `take` returns and resets them.
 
     Timers may be nested. The seconds of an inner timer do not count for the outer one.
     """
@@ -146,7 +146,7 @@ class Batches:
     def _take_equal(
         self, turns: Sequence[Rows], rates: Sequence[float], t: int
     ) -> list[tuple[float, int]]:
-        """`take_all` for batches of one size."""
+        """`take_all` for batches that all have the same number of samples."""
         network, examples, size = self._network, self._work.data.train, turns[0].size
         if self._source is not None:
             assert isinstance(network, TrainsManySteps)
@@ -177,10 +177,11 @@ class Batches:
 
 
 def refuse_signals(work: Work, trainer: str) -> None:
-    """Raise Unsupported if the method needs signals. For trainers that update the topology in a
+    """Raise Unsupported if the topology method needs signals or trains other parameters than
+    weights, or if the model removes dead neurons. For trainers that update the topology in a
     process that has neither samples nor the optimizer's state.
 
-    trainer  its name in the message
+    trainer  the trainer's name in the message
     """
     refuse_compaction(work, f"{trainer} exchanges weights by them")
     if isinstance(work.topology, Reparametrises):
@@ -200,7 +201,7 @@ def refuse_signals(work: Work, trainer: str) -> None:
 def evaluate(
     network: Network, examples: Examples, targets: Targets, batch_size: int
 ) -> tuple[float, dict[str, float]]:
-    """The mean loss over all samples, and the objective's metrics by name."""
+    """The mean loss over all samples, and the objective's scores by their plain names."""
     total = len(examples)
     loss, score = 0.0, targets.score()
     for start in range(0, total, batch_size):

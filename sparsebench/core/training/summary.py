@@ -17,7 +17,7 @@ def result_of(
     started: Sequence[int],
     diverged: bool,
 ) -> Result:
-    """The measures of a training by column, and the measures of its layers.
+    """The result of a training: its measures by column, and those of its layers.
 
     started  number of connections of each layer at the start
     """
@@ -92,7 +92,10 @@ def scores(scored: Sequence[Metric], epochs: Sequence[EpochRecord]) -> dict[str,
 
 
 def _best(epochs: Sequence[EpochRecord], by: str, column: str, better: int) -> float | None:
-    """The value of `column` in the first epoch in which `by` is best."""
+    """The value of `column` in the first epoch in which `by` is best; None if `by` is never known.
+
+    better  1 if more is better, -1 if less is
+    """
     known = [(value, e) for e in epochs if (value := e.value(by)) is not None]
     best = max(known, key=lambda one: better * one[0], default=None)
     return best[1].value(column) if best is not None else None

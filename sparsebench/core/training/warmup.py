@@ -49,7 +49,7 @@ def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> Non
 
 
 def _shapes(work: Work) -> list[Shape]:
-    """The shapes of the trial's layers; empty if the size of its data is not known."""
+    """The shapes (K, D) of the trial's layers; empty if the size of its data is not known."""
     if work.data is not None:
         return work.model.shapes(work.data.features, work.data.outputs)
     if work.size is None:
@@ -59,7 +59,8 @@ def _shapes(work: Work) -> list[Shape]:
 
 
 USUAL_TYPES = ((np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64))
-"""The usual types of data that is not loaded yet, and of its mean and scale."""
+"""The types that are compiled for while the data are not loaded: of the data, and of their mean and
+scale."""
 
 
 def _prepare(work: Work, network: Network) -> bool:

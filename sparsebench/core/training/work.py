@@ -46,14 +46,16 @@ class Meter(Protocol):
         """Current resident bytes."""
 
     def net_peak_bytes(self) -> int | None:
-        """The largest resident memory since training began, minus the resident memory then."""
+        """The largest resident memory since training began, minus the resident memory then, in
+        bytes; None if not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """One line of epochs.jsonl. Accuracies are fractions; seconds are those of this epoch.
 
-    connections, dropped, grown, pruned  numbers per layer
+    connections    number of connections of each layer at the end of the epoch
+    dropped, grown, pruned  for each layer, the number of connections in this epoch
     metrics        further measured quantities by name
     layer_metrics  the same, with a value per layer
     """
@@ -89,7 +91,7 @@ class EpochRecord:
         return None if isinstance(value, list) else value
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data; `metrics` and `layer_metrics` only if there are any."""
+        """The record as JSON data; `metrics` and `layer_metrics` are left out if they are empty."""
         return {name: value for name, value in asdict(self).items() if value != {}}
 
     def numbers(self) -> dict[str, float]:
@@ -116,6 +118,7 @@ class Team(Protocol):
 class Work:
     """A trial with its components built and its data loaded.
 
+    data      the loaded data; None for throwaway networks
     report    called with the record of each finished epoch
     progress  called often with (epoch, step, loss); must be cheap; steps count from the start
     meter     measures the phases build, train, topology, eval, observe and checkpoint
@@ -166,7 +169,7 @@ class Work:
     def network(self, layers: Sequence[Layer], seed: int | None = None) -> Network:
         """Build the model's network from these layers.
 
-        seed  of its dropout; by default the trial's
+        seed  of the network's dropout; None: the trial's
         """
         chosen = self.seed if seed is None else seed
         return self.model.network(layers, self.backend, self.optimizer, chosen, self.loss)
