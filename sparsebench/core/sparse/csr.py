@@ -19,7 +19,7 @@ Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
 
 NOTHING: Mask = np.empty(0, dtype=bool)
-"""An empty mask, which kernels understand as no mask."""
+"""An empty mask, which the compiled loops understand as no mask."""
 
 
 class TopologyError(ValueError):
@@ -127,10 +127,9 @@ class Change:
     """A change of topology: a mask of kept connections, and the grown ones.
 
     keep     (nnz,)    True for the old connections that are kept
-    rows     (grown,)  of the grown connections, which are in ascending order of (row, column) and
-                       not at the position of a kept connection
-    columns  (grown,)
-    values   (grown,)
+    rows, columns  (grown,)  positions of the grown connections, in ascending order of (row,
+                             column); none is the position of a kept connection
+    values   (grown,)  weights of the grown connections
     """
 
     keep: Mask
@@ -140,7 +139,7 @@ class Change:
 
     @classmethod
     def drop(cls, keep: Mask) -> Change:
-        """A change that grows nothing."""
+        """A change that grows nothing and drops the connections that are False in `keep` (nnz,)."""
         none = np.empty(0, dtype=np.int64)
         return cls(keep, none, none, np.empty(0, dtype=np.float32))
 
@@ -198,8 +197,8 @@ def _merge_of(nnz: int, grown: int) -> Any:
 
 
 def _inside(old: CsrPattern, change: Change) -> tuple[Ints, Ints]:
-    """Check the rows and columns of the grown connections, and convert them to the pattern's
-    type."""
+    """The rows and columns of the grown connections, converted to the integer type of the pattern.
+    Raises TopologyError if a position is outside the layer."""
     K, D = old.shape
     rows, columns = np.asarray(change.rows), np.asarray(change.columns)
     if rows.size and (rows.min() < 0 or rows.max() >= K or columns.min() < 0 or columns.max() >= D):

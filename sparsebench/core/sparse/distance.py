@@ -20,7 +20,7 @@ def nnstd(one: Sequence[Any], other: Sequence[Any]) -> list[float]:
     mean of |A xor B| / |A or B| over the pairs is least, where A and B are the sets of inputs of
     the two neurons. This mean is the layer's distance. For the next layer, neurons are renumbered
     as they were matched. The network's outputs keep their numbers. Memory O(K^2), time O(K^3): for
-    networks of some thousand neurons per layer.
+    networks of some thousand neurons per layer. Raises ValueError if the shapes differ.
     """
     if [W.shape for W in one] != [W.shape for W in other]:
         raise ValueError("the networks have different shapes")

@@ -1,6 +1,6 @@
 """Products of a sparse layer on plain float32 arrays, and gradients at chosen positions.
 
-They serve to observe a network between steps, whatever arrays its backend trains on. W (K, D),
+They serve to observe a network between steps, whatever types of arrays its backend uses. W (K, D),
 X (D, N), DZ (K, N). X may be a `CsrBatch`, which is never made dense.
 """
 
@@ -17,7 +17,8 @@ from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
 from sparsebench.core.sparse.positions import best
 
 TILE = 2**16
-"""Entries of a tile, 256 KiB, so that it is still in the L2 cache when its gradients are read."""
+"""Number of float32 entries of a tile: 256 KiB, so that it is still in the L2 cache when its
+gradients are read."""
 
 
 def spmm(W: CsrMatrix, X: Batch) -> Matrix:

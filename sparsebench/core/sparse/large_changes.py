@@ -1,5 +1,5 @@
-"""Changes of patterns with many connections, by compiled loops over rows; `small` has the same for
-few connections."""
+"""Changes of patterns with many connections, by compiled loops over rows. `numpy_versions` has the
+same for few connections."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Ints = npt.NDArray[Any]
 
 
 class Merge:
-    """Merges the kept and the grown connections of a layer, row by row, as `small.Merge` does.
+    """Merges the kept and the grown connections of a layer, row by row. The attributes are those of
+    `numpy_versions.Merge`.
 
-    Of the old pattern it holds only indptr.
+    Of the old pattern it keeps only indptr, so that the caller can free the columns.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Merge:
             self.clashes = bool(taken.any())
 
     def carry(self, old: npt.NDArray[Any], grown: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(new nnz,) the old values of kept connections and the values of grown ones; `grown` has
-        one value for each, or one for all."""
+        """(new nnz,) the old values of kept connections and the values of grown ones.
+
+        old (nnz,)        grown (grown,), or a scalar for all grown connections
+        """
         new = np.empty(self.indices.size, dtype=old.dtype)
         bits = np.dtype(f"u{old.itemsize}")
         step = 0 if grown.ndim == 0 else 1

@@ -1,4 +1,5 @@
-"""Draws random positions for many connections, by compiled loops over rows; see `sampling`."""
+"""Draws random positions for many connections, by compiled loops over rows. `compiled.sampling`
+explains how positions are proposed; `sampling` calls this module."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class _Draw:
         count: int,
         rng: np.random.Generator,
     ) -> None:
-        """Repeatedly propose as many positions as are still missing, so that none is in excess."""
+        """Repeatedly propose as many positions as are still missing, so that never more than
+        `count` are accepted."""
         K, D = pattern.shape
         dtype = index_dtype(count)
         bounds = even_parts(K)
@@ -59,8 +61,11 @@ class _Draw:
 
     @np.errstate(over="ignore")
     def fill_others(self, indptr: Ints, columns: Ints) -> None:
-        """Write the columns of all positions that were not drawn, in ascending order. Only if every
-        position was free."""
+        """Write the columns of all positions that were not drawn, in ascending order. Call it only
+        if every position was free (`keep` is empty).
+
+        indptr (K + 1,)  where the columns of each row begin        columns (others,)  overwritten
+        """
         sampling.fill_others(*self._proposed, self._where[1], *self._scratch(), indptr, columns)
 
     def _scratch(self) -> tuple[Ints, npt.NDArray[np.uint64]]:

@@ -23,6 +23,7 @@ Keys = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 MOST = SMALL
+"""Arrays of fewer entries are handled by this module; 0 within `nowhere`."""
 
 
 def holds(*counts: int) -> bool:
@@ -43,6 +44,7 @@ def nowhere() -> Iterator[None]:
 
 
 PRIORITY_SHIFT = np.uint64(9)
+"""Low bits of 64 random bits that a priority does not use, as in `compiled.sampling`."""
 
 
 # --- selection -----------------------------------------------------------------------
@@ -57,8 +59,8 @@ def all_but_smallest(scores: Vector, count: int) -> Mask:
 
 
 def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
-    """(n,) False for the floor(zeta size) smallest of the weights >= 0, and likewise for the
-    weights < 0 that are closest to 0."""
+    """(n,) False for the floor(zeta m) smallest of the m weights >= 0, and likewise for the weights
+    < 0 that are closest to 0."""
     keep = np.ones(w.size, dtype=bool)
     for chosen in (np.flatnonzero(w >= 0), np.flatnonzero(w < 0)):
         keep[chosen] = all_but_smallest(np.abs(w[chosen]), math.floor(zeta * chosen.size))
@@ -69,7 +71,8 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
 
 
 def bits(key: Words | np.uint64, counter: Ints) -> Words:
-    """64 random bits each: SplitMix64 at indices of its streams; see `compiled.sampling`."""
+    """64 random bits for each index in `counter`, from the stream `key` of SplitMix64; see
+    `compiled.sampling.bits`."""
     x: Words = key + counter.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
@@ -86,9 +89,10 @@ def below(bound: int, x: Words) -> Keys:
 def drawn(
     key: np.uint64, shape: tuple[int, int], taken: Keys, rows: Ints, columns: Ints, count: int
 ) -> Keys:
-    """The first `count` proposals that are not repeated and not taken, in ascending order.
+    """The first `count` proposed positions that are not repeated and not taken, in ascending order.
+    `compiled.sampling` explains how positions are proposed.
 
-    rows, columns  those that may be drawn
+    rows, columns  the numbers of those that may be drawn
     taken          positions row D + column, ascending, like the result
     """
     K, D = shape
@@ -161,8 +165,8 @@ class Merge:
     """Merges the kept and the grown connections of a layer, row by row.
 
     indptr (K + 1,), indices (new nnz,)  the connections after the change, csr
-    falls    whether the grown connections are not in strictly ascending order; if so, nothing else
-             is computed
+    falls    whether the grown connections are not in strictly ascending order; if so, the other
+             attributes are not valid
     clashes  whether a connection is grown where one is kept
     """
 
@@ -183,8 +187,10 @@ class Merge:
         self.indptr = np.searchsorted(keys, starts).astype(dtype)
 
     def carry(self, old: Array, grown: Array) -> Array:
-        """(new nnz,) the old values of kept connections and the values of grown ones; `grown` has
-        one value for each, or one for all."""
+        """(new nnz,) the old values of kept connections and the values of grown ones.
+
+        old (nnz,)        grown (grown,), or a scalar for all grown connections
+        """
         kept = old[self._keep]
         fresh = np.broadcast_to(grown, self._order.size - kept.size)
         return np.concatenate([kept, fresh])[self._order]

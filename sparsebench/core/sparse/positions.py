@@ -47,8 +47,8 @@ def revive(pattern: CsrPattern, keep: Mask, rows: Ints, columns: Ints) -> tuple[
 
 
 def best(rows: Ints, columns: Ints, scores: Vector, count: int) -> tuple[Ints, Ints, Vector]:
-    """The positions with the `count` highest scores, in their given order. Among equal scores the
-    earlier positions win."""
+    """Rows, columns and scores of the `count` positions with the highest scores, in their given
+    order. Among equal scores the earlier positions win."""
     if scores.size <= count:
         return rows, columns, scores
     if count <= 0:

@@ -1,4 +1,5 @@
-"""The kernels as equations. The tests compare every fast kernel with these; read them first."""
+"""The compiled loops (kernels) as short, slow Python. The tests compare every fast kernel with
+these; read them first."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def piecewise_linear(Z: Array, slope: float) -> Array:
 
 
 def piecewise_linear_gradient(Z: Array, slope: float, DA: Array) -> Array:
-    """DZ from DA. It takes Z and not the outputs, because with a negative slope outputs are
+    """DZ from DA. Takes Z and not the outputs, because with a negative slope the outputs are
     positive for either sign of z."""
     return np.where(Z >= 0, DA, slope * DA)
 
@@ -123,7 +124,7 @@ def drawn(
 def lowest(
     key: int, rows: Sequence[int], columns: Sequence[int], taken: set[Position], count: int
 ) -> list[Position]:
-    """The `count` positions with the lowest priorities that are not taken, sorted."""
+    """The `count` positions with the lowest random priorities among those not taken, sorted."""
     free = [(r, j) for r in rows for j in columns if (r, j) not in taken]
     return sorted(sorted(free, key=lambda at: bits(row_key(key, at[0]), at[1]) >> 9)[:count])
 

@@ -1,7 +1,8 @@
 """Draws positions for connections: the exact number, without replacement, in O(count) memory.
 
 Positions are proposed in a random order, and the first `count` free ones are taken. The order
-depends only on the shape and on a 64-bit key from the generator, so every set is equally likely.
+depends only on the rows and columns that may be drawn and on a 64-bit key from the generator, so
+every set is equally likely.
 If one more or one fewer position is free, only one choice changes and not all that follow. Two
 backends whose rounding differs therefore keep nearly the same topology.
 """
@@ -57,7 +58,8 @@ def free_positions(
     closed_columns  (D,) the same for input neurons
 
     Every set of free positions is equally likely. Returns fewer than `count` if fewer are free. If
-    less than half of the open positions is free, all of them are visited, which is O(nnz) too.
+    more than half of the positions that are not closed would then be taken, all of them are
+    visited, which is O(nnz) too.
     """
     K, D = pattern.shape
     if not numpy_versions.holds(pattern.nnz, count, K, D):

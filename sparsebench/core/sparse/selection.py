@@ -18,9 +18,10 @@ from sparsebench.core.sparse import numpy_versions
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:
     """A mask that is False for the `count` smallest scores. Among equal scores the earlier ones are
-    selected first; NaN is selected last.
+    False first. NaN counts as the largest.
 
-    float32 scores take time O(nnz) and no memory but the result; those of other types are sorted.
+    Many float32 scores take time O(nnz) and no memory but the result. Few scores, and those of
+    other types, are sorted.
     """
     if count <= 0:
         return np.ones(scores.size, dtype=bool)

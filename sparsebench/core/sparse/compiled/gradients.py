@@ -1,4 +1,5 @@
-"""Gradients of weights at chosen positions, from inputs X (D, N) and deltas DZ (K, N).
+"""Gradients of weights at chosen positions, from inputs X (D, N) and the gradients
+DZ (K, N) of pre-activations.
 
 Readable twins: `reference.sddmm` and `reference.largest_free_gradients`.
 """

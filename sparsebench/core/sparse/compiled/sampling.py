@@ -7,8 +7,9 @@ can therefore be recomputed from their number, without those of other rows.
 A row's columns are collected as bits, 64 to a word, and `summary` has a bit for each word that
 is not 0. Reading both yields the columns sorted, in time O(columns of the row + D / 4096).
 
-If less than half of the positions is free, each free position gets a random priority instead, and
-those with the lowest priorities are chosen. That takes O(K D), which is then O(nnz).
+If more than half of the positions would be taken after the draw, each free position gets a random
+priority instead, and those with the lowest priorities are chosen. That takes O(K D), which is then
+O(nnz).
 
 indptr, indices  the connections, csr
 keep             (nnz,) True for connections whose position is taken; empty: no position is taken
@@ -62,6 +63,8 @@ def below(bound, x):
 
 
 UNCOUNTED = -1
+"""Stands in `accepted` for a row whose accepted proposals are still to be counted."""
+
 ONE = np.uint64(1)
 NONE = np.uint64(0)
 U58 = np.uint64(58)
@@ -76,19 +79,20 @@ for _place in range(64):
 
 @njit(cache=True)
 def lowest(word):
-    """The index of the lowest bit that is set."""
+    """The index, 0 to 63, of the lowest bit that is set in a word that is not 0."""
     return PLACE_OF_BIT[((word & (~word + ONE)) * DE_BRUIJN) >> U58]
 
 
 @njit(cache=True)
 def bit_of(number):
-    """A word in which only the bit of this column is set."""
+    """A word in which only the bit of this column is set; the column is in word number // 64."""
     return ONE << (np.uint64(number) & LOW_SIX)
 
 
 @njit(cache=True)
 def count_proposals(key, first, last, open_rows, proposals, accepted):
-    """Count proposals first..last-1 in `proposals`, and mark their rows as `UNCOUNTED`."""
+    """Add proposals first..last-1 to the counts in `proposals`, and mark their rows as `UNCOUNTED`
+    in `accepted` (K,)."""
     chosen = open_rows.size > 0
     bound = open_rows.size if chosen else proposals.size
     for t in range(first, last):
@@ -142,7 +146,8 @@ def count_accepted(
     begin_part, end_part, bounds, key, proposals, open_columns, D, indptr, indices, keep, draws,
     words, accepted,
 ):  # fmt: skip
-    """For rows that are `UNCOUNTED`, accepted[r] = how many of row r's proposals are acceptable."""
+    """For rows that are `UNCOUNTED`, accepted[r] = how many of row r's proposals are free and not
+    repeated."""
     for part in range(begin_part, end_part):
         for r in range(bounds[part], bounds[part + 1]):
             if accepted[r] == UNCOUNTED:
@@ -215,7 +220,7 @@ def fill_others(begin_part, end_part, bounds, key, proposals, D, draws, words, s
                     q += 1
 
 
-# --- all free positions, for layers of which less than half is free -------------------
+# --- all free positions, for layers that are more than half full -----------------------
 
 PRIORITY_BITS = 55
 """Bits of a random priority. Two of n priorities are equal with a probability below n^2 / 2^56."""

@@ -27,7 +27,8 @@ INFINITY = np.int64(0x7F800000)
 
 @njit(cache=True)
 def group_and_rank(word, by_sign):
-    """The group (0 or 1; -1 for NaN, which is never chosen) and the rank of a number."""
+    """The group and the rank of a number. By size the group is 0; by sign it is 0 or 1, or -1 for
+    NaN, which is never chosen."""
     word = np.int64(word)
     size = word & MAGNITUDE
     negative = word != size and size != 0
