@@ -1,9 +1,9 @@
 """The process of one trial: `python -m sparsebench.core.worker`, with a job on stdin.
 
 For an MPI trial mpiexec starts several; the first gets the job and shares it. The order of the
-steps matters. First comes the host, guard or monitor, so that the process is killed with its
-supervisor even if it hangs; then the trial's control group, before memory is taken; then denormals
-become zero, before anything that starts threads is imported.
+steps matters. First comes the host, guard or monitor (see `guard_processes`), so that the process
+is killed when its supervisor is gone, even if it hangs; then the trial's control group, before
+memory is taken; then denormals become zero, before anything that starts threads is imported.
 """
 
 from __future__ import annotations

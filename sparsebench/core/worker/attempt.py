@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads",
               "threading_layer")  # fmt: skip
-"""The facts of a threading pool that are recorded; paths are not."""
+"""The facts that `threadpoolctl` reports of a thread pool and that are recorded; paths are not."""
 
 COMPUTING = ("blas", "openmp")
 """The pools that compute. SciPy's reader of Matrix Market files registers one of its own, whose
@@ -48,9 +48,9 @@ def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None =
     """Run the job and write result.json. Returns the exit code: 0, 1 after an exception, or NO_DISK
     if result.json could not be written.
 
-    team   the processes of the trial, if there are several. The first writes the shared result; an
-           exception is reported by the process in which it was raised
-    log    the log of this process, if there are several
+    team   the processes of the trial; None: there is only this one. The first process writes the
+           shared result; a process in which an exception was raised reports that
+    log    where this process logs its events, if there are several processes
     """
     limits.apply(job)
     meter = Meter()
@@ -81,8 +81,10 @@ def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None =
 def attempt_together(log: mpi.RankLog, finish: int) -> int:
     """Attempt a trial as one of several processes, and return the exit code.
 
-    A process that fails ends the others; if an exception leaves this function, its monitor does.
-    finish  pipe that tells the monitor of an orderly end
+    A process that fails ends the others; if an exception leaves this function, the monitor of the
+    process ends them.
+
+    finish  descriptor of a pipe; a byte written to it announces an orderly end to the monitor
     """
     line = sys.stdin.buffer.readline() if log.rank <= 0 else b""
     team = None
@@ -122,9 +124,9 @@ def require_team(job: Job, team: mpi.MpiTeam | None) -> None:
 def _report(
     error: Exception, job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None
 ) -> int:
-    """Write how the attempt failed, and the time and memory that it took. If there are several
-    processes, the detail names this one, and the net peak is left out because that of the others is
-    not known."""
+    """Write how the attempt failed, and the time and memory that it took. Returns the exit code, 1
+    or NO_DISK. If there are several processes, the detail names this one, and the net peak is left
+    out because that of the others is not known."""
     result = {**failure(error, job.folder), **measured(meter)}
     if team is not None:
         result["measures"].pop("net_peak_bytes")
@@ -146,7 +148,7 @@ def run(
     job: Job, meter: Meter, writer: ResultWriter, team: mpi.MpiTeam | None = None
 ) -> dict[str, Any]:
     """Train the network of the job and return the fields of a record. If there are several
-    processes, only the first returns fields and writes checkpoints."""
+    processes, only the first writes checkpoints and returns fields; the others return {}."""
     trial = job.trial
     with meter.phase("import"):
         parts = build(trial, load_plugins(job.plugin_files, job.data_dir))
@@ -241,7 +243,7 @@ def build(trial: Trial, plugins: Plugins) -> dict[str, Any]:
 
 
 def prepare(parts: Mapping[str, Any], trial: Trial) -> TrialData:
-    """Load the trial's data, split and scaled."""
+    """Load the trial's data, and split, check and scale them. Raises DataError."""
     from sparsebench.core.data.prepare import prepare as prepare_data
 
     return prepare_data(
@@ -258,7 +260,8 @@ def prepare(parts: Mapping[str, Any], trial: Trial) -> TrialData:
 def assemble(
     parts: Mapping[str, Any], trial: Trial, data: TrialData | None, meter: Meter, **more: Any
 ) -> Work:
-    """The input of the trial's trainer. `data` is None for throwaway networks."""
+    """The input of the trial's trainer. `data` is None for throwaway networks; `more` are further
+    fields of `Work`."""
     from sparsebench.core.training.work import Work
 
     used = {kind: part for kind, part in parts.items() if kind not in ("dataset", "trainer")}
@@ -276,7 +279,7 @@ def assemble(
 
 
 def warm_up(parts: Mapping[str, Any], work: Work) -> None:
-    """Compile on a throwaway network, if the trainer has a warm-up."""
+    """Call the trainer's warm-up, which compiles all code on throwaway networks, if it has one."""
     if hasattr(parts["trainer"], "warm_up"):
         parts["trainer"].warm_up(work)
 
@@ -285,7 +288,7 @@ def warm_up(parts: Mapping[str, Any], work: Work) -> None:
 
 
 def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
-    """Fill the cache of compiled code. No data is loaded.
+    """Fill the cache of compiled code for the trials in `job.compile_for`. No data is loaded.
 
     If one trial fails, the others are compiled nevertheless, and the first error is raised at the
     end.
@@ -308,7 +311,7 @@ def compile_kernels(job: Job, meter: Meter) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked_saves(cache: Path | None) -> Iterator[None]:
-    """Let one process at a time save compiled code below the folder of `cache`.
+    """Within the block, let one process at a time save compiled code below the folder of `cache`.
 
     numba reads a function's index, numbers the new file by it and rewrites both without a lock,
     so two processes that save the same function at once could swap its code.

@@ -49,7 +49,8 @@ class Checkpoints:
         return every is not None and time.monotonic() - self._last >= every
 
     def keep(self, facts: Mapping[str, Any], arrays: Iterator[tuple[str, Array]]) -> None:
-        """Write a checkpoint. If the disk is full, training goes on without it."""
+        """Write a checkpoint. If the file cannot be written, as on a full disk, training goes on
+        without it."""
         from sparsebench.core.archive import write_archive
 
         job, earlier = self._job, self.earlier
@@ -75,8 +76,9 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def _find(self, shapes: Sequence[Shape]) -> Archive | None:
-        """Returns the checkpoint to resume from, or None. If it is damaged or belongs to another
-        trial, records why; the trial then starts from the beginning."""
+        """The checkpoint to resume from; None if the job has none, or if it is damaged or belongs
+        to another trial. In that case `settings` say why, and the trial starts from the
+        beginning."""
         if self._job.resume_from is None:
             return None
         from sparsebench.core.archive import Archive
@@ -105,7 +107,8 @@ class Checkpoints:
         return found
 
     def _checked(self, found: Mapping[str, Any], layers: int) -> Facts:
-        """Raise ValueError unless the facts are well-formed and belong to this trial."""
+        """The facts, checked. Raises ValueError unless they are well-formed and belong to this
+        trial."""
         from sparsebench.core.worker.checkpoint_facts import read_facts
 
         if found.get("format") != CHECKPOINT_FORMAT:
@@ -122,8 +125,8 @@ class Checkpoints:
 
 
 def _check_arrays(found: Archive, shapes: Sequence[Shape]) -> None:
-    """Raise ValueError or KeyError unless the layers are matrices of these shapes, before
-    compiled code relies on it. Every array is read, so its checksum is verified."""
+    """Raise ValueError or KeyError unless the layers are canonical csr matrices that fit these
+    shapes, because compiled code relies on it. Every array is read, so its checksum is verified."""
     from sparsebench.core.training.checkpoint import saved_layers
 
     for name, array in found.items():

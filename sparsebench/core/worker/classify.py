@@ -34,8 +34,8 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 TAIL_LINES = 30
 SUSPECT = 0.9
-"""If a trial used at least this share of the available memory, a SIGKILL of unknown origin counts
-as out of memory."""
+"""If a trial used more than this share of the memory that it could use (`End.room`), a SIGKILL of
+unknown origin counts as out of memory."""
 
 _ALLOCATION = re.compile(
     "|".join(
@@ -57,11 +57,11 @@ class End:
     """What is known about a process that has ended.
 
     code              exit code; the negative number of the signal that ended it
-    stopped           why the supervisor ended it, if it did
-    result            content of its result.json, if there is one
-    malformed         why result.json cannot be used
+    stopped           why the supervisor ended it; empty if it did not
+    result            content of its result.json; None if there is none that can be used
+    malformed         why result.json cannot be used; empty if it can or does not exist
     tail              last lines of its stderr
-    rss               resident bytes at the last sample
+    rss               resident bytes when the supervisor last sampled them
     room              bytes that it could use: its limit, or the memory available at its start
     oom_killed        whether the kernel killed any process of this machine for memory meanwhile
     group_oom_killed  whether the kernel killed a process of the trial's control group
@@ -81,7 +81,7 @@ class End:
 
 
 def classify(end: End) -> tuple[Status, str, str]:
-    """The status, cause and detail (one line) of a trial that ended like this."""
+    """The status, cause and detail (one line) of a trial whose process ended like this."""
     if end.result is not None and end.code >= 0:
         result = end.result
         return Status(result["status"]), result.get("cause", ""), result.get("detail", "")
@@ -167,8 +167,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def disk_failure(error: BaseException, folder: Path) -> OSError | None:
-    """The exception in the chain of causes that reports a failed disk, unless its file is not below
-    the folder."""
+    """The first exception in the chain of causes that reports a failed disk, for a file below the
+    folder or one that it does not name; None if there is none."""
     for link in chain(error):
         if isinstance(link, OSError) and link.errno in DISK_ERRORS:
             file = link.filename
@@ -178,7 +178,8 @@ def disk_failure(error: BaseException, folder: Path) -> OSError | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and its causes: kernels wrap a MemoryError in a SystemError."""
+    """Yield an exception, its causes and its contexts. Needed because compiled code wraps a
+    MemoryError in a SystemError."""
     seen: set[int] = set()
     pending = [error]
     while pending:

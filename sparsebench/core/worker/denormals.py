@@ -1,4 +1,5 @@
-"""Makes denormal numbers zero in a trial's process: they slow the processor down.
+"""Makes the processor treat denormal numbers as zero in a trial's process, because they slow it
+down.
 
 A thread inherits the setting from the thread that starts it, so it is made in the main thread
 before anything that starts threads is imported. Free of heavy imports.
@@ -63,8 +64,8 @@ def flush_to_zero() -> bool:
 
 @contextlib.contextmanager
 def flushing_to_zero() -> Iterator[None]:
-    """Flush in this thread within the block. Threads started meanwhile keep flushing; earlier
-    ones never do."""
+    """Within the block, treat denormals as zero in this thread. Threads started in it keep doing so
+    afterwards; threads that exist already are not changed."""
     library = _libm()
     before = _environment(library) if library is not None else None
     try:
@@ -103,7 +104,8 @@ def flushed() -> dict[str, Any]:
 
 
 def _blas_threads_flush() -> bool:
-    """Compute a product that makes denormals and one that reads them; both must be zero."""
+    """Whether BLAS treats denormals as zero: a product that makes denormals and one that reads them
+    both give zero."""
     import numpy as np
 
     tiny = np.finfo(np.float32).tiny
@@ -124,7 +126,7 @@ def _environment(library: ctypes.CDLL) -> ctypes.Array[ctypes.c_ubyte]:
 
 
 def _libm() -> ctypes.CDLL | None:
-    """The C library that has fegetenv."""
+    """The C library that has fegetenv and fesetenv; None if there is none."""
     for name in (None, "libm.so.6", "libm.so", "libm.dylib"):
         with contextlib.suppress(OSError, AttributeError):
             library = ctypes.CDLL(name)

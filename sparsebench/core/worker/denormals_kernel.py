@@ -6,11 +6,13 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, njit, prange  # type: ignore[attr-defined]
 
 ROUNDS = 100
-"""Attempts to reach every thread, since a work-stealing layer may leave one out."""
+"""The most attempts to reach every thread, since a threading layer with work stealing may leave one
+out."""
 
 
 def numba_threads_flush() -> bool:
-    """Whether each thread of numba treats denormals as zero and makes none."""
+    """Whether each thread of numba treats denormals as zero and makes none; False if one was not
+    reached."""
     threads = get_num_threads()
     tiny = np.full(threads, np.finfo(np.float32).tiny)
     denormal = (tiny.view(np.uint32) >> np.uint32(1)).view(np.float32)
@@ -24,9 +26,10 @@ def numba_threads_flush() -> bool:
 
 @njit(cache=True, parallel=True)
 def try_denormals(tiny, denormal, found):  # type: ignore[no-untyped-def]
-    """found[thread] = what it makes of half the smallest number, and of a denormal twice.
+    """found[thread] = (half the smallest normal number, a denormal number times 2^60), as the
+    thread computes them: both are 0 if it treats denormals as zero.
 
-    tiny, denormal (threads,)    found (threads, 2)
+    tiny, denormal (threads,)  the two numbers        found (threads, 2)
     """
     for i in prange(tiny.size):
         thread = get_thread_id()

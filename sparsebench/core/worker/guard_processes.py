@@ -42,7 +42,7 @@ HERE = sys.platform == "linux"
 """Whether trials have a host; on other systems they have a guard."""
 
 COMMAND = (sys.executable, "-P", "-m", "sparsebench.core.worker.guard_processes")
-"""Starts and hosts the command that follows it."""
+"""Start of a command line: it makes a host and runs the command that follows below it."""
 
 LIFELINE = "SPARSEBENCH_LIFELINE"
 """Environment variable with the number of the pipe's read end."""
@@ -83,7 +83,8 @@ def start() -> None:
 
 
 def main() -> None:
-    """Host the command given as arguments, which keeps the lifeline for its monitors."""
+    """Make a host, and run the command given as arguments below it. The command inherits the
+    lifeline, for the monitors of its processes."""
     _start_host(int(os.environ[LIFELINE]))
     os.execvp(sys.argv[1], sys.argv[1:])
 
@@ -91,11 +92,11 @@ def main() -> None:
 def start_monitor(log: RankLog) -> int:
     """Fork this process of an MPI trial, so that it has a monitor.
 
-    The parent becomes the monitor and never returns; the child returns and is the trial.
+    The parent becomes the monitor and never returns; the child returns and goes on with the trial.
 
-    log  the file of the log
+    log  where the monitor writes the begin and the end of the child
 
-    Returns a pipe: a byte written to it announces an orderly end.
+    Returns the write end of a pipe: a byte written to it announces an orderly end.
     """
     lifeline = int(os.environ.pop(LIFELINE))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -127,8 +128,8 @@ def die_with_parent() -> None:
 
 
 def _start_host(lifeline: int) -> None:
-    """Return in the child, which leads a session of its own, so that signals to it do not reach
-    the host."""
+    """Fork: the parent becomes the host and never returns. Returns in the child, which leads a
+    session of its own, so that signals to its process group do not reach the host."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, nobody could wait
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     pid = os.fork()
@@ -139,9 +140,10 @@ def _start_host(lifeline: int) -> None:
 
 
 class _Parent:
-    """This process while it waits for the end of its child `pid` or of the lifeline.
+    """This process while it waits until its child `pid` ends or the lifeline closes.
 
-    code  exit code of the child once it has ended; the negative number of its signal
+    code  exit code of the child, or the negative number of the signal that ended it; None while it
+          runs
     """
 
     def __init__(self, pid: int, lifeline: int) -> None:
@@ -171,8 +173,8 @@ class _Parent:
         return False
 
     def pause(self, milliseconds: int | None) -> bool:
-        """Wait for a signal; without a time limit, for the lifeline too. Returns whether the
-        lifeline closed."""
+        """Wait for a signal, at most so many milliseconds. With None, wait without a limit until a
+        signal comes or the lifeline closes, and return whether the lifeline closed; else False."""
         watched = select.poll()
         watched.register(self._woken, select.POLLIN)
         if milliseconds is None:
@@ -187,7 +189,7 @@ def _host(parent: _Parent) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def pass_on(number: int, frame: object) -> None:
-        """The supervisor asks the trial to end."""
+        """Pass the supervisor's request to end, SIGTERM, on to the trial's process group."""
         if parent.code is not None:
             return
         try:
@@ -228,7 +230,7 @@ def _monitor(pid: int, lifeline: int, finished: int, log: RankLog) -> NoReturn:
 
 
 def _become_guard() -> None:
-    """Ignore TERM and similar signals from here on, and take the name of a guard."""
+    """Ignore SIGTERM, SIGINT and SIGHUP from here on, and take the process name GUARD."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_NAME, ctypes.c_char_p(processes.GUARD.encode()))

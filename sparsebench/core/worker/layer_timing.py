@@ -24,7 +24,8 @@ from sparsebench.core.training.work import Work
 Call = Callable[[], object]
 
 LONGEST = 0.5
-"""From the third size on, a size is skipped if its step would take more seconds than this."""
+"""From the third size on, timing ends before a size whose step is expected to take more seconds
+than this."""
 
 REPEATS = 5
 FEATURES = 512
@@ -32,7 +33,8 @@ RATE = 1e-6
 
 
 def time_ladder(work: Work, ladder: Ladder) -> dict[str, Any]:
-    """Time the layers of the ladder; returns `run.cost_prediction.Rates` as JSON."""
+    """Time the layers of the ladder, from small to large; returns `run.cost_prediction.Rates` as
+    JSON."""
     _point(work, ladder, ladder.works[0])  # loads what is compiled
     points: list[Point] = []
     for size in ladder.works:
@@ -60,7 +62,10 @@ def _gather(N: int) -> float:
 
 
 def _point(work: Work, ladder: Ladder, size: int) -> Point:
-    """Time a square layer with the suite's number of connections per neuron."""
+    """Time a square layer with the suite's number of connections per neuron.
+
+    size  entries of W that the backend visits, as in `Ladder.works`
+    """
     width = math.isqrt(size)
     if work.backend.truly_sparse:
         width = max(width + 1, round(size / (2 * ladder.per_neuron)))
@@ -122,7 +127,8 @@ def _samples(width: int, N: int, dtype: Any = np.float32) -> Any:
 
 
 def _update(work: Work, layer: Any) -> None:
-    """Make one topology update, whether due or not."""
+    """Make one topology update of the layer, whether due or not. The method sees a network of two
+    such layers."""
     step = TrainingStep(epoch=1, epochs=3, step=3, steps_per_epoch=3, epoch_ended=True)
     W, N = layer.weights(), work.batch_size
     batch = [LayerSignals(_samples(W.shape[1], N), _samples(W.shape[0], N))] * 2
@@ -133,7 +139,8 @@ def _update(work: Work, layer: Any) -> None:
 
 
 def _usual(call: Call) -> float:
-    """The median seconds of a few calls; fewer calls are made if they take long."""
+    """The median seconds of up to REPEATS calls, after a first one; of a single call if calls take
+    long."""
     first = _seconds(call)
     repeats = REPEATS if first < LONGEST / REPEATS else 1
     return float(np.median([_seconds(call) for _ in range(repeats)]))

@@ -20,7 +20,13 @@ exceeds a limit."""
 
 
 class Reading(NamedTuple):
-    """Memory in bytes; `peak` is since the last `reset_peak`, if that is possible."""
+    """Memory of a process in bytes.
+
+    rss   resident now
+    peak  the most that was resident since the last `reset_peak`, or since the start if that is
+          impossible; without /proc the same as rss
+    swap  swapped out; 0 without /proc
+    """
 
     rss: int
     peak: int
@@ -58,7 +64,7 @@ def forget_references() -> bool:
 
 def referenced() -> int | None:
     """Bytes of resident memory, files and libraries left out, that this process has read or written
-    since `forget_references`, whenever it was allocated."""
+    since `forget_references`, whenever it was allocated. None if the system does not tell."""
     total, anonymous, known = 0, False, False
     for line in proc_file("self", "smaps").splitlines():
         words = line.split()
@@ -71,7 +77,8 @@ def referenced() -> int | None:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for memory since boot."""
+    """How many processes of this machine the kernel has killed for memory since boot; 0 if
+    unknown."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:
@@ -100,10 +107,10 @@ def together(pids: Iterable[int]) -> int:
 class Tree:
     """A process and its descendants, including those that lost their parents after they were seen.
 
-    members   the living descendants: pid -> start in ticks
-    rss       resident bytes of all with shared pages counted repeatedly; at least `together`
-    peak_pss  the largest value of `together`; None if no children were ever seen
-    spent     processor seconds of every descendant that was seen, by pid
+    members   the living descendants at the last search: pid -> start time in ticks since boot
+    rss       resident bytes of all, with shared pages counted repeatedly; at least `together`
+    peak_pss  the largest value of `together` in bytes; None if no children were ever seen
+    spent     pid -> processor seconds of every descendant that was ever seen
     """
 
     def __init__(self, leader: int, adopter: int | None = None) -> None:
@@ -120,8 +127,11 @@ class Tree:
         self._walked = self._weighed = float("-inf")
 
     def sample(self, leader_rss: int, now: float) -> None:
-        """Search for children, at most once per `SEARCH_SECONDS`, and read the memory of the known
-        ones."""
+        """Search for descendants, at most once per `SEARCH_SECONDS`, and read the memory of the
+        known ones.
+
+        leader_rss  resident bytes of the process itself        now  seconds of a monotonic clock
+        """
         if now - self._walked >= SEARCH_SECONDS:
             self._walked = now
             self._walk()

@@ -23,7 +23,8 @@ class Meter:
 
     phases    name -> seconds, peak_rss_bytes
     baseline  resident bytes after imports, data and warm-up; None before `set_baseline`
-    method    how peaks are measured
+    method    how peaks are measured: EXACT, "vmhwm" (high-water mark that cannot be reset) or
+              "psutil-rss" (resident memory at the begins and ends of phases only)
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class Meter:
         return now.rss if now is not None else 0
 
     def peak_rss_bytes(self) -> int:
-        """The largest resident memory of the process so far."""
+        """The largest resident memory of the process so far, in bytes."""
         self._settle()
         return self._peak
 
@@ -97,7 +98,7 @@ class Meter:
         self._earlier_net_peak = earlier["net_peak_bytes"] or 0
 
     def _settle(self) -> None:
-        """Add what happened since the last call to the open phase."""
+        """Add the seconds since the last call to the innermost open phase, and update the peaks."""
         now = memory.read()
         peak = now.peak if now is not None else 0
         self._peak = max(self._peak, peak)

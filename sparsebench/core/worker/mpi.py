@@ -41,7 +41,7 @@ FOLDER = "SPARSEBENCH_ATTEMPT"
 """Environment variable with the attempt's folder."""
 
 NUMBER = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-"""Environment variables in which an MPI library gives a process its number."""
+"""Environment variables in which an MPI library gives a process its number, the rank."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1e-5, 2e-3
 """Seconds between two polls for a message; the pause doubles up to the longest."""
@@ -75,8 +75,8 @@ def missing() -> str:
 
 
 def command(count: int, program: Sequence[str]) -> list[str]:
-    """The command that starts `program` `count` times; if there is no mpiexec, once, and then
-    the program reports that."""
+    """The command that starts `count` processes of `program` by mpiexec. If there is no mpiexec, it
+    starts one process, which reports that."""
     starter = found()
     if count == 1 or starter is None:
         return [*program]
@@ -109,7 +109,8 @@ class RankLog(NamedTuple):
 
     @classmethod
     def of_this_process(cls) -> RankLog:
-        """The rank is -1 if the MPI library does not give it in the environment."""
+        """The log of this process. Its rank is -1 if the MPI library does not give it in the
+        environment. Removes FOLDER from the environment."""
         numbers = (os.environ.get(name, "") for name in NUMBER)
         rank = next((int(text) for text in numbers if text.isdecimal()), -1)
         return cls(Path(os.environ.pop(FOLDER)), rank)
@@ -118,12 +119,14 @@ class RankLog(NamedTuple):
         self._append({"pid": pid, "start": started(pid)})
 
     def left(self, *, failed: bool) -> None:
-        """The process has written the trial's result."""
+        """Log that this process has written the trial's result."""
         self._append({"left": "failure" if failed else "success"})
 
     def ended(self, pid: int, code: int, *, orderly: bool) -> None:
-        """code     exit code; the negative number of the signal that ended it
-        orderly  it reached the end of its program together with the others
+        """Log the end of a process; called by its monitor.
+
+        code     exit code; the negative number of the signal that ended it
+        orderly  whether it reached the end of its program together with the others
         """
         self._append({"pid": pid, "code": code, "orderly": orderly})
 
@@ -160,7 +163,8 @@ class MpiTeam:
         return f"{name} {'.'.join(map(str, version))}"
 
     def share(self, line: bytes) -> bytes:
-        """Return the line of the first process in all processes."""
+        """Send the line of the first process to all; returns it in each. All processes have to call
+        this."""
         length = array("q", [len(line)])
         _wait(self.comm.Ibcast(length, root=0))
         buffer = bytearray(line) if self.rank == 0 else bytearray(length[0])
@@ -168,7 +172,8 @@ class MpiTeam:
         return bytes(buffer)
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
-        """Return a row from each process to the first; the others get none."""
+        """Send the numbers of each process to the first. Returns a row per process there, and an
+        empty list in the others. All processes have to call this."""
         mine, count = array("d", numbers), len(numbers)
         rows = array("d", bytes(8 * count * self.size)) if self.rank == 0 else None
         _wait(self.comm.Igather(mine, rows, root=0))
@@ -177,12 +182,12 @@ class MpiTeam:
         return [list(rows[at : at + count]) for at in range(0, len(rows), count)]
 
     def finish(self) -> None:
-        """Wait until all processes have reached their end."""
+        """Wait until all processes have called this, without a time limit, and end MPI."""
         _wait(self.comm.Ibarrier())
         self._mpi.Finalize()
 
     def abort(self, code: int) -> None:
-        """End all processes, this one too."""
+        """End all processes of the trial, this one too."""
         self.comm.Abort(code)
 
 

@@ -1,4 +1,5 @@
-"""Reads processes from /proc (start, children, seconds) and kills them reliably.
+"""Reads facts about processes from /proc (start time, children, processor time) and kills processes
+reliably.
 
 A trial may start processes that leave its process group (with a session of their own) and its tree
 (when their parent ends). They still have the environment that they were started with, so they are
@@ -25,6 +26,8 @@ GUARD = "sparse-guard"
 A trial may have several, which must not kill each other."""
 
 ROUNDS = 20
+"""The most rounds of killing; all their pauses take less than a second."""
+
 PAUSE, LONGEST_PAUSE = 0.001, 0.05
 """Seconds between two rounds of killing, doubled up to the longest: a killed process takes a
 moment to end, longer on a busy machine, and may have forked before."""
@@ -40,20 +43,21 @@ def proc_file(pid: int | str, name: str) -> bytes:
 
 
 def started(pid: int) -> int | None:
-    """Start time of a process in ticks since boot; None if it has ended."""
+    """Start time of a process in ticks since boot; None if it has ended, even if its parent has not
+    waited for it yet."""
     fields = _stat(pid)
     return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time of a process without its reaped children; 0 if it has ended."""
+    """Processor time of a process in seconds, without that of its children; 0 if there is none."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def children(pid: int) -> list[int]:
-    """The children of all threads of a process. Each thread costs a read: 10 us with one thread,
-    95 us with 17 [measured]."""
+    """The pids of the children of all threads of a process; empty if it has ended. Each thread
+    costs a read: 10 us with one thread, 95 us with 17 [measured]."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -66,15 +70,16 @@ def children(pid: int) -> list[int]:
 
 
 def oldest(pids: Iterable[int]) -> int | None:
-    """The process among these, still running, that started first."""
+    """The pid of the process that started first, of those that still run; None if none does."""
     found = [(start, pid) for pid in pids if (start := started(pid)) is not None]
     return min(found)[1] if found else None
 
 
 def kill_marked(word: str, *, guards: bool = True) -> None:
-    """Kill every process with the mark in its environment, until none is left.
+    """Kill every process whose environment has MARK with the value `word`, until none is left or
+    after ROUNDS rounds.
 
-    guards  kill hosts, guards and monitors too
+    guards  whether hosts, guards and monitors are killed too
     """
     mark = f"{MARK}={word}".encode()
     killed: dict[int, int] = {}
@@ -98,8 +103,8 @@ def kill_marked(word: str, *, guards: bool = True) -> None:
 
 
 def kill_known(processes: Iterable[tuple[int, int]]) -> None:
-    """Kill these processes, identified by pid and start time so that a recycled pid is never
-    killed, until none is left."""
+    """Kill these processes, until none is left or after ROUNDS rounds. They are identified by pid
+    and start time, so that a recycled pid is never killed."""
     left = list(processes)
     for _ in _rounds():
         left = _living(left)
@@ -109,7 +114,8 @@ def kill_known(processes: Iterable[tuple[int, int]]) -> None:
 
 
 def signal_known(processes: Iterable[tuple[int, int]], number: signal.Signals) -> None:
-    """Send a signal to processes identified by pid and start time."""
+    """Send a signal to processes identified by pid and start time. Others that have one of the pids
+    by now are left alone."""
     for pid, start in processes:
         with _handle(pid) as handle:
             if handle is not None and started(pid) == start:

@@ -26,14 +26,14 @@ PROGRESS_PERIOD = 0.25
 class ResultWriter:
     """Writes epochs.jsonl, progress.json and result.json of one attempt.
 
-    primary  the primary metric of the trial's objective
-    steps    steps of the whole training, shown beside the present step
+    primary  the column of the primary metric, such as "test_accuracy"
+    steps    number of steps of the whole training, shown beside the present step; None: not known
     metrics  the latest known value of each metric of the epochs that is a single number
     """
 
     def __init__(self, folder: Path, meter: Meter, epochs: int, log: RankLog | None = None) -> None:
-        """log  of this process, if it is one of several. Only the first of them writes epochs,
-        each may write progress, and the first result is kept."""
+        """log  the log of this process if it is one of several. Only rank 0 then writes epochs,
+        each process may write progress, and the result that is written first is kept."""
         self.steps: int | None = None
         self.metrics: dict[str, float] = {}
         self.primary = ""
@@ -57,10 +57,11 @@ class ResultWriter:
         append_line(self._folder / "epochs.jsonl", epoch.to_json())
 
     def progress(self, epoch: int, step: int, loss: float) -> None:
-        """Replace progress.json, at most once per PROGRESS_PERIOD. Failures are ignored, because it
-        is only for display.
+        """Replace progress.json, at most once per PROGRESS_PERIOD. Failures are ignored, because
+        the file is only for display.
 
-        `scores` in it is the primary metric without `test_`, unless that is the accuracy.
+        Its `accuracy` and `scores` are those of the last finished epoch. `scores` has the primary
+        metric without the prefix `test_`; it is empty if that is the accuracy.
         """
         now = time.monotonic()
         if now - self._written_at < PROGRESS_PERIOD:
@@ -85,7 +86,7 @@ class ResultWriter:
             os.replace(scratch, self._folder / "progress.json")
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """Write result.json."""
+        """Write result.json. If there are several processes, only if none of them has yet."""
         text, file = json.dumps(jsonable(result)), self._folder / "result.json"
         if self._log is None:
             write_atomically(file, text)
