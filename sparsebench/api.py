@@ -36,7 +36,8 @@ MOST_NAMED = 10
 class Run:
     """A run of a suite in a store.
 
-    summary  the summary of the call that ran it; None if the run was loaded
+    stored   the run's records and files in its store
+    summary  counts and exit code of the call that ran it; None if the run was loaded
     """
 
     def __init__(self, stored: StoredRun, summary: Summary | None = None) -> None:
@@ -71,8 +72,8 @@ class Run:
         return epochs_frame(self.stored)
 
     def trial(self, which: str) -> Trial:
-        """The trial with this id, start of an id, or label. Raises NothingMatched if there is none
-        or several."""
+        """The trial with this label, or with an id that starts like this. Raises NothingMatched if
+        there is none or if there are several."""
         from sparsebench.notebook.views import Trial
 
         chosen = [r for r in self.records if label(r.trial) == which]
@@ -99,10 +100,11 @@ class Run:
         return run_card(self.stored).html("see .trials() or .report()")
 
     def report(self, format: str = "md", folder: Path | None = None) -> str:
-        """The report as text in the format "md", "html" or "latex", which has only tables.
+        """The report as text: "md", "html", or "latex", which has tables and no plots. Raises
+        SparsebenchError for any other format.
 
-        The plots of markdown are written into `folder`; without it there are none. HTML contains
-        its plots.
+        folder  where the PNG files of the plots of "md" are written; None: they are not kept, and
+                the links to them lead nowhere. HTML contains its plots.
         """
         if format not in REPORTS:
             raise SparsebenchError(f"no report format {format!r}.{nearest(format, REPORTS)}")
@@ -156,9 +158,9 @@ def run(
     Options that are left out come from SPARSEBENCH_* variables, the suite and config.toml, in this
     order.
 
-    settings      path below [trial] -> value, or texts such as "epochs=3"
-    seeds         numbers, or a text such as "0:5"
-    select        run only the trials that match, as -k; `k` is the same
+    settings      dotted key of the suite's [trial] -> value, or texts such as "epochs=3"
+    seeds         numbers, or a text such as "0:5", which is 0 to 4
+    select        run only the trials that match this expression, as -k; `k` is the same
     shard         "2/8": the second of eight parts of the trials
     timeout       for each trial, in seconds or as "30m"
     memory_limit  for each trial, in bytes or as "8GiB"
@@ -216,8 +218,12 @@ def compare(
     """Compare HEAD with BASE, as `sparsebench compare` does.
 
     base, head  runs, ids, folders, "latest", baselines by name or file
-    gates       a TOML file
+    gates       a TOML file with gates: how much worse a metric may get
     fail_if     gates as texts, such as ["net_peak_bytes:+5%,2MiB"]
+    min_seeds   a metric that varies is not judged on fewer seeds
+    alpha       rate of false alarms of a metric
+    time_gate   times fail too, instead of only warning
+    strict      the exit code is 6 if any gate could not be decided
     """
     from sparsebench.analysis import comparison
     from sparsebench.analysis.baseline import side_named
@@ -241,7 +247,7 @@ def compare(
 
 
 def load_run(run: str | Path = "latest", store: str | Path | None = None) -> Run:
-    """Load a run, given its folder, or its id (or `latest`) in a store."""
+    """Load a run, given its folder, its id in a store, or "latest"."""
     folder = user_config.expanded(named(run, "a run"))
     if store is None and folder.is_dir():
         return Run(open_run_folder(folder))

@@ -17,8 +17,8 @@ def usable_cores() -> list[int]:
 
 
 def default_threads(root: Path = Path("/")) -> int:
-    """The number of usable cores, at most the CPU quota of the control group, because more threads
-    would be throttled.
+    """The number of usable cores, at most the CPU quota of the control group (rounded down, at
+    least 1), because more threads would be throttled.
 
     root  the folder that contains proc and sys
     """
@@ -28,7 +28,8 @@ def default_threads(root: Path = Path("/")) -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """The CPU quota of the control groups in cores; None without a limit."""
+    """The CPU quota in cores: the smallest of this process's control group and those above it; None
+    without a limit."""
     limits = []  # microseconds per period; `max`, -1 and an empty file are no limit
     group = control_group(root)
     if group is not None:
@@ -55,7 +56,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def control_group(root: Path = Path("/")) -> Path | None:
-    """The folder of this process's control group in the v2 hierarchy."""
+    """The folder of this process's control group in the v2 hierarchy; None if there is none."""
     paths = [line[3:] for line in lines_of(root / "proc/self/cgroup") if line.startswith("0::/")]
     top, mount = _cgroup2_mount(root)
     if not paths or mount is None or not Path(paths[0]).is_relative_to(top):
@@ -65,7 +66,7 @@ def control_group(root: Path = Path("/")) -> Path | None:
 
 
 def _cgroup2_mount(root: Path) -> tuple[Path, Path | None]:
-    """The control group that is mounted, and its mount point."""
+    """The control group (v2) that is mounted, and its mount point; None if none is mounted."""
     for line in lines_of(root / "proc/self/mountinfo"):
         fields = line.split()
         if fields[fields.index("-") + 1] == "cgroup2":

@@ -76,8 +76,9 @@ def load_plugins(files: Sequence[Path] = (), data_dir: Path | None = None) -> Pl
 def _call_hooks(
     manager: pluggy.PluginManager, module: ModuleType, plugins: Plugins, owner: str, data_dir: Path
 ) -> list[str]:
-    """Call the hooks of one plugin, so that each registered name has its owner. If a hook
-    raises, the others are still called; the error is returned."""
+    """Call the hooks of one plugin, so that everything it registers gets `owner` as its owner.
+    Raises PluginError if a registration is invalid. If a hook raises anything else, the others are
+    still called. Returns a line for each such error."""
     hooks: dict[str, Callable[..., Any]] = {
         hook: partial(_register, plugins.registries[kind], owner) for kind, hook in HOOKS.items()
     } | {
@@ -150,7 +151,8 @@ def plugin_home(module: ModuleType) -> Path | None:
     """The folder or file that a fingerprint of the plugin covers: its outermost package, or its
     file.
 
-    A namespace package has no file and may hold other packages, so it is skipped.
+    None if the module has no file. A namespace package has no file and may hold other packages, so
+    it is skipped.
     """
     parts = module.__name__.split(".")
     for count in range(1, len(parts) + 1):
@@ -161,9 +163,9 @@ def plugin_home(module: ModuleType) -> Path | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    """Import a plugin file once, under a unique module name.
+    """Import a plugin file once, as the module `sparsebench_plugin_NAME`. Raises PluginError.
 
-    It may import modules in its folder; an installed module of the same name comes first.
+    The file may import modules in its folder; an installed module of the same name comes first.
     """
     name = f"sparsebench_plugin_{file.stem.replace('-', '_')}"
     loaded = sys.modules.get(name)

@@ -12,10 +12,11 @@ from sparsebench.errors import SparsebenchError
 
 
 def cache_directory() -> Path:
-    """The user's cache for data sets and compiled code (`SPARSEBENCH_CACHE`).
+    """The user's cache for data sets and compiled code: `SPARSEBENCH_CACHE`, else sparsebench below
+    `XDG_CACHE_HOME` or ~/.cache.
 
-    Without a home folder it is below the temporary folder. Compiled code is loaded from it, so a
-    folder that another user made or may write to is refused.
+    Without a home folder it is below the temporary folder. Compiled code is loaded from it, so that
+    folder is refused with a SparsebenchError if another user made it or may write to it.
     """
     chosen = os.environ.get("SPARSEBENCH_CACHE")
     if chosen:

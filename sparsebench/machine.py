@@ -50,7 +50,7 @@ def describe() -> dict[str, Any]:
 
 
 def refuse_unmeasurable_system() -> str | None:
-    """Why nothing can run on this system, or None."""
+    """Why sparsebench cannot run on this operating system; None if it can."""
     if sys.platform == "win32":
         return "sparsebench runs on Linux (measured exactly) and macOS, not on Windows"
     return None

@@ -1,8 +1,8 @@
 """Declares every measured quantity once: its name, its unit, and how it is compared.
 
 Frames, exports, claims, gates, tables and charts read this table. A plugin adds to it with the hook
-`register_metrics`, a component with an attribute `metrics`. A run's manifest keeps what they
-declare, so that a store can be read without the plugin. Free of heavy imports.
+`register_metrics`, a component with an attribute `metrics`. A run's manifest keeps their
+declarations, so that a store can be read without the plugin. Free of heavy imports.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _TRIAL_AND_EPOCH: tuple[Kind, ...] = ("trial", "epoch")
 _LAYERS: tuple[Kind, ...] = ("epoch", "layer")
 
 EXACT_FLOOR = 2**19
-"""Floor in bytes of the gate on exactly measured net peaks. Those of one cell mostly differ by less
-than 0.1 MiB, and for networks of a few MiB by at most 0.8 MiB."""
+"""Floor in bytes of the gate on exactly measured net peaks. Those of trials that differ only in the
+seed mostly differ by less than 0.1 MiB, and for networks of a few MiB by at most 0.8 MiB."""
 
 TRAINING = (
     Metric("neurons", "count", "exact", gate=DefaultGate()),
@@ -99,7 +99,7 @@ KERNELS = (
     Metric("peak_flops_per_second", "per second", "ratio"),
     Metric("start_seconds", "seconds", "ratio", -1),
 )  # fmt: skip
-"""Metrics of a trial that times one operation."""
+"""Metrics of a trial that times one operation, such as a sparse product, instead of training."""
 
 PROCESSES = (
     Metric("peak_tree_pss_bytes", "bytes", "ratio", -1, title="peak of all processes"),
@@ -129,7 +129,7 @@ LABELS = (
 )  # fmt: skip
 CIRCUMSTANCES = ("contended", "exact", "machine", "commit", "kernel", "bound")
 FINDINGS = ("truly_sparse", "audit", "noise", "oversubscribed", "step")
-"""Columns of a trial that are not metrics."""
+"""LABELS, CIRCUMSTANCES and FINDINGS: the columns of a trial that are not metrics."""
 
 EPOCH_ORDER = (
     "epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate",
@@ -168,8 +168,8 @@ class Metrics(Mapping[str, Metric]):
         return self._metrics.get(name) or Metric(name)
 
     def add(self, metric: Metric, owner: str) -> None:
-        """Declare a metric. PluginError for an invalid name, or if it is declared differently
-        already."""
+        """Declare a metric. Raises PluginError for an invalid name, and if a metric of this name is
+        already declared differently."""
         if not isinstance(metric, Metric):
             raise PluginError(f"{owner} declares {metric!r:.60}; expected a sparsebench.Metric")
         if not _NAME.fullmatch(metric.name):

@@ -26,10 +26,11 @@ EXPECTED = {
 
 
 def complaint(error: ValidationError, model: Any = None, table: str = "a table") -> str:
-    """A line on the first error. The description of a field says which value was expected.
+    """A line on the first unknown key, or else on the first error. The description of a field says
+    which value was expected.
 
     model  the dataclass that was validated; needed to name the nearest match of an unknown key
-    table  the name of a table in the file's format
+    table  what a table (a JSON object) is called in the format of the file
     """
     errors = error.errors(include_url=False)
     unknown = ("unexpected_keyword_argument", "extra_forbidden")
@@ -60,7 +61,11 @@ def complaint(error: ValidationError, model: Any = None, table: str = "a table")
 
 
 def _field(model: Any, steps: tuple[int | str, ...]) -> tuple[str, list[str]]:
-    """The description of the field at a place inside a dataclass, and the keys beside it."""
+    """The description of the field at a place inside a dataclass, and all keys of its table. Both
+    are empty if unknown.
+
+    steps  the keys and indices that lead to the place
+    """
     description, known, hint = "", list[str](), model
     for step in steps:
         while isinstance(step, str) and hasattr(hint, "__metadata__"):
@@ -80,7 +85,8 @@ def _field(model: Any, steps: tuple[int | str, ...]) -> tuple[str, list[str]]:
 
 
 def _mark(hint: Any, name: str) -> str:
-    """The alias or the description of an annotated type, from wherever it is inside."""
+    """The attribute `name`, alias or description, of an annotation of this type or of a type nested
+    in it; empty if there is none."""
     marks = (mark for one in _inside(hint) for mark in getattr(one, "__metadata__", ()))
     return next((found for mark in marks if (found := getattr(mark, name, None))), "")
 

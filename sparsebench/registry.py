@@ -63,7 +63,8 @@ class Location:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component. Its module is not imported before it is used."""
+    """A registered component. Its module is not imported before it is used. The fields are those of
+    `register` in `sparsebench.hookspecs`; `owner` names the plugin."""
 
     kind: str
     name: str
@@ -75,8 +76,8 @@ class Entry:
     get: str = ""
 
     def unavailable(self) -> str | None:
-        """Why the component cannot be used here, or None. Imports only the parents of dotted
-        names."""
+        """Why the component cannot be used here; None if it can. Of the modules that it requires,
+        only the parents of dotted names are imported."""
         missing = [module for module in self.requires if not is_installed(module)]
         if not missing:
             return None
@@ -87,7 +88,8 @@ class Entry:
         return self._resolve(self.target)
 
     def parameters(self) -> type:
-        """The dataclass of its parameters; imports only the module of that class."""
+        """The dataclass of the component's parameters; imports only the module of that class.
+        Raises PluginError if it is not a dataclass."""
         cls = self._resolve(self.params if self.params is not None else self.target)
         if not dataclasses.is_dataclass(cls):
             raise PluginError(
@@ -129,7 +131,8 @@ class Command:
 
 
 def load_target(target: Callable[..., Any] | str, what: str) -> Callable[..., Any]:
-    """The object that `"module:name"` names; an object that is not a string is returned."""
+    """The object that `"module:name"` names; a target that is not a string is returned as it is.
+    Raises PluginError, which starts with `what`, if the target cannot be imported."""
     if not isinstance(target, str):
         return target
     module, _, name = target.partition(":")
@@ -171,7 +174,13 @@ class Registry:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A plugin that was found; `module` has its hooks, `error` says why it failed to load."""
+    """A plugin that was found.
+
+    origin  name of its distribution, or the path of its file
+    path    the folder or file that a fingerprint of the plugin covers
+    error   why it failed to load; None if it did not fail
+    module  name of the module that has its hooks
+    """
 
     name: str
     origin: str
@@ -261,7 +270,8 @@ class Plugins:
         return data
 
     def build(self, kind: str, component: Component) -> Any:
-        """Build a component from validated data. Imports what it needs."""
+        """Build a component from validated data; imports the modules that this needs. Raises
+        Unsupported if the component is not available here."""
         entry = self.entry(kind, component["name"])
         reason = entry.unavailable()
         if reason is not None:
@@ -269,8 +279,8 @@ class Plugins:
         return entry.load()(**_arguments(entry.parameters(), component, self.build))
 
     def parameters(self, kind: str, component: Component) -> Any:
-        """The parameter object of a component, nested ones too; None if it cannot be built.
-        Imports no more than `Entry.parameters`."""
+        """An object of the component's parameters, built from validated data, with those of nested
+        components; None if it cannot be built. Imports no more than `Entry.parameters`."""
         try:
             cls = self.entry(kind, component["name"]).parameters()
             return cls(**_arguments(cls, component, self.parameters))
@@ -281,7 +291,8 @@ class Plugins:
 def _arguments(
     cls: type, component: Component, make: Callable[[str, Component], Any]
 ) -> dict[str, Any]:
-    """The constructor's arguments for a component as data; `make` builds nested ones."""
+    """The arguments of the constructor `cls` for a component that is given as data; `make` builds
+    nested components."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in component.items()}
     values |= {key: make(kind, found) for key, kind, found in nested_components(cls, component)}
     del values["name"]
@@ -303,8 +314,8 @@ def nested_kinds(cls: type) -> dict[str, str]:
 
 
 def nested_components(cls: type, component: Component) -> Iterator[tuple[str, str, Component]]:
-    """Yield key, kind and data of each component that is a parameter of a component, including
-    defaults."""
+    """Yield the key, kind and data of each parameter of a component that is itself a component,
+    also if it has its default."""
     for key, kind in nested_kinds(cls).items():
         found = component.get(key, _defaults(cls).get(key))
         if found is not None:

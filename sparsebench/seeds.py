@@ -21,8 +21,8 @@ def generator(root: int, purpose: str, *indices: int) -> np.random.Generator:
     `indices` divide a purpose further (by layer, epoch or step), so that an additional draw in one
     of them does not change the next.
 
-    Purposes in use: init, topology, rewire, shuffle, dropout, split, data, partition, worker,
-    noise.
+    Purposes in use: init, topology, rewire, shuffle, dropout, split, examples, data, partition,
+    worker, noise, gibbs, and those of topology methods, such as candidates.
     """
     import numpy as np
 

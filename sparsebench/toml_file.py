@@ -22,10 +22,11 @@ square of the number of parts."""
 
 
 def read_toml(file: Path, error: type[SparsebenchError], name: str = "") -> tuple[Any, str]:
-    """The tables of a TOML file, and its text. Raises `error` with a one-line message if it is not
-    one.
+    """The tables of a TOML file, and its text. Any kind of line end and a byte order mark are
+    accepted.
 
-    Any line ends and a byte order mark are accepted.
+    error  exception to raise, with a one-line message, if the file is no readable TOML file
+    name   the file's name in messages; empty: its path
     """
     name = name or str(file)
     try:
@@ -56,8 +57,8 @@ def parse_toml(text: str) -> Any:
 
 
 def check_plain(value: object, where: str = "") -> None:
-    """Raise ValueError for values that no record can store: dates, nan, infinities, and numbers of
-    more than 64 bits."""
+    """Raise ValueError, which starts with `where`, for values that no record can store: dates, nan,
+    infinities, and numbers of more than 64 bits."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             check_plain(item, f"{where}.{quoted(str(key))}")
@@ -75,7 +76,8 @@ def check_plain(value: object, where: str = "") -> None:
 
 
 def place(steps: tuple[int | str, ...]) -> str:
-    """A place in a file as TOML would write it: `grid."model.hidden"[0]`."""
+    """A place in a file, given by its keys and indices, as TOML would write it:
+    `grid."model.hidden"[0]`."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{quoted(step)}" for step in steps)
     return "".join(parts).removeprefix(".")
 

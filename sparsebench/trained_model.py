@@ -38,7 +38,7 @@ class TrainedNetwork:
     inputs   how inputs are scaled
     weights  W_1, W_2, ... as scipy's csr, with a row per output neuron
     biases   b_1, b_2, ...
-    facts    trial, model, backend, optimizer, objective, seed, shapes
+    facts    what the file says: trial, model, backend, optimizer, objective, seed, shapes
     input_names  (features,) names of the inputs; None if the data set does not name them
     names    (outputs,) the labels; None if they are 0, 1, ... or there are none
     targets  turns outputs into predictions
@@ -101,7 +101,10 @@ class TrainedNetwork:
         self.targets = objective.restored(found, self._matrices[-1].shape[0], self.inputs)
 
     def _compact(self, network: Callable[[], Network]) -> None:
-        """Remove dead neurons, with the trained parameters of their activations."""
+        """Remove dead hidden neurons, with the trained parameters of their activations.
+
+        network  makes the network of the present weights and biases
+        """
         if not isinstance(self.network, LayeredNetwork):
             raise DataError(f"{type(self.network).__name__} cannot be made compact")
         learnt = self.network.parameters()

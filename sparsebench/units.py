@@ -16,14 +16,14 @@ _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
 
 
 def seconds(value: object) -> float:
-    """Parse a duration in seconds; a bare number is seconds. Raises ValueError unless it is a
-    duration above 0."""
+    """Parse a duration and return its seconds; a bare number is seconds. Raises ValueError unless
+    it is a duration above 0."""
     return _amount(value, SECONDS, "a duration such as '30m'")
 
 
 def size(value: object) -> int:
-    """Parse a size in bytes; a bare number is bytes. Raises ValueError unless it is a size of at
-    least 1."""
+    """Parse a size and return its bytes, rounded down; a bare number is bytes. Raises ValueError
+    unless it is a size of at least 1."""
     amount = int(_amount(value, BYTES, "a size such as '8GiB'"))
     if amount < 1:
         raise ValueError(f"expected at least one byte, found {value!r}")
@@ -49,7 +49,9 @@ def brief_seconds(amount: float) -> str:
 
 
 def _amount(value: object, units: Mapping[str, float], wanted: str) -> float:
-    """A number, or the sum of the parts of a text such as 1h30m."""
+    """A number, or the sum of the parts of a text such as 1h30m, in the unit whose factor is 1.
+    Unit names are matched in any case. Raises ValueError, whose message says that
+    `wanted` was expected."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"expected {wanted}, found {value!r}")
     try:
