@@ -39,8 +39,8 @@ Bytes = Annotated[int, BeforeValidator(size)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialValues:
-    """The values of a trial that are not components, with their defaults, in the units of a
-    Trial."""
+    """The values of a trial that are not components, with their defaults. `core.trial.Trial` has
+    their meanings and units."""
 
     epochs: Whole1
     batch_size: Whole1 = 128
@@ -71,5 +71,5 @@ CALIBRATION: dict[str, Any] = {
     "batch_size": 4,
     "threads": 1,
 }  # fmt: skip
-"""The raw trial of `sparsebench doctor --calibrate`. It is as small as possible except for its
-trainer, which takes a known amount of memory."""
+"""The trial, as a suite's [trial] gives it, of `sparsebench doctor --calibrate`. It is as small as
+possible except for its trainer, which takes a known amount of memory."""

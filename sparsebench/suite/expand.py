@@ -43,12 +43,12 @@ def expand(
     """The trials of a suite, case by case, in the order of the grid; the last axis varies fastest.
 
     quick     apply the suite's [quick]
-    settings  path below [trial] -> value; removes that axis and those below it from the grid, and
-              those keys from the cases
-    seeds     values of the seed axis
+    settings  dotted key of [trial] -> value for all trials; this key and those below it are removed
+              from the grid and from the cases
+    seeds     values of the seed axis; None: those of the suite
 
-    If none of the three arguments is given, also checks that each exclude, expect and claim matches
-    a trial of the suite as written.
+    If none of these three is given, also checks that each exclude, expect and claim matches a trial
+    of the suite as written. Raises SuiteError, which starts with the suite's file.
     """
     try:
         grid, cases, overrides = _overridden(suite, quick, settings or {}, seeds)
@@ -76,7 +76,7 @@ def expand(
 
 Grid = dict[str, list[Any]]
 Overrides = dict[str, tuple[Any, str]]
-"""Path -> a value for all trials, and the place where it was given, for messages."""
+"""Dotted key -> a value for all trials, and the place where it was given, for messages."""
 
 
 def _overridden(
@@ -130,7 +130,8 @@ def _check_size(grid: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _leave_out(path: str, *given: Raw) -> None:
-    """Remove the keys at `path` and below it, which another source overrides."""
+    """Remove the key `path` and the keys below it from each of the tables, because another source
+    overrides them."""
     for values in given:
         for key in [key for key in values if key == path or key.startswith(path + ".")]:
             del values[key]
@@ -139,8 +140,11 @@ def _leave_out(path: str, *given: Raw) -> None:
 def _trials(
     suite: Suite, builder: Builder, grid: Grid, cases: list[Raw], overrides: Overrides
 ) -> Iterator[Trial]:
-    """Yield the trials. A point of the grid is a list that has, for each axis, its key, the index
-    of a value, the value, and the place where it is written. A case is a point on several axes."""
+    """Yield the trials: all combinations of the cases with the values of the grid.
+
+    A point of the grid is a list that has, for each axis, its key, the index of a value, the value,
+    and the place where it is written. A case is a point on several axes.
+    """
     points = [
         [(key, index, value, f"case[{index}].{quoted(key)}") for key, value in case.items()]
         for index, case in enumerate(cases)
@@ -171,8 +175,8 @@ def _trials(
 
 
 def _telling_apart(cases: list[Raw]) -> dict[str, list[Any]]:
-    """The values of the first keys of the cases, as many keys as labels need to distinguish all
-    cases."""
+    """The values of the cases by key, for as many of the first keys as labels need to distinguish
+    all cases."""
     keys: dict[str, list[Any]] = {}
     for key in cases[0] if cases else ():
         keys[key] = [case[key] for case in cases]
@@ -188,7 +192,8 @@ def _excluded(trial: Trial, exclude: Exclude) -> bool:
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:
-    """The message about trial.KEY, with the place from which KEY's value comes."""
+    """The message about trial.KEY, which instead starts with the place from which KEY's value
+    comes. A message about a key without a place is unchanged."""
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
         if rest != message and rest[:1] in (".", ":", "["):
@@ -200,7 +205,8 @@ def _placed(message: str, places: Mapping[str, str]) -> str:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Parse `path=value` of --set; the value is TOML, or text if it is not valid TOML."""
+    """Parse `path=value` of --set; the value is TOML, or text if it is not valid TOML. Raises
+    SuiteError if there is no `=` or no path."""
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
@@ -215,7 +221,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Parse seeds: `0:5` is 0 to 4, `0,3,7` is a list; both may be mixed."""
+    """Parse seeds: `0:5` is 0 to 4, `0,3,7` is a list; both may be mixed. Raises SuiteError, also
+    for a seed that is given twice."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,18})\s*(?::\s*(\d{1,18})\s*)?", part)

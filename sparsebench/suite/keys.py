@@ -43,7 +43,11 @@ def check_key(key: str, known: Sequence[str], *, dotted: bool = True) -> None:
 
 
 def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a raw trial that are not components; SuiteError if one is invalid."""
+    """The values of a raw trial that are not components, with defaults filled in. Raises SuiteError
+    if one is invalid.
+
+    raw  the suite's [trial], with the values of the grid
+    """
     values = {key: value for key, value in raw.items() if key in PLAIN}
     for key, value in values.items():
         if isinstance(value, list):
@@ -57,5 +61,5 @@ def trial_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def one_value(found: object) -> str:
-    """The error about a list where one value is expected."""
+    """The end of an error about the list `found` where one value is expected."""
     return f"found {shown(found)}; a list means one trial each only in [grid]"

@@ -13,12 +13,12 @@ FILE = "file"
 """The name of the data set that reads a user's own file."""
 
 WHERE = ("path", "label")
-"""The parameters of this data set that are its path and its label."""
+"""The parameters of the data set FILE that are its path and its label."""
 
 
 def brief(value: Any) -> str:
-    """A value in brief: a component by its name and pruning, a list as 1000-1000, other values as
-    text."""
+    """A value as a short text: a component as its name and pruning, a list as 1000-1000, a float
+    that is a whole number without a decimal point."""
     if isinstance(value, Mapping):
         pruning = value.get("prune")
         return name_of(value) + (f" + {brief(pruning)}" if pruning else "")
@@ -55,7 +55,8 @@ def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, A
 
 
 def shortest_end(path: str, others: Sequence[str]) -> str:
-    """The shortest end of a path with which no other path ends."""
+    """The shortest end of a path with which none of the other paths ends. If they all end with it,
+    the path without its root."""
     parts = PurePath(path).parts
     for count in range(1, len(parts)):
         end = parts[-count:]
@@ -87,8 +88,8 @@ def datasets_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def axis_words(values: Sequence[Any]) -> list[str]:
-    """The values of a grid axis in words that distinguish them. If one value is a component, a text
-    is a component's name."""
+    """The values of a grid axis as short texts that distinguish them. If one of the values is a
+    table of a component, texts are read as names of components."""
     if any(isinstance(value, Mapping) for value in values):
         values = [{"name": value} if isinstance(value, str) else value for value in values]
     components = [value for value in values if isinstance(value, Mapping)]
@@ -120,14 +121,20 @@ def varies(key: str, among: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def label(trial: Trial, *, seed: bool = True) -> str:
-    """A one-line label of a trial: its grid values, or its parts if there is no grid."""
+    """A one-line label of a trial: its grid values, or backend and topology if there is no grid.
+
+    seed  whether the seed and the fold are part of it
+    """
     words = _label_words(trial, seed=seed)
     return " ".join(f"{key.rpartition('.')[2]}={word}" for key, word in words.items())
 
 
 def label_columns(trials: Sequence[Trial], *, seed: bool = True) -> list[dict[str, str]]:
-    """The labels of trials as rows of a table, a column per axis; one column `what` with the whole
-    label if the trials have different axes."""
+    """The labels of trials as rows of a table, with a column per axis of the grid. If the trials
+    have different axes, the only column is `what`, the whole label.
+
+    seed  whether seed and fold have columns
+    """
     rows = [_label_words(trial, seed=seed) for trial in trials]
     if len({tuple(row) for row in rows}) > 1:
         return [{"what": label(trial, seed=seed)} for trial in trials]
@@ -144,6 +151,9 @@ def _label_words(trial: Trial, *, seed: bool) -> dict[str, str]:
 
 
 def grid_words(trial: Trial, *, seed: bool = True) -> dict[str, str]:
-    """The trial's grid values by axis, in words; with or without the seed and the fold."""
+    """The trial's grid values by axis, as short texts; empty if there is no grid.
+
+    seed  whether the seed and the fold are included
+    """
     words = trial.words or {key: brief(value) for key, value in trial.axes.items()}
     return {key: word for key, word in words.items() if seed or key not in REPLICATED}

@@ -28,10 +28,10 @@ _ABSENT = object()
 def matches(where: Mapping[str, Any], trial: Trial) -> bool:
     """Whether `trial` satisfies all conditions of `where`; an empty `where` matches every trial.
 
-    `topology = "set"` compares names, `"model.hidden"` a parameter, `prune` the name of the pruning
-    ("" for none), and keys such as `seed` their values. A table compares only the keys that it has.
-    A parameter that the trial's component does not have is unequal to everything. Raises SuiteError
-    for a key that no trial can have.
+    The key `topology` with "set" compares names, `model.hidden` a parameter, `prune` the name of
+    the pruning ("" for none), and keys such as `seed` compare values. A table compares only the
+    keys that it has. A parameter that the trial's component does not have is unequal to everything.
+    Raises SuiteError for a key that no trial can have.
     """
     for key, wanted in where.items():
         if isinstance(wanted, str) and key in UNITS:
@@ -49,7 +49,7 @@ def matches(where: Mapping[str, Any], trial: Trial) -> bool:
 
 def differing(where: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, str]]:
     """The conditions of `where` that `trial` does not satisfy: the key, the trial's value and the
-    wanted value, both in words. Raises SuiteError for a key that no trial can have."""
+    wanted value, both as short texts. Raises SuiteError for a key that no trial can have."""
     return [
         (key, _as_wanted(_found(key, trial), wanted), _as_wanted(wanted, wanted))
         for key, wanted in where.items()
@@ -58,7 +58,8 @@ def differing(where: Mapping[str, Any], trial: Trial) -> list[tuple[str, str, st
 
 
 def _as_wanted(value: Any, wanted: Any) -> str:
-    """A value in words; a component with those parameters that `wanted` names: `set (zeta=0.3)`."""
+    """A value as a short text; a component with those parameters that `wanted` has too:
+    `set (zeta=0.3)`."""
     if value is None or value is _ABSENT:
         return "none"
     if not isinstance(value, Mapping) or not isinstance(wanted, Mapping):
@@ -150,7 +151,8 @@ _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 
 
 def select(trials: Sequence[Trial], expression: str) -> list[Trial]:
-    """The trials that match `expression`; NothingMatched if there is none.
+    """The trials that match `expression`. Raises NothingMatched if there is none, and SuiteError if
+    the expression is malformed.
 
     Words are combined with and, or, not and brackets. A word matches if it occurs, in any case, in
     a value of the trial's label, in its id or in a component's name; a word with `=` must be a

@@ -46,7 +46,8 @@ def _name(found: str) -> str:
 
 
 def _keys(known: Sequence[str], *, dotted: bool = True, plain: bool = True) -> AfterValidator:
-    """A validator that a table has only keys of trials and plain values."""
+    """A validator of a table: its keys have to be in `known`, with parameters of components if
+    `dotted`, and its values plain data if `plain`."""
 
     def check(table: dict[str, Any]) -> dict[str, Any]:
         for key, value in table.items():
@@ -120,8 +121,8 @@ AtLeast0 = Annotated[float, Strict(), Field(ge=0, lt=1e300, description="a numbe
 
 @dataclass(frozen=True)
 class Exclude:
-    """Trials of the grid that are not run: those that match `where` and not `unless`. `reason` says
-    why."""
+    """Trials of the grid that are not run: those that match `where` and do not match `unless`.
+    `reason` says why."""
 
     __pydantic_config__: ClassVar[Any] = FORBID
 
@@ -132,7 +133,7 @@ class Exclude:
 
 @dataclass(frozen=True)
 class Expect:
-    """Trials that are expected to fail, because the failure is the result."""
+    """Trials that are expected to end with `status`, because the failure is the result."""
 
     __pydantic_config__: ClassVar[Any] = FORBID
 
@@ -142,13 +143,13 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The claim that a metric of the trials `where` is at least as good as that of another side, up
-    to the tolerance.
+    """The claim that a metric of the trials `where`, the first side, is at least as good as that of
+    a second side, up to the tolerance.
 
-    The other side is the trials `against`, or a published `value` with its standard deviation `std`
-    over `n` runs, if the source states them.
+    The second side is the trials `against`, or a published `value` with its standard deviation
+    `std` over `n` runs, if the source states them.
 
-    against_metric  the metric of the second side, if it is another one
+    against_metric  the metric of the trials `against`; None: `metric`
     requires    conditions that the trials must satisfy; otherwise the claim is not run
     conditions  further differences besides the machine, if published time or memory is compared
     """
@@ -171,7 +172,12 @@ class Claim:
 
 @with_config(FORBID)
 class Source(TypedDict, total=False):
-    """Where to get a data set that no plugin has; its first `train` rows are the training part."""
+    """Where to get a data set that no plugin has.
+
+    openml  its name on OpenML
+    note    where else it is, in words
+    train   number of its first rows that are the training part
+    """
 
     openml: str
     note: str
@@ -180,8 +186,8 @@ class Source(TypedDict, total=False):
 
 @with_config(FORBID)
 class ChartOptions(TypedDict, total=False):
-    """The leading chart of a report: y against x, columns of the export or dotted keys of a trial;
-    by default the primary metric. See `sparsebench.report.line_chart`."""
+    """The chart that a report begins with: y against x, which are columns of the export or dotted
+    keys of a trial. y is the primary metric by default. See `sparsebench.report.line_chart`."""
 
     x: Required[str]
     y: str
@@ -195,8 +201,10 @@ class ChartOptions(TypedDict, total=False):
 class ReportOptions(TypedDict, total=False):
     """The options of a suite for its report.
 
-    answer  begin the report with the answer from the claims that compare two sides: which of the
-            first sides is recommended, at what cost, and on which inputs it relies
+    chart   the chart that the report begins with
+    answer  begin the report with an answer from the claims that compare trials `where` with trials
+            `against`: which of the former are recommended, at what cost, and on which inputs the
+            network relies
     """
 
     chart: ChartOptions
@@ -207,15 +215,17 @@ class ReportOptions(TypedDict, total=False):
 class SuiteFile:
     """The tables of a suite file. Their form is checked, their components are not.
 
-    question  the question that the report answers first
-    lead      the name of the chart that answers it
+    question the question that the report answers first
+    lead     the name of the chart that answers the question, which comes first
+    source, deviations  the paper, and the known differences from it
+    plugin_names  files of plugins, relative to the suite's folder
     trial    [trial] as written
-    cases    values that go together, by dotted key; each is combined with the grid
+    cases    values that go together, by dotted key; each case is combined with the grid
     grid     dotted key -> values, one trial each
     quick    what --quick overrides: a list for a grid axis or `seed` replaces the axis, any other
              value sets the trial's value and removes the axis
     sources  name of a data set that no plugin has -> where to get it
-    report   the chart that a report of this suite leads with
+    report   the options for the report of this suite
     """
 
     __pydantic_config__: ClassVar[Any] = FORBID
@@ -243,7 +253,12 @@ class SuiteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite(SuiteFile):
-    """A suite as read from its file, with the files of its plugins."""
+    """A suite as read from its file.
+
+    path     the suite's file
+    text     its content
+    plugins  the files of its plugins
+    """
 
     path: Path = Path("suite.toml")
     text: str = ""
@@ -256,7 +271,7 @@ class Suite(SuiteFile):
 
 
 def brief_path(path: Path) -> str:
-    """A path below the current folder as a relative one; any other unchanged."""
+    """A path below the current folder, relative to it; any other path unchanged."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError, RuntimeError):
@@ -270,10 +285,10 @@ def load_suite(
     allow_plugins: bool = False,
     data_dir: Path | None = None,
 ) -> tuple[Suite, Plugins]:
-    """Read a suite, and load the plugins that are installed, given, or named by it.
+    """Read a suite, and load the plugins that are installed, given, or named by the suite.
 
-    Plugins are code: those of a suite outside the current folder are loaded only if
-    `allow_plugins`.
+    Plugins are code: if a suite outside the current folder names some, this raises SuiteError
+    unless `allow_plugins`.
     """
     plugins = load_plugins(plugin_files, data_dir)
     suite = read_suite(find_suite(name_or_path, plugins.suite_folders))
@@ -289,7 +304,8 @@ def load_suite(
 
 
 def find_suite(name_or_path: str | Path, folders: Iterable[Path]) -> Path:
-    """The file of a suite, given by its path or by its name in the suite folders."""
+    """The file of a suite, given by its path or by its name in one of the folders. Raises
+    SuiteError if there is none, or if several folders have the name."""
     given = str(name_or_path)
     is_path = given.endswith(".toml") or "/" in given or isinstance(name_or_path, Path)
     known = suite_files(folders)
@@ -325,7 +341,8 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def parse_suite(text: str, path: Path = Path("suite.toml")) -> Suite:
-    """Parse the text of a suite, as if it were the file `path`."""
+    """Parse the text of a suite, as if it were the file `path`, and check its form. Raises
+    SuiteError, and what `parse_toml` raises."""
     return _checked(parse_toml(text), text, path)
 
 

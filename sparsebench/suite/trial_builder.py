@@ -1,4 +1,5 @@
-"""Builds trials from raw tables: fills in defaults and validates every component."""
+"""Builds trials from raw tables, which have the form of a suite's [trial]: fills in defaults and
+validates every component."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class Builder:
         return copy.deepcopy(value)
 
     def put(self, raw: Raw, path: str, value: Any) -> None:
-        """Set the value at a dotted path, creating tables on the way."""
+        """Set the value at a dotted path of a raw trial. On the way, names of components and
+        missing components are replaced by tables."""
         part, *steps = path.split(".")
         if not steps:
             raw[part] = copy.deepcopy(value)
@@ -81,7 +83,11 @@ class Builder:
 
     @staticmethod
     def _table(parent: Raw, key: str, value: Any, default: Any) -> Raw:
-        """Make parent[key] a table that may be modified, and return it."""
+        """Replace parent[key] by a table that may be modified, and return the table.
+
+        value    the present value: a table, a name, or None or "" for none
+        default  the component that is meant if the value has no name; None: there is none
+        """
         found = default if value is None or value == "" else value
         table = {"name": found} if isinstance(found, str) else {}
         if isinstance(found, Mapping):
@@ -92,7 +98,8 @@ class Builder:
         return table
 
     def _default(self, kind: str, name: object, key: str) -> tuple[Any, str]:
-        """The default of a nested component, and its kind."""
+        """The default and the kind of parameter `key` of the component `name`, if that is a
+        component; else None and an empty kind."""
         if kind == "topology" and key == "prune":
             return None, "pruning"
         if kind not in self.plugins.registries or name not in self.plugins[kind]:
@@ -104,7 +111,8 @@ class Builder:
         return default if is_component else None, nested_kinds(cls).get(key, "")
 
     def _component(self, part: str, given: Any) -> Component:
-        """The validated component; the default one if none is given."""
+        """The component of a kind, validated; the default one if `given` is None. Raises
+        SuiteError."""
         where = f"trial.{part}"
         if given is None and part not in DEFAULT_NAMES:
             raise SuiteError(f"{where}: missing; it is required")
@@ -184,7 +192,7 @@ class Builder:
         if key not in self._data:
             name = dataset["name"]
             source = self.suite.sources.get(name, {})
-            command = None  # that gets the set from where the suite's [sources] say
+            command = None  # to download the set from the place in the suite's [sources]
             if source.get("openml"):
                 place = Place(source["openml"], train=source.get("train"))
                 command = fetch_command(name, self.data_dir, place)
@@ -212,7 +220,9 @@ class Builder:
 
 
 def identity(entry: Entry, values: Mapping[str, Any], command: str | None = None) -> Raw:
-    """The identity of a data set besides its parameters, or {"missing": reason}. Loads no arrays.
+    """What identifies the content of a data set besides its parameters. {"missing": reason} if the
+    data are not there; {} if the parameters determine the content, or if the component is not
+    available. Loads no arrays.
 
     command  downloads the set; used in the reason if the data set itself names no command
     """
