@@ -23,8 +23,8 @@ from sparsebench.testing.fixtures import (
 )
 
 SHAPES = ((1, 1, 1, 1), (5, 7, 0, 3), (5, 7, 35, 4), (64, 33, 211, 9), (20, 50, 130, 128))
-"""(K, D, nnz, N) of layers with one connection, with none, with all, and with batches smaller and
-larger than a vector."""
+"""(K, D, nnz, N) of layers with one connection, with none, with all, and with batches of fewer and
+of more samples than a SIMD vector holds."""
 
 HONEST = Sizes(side=2048, batch=32)
 """The layer that `check_honesty` probes: as a dense float32 matrix it has 16 MiB."""
@@ -52,7 +52,8 @@ def check_backend(backend: Backend, optimizers: Sequence[Optimizer] = ()) -> Non
 
 
 class _Case:
-    """A layer's weights and bias, random generator, and the backend and optimizer to check."""
+    """The weights and the bias of a test layer, a random generator, and the backend and the
+    optimizer to check."""
 
     def __init__(
         self, backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
@@ -70,7 +71,7 @@ class _Case:
         return self.backend.layer(mine, np.array(bias, copy=True), self.optimizer)
 
     def batch(self) -> tuple[Any, Any]:
-        """X and DZ."""
+        """Random X (D, N) and DZ (K, N)."""
         K, D = self.shape
         X = self.rng.standard_normal((D, self.N)).astype(np.float32)
         return X, self.rng.standard_normal((K, self.N)).astype(np.float32)
@@ -105,9 +106,10 @@ def check_products(backend: Backend, shape: tuple[int, int], nnz: int, N: int) -
 def check_step(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """Check that all ways to step apply the optimizer's rule to the connections: `step` after
-    `backward`, `backward_and_step`, and `step_by` with the gradients of another layer, whether or
-    not the layer has had a batch before. `step_by` must not write into the gradients."""
+    """Check that all methods that make a step apply the optimizer's rule to the connections: `step`
+    after `backward`, `backward_and_step`, and `step_by` with the gradients of another layer,
+    whether or not the layer has had a batch before. `step_by` must not write into the
+    gradients."""
     case = _Case(backend, optimizer, shape, nnz, N)
     apart, fused, other, fresh = (case.layer() for _ in range(4))
     w, b = case.W.data.copy(), case.bias.copy()
@@ -144,8 +146,8 @@ def check_step(
 def check_assignment(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """Check that after `assign` a layer has these values, keeps its optimizer state, and shares no
-    memory with the arrays, both before its first batch and later."""
+    """Check that after `assign` a layer has the assigned values, keeps its optimizer state, and
+    shares no memory with the arrays passed, both before its first batch and later."""
     case = _Case(backend, optimizer, shape, nnz, N)
     layer, (X, DZ) = case.layer(), case.batch()
     for t in (1, 2):
@@ -237,8 +239,8 @@ def check_saving(
 def check_csr_inputs(
     backend: Backend, optimizer: Optimizer, shape: tuple[int, int], nnz: int, N: int
 ) -> None:
-    """Check that a layer that accepts csr inputs computes the same as for the equal dense array,
-    with stored gradients and with steps."""
+    """Check that a layer that accepts csr inputs computes the same from them as from the equal
+    dense arrays, with `backward` and `step` and with `backward_and_step`. Other layers pass."""
     case = _Case(backend, optimizer, shape, nnz, N)
     csr, arrays = case.layer(), case.layer()
     if not (isinstance(csr, TakesCsr) and csr.takes_csr):
@@ -264,8 +266,8 @@ def check_csr_inputs(
 
 
 def check_columns_without_connections(backend: Backend) -> None:
-    """Check that rows without connections give the bias, and columns without connections a gradient
-    of 0, instead of old contents of a buffer."""
+    """Check that in a layer whose connections were all dropped, Z is the bias and DX is 0, instead
+    of old contents of a buffer."""
     case = _Case(backend, PlainDescent(), (6, 5), 12, 4)
     layer, (X, DZ) = case.layer(), case.batch()
     layer.apply_change(Change.drop(np.zeros(12, dtype=bool)))
@@ -275,8 +277,9 @@ def check_columns_without_connections(backend: Backend) -> None:
 
 
 def check_memory(backend: Backend) -> None:
-    """Check that building, a step, a topology change and an evaluation take less than 250 bytes per
-    connection and neuron; a dense matrix would take 40,000."""
+    """Check that building a layer, a forward pass, a step and a topology change take less than 250
+    bytes for each connection and each neuron; one dense float32 matrix would take over 50,000. Also
+    checks that the layer declares less than 100 stored bytes for each."""
     layers: list[Layer] = []
 
     def exercise(side: int, nnz: int) -> None:
@@ -296,9 +299,9 @@ def check_memory(backend: Backend) -> None:
 
 
 def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
-    """Run the audit of `sparsebench run` in this process: for a backend that declares itself truly
-    sparse, neither time nor memory may grow with K D. Takes a few seconds, and half a gibibyte of
-    memory if the backend is dense."""
+    """Run the audit of `sparsebench run --audit` in this process: for a backend that declares
+    itself truly sparse, neither time nor memory may grow with K D. Takes a few seconds, and half a
+    gibibyte of memory if the backend is dense."""
     evidence = probe(backend, optimizer or PlainDescent(), HONEST)
     for _ in range(2):  # times that another process disturbed are measured again, as a run does
         if backend.truly_sparse and judge(evidence).flags:
@@ -311,7 +314,12 @@ def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
 def check_trajectory(
     losses: dict[str, Sequence[float]], *, relative: float = 1e-4, steps: int = 50
 ) -> None:
-    """Check that the losses of backends with the same seed agree at every step."""
+    """Check that the losses of backends with the same seed agree at every step.
+
+    losses    the loss at each step, by the name of the backend; all are compared with the first
+    relative  the largest relative difference that is accepted
+    steps     how many of the first steps are compared
+    """
     names = list(losses)
     for name in names[1:]:
         ours, theirs = np.array(losses[names[0]][:steps]), np.array(losses[name][:steps])

@@ -37,10 +37,10 @@ and the rounding error of order 1e-16 / STEP = 1e-10, far below the tolerance of
 def _check_gradient(
     found: Any, value: Callable[[], float], at: Any, what: str, *, single: bool = False
 ) -> None:
-    """Check that a gradient agrees with central differences of `value()`, which depends on the
-    array `at`.
+    """Check that the gradient `found` agrees with central differences of `value()`, which depends
+    on the array `at`.
 
-    single  whether an intermediate result is float32
+    single  whether an intermediate result is float32: the differences are then coarser
     """
     step, numerical = 1e-2 if single else STEP, np.zeros(at.shape)
     for index in np.ndindex(at.shape):
@@ -54,9 +54,9 @@ def _check_gradient(
 
 
 def check_activation(activation: Activation) -> None:
-    """Check that backward is the derivative of forward, with dropout, in every layer, and likewise
-    the gradients of trained parameters; that evaluation has no dropout; and that a declared slope
-    is correct."""
+    """Check that `backward` agrees with the derivative of `forward`, with and without dropout, in
+    the first three hidden layers; that the gradients of trained parameters do; that trained
+    parameters are saved and restored; and that a declared slope is correct."""
     check_parameters(activation)
     rng = np.random.default_rng(0)
     for layer in (1, 2, 3):
@@ -129,7 +129,7 @@ def _targets(loss: Loss, K: int, N: int, rng: np.random.Generator) -> Any:
 
 def check_optimizer(optimizer: Optimizer) -> None:
     """Check that each entry is updated on its own, that the gradient is not changed, and that steps
-    reduce a loss."""
+    descend x^2 to near its minimum."""
     check_parameters(optimizer)
     rng = np.random.default_rng(0)
     w, g = rng.standard_normal(50).astype(np.float32), rng.standard_normal(50).astype(np.float32)
@@ -153,8 +153,8 @@ def check_optimizer(optimizer: Optimizer) -> None:
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Check that the factor is finite and not negative at every step, and that there is no
-    state."""
+    """Check that the factor is finite and not negative at every step, and that it does not depend
+    on earlier calls."""
     check_parameters(schedule)
     first = [schedule.factor(t, 40, 10) for t in range(1, 41)]
     assert all(np.isfinite(first)), "a factor is not finite"
@@ -163,7 +163,8 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_initializer(initializer: Initializer) -> None:
-    """Check that it draws the requested number of finite float32 values, repeatably."""
+    """Check that an initializer draws the requested number of finite float32 values, and the same
+    ones from equal generators."""
     check_parameters(initializer)
     pattern = random_pattern((20, 30), 100, np.random.default_rng(0))
     for count in (0, 1, 100):
@@ -176,8 +177,8 @@ def check_initializer(initializer: Initializer) -> None:
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Check that loading twice gives the same data, with two-dimensional features and a target per
-    sample."""
+    """Check that loading twice gives the same data, with features (samples, features) and a target
+    per sample."""
     check_parameters(dataset)
     first, second = dataset.load(), dataset.load()
     assert isinstance(dataset.identity(), dict), "identity() gives no dict"

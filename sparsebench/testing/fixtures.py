@@ -35,7 +35,8 @@ class ConstantRate:
 
 @dataclasses.dataclass(frozen=True)
 class PlainDescent:
-    """Gradient descent with momentum 0.5, whose state array has to follow its connections."""
+    """Gradient descent with momentum 0.5. Its state array shows whether a layer's optimizer state
+    moves with its connections."""
 
     learning_rate: float = 0.1
     schedule: ConstantRate = ConstantRate()
@@ -51,7 +52,8 @@ class PlainDescent:
 def random_matrix(
     shape: tuple[int, int], nnz: int, rng: np.random.Generator, dtype: type = np.float32
 ) -> CsrMatrix:
-    """A canonical matrix with normal values."""
+    """A canonical matrix with `nnz` connections at random positions and normally distributed
+    values."""
     pattern = random_pattern(shape, nnz, rng)
     return CsrMatrix(pattern, rng.standard_normal(nnz).astype(dtype))
 
@@ -65,14 +67,15 @@ def random_layers(counts: Sequence[int]) -> list[CsrMatrix]:
 
 
 def to_dense(W: CsrMatrix) -> npt.NDArray[Any]:
-    """(K, D); for tests of small layers only."""
+    """W as a dense array (K, D); for small layers only."""
     dense = np.zeros(W.shape, dtype=W.data.dtype)
     dense[W.rows, W.indices] = W.data
     return dense
 
 
 def training_steps(epochs: int = 4, steps_per_epoch: int = 3) -> list[TrainingStep]:
-    """Every step of a short training, and the ends of its epochs."""
+    """The position after every step of a short training; in the last step of an epoch it has
+    ended."""
     return [
         TrainingStep(
             epoch=epoch,
@@ -111,7 +114,8 @@ def check_close(found: Any, expected: Any, what: str, tolerance: float = 1e-4) -
 
 
 def peak_bytes(action: Callable[[], object]) -> int:
-    """The peak of the memory that Python code allocates during a call."""
+    """The peak in bytes of the memory that Python and numpy allocate during a call
+    (tracemalloc)."""
     tracemalloc.start()
     try:
         action()

@@ -18,8 +18,9 @@ FEATURES, SAMPLES = 6, 40
 def check_objective(objective: Objective) -> None:
     """Check that an objective accepts at least one kind of target and refuses others with a
     one-line message; that loss, targets and scores fit together; that scores do not depend on how
-    samples are divided into batches; that targets restored from a file predict the same; and that
-    noise depends on the sample, not on its position, and does not change X."""
+    samples are divided into batches; that targets restored from their arrays predict the same; and
+    that a corruption depends on the sample, not on its place in the batch, and does not change
+    X."""
     check_parameters(objective)
     names = [score.name for score in objective.scores]
     assert names, "scores nothing"

@@ -23,8 +23,8 @@ from sparsebench.testing.fixtures import (
 
 WIDE, CONNECTIONS = 40_000, 40_000
 BYTES = 400
-"""The most bytes per connection and neuron for a start, a change and the values; a dense observer
-would take 10,000."""
+"""The most bytes for each connection and each neuron that a start, a change and the values may
+take; an observer with one byte for each position would take 13,000."""
 
 
 class FixedLayer:
@@ -47,7 +47,8 @@ class FixedLayer:
 
 
 class FixedNetwork:
-    """Layers with fixed connections and no units: enough for an observer of topologies."""
+    """Layers whose weights are never trained, without activations: enough for an observer of
+    topologies."""
 
     def __init__(self, matrices: Sequence[CsrMatrix]) -> None:
         self.layers = [FixedLayer(W) for W in matrices]
@@ -90,8 +91,12 @@ def check_observer(observer: Observer) -> None:
 
 
 def _observed(observer: Observer, counts: Sequence[int], saving: bool) -> list[Any]:
-    """The values of a few epochs, each of which ends with a change of every layer. With `saving`,
-    the observation is saved and replaced by a restored one in the middle of each epoch."""
+    """The observer's values of a few epochs, each of which ends with a change of every layer.
+    Checks that the observer does not change the layers.
+
+    saving  after each step but the last of an epoch, replace the observation by one that is
+            restored from what it saved
+    """
     rng = np.random.default_rng(0)
     network = FixedNetwork(random_layers(counts))
     observation = _start(observer, network)
@@ -121,8 +126,8 @@ def _start(observer: Observer, network: FixedNetwork) -> Observation:
 
 
 def _change(network: FixedNetwork, observation: Observation, rng: np.random.Generator) -> None:
-    """Drop a third of each layer's connections, and grow at those of the same number of random
-    positions that are free."""
+    """Drop about a third of each layer's connections, draw the same number of random positions, and
+    grow connections at those of them that are free."""
     for index, layer in enumerate(network.layers):
         W = layer.weights()
         keep = rng.random(W.nnz) > 1 / 3

@@ -48,11 +48,11 @@ DROPPED = 60
 
 
 def check_topology(topology: Topology, *, keeps_connections: bool = True) -> None:
-    """Check that the allocation fits each layer, and that updates are canonical and repeatable,
-    grow nothing at closed neurons, keep the total number of connections, and take memory of order
-    nnz.
+    """Check that each layer gets from 1 to K D connections, and that updates are repeatable, leave
+    canonical matrices, grow nothing at closed neurons, keep the total number of connections, and
+    take memory of order nnz. No update may be due after the last step.
 
-    keeps_connections  False for a method whose schedule changes the density
+    keeps_connections  False for a method whose schedule changes the number of connections
     """
     check_parameters(topology)
     counts = topology.connections(SHAPES)
@@ -112,7 +112,7 @@ def _check_update(
 
 
 def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep) -> None:
-    """Check that no connection grows into a removed neuron."""
+    """Check that no connection grows in a closed row or column, as of a removed neuron."""
     layers = random_layers(counts)
     view = random_network(layers, step)
     masks = [(np.arange(K) % 3 == 0, np.arange(D) % 4 == 0) for K, D in SHAPES]
@@ -133,7 +133,8 @@ def _check_closed(topology: Topology, counts: Sequence[int], step: TrainingStep)
 def random_network(
     layers: Sequence[CsrMatrix], step: TrainingStep, *, samples: int = SAMPLES
 ) -> NetworkView:
-    """A network view of these weights with random signals of a mini-batch and random momentum."""
+    """A view of a network with these weights, with random signals of a mini-batch and random
+    momentum."""
     rng = np.random.default_rng(3)
 
     def normal(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -151,7 +152,8 @@ def random_network(
 
 
 def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
-    """The updates of the layers, after one training step if the method observes these."""
+    """The updates of the layers, after one call of `after_backward` per layer if the method
+    observes every step."""
     if topology.needs.every_step:
         for index in range(network.count):
             layer = network.layer(index)
@@ -160,7 +162,8 @@ def _updates(topology: Topology, network: NetworkView) -> list[LayerUpdate]:
 
 
 def check_pruning(pruning: Pruning) -> None:
-    """Check that a pruning removes only living neurons, never all of a layer, and is repeatable."""
+    """Check that a pruning removes only living neurons, never all of a layer, that it is
+    repeatable, and that it is not due in the last epoch."""
     check_parameters(pruning)
     for seed in range(5):
         W = random_matrix((30, 40), 200, np.random.default_rng(seed))
@@ -182,7 +185,8 @@ def check_pruning(pruning: Pruning) -> None:
 def check_allocation(
     allocation: Allocation, *, density: float | None = 0.2, epsilon: float | None = None
 ) -> None:
-    """Check that each layer gets from 1 to K D connections, and not fewer for a higher density."""
+    """Check that each layer gets from 1 to K D connections, and that all layers together do not get
+    fewer at twice the density."""
     check_parameters(allocation)
     counts = allocation.counts(SHAPES, density=density, epsilon=epsilon)
     _check_counts(counts, "counts()")
@@ -194,8 +198,8 @@ def check_allocation(
 
 
 def _check_places(allocation: Places, counts: Sequence[int]) -> None:
-    """Check that it returns valid patterns or matrices of these shapes, repeatably, and with the
-    same total number of connections."""
+    """Check that an allocation returns canonical patterns or matrices of the layers' shapes, the
+    same ones each time, and with the total number of connections in `counts`."""
     plugins = load_plugins()
     model: Any = plugins.build(
         "model", plugins.validate("model", {"name": "mlp", "hidden": [30, 30]}, "model")
@@ -218,8 +222,8 @@ def _check_places(allocation: Places, counts: Sequence[int]) -> None:
 
 
 def check_drop(drop: Drop) -> None:
-    """Check that there is a float32 score for each connection, repeatably, and that weights are not
-    changed."""
+    """Check that there is a float32 score for each connection, the same each time, and that weights
+    are not changed."""
     check_parameters(drop)
     W = random_matrix((30, 40), 300, np.random.default_rng(1))
     before = W.data.copy()
@@ -232,8 +236,8 @@ def check_drop(drop: Drop) -> None:
 
 
 def check_grow(grow: Grow) -> None:
-    """Check that candidates are distinct free positions in ascending order, and that there are as
-    many as requested if enough are free."""
+    """Check that candidates are distinct free positions in ascending order, that there are as many
+    as requested if enough are free, and that they have scores if and only if `grow.ranks`."""
     check_parameters(grow)
     for nnz in (300, 1150):
         W = random_matrix((30, 40), nnz, np.random.default_rng(1))
@@ -258,8 +262,8 @@ def check_grow(grow: Grow) -> None:
 
 
 def check_update_schedule(schedule: UpdateSchedule) -> None:
-    """Check that updates are due between the first and the last step, that the fraction is in [0,
-    1), and that `last` is the step of the last update."""
+    """Check that no update is due after the last step, that the fraction is in [0, 1), and that
+    `last` returns the step of the last update."""
     check_parameters(schedule)
     for steps_per_epoch in (3, 50):
         steps = training_steps(4, steps_per_epoch)
@@ -289,8 +293,8 @@ def check_redistribution(redistribution: Redistribution) -> None:
 
 
 def check_density_schedule(schedule: DensitySchedule) -> None:
-    """Check that the share is at most 1, never rises, and is 0 at the last update. For an adaptive
-    schedule, check that each layer's target is from 1 to K D."""
+    """Check that the share is from 0 to 1, never rises, and is 0 at the last update. For an
+    adaptive schedule, check instead that each layer's target is from 1 to K D."""
     check_parameters(schedule)
     assert schedule.start is None or 0 < schedule.start <= 1
     if isinstance(schedule, AdaptiveDensity):
