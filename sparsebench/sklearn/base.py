@@ -29,7 +29,8 @@ from sparsebench.sklearn.learner import AUTO, Learner
 DEFAULT_TOPOLOGY = {"name": "set", "update": "cosine"}
 
 DENSITY = 0.2
-"""The density if the topology has no density, epsilon or allocation."""
+"""The density if the estimator sets none, and the topology's table has no density, epsilon or
+allocation."""
 
 
 class SparseNetwork(BaseEstimator):  # type: ignore[misc]
@@ -43,31 +44,32 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
                          steps between two updates
     density              connections / possible connections; None: 0.2, unless topology sets it
     dropout              fraction of hidden neurons that a training step leaves out
-    optimizer            name of the optimizer, or its table
+    optimizer            name of the optimizer, or its table as in a suite
     learning_rate        None: the default of the optimizer
     weight_decay         None: the default of the optimizer
     batch_size           samples per step
-    max_iter             the most epochs
+    max_iter             the most epochs of a `fit`
     tol                  the least improvement that counts, of the loss or, with early_stopping, of
                          the validation score
     n_iter_no_change     epochs without improvement after which training ends; None: never
     early_stopping       hold out samples, end when their score no longer improves, and keep the
                          network of the best epoch
     validation_fraction  fraction of the samples to hold out
-    scaling              scaling of the inputs: feature (each has mean 0 and deviation 1), data,
-                         range, none
+    scaling              scaling of the inputs: feature (each has mean 0 and deviation 1), data (all
+                         values together have mean 0 and deviation 1), range (each is from 0 to
+                         1), none
     backend              "auto": numba-csr if training takes longer than its compilation, else
                          scipy-csr; both give the same results up to rounding
     threads              threads of numba-csr; None: numba's setting
     random_state         seed of connections, initial weights, batches and dropout
-    warm_start           `fit` continues from the last fit
+    warm_start           whether `fit` continues from the last fit, instead of starting anew
     verbose              show a progress bar
     plugin_files         files of plugins with further components
 
     weights_     for each layer, scipy's csr (outputs, inputs)
     biases_      for each layer, (outputs,)
     loss_curve_  mean loss of each epoch
-    n_iter_      number of epochs trained
+    n_iter_      number of epochs trained, those of earlier fits included if they were continued
     """
 
     _estimator_type: str
@@ -118,7 +120,7 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
                 self._until_done(self.learner_.train(X, y, self.max_iter, weights, held_out), show)
 
     def _learn_once(self, X: Any, y: Array, objective: Any, **more: Any) -> None:
-        """Implements `partial_fit`: trains one epoch."""
+        """Implements `partial_fit`: trains one epoch, with a new learner in the first call."""
         with _one_line():
             if not hasattr(self, "learner_"):
                 seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -131,8 +133,12 @@ class SparseNetwork(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = self.learner_.epoch
 
     def _until_done(self, records: Iterator[EpochRecord], show: Any) -> None:
-        """Train epochs until there is no improvement; with early stopping, return to the best
-        one."""
+        """Train epochs until there is no improvement for `n_iter_no_change` epochs. With early
+        stopping, then restore the network of the best epoch.
+
+        records  trains an epoch each time that a record is taken from it
+        show     called with the record of each epoch
+        """
         best, best_epoch, kept = -np.inf, 0, None
         score_curve = []
         for record in records:
@@ -290,13 +296,17 @@ TYPES = [np.float32, np.float64, np.uint8, np.int8, np.uint16, np.int16, np.int3
 
 
 def set_parameters(estimator: Any, given: dict[str, Any]) -> None:
-    """Set all parameters of a constructor as attributes, because scikit-learn expects these."""
+    """Set all parameters of a constructor as attributes, because scikit-learn expects these.
+
+    given  the constructor's local variables
+    """
     for name in type(estimator)._get_param_names():
         setattr(estimator, name, given[name])
 
 
 def _table(component: Any, **more: Any) -> dict[str, Any]:
-    """A component as a table, with the parameters that are not None."""
+    """A component, given by name or as a table, as a table with those parameters of `more` that are
+    not None."""
     given = {"name": component} if isinstance(component, str) else dict(component)
     return given | {name: value for name, value in more.items() if value is not None}
 
@@ -310,8 +320,8 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Within the block, turn errors in parameters and data into the types that scikit-learn
-    expects."""
+    """Within the block, turn a SparsebenchError, an error in parameters or data, into a ValueError,
+    as scikit-learn expects."""
     try:
         yield
     except SparsebenchError as error:
@@ -335,7 +345,8 @@ def limited_threads(count: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(epochs: int, shown: bool) -> Iterator[Any]:
-    """A function that shows an epoch's record."""
+    """Within the block, show a progress bar. Gives a function that is called with the record of
+    each epoch."""
     if not shown:
         yield lambda record: None
         return

@@ -132,7 +132,7 @@ class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network. X (samples, features) is an array, csr or a frame; y is (samples,) or
-        (samples, targets)."""
+        (samples, targets); sample_weight is (samples,), none negative."""
         X, y = self._checked(X, y, multi_output=True, y_numeric=True)
         weights = None
         if sample_weight is not None:
@@ -161,7 +161,8 @@ class SparseMLPRegressor(RegressorMixin, SparseNetwork):  # type: ignore[misc]
 
 
 class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparseNetwork):  # type: ignore[misc]
-    """A truly sparse network that reconstructs its inputs; its middle layer has codes of them.
+    """A truly sparse network that reconstructs its inputs. The outputs of its middle layer are
+    codes of the inputs.
 
     hidden_layer_sizes  sizes of the encoder's layers, which the decoder mirrors: (500, 100) makes
                         n-500-100-500-n
@@ -214,7 +215,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Spars
         return self
 
     def transform(self, X: Any) -> Matrix:
-        """(samples, neurons of the middle layer) codes."""
+        """(samples, neurons of the middle layer) the codes of X."""
         check_is_fitted(self, "learner_")
         X = self._checked(X, reset=False)
         with limited_threads(self.threads):
@@ -226,7 +227,8 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Spars
         return self._learnt().targets.predict(outputs.T)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Minus the mean squared error of the reconstruction, in scaled units."""
+        """Minus the mean squared error of the reconstruction, over all samples and features, in
+        units of the scaled inputs."""
         outputs = self._outputs(X)
         scaled: Any = self._learnt().inputs.scaled(self._checked(X, reset=False))
         return -float(np.mean((outputs - scaled.T) ** 2))

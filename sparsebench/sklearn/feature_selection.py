@@ -16,7 +16,7 @@ from sparsebench.sklearn.estimators import SparseAutoencoder, SparseMLPClassifie
 from sparsebench.sklearn.learner import Learner
 
 SAMPLES = 1000
-"""The most samples whose gradients are used after each epoch."""
+"""The most samples whose gradients are used after each epoch, for importance "attribution"."""
 
 
 class SparseFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -28,15 +28,15 @@ class SparseFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):  
                al. 2022, arXiv 2012.00560)
                connections: number of an input's connections
                attribution: sum over the outputs of the mean |gradient| with respect to the scaled
-               input, added up over the epochs (Attr). Deviation: uses only the first 1,000 samples,
-               after each epoch instead of each step. Not for autoencoders, because it takes a
-               backward pass per output.
-    n_features_to_select  number of features, or a share of them; None: half
+               input, added up over the epochs (Attr, arXiv 2408.04583). Deviation: uses only the
+               first 1,000 samples, after each epoch instead of each step. Not for autoencoders,
+               because it takes a backward pass per output.
+    n_features_to_select  a whole number of features, or a float as a share of them; None: half
 
     estimator_  the fitted network
     scores_     (features,) the score of each feature; higher is better
     support_    (features,) True for selected features
-    ranking_    features by descending score
+    ranking_    (features,) indices of the features by descending score
     """
 
     def __init__(

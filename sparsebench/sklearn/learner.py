@@ -72,9 +72,9 @@ class Unmeasured:
 class Learner:
     """A network with its training.
 
-    components  components by kind, as in a suite; the backend "auto" is chosen by the amount of
-                work
-    outputs     number of outputs, if it does not follow from y
+    components  components by kind, as in a suite; the backend "auto" is numba-csr for more work
+                than WORTH_COMPILING, else scipy-csr
+    outputs     number of outputs; None: it follows from y
     step, epoch numbers of steps and epochs trained so far
     """
 
@@ -119,7 +119,7 @@ class Learner:
 
         weights   (samples,) sample weights above 0
         held_out  X and y that are scored at the end of each epoch
-        last      the epoch at which schedules end, if it is not the last of these epochs
+        last      the epoch at which schedules end; None: the last of these epochs
 
         The first call determines how inputs and targets are scaled. Raises FloatingPointError if
         the loss is no longer finite.
@@ -197,9 +197,9 @@ class Learner:
     # --- components -------------------------------------------------------------------
 
     def part(self, kind: str, automatic: str = PLAIN) -> Any:
-        """The component of a kind, built once.
+        """The component of a kind, built at the first call.
 
-        automatic  the name of the component that "auto" means
+        automatic  the name of the backend that "auto" means
         """
         if kind not in self._parts:
             given = self.components[kind]
@@ -261,7 +261,7 @@ class Learner:
         self._network, self._saved = None, arrays
 
     def _restored(self, objective: Any) -> Network:
-        """Rebuild the network, for the loss of this objective."""
+        """Rebuild the network from the saved arrays, with the loss of this objective."""
         arrays = self.snapshot()
         model, backend, optimizer = (self.part(kind) for kind in ("model", "backend", "optimizer"))
         shapes = model.shapes(self.inputs.features, self.targets.outputs)
@@ -301,7 +301,8 @@ class Learner:
 
     @classmethod
     def load(cls, file: Path) -> tuple[Learner, Any]:
-        """A learner and the facts that it was saved with. Raises DataError."""
+        """A learner and the facts that it was saved with. Raises DataError if the file is not one
+        that `save` wrote."""
         found = load_model(file)
         known = found.facts.get("learner")
         if not isinstance(known, dict):

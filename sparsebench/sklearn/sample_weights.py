@@ -24,8 +24,8 @@ def with_weights(targets: Array, weights: Vector) -> Array:
 
 @dataclass(frozen=True)
 class LossOfRecords:
-    """A loss whose targets are the records of `with_weights`. Targets without weights count
-    equally."""
+    """A loss whose targets are the records of `with_weights`. If the targets are plain arrays, all
+    samples count equally."""
 
     loss: WeightedLoss
 
@@ -47,7 +47,8 @@ class ObjectiveOfRecords:
     objective: Objective
 
     def loss_with(self, of_model: Loss | None) -> Loss:
-        """Raises Unsupported for a loss that takes no weights."""
+        """The loss of the objective, for targets with weights. Raises Unsupported if it accepts no
+        weights."""
         loss = self.objective.loss_with(of_model)
         if not isinstance(loss, WeightedLoss):
             raise Unsupported(f"{type(loss).__name__} takes no sample weights")

@@ -22,8 +22,9 @@ class LayerData:
 
     outputs  number of neurons
     indptr, indices, weights, bias  csr with a row per neuron
-    curve    the activation after the layer; "linear" is z above 0 and slope z below
-    curves   the vectors (outputs,) of SReLU, concatenated
+    curve    the activation after the layer; "linear" is z for z >= 0 and slope z for z < 0
+    slope    of "linear"; not used by other curves
+    curves   of "srelu", the vectors (outputs,) of its parameters in the order of SRELU; else empty
     """
 
     outputs: int
@@ -41,9 +42,9 @@ class NetworkData:
     """A network as plain data.
 
     mean, scale  (features,) the network's input is (x - mean) * scale
-    task         class: predict the largest output; number: outputs * target_scale + target_mean;
-                 flag: 1 for an output above 0
-    names        names of the classes
+    task         class: predict the name of the largest output; number: outputs * target_scale +
+                 target_mean; flag: 1 for an output above 0, else 0
+    names        names of the classes; empty for other tasks
     """
 
     layers: list[LayerData]

@@ -18,9 +18,11 @@ SOURCES = {"python": python_source, "c": c_source}
 
 
 def write_network(model: Path, kind: str, target: BinaryIO) -> None:
-    """Write the network of an exported model as `python`, `c` or `safetensors`.
+    """Write the network of an exported model.
 
-    Raises Unsupported if safetensors is not installed.
+    model   its npz file
+    kind    "python", "c" or "safetensors"; Unsupported is raised if safetensors is not installed
+    target  a binary stream, to which the content is written
     """
     if kind in SOURCES:
         target.write(SOURCES[kind](described(load_model(model))).encode())

@@ -1,4 +1,5 @@
-"""Writes a network into the two predictors, `predictor.py` and `predictor.c`."""
+"""Makes the source of a predictor: the templates `predictor.py` and `predictor.c` with the numbers
+of a network."""
 
 from __future__ import annotations
 
@@ -71,8 +72,8 @@ def _declarations(net: NetworkData) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A C string in UTF-8. Characters that could be part of an escape or a trigraph are written in
-    octal."""
+    """A C string literal in UTF-8. Bytes that are not printable ASCII, and characters that could be
+    part of an escape or a trigraph, are written in octal."""
     plain = (
         chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode()
     )
@@ -88,7 +89,8 @@ def _initialiser(number: int, layer: LayerData) -> str:
 
 
 def _array(kind: str, name: str, values: Array) -> Iterator[str]:
-    """The declaration of an array; C has none of length 0."""
+    """Yield the lines that declare an array. An empty one gets one 0, as C has no arrays of length
+    0."""
     numbers = _numbers(kind, values) or ["0"]
     yield f"static const {kind} {name}[] = {{"
     for start in range(0, len(numbers), PER_LINE):

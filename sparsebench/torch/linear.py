@@ -30,7 +30,7 @@ class SparseLinear(nn.Module):
     indptr   (out_features + 1,), indices (connections,)  buffers with the positions of connections,
              so that `state_dict` has the topology
 
-    density, connections  one of these is given; every set of positions is equally likely
+    density, connections  give one of them; every set of positions is equally likely
     init     initializer of the weights, by name or as a table; the bias starts at 0
     backend  the backend whose kernels are used: "numba-csr" or "scipy-csr"
     """
@@ -79,7 +79,7 @@ class SparseLinear(nn.Module):
         self.signals: LayerSignals | None = None
         self._forget()
 
-    # --- what others see --------------------------------------------------------------
+    # --- the connections --------------------------------------------------------------
 
     @property
     def pattern(self) -> CsrPattern:
@@ -132,8 +132,8 @@ class SparseLinear(nn.Module):
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def products(self) -> Products:
-        """The kernels, with the present parameters. These are copied at each call, because changes
-        through `weight.data` cannot be detected."""
+        """The kernels of this layer, with the present weights and bias. They are copied at each
+        call, because changes through `weight.data` cannot be detected."""
         if self._products is None or self._dtype != self.weight.dtype:
             float64 = self.weight.dtype == torch.float64
             self._dtype = self.weight.dtype
@@ -148,10 +148,10 @@ class SparseLinear(nn.Module):
     # --- changes ----------------------------------------------------------------------
 
     def apply_change(self, change: Change, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Drop and grow connections. The optimizer's state moves with its connections and is 0 for
-        grown ones. If the number of connections changes, `weight` is replaced by a new parameter,
-        also in the optimizer, because autograd does not allow another shape while a graph holds
-        it."""
+        """Drop and grow connections. The state of `optimizer`, if it is given, moves with its
+        connections and is 0 for grown ones. If the number of connections changes, `weight` is
+        replaced by a new parameter, also in the optimizer, because autograd does not allow another
+        shape while a graph holds it."""
         applied = AppliedChange(self.pattern, change)
         old = self.weight
         values = torch.from_numpy(applied.carry(old.detach().numpy(), change.values))
@@ -249,7 +249,8 @@ def sparsify(
     topology  a topology method, which decides how many connections each layer gets: its name, its
               table as in a suite (`{"name": "set", "epsilon": 20}`), or the object
 
-    Weights are drawn again. Returns the module. Raises ValueError if there is no linear layer.
+    The old weights and biases are not kept: weights are drawn, and biases start at 0. Returns the
+    module. Raises ValueError if there is no `nn.Linear` in it.
     """
     found = [
         (parent, name, child)

@@ -19,7 +19,8 @@ Array = Any
 
 
 class Products(Protocol):
-    """The passes of one layer with the values of the last `assign`."""
+    """The forward and backward pass of one layer, with the weights and the bias of the last
+    `assign`."""
 
     def assign(self, values: Array, bias: Array) -> None: ...
 
@@ -71,7 +72,8 @@ class Reference:
 
 
 class _NoOptimizer:
-    """An optimizer without state for the layer, because torch's optimizers make the steps."""
+    """Stands for an optimizer in a backend's layer. It has no state, because torch's optimizers
+    make the steps."""
 
     slots = ()
 
@@ -80,13 +82,13 @@ _PLAIN: Any = _NoOptimizer()
 
 
 def backend_of(given: Any) -> Backend:
-    """A backend, given its name or its table as in a suite."""
+    """A backend, given its name, its table as in a suite, or the object itself."""
     built: Backend = component("backend", given)
     return built
 
 
 def component(kind: str, given: Any) -> Any:
-    """A component of a kind, given its name, its table, or the object itself."""
+    """A component of a kind, given its name, its table as in a suite, or the object itself."""
     if not isinstance(given, str | dict):
         return given
     plugins = load_plugins()

@@ -18,7 +18,7 @@ from sparsebench.torch.linear import SparseLinear
 from sparsebench.torch.products import component
 
 MOMENTA = ("momentum_buffer", "exp_avg")
-"""The names that torch's SGD and Adam give the smoothed gradient."""
+"""The names of the smoothed gradient in the state of torch's SGD and of Adam."""
 
 
 class TopologyScheduler:
@@ -81,8 +81,9 @@ class TopologyScheduler:
         return sum(self._updater.counts.grown)
 
     def step(self) -> bool:
-        """Count a step, and update the topology if it is due. Call it after the optimizer's step.
-        Returns whether there was an update."""
+        """Count a step, and update the topology if an update is due. Call this after each step of
+        the optimizer. Returns whether there was an update; after the very last step there is
+        none."""
         self._step += 1
         step = self._at(self._step)
         if self._network.look is not None:
@@ -132,7 +133,7 @@ class TopologyScheduler:
 
 
 class _Layer:
-    """Wraps a `SparseLinear` as a layer for topology updates."""
+    """The part of `protocols.Layer` that topology updates need, for a `SparseLinear`."""
 
     def __init__(self, module: SparseLinear, optimizer: torch.optim.Optimizer) -> None:
         self._module, self._optimizer = module, optimizer
@@ -162,7 +163,8 @@ class _Layer:
 
 
 class _Network:
-    """The layers as an observable network; its signals are those of the last backward pass."""
+    """The part of `protocols.Network` that topology updates need. `look` is called by the
+    scheduler, with the signals of the last backward pass."""
 
     look: Callable[[int, Any, Any, int], None] | None = None
 
