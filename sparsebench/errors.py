@@ -30,7 +30,7 @@ class DataError(SparsebenchError):
 
 
 class DataChanged(DataError):
-    """A data set is no longer the one of the trial. Such a record is never reused."""
+    """A data set is no longer the one of the trial. The record of this failure is never reused."""
 
 
 class MissingData(DataError):

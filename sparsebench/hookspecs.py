@@ -114,19 +114,20 @@ def register_datasets(register: Register, data_dir: Path) -> None:
 
 @hookspec
 def register_metrics(add: AddMetric) -> None:
-    """Declarations of measured quantities: `sparsebench.Metric`."""
+    """Declarations of measured quantities: `add(metric)`, a `sparsebench.Metric`."""
 
 
 @hookspec
 def register_suites(add_folder: AddFolder) -> None:
-    """Folders of suite files."""
+    """Folders of suite files: `add_folder(path)`."""
 
 
 @hookspec
 def register_report_sections(add: AddSection) -> None:
-    """Sections of the report, before or after the tables on results, time and memory."""
+    """Sections of the report: `add(title, function, place="after")`. The place is before or after
+    the tables on results, time and memory."""
 
 
 @hookspec
 def register_commands(add: AddCommand) -> None:
-    """Verbs of the command line."""
+    """Commands of the command line: `add(name, function)`, or "module:function"."""

@@ -12,5 +12,5 @@ Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
-"""Indices of samples."""
+"""Row numbers of samples, (n,)."""
 Labels = npt.NDArray[np.int64]

@@ -92,7 +92,8 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def writing_to(store: Path) -> Iterator[None]:
-    """Turn a failed write into a one-line StoreError that names the store and the reason."""
+    """Within the block, turn an OSError into a one-line StoreError that names the store and the
+    reason."""
     try:
         yield
     except OSError as error:

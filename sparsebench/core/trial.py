@@ -21,7 +21,7 @@ DEFAULT_OBJECTIVE = "classification"
 """The objective of a trial whose suite names none, and of older records."""
 
 SCALINGS = ("feature", "data", "range", "none")
-"""How inputs are scaled, see `core.data.scaling`; the first is the default."""
+"""How inputs are scaled, see `core.data.feature_scaling`; the first is the default."""
 
 LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
 """Fields that limit a trial or decide what it stores, and do not change its result."""
@@ -142,7 +142,8 @@ class Trial:
 
 
 def fold_of(text: str) -> tuple[int, int]:
-    """`2/5` as (2, 5). Raises ValueError unless the text is a fold of two or more."""
+    """`2/5` as (2, 5). Raises ValueError unless the text has this form, with two folds or more and
+    the number of one of them."""
     number, _, folds = text.partition("/")
     plain = number.isdecimal() and folds.isdecimal() and text == f"{int(number)}/{int(folds)}"
     if plain and 1 <= int(number) <= int(folds) >= 2:

@@ -221,8 +221,8 @@ class Subject:
     def _through(self) -> dict[str, Callable[[], object]]:
         """The calls of a `ThroughLayer` in the middle of a network; empty for other layers.
 
-        A layer with one connection per neuron feeds it, so that the unit below has its sign bits
-        and the arrays have the backend's own type.
+        A layer with one connection per neuron computes its input, so that the unit below has stored
+        the signs that the backward pass needs, and the arrays have the backend's own type.
         """
         backend, (K, D), N = self._backend, self.shape, self._sizes.batch
         if not hasattr(backend, "unit"):

@@ -55,6 +55,8 @@ class Sizes:
     """The sizes of a square layer, and of two thin ones with the same number of neurons and of
     connections, so that the three differ only in K D.
 
+    side     neurons of the square layer, K = D
+    batch    samples of a batch
     density  of the square layer
     network  whether the layer is probed in a network with the trial's model and topology
     """
@@ -107,7 +109,7 @@ def sizes_for(
 
 
 def band(density: float) -> float:
-    """The nearest power of two from SPARSEST to DENSEST."""
+    """The power of two that is nearest to this density, from SPARSEST to DENSEST."""
     nearest = 2.0 ** round(math.log2(max(density, SPARSEST / 2)))
     return min(max(nearest, SPARSEST), DENSEST)
 

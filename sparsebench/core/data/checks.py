@@ -15,8 +15,9 @@ from sparsebench.errors import DataError
 
 
 def check_parts(parts: Parts) -> Parts:
-    """Check and return the parts; in csr, the features of each sample are sorted. Raises DataError
-    with a one-line message."""
+    """Check that the shapes of the parts fit together and that their features are finite, and
+    return the parts; in csr, the features of each sample are sorted. Raises DataError with a
+    one-line message."""
     source, arrays = parts.source, parts.arrays()
     if (parts.X_test is None) != (parts.y_test is None):
         absent = "X_test" if parts.X_test is None else "y_test"

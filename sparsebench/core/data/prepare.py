@@ -28,8 +28,8 @@ from sparsebench.core.trial import SCALINGS
 from sparsebench.errors import DataError
 
 TEST_FRACTION = 1 / 3
-"""The test part's share of a data set that comes without a split, as in the papers' micro-array
-experiments."""
+"""The test part's share of a data set that comes without a split, as in the micro-array experiments
+of Liu et al. (2021), arXiv 1901.09181."""
 
 
 @dataclass(frozen=True, eq=False)

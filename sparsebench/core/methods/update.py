@@ -37,7 +37,8 @@ Validate = Callable[[], Validation]
 
 @dataclass
 class Counts:
-    """Connections changed since `take_counts` was last called, per layer."""
+    """The numbers of connections dropped, grown and pruned since `TopologyUpdater.take_counts` was
+    last called, for each layer."""
 
     dropped: list[int]
     grown: list[int]
@@ -295,7 +296,8 @@ class TopologyUpdater:
                 self._drop_for_good(index, layer.weights().pattern.outside(rows, columns))
 
     def drop_for_good(self, keeps: Sequence[Mask]) -> None:
-        """Drop the connections of each layer that are False in its mask (nnz,)."""
+        """Drop the connections of each layer that are False in its mask (nnz,). They count as
+        pruned."""
         for index, keep in enumerate(keeps):
             self._drop_for_good(index, keep)
 

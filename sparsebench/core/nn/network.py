@@ -156,7 +156,7 @@ class LayeredNetwork:
             unit.step(self._optimizer, rate, t)
 
     def _trained(self, of: Callable[[Unit], Mapping[str, Vector]]) -> list[Vector]:
-        """Flat views of the units' arrays, in order."""
+        """Flat views of the arrays that `of` returns for each unit, in order."""
         return [array.reshape(-1) for unit in self.units for array in of(unit).values()]
 
     def _fill(self, of: Callable[[Unit], Mapping[str, Vector]], values: Sequence[Vector]) -> None:

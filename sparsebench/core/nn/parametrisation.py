@@ -45,8 +45,8 @@ class Reparametrises(Protocol):
 
 
 class ParametrisedLayer:
-    """Trained parameters with their optimizer state, around a backend's layer that computes with
-    the weights.
+    """A layer that trains other parameters than its weights. It computes the weights from them and
+    assigns these to a backend's layer, the inner one, which makes the passes.
 
     The optimizer state is kept here; that of the inner layer is never used.
     """

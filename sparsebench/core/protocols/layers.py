@@ -74,7 +74,7 @@ class Layer(Protocol):
         Each is O(nnz) and may share memory with the layer. To restore a layer, the backend makes a
         new one from the saved weights and bias, and then calls its `restore` with these arrays.
         Names of arrays over connections, in csr order, begin with `state.`, those over output
-        neurons with `bias_state.`; others say nothing about one connection or neuron.
+        neurons with `bias_state.`; arrays of other names are over neither.
         """
 
     def restore(self, saved: Mapping[str, Array]) -> None:

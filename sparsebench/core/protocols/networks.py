@@ -82,7 +82,8 @@ class Observable(Protocol):
     def observe(self, X: Batch, T: Target, t: int) -> tuple[float, list[LayerSignals]]:
         """One plain float32 pass at the current weights, with the dropout masks of step t.
 
-        Nothing is updated and no random stream moves. Returns the loss and each layer's signals.
+        Nothing is updated, and no random generator of the training advances. Returns the loss and
+        each layer's signals.
         """
 
     def activations(self, X: Batch, number: int) -> Matrix:

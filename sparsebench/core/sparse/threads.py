@@ -48,10 +48,10 @@ def row_parts(indptr: npt.NDArray[Any]) -> Bounds:
 
 
 def by_part(kernel: Callable[..., None]) -> Callable[..., None]:
-    """Compile kernel(begin_part, end_part, bounds, ...) without the GIL. Returns a function
-    f(bounds, ...) that runs it with a thread for each part.
+    """Decorates a compiled kernel(begin_part, end_part, bounds, ...) that releases the GIL. Returns
+    a function f(bounds, ...) that runs it with a thread for each part.
 
-    Compiling loops for numba's own threads takes three times as long.
+    Used because compiling loops for numba's own threads takes three times as long.
     """
 
     @wraps(kernel)

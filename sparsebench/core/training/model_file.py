@@ -40,8 +40,8 @@ for it. The largest of the five networks of Curci et al. (2021) takes 3.2 MiB at
 
 
 def keep_model(file: Path, trial: Trial, data: TrialData, network: Network) -> bool:
-    """Write the file if the trial wants its network stored, and return whether it does. If it does
-    not say, small networks and those of trials with checkpoints are stored."""
+    """Write the file if the trial wants its network stored, and return whether it does. If the
+    trial does not say (None), small networks and those of trials with checkpoints are stored."""
     wanted = trial.keep_model
     if wanted is None:
         wanted = trial.checkpoint is not None or model_bytes(network) <= SMALL

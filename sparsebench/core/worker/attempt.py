@@ -40,8 +40,8 @@ POOL_FACTS = ("internal_api", "prefix", "version", "architecture", "num_threads"
 """The facts that `threadpoolctl` reports of a thread pool and that are recorded; paths are not."""
 
 COMPUTING = ("blas", "openmp")
-"""The pools that compute. SciPy's reader of Matrix Market files registers one of its own, whose
-`version` is a function and no JSON."""
+"""The kinds of thread pools that are recorded. Others are left out: SciPy's reader of Matrix Market
+files registers one whose `version` is a function and not JSON."""
 
 
 def attempt(job: Job, team: mpi.MpiTeam | None = None, log: mpi.RankLog | None = None) -> int:

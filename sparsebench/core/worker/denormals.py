@@ -32,8 +32,8 @@ _REGISTERS = {
 }
 
 POOLS: dict[str, Callable[[], bool | None]] = {}
-"""Further thread pools by name: a function that returns whether all of its threads flush, or
-None if the pool has none. A pool adds itself."""
+"""Further thread pools by name: a function that returns whether all threads of the pool treat
+denormals as zero, or None if it has no threads. The module that makes a pool adds it here."""
 
 PRODUCT = 256
 """Rows of a product that is large enough to use every thread of BLAS."""
@@ -83,8 +83,8 @@ def flushes() -> bool:
 
 
 def flushed() -> dict[str, Any]:
-    """Settings of a record: `flush_to_zero`, whether all threads flush, and `flush_to_zero_in`, the
-    same by pool: main, numba, blas and those in POOLS.
+    """Settings of a record: `flush_to_zero`, whether all threads treat denormals as zero, and
+    `flush_to_zero_in`, the same for each pool: main, numba, blas and those in POOLS.
 
     Existing pools are measured; no pool is started and no library imported for that.
     """
