@@ -130,4 +130,5 @@ def register_report_sections(add: AddSection) -> None:
 
 @hookspec
 def register_commands(add: AddCommand) -> None:
-    """Commands of the command line: `add(name, function)`, or "module:function"."""
+    """Commands of the command line: `add(name, target)`. The target is a function or its
+    "module:function"."""

@@ -89,7 +89,8 @@ def _agrees(found: Any, wanted: Any) -> bool:
 
 
 def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial]) -> None:
-    """Raise SuiteError for an exclude, expect or claim that matches no trial.
+    """Raise SuiteError for an exclude, expect or claim that matches no trial, or that names a
+    parameter that no trial has.
 
     every  all trials of the grid
     kept   those that are not excluded

@@ -156,8 +156,8 @@ class Builder:
         return found
 
     def _observers(self, given: Any) -> list[Component]:
-        """The validated observers, without repetition; no two may have a metric of the same name. A
-        single name is read as a list of one."""
+        """The observers, validated. A single name is read as a list of one. Raises SuiteError if an
+        observer is listed twice, or if two have a metric of the same name."""
         if given is None:
             return []
         if not isinstance(given, list):

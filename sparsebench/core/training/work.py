@@ -181,9 +181,9 @@ class Result:
 
     measures  by column name: neurons, initial_connections, connections, dense_connections,
               density, the objective's metrics (see `summary.scores`), train_loss, test_loss,
-              train_seconds, topology_seconds, eval_seconds, observe_seconds, epoch_seconds,
-              samples_per_second, train_samples, stored_bytes, bytes_sent; the observers' values
-              in the last epoch; and values that the trainer adds
+              data_seconds, train_seconds, topology_seconds, eval_seconds, observe_seconds,
+              epoch_seconds, samples_per_second, train_samples, stored_bytes, bytes_sent; the
+              observers' values in the last epoch; and values that the trainer adds
     diverged  whether the loss became nan or inf, so that training stopped
     computed_by  name of the program that computed the result, if the trial's topology and backend
               were not used

@@ -75,7 +75,8 @@ def apply(job: Job) -> None:
 
 
 def in_force(limit: int | None, *, in_group: bool) -> list[str]:
-    """The mechanisms that enforce a memory limit of `limit` bytes, in the order in which they act.
+    """The mechanisms that enforce a memory limit of `limit` bytes, in the order in which they act;
+    empty if the limit is None.
 
     rlimit-data  the kernel refuses the allocation: MemoryError
     cgroup       the kernel kills the trial's control group
@@ -107,8 +108,8 @@ def threading_layer() -> str | None:
 
 
 def expected_layer() -> str:
-    """The threading layer that a trial will have, found without importing numba; empty if
-    unknown."""
+    """The threading layer that numba will have in a trial, found without importing numba; empty if
+    unknown. If the user has set LAYER_CHOICE or LAYER_PRIORITY, the value of that variable."""
     chosen = os.environ.get(LAYER_CHOICE) or os.environ.get(LAYER_PRIORITY)
     if chosen is not None:
         return chosen
