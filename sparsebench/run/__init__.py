@@ -8,7 +8,8 @@ from typing import Any
 
 
 class _CallablePackage(ModuleType):
-    """importlib sets a package as an attribute of its parent, in place of a function there."""
+    """Lets `sparsebench.run(...)` call `api.run`. Importing this package makes it the attribute
+    `run` of sparsebench, in place of the function of that name."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         from sparsebench.api import run

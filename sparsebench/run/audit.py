@@ -1,7 +1,9 @@
 """Probes backends for hidden dense work: makes the jobs, caches the evidence, and gives the
 verdict.
 
-A backend is probed before the trials that use it, once for each machine and version of its code.
+A probe is a process that measures memory and time of a backend on layers with equally many
+connections and growing K D, or on networks made of them, to test a model and a topology. It runs
+before the trials that use the backend, once for each machine and version of the code.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ Found = Evidence | str
 
 @dataclass(frozen=True)
 class ProbeJob:
-    """A backend to probe: a trial that uses it, and the sizes of layers; None if no sizes fit into
-    memory."""
+    """A probe to run: a trial that uses the backend, and the sizes of the layers. The sizes are
+    None if no layer that is large enough fits into memory."""
 
     trial: Trial
     sizes: Sizes | None
@@ -69,9 +71,9 @@ class ProbeJob:
 
 
 def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
-    """Side and density of the square layer to probe for a trial: those of its densest layer, among
-    the layers with at least `MUCH` of its K D. If its sizes are not declared, the largest side and
-    the lowest density."""
+    """Side (neurons) and density of the square layer to probe for a trial: the density of the
+    trial's densest layer, and the mean of its K and D, among the layers with at least `MUCH` of the
+    network's K D. If the trial's sizes are not declared, the largest side and lowest density."""
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
@@ -137,8 +139,8 @@ def probe_jobs(trials: Sequence[Trial], plugins: Plugins) -> dict[str, ProbeJob]
 
 
 def is_sparse(trial: Trial, plugins: Plugins) -> bool:
-    """Whether the topology is declared to leave at least half of the positions free. A denser one
-    takes memory K x D by design."""
+    """Whether the topology is declared to leave at least half of the positions free, or declares
+    nothing. A denser one takes memory K x D by design."""
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))

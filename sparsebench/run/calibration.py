@@ -1,6 +1,7 @@
-"""Checks whether memory is measured correctly here, with trials that allocate a known amount.
+"""Checks whether memory is measured correctly on this machine, with trials that allocate a known
+amount.
 
-They run like any trial, in processes of their own under the supervisor, but no store is written.
+The trials run as usual, in processes of their own under the supervisor, but nothing is stored.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MIB = 2**20
 
 SHARE = 0.01
 FLOOR = 2 * MIB
-"""An error is within bounds up to 1 % or 2 MiB, whichever is more."""
+"""An error may be up to SHARE of the allocated bytes (1 %) or FLOOR bytes (2 MiB), whichever is
+more."""
 
 TIMEOUT = 30.0
 
@@ -39,8 +41,10 @@ COMFORTABLE = 2 * PARENT * MIB
 class Case:
     """A trial that allocates `mib` MiB.
 
-    quantity  the measure that is compared with `mib`
-    parent    MiB that the supervisor holds while it runs
+    how       "held": until it ends; "spike": freed after 100 ms; "child": by a child process;
+              "killed": the trial then kills itself
+    quantity  name of the measure that is compared with `mib`
+    parent    MiB that the supervisor holds while the trial runs
     """
 
     name: str
@@ -52,7 +56,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """Allocated and measured bytes of a case; `measured` is None if the trial failed."""
+    """Allocated (`known`) and measured bytes of a case. `measured` is None if the trial did not end
+    as intended or the measure is missing; `status` and `detail` say how it ended."""
 
     case: Case
     known: int
@@ -70,7 +75,7 @@ class Reading:
 
 
 def cases(available: int) -> list[Case]:
-    """The cases, in sizes that fit into `available` bytes."""
+    """The cases, in sizes that fit into `available` bytes of memory."""
     share = min(1.0, available / COMFORTABLE)
 
     def fitting(mib: int) -> int:
@@ -88,7 +93,10 @@ def cases(available: int) -> list[Case]:
 
 
 def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) -> Iterator[Reading]:
-    """Run the cases and yield a reading for each."""
+    """Run the cases and yield a reading for each.
+
+    available  bytes of memory that may be used; None: what the machine has available
+    """
     room = available if available is not None else machine.available_memory()
     rest: int | None = None
     for case in cases(room):
@@ -100,8 +108,10 @@ def calibrate(plugins: Plugins, data_dir: Path, available: int | None = None) ->
 
 
 def _reading(case: Case, outcome: Mapping[str, Any], rest: int | None) -> Reading:
-    """rest  resident bytes of a calibrating trial beside its allocation, for a trial that was
-    killed and could not report them
+    """The reading of a case from the outcome of its trial.
+
+    rest  resident bytes of a calibrating trial besides its allocation, for a trial that was killed
+          and could not report them
     """
     measures = outcome["measures"]
     floor = {"child": measures.get("calibration_floor_bytes"), "killed": rest}.get(case.how, 0)

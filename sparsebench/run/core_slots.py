@@ -17,7 +17,7 @@ def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
     """The processes that a trial's trainer declares:
 
     processes  started together for the trial, at least 1
-    forks      started by the trainer itself, which waits while they work
+    forks      started by the trainer itself, which waits while they work; 0 if it starts none
     """
     trainer = plugins.parameters("trainer", trial.trainer)
     declared = {name: getattr(trainer, name, None) for name in ("processes", "forks")}
@@ -26,15 +26,16 @@ def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
 
 
 def cores_wanted(trial: Trial, plugins: Plugins) -> int:
-    """The number of threads of all processes of a trial."""
+    """The number of threads of a trial that work at the same time: those of all its processes, or
+    of all forks of its trainer if these are more."""
     return trial.threads * max(team_of(trial, plugins).values())
 
 
 class Slots:
-    """`count` slots for trials that run at the same time; several slots of one machine have cores
-    of their own.
+    """`count` slots for trials that run at the same time. Several slots on this machine get
+    disjoint sets of its cores.
 
-    shared    the slots are on this machine and divide its cores and memory
+    shared    whether the slots are on this machine and divide its cores and memory
     cores_of  returns the number of cores that a trial can use
     """
 
@@ -63,7 +64,8 @@ class Slots:
         return not self._shared or sum(limits) <= machine.total_memory()
 
     def take(self, trial: Trial) -> int:
-        """Give the trial a free slot and return its number."""
+        """Give the trial a free slot and return the slot's number. Call it only if the trial
+        `fits`."""
         place = next(number for number in range(self.count) if number not in self._busy)
         self._busy[place] = trial
         return place
@@ -102,8 +104,9 @@ class Slots:
 
 
 def _divided_cores(count: int) -> list[tuple[int, ...] | None]:
-    """Disjoint sets of equally many physical cores, one per slot; cores left over stay idle. Both
-    threads of a physical core go to one slot, because they slow each other down."""
+    """Disjoint sets of logical cores, one per slot, with equally many physical cores each; cores
+    left over stay idle. All threads of a physical core go to one slot, because they slow each other
+    down. Raises SparsebenchError if there are fewer physical cores than slots."""
     groups: dict[int, list[int]] = {}
     for core in sorted(usable_cores()):
         groups.setdefault(physical_core(core), []).append(core)
@@ -117,7 +120,8 @@ def _divided_cores(count: int) -> list[tuple[int, ...] | None]:
 
 
 def physical_core(core: int) -> int:
-    """The number of the first thread of the physical core that a core belongs to."""
+    """The number of the first logical core of the physical core that the logical core `core`
+    belongs to; `core` itself if that is unknown."""
     path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
     try:
         return int(path.read_text().replace("-", ",").split(",")[0])

@@ -1,8 +1,8 @@
 """Predicts a trial's work and least memory from declared sizes, and its seconds from timed layers.
 
 Nothing is timed unless `measured_rates` is called. It times layers of a few sizes for each backend,
-optimizer and number of threads in a process (core/worker/layer_timing.py); other sizes are
-interpolated.
+optimizer, model and number of threads, in a process of its own (core/worker/layer_timing.py); other
+sizes are interpolated. A "ladder" is such a series of sizes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from sparsebench.units import brief_size
 
 POINTS = 4
 SMALLEST, LARGEST = 2_000, 16_000_000
-"""Connections of the smallest and of the largest layer that is timed. In larger layers, a
-connection is assumed to take the same time as in the largest."""
+"""Connections of the smallest and of the largest layer that is timed. Times of larger layers are
+extrapolated (see `Rates.at`)."""
 
 EPOCHS = 1_000
 """A prediction considers only this many first epochs of a longer training."""
@@ -41,7 +41,7 @@ LONG = 10**9
 
 
 def never_updates(trial: Trial, plugins: Plugins) -> bool:
-    """Whether a longer training would update the topology, but one of so few steps does not.
+    """Whether a longer training would update the topology, but this trial has too few steps.
 
     If the number of samples is unknown, an epoch counts as a very long one. False for a trainer
     without a network in training, such as one that times an operation.
@@ -61,7 +61,7 @@ def never_updates(trial: Trial, plugins: Plugins) -> bool:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes and seconds that a trial needs; None if unknown."""
+    """The least bytes that a trial needs, and the seconds of one epoch; None if unknown."""
 
     least_bytes: int | None = None
     epoch_seconds: float | None = None
@@ -74,7 +74,10 @@ class Prediction:
 def predict(
     trial: Trial, plugins: Plugins, rates: Mapping[str, Sequence[Rates]] | None = None
 ) -> Prediction:
-    """Predict one trial; its seconds only if its `timing_key` is in `rates`."""
+    """Predict one trial; its seconds only if `rates` has its `timing_key` with its batch size.
+
+    rates  as `measured_rates` returns them
+    """
     sizes = declared_sizes(trial, plugins)
     if sizes is None:
         return Prediction()
@@ -85,10 +88,10 @@ def predict(
 
 
 def refusal(trial: Trial, prediction: Prediction) -> str:
-    """Why the trial cannot fit its memory limit; empty if it may.
+    """Why the trial cannot fit its memory limit; empty if it may fit.
 
-    The limit is for the whole process, whose libraries need memory too, so a refused trial would
-    not have fitted.
+    The prediction is a lower bound without the memory of libraries, while the limit is for the
+    whole process. So a refused trial would not have fitted.
     """
     limit, least = trial.memory_limit, prediction.least_bytes
     if limit is None or least is None or least <= limit:
@@ -103,7 +106,9 @@ def refusal(trial: Trial, prediction: Prediction) -> str:
 class Rates:
     """The timed layers of one ladder, from small to large.
 
-    gather  seconds to gather and scale one value of a batch
+    batch         number of samples in a batch
+    truly_sparse  whether work counts connections; else all positions, K D
+    gather        seconds to gather and scale one value of a batch
     """
 
     batch: int
@@ -118,7 +123,8 @@ class Rates:
         return cls(int(data["batch"]), bool(data["truly_sparse"]), points, gather)
 
     def at(self, work: int, name: str) -> float:
-        """Seconds for `work`, interpolated on log-log axes.
+        """The seconds `name` (a field of `Point`, such as "forward") of a layer with `work`
+        connections, interpolated on log-log axes.
 
         Above the last point, each further connection takes the average time between the first and
         the last point, so that the fixed time of a call is not extrapolated.
@@ -147,8 +153,9 @@ class Rates:
 
 
 def epoch_seconds(sizes: TrialSizes, rates: Rates) -> float:
-    """The median epoch's batches and steps, plus the median of topology updates over the epochs
-    with one. Gathering csr inputs is left out, as it is not timed."""
+    """The predicted seconds of a median epoch: batches and steps, plus the topology updates of an
+    epoch (the median over the epochs with updates). Gathering csr inputs is left out, as it is not
+    timed."""
     works = [layer.entries(rates.truly_sparse) for layer in sizes.layers]
     met = list(works)
     if sizes.csr:  # a connection meets only the samples that store its input
@@ -180,8 +187,11 @@ def timing_key(trial: Trial) -> str:
 def timing_jobs(
     outlines: Sequence[tuple[Trial, TrialSizes]],
 ) -> dict[str, tuple[Trial, tuple[Ladder, ...]]]:
-    """For each `timing_key`, a trial and the ladders of layers to time with it. The trial is one
-    that updates its topology, if any with this key does."""
+    """For each `timing_key`, a trial and the ladders of layers to time with it, one per batch size.
+    The trial is one that updates its topology, if any with this key does.
+
+    outlines  trials with their declared sizes
+    """
     groups: dict[str, list[tuple[Trial, TrialSizes]]] = {}
     for trial, sizes in outlines:
         groups.setdefault(timing_key(trial), []).append((trial, sizes))

@@ -34,11 +34,11 @@ class Handle(Protocol):
 class Executor(Protocol):
     """Runs trials, up to `slots` at the same time. An executor may also define:
 
-    shares_machine  its slots are on this machine and share its cores and memory
-    many_machines   kernels are compiled on the machines that run trials
-    room() -> int   most trials that may run now, if that changes; instead of `slots`
+    shares_machine  True if its slots are on this machine and share its cores and memory
+    many_machines   True if trials run on several machines, so that each compiles kernels itself
+    room() -> int   most trials that may run now, if that changes; used instead of `slots`
     lost: str       why no more trials can run; empty while they can
-    address         a parameter: the address of its scheduler
+    address         a parameter of its constructor: the address of its scheduler
     """
 
     slots: int
@@ -82,8 +82,8 @@ class Context:
 
 
 def wait(handles: Sequence[Handle]) -> None:
-    """Wait until one of the trials may have ended, but no longer than until the next sample of
-    their memory."""
+    """Wait until one of the trials may have ended, for at most `SAMPLE_SECONDS`, after which their
+    memory is sampled again. Returns at once without trials."""
     files = [handle.fileno() for handle in handles if hasattr(handle, "fileno")]
     ended = select.poll()
     for number in files:

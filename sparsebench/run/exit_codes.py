@@ -26,7 +26,8 @@ def unexpected_failure(suite: Suite, record: Record) -> bool:
 
 
 def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str]:
-    """A line for each trial that ran and did not end as the suite expects."""
+    """A line for each trial that ran and ended otherwise than the suite expects. Trials without an
+    expectation, and interrupted ones, give no line."""
     for record in records:
         wanted = expected(suite, record.trial)
         ran = record.status not in (*NOT_RUN, Status.INTERRUPTED)
@@ -38,7 +39,9 @@ def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str
 
 
 def exit_code(suite: Suite, records: Sequence[Record]) -> int:
-    """The exit code of a run that was not interrupted, from one record per trial."""
+    """The exit code of a run that was not interrupted, from one record per trial: `NOTHING_RAN` if
+    all were skipped or unsupported, `FAILED` after an interrupted trial, an unexpected failure or a
+    missed expectation, else `OK`."""
     if all(record.status in NOT_RUN for record in records):
         return NOTHING_RAN
     failed = any(

@@ -36,10 +36,10 @@ def fetch(
 ) -> Listing:
     """Download a data set from OpenML into the data directory and list it in data.json.
 
-    `openml` is its name there, by default `name`; the other arguments are those of `Place`. For a
-    set that is listed but missing, the entry provides what is not given, unless `openml` differs
-    from it. A set that is there and has the right checksum is left unchanged, and no arguments are
-    allowed for it.
+    `openml` is its name on OpenML, by default `name`; `version`, `target` and `train` are those of
+    `Place`. For a set that is listed in data.json but whose file is missing, its entry provides the
+    arguments that are not given, unless `openml` differs from the entry. A set whose file exists is
+    only verified by its checksum, and takes no arguments. Raises DataError.
     """
     if not NAME.fullmatch(name):
         raise DataError(f"{name!r} is not a name for a data set; expected {NAMES}")
@@ -80,7 +80,7 @@ def _by_hand(listed: Listing) -> str:
 
 
 def _check_writable(data_dir: Path) -> None:
-    """Raise before anything is downloaded."""
+    """Raise DataError, before anything is downloaded, if the data directory cannot be written."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

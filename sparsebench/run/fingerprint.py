@@ -1,7 +1,7 @@
 """Hashes the code that a trial runs, so that results of other code are not reused.
 
-A trial runs the core and, for each of its components, the registry entry and the modules that it
-imports (see `import_closure`). Other plugins and the rest of sparsebench may change.
+Hashed are the core and, for each component of the trial, its registry entry and the modules that it
+imports (see `import_closure`). Other plugins and the rest of sparsebench may change without effect.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from sparsebench.run.import_closure import ImportGraph, Modules, digest_of, modu
 from sparsebench.store.provenance import NUMERIC, commit_name, git_state, hash_of, versions
 
 CHANGED = "changed while it ran"
-"""The `code` of a trial whose sources were edited while it ran; it never agrees."""
+"""The `code` in the fingerprint of a trial whose sources were edited while it ran. It is in place
+of a hash and equals none, so the record is never reused."""
 
 
 def fingerprint(trial: Trial, plugins: Plugins) -> dict[str, Any]:
-    """`sources`, `versions` of numpy, scipy, numba and what its components require, and
-    `commit`."""
+    """The fingerprint of a trial: the hashes of `sources`, `versions` of numpy, scipy, numba and of
+    the modules that its components require, and the `commit` of sparsebench."""
     return {
         **sources(trial, plugins),
         "versions": versions_of(trial, plugins),
@@ -38,9 +39,9 @@ def versions_of(trial: Trial, plugins: Plugins) -> dict[str, str]:
 def sources(trial: Trial, plugins: Plugins) -> dict[str, Any]:
     """Hashes of the sources of a trial.
 
-    code       modules that compute it
-    kernels    modules that numba may compile for it
-    observers  by name; separate, because the result does not depend on them
+    code       of the modules that compute its result
+    kernels    of the modules with functions that numba compiles for it, and of their imports
+    observers  of each observer by name; separate, because the result does not depend on them
     """
     found = _sources(plugins)
     return {
@@ -59,8 +60,8 @@ def code_of(trial: Trial, plugins: Plugins, kinds: tuple[str, ...] = PARTS) -> s
 
 
 def kernel_keys(trial: Trial, plugins: Plugins) -> dict[Path, str]:
-    """For each folder of sources with kernels, a hash of these and of the sources that they
-    import."""
+    """For each folder with modules whose functions numba compiles for the trial, a hash of these
+    modules and of those that they import."""
     found = (*entries(trial, plugins), *observers(trial, plugins))
     return _sources(plugins).kernels(tuple(dict.fromkeys(found)))
 
@@ -87,7 +88,7 @@ class _Sources:
         return digest([self._core, registered, digest_of(self._modules(found))], 16)
 
     def _kernels(self, found: tuple[Entry, ...]) -> dict[Path, str]:
-        """Grouped by folder, because numba caches by folder."""
+        """A hash per folder of sources, as in `kernel_keys`, because numba caches by folder."""
         modules = self._graph.core | self._modules(found)
         folders: dict[Path, list[str]] = {}
         for name in self._graph.compiling(modules):

@@ -47,8 +47,8 @@ COMPILERS = frozenset(
 """numba's decorators that compile a function."""
 
 _DEEP = re.compile(rb"\b(?:import_module|__import__|%b)\b" % "|".join(COMPILERS).encode())
-"""Expressions are searched only in files that contain one of these words, because that takes three
-times as long."""
+"""Expressions are searched only in files that contain one of these words, because searching them
+takes three times as long as searching statements alone."""
 
 _CONSTANT = (
     ast.Constant, ast.Tuple, ast.List, ast.JoinedStr, ast.FormattedValue, ast.Name,
@@ -103,7 +103,8 @@ class ImportGraph:
 
     @functools.cached_property
     def core(self) -> Modules:
-        """The modules of the core and `seeds`, which are part of every fingerprint."""
+        """The modules of `sparsebench.core` and `sparsebench.seeds`, which are part of every
+        fingerprint."""
         home = Path(__file__).parents[1]
         files = [home / "seeds.py", *sorted((home / "core").rglob("*.py"))]
         return {
@@ -114,7 +115,8 @@ class ImportGraph:
         }
 
     def closure(self, roots: Iterable[str]) -> Modules:
-        """The roots and everything they import, up to the core and `STOP`.
+        """The roots and the modules that they import, directly or not, without those of the core
+        and of `STOP`.
 
         The packages around a module are included because importing it runs them, unless they only
         register and nothing is imported from them by name.
@@ -222,7 +224,7 @@ def modules_of(entry: Entry) -> list[str]:
 
 
 def digest_of(modules: Modules) -> list[tuple[str, str]]:
-    """A hash of the names and contents of modules; their folders do not matter."""
+    """The name of each module with a hash of its content, sorted by name. Folders do not matter."""
     return [(name, read_source(file).hash) for name, file in sorted(modules.items())]
 
 
@@ -284,7 +286,8 @@ def _parsed(content: bytes, is_python: bool) -> SourceFile:
 
 
 def _nodes(tree: ast.AST, deep: bool) -> Iterator[ast.AST]:
-    """The statements, or all nodes, without the bodies of `if TYPE_CHECKING:`."""
+    """The statements of a tree, or all its nodes if `deep`, without the bodies of `if
+    TYPE_CHECKING:`."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -316,12 +319,12 @@ def _imports_of(node: ast.AST) -> Iterator[tuple[str, Import]]:
 
 
 def _tail(node: ast.expr) -> str:
-    """`b` of `a.b`, and of `b`."""
+    """The last name of an expression: "b" for `a.b` and for `b`; empty for any other expression."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _root(node: ast.expr) -> str:
-    """`a` of `a`, `a.b`, and `a.b(...)`."""
+    """The first name of an expression: "a" for `a`, `a.b` and `a.b(...)`; empty for any other."""
     while isinstance(node, ast.Attribute | ast.Call):
         node = node.value if isinstance(node, ast.Attribute) else node.func
     return getattr(node, "id", "")

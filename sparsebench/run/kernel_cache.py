@@ -67,7 +67,8 @@ def _kernel_set(trial: Trial, plugins: Plugins) -> str:
 
 
 def without_magnitudes(value: Any) -> Any:
-    """A component reduced to names, structure, and whether each number is zero or absent."""
+    """A component as data in which numbers, switches and None are replaced by whether they are
+    true, and lists by an empty list. Texts and keys stay."""
     if isinstance(value, dict):
         return {key: without_magnitudes(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -83,8 +84,8 @@ def compile_job(job: Job, trials: Sequence[Trial] = ()) -> Job:
 
 
 def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """Up to `most` trials that differ in backend and topology, so that processes that compile for
-    them at the same time compile mostly different kernels."""
+    """Up to `most` trials of which no two have the same backend or the same topology, so that
+    processes that compile for them at the same time compile mostly different kernels."""
     found: list[Trial] = []
     for trial in trials:
         names = (trial.backend["name"], trial.topology["name"])
@@ -249,8 +250,9 @@ class Fingerprints:
         """The fingerprint of what a process has run: the one it began with, if the sources are
         unchanged.
 
-        If they were edited, the process may have imported either version and cached compiled code
-        under the old hash. That code is deleted, unless `others`, which are running, use it.
+        If they were edited, `code` is CHANGED: the process may have imported either version and
+        cached compiled code under the old hash. That code is deleted, unless `others`, which are
+        running, use it.
         """
         at_start = self._at_start[trial.id]
         forget_sources()

@@ -1,4 +1,8 @@
-"""Starts the process or the processes of a trial, and ends them."""
+"""Starts the process or the processes of a trial, and ends them.
+
+On Linux, a host is the parent of the trial's process, or of the mpiexec that starts several; it
+ends all that the trial started (see `core.worker.guard_processes`).
+"""
 
 from __future__ import annotations
 
@@ -26,15 +30,15 @@ COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.w
 LOGS = ("stdout.log", "stderr.log")
 
 STUCK = guard_processes.PATIENCE + 5.0
-"""Seconds after which a host that has not ended its trial is killed."""
+"""Seconds after which a host that was told to end its trial, and has not, is killed."""
 
 
 @dataclass
 class Launched:
     """A started trial.
 
-    process   leads its own session: the host, or without one the trial's process or mpiexec
-    lifeline  our end of a pipe; the trial's processes are killed when it closes
+    process   leads its own session: the host, or without a host the trial's process or mpiexec
+    lifeline  file descriptor, our end of a pipe; the trial's processes are killed when it closes
     mark      value of an environment variable that all the trial's processes inherit
     """
 
@@ -51,13 +55,15 @@ class Launched:
         return processes.oldest(processes.children(self.process.pid))
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process group of the trial or of mpiexec; a host passes it on."""
+        """Send a signal to the group of `process`; if that is a host, it passes the signal on to
+        the trial or to mpiexec."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """Kill the trial and all that it started. A host does so when its lifeline closes; if it
-        does not within STUCK seconds, it is killed itself, with the trial's process."""
+        """Kill the trial and all that it started. Without a host, the process group is killed. A
+        host does it when the lifeline closes; if this is called again more than STUCK seconds
+        later, the host itself is killed, and the trial's process with it."""
         self.let_go()
         overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
         if overdue or not guard_processes.HERE:
@@ -70,11 +76,11 @@ class Launched:
 
 
 def launch(job: Job, group: Group | None = None) -> Launched:
-    """Start a process, which enters the control group `group` before it imports anything.
+    """Start a trial's process, which enters the control group `group` before it imports anything.
 
-    It reads the job as one line of JSON on stdin and writes its output to files. stdin is a file,
-    not a pipe, so that neither side waits for the other. Raises StoreError if the folder cannot be
-    written, OSError if the process cannot be started.
+    The process reads the job as one line of JSON on stdin and writes its output to files. stdin is
+    a file, not a pipe, so that neither side waits for the other. Raises StoreError if the job's
+    folder cannot be written, OSError if the process cannot be started.
     """
     with contextlib.ExitStack() as files:
         with writing_to(job.folder):

@@ -48,7 +48,8 @@ def surroundings(store: Path) -> dict[str, Any]:
 
 
 def moment() -> dict[str, Any]:
-    """Quantities that change during a run, recorded at its start and at its end."""
+    """Quantities that change during a run, recorded at its start and at its end. Counters (steal,
+    throttling, swapped pages) are running totals of the kernel; the other values are momentary."""
     now = noise.sample()
     return known(
         {
@@ -87,7 +88,7 @@ def filesystem(path: Path) -> str:
 
 
 def known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts that have a value."""
+    """The facts without those that are None or empty; 0 and False are kept."""
     return {key: value for key, value in facts.items() if value not in (None, "", {}, [])}
 
 

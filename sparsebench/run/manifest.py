@@ -17,7 +17,8 @@ from sparsebench.store.store import planned
 
 
 def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The manifest as JSON. The address of a cluster is left out unless --identify is given."""
+    """The manifest as JSON data. Unless --identify is given, only the scheme of a scheduler's
+    address is kept, such as `tcp://`."""
     suite, options = context.suite, context.options
     argv, address = options.argv, options.address
     if address and not options.identify:

@@ -51,7 +51,8 @@ class Group:
 
 
 def make(limit: int | None) -> Group | None:
-    """Create a group with a limit of `limit` bytes; None if that is impossible."""
+    """Create a group for one trial, with a memory limit of `limit` bytes (None: no limit). Returns
+    None if that is impossible."""
     home = delegated()
     if home is None:
         return None
@@ -71,7 +72,8 @@ def make(limit: int | None) -> Group | None:
 
 @functools.cache
 def delegated() -> Path | None:
-    """The group in which trials' groups are created, after removing those of dead supervisors."""
+    """The group in which trials' groups are created, after removing those of dead supervisors; None
+    if this process may create none."""
     home = own_group()
     if home is None or not os.access(home, os.W_OK):
         return None
@@ -84,7 +86,7 @@ def delegated() -> Path | None:
 
 
 def own_group() -> Path | None:
-    """The folder of this process's group in the version 2 hierarchy."""
+    """The folder of this process's group in the version 2 hierarchy; None if it has none."""
     return control_group(ROOT)
 
 
@@ -94,7 +96,8 @@ def remove_folder(folder: Path) -> None:
 
 
 def _step_aside(home: Path) -> bool:
-    """Move this process out of `home` into a child group, if it is the only process in it."""
+    """Move this process out of `home` into a child group, if it is the only process in `home`, and
+    let child groups control memory. Returns whether that worked."""
     this = str(os.getpid())
     if _words(home / "cgroup.procs") != [this]:
         return False

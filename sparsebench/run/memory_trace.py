@@ -20,19 +20,23 @@ SAMPLE_SECONDS = 0.05
 the supervisor or of an executor is longer."""
 
 NOTABLE = 0.01
-"""A sample is written when the memory has changed by this share, or after a second."""
+"""A sample is written if memory has changed by more than this fraction since the last written one,
+or if that is a second old."""
 
 
 class Trace:
-    """Samples of a process, written to mem.csv; none before `follow`.
+    """Memory samples of a trial's process, written to a csv file; none before `follow`.
 
-    pid      the process, once it is known
+    pid      the process; None before `follow`
     rss      resident bytes at the last sample
-    peak     largest high-water mark of all samples
-    tree     memory of the process and its children together, if it has children
-    ranks    the processes of an MPI trial, where `pid` is mpiexec: `rss` and `peak` are then sums
-             over them, with shared pages counted in each
-    adopter  process that becomes the parent of orphans: the host, or the process itself
+    peak     its high-water mark in bytes, as the kernel reports it
+    swapped  whether the process had memory in swap at any sample
+    tree     memory of the process and its descendants together, if it has any
+    ranks    pids of an MPI trial's processes, whose `pid` is mpiexec's; set by the supervisor.
+             `rss` and `peak` are then sums over them, with shared pages counted in each
+    adopter  pid of the process that becomes the parent of orphans: the host (see
+             `core.worker.guard_processes`), or the process itself
+    file     the csv file, which is replaced
     """
 
     def __init__(self, adopter: int, file: Path) -> None:
@@ -86,7 +90,8 @@ class Trace:
             self._write(f"{seconds:.3f},{self.rss},{peak}\n")
 
     def exceeds(self, limit: int) -> bool:
-        """Whether the process, or it and its children together, hold more than `limit` bytes."""
+        """Whether one of the trial's processes, or the process and its descendants together, hold
+        more than `limit` bytes."""
         seconds = time.monotonic() - self._start
         return self._largest > limit or self.tree.exceeds(limit, seconds)
 

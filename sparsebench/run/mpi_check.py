@@ -1,4 +1,4 @@
-"""Checks MPI by starting two processes that must find each other. Free of heavy imports."""
+"""Checks MPI by starting two processes that must find each other. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ if team.Get_rank() == 0:
 
 @dataclass(frozen=True)
 class HandshakeResult:
-    """mpiexec  path of mpiexec, or "not found"
+    """The result of checking MPI.
+
+    mpiexec  path of mpiexec, or "not found"
     found    the MPI library and the result of the check
     wrong    why trials of several processes cannot run, and what to do; empty if they can
     """
@@ -41,7 +43,7 @@ class HandshakeResult:
 
 
 def check_mpi(count: int = 2) -> HandshakeResult:
-    """Let `count` processes find each other."""
+    """Start `count` processes with mpiexec, and check that they find each other through MPI."""
     starter = mpi.found() or "not found"
     missing = mpi.missing()
     if missing:
@@ -69,8 +71,9 @@ def check_mpi(count: int = 2) -> HandshakeResult:
 
 
 def _ask(count: int) -> tuple[str, str]:
-    """Start the processes; returns the first line of greeting and the last line of errors. No
-    process is left running."""
+    """Start the processes and wait for them. Returns the first line of stdout that starts with
+    `hello `, and the last line of stderr; empty if there is none. Raises TimeoutExpired after
+    `PATIENCE`. No process is left running."""
     mark = secrets.token_hex(8)
     crowded = mpi.environment(count, crowded=True)
     command = mpi.command(count, (sys.executable, "-P", "-c", PROGRAM))

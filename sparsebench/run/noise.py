@@ -44,11 +44,18 @@ and iowait are 3 and 4, steal is 7."""
 
 @dataclass(frozen=True)
 class Sample:
-    """The kernel's counters at one moment; seconds are summed over the sampled cores.
+    """The kernel's counters at one moment. All but `load` and `megahertz` are running totals.
 
-    at         monotonic time, seconds
-    throttles  events since boot: CPUs slowed for heat, our control group for its quota
-    megahertz  clock of each core; empty if unknown
+    at                 seconds of `time.monotonic`
+    load               load average of the last minute, of the whole machine
+    busy               seconds in which the sampled cores worked, summed over them
+    steal              seconds that a hypervisor took from them, summed
+    total              seconds of any kind, summed
+    throttles          times that a CPU was slowed for heat, or our control group for its quota
+    throttled_seconds  seconds that our control group was stopped for its quota
+    swapped_pages      pages that the machine swapped in or out
+    megahertz          clock of each sampled core; empty if unknown
+    cores              number of sampled cores
     """
 
     at: float
@@ -90,11 +97,11 @@ def between(
     swapped: bool = False,
     shortest: float = SHORTEST,
 ) -> dict[str, Any]:
-    """The noise between two samples, as a record stores it.
+    """The noise between two samples, as a record stores it: differences of the counters.
 
-    own_seconds  CPU time of the timed processes and of their supervisor
+    own_seconds  CPU seconds of the timed processes and of their supervisor
     swapped      whether memory of the timed processes was in swap
-    shortest     seconds; for a shorter window, shares are None
+    shortest     seconds; for a shorter window, `others_cores` and `steal_share` are None
     """
     wall, total = after.at - before.at, after.total - before.total
     others = steal = None
@@ -137,7 +144,7 @@ def now(seconds: float = WINDOW) -> list[str]:
 
 
 def complaints(noise: dict[str, Any], cores: int) -> list[str]:
-    """A line of text for each mark of a noise."""
+    """A sentence for each of the `marks` of a noise, as `between` returns it."""
     lines = {
         "load": "other programs use {others_cores:.1f} of its {cores} cores",
         "steal": "other guests of its host take {steal_share:.0%} of its time",

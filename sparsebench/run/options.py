@@ -20,18 +20,18 @@ class Options:
     """How to run a suite's trials.
 
     jobs         trials at the same time
-    address      address of the executor's scheduler
+    address      address of the executor's scheduler; only for executors that have one
     shard        part of the suite that these trials are, such as 2/8; for the manifest
     resume       reuse finished records of the same trial and the same code
     rerun        run again what would be reused: failed trials only, or all
-    reuse_stale  also reuse records of other code
+    reuse_stale  also reuse records of other versions of the code
     fail_fast    start no more trials after a failure that the suite does not expect
     predict      skip trials that cannot fit their memory limit
     audit        probe backends for dense work before the first trial, unless an earlier run has
     debug        run the one trial in this process; its exceptions are not caught
     time_limit   seconds, counted from the first trial, after which no other one begins
-    identify     record the host's name in the manifest
-    argv         the command line, for the manifest
+    identify     record the names of host and machine, and the address, in the manifest
+    argv         the words of the command line, for the manifest
     """
 
     store: Path
@@ -61,7 +61,7 @@ class Options:
 def executor_of(options: Options, plugins: Plugins) -> Component:
     """The chosen executor as data for `Plugins.build`. Imports nothing heavy.
 
-    Raises SparsebenchError for an address if the executor has none.
+    Raises SparsebenchError if an address is given and the executor takes none.
     """
     if options.debug:
         return {"name": EXECUTOR, "slots": 1}
@@ -122,7 +122,8 @@ class Listener:
         """A trial has begun; `number` is its place in the plan, from 1."""
 
     def progress(self, trial: Trial, state: Mapping[str, Any]) -> None:
-        """A running trial has reported its progress; see `protocols.Handle.progress`."""
+        """Called several times a second for a running trial with its latest progress; see
+        `executor.Handle.progress` for the keys of `state`."""
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
         """A trial has ended and its record is stored. With retries it may end more than once."""

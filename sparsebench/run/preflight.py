@@ -36,8 +36,9 @@ class Preflight:
     def compile(self, trials: Sequence[Trial]) -> None:
         """Compile all kernels, so that no trial is measured while it compiles.
 
-        First one process per core compiles for trials that have little in common. Then one process
-        goes through all trials and finds most of it done.
+        First, up to one process per core compiles at the same time, for trials that share few
+        kernels. Then one process after another goes through all trials, a group of them each
+        (`kernel_cache.groups`), and finds most kernels compiled.
         """
         context, plugins = self.context, self.context.plugins
         chosen = [
@@ -84,8 +85,9 @@ class Preflight:
         return outcomes
 
     def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
-        """The evidence about each backend, by `auditing.probe_key`: stored by an earlier run, or
-        measured now if requested. A probe that fails or is interrupted does not end the run."""
+        """The evidence about the backends, by `auditing.probe_key`, and about models with
+        topologies, by `auditing.method_key`: stored by an earlier run, or measured now if
+        requested. A probe that fails or is interrupted does not end the run."""
         found: dict[str, auditing.Found] = {}
         if self.context.signals.count:
             return found

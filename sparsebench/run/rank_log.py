@@ -24,10 +24,11 @@ KILLED = (9, 255)
 class Ranks:
     """The processes of a trial.
 
-    starts  pid -> start time in ticks
-    living  those of them whose end is not in the log
-    broken  rank and exit code of the first process that failed before the others had ended
-    failed  a process left a result with an error before any broke
+    starts  pid -> start time in ticks since boot
+    living  those of `starts` whose end is not in the log
+    broken  rank and exit code of the first process that ended with a code other than 0, or without
+            announcing its end
+    failed  whether a process left a result with an error before any was `broken`
     """
 
     living: dict[int, int] = field(default_factory=dict)
@@ -37,7 +38,8 @@ class Ranks:
 
     @property
     def first_to_end(self) -> str:
-        """The name of the first process that failed; empty if none did."""
+        """The name of the `broken` process; empty if there is none, or if a process had left a
+        result with an error before (`failed`)."""
         return name_of(self.broken[0]) if self.broken is not None and not self.failed else ""
 
     @property
@@ -50,8 +52,9 @@ class Ranks:
     def code(self, of_mpiexec: int) -> int:
         """The exit code that explains how the trial ended.
 
-        mpiexec's own explains little, because it ends all processes when one is missing. It counts
-        only if the log has nothing, because a process and its monitor were killed together.
+        of_mpiexec  the exit code of mpiexec, which explains little, because mpiexec ends all
+                    processes when one is missing. It is used only if the log does not tell the end,
+                    as when a process was killed together with the monitor that writes the log
         """
         if self.failed:
             return 1
@@ -63,8 +66,8 @@ class Ranks:
 
 
 def read(folder: Path) -> Ranks:
-    """The state according to the log so far. Malformed lines are skipped; the trial may write
-    any."""
+    """The state according to the log so far. Malformed lines are skipped, because the trial can
+    write anything into the log."""
     living: dict[int, int] = {}
     starts: dict[int, int] = {}
     broken, failed = None, False

@@ -47,7 +47,8 @@ def shares(options: Options) -> bool:
 def reusable(
     trial: Trial, records: Sequence[Record], fingerprint: dict[str, Any], options: Options
 ) -> Record | None:
-    """The newest reusable record of a trial, or None. `records` are the oldest first.
+    """The newest finished record of a trial with the same code, or None if it may not be reused.
+    `records` are the oldest first.
 
     A failure is reused unless failed trials are rerun. Running out of memory or time is reused only
     if the present limit is no larger.

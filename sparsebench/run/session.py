@@ -83,7 +83,11 @@ def run_trials(
 
 @dataclass
 class RunningTrial:
-    """A trial that an executor runs, and its place among the slots."""
+    """A trial that an executor runs.
+
+    place     number of its slot
+    reported  when its progress was last reported, in seconds of `time.monotonic`
+    """
 
     attempt: Attempt
     handle: Handle
@@ -210,8 +214,8 @@ class Session:
         self._listener.trial_ended(trial, self._records[trial.id], True)
 
     def _checkpoint(self, trial: Trial) -> Path | None:
-        """The checkpoint of an earlier attempt with today's code, if this run may resume from
-        it."""
+        """The checkpoint of an earlier attempt that ran the present code; None if there is none or
+        this run may not resume."""
         if not self._options.resume or self._options.rerun == "all":
             return None
         today = self._fingerprints.of(trial)

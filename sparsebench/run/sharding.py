@@ -63,17 +63,18 @@ def shard_of(shard: Shard, trials: Sequence[Trial], plugins: Plugins) -> list[Tr
 
 
 def cost(trial: Trial, plugins: Plugins) -> int | None:
-    """The declared work of a trial (see `TrialSizes.work`); None if a component declares no
-    size."""
+    """The declared work of a trial (see `TrialSizes.work`); None if its sizes are not known before
+    its data are loaded (see `declared_sizes`)."""
     sizes = declared_sizes(trial, plugins)
     return sizes.work if sizes is not None else None
 
 
 def deal(costs: Mapping[str, int | None], count: int) -> list[set[str]]:
-    """Give each trial, the most expensive first, to the shard with the least work; ties by id, then
-    by shard.
+    """The keys of `costs` (trial ids), divided into `count` shards of about equal work.
 
-    An unknown cost counts as the median of the known ones.
+    The trials are dealt one by one, the most expensive first (ties by id), to the shard with the
+    least work so far (ties by number). An unknown cost counts as the lower median of the known
+    costs, or as 1 if none is known.
     """
     known = [cost for cost in costs.values() if cost is not None]
     middle = statistics.median_low(known) if known else 1

@@ -11,7 +11,11 @@ WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """While this is entered, the watched signals are counted and have no other effect.
+    """A context manager. Inside its block, the `WATCHED` signals are counted and have no other
+    effect.
+
+    count  number of signals so far
+    first  number of the first signal; None if there was none
 
     Handlers are set explicitly, because a process started in the background may inherit SIGINT as
     ignored. A SIGHUP that was inherited as ignored stays ignored, for `nohup`. Outside of the main
@@ -39,7 +43,8 @@ class Signals:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of an interrupted run; None if it was not interrupted."""
+        """The exit code of an interrupted run: 130 if SIGINT came first, else 143; None if no
+        signal came."""
         if self.first is None:
             return None
         return 130 if self.first == signal.SIGINT else 143

@@ -1,4 +1,7 @@
-"""Supervises one trial: starts it, kills it at its memory limit or timeout, classifies its end."""
+"""Supervises one trial: starts it, kills it at its memory limit or timeout, classifies its end.
+
+The host is a process above the trial's, on Linux only (see `core.worker.guard_processes`).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ GRACE = 2.0
 """Seconds between TERM and KILL."""
 
 LINGER = 2.0
-"""Seconds for mpiexec to end after a process of the trial is gone; it also waits for whatever holds
-their stdout open."""
+"""Seconds after the end of an MPI trial's process until mpiexec is killed. mpiexec ends by itself,
+but only when nothing holds the stdout of its processes open."""
 
 
 class Supervised:
@@ -122,8 +125,8 @@ class Supervised:
             self._end("timeout")
 
     def _end(self, why: StopReason, at_once: bool = False) -> None:
-        """Terminate the trial, and kill it after GRACE seconds or `at_once`. The first reason is
-        recorded."""
+        """Terminate the trial, and kill it after its grace time or `at_once`. `why` is recorded if
+        it is the first reason."""
         if self._outcome is not None:
             return
         first = not self._reason
@@ -148,11 +151,13 @@ class Supervised:
     # --- the end ----------------------------------------------------------------------
 
     def _reap(self) -> int | None:
-        """The exit code if the process has ended, else None. Then nothing that it started is left.
+        """Reap the process if it has ended, and kill what it left. Returns its exit code, or None
+        if it is still running.
 
-        A host has ensured that, unless it was killed. Without a host, the group is killed before
-        its leader is reaped, while its number cannot belong to another process. Processes that left
-        the group are found by their mark or among the children that were seen.
+        A host has killed everything already, unless it was killed itself. Without a host, the
+        process group is killed before its leader is reaped, while its number cannot belong to
+        another group. Processes that left the group are found by their mark or among the
+        descendants that were seen.
         """
         can_look_first = hasattr(os, "waitid")  # not on every macOS
         if can_look_first:
@@ -217,8 +222,9 @@ class Supervised:
         }
 
     def _cpu_of_all(self, reported: Mapping[str, Any]) -> float:
-        """CPU seconds of everything that the trial started. A host has waited for all of it.
-        mpiexec does not know, so the processes' own reports count, or the last sample."""
+        """CPU seconds of everything that the trial started. For one process, that is the usage of
+        the reaped process and its children. For an MPI trial, that usage may lack processes, so it
+        is the largest of that, the last samples, and what the trial reported."""
         if self._job.processes == 1:
             return self._cpu
         seen = sum(self._trace.tree.spent.get(pid, 0.0) for pid in self._ranks.starts)
@@ -265,7 +271,8 @@ class Supervised:
 
 
 def supervise(job: Job) -> Mapping[str, Any]:
-    """Run one job to its end and return its outcome; an exception kills it."""
+    """Run one job to its end and return its outcome. An exception meanwhile, such as Ctrl-C, kills
+    the trial and is raised again."""
     handle = Supervised(job)
     try:
         while (outcome := handle.poll()) is None:
@@ -286,8 +293,8 @@ def _pidfd(pid: int) -> int:
 
 
 def read_result(file: Path) -> tuple[dict[str, Any] | None, str]:
-    """The content of result.json, or None, and what is wrong with the file. Never raises, because
-    the trial may have written anything."""
+    """The content of result.json, or None if it is missing or malformed; and what is wrong with it,
+    empty if it is sound or missing. Never raises Damaged, because the trial may write anything."""
     if not os.path.lexists(file):
         return None, ""
     try:

@@ -29,7 +29,7 @@ class TrialSizes:
     """A trial's declared sizes.
 
     truly_sparse  None if the backend does not declare it
-    slots         number of optimizer state arrays
+    slots         number of arrays of optimizer state per array of weights
     csr           whether the first layer takes csr inputs as they are
     """
 
@@ -48,7 +48,7 @@ class TrialSizes:
 
     @property
     def stored(self) -> float:
-        """The mean number of stored values of a sample."""
+        """The mean number of stored values of a training sample, for csr data; else 0."""
         return (self.data.stored or 0) / max(1, self.data.train)
 
     @property
@@ -62,8 +62,8 @@ class TrialSizes:
     def least_bytes(self) -> int | None:
         """A lower bound on the memory of a training step; None for an unknown backend.
 
-        Weights, indices and optimizer state of every layer, biases, and the outputs of every
-        layer for one batch.
+        Weights, indices and optimizer state of every layer, biases, and for one batch the inputs
+        and the outputs of every layer.
         """
         if self.truly_sparse is None:
             return None
@@ -82,7 +82,8 @@ class TrialSizes:
 
 
 def declared_sizes(trial: Trial, plugins: Plugins) -> TrialSizes | None:
-    """The trial's declared sizes; None if a component other than the backend declares none."""
+    """The trial's declared sizes. None if its data are missing, if a component other than the
+    backend declares no size, or if the model refuses the data's number of features."""
     wires = {key: value for key, value in trial.topology.items() if key != "prune"}
     dataset = plugins.parameters("dataset", trial.dataset)
     model = plugins.parameters("model", trial.model)

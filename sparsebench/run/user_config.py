@@ -27,7 +27,8 @@ Text = Annotated[str, Field(min_length=1, description="a text")]
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of config.toml. Each is also a variable; `address` is a variable only."""
+    """The keys of config.toml. The environment variable SPARSEBENCH_<KEY> sets the same; for an
+    executor's address there is only the variable, SPARSEBENCH_ADDRESS."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -70,7 +71,8 @@ def read_config() -> dict[str, Any]:
 
 
 def from_environment(name: str) -> Any:
-    """The value of SPARSEBENCH_NAME; None if it is unset or empty."""
+    """The value of the variable SPARSEBENCH_<NAME>, an int for jobs and threads, else text; None if
+    it is unset or empty."""
     value = os.environ.get(f"SPARSEBENCH_{name.upper()}")
     if not value or name not in ("jobs", "threads"):
         return value or None
@@ -104,5 +106,5 @@ def data_directory(given: str | Path | None = None) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` replaced by the home folder, if there is one."""
+    """The path with a leading `~` replaced by the home folder, if that is known."""
     return Path(os.path.expanduser(path))

@@ -1,4 +1,4 @@
-"""The two installations of sparsebench that `ab` compares.
+"""The two installations of sparsebench that the command `ab` compares. Each is given as:
 
 .          this installation
 FOLDER     a virtual environment with bin/python or bin/sparsebench

@@ -3,8 +3,9 @@
     FOLDER/turns.jsonl    a header, and a line for each turn that has ended
     FOLDER/base, head     the store of each side
 
-A round runs every trial once on each side. The side that goes first alternates between pairs, and
-for each trial between rounds.
+A turn is one trial run on one side, BASE or HEAD; a pair is the two turns of a trial in one round.
+A round runs a pair of every trial. The side that goes first alternates between pairs, and for each
+trial between rounds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ STOPPED = (130, 143)
 
 @dataclass(frozen=True)
 class Planned:
-    """A trial that both sides plan."""
+    """A trial in a side's plan; `label` is its name for people."""
 
     id: str
     seed: int
