@@ -56,8 +56,9 @@ def numbers(trial_folder: Path) -> list[int]:
 def read_attempt(folder: Path, root: str) -> Record | None:
     """The record of the attempt in `<root>/trials/<aa>/<trial>/<number>`.
 
-    None while it is running. Interrupted if its supervisor is gone, or if its files are damaged,
-    which the detail then says. Raises StoreError for a record of a newer version.
+    None while the attempt is running, or if its folder has no spec.json. The status is interrupted
+    if its supervisor is gone without an outcome, or if its files are damaged, which `detail` then
+    says. Raises StoreError for a record of a newer version.
     """
     try:
         if os.path.lexists(folder / OUTCOME):
@@ -92,7 +93,8 @@ def read_outcome(file: Path, root: str) -> Record:
 
 
 def read_spec(file: Path, root: str) -> dict[str, Any]:
-    """The trial, attempt, fingerprint, start and supervisor as written when the attempt began."""
+    """Read spec.json, written when the attempt began: trial, attempt number, fingerprint, start and
+    supervising process. Raises Damaged."""
     spec = read_json(file, root, SPEC_FORM)
     with reading(file):
         _check_number(spec["attempt"], file)
@@ -105,8 +107,8 @@ def _check_number(found: int, file: Path) -> None:
 
 
 def lost(folder: Path, root: str, detail: str) -> Record:
-    """A record that replaces the unreadable record of an attempt. The trial in it is read from any
-    other intact file of that trial."""
+    """A record that replaces the unreadable record of an attempt. Its trial is read from any other
+    intact file of that trial, else it is a `LostTrial`."""
     nameless: Mapping[str, Any] = {part: {"name": ""} for part in PARTS}
     trial: Trial = LostTrial(
         known_id=folder.parent.name, **nameless, epochs=0, batch_size=0, threads=0, seed=0
@@ -166,7 +168,8 @@ def _boot() -> str:
 
 
 def _start(pid: int) -> int | None:
-    """Start time in ticks since boot; None if the process has ended or there is no /proc."""
+    """Start time in ticks since boot; None if the process has ended, a zombie included, or if there
+    is no /proc."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -46,8 +46,9 @@ COLUMNS = (
 """The first columns of every export, in this order. Other measured quantities follow, then a column
 for each grid axis.
 
-kernel ... start_seconds  only of trials that time one operation; unknown for those that train
-truly_sparse    the claim of the backend; None if it makes none
+kernel ... start_seconds: these columns are for trials that time one operation; the numbers are NaN
+                and `kernel` is empty for trials that train
+truly_sparse    what the backend declares: True, or False for simulated; None if it declares nothing
 audit           the verdict of the audit
 noise           words for what disturbed the machine, separated by spaces
 oversubscribed  whether all processes of the trial together had more threads than cores
@@ -63,11 +64,12 @@ EPOCH_LABELS = (
 )  # fmt: skip
 
 LAYERED = tuple(name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds)
-"""Columns of an epoch that are totals over the layers. The number for layer i, counted from 1, is
-in the column `<name>_i`."""
+"""Columns of the table of epochs that are totals over the layers. The number for layer i, counted
+from 1, is in the column `<name>_<i>`."""
 
 HAS_COLUMN = ("topology.prune", "model.activation", "dataset.path", "dataset.label")
-"""Parameters that get no column: another column has them, or they are only a path to the data."""
+"""Parameters, by dotted key, that get no column of their own: another column has them, or they are
+only a path to the data."""
 
 CLAIMS = {TRULY_SPARSE: True, SIMULATED: False}
 
@@ -125,8 +127,8 @@ def epochs_frame(stored: StoredRun) -> pd.DataFrame:
 
 
 def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
-    """A number by name from one line of epochs.jsonl: a field of the line, or one of its
-    metrics."""
+    """A number by name from one line of epochs.jsonl: a field of the line, or one of its metrics.
+    None if it is missing or a list."""
     value = line.get(name, line.get("metrics", {}).get(name))
     return None if value is None or isinstance(value, list) else float(value)
 

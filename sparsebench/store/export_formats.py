@@ -1,6 +1,7 @@
 """The formats of an export: tables (csv, json, parquet), and files for other tools.
 
-Other tools read one benchmark per cell, named `suite[value-value]`:
+Other tools read one benchmark per cell (all trials that differ only in seed and fold), named
+`suite[value-value]` after the suite and the cell's values on the grid's axes:
 
 pytest-benchmark          its JSON, for `pytest-benchmark compare FILE`
 github-action-benchmark   a list of {name, unit, value, range, extra}; metrics of which less is
@@ -42,8 +43,8 @@ LONGEST = 1024
 
 
 def exported(run: StoredRun, format: str, *, epochs: bool = False) -> bytes:
-    """The content of a run's export. A table has a row per trial, or with `epochs` a row per trial
-    and epoch."""
+    """The content of a run's export in the format of that name. A table has a row per trial, or
+    with `epochs` a row per trial and epoch; other formats refuse `epochs`."""
     if format in TABLES:
         frame = epochs_frame(run) if epochs else run_frame(run)
         return TABLES[format](frame, of_run(run.manifest))
@@ -73,8 +74,8 @@ def to_csv(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
 
 
 def to_json(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
-    """A JSON list with an object per row. An unknown value is null, infinity is the string
-    "inf"."""
+    """A JSON list with an object per row. An unknown value is null; infinities are the strings
+    "inf" and "-inf"."""
     names = [str(name) for name in frame.columns]
     return _json([jsonable(dict(zip(names, row))) for row in _rows(frame, metrics)])
 
@@ -115,8 +116,8 @@ def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> Iterator[tuple[Any, .
 
 
 def _counts(column: str, metrics: Metrics | None) -> bool:
-    """Whether a column holds counts. A numbered column such as connections_1 is judged as
-    `connections`."""
+    """Whether a column holds counts, as its metric declares. The column of a layer, such as
+    connections_1, is judged as `connections`."""
     stem, _, number = column.rpartition("_")
     return (metrics or Metrics()).declaration(stem if number.isdigit() else column).is_whole
 
@@ -234,8 +235,8 @@ def _benchmark(
 def to_github_action_benchmark(
     run: StoredRun, better: Literal["smaller", "bigger"] = "smaller"
 ) -> bytes:
-    """The JSON of github-action-benchmark, for its tool `customSmallerIsBetter` or
-    `customBiggerIsBetter`."""
+    """The JSON of github-action-benchmark, for its tool `customSmallerIsBetter` or, if `better` is
+    "bigger", `customBiggerIsBetter`. Only metrics of that kind are in it."""
     entries = []
     for name, metric, seeds, mean, sd in _tracked(run):
         if metric.better == (-1 if better == "smaller" else +1):
@@ -283,9 +284,9 @@ def _cells(run: StoredRun) -> list[tuple[str, list[Record]]]:
 
 
 def _tracked(run: StoredRun) -> Iterator[tuple[str, Metric, list[int], float, float | None]]:
-    """Yield the tracked metrics of every cell over its successful seeds: the mean, and the standard
-    deviation (n - 1), which is None for a single seed. A cell whose trials all failed yields
-    nothing."""
+    """For each cell, yield its metrics that declare themselves `tracked`, over its successful
+    trials: the cell's name, the metric, the seeds (numbers for seed and fold), the mean, and the
+    standard deviation (n - 1), None for a single trial. Metrics without a value are left out."""
     metrics = [metric for metric in of_run(run.manifest).values() if metric.tracked]
     for name, records in _cells(run):
         well = [record for record in records if record.status is Status.OK]

@@ -1,7 +1,7 @@
 """Merges stores of several machines, and rewrites records of older formats.
 
-A source may come from anywhere, so it is validated. An attempt keeps its content and gets a number
-that is free in the target.
+A source store may come from anywhere, so it is validated. A copied attempt keeps its content and
+gets a number that is free in the target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COPIED = ("epochs.jsonl", "mem.csv", "stdout.log", "stderr.log", "checkpoint.npz
 
 @dataclass(frozen=True)
 class Merged:
-    """How many runs and attempts were copied, and how many were already in the target."""
+    """How many attempts and runs were copied, and how many (`_there`) the target had already."""
 
     attempts: int
     attempts_there: int
@@ -40,8 +40,12 @@ class Merged:
 
 @dataclass(frozen=True)
 class Migrated:
-    """records  those that were rewritten
-    damaged  those that cannot be read
+    """The result of `migrate`.
+
+    schema   version of the store's layout now
+    records  number of records that were rewritten
+    current  number of records that had the current format already
+    damaged  paths of records that cannot be read
     """
 
     schema: int
@@ -65,8 +69,8 @@ class _Run(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """The data of an attempt without its number. The spec names process and time, so no two
-    attempts are equal."""
+    """The data of an attempt without its number: spec.json, and outcome.json if it has ended. The
+    spec names process and time, so no two attempts are equal."""
 
     spec: Json
     outcome: Json | None
@@ -77,8 +81,8 @@ class _Attempt(NamedTuple):
 
 
 def merge(sources: Sequence[Path], into: Path) -> Merged:
-    """Copy what `into` does not have. Every source is checked before anything is copied; after
-    an interruption, merging again completes it."""
+    """Copy into the store `into` the runs and attempts of the sources that it lacks. Every source
+    is checked before anything is copied. After an interruption, merging again copies the rest."""
     stores = [Store(path) for path in sources]
     for path, store in zip(sources, stores):
         _require_store(store)
@@ -203,7 +207,8 @@ def _write_run(
 
 
 def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int, bool]:
-    """The attempt's number in `store`, and whether it was copied.
+    """Copy the attempt in the folder `source` into `store` if it is new. Returns its number there,
+    and whether anything was copied.
 
     An attempt that exists already is not copied again; one that was copied while it was running
     is completed.
@@ -223,7 +228,8 @@ def _transfer(store: Store, trial_id: str, source: Path, root: str) -> tuple[int
 
 
 def _copy(attempt: _Attempt, source: Path, root: str, target: Path) -> None:
-    """Copy into a temporary folder, which is then renamed."""
+    """Copy into a temporary folder, which is then renamed to `target`. If `target` exists, because
+    the attempt was copied while it ran, the missing files are moved into it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)

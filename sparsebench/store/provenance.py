@@ -1,5 +1,5 @@
-"""Describes where a run came from: versions, sources, plugins, data. No home folder, host name
-or environment."""
+"""Describes where a run came from: versions, sources, plugins, data. Home folder, user and host
+name are left out, except by `identity`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORDED = (
 
 
 def versions(names: tuple[str, ...] = RECORDED) -> dict[str, str]:
-    """Versions of the installed ones of these packages; imports none."""
+    """The versions of these packages, without those that are not installed. Imports none."""
     found = {}
     for name in names:
         try:
@@ -74,7 +74,8 @@ def commit_name(state: Mapping[str, Any]) -> str:
 
 @functools.cache
 def hash_of(home: Path) -> str:
-    """A hash of the .py files below a folder, or of one file: names and contents, not places."""
+    """A hash of the .py files below a folder, or of one file: of names and contents, wherever the
+    folder is."""
     total = hashlib.blake2b(digest_size=16)
     for file in [home] if home.is_file() else sorted(home.rglob("*.py")):
         inside = file.relative_to(home) if file != home else Path(file.name)
@@ -86,8 +87,8 @@ def hash_of(home: Path) -> str:
 
 
 def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
-    """Name, origin, version and source hash of every plugin; of a plugin file the origin is its
-    name."""
+    """Name, origin, version and source hash of every plugin, and its error if it failed to load.
+    The origin of a plugin file is its name without the folder."""
     return [
         {
             "name": info.name,
@@ -101,7 +102,7 @@ def plugin_list(plugins: Plugins) -> list[dict[str, str]]:
 
 
 def interpreter() -> dict[str, Any]:
-    """The Python interpreter; `flags` are those that differ from their default."""
+    """The Python interpreter; `flags` are those of `sys.flags` that are above 0."""
     flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"}
     raised = {n: int(v) for n, v in flags.items() if isinstance(v, int) and v > 0 and n[:2] != "n_"}
     return {
@@ -113,7 +114,8 @@ def interpreter() -> dict[str, Any]:
 
 
 def identity() -> dict[str, str]:
-    """The names of the host and the machine; recorded only with --identify."""
+    """The name of the host, and that of the machine if SPARSEBENCH_MACHINE gives one. Recorded only
+    with --identify."""
     named = os.environ.get("SPARSEBENCH_MACHINE")
     return {"host": platform.node(), **({"machine": named} if named else {})}
 

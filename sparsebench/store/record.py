@@ -33,9 +33,9 @@ RECORD_FORMAT = 2
 
 NEVER_REUSED = frozenset({Status.INTERRUPTED, Status.SKIPPED, Status.UNSUPPORTED})
 
-# What the audit of a record claims, ...
+# The values of `claims` in a record's audit; the first two are values of `verdict` too.
 TRULY_SPARSE, SIMULATED, UNKNOWN = "truly sparse", "simulated", "unknown"
-# ... and two of its verdicts.
+# The other values of `verdict`.
 CONTRADICTED, CANNOT_TELL = "contradicted", "cannot tell"
 
 AUDIT = form(claims=str, verdict=str, why=str, flags=list[str], probe=Json)
@@ -45,7 +45,8 @@ AUDIT = form(claims=str, verdict=str, why=str, flags=list[str], probe=Json)
 class Record:
     """One attempt at one trial.
 
-    measures     numbers by column name; absent if unknown
+    cause        kind of failure, such as the name of the exception; `detail` is its message
+    measures     numbers by column name; None or absent if unknown
     phases       per phase of the worker (import, data, warmup, build, train, topology, eval):
                  seconds, peak_rss_bytes
     layers       per layer: shape, initial_connections, connections, stored bytes by purpose
@@ -54,9 +55,11 @@ class Record:
                  layer of numba; flush_to_zero: whether denormals were zero in all threads, and
                  flush_to_zero_in: in those of each pool, both measured after the warm-up;
                  scans: an update of the topology computes on all K D positions, in tiles;
-                 computed_by: what computed it where the trial's topology and backend had no part
+                 computed_by: name of the program that computed the result, if the trial's topology
+                 and backend did not
     noise        what disturbed the machine during the trial, and its `marks`
     audit        what the backend declares about its sparsity, and what was measured
+    contended    whether other trials could run on the machine at the same time
     log_tail     last lines of stderr, if the trial failed
     """
 
@@ -100,14 +103,15 @@ class Record:
 
 
 def primary_of(record: Record) -> tuple[str, float | None]:
-    """The name of a record's primary metric without `test_`, and its value after the last epoch:
-    ("accuracy", 0.93)."""
+    """The name of a record's primary metric without `test_`, and its value after the last epoch, or
+    None: ("accuracy", 0.93)."""
     name = str(record.settings.get("primary", PRIMARY))
     return name.removeprefix("test_"), record.measures.get(name)
 
 
 def upgrade(data: Any) -> Any:
-    """Convert a record of any past format to the current one; StoreError for a newer format."""
+    """Convert a record as JSON data from any past format to the current one. Raises StoreError for
+    a newer format, and ValueError for a format that is no number from 1."""
     if not isinstance(data, dict):
         return data
     found = data.get("format")

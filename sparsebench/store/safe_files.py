@@ -43,7 +43,8 @@ class Damaged(StoreError):
 
 @contextlib.contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn every error about unusable content into one line that names the file."""
+    """Turn every error in the block about an unusable file into a Damaged of one line that names
+    the file. A StoreError passes unchanged."""
     try:
         yield
     except StoreError:
@@ -68,8 +69,9 @@ def read_object(file: Path, root: str) -> dict[str, Any]:
 def read_lines(
     file: Path, root: str, form: TypeAdapter[T], largest: int = LARGEST
 ) -> tuple[list[T], list[tuple[int, str]], bool]:
-    """Read a JSONL file. Returns the sound lines; number and reason of damaged ones; and whether
-    the last was cut off by a crash. Empty if there is no such file."""
+    """Read a JSONL file of at most `largest` bytes. Returns the sound lines; number and reason of
+    each damaged line; and whether the last line is incomplete, as after a crash. A missing file
+    counts as empty."""
     if not os.path.lexists(file):
         return [], [], False
     sound, damaged = [], []
@@ -87,7 +89,7 @@ def read_lines(
 
 
 def _number(text: str) -> None:
-    """Refuse a number that is too large for a column, or that JSON lacks."""
+    """Raise ValueError for a number that is too large for a column, or that JSON lacks (NaN)."""
     if text[-1].isalpha():
         raise ValueError(f"{text} is not JSON")
     if abs(float(text)) >= (LARGEST_NUMBER if text.lstrip("-").isdecimal() else math.inf):

@@ -25,13 +25,13 @@ Json = dict[str, Any]
 # --- names ----------------------------------------------------------------------------
 
 TURNS = "turns.jsonl"
-"""The journal of an `ab`."""
+"""The file in which the command `ab` (two installations in turn) notes the trials it has run."""
 
 TURNS_SCHEMA = 1
 
 MARKER, LOCK = "store.json", "store.lock"
 TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
-"""The files and folders in the store's own folder."""
+"""The names that the store's own folder may contain."""
 
 _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")
 
@@ -66,8 +66,8 @@ _TYPED_DICT: Any = TypedDict
 
 
 def form(required: Json | None = None, /, **optional: Any) -> GetPydanticSchema:
-    """The schema of a JSON object, given the types of its keys: `Annotated[Json, form(cause=str)]`.
-    Other keys are allowed and kept."""
+    """The schema of a JSON object, for `Annotated[Json, form({"seconds": float}, cause=str)]`: the
+    types of its required keys, then of its optional ones. Other keys are allowed and kept."""
     keys = (required or {}) | {key: NotRequired[kind] for key, kind in optional.items()}
     table = with_config(OPEN)(_TYPED_DICT("Form", keys))
     return GetPydanticSchema(lambda _, handler: handler(table))
@@ -225,7 +225,7 @@ EVENT = _adapter(
     form({"event": str}, trial=TrialId, attempt=Positive, status=str),
     AfterValidator(_complete_event),
 )
-"""A line of events.jsonl."""
+"""A line of events.jsonl, the journal of a run."""
 
 EPOCH = _adapter(
     form(
@@ -237,7 +237,7 @@ EPOCH = _adapter(
         },
     )
 )
-"""A line of epochs.jsonl; lists have a number per layer."""
+"""A line of epochs.jsonl, one epoch of a trial; lists have an item per layer."""
 
 _BASELINE_TRIAL = form(
     {
@@ -262,7 +262,8 @@ BASELINE = _adapter(
         metrics=_METRICS,
     )
 )  # fmt: skip
-"""A baseline, as `analysis.baseline` writes it; a cell's spec is without the seed."""
+"""A baseline, as `analysis.baseline` writes it. A cell is all trials that differ only in seed and
+fold; its spec is without these."""
 
 AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
 """The first line of turns.jsonl."""
@@ -270,7 +271,7 @@ AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
 TURN = _adapter(
     form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})
 )
-"""A further line of turns.jsonl: a run on one side of an `ab`."""
+"""Each later line of turns.jsonl: the run of one trial on one side."""
 
 STORE_MARKER = _adapter(form({"schema": Annotated[int, Field(ge=1)]}))
-"""store.json."""
+"""store.json: the version of the store's layout."""

@@ -112,8 +112,9 @@ class Store:
         ]
 
     def trial_id(self, name: str) -> str:
-        """The id of the one trial that `name` means. `name` is the start of an id, or a label of
-        the latest run, or words that only one label contains, as in `set seed=0`."""
+        """The id of the one trial that `name` means: the start of an id, else a label of the latest
+        run, else words that only one of its labels contains, as in `set seed=0`. Raises
+        NothingMatched for no trial, and StoreError for several."""
         matching = dict.fromkeys(self.trial_ids(name), "") if name.isalnum() else {}
         if not matching and name.strip():
             matching = self._labelled(name)
@@ -175,7 +176,7 @@ class Store:
 
     def log(self, trial_id: str, attempt: int, name: str) -> str:
         """The output of an attempt's process with control characters escaped; empty if there is
-        none."""
+        none. `name` is stdout.log or stderr.log."""
         file = self.attempt_folder(trial_id, attempt) / name
         if not os.path.lexists(file):
             return ""
@@ -184,7 +185,8 @@ class Store:
         return "\n".join(spelt_out(line.rstrip("\r")) for line in text.split("\n"))
 
     def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
-        """The newest attempt that another process of this machine is running, and its run."""
+        """The newest attempt at the trial that another process of this machine is running, and the
+        id of its run (empty if unknown). None if there is none."""
         for number in reversed(self.attempts(trial_id)):
             folder = self.attempt_folder(trial_id, number)
             if (folder / OUTCOME).exists():
@@ -199,9 +201,10 @@ class Store:
     # --- checkpoints and trained networks ---------------------------------------------
 
     def checkpoint(self, trial: Trial, agrees: Callable[[dict[str, Any]], bool]) -> Path | None:
-        """The newest checkpoint of an earlier attempt at the trial that ran today's code.
+        """The newest checkpoint of an earlier attempt at the trial that ran the present code; None
+        if there is none.
 
-        agrees  called with the fingerprint of an attempt
+        agrees  tells, given the fingerprint of an attempt, whether it ran the present code
         """
         for record in reversed(self.records(trial.id)):
             file = self.folder(record) / CHECKPOINT
@@ -249,7 +252,7 @@ class Store:
         return [run for run in there if os.path.lexists(folder / run / "manifest.json")]
 
     def run(self, name: str | Path) -> StoredRun:
-        """A run by its id, the start of one, `latest`, or its folder."""
+        """A run by its id, the start of its id, `latest`, or a folder (see `open_run_folder`)."""
         if isinstance(name, Path) or os.sep in name:
             return open_run_folder(Path(name))
         known = self.runs()
@@ -320,11 +323,12 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """While held, no other run of this machine begins an attempt. Reentrant; hold it for
-        milliseconds only.
+        """Hold the store's lock: no other run of this machine begins an attempt inside the block.
+        Reentrant; hold it for milliseconds only.
 
-        If the file system has no locks, or the holder was stopped, the block runs without the lock:
-        creating a folder has one winner anyway, so two runs may at worst do the same trial.
+        If the file system has no locks, or if `LOCK_TIMEOUT` passes because the holder was stopped,
+        the block runs without the lock. Only one process can create a folder of a given name, so
+        two runs may at worst do the same trial.
         """
         import filelock
 
@@ -338,10 +342,11 @@ class Store:
             yield
 
     def make(self) -> None:
-        """Create the folder and its marker with the current schema.
+        """Create the folder, and store.json with the current schema. Raises StoreError if the
+        folder is not a store and not empty.
 
-        Another run may be doing the same. Of an older store only the marker changes, which keeps an
-        older sparsebench from reading newer files.
+        Another run may be doing the same. In a store of an older schema only store.json changes,
+        which keeps an older sparsebench from reading newer files.
         """
         schema = self._read_schema()
         if schema == STORE_SCHEMA:
@@ -428,7 +433,7 @@ class RunState:
     """The progress of a run.
 
     planned  number of its trials
-    counts   ended trials by status
+    counts   number of ended trials by status
     running  attempts that have begun and not ended: trial -> number of the attempt
     word     "over"; "interrupted": ended by a signal; "running"; or "stopped": its process ended
              before the run was over
@@ -479,10 +484,11 @@ class StoredRun:
 
     @cached_property
     def records(self) -> list[Record]:
-        """A record per trial that was begun or reused, in planned order.
+        """A record per trial that has ended or was reused, in planned order.
 
-        Each has the labels of this run: a record reused from another suite has its own. An attempt
-        that is damaged or missing is an interrupted record whose detail says why.
+        Each gets the labels of this run, because a record that was reused from another suite has
+        that suite's. An attempt that is damaged or missing gives an interrupted record whose detail
+        says why.
         """
         chosen = {
             event["trial"]: event["attempt"]

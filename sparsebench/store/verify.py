@@ -40,8 +40,11 @@ NO_LINKS = "put what it points to in its place"
 
 @dataclass(frozen=True)
 class Finding:
-    """severity  damage, or note: harmless, left by a killed process
-    path      in the store
+    """Something in the store that is not as it should be.
+
+    severity  damage, or note: harmless, left by a killed process
+    path      of the file or folder, relative to the store
+    what      what is wrong with it
     next      what to do; empty if nothing needs to be done
     """
 
@@ -71,7 +74,8 @@ class Verdict:
         self.findings.append(Finding("note", str(path.relative_to(self.store)), what, do))
 
     def folders(self, parent: Path, fits: Callable[[str], object]) -> Iterator[Path]:
-        """The folders in a folder that have valid names; anything else there is damage."""
+        """Yield the folders in `parent` whose names `fits` accepts. Anything else there, except
+        temporary files, is noted as damage."""
         for path in _paths(parent):
             if os.path.islink(path):
                 self.damage(path, "is a link", NO_LINKS)
@@ -81,7 +85,7 @@ class Verdict:
                 self.damage(path, "does not belong there", ASIDE)
 
     def files(self, folder: Path, *, folders: bool = False) -> None:
-        """Check that only regular files are there, and folders if they are allowed."""
+        """Note as damage what is not a regular file in the folder, nor a folder if `folders`."""
         for path in _paths(folder):
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
@@ -142,7 +146,7 @@ def leftovers(store: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(store: Path) -> int:
-    """Remove the leftovers and return how many; one that cannot be removed stays."""
+    """Remove the `leftovers`; one that cannot be removed stays. Returns how many were removed."""
     removed = 0
     for path in list(leftovers(store)):
         with contextlib.suppress(OSError):
