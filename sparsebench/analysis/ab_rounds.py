@@ -1,6 +1,8 @@
-"""Compares the two stores of an `ab`, whose replicates are pairs of seed and round.
+"""Compares the two stores that the command `ab` has filled: it runs each trial on two
+installations in turn, for several rounds (see `run.ab.turns`).
 
-Only pairs that both sides have run count, so an interrupted `ab` can be compared too.
+A replicate is a seed in a round. Only replicates that both sides have run count, so an interrupted
+`ab` can be compared too.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from sparsebench.store.schemas import AB_HEADER, TURN, TURNS, TURNS_SCHEMA
 from sparsebench.store.store import Store
 
 TIME_THRESHOLD = 0.10
-"""How much longer a time may get, as a share. It is lower than for two separate runs, because
-alternating pairs cancel slow drifts of the machine."""
+"""How much longer a time may get, as a fraction. It is lower than for two separate runs, because
+two trials in turn meet the same slow drift of the machine."""
 
 
 def gates_of_rounds() -> Gates:
@@ -32,14 +34,15 @@ def gates_of_rounds() -> Gates:
 
 
 def folder_of_halves(base: Path, head: Path) -> Path | None:
-    """The folder of an `ab` if these are its two stores, BASE and HEAD; else None."""
+    """The folder that an `ab` wrote, if these are the two stores in it, `base` and `head`; else
+    None."""
     folder = base.absolute().parent
     same = (base.absolute(), head.absolute()) == (folder / "base", folder / "head")
     return folder if same and (folder / TURNS).is_file() else None
 
 
 def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
-    """Compare the two sides of a folder, which `sides_of` returns."""
+    """Compare the two sides that `sides_of` returns, with a note on what a replicate is."""
     found = compare(base, head, gates)
     pairs = sum(len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values())
     note = (

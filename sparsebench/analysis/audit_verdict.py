@@ -1,5 +1,8 @@
-"""The honesty audit: judges whether a backend is truly sparse, by a probe's measurements and a
-trial's own bytes. Free of heavy imports."""
+"""The honesty audit: judges whether a backend is truly sparse, by a trial's own bytes and by a
+probe, which measures layers with equally many connections and growing K D.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -230,8 +233,11 @@ def _stores_all(layer: Mapping[str, Any]) -> bool:
 
 
 def claim_of(backend: Component, plugins: Plugins, declared: bool | None = None) -> str:
-    """The claim of a backend: the `truly_sparse` of its class if that was loaded, else of its
-    parameters, which import nothing heavy."""
+    """What a backend claims to be: TRULY_SPARSE, SIMULATED, or UNKNOWN if it declares nothing.
+
+    declared  the `truly_sparse` of its class; None if that was not loaded: then that of its
+              parameters counts
+    """
     if declared is None:
         parameters = plugins.parameters("backend", backend)
         if not isinstance(parameters, SizedBackend):

@@ -4,9 +4,9 @@
       {"cell": id, "label": ..., "words": {...}, "spec": {...}, "trials": [
         {"trial": id, "seed": 0, "status": "ok", "measures": {...}, "machine": id, ...}]}]}
 
-A baseline contains no host name, no path and no log. A cell's id is the hash of its spec, so an
-edited spec, or one of another version, is noticed. A baseline is stored in a store under its name,
-or in any file.
+A baseline contains no host name, no path and no log. A cell is all trials that differ only in seed
+and fold. Its id is the hash of its spec, so an edited spec, or one of another version, is noticed.
+A baseline is stored in a store under its name, or in any file.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ _NAME = re.compile(r"(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class Baseline:
     """The baseline of a run.
 
+    made     when, in UTC
+    records  the run's records, with only what a comparison needs
     missing  ids of trials that the run planned and never ran
     """
 

@@ -1,4 +1,7 @@
-"""Finds the cells to print in bold: the best one, and those that are not shown to be worse."""
+"""Finds the cells of a table to print in bold: the best one, and those not shown to be worse.
+
+A cell is all trials that differ only in seed and fold.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ LEAST_SEEDS = 3
 """A cell takes part only with at least this many seeds: a spread over two seeds says little."""
 
 Seeds = Mapping[int, float]
-"""The values of a cell by seed."""
+"""The values of a cell by seed (a number for seed and fold, if there are folds)."""
 
 
 def best_cells(cells: Sequence[Seeds], better: int) -> set[int]:
     """The indices of the cell with the best mean and of all cells that are not shown to be worse.
+    `better` is 1 if more is better, -1 if less is.
 
     Cells with the same seeds are compared pair by pair; p-values are adjusted by Holm over the
     cells. Empty if no cell is shown to be worse, because all differences may then be chance.

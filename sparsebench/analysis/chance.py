@@ -14,15 +14,19 @@ from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread, from_zero
 
 ALPHA = 0.05
-"""The error rate of the statement that some network of a data set beats chance, over all cells."""
+"""The error rate, over all cells of a data set, of the statement that one of them beats chance."""
 
 FEW = 5
 """The spread over seeds is used only with at least this many seeds."""
 
 
 def beats_chance(part: pd.DataFrame) -> bool | None:
-    """Whether some cell of a data set is shown to be more accurate than chance. None if the level
-    of chance was not recorded, or if the metric is not a share of the test samples."""
+    """Whether some cell (the trials that differ only in seed and fold) is shown to be more accurate
+    than chance. None if the level of chance was not recorded, or if the metric is not the test
+    accuracy.
+
+    part  the rows of one data set
+    """
     known = part[part["ok"] & part["guess"].notna() & part["test_samples"].notna()]
     name = str(known["primary"].iloc[0]) if len(known) else ""
     if name != "test_accuracy" or name not in known:
@@ -48,7 +52,7 @@ def above_chance(report_data: ReportData) -> ReportData:
 
 
 def _p(cell: pd.DataFrame, name: str) -> float:
-    """The smaller p-value of two tests, doubled.
+    """The p-value that a cell is more accurate than chance: the smaller one of two tests, doubled.
 
     The first is a binomial test that takes the mean as the accuracy of one network, because seeds
     may share their test samples; the folds of a seed share none. The second is a t-test over seeds.

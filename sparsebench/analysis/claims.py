@@ -1,5 +1,9 @@
 """Judges the claims of suites by the measurements of their trials, with Holm's correction over all
-claims."""
+claims.
+
+A claim is about one side, or compares two: the trials that its `where` and `against` select. Each
+side has one or more cells, the trials that differ only in seed and fold.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +101,9 @@ class Judged:
     difference    ours - other, if it was tested
     interval      interval of ours - other at `level`; it excludes the margin if the test is
                   significant
-    p             adjusted p-value of the verdict: that the claim fails, or else that it holds
+    p_holds, p_fails   p-values that it holds and that it fails, before correction; NaN: not tested
+    p             corrected p-value of the verdict: that the claim fails if it does, else that it
+                  holds
     """
 
     claim: Claim
@@ -202,8 +208,9 @@ def _judged(seen: ReportData) -> Iterator[Judged]:
 
 
 def _as_required(seen: ReportData, row: Judged, *sides: Side) -> Judged:
-    """The row, or a "not run" verdict that names the difference if its trials are not as the claim
-    requires. One trial per cell is checked, because a claim cannot require a seed."""
+    """The row; or with the verdict "not run", and the difference as its reason, if its trials are
+    not as the claim requires. One trial per cell is checked, because a claim cannot require a
+    seed."""
     required, unmet = row.claim.get("requires") or {}, []
     for _, cell in sides:
         for record in seen.records_of(cell.head(1)):

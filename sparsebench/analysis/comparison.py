@@ -1,7 +1,8 @@
-"""Compares two runs cell by cell, with a verdict for each metric.
+"""Compares two runs, BASE and HEAD, cell by cell, with a verdict for each metric.
 
-p-values are corrected by Holm over all cells in which a metric is tested. scipy is imported only if
-there is something to test.
+A cell is all trials that differ only in seed and fold; replicates are its seeds, or pairs of seed
+and round if the two sides ran in turn. p-values are corrected by Holm over all cells in which a
+metric is tested. scipy is imported only if there is something to test.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ STATUS = "status"
 class Finding:
     """The verdict on one metric of one cell.
 
-    gate         the metric's gate; None for a status
+    cell, label  the cell's id and its name for people
+    metric       a metric's name, or STATUS for a finding on how the cell's trials ended
+    gate         the metric's gate; None for STATUS
     base, head   values of each side by replicate, in the same order
     p_holm       p-value of the change, adjusted over the cells of the metric
     detectable   the smallest change that could have been detected, if there is no verdict
@@ -77,7 +80,7 @@ class Finding:
 
     @property
     def enforced(self) -> bool:
-        """Whether a bad verdict fails the comparison."""
+        """Whether a bad verdict on this fails the comparison instead of only warning."""
         return self.gate is None or self.gate.action == "fail"
 
     @property
@@ -265,7 +268,8 @@ def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | Non
 
 
 def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) -> Finding:
-    """The finding with its verdict; or without a reason if it still has to be tested."""
+    """The finding with its verdict; or with CANNOT_TELL and no reason if it still has to be
+    tested."""
     if found.replicates == "pairs":  # a pair cancels slow drifts of the machine
         common = [key for key in found.base if key in found.head]
         kept = [{key: one[key] for key in common} for one in (found.base, found.head)]
@@ -287,7 +291,7 @@ def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) ->
 
 
 def _exactly(finding: Finding) -> Finding:
-    """The finding with a verdict, for a metric that is the same for the same seed."""
+    """The finding with a verdict, for a metric that must be equal for equal seeds."""
     base, head = finding.base, finding.head
     common = [key for key in base if key in head]
     pairs = [(base[key], head[key]) for key in common]

@@ -1,4 +1,7 @@
-"""One side of a comparison: the cells of a run, each with the outcome of every seed."""
+"""One side of a comparison, BASE or HEAD: the cells of a run, each with the outcome of every seed.
+
+A cell is all trials that differ only in seed and fold.
+"""
 
 from __future__ import annotations
 
@@ -98,9 +101,10 @@ class Cell:
         return {name: sorted({str(r[i]) for r in found}) for i, name in enumerate(SPOILED_BY)}
 
     def disagreements(self, head: Cell) -> dict[str, str]:
-        """The circumstances that prevent a comparison of the two cells, each with an explanation.
+        """The circumstances in which this cell and the same cell of HEAD differ, each with an
+        explanation; see `SPOILED_BY` for the metrics that cannot be compared then.
 
-        A circumstance in which the records of one side disagree prevents it too.
+        A circumstance in which the records of one side disagree counts too.
         """
         theirs, ours = self.circumstances(), head.circumstances()
         sides = {
@@ -169,7 +173,7 @@ def side(run: StoredRun) -> Side:
 def facts_of(
     manifest: Mapping[str, Any], records: Iterable[Record], *, run: str, store: str
 ) -> dict[str, Any]:
-    """The facts of a `Side`."""
+    """The facts of a `Side`, from the manifest and the records of its run."""
     git = manifest.get("git") or {}
     return {
         "run": run,

@@ -77,7 +77,11 @@ def crossover(
     sparse_first: bool,
 ) -> Crossover | None:
     """The crossing of two cost curves, given the costs of all seeds at each x (ascending). None if
-    there are fewer than two points."""
+    there are fewer than two points.
+
+    sparse_first  whether truly sparse is expected to cost less below the crossing (for densities)
+                  and not above it (for sizes)
+    """
     if len(x) < 2:
         return None
     pairs = list(zip(sparse, simulated, strict=True))
@@ -94,7 +98,8 @@ def crossover(
 
 
 def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
-    """The x at which `rising` is 0, interpolated linearly in log x; see `Crossover`."""
+    """The x at which `rising` is 0, interpolated linearly in log x. BELOW if all values are above
+    0, ABOVE if none is, nan if there is no single change from negative to positive."""
     positive = [value > 0 for value in rising]
     if all(positive):
         return BELOW

@@ -77,9 +77,9 @@ def _at(law: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> npt.NDArray
 def _equal(
     x: npt.NDArray[np.float64], log_ratio: npt.NDArray[np.float64], rising: bool | None = None
 ) -> float:
-    """The size at which the ratio is 1, interpolated linearly in log-log. NaN if there are several;
-    if there is none, 0 or inf, depending on whether the ratio is `rising` and on which side of 1 it
-    is."""
+    """The size x at which the ratio of two laws is 1, interpolated linearly in log-log. NaN if
+    there are several. If there is none: 0 if the crossing of a ratio that is `rising` (or falling)
+    must lie at a smaller size, inf if at a larger one, NaN if `rising` is None."""
     above = log_ratio > 0
     turns = np.flatnonzero(above[1:] != above[:-1])
     if turns.size > 1:

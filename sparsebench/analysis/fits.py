@@ -59,7 +59,7 @@ SEED = 20_251
 """Seed of the bootstrap, so that the same records give the same numbers."""
 
 SAME = 1.01
-"""Two numbers of training samples whose ratio is at most this count as equal."""
+"""Two numbers of training samples count as equal if their ratio is at most this."""
 
 
 @dataclass(frozen=True)

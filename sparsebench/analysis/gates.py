@@ -40,9 +40,9 @@ EXAMPLES = {"bytes": '"2MiB"', "seconds": '"20ms"'}
 
 @dataclass(frozen=True)
 class Gate:
-    """The gate of one metric.
+    """The gate of one metric: how much worse the side HEAD may be than the side BASE.
 
-    threshold    allowed change relative to the base's mean: 0.05 is 5 %
+    threshold    allowed change relative to the mean of BASE: 0.05 is 5 %
     floor        allowed change in the metric's unit; a worse change exceeds both
     action       "fail": exit code 3; "warn": only a message
     exact_floor  replaces `floor` if the memory of both sides was measured exactly
@@ -63,14 +63,17 @@ class Gate:
         return self.metric.scale == "exact"
 
     def margin(self, base: float) -> float:
-        """The change of the mean, in the metric's unit, that a worse change exceeds."""
+        """The largest allowed change of the mean, in the metric's unit.
+
+        base  the mean of BASE
+        """
         return max(self.threshold * abs(base), self.floor)
 
     def for_exact_memory(self) -> Gate:
         return self if self.exact_floor is None else replace(self, floor=self.exact_floor)
 
     def __str__(self) -> str:
-        """`+5 % and +2.00 MiB`."""
+        """The change that fails, such as `+5 % and +2.00 MiB`, `exact` or `any change`."""
         if self.exact:
             return "exact"
         parts = [f"{self.threshold * 100:g} %"] if self.threshold else []
@@ -91,7 +94,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class Gates:
-    """The gates of a comparison by metric, and the error rate of its tests."""
+    """The gates of a comparison by the name of their metric.
+
+    alpha      error rate of the tests of a metric over all cells
+    min_seeds  the least number of seeds, or of pairs, with which a metric that varies is judged
+    strict     whether metrics that could not be decided end in exit code 6
+    """
 
     by_metric: Mapping[str, Gate]
     alpha: float = 0.05
@@ -134,7 +142,9 @@ def resolve_gates(
 ) -> Gates:
     """The gates of a comparison. Options win over the file, which wins over the defaults.
 
-    metrics  the metrics of the two sides; None: the built-in metrics
+    fail_if_any  gates as texts, see `fail_if`
+    time_gate    gates on time fail instead of warning
+    metrics      the metrics of the two sides; None: the built-in metrics
     """
     if alpha is not None and not 0 < alpha < 0.5:
         raise GateError(f"alpha: expected a number above 0 and below 0.5, found {shown(alpha)}")
@@ -219,7 +229,8 @@ _FORM = TypeAdapter(GatesFile)
 
 
 def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | None = None) -> Gates:
-    """The gates of a file, and the default gates unless the file has `defaults = false`."""
+    """The gates of a file, and those of `defaults` (by default those of the metrics) unless the
+    file has `defaults = false`. Raises GateError."""
     metrics = metrics or Metrics()
     defaults = defaults if defaults is not None else default_gates(metrics)
     data, _ = read_toml(file, GateError)

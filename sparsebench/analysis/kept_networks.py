@@ -18,9 +18,10 @@ T = TypeVar("T")
 def kept_of(
     report_data: ReportData, rows: Iterable[object], read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[T]:
-    """Apply `read` to the stored network of each of these rows that has one.
+    """Apply `read` to the stored network of each of these rows that has one, and yield the results.
 
-    unread  a line is appended for each file that raises BadArchive
+    rows    index labels of `report_data.frame`
+    unread  receives a line for each file that raises BadArchive
     """
     for row in rows:
         at = int(str(row))

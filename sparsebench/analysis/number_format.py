@@ -40,7 +40,7 @@ def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) ->
 
 
 def decimals_for(value: float, digits: int) -> int:
-    """The number of decimals, 0 to 6, that shows `digits` significant digits of `value`."""
+    """The number of decimals, at most 6, that shows `digits` significant digits of `value`."""
     if value == 0.0 or not math.isfinite(value):
         return digits - 1
     rounded = float(f"{abs(value):.10g}")  # 0.99999... is 1
@@ -125,8 +125,8 @@ def upper_first(text: str) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio with two digits, or all digits before the point: `0.034`, `1.03`, `2.3`, `14`,
-    `120`."""
+    """A ratio with about two significant digits, or all digits before the point: `0.034`, `1.03`,
+    `2.3`, `14`, `120`."""
     near_one = 0.1 <= value < 2
     return fixed(value, 2 if near_one else decimals_for(value, 2 if value < 10 else 1))
 

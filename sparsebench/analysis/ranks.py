@@ -75,7 +75,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Profile:
-    """A performance profile. Dolan and Moré (2002), Mathematical Programming 91:201-213.
+    """A method's performance profile. Dolan and Moré (2002), Mathematical Programming 91:201-213.
 
     ratios  for each data set, the method's cost divided by the lowest cost of all methods, sorted;
             infinite if it did not reach the target
@@ -85,12 +85,12 @@ class Profile:
     ratios: tuple[float, ...]
 
     def share(self, ratio: float) -> float:
-        """The share of data sets, 0 to 1, on which the cost is at most `ratio` times the least."""
+        """The fraction of data sets on which the cost is at most `ratio` times the lowest."""
         return sum(one <= ratio * (1 + 1e-12) for one in self.ratios) / len(self.ratios)
 
     @property
     def solved(self) -> float:
-        """The share of data sets on which the method reached the target."""
+        """The fraction of data sets on which the method reached the target."""
         return sum(map(math.isfinite, self.ratios)) / len(self.ratios)
 
 
@@ -241,15 +241,20 @@ def by_method(report_data: ReportData) -> pd.DataFrame:
 
 
 def _table(part: pd.DataFrame, frame: pd.DataFrame, column: str, pool: Any) -> pd.DataFrame:
-    """A row per data set and a column per method of `frame`, pooled over the seeds of `part`."""
+    """A row per data set and a column per method of `frame`. A value is `column` of the trials in
+    `part`, pooled over the seeds by `pool`; NaN without any."""
     pooled: Any = part.groupby(["dataset", "method"])[column].agg(pool).unstack("method")
     datasets, methods = frame["dataset"].unique(), frame["method"].unique()
     return pd.DataFrame(pooled.reindex(index=datasets, columns=methods))
 
 
 def _seconds_to(report_data: ReportData, row: int, targets: pd.Series[float]) -> float:
-    """Seconds of batches, steps and topology updates until the end of the first epoch that reaches
-    the target; infinite if none does."""
+    """Seconds of batches, steps and topology updates of a trial until the end of the first epoch
+    that reaches the target; infinite if none does.
+
+    row      position of the trial in the report data
+    targets  the target by data set
+    """
     record = report_data.records[row]
     target = targets.get(report_data.frame.at[row, "dataset"], math.nan)
     spent = 0.0

@@ -1,4 +1,5 @@
-"""Chooses the networks of a run that can be recommended."""
+"""Chooses the networks of a run that can be recommended: those of one cell, the trials that differ
+only in seed and fold."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from sparsebench.analysis.report_data import CELL, ReportData, groups
 
 
 def compared(seen: ReportData) -> list[Judged]:
-    """The judged claims that compare the primary metric of two sides."""
+    """The judged claims that compare the primary metric of two groups of trials, such as sparse and
+    dense ones."""
     name = seen.primary.name
     return [row for row in judge(seen) if not row.published and row.metric.name == name]
 
 
 def networks(seen: ReportData) -> dict[str, pd.DataFrame]:
-    """The trials that ended well, grouped by the labels of their cells."""
+    """The trials that trained a network and ended well, by the label of their cell."""
     trained = seen.ok[seen.ok["connections"].notna()]
     return {join(*labels): cell for labels, cell in groups(trained, CELL)}
 
@@ -24,9 +26,9 @@ def networks(seen: ReportData) -> dict[str, pd.DataFrame]:
 def recommended(seen: ReportData) -> pd.DataFrame:
     """The trials of the recommended cell; empty if no network was trained.
 
-    Among the cells for which a claim to be as good as another holds, this is the one with the
-    fewest connections. If no claim holds, it is the cell with the best mean among those with
-    claims; without claims, among all.
+    Among the cells for which a claim of `compared` holds, this is the one with the fewest
+    connections. If none holds, it is the cell with the best mean of the primary metric, among those
+    with claims, or among all if there are no claims.
     """
     cells, rows = networks(seen), compared(seen)
     held = [cells[r.trials] for r in rows if r.verdict is Holds.HOLDS and r.trials in cells]

@@ -134,7 +134,8 @@ class ReportData:
 
 
 def report_data(stored_runs: Sequence[StoredRun]) -> ReportData:
-    """All records of the runs, but only one for each seed of a cell and machine."""
+    """The data of a report on these runs: all records, but only the latest of those that repeat a
+    trial on the same machine."""
     pairs, repeated = _once([(run, record) for run in stored_runs for record in run.records])
     runs = [run for run, _ in pairs]
     records = [record for _, record in pairs]
@@ -224,7 +225,8 @@ def suite_facts(run: StoredRun) -> Mapping[str, Any]:
 
 
 def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
-    """Whether `where` selects the trial; False if it has keys that this version does not know."""
+    """Whether `where`, a table of keys and values in a suite, selects the trial. False if it has
+    keys that this version does not know."""
     try:
         return matches(where, trial)
     except SuiteError:
