@@ -48,8 +48,8 @@ NOTE_INPUTS = (
 
 
 def sections(found: ReportData) -> Iterator[Section]:
-    """Yield the sections on the answer and on the inputs that matter, if the suite asks for
-    them."""
+    """Yield the sections on the answer and on the inputs that matter, if the suite of the first run
+    asks for them (`answer = true` below `[report]`)."""
     if not any((suite_facts(run).get("report") or {}).get("answer") for run in found.runs[:1]):
         return
     yield from section("Answer", Bullets(list(answer(found))))
@@ -145,7 +145,7 @@ def _costs(first: str, chosen: pd.DataFrame, dense: pd.DataFrame | None) -> Iter
 
 
 def _cost(cell: pd.DataFrame) -> str:
-    """The cost of a cell in words: `3.2 s of training, net peak 12.3 MiB`."""
+    """The mean cost of these trials in words: `3.2 s of training, net peak 12.3 MiB`."""
     parts = cell[[f"{part}_seconds" for part in ("data", "train", "topology")]]
     spent = in_unit(BUILT_IN["train_seconds"], one(float(parts.sum(axis="columns").mean())))
     peak = in_unit(BUILT_IN["net_peak_bytes"], one(float(cell["net_peak_bytes"].mean())))

@@ -103,15 +103,16 @@ def value_at(trial: Trial, key: str) -> object:
 
 
 def parameter_keys(report_data: ReportData) -> list[str]:
-    """The parts and dotted keys, except the seed, in which the trials differ."""
+    """The parts of a trial and dotted keys in which the trials differ, except seed, split seed and
+    fold."""
     specs = [_flat(trial) for trial in trials_of(report_data)]
     keys = dict.fromkeys(key for spec in specs for key in spec if not key.endswith(".name"))
     return [k for k in keys if k not in SPREAD_OVER and len({brief(s.get(k)) for s in specs}) > 1]
 
 
 def _flat(trial: Trial) -> dict[str, object]:
-    """The parts of a trial and their parameters by dotted key; a component's own key has its
-    name."""
+    """The parts of a trial and their parameters by dotted key: `topology` is the component's name,
+    `topology.epsilon` its parameter."""
     found: dict[str, object] = {}
     for part, value in trial.spec().items():
         if isinstance(value, dict) and part != "data":

@@ -26,7 +26,7 @@ MARK = 9.0
 """Diameter of a mark in pixels."""
 
 ALIKE = 0.005
-"""Share of the range of y below which two lines cannot be distinguished on the page."""
+"""Two lines whose y differ by at most this fraction of the range of y look the same on the page."""
 
 
 def result_axis(metric: Metric) -> Axis:

@@ -115,7 +115,7 @@ def claim_sentence(row: Judged) -> str:
 
 def against(row: Judged) -> str:
     """The two means compared in words: `2.3 times as fast`, or the difference in points for
-    accuracies. Empty if the trials are not those that the claim requires."""
+    accuracies. `UNKNOWN`, a dash, if the claim's trials were not run or a number is missing."""
     if row.effect is None or row.verdict is Holds.NOT_RUN:
         return UNKNOWN
     if row.metric.scale == "points":
@@ -131,7 +131,8 @@ def _against(row: Judged) -> Cell:
 
 
 def _words(row: Judged) -> list[Cell | str]:
-    """The claim, its verdict, the numbers behind it and the reason, and its source."""
+    """The first cells of a row: the claim, its verdict, why (the test's numbers and the reason),
+    and the claim's source."""
     judged = row.verdict not in NOT_JUDGED
     why = "; ".join(filter(None, [join(*_bounds(row)) if judged else "", row.reason]))
     verdict = str(row.verdict)
@@ -165,7 +166,8 @@ def _interval(row: Judged) -> str:
 
 
 def as_text(rows: Sequence[Judged]) -> str:
-    """For each row a line with the verdict, followed by a line with the numbers."""
+    """For each row a line with the verdict and the claim, followed by lines with the numbers and
+    the reason; at the end the number of each verdict."""
     lines: list[str] = []
     for row in rows:
         source = f" ({row.source})" if row.source else ""
@@ -237,7 +239,8 @@ def _mean(row: Judged, one: Spread) -> str:
 
 
 def _effect(row: Judged) -> str:
-    """The difference; for published times and memory, the ratio in words."""
+    """The difference of the two means in words; for published times and memory, their ratio. Empty
+    if the claim's trials were not run or a number is missing."""
     if row.effect is None or row.verdict is Holds.NOT_RUN:
         return ""
     return compared(row) if row.verdict is Holds.SHOWN else signed(row.metric, row.effect)

@@ -102,8 +102,8 @@ def _undecided(findings: Sequence[Finding]) -> str:
 
 
 def more_needed(finding: Finding) -> tuple[int, str] | None:
-    """About how many more rounds or seeds would decide the finding, with their unit; None if
-    unknown."""
+    """About how many more rounds or seeds would decide the finding, with their unit ("rounds",
+    "seeds"); None if unknown."""
     if finding.missing is None:
         return None
     seeds = {key[0] for key in (finding.head or finding.base) if isinstance(key, tuple)}
@@ -212,7 +212,8 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def _pair_rows(comparison: Comparison) -> Iterator[list[str]]:
-    """Yield the rows of the pairs that were measured in turn."""
+    """Yield a row for each metric and pair of trials that ran in turn; none for two separate
+    runs."""
     for found in comparison.findings:
         if found.gate is None or found.gate.exact or found.replicates != "pairs":
             continue
@@ -226,7 +227,7 @@ def _pair_rows(comparison: Comparison) -> Iterator[list[str]]:
 
 
 def change_words(metric: Metric, base: float, head: float) -> tuple[str, str, str]:
-    """Both values and the change between them."""
+    """Both values and the change between them in words; an empty change if it is not known."""
     relative = metric.scale == "ratio"
     change = (head / base - 1 if base else math.nan) if relative else head - base
     difference = "" if math.isnan(change) else signed(metric, change, relative=relative)
@@ -262,8 +263,8 @@ def _table(findings: Sequence[Finding]) -> Table:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """The whole comparison as JSON data; numbers are finite or null. The p-values of the bootstrap
-    and of sign flips are computed only here."""
+    """The whole comparison as JSON data; numbers are finite or null. Bootstrap intervals and the p
+    of sign flips are computed only here."""
     gates = comparison.gates
     return {
         "schema": SCHEMA,

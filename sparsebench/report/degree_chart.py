@@ -24,8 +24,8 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Degrees:
-    """The number of connections of each neuron. `where` is a layer and a direction, such as "layer
-    1, incoming"."""
+    """The number of connections of each neuron of one stored network, in one layer and direction:
+    `where` is such as "layer 1, incoming"."""
 
     setting: str
     topology: str
@@ -34,8 +34,8 @@ class Degrees:
 
 
 def degrees(report_data: ReportData) -> Chart | None:
-    """The distribution of degrees in stored trained networks, with a panel per layer and direction;
-    None if no network was stored."""
+    """The distribution of degrees in stored trained networks, with a panel per layer and direction.
+    None if no network was stored, or if in each layer all neurons have the same degree."""
     unread: list[str] = []
     found = list(_degrees(report_data, unread))
     if not found:
@@ -71,7 +71,8 @@ def degrees(report_data: ReportData) -> Chart | None:
 
 
 def _degrees(report_data: ReportData, unread: list[str]) -> Iterator[Degrees]:
-    """Yield the degrees of the first stored network of each setting and topology."""
+    """Yield the degrees of the first stored network of each setting and topology, without layers in
+    which all neurons have the same."""
     for setting, topology, layers in first_kept(report_data, _layers, unread):
         for where, counts in layers:
             if counts.min() != counts.max():

@@ -119,7 +119,7 @@ class Axis:
 
     kind    the unit of the ticks
     whole   ticks only at whole numbers
-    limits  the ends of the axis; None: those of the data
+    limits  the ends of the axis; None: those of the data; a NaN is the end of the data
     names   the words at 0, 1, 2, ... if this is an axis of words
     """
 
@@ -133,15 +133,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that are drawn in the same style, in the order of x.
+    """Points that are drawn in the same style, and joined in their order.
 
-    toned      the name whose colour the series has; None: ink
+    toned      the name whose colour the series has; None: the colour of the text
     shaped     the name whose marker and line style the series has; None: the default
     joined     whether points are joined: by lines, in steps, or not at all
     dash       a line style that replaces that of the name
-    sizes      areas of the marks in square points; empty: no marks
+    width      of the line, in pixels
+    sizes      diameters of the marks in pixels; empty: no marks
     faint      marks are only shown when a pointer is near
-    low, high  ends of a vertical error bar at each point, or of a band
+    low, high  ends of a vertical error bar at each point; or of a filled band, if `band`
     left, right  ends of a horizontal error bar
     ahead      marks are outlined
     arrow      an arrow points up from each point
@@ -174,6 +175,7 @@ Beside = Literal["left", "right", "above"]
 class Panel:
     """One coordinate system of a chart.
 
+    height  in pixels
     rule   y of a dotted horizontal line
     texts  (x, y, text, side of the point on which the text stands)
     bare   without axes
@@ -199,7 +201,7 @@ MOST_PANELS = 9
 class Chart:
     """A chart with one or more panels.
 
-    name    of its file
+    name    the name of its file, without the ending
     toned   names that are distinguished by colours
     shaped  names that are distinguished by markers and line styles; the same as `toned` if both
             show the same difference
@@ -224,7 +226,8 @@ Block = Text | Table | Bullets | Chart
 class Section:
     """A section of a report.
 
-    place  of a plugin's section: before or after the tables on results, time and memory
+    place  where a plugin's section goes: before or after the tables on results, time and memory;
+           empty for a built-in section
     """
 
     title: str

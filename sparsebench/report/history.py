@@ -45,7 +45,8 @@ NOTE = [
 
 @dataclass(frozen=True)
 class Past:
-    """A cell over several runs: its records by the number of the run."""
+    """A cell (the trials that differ only in seed and fold) over several runs: its records by the
+    position of the run, from 0."""
 
     words: str
     records: dict[int, list[Record]]
@@ -59,7 +60,8 @@ class Past:
 
 
 def history(runs: Sequence[StoredRun], found: ReportData) -> list[Section]:
-    """Charts and a table of the cells that several of these runs measured; empty if there are none.
+    """The section with a chart and a table of the cells that several of these runs measured; empty
+    if there are none. A reused record counts only for the run that measured it.
 
     found  the trials of the report, for labels and metrics
     """

@@ -32,7 +32,7 @@ SPECIAL = {
 because `[` after the end of a row would be read as its spacing."""
 
 WORDS_OVER = 24
-"""If a cell of words has at least this many characters, its column gets a width and breaks
+"""If a cell of words has more characters than this, its column gets a fixed width and breaks
 lines."""
 
 ROWS_OF_A_PAGE = 40
@@ -55,7 +55,7 @@ def chosen(
     columns: Sequence[str],
     metrics: Sequence[str],
 ) -> str:
-    """The table of `pivot.pivot`."""
+    """The LaTeX of one table, that of `pivot.pivot`, which explains the arguments."""
     found = report_data(stored_runs).trained
     table = pivot(found, rows, columns, metrics)
     head = PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))
@@ -71,7 +71,7 @@ def _explained(caption: str, table: Table, found: ReportData) -> str:
 
 
 def floats_of(table: Table, caption: str) -> Iterator[str]:
-    """Yield a table environment around a tabular; several if one would not fit on a page."""
+    """Yield a table as LaTeX; in several parts if it has more than `ROWS_OF_A_PAGE` rows."""
     kept = [i for i, name in enumerate(table.header) if name in (table.narrow or table.header)]
     rows = [[row[i] for i in kept] for row in table.cells]
     spec = "".join(

@@ -58,7 +58,7 @@ def curves(
 ) -> Chart | None:
     """The mean of the primary metric against the epoch, with its spread over seeds as a band, and a
     panel per data set and size. None if no trial has three epochs, or if a panel would have too
-    many lines.
+    many lines or lines that look alike.
 
     spent     plot against seconds of training instead of epochs
     observed  plot this metric of epochs instead of the primary one

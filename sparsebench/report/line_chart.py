@@ -44,8 +44,12 @@ line."""
 
 @dataclass(frozen=True)
 class Column:
-    """The values of an axis, with the metric if they are measured, their names if they are words,
-    and the keys of trials on which they depend."""
+    """The values of an axis, one per row of the report data.
+
+    metric  the metric; for a parameter, one that is made for it
+    names   the words, if `values` are indices of words
+    keys    the keys of a trial on which the values depend
+    """
 
     heading: str
     values: pd.Series
@@ -150,7 +154,8 @@ def column(report_data: ReportData, name: str) -> Column:
 
 
 def known_key(report_data: ReportData, name: str) -> str:
-    """The dotted key of a trial that is `name`, or that ends with it."""
+    """The dotted key of a trial that is `name`, or the only one that ends with it. Raises
+    SparsebenchError if there is none."""
     keys = parameter_keys(report_data)
     fixed = vars(trials_of(report_data)[0]) if len(report_data.frame) else {}
     if name in keys or name in fixed:
@@ -221,7 +226,8 @@ def _lines(
 
 
 def _across(one: Series, xs: pd.Series, across: Column) -> Series:
-    """The dense network, which has a single density, as a dotted horizontal line."""
+    """The series; if it is the dense network, a single mark on an axis of densities, as a dotted
+    horizontal line."""
     alone = len(one.x) == 1 and across.metric.name == "density" and one.x[0] >= DENSE
     if not alone or xs.min() >= DENSE:
         return one

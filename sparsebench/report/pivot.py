@@ -31,7 +31,7 @@ def pivot(
     rows, columns  parts of a trial ("topology") or dotted keys ("topology.epsilon")
     metrics        by default the primary one
 
-    Raises SparsebenchError if trials in one cell of the table differ in something else.
+    Raises SparsebenchError if trials in one place of the table differ in more than seed and fold.
     """
     ok = replace(report_data, frame=report_data.ok)
     down, across = ([known_key(ok, key) for key in keys] for keys in (rows, columns))

@@ -30,7 +30,7 @@ ACROSS = 3
 """The most panels side by side."""
 
 DPI = 200
-"""Dots per inch: twice the pixels of a page of 8 inches."""
+"""Dots per inch. Heights in pixels count 100 to the inch, so a file has twice as many each way."""
 
 
 def write_charts(
@@ -213,7 +213,7 @@ def _ticks(axis: Any, found: Axis) -> None:
 
 
 def _short(text: str) -> str:
-    """A tick without its trailing zeros: 4.00 MiB as 4 MiB."""
+    """The text of a tick without trailing zeros: `4.00 MiB` becomes `4 MiB`."""
     number, _, unit = text.partition(" ")
     if "." in number:
         number = number.rstrip("0").rstrip(".")

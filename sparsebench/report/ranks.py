@@ -103,7 +103,7 @@ def profiles_table(costs: Mapping[str, Sequence[Profile]]) -> Table:
 def critical_differences(report_data: ReportData) -> Chart | None:
     """The critical-difference diagram of Demšar (2006), figure 1, with a panel per measure: methods
     on a line of average ranks, the best at the left, and bars over methods that cannot be
-    distinguished."""
+    distinguished. None without rankings, or if they all have more than `MOST_METHODS` methods."""
     panels = [_panel(one) for one in rankings(report_data) if len(one.methods) <= MOST_METHODS]
     if not panels:
         return None

@@ -1,4 +1,8 @@
-"""The tables on results, costs and failures; each function makes one table from the report data."""
+"""The tables on results, costs and failures. Each `_table` function makes one table from the report
+data, or returns None if there is nothing to show.
+
+A cell is all trials that differ only in seed and fold (where it is not a cell of a table).
+"""
 
 from __future__ import annotations
 
@@ -108,7 +112,8 @@ def parts_table(report_data: ReportData) -> Table | None:
 
 
 def memory_table(report_data: ReportData) -> Table | None:
-    """The net peak, the stored bytes of the network, and the stored bytes per connection."""
+    """The net peak, the peak of the whole process, the stored bytes of the network and of its
+    topology method, and the stored bytes per connection."""
     return _by_cell(report_data, [*(report_data.metrics[name] for name in MEMORY), PER_CONNECTION])
 
 
@@ -207,7 +212,8 @@ def connections_table(report_data: ReportData) -> Table | None:
 
 
 def agreement_table(report_data: ReportData) -> Table | None:
-    """How much the results of backends differ with the same seed and topology."""
+    """For each setting and topology, the largest difference of the primary metric between backends
+    with the same seed."""
     rows, metric = [], report_data.primary
     for (setting, topology), part in groups(report_data.ok, CELL[:2]):
         wide = part.pivot_table(index="replicate", columns="backend_label", values=metric.name)

@@ -30,7 +30,8 @@ FLOAT = 4
 """Bytes of a dense weight."""
 
 EDGE = 1.6
-"""Arrows of trials without a known bound stand at this factor times the largest known value."""
+"""The arrow of a trial whose bound or size is not known stands at this factor times the largest
+known bound or size."""
 
 CAPTION = (
     "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
@@ -43,7 +44,8 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Censored:
-    """A trial that exceeded a limit: its size, and a lower bound of the measure if known."""
+    """A trial that exceeded a limit: its number of connections, and a lower bound of the measure,
+    each None if not known."""
 
     topology: str
     backend: str
@@ -103,7 +105,8 @@ def scaling(report_data: ReportData) -> Chart | None:
 
 
 def _points(report_data: ReportData, measure: str) -> Iterator[Series]:
-    """Yield the lines through the cells, ordered by size."""
+    """Yield lines, each through the cells (trials that differ only in seed and fold) of networks
+    that differ only in size, from small to large."""
     for (tone, shape, _), part in groups(report_data.ok, ["tone", "shape", "line"]):
         rows = []
         for _, cell in groups(part, ["cell"]):

@@ -204,7 +204,8 @@ def crossover_table(found: list[Crossing]) -> Table | None:
 def _crossover_cells(
     found: Crossover | None, along: str, neurons: Crossover | None
 ) -> tuple[Cell, Cell]:
-    """The cells of a crossover: the place such as `6.2 %`, and its range over seeds."""
+    """The two cells of a table on a crossover: the place such as `6.2 %`, and its range over
+    seeds."""
     if found is None:
         return Cell(UNKNOWN), Cell(UNKNOWN)
     at = _place(found.at, found, along)

@@ -105,6 +105,7 @@ class Contents:
     notes       remarks on the trials that hold for the whole report
     where       the section "What ran where": machines, versions and command of each run; empty if
                 there is no run
+    sections    all other sections, in their order
     commands    command lines that repeat the runs, printed at the end
     charts      the charts that are in no section, the leading one first
     """
@@ -171,9 +172,14 @@ def other_code(found: ReportData) -> list[str]:
 def _with_lead(
     sections: list[Section], found: ReportData, lead: str, requested: Mapping[str, Any] | None
 ) -> tuple[list[Section], list[Chart]]:
-    """The sections, and the charts that are in no section, the leading chart first. The chart of a
-    section leads if the suite names it; without a name, if it belongs to a plugin's section before
-    the results."""
+    """The sections, and the charts that are in no section, the leading chart first.
+
+    If the suite names a chart of a section (`lead`), that one leads and is taken out of the
+    section. If it names and requests none, the first chart of the plugins' sections before the
+    results leads.
+
+    requested  arguments of `line_chart.line` for a leading chart, from the suite
+    """
     shown = charts(found.trained, lead, requested)
     own = {one.name: one for section in sections for one in section.charts}
     first = next((c.name for s in sections if s.place == "before" for c in s.charts), "")
@@ -346,8 +352,8 @@ def _libraries(records: Iterable[Record]) -> list[str]:
 
 
 def command(run: StoredRun) -> str:
-    """The command line that made a run. The program and absolute paths are shortened to their
-    names."""
+    """The command line that made a run, with absolute paths shortened to their last name; by
+    default `sparsebench run` with the suite's name."""
     argv = [str(part) for part in run.manifest.get("argv", ())]
     if not argv:
         return f"sparsebench run {suite_facts(run).get('name', 'SUITE')}"

@@ -1,9 +1,10 @@
 """The results in a few sentences, each true for the whole report.
 
-A sentence names the cells that it is about, or holds for every cell. Different cells are never
-averaged, but given as a range. The suite's `question` comes first; its `lead` decides which kind of
-result answers it, and without a `lead` all kinds are given. The sentences on claims, on dense
-baselines and on growth are written in `claims`, `against_dense` and `scaling_laws`.
+A sentence names the cells that it is about, or holds for every cell. A cell is all trials that
+differ only in seed and fold. Different cells are never averaged, but given as a range. The suite's
+`question` comes first. The suite's `lead`, its leading chart, decides whether sentences on results,
+on costs or on both follow (see `ABOUT`). The sentences on claims, on dense baselines and on growth
+are written in `claims`, `against_dense` and `scaling_laws`.
 """
 
 from __future__ import annotations
@@ -245,8 +246,8 @@ def _costs(frame: pd.DataFrame) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Other:
-    """A backend compared with the lowest one: geometric mean, minimum and maximum of the ratios of
-    paired trials."""
+    """A backend compared with the one of the lowest values: geometric mean, minimum and maximum of
+    the ratios, its value over that of the lowest, of trials that differ only in the backend."""
 
     name: str
     mean: float
@@ -256,10 +257,11 @@ class Other:
 
 @dataclass(frozen=True)
 class Lowest:
-    """The backend with the lowest values.
+    """The backend with the lowest values of a measure.
 
-    span   minimum and maximum of its means over seeds, of the trials that are compared
-    count  number of combinations of setting, topology and seed that it shares with another backend
+    count   number of combinations of setting, topology and seed that it shares with another backend
+    span    minimum and maximum of its means over seeds, of the trials that are compared
+    others  the other backends, the lowest first
     """
 
     name: str

@@ -27,8 +27,9 @@ CELLS = "cells"
 
 
 def sweep(report_data: ReportData) -> Chart | None:
-    """The primary metric against each parameter that varies, with a mark per cell and a line
-    through the best cell at each value; None unless at least two parameters vary."""
+    """The primary metric against each parameter that varies, with a mark per cell (the trials that
+    differ only in seed and fold) and a line through the best cell at each value. None unless at
+    least two parameters with numbers vary, on a single data set."""
     judged = report_data.of_primary
     metric, ok = judged.primary, replace(judged, frame=judged.ok)
     if metric.name not in ok.frame or ok.frame["dataset"].nunique() != 1:

@@ -24,7 +24,8 @@ from sparsebench.report.chart_style import (
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 
 SMALLEST, LARGEST = 9.0, 24.0
-"""Smallest and largest diameter in pixels of a mark; its area shows the time."""
+"""Smallest and largest diameter in pixels of a mark. The part above the smallest grows with the
+square root of the time per epoch."""
 
 WIDE = 8.0
 """The axis of memory is logarithmic if the ratio of largest to smallest is at least this."""
@@ -32,7 +33,12 @@ WIDE = 8.0
 
 @dataclass(frozen=True)
 class Point:
-    """A cell for which both the metric and memory are known."""
+    """A cell (the trials that differ only in seed and fold) whose metric and memory are known.
+
+    tone, shape  names that decide its colour and its marker
+    words        setting, topology and backend
+    result, memory, epoch  the primary metric, net peak bytes and seconds per epoch, over the seeds
+    """
 
     tone: str
     shape: str

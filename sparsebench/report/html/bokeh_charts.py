@@ -46,7 +46,7 @@ SHAPES = (
 LINES = ("solid", "dashed", "dotted", "dotdash")
 
 FLAT = 0.02
-"""Span of an axis whose numbers are all equal."""
+"""Length of a y axis whose values are all equal, in its unit."""
 
 AROUND, OUTLINE = 100.0, 2.0
 """Pixels of a panel's height that axes and tools take, and pixels around a mark."""
@@ -174,7 +174,7 @@ def _shown(panel: Panel) -> Any:
 
 
 def _padding(panel: Panel) -> float:
-    """By which share of the data's range an axis is extended, so that no mark is cut off."""
+    """The fraction of the data's range by which an axis is extended, so that no mark is cut off."""
     largest = max((size for one in panel.series for size in one.sizes), default=0.0)
     within = min(0.2, (largest / 2 + OUTLINE) / max(1.0, panel.height - AROUND))
     alone = 0.15 if any(series.left for series in panel.series) else 0.1

@@ -1,5 +1,6 @@
-"""The data for the part of the page in which the reader chooses axes and colour: a row per cell,
-and empty figures that the page fills."""
+"""The explorer, the part of the page in which the reader chooses axes and colour: its data, with a
+row per cell (the trials that differ only in seed and fold), and empty figures that the page fills.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +30,10 @@ SCALES: tuple[Scale, ...] = ("linear", "log")
 
 @dataclass(frozen=True)
 class Explorer:
-    """The data of the page's part.
+    """The data of the explorer.
 
-    cells    columns of numbers, null if unknown; words are stored as indices of names
-    figures  figures by the scales of their axes
+    cells    the columns as JSON data: numbers, null if unknown; words are indices into `names`
+    figures  an empty figure for each pair of scales of x and y, such as "linear log"
     """
 
     cells: dict[str, Any]

@@ -149,7 +149,7 @@ def _claims(found: ReportData) -> list[dict[str, Any]]:
 
 
 def _line(row: Judged) -> dict[str, Any]:
-    """One cell, or pair of cells, of a claim."""
+    """The line of a claim about one cell, or about a pair of cells."""
     mark, kind = MARKS[row.verdict]
     ours, other = (in_unit(row.metric, side) for side in (row.ours, row.other))
     between = "published" if row.published else "against"
