@@ -55,9 +55,9 @@ GROUPS = {"baseline": baseline.app, "data": data.app, "new": new.app, "store": s
 
 
 class _Verbs(typer.core.TyperGroup):
-    """The built-in commands, and those of plugins, which are loaded only if the word is not a
-    built-in command, so that a plugin that hangs or fails cannot break `--help`. `ls plugins`
-    lists them."""
+    """The built-in commands, and those of plugins. Plugins are imported only for a word that is not
+    a built-in command, so that a plugin that hangs or fails cannot break `--help`. `ls plugins`
+    lists their commands."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         built_in = super().get_command(ctx, cmd_name)

@@ -46,7 +46,8 @@ def compare(
 ) -> None:
     """Compare HEAD with BASE, cell by cell.
 
-    Each metric is judged worse, better, the same, or inconclusive.
+    A cell is all trials that differ only in seed and fold. Each metric of a cell gets a verdict,
+    such as worse, better, same, ok (not worse than its gate allows) or cannot tell.
 
     Exit codes: 0 no gate failed; 2 usage; 3 a gate failed; 5 no cell in common; 6 nothing could
     be decided, or with --strict not everything.
@@ -90,8 +91,8 @@ def ab(
 ) -> None:
     """Run SUITE on two installations in turn and compare them.
 
-    They take turns trial by trial and are compared pair by pair. A machine that gets slower slows
-    both sides, so times can fail here.
+    The two take turns trial by trial and are compared pair by pair. A machine that gets slower
+    slows both, so longer times fail here, and do not only warn as in compare.
 
     Exit codes: as compare; 130 and 143 stopped, finished pairs are kept and can be compared.
     """
@@ -150,7 +151,7 @@ def ab(
 
 
 def results_of_pair(folder: Path, turns: Sequence[Turn], metrics: Metrics) -> str:
-    """A line with the results of a pair; empty if a record is missing."""
+    """A line with the results of a pair, two turns of one trial; empty if a record is missing."""
     from sparsebench.report.comparison import pair_line
 
     records = {
@@ -169,7 +170,7 @@ def check(
 ) -> None:
     """Judge the claims of a run's suite.
 
-    Each claim holds, fails, is inconclusive, or was not run.
+    The verdict on each is one of: holds, fails, cannot tell, too few seeds, not run, not judged.
 
     Exit codes: 0 none fails, and at least one holds; 2 usage; 4 a claim fails; 5 the suite makes
     no claims; 6 nothing could be decided.
@@ -204,7 +205,7 @@ def _print_comparison(found: Comparison, format: str) -> None:
 
 
 def _words(options: dict[str, Any]) -> list[str]:
-    """The options as a command line, for the commands of the two sides."""
+    """The values of options as the words of a command line, for the commands of the two sides."""
     words: list[str] = []
     for name, value in options.items():
         option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")

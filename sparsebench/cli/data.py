@@ -151,8 +151,8 @@ def inspect(
 
 
 def file_dataset(file: str, target: str | None, orientation: str) -> dict[str, Any]:
-    """The table of a suite for the data set in this file. A target that consists of digits is a
-    position."""
+    """The table of a suite for the data set in this file. A target that consists of digits is the
+    position of a column, from 0, or from the end if negative."""
     given: dict[str, Any] = {"name": "file", "path": file}
     if target is not None:
         is_position = target.removeprefix("-").isdigit()
@@ -163,8 +163,8 @@ def file_dataset(file: str, target: str | None, orientation: str) -> dict[str, A
 
 
 def _listings(directory: Path) -> list[Listing]:
-    """The data sets of data.json as suites see them: a set is unusable if a plugin has the same
-    name."""
+    """The data sets in data.json as suites see them: a set is unusable if a plugin has a data set
+    of the same name."""
     known = load_plugins(data_dir=directory)["dataset"]
     return [
         (listing_of(known[listing.name].target) if listing.name in known else None) or listing

@@ -159,7 +159,8 @@ def print_calibration(data_dir: Path, format: str) -> int:
 
 
 def _shown(key: str, value: Any) -> Any:
-    """A value to show: bytes with a unit, truth values as yes or no."""
+    """The value as shown in a table: bytes (of a key that ends with `_bytes`) with a unit, truth
+    values as yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return brief_size(value) if key.endswith("_bytes") and value is not None else value

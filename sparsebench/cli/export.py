@@ -49,7 +49,8 @@ def export(
 ) -> None:
     """Write one row per trial of RUN, including the failed ones.
 
-    The formats for other tools have one entry per cell.
+    The formats for other tools have one entry per cell, the trials that differ only in seed and
+    fold.
     """
     from sparsebench.store.export_formats import exported
 
@@ -145,7 +146,11 @@ def report(
 def report_text(
     runs: Sequence[StoredRun], kind: str, file: Path | None, earlier: Sequence[StoredRun] = ()
 ) -> str:
-    """A report in one of `REPORTS`; the plots of markdown are written beside `file`."""
+    """A report in one of the formats `REPORTS`. The plots of markdown are written beside `file`, or
+    without a file into the first run's folder.
+
+    earlier  runs that only appear in the section on history
+    """
     if kind == "html":
         from sparsebench.report.html.page import report as html_report
 
@@ -217,8 +222,9 @@ def fit(
 ) -> None:
     """Fit y = offset + factor x^exponent over the trials of a run.
 
-    Uses the finished trials of each backend; a point is the mean over the seeds of one size. 95 %
-    intervals are empty with fewer than four sizes. Columns are those of `sparsebench export`.
+    Uses the finished trials of each backend, or of each group of --by; a point is the mean over the
+    seeds of one size. Needs three sizes, and four for 95 % intervals. Columns are those of
+    `sparsebench export`.
     """
     from sparsebench.analysis.fits import fit_rows
     from sparsebench.analysis.report_data import report_data
@@ -277,8 +283,9 @@ def inputs(
     """List the inputs by how much networks rely on them.
 
     The strength of an input is the sum of the magnitudes of its weights, as a share of the sum for
-    all inputs, averaged over the networks of one cell. `sparsebench try` names the cell; for other
-    runs it is the cell with the best mean, or the sparsest one whose claim holds.
+    all inputs, averaged over the networks of one cell, the trials that differ only in seed and
+    fold. It is the sparsest cell whose claim holds or, if none holds, the one with the best mean.
+    `sparsebench try` recommends the same cell.
     """
     from sparsebench.analysis.input_strength import input_strengths
     from sparsebench.analysis.recommendation import recommended

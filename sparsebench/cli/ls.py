@@ -105,7 +105,8 @@ def _count(kind: str, store: Path, plugins: Plugins) -> Row:
 
 
 def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
-    """The rows of a list."""
+    """The rows of the list of one kind: a plural such as "backends", "suites", "runs" or
+    "plugins"."""
     if kind == "suites":
         return [
             _suite(name, file)
@@ -181,8 +182,8 @@ def _required(cls: Any) -> list[str]:
 
 
 def _parameters(entry: Entry) -> list[Row]:
-    """A row per parameter; the default is `required` if there is none. The type of a component is
-    its kind."""
+    """A row per parameter; the default is `required` if there is none. The type of a parameter that
+    is a component is its kind, such as `backend`."""
     cls: Any = entry.parameters()
     kinds, schema, required = nested_kinds(cls), parameter_schema(cls), _required(cls)
     texts = parameter_texts(cls)

@@ -24,13 +24,13 @@ def flag(name: str, help: str) -> Any:
 
 
 def from_env(name: str, help: str, **more: Any) -> Any:
-    """Declare an option that can also be set by the variable SPARSEBENCH_NAME."""
+    """Declare an option that can also be set by the environment variable SPARSEBENCH_<name>."""
     return typer.Option(envvar=f"SPARSEBENCH_{name}", help=help, **more)
 
 
 def _default_store() -> Path:
-    """The default store. If config.toml is invalid, only `doctor` calls this, and it reports the
-    error."""
+    """The folder of the default store. If config.toml is invalid, the built-in default: then only
+    `doctor` and `--help` go on, and `doctor` reports the error."""
     try:
         return store_directory()
     except SuiteError:
@@ -224,8 +224,8 @@ def execution(
 
 
 def with_options(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Any]:
-    """Add the options of these groups to a command, which receives their values as a dict, its
-    first argument, for `resolve`."""
+    """Add the parameters of these functions, such as `selection`, to a command as options. The
+    command receives their values as a dict, its first argument, for `run.request.resolve`."""
     shared = [
         parameter
         for group in groups

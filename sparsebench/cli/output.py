@@ -33,7 +33,8 @@ path, may be broken."""
 
 
 def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -> None:
-    """Print rows with the same keys, which become the header; as JSON, `json` or else the rows."""
+    """Print rows with the same keys, which become the header. In format "json", print `json`
+    instead, or the rows if that is None."""
     if format == "json":
         print_json(list(rows) if json is None else json)
     elif rows:
@@ -41,7 +42,8 @@ def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -
 
 
 def print_tables(tables: Sequence[Sequence[Row]], format: str, *, json: Any) -> None:
-    """Print the tables that have rows, separated by empty lines; or `json`."""
+    """Print the tables that have rows, separated by empty lines; in format "json", print `json`
+    instead."""
     if format == "json":
         print_json(json)
         return
@@ -153,10 +155,11 @@ def append_step_summary(markdown: str) -> None:
 
 
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """A row per cell: how its trials ended, and means over the seeds that ended well.
+    """A row per cell (the trials that differ only in seed and fold): how its trials ended, and
+    means over the trials that ended well.
 
-    The primary metric is a column with its name. If the cells have different primary metrics, a
-    column contains their names.
+    The primary metric is a column with its name. If the cells have different primary metrics, the
+    column `result` has their names before the values.
     """
     cells: dict[str, list[Record]] = {}
     for record in records:
@@ -194,7 +197,7 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
     """A row per cell as data: statuses, seeds, and for each measured metric the mean, the standard
-    deviation and the number of values over the seeds that ended well."""
+    deviation (None for one value) and the number of values, over the trials that ended well."""
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record.trial.cell, []).append(record)
@@ -220,7 +223,7 @@ def result_numbers(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def result_table(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """`result_rows` for reading: with a column for each grid axis instead of the label."""
+    """The rows of `result_rows`, with a column for each grid axis instead of the cell's label."""
     trials = list({record.trial.cell: record.trial for record in reversed(records)}.values())
     by_cell = dict(zip([trial.cell for trial in trials], label_columns(trials, seed=False)))
     cells = dict.fromkeys(record.trial.cell for record in records)

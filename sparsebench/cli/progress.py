@@ -21,7 +21,8 @@ from sparsebench.units import brief_seconds, brief_size
 
 
 def listener(*, plain: bool = False) -> Plain:
-    """Bars if stderr is a terminal and neither `plain`, NO_COLOR nor CI says otherwise."""
+    """The display of a run: bars if stderr is a terminal; lines if it is not, if `plain`, or if
+    NO_COLOR, CI or TERM=dumb is set."""
     unwanted = os.environ.get("NO_COLOR") or os.environ.get("CI", "").lower() in ("true", "1")
     if plain or unwanted or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
         return Plain()
@@ -100,7 +101,8 @@ class Plain(RunProgress):
 
 
 class Live(Plain):
-    """A bar for the run and one per running trial, redrawn from the poll loop: no thread."""
+    """A bar for the run and one per running trial. They are redrawn by the callbacks of the run,
+    without a thread."""
 
     refresh_seconds = 0.1
 
@@ -144,7 +146,10 @@ class Live(Plain):
         self._display.update(table, refresh=True)
 
     def bars(self, at: float) -> list[tuple[str, float, str]]:
-        """For each bar its name, the share that is done, and its text, at a time."""
+        """For each bar its name, the fraction that is done, and its text.
+
+        at  the present, in seconds of `time.monotonic`
+        """
         bars = []
         if self.total:
             ended = len(self.ended_trials)
@@ -161,7 +166,11 @@ class Live(Plain):
 
 
 def _share_and_text(trial: Trial, state: Mapping[str, Any], seconds: float) -> tuple[float, str]:
-    """The share of a trial that is done, 0 to 1, and the text of its bar. Epochs count from 1."""
+    """The fraction of a trial that is done, and the text of its bar. Epochs count from 1.
+
+    state    as `executor.Handle.progress` reports it
+    seconds  since the trial began
+    """
     if not state:
         return 0.0, f"starting, {brief_seconds(seconds)}"
     epoch, epochs = state.get("epoch") or 0, state.get("epochs") or trial.epochs

@@ -147,7 +147,7 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
 
 
 def short_ids(trials: Sequence[Trial]) -> list[str]:
-    """The starts of the ids, long enough to distinguish these trials."""
+    """The first 8 characters of the trials' ids, or more if these do not distinguish the trials."""
     ids = [trial.id for trial in trials]
     return next(
         short
@@ -157,8 +157,9 @@ def short_ids(trials: Sequence[Trial]) -> list[str]:
 
 
 def _note(trial: Trial, prediction: Prediction, request: RunRequest, store: Store) -> str:
-    """Why the trial cannot run here; else whether it is refused, whether its record is reused or
-    stale (recorded by other code), and which failure the suite expects."""
+    """The note on a trial in the plan: why it cannot run here; else whether it is refused because
+    of its memory limit, whether its record is reused or stale (recorded by other code), and which
+    failure the suite expects."""
     reason = absent(trial, request.plugins)
     if reason is not None:
         return ": ".join(reason)

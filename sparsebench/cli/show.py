@@ -37,8 +37,8 @@ def show(
 ) -> None:
     """Show the cells of a run, or all that is known of a trial.
 
-    The settings of a run are those that all its trials share; the numbers of a cell are means over
-    seeds.
+    A cell is all trials that differ only in seed and fold; its numbers are means over these. The
+    settings of a run are those that all its trials share. Of a trial, the last attempt is shown.
     """
     results = Store(store)
     is_run = name == "latest" or Path(name).is_dir() or os.sep in name
@@ -106,8 +106,7 @@ def _show_run(run: StoredRun, format: str) -> None:
 
 
 def _settings(trial: Trial) -> dict[str, Any]:
-    """The hyperparameters and limits of a trial by dotted key; a component's own key has its
-    name."""
+    """The hyperparameters and limits of a trial by dotted key, without those that are not set."""
     left_out = ("data", "locations", "suite", "axes", "words")
     settings = {k: v for k, v in trial.to_json().items() if k not in left_out}
     settings["observers"] = ", ".join(one["name"] for one in trial.observers)

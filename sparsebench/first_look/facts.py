@@ -15,8 +15,8 @@ LEAST_SAMPLES = 10
 """The least number of samples: with fewer, a test part would have one sample."""
 
 MOST_NUMBERS, LEAST_EACH = 20, 10
-"""Targets that are whole numbers are numbers, and not classes, if there are more than MOST_NUMBERS
-different ones, with fewer than LEAST_EACH samples each on average."""
+"""Whole numbers as targets are learnt as numbers (regression), and not as classes, if there are
+more than MOST_NUMBERS different ones, with fewer than LEAST_EACH samples each on average."""
 
 MOST_CLASSES = 0.5
 """With more classes per sample than this, the target is not a class, but a name or a number."""

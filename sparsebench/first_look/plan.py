@@ -69,12 +69,13 @@ SPARSE = {"trainer": "sequential", "backend": "numba-csr"}
 
 @dataclass(frozen=True)
 class Look:
-    """A comparison on one data set.
+    """The suite that `sparsebench try` makes for one data set.
 
     dataset  the data set as in a suite
     label    name of the data set
     minutes  time for all trials
-    margin   by how much sparse networks may be worse; None: the defaults above
+    margin   by how much sparse networks may be worse: of the accuracy, or as a fraction of the
+             targets' standard deviation; None: POINTS or SHARE
     """
 
     dataset: Mapping[str, Any]
@@ -212,7 +213,11 @@ class Look:
 def look_at(
     path: Path, dataset: Mapping[str, Any], facts: Facts, minutes: float, margin: float | None
 ) -> Look:
-    """The comparison for a file, whose data set is described so that the suite can run anywhere."""
+    """The comparison for a data file.
+
+    dataset  the data set as in a suite. Its path is made absolute, so that the suite can run from
+             any folder, and missing values are replaced by means unless it says otherwise
+    """
     chosen = {**dataset, "path": os.path.abspath(path)}
     if facts.missing and "missing" not in chosen:
         chosen["missing"] = "mean"

@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """The content of a card.
+    """What a notebook shows for an object: a title, lines of facts, a table, notes, and a text.
 
     left  number of leading columns with words, which are aligned to the left
     text  shown as it is, in a monospaced font
@@ -61,7 +61,8 @@ class Card:
     text: str = ""
 
     def html(self, where_more: str = "") -> str:
-        """At most `MOST_ROWS` rows; a note says how many more there are, and where."""
+        """The card as HTML, with at most `MOST_ROWS` rows, bad ones first; a note says how many
+        more there are, and `where_more` says where to see them."""
         rows, notes = list(self.rows), list(self.notes)
         if len(rows) > MOST_ROWS:
             rows = sorted(rows, key=lambda row: not row.bad)[:MOST_ROWS]

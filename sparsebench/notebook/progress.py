@@ -22,7 +22,7 @@ LAST_FAILURES = 5
 
 
 def in_notebook() -> bool:
-    """Whether this is a kernel of Jupyter, whose cells show HTML. Imports nothing."""
+    """Whether this process is a Jupyter kernel, whose notebook shows HTML. Imports nothing."""
     interactive = sys.modules.get("IPython")
     shell = interactive.get_ipython() if interactive is not None else None
     return getattr(shell, "kernel", None) is not None
@@ -33,6 +33,7 @@ class RunProgress(Listener):
 
     doing    a line on what happens before the first trial; empty afterwards
     running  trial id -> the trial, when it began, and its last report
+    began    when the run began. Times are seconds of `time.monotonic`
     """
 
     refresh_seconds = 0.5
@@ -45,7 +46,7 @@ class RunProgress(Listener):
         self.first_trial_at: float | None = None
 
     def draw(self, at: float) -> None:
-        """Show the progress; `at` is the time."""
+        """Show the progress; `at` is the present. Does nothing here; a subclass overrides it."""
 
     def redraw(self, *, now: bool = True) -> None:
         """Draw now; or with `now=False` only if the last time was `refresh_seconds` ago."""

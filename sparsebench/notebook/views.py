@@ -51,7 +51,8 @@ NUMBERS = ("epoch_seconds", "net_peak_bytes", "stored_bytes")
 
 
 def run_card(stored: StoredRun) -> Card:
-    """A row per cell with means and standard deviations over the seeds; failures are bold."""
+    """The card of a run: a row per cell (the trials that differ only in seed and fold) with means
+    and standard deviations over the seeds. Rows with unexpected failures are bold."""
     found = report_data([stored])
     frame = found.frame
     metrics = [found.primary, *(found.metrics[name] for name in NUMBERS)]
@@ -82,10 +83,10 @@ def run_card(stored: StoredRun) -> Card:
 
 
 class Trial:
-    """A trial with its record.
+    """A trial of a run, as one attempt recorded it.
 
-    record  the trial's record; `run.trials()` has it as a row
-    folder  the folder of its logs, epochs and memory trace
+    record  the record of that attempt; `run.trials()` has it as a row
+    folder  the folder of the attempt's logs, epochs and memory trace
     """
 
     def __init__(self, stored: StoredRun, record: Record) -> None:
@@ -152,7 +153,8 @@ class Compared:
 
     @property
     def exit_code(self) -> int:
-        """0 no gate failed, 3 one did, 6 nothing could be decided."""
+        """0: no gate failed; 3: one did; 6: nothing could be decided, or if the gates are `strict`,
+        not everything."""
         return self.found.exit_code
 
     @property
@@ -213,8 +215,8 @@ class Plots:
         return "<plots: accuracy(), curves(), density(), line(x, y), ranks(), scaling(), sweep()>"
 
     def accuracy(self) -> Figure:
-        """The primary metric against net peak memory, with a marker per cell whose area shows the
-        time."""
+        """The primary metric against net peak memory, with a marker per cell (the trials that
+        differ only in seed and fold); larger markers take more time per epoch."""
         needs = "two cells with a primary metric and a net peak"
         return self._drawn(trade_off, "accuracy", needs)
 
@@ -262,7 +264,8 @@ class Plots:
         return report_data([self._stored]).trained
 
     def _drawn(self, draw: Callable[[ReportData], Chart | None], name: str, needs: str) -> Figure:
-        """The figure; a notebook shows it without pyplot's inline backend."""
+        """The figure of the chart that `draw` makes; a notebook shows it without pyplot's inline
+        backend. Raises NothingMatched, which says what the chart `needs`, if there is none."""
         chart = draw(self._evidence)
         if chart is None:
             raise NothingMatched(
