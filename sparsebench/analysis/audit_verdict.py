@@ -48,7 +48,7 @@ NETWORK_FLOOR = 2 * MIB
 difference came to 1.3 MiB."""
 
 HELD_SHARE, HELD_FLOOR = 3.0, 6 * MIB
-"""A layer may hold HELD_SHARE times its declared bytes plus HELD_FLOOR."""
+"""A layer may hold HELD_SHARE times its declared bytes plus HELD_FLOOR bytes; more is a finding."""
 
 SMALL = 4 * MIB
 """Trials whose dense weights would take fewer bytes than this are not judged, because any process
@@ -59,7 +59,7 @@ PER_CONNECTION, PER_NEURON = 48, 64
 Adam's state in two orders."""
 
 PEAK_SHARE, PEAK_FLOOR = 4.0, 8 * MIB
-"""A net peak may be PEAK_SHARE times the stored bytes plus PEAK_FLOOR."""
+"""A net peak may be PEAK_SHARE times the stored bytes plus PEAK_FLOOR bytes; more is a finding."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Judgement:
 
 
 def judge(found: Evidence) -> Judgement:
-    """Judge the probe of a backend's layers: first dense storage and dense work, by their growth,
-    then bytes that are held but not declared."""
+    """Judge the probe of a backend's layers: first dense storage and dense work, by how memory and
+    time grow with K D, then bytes that are held but not declared."""
     slowest, square = slowest_growth(found.points), found.square
     growths = []
     for call, most in square.peaks.items():
@@ -174,8 +174,9 @@ def _first_of_the_largest(growths: Sequence[Growth]) -> Growth | None:
 
 
 def worth_another_look(found: Evidence) -> bool:
-    """Whether the evidence contradicts a backend that declares itself truly sparse. It is then
-    probed again later, because a second probe is cheap compared to a false accusation."""
+    """Whether the evidence contradicts a backend that declares itself truly sparse, or leaves it in
+    doubt. It is then probed again, because a second probe is cheap compared to a false
+    accusation."""
     judged = judge(found)
     return bool(found.truly_sparse) and (bool(judged.flags) or not judged.sure)
 

@@ -205,8 +205,11 @@ def read(file: Path) -> Baseline:
 
 
 def side_named(shelf: Store, name: str) -> Side:
-    """One side of a comparison. `name` may be a run's id, the folder of a run or of a store, or a
-    baseline's name or file; these are tried in this order."""
+    """One side of a comparison. `name` may be `latest` or a run's id, the folder of a run or of a
+    store, a baseline's name or file, or the start of a run's id; these are tried in this order.
+
+    shelf  the store in which runs and baselines are looked up
+    """
     folder = Path(name)
     if name == "latest" or name in shelf.runs():
         return side(shelf.run(name))

@@ -61,7 +61,8 @@ class Finding:
     gate         the metric's gate; None for STATUS
     base, head   values of each side by replicate, in the same order
     p_holm       p-value of the change, adjusted over the cells of the metric
-    detectable   the smallest change that could have been detected, if there is no verdict
+    detectable   the smallest change that could have been detected, as `effect`, if there is no
+                 verdict
     missing      about how many more replicates would decide it; None if unknown
     """
 
@@ -89,12 +90,13 @@ class Finding:
 
     @property
     def is_ratio(self) -> bool:
-        """Whether the difference is computed from logarithms and shown as a share."""
+        """Whether the difference is computed from logarithms and shown as a relative change."""
         return self.gate is not None and self.gate.metric.scale == "ratio"
 
     @property
     def effect(self) -> float | None:
-        """The change: a share for ratios, else in the metric's unit."""
+        """The change from BASE to HEAD: relative (0.05 is 5 % more) if `is_ratio`, else in the
+        metric's unit. None if it is not known."""
         if self.difference is not None:
             return self.shown(self.difference.effect)
         if not self.base or not self.head:
@@ -124,8 +126,8 @@ class Finding:
         return "pairs" if rounds else "seeds"
 
     def shown(self, value: float) -> float:
-        """The value to show: for ratios, the share that corresponds to a difference of
-        logarithms."""
+        """A difference as it is shown: if `is_ratio`, the relative change that corresponds to a
+        difference of logarithms; else unchanged."""
         return math.expm1(min(value, 700.0)) if self.is_ratio else value
 
     def paired_differences(self) -> list[float]:
@@ -207,8 +209,8 @@ def _awaits_test(finding: Finding) -> bool:
 
 
 def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iterator[Finding]:
-    """Yield a finding for each metric of a cell, and one on how its trials ended if that
-    matters."""
+    """Yield a finding for each metric with a gate; and one for STATUS if a side lacks the cell, if
+    trials did not end well, or if the sides cannot be compared."""
     base, head = base_side.cells.get(cell), head_side.cells.get(cell)
     if base is None or head is None:
         present, there = (base, head_side) if base is not None else (head, base_side)

@@ -35,8 +35,8 @@ SPOILED_BY: dict[str, str] = {
     "contended": "time",
     "threading layer": "time",
 }
-"""Circumstances in which records must agree to be compared; the values are the metrics that cannot
-be compared otherwise."""
+"""Circumstances in which the records of both sides must agree; the values say which metrics cannot
+be compared otherwise: all, or only those of time."""
 
 MOST_ALIKE = 50
 """The most cells of a side that are searched for the most similar ones."""

@@ -113,8 +113,8 @@ def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
 
 
 def crossings(report_data: ReportData, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
-    """The crossings of each truly sparse backend with each simulated one, for each setting with
-    several densities, and for each epsilon with several sizes.
+    """The crossings of each truly sparse backend with each simulated one: along density for each
+    setting with several densities, and along size for each topology with several sizes.
 
     kinds  backend name -> whether it is truly sparse; None: as the plugins declare
     """
@@ -177,7 +177,8 @@ def _crossover(
 
 def truly_sparse(names: Iterable[str]) -> dict[str, bool]:
     """Whether each backend is truly sparse, as the installed plugins declare it: by the parameter
-    class if possible, which imports nothing heavy, else by the backend's class."""
+    class if possible, which imports nothing heavy, else by the backend's class. Backends that
+    declare nothing are left out."""
     known, found = load_plugins()["backend"], {}
     for name in names:
         try:

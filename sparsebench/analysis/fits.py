@@ -109,7 +109,8 @@ class Law:
 
 @dataclass(frozen=True)
 class Marginal:
-    """y = constant + per_connection x connections + per_neuron x neurons."""
+    """The fit of y = constant + per_connection x connections + per_neuron x neurons, with 95 %
+    intervals. `points` is the number of points."""
 
     per_connection: float
     per_connection_interval: Interval
@@ -238,7 +239,7 @@ def _student(x: Vector, y: Vector, law: Vector, bends: bool) -> Vector:
 
 
 def _interval(draws: Vector, low: float, high: float) -> Interval:
-    """The bootstrap's interval, extended to `low` and `high`."""
+    """The 95 % interval of the bootstrap's `draws`, extended to `low` and `high`."""
     if draws.size:
         ends = np.quantile(draws, [0.025, 0.975])
         low, high = min(low, float(ends[0])), max(high, float(ends[1]))
@@ -251,7 +252,8 @@ def marginal(
     """Fit y to connections and neurons, with a constant, by least squares of relative errors. None
     for fewer than 3 sizes.
 
-    If the effects of connections and neurons cannot be distinguished, returns the reason instead.
+    Returns the reason instead if there are too few points, or if the effects of connections and
+    neurons cannot be distinguished.
     """
     c, n, y = _usable(connections, neurons, y)
     if np.unique(c).size < LEAST_SIZES:

@@ -114,7 +114,7 @@ class Gates:
 
     def failing_on_time(self, **changed: Any) -> Gates:
         """These gates, except that gates on time fail instead of warning; `changed` replaces
-        further fields of these."""
+        further fields of the gates on time."""
         times = [gate for gate in self if gate.metric.is_time]
         return self.with_gates(*(replace(gate, action="fail", **changed) for gate in times))
 

@@ -51,9 +51,10 @@ def first_kept(
 
 
 def fullest_setting(settings: Sequence[str]) -> tuple[str, list[str]]:
-    """The most frequent setting, the first of several; and a note that names it.
+    """The most frequent setting, the first one of equally frequent ones; and a list with a note
+    that names it, empty if the setting has no words.
 
-    settings  the setting of each item to be shown, at least one
+    settings  the setting of each item that could be shown, at least one
     """
     setting = max(dict.fromkeys(settings), key=settings.count)
     several = len(set(settings))

@@ -136,8 +136,8 @@ def rank(scores: Mapping[str, Sequence[float]], alpha: float = 0.05) -> Ranking:
 
 
 def critical_difference(methods: int, datasets: int, alpha: float = 0.05) -> float:
-    """Nemenyi's q sqrt(k (k + 1) / (6 N)), where q is the quantile of the studentized range divided
-    by the square root of 2."""
+    """Nemenyi's critical difference of average ranks for k methods on N data sets: q sqrt(k (k + 1)
+    / (6 N)), where q is the quantile of the studentized range divided by the square root of 2."""
     from scipy import stats
 
     q = float(stats.studentized_range.ppf(1 - alpha, methods, math.inf)) / math.sqrt(2)
@@ -187,8 +187,8 @@ def rankings(report_data: ReportData) -> list[Ranking]:
 
 def cost_profiles(report_data: ReportData) -> dict[str, list[Profile]]:
     """The profiles of all methods for each cost (time and memory). Empty with fewer than 2 methods
-    or 3 data sets whose epochs are known; and if the metric is not a share, because then no target
-    can be derived from the best value."""
+    or 3 data sets; if no trial is known to have reached its target; and if the metric is not a
+    fraction, because then no target can be derived from the best value."""
     report_data, metric = report_data.of_primary, report_data.primary
     frame = by_method(report_data)
     enough = (

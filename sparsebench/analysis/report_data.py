@@ -71,7 +71,8 @@ class ReportData:
                guess           the value of that metric for the best constant prediction
                test_samples    number of test samples
                cell, setting, topology_label, backend_label, backend_name   labels
-               apart           the part of the setting that is not a parameter
+               apart           the machine, and whether other trials ran at the same time, if the
+                               records differ in these
                expected        whether the suite expects this status
                ok              whether the trial ended well
                ended           the status, with the limit that the trial exceeded
@@ -248,8 +249,9 @@ def differences(required: Mapping[str, Any], trial: Trial) -> list[tuple[str, st
 def _once(
     pairs: list[tuple[StoredRun, Record]],
 ) -> tuple[list[tuple[StoredRun, Record]], int]:
-    """Keep the latest record of each trial and machine; also returns how many were left out. Within
-    one store, attempt numbers tell which record is later, because clocks can be set back."""
+    """Keep the latest record of each trial on each machine, contended and not; also returns how
+    many other records were left out. Within one store, attempt numbers tell which record is later,
+    because clocks can be set back."""
     kept: dict[tuple[str, str, bool], tuple[StoredRun, Record]] = {}
     repeated = 0
     for run, record in pairs:

@@ -1,8 +1,8 @@
 """Means, differences and their uncertainty over seeds, and Holm's correction for many tests.
 
-Seeds are the replicates. Tests are two-sided and use the t distribution, which is valid for a
-handful of seeds; the bootstrap and the permutation of signs serve as checks. scipy is imported only
-when needed, so that a comparison of counts does not load it.
+Seeds are the replicates. Tests use the t distribution, which is valid for a handful of seeds, and
+are two-sided where nothing else is said; the bootstrap and the permutation of signs serve as
+checks. scipy is imported only when needed, so that a comparison of counts does not load it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ class Spread:
 class Difference:
     """A mean difference between two sides, or from a constant.
 
-    error    standard error
+    error    standard error of the effect
     freedom  degrees of freedom
+    paired   whether values were compared pair by pair
     alpha    the interval is at level 1 - alpha
     least    the smallest p-value that is possible with this number of values
     """

@@ -36,8 +36,8 @@ def set(
 ) -> None:
     """Save the results of a run as a baseline, to compare later runs with.
 
-    An older baseline of the same name is replaced. It is a file in the store, or with -o a file
-    that you can commit. To compare the latest run with it: sparsebench compare NAME latest.
+    The baseline is a file in the store, or with -o a file that you can commit. It replaces an older
+    one of the same name. To compare the latest run with it: sparsebench compare NAME latest.
     """
     from sparsebench.analysis.baseline import file_of, keep
 

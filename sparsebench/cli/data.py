@@ -123,8 +123,9 @@ def inspect(
 ) -> None:
     """Show how a file of your own is read, before anything runs.
 
-    Samples, features, target, classes, missing values, constant features, storage, and features
-    that may leak the target. The last line is the data set's table for a suite.
+    Shows samples, features, target, classes, missing values, constant features, storage, and
+    features that may leak the target. The last line is the option --set with which a suite uses the
+    file.
     """
     from sparsebench.core.data.inspection import described
 

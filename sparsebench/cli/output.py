@@ -28,8 +28,8 @@ UNLIMITED = 1_000_000
 """The width of a pipe or a file, in characters: rows are wrapped only on a terminal."""
 
 SHORT, FOLDED = 16, 56
-"""A cell of up to SHORT letters is kept on one line; a word of more than FOLDED letters, such as a
-path, may be broken."""
+"""On a terminal, the text of a table's cell of up to SHORT characters is kept on one line if there
+is room; a word of more than FOLDED characters, such as a path, may be broken."""
 
 
 def print_rows(rows: Sequence[Row], format: str = "text", *, json: Any = None) -> None:

@@ -96,7 +96,8 @@ def plan(
 ) -> None:
     """List the trials of SUITE and the memory that each needs.
 
-    A note marks trials that `run` would reuse.
+    A note marks trials that `run` would reuse, would refuse for their memory limit, or cannot run
+    here. The memory is a lower bound.
     """
     _print_plan(resolve(**options), format, measure=measure)
 

@@ -72,9 +72,9 @@ def try_(
 
     Is a sparse network as good as a dense one on FILE, at which density, at what cost? Trains
     dense and sparse networks (SET, RigL, a fixed random topology) and scikit-learn's linear model
-    and gradient boosting on five stratified folds; sizes follow from the data. The answer, with
-    the inputs that matter, is printed and leads the report. The same command again runs the
-    trials that the time did not allow.
+    and gradient boosting, on five folds or on the file's own training and test parts; sizes follow
+    from the data. The answer, with the inputs that matter, is printed and leads the report. The
+    same command again runs the trials that the time did not allow.
     """
     from sparsebench.first_look.facts import facts_of
     from sparsebench.first_look.plan import look_at

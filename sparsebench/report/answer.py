@@ -121,7 +121,8 @@ def _margin(row: Judged) -> str:
 
 
 def _claim(row: Judged) -> str:
-    """`SET ... is as good: shown. 96.1 % against 96.4 %, -0.3 points (95 % interval ...)`."""
+    """A claim in words, with its verdict and numbers: `SET ... is as good: shown. 96.1 % against
+    96.4 %, -0.3 points (95 % interval ...)`."""
     text = f"{row.text}: {WORDS.get(row.verdict, str(row.verdict))}."
     if row.effect is None:
         return text

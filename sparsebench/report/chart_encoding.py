@@ -96,7 +96,8 @@ def switches(label: str) -> str:
 
 
 def value_at(trial: Trial, key: str) -> object:
-    """The value of a dotted key such as "topology.epsilon"; None if the trial has no such key."""
+    """The value of a part of a trial such as "topology" or "epochs", or of a dotted key such as
+    "topology.epsilon"; None if the trial has no such key."""
     head, _, path = key.partition(".")
     value = getattr(trial, head, None)
     return flat(value).get(path) if path and isinstance(value, dict) else None if path else value

@@ -155,7 +155,8 @@ def _bounds(row: Judged) -> Iterator[str]:
 
 
 def _interval(row: Judged) -> str:
-    """`90 % interval [-0.12 points, +0.40 points]`."""
+    """The interval in words: `90 % interval [-0.12 points, +0.40 points]`; empty if there is
+    none."""
     if row.interval is None:
         return ""
     ends = [signed(row.metric, end) for end in row.interval]

@@ -71,7 +71,7 @@ class Table:
 
     left     number of leading columns with words; the others have numbers
     label, caption  of the table in LaTeX; a table without them is left out there
-    narrow   the columns that fit on a page of a paper; None: all columns
+    narrow   the columns that fit on a page of a paper; empty: all columns
     """
 
     header: Sequence[str]

@@ -39,8 +39,8 @@ ROWS_OF_A_PAGE = 40
 
 
 def report(stored_runs: Sequence[StoredRun]) -> str:
-    """All tables of a report that have a caption: on results, time, memory, claims and ranks, and
-    those of plugins."""
+    """The LaTeX of all tables of a report that have a label: on results, time, memory, claims and
+    ranks, and those of plugins."""
     made = contents(stored_runs)
     blocks = [PREAMBLE.format(runs=", ".join(plain(run.id) for run in stored_runs))]
     for table in (table for section in made.sections for table in section.tables if table.label):

@@ -301,7 +301,8 @@ def _counts(values: pd.Series) -> Cell:
 
 
 def audit_table(report_data: ReportData) -> Table | None:
-    """A row per backend and finding of the honesty audit."""
+    """A row per backend and verdict of the honesty audit, with the largest growths of its probes
+    and the bytes of its trials."""
     audits = [record.audit for record in report_data.records_of(report_data.frame)]
     frame = report_data.frame.assign(
         claims=[str(audit.get("claims", NO_CLAIM)) for audit in audits],

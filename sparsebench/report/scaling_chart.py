@@ -56,7 +56,7 @@ class Censored:
 
 def scaling(report_data: ReportData) -> Chart | None:
     """A panel for time and one for memory, each with a line through trials that differ only in
-    size. None unless there are trials of different sizes on one data set."""
+    size. None unless the sizes of a line span a factor of `LEAST_SPAN`."""
     by_backend = report_data.frame["backend_label"].nunique() > 1
     distinct = distinctions(report_data, *SIZE, panel="", color="backend" if by_backend else "")
     columns = {str(name): distinct[name] for name in distinct}
@@ -179,8 +179,9 @@ def censored(report_data: ReportData, measure: str) -> Iterator[Censored]:
 
 
 def memory_refused(record: Record) -> float | None:
-    """A lower bound on the network's memory: the limit minus the memory that the process held
-    before. The measured peak is no good bound, because an allocation is refused as a whole."""
+    """A lower bound in bytes on the network's memory: the memory limit minus what the process held
+    before it built the network. The measured peak is no good bound, because an allocation is
+    refused as a whole; it is used only without a limit. None if neither is known."""
     peak, net = (record.measures.get(name) for name in ("peak_rss_bytes", "net_peak_bytes"))
     if record.trial.memory_limit is None:
         return float(net or peak or 0) or None

@@ -339,7 +339,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _libraries(records: Iterable[Record]) -> list[str]:
-    """`openblas 0.3.30 (Haswell), 2 threads`: each library of linear algebra once."""
+    """The libraries of linear algebra, each once: `openblas 0.3.30 (Haswell), 2 threads`."""
     named = []
     for pool in pools(records):
         if pool.get("internal_api", "openmp") == "openmp":  # threads only

@@ -191,7 +191,7 @@ def _range(known: pd.DataFrame, metric: Metric) -> tuple[str, str, int]:
 
 def _largest(frame: pd.DataFrame) -> str:
     """A sentence on time and memory of the largest network, with ranges if several cells have
-    networks of that size; empty if networks do not differ in size."""
+    networks of that size; empty if it has less than `GROWN` times the neurons of the smallest."""
     sizes = frame["initial_connections"].dropna()
     neurons = frame["neurons"].dropna()
     if sizes.empty or neurons.empty or neurons.max() < GROWN * neurons.min():

@@ -44,7 +44,7 @@ MUCH = 1 / 8
 """A layer with at least this share of the network's K D counts when the size to probe is chosen."""
 
 PATIENCE = 120.0
-"""Seconds for a probe, imports included; one takes two to six."""
+"""Timeout of a probe in seconds, imports included; a probe takes two to six."""
 
 LIBRARIES = 256 * 2**20
 """Bytes of a process's memory limit that libraries need and that are not available for layers."""

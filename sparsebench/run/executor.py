@@ -18,7 +18,8 @@ from sparsebench.suite.suite import Suite
 
 
 class Handle(Protocol):
-    """A running trial. It may also have a `fileno` that is readable once the trial has ended."""
+    """A running trial. A handle may also have a method `fileno`, which returns a file descriptor
+    that becomes readable once the trial has ended."""
 
     def poll(self) -> Mapping[str, Any] | None:
         """The outcome of the trial (see `store.record`) once it has ended, else None. Never

@@ -46,9 +46,9 @@ PATIENCE = 900.0
 def representatives(trials: Sequence[Trial], plugins: Plugins) -> list[Trial]:
     """One trial for each set of kernels.
 
-    Every backend counts, because drawing and changing connections is compiled too. A trainer
-    without warm-up needs no compilation; one that is registered by name is not imported to find
-    out.
+    Backends without compiled kernels count too, because drawing and changing connections is
+    compiled for every backend. Trials whose trainer has no `warm_up` are left out, as they need no
+    compilation; a trainer that is registered by name is not imported to find out, and counts.
     """
     chosen: dict[str, Trial] = {}
     for trial in trials:

@@ -44,7 +44,7 @@ and iowait are 3 and 4, steal is 7."""
 
 @dataclass(frozen=True)
 class Sample:
-    """The kernel's counters at one moment. All but `load` and `megahertz` are running totals.
+    """The kernel's counters at one moment. From `busy` to `swapped_pages` they are running totals.
 
     at                 seconds of `time.monotonic`
     load               load average of the last minute, of the whole machine

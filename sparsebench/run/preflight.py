@@ -111,8 +111,8 @@ class Preflight:
         return found
 
     def _probe(self, probe: auditing.ProbeJob, folder: Path) -> auditing.Found:
-        """Evidence from one process. It is kept for later runs unless it contradicts a claim: then
-        the next run looks again."""
+        """Evidence from one process, or why there is none. It is kept for later runs unless it
+        contradicts the backend's claim or leaves it in doubt: then the next run probes again."""
         if self.context.signals.count:
             return "the run was interrupted before the probe"
         if probe.sizes is None:

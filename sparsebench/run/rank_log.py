@@ -14,7 +14,7 @@ from sparsebench.store.safe_files import Damaged, read_lines
 from sparsebench.store.schemas import RANK
 
 LARGEST = 2**20
-"""Most bytes of the log that are read; it has three short lines for each process."""
+"""A log of more bytes than this counts as empty; a sound one has three short lines per process."""
 
 KILLED = (9, 255)
 """Exit codes of MPICH's mpiexec when a process that it started, or its proxy, was killed."""

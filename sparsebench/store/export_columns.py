@@ -134,7 +134,8 @@ def epoch_value(line: Mapping[str, Any], name: str) -> float | None:
 
 
 def manifest_commit(manifest: Mapping[str, Any]) -> str:
-    """The commit that ran, with `+` if the tree was changed; empty if unknown."""
+    """The commit of sparsebench that a run used, with `+` if its files were changed; empty if
+    unknown."""
     return commit_name(manifest.get("git", {}))
 
 

@@ -1,8 +1,8 @@
 """Reads files that others may have written, and writes files that a command line names.
 
 Only a regular file inside the store with plain JSON is accepted; anything else is a StoreError that
-names it. Reading never blocks on a pipe, follows a link out of the store, or recurses as deep as
-the file says.
+names it. Reading never blocks on a pipe and never follows a link out of the store, and the depth of
+nesting is limited.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def read_bytes(file: Path, root: str, largest: int = LARGEST) -> bytes:
 
 
 def open_regular(file: Path, root: str) -> BinaryIO:
-    """Open a regular file below `root` for reading, without ever waiting for a pipe."""
+    """Open a regular file below `root` for reading, without ever waiting for a pipe. Raises OSError
+    or ValueError for anything else."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

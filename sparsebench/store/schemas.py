@@ -87,7 +87,8 @@ def _named(what: str, fits: Callable[[str], bool]) -> AfterValidator:
 
 
 def _measure(value: Any) -> Any:
-    """Check that a value is a number, null, or a text such as "nan" for a float that JSON lacks."""
+    """The value, if it is a number or None; the texts "nan", "inf" and "-inf" become floats, which
+    JSON lacks. Raises ValueError for anything else."""
     if value in ("nan", "inf", "-inf"):
         return float(value)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):

@@ -213,7 +213,8 @@ class Store:
         return None
 
     def tidy_checkpoints(self, record: Record) -> None:
-        """Delete checkpoints that no attempt will resume from, now that this attempt has ended."""
+        """Delete the trial's checkpoints that no attempt will resume from, now that this attempt
+        has ended: all of them if it ended well or diverged, else all older than its own."""
         newest = self.folder(record) / CHECKPOINT
         over = record.status in NEVER_RESUMED
         if over or _is_own(newest):
@@ -271,8 +272,9 @@ class Store:
     def open_run(self, name: str, manifest: Mapping[str, Any], suite_text: str = "") -> RunJournal:
         """Start a new run of the suite `name`.
 
-        Its id is the time in UTC to the microsecond, so ids sort by time. If the clock has been set
-        back, it is just after the latest run.
+        Its id begins with the time in UTC to the microsecond, so ids sort by time; the suite's name
+        and random digits follow. If the clock has been set back, the time is just after that of the
+        latest run.
         """
         with self.locked(), writing_to(self.path):
             now = datetime.now(UTC)
@@ -540,11 +542,12 @@ class StoredRun:
         return self.store.folder(record)
 
     def events(self) -> list[dict[str, Any]]:
-        """The journal without torn and damaged lines."""
+        """The lines of the journal, events.jsonl, without incomplete and damaged ones."""
         return read_lines(self.path / "events.jsonl", self.store.root, EVENT)[0]
 
     def epochs(self, record: Record) -> list[dict[str, Any]]:
-        """The finished epochs of a record's attempt, without torn lines."""
+        """The lines of epochs.jsonl, one per finished epoch of the record's attempt, without
+        incomplete and damaged ones."""
         return read_lines(self.folder(record) / "epochs.jsonl", self.store.root, EPOCH)[0]
 
 

@@ -97,7 +97,8 @@ class Verdict:
     def lines(
         self, file: Path, root: str, form: TypeAdapter[dict[str, Any]], do: str
     ) -> list[dict[str, Any]]:
-        """The sound lines of a JSONL file. A last line that was cut off is only a note."""
+        """Return the sound lines of a JSONL file, and note each other line as damage, with `do` as
+        what to do. A last line that was cut off is only a note."""
         try:
             sound, damaged, torn = read_lines(file, root, form)
         except StoreError as error:

@@ -53,8 +53,9 @@ class Installation:
 
 @contextlib.contextmanager
 def installation(side: str, given: str, suite: str) -> Iterator[Installation]:
-    """One side of the comparison, which exists until the block ends.
+    """Yield one side of the comparison; a checkout of `git:REV` is removed when the block ends.
 
+    side   "BASE" or "HEAD"
     given  `.`, a folder, or `git:REV`
     suite  a name, or a file, which both sides use
     """
@@ -73,7 +74,8 @@ def installation(side: str, given: str, suite: str) -> Iterator[Installation]:
 
 
 def _commit_here() -> str:
-    """` (0123abcd)`, with `+` where something is changed; empty outside a repository."""
+    """The commit in the current folder for a message, such as ` (0123abcd)`, with `+` if files are
+    changed; empty outside a repository."""
     with contextlib.suppress(SparsebenchError):
         commit = _git(".", "rev-parse", "--short=12", "HEAD")
         changed = "+" if _git(".", "status", "--porcelain", "--untracked-files=no") else ""
@@ -107,7 +109,7 @@ def _environment(without: tuple[str, ...] = ()) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _checkout(side: str, given: str, suite: str) -> Iterator[Installation]:
-    """A temporary worktree of the repository; removed at the end."""
+    """Yield the side `git:REV`, in a temporary worktree of the repository, removed at the end."""
     place = f"{side} {given!r}"
     rev = given.removeprefix("git:")
     top = Path(_git(place, "rev-parse", "--show-toplevel"))
@@ -141,7 +143,7 @@ def _commit(place: str, rev: str) -> str:
 
 
 def _suite_in(suite: str, top: Path, tree: Path) -> str:
-    """The suite for the side in the checkout.
+    """The suite for the side in the checkout `tree` of the repository `top`.
 
     A suite file of this repository is copied as it is now into the checkout, so that the plugins
     beside it are the commit's. Any other file or a name is returned unchanged.

@@ -43,6 +43,8 @@ class Planned:
 class Turn:
     """One trial that has run on one side.
 
+    side       "BASE" or "HEAD"
+    round      number of the round, from 0
     run        id of the run in the side's store
     exit_code  exit code of its `sparsebench run`
     """
@@ -69,7 +71,7 @@ class Ended:
 
 
 def plan(one: Installation, words: Sequence[str]) -> list[Planned]:
-    """The trials that the side's `sparsebench plan` lists."""
+    """The trials that the side's `sparsebench plan` lists, given `words` as further options."""
     code, out, errors = _call(one, ["plan", one.suite, "--json", *words], None)
     if code:
         raise SparsebenchError(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
@@ -111,6 +113,8 @@ def take_turns(
     """Run every trial on both sides, `rounds` times.
 
     A signal is passed on to the running side, which keeps its record, and ends the comparison.
+
+    words  further options of each `sparsebench run`
     """
     _begin(folder, base, head, rounds)
     pairs = 0
@@ -167,7 +171,7 @@ def _line(turn: Turn) -> dict[str, Any]:
 def _call(one: Installation, words: Sequence[str], signals: Signals | None) -> tuple[int, str, str]:
     """Run a command of this side; returns exit code, stdout and stderr.
 
-    It has a process group of its own, so that Ctrl-C reaches it only through `_wait`.
+    The command has a process group of its own, so that Ctrl-C reaches it only through `_wait`.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         try:
