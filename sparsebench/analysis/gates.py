@@ -73,7 +73,7 @@ class Gate:
         return self if self.exact_floor is None else replace(self, floor=self.exact_floor)
 
     def __str__(self) -> str:
-        """The change that fails, such as `+5 % and +2.00 MiB`, `exact` or `any change`."""
+        """The change that counts as worse: `+5 % and +2.00 MiB`, `any change`; or `exact`."""
         if self.exact:
             return "exact"
         parts = [f"{self.threshold * 100:g} %"] if self.threshold else []

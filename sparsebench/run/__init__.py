@@ -1,4 +1,5 @@
-"""Runs trials: session, supervisor, preflight."""
+"""Runs trials: `session` schedules them, `supervisor` watches each one, and `preflight` compiles
+kernels and audits backends before the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assigns slots and cores to trials."""
+"""Assigns slots and cores to trials. A slot is a place in which one trial runs at a time."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from sparsebench.core.worker import guard_processes, limits, mpi, processes
 from sparsebench.run.memory_cgroup import Group
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "sparsebench.core.worker.__main__")
-"""-P keeps the current folder out of the import path."""
+"""Starts the process of a trial; -P keeps the current folder out of the import path."""
 
 
 LOGS = ("stdout.log", "stderr.log")

@@ -56,9 +56,9 @@ def numbers(trial_folder: Path) -> list[int]:
 def read_attempt(folder: Path, root: str) -> Record | None:
     """The record of the attempt in `<root>/trials/<aa>/<trial>/<number>`.
 
-    None while the attempt is running, or if its folder has no spec.json. The status is interrupted
-    if its supervisor is gone without an outcome, or if its files are damaged, which `detail` then
-    says. Raises StoreError for a record of a newer version.
+    None while the attempt is running, or if its folder has neither spec.json nor outcome.json. The
+    status is interrupted if its supervisor is gone without an outcome, or if its files are damaged,
+    which `detail` then says. Raises StoreError for a record of a newer version.
     """
     try:
         if os.path.lexists(folder / OUTCOME):
