@@ -28,8 +28,9 @@ class Bench:
         self.store = store
 
     def run(self, suite: str | Path, *, check: bool = True, **options: Any) -> Run:
-        """As `sparsebench.run`. With `check`, the test fails if a trial did not end as the suite
-        expects, and is skipped if nothing could run."""
+        """Run a suite as `sparsebench.run` does, by default into this test's store. With `check`,
+        the test fails if a trial did not end as the suite expects, and is skipped if no trial could
+        run."""
         from sparsebench.api import run
 
         found = run(suite, **{"store": self.store, **options})
@@ -49,8 +50,8 @@ class Bench:
     def compare(
         self, base: Run | str | Path, head: Run | str | Path, *, check: bool = True, **options: Any
     ) -> Compared:
-        """As `sparsebench.compare`. With `check`, the test fails if a gate fails or if no gate
-        could be decided."""
+        """Compare two runs as `sparsebench.compare` does, by default in this test's store. With
+        `check`, the test fails if a gate fails or if no gate could be decided."""
         from sparsebench.api import compare
 
         found = compare(base, head, **{"store": self.store, **options})
@@ -59,7 +60,8 @@ class Bench:
         return found
 
     def load(self, run: str | Path, store: str | Path | None = None) -> Run:
-        """As `sparsebench.load_run`: load a stored run, to compare with."""
+        """Load a run to compare with: from its folder, or by its id (or `latest`) from `store`, by
+        default this test's."""
         from sparsebench.api import load_run
 
         return load_run(run, store if store is not None or Path(run).is_dir() else self.store)

@@ -1,4 +1,5 @@
-"""Suites in a pytest session: each is one run, whose trials are reported as tests as they end."""
+"""Runs suites in a pytest session: each suite is one run, and each of its trials is reported as a
+test when it ends."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ MEASURED = [metric.name for metric in BUILT_IN.values() if metric.tracked and me
 
 
 def request_of(suite: str, options: str) -> RunRequest:
-    """A suite with these options of `sparsebench run`, read by its own parser.
+    """The request to run `suite` with `options`, which the parser of `sparsebench run` reads.
 
-    Raises SparsebenchError, in one line, for what is not usable.
+    Raises SparsebenchError, with a message of one line, if the suite or an option is not usable.
     """
     try:
         words = [suite, *shlex.split(options)]
@@ -95,8 +96,8 @@ class SuiteRuns:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Run the other tests in pytest's own loop, then the trials. If trials failed before that
-        loop, pytest would count them as errors of collection."""
+        """Run the other tests in pytest's own loop first, then the trials: pytest would count a
+        trial that failed before its loop as an error of collection."""
         if session.config.option.collectonly:
             return (yield)
         chosen = [item for item in session.items if isinstance(item, TrialItem)]
@@ -154,7 +155,7 @@ class TrialReporter(Listener):
         self.lines.append(f"note: {printable(line)}")
 
     def trial_ended(self, trial: Trial, record: Record, reused: bool) -> None:
-        """A trial that may be retried is reported at the end of the run."""
+        """Report the trial at once, or at the end of the run if it may be retried."""
         for item in self._waiting.get(trial.id, ()):
             item.record = record
         if not trial.retries:

@@ -1,4 +1,4 @@
-"""Trials on the workers of a Dask cluster."""
+"""The executor `dask`: runs trials on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from sparsebench.hookspecs import Register, hookimpl
 @dataclass
 class DaskParams:
     """slots    without an address: number of workers of a cluster that is started on this machine;
-             with one: the most trials at the same time; 1: as many as the cluster has threads
-    address  address of a scheduler; none: start a cluster on this machine
+             with an address: the most trials at the same time, where 1 stands for as many as the
+             workers have threads and cores for
+    address  address of a Dask scheduler; none: start a cluster on this machine
     """
 
     slots: int = 1

@@ -35,9 +35,10 @@ class ClusterError(SparsebenchError):
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker that declares our resources.
+    """A Dask worker that declares the resources `cores` and `memory`.
 
-    places  trials of one core that it can run at once
+    places  number of trials of one core that it can run at once
+    memory  bytes
     """
 
     host: str
@@ -49,7 +50,8 @@ class WorkerInfo:
 class Cluster:
     """A connection to a scheduler; without an address, to a local cluster that is started here.
 
-    on_message      called with each message of a trial, in a thread of the client's
+    count           number of workers of the local cluster
+    on_message      called with each message of a trial, in a thread of the Dask client
     on_worker_gone  called with the address of each worker that left, in the same thread
     """
 
@@ -93,11 +95,13 @@ class Cluster:
         )
 
     def lose(self) -> None:
-        """Note that the connection broke. A scheduler that comes back has forgotten our trials."""
+        """Mark the cluster as lost for good: a scheduler that comes back has forgotten our trials.
+        """
         self._over = True
 
     def workers(self) -> dict[str, WorkerInfo]:
-        """Workers that have our resources, by address; queried again after one joined or left."""
+        """Workers that declare our resources, by address. The scheduler is asked again only after
+        a worker joined or left; the last answer is kept if it does not reply."""
         if not self._outdated or self.lost:
             return self._known
         self._outdated = False
@@ -125,12 +129,14 @@ class Cluster:
         return sum(worker.places for worker in self.workers().values())
 
     def crowded(self, address: str) -> bool:
-        """Whether the workers on the host of this one could run several trials at once."""
+        """Whether the host of the worker at `address` has had workers that could run several trials
+        at once."""
         self.workers()
         return self._most[self._hosts.get(address, "")] > 1
 
     def too_small(self, cores: int, memory: int) -> str:
-        """Why no worker can take such a trial, in one line; empty if one can."""
+        """Why no worker can take a trial of so many cores and bytes of memory, in one line; empty
+        if one can, or if there are no workers now."""
         workers = self.workers().values()
         if not workers or any(w.cores >= cores and w.memory >= memory for w in workers):
             return ""
@@ -145,14 +151,20 @@ class Cluster:
     def submit(
         self, function: Any, argument: Any, blob: bytes | None, token: str, needs: Any
     ) -> Future:
-        """Submit a function of two arguments once, without retries. `blob` may be large."""
+        """Submit function(argument, blob) as a Dask task that runs once, without retries.
+
+        blob   bytes that may be many, such as a checkpoint; they are sent apart
+        token  key of the task
+        needs  amount of each resource that the task takes
+        """
         data = self._client.scatter(blob, hash=False) if blob is not None else None
         return self._client.submit(
             function, argument, data, key=token, pure=False, retries=0, resources=needs
         )
 
     def send(self, token: str, **message: Any) -> None:
-        """Send a message to the worker that has the trial, or will have it. Does not block."""
+        """Post a message on the trial's topic, which its worker polls. Does not block; does nothing
+        if the cluster is lost."""
         if not self.lost:
             asyncio.run_coroutine_threadsafe(
                 self._client.scheduler.log_event(topic=token, msg=message),
@@ -160,7 +172,7 @@ class Cluster:
             )
 
     def close(self) -> None:
-        """Disconnect; a local cluster of ours ends."""
+        """Disconnect, and shut down the local cluster if there is one."""
         for part in (self._client, self._local_cluster):
             if part is not None:
                 with contextlib.suppress(OSError, RuntimeError, asyncio.TimeoutError):

@@ -33,7 +33,8 @@ ANSWER, ANSWER_KILLED = 20.0, 8.0
 
 @dataclass
 class Dask(DaskParams):
-    """Runs as many trials at once as the cluster has places for; workers may join and leave.
+    """Runs as many trials at once as the workers have threads and cores for, or fewer if `slots`
+    limits them; workers may join and leave.
 
     shares_machine  False: Dask's resources assign cores and memory, the session does not
     many_machines   True: each machine compiles its own kernels, and times of one machine do not
@@ -55,13 +56,14 @@ class Dask(DaskParams):
         return self._cluster.lost
 
     def room(self) -> int:
-        """The number of trials that may run now."""
+        """The most trials that may run at once with the present workers; at least 1."""
         places = max(1, self._cluster.places())
         bounded = self.address is None or self._at_most > 1
         return min(places, self._at_most) if bounded else places
 
     def submit(self, job: Job) -> RemoteTrial:
-        """Send a job to a worker. If no worker is large enough, the trial has ended: skipped."""
+        """Send a job to a worker. If no worker is large enough, the trial that is returned has
+        already ended, with the status `skipped`. Raises ClusterError if the cluster is lost."""
         if self.lost:
             raise ClusterError(self.lost)
         self._forget_ended()
@@ -141,7 +143,8 @@ class RemoteTrial:
         self._give_up_at: float | None = None
 
     def follow(self, future: Future) -> None:
-        """Wait for the reply of the submitted function."""
+        """Have the reply of the submitted function kept for `poll` when it arrives. Does not wait.
+        """
 
         def receive(future: Future) -> None:
             try:
@@ -228,7 +231,8 @@ class RemoteTrial:
             self.end(Status.KILLED, detail, "worker lost")
 
     def _failed(self, error: BaseException) -> None:
-        """Dask reports an error instead of a reply: a lost worker, or code that did not load."""
+        """End the trial after Dask reported an error instead of a reply: the scheduler or a worker
+        was lost, the task was cancelled, the code did not load there, or it raised."""
         reason = str(error).strip().partition("\n")[0]
         text = f"{type(error).__name__}: {reason}"
         if getattr(error, "reason", "") == "scheduler-connection-lost":

@@ -23,7 +23,13 @@ RemoteJob = dict[str, Any]
 """See `make_remote_job`; `here` has the versions that the worker must have too."""
 
 Reply = dict[str, Any]
-"""worker, and one of `again`, `refused`, or `outcome` with `address`, `files` and `left`."""
+"""`worker`, the name of the worker that replies, and one of:
+
+again    name of the worker that began this trial earlier; nothing was run
+refused  why the worker cannot run the trial, in one line
+outcome  how the trial ended; with `address` of the worker, `files` (content by name) and `left`, a
+         line for each file that was too large to be sent
+"""
 
 MOST = 256 * 2**20
 """Largest file that is sent, in bytes. A larger one stays where it is, and the log says so."""
@@ -35,8 +41,10 @@ NOT_SENT = (*NEEDED_ONCE, OUTCOME, SPEC)
 def make_remote_job(
     job: Job, plugins: Plugins, *, token: str, topic: str, data_dir: Path | None
 ) -> RemoteJob:
-    """A job of this machine as plain data.
+    """The caller's job as plain data.
 
+    token     topic of the trial's messages
+    topic     topic of the messages of the caller's run
     data_dir  where the worker finds data; None: the worker's own data directory
     """
     name, place = job.trial.dataset["name"], None
@@ -70,7 +78,8 @@ def code(trial: Trial, plugins: Plugins) -> dict[str, Any]:
 
 
 def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
-    """The files that an attempt left, and a line for each that is too large to be sent."""
+    """The contents of the files that an attempt left, by name, and a line for each file that is too
+    large to be sent."""
     files, left = {}, []
     for file in sorted(folder.iterdir()):
         if file.is_symlink() or not file.is_file() or not _is_sent(file.name):

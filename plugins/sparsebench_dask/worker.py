@@ -46,10 +46,10 @@ from sparsebench.suite.trial_builder import identity
 from sparsebench_dask.remote_job import RemoteJob, Reply, code, packed, required_versions
 
 PERIOD = 1.0
-"""Seconds between two messages either way."""
+"""Seconds between two reports of progress, and between two polls for a request to stop."""
 
 PATIENCE = 60.0
-"""Seconds for the scheduler to answer before the trial begins."""
+"""The most seconds to wait for each answer of the scheduler before the trial begins."""
 
 NONE, TERM, KILL = 0, 1, 2
 
@@ -88,7 +88,8 @@ class CallerLink:
         self.folder = Path(self._worker.local_directory)
 
     def begin(self) -> str:
-        """Announce that this worker runs the trial. Returns who began it earlier, or ''."""
+        """Announce that this worker runs the trial, and return ''. If another worker has begun it
+        earlier, announce nothing and return that worker's name."""
         events = self._call(self._worker.scheduler.events, topic=self._token)
         for _, message in events or ():
             if message["what"] == "began":
@@ -131,7 +132,11 @@ class CallerLink:
 
 
 def run_remote_job(remote: RemoteJob, checkpoint: bytes | None = None) -> Reply:
-    """Run a trial here unless another worker has begun it; reply with the files it left."""
+    """Run a trial here unless it was begun before, and return the reply, which has the files that
+    the trial left.
+
+    checkpoint  content of the checkpoint to go on from; None: begin anew
+    """
     link = CallerLink(remote["token"], remote["topic"])
     before = link.begin()
     if before:
@@ -210,7 +215,8 @@ def _compare_versions(caller: Mapping[str, str], worker: Mapping[str, str]) -> N
 def _plugins_with_data(
     remote: RemoteJob, trial: Trial, files: tuple[Path, ...], data_dir: Path
 ) -> Plugins:
-    """The plugins, once the data set is here, fetched if need be, and is the caller's."""
+    """The plugins. Fetches the data set if it is not here and is known to OpenML. Raises Refused if
+    it stays missing or is not the same as the caller's."""
     plugins, found = _load(trial, files, data_dir)
     if "missing" in found and remote["place"] is not None:
         try:
@@ -231,7 +237,8 @@ def _plugins_with_data(
 def _load(
     trial: Trial, files: tuple[Path, ...], data_dir: Path
 ) -> tuple[Plugins, Mapping[str, Any]]:
-    """The plugins, and the identity of the data set after its file has been verified."""
+    """The plugins, and the identity of the data set after its file has been verified; instead of
+    the identity {"missing": why} if it is not here."""
     with _loading:
         plugins = load_plugins(files, data_dir)
     values = dict(trial.dataset)
@@ -246,8 +253,8 @@ def _load(
 
 
 def _written(name: str, text: str, folder: Path) -> Path:
-    """A plugin file under its own name, in a folder named by its content: a file that was edited
-    since is another file, and is imported anew."""
+    """Write a plugin file under its own name, in a folder named by a hash of its text, so that an
+    edited file is imported anew. Returns its path."""
     home = folder / "plugins" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     file = home / Path(name).name
     home.mkdir(parents=True, exist_ok=True)
@@ -260,7 +267,8 @@ def _written(name: str, text: str, folder: Path) -> Path:
 
 
 def _run(job: Job, plugins: Plugins, remote: RemoteJob, link: CallerLink) -> Mapping[str, Any]:
-    """The outcome of the trial, which is interrupted if its code changed while it ran."""
+    """Compile its kernels, run the trial, and return its outcome. The status is `interrupted` if
+    the caller stopped it before it began, or if its code changed while it ran."""
     _compile(job, plugins, link)
     interrupted = {"status": str(Status.INTERRUPTED), "cause": ""}
     if link.stop_request():
@@ -292,7 +300,8 @@ def _supervise(job: Job, link: CallerLink) -> Mapping[str, Any]:
 
 def _compile(job: Job, plugins: Plugins, link: CallerLink) -> None:
     """Compile the trial's kernels, once per worker, so that compilation is not measured. A file
-    lock lets one worker of a machine compile at a time. The trial itself shows a failure."""
+    lock lets one worker of a machine compile at a time. A failure is ignored here, because the
+    trial itself then fails in the same way."""
     if job.compile_for or job.numba_cache is None:
         return
     kinds = [without_magnitudes(getattr(job.trial, kind)) for kind in COMPILED]
