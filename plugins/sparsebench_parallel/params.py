@@ -27,8 +27,10 @@ RELEASED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HogwildParams:
-    """workers  processes that compute gradients, each with the trial's threads, beside one that
-    coordinates them
+    """The parameters of `hogwild`.
+
+    workers  number of processes that compute gradients, each with the trial's threads; one more
+             process coordinates them
     """
 
     workers: Annotated[int, Interval(gt=0, le=512)] = 2
@@ -69,17 +71,18 @@ class WasapParams:
     """A parameter that is none follows the paper, or with as_published the released code
     (SelimaC/large-scale-sparse-neural-networks, wasap_sgd/mpi/process.py and train/model.py).
 
-    workers       processes that compute gradients, each with the trial's threads and batch size,
-                  beside the master, which holds the weights
+    workers       number of processes that compute gradients, each with the trial's threads and
+                  batch size; one more process, the master, holds the weights
     local         share of the epochs, at the end, in which each worker trains alone on its part
                   of the data before the models are averaged (phase two); none: 0.3
     as_published  follow the released code if it deviates from the paper
     remainder     keep: train on the last, smaller batch of a part; drop, as released: skip it
     state         optimizer state at the start of phase two: the master's, or fresh
-    target        connections kept by the averaging: as many as the workers have on average, or, as
-                  released, as many as the master has
+    target        number of connections kept in the average of the workers' models: workers: as many
+                  as these have on average; master, as released: as many as the master's model has
     overwritten   reset each worker in phase two to the weights, topology and state that it started
-                  with, each time that 0.3 epochs' number of batches have passed (as released)
+                  with, after every 0.3 E batches, rounded down, where E is the trial's number of
+                  epochs (as released)
     extra_pass    train one epoch more than the trial's in phase one (as released)
     """
 

@@ -14,7 +14,8 @@ from sparsebench.seeds import generator
 
 
 def part_bounds(samples: int, workers: int) -> list[int]:
-    """(workers + 1,) where each worker's part begins, and the end. Sizes differ by at most one.
+    """(workers + 1,) the index at which each worker's part of the samples begins, and the end. The
+    sizes of the parts differ by at most one.
 
     Raises Unsupported if there are more workers than samples.
     """
@@ -29,8 +30,9 @@ def part_bounds(samples: int, workers: int) -> list[int]:
 def part_of(
     samples: int, workers: int, worker: int, seed: int, whole_batches_of: int | None = None
 ) -> Rows:
-    """The rows of a worker: a contiguous part of an order drawn once from the seed, so that no
-    worker of a sorted data set gets a single class. A single worker keeps the original order.
+    """The indices of a worker's samples: a contiguous part of a random order that depends on the
+    seed, so that with a sorted data set no worker gets a single class. A single worker keeps the
+    original order.
 
     whole_batches_of  a batch size: every worker gets the same number of whole batches, and the
                       remaining samples are not used. Raises Unsupported if that number is 0.
@@ -52,10 +54,11 @@ def part_of(
 
 
 def stream_of(worker: int) -> tuple[int, ...]:
-    """The numbers that extend the name of a worker's "shuffle" stream."""
+    """The numbers that extend the name of a worker's random stream "shuffle"; none for worker 0."""
     return (worker,) if worker else ()
 
 
 def seed_of(root: int, worker: int) -> int:
-    """The seed of a worker's dropout and topology updates."""
+    """The seed of a worker's dropout and topology updates, from the trial's; the same one for
+    worker 0."""
     return int(generator(root, "worker", worker).integers(2**63)) if worker else root

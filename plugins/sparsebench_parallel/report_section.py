@@ -1,4 +1,8 @@
-"""The report's section on training by several processes, compared with training by one process."""
+"""The report's section on training by several processes, compared with training by one process.
+
+A family is the set of trials that differ only in trainer, threads and seed. A way of training is
+one trainer, with its parameters, and one number of threads.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,7 @@ VARIED = ("trainer", "threads")
 one process are an alternative to two workers."""
 
 SAID = ("seed", "backend")
-"""Keys that other columns of a row show."""
+"""Keys that are left out of a family's label, because other columns of the table show them."""
 
 NOTE = [
     "Each row is held against ", Code("sequential"),
@@ -71,7 +75,7 @@ NOTE = [
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """The trials of one trainer in one family.
+    """The trials of one family that are trained in one way; they differ only in the seed.
 
     workers  number of workers; 0 for one process that trains alone
     frame    rows of the report data, with the columns `seconds` (of training, without evaluation)
@@ -91,7 +95,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Family:
-    """Trials that differ only in trainer, threads and seed."""
+    """Trials that differ only in trainer, threads and seed.
+
+    baseline  the sequential trials with the fewest threads; None if there are none
+    metric    the primary metric
+    """
 
     setting: str
     backend: str
@@ -101,7 +109,7 @@ class Family:
 
 
 def section(report_data: ReportData) -> Iterator[Block]:
-    """The section: sentences, charts, a table, a note; empty if no trial has several processes."""
+    """The section: sentences, charts, a table, a note; empty if no trainer has workers."""
     found = parallel_families(report_data.trained)
     if not found:
         return
@@ -116,7 +124,8 @@ def section(report_data: ReportData) -> Iterator[Block]:
 
 
 def by_workers(report_data: ReportData) -> Chart | None:
-    """The primary metric against time per epoch, a line per way of training over its workers."""
+    """A chart of the primary metric against time per epoch: a line per trainer, with a mark for
+    each number of workers. None if nothing can be drawn."""
     made = line(report_data.of_primary, "epoch_seconds", color="trainer", by="trainer.workers")
     if made is None:
         return None
@@ -131,7 +140,8 @@ def by_workers(report_data: ReportData) -> Chart | None:
 
 
 def speeds(found: Sequence[Family]) -> Chart | None:
-    """How many times as fast as one process an epoch is, by workers: a panel per family."""
+    """A chart of how many times as fast as with one process an epoch is, by number of workers: a
+    panel per family. None if no trainer was measured with two numbers of workers."""
     panels: list[Panel] = []
     names: dict[str, None] = {}
     kinds = {repr(kind): kind for family in found for way in family.ways if (kind := _kind(way))}
@@ -167,8 +177,8 @@ def speeds(found: Sequence[Family]) -> Chart | None:
 
 
 def over_time(report_data: ReportData) -> Chart | None:
-    """The primary metric by seconds of training, of one process and of the number of workers that
-    most trials have."""
+    """A chart of the primary metric by seconds of training, for one process and for the number of
+    workers that most trials have. None if no trial has more than one worker."""
     frame = report_data.ok
     team = frame[frame["trainer"] != SEQUENTIAL]
     several = team[team["workers"] > 1]["workers"]
@@ -196,8 +206,8 @@ def _several(found: Sequence[Family]) -> bool:
 
 
 def parallel_families(report_data: ReportData) -> list[Family]:
-    """The families of finished trials in which a trainer has workers, and the sequential ones
-    beside them; a trainer of another kind is in none."""
+    """The families in which a trainer has workers, of trials that ended well. They also contain
+    sequential trials; trials of any other trainer are left out."""
     frame = report_data.ok
     trials = trials_of(replace(report_data, frame=frame))
     several = pd.Series(["workers" in trial.trainer for trial in trials], frame.index, dtype=bool)
@@ -245,8 +255,8 @@ def parallel_table(found: Sequence[Family]) -> Table | None:
 
 
 def in_words(family: Family) -> str:
-    """A sentence with the accuracy and time of one process, the shortest epoch of several
-    processes, and the range of the differences in accuracy; empty without a sequential trial."""
+    """A sentence with the primary metric and time of one process, the shortest epoch of several
+    processes, and the range of the differences in that metric; empty without a sequential trial."""
     base = family.baseline
     others = [way for way in family.ways if way.workers > 0]
     if base is None or not others:
@@ -275,7 +285,8 @@ def in_words(family: Family) -> str:
 
 
 def _settings(report_data: ReportData) -> list[str]:
-    """Labels that distinguish families; the suite's own words if these are enough."""
+    """The label of each trial's family; made of the suite's own words if these distinguish the
+    families."""
     trials, full = trials_of(report_data), setting_labels(report_data, *VARIED)
     brief = [
         ", ".join(word for key, word in one.words.items() if key not in (*VARIED, *SAID))
@@ -286,7 +297,7 @@ def _settings(report_data: ReportData) -> list[str]:
 
 
 def _column(values: list[Any], frame: pd.DataFrame) -> pd.Series:
-    """Objects, one for each row."""
+    """A column of Python objects, one for each row of the frame."""
     return pd.Series(values, index=frame.index, dtype=object)
 
 
@@ -310,7 +321,8 @@ def _workers(part: pd.DataFrame) -> int:
 
 
 def _way_labels(members: pd.DataFrame) -> list[str]:
-    """Trainers distinguished by what they differ in, and by threads where these differ."""
+    """The label of each trial's way of training: the parameters in which the trainers differ, and
+    the number of threads if that differs too."""
     trainers = list(members["trainer_parts"])
     distinct = list({repr(one): one for one in trainers}.values())
     words = {repr(one): distinct_label(one, distinct) for one in distinct}
@@ -322,7 +334,8 @@ def _way_labels(members: pd.DataFrame) -> list[str]:
 
 
 def _curve(report_data: ReportData, index: int) -> list[tuple[float, float]]:
-    """Seconds of training so far and the primary metric, of each epoch that was evaluated."""
+    """(seconds of training so far, primary metric) for each epoch that was evaluated, of the trial
+    in row `index`."""
     record, run = report_data.records[index], report_data.runs[index]
     seconds_so_far, curve = 0.0, []
     for epoch in run.epochs(record):
@@ -340,7 +353,8 @@ def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
 
 
 def _apart(way: Way, base: Way | None, metric: Metric) -> Cell:
-    """`-0.12 [-0.40, +0.16]`; the interval needs two seeds in common."""
+    """The mean difference in the metric to the baseline over the seeds in common, with its 95 %
+    t-interval if there are at least two: `-0.12 [-0.40, +0.16]`."""
     if base is None or way is base:
         return Cell(UNKNOWN)
     differences = (way.by_seed(metric.name) - base.by_seed(metric.name)).dropna()
@@ -354,7 +368,8 @@ def _apart(way: Way, base: Way | None, metric: Metric) -> Cell:
 
 
 def _signed(difference: float, metric: Metric) -> str:
-    """A difference with its sign: of a share in points, else with three digits."""
+    """A difference with its sign: in percentage points if the metric is a share, else with three
+    digits."""
     sign = "+" if difference > 0 else "−" if difference < 0 else ""
     if metric.scale == "points":
         return f"{sign}{fixed(abs(difference * 100), 2)}"

@@ -31,10 +31,10 @@ class SharedMemory:
                 self._file = os.dup(file.fileno())
 
     def mapped(self, size: int) -> mmap.mmap:
-        """At least `size` bytes; the file grows if it is smaller.
+        """Map at least `size` bytes of the file into memory. The file grows if it is smaller.
 
-        Raises MemoryError if the system has too little memory: a page without memory behind it
-        would end the process that touches it.
+        Raises MemoryError if the system has too little memory. Without that check, the process that
+        first touches a page that cannot be provided would be killed.
         """
         self.size = max(self.size, size, 1)
         if os.fstat(self._file).st_size < self.size:
@@ -70,9 +70,10 @@ class SharedLayout:
 
 
 class SharedState:
-    """The arrays in shared memory; they are not copies.
+    """The arrays of a network in shared memory: whoever changes them changes them for all workers.
 
-    patterns  the pattern of each layer
+    nbytes    bytes of all of them
+    patterns  the positions of each layer's connections
     values    in the order of `Network.values`
     done      (workers,) number of steps made in this round
     loss      (workers,) loss of the last step
@@ -81,7 +82,7 @@ class SharedState:
     """
 
     def __init__(self, layout: SharedLayout, memory: SharedMemory | None) -> None:
-        """Without memory, only `nbytes` is valid."""
+        """memory  where the arrays are; None: only `nbytes` is computed"""
         self.nbytes = 0
         size = SharedState(layout, None).nbytes if memory is not None else 0
         self._buffer = memory.mapped(size) if memory is not None else None
@@ -111,7 +112,8 @@ class SharedState:
     def write(
         self, patterns: Sequence[CsrPattern], values: Sequence[Vector], state: Sequence[Any]
     ) -> None:
-        """Copy all of it into the shared arrays, while no other process reads them."""
+        """Copy connections, values and optimizer state into the shared arrays. No other process may
+        use these meanwhile."""
         for own, pattern in zip(self.patterns, patterns, strict=True):
             own.indptr[...], own.indices[...] = pattern.indptr, pattern.indices
         shared = [*self.values, *(slot for slots in self.optimizer_state for slot in slots)]

@@ -29,8 +29,7 @@ from sparsebench_parallel.hogwild.worker_pool import WorkerPool
 from sparsebench_parallel.params import HogwildParams
 
 Round = tuple[int, int, int]
-"""An epoch, and the range of a round's steps in it: begin and end; the steps are begin + 1 to
-end."""
+"""(epoch, begin, end): the round makes the steps begin + 1 to end of the epoch."""
 
 
 class Hogwild(HogwildParams):
@@ -38,11 +37,12 @@ class Hogwild(HogwildParams):
     samples, and applies it to the values as they are by then. The topology changes at barriers.
 
     Niu et al. (2011), arXiv 1106.5730. Deviations: a gradient is that of a batch and changes all
-    connections, while theirs changes few; it is computed on a copy of the values.
+    connections, while theirs changes few; each gradient is computed on a copy of the values.
     """
 
     def fork(self, work: Work) -> Work:
-        """Start the workers. They share the memory of the data, which is not copied."""
+        """Start the workers, which share the memory of the data, and return the work with them as
+        its team. Raises Unsupported if the trial or the system does not allow it."""
         if work.keeper is not None:
             raise Unsupported("hogwild keeps no checkpoints; leave trial.checkpoint out")
         refuse_signals(work, "hogwild")
@@ -103,7 +103,8 @@ def _train(work: Work, pool: WorkerPool) -> Result:
 
 
 class Rounds(Training):
-    """Training whose turns are rounds of the workers' steps; it is its own `Steps`.
+    """The training loop, in which a round of the workers' steps takes the place of a single step.
+    It is both the `Training` and its `Steps`.
 
     A step is one worker's gradient on one batch, applied. A round ends when a topology update is
     due or the epoch ends; between rounds only this process uses the values. Whether an update or a
@@ -135,7 +136,8 @@ class Rounds(Training):
                 begin = end
 
     def take(self, turn: Round, rate: float, t: int) -> tuple[float, int]:
-        """Run a round whose first step is t. Workers compute their learning rates themselves."""
+        """Run a round whose first step is t. Returns the mean loss and the number of samples.
+        `rate` is not used: workers compute the learning rate of each of their steps."""
         epoch, begin, end = turn
         if self._topology_changed:
             with self.timers("topology"):
@@ -166,7 +168,8 @@ class Rounds(Training):
         return super().close_epoch(epoch, tested=tested, learning_rate=rate, **known)
 
     def _carry_state(self, index: int, change: Change) -> None:
-        """Carry the optimizer's state along with its connections; grown ones start at 0."""
+        """Move the optimizer state of layer `index` to its new connections; those that were grown
+        start at 0."""
         applied = AppliedChange(self._patterns[index], change)
         slots = self._optimizer_state[2 * index]
         self._optimizer_state[2 * index] = [applied.carry(slot) for slot in slots]
@@ -174,7 +177,8 @@ class Rounds(Training):
         self._topology_changed = True
 
     def _shared(self) -> SharedState:
-        """Copy connections, values and state to shared memory; workers rebuild their networks."""
+        """Copy connections, values and state to shared memory, and make the workers rebuild their
+        networks from it."""
         values = self.network.values()
         layout = SharedLayout(
             workers=self._pool.workers,

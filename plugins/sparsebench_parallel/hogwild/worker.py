@@ -40,10 +40,10 @@ def serve(
     number: int, work: Work, workers: int, memory: SharedMemory, orders: int, to: int
 ) -> None:
     """Call a method of a `Worker` for each line read from the pipe `orders`, and write its result
-    as a line to the pipe `to`, until `orders` is closed.
+    as a line to the pipe `to`, until `orders` is closed. Both are file descriptors.
 
-    The pipe is closed when the parent ends. Where the kernel can signal the end of a parent, a
-    worker in the middle of a round ends too.
+    `orders` is closed when the parent ends. A worker in the middle of a round would notice that
+    only at the round's end; it is killed at once where the system can do that.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,7 +60,8 @@ def serve(
 
 
 def _error_answer(error: Exception) -> dict[str, Any]:
-    """The error's type and last line; the traceback goes to stderr."""
+    """The answer that reports an error: its type and the last line of its message. The traceback
+    goes to stderr."""
     with contextlib.suppress(OSError):
         traceback.print_exception(error)
         sys.stderr.flush()
@@ -89,16 +90,16 @@ class WithoutState:
         return self.rule.schedule
 
     def update(self, w: Any, g: Any, state: Any, rate: float, t: int, kind: Any) -> None:
-        """Update nothing, so that a rehearsal of a step passes."""
+        """Do nothing: `worker.update` makes the steps, in shared memory."""
 
 
 @runtime_checkable
 class RepairsState(Protocol):
-    """An optimizer whose step would be far too long if one of its state arrays lost a gradient that
-    another has."""
+    """An optimizer that divides one of its state arrays by another. Without a lock, one of them can
+    lose a gradient that the other has, and the step would be far too long."""
 
     def repair(self, state: Sequence[Vector]) -> None:
-        """Change state, in place, to the nearest that one process could have."""
+        """Change the state, in place, to the nearest state that a single process could have."""
 
 
 def update(
@@ -137,8 +138,11 @@ def batches_of(work: Work, workers: int) -> list[int]:
 
 
 def steps_of(batches: Sequence[int], worker: int) -> Rows:
-    """The steps that a worker makes in an epoch, from 0: workers take turns as long as they have
-    batches left."""
+    """The numbers, from 0, of the steps of an epoch that one worker makes. The workers take turns
+    as long as they have batches left.
+
+    batches  number of batches of each worker
+    """
     own = np.arange(batches[worker])
     before = [np.minimum(count, own) for count in batches]
     same_turn = [(count > own).astype(np.int64) for count in batches[:worker]]
@@ -171,8 +175,8 @@ class Worker:
         self._meter.set_baseline()
 
     def map_state(self, layout: dict[str, Any]) -> None:
-        """Map the shared arrays and make a network of them, which shares the connections and
-        copies the values."""
+        """Map the shared arrays and make this worker's network of them. It shares the connections
+        and has its own copy of the values."""
         if self._meter.baseline is None:
             self._meter.set_baseline()
         self._network = None
@@ -186,8 +190,9 @@ class Worker:
         self._network = work.network(layers, seed_of(work.seed, self._number))
 
     def run_round(self, epoch: int, end: int) -> dict[str, Any]:
-        """Make the worker's steps of the epoch up to `end`. Returns their number, samples, sum of
-        losses over the samples, and seconds."""
+        """Make this worker's steps of the epoch that are left before step `end`; stop early if some
+        worker's loss is not finite. Returns the number of steps and samples, the sum of the losses
+        over the samples, and the seconds by phase."""
         if epoch != self._epoch:
             self._epoch, self._next = epoch, 0
             rng = generator(self._work.seed, "shuffle", epoch, *stream_of(self._number))
@@ -204,7 +209,8 @@ class Worker:
         return {"steps": steps, "samples": samples, "losses": losses, "seconds": timers.take()}
 
     def _step(self, timers: Timers) -> tuple[float, int]:
-        """Compute a gradient on the current values, and apply it to the values as they are then."""
+        """Compute a gradient on a copy of the shared values, and apply it to the values as they are
+        after that. Returns the loss and the number of samples."""
         assert self._network is not None
         work, size, per_epoch = self._work, self._work.batch_size, self._per_epoch
         t = (self._epoch - 1) * per_epoch + int(self._steps[self._next]) + 1
@@ -223,8 +229,8 @@ class Worker:
         return loss, int(rows.size)
 
     def finish(self) -> dict[str, Any]:
-        """Bytes of this worker's own memory. Shared memory, every page of which the worker has
-        touched, is subtracted from its peak."""
+        """The bytes of this worker's own memory: its peak, and what its network stores. The shared
+        memory is subtracted from the peak, because the worker has touched every page of it."""
         assert self._network is not None
         return {
             "net_peak_bytes": max(0, (self._meter.net_peak_bytes() or 0) - self._memory.size),

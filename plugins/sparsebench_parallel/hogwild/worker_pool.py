@@ -34,7 +34,12 @@ class WorkerError(Exception):
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """The parent's handle of a worker: its pid and the ends of its pipes."""
+    """The parent's handle of a worker process.
+
+    pid              its process id; 0 once it has ended and was waited for
+    orders, answers  file descriptors: the pipe to the worker, and the pipe from it
+    received         the part of its next answer that has arrived
+    """
 
     number: int
     pid: int
@@ -43,7 +48,8 @@ class WorkerHandle:
     received: bytes = field(default=b"", repr=False)
 
     def receive(self) -> dict[str, Any] | None:
-        """Its answer once complete, else None. Raises the error that the worker reports."""
+        """Read what has arrived. Returns the worker's answer if that completes it, else None.
+        Raises the error that the worker reports, or ProcessEnded if the worker has ended."""
         name = f"worker {self.number + 1}"
         part = os.read(self.answers, 1 << 16)
         if not part:
@@ -65,7 +71,7 @@ class WorkerHandle:
 
 
 class WorkerPool:
-    """A trial's process and the workers it forked; takes the place of an MPI `Team`.
+    """The workers that a trial's process has forked; used where an MPI training has its `Team`.
 
     The workers run from `__init__` until `end` is called or the pool is garbage-collected.
     """
@@ -85,9 +91,10 @@ class WorkerPool:
     def ask(
         self, method: str, meanwhile: Callable[[], None] = lambda: None, **arguments: Any
     ) -> Sequence[dict[str, Any]]:
-        """Call a method of each `Worker` and wait for the answers, returned by worker number.
+        """Call a method of each `Worker`, wait until all have answered, and return the answers in
+        the order of the workers.
 
-        meanwhile  called every PERIOD seconds while waiting
+        meanwhile  called while waiting: at each answer, and at least every PERIOD seconds
         """
         line = (json.dumps([method, arguments]) + "\n").encode()
         for handle in self._handles:
@@ -132,7 +139,8 @@ class WorkerPool:
 
 
 def _end(owner: int, handles: Sequence[WorkerHandle], memory: SharedMemory) -> None:
-    """Kill the workers and reap them. Does nothing in a process that is not their parent."""
+    """Kill the workers, wait for their end, and close pipes and shared memory. Does nothing in a
+    process that is not their parent."""
     if os.getpid() != owner:
         return
     for handle in handles:

@@ -69,8 +69,8 @@ def weakest_dropped(w: Vector, count: int) -> Mask:
 
 
 def pruned_to(W: CsrMatrix, connections: int) -> CsrMatrix:
-    """W without its weakest weights, so that `connections` are left; W unchanged if it has
-    fewer."""
+    """W without its weakest weights (see `weakest_dropped`), so that `connections` are left. W
+    itself if it has no more than that."""
     keep = weakest_dropped(W.data, W.nnz - connections)
     if keep.all():
         return W
@@ -78,8 +78,8 @@ def pruned_to(W: CsrMatrix, connections: int) -> CsrMatrix:
 
 
 class ModelMean:
-    """The mean of models: weights are averaged over the union of connections, other arrays
-    elementwise."""
+    """The mean of the workers' models. A weight is averaged over all models, where a model without
+    that connection counts as 0; other arrays are averaged elementwise."""
 
     def __init__(self, patterns: Sequence[CsrPattern]) -> None:
         """patterns  the patterns with which all models started"""
@@ -91,7 +91,8 @@ class ModelMean:
     def add(self, changed: Encoded, values: Vector) -> None:
         """Add a model.
 
-        values  the arrays of `Network.values`, concatenated
+        changed  how its connections differ from the patterns with which it started
+        values   the arrays of `Network.values`, concatenated
         """
         others, at = [], 0
         changes = decode(changed, self._patterns)
@@ -105,9 +106,11 @@ class ModelMean:
         self._models += 1
 
     def move_into(self, network: Network, target: str) -> int:
-        """Give the network the mean's connections and values. Returns the union's connections.
+        """Give the network the connections and values of the mean, pruned to `target`. Returns the
+        number of connections before that pruning, over all layers.
 
-        target  connections kept in a layer: the mean of the `workers`', or those of the `master`
+        target  number of connections to keep in each layer: `workers`: the mean number of the
+                models; `master`: as many as the network has now
         """
         others = np.asarray(self._others / self._models, dtype=np.float32)
         values, at, total = [], 0, 0

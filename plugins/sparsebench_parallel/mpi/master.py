@@ -1,4 +1,5 @@
-"""The master of phase one: a link to each worker, and the steps made of the workers' gradients."""
+"""The master of phase one, in which all processes train one network: a link to each worker, and
+the steps made of the workers' gradients."""
 
 from __future__ import annotations
 
@@ -36,8 +37,9 @@ class Link:
     while the worker still computes the rest.
 
     patterns  the connections that the worker has
-    turns     gradients that the worker has yet to send
-    busy      whether a gradient is expected or has arrived
+    turns     number of this worker's gradients that the master has yet to accept
+    buffer    the gradient that arrives, or the weights that are sent
+    busy      whether a gradient is expected, or has arrived and was not accepted yet
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Link:
         self._sending: list[Array] = []
 
     def listen(self) -> None:
-        """Post the receives for a gradient on the connections that the worker has."""
+        """Post the receives for the worker's next gradient and its header."""
         self.busy = True
         self._receives = [self._comm.Irecv(raw(self._header), self.rank, Tag.HEADER)]
         for number, part in enumerate(self.flat.parts):
@@ -80,7 +82,7 @@ class Link:
         return complete(self._receives)
 
     def accept(self) -> Array:
-        """The header of the gradient that has arrived; the gradient itself is in `buffer`."""
+        """Take the gradient that has arrived: it is in `buffer`, and its header is returned."""
         self.busy = False
         self.turns -= 1
         self._receives = []
@@ -99,7 +101,10 @@ class Link:
         """Answer the worker's gradient with the weights and the change of the topology; the worker
         then computes the next one.
 
-        paused  seconds between epochs so far, in all; the worker is told the increase
+        changed  the change of the topology since this worker's last answer; None: no change
+        step     number of updates that the master has made
+        paused   total seconds between epochs so far; the worker is sent the increase since its last
+                 answer
         """
         facts = {"step": step, "paused": paused - self._paused}
         self._paused, self.flat, self.patterns = paused, flat, patterns
@@ -115,7 +120,8 @@ class Link:
         self.busy = True
 
     def send(self, messages: Sequence[tuple[Array, int]] = (), **facts: float) -> None:
-        """Send a header with these facts and the arrays by tag, which are kept until sent."""
+        """Start to send a header with these facts (fields of FROM_MASTER), and pairs of an array
+        and its tag. The arrays are kept until they have left."""
         header = np.zeros((), dtype=FROM_MASTER)
         for name, value in facts.items():
             header[name] = value
@@ -132,10 +138,10 @@ class Link:
 
 
 class Master:
-    """Base class: the `Steps` of the master's training loop.
+    """Base class: makes the steps of the master's training loop from the workers' gradients.
 
-    Weights are sent at the start of the next step, not at the end of a step: topology changes and
-    evaluations between two steps are then done, and no worker computes during untimed work.
+    The updated weights are sent at the start of the next step, not at the end of a step: by then
+    topology updates and evaluations are done, so no worker computes during untimed work.
     """
 
     per_epoch = 0
@@ -157,13 +163,15 @@ class Master:
         self._paused = 0.0
 
     def turns(self, epoch: int, start: int) -> Iterator[int]:
-        """Yield the numbers of the epoch's steps. Counts the pause since the epoch before."""
+        """Yield the numbers of the epoch's steps, from 0, after the time since the end of the
+        previous epoch's last step was added to the pauses. `start` is not used."""
         if self._ended is not None:
             self._paused += time.perf_counter() - self._ended
         yield from range(self.per_epoch)
 
     def take(self, turn: int, rate: float, t: int) -> tuple[float, int]:
-        """Make step t: answer the workers, wait for gradients, and update the network."""
+        """Make step t: answer the workers, wait for gradients, and update the network, unless the
+        loss is not finite. Returns the loss and the number of samples."""
         with self.timers("train"):
             start, sent = time.perf_counter(), self.measures.bytes
             waited, loss, samples = self._collect(turn, t)
@@ -176,7 +184,8 @@ class Master:
         return loss, samples
 
     def _collect(self, turn: int, t: int) -> tuple[float, float, int]:
-        """The seconds waited for gradients, their loss, and the number of samples."""
+        """Send the weights, wait for the gradients of step t, and return the seconds waited, the
+        loss and the number of samples. `turn` is the step's number in the epoch, from 0."""
         raise NotImplementedError
 
     def _gradients(self, t: int) -> list[Vector]:
@@ -188,7 +197,7 @@ class Master:
         self._topology_changed = True
 
     def refresh(self) -> None:
-        """Update the patterns and the flat layout if the topology has changed."""
+        """If the topology has changed, read the network's connections and array sizes again."""
         if self._topology_changed:
             self.patterns = [layer.weights().pattern for layer in self.network.layers]
             self.flat = FlatValues(self.network)
@@ -209,9 +218,10 @@ class Master:
             link.send_step(values, self.flat, self.patterns, changed, step, self._paused)
 
     def close(self, kind: Kind, step: int) -> None:
-        """Make all workers stop, or continue alone, instead of sending new weights.
+        """Make all workers stop (STOP) or train on alone (ALONE) instead of sending new weights.
 
-        Gradients in flight are received first and discarded.
+        Gradients in flight are received first and discarded. Workers that have made all their
+        steps get no message if no phase two is planned.
         """
         for link in self.links:
             if link.busy:

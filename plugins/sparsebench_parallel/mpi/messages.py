@@ -35,7 +35,7 @@ PATIENT = 5e-3
 
 
 class Tag(IntEnum):
-    """Tags of messages; part n of a gradient has the tag GRADIENT + n."""
+    """MPI tags of messages; part n of a gradient (see `FlatValues.parts`) has GRADIENT + n."""
 
     HEADER = 1
     VALUES = 2
@@ -57,7 +57,8 @@ class Kind(IntEnum):
 FROM_MASTER = np.dtype(
     [("kind", "<i8"), ("step", "<i8"), ("positions", "<i8"), ("width", "<i8"), ("paused", "<f8")]
 )
-"""step       updates of the master so far
+"""kind       a Kind
+step       number of the master's updates so far
 positions  integers that describe the change of topology, 0 if there is none; `width` bytes each
 paused     seconds spent between epochs, in evaluation and the like, since this worker's last header
 """
@@ -68,16 +69,17 @@ FROM_WORKER = np.dtype(
 )
 """step      number of the master's updates in the weights from which the gradient was computed
 computed  seconds of forward and backward
-waited    seconds spent waiting for weights since the last header
-busy      all other seconds since then
+waited    seconds spent waiting for weights since the last header, without pauses between epochs
+busy      seconds since the last header, `computed` included, without those waits and pauses
 """
 
 
 class FlatValues:
-    """The positions of the arrays of `Network.values` in one array.
+    """The positions that the arrays of `Network.values` have in a single float32 array.
 
-    parts  slices that are sent as a message each: one per layer, weights and bias, and one for
-           the parameters of the units if they have any
+    size   number of its elements
+    parts  slices of it that are sent as one message each: the weights and biases of each layer, and
+           the parameters of all activation functions if there are any
     """
 
     def __init__(self, network: Network) -> None:
@@ -89,7 +91,7 @@ class FlatValues:
         self.parts = [slice(a, b) for a, b in pairwise([*starts, self.size] if units else starts)]
 
     def views(self, flat: Vector) -> list[Vector]:
-        """The parts of a flat array, in the order of `Network.values`."""
+        """Views of the arrays in a flat array, in the order of `Network.values`."""
         return [flat[a:b] for a, b in pairwise(self._bounds)]
 
     def packed(self, values: Sequence[Vector], into: Vector | None = None) -> Vector:
@@ -100,14 +102,15 @@ class FlatValues:
         return flat
 
     def fitting(self, flat: Vector | None = None) -> Vector:
-        """`flat` itself if it has this size, else a new array."""
+        """`flat` itself if it has this size, else a new array, not initialised."""
         if flat is None or flat.size != self.size:
             return np.empty(self.size, dtype=np.float32)
         return flat
 
 
 def poll_until(done: Callable[[], bool], longest: float = LONGEST) -> float:
-    """Poll with pauses that grow to `longest` seconds. Returns the seconds waited."""
+    """Call `done` until it returns True, with pauses that grow to `longest` seconds. Returns the
+    seconds waited."""
     start = time.perf_counter()
     polls, pause = 0, 1e-6
     while not done():
@@ -131,7 +134,7 @@ def wait(requests: Sequence[Any], longest: float = LONGEST) -> float:
 
 
 def raw(array: Array) -> npt.NDArray[np.uint8]:
-    """The bytes of a contiguous array, as a view of its memory."""
+    """The bytes of a contiguous array, as a view of its memory; of another array, of a copy."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
@@ -164,7 +167,8 @@ def send_parcel(
 def receive_parcel(
     comm: Any, source: int, longest: float = LONGEST
 ) -> tuple[dict[str, Any], dict[str, Array], int]:
-    """Receive a parcel. Returns the facts, the arrays, and their bytes.
+    """Receive what `send_parcel` sent. Returns the facts, the arrays by name, and the bytes
+    received.
 
     longest  the longest sleep between two polls for the first message, in seconds
     """

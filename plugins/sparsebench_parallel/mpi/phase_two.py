@@ -44,7 +44,8 @@ PER_LAYER = ("connections", "dropped", "grown", "pruned")
 
 
 def lead_phase_two(plan: Plan, master: Master, training: Training, comm: Any) -> None:
-    """Send the network to the workers, average what they return, and report the epochs."""
+    """Send the network to the workers, give it the average of the models that they return, and
+    report the epochs. If a worker's loss was not finite, the network stays as it was."""
     measures, start = master.measures, time.perf_counter()
     with plan.work.meter.phase("train"):
         _send_network(plan, master, training, comm)
@@ -109,7 +110,8 @@ def merged(workers: Sequence[EpochRows]) -> Iterator[dict[str, Any]]:
 
 
 def _row(record: EpochRecord) -> list[float]:
-    """Loss, rate, SECONDS and PER_LAYER of an epoch, as `merged` reads them."""
+    """The columns that `merged` reads for an epoch: loss, learning rate, SECONDS, and PER_LAYER
+    for each layer."""
     names = ("train_loss", "learning_rate", *SECONDS)
     counts = [count for name in PER_LAYER for count in getattr(record, name)]
     return [*(getattr(record, name) for name in names), *counts]
@@ -119,7 +121,7 @@ def _row(record: EpochRecord) -> list[float]:
 
 
 class Start:
-    """The state that a worker receives from the master and trains on from.
+    """The state that a worker receives from the master at the start of phase two.
 
     patterns  the pattern of each layer
     values    arrays in the order of `Network.values`
@@ -128,8 +130,8 @@ class Start:
     """
 
     def __init__(self, old: Network, arrays: Mapping[str, Array]) -> None:
-        """old  the network of phase one; it gets the received connections, and is not needed
-        afterwards"""
+        """old     the network of phase one; it is changed, and not needed afterwards
+        arrays  as `_send_network` sends them"""
         apply_encoded(old, Encoded(arrays["table"], arrays["positions"]))
         self.patterns = [layer.weights().pattern for layer in old.layers]
         self.values = FlatValues(old).views(arrays["values"])
@@ -159,8 +161,9 @@ class Start:
 
 
 class Undone(Batches):
-    """Batches whose effect is undone after every `every` of them, as in the released code, where
-    the worker receives the master's unchanged weights again. Here it keeps a copy instead."""
+    """Batches of a worker whose network is reset to the state `start` after every `every` of them.
+    In the released code the worker receives the master's unchanged weights again; here it keeps a
+    copy."""
 
     def __init__(
         self, work: Work, network: Network, stream: tuple[int, ...], start: Start, every: int

@@ -25,7 +25,7 @@ class Plan:
     """The plan of a parallel training.
 
     options   the trainer's parameters with all defaults filled in
-    work      the trial's work, with the number of epochs that are trained
+    work      the trial's work, whose `epochs` here include the extra pass, if there is one
     together  number of epochs in phase one; phase two has the rest
     batches   number of batches of each worker in an epoch
     """
@@ -44,7 +44,7 @@ class Plan:
         return replace(plan, batches=tuple(math.ceil(size / work.batch_size) for size in sizes))
 
     def rows(self, worker: int) -> Rows:
-        """The training samples of a worker."""
+        """The indices of a worker's training samples."""
         work, options = self.work, self.options
         batch = work.batch_size if options.remainder == "drop" else None
         return part_of(len(work.data.train), options.workers, worker, work.seed, batch)
@@ -65,8 +65,8 @@ class Plan:
         return self.together < self.work.epochs
 
     def progress(self, per_epoch: int) -> Callable[[int, int, float], None]:
-        """The trial's progress callback for steps of which `per_epoch` are an epoch; it reports
-        them as steps of a single process."""
+        """A callback that reports progress to the trial, for a process that makes `per_epoch` steps
+        in an epoch: its step numbers are converted to those of a training by one process."""
         work = self.work
         epochs = work.epochs - self.options.extra_pass
         alone = math.ceil(len(work.data.train) / work.batch_size)
@@ -80,21 +80,24 @@ class Plan:
     # --- the learning rate of the synchronous mode -------------------------------------------
 
     def rate(self, scheduled: float, t: int) -> float:
-        """The learning rate at step t of phase one, from the one of the optimizer's schedule."""
+        """The learning rate at step t of phase one, from 1. Without the option `scaling` it is
+        `scheduled`, the rate by the optimizer's schedule; with it, `base` times `factor(t)`, or
+        `scheduled` times `factor(t)` if there is no `base`."""
         options = self.options
         if not options.scaling:
             return scheduled
         return (options.base if options.base is not None else scheduled) * self.factor(t)
 
     def factor(self, t: int) -> float:
-        """(workers - 1) epoch / warm_epochs + 1 with epochs from 0, `workers` after warm-up."""
+        """The factor of the learning rate at step t, from 1: (workers - 1) epoch / warm_epochs + 1
+        with epochs from 0, and `workers` after warm_epochs."""
         options, epoch = self.options, (t - 1) // max(self.batches)
         share = min(1.0, epoch / options.warm_epochs) if options.warm_epochs else 1.0
         return (options.workers - 1) * share + 1
 
     @property
     def corrects(self) -> bool:
-        """Whether the velocity follows a change of the rate."""
+        """Whether the velocity is rescaled when the learning rate is."""
         return self.options.scaling and self.options.correction
 
     def correction(self, t: int) -> float:
@@ -104,7 +107,8 @@ class Plan:
 
 
 def scale_velocity(network: Network, optimizer: Optimizer, factor: float) -> None:
-    """Multiply the velocity of all trained values. Other rules keep no rate in their state."""
+    """Multiply the velocity of all trained values by `factor`. Does nothing for an optimizer that
+    has no velocity, because no other state contains a learning rate."""
     if factor == 1 or VELOCITY not in optimizer.slots:
         return
     saved = {name: np.array(array) for name, array in network.saved()}
@@ -123,7 +127,8 @@ def refuse_narrow_velocity(network: Network, optimizer: Optimizer) -> None:
 
 
 def _velocities(saved: Mapping[str, Array], optimizer: Optimizer) -> Iterator[Array]:
-    """The velocities of layers, saved by the slot's name, and of units, saved by its number."""
+    """The velocities among the arrays of `Network.saved`. The names end in `velocity` for layers,
+    and in its index in `optimizer.slots` for activation functions."""
     if VELOCITY in optimizer.slots:
         ends = (VELOCITY, str(optimizer.slots.index(VELOCITY)))
         for name, array in saved.items():

@@ -26,12 +26,17 @@ is mostly latency."""
 class RunMeasures:
     """Counts and times of one training, collected at the master.
 
-    computed  seconds of each gradient at its worker
-    worked    seconds of each step at the master, from arrival to applied, without waiting
-    entries, kept   numbers of entries, and of kept entries, in gradients that RetainValidUpdates
-                    had
-              to change
-    bytes     number of bytes sent and received so far; the master is an end of every message
+    computed        seconds of forward and backward for each gradient, at its worker
+    worked          seconds of each step at the master, without waiting for gradients
+    stepping        seconds of all steps at the master, with waiting
+    busy, waited    seconds of all workers, as in FROM_WORKER
+    staleness       of each gradient: updates since the weights from which it was computed
+    entries, kept   number of entries, and of kept entries, in gradients that RetainValidUpdates
+                    changed (see `topology_diff.retained`)
+    bytes           bytes of all messages so far; every message is to or from the master
+    topology_bytes  those of them that describe changes of the topology
+    step_bytes      bytes of each step
+    latency, rate   result of `probe_link`
     """
 
     def __init__(self) -> None:
@@ -77,8 +82,10 @@ def _median(numbers: array[Any]) -> float | int | None:
 
 
 def probe_link(comm: Any, other: int, size: int) -> tuple[float, float | None]:
-    """The seconds that a small message takes one way, and the bytes per second of one of `size`
-    bytes, at least LARGE, without that latency; None if the difference is lost in noise.
+    """Measure the link between this process and rank `other`. Returns the latency, which is the
+    seconds that a small message takes one way, and the bytes per second of a message of `size`
+    bytes, or LARGE if that is more, after the latency is subtracted. The second is None if the
+    large message was not slower than the small one.
 
     The master and the first worker call it at the same time.
     """
@@ -89,7 +96,8 @@ def probe_link(comm: Any, other: int, size: int) -> tuple[float, float | None]:
 
 
 def _one_way(comm: Any, other: int, size: int, rounds: int) -> float:
-    """Half the median round trip; the first one is not counted."""
+    """Half the median round trip of a message of `size` bytes, in seconds. The first round trip is
+    not counted."""
     message, seconds = np.zeros(size, dtype=np.uint8), []
     transfers: tuple[Callable[..., object], ...] = (send, receive)
     if comm.Get_rank() != MASTER:

@@ -22,9 +22,11 @@ connections; FULL: as the whole pattern, if that is smaller."""
 class Encoded:
     """The changes of all layers.
 
-    table      (layers, 3) int64: SAME, 0, 0; MOVED, dropped, grown; or FULL, rows, connections
-    positions  layer by layer; if MOVED, dropped positions in the old csr order, then rows and
-               columns of the grown; if FULL, indptr, then indices
+    table      (layers, 3) int64: SAME, 0, 0; MOVED, number dropped, number grown; or FULL,
+               rows + 1, number of connections
+    positions  int32, or int64 if a pattern has that; layer by layer: if MOVED, the indices of the
+               dropped connections in the old csr arrays, then rows and columns of the grown ones;
+               if FULL, indptr, then indices
     """
 
     table: npt.NDArray[np.int64]
@@ -36,8 +38,8 @@ class Encoded:
 
 
 def found_in(these: Ints, those: Ints) -> tuple[Mask, Ints]:
-    """A mask of the elements of `these` that are in `those`, and their indices there. Both arrays
-    are strictly ascending."""
+    """A mask of the elements of `these` that are in `those`, and their indices there, which mean
+    nothing where the mask is False. Both arrays are strictly ascending."""
     at = np.searchsorted(those, these)
     if those.size == 0:
         return np.zeros(these.size, dtype=bool), at

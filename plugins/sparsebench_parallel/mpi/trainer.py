@@ -27,7 +27,8 @@ FIRST = 1
 
 
 class OverMpi:
-    """A trainer whose processes are started by mpiexec. docs/parallel.md lists deviations."""
+    """Base class: a trainer whose processes are started by mpiexec. docs/parallel.md lists how it
+    deviates from the paper."""
 
     options: Callable[[], Options]
 
@@ -35,7 +36,7 @@ class OverMpi:
         warm_up(work)
 
     def run(self, work: Work) -> Result | None:
-        """The result at the master, None at a worker.
+        """Train. Returns the result at the master, None at a worker.
 
         Raises Unsupported, in every process alike, for work that cannot be trained this way.
         """
@@ -57,15 +58,15 @@ class OverMpi:
 
 
 class Wasap(WasapParams, OverMpi):
-    """Asynchronous: a parameter server."""
+    """Asynchronous: the master is a parameter server, and every gradient is a step."""
 
 
 class Wassp(WasspParams, OverMpi):
-    """Synchronous: a step is the mean of all workers' gradients."""
+    """Synchronous: a step applies the mean of all workers' gradients."""
 
 
 def lead(plan: Plan, comm: Any) -> Result:
-    """Run the training loop, whose steps come from the workers, at the master."""
+    """Run the training at the master, in which workers compute the gradients."""
     work, measures = plan.work, RunMeasures()
     kind: type[Master] = Synchronous if plan.options.synchronous else Asynchronous
     with work.meter.phase("build"):

@@ -28,7 +28,7 @@ from sparsebench_parallel.mpi.topology_diff import Encoded, apply_encoded
 
 
 class Worker:
-    """Has a network with the weights and connections of the master's last answer.
+    """A worker: its network has the weights and connections of the master's last answer.
 
     A layer's gradient is sent as soon as the backward pass has computed it; the next batch is
     gathered while the weights are in transit.
@@ -48,9 +48,11 @@ class Worker:
         self._last_sent = 0.0
 
     def run(self, epochs: int, *, apart: bool) -> bool:
-        """Make all steps of phase one; returns whether phase two follows.
+        """Make all steps of phase one. Returns whether phase two follows; False if the master
+        stopped the training.
 
-        apart  whether a phase two is planned
+        epochs  number of epochs of phase one
+        apart   whether a phase two is planned
         """
         t, self._last_sent = 0, time.perf_counter()
         for epoch in range(1, epochs + 1):
@@ -74,8 +76,8 @@ class Worker:
         unsent = set(range(len(self._flat.parts)))
 
         def send(number: int) -> None:
-            """Send the gradient of a layer, or of all units if the number is that after the last
-            layer."""
+            """Send the gradient of layer `number`; if that is the number of layers, the gradient of
+            the parameters of all activation functions."""
             layers, part = self.network.layers, self._gradient[self._flat.parts[number]]
             units = number == len(layers)
             own = self.network.gradients()[2 * number :] if units else layers[number].gradients()

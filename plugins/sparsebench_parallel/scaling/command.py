@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Predict epochs with more workers than were measured.
 
-    The costs are those of one worker. Prints how well the model predicts the other measured trials,
-    the predicted curve, the number of workers that saturates a server, and the effect of more
-    servers. docs/parallel.md lists the assumptions.
+    The costs of the model come from the trials with the fewest workers. Prints how well the model
+    predicts the other measured trials, the predicted curve, the number of workers that saturates a
+    server, and the effect of more servers. docs/parallel.md lists the assumptions.
     """
     from sparsebench.cli.output import print_json, print_rows
     from sparsebench.store.store import Store

@@ -1,5 +1,9 @@
 """Finds the measured trials of networks trained by a server and workers, and derives the costs of
-one worker and of the server."""
+one worker and of the server.
+
+A cell is the set of trials on one machine that differ only in the seed. A way of training is one
+trainer with its parameters, but with any number of workers.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ class Cell:
 
     @property
     def cores(self) -> float:
-        """The number of processes, with their threads, that the trial's cores can run at once."""
+        """The trial's cores divided by its threads: the number of its processes that can run at
+        once; at least 1."""
         record = self.records[0]
         own = record.settings.get("cores")
         cores = len(own) if own else int(record.machine.get("usable_cores") or 1)
@@ -51,7 +56,7 @@ class Cell:
         return statistics.fmean(found) if found else None
 
     def known(self, name: str) -> float:
-        """`mean`; raises NothingMatched if it is unknown."""
+        """The mean of a measure. Raises NothingMatched if it is unknown or negative."""
         value = self.mean(name)
         if value is None or value < 0:
             raise NothingMatched(
@@ -85,7 +90,8 @@ class Way:
 
     @property
     def base_seconds(self) -> float:
-        """An epoch as measured: of one process, or else of the fewest workers."""
+        """The measured seconds of an epoch: with one process, or with the fewest workers if there
+        is no such trial."""
         return (self.alone or self.first).known("epoch_seconds")
 
 
@@ -132,8 +138,8 @@ def _without_workers(trial: Trial) -> dict[str, Any]:
 
 
 def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
-    """Data set and hidden layers of a network, and whatever else tells it from those of `trials`:
-    `digits 100-100`."""
+    """Data set and hidden layers of a trial's network, such as `digits 100-100`, and every setting
+    but the trainer in which `trials` differ."""
     words = [brief(trial.dataset), brief(trial.model.get("hidden", trial.model))]
     for part in ("model", "topology", "optimizer", "backend"):
         each = [getattr(one, part) for one in trials]

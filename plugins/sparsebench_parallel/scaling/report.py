@@ -23,9 +23,12 @@ ENOUGH = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingOptions:
-    """The settings to predict. None: as they were measured.
+    """The settings to predict.
 
-    cores  number of cores for all processes; None: one for each process
+    workers, servers  numbers of them, each predicted with each
+    cores             number of cores for all processes; None: one for each process
+    latency           seconds of a message; None: as measured
+    bandwidth         bytes per second of a link; None: as measured
     """
 
     workers: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
@@ -54,7 +57,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Report:
-    """Tables as rows with the same keys, and sentences."""
+    """The result. Each table is a list of rows with the same keys.
+
+    validation  measured and predicted epochs, by number of workers
+    costs       the costs from which the predictions are made
+    curve       predicted epochs, by numbers of servers and workers
+    words       sentences
+    """
 
     validation: list[Row] = field(default_factory=list)
     costs: list[Row] = field(default_factory=list)
@@ -66,7 +75,8 @@ class Report:
 
 
 def predict(costs: Costs, setting: Setting) -> Prediction:
-    """Predict an epoch. More workers than samples have nothing to do and are left out."""
+    """Predict an epoch. At most as many workers as samples are counted, because more have nothing
+    to do."""
     setting = replace(setting, workers=min(setting.workers, costs.samples))
     most = max(MOST_STEPS, 4 * setting.workers) * costs.batch
     part = replace(costs, samples=min(costs.samples, most))
@@ -83,8 +93,9 @@ def predict(costs: Costs, setting: Setting) -> Prediction:
 
 
 def bound(costs: Costs, setting: Setting) -> float:
-    """The largest of these times: the work of the slowest worker alone, the server's updates, the
-    server's link in each direction, and all work divided by the number of cores."""
+    """The least seconds of an epoch, topology updates apart. It is the largest of these times: the
+    cycles of the worker with the most work, all updates of the server, all messages on its link in
+    one direction, and all computation divided by the number of cores."""
     batches = costs.batches(setting.workers)
     longest = max(sum(costs.cycle_seconds(setting.servers, n) for n in sizes) for sizes in batches)
     gradients = sum(map(len, batches))
@@ -164,7 +175,8 @@ def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
 
 
 def _validation(way: Way, costs: Costs) -> Iterator[Row]:
-    """Yield a row per number of workers; the model is made from the first."""
+    """Yield a row per number of workers with the measured and the predicted epoch. The model is
+    made from the fewest workers."""
     for cell in way.cells:
         setting = Setting(workers=cell.workers, synchronous=way.synchronous, cores=cell.cores)
         measured, predicted = cell.known("epoch_seconds"), predict(costs, setting)
@@ -196,7 +208,7 @@ def _error_in_words(rows: Sequence[Row]) -> str:
 
 
 def _in_words(way: Way, costs: Costs, servers: int, curve: Sequence[Prediction]) -> str:
-    """The number of workers that saturates the servers, and the best prediction.
+    """A sentence with the number of workers that saturates the servers, and the best prediction.
 
     `digits 100-100, wasap, 1 server: no pause from 5.5 workers on, as an update takes 500 us ...`
     """

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 Event = tuple[float, int, Callable[[int], None], int]
-"""The time of the event, a number that breaks ties, and a function to call with the worker."""
+"""When the event happens, a number that breaks ties, and a function to call with the worker. For a
+message the first is a time; for a job on a core it is a reading of the clock of work done (see
+`Simulation`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,12 @@ class Costs:
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch of one worker."""
+        """The number of steps in an epoch with one worker."""
         return math.ceil(self.samples / self.batch)
 
     def cycle_seconds(self, servers: int = 1, size: float | None = None) -> float:
-        """Seconds from a worker's values to its next ones without waiting, for `size` samples;
-        by default a whole batch."""
+        """Seconds of a worker from receiving values to receiving the next ones, if nothing has to
+        wait, for `size` samples; by default a whole batch."""
         share = 1.0 if size is None else size / self.batch
         there_and_back = (self.up_bytes + self.down_bytes) / self.bandwidth + 2 * self.latency
         return self.step_seconds * share + self.serve_seconds / servers + there_and_back
@@ -70,7 +72,7 @@ class Costs:
         ]
 
     def epoch_end_seconds(self, workers: int, servers: int = 1) -> float:
-        """The update of the topology, and sending its changes to the workers."""
+        """Seconds of an epoch's topology updates, and of sending the changes to the workers."""
         sent = workers * self.topology_bytes / self.bandwidth
         latency = self.latency if self.topology_bytes else 0.0
         return self.topology_seconds / servers + sent / servers + latency
@@ -80,8 +82,10 @@ class Costs:
 class Setting:
     """The setting to simulate.
 
-    cores    number of cores that all processes share; None: one for each process
-    servers  number of servers, each with 1 / servers of the parameters and its own link and process
+    synchronous  whether a step waits for the gradients of all workers
+    cores        number of cores that all processes share; None: one for each process
+    servers      number of servers, each with 1 / servers of the parameters and its own link and
+                 process
     """
 
     workers: int
@@ -94,7 +98,7 @@ class Setting:
 class Epoch:
     """The result of a simulated epoch.
 
-    seconds    until the last worker has its last values, without the topology's update
+    seconds    until the last worker has its last values, without topology updates
     applied    number of gradients that the server applied
     staleness  mean number of updates between the values that a gradient was computed from and
                its use
@@ -108,7 +112,7 @@ class Epoch:
 
 
 class Simulation:
-    """The state between two events.
+    """A simulation of one epoch, and its state between two events.
 
     All jobs on cores run at the same rate, so one clock of work done is enough: a job ends when
     that clock has advanced by its work.
@@ -159,8 +163,9 @@ class Simulation:
         heapq.heappush(self._jobs, (self._done + work, next(self._numbers), follow, worker))
 
     def _send(self, way: str, size: float, follow: Callable[[int], None], worker: int) -> None:
-        """Send a message, which waits for those before it at the server's link. The sender's own
-        link passes the parts for all servers."""
+        """Send a message of `size` bytes in the direction `way`, "up" to the servers or "down". It
+        waits for those before it at each server's link, which carries a part of it; the worker's
+        link carries all parts."""
         seconds = size / self._costs.bandwidth
         free = max(self._link_free[way], self._now) + seconds / self._setting.servers
         self._link_free[way] = free
