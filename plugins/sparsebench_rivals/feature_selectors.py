@@ -16,7 +16,7 @@ Hidden = Annotated[tuple[Count, ...], MinLen(1)]
 
 
 def dense(X: Any) -> Matrix:
-    """X as an array, because these packages accept nothing else."""
+    """X as a dense array, because these packages accept nothing else."""
     found: Matrix = X if hasattr(X, "ctypes") else X.toarray()
     return found
 
@@ -28,9 +28,10 @@ class LassoNet(Scorer):
 
     hidden      number of neurons of each hidden layer
     epochs      the most epochs of the first training, and of each step of the path
-    batch_size  samples per batch
+    batch_size  samples per batch; none: all samples
     path        factor between two penalties of the path
-    hierarchy   M: by which factor an input's weights may exceed its linear weight
+    hierarchy   M: an input's weights in the first layer are at most M times its weight in the skip
+                connection
 
     Lemhadri et al. (2021), arXiv 1907.12207, by the package lassonet with its other defaults: it
     holds out a tenth of the samples for early stopping.
@@ -60,13 +61,14 @@ class LassoNet(Scorer):
 @dataclass(frozen=True)
 class StochasticGates(Scorer):
     """Stochastic gates: each input has a gate that is random in training, and the expected number
-    of open gates is penalised. The score of an input is the mean of its gate.
+    of open gates is penalised. The score of an input is mu of its gate, which in training is
+    mu + 0.5 and normal noise, clipped to 0 and 1.
 
     hidden         number of neurons of each hidden layer
     epochs         number of epochs
     batch_size     samples per batch
     learning_rate  learning rate of Adam
-    sigma          standard deviation of the gates
+    sigma          standard deviation of the gates' noise
     penalty        lambda: factor of the expected share of open gates
 
     Yamada et al. (2020), arXiv 1810.04247, by the package stg with its other defaults.

@@ -19,11 +19,11 @@ from sparsebench_rivals.transpose import Transposed
 
 
 class MklCsr(RivalParams):
-    """MKL's SpMM forward and, with a csr copy of W^T, back; a numba loop on the pattern.
+    """MKL's SpMM for the forward pass and, with a csr copy of W^T, for DX.
 
-    MKL has no SDDMM, so the gradient on the pattern is a plain numba loop and the update numpy's.
-    Its product with W transposed took 20 times as long as with a copy of W^T, at 4096 x 4096, 1 %
-    dense, batch 128.
+    MKL has no SDDMM, so the gradient of the weights is a plain numba loop; numpy makes the update.
+    MKL's own product with W transposed took 20 times as long as with a copy of W^T, at 4096 x 4096,
+    1 % dense, batch 128.
     """
 
     truly_sparse = True
@@ -73,8 +73,8 @@ def load_mkl() -> None:
     """Import sparse-dot-mkl with the libmkl_rt of this environment.
 
     pip puts the library where the loader does not look and under a name with a version that
-    changes; sparse-dot-mkl takes it from MKL_RT. Where the user sets that, or MKL is not from pip,
-    sparse-dot-mkl searches itself.
+    changes, so its path is set in MKL_RT, which sparse-dot-mkl reads. If the user has set MKL_RT,
+    it stays; if MKL is not from pip, sparse-dot-mkl searches. Raises Unsupported if none is found.
     """
     library = runtime_library()
     if library is not None:

@@ -1,4 +1,5 @@
-"""The gradient on the pattern as a plain numba loop, for libraries that have only products."""
+"""The gradient of the weights, where connections are, as a plain numba loop: for libraries without
+an SDDMM."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from numba import njit, prange
 
 @njit(cache=True, parallel=True, fastmath={"reassoc", "contract"}, error_model="numpy")
 def pattern_gradient(indptr, indices, X, DZ, DW):
-    """DW = DZ X^T on the pattern.
+    """DW = DZ X^T, only where W has connections.
 
     indptr (K + 1,), indices (nnz,)    X (D, N)    DZ (K, N)    DW (nnz,) overwritten
     Each thread owns rows of W, and the entries of DW in them.

@@ -13,13 +13,14 @@ from sparsebench_rivals.params import RivalParams
 
 
 class SparseLab(RivalParams):
-    """The three products of its SparseLinear, on neuron-major arrays; the rest is ours.
+    """The three products of sparselab's SparseLinear, on neuron-major arrays; the rest is ours.
 
-    Its own layer transposes to and from batch-major around the same calls, and finds W^T by the
-    id of W, which is wrong once an id is used again: here each layer holds its W^T. Its layers
-    start from a dense matrix and take no given connections, and its SET and RigL move connections
-    without their optimizer state: they cannot follow the common trajectory, and are not used.
-    Its matrix is made from Python lists, which is what peaks when a layer is made or changed.
+    SparseLinear itself transposes to and from batch-major around the same calls, and finds W^T by
+    the id of W, which is wrong once Python uses an id again: here each layer holds its W^T.
+    sparselab's layers start from a dense matrix and take no given connections, and its SET and RigL
+    move connections without their optimizer state. They cannot be trained like the other backends,
+    and are not used. Its matrix is made from Python lists, which cause the peak of memory when a
+    layer is made or changed.
     """
 
     truly_sparse = True
@@ -29,8 +30,8 @@ class SparseLab(RivalParams):
 
 
 class SparseLabLayer(CsrLayer):
-    """`data` is the memory of sparselab's matrix, which is made anew at each change: without
-    spare room in its rows, its slots are the connections in csr order."""
+    """A layer whose `data` is the memory of sparselab's matrix. That matrix is made anew at each
+    topology change, with no spare room in its rows, so its values are in csr order."""
 
     def index(self, pattern: CsrPattern) -> None:
         from sparselab import PaddedCSR

@@ -12,16 +12,17 @@ from sparsebench.errors import Unsupported
 from sparsebench_rivals.params import RivalParams
 
 LIMIT = 2**31
-"""Its kernels count connections, and entries of X and Z, in 32 bits."""
+"""SparseProp's kernels count connections, and entries of X and Z, in 32 bits."""
 
 
 class SparseProp(RivalParams):
-    """Its forward, and its backward that gives DX and DW in one pass over W; the rest is ours.
+    """SparseProp's forward, and its backward that computes DX and DW in one pass over W; the rest
+    is ours.
 
-    Its own SparseLinear transposes around the same calls, and wrongly for an input that is itself
-    a transposed view. It starts from a dense matrix, loses connections of value 0, and can only
-    drop connections, without their optimizer state: it cannot follow the common trajectory, and
-    is not used. DX is worked out for the first layer too, where nobody wants it.
+    SparseProp's own SparseLinear transposes around the same calls, and wrongly for an input that is
+    itself a transposed view. It starts from a dense matrix, loses connections of value 0, and can
+    only drop connections, without their optimizer state. It cannot be trained like the other
+    backends, and is not used. DX is computed for the first layer too, which does not need it.
     """
 
     truly_sparse = True

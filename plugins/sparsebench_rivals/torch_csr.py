@@ -19,7 +19,8 @@ from sparsebench_rivals.transpose import Transposed
 
 
 class TorchCsr(RivalParams):
-    """torch.addmm on csr forward and, with a csr copy of W^T, back; sampled_addmm on the pattern.
+    """torch.addmm on csr for the forward pass, torch.mm with a csr copy of W^T for DX, and
+    sampled_addmm for the gradient of the weights.
 
     With W.t(), autograd would convert the whole matrix at every step, which took 4 times as long at
     4096 x 4096, 1 % dense, batch 128. The copy of W^T takes 12 bytes per connection.
@@ -181,7 +182,8 @@ class Device:
         return self.put(np.zeros(size, dtype=np.float32))
 
     def room(self, array: Array) -> torch.Tensor:
-        """A tensor for a result, which `deliver` then copies to `array`."""
+        """A tensor for a result, which `deliver` then copies to `array`. If the device shares
+        memory, it is the array's own memory."""
         tensor = torch.from_numpy(array)
         return tensor if self.shares else torch.empty_like(tensor, device=self.name)
 
@@ -206,10 +208,10 @@ class CudaCsr(RivalParams):
     """`torch-csr` on the GPU: weights, gradient, optimizer state and indices stay there.
 
     A layer is given numpy arrays and fills numpy arrays, so each call copies X or DZ to the GPU and
-    Z or DX back: 4 N (D + K) bytes forward, and 4 N (2 D + K) backward. That is the protocol's
-    cost, part of the measured time, and at low density most of it. Activations, dropout and the
-    loss are the host's. A topology change brings weights and state to the host and
-    back. Recorded memory is the host's.
+    Z or DX back: 4 N (D + K) bytes forward, and 4 N (2 D + K) backward. These copies are part of
+    the measured time, and at low density most of it. The host computes activations, dropout and the
+    loss. A topology change brings weights and state to the host and back. Recorded memory is the
+    host's.
     """
 
     truly_sparse = True

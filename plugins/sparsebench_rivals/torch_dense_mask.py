@@ -14,7 +14,8 @@ from sparsebench_rivals.params import RivalParams
 
 
 class TorchDenseMask(RivalParams):
-    """torch's dense products, DW times the mask, and torch's update; K x D whatever the density."""
+    """torch's dense products, DW times the mask, and torch's update. Work and memory are those of
+    K x D weights, whatever the density."""
 
     truly_sparse = False
 

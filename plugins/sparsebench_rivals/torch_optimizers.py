@@ -23,8 +23,8 @@ def update(
     t: int,
     kind: Literal["weight", "bias"],
 ) -> None:
-    """`Optimizer.update` on tensors, in place. A rule that is not implemented here is applied by
-    numpy: tensors of the host share numpy's memory, others are copied to the host and back."""
+    """`Optimizer.update` on tensors, in place. Rules other than SGD and Adam are applied by numpy:
+    tensors of the host share numpy's memory, others are copied to the host and back."""
     if not isinstance(rule, SGD | Adam):
         changed = (w, *state)
         arrays = [tensor.cpu().numpy() for tensor in changed]

@@ -17,11 +17,13 @@ i bytes (4, or 8), the optimizer's state of a connection s bytes (4 with momentu
 | rewire            |              | (1 + 8 + s + i) E            | (1 + 4 + s + i) E      | 0     |
 
 E' is the number of connections that are left of E after the drop; G connections are grown.
-A row has a N bytes. For up to 8 samples, backward passes go by rows of W, because there is no
-second order of the connections: they gather a row of X, and add to a row of DX at the same
-position. Arrays that are read or written once, such as outputs, count as streamed. The rest of a
-cache line beside a row, and data that a backend stores beyond the csr arrays, do not count. Every
-figure is thus the least number of bytes that must move, and the resulting time is a lower bound.
+"Gathered" rows are read at random positions; sizes are in bytes. A row of X or DZ, one neuron's
+activations for all samples, has a N bytes. Backward passes go through the connections by column of
+W. For up to 8 samples they go by row of W instead, because layers then keep no list of the
+connections by column: they gather a row of X, and add to the row of DX at the same position. Arrays
+that are read or written once, such as outputs, count as streamed. The rest of a cache line beside a
+row, and data that a backend stores beyond the csr arrays, do not count. Every figure is thus the
+least number of bytes that must move, and the resulting time is a lower bound.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NARROW = 8
-"""The most samples for which a gathered row is shorter than a cache line."""
+"""The most samples for which backward passes go by row of W (see above); gathered rows are then
+called narrow."""
 
 UPDATE_SHARE = 0.25
 """If at least this share of streamed bytes is written, streams are compared with the triad probe
@@ -39,7 +42,11 @@ instead of the reading probe."""
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a layer and its batch; letters as above."""
+    """Sizes of a layer and its batch; letters as above.
+
+    activation, index, state  bytes of an activation, of an index, and of a connection's optimizer
+                              state
+    """
 
     K: int
     D: int
@@ -87,7 +94,8 @@ class Demand:
         return self.written >= UPDATE_SHARE * self.streamed
 
     def __add__(self, other: Demand) -> Demand:
-        """The demand of both operations in sequence; rows come from the larger working set."""
+        """The demand of both operations in sequence, with the larger row and the larger working set
+        of the two."""
         return Demand(
             gathers=self.gathers + other.gathers,
             row_bytes=max(self.row_bytes, other.row_bytes),
@@ -100,7 +108,10 @@ class Demand:
 
 
 def demand(kernel: str, n: Size, share: float = 0.0) -> Demand:
-    """The demand of one operation on one layer. `share` of the connections are dropped or grown."""
+    """The demand of the operation `kernel` on one layer.
+
+    share  fraction of the connections that `drop` drops or `grow` grows
+    """
     K, D, E, N, i = n.K, n.D, n.E, n.N, n.index
     row = n.activation * N
     weights = 4 + n.state
@@ -155,10 +166,10 @@ def _backward(n: Size, read: int, written: int, downstream: bool = True) -> Dema
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates per second that the machine reached; gather counts bytes as `Demand.gathered` does.
+    """Rates that the machine reached: bytes per second of gathers (counted as in `Demand.gathered`)
+    and of streams, and flops per second.
 
-    part  the part of the batch that was gathered at a time when that was fastest; 1: the whole
-          batch
+    part  fraction of the batch that was gathered at a time in the fastest probe
     """
 
     gather: float
@@ -169,7 +180,10 @@ class Rates:
 
 @dataclass(frozen=True)
 class Bound:
-    """The binding limit: its name, and the least seconds that it allows."""
+    """The binding limit: its name, and the least seconds that it allows.
+
+    limits  the least seconds that each limit allows, by name
+    """
 
     name: str
     seconds: float
@@ -177,7 +191,8 @@ class Bound:
 
 
 def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -> Bound:
-    """The slowest limit. In the best case all limits overlap, so the slowest one is the bound."""
+    """The limit that allows the longest time: gathers, streams or flops. In the best case all of
+    them overlap, so that one is the bound."""
     row = "row" if needs.row_bytes > NARROW * 4 else "narrow"
     word = "gather-add" if needs.added else "gather"
     held = int(needs.working_set * (2 if needs.added else 1) * rates.part)
@@ -191,5 +206,5 @@ def bound(needs: Demand, rates: Rates, caches: Sequence[tuple[str, int]] = ()) -
 
 
 def level(size: int, caches: Sequence[tuple[str, int]]) -> str:
-    """The name of the smallest cache that holds `size` bytes, else memory."""
+    """The name of the smallest cache that holds `size` bytes; "memory" if none does."""
     return next((name for name, room in caches if size <= room), "memory")

@@ -12,8 +12,8 @@ grow        `apply_change` that grows these connections again
 rewire      a topology update, with the choice of connections and `apply_change`, of every layer
 evaluate    the network's outputs for a batch
 
-With `through`, the backend applies its own units while it writes, and arrays between layers have
-its type and layout, as in training.
+With `through`, the backend applies its own units (activation functions) while it writes, and arrays
+between layers have its type and layout, as in training.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Operation:
     """An operation to time.
 
     call     the call that is timed
-    less     a call whose time is subtracted
-    before   called before each call, without being timed
-    needs    the operation's demand by the model
-    rows     flat array whose rows are gathered, for the probes; None if none are
+    less     a call whose time is subtracted; None: none
+    before   called before each call, without being timed; None: none
+    needs    the operation's demand by the roofline model
+    rows     flat array whose rows the operation gathers, for the probes; None if it gathers none
     """
 
     call: Callable[[], object]
@@ -67,8 +67,8 @@ class Operation:
     _calls: int = field(default=0, init=False)
 
     def seconds(self, least: float) -> float:
-        """Seconds of one call. `least` is the shortest duration of a timing. The first call
-        warms up."""
+        """Seconds of one call, less those of a call of `less`. Each timing repeats the call for
+        about `least` seconds. The first use also warms up."""
         if self._calls == 0:
             self._calls = self._enough(least)
         took, _ = quietest(lambda: self._timed(self.call, self._calls))
@@ -86,7 +86,7 @@ class Operation:
         return max(1, round(least / max(took, 1e-7)))
 
     def _timed(self, call: Callable[[], object], calls: int) -> float:
-        """The mean over the calls; the median if each has to be prepared."""
+        """Seconds per call: the mean over all calls, or the median if `before` prepares each."""
         if self.before is None:
             began = time.perf_counter()
             for _ in range(calls):
@@ -103,10 +103,11 @@ class Operation:
 
 @dataclass(eq=False)
 class Passes:
-    """The passes of a layer on arrays of `dtype`, which are allocated on first use.
+    """The forward and backward passes of a layer on arrays of `dtype`, which are allocated on first
+    use.
 
-    unit, below  the backend's own units of this layer and of the one below, as in the middle of a
-                 network; without `unit`, the methods that every layer has
+    unit, below  the backend's own units (activation functions) of this layer and of the one below,
+                 which the passes then apply; without `unit`, the passes of a layer alone
     """
 
     layer: Layer
@@ -149,7 +150,9 @@ class Passes:
 
     @classmethod
     def through(cls, work: Work, network: Network, layer: Layer) -> Passes:
-        """Whether the backend's units are on both sides; X is then what the layer below wrote."""
+        """The passes of a layer as inside a network: with the backend's own unit for the layer and,
+        unless it is the first, one for the layer below, whose output is then X. Raises Unsupported
+        if the backend has no units of its own."""
         backend = cast(Any, work.backend)
         if not (hasattr(layer, "forward_through") and hasattr(backend, "unit")):
             raise Unsupported("trainer.through: this backend applies no units of its own")
@@ -168,7 +171,8 @@ class Passes:
 def operation(
     kernel: str, work: Work, network: Network, layer: Layer, through: bool = False
 ) -> Operation:
-    """The operation `kernel` on one layer of the network. Raises Unsupported."""
+    """The operation `kernel` on one layer of the network; `rewire` and `evaluate` use all layers.
+    Raises Unsupported if the backend or the topology does not have it."""
     if kernel in ("index", "drop", "grow", "rewire"):
         return _change(kernel, work, network, layer)
     if kernel == "evaluate":
@@ -198,7 +202,8 @@ def size(layer: Layer, N: int, activation: int = 4) -> Size:
 
 
 def filled(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """An array of numbers around 0, a few thousand repeated; bfloat16 as its bits."""
+    """An array of normal random numbers, of which 2^14 are repeated. Any `dtype` but float32 gets
+    their upper 16 bits, which are bfloat16."""
     some = np.random.default_rng(0).standard_normal(2**14, dtype=np.float32)
     if dtype != np.float32:
         some = (some.view(np.uint32) >> np.uint32(16)).astype(dtype)

@@ -45,7 +45,9 @@ class Yardstick:
 
     run     called with a number of passes
     amount  bytes or flops of a pass
-    part    part of the batch that is gathered at a time
+    part    fraction of the batch that is gathered at a time
+    least   least seconds of a timing
+    passes  number of passes in a timing; 0 until it is known
     rates   rate per second of each measurement
     quiet   whether at least one measurement was undisturbed
     """
@@ -79,7 +81,7 @@ class Yardstick:
 
 
 def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
-    """Seconds of the call, and whether it was undisturbed."""
+    """Seconds of run(passes), and whether it was undisturbed."""
 
     def timing() -> float:
         began = time.perf_counter()
@@ -90,7 +92,7 @@ def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
 
 
 def enough(run: Callable[[int], object], least: float) -> int:
-    """The number of passes that takes at least `least` seconds."""
+    """A number of passes that takes at least `least` seconds."""
     passes = 1
     while (took := seconds(run, passes)[0]) < least:
         passes = max(2 * passes, min(10 * passes, round(passes * 1.2 * least / max(took, 1e-7))))
@@ -98,7 +100,7 @@ def enough(run: Callable[[int], object], least: float) -> int:
 
 
 def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
-    """The variant with the highest rate."""
+    """The variant with the highest rate, after each was measured `rounds` times in turn."""
     for _ in range(rounds):
         for way in ways:
             way.measure()
@@ -109,8 +111,8 @@ def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
 
 
 def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """Variants that gather rows of N samples from random positions of X, flat: whole rows or parts
-    of the batch, with and without prefetching.
+    """Variants of a probe that reads about `count` rows of N samples at random positions of the
+    flat array X: whole rows or parts of the batch, with and without prefetching.
 
     Above 8 samples, the rest of a row after its last whole vector is not read.
     """
@@ -143,7 +145,8 @@ def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick
 
 
 def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
-    """As `gather` for up to 8 samples; also adds to the same positions of an array per thread."""
+    """Variants of a probe for N <= 8 that reads rows as `gather` does and also adds to the same
+    positions of another array, of which each thread has its own."""
     places, cuts = _places(X.size // N, count)
     Y = np.zeros(X.size * (cuts.size - 1), dtype=np.float32)
     by = np.float32(1e-9)
@@ -156,14 +159,15 @@ def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yards
 
 
 def read(size: int, least: float = LEAST) -> Yardstick:
-    """Reads an array of `size` bytes in order."""
+    """A probe that reads an array of about `size` bytes in order."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 4, 8 * WIDTH)
     A = np.ones(int(cuts[-1]), dtype=np.float32)
     return Yardstick(lambda passes: probes.read(A, cuts, passes), float(A.nbytes), least=least)
 
 
 def triad(size: int, least: float = LEAST) -> Yardstick:
-    """A = B + s C on three arrays of `size` bytes together; each byte of A moves three."""
+    """A probe that computes A = B + s C on three arrays of about `size` bytes together. The rate
+    counts the bytes of all three."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 12, WIDTH)
     A, B, C = (aligned_empty((int(cuts[-1]),), np.float32) for _ in range(3))
     for array in (A, B, C):
@@ -174,14 +178,14 @@ def triad(size: int, least: float = LEAST) -> Yardstick:
 
 
 def flops(least: float = LEAST) -> Yardstick:
-    """Chains of multiply-add; the rate is in flops."""
+    """A probe that computes chains of multiply-add; the rate is in flops per second."""
     threads = numba.get_num_threads()
     run = lambda passes: probes.multiply_add(threads, np.float32(1), 1000 * passes)  # noqa: E731
     return Yardstick(run, 1000.0 * threads * probes.CHAINS * WIDTH * 2, least=least)
 
 
 def start_seconds(rounds: int = 101) -> float:
-    """The shortest time of an empty parallel region."""
+    """The shortest seconds, of `rounds`, of an empty parallel region."""
     threads = numba.get_num_threads()
     marks = np.zeros(threads)
     probes.start(threads, marks)
@@ -198,7 +202,8 @@ def rehearse() -> None:
 
 
 def _places(rows: int, count: int) -> tuple[Array, Cuts]:
-    """Random neurons for each thread, with some extra ones at the end for prefetching."""
+    """Random row numbers below `rows`, and the bounds of each thread's part of them; after the last
+    part there are some more for prefetching."""
     cuts = _cuts(min(max(count, 2**10), MOST_GATHERS), probes.ABREAST)
     rng = np.random.default_rng(0)
     places = rng.integers(0, rows, size=int(cuts[-1]) + max(AHEAD), dtype=np.int32)
@@ -206,7 +211,8 @@ def _places(rows: int, count: int) -> tuple[Array, Cuts]:
 
 
 def _cuts(count: int, unit: int) -> Cuts:
-    """(T + 1,) bounds of about equal parts, each with at least one unit and only whole units."""
+    """(T + 1,) bounds of T equal parts of about `count` items, one per thread; the size of a part
+    is a multiple of `unit`, and not 0."""
     threads = numba.get_num_threads()
     each = max(1, count // (unit * threads)) * unit
     return np.arange(threads + 1, dtype=np.int64) * each

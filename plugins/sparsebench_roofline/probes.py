@@ -25,7 +25,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 )
 
 ABREAST = 4
-"""The number of independent gathers at a time; numbers of gathers are multiples of it."""
+"""The number of independent gathers at a time. Each thread makes a multiple of it."""
 
 INT, INT_TYPE = types.int64, ir.IntType(64)
 
@@ -36,10 +36,11 @@ def _place(emit, kind, rows, p, stride, at):
 
 
 def _gather(emit, kinds, arrays, start, stop, stride, at, ahead, vectors=1, by=None):
-    """The sum of vectors x lanes samples of the neurons rows[start..stop - 1].
+    """Emit code for the sum of vectors x lanes samples of the neurons rows[start..stop - 1].
 
-    kinds, arrays  of rows (G + ahead,) int32, and of X flat, where a neuron's samples are at
-                   rows[p] stride + at; and of Y, if `by` is added at the same positions
+    kinds, arrays  numba types and LLVM values of: rows (G + ahead,) int32; X flat, where a neuron's
+                   samples begin at rows[p] stride + at; and Y, if `by` is added to it at the same
+                   positions
     ahead  prefetch distance in gathers; 0: none
     """
     builder, (rows, X) = emit.builder, kinds[:2]
@@ -69,7 +70,7 @@ def _gather(emit, kinds, arrays, start, stop, stride, at, ahead, vectors=1, by=N
 
 
 def gathering(vectors):
-    """Gather `vectors` x WIDTH samples of each neuron: see `_gather`."""
+    """Make an intrinsic that sums `vectors` x WIDTH samples of each neuron: see `_gather`."""
 
     @intrinsic
     def gathered(typing, rows, start, stop, X, stride, at, ahead):
@@ -84,7 +85,7 @@ def gathering(vectors):
 
 
 def _for_batch(context, builder, N, gather):
-    """The result of gather(emit, stride, at) for a batch of N samples."""
+    """Emit code for the result of gather(emit, stride, at) with vectors of N <= 8 lanes."""
     found = cgutils.alloca_once(builder, ir.FloatType())
 
     def batch(lanes):
@@ -97,7 +98,7 @@ def _for_batch(context, builder, N, gather):
 
 @intrinsic
 def narrow(typing, N, rows, start, stop, X, ahead):
-    """Gather the N <= 8 samples of each neuron."""
+    """The sum of the N <= 8 samples of each neuron."""
 
     def code(context, builder, signature, args):
         N, rows_, start, stop, X_, ahead = args
@@ -112,7 +113,7 @@ def narrow(typing, N, rows, start, stop, X, ahead):
 
 @intrinsic
 def narrow_add(typing, N, rows, start, stop, X, Y, by, ahead):
-    """As `narrow`, and add `by` at the same positions of Y."""
+    """As `narrow`, but also adds `by` at the same positions of Y."""
 
     def code(context, builder, signature, args):
         N, rows_, start, stop, X_, Y_, by, ahead = args
@@ -131,8 +132,9 @@ gather_v8, gather_v4, gather_v2, gather_v1 = (gathering(vectors) for vectors in 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_rows(rows, cuts, X, stride, step, tiles, vectors, ahead, passes):
-    """Gather `vectors` x WIDTH samples of each neuron in `rows`, `tiles` times, each time `step`
-    numbers further on.
+    """Read `vectors` x WIDTH samples of each neuron in `rows` from X, flat, where they begin at
+    rows[p] stride. Do so `tiles` times, each time `step` numbers further on, for the next part of
+    the batch. Returns each thread's sum.
 
     cuts (T + 1,)  bounds in `rows` of each thread's part, multiples of ABREAST
     """
@@ -157,7 +159,7 @@ def gather_rows(rows, cuts, X, stride, step, tiles, vectors, ahead, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_narrow(rows, cuts, X, N, ahead, passes):
-    """Gather the N <= 8 samples of each neuron in `rows`."""
+    """Read the N <= 8 samples of each neuron in `rows`. Returns each thread's sum."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
         own = np.float32(0)
@@ -169,8 +171,8 @@ def gather_narrow(rows, cuts, X, N, ahead, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def gather_add(rows, cuts, X, Y, N, by, ahead, passes):
-    """As `gather_narrow`, and add `by` to the same samples of Y (T, size of X) flat, which has a
-    part for each thread."""
+    """As `gather_narrow`, but also adds `by` to the same samples of Y (T, size of X), flat, which
+    has a part for each thread."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
         mine = Y[c * X.size : (c + 1) * X.size]
@@ -183,7 +185,7 @@ def gather_add(rows, cuts, X, Y, N, by, ahead, passes):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def read(A, cuts, passes):
-    """The sum of A; cuts are multiples of 8 WIDTH."""
+    """Read A in order. Returns each thread's sum; cuts are multiples of 8 WIDTH."""
     sums = np.zeros(cuts.size - 1, dtype=np.float32)
     for c in prange(cuts.size - 1):
         zero = splat(np.float32(0))

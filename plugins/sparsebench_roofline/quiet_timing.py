@@ -16,7 +16,7 @@ BUSY = 0.8
 
 
 def quietest(timing: Callable[[], float], threads: int = 0) -> tuple[float, bool]:
-    """The result of `timing`, in seconds, and whether the process ran without interruption.
+    """The result of timing(), in seconds, and whether the process ran without interruption.
 
     It is repeated while a thread of the process loses its core, because one delayed thread holds up
     its whole parallel region. The first undisturbed timing counts, otherwise the shortest.
@@ -36,5 +36,5 @@ def quietest(timing: Callable[[], float], threads: int = 0) -> tuple[float, bool
 
 
 def interruptions() -> int:
-    """How often a thread of this process had to give up its core."""
+    """How often threads of this process had to give up their core since its start."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

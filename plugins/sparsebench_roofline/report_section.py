@@ -21,8 +21,8 @@ NOTE = (
 
 
 def section(report_data: ReportData) -> Iterator[Block]:
-    """Yield sentences on each backend's shares of the roofline, the table, and the meaning of its
-    cells."""
+    """Yield a sentence on each backend's shares of the roofline, the table, and a note on how to
+    read it; nothing if no operation was timed."""
     made = kernels_table(report_data)
     if made:
         yield " ".join(shares_of_backends(report_data))
@@ -32,7 +32,8 @@ def section(report_data: ReportData) -> Iterator[Block]:
 
 
 def shares_of_backends(report_data: ReportData) -> list[str]:
-    """A sentence per backend: the smallest and the largest of its shares of the roofline."""
+    """A sentence per backend with the smallest and the largest of its shares of the roofline, which
+    are the time that the binding limit allows divided by the measured time."""
     texts = []
     for backend, frame in groups(report_data.timed.ok, ["backend_label"]):
         shares = frame["roofline_share"].dropna()
@@ -44,7 +45,8 @@ def shares_of_backends(report_data: ReportData) -> list[str]:
 
 
 def kernels_table(report_data: ReportData) -> Table | None:
-    """A table of the shares of the roofline by size and batch, with the binding limits."""
+    """A table of the shares of the roofline and the binding limits: a row per operation, network
+    size and method, a column per batch size. None if there are no rows."""
     frame = report_data.timed.frame
     trials = [report_data.records[int(str(i))].trial for i in frame.index]
     frame = frame.assign(variant=[_variant(trial) for trial in trials])

@@ -25,8 +25,9 @@ MOST_STREAMED = 2**30
 
 
 class Kernel(KernelParams):
-    """Times one operation on the layer with the most connections of the trial's network. Probes
-    and operation alternate, so that a noisy machine disturbs both."""
+    """Times one operation on the layer of the trial's network that has the most connections, or on
+    all layers for `rewire` and `evaluate`. Probes and operation alternate, so that a noisy machine
+    disturbs both."""
 
     def warm_up(self, work: Work) -> None:
         """Warm up the trial's components on small layers, then run everything that is timed
@@ -69,7 +70,8 @@ class Kernel(KernelParams):
 
 @dataclass(eq=False)
 class Probes:
-    """The fastest variant of each probe that the operation's limits need."""
+    """The probes that measure the limits of an operation. `gather` is the fastest variant of that
+    probe; None if the operation gathers nothing."""
 
     stream: Yardstick
     flops: Yardstick
@@ -90,7 +92,11 @@ class Probes:
 
 
 def yardsticks_of(needs: Demand, rows: Any, N: int) -> Probes:
-    """The probes for what an operation needs, at its working set."""
+    """The probes for what an operation needs, on arrays as large as its own.
+
+    rows  array whose rows it gathers; None: it gathers nothing
+    N     number of samples
+    """
     streamed = min(needs.streamed, MOST_STREAMED)
     stream = probe_rates.triad(streamed) if needs.updates else probe_rates.read(streamed)
     gather = None
@@ -114,7 +120,11 @@ def _turns(timed: Operation, probes: Probes, repeats: int, work: Work) -> list[f
 def figures_of(
     needs: Demand, found: Bound, rates: Rates, repeats: list[float]
 ) -> dict[str, float | int | None]:
-    """The columns of an export; None if a difference of two timings is smaller than the noise."""
+    """The measures by name. Those made of a time are None if a repeat's time, which can be a
+    difference of two timings, is not above 0.
+
+    repeats  seconds of the operation in each repeat
+    """
     seconds, least = statistics.median(repeats), min(repeats)
     known = least > 0
     return {
@@ -151,7 +161,7 @@ def _network_figures(
 def _facts(
     layer: Layer, nnz: int, timed: bool, found: Bound, repeats: list[float]
 ) -> dict[str, Any]:
-    """Facts about a layer; for the timed one with every repeat and every limit."""
+    """What the record says about a layer; for the timed one also the limits and all repeats."""
     facts: dict[str, Any] = {
         "shape": list(layer.shape),
         "initial_connections": nnz,
