@@ -19,8 +19,8 @@ BLOCK = 256
 stay in the L2 cache."""
 
 PAIRS = 2**17
-"""For csr inputs, the number of pairs of a connection and a stored value of its input in a
-block."""
+"""Size of a block of connections for csr inputs: the number of pairs of a connection and a stored
+value of its input."""
 
 
 class ScipyCsr(ScipyCsrParams):

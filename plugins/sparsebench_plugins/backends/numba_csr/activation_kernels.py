@@ -41,8 +41,9 @@ def mix(x):
 
 @njit(forceinline=True, error_model="numpy")
 def activated(v, row, n, byte, unit, bits):
-    """dropout(f(v)) of samples n..n + WIDTH - 1. Writes the bits that backward needs: the signs,
-    and after those of the neuron, which samples dropout keeps."""
+    """dropout(f(v)) of samples n..n + WIDTH - 1. In training it writes the bits that backward
+    needs: from `byte` on, whether v is below 0; and half of the neuron's `row_bytes` further,
+    whether dropout keeps the sample."""
     sign, stays = below_zero(v), ALL
     if unit.mode == TRAIN:
         store_bits(bits, byte, sign)

@@ -18,8 +18,9 @@ class NumbaUnit(Untrained):
     """A piecewise linear activation and dropout. For backward it stores one bit per activation, the
     sign of its pre-activation, and with dropout a second bit: whether the activation was kept.
 
-    bits             (K, row_bytes) flat
-    numbers, layout  those of the last pass
+    bits     (K, row_bytes) flat
+    numbers  arguments of the last training pass
+    layout   layout of the activations in the last pass
     """
 
     def __init__(self, slope: float, dropout: Dropout | None, kernels: Any) -> None:
@@ -31,7 +32,8 @@ class NumbaUnit(Untrained):
         self.layout = arguments.plain(0)
 
     def at_step(self, t: int | None, K: int, N: int) -> UnitNumbers:
-        """The numbers for kernels at training step t (None: evaluation). Allocates the bits."""
+        """The arguments for kernels at training step t (None: evaluation), for K neurons and N
+        samples. For training, makes room for the bits."""
         self.layout = arguments.plain(N)
         if t is None:
             return UnitNumbers(
@@ -52,7 +54,8 @@ class NumbaUnit(Untrained):
         return self.numbers
 
     def constants(self, training: bool) -> dict[str, Any]:
-        """The numbers that do not change from step to step, by the names of `step.records`."""
+        """The arguments that do not change from step to step, by the names of the fields in
+        `compiled_step.records`."""
         if not training:
             return {"mode": arguments.EVALUATE, "above": 1, "below": self._slope}
         drop = self._dropout

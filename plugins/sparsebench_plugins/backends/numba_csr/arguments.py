@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST = 8
-"""The largest batch for which there are special kernels and a special order of connections."""
+"""The largest batch for which there are special kernels and an order of connections by blocks."""
 
 CACHE = 2**20
 """Gathered activations of more bytes than this, the size of an L2 cache, are prefetched."""
@@ -92,8 +92,12 @@ KEEP, SGD, ADAM = 0, 1, 2
 class Rule(NamedTuple):
     """The numbers of an optimizer's update rule at one step.
 
-    shrink        1 - decoupled weight decay
+    kind          KEEP, SGD or ADAM
+    coupled       weight decay that is added to the gradient, as a factor of the weight
+    shrink        factor of the weight by decoupled weight decay; 1: none
+    rest1, rest2  1 - beta1, 1 - beta2
     unbias, rate  include Adam's bias corrections of this step
+    tiny          number that Adam adds to the root in its denominator
     """
 
     kind: int

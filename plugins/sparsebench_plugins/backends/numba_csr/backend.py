@@ -25,8 +25,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class NumbaCsr(NumbaCsrParams):
-    """Layers in csr, with a second order by column for batches above 8; see
-    `layer.NumbaCsrLayer`."""
+    """Layers that keep their connections in csr and by column for batches above 8 samples, or in
+    blocks for smaller ones; see `layer.NumbaCsrLayer`."""
 
     @property
     def activation_dtype(self) -> np.dtype[Any]:

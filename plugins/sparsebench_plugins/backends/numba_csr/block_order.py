@@ -13,27 +13,30 @@ from sparsebench_plugins.backends.numba_csr import block_order_kernels as kernel
 from sparsebench_plugins.backends.numba_csr.column_order import Bounds, chunks
 
 SIDE = 12_288
-"""Neurons along a side of a block. At batch 2, the activations and gradients that a block gathers
-and adds to are 200 KB, which fits into an L2 cache beside the streamed connections."""
+"""The most rows, and the most columns, that a block of a large layer should have. At batch 2, the
+activations and gradients that such a block gathers and adds to are 200 KB, which fits into an L2
+cache beside the streamed connections."""
 
 LONGEST = 32_000
-"""The largest average side of blocks, so that no block has more neurons than 16 bits can number."""
+"""The most rows, and the most columns, that blocks have on average, so that no block has more than
+16 bits can number."""
 
 FILLED = 1024
 """The least number of connections that a block should have, because starting a loop takes time."""
 
 SHARES = (16, 4)
-"""The number of blocks along rows and along columns of a layer that would fit into one block, if it
-has enough connections, so that threads can share them. There are fewer along the columns, because
-whole rows are summed at once."""
+"""The number of blocks along the rows and along the columns of a layer that is small enough for one
+block but has enough connections, so that threads can share the blocks. There are fewer along the
+columns, because whole rows are summed at once."""
 
 FEWEST = 8
-"""The least number of neurons along a block: smaller blocks cost more time than threads save."""
+"""The least number of rows, and of columns, of a block: smaller blocks cost more time than threads
+save."""
 
 
 def sides(pattern: CsrPattern) -> tuple[int, int]:
-    """The number of blocks along the rows and along the columns. It depends only on sizes, and not
-    on the machine, because the order of sums depends on it."""
+    """(R, C): the numbers of blocks along the rows and along the columns. They depend only on the
+    sizes of the layer, and not on the machine, because the order of sums depends on them."""
     fills = (pattern.nnz // (4 * FILLED), isqrt(pattern.nnz // (8 * FILLED)))
     shares = [min(most, filled) for most, filled in zip(SHARES, fills, strict=True)]
     wanted = [
@@ -54,7 +57,8 @@ class ByBlock:
     row_cuts (R + 1,), column_cuts (C + 1,)  bounds of the blocks' neurons
     starts (R C + 1,)                        where the connections of each block begin; the C blocks
                                              of a row of blocks follow each other
-    rows, columns (nnz,) uint16              of each connection, counted from its block's first
+    rows, columns (nnz,) uint16              row and column of each connection, counted from the
+                                             first of its block
 
     Within a block, rows are sorted by their number of connections, the fewest first, and the
     connections of one row are consecutive. The processor then predicts where the loop over a row

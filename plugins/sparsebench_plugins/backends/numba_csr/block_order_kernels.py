@@ -59,7 +59,7 @@ def sort_by_length(rows, columns, start, stop, old_rows, old_columns, places):
 @in_parallel
 @njit(error_model="numpy")
 def count_rows(r, row_cuts, C, block_of, indptr, indices, starts):
-    """How many connections each block of row r has, one place behind the block's."""
+    """Add the number of connections of each block b in row r of blocks to starts[b + 1]."""
     for p in range(indptr[row_cuts[r]], indptr[row_cuts[r + 1]]):
         starts[r * C + block_of[indices[p]] + 1] += 1
 
@@ -86,7 +86,7 @@ def fill_rows(r, row_cuts, column_cuts, block_of, indptr, indices, starts, rows,
 
 @njit(cache=True, error_model="numpy")
 def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns):
-    """Count, place and sort the connections.
+    """Write `starts`, `rows` and `columns` of `block_order.ByBlock`.
 
     block_of  (D,) the number of each column's block
     """
@@ -136,7 +136,8 @@ def columns_of_rows(r, row_cuts, column_cuts, starts, rows, columns, indptr, ind
 
 @njit(cache=True, error_model="numpy")
 def columns_to_csr(row_cuts, column_cuts, starts, rows, columns, indptr, indices):
-    """indices = the columns in csr order, which ascend in each row as in a row of blocks."""
+    """indices (nnz,) = the columns of the connections in csr order. They ascend in each row,
+    because the blocks of a row of blocks are read from left to right."""
     before = threads_for(MOVE * rows.size)
     given = (row_cuts, column_cuts, starts, rows, columns, indptr, indices)
     columns_of_rows(row_cuts.size - 1, given)

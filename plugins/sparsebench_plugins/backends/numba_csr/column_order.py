@@ -41,6 +41,8 @@ class ByColumn:
 
     indptr (D + 1,)   rows (nnz,)
     place (nnz,)      for each connection in csr order, its index in this order
+    chunks            bounds that divide the columns into chunks of about equal work
+    widest            the largest number of connections of a column
     """
 
     def __init__(self, pattern: CsrPattern) -> None:

@@ -29,7 +29,10 @@ compiling loops for them would not pay."""
 
 
 def _fetch(emit, columns, p, ahead, last, neurons):
-    """Prefetch the neuron of the connection `ahead` connections after p, but not after the last."""
+    """Prefetch the neuron of the connection `ahead` connections after p, but not after the last.
+
+    neurons  pairs of a `_Neurons` and whether it will be written
+    """
     b = emit.builder
     with b.if_then(b.icmp_signed(">", ahead, I64(0)), likely=False):
         q = b.add(p, ahead)
@@ -53,7 +56,8 @@ def for_batch(builder, N, emit):
 
 
 class _Neurons:
-    """The samples of a block's neurons: `stride` numbers from one neuron to the next."""
+    """The samples of a block's neurons in a flat array: they begin at index `at`, and `stride`
+    numbers lie between the starts of two neurons."""
 
     def __init__(self, emit, kind, array, at, stride):
         self._emit, self._kind, self._stride = emit, kind, stride
@@ -185,7 +189,8 @@ class _ManyRows:
 
 
 class _RowsOf:
-    """A loop that runs while the row at p has `size` connections that all are before `stop`."""
+    """A loop over rows that runs while the row that begins at p has `size` connections, all before
+    `stop`. Rows are sorted by length, so only whether the next row begins there is checked."""
 
     def __init__(self, emit, rows, p_slot, stop, size):
         self._emit, self._rows, self._p, self._stop, self._size = emit, rows, p_slot, stop, size

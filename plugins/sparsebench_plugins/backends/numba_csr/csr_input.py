@@ -65,14 +65,15 @@ def fetch(typing, A, i):
 
 @njit(forceinline=True, error_model="numpy")
 def column(t_indptr, features, f):
-    """The first and the last index of the connections of the batch's f-th feature."""
+    """(start, stop): the connections by column of the batch's f-th feature are start..stop - 1."""
     j = U(features[U(f)])
     return np.int64(t_indptr[j]), np.int64(t_indptr[j + U(1)])
 
 
 @njit(forceinline=True, error_model="numpy")
 def cut(starts, count, c):
-    """The first of `count` features in chunk c; chunks have about equal numbers of values."""
+    """The index of the first feature in chunk c, of `count` features; `count` for c = CHUNKS. The
+    chunks have about equal numbers of values."""
     if c == CHUNKS:
         return np.int64(count)
     return np.int64(np.searchsorted(starts[:count], np.int64(starts[count]) * c // CHUNKS))
@@ -223,7 +224,10 @@ def all_chunks(c, chunks, t_indptr, w, first, second, rule, past, steps, since):
 
 @njit(cache=True, error_model="numpy")
 def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
-    """Bring all columns up to date. `past` may then be emptied.  chunks (C + 1,) of columns"""
+    """Bring all columns up to date and set `since` to 0; `past` may then be emptied.
+
+    chunks (C + 1,)  bounds of columns; the rest is as in `catch_up_present`
+    """
     before = threads_for(w.size)
     given = (chunks, t_indptr, w, first, second, rule, past, steps, since)
     all_chunks(chunks.size - 1, given)
@@ -361,7 +365,8 @@ def gradient_chunks(
     S, K, G, rule, steps, since,
 ):  # fmt: skip
     """Process the batch's features in chunk c: store the gradients of their connections in G if
-    the rule keeps them, else update the weights, which have then had `steps` steps."""
+    the rule is to keep them, else update the weights and set `since` of their columns to `steps`.
+    """
     own = np.empty(PIECE + widest, dtype=np.float32)
     begin, end = cut(starts, count, c), cut(starts, count, c + 1)
     f = begin

@@ -94,9 +94,9 @@ class CsrPasses:
         self, X: CsrBatch, own: Weights, S: Vector, DZ: Any, z: Layout, G: Vector, rule: Rule,
         lazy: bool,
     ) -> None:  # fmt: skip
-        """Add DW to G, which holds zeros, if the rule keeps gradients. Otherwise make one step of
-        the optimizer: now for the columns of this batch, and for the others later, or now if `lazy`
-        is False."""
+        """If the rule is to keep gradients, write DW into G, which holds zeros. Otherwise make one
+        step of the optimizer. The columns of this batch's features are updated now; all others
+        later, or also now if `lazy` is False."""
         order, (K, N) = own.order, (S.size // X.shape[1], X.shape[1])
         self.prepare(X, own)
         if rule.kind != KEEP and moves_all(rule):

@@ -42,7 +42,8 @@ gather_1, gather_some = gather(1, abreast=4), gather(1, some=True)
 
 @njit(forceinline=True, error_model="numpy")
 def forward_row(data, indices, start, stop, X, stride, at, b, Z, z, N, ahead):
-    """Compute N samples of a row of Z = W X + b. X's tile begins at `at`, Z's row at z."""
+    """Compute N samples of a row of Z = W X + b. X's tile of samples begins at X[at], Z's row at
+    Z[z]."""
     last = indices.size - 1
     n = 0
     while n + 8 * WIDTH <= N:
@@ -67,7 +68,8 @@ def forward_chunks(
     c, chunks, indptr, indices, data, bias, X, x_stride, at, Z, z_stride, to, n, count,
     unit, bits, ahead,
 ):  # fmt: skip
-    """Samples n..n + count - 1 of the rows of chunk c; they begin at X[at] and Z[to]."""
+    """Compute samples n..n + count - 1 of the rows of chunk c of Z = unit(W X + b); they begin at
+    X[at] and Z[to]."""
     for k in range(chunks[c], chunks[c + 1]):
         start, stop = np.int64(indptr[k]), np.int64(indptr[k + 1])
         row = to + k * z_stride
@@ -98,8 +100,10 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
 
 
 def spanning(downstream):
-    """Make a function for one column of the backward pass with any number of samples; it computes
-    no DX if not `downstream`."""
+    """Make a function for one column of the backward pass with any number of samples.
+
+    downstream  whether it computes DX, besides the gradient
+    """
     column_8, column_4, column_2, column_1 = (
         column(vectors, downstream=downstream) for vectors in (8, 4, 2, 1)
     )
@@ -155,9 +159,11 @@ def backward_chunks(
     c, chunks, t_indptr, t_rows, w, first, second, X, x_stride, source, DZ, z_stride, at,
     DX, d_stride, to, n, count, G, widest, final, once, rule, unit, bits, ahead,
 ):  # fmt: skip
-    """Samples n..n + count - 1 of the columns of chunk c; they begin at X[source], DZ[at], DX[to].
+    """Process samples n..n + count - 1 for the columns of chunk c; they begin at X[source], DZ[at]
+    and DX[to].
 
-    final  whether they are the last; once: also the first
+    final  whether these are the last samples of the batch
+    once   whether these are all samples of the batch
     """
     stored, updated = G.size > 0, rule.kind != KEEP
     own = np.empty(1 if stored else PIECE + widest, dtype=np.float32)
@@ -192,7 +198,8 @@ def backward(
     chunks, t_indptr, t_rows, w, first, second, X, x, DZ, z, DX, d,
     N, G, widest, rule, unit, bits, ahead,
 ):  # fmt: skip
-    """Compute DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and update W.
+    """Compute DW = DZ X^T where W has connections, DX = W^T DZ through the unit below, and update W
+    if the rule does.
 
     chunks (C + 1,)  bounds of columns
     t_indptr (D + 1,), t_rows (nnz,): the connections by column

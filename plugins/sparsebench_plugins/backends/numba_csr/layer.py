@@ -114,7 +114,8 @@ class NumbaCsrLayer(CsrLayer):
         return self._by_block
 
     def by_column(self) -> ByColumn:
-        """The order by column, which is made if the layer does not have it."""
+        """The order by column. If the layer does not have it, it is made, and the weights `w` and
+        the slots are arranged by it."""
         if self._by_column is None:
             self.by_row()
             order = ByColumn(self.pattern)
@@ -149,7 +150,7 @@ class NumbaCsrLayer(CsrLayer):
         self.version += 1
 
     def refresh(self) -> None:
-        """Bring `data` up to date."""
+        """Make the postponed updates, and bring `data` up to date with the weights by column."""
         self._settle()
         if self._stale and self._by_column is not None:
             self._by_column.fill_by_row(self._w, self.data)
@@ -205,7 +206,12 @@ class NumbaCsrLayer(CsrLayer):
         unit: NumbaUnit | None,
         t: int | None,
     ) -> None:
-        """A = unit(W X + b) in one pass. `below` made X."""
+        """A = unit(W X + b) in one pass.
+
+        below  the unit whose output X is; None: X comes from outside the network
+        unit   None: A = W X + b
+        t      training step; None: evaluation
+        """
         K, N = A.shape
         numbers = unit.at_step(t, K, N) if unit is not None else NO_UNIT
         bits = unit.bits if unit is not None else NO_BITS
@@ -244,10 +250,11 @@ class NumbaCsrLayer(CsrLayer):
         rate: float | None,
         t: int,
     ) -> None:
-        """Compute DX and turn it into DZ of the layer below, through the unit `below`. With a rate,
-        W is updated too.
+        """Compute the gradients of W and b and, if there is a DX, W^T DZ, which the unit `below`
+        turns into DZ of the layer below. With a rate, W and b are updated too.
 
-        unit  the unit after this layer, through which DZ came
+        below  the unit whose output X is; None: DX stays as it is
+        unit   the unit after this layer, through which DZ came
         """
         N = X.shape[1]
         fused = rate is not None and rules.known(self.optimizer)
@@ -322,8 +329,9 @@ class NumbaCsrLayer(CsrLayer):
 
     @property
     def absorbs(self) -> bool:
-        """Whether the parts of a gradient can be added to the optimizer's state at once. If not,
-        tiles would need an array for the gradient."""
+        """Whether each part of a gradient can be added to the optimizer's state at once, which is
+        so for SGD with momentum but not Nesterov's. If not, tiles need an array for the gradient.
+        """
         rule = self.optimizer
         return type(rule) is SGD and rule.momentum != 0 and not rule.nesterov
 
@@ -372,8 +380,8 @@ class NumbaCsrLayer(CsrLayer):
             slot[...] = new if slot.dtype == np.float32 else arguments.rounded(new)
 
     def saved(self) -> Iterator[tuple[str, Array]]:
-        """As `Layer.saved`: the state in csr order and in its stored type, and the name of the
-        layer's order, because the order of sums depends on it."""
+        """As `Layer.saved`: the state in csr order and in its stored type, and in which order the
+        layer keeps its connections, because the order of sums depends on that."""
         yield "two_orders", np.array(self._by_column is not None)
         yield "by_block", np.array(self._by_block is not None)
         for name, slot in zip(self.optimizer.slots, self.slots, strict=True):
@@ -447,6 +455,7 @@ SCRATCH = Scratch()
 
 
 def ahead(A: Matrix, where: Layout) -> int:
-    """The prefetch distance in connections; 0 if one tile of the rows fits into the cache."""
+    """The prefetch distance in connections for activations A in the layout `where`; 0 if one tile
+    of samples fits into the L2 cache."""
     row = where.tile * A.itemsize
     return 0 if A.shape[0] * row <= CACHE else LINES_AHEAD // -(-row // LINE)

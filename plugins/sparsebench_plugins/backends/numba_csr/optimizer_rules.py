@@ -21,7 +21,7 @@ def _rule(kind: int, nesterov: bool = False, **given: float) -> Rule:
 
 
 KEPT = _rule(KEEP)
-"""The rule by which the gradient is only stored."""
+"""The rule that only stores the gradient and changes no weight."""
 
 
 def known(optimizer: Optimizer) -> bool:

@@ -30,7 +30,7 @@ def mix(x):
 
 @njit(error_model="numpy")
 def put_bit(bits, byte, n, value):
-    """Set bit n of the bits that begin at a byte."""
+    """Write `value` to bit n of the bits that begin at a byte."""
     bit = np.uint8(1 << (n % 8))
     others = bits[byte + n // 8] & np.uint8(255 - bit)
     bits[byte + n // 8] = np.uint8(others | (bit if value else np.uint8(0)))
@@ -43,9 +43,9 @@ def bit_of(bits, byte, n):
 
 @njit(error_model="numpy")
 def activate_row(Z, z, k, n, N, unit, bits):
-    """Replace samples n..n + N - 1 of neuron k, which begin at Z[z], by dropout(f(z)). Writes the
-    bits that backward needs: the signs, and after those of the neuron, which samples dropout
-    keeps."""
+    """Replace samples n..n + N - 1 of neuron k, which begin at Z[z], by dropout(f(z)). In training
+    it writes the bits that backward needs: first one per sample for whether z is below 0, and after
+    half of the neuron's `row_bytes` one for whether dropout keeps the sample."""
     if unit.mode == NONE:
         return
     row = mix(np.uint32(np.uint32(k) * GOLDEN + unit.key))
@@ -157,7 +157,11 @@ def update(w, first, second, p, g, rule):
 
 @njit(error_model="numpy")
 def absorb(w, velocity, p, g, first, final, rule):
-    """Update connection p by SGD with momentum, for a gradient that comes in parts."""
+    """Update connection p by SGD with momentum, for a gradient that comes in parts: each part is
+    added to the velocity, and the weight is updated with the last part.
+
+    first, final  whether this is the first, and the last part
+    """
     v = velocity[p]
     if first:
         v = rule.momentum * v - rule.rate * rule.coupled * w[p]
@@ -252,7 +256,8 @@ def small_batch_forward(
 
 @njit(error_model="numpy")
 def backward_connection(p, k, j, w, first, second, X, DZ, DX, N, G, rule):
-    """The backward pass of connection p from neuron j to neuron k."""
+    """The backward pass of connection p from neuron j to neuron k: add to DX if it is not empty,
+    and store the gradient or update the weight."""
     if DX.size > 0:
         g = dot_and_add(DZ, k * N, X, j * N, w[p], DX, j * N, N)
     else:

@@ -118,7 +118,8 @@ def gather(vectors, some=False, abreast=1):
 
 
 def column(vectors, some=False, downstream=True):
-    """One column of W against DZ: the dots with x, and dx = sum over p of w[p] dz[rows[p]].
+    """The backward pass of one column of W: the gradients of its connections, which are the dots of
+    the rows of DZ with x, and dx = sum over p of w[p] dz[rows[p]].
 
     w, rows (nnz,) by column  connections start..stop - 1 are used; `last` is the matrix's last one
     DZ, X, DX  flat; a neuron's samples are at rows[p] stride + at in DZ, at x in X, at dx in DX

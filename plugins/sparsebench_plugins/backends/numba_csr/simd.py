@@ -412,9 +412,10 @@ def scaled(typing, v, below, kept, above_factor, below_factor):
 
 @intrinsic
 def kept_bits(typing, row, n, threshold):
-    """Dropout's bits of samples n.. of a neuron; see `sparsebench.core.nn.dropout`.
+    """An integer whose bit i is set if dropout keeps sample n + i of a neuron; see
+    `sparsebench.core.nn.dropout`.
 
-    row  mix(step key + k GOLDEN)
+    row  mix(step key + k GOLDEN) of the neuron k
     """
 
     def write(emit, row, n, threshold):

@@ -122,7 +122,8 @@ def backward_chunk(
     c, row_cuts, column_cuts, starts, rows, columns, w, first, second,
     X, DZ, DX, N, G, rule, unit, bits,
 ):  # fmt: skip
-    """Compute DW = DZ X^T on the pattern, DX = W^T DZ through the unit below, and update W.
+    """Compute DW = DZ X^T where W has connections, DX = W^T DZ through the unit below, and update W
+    if the rule does.
 
     Processes column c of blocks; or row c if DX is empty, which means that it is not needed. DX
     uses the weights before the update.
@@ -164,7 +165,7 @@ def backward_chunk(
 @in_parallel
 @njit(forceinline=True, error_model="numpy")
 def together(j, X, at, stride, count, out):
-    """`count` samples of neuron j: from X[at + j stride] on, to out[j count] on."""
+    """Copy `count` samples of neuron j, from X[at + j stride] on, to out[j count] on."""
     for i in range(count):
         out[j * count + i] = X[at + j * stride + i]
 

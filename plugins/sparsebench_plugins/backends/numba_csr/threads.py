@@ -27,8 +27,8 @@ set_threads = types.ExternalFunction("set_num_threads", types.void(types.intc))
 
 
 def start_threads():
-    """Start numba's threads; with that the linker knows the C functions. Whenever a compiled loop
-    is made, or loaded from a cache."""
+    """Start numba's threads, so that the linker knows the C functions above. Called whenever a
+    compiled loop is made, or loaded from a cache."""
     numba.get_num_threads()
 
 
@@ -44,12 +44,14 @@ def threads_again(before):
 
 
 def in_parallel(piece):
-    """From piece(i, ...) a loop for kernels, loop(count, (...)), over each i below `count`, which
-    numba's threads share.
+    """Turn a function piece(i, ...) into a loop for kernels: loop(count, (...)) calls it for each i
+    below `count`, and numba's threads share the calls.
 
     piece  compiled without a cache of its own
-    Numba's `prange` does the same, but what is in the loop is then optimized for itself, for the
-    loop, for what starts the loop and for the kernel. Here it is for itself and for the kernel.
+
+    Numba's `prange` does the same, but then compiles the body of the loop four times: alone, in the
+    loop, in the code that starts the loop, and in the kernel. Here it is compiled twice: alone and
+    in the kernel.
     """
 
     def loop(count, given):
@@ -84,7 +86,8 @@ I64, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 PART = ir.FunctionType(
     ir.VoidType(), [POINTER.as_pointer(), I64.as_pointer(), I64.as_pointer(), POINTER]
 )
-"""What numba's threads call: as the inner loop of a gufunc, void(args, dimensions, steps, data)."""
+"""The type of the function that numba's threads call, which is that of a gufunc's inner loop:
+void(args, dimensions, steps, data)."""
 
 
 def _in_threads(piece):
@@ -97,7 +100,10 @@ def _in_threads(piece):
 
 
 def _code(piece, taken):
-    """What writes the call of the loop. taken: the types of the arguments of `piece`."""
+    """The function that emits the call of the loop.
+
+    taken  numba types of the arguments of `piece`
+    """
 
     def code(context, builder, signature, args):
         start_threads()
@@ -152,10 +158,12 @@ def _function(builder, name, result, *arguments):
 
 
 def _part(context, module, compiled, shared, count):
-    """What a thread does: some of the loop's equal parts, as many as there are threads.
+    """Emit the function, of type PART, that a thread calls. The loop has as many equal parts as
+    there are threads; one call runs some consecutive parts.
 
-    args[0] as a number is the first of them, and dimensions[0] how many; data points to whether one
-    failed, the loop's count, the number of threads, and the arguments of `piece`.
+    args[0], read as a number, is the first part, and dimensions[0] is the number of parts. data
+    points to a structure: whether any part failed, the loop's count, the number of threads, and the
+    arguments of `piece`.
     """
     function = ir.Function(module, PART, name=module.get_unique_name("part"))
     function.linkage = "internal"

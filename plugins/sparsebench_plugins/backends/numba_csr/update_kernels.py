@@ -92,7 +92,11 @@ def update(w, first, second, G, start, stop, g, rule):
 @njit(error_model="numpy")
 def absorb(w, velocity, G, start, stop, first, final, rule):
     """SGD with momentum for a gradient that comes in parts: each part is added to the velocity at
-    once, and the weights are updated with the last part."""
+    once, and the weights are updated with the last part.
+
+    G             the part of the gradient of connections start..stop - 1, from index 0 on
+    first, final  whether this is the first, and the last part
+    """
     rate = splat(-rule.rate)
     p = start
     while p < stop:

@@ -1,1 +1,2 @@
-"""A whole training step as one compiled call: see `program`, then `driver` and `operations`."""
+"""A whole training step as one compiled call: see `program`, then `work_sharing` and `operations`.
+"""

@@ -122,7 +122,8 @@ def nanoseconds(room):
 
 @njit(nogil=True)
 def sleep_while(address, value):
-    """Sleep until `wake`, unless the 32 bits at the address are no longer `value`. Linux only."""
+    """Sleep until `wake` is called for this address. Returns at once if the 32 bits there are not
+    `value`. Linux only."""
     _syscall(_FUTEX, address, _WAIT, value, 0, 0, 0)
 
 

@@ -1,5 +1,5 @@
 """Decides how a training step is divided among threads: by samples, by blocks of connections, or by
-neurons.
+neurons. A tile is a part of the batch that a kernel processes at a time.
 
 By samples: one piece of work takes a tile of samples forward and backward through the whole
 network, and adds the gradients to a partial sum. A second phase adds up the partial sums in order
@@ -27,7 +27,7 @@ from sparsebench_plugins.backends.numba_csr.arguments import LARGEST
 from sparsebench_plugins.backends.numba_csr.simd import WIDTH as LANES
 
 WIDTH = 64
-"""Samples of a tile: eight vectors of eight, the registers of AVX2."""
+"""Samples of a tile: eight AVX2 vectors of eight."""
 
 SMALL = 32
 """Up to this many samples are not divided into two tiles."""
@@ -42,15 +42,19 @@ BY_NEURONS = 4_000_000
 """Few samples are split by neurons if a pass takes at least this many multiply-adds."""
 
 IN_CACHE = 200_000
-"""Up to this many connections, few samples use the connections in both orders. With more, reading
-the second order takes longer than the calls that it saves."""
+"""The most connections for which a batch of 1 to 8 samples is split by samples and uses both csr
+and the order by column. With more, reading the second order takes longer than the calls that it
+saves."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a batch is divided: into `tiles` of `width` samples; `per_piece` tiles share a gradient.
+    """How a batch is divided.
 
-    way  the pieces of work: "samples", "neurons" or "blocks"
+    way        by what the work is divided among threads: "samples", "neurons" or "blocks"
+    width      samples of a tile
+    tiles      number of tiles
+    per_piece  number of consecutive tiles whose gradients are added to one partial sum
     """
 
     way: Literal["samples", "neurons", "blocks"]
@@ -77,9 +81,12 @@ def split(
 ) -> Split:  # fmt: skip
     """Decide how to divide N samples.
 
-    widest   the most neurons or features in an array of activations
-    absorbs  whether the optimizer accepts a gradient in parts
-    columns  whether the connections are already in the order for large batches
+    widest       the most neurons or features in an array of activations
+    connections  number of connections of the network
+    itemsize     bytes of an activation
+    absorbs      whether the optimizer accepts a gradient in parts
+    columns      whether the connections are already in the order by column
+    training     False: only outputs are computed
     """
     if N <= LARGEST and connections > IN_CACHE:
         return Split("neurons" if columns else "blocks", N, 1, 1)

@@ -1,4 +1,4 @@
-"""Makes the training steps of a network as compiled calls; one call makes several steps if nothing
+"""Runs the training steps of a network as compiled calls; one call runs several steps if nothing
 else happens between them."""
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Key = tuple[Any, ...]
 
 
 class Programs:
-    """The programs of one network: one for each number of samples, made when it first occurs.
+    """The programs of one network (see `program`): one for each number of samples and each data
+    set, made when these first occur.
 
     When the layers' arrays change, the addresses in a program are updated. A program is remade if
     the batch is divided in another way.
@@ -60,8 +61,8 @@ class Programs:
         return cls(Parts(own, units, number, optimizer, activations))
 
     def train_step(self, X: Matrix, T: Array, rate: float, t: int) -> float | None:
-        """Make one step on a batch X (D, N). Returns the loss; None if there is no program for this
-        number of samples."""
+        """Make one step on a batch X (D, N). Returns the loss; None, without a step, if X is not
+        contiguous."""
         if not X.flags.c_contiguous:
             return None
         values = None
@@ -85,18 +86,20 @@ class Programs:
         rates: Sequence[float],
         t: int,
     ) -> npt.NDArray[np.float64] | None:
-        """Make steps t, t + 1, ... on N samples each.
+        """Make steps t, t + 1, ... on N samples each, one for each of `rates`.
 
+        targets      labels (n,) or numbers (n, K); None: the inputs are the targets
         rows         (steps N,) rows of `source`
-        target_rows  (steps N,) rows of `targets`; None: the inputs are the targets
+        target_rows  (steps N,) rows of `targets`
 
-        Returns the losses, the last of which may not be finite; None if there is no program.
+        Returns the losses of the steps made. The steps end early after a loss that is not finite.
         """
         program = self._program(source, Goal(targets, by_row=True), N)
         return None if program is None else self._steps(program, rows, target_rows, rates, t)
 
     def outputs(self, X: Matrix) -> Matrix | None:
-        """The outputs (K, N), valid until the next call; None if there is no program."""
+        """The outputs (K, N), valid until the next call. None if X is not contiguous, or if the
+        layers are in blocks and a batch of N samples would need another order."""
         program = self._program(X, None, X.shape[1]) if X.flags.c_contiguous else None
         if program is None:
             return None

@@ -60,7 +60,7 @@ class Helpers:
 
     @contextmanager
     def held(self) -> Iterator[Hold]:
-        """Reserve the helpers within the block. If another thread has them, the caller works
+        """Reserve the helpers for a `with` block. If another thread has them, the caller works
         alone."""
         mine = self._lock.acquire(blocking=False)
         try:
@@ -90,7 +90,8 @@ class Helpers:
             self._threads.append(thread)
 
     def flush(self) -> bool | None:
-        """Whether all helper threads treat denormals as zero and produce none; None without any."""
+        """Whether all helper threads treat denormals as zero and produce none; None if there are no
+        helper threads. Waits until all of them have started."""
         count = len(self._threads)
         while work_sharing.started(self._address) < count:
             time.sleep(0.001)

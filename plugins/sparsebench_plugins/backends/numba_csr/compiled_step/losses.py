@@ -1,4 +1,5 @@
-"""The losses of `sparsebench_plugins.losses` as kernels, which replace Z of a tile by DZ."""
+"""The losses of `sparsebench_plugins.losses` as kernels, which replace the outputs Z of a tile of
+samples by their gradient DZ."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def sigmoid(z):
 
 @njit(error_model="numpy")
 def cross_entropy(Z, at, stride, K, labels, row, n, scale):
-    """The cross-entropy of one sample. Replaces z by (softmax(z) - onehot) times scale."""
+    """The cross-entropy of one sample with the class labels[row]. Its K outputs are at
+    Z[at + k stride]; replaces them by (softmax(z) - onehot) times scale."""
     largest = Z[at]
     for k in range(1, K):
         largest = max(largest, Z[at + k * stride])
@@ -42,7 +44,8 @@ def cross_entropy(Z, at, stride, K, labels, row, n, scale):
 
 @lru_cache
 def gradient(labels: bool) -> int:
-    """The address of the kernel for the summed loss of a tile's samples and its gradient.
+    """The address of the kernel that computes the loss of a tile, summed over its samples, and the
+    gradient of the batch's mean loss.
 
     labels  whether targets are classes; if not, they are numbers
     """

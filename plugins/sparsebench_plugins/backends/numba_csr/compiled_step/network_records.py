@@ -61,8 +61,8 @@ class NetworkRecords:
     batch    BATCH if inputs are copied into tiles; else None
     targets  TARGETS; None if only outputs are computed
     losses   (tiles,)
-    activations  the arrays of each layer; the last, (K, N), has the outputs
-    index    types of the layers' column numbers
+    activations  the outputs of each layer
+    index    the type of each layer's column numbers
 
     It keeps references to the arrays to which the records point, except those of the layers and of
     the caller, because these may be replaced and should then be freed.
@@ -102,7 +102,8 @@ class NetworkRecords:
         self.bind()
 
     def set_inputs(self, X: Array, T: Array | None) -> None:
-        """Make the records point to the caller's arrays for a batch."""
+        """Make the records point to the caller's arrays for a batch. T is None if the inputs are
+        the targets, or if there are none."""
         if self.batch is not None:
             self.batch["data"] = address(X)
         else:
@@ -120,13 +121,14 @@ class NetworkRecords:
         return self._versions == [layer.version for layer in self._of.layers]
 
     def index_types(self) -> list[Any]:
-        """The types of the layers' column numbers; blocks do not use them."""
+        """The type of each layer's column numbers: uint16 in blocks, else that of csr."""
         if self._cut.by_blocks:
             return [np.uint16] * len(self._of.layers)
         return [layer.pattern.indices.dtype.type for layer in self._of.layers]
 
     def bind(self) -> bool:
-        """Make the records point to the layers' present arrays. Returns whether sizes changed."""
+        """Make the records point to the layers' present arrays. Returns whether numbers of
+        connections or blocks changed."""
         layers = self._of.layers
         before = self._counts()
         for number, layer in enumerate(layers):
@@ -202,7 +204,7 @@ class NetworkRecords:
         )  # fmt: skip
 
     def _activations(self, X: Array | ScaledRows, N: int, tiled: bool) -> list[Array]:
-        """The activations of each layer; writes their layouts into the records."""
+        """The arrays for the outputs of each layer; writes their layouts into the records."""
         cut, parts = self._cut, self._of
         padded, rows = cut.width * cut.tiles, parts.layers[0].shape[1]
         if tiled:
@@ -229,7 +231,7 @@ class NetworkRecords:
         return found
 
     def _between(self, number: int, below: Any, above: Any) -> None:
-        """Write the unit of layer `number` into its record and into that of the layer above."""
+        """Write the activation of layer `number` into its record and that of the layer above."""
         unit = self._of.units[number]
         if number not in self.curves:
             above["below_bias_partial"] = below["bias_partial"]
@@ -245,7 +247,7 @@ class NetworkRecords:
             below[f"own_{name}"] = above[f"under_{name}"] = value
 
     def _gradients(self, N: int) -> None:
-        """Set up two arrays that layers use alternately for the gradient in the backward pass."""
+        """Set up two arrays that the layers use in turns for DX, which is DA of the layer below."""
         widest = max((layer.shape[1] for layer in self._of.layers[1:]), default=0)
         dtype = self.activations[0].dtype
         turns = [
@@ -315,7 +317,7 @@ class NetworkRecords:
 
 
 def _ahead(A: Array, where: Layout) -> int:
-    """The prefetch distance. It is short if a tile fits into the L2 cache but not into the L1
-    cache, because other programs may have evicted part of it."""
+    """The prefetch distance in connections; 0: none. It is NEAR if a tile fits into the L2 cache
+    but not into the L1 cache, because other programs may have evicted part of it."""
     tile = A.shape[0] * where.tile * A.itemsize
     return ahead(A, where) or (NEAR if tile > FIRST_CACHE else 0)

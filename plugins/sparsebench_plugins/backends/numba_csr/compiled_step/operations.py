@@ -74,7 +74,8 @@ def rule_of(step, number):
 
 @njit(forceinline=True)
 def numbers_at(mode, above, below, key, threshold, row_bytes, t):
-    """A unit's numbers at step t."""
+    """The arguments of a layer's activation and dropout at step t; `key` is the same for all steps.
+    """
     mixed = mix(np.uint32(key + np.uint32(t) * GOLDEN))
     return UnitNumbers(mode, above, below, mixed, threshold, row_bytes)
 
@@ -125,11 +126,11 @@ def forward(index: Dtype, x: Dtype, z: Dtype) -> int:
 
 @lru_cache
 def backward(index: Dtype, z: Dtype, x: Dtype, state: Dtype, stored: bool) -> int:
-    """The address of the kernel that, for a tile and a chunk of columns, computes the gradient of
-    the weights and replaces X by DZ of the layer below.
+    """The address of the kernel that, for a tile of samples and a chunk of columns, computes the
+    gradient of the weights and replaces X by DZ of the layer below.
 
-    stored  whether gradients are added to `partial` for `update_weights`. If not, W is updated at
-            once; with several tiles, the parts of the gradient are added to SGD's velocity
+    stored  whether gradients are written to `partial`, for `update_weights`. If not, W is updated
+            at once; with several tiles, their parts of the gradient are added to SGD's velocity
     """
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
@@ -223,7 +224,8 @@ def update_weights(state: Dtype) -> int:
 
 @lru_cache
 def copy_weights(index: Dtype) -> int:
-    """The address of the kernel that updates connections `start` to `stop` - 1 of the csr copy."""
+    """The address of the kernel that copies the new weights of connections `start` to `stop` - 1,
+    counted in csr order, from the order by column to csr."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, start, stop):
@@ -255,8 +257,8 @@ def update_vector() -> int:
 
 @lru_cache
 def sequence() -> int:
-    """The address of the kernel that runs items one after the other for each tile of a piece, and
-    measures how long each takes."""
+    """The address of the kernel that calls the kernels of a SEQUENCE one after the other for each
+    tile of a piece (`per_piece` tiles), and measures how long each takes."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, piece, chunk):

@@ -48,7 +48,7 @@ class Program:
 
     cut            how the samples are divided
     records        the records that its kernels read
-    items, phases  as in `work_sharing`
+    items, phases  the tables that `work_sharing` runs
     outputs        (K, N) of the last layer
     """
 
@@ -58,7 +58,7 @@ class Program:
     def __init__(
         self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
     ) -> None:
-        """X     (features, N) an array that `set_inputs` replaces; or rows of a data set
+        """X     (features, N), which `NetworkRecords.set_inputs` replaces; or rows of a data set
         goal  the targets; None: only outputs (K, N) are computed, without dropout
         """
         self.cut = cut
@@ -79,7 +79,8 @@ class Program:
         return cut == self.cut and self.records.index_types() == self.records.index
 
     def renew(self) -> None:
-        """Update the addresses of the layers' arrays if these were replaced."""
+        """Update the addresses of the layers' arrays, which may have been replaced, and the tables
+        if the numbers of connections or blocks changed."""
         if self.records.bind():
             self._lay_out()
 
@@ -137,7 +138,7 @@ class Program:
         return self.records.index[number], below, views[number].dtype.type
 
     def _chunks(self, number: int, backward: bool = False) -> int:
-        """The number of pieces of one layer's pass."""
+        """The number of chunks into which one layer's pass is divided; 1 if samples are divided."""
         layer, record = self._of.layers[number], self.records.layers[number][0]
         if self.cut.by_samples:
             return 1
@@ -201,7 +202,7 @@ class Program:
 
     @property
     def _work(self) -> int:
-        """The number of multiply-adds of a pass."""
+        """The number of multiply-adds of a pass over all layers."""
         return self._of.connections * int(self.records.step[0]["N"])
 
     def _update(self) -> None:

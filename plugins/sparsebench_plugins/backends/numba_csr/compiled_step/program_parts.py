@@ -54,7 +54,8 @@ class Parts:
     _read: dict[tuple[int, str], tuple[int, Fields]] = field(default_factory=dict)
 
     def room(self, name: str, rows: int, N: int, dtype: Any = np.float32) -> Array:
-        """A scratch array (rows, N), in memory that is as large as any program has needed."""
+        """A scratch array (rows, N), in memory of that name that all programs share; it grows to
+        what the largest one needs."""
         found = self.shared.get(name)
         if found is None or found.rows < rows:
             found = self.shared[name] = Buffer(rows, dtype)
@@ -80,8 +81,8 @@ class Parts:
         return sum(layer.nnz for layer in self.layers)
 
     def curve(self, number: int) -> int | None:
-        """The number in `kernel_numbers` of the unit after layer `number`; None if the layer's
-        kernel computes it."""
+        """The number in `kernel_numbers` of the activation after layer `number`; None if there is
+        none, or if the layer's own kernel computes it."""
         return kernel_numbers.curve_number(self.units[number]) if number < len(self.units) else None
 
 

@@ -102,8 +102,9 @@ TARGETS = np.dtype(
 
 targets     labels, or numbers; the number for output k and a sample is at
             k row_stride + row sample_stride + tile tile_step
-own_rows    whether a sample's row is its number within the tile; if not, it is looked up in
-            target_rows
+own_rows    which row a sample has: 0: it is looked up in target_rows; 1: its number within the
+            tile; 2: its number within the batch
+loss        number of the loss in `kernel_numbers`
 """
 
 BATCH = np.dtype(
@@ -134,7 +135,7 @@ partial     addresses of their four (pieces, K) gradients
 """
 
 SEQUENCE = np.dtype([(name, I8) for name in ("step", "items", "count", "times", "times_stride")])
-"""Items that are run one after the other for each tile of a piece.
+"""`count` items (see `work_sharing`) that are run one after the other for each tile of a piece.
 
 times  address of (pieces, times_stride) int64: two words for reading the clock, then the
        nanoseconds that each item has taken so far

@@ -83,8 +83,8 @@ def forward() -> int:
 
 @lru_cache
 def backward() -> int:
-    """The address of the kernel that turns DA into DZ in place, and adds up DZ and the gradients of
-    SReLU's parameters."""
+    """The address of the kernel that turns DA into DZ in place, and sums DZ, for the bias, and the
+    gradients of SReLU's parameters over the samples."""
 
     @cfunc(KERNEL, cache=True, error_model="numpy")
     def kernel(address, tile, chunk):

@@ -43,7 +43,11 @@ TICKET, DONE, WORD, SLEEPING, STOP, FIRST, CLOCK, ALONE, STARTED, PORTABLE = (
 )
 """The byte offset of each word in the control block; each has its own cache line.
 
+TICKET    the word from which tickets are drawn
+DONE      number of items of the phase that are done
 WORD      changes when sleeping helpers should look for work again
+SLEEPING  number of sleeping helpers
+STOP      not 0: helpers should end
 FIRST     address of the first item of phase s, in word s % RING
 ALONE     time until which the caller works alone, in nanoseconds
 STARTED   number of helpers that have started, number of these that flush denormals to zero, and the
