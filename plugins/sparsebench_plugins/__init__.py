@@ -14,10 +14,11 @@ HERE = "sparsebench_plugins"
 
 
 def _register(register: Register, module: str, *rows: tuple[str, ...]) -> None:
-    """Register components of one module or folder.
+    """Register components that are in one module or package of `sparsebench_plugins`.
 
-    rows  name; "Class" in the module, or "module:Class" in the folder; summary; and the parameter
-          class as "module:Class", if it is not the class itself
+    rows  (name, target, summary) or (name, target, summary, parameter class) of each component.
+          The target is "Class" if `module` is a module, "module:Class" if it is a package. The
+          parameter class, as "module:Class", is given if it is not the target itself.
     """
     for name, target, summary, *params in rows:
         place = f"{HERE}.{module}{'.' if ':' in target else ':'}"

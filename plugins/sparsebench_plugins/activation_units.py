@@ -15,7 +15,7 @@ class Untrained:
     """A unit without trainable parameters."""
 
     def step(self, optimizer: Optimizer, rate: float, t: int) -> None:
-        """Update nothing, because there are no parameters."""
+        """Do nothing, because there are no parameters."""
 
     def parameters(self) -> dict[str, Vector]:
         return {}
@@ -27,7 +27,7 @@ class Untrained:
         return iter(())
 
     def restore(self, saved: Mapping[str, Vector]) -> None:
-        """Restore nothing, because there is no state."""
+        """Do nothing, because there is no state."""
 
 
 class SmoothUnit(Untrained):
@@ -78,9 +78,8 @@ def sigmoid(Z: Matrix) -> tuple[Matrix, Matrix]:
 class PiecewiseLinearUnit(Untrained):
     """a = z for z >= 0 and slope z below, then dropout; in place.
 
-    Backward needs one small number per activation: the sign of the pre-activation, and whether the
-    output was dropped. The sign of the output is not enough, because a negative slope makes outputs
-    positive.
+    For the backward pass it keeps the factor by which each pre-activation was multiplied. The sign
+    of the output would not be enough, because a negative slope makes outputs positive.
     """
 
     def __init__(self, slope: float, dropout: Dropout | None) -> None:
@@ -135,7 +134,8 @@ class SReluUnit:
         return Z
 
     def backward(self, DA: Matrix) -> Matrix:
-        """DZ, and the gradients of the four vectors: sums over the batch."""
+        """Turn DA into DZ, in place, and compute the gradients of the four vectors, summed over the
+        batch."""
         Z, p, g = self._Z, self._p, self._g
         if self._factor is not None:
             DA *= self._factor

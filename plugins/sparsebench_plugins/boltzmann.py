@@ -26,9 +26,9 @@ class BoltzmannNetwork:
     units have the mean sigmoid(W^T h + a).
 
     W (K, D) and b (K,) are those of the layer, a (D,) is `visible`. A step of contrastive
-    divergence draws H0 from the data V0, and then computes V and H `gibbs` times. On the
-    connections, DW = (H V^T - H0 V0^T) / N is used like a gradient. The reported loss is that of V
-    against the data; the step does not follow its gradient.
+    divergence draws H0 from the data V0, and then computes V (the means of the visible units) and
+    draws H, `gibbs` times. DW = (H V^T - H0 V0^T) / N, only where W has connections, is used like a
+    gradient. The reported loss compares V with the data; the step does not follow its gradient.
     """
 
     def __init__(

@@ -131,7 +131,8 @@ class Pals:
     """A density that follows the validation loss: PALS.
 
     start     density at the start
-    gamma     ratio of the fractions that are pruned and regrown, or the reverse
+    gamma     ratio of the fractions of connections pruned and regrown when the density falls, or
+              regrown and pruned when it rises
     slack     largest validation loss, relative to the best, at which it still prunes
     densest   above this density it prunes for any loss
     sparsest  at or below this density it does not prune

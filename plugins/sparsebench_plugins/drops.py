@@ -140,7 +140,7 @@ class Threshold(WeightsOnly):
 
 
 class WithGradient:
-    """A drop criterion that uses the gradient of one mini-batch on the pattern, computed by
+    """A drop criterion that uses the gradients of the connections on one mini-batch, computed by
     SDDMM."""
 
     signals: ClassVar[tuple[Signal, ...]] = ("batch",)

@@ -38,13 +38,13 @@ class _Full:
 
 
 class StreamedLayer:
-    """Z = s (W + c V) X, where W is drawn in tiles, and V, if there is one, is the gradient of an
-    earlier pass.
+    """Z = s (W + c V) X, where W (K, D) is drawn in tiles of rows, and V is the gradient of an
+    earlier pass, or 0.
 
     scale      s
     step       c
     X, DZ      (D, N) and (K, N) of the last `backward`: the gradient of W is DZ X^T
-    direction  X and DZ of V
+    direction  X and DZ of the pass whose gradient V is; None: V is 0
     """
 
     def __init__(self, network: InitialNetwork, index: int) -> None:
@@ -101,10 +101,11 @@ class StreamedLayer:
 
 
 class BestOfAll:
-    """The positions with the highest scores over all layers, at least one of each.
+    """Collects the `count` positions with the highest scores over all layers, at least one of each
+    layer.
 
-    Among equal scores the earlier position wins; NaN never does. Memory: 2 times the kept
-    positions.
+    Among equal scores the earlier position wins; NaN counts as the lowest score. Memory: 2 times
+    the kept positions, and one tile.
     """
 
     def __init__(self, layers: int, count: int) -> None:

@@ -1,5 +1,5 @@
-"""Growths that depend only on one mini-batch, or on nothing: random and by gradient. Free of heavy
-imports."""
+"""Grow criteria that depend only on one mini-batch, or on nothing: random and by gradient. Free of
+heavy imports."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Multiplied by `gamma` after each of the `epochs`.
+    """The learning rate is multiplied by `gamma` after each of the `epochs`.
 
     epochs  epochs after which the rate changes, counted from 1
     gamma   factor of each change
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Falls from 1 to `final` along half a cosine over all steps.
+    """The factor falls from 1 to `final` along half a cosine over all steps.
 
     final  factor at the last step
     """
@@ -51,7 +51,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Linear:
-    """Falls from 1 to `final` along a line over all steps.
+    """The factor falls from 1 to `final` along a line over all steps.
 
     final  factor at the last step
     """
@@ -64,7 +64,8 @@ class Linear:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Rises linearly from `start` to 1 over the first `epochs`, times the schedule `then`.
+    """The factor rises linearly from `start` to 1 over the first `epochs`, and is multiplied with
+    that of the schedule `then` in all steps.
 
     epochs  epochs of the rise
     start   factor at the start

@@ -42,13 +42,13 @@ class Descent:
         return self.weight_decay if self.decay == "coupled" and kind == "weight" else 0.0
 
     def shrinkage(self, rate: float, kind: Kind) -> float:
-        """The factor by which w shrinks before the step."""
+        """The factor with which w is multiplied before the step; 1: no decay."""
         if self.decay == "decoupled-unscaled":
             return 1 - self.weight_decay
         return 1 - rate * self.weight_decay if self.decay == "decoupled" and kind == "weight" else 1
 
     def _decayed(self, w: Array, g: Array, rate: float, kind: Kind) -> Array:
-        """The gradient with coupled decay; decoupled decay is applied to w."""
+        """The gradient with coupled decay added. Decoupled decay is applied to w in place."""
         f = w.dtype.type
         coupled, shrinkage = self.coupled(kind), self.shrinkage(rate, kind)
         if coupled:

@@ -76,7 +76,8 @@ class ReceptiveField(Placed):
 
 @dataclass(frozen=True)
 class ConstantFanIn(ReceptiveField):
-    """Random inputs, with the same number of connections for each output neuron, up to one."""
+    """Random inputs, with the same number of connections for each output neuron; the numbers differ
+    by at most one."""
 
     r: Annotated[float, Interval(ge=0, le=1)] = 1.0
 
@@ -219,8 +220,12 @@ def _nearest(shape: Shape, nnz: int, rng: np.random.Generator) -> CsrPattern:
 
 
 def _column(shape: Shape, rows: Ints, place: Ints) -> Ints:
-    """The inputs at the offsets 0, 1, -1, 2, -2, ... from each output's own place, by the number of
-    the offset."""
+    """The column of each connection. Inputs and outputs lie on one ring, and an output is opposite
+    to an input; `place` numbers the inputs by their offset from that: 0, 1, 2, 3, 4, ... stand for
+    the offsets 0, 1, -1, 2, -2, ...
+
+    rows, place  output and place of each connection
+    """
     K, D = shape
     side = (place + 1) // 2 * (2 * (place % 2) - 1)
     column: Ints = (rows * D // K + side) % D
@@ -230,8 +235,10 @@ def _column(shape: Shape, rows: Ints, place: Ints) -> Ints:
 def _by_places(
     shape: Shape, nnz: int, rng: np.random.Generator, draw: Callable[[Ints], Ints]
 ) -> CsrPattern:
-    """Distinct inputs for each output, drawn by `draw`, which returns a place for each given
-    row."""
+    """A pattern with distinct inputs for each output.
+
+    draw  returns a random place (see `_column`) for each given row
+    """
     import numpy as np
 
     K, D = shape
@@ -249,7 +256,10 @@ def _by_places(
 
 
 def _distinct(shape: Shape, nnz: int, rng: np.random.Generator, draw: Ends) -> CsrPattern:
-    """A pattern of positions drawn by `draw`, until there are nnz distinct ones."""
+    """A pattern of nnz distinct positions.
+
+    draw  returns that many random rows and columns; called until there are nnz distinct pairs
+    """
     import numpy as np
 
     keys = np.empty(0, dtype=np.int64)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Shares = Literal["own", "quotas", "ranked"]
 
 FULLEST = 0.99
-"""A layer fills at most this share of its free positions."""
+"""A layer fills at most this share of its free positions, unless it dropped more connections."""
 
 
 @dataclass(frozen=True)

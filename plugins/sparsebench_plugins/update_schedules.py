@@ -35,7 +35,7 @@ class Regular:
         return step.step % self.every == 0
 
     def last(self, steps: int, steps_per_epoch: int) -> int:
-        """The step of the last update; 0 if there is none."""
+        """The step of the last update of a training with so many steps; 0 if there is none."""
         every = steps_per_epoch if self.every is None else self.every
         return min(self._end(steps), steps - 1) // every * every
 
@@ -46,7 +46,7 @@ class Regular:
         return max(0, end // every - (first - 1) // every)
 
     def _progress(self, step: TrainingStep) -> float:
-        """How far training has come, as a share of the step of the last update."""
+        """The step as a share of `until`, the last step that may have an update; at most 1."""
         return min(1.0, step.step / max(1, self._end(step.steps)))
 
     def _end(self, steps: int) -> int:

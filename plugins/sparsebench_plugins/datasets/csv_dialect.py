@@ -20,7 +20,7 @@ from sparsebench.machine import available_memory
 
 MOST_COLUMNS = 1_000_000
 LONGEST_HEADER = 64 * 2**20
-"""The most bytes of a file before its first row, and the most letters of a line."""
+"""The most bytes of a file's first line, and the most characters of a record."""
 BYTES_PER_CHARACTER = 4
 """Memory per character of text, since a number takes at least two characters and becomes 8
 bytes."""
@@ -42,9 +42,10 @@ class Layout:
 
     encoding, separator, decimal  as pandas takes them
     names   names of the columns; None: the file has none
-    skip    number of lines before the first row
-    lines   line number of each row, from 1
-    sample  the cells of the first rows
+    skip    number of lines before the first row of data
+    lines   line number of each row of data, from 1
+    sample  the cells of the first rows of data
+    notes   remarks for the user on what was inferred
     """
 
     encoding: str
@@ -61,7 +62,7 @@ class Layout:
 def check_size(path: Path) -> None:
     """Raise DataError if the header is too long, or if the numbers would not fit into memory.
 
-    To check this, a compressed file is unpacked piece by piece, and only as far as it would fit.
+    To find its size, a compressed file is unpacked piece by piece, but only as far as it would fit.
     """
     room = available_memory() // BYTES_PER_CHARACTER
     packed = is_packed(path)
@@ -98,7 +99,7 @@ def layout_of(
     path: Path, separator: str | None, decimal: str | None, header: bool | None
 ) -> Layout:
     """The dialect of the file. Arguments that are None are inferred from its first rows. Raises
-    DataError."""
+    DataError if the file is not text, is empty, or has rows of different lengths."""
     with gzip.open(path) if is_packed(path) else path.open("rb") as stream:
         start = stream.read(2**12)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -218,8 +219,9 @@ def _is_comment(text: str, following: str, separator: str) -> bool:
 
 
 def _separator(rows: Sequence[str]) -> str:
-    """The separator that gives all rows the same number of columns; if there is none, the text has
-    one column."""
+    """The first of tab, ";", "|" and "," that divides all rows but the first into the same number
+    of columns, at least two. If there is none, the one that occurs most often. If none occurs,
+    WHITESPACE if a row has several words; else ",", which leaves a single column."""
     body = rows[1:] or rows
     best, most = "", 0
     for one in ("\t", ";", "|", ","):
@@ -241,7 +243,8 @@ def _has_decimal_comma(rows: Sequence[str], separator: str) -> bool:
 
 
 def _has_header(sample: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Whether the first row has the names of the columns, because it differs from the others."""
+    """Whether the first row has the names of the columns, judged by how it differs from the
+    others."""
     first, rest = sample[0], sample[1:]
     numbers = [cell for cell in first if is_number(cell, decimal)]
     if not numbers or not rest:

@@ -28,8 +28,9 @@ from sparsebench_plugins.datasets.table_parts import choose_target, completed, p
 
 
 def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """Read a table in which each row is a sample and each column but the target a feature; or a
-    transposed one, see `turned_parts`."""
+    """Read a table in which each row is a sample and each column but the target a feature. If
+    `orientation` is features-in-rows, the table is transposed: see `turned_parts`. `y` is given if
+    the targets are in another file."""
     try:
         check_size(path)
         layout = layout_of(path, options.separator, options.decimal, options.header)
@@ -57,10 +58,11 @@ def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts
 
 
 def _frame(path: Path, layout: Layout, words: int | None, **more: Any) -> Any:
-    """Read the table with pandas. The cells of the column `words` stay as they are written.
+    """Read the table with pandas. The cells of the column at position `words` stay as they are
+    written. `more` are further arguments of pandas.read_csv.
 
-    pandas reads "NA" and the like as missing values. To prevent that in the column `words`, its
-    converter puts "=" before each cell, which is cut off afterwards."""
+    pandas reads "NA" and the like as missing values. To prevent that in this column, a converter
+    puts "=" before each of its cells, which is cut off afterwards."""
     import pandas as pd
 
     given: dict[str, Any] = {
@@ -99,8 +101,8 @@ def turned_parts(path: Path, layout: Layout, options: FileParams, y: Array | Non
     """Read a table in which each row is a feature, named by its first cell, and each further column
     a sample.
 
-    Rows of words are not features. The row that `target` names, or the only row of words, has the
-    targets.
+    Rows of words are not features. Unless y is given, the targets are in the row that `target`
+    names, or in the only row of words. Raises DataError if there is no such row.
     """
     words: dict[str, list[str]] = {}
     odd, lines = [], set(layout.lines.tolist())

@@ -46,7 +46,8 @@ STARTS = {
 
 @dataclass(frozen=True)
 class File(FileParams):
-    """Labels of any integers or strings; the split is the file's, or drawn from the seed."""
+    """A user's own file. Labels are integers or strings. The file's own division into train and
+    test parts is used if it has one; otherwise one is drawn from the seed."""
 
     def load(self) -> Parts:
         parts = self.read()
@@ -55,7 +56,7 @@ class File(FileParams):
         return parts
 
     def read(self) -> Parts:
-        """As `load`, without printing notes."""
+        """The same as `load`, but the notes are not printed."""
         path, targets = self.file(), self.targets_file()
         read = reader_of(path)
         if targets is None:

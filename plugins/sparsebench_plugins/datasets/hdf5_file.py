@@ -17,8 +17,8 @@ from sparsebench_plugins.datasets.table_parts import completed
 
 
 def opened(path: Path) -> Any:
-    """The file, opened for reading. Raises DataError if h5py is not installed or the file is no
-    HDF5."""
+    """The file, opened for reading. Raises DataError if h5py is not installed, or if the file is
+    not HDF5 or is larger than the free memory."""
     try:
         import h5py  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -36,8 +36,8 @@ def opened(path: Path) -> Any:
 
 
 def h5ad_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """Read AnnData: cells are samples and genes are features; X stays csr if it is. `target` is a
-    column of obs."""
+    """Read AnnData: biological cells are samples and genes are features; a sparse X becomes csr.
+    `target` is a column of obs; if it is None, the only column of words."""
     source = str(path)
     with opened(path) as file:
         if "X" not in file or "obs" not in file:
@@ -75,7 +75,8 @@ def _index(frame: Any) -> str:
 
 
 def _column(frame: Any, name: str) -> Array:
-    """A column of obs or var: an array, or categories with a code for each sample."""
+    """A column of obs or var as an array. If it is stored as categories with a code for each row,
+    the categories are filled in, "" for a missing one."""
     found = frame[name]
     if hasattr(found, "shape"):
         values = found[()]
@@ -131,7 +132,7 @@ def matlab_arrays(path: Path) -> dict[str, Any]:
 
 
 def _variable(file: Any, found: Any) -> Any:
-    """Returns a variable of a MATLAB 7.3 file as an array.
+    """A variable of a MATLAB 7.3 file as an array or csc matrix.
 
     MATLAB stores arrays with their dimensions reversed, sparse matrices as csc, and a cell array
     as references to its contents."""

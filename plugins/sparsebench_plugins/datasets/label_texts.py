@@ -16,8 +16,8 @@ QUOTED = re.compile(r"(['\"]).*\1")
 
 
 def stripped(texts: Sequence[str]) -> list[str]:
-    """The texts without surrounding spaces, and without quotes if all have them, as Weka writes
-    them."""
+    """The texts without surrounding spaces; also without their quotes, if all of them have quotes,
+    as Weka writes them."""
     found = [text.strip() for text in texts]
     if found and all(len(text) > 1 and QUOTED.fullmatch(text) for text in found):
         return [text[1:-1] for text in found]
@@ -25,10 +25,11 @@ def stripped(texts: Sequence[str]) -> list[str]:
 
 
 def targets_of(texts: Sequence[str], decimal: str = ".") -> tuple[Array, list[str]]:
-    """Returns the targets as an array, and notes on how the texts were read.
+    """The targets as an array, and notes on how the texts were read.
 
-    Texts that are all numbers become numbers, unless two different texts would become the same
-    number (`1e5` and `100000`) or a leading zero would be lost (`01`). Others stay labels."""
+    Texts that are all numbers become numbers. But if all of these are whole, the texts stay labels
+    if two different ones would become the same number (`1e5` and `100000`) or if a leading zero
+    would be lost (`01`). All other texts stay labels."""
     known = sorted(set(texts))
     spelt = {text: text.replace(decimal, ".") for text in known}
     notes = [
@@ -64,7 +65,8 @@ def _alike(known: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def number_note(name: str, y: Array, kind: TargetKind | None = None) -> list[str]:
-    """A note if the target has so many different whole numbers that they may not be classes."""
+    """A list with a note if the target has numbers that are not whole, or so many different whole
+    numbers that they may not be classes. Empty otherwise, or if `kind` is known."""
     if kind is not None or y.ndim != 1 or y.dtype.kind not in "iuf" or y.size < 10:
         return []
     values = np.unique(y)

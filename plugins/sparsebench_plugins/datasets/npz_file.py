@@ -33,7 +33,8 @@ SPELT = {
 
 
 def npz_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
-    """The train and test parts if the file has them; else its features and targets."""
+    """The train and test parts if the file has both and neither y nor `target` names other targets;
+    else its features and targets."""
     headers = read_headers(path)
     source, notes = str(path), []
     if isinstance(options.target, int):

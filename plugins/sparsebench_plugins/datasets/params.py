@@ -17,7 +17,8 @@ from sparsebench.errors import DataError
 from sparsebench.registry import Later, Location
 
 TEST_FRACTION = 1 / 3
-"""The same as in sparsebench/core/data/prepare.py, which imports numpy."""
+"""Share of the samples that become the test part of a set without a split of its own. The same as
+in sparsebench/core/data/prepare.py, which is not imported because it imports numpy."""
 
 Count = Annotated[int, Interval(gt=0)]
 Seed = Annotated[int, Interval(ge=0)]
@@ -167,11 +168,12 @@ class FileParams:
     """path         npz, npy, csv, tsv, svmlight, mtx, arff, mat, parquet, h5ad or series matrix
     target       column or array of the targets, by name or position from 0; none: detected, with a
                  note
-    label        name in tables; none: the file's name without its ending
+    label        name of the data set in tables; none: the file's name without its ending
     target_file  file of the targets, in the same folder; none: `y.npy` for `X.npy`
     orientation  whether a row of the file is a sample, or a feature such as a gene
-    missing      what replaces a missing value: the feature's mean or median, or 0; drop: the
-                 sample is dropped
+    missing      what is done with a missing value: error: the file is refused; mean, median, zero:
+                 it is replaced by the feature's mean or median, or by 0; drop: the sample is
+                 dropped
     leave_out    columns that are not features; none: row numbers and names of samples, with a note;
                  []: no column is left out
     header       whether the first row of a text has the names of the columns; none: detected, with
@@ -194,15 +196,15 @@ class FileParams:
     decimal: Annotated[Literal[".", ","] | None, Later()] = None
 
     def file(self) -> Path:
-        """The path of the file. Raises an error if it does not exist, since the path is
-        misspelt."""
+        """The path of the file. Raises DataError if there is no such file."""
         path = Path(os.path.expanduser(self.path))
         if not path.is_file():
             raise DataError(f"{path.absolute()} is not a file; expected a data file at `path`")
         return path
 
     def targets_file(self) -> Path | None:
-        """The path of the file of the targets; None if they are in the data file."""
+        """The path of the file of the targets; None if they are in the data file. Raises DataError
+        if `target_file` does not exist."""
         path = self.file()
         if self.target_file is not None:
             found = path.parent / os.path.expanduser(self.target_file)

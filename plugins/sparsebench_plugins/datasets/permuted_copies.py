@@ -16,8 +16,8 @@ from sparsebench.seeds import generator
 def with_permuted_copies(parts: Parts, count: int) -> Parts:
     """The data with `count` features added after its own. They are copies of randomly drawn
     features (each at most once if there are enough), permuted within the train part and within the
-    test part. All seeds of a trial get the same copies. Csr stays csr, and takes time and memory of
-    the order of the stored values."""
+    test part. The copies do not depend on the trial's seed. Csr stays csr, and takes time and
+    memory in proportion to the number of stored values."""
     rng = generator(0, "noise")
     features = parts.X_train.shape[1]
     chosen = np.sort(rng.choice(features, count, replace=count > features))

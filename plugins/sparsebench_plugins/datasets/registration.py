@@ -45,7 +45,8 @@ class Listed:
     permuted: Annotated[int, Interval(ge=0), Later()] = 0
 
     def identity(self) -> Mapping[str, Any]:
-        """The checksum in data.json; `load` verifies that the file has it."""
+        """The checksum in data.json; `load` verifies that the file has it. Raises an error if the
+        entry is unusable."""
         self.listing.require()
         return {"sha256": self.listing.sha256}
 

@@ -118,7 +118,7 @@ class GeneratedSamples:
     standardised by the known mean and variance of the sequence.
 
     columns  (informative,)          the informative features
-    means    (classes, informative)  their means, standardised too
+    means    (classes, informative)  their means in each class, minus the mean over the classes
     scale    (informative,)          1 / standard deviation of these features
     """
 
@@ -157,9 +157,10 @@ class GeneratedSamples:
 
 @dataclass(frozen=True)
 class Extreme(ExtremeParams):
-    """Noise with class means on few features, whose samples are never in memory all at once. It
-    replaces the artificial data set of Curci et al. (2021), which is not published. No source
-    confirms that the original had the defaults here, 65,536 features and 7,000 and 3,000 samples.
+    """Normal noise, to which a few features add a mean that depends on the class. Samples are
+    generated batch by batch and are never in memory all at once. The set replaces the artificial
+    one of Curci et al. (2021), which is not published. No source confirms that the original had the
+    defaults here, 65,536 features and 7,000 and 3,000 samples.
     """
 
     def load(self) -> tuple[GeneratedSamples, GeneratedSamples, int]:

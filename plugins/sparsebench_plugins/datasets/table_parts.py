@@ -38,7 +38,8 @@ def column_at(names: Sequence[str], wanted: str | int, source: str, what: str) -
 def choose_target(
     names: Sequence[str], is_text: Callable[[int], bool], wanted: str | int | None, source: str
 ) -> tuple[int, str]:
-    """The position of the target's column, and the reason for the choice."""
+    """The position of the target's column, and the reason for the choice: the column `wanted`; or
+    the only one with a usual name, if the last column holds numbers; else the last column."""
     if wanted is not None:
         return column_at(names, wanted, source, "a target"), "as given"
     last = len(names) - 1
@@ -63,10 +64,12 @@ def parts_of_columns(
     y: Array | None = None,
     notes: Sequence[str] = (),
 ) -> Parts:
-    """The features and targets of a table.
+    """The features and targets of a table. Raises DataError if they cannot be used.
 
     column  returns the pandas column at a position
-    where   returns the place of a row in words, for messages
+    target  position of the target's column; None: the targets are y
+    why     why this column is the target
+    where   returns in words where a row is in the file, for messages
     cell    returns the text of a row in a column, for messages
     y       targets that are not in the table
     """
@@ -119,10 +122,11 @@ def completed(
     where: Callable[[int], str] = lambda row: f"row {row} (from 0)",
     cell: Callable[[int, int], str] | None = None,
 ) -> Parts:
-    """The parts with missing values (nan) handled according to `missing`: replaced by 0, or their
-    samples dropped, or left for `prepare` to fill in after the split.
+    """The parts with missing values (nan) handled according to `options.missing`: replaced by 0, or
+    their samples dropped, or left for `prepare` to fill in after the split; or DataError is raised.
 
-    keep  (samples,) False for samples without a target; targets are only those of the others
+    keep  (samples,) False for samples without a target, which are dropped; parts.y_train has no
+          entries for them
     """
     X, y, source = parts.X_train, parts.y_train, parts.source
     if keep is None or len(keep) != len(X):
@@ -174,8 +178,8 @@ def _left_out(
     source: str,
     said: list[str],
 ) -> set[int]:
-    """The columns that are not features: the given ones, or else a first column of row numbers and
-    an empty last column."""
+    """The positions of columns that are not features: those of `leave_out`; or if that is None, a
+    first column of row numbers or sample names, and an empty last column. Adds notes to `said`."""
     from pandas.api.types import is_numeric_dtype
 
     if options.leave_out is not None:

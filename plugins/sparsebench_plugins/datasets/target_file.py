@@ -19,8 +19,8 @@ from sparsebench_plugins.datasets.table_parts import column_at
 
 
 def read_targets(path: Path, target: str | int | None) -> Array:
-    """The targets in an npy file or a text file, one in each row; for a text, `target` may name the
-    column."""
+    """The targets in an npy file or a text file, one in each row. In a table of text they are in
+    the column `target`, a name or position; None: the last one."""
     if path.suffix.lower() == ".npy":
         from sparsebench_plugins.datasets.npy_file import read_npy
 

@@ -61,7 +61,10 @@ class Heads:
 
 
 def part_of(W: CsrMatrix, start: tuple[int, int], shape: Shape) -> CsrMatrix:
-    """A block of W, for blocks whose rows have no connections outside the block's columns."""
+    """A block of W, for blocks whose rows have no connections outside the block's columns.
+
+    start  first row and column of the block
+    """
     (row, column), (K, _) = start, shape
     indptr = W.indptr[row : row + K + 1]
     own = slice(int(indptr[0]), int(indptr[-1]))
@@ -70,7 +73,10 @@ def part_of(W: CsrMatrix, start: tuple[int, int], shape: Shape) -> CsrMatrix:
 
 
 def beside(parts: Sequence[tuple[tuple[int, int], CsrMatrix]], shape: Shape) -> CsrMatrix:
-    """One matrix made of blocks, which are given in the order of their rows."""
+    """One matrix made of blocks.
+
+    parts  (first row, first column) and matrix of each block, in the order of their rows
+    """
     ends = np.cumsum([0, *(W.nnz for _, W in parts)])
     dtype = parts[0][1].indptr.dtype
     indptr = np.concatenate(
@@ -132,7 +138,8 @@ class MeanLoss:
 
 @dataclass(frozen=True)
 class LastHead:
-    """Targets for which only the last head is scored and predicts."""
+    """The targets of a network with heads, where only the outputs of the last head are scored and
+    make predictions."""
 
     inner: Targets
 
@@ -255,7 +262,8 @@ SEEDS = 1_000_003
 
 @dataclass(frozen=True, eq=False)
 class WithinHeads:
-    """A growth within each head, by the number of connections that the head has lost."""
+    """A grow criterion that is applied to each head separately. The connections to grow are shared
+    out among the heads in proportion to what each has lost in this update."""
 
     inner: Grow
     split: Split
@@ -298,7 +306,7 @@ class WithinHeads:
 
 @dataclass(frozen=True, eq=False)
 class WatchesHeads(WithinHeads):
-    """As `WithinHeads`, for a growth that observes every step."""
+    """As `WithinHeads`, for a grow criterion that observes every training step."""
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
         assert isinstance(self.inner, EveryStep)
@@ -313,7 +321,8 @@ class WatchesHeads(WithinHeads):
 
 @dataclass(frozen=True, eq=False)
 class ValuesOfHeads:
-    """An initializer that gives a head's grown connections the values of a single network.
+    """An initializer for grown connections that is applied to each head separately, as if the head
+    were a layer of its own.
 
     inner  the initializer of a single network; None: the model's
     """

@@ -25,7 +25,8 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """The weights and biases of each layer, and the trained parameters of activations."""
+    """A copy of a network: the weights and biases of each layer, and `learnt`, the trained
+    parameters of activations."""
 
     weights: list[CsrMatrix]
     biases: list[Vector]

@@ -49,7 +49,8 @@ class HeadedWork(Work):
 
 
 def train_heads(work: Work, count: int, depth: int) -> Result:
-    """Train the trunk with all heads. The network of the result has only the last head."""
+    """Train a trunk with `count` heads of `depth` layers each. The network of the result is the
+    trunk with the last head. Raises Unsupported if the trial's components do not allow heads."""
     refuse_no_ensemble(work)
     refuse_compaction(work, "those of a head follow each other")
     single = work.model.shapes(work.data.features, work.data.outputs)
@@ -106,9 +107,9 @@ def member(network: Network, heads: Heads, number: int) -> Member:
 
 
 def within(topology: Any, heads: Heads) -> Any:
-    """The method for the network with all heads: each head has the number of connections of a
-    single network, which stay within the head. Raises Unsupported for a method with its own
-    update."""
+    """The topology method for the network with all heads: each head has the number of connections
+    of a single network, and they stay within the head. Raises Unsupported for a method that decides
+    over whole layers in its own way."""
     name = type(topology).__name__
     usual = (Dynamic.layer_updates, Fixed.layer_updates)
     if (

@@ -156,7 +156,7 @@ class Restarted:
 
 @dataclass(frozen=True, eq=False)
 class Fresh:
-    """Random growth at positions that no other member used, as long as there are such positions.
+    """A grow criterion: random positions that no other member used, as long as such are found.
 
     used  for each layer the used positions, row D + column, ascending
     """

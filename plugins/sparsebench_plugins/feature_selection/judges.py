@@ -1,5 +1,5 @@
-"""Judges selected features by the accuracy of classifiers that are trained on these features
-only."""
+"""Judges selected features by the accuracy of classifiers (the judges) that are trained on these
+features only."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 def judged(work: Work, chosen: Ints, judges: Sequence[str]) -> dict[str, float | None]:
-    """Measures of the features `chosen`: how each judge does with them, and how many are noise that
-    was added as such."""
+    """The measures of the features `chosen` (indices): the accuracy and balanced error of each
+    judge on them, and the share of them that is noise which the data set added as such."""
     began = time.perf_counter()
     noise = work.data.noise
     known = chosen >= work.data.features - noise
@@ -80,7 +80,8 @@ def scores(name: str, found: Array, labels: Labels) -> dict[str, float | None]:
 
 
 def classes_of(examples: Examples) -> Labels:
-    """The class of each sample, even if the network was trained to reconstruct its inputs."""
+    """The class of each sample, even if the network was trained to reconstruct its inputs. Raises
+    Unsupported if the data has no classes."""
     given: Array = examples.samples.targets
     y = given if examples.rows is None else given[examples.rows]
     if y.ndim != 1 or (y.dtype.kind == "f" and not np.array_equal(y, np.floor(y))):

@@ -48,7 +48,8 @@ class Selection(Protocol):
 
 
 def train_and_select(work: Work, selection: Selection) -> Result:
-    """Train like any trainer of one process; then score, select and judge the features."""
+    """Train like any trainer of one process; then score, select and judge the features. If the
+    training diverges, no features are selected."""
     if work.keeper is not None:
         raise Unsupported("the scores of features are in no checkpoint; leave checkpoint out")
     classes_of(work.data.test)

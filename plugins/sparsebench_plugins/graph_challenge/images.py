@@ -1,4 +1,8 @@
-"""Images of ones and zeros, generated or read from the official file."""
+"""Images of ones and zeros, generated or read from the official file.
+
+An image is also called a row, as in the challenge. It survives if its outputs in the last layer are
+not all 0; otherwise it is dead.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,10 @@ ARRAYS = {
     "images_indices": (122713,),
     "categories": (19,),
 }
-"""The arrays in the official file."""
+"""The arrays in the official file, and their shapes."""
 
 BRIGHTEST = 1.04
-"""The largest share of pixels of a generated image that are 1, in units of the bias."""
+"""The largest share of pixels of a generated image that are 1, as a multiple of |bias|."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,8 @@ class Images:
 
 
 def official(path: Path, count: int) -> Images:
-    """The first images of the official file, and its network. Raises DataError."""
+    """The first `count` images of the official file, and its network. Raises DataError if the file
+    is not as expected."""
     arrays = read_official(path)
     indptr = arrays["images_indptr"][: count + 1]
     survives = np.zeros(IMAGES, dtype=np.int64)
@@ -88,7 +93,8 @@ def official(path: Path, count: int) -> Images:
 
 
 def read_official(path: Path) -> dict[str, Any]:
-    """Read the arrays of the official file, and check their shapes and ranges."""
+    """Read the arrays of the official file. Raises DataError if their shapes or ranges are not as
+    expected."""
     arrays = read_npz(path, only=ARRAYS)
     for name, shape in ARRAYS.items():
         found = arrays.get(name)

@@ -1,4 +1,5 @@
-"""Inference through a network of the Graph Challenge, timed and checked."""
+"""Inference through a network of the Graph Challenge, timed and checked. A row is an image; it
+survives if its outputs in the last layer are not all 0."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ VECTOR = 16
 it."""
 
 SETTLED = 20
-"""After this many layers of the official network, the surviving rows do not change any more: they
-are 32 everywhere, and all others are 0."""
+"""After this many layers of the official network, outputs do not change any more: those of
+surviving rows are all 32, and all others are 0."""
 
 
 class WrongRows(SparsebenchError):
@@ -34,7 +35,9 @@ class WrongRows(SparsebenchError):
 
 
 def measure(work: Work, skip_dead: bool) -> Result:
-    """Build the layers, infer once per epoch, and compare the rows that survive."""
+    """Build the layers, infer once per epoch, and compare the rows that survive with the official
+    ones. Raises WrongRows if they differ; they are not compared if the official ones are not known,
+    or with fewer than SETTLED layers."""
     images = images_of(work)
     with work.meter.phase("build"):
         layers = list(build(work, images))

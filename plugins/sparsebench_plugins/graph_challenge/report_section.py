@@ -19,8 +19,8 @@ NOTE = (
 
 
 def section(report_data: ReportData) -> Iterator[Block]:
-    """Yield a table with a row per cell, and an explanation of its numbers; nothing without such
-    trials."""
+    """Yield a table with a row for the trials that differ only in the seed, and an explanation of
+    its numbers; nothing if there are no trials of inference."""
     frame = report_data.ok
     if METRICS[0].name not in frame or frame[METRICS[0].name].isna().all():
         return

@@ -30,8 +30,9 @@ class GraphChallengeInference:
                because biases are negative
 
     Y <- min(32, max(0, Y W + b)), Kepner et al. (2019), arXiv 1909.05631. The rate counts every
-    connection for every image, even if its row is dead. If the surviving rows are known and others
-    survive, the trial ends as `error` and names the difference.
+    connection for every image, even if the image's outputs are all 0. If it is known which images
+    have other outputs than 0 at the end and the result differs, the trial ends as `error` and names
+    the difference.
     """
 
     skip_dead: bool = False

@@ -80,7 +80,7 @@ class Classes:
     names: Array | None = None
 
     def encode(self, y: Array, where: str) -> Labels:
-        """Labels as 0, 1, ..."""
+        """Labels as 0, 1, ... Raises DataError if a label is not among the known ones."""
         if self.names is None:
             if y.size and (y.min() < 0 or y.max() >= self.outputs):
                 place, _, part = where.partition(": ")
@@ -111,7 +111,7 @@ class Classes:
         return labels
 
     def constant(self, T: Labels) -> Matrix:
-        """Outputs that predict the most frequent class."""
+        """(outputs, 1) outputs that predict the most frequent class."""
         most = np.bincount(T, minlength=self.outputs).argmax()
         outputs: Matrix = (np.arange(self.outputs) == most).astype(np.float32)[:, None]
         return outputs

@@ -27,8 +27,11 @@ LossPart = Annotated[Any, OfKind("loss")]
 
 @dataclass(frozen=True)
 class Scored:
-    """Declares the metrics of an objective: `scores` as the objective computes them, the primary
-    one first; `metrics` as a record stores them."""
+    """Base class: declares the metrics of an objective. `scores` has them as the objective computes
+    them, the primary one first; `metrics` has the columns in which a record stores them.
+
+    stratified  whether a split keeps the proportions of the classes
+    """
 
     stratified: ClassVar[bool] = False
 
@@ -72,8 +75,11 @@ class RegressionParams(Scored):
 
 @dataclass(frozen=True)
 class DenseOutputParams(Scored):
-    """loss  squared-error for numbers, binary-cross-entropy or flag-squared-error for several
-    labels, 0 or 1 each"""
+    """Several numbers, or several labels that are 0 or 1, per sample.
+
+    loss  squared-error for numbers, binary-cross-entropy or flag-squared-error for labels that are
+          0 or 1 each
+    """
 
     loss: LossPart = "squared-error"
 

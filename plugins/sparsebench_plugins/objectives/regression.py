@@ -127,7 +127,7 @@ class Numbers:
         return found[:, 0] if self.flat else found
 
     def constant(self, T: Array) -> Matrix:
-        """Outputs that predict the means, which are 0 after standardisation."""
+        """(outputs, 1) outputs that predict the means, which are 0 after standardisation."""
         return np.zeros((self.outputs, 1), dtype=np.float32)
 
     def score(self) -> Errors:

@@ -20,9 +20,10 @@ WIDEST = 5000
 
 
 class TopologyDistance(TopologyDistanceParams):
-    """The distance (NNSTD) from the first topology, and from the topology at the last look. Liu et
-    al. (2020), arXiv 2006.14085. A look solves an assignment problem for each hidden layer, in time
-    O(K^3) and memory O(K^2). The distance is None if a layer has more than `WIDEST` neurons.
+    """The distance (NNSTD) from the first topology, and from the topology of the last measurement.
+    Liu et al. (2020), arXiv 2006.14085. It is measured every `epochs` epochs, and is None in
+    between, or if a layer has more than `WIDEST` neurons. A measurement solves an assignment
+    problem for each hidden layer, in time O(K^3) and memory O(K^2).
     """
 
     def start(self, network: Network) -> Observation:

@@ -22,7 +22,7 @@ class Itop(ItopParams):
     connection, initial ones included, divided by the number of all positions K D.
 
     The value is exact, with standard error 0, as long as the visited positions fit into 16 bytes
-    per initial connection and neuron; then it is an estimate (`visited_positions.Visited`).
+    per initial connection and neuron; after that it is an estimate (`visited_positions.Visited`).
     """
 
     def start(self, network: Network) -> Observation:

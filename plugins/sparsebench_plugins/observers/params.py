@@ -166,7 +166,7 @@ class NonzeroWeightsParams(Observer):
 
 @dataclass(frozen=True)
 class TopologyDistanceParams(Observer):
-    """epochs  number of epochs between two looks"""
+    """epochs  number of epochs between two measurements"""
 
     epochs: Annotated[int, Interval(gt=0)] = 10
 

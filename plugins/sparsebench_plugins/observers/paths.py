@@ -32,8 +32,8 @@ def patterns_of(network: Network) -> list[CsrPattern]:
 class ActiveNeurons(ActiveNeuronsParams):
     """The number of hidden neurons that are on a path from an input to an output.
 
-    The number is exact; the percolation of Cannistraci-Hebb training makes only one pass in each
-    direction.
+    The number is exact. The percolation of Cannistraci-Hebb training, which removes other neurons,
+    makes only one pass in each direction and may miss some.
     """
 
     def start(self, network: Network) -> Observation:
@@ -168,8 +168,8 @@ FEWEST = 10
 
 
 def power_law(degrees: Ints) -> tuple[float, int, float] | None:
-    """Exponent, least degree and distance of the closest power law; None if there are too few
-    degrees."""
+    """Exponent, least degree and Kolmogorov-Smirnov distance of the closest power law; None if
+    there are fewer than FEWEST degrees or none can be fitted (see `fitted`)."""
     if degrees.size < FEWEST:
         return None
     starts = np.unique(degrees)
@@ -183,7 +183,8 @@ def power_law(degrees: Ints) -> tuple[float, int, float] | None:
 
 
 def fitted(tail: Ints, least: int) -> tuple[float, float] | None:
-    """The fitted exponent and the Kolmogorov-Smirnov distance for degrees of at least `least`.
+    """The fitted exponent and the Kolmogorov-Smirnov distance for degrees of at least `least`; None
+    if there are fewer than FEWEST or all are equal.
 
     Uses the continuous approximation, in which the least degree is lowered by 1/2.
     """
@@ -204,7 +205,7 @@ def drawn_from_law(exponent: float, least: int, count: int, rng: np.random.Gener
 
 
 class Overlap(OverlapParams):
-    """The share of current connections that existed at the last observation, and at the first."""
+    """The share of current connections that existed at the last observation, and at the start."""
 
     def start(self, network: Network) -> Observation:
         return _Overlap(network)

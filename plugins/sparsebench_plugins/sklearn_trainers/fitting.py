@@ -99,7 +99,7 @@ def inputs(examples: Examples) -> Any:
 
 def outputs(estimator: Any, X: Any, count: int) -> Matrix:
     """(count, samples) the log-probabilities of all classes, even of those that were not in
-    training; or the predicted numbers."""
+    training; or (1, samples) the predicted numbers if the estimator predicts no probabilities."""
     if not hasattr(estimator, "predict_proba"):
         predicted: Matrix = estimator.predict(X).astype(np.float32).reshape(1, -1)
         return predicted

@@ -102,7 +102,7 @@ class Allocated:
         return self.allocated(shapes, self.density, self.epsilon)
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
-        """The patterns at the start, if the allocation chooses them."""
+        """The patterns at the start if the allocation chooses them; None if not: they are random."""
         if not isinstance(self.allocation, Places):
             return None
         if not self.dense_last:
@@ -275,7 +275,7 @@ class Dynamic(Allocated):
         ).updates(network)
 
     def after_backward(self, layer: LayerView, X: Batch, DZ: Matrix) -> None:
-        """Show a layer's part of a training step to the growth."""
+        """Show the grow criterion a training step of a layer, if the layer is updated at all."""
         if layer.index in self.takes_part(layer.count):
             self.grow.after_backward(layer, X, DZ)
 

@@ -35,8 +35,9 @@ class GseGrow:
     """Grow at the largest |gradient| among gamma nnz sampled positions, in O(nnz) time and memory.
 
     gamma         candidates for each connection of the layer
-    distribution  how candidates are drawn: uniform; grabo, by the sums of |activation| and of
-                  |delta|; graest, by their sums with random signs
+    distribution  how candidates are drawn: uniform; grabo: inputs by their sums over the samples of
+                  |x|, outputs by those of |delta|, the gradient of a neuron's pre-activation;
+                  graest: by |sums| of x and delta with a random sign for each sample
 
     Algorithm 2. Deviations: uniform candidates are drawn without replacement, so that none is lost.
     If grabo or graest give fewer free positions than are to be grown, uniform ones are added.

@@ -54,7 +54,7 @@ class Links:
         )
         by_input = np.minimum(_times(At, np.diff(A.indptr)), pattern.shape[1])
         self._most = np.minimum(_times(A, by_input), pattern.shape[1]).astype(np.int64)
-        """(K,) the scores of each row, at most."""
+        """(K,) an upper bound of the number of scores in each row."""
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of rows with about the number of scores that ENTRIES allows."""

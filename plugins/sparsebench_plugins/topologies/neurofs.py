@@ -124,7 +124,8 @@ class NeuroFS(Dynamic):
         yield from islice(others, 1, None)
 
     def _evolved(self, layer: LayerView) -> tuple[Mask, Mask]:
-        """(D,) masks of the inputs to close now, and of all inputs that are closed afterwards."""
+        """Update the ages. Returns (D,) masks of the inputs to close now, and of all inputs that
+        are closed afterwards."""
         import numpy as np
 
         W, step = layer.W, layer.step
@@ -153,7 +154,8 @@ class NeuroFS(Dynamic):
         return leaving, ages == CLOSED
 
     def _coming(self, layer: LayerView, closed: Mask, count: int) -> npt.NDArray[np.int64]:
-        """The closed inputs with the largest gradient at any neuron."""
+        """The `count` closed inputs with the largest |gradient| at any neuron; random ones if the
+        grow criterion uses no mini-batch."""
         import numpy as np
 
         from sparsebench.core.sparse.gradients import largest_of_columns

@@ -40,8 +40,8 @@ def importances(layer: LayerView) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class ImportanceDrop:
-    """Drop the smallest product of |w| and the importances of both neurons, which the growth
-    `neuron-importance` accumulates."""
+    """Drop the smallest product of |w| and the importances of both neurons, which the grow
+    criterion `neuron-importance` accumulates."""
 
     signals: ClassVar[tuple[Signal, ...]] = ()
     by_sign: ClassVar[bool] = False
