@@ -95,7 +95,7 @@ class Cluster:
         )
 
     def lose(self) -> None:
-        """Mark the cluster as lost for good: a scheduler that comes back has forgotten our trials."""
+        """Mark the cluster as lost for good: a scheduler that restarts has forgotten our trials."""
         self._over = True
 
     def workers(self) -> dict[str, WorkerInfo]:

@@ -143,7 +143,7 @@ class RemoteTrial:
         self._give_up_at: float | None = None
 
     def follow(self, future: Future) -> None:
-        """Have the reply of the submitted function kept for `poll` when it arrives. Does not wait."""
+        """Have the submitted function's reply kept for `poll` when it arrives. Does not wait."""
 
         def receive(future: Future) -> None:
             try:

@@ -102,7 +102,7 @@ class Allocated:
         return self.allocated(shapes, self.density, self.epsilon)
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
-        """The patterns at the start if the allocation chooses them; None if not: they are random."""
+        """The patterns at the start if the allocation chooses them; None: they are random."""
         if not isinstance(self.allocation, Places):
             return None
         if not self.dense_last:

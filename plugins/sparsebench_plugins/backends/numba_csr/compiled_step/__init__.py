@@ -1,1 +1,1 @@
-"""A whole training step as one compiled call: see `program`, then `work_sharing` and `operations`."""
+"""A whole training step as one compiled call: see `program`, `work_sharing` and `operations`."""

@@ -74,7 +74,7 @@ def rule_of(step, number):
 
 @njit(forceinline=True)
 def numbers_at(mode, above, below, key, threshold, row_bytes, t):
-    """The arguments of a layer's activation and dropout at step t; `key` is the same for all steps."""
+    """The arguments of a layer's activation and dropout at step t; `key` is that of all steps."""
     mixed = mix(np.uint32(key + np.uint32(t) * GOLDEN))
     return UnitNumbers(mode, above, below, mixed, threshold, row_bytes)
 
