@@ -18,7 +18,8 @@ from sparsebench.default_threads import usable_cores
 from sparsebench.errors import SparsebenchError
 
 CORES, MEMORY = "cores", "memory"
-"""Names of the Dask resources that a trial takes: its threads, and its memory limit in bytes."""
+"""Names of the Dask resources that a trial takes: the threads of all its processes, and its memory
+limit in bytes."""
 
 TIMEOUT = 10.0
 """Seconds for a scheduler to answer, and for the first worker to come."""

@@ -123,10 +123,11 @@ class Dask(DaskParams):
 
 
 class RemoteTrial:
-    """The caller's handle of a trial on a worker (`run.executor.Handle`).
+    """The caller's handle of a trial on a worker (`sparsebench.run.executor.Handle`).
 
-    The trial is under way once submitted, and on a worker once that worker reports that it began.
-    The client's thread calls `on_message` and `on_worker_gone`; the session's calls the rest.
+    The trial is on a worker once that worker reports that it began; until then it waits in Dask.
+    The Dask client's thread calls `on_message` and `on_worker_gone`; the session's thread calls the
+    other methods.
 
     notes  lines for stderr.log, written when the reply comes
     """
@@ -199,7 +200,8 @@ class RemoteTrial:
         self._end({**fields, "machine": {}, "ended": utc_now()})
 
     def _end(self, outcome: Mapping[str, Any]) -> None:
-        """Keep the outcome and cancel the future; a worker that still runs the trial ends it."""
+        """Keep the outcome and cancel the task, so that a worker that still runs the trial kills
+        it."""
         self._outcome = outcome
         if self._future is not None and not self._cluster.lost:
             self._future.cancel()

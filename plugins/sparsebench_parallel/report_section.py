@@ -347,7 +347,7 @@ def _curve(report_data: ReportData, index: int) -> list[tuple[float, float]]:
 
 
 def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
-    """The value of the last evaluation within the budget; NaN if there was none."""
+    """The value of the last evaluation within `budget` seconds of training; NaN if none."""
     within = [value for spent, value in curve if spent <= budget * (1 + 1e-9)]
     return within[-1] if within else float("nan")
 

@@ -22,7 +22,7 @@ def erdos_renyi(shapes: Sequence[Shape], epsilon: float) -> list[int]:
 
 
 def uniform(shapes: Sequence[Shape], density: float) -> list[int]:
-    """The same density in each layer, the first and the last included; at least 1."""
+    """round(density K D) connections in each layer, the first and the last included; at least 1."""
     return [max(1, round(density * K * D)) for K, D in shapes]
 
 

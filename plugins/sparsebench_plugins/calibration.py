@@ -59,7 +59,7 @@ class Calibration:
         return Result(measures=measures, layers=[], network=None)  # type: ignore[arg-type]
 
     def _touched(self) -> object:
-        """An array of ones, because the kernel would not allocate memory for zeros."""
+        """An array of ones, because the system would not allocate memory for zeros."""
         import numpy as np
 
         return np.ones(self.mib * 2**20, dtype=np.uint8)

@@ -34,7 +34,7 @@ class Local:
         return trial
 
     def close(self) -> None:
-        """End the trials that are still running."""
+        """Kill the trials that are still running, and wait a few seconds for their end."""
         for trial in self._under_way:
             trial.stop(kill=True)
         deadline = time.monotonic() + PATIENCE

@@ -84,7 +84,7 @@ class Zeros:
 @dataclass(frozen=True)
 class SparseWeights:
     """Sparse weight initialisation (SWI): values from N(0, sigma^2) with sigma = sqrt(2 / fan_in),
-    where fan_in is the mean number of connections of a neuron in the layer.
+    where fan_in is the mean number of incoming connections of a neuron in the layer, nnz / K.
 
     Zhang et al. (2024), Epitopological learning and Cannistraci-Hebb network shape intelligence
     (ICLR), sparse weight initialisation: sigma = sqrt(2) / sqrt((1 - S) n_in), S the sparsity.

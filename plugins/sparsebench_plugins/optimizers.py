@@ -83,7 +83,7 @@ class SGD(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`; keeps g."""
+        """As `Optimizer.update`; g is not changed."""
         f = w.dtype.type
         step = self._decayed(w, g, rate, kind) * f(-rate)
         if not self.momentum:
@@ -125,7 +125,7 @@ class Adam(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`; keeps g."""
+        """As `Optimizer.update`; g is not changed."""
         import numpy as np
 
         f = w.dtype.type
@@ -171,7 +171,7 @@ class AdamByAge(Adam):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`; keeps g."""
+        """As `Optimizer.update`; g is not changed."""
         import numpy as np
 
         f = w.dtype.type
@@ -207,7 +207,7 @@ class PowerProp(SGD):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`; keeps g."""
+        """As `Optimizer.update`; g is not changed."""
         import numpy as np
 
         if kind != "weight":
@@ -243,7 +243,7 @@ class LinBreg(Descent):
     def update(
         self, w: Array, g: Array, state: Sequence[Array], rate: float, t: int, kind: Kind
     ) -> None:
-        """As `Optimizer.update`; keeps g."""
+        """As `Optimizer.update`; g is not changed."""
         f = w.dtype.type
         step = f(rate) * self._decayed(w, g, rate, kind)
         if self.momentum:

@@ -51,7 +51,7 @@ class ReceptiveField(Placed):
 
     CHTs, Zhang et al. (2025), arXiv 2501.19107, the bipartite receptive field as released: an input
     at ring distance x has a probability in proportion to (1 + x)^(-(1 - r) / r). Deviation: all
-    outputs have the same number of connections, up to one.
+    outputs have the same number of connections; the numbers differ by at most one.
     """
 
     r: Annotated[float, Interval(ge=0, le=1)] = 0.25

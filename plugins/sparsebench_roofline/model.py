@@ -32,8 +32,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NARROW = 8
-"""The most samples for which backward passes go by row of W (see above); gathered rows are then
-called narrow."""
+"""The most samples for which backward passes go by row of W (see above). Gathered rows of at most
+4 NARROW bytes are called narrow."""
 
 UPDATE_SHARE = 0.25
 """If at least this share of streamed bytes is written, streams are compared with the triad probe

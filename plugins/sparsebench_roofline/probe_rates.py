@@ -26,7 +26,7 @@ MOST_GATHERS = 2**20
 """The most random positions; the array of positions is then 4 MiB."""
 
 AHEAD = (0, 8, 32)
-"""Prefetch distances that are tried."""
+"""Prefetch distances that are tried, in gathered rows; 0: no prefetching."""
 
 SMALL_TILE = 2
 """Number of vectors in a part of the batch; such parts may stay in a cache when whole rows do

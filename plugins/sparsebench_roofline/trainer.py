@@ -30,8 +30,7 @@ class Kernel(KernelParams):
     disturbs both."""
 
     def warm_up(self, work: Work) -> None:
-        """Warm up the trial's components on small layers, then run everything that is timed
-        once."""
+        """Warm up the trial's components on small layers, and run every probe on small arrays."""
         warm_up(work)
         probe_rates.rehearse()
 

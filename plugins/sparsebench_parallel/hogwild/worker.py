@@ -90,7 +90,7 @@ class WithoutState:
         return self.rule.schedule
 
     def update(self, w: Any, g: Any, state: Any, rate: float, t: int, kind: Any) -> None:
-        """Do nothing: `worker.update` makes the steps, in shared memory."""
+        """Do nothing: the function `update` of this module makes the steps, in shared memory."""
 
 
 @runtime_checkable
@@ -107,10 +107,11 @@ def update(
 ) -> None:
     """Make step t on the shared values and state, in place, without a lock.
 
-    The step is computed on a copy and added. Two workers may add to the same entry: a float32 is
-    loaded and stored whole, and the sum of one of them may be lost. Hogwild accepts that (Niu et
-    al. 2011, arXiv 1106.5730): it is one term of many, and a gradient may mix values of several
-    steps. A rule that divides by its state repairs the copy first (`RepairsState`).
+    The step is computed on a copy, and the difference is added. If two workers add to the same
+    entry at once, a float32 is still loaded and stored whole, but what one of them added may be
+    lost. Hogwild accepts that (Niu et al. 2011, arXiv 1106.5730): it is one term of many, and a
+    gradient may mix values of several steps. A rule that divides by its state repairs the copy
+    first (`RepairsState`).
     """
     weights = 2 * len(shared.patterns)
     for number, (w, g) in enumerate(zip(shared.values, gradients, strict=True)):

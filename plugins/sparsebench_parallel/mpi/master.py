@@ -288,8 +288,9 @@ class Asynchronous(Master):
         return waited, float(header["loss"]), int(header["samples"])
 
     def _one_arrived(self) -> bool:
-        """Find the worker to serve. All links are polled, so that their messages progress; of
-        several workers that are ready, the one after the last one served comes first."""
+        """Find the worker to serve; returns whether there is one. All links are polled, so that
+        their messages progress. Of several workers whose gradients have arrived, the next one after
+        the one served last is taken."""
         order = [*self.links[self._next :], *self.links[: self._next]]
         ready = [link for link in order if link.busy and link.arrived()]
         if ready:
@@ -298,7 +299,7 @@ class Asynchronous(Master):
         return bool(ready)
 
     def _gradients(self, t: int) -> list[Vector]:
-        """The gradient, moved to the connections that the network has by now."""
+        """The served worker's gradient, moved to the connections that the network has by now."""
         link = self._served
         gradients = link.flat.views(link.buffer)
         for number, (old, new) in enumerate(zip(link.patterns, self.patterns, strict=True)):

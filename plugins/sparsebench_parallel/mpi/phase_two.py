@@ -181,9 +181,10 @@ class Undone(Batches):
 
 
 def train_alone(plan: Plan, part: Work, start: Start, worker: int, comm: Any) -> None:
-    """Train from the start to the end of the last epoch, and send the model to the master.
+    """Train one worker's copy of the network, from the state `start` to the end of the last epoch,
+    and send it to the master.
 
-    Steps are counted as if the worker had been alone from the beginning.
+    Steps are numbered as if the worker had trained alone from the beginning.
     """
     options, stream, seed = plan.options, stream_of(worker), seed_of(part.seed, worker)
     network = start.network(part, seed)

@@ -101,8 +101,9 @@ class Plan:
         return self.options.scaling and self.options.correction
 
     def correction(self, t: int) -> float:
-        """The factor of the velocity before step t: v = m v - rate g contains the rates of earlier
-        steps. Goyal et al. (2017), arXiv 1706.02677, section 2.2."""
+        """The factor with which the velocity is multiplied before step t, because v = m v - rate g
+        contains the learning rates of earlier steps; 1 if there is no correction. Goyal et al.
+        (2017), arXiv 1706.02677, section 2.2."""
         return self.factor(t) / self.factor(t - 1) if self.corrects and t > 1 else 1.0
 
 

@@ -108,8 +108,8 @@ def bound(costs: Costs, setting: Setting) -> float:
 
 
 def slowest_stage(costs: Costs, servers: int, synchronous: bool) -> tuple[str, float]:
-    """The slowest stage of a server, "updates" or "link", and its seconds for one gradient. With a
-    barrier all gradients of a step share one update, and only the link handles each."""
+    """The slowest stage of a server, "updates" or "link", and its seconds for one gradient. If
+    `synchronous`, all gradients of a step share one update, so only the link counts."""
     message = max(costs.up_bytes, costs.down_bytes) / costs.bandwidth / servers
     update = 0.0 if synchronous else costs.serve_seconds / servers
     return ("updates", update) if update > message else ("link", message)

@@ -156,7 +156,8 @@ class DenseMaskLayer:
         return dense[self._partial.rows, self._partial.indices]
 
     def _place(self, dense: Matrix, values: Vector) -> None:
-        """Write `values` (nnz,), in csr order, at the connections, and 0 elsewhere."""
+        """Write `values` (nnz,), in csr order, at the connections. Other entries are not changed;
+        they are 0."""
         if self._partial is None:
             dense[...] = values.reshape(self.shape)
         else:

@@ -76,7 +76,7 @@ def _index(frame: Any) -> str:
 
 def _column(frame: Any, name: str) -> Array:
     """A column of obs or var as an array. If it is stored as categories with a code for each row,
-    the categories are filled in, "" for a missing one."""
+    the categories are filled in; a missing one is "" (in the present format of AnnData)."""
     found = frame[name]
     if hasattr(found, "shape"):
         values = found[()]

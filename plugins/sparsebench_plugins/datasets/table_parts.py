@@ -17,7 +17,8 @@ from sparsebench_plugins.datasets.params import FileParams
 
 TARGET_NAMES = ("class", "label", "labels", "target")
 COUNTED = 10
-"""With at least this many rows, a column of 0, 1, 2, ... is taken for row numbers."""
+"""With at least this many rows, a column of 0, 1, 2, ... or 1, 2, 3, ... is taken for row numbers.
+"""
 
 
 def column_at(names: Sequence[str], wanted: str | int, source: str, what: str) -> int:

@@ -34,7 +34,8 @@ from sparsebench_plugins.topologies.dynamic import Allocated, Dynamic, Fixed
 
 @dataclass(frozen=True, kw_only=True)
 class HeadedWork(Work):
-    """The input of a trainer for a network with several heads, whose loss is the mean of theirs."""
+    """The input of a trainer for a network with several heads; the loss is the mean of the heads'
+    losses."""
 
     heads: int
 

@@ -54,7 +54,7 @@ class Labelling:
 
 
 class Errors:
-    """Errors of the outputs, computed in float64. Errors in Z and T are multiplied by `spread`.
+    """Errors of the outputs, computed in float64. The differences Z - T are multiplied by `spread`.
 
     mse, rmse, mae  means over samples and outputs
     r2              1 - squared errors / squared distances of the targets from their mean, averaged

@@ -32,8 +32,8 @@ def patterns_of(network: Network) -> list[CsrPattern]:
 class ActiveNeurons(ActiveNeuronsParams):
     """The number of hidden neurons that are on a path from an input to an output.
 
-    The number is exact. The percolation of Cannistraci-Hebb training, which removes other neurons,
-    makes only one pass in each direction and may miss some.
+    The number is exact, unlike that of the neurons left by the percolation of Cannistraci-Hebb
+    training, which makes only one pass in each direction.
     """
 
     def start(self, network: Network) -> Observation:

@@ -36,8 +36,9 @@ class Ch3L3:
 
     soft  draw positions with probabilities in proportion to the score, without replacement
 
-    Deviations: ties, and positions without a path, are decided at random only when no path is left;
-    the released code adds 1e-5 to each score. `link_prediction` states time and memory.
+    Deviations: of equal scores, the earlier position is grown; random positions without a path are
+    grown only if there are too few with one. The released code adds 1e-5 to each score instead.
+    `link_prediction` states time and memory.
     """
 
     soft: bool = False

@@ -76,7 +76,8 @@ class Dense(Fixed):
 @dataclass(frozen=True)
 class Allocated:
     """epsilon     constant of the Erdős-Rényi allocation: epsilon (K + D) connections in each layer
-    density     density of the whole network, instead of epsilon; `allocation` divides it
+    density     density of the whole network, instead of epsilon; `allocation` divides it among the
+                layers
     allocation  decides the densities of the layers; none: er with epsilon (20 if neither is given),
                 erk with density
     dense_last  the output layer is dense and stays dense; epsilon or density applies to the other

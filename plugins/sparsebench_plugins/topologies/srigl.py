@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SRigL(Dynamic):
-    """RigL in which all living neurons of a layer have the same fan-in, up to one.
+    """RigL in which all living neurons of a layer have the same fan-in; some have one more.
 
     least_salient  gamma: a hidden neuron is removed if it has fewer salient connections than this
                    share of the fan-in

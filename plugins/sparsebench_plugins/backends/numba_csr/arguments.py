@@ -50,7 +50,9 @@ def plain(N: int) -> Layout:
 
 
 def of(rows: int, N: int, itemsize: int, untiled: int = UNTILED, tiled: int = TILED) -> Layout:
-    """The layout of (rows, N) activations inside a network: in tiles if these are faster."""
+    """The layout of (rows, N) activations inside a network: in tiles of TILE samples if the array
+    has more than `untiled` bytes, a tile at most `tiled`, and N is a multiple of TILE; else plain.
+    """
     pays = rows * N * itemsize > untiled and rows * TILE * itemsize <= tiled
     return Layout(TILE, TILE, rows * TILE) if pays and N % TILE == 0 else plain(N)
 
@@ -81,7 +83,7 @@ NO_UNIT = UnitNumbers(NONE, np.float32(1), np.float32(1), np.uint32(0), np.uint3
 
 
 def bit_bytes(N: int) -> int:
-    """The bytes for one bit of each of N samples, in whole groups."""
+    """The bytes for one bit of each of N samples, rounded up to whole groups of BIT_GROUP."""
     return -(-N // BIT_GROUP) * (BIT_GROUP // 8)
 
 

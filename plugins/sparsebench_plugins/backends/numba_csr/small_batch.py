@@ -46,13 +46,13 @@ downstream_part, dots_part = backward_block(True), backward_block(False)
 
 
 def sums_of(A, start, rows, step, N):
-    """The array for the sums of `rows` neurons, N samples each: A from `start` on if it is float32
-    and nothing is between them, else a new array."""
+    """The array for the sums of `rows` neurons, N samples each: A itself from `start` on, if it is
+    float32 and its neurons follow each other without gaps (step = N); else a new array."""
     raise NotImplementedError
 
 
 def settle(sums, s, A, a, step, N):
-    """If `sums` is not A itself, A[a : a + N] = sums[s : s + N], rounded."""
+    """If `sums` is not A itself, A[a : a + N] = sums[s : s + N], rounded to A's type."""
     raise NotImplementedError
 
 

@@ -100,7 +100,8 @@ def gradient(labels: bool) -> int:
 
 @njit(error_model="numpy")
 def sum_bias(R, step, D, start, tile, count):
-    """Add the sum of each output's gradient over a tile to the sums of the tiles before it."""
+    """Sum each output's gradient over a tile, and add it to the sums of the tiles before it in the
+    same piece."""
     more = tile % step.per_piece > 0
     sums = array_at(R.bias_partial + 4 * (tile // step.per_piece) * R.K, R.K, np.float32)
     for k in range(R.K):
