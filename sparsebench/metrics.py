@@ -43,10 +43,6 @@ TRAINING = (
     Metric("test_loss", better=-1, kinds=_TRIAL_AND_EPOCH, symbol="nats", tracked=True),
     Metric("wall_seconds", "seconds", "ratio", -1, title="whole trial", tracked=True),
     Metric("train_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH),
-    Metric("gather_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "batches, in the step"),
-    Metric("forward_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "forward, in the step"),
-    Metric("backward_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "backward, in the step"),
-    Metric("update_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "updates, in the step"),
     Metric("topology_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "topology updates"),
     Metric("data_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "assembling batches"),
     Metric("eval_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH),
@@ -78,6 +74,10 @@ TRAINING = (
     Metric("master_step_seconds", "seconds", "ratio", -1),
     Metric("phase_two_seconds", "seconds", "ratio", -1),
     Metric("train_samples", "count", "exact"),
+    Metric("gather_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "batches, in the step"),
+    Metric("forward_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "forward, in the step"),
+    Metric("backward_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "backward, in the step"),
+    Metric("update_seconds", "seconds", "ratio", -1, _TRIAL_AND_EPOCH, "updates, in the step"),
 )  # fmt: skip
 """Metrics of a trial that trains, in the order of an export's columns."""
 
@@ -135,7 +135,8 @@ EPOCH_ORDER = (
     "epoch", "train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate",
     "connections", "dropped", "grown", "pruned",
     "data_seconds", "train_seconds", "topology_seconds", "eval_seconds",
-    "observe_seconds", "rss_bytes",
+    "observe_seconds", "gather_seconds", "forward_seconds", "backward_seconds", "update_seconds",
+    "rss_bytes",
 )  # fmt: skip
 """Order of an epoch's columns; further metrics follow."""
 

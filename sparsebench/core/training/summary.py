@@ -64,9 +64,12 @@ def result_of(
 
 def _parts_of_steps(epochs: Sequence[EpochRecord]) -> dict[str, float]:
     """The seconds of each part of compiled steps in all epochs; empty if an epoch has none."""
-    names = [f"{part}_seconds" for part in STEP_PARTS]
-    known = [name for name in names if all(name in epoch.metrics for epoch in epochs)]
-    return {name: sum(epoch.metrics[name] for epoch in epochs) for name in known}
+    found = {}
+    for name in (f"{part}_seconds" for part in STEP_PARTS):
+        seconds = [value for epoch in epochs if (value := epoch.value(name)) is not None]
+        if len(seconds) == len(epochs):
+            found[name] = sum(seconds)
+    return found
 
 
 def epoch_seconds(epochs: Sequence[EpochRecord]) -> float:
