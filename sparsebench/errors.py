@@ -79,15 +79,15 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """Foreign text as one line with control characters escaped, so that escape sequences and
     marks that reorder text have no effect on a terminal."""
-    return spelt_out(" ".join(text.split()))
+    return escape_unprintable(" ".join(text.split()))
 
 
 def printable_lines(text: str) -> str:
     """Foreign text with control characters escaped in each line."""
-    return "\n".join(map(spelt_out, text.rstrip().expandtabs().splitlines()))
+    return "\n".join(map(escape_unprintable, text.rstrip().expandtabs().splitlines()))
 
 
-def spelt_out(line: str) -> str:
+def escape_unprintable(line: str) -> str:
     """A line with control characters, escape sequences and marks that reorder text escaped;
     spaces are kept."""
     if line.isprintable():

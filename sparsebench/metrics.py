@@ -217,7 +217,7 @@ class Declaring(Protocol):
     def parameters(self, kind: str, component: dict[str, Any]) -> Any: ...
 
 
-def in_force(plugins: Declaring, trials: Iterable[Trial] = ()) -> Metrics:
+def declared_metrics(plugins: Declaring, trials: Iterable[Trial] = ()) -> Metrics:
     """The metrics that plugins declare, and those that the components of these trials declare in
     their attribute `metrics`, which may depend on their parameters. Imports only the classes of
     parameters."""

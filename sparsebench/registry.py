@@ -45,7 +45,7 @@ class OfKind:
 
 
 @dataclass(frozen=True)
-class Later:
+class OmittedIfDefault:
     """Marks a parameter that was added after records existed: `Annotated[T, Later()]`.
 
     If such a parameter has its default, it is left out of the component's data, so that the ids of
@@ -261,7 +261,9 @@ class Plugins:
         except (TypeError, ValueError) as error:
             raise SuiteError(f"{where}: {error}") from None
         data: Component = {"name": given["name"], **adapter.dump_python(built, mode="json")}
-        for key in (n for n, mark in _marks(cls) if isinstance(mark, Later) and n in defaults):
+        for key in (
+            n for n, mark in _marks(cls) if isinstance(mark, OmittedIfDefault) and n in defaults
+        ):
             default = defaults[key]
             if key in nested and default is not None:
                 default = self.validate(nested[key], default, f"{where}.{key}")

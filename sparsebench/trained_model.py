@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
-from sparsebench.core.archive import Archive, BadArchive, Below
+from sparsebench.core.archive import Archive, BadArchive, WithPrefix
 from sparsebench.core.arrays import Array, Matrix
 from sparsebench.core.data.checks import check_features
 from sparsebench.core.data.samples import Inputs
@@ -54,7 +54,7 @@ class TrainedNetwork:
         self.facts = facts = found.facts
         self._matrices, self.biases = [], []
         for number in range(1, len(facts["shapes"]) + 1):
-            part = Below(found, f"W{number}")
+            part = WithPrefix(found, f"W{number}")
             K, D = (int(size) for size in part["shape"])
             W = CsrMatrix(CsrPattern((K, D), part["indptr"], part["indices"]), part["data"])
             W.validate()

@@ -110,7 +110,7 @@ def group_of(nodeid: str) -> str:
 
 
 def _folder_of_compiled_code() -> Path:
-    from sparsebench.run.kernel_cache import compiled_code
+    from sparsebench.run.kernel_cache import cache_folder
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE, os.environ[COMPILED])
@@ -121,7 +121,7 @@ def _folder_of_compiled_code() -> Path:
         }  # fmt: skip
         parts = {kind: plugins.validate(kind, given, kind) for kind, given in names.items()}
         trial = Trial(**parts, epochs=1, batch_size=1, threads=1, seed=0)
-        return compiled_code(trial, plugins)
+        return cache_folder(trial, plugins)
 
 
 @pytest.fixture(autouse=True, scope="module")

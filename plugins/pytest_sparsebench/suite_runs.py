@@ -15,7 +15,7 @@ from pytest_sparsebench.bench import how_it_ended
 from sparsebench.cli.run import run
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.errors import SparsebenchError, printable, spelt_out
+from sparsebench.errors import SparsebenchError, escape_unprintable, printable
 from sparsebench.metrics import BUILT_IN
 from sparsebench.run.exit_codes import NOT_RUN, expected
 from sparsebench.run.options import Listener, Summary
@@ -228,7 +228,9 @@ class TrialItem(pytest.Item):
             return super().repr_failure(excinfo, style)
         lines = [str(excinfo.value)]
         if self.record is not None:
-            lines += map(spelt_out, self.record.log_tail.rstrip().expandtabs().splitlines())
+            lines += map(
+                escape_unprintable, self.record.log_tail.rstrip().expandtabs().splitlines()
+            )
             lines.append(f"trial {self.trial.id} in {self.request.options.store}")
         return "\n".join(lines)
 

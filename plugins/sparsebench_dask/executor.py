@@ -21,7 +21,7 @@ from sparsebench.store.provenance import impersonal
 from sparsebench.store.record import utc_now
 from sparsebench_dask import DaskParams
 from sparsebench_dask.cluster import CORES, MEMORY, Cluster, ClusterError
-from sparsebench_dask.remote_job import MOST, Reply, make_remote_job, too_large, unpack
+from sparsebench_dask.remote_job import LARGEST_SENT_FILE, Reply, make_remote_job, too_large, unpack
 from sparsebench_dask.worker import run_remote_job
 
 PATIENCE = 5.0
@@ -70,7 +70,7 @@ class Dask(DaskParams):
         checkpoint, notes = None, []
         if job.resume_from is not None:
             size = job.resume_from.stat().st_size
-            if size > MOST:
+            if size > LARGEST_SENT_FILE:
                 notes = [f"begun anew: the checkpoint's {too_large(size)}"]
             else:
                 checkpoint = job.resume_from.read_bytes()

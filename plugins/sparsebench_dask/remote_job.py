@@ -31,7 +31,7 @@ outcome  how the trial ended; with `address` of the worker, `files` (content by 
          line for each file that was too large to be sent
 """
 
-MOST = 256 * 2**20
+LARGEST_SENT_FILE = 256 * 2**20
 """Largest file that is sent, in bytes. A larger one stays where it is, and the log says so."""
 
 NOT_SENT = (*NEEDED_ONCE, OUTCOME, SPEC)
@@ -85,7 +85,7 @@ def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
         if file.is_symlink() or not file.is_file() or not _is_sent(file.name):
             continue
         size = file.stat().st_size
-        if size > MOST:
+        if size > LARGEST_SENT_FILE:
             left.append(f"{file.name} stays on the worker: {too_large(size)}")
         else:
             files[file.name] = file.read_bytes()
@@ -93,7 +93,7 @@ def packed(folder: Path) -> tuple[dict[str, bytes], list[str]]:
 
 
 def too_large(size: int) -> str:
-    return f"{brief_size(size)} are more than the {brief_size(MOST)} that travel"
+    return f"{brief_size(size)} are more than the {brief_size(LARGEST_SENT_FILE)} that travel"
 
 
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:

@@ -35,8 +35,8 @@ from sparsebench.run.fetch import fetch
 from sparsebench.run.fingerprint import forget_sources, sources
 from sparsebench.run.kernel_cache import (
     COMPILED,
+    cache_folder,
     compile_job,
-    compiled_code,
     representatives,
     without_magnitudes,
 )
@@ -159,7 +159,7 @@ def run_remote_job(remote: RemoteJob, checkpoint: bytes | None = None) -> Reply:
             data_dir=job.data_dir if remote["data_dir"] else data_directory(),
             plugin_files=plugins.files,
             cores=None,
-            numba_cache=compiled_code(job.trial, plugins),
+            numba_cache=cache_folder(job.trial, plugins),
             resume_from=resume_from,
         )
         outcome = _run(job, plugins, remote, link)

@@ -74,7 +74,7 @@ NOTE = [
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class TrainerVariant:
     """The trials of one family that are trained in one way; they differ only in the seed.
 
     workers  number of workers; 0 for one process that trains alone
@@ -103,8 +103,8 @@ class Family:
 
     setting: str
     backend: str
-    baseline: Way | None
-    ways: list[Way]
+    baseline: TrainerVariant | None
+    ways: list[TrainerVariant]
     metric: Metric
 
 
@@ -194,7 +194,7 @@ def over_time(report_data: ReportData) -> Chart | None:
     return replace(made, name="parallel-time", caption=caption)
 
 
-def _kind(way: Way) -> dict[str, Any]:
+def _kind(way: TrainerVariant) -> dict[str, Any]:
     """The trainer of a way of training, without the number of workers; empty for one process."""
     if not way.workers:
         return {}
@@ -308,7 +308,9 @@ def _family(members: pd.DataFrame, metric: Metric) -> Family | None:
     budget = min(part["seconds"].median() for _, part in members.groupby(labels, sort=False))
     reached = [_reached(curve, budget) for curve in members["curve"]]
     members = members.assign(at_equal_time=reached, way=labels)
-    ways = [Way(str(label), _workers(part), part) for label, part in groups(members, ["way"])]
+    ways = [
+        TrainerVariant(str(label), _workers(part), part) for label, part in groups(members, ["way"])
+    ]
     sequential = [way for way in ways if way.frame["trainer"].iloc[0] == SEQUENTIAL]
     baseline = min(sequential, key=lambda way: way.frame["threads"].iloc[0], default=None)
     first = members.iloc[0]
@@ -352,7 +354,7 @@ def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
     return within[-1] if within else float("nan")
 
 
-def _apart(way: Way, base: Way | None, metric: Metric) -> Cell:
+def _apart(way: TrainerVariant, base: TrainerVariant | None, metric: Metric) -> Cell:
     """The mean difference in the metric to the baseline over the seeds in common, with its 95 %
     t-interval if there are at least two: `-0.12 [-0.40, +0.16]`."""
     if base is None or way is base:
@@ -376,21 +378,21 @@ def _signed(difference: float, metric: Metric) -> str:
     return f"{sign}{abs(difference):.3g}"
 
 
-def _speed(way: Way, base: Way) -> float:
+def _speed(way: TrainerVariant, base: TrainerVariant) -> float:
     return base.spread("epoch_seconds").mean / way.spread("epoch_seconds").mean
 
 
-def _faster(way: Way, base: Way | None) -> Cell:
+def _faster(way: TrainerVariant, base: TrainerVariant | None) -> Cell:
     if base is None or way is base:
         return Cell(UNKNOWN)
     return Cell(ratio(_speed(way, base)), _speed(way, base))
 
 
-def _sent(way: Way) -> Cell:
+def _sent(way: TrainerVariant) -> Cell:
     mean = way.spread("bytes_sent_per_step").mean
     return number(BUILT_IN["bytes_sent_per_step"], one(mean))
 
 
-def _staleness(way: Way) -> Cell:
+def _staleness(way: TrainerVariant) -> Cell:
     mean, most = way.spread("staleness_mean"), way.frame["staleness_max"].max()
     return Cell(f"{mean.mean:.1f}, at most {most:.0f}", mean.mean) if mean.n else Cell(UNKNOWN)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.archive import Below
+from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array, Matrix, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.nn.buffers import aligned_empty
@@ -104,7 +104,7 @@ class BoltzmannNetwork:
             yield f"visible.{slot}", array
 
     def restore(self, saved: Mapping[str, Array]) -> None:
-        self.layers[0].restore(Below(saved, "layer1"))
+        self.layers[0].restore(WithPrefix(saved, "layer1"))
         self._visible[...] = saved["visible"]
         for slot, array in zip(self._optimizer.slots, self._state, strict=True):
             array[...] = saved[f"visible.{slot}"]

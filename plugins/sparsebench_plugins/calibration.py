@@ -67,7 +67,7 @@ class Calibration:
     def _in_a_child(self) -> int:
         """Let a fork of this process allocate the memory. Returns the bytes that the two processes
         held together before; they share nearly all of them."""
-        from sparsebench.core.worker.memory import together
+        from sparsebench.core.worker.memory import total_pss
 
         reader, writer = os.pipe()
         child = os.fork()
@@ -80,7 +80,7 @@ class Calibration:
                 code = 0 if held is not None else 1
             finally:
                 os._exit(code)
-        floor = together([os.getpid(), child])
+        floor = total_pss([os.getpid(), child])
         os.write(writer, b"!")
         if os.waitpid(child, 0)[1] != 0:
             raise RuntimeError(f"the child did not get its {self.mib} MiB")

@@ -22,7 +22,7 @@ from sparsebench.core.protocols import (
 )
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import SuiteError
-from sparsebench.registry import Later, OfKind
+from sparsebench.registry import OfKind, OmittedIfDefault
 
 if TYPE_CHECKING:
     from sparsebench.core.nn.network import LayeredNetwork
@@ -49,7 +49,7 @@ class Layered:
     activation: Annotated[Any, OfKind("activation")] = "relu"
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     init: Annotated[Any, OfKind("initializer")] = "he-uniform"
-    compact_every: Annotated[Annotated[int, Interval(gt=0)] | None, Later()] = None
+    compact_every: Annotated[Annotated[int, Interval(gt=0)] | None, OmittedIfDefault()] = None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from sparsebench.registry import Later
+from sparsebench.registry import OmittedIfDefault
 from sparsebench_plugins.topologies.dynamic import Dynamic, Static, Steps, Zeta
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ class TopKast(Dynamic):
 
     zeta: Zeta = 0.1
     update_every: Steps | None = 100
-    explored: Annotated[float, Interval(ge=0), Later()] = 0.5
-    penalty: Annotated[float, Interval(ge=0), Later()] = 0.0001
+    explored: Annotated[float, Interval(ge=0), OmittedIfDefault()] = 0.5
+    penalty: Annotated[float, Interval(ge=0), OmittedIfDefault()] = 0.0001
 
     @property
     def parametrisation(self) -> Strongest:

@@ -40,7 +40,7 @@ LEAST_STREAM = 2**14
 
 
 @dataclass(eq=False)
-class Yardstick:
+class ProbeVariant:
     """One variant of a probe.
 
     run     called with a number of passes
@@ -65,10 +65,10 @@ class Yardstick:
         seconds."""
         if self.passes == 0:
             self.run(1)
-            self.passes = enough(self.run, self.least)
+            self.passes = passes_for(self.run, self.least)
         took, quiet = seconds(self.run, self.passes)
         if took < self.least / 2:  # it was disturbed when passes were counted
-            self.passes = enough(self.run, self.least)
+            self.passes = passes_for(self.run, self.least)
             took, quiet = seconds(self.run, self.passes)
         self.quiet |= quiet
         self.rates.append(self.amount * self.passes / took)
@@ -91,7 +91,7 @@ def seconds(run: Callable[[int], object], passes: int) -> tuple[float, bool]:
     return quietest(timing, numba.get_num_threads())
 
 
-def enough(run: Callable[[int], object], least: float) -> int:
+def passes_for(run: Callable[[int], object], least: float) -> int:
     """A number of passes that takes at least `least` seconds."""
     passes = 1
     while (took := seconds(run, passes)[0]) < least:
@@ -99,7 +99,7 @@ def enough(run: Callable[[int], object], least: float) -> int:
     return passes
 
 
-def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
+def fastest(ways: Sequence[ProbeVariant], rounds: int = ROUNDS) -> ProbeVariant:
     """The variant with the highest rate, after each was measured `rounds` times in turn."""
     for _ in range(rounds):
         for way in ways:
@@ -110,7 +110,7 @@ def fastest(ways: Sequence[Yardstick], rounds: int = ROUNDS) -> Yardstick:
 # --- the probes ----------------------------------------------------------------------
 
 
-def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
+def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[ProbeVariant]:
     """Variants of a probe that reads about `count` rows of N samples at random positions of the
     flat array X: whole rows or parts of the batch, with and without prefetching.
 
@@ -120,15 +120,15 @@ def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick
         places, cuts = _places(X.size // N, count)
         amount = 4.0 * N * cuts[-1]
 
-        def narrow(ahead: int) -> Yardstick:
+        def narrow(ahead: int) -> ProbeVariant:
             run = lambda passes: probes.gather_narrow(places, cuts, X, N, ahead, passes)  # noqa: E731
-            return Yardstick(run, amount, least=least)
+            return ProbeVariant(run, amount, least=least)
 
         return [narrow(ahead) for ahead in AHEAD]
     rows = X.size // max(N, WIDTH)
     places, cuts = _places(rows, count)
 
-    def wide(vectors: int, ahead: int) -> Yardstick:
+    def wide(vectors: int, ahead: int) -> ProbeVariant:
         tile = vectors * WIDTH
         tiles = max(1, N // tile)
         whole = tiles == 1
@@ -137,35 +137,35 @@ def gather(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick
             places, cuts, X, stride, step, tiles, vectors, ahead, passes
         )
         amount = float(X.itemsize * tile * tiles * cuts[-1])
-        return Yardstick(run, amount, part=1 / tiles, least=least)
+        return ProbeVariant(run, amount, part=1 / tiles, least=least)
 
     most = next((v for v in (8, 4, 2) if v * WIDTH <= N), 1)
     widths = sorted({most, min(most, SMALL_TILE)}, reverse=True)
     return [wide(vectors, ahead) for vectors in widths for ahead in AHEAD]
 
 
-def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[Yardstick]:
+def gather_add(X: Array, N: int, count: int, least: float = LEAST) -> list[ProbeVariant]:
     """Variants of a probe for N <= 8 that reads rows as `gather` does and also adds to the same
     positions of another array, of which each thread has its own."""
     places, cuts = _places(X.size // N, count)
     Y = np.zeros(X.size * (cuts.size - 1), dtype=np.float32)
     by = np.float32(1e-9)
 
-    def way(ahead: int) -> Yardstick:
+    def way(ahead: int) -> ProbeVariant:
         run = lambda passes: probes.gather_add(places, cuts, X, Y, N, by, ahead, passes)  # noqa: E731
-        return Yardstick(run, 3 * 4.0 * N * cuts[-1], least=least)
+        return ProbeVariant(run, 3 * 4.0 * N * cuts[-1], least=least)
 
     return [way(ahead) for ahead in AHEAD]
 
 
-def read(size: int, least: float = LEAST) -> Yardstick:
+def read(size: int, least: float = LEAST) -> ProbeVariant:
     """A probe that reads an array of about `size` bytes in order."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 4, 8 * WIDTH)
     A = np.ones(int(cuts[-1]), dtype=np.float32)
-    return Yardstick(lambda passes: probes.read(A, cuts, passes), float(A.nbytes), least=least)
+    return ProbeVariant(lambda passes: probes.read(A, cuts, passes), float(A.nbytes), least=least)
 
 
-def triad(size: int, least: float = LEAST) -> Yardstick:
+def triad(size: int, least: float = LEAST) -> ProbeVariant:
     """A probe that computes A = B + s C on three arrays of about `size` bytes together. The rate
     counts the bytes of all three."""
     cuts = _cuts(max(size, LEAST_STREAM * numba.get_num_threads()) // 12, WIDTH)
@@ -174,14 +174,14 @@ def triad(size: int, least: float = LEAST) -> Yardstick:
         array[...] = 1
     s = np.float32(0.5)
     run = lambda passes: probes.triad(A, B, C, s, cuts, passes)  # noqa: E731
-    return Yardstick(run, 3.0 * A.nbytes, least=least)
+    return ProbeVariant(run, 3.0 * A.nbytes, least=least)
 
 
-def flops(least: float = LEAST) -> Yardstick:
+def flops(least: float = LEAST) -> ProbeVariant:
     """A probe that computes chains of multiply-add; the rate is in flops per second."""
     threads = numba.get_num_threads()
     run = lambda passes: probes.multiply_add(threads, np.float32(1), 1000 * passes)  # noqa: E731
-    return Yardstick(run, 1000.0 * threads * probes.CHAINS * WIDTH * 2, least=least)
+    return ProbeVariant(run, 1000.0 * threads * probes.CHAINS * WIDTH * 2, least=least)
 
 
 def start_seconds(rounds: int = 101) -> float:

@@ -15,7 +15,7 @@ from sparsebench_roofline.caches import caches, last_cache
 from sparsebench_roofline.model import Bound, Demand, Rates, bound
 from sparsebench_roofline.operations import Operation, operation
 from sparsebench_roofline.params import KernelParams
-from sparsebench_roofline.probe_rates import Yardstick
+from sparsebench_roofline.probe_rates import ProbeVariant
 
 LARGER = 8
 """Size of an array that is read from memory, as a multiple of the last-level cache."""
@@ -72,12 +72,12 @@ class Probes:
     """The probes that measure the limits of an operation. `gather` is the fastest variant of that
     probe; None if the operation gathers nothing."""
 
-    stream: Yardstick
-    flops: Yardstick
-    gather: Yardstick | None = None
+    stream: ProbeVariant
+    flops: ProbeVariant
+    gather: ProbeVariant | None = None
 
     @property
-    def all(self) -> list[Yardstick]:
+    def all(self) -> list[ProbeVariant]:
         return [way for way in (self.stream, self.flops, self.gather) if way is not None]
 
     def rates(self) -> Rates:

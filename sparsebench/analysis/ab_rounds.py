@@ -33,7 +33,7 @@ def gates_of_rounds() -> Gates:
     return default_gates().failing_on_time(threshold=TIME_THRESHOLD)
 
 
-def folder_of_halves(base: Path, head: Path) -> Path | None:
+def ab_folder_of(base: Path, head: Path) -> Path | None:
     """The folder that an `ab` wrote, if these are the two stores in it, `base` and `head`; else
     None."""
     folder = base.absolute().parent

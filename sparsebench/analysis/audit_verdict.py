@@ -15,8 +15,8 @@ from sparsebench.core.audit.probe_evidence import (
     Growth,
     Point,
     dense_limit,
+    largest_growth,
     more_entries,
-    slowest_growth,
     sparse_limit,
 )
 from sparsebench.core.sizes import SizedBackend
@@ -81,7 +81,7 @@ class Judgement:
 def judge(found: Evidence) -> Judgement:
     """Judge the probe of a backend's layers: first dense storage and dense work, by how memory and
     time grow with K D, then bytes that are held but not declared."""
-    slowest, square = slowest_growth(found.points), found.square
+    slowest, square = largest_growth(found.points), found.square
     growths = []
     for call, most in square.peaks.items():
         least = max(point.peaks.get(call, 0) for point in found.thin)
@@ -173,7 +173,7 @@ def _first_of_the_largest(growths: Sequence[Growth]) -> Growth | None:
     return next((one for one in growths if one.most - one.least >= enough), None)
 
 
-def worth_another_look(found: Evidence) -> bool:
+def contradicts_or_unsure(found: Evidence) -> bool:
     """Whether the evidence contradicts a backend that declares itself truly sparse, or leaves it in
     doubt. It is then probed again, because a second probe is cheap compared to a false
     accusation."""

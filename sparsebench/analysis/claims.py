@@ -24,7 +24,7 @@ from sparsebench.analysis.report_data import (
     differences,
     families,
     groups,
-    lies_at,
+    is_selected_by,
     outcome,
     report_data,
     suite_facts,
@@ -249,7 +249,7 @@ def _pairs(seen: ReportData, frame: pd.DataFrame, claim: Claim) -> Iterator[tupl
 
 def _rows_at(seen: ReportData, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     trials = dict(zip(seen.frame.index, trials_of(seen)))
-    return frame.loc[[i for i in frame.index if lies_at(where, trials[i])]]
+    return frame.loc[[i for i in frame.index if is_selected_by(where, trials[i])]]
 
 
 # --- what there is to test -----------------------------------------------------------

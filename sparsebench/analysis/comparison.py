@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sparsebench.analysis.comparison_sides import (
-    SPOILED_BY,
+    MUST_AGREE,
     Cell,
     Replicate,
     Side,
@@ -232,7 +232,7 @@ def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iter
     if not base.ok or not head.ok:
         return
     apart = base.disagreements(head)
-    if everything := [phrase for name, phrase in apart.items() if SPOILED_BY[name] == "all"]:
+    if everything := [phrase for name, phrase in apart.items() if MUST_AGREE[name] == "all"]:
         reason = "; ".join(everything)
         yield Finding(cell, head.label, STATUS, Verdict.NOT_COMPARABLE, reason=reason)
         return

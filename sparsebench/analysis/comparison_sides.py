@@ -27,7 +27,7 @@ Replicate = int | tuple[int, int]
 """A seed, or a number for a seed and fold; or a pair of that and a round, if both sides ran in turn
 for several rounds."""
 
-SPOILED_BY: dict[str, str] = {
+MUST_AGREE: dict[str, str] = {
     "machine": "all",
     "debug": "all",
     "memory method": "all",
@@ -92,24 +92,24 @@ class Cell:
         return all(record.settings.get("exact") is True for record in self.ok.values())
 
     def circumstances(self) -> dict[str, list[str]]:
-        """The values of each circumstance of `SPOILED_BY` in this cell, usually one each."""
+        """The values of each circumstance of `MUST_AGREE` in this cell, usually one each."""
         found = [
             (r.machine.get("id", ""), r.debug, r.settings.get("memory_method", ""),
              r.settings.get("exact", ""), r.contended, r.settings.get("threading_layer") or "")
             for r in self.ok.values()
         ]  # fmt: skip
-        return {name: sorted({str(r[i]) for r in found}) for i, name in enumerate(SPOILED_BY)}
+        return {name: sorted({str(r[i]) for r in found}) for i, name in enumerate(MUST_AGREE)}
 
     def disagreements(self, head: Cell) -> dict[str, str]:
         """The circumstances in which this cell and the same cell of HEAD differ, each with an
-        explanation; see `SPOILED_BY` for the metrics that cannot be compared then.
+        explanation; see `MUST_AGREE` for the metrics that cannot be compared then.
 
         A circumstance in which the records of one side disagree counts too.
         """
         theirs, ours = self.circumstances(), head.circumstances()
         sides = {
             name: [" and ".join(v or "unknown" for v in one[name]) for one in (theirs, ours)]
-            for name in SPOILED_BY
+            for name in MUST_AGREE
             if ours[name] and theirs[name] and len({*ours[name], *theirs[name]}) > 1
         }
         return {name: f"{name} differs: {a} against {b}" for name, (a, b) in sides.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sparsebench.analysis.kept_networks import MOST_NEURONS, kept_of
+from sparsebench.analysis.kept_networks import MOST_NEURONS, read_networks
 from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
 from sparsebench.core.arrays import Array
@@ -39,7 +39,7 @@ def input_strengths(seen: ReportData, trials: pd.DataFrame) -> InputStrengths | 
     Networks with another number of inputs than the first are left out."""
     found: list[Array] = []
     names: Array | None = None
-    for strength, known in kept_of(seen, trials.index, _strength_and_names, []):
+    for strength, known in read_networks(seen, trials.index, _strength_and_names, []):
         names = known if names is None else names
         if not found or strength.size == found[0].size:
             found.append(strength / max(float(strength.sum()), 1e-30))

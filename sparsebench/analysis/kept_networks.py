@@ -15,7 +15,7 @@ MOST_NEURONS = 2**27
 T = TypeVar("T")
 
 
-def kept_of(
+def read_networks(
     report_data: ReportData, rows: Iterable[object], read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[T]:
     """Apply `read` to the stored network of each of these rows that has one, and yield the results.
@@ -38,19 +38,19 @@ def kept_of(
         yield found
 
 
-def first_kept(
+def read_first_networks(
     report_data: ReportData, read: Callable[[Archive], T], unread: list[str]
 ) -> Iterator[tuple[str, str, T]]:
     """For each setting and topology, the result of `read` on the network of the first seed that
     stored one."""
     for (setting, topology), part in groups(report_data.ok, CELL[:2]):
         rows = part.sort_values("seed", kind="stable").index
-        for found in kept_of(report_data, rows, read, unread):
+        for found in read_networks(report_data, rows, read, unread):
             yield str(setting), str(topology), found
             break
 
 
-def fullest_setting(settings: Sequence[str]) -> tuple[str, list[str]]:
+def most_frequent_setting(settings: Sequence[str]) -> tuple[str, list[str]]:
     """The most frequent setting, the first one of equally frequent ones; and a list with a note
     that names it, empty if the setting has no words.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
-from sparsebench.errors import spelt_out
+from sparsebench.errors import escape_unprintable
 
 UNKNOWN = "–"
 
@@ -160,7 +160,7 @@ def join(*parts: object) -> str:
 def printable_lines(text: object) -> object:
     """Text with control characters spelt out in each line. Anything but a plain `str` is returned
     unchanged. For Jinja's `finalize`."""
-    return "\n".join(map(spelt_out, text.splitlines())) if type(text) is str else text
+    return "\n".join(map(escape_unprintable, text.splitlines())) if type(text) is str else text
 
 
 def sentence_list(items: Sequence[str], last: str = "and") -> str:

@@ -155,8 +155,8 @@ def report_data(stored_runs: Sequence[StoredRun]) -> ReportData:
     frame["replicate"] = [trial.replicate for trial in trials]
     frame["folds"] = [trial.folds or 0 for trial in trials]
     frame["backend_name"] = [str(trial.backend.get("name", "")) for trial in trials]
-    folded = following(trials)
-    plain = [without(trial, *folded) for trial in trials]
+    folded = keys_fixed_by_dataset(trials)
+    plain = [with_keys_removed(trial, *folded) for trial in trials]
     topologies = _labels([trial.topology for trial in plain])
     frame["topology_label"] = marked_topologies(topologies, records)
     frame["backend_label"] = marked_labels(_labels([trial.backend for trial in plain]), records)
@@ -175,7 +175,8 @@ def report_data(stored_runs: Sequence[StoredRun]) -> ReportData:
     expects = {run.id: suite_facts(run).get("expect", []) for run in stored_runs}
     frame["expected"] = [
         any(
-            str(record.status) == one.get("status") and lies_at(one.get("where", {}), record.trial)
+            str(record.status) == one.get("status")
+            and is_selected_by(one.get("where", {}), record.trial)
             for one in expects[run.id]
         )
         for run, record in pairs
@@ -225,7 +226,7 @@ def suite_facts(run: StoredRun) -> Mapping[str, Any]:
         raise SuiteError(f"the suite stored with run {run.id} cannot be read: {error}") from None
 
 
-def lies_at(where: Mapping[str, Any], trial: Trial) -> bool:
+def is_selected_by(where: Mapping[str, Any], trial: Trial) -> bool:
     """Whether `where`, a table of keys and values in a suite, selects the trial. False if it has
     keys that this version does not know."""
     try:
@@ -341,7 +342,7 @@ def _words(key: str, name: str, value: Any) -> str:
     return brief(value) if key.endswith(".name") else f"{name}={brief(value)}"
 
 
-def following(trials: Sequence[Trial]) -> list[str]:
+def keys_fixed_by_dataset(trials: Sequence[Trial]) -> list[str]:
     """The keys in which trials differ but whose value follows from the name of the data set, as in
     a suite's cases; empty if there is only one data set."""
     labelled = _labelled(datasets_of(trials))
@@ -402,7 +403,7 @@ def trials_of(report_data: ReportData) -> list[Trial]:
     return [record.trial for record in report_data.records_of(report_data.frame)]
 
 
-def without(trial: Trial, *keys: str) -> Trial:
+def with_keys_removed(trial: Trial, *keys: str) -> Trial:
     """The trial with seed 0, the first fold, and without these dotted keys, so that trials that
     differ only in these get the same id."""
     parts: dict[str, Any] = {"seed": 0, "fold": f"1/{trial.folds}" if trial.folds else None}
@@ -437,16 +438,20 @@ def _dropped(value: Mapping[str, Any], path: Iterable[str]) -> dict[str, Any]:
 def setting_labels(report_data: ReportData, *keys: str) -> list[str]:
     """The setting of each row in words, leaving out these keys."""
     left_out = (*keys, *report_data.folded)
-    words = settings([without(trial, *left_out) for trial in trials_of(report_data)])[1]
+    words = settings([with_keys_removed(trial, *left_out) for trial in trials_of(report_data)])[1]
     return [printable(join(*both)) for both in zip(words, report_data.frame["apart"])]
 
 
 def topology_labels(report_data: ReportData, *keys: str) -> list[str]:
     """The topology of each row, distinguished from the others, leaving out these keys."""
     left_out = (*keys, *report_data.folded)
-    return _labels([without(trial, *left_out).topology for trial in trials_of(report_data)])
+    return _labels(
+        [with_keys_removed(trial, *left_out).topology for trial in trials_of(report_data)]
+    )
 
 
 def families(report_data: ReportData, *keys: str) -> list[str]:
     """An id per row that is the same for trials that differ only in the seed and these keys."""
-    return [without(trial, *keys, *report_data.folded).id for trial in trials_of(report_data)]
+    return [
+        with_keys_removed(trial, *keys, *report_data.folded).id for trial in trials_of(report_data)
+    ]

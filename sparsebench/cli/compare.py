@@ -56,7 +56,7 @@ def compare(
     from sparsebench.analysis.baseline import side_named
     from sparsebench.analysis.gates import default_gates, resolve_gates
 
-    halves = ab_rounds.folder_of_halves(Path(base), Path(head))
+    halves = ab_rounds.ab_folder_of(Path(base), Path(head))
     if halves is not None:
         sides, judge, defaults = (
             ab_rounds.sides_of(halves), ab_rounds.compare_rounds, ab_rounds.gates_of_rounds()

@@ -28,7 +28,7 @@ from sparsebench.run.cost_prediction import Prediction, never_updates, predict, 
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
 from sparsebench.run.request import RunRequest, resolve
-from sparsebench.run.reuse import absent, reusable
+from sparsebench.run.reuse import reusable, why_not_runnable
 from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import brief, label, label_columns
@@ -108,7 +108,9 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
     if measure:
         from sparsebench.run.cost_prediction import measured_rates
 
-        runnable = [trial for trial in request.trials if absent(trial, request.plugins) is None]
+        runnable = [
+            trial for trial in request.trials if why_not_runnable(trial, request.plugins) is None
+        ]
         rates = measured_rates(runnable, request.plugins, request.options.data_dir)
     store = Store(request.options.store)
     ids, labels = short_ids(request.trials), label_columns(request.trials)
@@ -161,7 +163,7 @@ def _note(trial: Trial, prediction: Prediction, request: RunRequest, store: Stor
     """The note on a trial in the plan: why it cannot run here; else whether it is refused because
     of its memory limit, whether its record is reused or stale (recorded by other code), and which
     failure the suite expects."""
-    reason = absent(trial, request.plugins)
+    reason = why_not_runnable(trial, request.plugins)
     if reason is not None:
         return ": ".join(reason)
     reuse = refused = ""
@@ -191,7 +193,7 @@ def validate(
     that cannot run here and topologies that are never updated.
     """
     full, quick = resolve(**options), resolve(**options | {"quick": True})
-    absences = [absent(trial, full.plugins) for trial in full.trials]
+    absences = [why_not_runnable(trial, full.plugins) for trial in full.trials]
     reasons = Counter(": ".join(absence) for absence in absences if absence is not None)
     still, still_quick = (
         [trial for trial in request.trials if never_updates(trial, request.plugins)]
@@ -227,7 +229,7 @@ def validate(
 def prepare(options: dict[str, Any], format: o.FormatOption = "text", json: o.Json = False) -> None:
     """Check the data of SUITE and compile its kernels."""
     from sparsebench.core.job import Job
-    from sparsebench.run.kernel_cache import compile_job, compiled_code, representatives
+    from sparsebench.run.kernel_cache import cache_folder, compile_job, representatives
     from sparsebench.suite.defaults import EXECUTOR
 
     request = resolve(**options)
@@ -241,7 +243,7 @@ def prepare(options: dict[str, Any], format: o.FormatOption = "text", json: o.Js
         }
         for trial in data.values()
     ]
-    runnable = [trial for trial in request.trials if absent(trial, plugins) is None]
+    runnable = [trial for trial in request.trials if why_not_runnable(trial, plugins) is None]
     executor = plugins.build("executor", {"name": EXECUTOR, "slots": 1})
     try:
         for trial in representatives(runnable, plugins):
@@ -253,7 +255,7 @@ def prepare(options: dict[str, Any], format: o.FormatOption = "text", json: o.Js
                     folder=Path(folder),
                     data_dir=request.options.data_dir,
                     plugin_files=plugins.files,
-                    numba_cache=compiled_code(trial, plugins),
+                    numba_cache=cache_folder(trial, plugins),
                 )
                 handle = executor.submit(compile_job(job))
                 try:

@@ -77,7 +77,7 @@ def try_(
     same command again runs the trials that the time did not allow.
     """
     from sparsebench.first_look.facts import facts_of
-    from sparsebench.first_look.plan import look_at
+    from sparsebench.first_look.plan import try_suite
 
     given = file_dataset(file, target, orientation)
     if missing is not None:
@@ -86,7 +86,7 @@ def try_(
     read = plugins.validate("dataset", {"missing": "mean", **given}, "try")
     dataset = plugins.build("dataset", read)
     facts = facts_of(dataset.read())
-    look = look_at(dataset.file(), given, facts, minutes, margin)
+    look = try_suite(dataset.file(), given, facts, minutes, margin)
     if dry_run:
         typer.echo(look.text(), nl=False)
         return

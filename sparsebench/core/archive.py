@@ -100,7 +100,7 @@ def _line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-class Below(Mapping[str, Array]):
+class WithPrefix(Mapping[str, Array]):
     """The arrays whose names start with `PREFIX.`, keyed by the remainder of their names."""
 
     def __init__(self, whole: Mapping[str, Array], prefix: str) -> None:

@@ -68,7 +68,7 @@ SPARSE = {"trainer": "sequential", "backend": "numba-csr"}
 
 
 @dataclass(frozen=True)
-class Look:
+class TrySuite:
     """The suite that `sparsebench try` makes for one data set.
 
     dataset  the data set as in a suite
@@ -210,9 +210,9 @@ class Look:
         return sorted(trials, key=lambda trial: trial.seed)
 
 
-def look_at(
+def try_suite(
     path: Path, dataset: Mapping[str, Any], facts: Facts, minutes: float, margin: float | None
-) -> Look:
+) -> TrySuite:
     """The comparison for a data file.
 
     dataset  the data set as in a suite. Its path is made absolute, so that the suite can run from
@@ -221,7 +221,7 @@ def look_at(
     chosen = {**dataset, "path": os.path.abspath(path)}
     if facts.missing and "missing" not in chosen:
         chosen["missing"] = "mean"
-    return Look(chosen, path.name.removesuffix(".gz").partition(".")[0], facts, minutes, margin)
+    return TrySuite(chosen, path.name.removesuffix(".gz").partition(".")[0], facts, minutes, margin)
 
 
 def _sparse(name: str, density: float, **more: Any) -> dict[str, Any]:

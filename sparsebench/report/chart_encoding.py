@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sparsebench.analysis.number_format import join
-from sparsebench.analysis.report_data import ReportData, settings, trials_of, without
+from sparsebench.analysis.report_data import ReportData, settings, trials_of, with_keys_removed
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
 from sparsebench.suite.labels import brief, distinct_label, flat
@@ -37,16 +37,16 @@ def distinctions(
     panel  a part or dotted key; by default the data set and, if it varies within one, the size
     """
     frame, out = report_data.frame, (*axes, *report_data.folded)
-    trials = [without(trial, *out) for trial in trials_of(report_data)]
+    trials = [with_keys_removed(trial, *out) for trial in trials_of(report_data)]
     in_panels = (
         _panel_keys(report_data, trials, axes, color) if panel is None else [panel] * bool(panel)
     )
-    inside = [without(trial, *in_panels) for trial in trials]
+    inside = [with_keys_removed(trial, *in_panels) for trial in trials]
     tone_key = color or next((key for key in COMPONENTS if _varies(inside, key)), "")
     tones = words(report_data, trials, tone_key) if tone_key else [""] * len(trials)
     if len(set(tones)) > MOST_TONES:
         tones = [brief(value_at(trial, tone_key) or "") for trial in trials]
-    rest = [without(trial, tone_key) if tone_key else trial for trial in inside]
+    rest = [with_keys_removed(trial, tone_key) if tone_key else trial for trial in inside]
     own = [key for key in ("topology", "backend") if key != tone_key and _varies(rest, key)]
     shapes = [words(report_data, rest, key) for key in own]  # these are no part of a setting
     shapes += [_setting_labels(rest), list(frame["apart"])]

@@ -78,7 +78,7 @@ def heading_of(key: str) -> str:
     return key.rpartition(".")[2].replace("_", " ")
 
 
-def overlaid(
+def without_duplicates(
     found: Sequence[Series], metric: Metric, stand_for: dict[str, list[str]]
 ) -> list[Series]:
     """Keep only the first of several lines that cannot be distinguished; the others are noted in

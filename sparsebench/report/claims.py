@@ -19,7 +19,7 @@ from sparsebench.analysis.claims import (
 from sparsebench.analysis.number_format import UNKNOWN, in_unit, join, p_value, plural, signed
 from sparsebench.analysis.report_data import ReportData
 from sparsebench.analysis.statistics import Spread
-from sparsebench.errors import spelt_out
+from sparsebench.errors import escape_unprintable
 from sparsebench.report.document import Bold, Cell, Section, Table, number, section
 from sparsebench.report.markdown_blocks import printed
 
@@ -182,7 +182,7 @@ def as_text(rows: Sequence[Judged]) -> str:
             lines.append(f"  {_effect(row)}{said}: {join(*_bounds(row))}")
         if row.reason:
             lines.append(f"  {row.reason}")
-    shown = [spelt_out(line) for line in lines]
+    shown = [escape_unprintable(line) for line in lines]
     return "\n".join([*shown, "", _counts(rows)])
 
 

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.analysis.kept_networks import MOST_NEURONS, first_kept, fullest_setting
+from sparsebench.analysis.kept_networks import (
+    MOST_NEURONS,
+    most_frequent_setting,
+    read_first_networks,
+)
 from sparsebench.analysis.number_format import plural
 from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
@@ -40,7 +44,7 @@ def degrees(report_data: ReportData) -> Chart | None:
     found = list(_degrees(report_data, unread))
     if not found:
         return None
-    setting, notes = fullest_setting([one.setting for one in found])
+    setting, notes = most_frequent_setting([one.setting for one in found])
     shown = [one for one in found if one.setting == setting]
     kinds = list(dict.fromkeys(one.topology for one in shown))
     shown = [one for one in shown if one.topology in kinds[:MOST_LINES]]
@@ -73,7 +77,7 @@ def degrees(report_data: ReportData) -> Chart | None:
 def _degrees(report_data: ReportData, unread: list[str]) -> Iterator[Degrees]:
     """Yield the degrees of the first stored network of each setting and topology, without layers in
     which all neurons have the same."""
-    for setting, topology, layers in first_kept(report_data, _layers, unread):
+    for setting, topology, layers in read_first_networks(report_data, _layers, unread):
         for where, counts in layers:
             if counts.min() != counts.max():
                 yield Degrees(setting, topology, where, counts)

@@ -15,7 +15,7 @@ from typing import Literal
 from sparsebench.analysis.number_format import in_unit
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
-from sparsebench.errors import spelt_out
+from sparsebench.errors import escape_unprintable
 
 
 class Bold(str):
@@ -33,7 +33,7 @@ Text = str | Sequence[str]
 def parts(text: Text) -> list[str]:
     """The parts of a text on one line, with control characters spelt out."""
     found = [text] if isinstance(text, str) else text
-    return [type(part)(spelt_out(re.sub(r"\s+", " ", part))) for part in found if part]
+    return [type(part)(escape_unprintable(re.sub(r"\s+", " ", part))) for part in found if part]
 
 
 def plain(text: Text) -> str:

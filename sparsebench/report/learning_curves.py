@@ -26,9 +26,9 @@ from sparsebench.report.chart_style import (
     large,
     left_out,
     names_of,
-    overlaid,
     result_axis,
     slug,
+    without_duplicates,
 )
 from sparsebench.report.document import MOST_PANELS, Axis, Chart, Panel, Series
 from sparsebench.store.export_columns import epoch_value
@@ -83,7 +83,9 @@ def curves(
             _curve(str(tone), str(shape), cell, metric, spent=spent)
             for (tone, shape, _), cell in groups(part, ["tone", "shape", "cell"])
         ]
-        drawn = overlaid([s for s in lines if len(s.x) >= LEAST_EPOCHS], metric, stand_for)
+        drawn = without_duplicates(
+            [s for s in lines if len(s.x) >= LEAST_EPOCHS], metric, stand_for
+        )
         x = Axis("seconds of training", "seconds") if spent else Axis("epoch", whole=True)
         if drawn:
             panels.append(Panel(str(title), x, result_axis(metric), drawn, 300))

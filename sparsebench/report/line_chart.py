@@ -22,8 +22,8 @@ from sparsebench.report.chart_style import (
     large,
     left_out,
     names_of,
-    overlaid,
     slug,
+    without_duplicates,
 )
 from sparsebench.report.document import MOST_PANELS, Axis, Beside, Chart, Panel, Series
 
@@ -222,7 +222,7 @@ def _lines(
             },
         )  # fmt: skip
         found.append(_across(series, part["x"], across))
-    return overlaid(found, up.metric, stand_for)
+    return without_duplicates(found, up.metric, stand_for)
 
 
 def _across(one: Series, xs: pd.Series, across: Column) -> Series:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sparsebench.analysis.best import best_cells
 from sparsebench.analysis.number_format import UNKNOWN, join, sentence_list, upper_first
-from sparsebench.analysis.report_data import ReportData, groups, trials_of, without
+from sparsebench.analysis.report_data import ReportData, groups, trials_of, with_keys_removed
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
@@ -72,7 +72,7 @@ def _labels(report_data: ReportData, keys: Sequence[str], others: Sequence[str])
     trials, named = trials_of(report_data), {}
     for key in keys:
         out = [other for other in (*keys, *others) if other != key and "." in other]
-        reduced = [without(trial, *out, *report_data.folded) for trial in trials]
+        reduced = [with_keys_removed(trial, *out, *report_data.folded) for trial in trials]
         named[key] = words(report_data, reduced, key, bare=True)
     labels = list(zip(*named.values())) if keys else [()] * len(trials)
     return pd.Series(labels, report_data.frame.index, dtype=object)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.analysis.kept_networks import first_kept, fullest_setting
+from sparsebench.analysis.kept_networks import most_frequent_setting, read_first_networks
 from sparsebench.analysis.number_format import count, plural
 from sparsebench.analysis.report_data import ReportData
 from sparsebench.core.archive import Archive, BadArchive
@@ -23,10 +23,10 @@ def pixels(report_data: ReportData) -> Chart | None:
     """The connections of each pixel, with a panel for each topology in which pixels differ; None if
     there is none."""
     unread: list[str] = []
-    found = [one for one in first_kept(report_data, _image, unread) if one[2] is not None]
+    found = [one for one in read_first_networks(report_data, _image, unread) if one[2] is not None]
     if not found:
         return None
-    setting, notes = fullest_setting([setting for setting, _, _ in found])
+    setting, notes = most_frequent_setting([setting for setting, _, _ in found])
     shown = []
     for of, topology, image in found:
         if of != setting or image is None:

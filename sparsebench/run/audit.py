@@ -33,14 +33,14 @@ from sparsebench.core.trial import Trial, canonical, digest
 from sparsebench.errors import SparsebenchError
 from sparsebench.folders import cache_directory
 from sparsebench.registry import Plugins
-from sparsebench.run.core_slots import team_of
+from sparsebench.run.core_slots import declared_processes
 from sparsebench.run.fingerprint import code_of
 from sparsebench.run.kernel_cache import without_magnitudes
 from sparsebench.run.trial_sizes import declared_sizes
 from sparsebench.store.record import SIMULATED
 from sparsebench.suite.labels import brief
 
-MUCH = 1 / 8
+LARGE_LAYER_SHARE = 1 / 8
 """A layer with at least this share of the network's K D counts when the size to probe is chosen."""
 
 PATIENCE = 120.0
@@ -77,7 +77,9 @@ def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))
-    large = [layer for layer in layers if layer.shape[0] * layer.shape[1] >= MUCH * entries]
+    large = [
+        layer for layer in layers if layer.shape[0] * layer.shape[1] >= LARGE_LAYER_SHARE * entries
+    ]
     if not large:
         return SIDES[0], SPARSEST
     density, side = max((one.nnz / (one.shape[0] * one.shape[1]), sum(one.shape) // 2)
@@ -212,7 +214,7 @@ def audit_of(
     backend, method = found.get(probe_key(trial, plugins)), found.get(method_key(trial, plugins))
     declared = backend.truly_sparse if isinstance(backend, Evidence) else None
     declared = outcome.get("settings", {}).get("truly_sparse", declared)
-    team = team_of(trial, plugins)
+    team = declared_processes(trial, plugins)
     return audited(
         claim_of(trial.backend, plugins, declared),
         outcome.get("layers", ()),

@@ -13,7 +13,7 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
 
 
-def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
+def declared_processes(trial: Trial, plugins: Plugins) -> dict[str, int]:
     """The processes that a trial's trainer declares:
 
     processes  started together for the trial, at least 1
@@ -28,7 +28,7 @@ def team_of(trial: Trial, plugins: Plugins) -> dict[str, int]:
 def cores_wanted(trial: Trial, plugins: Plugins) -> int:
     """The number of threads of a trial that work at the same time: those of all its processes, or
     of all forks of its trainer if these are more."""
-    return trial.threads * max(team_of(trial, plugins).values())
+    return trial.threads * max(declared_processes(trial, plugins).values())
 
 
 class Slots:
@@ -70,7 +70,7 @@ class Slots:
         self._busy[place] = trial
         return place
 
-    def give_back(self, place: int) -> None:
+    def release(self, place: int) -> None:
         del self._busy[place]
 
     def cores(self, place: int) -> tuple[int, ...] | None:

@@ -24,7 +24,7 @@ from sparsebench.core.sizes import (
 )
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.registry import Plugins
-from sparsebench.run.kernel_cache import PATIENCE, compiled_code
+from sparsebench.run.kernel_cache import PATIENCE, cache_folder
 from sparsebench.run.trial_sizes import TrialSizes, declared_sizes
 from sparsebench.units import brief_size
 
@@ -231,7 +231,7 @@ def measured_rates(
                 folder=Path(scratch, "timing"),
                 data_dir=data_dir,
                 plugin_files=plugins.files,
-                numba_cache=compiled_code(trial, plugins),
+                numba_cache=cache_folder(trial, plugins),
             )
             supervise(job)
             try:

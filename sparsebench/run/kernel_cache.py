@@ -83,7 +83,7 @@ def compile_job(job: Job, trials: Sequence[Trial] = ()) -> Job:
     return replace(job, trial=free, compile_for=tuple(trials) or (free,))
 
 
-def unlike(trials: Sequence[Trial], most: int) -> list[Trial]:
+def most_different(trials: Sequence[Trial], most: int) -> list[Trial]:
     """Up to `most` trials of which no two have the same backend or the same topology, so that
     processes that compile for them at the same time compile mostly different kernels."""
     found: list[Trial] = []
@@ -123,7 +123,7 @@ Shares = dict[str, str]
 """numba's name for a folder of sources -> hash of everything that its compiled code depends on."""
 
 
-def compiled_code(trial: Trial, plugins: Plugins) -> Path:
+def cache_folder(trial: Trial, plugins: Plugins) -> Path:
     """The cache folder for the process of a trial; created if missing.
 
     numba keeps a subfolder for each folder of sources. Here these are links to places that all
@@ -246,7 +246,7 @@ class Fingerprints:
         self._shares[trial.id] = kept_shares(trial, self._plugins)
         return self._at_start[trial.id]
 
-    def as_run(self, trial: Trial, others: Iterable[Trial] = ()) -> dict[str, Any]:
+    def after_run(self, trial: Trial, others: Iterable[Trial] = ()) -> dict[str, Any]:
         """The fingerprint of what a process has run: the one it began with, if the sources are
         unchanged.
 

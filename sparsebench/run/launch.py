@@ -50,7 +50,7 @@ class Launched:
     def child(self) -> int | None:
         """Pid of the trial's process or of mpiexec, the oldest child of the host; None if it has
         not been started yet."""
-        if not guard_processes.HERE:
+        if not guard_processes.HAS_HOST:
             return self.process.pid
         return processes.oldest(processes.children(self.process.pid))
 
@@ -64,12 +64,12 @@ class Launched:
         """Kill the trial and all that it started. Without a host, the process group is killed. A
         host does it when the lifeline closes; if this is called again more than STUCK seconds
         later, the host itself is killed, and the trial's process with it."""
-        self.let_go()
+        self.close_lifeline()
         overdue = time.monotonic() - (self._let_go_at or 0.0) > STUCK
-        if overdue or not guard_processes.HERE:
+        if overdue or not guard_processes.HAS_HOST:
             self.signal(signal.SIGKILL)
 
-    def let_go(self) -> None:
+    def close_lifeline(self) -> None:
         if self._let_go_at is None:
             self._let_go_at = time.monotonic()
             os.close(self.lifeline)
@@ -103,7 +103,9 @@ def _start(job: Job, group: Group | None, stdout: BinaryIO, stderr: BinaryIO) ->
         with tempfile.TemporaryFile() as line:
             line.write(json.dumps(job.to_json()).encode() + b"\n")
             line.seek(0)
-            above = guard_processes.COMMAND if guard_processes.HERE and job.processes > 1 else ()
+            above = (
+                guard_processes.COMMAND if guard_processes.HAS_HOST and job.processes > 1 else ()
+            )
             process = subprocess.Popen(
                 [*above, *command],
                 stdin=line,

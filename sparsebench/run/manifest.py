@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.core.trial import Trial
-from sparsebench.metrics import in_force
+from sparsebench.metrics import declared_metrics
 from sparsebench.run.executor import Context
 from sparsebench.run.machine_facts import surroundings
 from sparsebench.store import provenance
@@ -34,7 +34,9 @@ def manifest(context: Context, trials: Sequence[Trial]) -> dict[str, Any]:
         "interpreter": provenance.interpreter(),
         "machine": machine.describe(),
         "plugins": provenance.plugin_list(context.plugins),
-        "metrics": [metric.to_json() for metric in in_force(context.plugins, trials).added()],
+        "metrics": [
+            metric.to_json() for metric in declared_metrics(context.plugins, trials).added()
+        ],
         "git": provenance.git_state(),
         "data": provenance.data_list(trials),
         "surroundings": surroundings(options.store),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsebench.analysis.audit_verdict import worth_another_look
+from sparsebench.analysis.audit_verdict import contradicts_or_unsure
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
@@ -51,10 +51,10 @@ class Preflight:
         if unwritable := kernel_cache.unwritable_cache():
             context.listener.note(unwritable)
         context.listener.compiling(sorted({trial.backend["name"] for trial in chosen}))
-        apart = kernel_cache.unlike(chosen, len(usable_cores()))
+        apart = kernel_cache.most_different(chosen, len(usable_cores()))
         if len(apart) > 1:
             self._compile_at_once(
-                [([trial], kernel_cache.compiled_code(trial, plugins)) for trial in apart]
+                [([trial], kernel_cache.cache_folder(trial, plugins)) for trial in apart]
             )
         for group, folder in kernel_cache.groups(chosen, plugins):
             if context.signals.count:
@@ -81,7 +81,7 @@ class Preflight:
         outcomes = self.context.run_to_end(jobs, self.on_wait)
         for group, _ in parts:
             for trial in group:
-                self.fingerprints.as_run(trial)
+                self.fingerprints.after_run(trial)
         return outcomes
 
     def audit(self, trials: Sequence[Trial]) -> dict[str, auditing.Found]:
@@ -104,10 +104,10 @@ class Preflight:
         for number, (key, probe) in enumerate(waiting.items()):
             folder = self.folder / "audit" / str(number)
             found[key] = first = self._probe(probe, folder)
-            # where a claim would be contradicted, the calmest of two probes counts
-            if not isinstance(first, str) and worth_another_look(first):
+            # where a claim would be contradicted, the smaller_of_each of two probes counts
+            if not isinstance(first, str) and contradicts_or_unsure(first):
                 again = self._probe(probe, folder / "again")
-                found[key] = first if isinstance(again, str) else first.calmest(again)
+                found[key] = first if isinstance(again, str) else first.smaller_of_each(again)
         return found
 
     def _probe(self, probe: auditing.ProbeJob, folder: Path) -> auditing.Found:
@@ -119,11 +119,11 @@ class Preflight:
             return "no memory for a layer large enough"
         job, file = auditing.audit_job(probe, self.job_for(probe.trial, folder)), self._kept(probe)
         (outcome,) = self.context.run_to_end([job], self.on_wait)
-        as_run = self.fingerprints.as_run(probe.trial)
+        as_run = self.fingerprints.after_run(probe.trial)
         evidence = auditing.read_evidence(folder / EVIDENCE)
         if evidence is None:
             return auditing.why_no_evidence(outcome)
-        if as_run["code"] != CHANGED and not worth_another_look(evidence):
+        if as_run["code"] != CHANGED and not contradicts_or_unsure(evidence):
             auditing.keep(file, evidence)
         return evidence
 

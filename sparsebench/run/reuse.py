@@ -24,7 +24,7 @@ PERIOD = 0.2
 """Seconds between two checks of other runs' trials."""
 
 
-def absent(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
+def why_not_runnable(trial: Trial, plugins: Plugins) -> tuple[Status, str] | None:
     """Why a trial cannot run here, or None: its data are missing, a component is not available, or
     its trainer does not support one of its observers."""
     if "missing" in trial.data:

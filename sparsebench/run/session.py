@@ -19,16 +19,16 @@ from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.registry import Plugins
 from sparsebench.run import audit as auditing
 from sparsebench.run import exit_codes
-from sparsebench.run.core_slots import Slots, cores_wanted, team_of
+from sparsebench.run.core_slots import Slots, cores_wanted, declared_processes
 from sparsebench.run.cost_prediction import Prediction, predict, refusal
 from sparsebench.run.executor import Context, Handle, wait
 from sparsebench.run.fingerprint import CHANGED, agrees, forget_sources
-from sparsebench.run.kernel_cache import Fingerprints, compiled_code
+from sparsebench.run.kernel_cache import Fingerprints, cache_folder
 from sparsebench.run.machine_facts import moment
 from sparsebench.run.manifest import manifest
 from sparsebench.run.options import Listener, Options, Summary, executor_of
 from sparsebench.run.preflight import Preflight
-from sparsebench.run.reuse import ConcurrentRuns, absent, reusable, shares
+from sparsebench.run.reuse import ConcurrentRuns, reusable, shares, why_not_runnable
 from sparsebench.run.signals import Signals
 from sparsebench.store import provenance
 from sparsebench.store.attempts import Attempt
@@ -67,7 +67,7 @@ def run_trials(
     trials = list({trial.id: trial for trial in trials}.values())
     if options.debug and len(trials) != 1:
         raise SparsebenchError(f"--debug runs one trial; {len(trials)} are selected")
-    if options.debug and (wanted := team_of(trials[0], plugins)["processes"]) > 1:
+    if options.debug and (wanted := declared_processes(trials[0], plugins)["processes"]) > 1:
         raise SparsebenchError(
             f"--debug runs a trial in this one process; trainer {trials[0].trainer['name']!r} "
             f"needs {wanted}: run it without --debug"
@@ -176,7 +176,7 @@ class Session:
     def _triage(self, trial: Trial) -> None:
         """Record trials that cannot run or would not fit, reuse finished ones, and queue the
         rest."""
-        reason = absent(trial, self._plugins)
+        reason = why_not_runnable(trial, self._plugins)
         if reason is not None:
             status, detail = reason[0], provenance.impersonal(reason[1])
             if "missing" in trial.data:
@@ -240,7 +240,7 @@ class Session:
             if attempt is None:
                 continue
             place = self._slots.take(trial)
-            team = team_of(trial, self._plugins)
+            team = declared_processes(trial, self._plugins)
             job = replace(
                 self._job(trial, attempt.folder, self._slots.cores(place)),
                 resume_from=self._checkpoint(trial),
@@ -277,7 +277,7 @@ class Session:
             plugin_files=self._plugins.files,
             cores=cores,
             contended=self._slots.contended,
-            numba_cache=compiled_code(trial, self._plugins),
+            numba_cache=cache_folder(trial, self._plugins),
         )
 
     def _collect(self) -> None:
@@ -291,7 +291,7 @@ class Session:
                     self._listener.progress(trial, item.handle.progress())
                 continue
             self._running.remove(item)
-            self._slots.give_back(item.place)
+            self._slots.release(item.place)
             record = self._finish(item.attempt, outcome)
             self._tries[trial.id] += 1
             may_retry = self._tries[trial.id] <= trial.retries and not self._signals.count
@@ -320,7 +320,7 @@ class Session:
         fingerprint = self._fingerprints.of(trial)
         if fingerprint:  # the trial had a process
             others = [item.attempt.trial for item in self._running]
-            fingerprint = self._fingerprints.as_run(trial, others)
+            fingerprint = self._fingerprints.after_run(trial, others)
         record = Record(
             trial=trial,
             attempt=attempt.number,

@@ -256,13 +256,13 @@ class Supervised:
             **({"oversubscribed": True} if self._job.oversubscribed else {}),
             "memory_method": "polled",
             "exact": False,
-            "memory_limits": limits.in_force(trial.memory_limit, in_group=self._in_group),
+            "memory_limits": limits.limit_mechanisms(trial.memory_limit, in_group=self._in_group),
         }
         return seen | dict(reported.get("settings", {}))
 
     def _close(self) -> None:
         self._trace.close()
-        self._launched.let_go()
+        self._launched.close_lifeline()
         if self._group is not None:
             self._group.remove()
         if self._pidfd >= 0:

@@ -67,7 +67,7 @@ LAYERED = tuple(name for name in EPOCH_ORDER if "layer" in BUILT_IN[name].kinds)
 """Columns of the table of epochs that are totals over the layers. The number for layer i, counted
 from 1, is in the column `<name>_<i>`."""
 
-HAS_COLUMN = ("topology.prune", "model.activation", "dataset.path", "dataset.label")
+WITHOUT_OWN_COLUMN = ("topology.prune", "model.activation", "dataset.path", "dataset.label")
 """Parameters, by dotted key, that get no column of their own: another column has them, or they are
 only a path to the data."""
 
@@ -234,7 +234,9 @@ def _parameters(trial: Trial) -> dict[str, Any]:
     spec = {k: v for k, v in trial.spec().items() if k not in ("format", "data")}
     parts = {key: value for key, value in spec.items() if isinstance(value, Mapping)}
     found = {f"{part}.{k}": v for part, one in parts.items() for k, v in flat(one).items()}
-    found = {k: v for k, v in found.items() if not k.endswith(".name") and k not in HAS_COLUMN}
+    found = {
+        k: v for k, v in found.items() if not k.endswith(".name") and k not in WITHOUT_OWN_COLUMN
+    }
     return {**{k: v for k, v in spec.items() if k not in parts}, **found}
 
 

@@ -30,7 +30,7 @@ TURNS = "turns.jsonl"
 TURNS_SCHEMA = 1
 
 MARKER, LOCK = "store.json", "store.lock"
-TOP = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
+TOP_LEVEL_NAMES = (MARKER, LOCK, "runs", "trials", "baselines", "ab")
 """The names that the store's own folder may contain."""
 
 _SCRATCH = re.compile(r".+\.([0-9]{1,9})\.tmp")

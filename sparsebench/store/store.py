@@ -32,8 +32,8 @@ from sparsebench.errors import (
     NothingMatched,
     SparsebenchError,
     StoreError,
+    escape_unprintable,
     printable,
-    spelt_out,
 )
 from sparsebench.store.attempts import (
     OUTCOME,
@@ -182,7 +182,7 @@ class Store:
             return ""
         with reading(file):
             text = read_bytes(file, self.root).decode(errors="replace").expandtabs()
-        return "\n".join(spelt_out(line.rstrip("\r")) for line in text.split("\n"))
+        return "\n".join(escape_unprintable(line.rstrip("\r")) for line in text.split("\n"))
 
     def under_way_elsewhere(self, trial_id: str) -> tuple[Attempt, str] | None:
         """The newest attempt at the trial that another process of this machine is running, and the

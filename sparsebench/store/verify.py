@@ -29,7 +29,14 @@ from sparsebench.store.attempts import (
     read_spec,
 )
 from sparsebench.store.safe_files import open_regular, read_lines
-from sparsebench.store.schemas import EPOCH, EVENT, TOP, is_attempt, is_run, scratch_writer
+from sparsebench.store.schemas import (
+    EPOCH,
+    EVENT,
+    TOP_LEVEL_NAMES,
+    is_attempt,
+    is_run,
+    scratch_writer,
+)
 from sparsebench.store.store import Store, StoredRun, names_in
 
 RESTORE = "restore it from a copy, or delete the attempt's folder and run its suite again"
@@ -116,7 +123,7 @@ def verify(store: Store) -> Verdict:
     verdict = Verdict(store.path)
     verdict.checked.update(dict.fromkeys(("trials", "attempts", "records", "runs", "files"), 0))
     for path in _paths(store.path):
-        if path.name not in TOP and scratch_writer(path.name) is None:
+        if path.name not in TOP_LEVEL_NAMES and scratch_writer(path.name) is None:
             verdict.damage(path, "does not belong into a store", ASIDE)
         elif os.path.islink(path):
             verdict.damage(path, "is a link", NO_LINKS)
@@ -137,7 +144,7 @@ def leftovers(store: Path) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone. No link is followed."""
     for folder, folders, files in os.walk(store):
         if Path(folder) == store:
-            folders[:] = [name for name in folders if name in TOP]
+            folders[:] = [name for name in folders if name in TOP_LEVEL_NAMES]
         for name in sorted([*folders, *files]):
             path = Path(folder) / name
             writer = scratch_writer(name)

@@ -18,7 +18,7 @@ from typing import Any
 
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.metrics import in_force
+from sparsebench.metrics import declared_metrics
 from sparsebench.registry import Plugins
 from sparsebench.suite.keys import TRIAL_KEYS, check_key
 from sparsebench.suite.labels import axis_words, label
@@ -56,7 +56,7 @@ def expand(
         kept = [t for t in every if not any(_excluded(t, e) for e in suite.excludes)]
         if not (quick or settings or seeds is not None):
             check_selectors(suite, every, kept)
-        known = [metric.name for metric in in_force(plugins, kept).of_trials()]
+        known = [metric.name for metric in declared_metrics(plugins, kept).of_trials()]
         for i, claim in enumerate(suite.claims):
             for key in ("metric", "against_metric"):
                 name = getattr(claim, key)

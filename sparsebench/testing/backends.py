@@ -305,7 +305,7 @@ def check_honesty(backend: Backend, optimizer: Optimizer | None = None) -> None:
     evidence = probe(backend, optimizer or PlainDescent(), HONEST)
     for _ in range(2):  # times that another process disturbed are measured again, as a run does
         if backend.truly_sparse and judge(evidence).flags:
-            evidence = evidence.calmest(probe(backend, optimizer or PlainDescent(), HONEST))
+            evidence = evidence.smaller_of_each(probe(backend, optimizer or PlainDescent(), HONEST))
     found = judge(evidence)
     if backend.truly_sparse:
         assert not found.flags, f"says it is truly sparse; {', '.join(found.flags)}: {found.why}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.methods.initial import InitialNetwork, Places
+from sparsebench.core.methods.initial import ChoosesPositions, InitialNetwork
 from sparsebench.core.methods.protocols import (
     AdaptiveDensity,
     Allocation,
@@ -193,11 +193,11 @@ def check_allocation(
     if density is not None:
         more = allocation.counts(SHAPES, density=min(1.0, 2 * density), epsilon=None)
         assert sum(more) >= sum(counts), "twice the density gives fewer connections"
-    if isinstance(allocation, Places):
+    if isinstance(allocation, ChoosesPositions):
         _check_places(allocation, counts)
 
 
-def _check_places(allocation: Places, counts: Sequence[int]) -> None:
+def _check_places(allocation: ChoosesPositions, counts: Sequence[int]) -> None:
     """Check that an allocation returns canonical patterns or matrices of the layers' shapes, the
     same ones each time, and with the total number of connections in `counts`."""
     plugins = load_plugins()

@@ -18,7 +18,7 @@ from records import cell_trial as trial
 from records import compared
 from records import measured as record
 
-from sparsebench.analysis.ab_rounds import folder_of_halves, gates_of_rounds, sides_of
+from sparsebench.analysis.ab_rounds import ab_folder_of, gates_of_rounds, sides_of
 from sparsebench.analysis.comparison import Comparison, Finding, compare
 from sparsebench.analysis.comparison_sides import Cell, Side
 from sparsebench.analysis.gates import default_gates
@@ -226,10 +226,10 @@ def test_a_spoilt_journal_is_one_line(tmp_path: Path, lines: list[object], compl
 
 def test_halves_are_those_of_one_folder(tmp_path: Path) -> None:
     journal(tmp_path, HEADER)
-    assert folder_of_halves(tmp_path / "base", tmp_path / "head") == tmp_path
-    assert folder_of_halves(tmp_path / "head", tmp_path / "base") is None
-    assert folder_of_halves(tmp_path / "base", tmp_path / "base") is None
-    assert folder_of_halves(tmp_path / "x/base", tmp_path / "x/head") is None
+    assert ab_folder_of(tmp_path / "base", tmp_path / "head") == tmp_path
+    assert ab_folder_of(tmp_path / "head", tmp_path / "base") is None
+    assert ab_folder_of(tmp_path / "base", tmp_path / "base") is None
+    assert ab_folder_of(tmp_path / "x/base", tmp_path / "x/head") is None
 
 
 def test_a_slower_time_fails_in_turn() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sparsebench
-from sparsebench.analysis.audit_verdict import judge, worth_another_look
+from sparsebench.analysis.audit_verdict import contradicts_or_unsure, judge
 from sparsebench.core.audit.probe_evidence import Evidence, Point, Sizes
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.trial import Trial
@@ -157,12 +157,12 @@ def test_the_calmer_of_two_probes_counts(known):
     slow, large = found(20e-3, 10), found(1e-3, 2**30)
     assert judge(slow).flags == ("dense-work",)
     assert judge(large).flags == ("dense-storage",)
-    assert worth_another_look(slow)
-    assert worth_another_look(large)
-    assert judge(slow.calmest(large)).flags == ()
-    assert judge(slow.calmest(slow)).flags == ("dense-work",)
-    assert not worth_another_look(slow.calmest(large))
-    assert not worth_another_look(replace(slow, truly_sparse=False))
+    assert contradicts_or_unsure(slow)
+    assert contradicts_or_unsure(large)
+    assert judge(slow.smaller_of_each(large)).flags == ()
+    assert judge(slow.smaller_of_each(slow)).flags == ("dense-work",)
+    assert not contradicts_or_unsure(slow.smaller_of_each(large))
+    assert not contradicts_or_unsure(replace(slow, truly_sparse=False))
 
 
 def test_a_torn_file_is_no_evidence(tmp_path):
@@ -213,7 +213,7 @@ def test_a_run_records_the_contradiction_and_a_second_one_probes_nothing(tmp_pat
     assert not kept.exists(), "what would accuse is looked at again in the next run"
     folder = first.stored.path / "audit" / "0"
     once, twice = (auditing.read_evidence(where / EVIDENCE) for where in (folder, folder / "again"))
-    auditing.keep(kept, once.calmest(twice))  # as a run keeps what acquits
+    auditing.keep(kept, once.smaller_of_each(twice))  # as a run keeps what acquits
     again = run()
     assert again.records[0].audit["probe"] == record.audit["probe"]
     assert not (again.stored.path / "audit").exists()

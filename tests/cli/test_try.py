@@ -67,7 +67,7 @@ def test_the_dense_network_can_be_trained_in_the_time(
     samples: int, features: int, minutes: float, width: int
 ) -> None:
     facts = Facts(samples, features, 2, 0.0, False, False, 0)
-    assert plan.Look({"path": "x"}, "x", facts, minutes).hidden == width
+    assert plan.TrySuite({"path": "x"}, "x", facts, minutes).hidden == width
 
 
 def test_a_file_with_a_test_part_has_seeds_for_folds(cli: Cli, folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_mistake_is_one_line(
 def test_from_a_file_to_named_genes_and_a_predictor(
     cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def few(look: plan.Look) -> list[dict[str, object]]:
+    def few(look: plan.TrySuite) -> list[dict[str, object]]:
         sparse = {"topology": {"name": "set", "density": 0.5}, "trainer": "sequential"}
         return [
             plan.DENSE, {**sparse, "backend": "scipy-csr"},
@@ -113,9 +113,9 @@ def test_from_a_file_to_named_genes_and_a_predictor(
     monkeypatch.setattr(plan, "FOLDS", 2)
     monkeypatch.setattr(plan, "REPEATED", ())
     monkeypatch.setattr(plan, "SPARSE", {"trainer": "sequential", "backend": "scipy-csr"})
-    monkeypatch.setattr(plan.Look, "densities", (0.5,))
-    monkeypatch.setattr(plan.Look, "hidden", 8)
-    monkeypatch.setattr(plan.Look, "cases", few)
+    monkeypatch.setattr(plan.TrySuite, "densities", (0.5,))
+    monkeypatch.setattr(plan.TrySuite, "hidden", 8)
+    monkeypatch.setattr(plan.TrySuite, "cases", few)
     table(folder / "genes.csv", ["tumour", "normal"], 120)
 
     done = cli("try", "genes.csv", "--target", "tissue", "--minutes", "3")

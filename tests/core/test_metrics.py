@@ -111,4 +111,4 @@ def test_components_in_lists_declare_too():
         parameters=lambda kind, component: one if component["name"] == "mine" else None,
     )  # fmt: skip
     trial = SimpleNamespace(observers=[{"name": "other"}, {"name": "mine"}], seed=0)
-    assert metrics.in_force(plugins, [trial]).added() == [FAKE]
+    assert metrics.declared_metrics(plugins, [trial]).added() == [FAKE]

@@ -539,6 +539,16 @@ def test_a_late_ticket_is_executed_for_its_phase() -> None:
     assert counts.tolist() == [20 * 500] * 8
 
 
+def test_the_caller_works_alone_for_longer_while_another_program_needs_a_core() -> None:
+    first = work_sharing.next_span(0, work_sharing.RECENT)
+    assert first == work_sharing.SOLITUDE
+    spans = [first]
+    for _ in range(6):
+        spans.append(work_sharing.next_span(spans[-1], work_sharing.RECENT - 1))
+    assert spans == [first * 2**n for n in range(5)] + [work_sharing.LONGEST] * 2
+    assert work_sharing.next_span(spans[-1], work_sharing.RECENT) == work_sharing.SOLITUDE
+
+
 def counting() -> Any:
     """A kernel that counts its calls by its second argument."""
     from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at

@@ -17,7 +17,7 @@ from sparsebench_plugins.backends.numba_csr.block_order import ByBlock
 from sparsebench_plugins.backends.numba_csr.column_order import ByColumn, chunks
 from sparsebench_plugins.backends.numba_csr.threads import (
     WORTH_THREADS,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 from sparsebench_plugins.optimizers import SGD, Adam
@@ -442,7 +442,7 @@ def threads_seen(work, seen):
     before = threads_for(work)
     for _ in numba.prange(seen.size):
         seen[numba.get_thread_id()] = 1
-    threads_again(before)
+    restore_threads(before)
     return threads, numba.get_num_threads()
 
 

@@ -20,7 +20,7 @@ from sparsebench.discovery import load_plugins
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import agrees, fingerprint
 from sparsebench.run.options import Options
-from sparsebench.run.reuse import absent, reusable
+from sparsebench.run.reuse import reusable, why_not_runnable
 from sparsebench.store.record import Record
 
 README = Path(__file__).parents[2] / "plugins" / "README.md"
@@ -160,7 +160,7 @@ def test_a_trainer_that_cannot_show_its_network_is_found_before_the_trial(
     file.write_text(STEPPING)
     plugins = load_plugins([file])
     given = {"name": trainer, "kernel": "forward"} if trainer == "kernel" else trainer
-    found = absent(make_trial(plugins, observer, trainer=given), plugins)
+    found = why_not_runnable(make_trial(plugins, observer, trainer=given), plugins)
     if reason is None:
         assert found is None
     else:
@@ -168,7 +168,7 @@ def test_a_trainer_that_cannot_show_its_network_is_found_before_the_trial(
         assert found[0] == Status.UNSUPPORTED
         assert reason in found[1]
         assert "\n" not in found[1]
-    assert absent(make_trial(plugins, trainer=given), plugins) is None
+    assert why_not_runnable(make_trial(plugins, trainer=given), plugins) is None
 
 
 @pytest.mark.parametrize(("trainer", "apart"), [("wassp", False), ("wasap", True)])

@@ -14,7 +14,7 @@ from sparsebench.discovery import load_plugins, plugin_home
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import CHANGED, agrees, fingerprint, forget_sources
 from sparsebench.run.kernel_cache import (
-    compiled_code,
+    cache_folder,
     forget_compiled,
     kept_shares,
     representatives,
@@ -154,7 +154,7 @@ def test_kernels_are_kept_by_what_is_compiled(
     changed = replace(base, topology={"name": "set"})
     given = (base, plain, compiling)
     assert len({fingerprint(each, plugins)["code"] for each in given}) == 3
-    folders = [compiled_code(each, plugins) for each in given]
+    folders = [cache_folder(each, plugins) for each in given]
     assert folders[0] == folders[1] != folders[2]
     assert _links(folders[0]).items() < _links(folders[2]).items()  # the rest is shared
     assert representatives([base, plain, compiling, changed], plugins) == [
@@ -164,8 +164,8 @@ def test_kernels_are_kept_by_what_is_compiled(
     for file in files.values():
         file.write_text(file.read_text() + "# edited")
     forget_sources()
-    assert compiled_code(plain, plugins) == folders[1]
-    edited = compiled_code(compiling, plugins)
+    assert cache_folder(plain, plugins) == folders[1]
+    edited = cache_folder(compiling, plugins)
     assert edited != folders[2]
     own = _links(edited).keys() - _links(folders[0]).keys()
     assert {
@@ -181,7 +181,7 @@ def test_compiled_code_of_old_sources_is_forgotten_unless_others_use_it(
     odd: Plugins, trial: MakeTrial
 ) -> None:
     base = trial("allocates")
-    folder = compiled_code(base, odd)
+    folder = cache_folder(base, odd)
     shares = kept_shares(base, odd).items()
     for place in _links(folder).values():
         (place / "kernel.nbi").touch()

@@ -219,7 +219,7 @@ def test_limits_share_the_memory(trial: MakeTrial, monkeypatch: pytest.MonkeyPat
     place = shared.take(most)
     assert not shared.fits(most)
     assert shared.fits(trial("fine"))
-    shared.give_back(place)
+    shared.release(place)
     assert shared.fits(most)
 
 

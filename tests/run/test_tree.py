@@ -16,7 +16,7 @@ import pytest
 
 from sparsebench.core.job import Job
 from sparsebench.core.worker import memory, processes
-from sparsebench.core.worker.memory import Tree, together
+from sparsebench.core.worker.memory import Tree, total_pss
 from sparsebench.run.supervisor import Supervised
 
 MIB = 2**20
@@ -200,7 +200,7 @@ def test_a_process_alone_holds_what_is_resident() -> None:
     assert child.stdout is not None
     child.stdout.readline()
     resident = memory.read(child.pid)
-    held = together([child.pid])
+    held = total_pss([child.pid])
     child.communicate(b"\n")
     assert resident is not None
     assert abs(held - resident.rss) < 2 * MIB
@@ -208,7 +208,7 @@ def test_a_process_alone_holds_what_is_resident() -> None:
 
 def test_what_is_gone_holds_nothing() -> None:
     nobody = 2**22 + 1
-    assert (processes.children(nobody), together([nobody])) == ([], 0)
+    assert (processes.children(nobody), total_pss([nobody])) == ([], 0)
     assert (processes.started(nobody), processes.cpu_seconds(nobody)) == (None, 0.0)
 
 

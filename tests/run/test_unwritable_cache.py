@@ -14,12 +14,12 @@ from sparsebench.errors import SparsebenchError
 from sparsebench.folders import cache_directory
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import (
-    compiled_code,
+    cache_folder,
     forget_compiled,
     is_compiled,
     kept_shares,
     mark_compiled,
-    unlike,
+    most_different,
     unwritable_cache,
 )
 
@@ -42,7 +42,7 @@ def test_code_goes_elsewhere_and_a_line_says_what_to_set(
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("SPARSEBENCH_CACHE", str(file / "below"))
-    folder = compiled_code(make_trial(plugins), plugins)
+    folder = cache_folder(make_trial(plugins), plugins)
     assert os.access(folder, os.W_OK)
     assert not folder.is_relative_to(file)
     assert folder.parent.stat().st_mode & 0o077 == 0
@@ -82,7 +82,7 @@ def test_what_is_compiled_is_not_compiled_again(
 ) -> None:
     monkeypatch.setenv("SPARSEBENCH_CACHE", str(tmp_path / "fresh"))
     trial, other = make_trial(plugins), make_trial(plugins, topology="static")
-    compiled_code(trial, plugins)
+    cache_folder(trial, plugins)
     assert not is_compiled(trial, plugins)
     mark_compiled([trial], plugins)
     assert is_compiled(trial, plugins)
@@ -99,5 +99,5 @@ def test_processes_that_compile_at_once_have_little_in_common(plugins: Plugins) 
         make_trial(plugins, "scipy-csr", "set"),
     )
     trials = [first, same_backend, same_topology, apart]
-    assert unlike(trials, 4) == [first, apart]
-    assert unlike(trials, 1) == [first]
+    assert most_different(trials, 4) == [first, apart]
+    assert most_different(trials, 1) == [first]

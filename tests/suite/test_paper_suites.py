@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.analysis.report_data import without
+from sparsebench.analysis.report_data import with_keys_removed
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.suite.expand import expand
@@ -62,7 +62,7 @@ def test_every_claim_finds_trials_that_it_can_compare(name: str) -> None:
 
 
 def families(trials: Sequence[Trial], keys: Sequence[str]) -> set[Any]:
-    return {without(trial, *keys).id for trial in trials}
+    return {with_keys_removed(trial, *keys).id for trial in trials}
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -24,7 +24,7 @@ from sparsebench.core.training.work import EpochRecord, Result, Work
 from sparsebench.core.worker.limits import threading_layer
 from sparsebench.errors import Unsupported
 from sparsebench_parallel.hogwild.shared_state import SharedLayout, SharedState
-from sparsebench_parallel.hogwild.worker import WithoutState, batches_of
+from sparsebench_parallel.hogwild.worker import StatelessOptimizer, batches_of
 from sparsebench_parallel.hogwild.worker_pool import WorkerPool
 from sparsebench_parallel.params import HogwildParams
 
@@ -68,7 +68,7 @@ class Hogwild(HogwildParams):
         pool = work.team
         assert isinstance(pool, WorkerPool)
         try:
-            return _train(replace(work, optimizer=WithoutState(work.optimizer)), pool)
+            return _train(replace(work, optimizer=StatelessOptimizer(work.optimizer)), pool)
         finally:
             pool.end()
 
@@ -81,10 +81,10 @@ def _train(work: Work, pool: WorkerPool) -> Result:
     answers = pool.ask("finish")
     workers_peak = sum(answer["net_peak_bytes"] for answer in answers)
     meter: Any = work.meter
-    if hasattr(meter, "go_on") and (own := meter.net_peak_bytes()) is not None:
+    if hasattr(meter, "add_earlier") and (own := meter.net_peak_bytes()) is not None:
         # this process's peak, with the shared memory, and each worker's without it; the peaks need
         # not have been at one moment, so the sum is never too small
-        meter.go_on({"phases": {}, "peak_rss_bytes": 0, "net_peak_bytes": own + workers_peak})
+        meter.add_earlier({"phases": {}, "peak_rss_bytes": 0, "net_peak_bytes": own + workers_peak})
     layers = [
         {**facts, "stored_bytes": {**facts["stored_bytes"], "shared": state.layer_bytes(index)}}
         for index, facts in enumerate(result.layers)
@@ -114,7 +114,7 @@ class Rounds(Training):
     """
 
     def __init__(self, work: Work, network: Network, pool: WorkerPool) -> None:
-        assert isinstance(work.optimizer, WithoutState)
+        assert isinstance(work.optimizer, StatelessOptimizer)
         self.timers = Timers()
         self.step_seconds, self.steps = 0.0, 0
         self.per_epoch = sum(batches_of(work, pool.workers))

@@ -72,7 +72,7 @@ def _error_answer(error: Exception) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class WithoutState:
+class StatelessOptimizer:
     """An optimizer without state for networks that only compute gradients or outputs.
 
     rule  the trial's optimizer, whose state is in shared memory
@@ -181,7 +181,7 @@ class Worker:
         if self._meter.baseline is None:
             self._meter.set_baseline()
         self._network = None
-        work = replace(self._work, optimizer=WithoutState(self._work.optimizer))
+        work = replace(self._work, optimizer=StatelessOptimizer(self._work.optimizer))
         self._shared = SharedState(SharedLayout(**layout), self._memory)
         values = [np.array(value) for value in self._shared.values]
         layers = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.archive import Below
+from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array, Rows
 from sparsebench.core.methods.update import Counts
 from sparsebench.core.protocols import Network
@@ -120,7 +120,7 @@ def _row(record: EpochRecord) -> list[float]:
 # --- a worker --------------------------------------------------------------------------------
 
 
-class Start:
+class PhaseTwoState:
     """The state that a worker receives from the master at the start of phase two.
 
     patterns  the pattern of each layer
@@ -135,8 +135,8 @@ class Start:
         apply_encoded(old, Encoded(arrays["table"], arrays["positions"]))
         self.patterns = [layer.weights().pattern for layer in old.layers]
         self.values = FlatValues(old).views(arrays["values"])
-        self.state = dict(Below(arrays, "state"))
-        self.removed = dict(Below(arrays, "removed"))
+        self.state = dict(WithPrefix(arrays, "state"))
+        self.removed = dict(WithPrefix(arrays, "removed"))
 
     def network(self, work: Work, seed: int) -> Network:
         """A new network with this state and nothing else of phase one."""
@@ -160,13 +160,18 @@ class Start:
             network.restore({name: np.array(array) for name, array in self.state.items()})
 
 
-class Undone(Batches):
+class ResettingBatches(Batches):
     """Batches of a worker whose network is reset to the state `start` after every `every` of them.
     In the released code the worker receives the master's unchanged weights again; here it keeps a
     copy."""
 
     def __init__(
-        self, work: Work, network: Network, stream: tuple[int, ...], start: Start, every: int
+        self,
+        work: Work,
+        network: Network,
+        stream: tuple[int, ...],
+        start: PhaseTwoState,
+        every: int,
     ) -> None:
         super().__init__(work, network, stream)
         self._start, self._every, self._done = start, every, 0
@@ -180,7 +185,7 @@ class Undone(Batches):
         return taken
 
 
-def train_alone(plan: Plan, part: Work, start: Start, worker: int, comm: Any) -> None:
+def train_alone(plan: Plan, part: Work, start: PhaseTwoState, worker: int, comm: Any) -> None:
     """Train one worker's copy of the network, from the state `start` to the end of the last epoch,
     and send it to the master.
 
@@ -191,7 +196,7 @@ def train_alone(plan: Plan, part: Work, start: Start, worker: int, comm: Any) ->
     steps = Batches(part, network, stream)
     if options.overwritten:
         every = max(1, int(SHARE_ALONE * (plan.work.epochs - options.extra_pass)))
-        steps = Undone(part, network, stream, start, every)
+        steps = ResettingBatches(part, network, stream, start, every)
     else:
         start.values, start.state = [], {}  # free the memory
     times = options.workers if options.scaling and options.local_scaling else 1

@@ -15,7 +15,7 @@ from sparsebench.core.training.work import Result, Work
 from sparsebench.errors import Unsupported
 from sparsebench_parallel.mpi.master import Asynchronous, Master, Synchronous
 from sparsebench_parallel.mpi.messages import MASTER, FlatValues, Kind, receive_parcel
-from sparsebench_parallel.mpi.phase_two import Start, lead_phase_two, train_alone
+from sparsebench_parallel.mpi.phase_two import PhaseTwoState, lead_phase_two, train_alone
 from sparsebench_parallel.mpi.plan import Plan, refuse_narrow_velocity
 from sparsebench_parallel.mpi.run_measures import RunMeasures, probe_link
 from sparsebench_parallel.mpi.worker import Worker
@@ -99,7 +99,7 @@ def follow(plan: Plan, worker: int, comm: Any) -> None:
     with part.meter.phase("train"):
         apart = own.run(plan.together, apart=plan.apart)
     if apart:
-        start = Start(network, receive_parcel(comm, MASTER)[1])
+        start = PhaseTwoState(network, receive_parcel(comm, MASTER)[1])
         del own, network  # a new network is made of what was received
         train_alone(plan, part, start, worker, comm)
 

@@ -67,7 +67,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class MeasuredTrainer:
     """One network trained in one way on one machine, with different numbers of workers.
 
     alone   the same network trained by one process; None if there is none
@@ -95,7 +95,7 @@ class Way:
         return (self.alone or self.first).known("epoch_seconds")
 
 
-def ways(records: Iterable[Record]) -> list[Way]:
+def ways(records: Iterable[Record]) -> list[MeasuredTrainer]:
     """The ways of training in the trials that ended well. Raises NothingMatched if no trial had a
     server and workers."""
     alone: dict[str, list[Record]] = {}
@@ -129,7 +129,7 @@ def ways(records: Iterable[Record]) -> list[Way]:
         trial = cells[0].trial
         single = Cell(0, alone[family]) if family in alone else None
         label = distinct_label(_without_workers(trial), trainers)
-        found.append(Way(network_name(trial, trials), label, single, cells))
+        found.append(MeasuredTrainer(network_name(trial, trials), label, single, cells))
     return found
 
 
@@ -151,7 +151,7 @@ def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
     return " ".join(words)
 
 
-def costs_of(way: Way) -> Costs:
+def costs_of(way: MeasuredTrainer) -> Costs:
     """The costs for the simulation, from the trials with the fewest workers. If that is one worker,
     the seconds of an epoch that neither the server nor messages nor the gradient explain (gathering
     batches, packing, Python) are added to the worker's step."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sparsebench.units import brief_seconds
-from sparsebench_parallel.scaling.measured_costs import Way, costs_of
+from sparsebench_parallel.scaling.measured_costs import MeasuredTrainer, costs_of
 from sparsebench_parallel.scaling.simulation import Costs, Setting, simulate
 
 Row = dict[str, Any]
@@ -125,7 +125,7 @@ def saturating_workers(costs: Costs, servers: int, synchronous: bool) -> float:
 # --- the report ------------------------------------------------------------------------------
 
 
-def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
+def report(ways: Sequence[MeasuredTrainer], options: ScalingOptions) -> Report:
     found = Report()
     for way in ways:
         costs = costs_of(way)
@@ -174,7 +174,7 @@ def report(ways: Sequence[Way], options: ScalingOptions) -> Report:
     return found
 
 
-def _validation(way: Way, costs: Costs) -> Iterator[Row]:
+def _validation(way: MeasuredTrainer, costs: Costs) -> Iterator[Row]:
     """Yield a row per number of workers with the measured and the predicted epoch. The model is
     made from the fewest workers."""
     for cell in way.cells:
@@ -207,7 +207,7 @@ def _error_in_words(rows: Sequence[Row]) -> str:
     )
 
 
-def _in_words(way: Way, costs: Costs, servers: int, curve: Sequence[Prediction]) -> str:
+def _in_words(way: MeasuredTrainer, costs: Costs, servers: int, curve: Sequence[Prediction]) -> str:
     """A sentence with the number of workers that saturates the servers, and the best prediction.
 
     `digits 100-100, wasap, 1 server: no pause from 5.5 workers on, as an update takes 500 us ...`

@@ -35,7 +35,7 @@ def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts
         check_size(path)
         layout = layout_of(path, options.separator, options.decimal, options.header)
         if options.orientation == "features-in-rows":
-            return turned_parts(path, layout, options, y)
+            return transposed_parts(path, layout, options, y)
         names = [
             f"column {i}" if layout.names is None else layout.names[i]
             for i in range(layout.columns)
@@ -97,7 +97,7 @@ def _blank(layout: Layout, names: list[str], column: int) -> bool:
 # --- features in rows, such as genes -------------------------------------------------------
 
 
-def turned_parts(path: Path, layout: Layout, options: FileParams, y: Array | None) -> Parts:
+def transposed_parts(path: Path, layout: Layout, options: FileParams, y: Array | None) -> Parts:
     """Read a table in which each row is a feature, named by its first cell, and each further column
     a sample.
 

@@ -14,7 +14,7 @@ from annotated_types import Interval, MinLen
 from sparsebench.core.data.checksums import file_sha256
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
-from sparsebench.registry import Later, Location
+from sparsebench.registry import Location, OmittedIfDefault
 
 TEST_FRACTION = 1 / 3
 """Share of the samples that become the test part of a set without a split of its own. The same as
@@ -185,15 +185,17 @@ class FileParams:
     path: Annotated[str, MinLen(1), Location()]
     target: Column | None = None
     label: Annotated[str | None, Location()] = None
-    target_file: Annotated[str | None, Location(), Later()] = None
-    orientation: Annotated[Literal["samples-in-rows", "features-in-rows"], Later()] = (
+    target_file: Annotated[str | None, Location(), OmittedIfDefault()] = None
+    orientation: Annotated[Literal["samples-in-rows", "features-in-rows"], OmittedIfDefault()] = (
         "samples-in-rows"
     )
-    missing: Annotated[Literal["error", "mean", "median", "zero", "drop"], Later()] = "error"
-    leave_out: Annotated[tuple[Column, ...] | None, Later()] = None
-    header: Annotated[bool | None, Later()] = None
-    separator: Annotated[str | None, MinLen(1), Later()] = None
-    decimal: Annotated[Literal[".", ","] | None, Later()] = None
+    missing: Annotated[Literal["error", "mean", "median", "zero", "drop"], OmittedIfDefault()] = (
+        "error"
+    )
+    leave_out: Annotated[tuple[Column, ...] | None, OmittedIfDefault()] = None
+    header: Annotated[bool | None, OmittedIfDefault()] = None
+    separator: Annotated[str | None, MinLen(1), OmittedIfDefault()] = None
+    decimal: Annotated[Literal[".", ","] | None, OmittedIfDefault()] = None
 
     def file(self) -> Path:
         """The path of the file. Raises DataError if there is no such file."""

@@ -14,7 +14,7 @@ from sparsebench.core.data.catalogue import MANIFEST, NAME, Listing, read_manife
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
 from sparsebench.hookspecs import Register
-from sparsebench.registry import Later
+from sparsebench.registry import OmittedIfDefault
 from sparsebench_plugins.datasets.params import whole
 from sparsebench_plugins.graph_challenge.dataset import GraphChallenge
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparsebench.core.data.samples import ImageShape, Parts
 
 
-Samples = Annotated[Annotated[int, Interval(gt=0)] | None, Later()]
+Samples = Annotated[Annotated[int, Interval(gt=0)] | None, OmittedIfDefault()]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Listed:
 
     train: Samples = None
     test: Samples = None
-    order: Annotated[Annotated[int, Interval(ge=0, lt=2**32)] | None, Later()] = None
-    permuted: Annotated[int, Interval(ge=0), Later()] = 0
+    order: Annotated[Annotated[int, Interval(ge=0, lt=2**32)] | None, OmittedIfDefault()] = None
+    permuted: Annotated[int, Interval(ge=0), OmittedIfDefault()] = 0
 
     def identity(self) -> Mapping[str, Any]:
         """The checksum in data.json; `load` verifies that the file has it. Raises an error if the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sparsebench.core.methods.initial import Places
+from sparsebench.core.methods.initial import ChoosesPositions
 from sparsebench.core.methods.protocols import AdaptiveDensity, EveryStep
 from sparsebench.core.nn.parametrisation import Reparametrises
 from sparsebench.core.protocols import Loss, Network
@@ -122,7 +122,7 @@ def within(topology: Any, heads: Heads) -> Any:
             f"{name} decides over whole layers, and heads share them; name a method of "
             "general parts, or static"
         )
-    if isinstance(topology.allocation, Places):
+    if isinstance(topology.allocation, ChoosesPositions):
         raise Unsupported(
             f"{name} places its first connections by whole layers, and heads share them; "
             "set topology.allocation to one that gives numbers, such as 'er'"

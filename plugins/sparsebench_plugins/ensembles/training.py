@@ -123,7 +123,7 @@ def _phases(
     for number, (first, last) in enumerate(phases):
         if number and drop:
             assert isinstance(topology, Dynamic)
-            grow = topology.grow if others is None else Fresh(_used(others))
+            grow = topology.grow if others is None else UnusedPositionGrow(_used(others))
             once = replace(topology, update=Constant(zeta=drop), grow=grow)
             training.update_once(once, first - 1)
         training.run(first, last)
@@ -155,7 +155,7 @@ class Restarted:
 
 
 @dataclass(frozen=True, eq=False)
-class Fresh:
+class UnusedPositionGrow:
     """A grow criterion: random positions that no other member used, as long as such are found.
 
     used  for each layer the used positions, row D + column, ascending

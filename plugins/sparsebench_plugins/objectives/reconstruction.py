@@ -56,18 +56,20 @@ class Reconstruction(ReconstructionParams):
     def check(self, y: Array, kind: TargetKind | None, where: str) -> None:
         """Accept any targets, because they are not used."""
 
-    def fit(self, data: TargetData) -> Clean:
-        return Clean(self.scores, data.inputs)
+    def fit(self, data: TargetData) -> InputsAsTargets:
+        return InputsAsTargets(self.scores, data.inputs)
 
-    def restored(self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs) -> Clean:
-        return Clean(self.scores, inputs)
+    def restored(
+        self, arrays: Mapping[str, Array], outputs: int, inputs: Inputs
+    ) -> InputsAsTargets:
+        return InputsAsTargets(self.scores, inputs)
 
     def corruption(self, seed: int) -> Corruption | None:
         return NormalNoise(self.noise, seed, self.fresh) if self.noise else None
 
 
 @dataclass(frozen=True, eq=False)
-class Clean:
+class InputsAsTargets:
     scores: Sequence[Metric]
     inputs: Inputs
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.archive import Below
+from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array
 from sparsebench.core.observer import Observation
 from sparsebench.core.protocols import Network
@@ -58,4 +58,4 @@ class _Itop(Observation):
 
     def restore(self, saved: Mapping[str, Array]) -> None:
         for number, visited in enumerate(self._visited, 1):
-            visited.restore(Below(saved, f"layer{number}"))
+            visited.restore(WithPrefix(saved, f"layer{number}"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
 
-from sparsebench.core.methods.initial import InitialNetwork, Places
+from sparsebench.core.methods.initial import ChoosesPositions, InitialNetwork
 from sparsebench.core.methods.protocols import (
     AdaptiveDensity,
     EveryStep,
@@ -24,7 +24,7 @@ from sparsebench.core.methods.protocols import (
 from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.sizes import Shape
 from sparsebench.errors import Unsupported
-from sparsebench.registry import Later, OfKind
+from sparsebench.registry import OfKind, OmittedIfDefault
 from sparsebench_plugins.allocations import ErdosRenyi, ErdosRenyiKernel
 from sparsebench_plugins.update_schedules import Regular
 
@@ -40,13 +40,13 @@ Until = Steps | Annotated[float, Interval(gt=0, le=1)]
 Layers = Literal["all", "all-but-last"] | tuple[Annotated[int, Interval(ge=0)], ...]
 
 Initializer = Annotated[Any, OfKind("initializer")]
-Drop = Annotated[Any, OfKind("drop"), Later()]
-Grow = Annotated[Any, OfKind("grow"), Later()]
-Update = Annotated[Any, OfKind("update"), Later()]
-Redistribution = Annotated[Any, OfKind("redistribution"), Later()]
-DensitySchedule = Annotated[Any, OfKind("density_schedule"), Later()]
-LaterBool = Annotated[bool, Later()]
-Settles = Annotated[Annotated[float, Interval(gt=0, le=1)] | None, Later()]
+Drop = Annotated[Any, OfKind("drop"), OmittedIfDefault()]
+Grow = Annotated[Any, OfKind("grow"), OmittedIfDefault()]
+Update = Annotated[Any, OfKind("update"), OmittedIfDefault()]
+Redistribution = Annotated[Any, OfKind("redistribution"), OmittedIfDefault()]
+DensitySchedule = Annotated[Any, OfKind("density_schedule"), OmittedIfDefault()]
+LaterBool = Annotated[bool, OmittedIfDefault()]
+Settles = Annotated[Annotated[float, Interval(gt=0, le=1)] | None, OmittedIfDefault()]
 
 
 class Fixed:
@@ -104,7 +104,7 @@ class Allocated:
 
     def patterns(self, network: InitialNetwork) -> Iterable[CsrPattern | CsrMatrix] | None:
         """The patterns at the start if the allocation chooses them; None: they are random."""
-        if not isinstance(self.allocation, Places):
+        if not isinstance(self.allocation, ChoosesPositions):
             return None
         if not self.dense_last:
             return self.allocation.patterns(network)
@@ -171,10 +171,10 @@ class Dynamic(Allocated):
     update: Update = "constant"
     redistribution: Redistribution = "none"
     density_schedule: DensitySchedule = "constant"
-    layers: Annotated[Layers, Later()] = "all"
+    layers: Annotated[Layers, OmittedIfDefault()] = "all"
     keeps_regrown: LaterBool = False
     replaces_step: LaterBool = False
-    state_kept: Annotated[float, Interval(ge=0, le=1), Later()] = 1.0
+    state_kept: Annotated[float, Interval(ge=0, le=1), OmittedIfDefault()] = 1.0
     percolates: LaterBool = False
     settles: Settles = None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Interval
 
 from sparsebench.core.methods.protocols import LayerUpdate
-from sparsebench.registry import Later, OfKind
+from sparsebench.registry import OfKind, OmittedIfDefault
 from sparsebench_plugins.topologies.dynamic import Dynamic, Grow, Initializer, Steps, Until, Update
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SRigL(Dynamic):
     update_until: Until | None = 0.75
     grow: Grow = "gradient"
     update: Update = "cosine"
-    least_salient: Annotated[float, Interval(ge=0, le=1), Later()] = 0.3
+    least_salient: Annotated[float, Interval(ge=0, le=1), OmittedIfDefault()] = 0.3
 
     def layer_updates(self, network: NetworkView) -> Iterator[LayerUpdate]:
         part, fraction = self.takes_part(network.count), self.schedule().fraction(network.step)

@@ -104,11 +104,11 @@ def sizes_for(
     for one in SIDES:
         needed = 4 * (ARRAYS * one**2 + SAMPLE_ARRAYS * 2 * one * batch)
         if one <= nearest and needed <= room:
-            return Sizes(one, batch, band(density))
+            return Sizes(one, batch, nearest_density(density))
     return None
 
 
-def band(density: float) -> float:
+def nearest_density(density: float) -> float:
     """The power of two that is nearest to this density, from SPARSEST to DENSEST."""
     nearest = 2.0 ** round(math.log2(max(density, SPARSEST / 2)))
     return min(max(nearest, SPARSEST), DENSEST)
@@ -139,7 +139,7 @@ class Point:
         """K D."""
         return self.shape[0] * self.shape[1]
 
-    def calmest(self, other: Point) -> Point:
+    def smaller_of_each(self, other: Point) -> Point:
         """The smaller of each two measurements of a layer, because other load only increases
         them."""
         return Point(
@@ -174,10 +174,12 @@ class Evidence:
     def square(self) -> Point:
         return self.points[-1]
 
-    def calmest(self, other: Evidence) -> Evidence:
+    def smaller_of_each(self, other: Evidence) -> Evidence:
         """Combine with another probe of the same sizes: the smaller of each two measurements, and
         the sum of the seconds spent."""
-        a, b, c = (one.calmest(two) for one, two in zip(self.points, other.points, strict=True))
+        a, b, c = (
+            one.smaller_of_each(two) for one, two in zip(self.points, other.points, strict=True)
+        )
         return Evidence(self.truly_sparse, self.sizes, (a, b, c), self.spent + other.spent)
 
     def to_json(self) -> dict[str, Any]:
@@ -214,13 +216,13 @@ class Growth:
 def suspicious(points: Sequence[Point]) -> bool:
     """Whether the time of a call grows too much to be judged sparse, so that more repeats may
     change the judgement."""
-    return slowest_growth(points).factor >= sparse_limit(points)
+    return largest_growth(points).factor >= sparse_limit(points)
 
 
 def beyond_doubt(points: Sequence[Point]) -> bool:
     """Whether the time of a call grows so much that it does dense work even if the machine is
     busy."""
-    return slowest_growth(points).factor >= 2 * dense_limit(points)
+    return largest_growth(points).factor >= 2 * dense_limit(points)
 
 
 def dense_limit(points: Sequence[Point]) -> float:
@@ -238,7 +240,7 @@ def _limit(points: Sequence[Point], at_most_growth: float) -> float:
     return float(at_most_growth ** (math.log(growth) / math.log(MOST_GROWTH)))
 
 
-def slowest_growth(points: Sequence[Point]) -> Growth:
+def largest_growth(points: Sequence[Point]) -> Growth:
     """The call whose time grows most, from the slower of the thin layers to the square one."""
     *thin, square = points
     least_growth = more_entries(points) / FASTEST * 1e-9

@@ -16,11 +16,11 @@ import numpy as np
 from sparsebench.core.arrays import Mask, Vector
 from sparsebench.core.methods.protocols import (
     Candidates,
+    DecidesDropCount,
     Drop,
     Grow,
     LayerUpdate,
     Redistribution,
-    Selects,
     SetsValues,
 )
 from sparsebench.core.methods.view import LayerView, NetworkView, State
@@ -197,7 +197,7 @@ def strongest(drop: Drop, scores: Vector, fraction: float) -> Mask:
     """A mask that is False for the connections to drop: the floor(fraction nnz) weakest, or the
     same fraction of each sign if `drop.by_sign`, or those that a criterion of the kind `Selects`
     chooses."""
-    if isinstance(drop, Selects):
+    if isinstance(drop, DecidesDropCount):
         return drop.strongest(scores, fraction)
     if drop.by_sign:
         return weakest_per_sign_dropped(scores, fraction)

@@ -47,7 +47,7 @@ class InitialNetwork:
 
 
 @runtime_checkable
-class Places(Protocol):
+class ChoosesPositions(Protocol):
     """An allocation or a topology method that chooses where the first connections are. For others,
     positions are drawn at random."""
 

@@ -60,7 +60,7 @@ class Drop(Protocol):
 
 
 @runtime_checkable
-class Selects(Protocol):
+class DecidesDropCount(Protocol):
     """A drop criterion that also decides how many connections are dropped. For other criteria, the
     fraction of the update schedule decides."""
 

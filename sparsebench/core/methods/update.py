@@ -139,7 +139,7 @@ class TopologyUpdater:
             self._update_all(step, observe, validate)
 
     @contextmanager
-    def acting_by(self, topology: Topology) -> Iterator[None]:
+    def using_method(self, topology: Topology) -> Iterator[None]:
         """Within the block, `update` calls this method instead, even if no update is due. It must
         not need other signals than the method that it replaces."""
         before, self._topology = self._topology, topology

@@ -19,7 +19,7 @@ Outputs = Callable[[int, Vector], Vector]
 evaluation."""
 
 
-def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[Vector]]:
+def living_neurons(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[Vector]]:
     """For each layer, a mask (K,) of the neurons that are not dead, and the biases (K,) of all its
     neurons, in which the outputs of dead neurons of the layer before are included.
 
@@ -29,7 +29,9 @@ def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[
     least one neuron. The network's own inputs and outputs are never removed.
     """
     biases = [bias.copy() for _, bias in layers]
-    ends = ends_of([np.ones(W.shape[0], dtype=bool) for W, _ in layers], layers[0][0].shape[1])
+    ends = masks_with_inputs(
+        [np.ones(W.shape[0], dtype=bool) for W, _ in layers], layers[0][0].shape[1]
+    )
     for index, (W, _) in enumerate(layers[:-1]):
         constant = np.ones(W.shape[0], dtype=bool)
         constant[W.rows[ends[index][W.indices]]] = False
@@ -51,13 +53,13 @@ def living(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Mask], list[
     return ends[1:], biases
 
 
-def ends_of(alive: Sequence[Mask], inputs: int) -> list[Mask]:
+def masks_with_inputs(alive: Sequence[Mask], inputs: int) -> list[Mask]:
     """The masks of the layers' neurons, preceded by one that keeps all inputs of the network: mask
     l is over the inputs of layer l, and mask l + 1 over its outputs."""
     return [np.ones(inputs, dtype=bool), *alive]
 
 
-def between(W: CsrMatrix, columns: Mask, rows: Mask) -> Mask:
+def connections_between(W: CsrMatrix, columns: Mask, rows: Mask) -> Mask:
     """(nnz,) True for connections from one of these inputs to one of these outputs."""
     return rows[W.rows] & columns[W.indices]
 
@@ -73,10 +75,10 @@ def renumbered(W: CsrMatrix, columns: Mask, rows: Mask) -> CsrMatrix:
 
 def compacted(layers: Sequence[Parts], outputs: Outputs) -> tuple[list[Parts], list[Mask]]:
     """The layers without dead neurons, and for each layer a mask (K,) of the remaining neurons."""
-    alive, biases = living(layers, outputs)
-    ends = pairwise(ends_of(alive, layers[0][0].shape[1]))
+    alive, biases = living_neurons(layers, outputs)
+    ends = pairwise(masks_with_inputs(alive, layers[0][0].shape[1]))
     small = [
-        (renumbered(_kept(W, between(W, *sides)), *sides), bias[sides[1]])
+        (renumbered(_kept(W, connections_between(W, *sides)), *sides), bias[sides[1]])
         for (W, _), bias, sides in zip(layers, biases, ends, strict=True)
     ]
     return small, alive

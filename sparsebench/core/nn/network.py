@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.core.archive import Below
+from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array, Matrix, Rows, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
 from sparsebench.core.data.samples import ScaledRows
@@ -229,13 +229,13 @@ class LayeredNetwork:
         self._compiled = None
         self._after_backward = after_backward
 
-    def taken_apart(self) -> list[Layer]:
+    def release_layers(self) -> list[Layer]:
         """Hand over the layers, so that the caller can free each one. The network cannot be used
-        again before `take_over`."""
+        again before `replace_content`."""
         layers, self.layers, self._compiled = list(self.layers), (), None
         return layers
 
-    def take_over(self, other: LayeredNetwork) -> None:
+    def replace_content(self, other: LayeredNetwork) -> None:
         """Take over the content of another network of this model, whose layers may have other
         sizes. References to this object then see that network."""
         watched, step_way = self._after_backward, self.step_way
@@ -287,7 +287,7 @@ class LayeredNetwork:
 
     def restore(self, saved: Mapping[str, Array]) -> None:
         for name, part in self._parts():
-            part.restore(Below(saved, name))
+            part.restore(WithPrefix(saved, name))
 
     def _parts(self) -> Iterator[tuple[str, Layer | Unit]]:
         for number, layer in enumerate(self.layers, 1):

@@ -69,7 +69,7 @@ class ParametrisedLayer:
             name: [np.zeros_like(array) for _ in optimizer.slots]
             for name, array in self._own.items()
         }
-        self._show(bias)
+        self._assign_weights(bias)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,7 +105,7 @@ class ParametrisedLayer:
             update(self._own[name], gradient, self._state[name], rate, t, "bias")
         update(bias, Db, self._state["bias"], rate, t, "bias")
         self._by.after_step(self._theta, self._pattern, self._own)
-        self._show(bias)
+        self._assign_weights(bias)
 
     def backward_and_step(
         self, X: Matrix, DZ: Matrix, DX: Matrix | None, rate: float, t: int
@@ -113,7 +113,7 @@ class ParametrisedLayer:
         self.backward(X, DZ, DX)
         self.step(rate, t)
 
-    def _show(self, bias: Vector) -> None:
+    def _assign_weights(self, bias: Vector) -> None:
         """Compute the weights from the parameters and assign them to the inner layer."""
         self._inner.assign(self._by.weights(self._theta, self._pattern, self._own), bias.copy())
 
@@ -122,7 +122,7 @@ class ParametrisedLayer:
     def assign(self, data: Vector, bias: Vector) -> None:
         """Copy `data` into the trained parameters theta, (nnz,) in csr order, and set the bias."""
         self._theta[...] = data
-        self._show(bias)
+        self._assign_weights(bias)
 
     def weights(self) -> CsrMatrix:
         return self._inner.weights()
@@ -144,7 +144,7 @@ class ParametrisedLayer:
         self._pattern = applied.pattern
         bias = self._inner.bias().copy()
         self._inner.apply_change(change)
-        self._show(bias)
+        self._assign_weights(bias)
 
     def stored_bytes(self) -> dict[str, int]:
         found = dict(self._inner.stored_bytes())
@@ -175,4 +175,4 @@ class ParametrisedLayer:
         for name, slots in self._state.items():
             for number in range(len(slots)):
                 slots[number] = np.array(saved[f"parameter_state.{name}.{number}"])
-        self._show(self._inner.bias().copy())
+        self._assign_weights(self._inner.bias().copy())

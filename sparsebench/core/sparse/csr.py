@@ -18,7 +18,7 @@ from sparsebench.core.sparse import numpy_versions
 Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
 
-NOTHING: Mask = np.empty(0, dtype=bool)
+NO_MASK: Mask = np.empty(0, dtype=bool)
 """An empty mask, which the compiled loops understand as no mask."""
 
 
@@ -90,7 +90,7 @@ class CsrPattern:
     def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
         """(nnz,) True for connections whose row and column are False in these masks, (K,) and (D,);
         None: no mask."""
-        if numpy_versions.holds(self.nnz):
+        if numpy_versions.is_small(self.nnz):
             keep = np.ones(self.nnz, dtype=bool)
             if rows is not None:
                 keep &= ~np.repeat(rows, np.diff(self.indptr))
@@ -99,8 +99,8 @@ class CsrPattern:
         from sparsebench.core.sparse.threads import row_parts, threads_for
 
         keep = np.empty(self.nnz, dtype=bool)
-        gone_rows = NOTHING if rows is None else rows
-        gone_columns = NOTHING if columns is None else columns
+        gone_rows = NO_MASK if rows is None else rows
+        gone_columns = NO_MASK if columns is None else columns
         with threads_for(self.nnz):
             bounds = row_parts(self.indptr)
             changes.keep_apart(bounds, self.indptr, self.indices, gone_rows, gone_columns, keep)
@@ -189,7 +189,7 @@ class AppliedChange:
 
 
 def _merge_of(nnz: int, grown: int) -> Any:
-    if numpy_versions.holds(nnz, grown):
+    if numpy_versions.is_small(nnz, grown):
         return numpy_versions.Merge
     from sparsebench.core.sparse.large_changes import Merge
 
@@ -250,7 +250,7 @@ class CsrMatrix:
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""
-        if numpy_versions.holds(self.nnz):
+        if numpy_versions.is_small(self.nnz):
             return numpy_versions.row_sums(self.rows, np.abs(self.data), self.shape[0])
         from sparsebench.core.sparse.compiled import changes
         from sparsebench.core.sparse.threads import row_parts, threads_for

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from sparsebench.core.arrays import Mask, Matrix, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
-from sparsebench.core.sparse.csr import NOTHING, CsrMatrix, CsrPattern, Ints
+from sparsebench.core.sparse.csr import NO_MASK, CsrMatrix, CsrPattern, Ints
 from sparsebench.core.sparse.positions import best
 
 TILE = 2**16
@@ -86,7 +86,7 @@ def largest_free_gradients(
     found = [(none, none, np.empty(0, dtype=np.float32))]
     if count <= 0:
         return found[0]
-    no_rows, no_columns = (NOTHING if m is None else m for m in (closed_rows, closed_columns))
+    no_rows, no_columns = (NO_MASK if m is None else m for m in (closed_rows, closed_columns))
     out = (np.empty(TILE, dtype), np.empty(TILE, dtype), np.empty(TILE, np.float32))
     tile = np.empty(TILE, dtype=np.float32)
     limit, size = np.float32(-1.0), 0

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask
 from sparsebench.core.sparse.compiled import sampling
-from sparsebench.core.sparse.csr import NOTHING, CsrPattern, Ints, index_dtype
+from sparsebench.core.sparse.csr import NO_MASK, CsrPattern, Ints, index_dtype
 from sparsebench.core.sparse.threads import even_parts, row_parts, threads_for
 
 
@@ -81,7 +81,7 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
     size = K * D
     dtype = index_dtype(nnz)
     none: Ints = np.empty(0, dtype=dtype)
-    everywhere = (CsrPattern(shape, none, none), NOTHING, none, none)
+    everywhere = (CsrPattern(shape, none, none), NO_MASK, none, none)
     indices = np.empty(nnz, dtype=dtype)
     with threads_for(nnz):
         if 2 * nnz <= size:
@@ -107,7 +107,7 @@ def free_positions(
     K, D = pattern.shape
     dtype = pattern.indices.dtype
     none: Ints = np.empty(0, dtype=dtype)
-    no_rows, no_columns = (NOTHING if m is None else m for m in (closed_rows, closed_columns))
+    no_rows, no_columns = (NO_MASK if m is None else m for m in (closed_rows, closed_columns))
     closed = (no_rows, no_columns)
     open_rows, open_columns = (np.flatnonzero(~mask).astype(dtype) for mask in closed)
     size = (open_rows.size if no_rows.size else K) * (open_columns.size if no_columns.size else D)

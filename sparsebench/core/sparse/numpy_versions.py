@@ -26,14 +26,14 @@ MOST = SMALL
 """Arrays of fewer entries are handled by this module; 0 within `nowhere`."""
 
 
-def holds(*counts: int) -> bool:
+def is_small(*counts: int) -> bool:
     """Whether these numbers of connections, positions, rows and columns are small enough for this
     module."""
     return max(counts) < MOST
 
 
 @contextmanager
-def nowhere() -> Iterator[None]:
+def disabled() -> Iterator[None]:
     """Within the block, use compiled loops for every layer: for warm-ups, whose layers are tiny."""
     global MOST
     before, MOST = MOST, 0

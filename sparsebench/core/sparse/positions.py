@@ -12,7 +12,7 @@ from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
     """(count,) the index of the connection at each position; -1 if there is none."""
-    if numpy_versions.holds(pattern.nnz, len(rows)):
+    if numpy_versions.is_small(pattern.nnz, len(rows)):
         return numpy_versions.places(
             pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns
         )

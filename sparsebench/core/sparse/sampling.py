@@ -30,7 +30,7 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
         raise ValueError(f"cannot draw {nnz} distinct positions of {K} x {D}")
     if nnz == size:
         return CsrPattern.full(shape)
-    if not numpy_versions.holds(nnz, *shape):
+    if not numpy_versions.is_small(nnz, *shape):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.random_pattern(shape, nnz, rng)
@@ -62,7 +62,7 @@ def free_positions(
     visited, which is O(nnz) too.
     """
     K, D = pattern.shape
-    if not numpy_versions.holds(pattern.nnz, count, K, D):
+    if not numpy_versions.is_small(pattern.nnz, count, K, D):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.free_positions(pattern, keep, count, rng, closed_rows, closed_columns)

@@ -27,7 +27,7 @@ def all_but_smallest(scores: Vector, count: int) -> Mask:
         return np.ones(scores.size, dtype=bool)
     if count >= scores.size:
         return np.zeros(scores.size, dtype=bool)
-    if scores.dtype != np.float32 or numpy_versions.holds(scores.size):
+    if scores.dtype != np.float32 or numpy_versions.is_small(scores.size):
         return numpy_versions.all_but_smallest(scores, count)
     return _keep_others(scores, False, lambda size: count)
 
@@ -40,7 +40,7 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
     (2018), the topology update. Deviation: among equal weights the earlier connection is dropped
     first.
     """
-    if numpy_versions.holds(w.size):
+    if numpy_versions.is_small(w.size):
         return numpy_versions.weakest_per_sign_dropped(w, zeta)
     return _keep_others(w, True, lambda size: math.floor(zeta * size))
 

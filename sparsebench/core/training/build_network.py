@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsebench.core.arrays import Matrix, Vector
 from sparsebench.core.csr_batch import CsrBatch
-from sparsebench.core.methods.initial import InitialNetwork, Places
+from sparsebench.core.methods.initial import ChoosesPositions, InitialNetwork
 from sparsebench.core.protocols import Network, Shape
 from sparsebench.core.sparse.csr import CsrMatrix, CsrPattern
 from sparsebench.core.sparse.sampling import random_pattern
@@ -74,7 +74,9 @@ def _placed(work: Work, shapes: list[Shape], counts: list[int]) -> Iterator[CsrP
         partial(_examples, work),
         partial(_plain_network, work),
     )
-    placed = work.topology.patterns(initial) if isinstance(work.topology, Places) else None
+    placed = (
+        work.topology.patterns(initial) if isinstance(work.topology, ChoosesPositions) else None
+    )
     if placed is not None:
         yield from placed
         return

@@ -8,7 +8,12 @@ from typing import Any
 from sparsebench.core.arrays import Array, Mask
 from sparsebench.core.methods.protocols import RefusesCompaction
 from sparsebench.core.methods.update import TopologyUpdater
-from sparsebench.core.nn.compaction import between, ends_of, living, renumbered
+from sparsebench.core.nn.compaction import (
+    connections_between,
+    living_neurons,
+    masks_with_inputs,
+    renumbered,
+)
 from sparsebench.core.nn.network import LayeredNetwork
 from sparsebench.core.nn.parametrisation import Reparametrises
 from sparsebench.core.protocols import Compacts, Layer, Network
@@ -57,24 +62,26 @@ def remove_dead_neurons(work: Work, network: LayeredNetwork, updater: TopologyUp
     only one of them is in memory twice.
     """
     parts = [(layer.weights(), layer.bias()) for layer in network.layers]
-    alive, biases = living(parts, network.activated)
+    alive, biases = living_neurons(parts, network.activated)
     if all(mask.all() for mask in alive):
         return False
-    ends = ends_of(alive, parts[0][0].shape[1])
-    keeps = [between(W, *sides) for (W, _), sides in zip(parts, pairwise(ends), strict=True)]
+    ends = masks_with_inputs(alive, parts[0][0].shape[1])
+    keeps = [
+        connections_between(W, *sides) for (W, _), sides in zip(parts, pairwise(ends), strict=True)
+    ]
     del parts
     updater.drop_for_good(keeps)
     del keeps
     updater.renumber(ends)
     learnt = [dict(unit.saved()) for unit in network.units]
-    layers = network.taken_apart()
+    layers = network.release_layers()
     for index, sides in enumerate(pairwise(ends)):
         layers[index] = _smaller(work, layers[index], biases[index], *sides)
     made = work.network(layers)
     assert isinstance(made, LayeredNetwork)
     for unit, saved, rows in zip(made.units, learnt, alive, strict=False):
         unit.restore({name: _of_neurons(array, rows) for name, array in saved.items()})
-    network.take_over(made)
+    network.replace_content(made)
     return True
 
 

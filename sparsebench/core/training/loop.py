@@ -56,7 +56,7 @@ def train(work: Work) -> Result:
     with work.meter.phase("build"):
         network = build_network(work)
         training = Training(work, network, Batches(work, network))
-        training.take_up()
+        training.resume()
     for record in training.records:
         work.report(record)
     training.run(training.begin.epoch, work.epochs)
@@ -270,7 +270,7 @@ class Training:
         per_epoch = self._steps.per_epoch
         step = TrainingStep(epoch, self.work.epochs, self.step, per_epoch, True)
         upcoming = next(self._steps.turns(epoch + 1, 0), None)
-        with self.updater.acting_by(topology):
+        with self.updater.using_method(topology):
             self._updated(step, upcoming)
 
     def _validate(self) -> Validation:
@@ -339,7 +339,7 @@ class Training:
 
     # --- checkpoints ------------------------------------------------------------------
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Resume from the checkpoint, if there is one."""
         found = self.work.keeper.found if self.work.keeper is not None else None
         if found is None:

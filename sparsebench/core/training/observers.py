@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsebench.core.archive import Below
+from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array
 from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.metric import Metric
@@ -80,7 +80,7 @@ class Observers:
 
     def restore(self, saved: Mapping[str, Array]) -> None:
         for name, observation in self._active.items():
-            observation.restore(Below(saved, f"observer.{name}"))
+            observation.restore(WithPrefix(saved, f"observer.{name}"))
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> Non
     shapes = _shapes(work)
     layers = map(LayerSize, shapes, work.topology.connections(shapes)) if shapes else ()
     is_small = bool(shapes) and all_small(layers)
-    with nullcontext() if is_small else numpy_versions.nowhere():
+    with nullcontext() if is_small else numpy_versions.disabled():
         for density, batch in product(DENSITIES, batches):
             _rehearse(work, density, batch, gradients, watched)
 

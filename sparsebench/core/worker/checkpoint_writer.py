@@ -95,7 +95,7 @@ class Checkpoints:
             self.settings["resumed"] = {"refused": line}
             print(f"starts from the beginning: {line}", file=sys.stderr)  # noqa: T201
             return None
-        self._meter.go_on(facts.meter.model_dump())
+        self._meter.add_earlier(facts.meter.model_dump())
         seconds = {"wall_seconds": facts.wall_seconds, "cpu_seconds": facts.cpu_seconds}
         self.earlier = {f"earlier_{name}": value for name, value in seconds.items() if value}
         self.settings["resumed"] = {

@@ -38,7 +38,7 @@ from sparsebench.core.worker import processes
 if TYPE_CHECKING:
     from sparsebench.core.worker.mpi import RankLog
 
-HERE = sys.platform == "linux"
+HAS_HOST = sys.platform == "linux"
 """Whether trials have a host; on other systems they have a guard."""
 
 COMMAND = (sys.executable, "-P", "-m", "sparsebench.core.worker.guard_processes")
@@ -66,7 +66,7 @@ def start() -> None:
     if number is None:
         return
     lifeline = int(number)
-    if HERE:
+    if HAS_HOST:
         _start_host(lifeline)
     else:
         child = os.fork()
@@ -246,7 +246,7 @@ def _kill_trial() -> NoReturn:
 
 
 def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
-    if HERE:
+    if HAS_HOST:
         ctypes.CDLL(None).prctl(option, value)
 
 

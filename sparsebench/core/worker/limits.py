@@ -74,7 +74,7 @@ def apply(job: Job) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def in_force(limit: int | None, *, in_group: bool) -> list[str]:
+def limit_mechanisms(limit: int | None, *, in_group: bool) -> list[str]:
     """The mechanisms that enforce a memory limit of `limit` bytes, in the order in which they act;
     empty if the limit is None.
 

@@ -86,7 +86,7 @@ def oom_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def together(pids: Iterable[int]) -> int:
+def total_pss(pids: Iterable[int]) -> int:
     """Bytes that processes hold together, with shared pages counted once: the sum of their
     proportional set sizes (Pss).
 
@@ -140,14 +140,14 @@ class Tree:
             child = read(pid)
             self.rss += child.rss if child is not None else 0
         if self.members and now - self._weighed >= SEARCH_SECONDS:
-            self._weigh(now)
+            self._sum_pss(now)
 
     def exceeds(self, limit: int, now: float) -> bool:
         """Whether the processes together hold more than `limit` bytes."""
         if not self.members or self.rss <= limit:
             return False
         if now - self._weighed >= URGENT_SECONDS:
-            self._weigh(now)
+            self._sum_pss(now)
         return self._pss > limit
 
     def _walk(self) -> None:
@@ -163,9 +163,9 @@ class Tree:
         self.members = living
         self.spent |= {pid: seconds for pid in living if (seconds := cpu_seconds(pid))}
 
-    def _weigh(self, now: float) -> None:
+    def _sum_pss(self, now: float) -> None:
         self._weighed = now
-        self._pss = together([self._leader, *self.members])
+        self._pss = total_pss([self._leader, *self.members])
         self.peak_pss = max(self.peak_pss or 0, self._pss)
 
 

@@ -88,7 +88,7 @@ class Meter:
             "phases": {name: dict(phase) for name, phase in self.phases.items()},
         }
 
-    def go_on(self, earlier: Mapping[str, Any]) -> None:
+    def add_earlier(self, earlier: Mapping[str, Any]) -> None:
         """Add the seconds and keep the peaks of an earlier process, given by its `so_far`."""
         for name, phase in earlier["phases"].items():
             mine = self.phases.setdefault(name, {"seconds": 0.0, "peak_rss_bytes": 0})

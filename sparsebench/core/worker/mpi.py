@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GET = 'pip install "sparsebench[mpi]"'
 
-HERE = {"HYDRA_LAUNCHER": "fork", "HYDRA_USE_LOCALHOST": "1"}
+LOCAL_ONLY = {"HYDRA_LAUNCHER": "fork", "HYDRA_USE_LOCALHOST": "1"}
 """MPICH: start the processes on this machine, also within a batch job on several."""
 
 SHARING = {"MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
@@ -88,7 +88,7 @@ def environment(count: int, *, crowded: bool) -> dict[str, str]:
 
     crowded  whether they have more threads than there are cores
     """
-    return {PROCESSES: str(count), **HERE, **(SHARING if crowded else {})}
+    return {PROCESSES: str(count), **LOCAL_ONLY, **(SHARING if crowded else {})}
 
 
 # --- the log -------------------------------------------------------------------------

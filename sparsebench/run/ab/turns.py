@@ -57,7 +57,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TurnsResult:
     """How a comparison ended.
 
     pairs    pairs of turns that are complete
@@ -109,7 +109,7 @@ def take_turns(
     folder: Path,
     words: Sequence[str] = (),
     on_turn: Callable[[Turn], None] = lambda turn: None,
-) -> Ended:
+) -> TurnsResult:
     """Run every trial on both sides, `rounds` times.
 
     A signal is passed on to the running side, which keeps its record, and ends the comparison.
@@ -123,10 +123,10 @@ def take_turns(
             for one in (head, base) if head_first else (base, head):
                 turn = _turn(one, trial, round, folder, words, signals)
                 if turn is None or signals.exit_code is not None:
-                    return Ended(pairs, rounds * len(trials), signals.exit_code or 130)
+                    return TurnsResult(pairs, rounds * len(trials), signals.exit_code or 130)
                 on_turn(turn)
             pairs += 1
-    return Ended(pairs, rounds * len(trials), None)
+    return TurnsResult(pairs, rounds * len(trials), None)
 
 
 def _begin(folder: Path, base: Installation, head: Installation, rounds: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small import Blobs, prepare, small_work
 
-from sparsebench.core.archive import Archive, BadArchive, Below, write_archive
+from sparsebench.core.archive import Archive, BadArchive, WithPrefix, write_archive
 from sparsebench.core.training import loop
 from sparsebench.core.training.loop import train
 from sparsebench.discovery import load_plugins
@@ -251,7 +251,7 @@ class TestArchive:
         for name, array in arrays.items():
             assert found[name].dtype == array.dtype
             assert np.array_equal(found[name], array)
-        assert sorted(Below(found, "a")) == ["b", "c"]
+        assert sorted(WithPrefix(found, "a")) == ["b", "c"]
         with pytest.raises(KeyError):
             found["d"]
 

@@ -20,7 +20,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 )
 from sparsebench_plugins.backends.numba_csr.threads import (
     in_parallel,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 
@@ -102,7 +102,7 @@ def activate(Z, K, N, unit, bits):
     """Z (K, N) flat becomes dropout(f(Z))."""
     before = threads_for(K * N)
     activate_rows(K, (Z, N, unit, bits))
-    threads_again(before)
+    restore_threads(before)
 
 
 @in_parallel
@@ -116,4 +116,4 @@ def deactivate(D, K, N, unit, bits):
     """DA (K, N) flat becomes DZ."""
     before = threads_for(K * N)
     deactivate_rows(K, (D, N, unit, bits))
-    threads_again(before)
+    restore_threads(before)

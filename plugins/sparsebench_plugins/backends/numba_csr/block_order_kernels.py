@@ -9,7 +9,7 @@ from numba import njit
 from sparsebench_plugins.backends.numba_csr.threads import (
     MOVE,
     in_parallel,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 
@@ -96,7 +96,7 @@ def fill(row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns
     for b in range(R * C):
         starts[b + 1] += starts[b]
     fill_rows(R, (row_cuts, column_cuts, block_of, indptr, indices, starts, rows, columns))
-    threads_again(before)
+    restore_threads(before)
 
 
 @in_parallel
@@ -119,7 +119,7 @@ def reorder(row_cuts, starts, rows, indptr, there, array, out):
     """out = an array (nnz,) in csr order, rearranged by blocks, or back if not `there`."""
     before = threads_for(MOVE * rows.size)
     move(row_cuts.size - 1, (row_cuts, starts, rows, indptr, there, array, out))
-    threads_again(before)
+    restore_threads(before)
 
 
 @in_parallel
@@ -141,4 +141,4 @@ def columns_to_csr(row_cuts, column_cuts, starts, rows, columns, indptr, indices
     before = threads_for(MOVE * rows.size)
     given = (row_cuts, column_cuts, starts, rows, columns, indptr, indices)
     columns_of_rows(row_cuts.size - 1, given)
-    threads_again(before)
+    restore_threads(before)

@@ -36,7 +36,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 from sparsebench_plugins.backends.numba_csr.threads import (
     MOVE,
     in_parallel,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 from sparsebench_plugins.backends.numba_csr.update_kernels import adam, sgd, update
@@ -209,7 +209,7 @@ def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, 
     before = threads_for(MOVE * np.int64(starts[count]))
     given = (features, starts, count, t_indptr, w, first, second, rule, past, steps, since)
     present_chunks(CHUNKS, given)
-    threads_again(before)
+    restore_threads(before)
 
 
 @in_parallel
@@ -231,7 +231,7 @@ def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
     before = threads_for(w.size)
     given = (chunks, t_indptr, w, first, second, rule, past, steps, since)
     all_chunks(chunks.size - 1, given)
-    threads_again(before)
+    restore_threads(before)
 
 
 # --- forward --------------------------------------------------------------------------
@@ -319,10 +319,10 @@ def csr_forward(
     parts = min(np.int64(before), N)  # each reads the connections once
     given = (parts, N, features, starts, count, samples, values, t_indptr, t_rows, w, S, K)
     product_parts(parts, given)
-    threads_again(before)
+    restore_threads(before)
     threads_for(MOVE * N * K)
     activated_chunks(CHUNKS, (S, bias, Z, z, N, unit, bits))
-    threads_again(before)
+    restore_threads(before)
 
 
 # --- backward -------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def csr_forward(
 
 @in_parallel
 @njit(error_model="numpy")
-def turned_chunks(c, DZ, z, N, K, S):
+def transpose_chunks(c, DZ, z, N, K, S):
     """Compute the columns of chunk c of S = DZ^T."""
     begin, end = K * c // CHUNKS, K * (c + 1) // CHUNKS
     lines = np.empty(ROWS * N, dtype=np.float32)
@@ -414,8 +414,8 @@ def csr_backward(
     steps   the value that `since` (D,) gets for these columns
     """
     before = threads_for(MOVE * N * K)
-    turned_chunks(CHUNKS, (DZ, z, N, K, S))
-    threads_again(before)
+    transpose_chunks(CHUNKS, (DZ, z, N, K, S))
+    restore_threads(before)
     work = np.int64(starts[count]) * (w.size // (t_indptr.size - 1) + 1)
     threads_for(MOVE * work)
     given = (
@@ -423,4 +423,4 @@ def csr_backward(
         S, K, G, rule, steps, since,
     )  # fmt: skip
     gradient_chunks(CHUNKS, given)
-    threads_again(before)
+    restore_threads(before)

@@ -26,7 +26,7 @@ from sparsebench_plugins.backends.numba_csr.simd import (
 )
 from sparsebench_plugins.backends.numba_csr.threads import (
     in_parallel,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 from sparsebench_plugins.backends.numba_csr.update_kernels import absorb, update
@@ -96,10 +96,10 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
             min(tile, N - n), unit, bits, ahead,
         )  # fmt: skip
         forward_chunks(chunks.size - 1, given)
-    threads_again(before)
+    restore_threads(before)
 
 
-def spanning(downstream):
+def make_backward_column(downstream):
     """Make a function for one column of the backward pass with any number of samples.
 
     downstream  whether it computes DX, besides the gradient
@@ -150,7 +150,7 @@ def spanning(downstream):
     return backward_column
 
 
-downstream_column, dots_column = spanning(True), spanning(False)
+downstream_column, dots_column = make_backward_column(True), make_backward_column(False)
 
 
 @in_parallel
@@ -224,7 +224,7 @@ def backward(
             unit, bits, ahead,
         )  # fmt: skip
         backward_chunks(chunks.size - 1, given)
-    threads_again(before)
+    restore_threads(before)
 
 
 @in_parallel
@@ -248,4 +248,4 @@ def sum_rows(DZ, z, N, sums):
     """sums[k] = the sum of DZ's row k over the batch.  DZ (K, N) flat in the layout z."""
     before = threads_for(sums.size * N)
     sum_row(sums.size, (DZ, z, N, sums))
-    threads_again(before)
+    restore_threads(before)

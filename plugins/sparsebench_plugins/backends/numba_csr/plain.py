@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from sparsebench_plugins.backends.numba_csr.arguments import ADAM, KEEP, NONE, SGD, TRAIN
-from sparsebench_plugins.backends.numba_csr.threads import threads_again, threads_for
+from sparsebench_plugins.backends.numba_csr.threads import restore_threads, threads_for
 
 GOLDEN = np.uint32(0x9E3779B9)
 SUMS = {"reassoc", "contract"}
@@ -81,7 +81,7 @@ def activate(Z, K, N, unit, bits):
     before = threads_for(K * N)
     for k in prange(K):
         activate_row(Z, k * N, k, 0, N, unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -90,7 +90,7 @@ def deactivate(D, K, N, unit, bits):
     before = threads_for(K * N)
     for k in prange(K):
         deactivate_row(D, k * N, k, 0, N, unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(error_model="numpy", fastmath=SUMS)
@@ -128,7 +128,7 @@ def forward(chunks, indptr, indices, data, bias, X, x, Z, z, N, unit, bits, ahea
                 row = to + k * z.stride
                 gathered(data, indices, start, stop, X, x.stride, at, bias[k], Z, row, count)
                 activate_row(Z, row, k, n, count, unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(error_model="numpy")
@@ -227,7 +227,7 @@ def backward(
                             absorb(w, first, p, g, n == 0, final, rule)
                 if wanted:
                     deactivate_row(DX, dj, j, n, count, unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -251,7 +251,7 @@ def small_batch_forward(
             for n in range(0, N, z.tile):
                 at = n // z.tile * z.step + k * z.stride
                 activate_row(Z, at, k, n, min(z.tile, N - n), unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(error_model="numpy")
@@ -286,7 +286,7 @@ def small_batch_backward(
         if DX.size > 0:
             for j in range(column_cuts[c], column_cuts[c + 1]):
                 deactivate_row(DX, j * N, j, 0, N, unit, bits)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=SUMS)
@@ -298,4 +298,4 @@ def sum_rows(DZ, z, N, sums):
         for n in range(N):
             total += DZ[n // z.tile * z.step + k * z.stride + n % z.tile]
         sums[k] = total
-    threads_again(before)
+    restore_threads(before)

@@ -29,7 +29,7 @@ from sparsebench_plugins.backends.numba_csr.connection_kernels import (
 from sparsebench_plugins.backends.numba_csr.simd import load_few, store_few
 from sparsebench_plugins.backends.numba_csr.threads import (
     in_parallel,
-    threads_again,
+    restore_threads,
     threads_for,
 )
 from sparsebench_plugins.backends.numba_csr.update_kernels import update
@@ -51,7 +51,7 @@ def sums_of(A, start, rows, step, N):
     raise NotImplementedError
 
 
-def settle(sums, s, A, a, step, N):
+def write_back_sums(sums, s, A, a, step, N):
     """If `sums` is not A itself, A[a : a + N] = sums[s : s + N], rounded to A's type."""
     raise NotImplementedError
 
@@ -65,15 +65,15 @@ def _sums_of(A, start, rows, step, N):
     return lambda A, start, rows, step, N: np.empty(rows * N, dtype=np.float32)
 
 
-@overload(settle)
+@overload(write_back_sums)
 def _settle(sums, s, A, a, step, N):
     wide = A.dtype == types.float32
 
-    def settle(sums, s, A, a, step, N):
+    def write_back_sums(sums, s, A, a, step, N):
         if not wide or step != N:
             store_few(A, a, load_few(sums, s, N), N)
 
-    return settle
+    return write_back_sums
 
 
 @njit(error_model="numpy")
@@ -113,7 +113,7 @@ def forward_chunk(
             else:
                 p = more(N, w, rows, columns, p, stop, final, count, ahead, X, at, sums, 0)
     for k in range(first, last):
-        settle(sums, (k - first) * N, Z, z + k * z_step, z_step, N)
+        write_back_sums(sums, (k - first) * N, Z, z + k * z_step, z_step, N)
         activate_row(Z, z + k * z_step, k, n, N, unit, bits)
 
 
@@ -158,13 +158,13 @@ def backward_chunk(
             else:
                 update(w, first, second, own, p, to, 0, rule)
     for j in range(begin, end):
-        settle(sums, (j - begin) * N, DX, j * N, N, N)
+        write_back_sums(sums, (j - begin) * N, DX, j * N, N, N)
         deactivate_row(DX, j * N, j, 0, N, unit, bits)
 
 
 @in_parallel
 @njit(forceinline=True, error_model="numpy")
-def together(j, X, at, stride, count, out):
+def copy_contiguous(j, X, at, stride, count, out):
     """Copy `count` samples of neuron j, from X[at + j stride] on, to out[j count] on."""
     for i in range(count):
         out[j * count + i] = X[at + j * stride + i]
@@ -189,14 +189,14 @@ def forward(
         to = n // z.tile * z.step + n % z.tile
         source = X
         if N > LARGEST:
-            together(D, (X, at, x.stride, count, few))
+            copy_contiguous(D, (X, at, x.stride, count, few))
             source, at = few, 0
         given = (
             row_cuts, column_cuts, starts, rows, columns, w, bias,
             source, at, Z, to, z.stride, n, count, unit, bits,
         )  # fmt: skip
         forward_chunks(row_cuts.size - 1, given)
-    threads_again(before)
+    restore_threads(before)
 
 
 @njit(cache=True, error_model="numpy")
@@ -211,4 +211,4 @@ def backward(
         X, DZ, DX, N, G, rule, unit, bits,
     )  # fmt: skip
     backward_chunks(column_cuts.size - 1 if DX.size > 0 else row_cuts.size - 1, given)
-    threads_again(before)
+    restore_threads(before)

@@ -34,12 +34,12 @@ def start_threads():
 
 def threads_for(work):
     """Set the number of threads to one if `work` multiply-adds are too few for more. Returns the
-    previous number, for `threads_again`. (This version is for plain Python, which has one
+    previous number, for `restore_threads`. (This version is for plain Python, which has one
     thread.)"""
     return 1
 
 
-def threads_again(before):
+def restore_threads(before):
     """Restore the number of threads from before `threads_for`."""
 
 
@@ -74,12 +74,12 @@ def _threads_for(work):
     return threads_for
 
 
-@overload(threads_again)
+@overload(restore_threads)
 def _threads_again(before):
-    def threads_again(before):
+    def restore_threads(before):
         set_threads(before)
 
-    return threads_again
+    return restore_threads
 
 
 I64, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()

@@ -51,7 +51,7 @@ class Programs:
         number = kernel_numbers.loss_number(loss)
         own = [layer for layer in layers if isinstance(layer, NumbaCsrLayer)]
         units_known = all(
-            isinstance(unit, NumbaUnit) or kernel_numbers.curve_number(unit) is not None
+            isinstance(unit, NumbaUnit) or kernel_numbers.activation_number(unit) is not None
             for unit in units
         )
         if number is None or len(own) < len(layers) or not units_known:

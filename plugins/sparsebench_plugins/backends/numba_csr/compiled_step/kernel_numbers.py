@@ -44,7 +44,7 @@ def takes_labels(number: int) -> bool:
     return number in (CROSS_ENTROPY, SQUARED)
 
 
-def curve_number(unit: Unit) -> int | None:
+def activation_number(unit: Unit) -> int | None:
     """The number of an activation that is not part of a layer's kernel; None if it has no
     kernel."""
     if type(unit) is SReluUnit:

@@ -33,7 +33,11 @@ from sparsebench_plugins.backends.numba_csr.compiled_step.records import (
     STEP,
     VECTOR,
 )
-from sparsebench_plugins.backends.numba_csr.large_batch import PIECE, forward_row, spanning
+from sparsebench_plugins.backends.numba_csr.large_batch import (
+    PIECE,
+    forward_row,
+    make_backward_column,
+)
 from sparsebench_plugins.backends.numba_csr.simd import (
     WIDTH,
     add,
@@ -54,7 +58,7 @@ KERNEL = types.void(types.int64, types.int64, types.int64)
 Dtype: TypeAlias = Any
 """A scalar type of numpy: float32, uint16 (bits of bfloat16), int32 or int64."""
 
-downstream_column, dots_column = spanning(True), spanning(False)
+downstream_column, dots_column = make_backward_column(True), make_backward_column(False)
 
 
 @njit(forceinline=True)

@@ -121,9 +121,9 @@ class Program:
         if self._goal is not None:
             passes += self._backward(self._goal)
         if self.cut.by_samples:
-            self._run_whole(passes)
+            self._add_sample_phase(passes)
         else:
-            self._run_in_turn(passes)
+            self._add_pass_phases(passes)
         if self._goal is not None:
             self._update()
         self.items = np.array(self._items, dtype=np.int64).reshape(-1, 4)
@@ -181,7 +181,7 @@ class Program:
 
     # --- the phases ---------------------------------------------------------------------
 
-    def _run_whole(self, passes: Sequence[Pass]) -> None:
+    def _add_sample_phase(self, passes: Sequence[Pass]) -> None:
         """Add a phase in which each piece of work makes all passes."""
         self._table = np.array([(kernel, address(record), 0, 0) for _, kernel, record, _ in passes])
         stride = -(-(2 + len(passes)) // LINE_WORDS) * LINE_WORDS
@@ -193,7 +193,7 @@ class Program:
         items = [(operations.sequence(), self._whole, piece, 0) for piece in range(self.cut.pieces)]
         self._phase([part for part, *_ in passes], items, self._work < ALONE)
 
-    def _run_in_turn(self, passes: Sequence[Pass]) -> None:
+    def _add_pass_phases(self, passes: Sequence[Pass]) -> None:
         """Add a phase for each tile of each pass."""
         for part, kernel, record, chunks in passes:
             for tile in range(self.cut.tiles):

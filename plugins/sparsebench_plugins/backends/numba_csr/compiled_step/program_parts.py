@@ -83,7 +83,11 @@ class Parts:
     def curve(self, number: int) -> int | None:
         """The number in `kernel_numbers` of the activation after layer `number`; None if there is
         none, or if the layer's own kernel computes it."""
-        return kernel_numbers.curve_number(self.units[number]) if number < len(self.units) else None
+        return (
+            kernel_numbers.activation_number(self.units[number])
+            if number < len(self.units)
+            else None
+        )
 
 
 def by_row(layer: NumbaCsrLayer) -> Fields:

@@ -41,6 +41,7 @@ LINE = 64
 TICKET, DONE, WORD, SLEEPING, STOP, FIRST, CLOCK, ALONE, STARTED, PORTABLE = (
     LINE * i for i in range(10)
 )
+SPAN, RETURNED = ALONE + 8, ALONE + 16
 """The byte offset of each word in the control block; each has its own cache line.
 
 TICKET    the word from which tickets are drawn
@@ -52,6 +53,8 @@ FIRST     address of the first item of phase s, in word s % RING
 ALONE     time until which the caller works alone, in nanoseconds
 STARTED   number of helpers that have started, number of these that flush denormals to zero, and the
           smallest normal float32
+SPAN      for how long the caller worked alone the last time, in nanoseconds
+RETURNED  when it stopped working alone
 PORTABLE  whether threads wait without futex and without the processor's pause instruction
 """
 
@@ -71,8 +74,12 @@ PATIENCE = 100_000
 """If the caller has to wait longer than this many nanoseconds, or than its own part of the phase
 took if that is longer, it works alone for a while."""
 
-SOLITUDE = 50_000_000
-"""For how many nanoseconds the caller then works alone."""
+SOLITUDE, LONGEST = 50_000_000, 800_000_000
+"""For how many nanoseconds the caller then works alone: the first time, and at most."""
+
+RECENT = 50_000_000
+"""If the caller has to wait again within this many nanoseconds of working together, another program
+still needs a core, and the caller works alone for twice as long as before."""
 
 YIELD = 10_000
 """After waiting this many nanoseconds, the caller yields its core."""
@@ -155,13 +162,27 @@ def run_shared(control, phase, items, count):
         return
     began = nanoseconds(control + CLOCK)
     patience = max(PATIENCE, began - published)
+    waited = 0
     while load(control + DONE) < count:
         pause()
         waited = nanoseconds(control + CLOCK) - began
         if waited > YIELD:
             sched_yield()
-        if waited > patience:
-            store(control + ALONE, began + waited + SOLITUDE)
+    if waited > patience:
+        now = began + waited
+        span = next_span(load(control + SPAN), now - load(control + RETURNED))
+        store(control + SPAN, span)
+        store(control + ALONE, now + span)
+
+
+@njit(nogil=True)
+def next_span(last, together):
+    """For how many nanoseconds the caller works alone now.
+
+    last      for how long it did so the last time
+    together  for how long the threads have worked together since
+    """
+    return min(2 * last, LONGEST) if together < RECENT else SOLITUDE
 
 
 @njit(nogil=True)
@@ -178,9 +199,11 @@ def run_phases(control, helped, serial, phases, items):
         count = phases[p, 1]
         shared = helped and count > 1 and phases[p, 2] == 0
         if shared and load(control + ALONE) > 0:
-            shared = nanoseconds(control + CLOCK) >= load(control + ALONE)
+            now = nanoseconds(control + CLOCK)
+            shared = now >= load(control + ALONE)
             if shared:
                 store(control + ALONE, 0)
+                store(control + RETURNED, now)
         if shared:
             run_shared(control, serial, first, count)
             serial = (serial + 1) & 0x3FFFFF
