@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import Any
 
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.system_files import first_line, lines_of
 
 

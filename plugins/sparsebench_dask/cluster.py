@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client, Future, LocalCluster
 
 from sparsebench import machine
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.errors import SparsebenchError
 
 CORES, MEMORY = "cores", "memory"

@@ -33,7 +33,7 @@ from sparsebench.analysis.report_data import (
 from sparsebench.analysis.statistics import Spread, from_zero
 from sparsebench.core.metric import EPOCH_PARTS, Metric
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.chart_encoding import switches
+from sparsebench.report.chart_encoding import short_switches
 from sparsebench.report.chart_style import left_out
 from sparsebench.report.document import (
     MOST_PANELS,
@@ -149,7 +149,7 @@ def speeds(found: Sequence[Family]) -> Chart | None:
         lines: dict[str, list[tuple[int, float]]] = {}
         for way in family.ways:
             if way.workers and family.baseline is not None:
-                name = switches(distinct_label(_kind(way), [*kinds.values()]))
+                name = short_switches(distinct_label(_kind(way), [*kinds.values()]))
                 lines.setdefault(name, []).append((way.workers, _speed(way, family.baseline)))
         series = [
             Series(

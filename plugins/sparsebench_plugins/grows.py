@@ -28,7 +28,8 @@ class RandomGrow:
 
 @dataclass(frozen=True)
 class GradientGrow:
-    """Grow at the free positions with the largest |gradient| of one mini-batch.
+    """Grow at the free positions with the largest |gradient| of one mini-batch, which
+    `core.sparse.gradients.largest_free_gradients` finds.
 
     Evci et al. (2020), arXiv 1911.11134, section 3. The dense gradient is computed in tiles of 256
     KiB and never stored: time O(K D N), memory O(nnz).

@@ -1,4 +1,5 @@
-"""Learning-rate schedules: the factor of the learning rate at each step t = 1..steps."""
+"""Learning-rate schedules: the factor of the learning rate at each step t = 1..steps. Each is
+registered in `__init__.py` of the package."""
 
 from __future__ import annotations
 

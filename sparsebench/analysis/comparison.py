@@ -2,7 +2,8 @@
 
 A cell is all trials that differ only in seed and fold; replicates are its seeds, or pairs of seed
 and round if the two sides ran in turn. p-values are corrected by Holm over all cells in which a
-metric is tested. scipy is imported only if there is something to test.
+metric is tested. How much counts as a change is in `gates`; the default thresholds and floors are
+those of each metric in `sparsebench.metrics`. scipy is imported only if there is something to test.
 """
 
 from __future__ import annotations

@@ -113,8 +113,9 @@ def equal_at(x: Sequence[float], rising: Sequence[float]) -> float:
 
 
 def crossings(report_data: ReportData, kinds: Mapping[str, bool] | None = None) -> list[Crossing]:
-    """The crossings of each truly sparse backend with each simulated one: along density for each
-    setting with several densities, and along size for each topology with several sizes.
+    """Where the time and the net peak of each truly sparse backend equal those of each simulated
+    one: by density for each setting, and by size for each topology; both only where the density
+    varies, as it does over sizes at one epsilon.
 
     kinds  backend name -> whether it is truly sparse; None: as the plugins declare
     """

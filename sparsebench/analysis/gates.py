@@ -1,5 +1,5 @@
-"""Gates: how much worse a metric may get before a comparison fails. They come from a file and
-options.
+"""Gates: how much worse a metric may get before a comparison fails. They come from a file, from
+options, and by default from the metrics' declarations in `sparsebench.metrics`.
 
 A change counts as worse only if it exceeds `threshold` and `floor` and is statistically
 significant. An example of a file of gates:

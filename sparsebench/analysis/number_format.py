@@ -13,7 +13,7 @@ from sparsebench.errors import escape_unprintable
 UNKNOWN = "–"
 
 SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
-BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+BYTES = ((2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 LARGE = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsebench.core.audit.probe_evidence import Sizes
+from sparsebench.core.audit.probe_sizes import Sizes
 from sparsebench.core.trial import Trial
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 
 CHECKPOINT = "checkpoint.npz"
 

@@ -79,7 +79,8 @@ class Observer(Protocol):
         return False
 
     def start(self, network: Network) -> Observation:
-        """Called once the network has its initial connections, or those of a checkpoint."""
+        """Begin to observe a network, which already has its initial connections, or those of a
+        checkpoint."""
 
 
 @runtime_checkable

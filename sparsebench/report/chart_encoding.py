@@ -43,14 +43,14 @@ def distinctions(
     )
     inside = [with_keys_removed(trial, *in_panels) for trial in trials]
     tone_key = color or next((key for key in COMPONENTS if _varies(inside, key)), "")
-    tones = words(report_data, trials, tone_key) if tone_key else [""] * len(trials)
+    tones = key_labels(report_data, trials, tone_key) if tone_key else [""] * len(trials)
     if len(set(tones)) > MOST_TONES:
         tones = [brief(value_at(trial, tone_key) or "") for trial in trials]
     rest = [with_keys_removed(trial, tone_key) if tone_key else trial for trial in inside]
     own = [key for key in ("topology", "backend") if key != tone_key and _varies(rest, key)]
-    shapes = [words(report_data, rest, key) for key in own]  # these are no part of a setting
+    shapes = [key_labels(report_data, rest, key) for key in own]  # these are no part of a setting
     shapes += [_setting_labels(rest), list(frame["apart"])]
-    panels = [words(report_data, trials, key) for key in in_panels]
+    panels = [key_labels(report_data, trials, key) for key in in_panels]
     found = pd.DataFrame(
         {
             "panel": [join(*each) for each in zip(*panels)] if panels else "",
@@ -67,11 +67,12 @@ def distinctions(
     return found
 
 
-def words(
+def key_labels(
     report_data: ReportData, trials: Sequence[Trial], key: str, *, bare: bool = False
 ) -> list[str]:
-    """The words for a key of each trial. For a part, a label that distinguishes it from those of
-    other trials; for a dotted key its value, preceded by the key's name unless `bare`."""
+    """A text per trial for this key: of a component a label that tells it from those of the other
+    trials; of any other value `name=value`, or the value alone if `bare`; empty if there is
+    none."""
     labels = report_data.frame["backend_label"]
     if key == "backend" and labels.nunique() == len({repr(trial.backend) for trial in trials}):
         return list(labels)  # with the marks of the audit
@@ -81,14 +82,14 @@ def words(
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
     return [
-        switches(printable(distinct_label(value, components))) if isinstance(value, dict)
+        short_switches(printable(distinct_label(value, components))) if isinstance(value, dict)
         else "" if value is None
         else printable(name + brief(value))
         for value in values
     ]  # fmt: skip
 
 
-def switches(label: str) -> str:
+def short_switches(label: str) -> str:
     """Shorten the switches in a label: `wasap (workers=2, average=True, exact=False)` becomes
     `wasap (workers=2, average)`."""
     found = re.sub(r"(, )?\b\w+=False\b", "", label.replace("=True", ""))

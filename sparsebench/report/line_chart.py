@@ -14,7 +14,13 @@ from sparsebench.analysis.report_data import SPARSITY, ReportData, groups, trial
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.report.chart_encoding import SIZE, distinctions, parameter_keys, value_at, words
+from sparsebench.report.chart_encoding import (
+    SIZE,
+    distinctions,
+    key_labels,
+    parameter_keys,
+    value_at,
+)
 from sparsebench.report.chart_style import (
     MARK,
     drawn_once,
@@ -105,7 +111,7 @@ def line(
     distinct = distinctions(part, *keys, color=color, panel=panel)
     frame = part.frame.assign(**{str(name): distinct[name] for name in distinct})
     if by:
-        frame["by"] = words(part, trials_of(part), keys[-1], bare=True)
+        frame["by"] = key_labels(part, trials_of(part), keys[-1], bare=True)
     else:
         frame["by"] = ""
     parts = list(groups(frame, ["panel"]))
@@ -147,7 +153,7 @@ def column(report_data: ReportData, name: str) -> Column:
     if len(numbers) + values.count(None) == len(values):
         found = pd.Series(values, frame.index, dtype="float64")
         return Column(heading, found, Metric(key, "number"), keys=(key,))
-    labels = words(report_data, trials_of(report_data), key, bare=True)
+    labels = key_labels(report_data, trials_of(report_data), key, bare=True)
     names = tuple(dict.fromkeys(labels))
     found = pd.Series([names.index(one) for one in labels], frame.index, dtype="float64")
     return Column(heading, found, Metric(key), names, (key,))

@@ -13,7 +13,7 @@ from sparsebench.analysis.report_data import ReportData, groups, trials_of, with
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
-from sparsebench.report.chart_encoding import parameter_keys, words
+from sparsebench.report.chart_encoding import key_labels, parameter_keys
 from sparsebench.report.chart_style import heading_of
 from sparsebench.report.document import Cell, Table, number
 from sparsebench.report.line_chart import known_key
@@ -73,7 +73,7 @@ def _labels(report_data: ReportData, keys: Sequence[str], others: Sequence[str])
     for key in keys:
         out = [other for other in (*keys, *others) if other != key and "." in other]
         reduced = [with_keys_removed(trial, *out, *report_data.folded) for trial in trials]
-        named[key] = words(report_data, reduced, key, bare=True)
+        named[key] = key_labels(report_data, reduced, key, bare=True)
     labels = list(zip(*named.values())) if keys else [()] * len(trials)
     return pd.Series(labels, report_data.frame.index, dtype=object)
 

@@ -193,7 +193,10 @@ def _ticks(axis: Any, found: Axis) -> None:
     if found.log:
         axis.set_minor_locator(NullLocator())
     if found.log and found.kind == "count":
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axis.get_view_interval()
+        most = 14 / axis.axes.get_gridspec().ncols if axis.axis_name == "x" else 8
+        few = 3 * math.log10(high / low) <= most
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     if found.names:
         axis.set_ticks(range(len(found.names)), [_words(name, 16) for name in found.names])
     if found.whole:

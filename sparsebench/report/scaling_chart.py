@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparsebench.analysis.fits import SIZES, laws
 from sparsebench.analysis.number_format import count, fixed, in_unit, one, size
-from sparsebench.analysis.report_data import CELL, SIZE, ReportData, groups
+from sparsebench.analysis.report_data import CELL, SIZE, ReportData, groups, trials_of
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.status import Status
 from sparsebench.report.chart_encoding import distinctions
@@ -62,7 +62,8 @@ def scaling(report_data: ReportData) -> Chart | None:
     columns = {str(name): distinct[name] for name in distinct}
     report_data = replace(report_data, frame=report_data.frame.assign(**columns))
     frame = report_data.frame
-    sizes = [part[SIZES].dropna() for _, part in groups(report_data.ok, ["line", "dataset"])]
+    named = frame.assign(named=[trial.dataset.get("name", "") for trial in trials_of(report_data)])
+    sizes = [part[SIZES].dropna() for _, part in groups(named[named["ok"]], ["line", "named"])]
     if not any(n.nunique() > 1 and n.max() >= LEAST_SPAN * n.min() > 0 for n in sizes):
         return None
     looks = {

@@ -227,26 +227,42 @@ def crossover_sentence(found: list[Crossing]) -> str:
         alike = [one for one in found if one.along == along]
         first = [(one.sparse, one.simulated) for one in alike[:1]]
         pair = [one for one in alike if (one.sparse, one.simulated) in first]
-        time, memory = (_range([getattr(o, name) for o in pair], along)
-                        for name in ("time", "memory"))  # fmt: skip
-        costs = [f"time per epoch {time}"] if time else []
-        costs += [f"net peak memory {memory}"] if memory else []
+        if not pair:
+            continue
+        costs: dict[str, list[str]] = {}
+        for name, cost in (("time", "time per epoch"), ("memory", "net peak memory")):
+            known = [one for at in pair if (one := getattr(at, name)) and not math.isnan(one.at)]
+            if known:
+                how, where = _compared(known, along, pair[0].simulated)
+                costs.setdefault(where, []).append(f"{how} {cost}")
         if costs:
-            names = f"{pair[0].sparse} and {pair[0].simulated}"
-            return f"{names} take the same {sentence_list(costs, 'and the same')}."
+            parts = [f"{sentence_list(what)} {where}" for where, what in costs.items()]
+            return f"{pair[0].sparse} takes {', and '.join(parts)}."
     return ""
 
 
-def _range(found: list[Crossover | None], along: str) -> str:
+def _compared(known: list[Crossover], along: str, simulated: str) -> tuple[str, str]:
+    """How a truly sparse backend compares with a simulated one: `less` or `more`, with the
+    densities or sizes at all of which it does so; or `as much`, with the range of crossovers."""
+    ends = {one.at for one in known}
+    least, most = min(one.least for one in known), max(one.most for one in known)
+    if ends <= {BELOW} or ends <= {ABOVE}:
+        less = (along == "connections") == (BELOW in ends)  # sparse gains with size, not density
+        points = "density" if along == "density" else "size"
+        span = f"from {SHOW[along](least).removesuffix(' connections')} to {SHOW[along](most)}"
+        return "less" if less else "more", f"than {simulated} at every {points} {span}"
+    return "as much", f"as {simulated} {_range(known, along)}"
+
+
+def _range(known: list[Crossover], along: str) -> str:
     """The range of the crossovers between measured points, followed by the others: `at a density of
-    6.2 % to 8.0 % or, if at all, above 16 %`."""
-    known = [one for one in found if one is not None and not math.isnan(one.at)]
+    6.2 % to 8.0 %, or if at all above 16 %`."""
     inside = sorted(one.at for one in known if one.at not in (BELOW, ABOVE))
     ends = list(dict.fromkeys(map(SHOW[along], inside[:1] + inside[-1:])))
     outside = dict.fromkeys(_place(one.at, one, along) for one in known if one.at in (BELOW, ABOVE))
     of = "at a density of " if along == "density" else "at "
     spans = [of + " to ".join(ends)] if ends else []
-    return sentence_list([*spans, *(f"if at all {place}" for place in outside)], "or")
+    return ", or ".join([*spans, *(f"if at all {place}" for place in outside)])
 
 
 def _place(value: float, of: Crossover, along: str) -> str:

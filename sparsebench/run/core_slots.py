@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sparsebench import machine
 from sparsebench.core.trial import Trial
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.errors import SparsebenchError
 from sparsebench.registry import Plugins
 

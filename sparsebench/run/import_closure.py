@@ -33,7 +33,7 @@ from sparsebench.store.provenance import NUMERIC
 STOP = frozenset(
     {"sparsebench"}
     | {f"sparsebench.{name}" for name in
-       ("errors", "hookspecs", "registry", "discovery", "machine", "default_threads",
+       ("errors", "hookspecs", "registry", "discovery", "machine", "cores_and_threads",
         "system_files", "folders", "metrics")}
 )  # fmt: skip
 """Modules that only declare, register or report; they are not followed."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench import machine
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.run import noise
 from sparsebench.run.memory_cgroup import own_group
 from sparsebench.store.record import utc_now

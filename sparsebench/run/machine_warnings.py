@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.run import noise
 from sparsebench.run.machine_facts import (
     CPU,

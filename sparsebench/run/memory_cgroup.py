@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsebench.core.worker.processes import started
-from sparsebench.default_threads import control_group
+from sparsebench.cores_and_threads import control_group
 
 ROOT = Path("/")
 """The folder that contains proc; mount points are below it too."""

@@ -11,9 +11,9 @@ from sparsebench.analysis.audit_verdict import contradicts_or_unsure
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
-from sparsebench.default_threads import usable_cores
-from sparsebench.run import audit as auditing
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.run import kernel_cache
+from sparsebench.run import probe_jobs as auditing
 from sparsebench.run.executor import Context, Handle
 from sparsebench.run.fingerprint import CHANGED
 

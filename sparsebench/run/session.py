@@ -17,8 +17,8 @@ from sparsebench.core.status import Status
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.registry import Plugins
-from sparsebench.run import audit as auditing
 from sparsebench.run import exit_codes
+from sparsebench.run import probe_jobs as auditing
 from sparsebench.run.core_slots import Slots, cores_wanted, declared_processes
 from sparsebench.run.cost_prediction import Prediction, predict, refusal
 from sparsebench.run.executor import Context, Handle, wait

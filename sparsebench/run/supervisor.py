@@ -17,7 +17,7 @@ from sparsebench.core.job import Job
 from sparsebench.core.status import FAILURES
 from sparsebench.core.worker import limits, memory, processes
 from sparsebench.core.worker.classify import TAIL_LINES, End, StopReason, classify
-from sparsebench.run import memory_cgroup, noise, rank_log
+from sparsebench.run import memory_cgroup, mpi_process_log, noise
 from sparsebench.run.launch import launch
 from sparsebench.run.memory_trace import SAMPLE_SECONDS, Trace
 from sparsebench.store.provenance import impersonal
@@ -49,7 +49,7 @@ class Supervised:
         self._reason: StopReason = ""
         self._kill_at: float | None = None
         self._over_at: float | None = None
-        self._ranks = rank_log.Ranks()
+        self._ranks = mpi_process_log.Ranks()
         self._outcome: dict[str, Any] | None = None
         self._room = job.trial.memory_limit or machine.available_memory()
         self._oom_kills = memory.oom_kills()
@@ -109,7 +109,7 @@ class Supervised:
             return
         self._looked, pid = now, self.pid
         if self._job.processes > 1:
-            self._ranks = rank_log.read(self._job.folder)
+            self._ranks = mpi_process_log.read(self._job.folder)
             self._trace.ranks = tuple(self._ranks.starts)
             if self._ranks.over and self._over_at is None:
                 self._over_at = now
@@ -171,7 +171,7 @@ class Supervised:
         if not can_look_first:
             self._signal(signal.SIGKILL)
         if self._job.processes > 1:
-            self._ranks = rank_log.read(self._job.folder)
+            self._ranks = mpi_process_log.read(self._job.folder)
         processes.kill_known([*self._trace.seen(), *self._ranks.starts.items()])
         processes.kill_marked(self._launched.mark)
         self._wall = time.monotonic() - self._clock
@@ -203,7 +203,7 @@ class Supervised:
         swapped = self._trace.swapped
         disturbed = noise.between(self._before, after, own_seconds=own, swapped=swapped)
         self._close()
-        rank_log.forget(self._job.folder)
+        mpi_process_log.forget(self._job.folder)
         return {
             "status": str(status),
             "cause": cause,

@@ -57,7 +57,8 @@ def config_file() -> Path | None:
 
 
 def read_config() -> dict[str, Any]:
-    """The checked content of config.toml; empty if there is no such file."""
+    """The checked content of config.toml, with its values as written; empty if there is no such
+    file. Raises SuiteError for content that is not valid."""
     file = config_file()
     if file is None or not os.path.lexists(file):
         return {}

@@ -34,7 +34,7 @@ from sparsebench.core.training.work import EpochRecord, Work
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import DataError, Unsupported
 from sparsebench.registry import Plugins
-from sparsebench.sklearn.sample_weights import ObjectiveOfRecords, with_weights
+from sparsebench.sklearn.weighted_targets import ObjectiveOfRecords, with_weights
 from sparsebench.trained_model import BATCH, load_model, outputs_of
 
 Component = dict[str, Any]
@@ -261,7 +261,8 @@ class Learner:
         self._network, self._saved = None, arrays
 
     def _restored(self, objective: Any) -> Network:
-        """Rebuild the network from the saved arrays, with the loss of this objective."""
+        """The network rebuilt from `snapshot`, with the loss of this objective. Frees the saved
+        arrays."""
         arrays = self.snapshot()
         model, backend, optimizer = (self.part(kind) for kind in ("model", "backend", "optimizer"))
         shapes = model.shapes(self.inputs.features, self.targets.outputs)

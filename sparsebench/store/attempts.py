@@ -81,7 +81,7 @@ def read_attempt(folder: Path, root: str) -> Record | None:
 
 
 def read_outcome(file: Path, root: str) -> Record:
-    """Read outcome.json; Damaged if it is not the record of this folder's attempt."""
+    """Read outcome.json. Raises Damaged if it is not the record of this folder's attempt."""
     with reading(file):
         content = read_bytes(file, root)
         try:

@@ -145,7 +145,8 @@ def _require_store(store: Store) -> None:
 
 
 def _read_run(store: Store, run_id: str) -> _Run:
-    """Read the files of a run; Damaged if one is. A last event that was cut off is allowed."""
+    """Read the files of a run. Raises Damaged if one is damaged, but for a last event that was cut
+    off."""
     run = StoredRun(store, run_id)
     file = run.path / "events.jsonl"
     events, damaged, _ = read_lines(file, store.root, EVENT)
@@ -260,7 +261,7 @@ def _copy(attempt: _Attempt, source: Path, root: str, target: Path) -> None:
 
 
 def _read(folder: Path, root: str) -> _Attempt:
-    """Read an attempt; Damaged if its spec or outcome is."""
+    """Read an attempt. Raises Damaged if its spec or outcome is damaged."""
     read_spec(folder / SPEC, root)
     ended = os.path.lexists(folder / OUTCOME)
     return _Attempt(

@@ -45,7 +45,8 @@ AUDIT = form(claims=str, verdict=str, why=str, flags=list[str], probe=Json)
 class Record:
     """One attempt at one trial.
 
-    cause        kind of failure, such as the name of the exception; `detail` is its message
+    cause        kind of failure, such as the name of the exception, or of the signal that ended the
+                 process (`core.worker.classify`); `detail` is its message
     measures     numbers by column name; None or absent if unknown
     phases       per phase of the worker (import, data, warmup, build, train, topology, eval):
                  seconds, peak_rss_bytes

@@ -464,7 +464,7 @@ class StoredRun:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Planned trials, versions, machine. Damaged if it belongs to another run."""
+        """Planned trials, versions, machine. Raises Damaged if it belongs to another run."""
         file = self.path / "manifest.json"
         manifest = read_json(file, self.store.root, MANIFEST)
         if (found := manifest.get("run", self.id)) != self.id:
@@ -473,7 +473,8 @@ class StoredRun:
 
     @property
     def suite_text(self) -> str:
-        """The suite's text; empty if there is none. Damaged if its hash is not the manifest's."""
+        """The suite's text; empty if there is none. Raises Damaged if its hash is not the
+        manifest's."""
         file = self.path / "suite.toml"
         if not os.path.lexists(file):
             return ""

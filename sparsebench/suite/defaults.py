@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from sparsebench.core.trial import DEFAULT_OBJECTIVE, SCALINGS, fold_of
-from sparsebench.default_threads import default_threads
+from sparsebench.cores_and_threads import default_threads
 from sparsebench.units import seconds, size
 
 DEFAULT_NAMES = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsebench.analysis.audit_verdict import judge
 from sparsebench.core.audit.probe import probe
-from sparsebench.core.audit.probe_evidence import Sizes
+from sparsebench.core.audit.probe_sizes import Sizes
 from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.protocols import Backend, Layer, Optimizer, TakesCsr
 from sparsebench.core.sparse.csr import Change, CsrMatrix

@@ -11,11 +11,12 @@ import pytest
 
 import sparsebench
 from sparsebench.analysis.audit_verdict import contradicts_or_unsure, judge
-from sparsebench.core.audit.probe_evidence import Evidence, Point, Sizes
+from sparsebench.core.audit.probe_evidence import Evidence, Point
+from sparsebench.core.audit.probe_sizes import Sizes
 from sparsebench.core.job import EVIDENCE, Job
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
-from sparsebench.run import audit as auditing
+from sparsebench.run import probe_jobs as auditing
 from sparsebench.run.supervisor import Supervised
 
 LIARS = Path(__file__).parent / "liars.py"

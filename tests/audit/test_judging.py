@@ -18,17 +18,8 @@ from sparsebench.analysis.audit_verdict import (
     judge_bytes,
 )
 from sparsebench.analysis.footnote_marks import marked_labels, marked_topologies
-from sparsebench.core.audit.probe_evidence import (
-    DENSEST,
-    SIDES,
-    SPARSEST,
-    Evidence,
-    Point,
-    Sizes,
-    beyond_doubt,
-    sizes_for,
-    suspicious,
-)
+from sparsebench.core.audit.probe_evidence import Evidence, Point, beyond_doubt, suspicious
+from sparsebench.core.audit.probe_sizes import DENSEST, SIDES, SPARSEST, Sizes, sizes_for
 from sparsebench.registry import Plugins
 
 SIZES = Sizes(side=4096, batch=32)

@@ -13,7 +13,8 @@ from sparsebench.analysis.audit_verdict import DENSE_STORAGE, DENSE_WORK, UNDECL
 from sparsebench.core.audit import probe as probe_module
 from sparsebench.core.audit.network_probe import NetworkSubject
 from sparsebench.core.audit.probe import probe, probe_all
-from sparsebench.core.audit.probe_evidence import Evidence, Sizes
+from sparsebench.core.audit.probe_evidence import Evidence
+from sparsebench.core.audit.probe_sizes import Sizes
 from sparsebench.core.trial import Trial
 from sparsebench.core.worker import memory
 from sparsebench.core.worker.attempt import assemble

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from matplotlib.collections import PathCollection
 from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
@@ -74,6 +76,39 @@ def test_scaling_is_log_log_with_a_line_per_topology_and_backend(sweep):
     for ax, panel in zip(figure.axes, chart.panels):
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
         assert len([one for one in panel.series if "measured" in one.hover]) == 6
+
+
+def generated(*sizes):
+    """Each size has features of its own, and so a data set with a label of its own."""
+    records = [
+        make_record(
+            make_trial(
+                dataset={"name": "microarray-like", "features": size},
+                model={"name": "mlp", "hidden": [size], "activation": {"name": "relu"}}, seed=seed,
+            ),
+            measures={"initial_connections": 20 * size, "epoch_seconds": size / 1000},
+        )
+        for size in sizes for seed in range(2)
+    ]  # fmt: skip
+    return report_data([FakeRun(records)])
+
+
+def test_sizes_of_one_generated_data_set_are_one_line():
+    found = generated(500, 4000, 20000)
+    assert found.frame["dataset"].nunique() == 3
+    (points,) = (one for one in scaling(found).panels[0].series if "measured" in one.hover)
+    assert points.x == [10_000, 80_000, 400_000]
+
+
+@pytest.mark.parametrize("largest", [5_000, 50_000, 10**6])
+def test_texts_of_ticks_do_not_overlap(largest):
+    figure = drawn(scaling(generated(500, largest)))
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        boxes = [one.get_window_extent() for one in ax.get_xticklabels() if one.get_text()]
+        inside = [box for box in boxes if ax.bbox.x0 <= (box.x0 + box.x1) / 2 <= ax.bbox.x1]
+        assert len(inside) > 1
+        assert all(a.x1 < b.x0 for a, b in pairwise(inside))
 
 
 def test_trials_that_met_a_limit_are_arrows_in_both_panels(sweep):

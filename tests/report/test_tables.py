@@ -53,6 +53,7 @@ def test_seconds(value, shown):
 
 def test_sizes_and_ratios():
     assert size(one(3 * 2**20)) == "3.00 MiB"
+    assert size(one(3 * 2**40)) == "3.00 TiB"
     assert size(Spread(1.5 * 2**30, 0.1 * 2**30, 3)) == "1.50 ± 0.10 GiB"
     assert [ratio(x) for x in (1.031, 2.345, 14.2, 120.4)] == ["1.03", "2.3", "14", "120"]
     assert spread(Spread(math.nan, math.nan, 0)) == "–"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.default_threads import cpu_quota, default_threads, usable_cores
+from sparsebench.cores_and_threads import cpu_quota, default_threads, usable_cores
 
 MOUNT = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n"
 
@@ -82,7 +82,7 @@ def test_no_group_is_no_limit(tmp_path: Path) -> None:
 def test_threads_follow_the_quota_down_to_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparsebench.default_threads.usable_cores", lambda: list(range(8)))
+    monkeypatch.setattr("sparsebench.cores_and_threads.usable_cores", lambda: list(range(8)))
     root = version_2(tmp_path, {"/a/b": "250000 100000\n"})
     assert default_threads(root) == 2
     tree(root, {"sys/fs/cgroup/a/b/cpu.max": "1600000 100000\n"})

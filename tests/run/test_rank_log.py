@@ -19,7 +19,7 @@ from sparsebench.core.worker import attempt, mpi
 from sparsebench.core.worker.classify import NO_DISK, End, classify
 from sparsebench.core.worker.mpi import COLUMNS, add_up
 from sparsebench.errors import Unsupported
-from sparsebench.run import rank_log
+from sparsebench.run import mpi_process_log
 from sparsebench.run.core_slots import Slots
 
 Tell = Callable[[mpi.RankLog], None]
@@ -30,13 +30,13 @@ def began(log: mpi.RankLog) -> None:
 
 
 @pytest.fixture
-def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_log.Ranks]:
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., mpi_process_log.Ranks]:
     """left((1, -9), (0, -9)): two processes began; these ended, in this order, with these codes;
     "failure" and "success" are results."""
     monkeypatch.setattr(mpi, "started", lambda pid: 7)
-    monkeypatch.setattr(rank_log, "started", lambda pid: 7)
+    monkeypatch.setattr(mpi_process_log, "started", lambda pid: 7)
 
-    def leave(*events: tuple[int, int | str]) -> rank_log.Ranks:
+    def leave(*events: tuple[int, int | str]) -> mpi_process_log.Ranks:
         diaries = [mpi.RankLog(tmp_path, rank) for rank in range(2)]
         for log in diaries:
             began(log)
@@ -45,7 +45,7 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_
                 diaries[rank].left(failed=what == "failure")
             else:
                 diaries[rank].ended(900_000_000 + rank, what, orderly=what == 0)
-        return rank_log.read(tmp_path)
+        return mpi_process_log.read(tmp_path)
 
     return leave
 
@@ -63,7 +63,10 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., rank_
     ],
 )
 def test_the_first_that_is_missing_is_the_cause(
-    left: Callable[..., rank_log.Ranks], events: list[tuple[int, int | str]], code: int, who: str
+    left: Callable[..., mpi_process_log.Ranks],
+    events: list[tuple[int, int | str]],
+    code: int,
+    who: str,
 ) -> None:
     found = left(*events)
     assert (found.code(255), found.first_to_end) == (code, who)
@@ -71,42 +74,42 @@ def test_the_first_that_is_missing_is_the_cause(
 
 
 def test_without_a_process_mpiexec_itself_tells(tmp_path: Path) -> None:
-    assert rank_log.read(tmp_path).code(255) == 255
-    assert not rank_log.read(tmp_path).over
+    assert mpi_process_log.read(tmp_path).code(255) == 255
+    assert not mpi_process_log.read(tmp_path).over
 
 
 def test_a_full_disk_is_reported_by_the_exit_code_alone(
-    left: Callable[..., rank_log.Ranks],
+    left: Callable[..., mpi_process_log.Ranks],
 ) -> None:
     assert left().code(NO_DISK) == NO_DISK
 
 
 def test_it_is_over_when_all_are_gone_whether_or_not_somebody_reported(tmp_path: Path) -> None:
     mpi.RankLog(tmp_path, 0).began(os.getpid())
-    assert not rank_log.read(tmp_path).over
+    assert not mpi_process_log.read(tmp_path).over
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         mpi.RankLog(tmp_path, 1).began(child.pid)
         (tmp_path / mpi.FILE).write_text((tmp_path / mpi.FILE).read_text().splitlines()[1])
-        assert not rank_log.read(tmp_path).over
-    assert rank_log.read(tmp_path).over
+        assert not mpi_process_log.read(tmp_path).over
+    assert mpi_process_log.read(tmp_path).over
 
 
 def test_an_end_that_was_not_in_order_counts_whatever_its_code(tmp_path: Path) -> None:
     log = mpi.RankLog(tmp_path, 1)
     log.ended(5, 0, orderly=False)
-    assert rank_log.read(tmp_path).broken == (1, 0)
+    assert mpi_process_log.read(tmp_path).broken == (1, 0)
 
 
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     lines = ['{"rank": "x"}', "[1]", '{"rank": 1, "pid": "a"}', "{}", '{"rank": 1}', '{"ra']
     lines += [f'{{"rank": 1, "pid": {pid}, "start": 1}}' for pid in (0, -1, 10**30, "true")]
     (tmp_path / mpi.FILE).write_text("\n".join(lines))
-    assert rank_log.read(tmp_path) == rank_log.Ranks()
+    assert mpi_process_log.read(tmp_path) == mpi_process_log.Ranks()
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / mpi.FILE)
-    assert rank_log.read(tmp_path) == rank_log.Ranks()
+    assert mpi_process_log.read(tmp_path) == mpi_process_log.Ranks()
 
 
 def test_a_death_names_the_process_and_an_end_by_us_does_not() -> None:

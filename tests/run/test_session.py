@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sparsebench.core.trial import Trial
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.discovery import load_plugins
 from sparsebench.errors import SparsebenchError, StoreError
 from sparsebench.machine import total_memory

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sparsebench.core.job import Job
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.errors import StoreError
 from sparsebench.run.supervisor import Supervised
 from sparsebench.store.record import Record

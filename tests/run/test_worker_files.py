@@ -11,7 +11,7 @@ import pytest
 
 from sparsebench.core.status import Status
 from sparsebench.core.worker.classify import End, classify
-from sparsebench.run import rank_log
+from sparsebench.run import mpi_process_log
 from sparsebench.run.supervisor import read_progress, read_result
 
 RESULT: dict[str, Any] = {
@@ -92,7 +92,7 @@ def test_content_that_is_no_plain_json(tmp_path: Path, content: bytes) -> None:
     assert found is None
     assert malformed
     assert read_progress(tmp_path / "progress.json") == {}
-    assert rank_log.read(tmp_path) == rank_log.Ranks()
+    assert mpi_process_log.read(tmp_path) == mpi_process_log.Ranks()
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -124,5 +124,5 @@ def test_malformed_lines_of_the_rank_log_are_passed_over(tmp_path: Path) -> None
     ]
     text = "\n".join(map(json.dumps, lines)) + "\nno json\n"
     (tmp_path / "ranks.jsonl").write_text(text)
-    found = rank_log.read(tmp_path)
+    found = mpi_process_log.read(tmp_path)
     assert (found.starts, found.living, found.broken) == ({11: 5}, {}, (0, 3))

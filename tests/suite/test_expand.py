@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from suite_files import Expand, Write
 
-from sparsebench.default_threads import usable_cores
+from sparsebench.cores_and_threads import usable_cores
 from sparsebench.errors import DataError, MissingData, NothingMatched, SuiteError
 from sparsebench.registry import Plugins
 from sparsebench.suite.expand import expand, parse_seeds, parse_setting

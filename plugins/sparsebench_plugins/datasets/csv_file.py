@@ -29,8 +29,8 @@ from sparsebench_plugins.datasets.table_parts import choose_target, completed, p
 
 def text_parts(path: Path, options: FileParams, y: Array | None = None) -> Parts:
     """Read a table in which each row is a sample and each column but the target a feature. If
-    `orientation` is features-in-rows, the table is transposed: see `turned_parts`. `y` is given if
-    the targets are in another file."""
+    `orientation` is features-in-rows, the table is transposed: see `transposed_parts`. `y` is given
+    if the targets are in another file."""
     try:
         check_size(path)
         layout = layout_of(path, options.separator, options.decimal, options.header)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from sparsebench.core.audit.probe import RATE
-from sparsebench.core.audit.probe_evidence import Shape, Sizes
+from sparsebench.core.audit.probe_sizes import Shape, Sizes
 from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Observable

@@ -13,14 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparsebench.core.arrays import Matrix
-from sparsebench.core.audit.probe_evidence import (
-    Evidence,
-    Point,
-    Shape,
-    Sizes,
-    beyond_doubt,
-    suspicious,
-)
+from sparsebench.core.audit.probe_evidence import Evidence, Point, beyond_doubt, suspicious
+from sparsebench.core.audit.probe_sizes import Shape, Sizes
 from sparsebench.core.nn.buffers import aligned_empty
 from sparsebench.core.protocols import Backend, Optimizer
 from sparsebench.core.sparse.csr import Change, CsrMatrix

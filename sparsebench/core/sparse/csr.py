@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 
 Ints = npt.NDArray[Any]
 Keys = npt.NDArray[np.int64]
@@ -90,7 +90,7 @@ class CsrPattern:
     def outside(self, rows: Mask | None, columns: Mask | None) -> Mask:
         """(nnz,) True for connections whose row and column are False in these masks, (K,) and (D,);
         None: no mask."""
-        if numpy_versions.is_small(self.nnz):
+        if small_layers.is_small(self.nnz):
             keep = np.ones(self.nnz, dtype=bool)
             if rows is not None:
                 keep &= ~np.repeat(rows, np.diff(self.indptr))
@@ -189,8 +189,8 @@ class AppliedChange:
 
 
 def _merge_of(nnz: int, grown: int) -> Any:
-    if numpy_versions.is_small(nnz, grown):
-        return numpy_versions.Merge
+    if small_layers.is_small(nnz, grown):
+        return small_layers.Merge
     from sparsebench.core.sparse.large_changes import Merge
 
     return Merge
@@ -250,8 +250,8 @@ class CsrMatrix:
 
     def row_sums_of_magnitude(self) -> Vector:
         """(K,) sum of |w| over the incoming connections of each output neuron."""
-        if numpy_versions.is_small(self.nnz):
-            return numpy_versions.row_sums(self.rows, np.abs(self.data), self.shape[0])
+        if small_layers.is_small(self.nnz):
+            return small_layers.row_sums(self.rows, np.abs(self.data), self.shape[0])
         from sparsebench.core.sparse.compiled import changes
         from sparsebench.core.sparse.threads import row_parts, threads_for
 

@@ -1,4 +1,4 @@
-"""Changes of patterns with many connections, by compiled loops over rows. `numpy_versions` has the
+"""Changes of patterns with many connections, by compiled loops over rows. `small_layers` has the
 same for few connections."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Ints = npt.NDArray[Any]
 
 class Merge:
     """Merges the kept and the grown connections of a layer, row by row. The attributes are those of
-    `numpy_versions.Merge`.
+    `small_layers.Merge`.
 
     Of the old pattern it keeps only indptr, so that the caller can free the columns.
     """

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 
 def places(pattern: CsrPattern, rows: Ints, columns: Ints) -> npt.NDArray[np.int64]:
     """(count,) the index of the connection at each position; -1 if there is none."""
-    if numpy_versions.is_small(pattern.nnz, len(rows)):
-        return numpy_versions.places(
+    if small_layers.is_small(pattern.nnz, len(rows)):
+        return small_layers.places(
             pattern.keys(), rows.astype(np.int64) * pattern.shape[1] + columns
         )
     from sparsebench.core.sparse.compiled import changes

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsebench.core.arrays import Mask
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 from sparsebench.core.sparse.csr import CsrPattern, Ints
 
 WIDEST = 2**31 - 1
@@ -30,7 +30,7 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
         raise ValueError(f"cannot draw {nnz} distinct positions of {K} x {D}")
     if nnz == size:
         return CsrPattern.full(shape)
-    if not numpy_versions.is_small(nnz, *shape):
+    if not small_layers.is_small(nnz, *shape):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.random_pattern(shape, nnz, rng)
@@ -38,9 +38,9 @@ def random_pattern(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -
     nowhere = np.empty(0, dtype=np.int64)
     anywhere = (nowhere, np.arange(K), np.arange(D))
     if 2 * nnz <= size:
-        return CsrPattern.from_keys(shape, numpy_versions.drawn(key, shape, *anywhere, nnz))
-    others = numpy_versions.drawn(key, shape, *anywhere, size - nnz)
-    return CsrPattern.from_keys(shape, numpy_versions.complement(others, size))
+        return CsrPattern.from_keys(shape, small_layers.drawn(key, shape, *anywhere, nnz))
+    others = small_layers.drawn(key, shape, *anywhere, size - nnz)
+    return CsrPattern.from_keys(shape, small_layers.complement(others, size))
 
 
 def free_positions(
@@ -62,7 +62,7 @@ def free_positions(
     visited, which is O(nnz) too.
     """
     K, D = pattern.shape
-    if not numpy_versions.is_small(pattern.nnz, count, K, D):
+    if not small_layers.is_small(pattern.nnz, count, K, D):
         from sparsebench.core.sparse import large_sampling
 
         return large_sampling.free_positions(pattern, keep, count, rng, closed_rows, closed_columns)
@@ -77,7 +77,7 @@ def free_positions(
     if count > 0:
         key = rng.integers(2**64, dtype=np.uint64)
         crowded = 2 * (taken.size + count) > size
-        choose = numpy_versions.lowest_of_free if crowded else numpy_versions.drawn
+        choose = small_layers.lowest_of_free if crowded else small_layers.drawn
         found = choose(key, pattern.shape, taken, rows, columns, count)
     dtype = pattern.indices.dtype
     return (found // D).astype(dtype), (found % D).astype(dtype)

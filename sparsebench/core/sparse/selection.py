@@ -2,7 +2,7 @@
 csr order is dropped first (RigL's released code breaks such ties by noise).
 
 A rule is written three times, all with the same results: here, compiled, for many connections; in
-`numpy_versions` for few; and in `reference`, to be read and tested against.
+`small_layers` for few; and in `reference`, to be read and tested against.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsebench.core.arrays import Mask, Vector
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 
 
 def all_but_smallest(scores: Vector, count: int) -> Mask:
@@ -27,8 +27,8 @@ def all_but_smallest(scores: Vector, count: int) -> Mask:
         return np.ones(scores.size, dtype=bool)
     if count >= scores.size:
         return np.zeros(scores.size, dtype=bool)
-    if scores.dtype != np.float32 or numpy_versions.is_small(scores.size):
-        return numpy_versions.all_but_smallest(scores, count)
+    if scores.dtype != np.float32 or small_layers.is_small(scores.size):
+        return small_layers.all_but_smallest(scores, count)
     return _keep_others(scores, False, lambda size: count)
 
 
@@ -40,8 +40,8 @@ def weakest_per_sign_dropped(w: Vector, zeta: float) -> Mask:
     (2018), the topology update. Deviation: among equal weights the earlier connection is dropped
     first.
     """
-    if numpy_versions.is_small(w.size):
-        return numpy_versions.weakest_per_sign_dropped(w, zeta)
+    if small_layers.is_small(w.size):
+        return small_layers.weakest_per_sign_dropped(w, zeta)
     return _keep_others(w, True, lambda size: math.floor(zeta * size))
 
 

@@ -14,7 +14,7 @@ from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network, Observable, TrainsManySteps
 from sparsebench.core.sizes import LayerSize, Shape, all_small
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 from sparsebench.core.sparse.csr import Change, CsrMatrix
 from sparsebench.core.sparse.sampling import random_pattern
 from sparsebench.core.training.dead_neurons import epochs_between
@@ -43,7 +43,7 @@ def warm_up(work: Work, *, gradients: bool = True, watched: bool = False) -> Non
     shapes = _shapes(work)
     layers = map(LayerSize, shapes, work.topology.connections(shapes)) if shapes else ()
     is_small = bool(shapes) and all_small(layers)
-    with nullcontext() if is_small else numpy_versions.disabled():
+    with nullcontext() if is_small else small_layers.disabled():
         for density, batch in product(DENSITIES, batches):
             _rehearse(work, density, batch, gradients, watched)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sparsebench.core.sparse import numpy_versions
+from sparsebench.core.sparse import small_layers
 
 
 @pytest.fixture(autouse=True, scope="module", params=["compiled", "numpy"])
 def _way(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numpy_versions, "MOST", 0 if request.param == "compiled" else 2**15)
+        patch.setattr(small_layers, "MOST", 0 if request.param == "compiled" else 2**15)
         yield

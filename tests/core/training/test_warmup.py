@@ -5,7 +5,7 @@ from small import small_work
 
 from sparsebench.core.sizes import LayerSize, all_small
 from sparsebench.core.sparse import large_changes, large_sampling
-from sparsebench.core.sparse import numpy_versions as way
+from sparsebench.core.sparse import small_layers as way
 from sparsebench.core.training.warmup import warm_up
 
 

@@ -8,7 +8,7 @@
   const choice = (name) => block.querySelector(`[data-choice="${name}"]`);
   const log = (name) => block.querySelector(`[data-log="${name}"]`);
   const UNITS = {
-    bytes: [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]],
+    bytes: [[2 ** 50, "PiB"], [2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]],
     seconds: [[3600, "h"], [60, "min"], [1, "s"], [1e-3, "ms"], [1e-6, "µs"]],
     fraction: [[0, "%", 100]],
     count: [[1e9, "G"], [1e6, "M"], [1e3, "k"]],

@@ -17,14 +17,8 @@ from typing import Any
 
 from sparsebench import machine
 from sparsebench.analysis.audit_verdict import Judgement, audited, claim_of, judge
-from sparsebench.core.audit.probe_evidence import (
-    FULLEST,
-    SIDES,
-    SPARSEST,
-    Evidence,
-    Sizes,
-    sizes_for,
-)
+from sparsebench.core.audit.probe_evidence import Evidence
+from sparsebench.core.audit.probe_sizes import FULLEST, SIDES, SPARSEST, Sizes, sizes_for
 from sparsebench.core.files import write_atomically
 from sparsebench.core.job import Job
 from sparsebench.core.sizes import SizedOptimizer
@@ -72,8 +66,9 @@ class ProbeJob:
 
 def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
     """Side (neurons) and density of the square layer to probe for a trial: the density of the
-    trial's densest layer, and the mean of its K and D, among the layers with at least `MUCH` of the
-    network's K D. If the trial's sizes are not declared, the largest side and lowest density."""
+    trial's densest layer, and the mean of its K and D, among the layers with at least
+    `LARGE_LAYER_SHARE` of the network's K D. If the trial's sizes are not declared, the largest
+    side and lowest density."""
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))

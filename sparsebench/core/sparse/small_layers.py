@@ -23,12 +23,12 @@ Keys = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 MOST = SMALL
-"""Arrays of fewer entries are handled by this module; 0 within `nowhere`."""
+"""Arrays of fewer entries are handled by this module; 0 within `disabled`."""
 
 
 def is_small(*counts: int) -> bool:
-    """Whether these numbers of connections, positions, rows and columns are small enough for this
-    module."""
+    """Whether all these numbers of connections, positions, rows or columns are below `MOST`, so
+    that NumPy does the work and Numba need not be loaded."""
     return max(counts) < MOST
 
 
