@@ -327,7 +327,7 @@ def _way_labels(members: pd.DataFrame) -> list[str]:
     the number of threads if that differs too."""
     trainers = list(members["trainer_parts"])
     distinct = list({repr(one): one for one in trainers}.values())
-    words = {repr(one): distinct_label(one, distinct) for one in distinct}
+    words = {repr(one): short_switches(distinct_label(one, distinct)) for one in distinct}
     threads = members["threads"].nunique() > 1
     return [
         words[repr(trainer)] + (f", {plural(int(count), 'thread')}" if threads else "")

@@ -192,11 +192,9 @@ def _ticks(axis: Any, found: Axis) -> None:
     axis.set_label_text(_words(found.label))
     if found.log:
         axis.set_minor_locator(NullLocator())
-    if found.log and found.kind == "count":
-        low, high = axis.get_view_interval()
+    if found.log and found.kind != "bytes":
         most = 14 / axis.axes.get_gridspec().ncols if axis.axis_name == "x" else 8
-        few = 3 * math.log10(high / low) <= most
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axis.set_major_locator(_log_locator(*axis.get_view_interval(), most))
     if found.names:
         axis.set_ticks(range(len(found.names)), [_words(name, 16) for name in found.names])
     if found.whole:
@@ -213,6 +211,22 @@ def _ticks(axis: Any, found: Axis) -> None:
         unit = next((u for u in (2**30, 2**20, 2**10) if high >= 2 * u), 1)
         narrow = axis.axis_name == "x" and axis.axes.get_gridspec().ncols > 2
         axis.set_major_locator(_Multiples(unit, 2 if narrow else 5))
+
+
+MANTISSAS: tuple[tuple[float, ...], ...] = ((1, 1.2, 1.6, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 5), (1,))
+"""Mantissas of the ticks of a logarithmic axis, at distances that look alike."""
+
+
+def _log_locator(low: float, high: float, most: float) -> LogLocator | MaxNLocator:
+    """The finest ticks of a logarithmic axis of which at most so many are between its ends; at
+    equal distances if the axis is short."""
+    if high < 3 * low:
+        return MaxNLocator(max(3, int(most / 2)), steps=[1, 2, 2.5, 5, 10])
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for chosen in MANTISSAS:
+        if sum(low <= one * 10.0**power <= high for power in powers for one in chosen) <= most:
+            break
+    return LogLocator(subs=chosen)
 
 
 def _short(text: str) -> str:

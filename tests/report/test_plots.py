@@ -6,6 +6,7 @@ from records import SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.report_data import report_data
 from sparsebench.report.charts import charts
+from sparsebench.report.document import Axis, Chart, Panel, Series
 from sparsebench.report.html import bokeh_charts
 from sparsebench.report.learning_curves import curves
 from sparsebench.report.png import drawn, write_charts
@@ -100,13 +101,30 @@ def test_sizes_of_one_generated_data_set_are_one_line():
     assert points.x == [10_000, 80_000, 400_000]
 
 
+def texts_inside(figure, ax):
+    """The extents of the texts of the ticks on the x axis."""
+    figure.draw_without_rendering()
+    boxes = [one.get_window_extent() for one in ax.get_xticklabels() if one.get_text()]
+    return [box for box in boxes if ax.bbox.x0 <= (box.x0 + box.x1) / 2 <= ax.bbox.x1]
+
+
 @pytest.mark.parametrize("largest", [5_000, 50_000, 10**6])
 def test_texts_of_ticks_do_not_overlap(largest):
     figure = drawn(scaling(generated(500, largest)))
-    figure.draw_without_rendering()
     for ax in figure.axes:
-        boxes = [one.get_window_extent() for one in ax.get_xticklabels() if one.get_text()]
-        inside = [box for box in boxes if ax.bbox.x0 <= (box.x0 + box.x1) / 2 <= ax.bbox.x1]
+        inside = texts_inside(figure, ax)
+        assert len(inside) > 1
+        assert all(a.x1 < b.x0 for a, b in pairwise(inside))
+
+
+@pytest.mark.parametrize("most", [0.5, 0.9, 2.0, 9.0, 300.0])
+@pytest.mark.parametrize("panels", [1, 3])
+def test_a_logarithmic_axis_has_ticks_however_short_it_is(panels, most):
+    series = Series([0.41, most], [1.0, 2.0], joined="line")
+    axes = Axis("time per epoch", "seconds", log=True), Axis("y")
+    figure = drawn(Chart("x", "x", "", [Panel(str(n), *axes, [series]) for n in range(panels)]))
+    for ax in figure.axes:
+        inside = texts_inside(figure, ax)
         assert len(inside) > 1
         assert all(a.x1 < b.x0 for a, b in pairwise(inside))
 
