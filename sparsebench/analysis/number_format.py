@@ -109,9 +109,13 @@ def signed(metric: Metric, value: float, *, relative: bool = False, unit: bool =
 
 
 def p_value(p: float | None) -> str:
+    """A p-value with three decimals, or with four if it would look equal to 0.05."""
     if p is None:
         return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "<0.001"
+    shown = f"{p:.3f}"
+    return shown if shown != "0.050" else f"{p:.4f}"
 
 
 def result_words(metric: Metric) -> tuple[str, str]:

@@ -3,7 +3,7 @@ import math
 import pytest
 from records import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
-from sparsebench.analysis.number_format import one, percent, ratio, seconds, size, spread
+from sparsebench.analysis.number_format import one, p_value, percent, ratio, seconds, size, spread
 from sparsebench.analysis.report_data import report_data, settings
 from sparsebench.analysis.statistics import Spread
 from sparsebench.report import results
@@ -49,6 +49,11 @@ def test_percent(mean, sd, shown):
 )  # fmt: skip
 def test_seconds(value, shown):
     assert seconds(one(value)) == shown
+
+
+def test_p_values_do_not_look_equal_to_the_error_rate():
+    shown = [p_value(p) for p in (None, 0.0004, 0.0123, 0.0497, 0.0503)]
+    assert shown == ["", "<0.001", "0.012", "0.0497", "0.0503"]
 
 
 def test_sizes_and_ratios():
