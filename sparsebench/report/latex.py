@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PREAMBLE = (
     "% Tables of sparsebench, of run {runs}.\n"
-    "% Needs \\usepackage{{booktabs,adjustbox}} and, with pdfLaTeX, \\usepackage[T1]{{fontenc}}."
+    "% Needs \\usepackage{{booktabs,graphicx}} and, with pdfLaTeX, \\usepackage[T1]{{fontenc}}."
 )
 
 SPECIAL = {
@@ -30,6 +30,9 @@ SPECIAL = {
 }  # fmt: skip
 """Characters that are special in LaTeX, or that not every font has. Brackets are put in braces,
 because `[` after the end of a row would be read as its spacing."""
+
+AT_MOST_THE_LINE = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+"""Scales down what is wider than the line. `\\width` is the natural width."""
 
 WORDS_OVER = 24
 """If a cell of words has more characters than this, its column gets a fixed width and breaks
@@ -88,10 +91,10 @@ def floats_of(table: Table, caption: str) -> Iterator[str]:
         yield "\n".join([
             r"\begin{table}", r"  \centering", r"  \small",
             f"  \\caption{{{inline(caption + tail)}}}", f"  \\label{{tab:sparsebench-{name}}}",
-            r"  \begin{adjustbox}{max width=\linewidth}",
+            rf"  {AT_MOST_THE_LINE}{{%",
             f"  \\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"    \toprule",
             _row([Cell(table.header[i]) for i in kept]), r"    \midrule", *lines,
-            r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}", r"\end{table}",
+            r"    \bottomrule", r"  \end{tabular}}", r"\end{table}",
         ])  # fmt: skip
 
 

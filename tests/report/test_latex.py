@@ -114,7 +114,7 @@ def test_report_command_writes_tex(tmp_path, capsys):
 def test_pdflatex_takes_it(run, tmp_path):
     (tmp_path / "tables.tex").write_text(report([run]))
     (tmp_path / "paper.tex").write_text(
-        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs}\n"
+        "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,graphicx}\n"
         "\\begin{document}\\input{tables}\\end{document}\n"
     )
     subprocess.run(

@@ -61,6 +61,6 @@ def test_a_table_for_a_paper_fits_its_column_and_explains_its_marks():
         for name, verdict in (("csr", "truly sparse"), ("mask", "simulated"))
     ])  # fmt: skip
     text = chosen([marked], ["dataset"], ["backend"], [])
-    assert r"\begin{adjustbox}{max width=\linewidth}" in text
+    assert r"\resizebox{\ifdim\width>\linewidth" in text
     assert r"mask \dag{}" in text
     assert r"\dag{} simulated sparsity" in text.partition(r"\label")[0]
