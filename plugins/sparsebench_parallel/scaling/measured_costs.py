@@ -139,8 +139,9 @@ def _without_workers(trial: Trial) -> dict[str, Any]:
 
 def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
     """Data set and hidden layers of a trial's network, such as `digits 100-100`, and every setting
-    but the trainer in which `trials` differ."""
-    words = [brief(trial.dataset), brief(trial.model.get("hidden", trial.model))]
+    but the trainer in which those of `trials` differ that have the same."""
+    words = _data_and_layers(trial)
+    trials = [one for one in trials if _data_and_layers(one) == words]
     for part in ("model", "topology", "optimizer", "backend"):
         each = [getattr(one, part) for one in trials]
         if any(one != each[0] for one in each):
@@ -149,6 +150,10 @@ def network_name(trial: Trial, trials: Sequence[Trial]) -> str:
         if len({getattr(one, name) for one in trials}) > 1:
             words.append(f"{name}={getattr(trial, name)}")
     return " ".join(words)
+
+
+def _data_and_layers(trial: Trial) -> list[str]:
+    return [brief(trial.dataset), brief(trial.model.get("hidden", trial.model))]
 
 
 def costs_of(way: MeasuredTrainer) -> Costs:

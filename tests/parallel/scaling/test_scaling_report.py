@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from invented_records import SAMPLES, keep, parallel, record, sequential
+from invented_records import SAMPLES, keep, parallel, record, sequential, trial
 from sparsebench_parallel.scaling.command import ScalingError, counts, parse_options
-from sparsebench_parallel.scaling.measured_costs import costs_of, ways
+from sparsebench_parallel.scaling.measured_costs import costs_of, network_name, ways
 from sparsebench_parallel.scaling.report import ScalingOptions, report
 
 from sparsebench.cli import main
@@ -87,6 +87,15 @@ def test_another_network_another_machine_another_trainer_another_way():
         ("wassp", 1, True),
     ]
     assert [way.synchronous for way in found] == [False, False, True]
+
+
+def test_a_network_is_named_by_what_it_needs():
+    trainer = {"name": "wasap", "workers": 1}
+    digits, dense = trial(trainer), trial(trainer, topology={"name": "set", "epsilon": 40})
+    wide = trial(trainer, dataset={"name": "wide"}, model={"name": "mlp", "hidden": [9]})
+    assert network_name(wide, [digits, wide]) == "wide 9"
+    assert network_name(digits, [digits, wide]) == "digits 100-100"
+    assert network_name(dense, [digits, dense, wide]) == "digits 100-100 set (epsilon=40)"
 
 
 def test_seeds_are_one_cell():
