@@ -71,6 +71,11 @@ NOTE = [
     "master between the weights that a gradient was computed from and its use, mean and most. Net "
     "peak is the sum over the processes of a trial.",
 ]  # fmt: skip
+NOTE_STEPS = (
+    "A step of one process is one compiled call, and those of several processes go layer by layer, "
+    "because their gradients are sent: a part of each ratio of times is that difference. One "
+    "worker beside sequential shows it, together with the cost of messages."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +126,11 @@ def section(report_data: ReportData) -> Iterator[Block]:
     if made := parallel_table(found):
         yield made
     yield NOTE
+    steps = [set(way.frame["step"]) for family in found for way in family.ways if way.workers]
+    if {"compiled"} in [set(one.baseline.frame["step"]) for one in found if one.baseline] and any(
+        "layers" in one for one in steps
+    ):
+        yield NOTE_STEPS
 
 
 def by_workers(report_data: ReportData) -> Chart | None:
@@ -256,7 +266,8 @@ def parallel_table(found: Sequence[Family]) -> Table | None:
 
 def in_words(family: Family) -> str:
     """A sentence with the primary metric and time of one process, the shortest epoch of several
-    processes, and the range of the differences in that metric; empty without a sequential trial."""
+    processes beside that of one process with more threads, and the range of the differences in that
+    metric; empty without a sequential trial."""
     base = family.baseline
     others = [way for way in family.ways if way.workers > 0]
     if base is None or not others:
@@ -264,9 +275,10 @@ def in_words(family: Family) -> str:
     fastest = min(others, key=lambda way: way.spread("epoch_seconds").mean)
     metric = family.metric
     within = f"{family.setting}: " if family.setting else ""
-    speed = base.spread("epoch_seconds").mean / fastest.spread("epoch_seconds").mean
-    speed_words = (
-        f"{ratio(speed)} times as fast" if speed >= 1 else f"{ratio(1 / speed)} times as long"
+    threaded = [way for way in family.ways if way.workers == 0 and _speed(way, base) > 1]
+    beside = "".join(
+        f"; that of {way.label} is {_speed_words(way, base)}"
+        for way in sorted(threaded, key=lambda way: -_speed(way, base))[:1]
     )
     reached = base.spread(metric.name).mean
     gaps = [way.spread(metric.name).mean - reached for way in others]
@@ -278,10 +290,16 @@ def in_words(family: Family) -> str:
     )
     return (
         f"{within}sequential reaches {in_unit(metric, base.spread(metric.name))} with "
-        f"{seconds(base.spread('epoch_seconds'))} an epoch. The shortest epoch is that of "
-        f"{fastest.label}, {speed_words}; the {metric.heading.removeprefix('test ')} of several "
-        f"processes differs from that of one by {' to '.join(ends)}{points}{tail}."
+        f"{seconds(base.spread('epoch_seconds'))} an epoch. Of several processes "
+        f"{fastest.label} has the shortest epoch, {_speed_words(fastest, base)}{beside}; the "
+        f"{metric.heading.removeprefix('test ')} of several processes differs from that of one by "
+        f"{' to '.join(ends)}{points}{tail}."
     )
+
+
+def _speed_words(way: TrainerVariant, base: TrainerVariant) -> str:
+    speed = _speed(way, base)
+    return f"{ratio(speed)} times as fast" if speed >= 1 else f"{ratio(1 / speed)} times as long"
 
 
 def _settings(report_data: ReportData) -> list[str]:

@@ -21,8 +21,8 @@ def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) ->
     """Mean and standard deviation (sd): `92.41 ± 0.35 %`.
 
     The sd is shown with two digits, and the mean with the same decimals. The mean has at most
-    `plain` significant digits, or two more if the sd would otherwise show none. The numbers are
-    divided by `scale`.
+    `plain` significant digits, or two more if the sd would otherwise show none; an sd that shows
+    none even so is left out. The numbers are divided by `scale`.
     """
     if value.n == 0 or math.isnan(value.mean):
         return UNKNOWN
@@ -36,6 +36,8 @@ def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) ->
         min(decimals_for(sd, 2), decimals_for(mean, plain)),
         min(decimals_for(sd, 1), decimals_for(mean, plain + 2)),
     )
+    if float(fixed(sd, decimals)) == 0.0:
+        return f"{fixed(mean, decimals_for(mean, plain))}{tail}"
     return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}{tail}"
 
 

@@ -194,7 +194,8 @@ def _ticks(axis: Any, found: Axis) -> None:
         axis.set_minor_locator(NullLocator())
     if found.log and found.kind != "bytes":
         most = 14 / axis.axes.get_gridspec().ncols if axis.axis_name == "x" else 8
-        axis.set_major_locator(_log_locator(*axis.get_view_interval(), most))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(_log_locator(low, high, most))
     if found.names:
         axis.set_ticks(range(len(found.names)), [_words(name, 16) for name in found.names])
     if found.whole:

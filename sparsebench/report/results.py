@@ -129,6 +129,8 @@ def _by_cell(
     """
     frame = report_data.frame[~report_data.frame["status"].isin(NOT_RUN)]
     derived = {PER_CONNECTION.name: frame["stored_bytes"] / frame["connections"]}
+    if "peak_tree_pss_bytes" in frame:  # of several processes together
+        derived["peak_rss_bytes"] = frame[["peak_rss_bytes", "peak_tree_pss_bytes"]].max(axis=1)
     for name in (*PER_EPOCH, *PARTS_PER_EPOCH):
         derived[name] = frame[name.removesuffix("_per_epoch")] / frame["epochs"]
     frame = frame.assign(**derived)

@@ -54,8 +54,8 @@ IN_PAPER_TIME = (
 NOTE_MEMORY = (
     "Net peak is the peak of the process minus what it held before the network was built; stored "
     "is what the network keeps between steps: weights, indices, masks, gradients, optimizer state "
-    "and activations. Bold: the lowest net peak of a setting and those that are not shown to be "
-    "higher, where any is."
+    "and activations. Of several processes, net peak and whole process are sums. Bold: the lowest "
+    "net peak of a setting and those that are not shown to be higher, where any is."
 )
 IN_PAPER_MEMORY = (
     "Memory: peak of the process minus what it held before the network was built, the whole "
@@ -218,7 +218,8 @@ def _sections(found: ReportData) -> Iterator[Section]:
         yield from scaling_laws.fits(trained)
         yield from scaling_laws.crossovers(trained)
         yield from ranks.sections(trained)
-    yield from section("Honesty audit", results.audit_table(found), NOTE_AUDIT)
+    if any(record.audit.get("probe") for record in found.records):
+        yield from section("Honesty audit", results.audit_table(found), NOTE_AUDIT)
     yield from claims.sections(found)
     yield from deviations(found)
     agreement = results.agreement_table(trained.of_primary)

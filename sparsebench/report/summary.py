@@ -28,7 +28,7 @@ from sparsebench.analysis.number_format import (
     sentence_list,
     upper_first,
 )
-from sparsebench.analysis.report_data import BAD, CELL, ReportData, groups, suite_facts
+from sparsebench.analysis.report_data import BAD, CELL, ReportData, groups, suite_facts, trials_of
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
@@ -114,11 +114,19 @@ def _statements(report_data: ReportData) -> Iterator[Text]:
             yield f"{plural(n, 'trial was', 'trials were')} not run because of {why}."
 
 
+def _topologies(report_data: ReportData) -> str:
+    """`3 topologies`, or `1 topology in 3 variants` if they differ in parameters only."""
+    names = len({trial.topology.get("name") for trial in trials_of(report_data)})
+    labels = report_data.frame["topology_label"].nunique()
+    text = plural(names, "topology", "topologies")
+    return text if labels <= names else f"{text} in {labels} variants"
+
+
 def _counts(report_data: ReportData) -> str:
     frame = report_data.frame
     n, well = len(frame), int(frame["ok"].sum())
     parts = join(
-        plural(frame["topology_label"].nunique(), "topology", "topologies"),
+        _topologies(report_data),
         plural(frame["backend_label"].nunique(), "backend"),
         plural(frame["seed"].nunique(), "seed"),
         plural(int(frame["folds"].max()), "fold") if frame["folds"].any() else "",

@@ -78,7 +78,8 @@ def test_at_equal_time_counts_only_what_was_evaluated_within_the_quickest_time(t
 def test_what_it_comes_to_in_words(tmp_path):
     (family,) = parallel_families(report_data([several(tmp_path, WAYS)]))
     words = in_words(family)
-    assert "wasap, 1 thread, 4.0 times as fast" in words
+    assert "wasap, 1 thread has the shortest epoch, 4.0 times as fast" in words
+    assert "that of sequential, 2 threads is 1.60 times as fast" in words
     assert "accuracy of several processes differs from that of one by" in words
     assert "−1.00" in words
     assert "slower" not in words

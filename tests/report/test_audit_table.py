@@ -83,7 +83,8 @@ def test_records_of_before_the_audit_have_no_table_and_no_marks(tmp_path):
 def test_what_cannot_be_reported_is_shown_with_its_reason(tmp_path):
     unsure = audit("unknown", "cannot tell", probe={}, why="no probe: it was not asked for",
                    declared_bytes=None)  # fmt: skip
-    text = report([run(other=unsure)], tmp_path)
+    probed = audit("truly sparse", "truly sparse")
+    text = report([run(other=unsure, mine=probed)], tmp_path)
     row = "| other | unknown | cannot tell | none | – | – | – | – | 2 |"
     assert f"{row} no probe: it was not asked for |" in text
 

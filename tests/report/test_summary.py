@@ -288,3 +288,16 @@ def test_a_table_says_in_which_limit_a_trial_ran_out():
     assert found.frame["ended"].tolist() == ["out-of-memory in 3 GiB"]
     row = report_data([FakeRun([*tossed(), make_record(trial, "out-of-memory", measures={})])])
     assert "1 out-of-memory in 3 GiB" in str(result_table(row).rows)
+
+
+@pytest.mark.parametrize(
+    ("topologies", "said"),
+    [
+        ([SET], "(1 topology, "),
+        ([SET, STATIC], "(2 topologies, "),
+        ([{**SET, "epsilon": 1}, {**SET, "epsilon": 5}], "(1 topology in 2 variants, "),
+    ],
+)
+def test_one_topology_with_several_parameters_is_one(topologies, said):
+    records = [make_record(make_trial(topology=one)) for one in topologies]
+    assert said in " ".join(map(plain, statements(report_data([FakeRun(records)]))))

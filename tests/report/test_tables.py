@@ -62,6 +62,7 @@ def test_sizes_and_ratios():
     assert size(Spread(1.5 * 2**30, 0.1 * 2**30, 3)) == "1.50 ± 0.10 GiB"
     assert [ratio(x) for x in (1.031, 2.345, 14.2, 120.4)] == ["1.03", "2.3", "14", "120"]
     assert spread(Spread(math.nan, math.nan, 0)) == "–"
+    assert spread(Spread(1.1081, 1e-5, 3)) == "1.11"
 
 
 def test_text_of_others_stays_in_its_cell():
@@ -133,6 +134,27 @@ def test_agreement_is_the_largest_difference_between_backends():
     row = printed(results.agreement_table(report_data([FakeRun(records)]))).splitlines()[2]
     assert row == "| set | numba-csr and scipy-csr | 2 | 3.00 points | 1 |"
     assert results.agreement_table(report_data([FakeRun(accuracies([0.9]))])) is None
+
+
+def test_the_memory_of_several_processes_is_their_sum():
+    many = {"peak_rss_bytes": 100 * 2**20, "peak_tree_pss_bytes": 300 * 2**20}
+    alone = {"peak_rss_bytes": 200 * 2**20}
+    records = [
+        make_record(make_trial(backend=backend), measures=measures)
+        for backend, measures in ((NUMBA, many), (SCIPY, alone))
+    ]
+    rows = printed(results.memory_table(report_data([FakeRun(records)]))).splitlines()[2:]
+    assert ["300 MiB" in rows[0], "200 MiB" in rows[1]] == [True, True]
+
+
+def test_without_a_probe_there_is_no_audit():
+    unprobed = make_record(make_trial(), audit={"claims": "truly sparse", "verdict": "cannot tell"})
+    probed = make_record(make_trial(seed=1), audit={**unprobed.audit, "probe": {"time_growth": 1}})
+    titles = [
+        [section.title for section in contents([FakeRun(records)]).sections]
+        for records in ([unprobed], [unprobed, probed])
+    ]
+    assert ["Honesty audit" in one for one in titles] == [False, True]
 
 
 def test_the_parts_of_a_compiled_step_per_epoch():
