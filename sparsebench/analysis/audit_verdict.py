@@ -43,6 +43,11 @@ FLOOR, TOUCHED_FLOOR = 3 * MIB // 4, 3 * MIB
 """Growth of measured memory, and of touched memory, below these bytes is ignored: it may be due to
 the allocator or to pages of libraries."""
 
+VARIATION = 16
+"""Bytes a connection by which peaks of layers of different shapes may differ without dense storage:
+how much of the memory of temporary arrays is reused depends on the allocator. Dense float32 weights
+take 64 bytes a connection at the highest density that is probed."""
+
 NETWORK_FLOOR = 2 * MIB
 """`FLOOR` for networks. Growth by exact gradients uses tiles, which thin layers fill less; the
 difference came to 1.3 MiB."""
@@ -91,16 +96,18 @@ def judge(found: Evidence) -> Judgement:
     more = more_entries(found.points)
     declared = square.declared - max(point.declared for point in found.thin)
     used = _most_touched(found.points)
-    floor = NETWORK_FLOOR if found.sizes.network else FLOOR
+    floor = max(NETWORK_FLOOR if found.sizes.network else FLOOR, MEASURED_BYTES * more,
+                VARIATION * found.sizes.nnz)  # fmt: skip
+    touched_floor = max(TOUCHED_FLOOR, MEASURED_BYTES * more, VARIATION * found.sizes.nnz)
     flags: dict[str, str] = {}
     if declared > DECLARED_BYTES * more:
         flags[DENSE_STORAGE] = f"declares {declared / more:.1f} bytes more for each entry of K D"
-    elif biggest is not None and risen > max(floor, MEASURED_BYTES * more):
+    elif biggest is not None and risen > floor:
         flags[DENSE_STORAGE] = (
             f"{biggest.call} takes {brief_size(int(biggest.most))} where as many connections in a "
             f"thin layer take {brief_size(int(biggest.least))}"
         )
-    elif used is not None and used.most - used.least > max(TOUCHED_FLOOR, MEASURED_BYTES * more):
+    elif used is not None and used.most - used.least > touched_floor:
         flags[DENSE_STORAGE] = (
             f"{used.call} uses {brief_size(int(used.most))} of memory that was there before, where "
             f"as many connections in a thin layer use {brief_size(int(used.least))}"

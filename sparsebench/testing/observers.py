@@ -132,7 +132,7 @@ def _change(network: FixedNetwork, observation: Observation, rng: np.random.Gene
         W = layer.weights()
         keep = rng.random(W.nnz) > 1 / 3
         drawn = random_pattern(W.shape, int(np.count_nonzero(~keep)), rng).keys()
-        grown = np.setdiff1d(drawn, W.pattern.keys()[keep])
+        grown = np.unique(drawn[~np.isin(drawn, W.pattern.keys()[keep], kind="sort")])
         rows, columns = grown // W.shape[1], grown % W.shape[1]
         change = Change(keep, rows, columns, np.ones(grown.size, dtype=np.float32))
         layer.apply_change(change)

@@ -251,7 +251,7 @@ def check_grow(grow: Grow) -> None:
             keys = found.rows.astype(np.int64) * W.shape[1] + found.columns
             rising = (np.diff(keys) > 0).all()
             assert rising, "candidates are not in rising order, or one comes twice"
-            kept = np.isin(keys, W.pattern.keys()[keep])
+            kept = np.isin(keys, W.pattern.keys()[keep], kind="sort")
             assert not kept.any(), "a candidate is a kept connection"
             assert keys.size == min(count, free), (
                 f"{keys.size} candidates for {count} wanted, {min(count, free)} free"

@@ -233,3 +233,20 @@ def test_the_class_is_believed_before_the_parameters():
     backend = {"name": "nobody's"}
     claims = [claim_of(backend, Plugins(), said) for said in (True, False, None)]
     assert claims == ["truly sparse", "simulated", "unknown"]
+
+
+def test_peaks_may_differ_by_some_bytes_a_connection():
+    """How much of temporary arrays is reused depends on the allocator and not on K D alone."""
+    sizes = Sizes(4096, 128, DENSEST)
+    shapes = sizes.shapes
+
+    def found(more):
+        points = [
+            Point(shape, 2**20, 2**20, {"change": 30 * MIB + (shape == shapes[-1]) * more},
+                  {"change": 0.01})
+            for shape in shapes
+        ]  # fmt: skip
+        return judge(Evidence(True, sizes, tuple(points), 1.0)).flags
+
+    assert found(15 * sizes.nnz) == ()
+    assert found(64 * sizes.nnz) == ("dense-storage",)

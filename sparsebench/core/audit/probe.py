@@ -257,7 +257,8 @@ class Subject:
         keep = self._rng.random(pattern.nnz) >= MOVED
         count = int(pattern.nnz - np.count_nonzero(keep))
         drawn = np.unique(self._rng.integers(self.shape[0] * D, size=4 * count))
-        free = np.setdiff1d(drawn, pattern.keys()[keep], assume_unique=True)
+        # by sorting, because numpy would otherwise make a table of all K D positions
+        free = drawn[~np.isin(drawn, pattern.keys()[keep], assume_unique=True, kind="sort")]
         grown = np.sort(self._rng.permutation(free)[:count])
         return Change(keep, grown // D, grown % D, self._values(grown.size))
 
