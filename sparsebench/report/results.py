@@ -51,7 +51,7 @@ PER_CONNECTION = Metric(
 )
 PER_EPOCH = {
     f"{name}_seconds_per_epoch": Metric(
-        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what} per epoch"
+        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what}, mean over epochs"
     )
     for name, what in (("data", "assembling batches"), ("topology", "topology updates"))
 }
@@ -59,7 +59,7 @@ PER_EPOCH = {
 
 PARTS_PER_EPOCH = {
     f"{name}_seconds_per_epoch": Metric(
-        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what} per epoch"
+        f"{name}_seconds_per_epoch", "seconds", "ratio", -1, title=f"{what}, mean over epochs"
     )
     for name, what in zip(STEP_PARTS, ("gathering batches", "forward", "backward", "updates"))
 }

@@ -168,7 +168,7 @@ def test_the_parts_of_a_compiled_step_per_epoch():
     layers = make_record(make_trial(backend=SCIPY, epochs=2))
     found = report_data([FakeRun([compiled, layers])])
     header, _, *rows = printed(results.parts_table(found)).splitlines()
-    assert "gathering batches per epoch | forward per epoch | backward per epoch" in header
+    assert "gathering batches, mean over epochs | forward, mean over epochs" in header
     assert [row.split(" | ")[2:-1] for row in rows] == [["200 ms", "2.00 s", "3.00 s", "500 ms"]]
     assert results.parts_table(report_data([FakeRun([layers])])) is None
 
