@@ -46,7 +46,8 @@ the allocator or to pages of libraries."""
 VARIATION = 16
 """Bytes a connection by which peaks of layers of different shapes may differ without dense storage:
 how much of the memory of temporary arrays is reused depends on the allocator. Dense float32 weights
-take 64 bytes a connection at the highest density that is probed."""
+take 64 bytes a connection at the highest density that is probed, a mask of bytes 16, which is then
+not found by memory."""
 
 NETWORK_FLOOR = 2 * MIB
 """`FLOOR` for networks. Growth by exact gradients uses tiles, which thin layers fill less; the

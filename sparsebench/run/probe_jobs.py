@@ -65,10 +65,12 @@ class ProbeJob:
 
 
 def probed_sizes(trial: Trial, plugins: Plugins) -> tuple[int, float]:
-    """Side (neurons) and density of the square layer to probe for a trial: the density of the
-    trial's densest layer, and the mean of its K and D, among the layers with at least
-    `LARGE_LAYER_SHARE` of the network's K D. If the trial's sizes are not declared, the largest
-    side and lowest density."""
+    """The side (neurons) and density of the square layer that is probed for a trial.
+
+    These are the density of the trial's densest layer, and the mean of its K and D, among the
+    layers with at least `LARGE_LAYER_SHARE` of the network's K D. If the trial's sizes are not
+    declared, the largest side and lowest density.
+    """
     known = declared_sizes(trial, plugins)
     layers = known.layers if known is not None else ()
     entries = sum(K * D for K, D in (layer.shape for layer in layers))

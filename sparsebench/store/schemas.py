@@ -272,7 +272,7 @@ AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
 TURN = _adapter(
     form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})
 )
-"""Each later line of turns.jsonl: the run of one trial on one side."""
+"""A line of turns.jsonl after the first: the side and round that ran a trial, and its run's id."""
 
 STORE_MARKER = _adapter(form({"schema": Annotated[int, Field(ge=1)]}))
 """store.json: the version of the store's layout."""

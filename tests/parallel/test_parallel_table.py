@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from records import FakeRun, epoch_line, make_record, make_trial
-from sparsebench_parallel.report_section import in_words, parallel_families, section
+from sparsebench_parallel.report_section import NOTE_STEPS, in_words, parallel_families, section
 
 from sparsebench.analysis.report_data import report_data
 from sparsebench.report.document import Chart, Table
@@ -115,3 +115,15 @@ def test_one_process_needs_no_section(tmp_path):
 
 def test_it_stands_in_the_report(tmp_path):
     assert "## Training by several processes" in report([several(tmp_path, WAYS)], tmp_path)
+
+
+@pytest.mark.parametrize(("one", "several_", "said"), [
+    ("compiled", "layers", True), ("layers", "layers", False), ("compiled", "compiled", False),
+])  # fmt: skip
+def test_it_says_when_only_one_process_makes_compiled_steps(tmp_path, one, several_, said):
+    run = several(tmp_path, WAYS)
+    for number, record in enumerate(run.records):
+        alone = record.trial.trainer["name"] == "sequential"
+        settings = {**record.settings, "step": one if alone else several_}
+        run.records[number] = replace(record, settings=settings)
+    assert (NOTE_STEPS in list(section(report_data([run])))) is said
