@@ -91,7 +91,7 @@ KERNELS = (
     Metric("kernel_flops", "count", "exact", -1),
     Metric("bytes_per_second", "per second", "ratio", +1),
     Metric("flops_per_second", "per second", "ratio", +1, symbol="flop/s", tracked=True),
-    Metric("roofline_share", "fraction", "ratio", +1, timed=True),
+    Metric("roofline_share", "fraction", "ratio", +1, timed=True, title="share of the roofline"),
     Metric("roofline_best_share", "fraction", "ratio", +1, timed=True),
     Metric("gather_bytes_per_second", "per second", "ratio"),
     Metric("stream_bytes_per_second", "per second", "ratio"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.number_format import (
     UNKNOWN,
     fixed,
@@ -134,9 +135,10 @@ def section(report_data: ReportData) -> Iterator[Block]:
 
 
 def by_workers(report_data: ReportData) -> Chart | None:
-    """A chart of the primary metric against time per epoch: a line per trainer, with a mark for
-    each number of workers. None if nothing can be drawn."""
-    made = line(report_data.of_primary, "epoch_seconds", color="trainer", by="trainer.workers")
+    """A chart of the primary metric against time per epoch: a color per trainer, with a mark for
+    each number of workers. None if nothing can be drawn, as where no network beats chance."""
+    judged = above_chance(report_data.of_primary)
+    made = line(judged, "epoch_seconds", color="trainer", by="trainer.workers")
     if made is None:
         return None
     heading, best = result_words(report_data.primary)
@@ -145,7 +147,11 @@ def by_workers(report_data: ReportData) -> Chart | None:
         title=f"{heading} against time per epoch, by workers",
         caption=f"{'Up' if best == 'highest' else 'Down'} and to the left is better. A mark is the "
         "mean over seeds, its bar one standard deviation; the number beside it is that of the "
-        "workers, and a line joins those of one way of training. Without a number: one process.",
+        "workers. Without a number: one process.",
+        panels=[
+            replace(panel, series=[replace(series, joined="") for series in panel.series])
+            for panel in made.panels
+        ],
     )  # fmt: skip
 
 

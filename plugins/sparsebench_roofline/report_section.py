@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,7 +12,8 @@ from sparsebench.analysis.number_format import UNKNOWN, count, sentence_list
 from sparsebench.analysis.report_data import CELL, ReportData, groups
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.trial import Trial
-from sparsebench.report.document import Block, Cell, Table, table
+from sparsebench.report.document import Block, Cell, Chart, Table, table
+from sparsebench.report.line_chart import line
 
 NOTE = (
     "Share of the time that the binding limit allows at best, of the time measured: the median of "
@@ -21,11 +23,13 @@ NOTE = (
 
 
 def section(report_data: ReportData) -> Iterator[Block]:
-    """Yield a sentence on each backend's shares of the roofline, the table, and a note on how to
-    read it; nothing if no operation was timed."""
+    """Yield a sentence on each backend's shares of the roofline, a chart, the table, and a note on
+    how to read it; nothing if no operation was timed."""
     made = kernels_table(report_data)
     if made:
         yield " ".join(shares_of_backends(report_data))
+        if chart := shares_by_size(report_data):
+            yield chart
         yield made
         yield NOTE
         yield from noise_footnote(report_data.timed.ok)
@@ -42,6 +46,21 @@ def shares_of_backends(report_data: ReportData) -> list[str]:
             span = low if low == high else f"{low} to {high}"
             texts.append(f"The operations of {backend} reach {span} % of what this machine allows.")
     return texts
+
+
+def shares_by_size(report_data: ReportData) -> Chart | None:
+    """A chart of the shares of the roofline by network size: a panel per batch size, a color per
+    operation. None if only one size was timed."""
+    timed = report_data.timed
+    if timed.ok["neurons"].nunique() < 2:
+        return None
+    color = "trainer.kernel" if timed.ok["kernel"].nunique() > 1 else ""
+    made = line(timed, "neurons", "roofline_share", color=color, panel="batch_size", log=["x"])
+    return made and replace(
+        made, name="kernels", title="Share of the roofline by network size",
+        caption="Share of the time that the binding limit allows at best, of the time measured. "
+        "A panel for each batch size; a line joins networks that differ in size only.",
+    )  # fmt: skip
 
 
 def kernels_table(report_data: ReportData) -> Table | None:

@@ -47,10 +47,11 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
 
 
 def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of topologies, marked if an audit found the topology, or the model with it, dense."""
+    """Names of topologies, marked if an audit found the topology, or the model with it, dense on a
+    backend that is not dense itself: on one that is, the probe cannot tell which of them it was."""
     dense = {
         label for label, record in zip(labels, records, strict=True)
-        if record.audit.get("method_flags")
+        if record.audit.get("method_flags") and not record.audit.get("backend_flags")
     }  # fmt: skip
     return [f"{label} {CONTRADICTED_MARK}" if label in dense else label for label in labels]
 

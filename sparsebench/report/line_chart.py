@@ -35,7 +35,8 @@ from sparsebench.report.document import MOST_PANELS, Axis, Beside, Chart, Panel,
 
 DRIVERS = {
     "density": SPARSITY,
-    **dict.fromkeys(("connections", "initial_connections", "neurons"), (SIZE, *SPARSITY)),
+    **dict.fromkeys(("connections", "initial_connections"), (SIZE, *SPARSITY)),
+    "neurons": (SIZE,),
 }
 """Measured columns that depend on parameters: a line over such a column connects the values of its
 parameters."""

@@ -23,6 +23,9 @@ from sparsebench.store.record import Record
 
 PANELS = (("epoch_seconds", "time per epoch"), ("net_peak_bytes", "net peak memory"))
 
+LIMITS = {"epoch_seconds": Status.TIMEOUT, "net_peak_bytes": Status.OUT_OF_MEMORY}
+"""How a trial ends that exceeds the limit of a measure."""
+
 LEAST_SPAN = 4.0
 """There is no chart if the largest size is less than this many times the smallest."""
 
@@ -36,9 +39,9 @@ known bound or size."""
 CAPTION = (
     "Both axes are logarithmic; points are means over seeds, bars one standard deviation, thin "
     'lines the laws of the table "Growth with size". Arrows: trials that ended at a limit, '
-    "from the bound that they passed, or at the edge where no bound is known; they are not "
-    "fitted. In the panel of memory, dotted: the weights of the dense network of that size alone, "
-    "4 bytes each, and across, the memory limit."
+    "in the panel of that limit, from the bound that they passed, or at the edge where none is "
+    "known; they are not fitted. In the panel of memory, dotted: the weights of the dense network "
+    "of that size alone, 4 bytes each, and across, the memory limit."
 )
 
 
@@ -129,8 +132,13 @@ def _points(report_data: ReportData, measure: str) -> Iterator[Series]:
 
 
 def _arrows(report_data: ReportData, measure: str, look: Callable[..., Any]) -> Iterator[Series]:
-    """Yield arrows for trials that exceeded a limit; trials that would look the same share one."""
-    met: list[Censored] = list(dict.fromkeys(censored(report_data, measure)))
+    """Yield arrows for trials that exceeded the limit of this measure; trials that would look the
+    same share one."""
+    met = list(
+        dict.fromkeys(c for c in censored(report_data, measure) if LIMITS[measure] in c.status)
+    )
+    if not met:
+        return
     sizes, tops = report_data.ok[SIZES].dropna(), report_data.ok[measure].dropna()
     right = EDGE * max([float(sizes.max()), *(c.connections or 0.0 for c in met)])
     top = EDGE * max([float(tops.max()) if len(tops) else 1.0, *(c.bound or 0.0 for c in met)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.footnote_marks import backend_legend, noise_footnote
 from sparsebench.analysis.number_format import (
     join,
@@ -250,7 +251,11 @@ def _results(judged: ReportData) -> list[Section]:
         "seeds or more, Holm), where any is."
     )
     label = metric.name.removeprefix("test_").replace("_", "-")
-    made = _in_paper(results.result_table(judged), label, f"{after}.")
+    above = above_chance(judged)
+    if above.frame.empty and not judged.frame.empty:
+        always = "No network is shown to beat the most frequent class, so no accuracies stand here."
+        return section(heading, always)
+    made = _in_paper(results.result_table(above), label, f"{after}.")
     robust = results.interquartile_table(judged)
     return section(heading, made, note, robust, NOTE_INTERQUARTILE if robust else None)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -26,6 +26,7 @@ from sparsebench.analysis.number_format import (
     plural,
     ratio,
     sentence_list,
+    size,
     upper_first,
 )
 from sparsebench.analysis.report_data import BAD, CELL, ReportData, groups, suite_facts, trials_of
@@ -99,7 +100,10 @@ def _statements(report_data: ReportData) -> Iterator[Text]:
     if "costs" in wanted:
         several = frame["run"].nunique() > 1
         for run, part in groups(trained.ok, ["run"]):
-            for text in (_largest(part), *_costs(part), against_dense_sentence(part)):
+            for text in (
+                _largest(part), _limit_not_reached(report_data, part), *_costs(part),
+                against_dense_sentence(part),
+            ):  # fmt: skip
                 yield f"In run {run}, {text[0].lower()}{text[1:]}" if several and text else text
         yield crossover_sentence(crossings(trained))
     bad = frame[frame["status"].isin(BAD)]
@@ -205,20 +209,43 @@ def _largest(frame: pd.DataFrame) -> str:
     if sizes.empty or neurons.empty or neurons.max() < GROWN * neurons.min():
         return ""
     largest = frame[frame["initial_connections"] == sizes.max()]
-    cells = [(labels, cell) for labels, cell in groups(largest, CELL)]
     costs = []
-    for name, words in (("epoch_seconds", "an epoch takes"), ("net_peak_bytes", "the net peak is")):
+    largest = largest.assign(step_seconds=_step_seconds(largest))
+    cells = [(labels, cell) for labels, cell in groups(largest, CELL)]
+    for name, words in (("epoch_seconds", "an epoch takes"), ("step_seconds", "a step of it"),
+                        ("net_peak_bytes", "the net peak is")):  # fmt: skip
         known = [mean for _, cell in cells if (mean := Spread.of(cell[name])).n]
         known.sort(key=lambda spread: spread.mean)
-        ends = dict.fromkeys(in_unit(BUILT_IN[name], end) for end in known[:1] + known[-1:])
+        metric = BUILT_IN["epoch_seconds" if name == "step_seconds" else name]
+        ends = dict.fromkeys(in_unit(metric, end) for end in known[:1] + known[-1:])
         costs += [f"{words} {' to '.join(ends)}"] if ends else []
     counts = sorted({count(n) for n in largest["neurons"].dropna()})
-    size = f"{counts[0]} neurons and " if len(counts) == 1 else ""
+    neurons_of = f"{counts[0]} neurons and " if len(counts) == 1 else ""
     where = join(*cells[0][0][1:]) if len(cells) == 1 else f"{len(cells)} cells"
     return (
-        f"The largest network that finished has {size}{count(sizes.max())} connections ({where}): "
-        f"{sentence_list(costs)}."
+        f"The largest network that finished has {neurons_of}{count(sizes.max())} connections "
+        f"({where}): {sentence_list(costs)}."
     )
+
+
+def _step_seconds(frame: pd.DataFrame) -> pd.Series:
+    """The mean time of a step with the assembling of its batch; NaN where samples were not counted,
+    or where several processes shared them."""
+    steps = (frame["train_samples"] / frame["batch_size"]).map(math.ceil, na_action="ignore")
+    spent = frame["train_seconds"] + frame["data_seconds"].fillna(0.0)
+    return (spent / (steps * frame["epochs"])).where(frame["workers"] == 1)
+
+
+def _limit_not_reached(report_data: ReportData, part: pd.DataFrame) -> str:
+    """A sentence that networks of growing size stayed below the memory limit of their run; empty if
+    one did not, or if they have no limit in common."""
+    if not _largest(part):
+        return ""
+    frame = report_data.frame[report_data.frame["run"] == part["run"].iloc[0]]
+    limit, *others = {trial.memory_limit for trial in trials_of(replace(report_data, frame=frame))}
+    if limit is None or others or (frame["status"] == str(Status.OUT_OF_MEMORY)).any():
+        return ""
+    return f"No trial reached the memory limit of {size(one(float(limit)))}."
 
 
 def _costs(frame: pd.DataFrame) -> Iterator[str]:

@@ -219,6 +219,8 @@ def test_a_dense_model_or_topology_contradicts_a_claim_too():
     records = [SimpleNamespace(audit=one, settings={}) for one in (found, {})]
     assert marked_labels(["numba-csr"] * 2, records) == ["numba-csr"] * 2  # not its fault
     assert marked_topologies(["mine", "set"], records) == ["mine ‡", "set"]
+    masks = audited("simulated", [], {}, DENSE, 1, DENSE)  # on a dense backend all are dense
+    assert marked_topologies(["set"], [SimpleNamespace(audit=masks, settings={})]) == ["set"]
     both = audited("truly sparse", [], {}, CLEAN, 1, CLEAN)
     assert (both["verdict"], both["method_probe"]) == ("truly sparse", CLEAN.numbers)
 

@@ -5,6 +5,7 @@ import re
 from itertools import product
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,10 +101,23 @@ def largest(frame, found):
     means = cells(most)[["epoch_seconds", "net_peak_bytes"]].mean()
     (_, topology, backend), *others = means.index
     assert found[3] == (f"{len(means)} cells" if others else f"{topology}, {backend}")
-    for text, column in ((found[4], "epoch_seconds"), (found[5], "net_peak_bytes")):
+    steps = np.ceil(most["train_samples"] / most["batch_size"])
+    spent = most["train_seconds"] + most["data_seconds"].fillna(0.0)
+    means["step_seconds"] = cells(most.assign(step_seconds=spent / steps / most["epochs"]))[
+        "step_seconds"
+    ].mean()
+    assert (found[5] is None) == means["step_seconds"].isna().all()
+    for text, column in ((found[4], "epoch_seconds"), (found[5] or "", "step_seconds"),
+                         (found[6], "net_peak_bytes")):  # fmt: skip
+        if not text:
+            continue
         ends = [value(*amount) for amount in re.findall(AMOUNT, text)]
         near(ends[0], means[column].min())
         near(ends[-1], means[column].max())
+
+
+def limit_not_reached(frame, found):
+    assert not (frame["status"] == "out-of-memory").any()
 
 
 def ratios(frame, column, name, other):
@@ -176,7 +190,8 @@ CHECKS = [
     (rf"No network(?: on ([\w-]+))? is shown to beat the most frequent class \({AMOUNT}\).*",
      hopeless),
     (rf"The largest network that finished has {NUMBER} neurons and {NUMBER} connections "
-     r"\((.+)\): an epoch takes (.*) and the net peak is (.*)\.", largest),
+     r"\((.+)\): an epoch takes (.*?)(?:, a step of it (.*))? and the net peak is (.*)\.", largest),
+    (r"No trial reached the memory limit of 1.00 GiB\.", limit_not_reached),
     (r"Where only the backend differs \((?P<count>\d+) comparisons?"
      r"(?P<sparse> of sparse networks)?\), (?:(?P<least>[\w-]+) takes|no backend always takes) "
      r"the least (?P<needs>time per epoch|net peak memory)(?P<name>.*?)[,:] "
@@ -211,6 +226,7 @@ def runs(draw):
         "seed": list(range(draw(st.integers(1, 2)))),
     }
     guess = draw(st.sampled_from([None, 0.1, 0.5]))
+    counted_samples = draw(st.booleans())
     random, records = Random(draw(st.integers(0, 2**32))), []
     for dataset, size, topology, backend, seed in product(*some.values()):
         ended = random.choice(["ok"] * 6 + ["timeout", "out-of-memory", "crashed"])
@@ -225,6 +241,8 @@ def runs(draw):
             "net_peak_bytes": random.randint(1, 9) * 2**20,
             "initial_connections": 20.0 * size, "neurons": 74.0 + 2 * size,
             "connections": 20.0 * size, "dense_connections": 40.0 * size,
+            "train_samples": 300.0 if counted_samples else None,
+            "train_seconds": random.randint(10, 90) / 10, "data_seconds": 0.5,
         }  # fmt: skip
         if topology is DENSE:
             measures["dense_connections"] = measures["connections"]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from records import FakeRun, make_record, make_trial
-from sparsebench_roofline.report_section import kernels_table
+from sparsebench_roofline.report_section import kernels_table, shares_by_size
 
 from sparsebench.analysis.report_data import report_data
 from sparsebench.report.markdown import report
@@ -53,3 +53,22 @@ def test_a_report_keeps_timing_and_training_apart(tmp_path: Path) -> None:
 
 def test_nothing_timed_is_no_table() -> None:
     assert kernels_table(found([make_record(make_trial())])) is None
+
+
+def sized(hidden: int, density: float) -> Record:
+    trial = make_trial(
+        trainer={"name": "kernel", "kernel": "forward"}, batch_size=2,
+        model={"name": "mlp", "hidden": [hidden, hidden], "activation": {"name": "relu"}},
+        topology={"name": "static", "density": density},
+    )  # fmt: skip
+    measures = {"roofline_share": density, "neurons": 2.0 * hidden, "test_accuracy": None}
+    return make_record(trial, measures=measures, layers=[{"bound": "flops"}])
+
+
+def test_the_chart_joins_networks_that_differ_in_size_only() -> None:
+    chart = shares_by_size(found([sized(n, d) for n in (50, 500) for d in (0.25, 0.5)]))
+    assert chart is not None
+    (panel,) = chart.panels
+    lines = sorted((list(one.x), list(one.y)) for one in panel.series)
+    assert lines == [([100.0, 1000.0], [0.25, 0.25]), ([100.0, 1000.0], [0.5, 0.5])]
+    assert shares_by_size(found(FORWARD)) is None
