@@ -36,7 +36,7 @@ def spread(value: Spread, scale: float = 1.0, unit: str = "", plain: int = 3) ->
         min(decimals_for(sd, 2), decimals_for(mean, plain)),
         min(decimals_for(sd, 1), decimals_for(mean, plain + 2)),
     )
-    if float(fixed(sd, decimals)) == 0.0:
+    if round(sd, decimals) == 0.0:
         return f"{fixed(mean, decimals_for(mean, plain))}{tail}"
     return f"{fixed(mean, decimals)} ± {fixed(sd, decimals)}{tail}"
 

@@ -29,6 +29,12 @@ WIDTH = 8.0
 ACROSS = 3
 """The most panels side by side."""
 
+MANY_LABELS, NARROW_LABEL = 12, 24
+"""With more labels than this, a legend breaks them after so many characters, to have columns."""
+
+FREE_ROWS, LABEL_HEIGHT = 4, 0.2
+"""The lines of a legend for which a figure has room, and the inches of each further line."""
+
 DPI = 200
 """Dots per inch. Heights in pixels count 100 to the inch, so a file has twice as many each way."""
 
@@ -173,14 +179,19 @@ def _words(text: object, most: int = 60) -> str:
 
 
 def _legend_below(figure: Figure, *groups_of: list[tuple[Any, str]]) -> None:
-    """Draw one legend for all panels; each group of (handle, label) begins a new row."""
-    groups = [[(handle, _words(label)) for handle, label in group] for group in groups_of]
+    """Draw one legend for all panels; each group of (handle, label) begins a new row. A legend of
+    many rows makes the figure higher, so that the panels keep their height."""
+    most = NARROW_LABEL if sum(map(len, groups_of)) > MANY_LABELS else 60
+    groups = [[(handle, _words(label, most)) for handle, label in group] for group in groups_of]
     lines = (line for group in groups for _, label in group for line in label.splitlines())
     widest = max(map(len, lines), default=1)
     across = max(1, min(max(map(len, groups)), 5, int(105 // (widest + 6))))
     rows = [g[i : i + across] for g in groups for i in range(0, len(g), across)]
     blank = (Line2D([], [], linestyle=""), "")
     cells = [row[i] if i < len(row) else blank for i in range(across) for row in rows]
+    height = sum(max(label.count("\n") + 1 for _, label in row) for row in rows)
+    width, before = figure.get_size_inches()
+    figure.set_size_inches(width, before + LABEL_HEIGHT * max(0, height - FREE_ROWS))
     handles, labels = zip(*cells)
     figure.legend(
         handles, labels, loc="outside lower center", ncols=across, frameon=False, fontsize=9

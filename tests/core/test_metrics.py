@@ -112,3 +112,9 @@ def test_components_in_lists_declare_too():
     )  # fmt: skip
     trial = SimpleNamespace(observers=[{"name": "other"}, {"name": "mine"}], seed=0)
     assert metrics.declared_metrics(plugins, [trial]).added() == [FAKE]
+
+
+def test_large_deviations_have_thousands_separators():
+    assert in_unit(Metric("nonzero_weights", "number"), Spread(40000.0, 14991.0, 5)) == (
+        "40,000 ± 14,991"
+    )

@@ -183,3 +183,14 @@ def test_an_allocation_refused_early_is_bounded_by_the_limit_not_by_what_was_rea
     measures = {"peak_rss_bytes": 100 * 2**20, "net_peak_bytes": 14 * 2**20}
     record = make_record(trial, "out-of-memory", measures=measures)
     assert memory_refused(record) == 3 * 2**30 - 86 * 2**20
+
+
+@pytest.mark.parametrize("lines", [3, 40])
+def test_panels_keep_their_height_above_a_long_legend(lines):
+    names = [f"method {n} with a parameter that makes it long" for n in range(lines)]
+    series = [Series([1.0, 2.0], [1.0, n], name, joined="line") for n, name in enumerate(names)]
+    figure = drawn(Chart("x", "x", "", [Panel("", Axis("x"), Axis("y"), series)], names, names))
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    assert ax.get_window_extent().height / figure.dpi > 2.0
+    assert figure.legends[0].get_window_extent().y1 < ax.get_window_extent().y0
