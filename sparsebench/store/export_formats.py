@@ -90,7 +90,9 @@ def to_parquet(frame: pd.DataFrame, metrics: Metrics | None = None) -> bytes:
     counts = {
         name: "Int64"
         for name in frame.columns
-        if _counts(str(name), metrics) and bool((frame[name].dropna() % 1 == 0).all())
+        if _counts(str(name), metrics)
+        and pd.api.types.is_numeric_dtype(frame[name])
+        and bool((frame[name].dropna() % 1 == 0).all())
     }
     content = io.BytesIO()
     frame.astype(counts).to_parquet(content, engine="pyarrow", index=False)
@@ -106,7 +108,8 @@ def _rows(frame: pd.DataFrame, metrics: Metrics | None) -> Iterator[tuple[Any, .
     def plain(value: Any, whole: bool) -> Any:
         if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
             return None
-        return int(value) if whole and math.isfinite(value) and value == int(value) else value
+        number = whole and isinstance(value, int | float)  # of an observer also lists
+        return int(value) if number and math.isfinite(value) and value == int(value) else value
 
     columns = []
     for name in frame.columns:

@@ -132,8 +132,14 @@ def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
 
 
 def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Each thread pool of these records once: library, version, threads."""
-    return _distinct(dict(pool) for record in records for pool in record.settings.get("blas", ()))
+    """Each thread pool of these records once: library, version, threads. Damaged entries are left
+    out."""
+    listed = [record.settings.get("blas") for record in records]
+    return _distinct(
+        dict(pool)
+        for one in listed if isinstance(one, list)
+        for pool in one if isinstance(pool, Mapping)
+    )  # fmt: skip
 
 
 def _distinct(tables: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

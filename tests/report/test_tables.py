@@ -238,3 +238,10 @@ def test_each_library_of_linear_algebra_is_shown_once():
     ]
     (section,) = contents([FakeRun(records)]).where
     assert "| linear algebra | openblas 0.3.30 (Zen), 2 threads |" in printed(section.blocks[0])
+
+
+@pytest.mark.parametrize("damaged", [None, "text", 3, {}, [None], [[1]], ["a"]])
+def test_a_damaged_list_of_libraries_is_left_out(damaged):
+    record = make_record(make_trial(), settings={"exact": True, "blas": damaged})
+    (section,) = contents([FakeRun([record])]).where
+    assert "linear algebra" not in printed(section.blocks[0])

@@ -113,3 +113,8 @@ def test_no_text_of_a_suite_is_a_formula_in_an_exported_csv(tmp_path, monkeypatc
     header, *lines = rows(said.out)
     shown = [line[header.index("dataset.path")] for line in lines]
     assert shown == ["'" + path.replace("\r", "\n") for path in paths]
+
+
+def test_a_list_in_a_column_of_counts_is_json():
+    frame = pd.DataFrame({"connections": [3.0, [1, 2], None]}, dtype=object)
+    assert rows(to_csv(frame)) == [["connections"], ["3"], ["[1,2]"], [""]]
