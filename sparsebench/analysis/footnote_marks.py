@@ -47,8 +47,9 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
 
 
 def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of topologies, marked if an audit found the topology, or the model with it, dense on a
-    backend that is not dense itself: on one that is, the probe cannot tell which of them it was."""
+    """Names of topologies, with a mark after those that an audit found dense, alone or with their
+    model. A finding on a backend that is dense itself does not count, for it may be the backend's.
+    """
     dense = {
         label for label, record in zip(labels, records, strict=True)
         if record.audit.get("method_flags") and not record.audit.get("backend_flags")

@@ -33,7 +33,7 @@ MANY_LABELS, NARROW_LABEL = 12, 24
 """With more labels than this, a legend breaks them after so many characters, to have columns."""
 
 FREE_ROWS, LABEL_HEIGHT = 4, 0.2
-"""The lines of a legend for which a figure has room, and the inches of each further line."""
+"""A figure becomes higher by so many inches for each line of its legend after the first few."""
 
 DPI = 200
 """Dots per inch. Heights in pixels count 100 to the inch, so a file has twice as many each way."""

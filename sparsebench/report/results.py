@@ -14,7 +14,6 @@ from dataclasses import replace
 import pandas as pd
 
 from sparsebench.analysis.best import best_cells
-from sparsebench.analysis.chance import above_chance
 from sparsebench.analysis.footnote_marks import noisy
 from sparsebench.analysis.number_format import (
     UNKNOWN,
@@ -71,13 +70,12 @@ MEMORY = ("net_peak_bytes", "peak_rss_bytes", "stored_bytes", "method_bytes")
 
 def result_table(report_data: ReportData) -> Table | None:
     """The mean of the primary metric after the last epoch, by topology and backend. The best of
-    each setting is bold, if accuracies are shown to be above chance."""
+    each setting is bold, so trials at chance should be left out before (see `above_chance`)."""
     frame, metric = report_data.frame, report_data.primary
     backends = list(dict.fromkeys(frame["backend_label"]))
-    judged = set(above_chance(report_data).frame["dataset"])
     rows = []
     for setting, part in groups(frame, ["setting"]):
-        best = _best(part, metric) if part["dataset"].iloc[0] in judged else set()
+        best = _best(part, metric)
         for topology, sub in groups(part, ["topology_label"]):
             cells = [
                 _result(sub[sub["backend_label"] == one], metric, (topology, one) in best)

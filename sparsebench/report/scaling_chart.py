@@ -24,7 +24,7 @@ from sparsebench.store.record import Record
 PANELS = (("epoch_seconds", "time per epoch"), ("net_peak_bytes", "net peak memory"))
 
 LIMITS = {"epoch_seconds": Status.TIMEOUT, "net_peak_bytes": Status.OUT_OF_MEMORY}
-"""How a trial ends that exceeds the limit of a measure."""
+"""The status of a trial that exceeded the limit of time, or that of memory."""
 
 LEAST_SPAN = 4.0
 """There is no chart if the largest size is less than this many times the smallest."""
@@ -135,7 +135,7 @@ def _arrows(report_data: ReportData, measure: str, look: Callable[..., Any]) -> 
     """Yield arrows for trials that exceeded the limit of this measure; trials that would look the
     same share one."""
     met = list(
-        dict.fromkeys(c for c in censored(report_data, measure) if LIMITS[measure] in c.status)
+        dict.fromkeys(c for c in censored(report_data, measure) if c.status == LIMITS[measure])
     )
     if not met:
         return

@@ -252,12 +252,19 @@ def _results(judged: ReportData) -> list[Section]:
     )
     label = metric.name.removeprefix("test_").replace("_", "-")
     above = above_chance(judged)
-    if above.frame.empty and not judged.frame.empty:
-        always = "No network is shown to beat the most frequent class, so no accuracies stand here."
-        return section(heading, always)
+    at_chance = sorted(set(judged.frame["dataset"]) - set(above.frame["dataset"]))
+    left_out = (
+        f"No network on {sentence_list(at_chance)} is shown to beat the most frequent class, so "
+        "accuracies there are left out."
+    )
     made = _in_paper(results.result_table(above), label, f"{after}.")
-    robust = results.interquartile_table(judged)
-    return section(heading, made, note, robust, NOTE_INTERQUARTILE if robust else None)
+    if made is None:
+        return section(heading, left_out if at_chance else None)
+    robust = results.interquartile_table(above)
+    return section(
+        heading, made, note, left_out if at_chance else None,
+        robust, NOTE_INTERQUARTILE if robust else None,
+    )  # fmt: skip
 
 
 def _in_paper(made: Table | None, label: str, caption: str) -> Table | None:

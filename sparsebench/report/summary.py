@@ -101,7 +101,7 @@ def _statements(report_data: ReportData) -> Iterator[Text]:
         several = frame["run"].nunique() > 1
         for run, part in groups(trained.ok, ["run"]):
             for text in (
-                _largest(part), _limit_not_reached(report_data, part), *_costs(part),
+                _largest(part), _within_limit(report_data, part), *_costs(part),
                 against_dense_sentence(part),
             ):  # fmt: skip
                 yield f"In run {run}, {text[0].lower()}{text[1:]}" if several and text else text
@@ -236,16 +236,16 @@ def _step_seconds(frame: pd.DataFrame) -> pd.Series:
     return (spent / (steps * frame["epochs"])).where(frame["workers"] == 1)
 
 
-def _limit_not_reached(report_data: ReportData, part: pd.DataFrame) -> str:
-    """A sentence that networks of growing size stayed below the memory limit of their run; empty if
-    one did not, or if they have no limit in common."""
+def _within_limit(report_data: ReportData, part: pd.DataFrame) -> str:
+    """A sentence that no trial of a run on networks of growing size was out of memory; empty if one
+    was, or if the trials have no memory limit in common."""
     if not _largest(part):
         return ""
     frame = report_data.frame[report_data.frame["run"] == part["run"].iloc[0]]
     limit, *others = {trial.memory_limit for trial in trials_of(replace(report_data, frame=frame))}
     if limit is None or others or (frame["status"] == str(Status.OUT_OF_MEMORY)).any():
         return ""
-    return f"No trial reached the memory limit of {size(one(float(limit)))}."
+    return f"No trial ended at the memory limit of {size(one(float(limit)))}."
 
 
 def _costs(frame: pd.DataFrame) -> Iterator[str]:

@@ -132,8 +132,7 @@ def data_list(trials: Iterable[Trial]) -> list[dict[str, Any]]:
 
 
 def pools(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Each thread pool of these records once: library, version, threads. Damaged entries are left
-    out."""
+    """Each undamaged thread pool of these records once: library, version, threads."""
     listed = [record.settings.get("blas") for record in records]
     return _distinct(
         dict(pool)

@@ -17,6 +17,7 @@ from sparsebench.analysis.report_data import report_data
 from sparsebench.report.charts import charts
 from sparsebench.report.document import plain
 from sparsebench.report.results import result_table
+from sparsebench.report.sections import contents
 from sparsebench.report.summary import statements
 
 NUMBER = r"([\d,.]+)"
@@ -116,7 +117,7 @@ def largest(frame, found):
         near(ends[-1], means[column].max())
 
 
-def limit_not_reached(frame, found):
+def within_limit(frame, found):
     assert not (frame["status"] == "out-of-memory").any()
 
 
@@ -191,7 +192,7 @@ CHECKS = [
      hopeless),
     (rf"The largest network that finished has {NUMBER} neurons and {NUMBER} connections "
      r"\((.+)\): an epoch takes (.*?)(?:, a step of it (.*))? and the net peak is (.*)\.", largest),
-    (r"No trial reached the memory limit of 1.00 GiB\.", limit_not_reached),
+    (r"No trial ended at the memory limit of 1.00 GiB\.", within_limit),
     (r"Where only the backend differs \((?P<count>\d+) comparisons?"
      r"(?P<sparse> of sparse networks)?\), (?:(?P<least>[\w-]+) takes|no backend always takes) "
      r"the least (?P<needs>time per epoch|net peak memory)(?P<name>.*?)[,:] "
@@ -273,11 +274,23 @@ def tossed(seeds=3, accuracy=0.5, **settings):
     ]  # fmt: skip
 
 
+def accuracies(records):
+    """The blocks of the section Accuracy."""
+    made = contents([FakeRun(records, suite_text='name = "demo"')])
+    return next(list(one.blocks) for one in made.sections if one.title == "Accuracy")
+
+
 def test_coin_tosses_are_called_so_and_not_drawn_nor_bold():
     found = report_data([FakeRun(tossed(), suite_text='name = "demo"')])
     assert any("beat the most frequent class (50.00 %)" in plain(s) for s in statements(found))
     assert above_chance(found).frame.empty
     assert not {chart.name for chart in charts(found)} & {"accuracy-memory", "learning-curves"}
+    tossed_on = "No network on digits is shown to beat the most frequent class, so accuracies there"
+    assert accuracies(tossed()) == [f"{tossed_on} are left out."]
+    other = [make_record(make_trial(dataset={"name": "wine"}))]
+    made, *notes = accuracies(tossed() + other)
+    assert len(made.rows) == 1
+    assert f"{tossed_on} are left out." in notes
     better = report_data([FakeRun(tossed(accuracy=0.9), suite_text='name = "demo"')])
     assert len(above_chance(better).frame) == len(better.frame)
 
