@@ -12,12 +12,17 @@ from sparsebench.analysis.number_format import plural, sentence_list
 from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
+STILL_MARK = "∅"
 
 LEGEND = {
-    SIMULATED: f"{SIMULATED_MARK} simulated sparsity: dense storage or dense work.",
-    CONTRADICTED: f"{CONTRADICTED_MARK} declares that it is truly sparse, and was found to store "
-    "or to work densely.",
+    SIMULATED_MARK: f"{SIMULATED_MARK} simulated sparsity: dense storage or dense work.",
+    CONTRADICTED_MARK: f"{CONTRADICTED_MARK} declares that it is truly sparse, and was found to "
+    "store or to work densely.",
+    STILL_MARK: f"{STILL_MARK} the topology was never updated in some or all of these trials: they "
+    "have fewer steps than come before its first update, and trained a fixed topology.",
 }
+"""Mark of a name -> its meaning."""
+
 EVENTS = {
     "load": "other programs ran",
     "steal": "the hypervisor took time",
@@ -47,21 +52,22 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
 
 
 def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:
-    """Names of topologies, with a mark after those that an audit found dense, alone or with their
-    model. A finding on a backend that is dense itself does not count, for it may be the backend's.
-    """
-    dense = {
-        label for label, record in zip(labels, records, strict=True)
-        if record.audit.get("method_flags") and not record.audit.get("backend_flags")
-    }  # fmt: skip
-    return [f"{label} {CONTRADICTED_MARK}" if label in dense else label for label in labels]
+    """Names of topologies, with marks after those that an audit found dense, alone or with their
+    model, and those that were never updated though they would be in a longer training. A finding
+    on a backend that is dense itself does not count, for it may be the backend's."""
+    marks: dict[str, set[str]] = {label: set() for label in labels}
+    for label, record in zip(labels, records, strict=True):
+        if record.audit.get("method_flags") and not record.audit.get("backend_flags"):
+            marks[label].add(CONTRADICTED_MARK)
+        if record.settings.get("never_updated") is True:
+            marks[label].add(STILL_MARK)
+    return [" ".join([label, *sorted(marks[label])]) for label in labels]
 
 
 def backend_legend(frame: pd.DataFrame) -> str:
     """The meaning of the marks after names; empty if no name has a mark."""
     names = " ".join([*frame["backend_label"], *frame["topology_label"]])
-    marks = {SIMULATED: SIMULATED_MARK, CONTRADICTED: CONTRADICTED_MARK}
-    return " ".join(text for verdict, text in LEGEND.items() if marks[verdict] in names)
+    return " ".join(text for mark, text in LEGEND.items() if mark in names)
 
 
 def noisy(cell: pd.DataFrame) -> str:

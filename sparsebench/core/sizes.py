@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 Shape = tuple[int, int]
 
@@ -104,3 +104,12 @@ class SizedTopology(Protocol):
     def connections(self, shapes: Sequence[Shape]) -> list[int]: ...
 
     def updates(self, epoch: int, epochs: int, steps: int) -> int: ...
+
+
+LONG = 10**9
+"""A number of steps per epoch that is larger than any interval between updates."""
+
+
+def updates_in_time(topology: object) -> TypeGuard[SizedTopology]:
+    """Whether a training that is long enough updates the topology."""
+    return isinstance(topology, SizedTopology) and topology.updates(1, 2, LONG) > 0

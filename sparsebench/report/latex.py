@@ -25,6 +25,7 @@ SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "—": "---", "×": r"$\times$", "µ": r"$\mu$",
     "…": r"\ldots{}", "†": r"\dag{}", "‡": r"\ddag{}", "§": r"\S{}", "¶": r"\P{}",
+    "∅": r"$\emptyset$",
     "≥": r"$\ge$", "≤": r"$\le$",
     "ε": r"$\varepsilon$", "ζ": r"$\zeta$", "α": r"$\alpha$", "\u00a0": "~", "[": "{[}", "]": "{]}",
 }  # fmt: skip

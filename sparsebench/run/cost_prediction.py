@@ -19,9 +19,7 @@ from typing import Any
 
 from sparsebench.core.job import RATES, Job, Ladder, Point
 from sparsebench.core.observer import ObservableTrainer
-from sparsebench.core.sizes import (
-    SizedTopology,
-)
+from sparsebench.core.sizes import LONG, updates_in_time
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.registry import Plugins
 from sparsebench.run.kernel_cache import PATIENCE, cache_folder
@@ -36,9 +34,6 @@ extrapolated (see `Rates.at`)."""
 EPOCHS = 1_000
 """A prediction considers only this many first epochs of a longer training."""
 
-LONG = 10**9
-"""A number of steps per epoch that is larger than any interval between updates."""
-
 
 def never_updates(trial: Trial, plugins: Plugins) -> bool:
     """Whether a longer training would update the topology, but this trial has too few steps.
@@ -49,7 +44,7 @@ def never_updates(trial: Trial, plugins: Plugins) -> bool:
     wires = {key: value for key, value in trial.topology.items() if key != "prune"}
     topology, sizes = plugins.parameters("topology", wires), declared_sizes(trial, plugins)
     trains = isinstance(plugins.parameters("trainer", trial.trainer), ObservableTrainer)
-    if not trains or not isinstance(topology, SizedTopology) or not topology.updates(1, 2, LONG):
+    if not trains or not updates_in_time(topology):
         return False
     steps = -(-sizes.data.train // sizes.batch_size) if sizes is not None else LONG
     epochs = range(1, min(trial.epochs, EPOCHS) + 1)

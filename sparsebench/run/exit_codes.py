@@ -38,6 +38,17 @@ def missed_expectations(suite: Suite, records: Sequence[Record]) -> Iterator[str
             )
 
 
+def never_updated(records: Sequence[Record]) -> Iterator[str]:
+    """A line on the trials whose training was too short for an update of their topology."""
+    still = [record.trial for record in records if record.settings.get("never_updated") is True]
+    if still:
+        names = ", ".join(sorted({str(trial.topology["name"]) for trial in still}))
+        yield (
+            f"in {len(still)} of {len(records)} trials the topology ({names}) was never updated: the "
+            "training has fewer steps than come before its first update; see update_every and epochs"
+        )
+
+
 def exit_code(suite: Suite, records: Sequence[Record]) -> int:
     """The exit code of a run that was not interrupted, from one record per trial: `NOTHING_RAN` if
     all were skipped or unsupported, `FAILED` after an interrupted trial, an unexpected failure or a

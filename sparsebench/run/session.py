@@ -379,6 +379,8 @@ class Session:
         records = [self._records[t.id] for t in self._trials if t.id in self._records]
         for line in exit_codes.missed_expectations(self._suite, records):
             self._listener.note(line)
+        for line in exit_codes.never_updated(records):
+            self._listener.note(line)
         code = self._signals.exit_code
         summary = Summary(
             run=self._journal.id,

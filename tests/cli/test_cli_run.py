@@ -46,6 +46,8 @@ def test_a_run_its_reuse_and_what_reads_it(
     assert done.json["counts"] == {"ok": 2}
     assert done.json["store"] == str(folder / ".sparsebench")
     assert "[2/2] topology=set seed=0: ok, accuracy" in done.err
+    still = "in 1 of 2 trials the topology (set) was never updated"
+    assert still in done.err
     assert "| topology | status |" in summary.read_text()
 
     again = cli("run", "tiny.toml", "--quick")
@@ -54,6 +56,7 @@ def test_a_run_its_reuse_and_what_reads_it(
         "topology", "status", "accuracy", "seconds", "net", "peak", "MiB",
     ]  # fmt: skip
     assert "2 records, 2 of them reused" in again.err
+    assert still in again.err
     assert "next: sparsebench report " in again.err
 
     run = done.json["run"]

@@ -18,7 +18,7 @@ from sparsebench.core.files import write_atomically
 from sparsebench.core.job import EVIDENCE, MODEL, RATES, Job
 from sparsebench.core.methods.protocols import Topology
 from sparsebench.core.observer import why_unobservable
-from sparsebench.core.sizes import SizedDataset
+from sparsebench.core.sizes import SizedDataset, updates_in_time
 from sparsebench.core.status import FAILURES, Status
 from sparsebench.core.trial import PARTS, Trial
 from sparsebench.core.worker import limits, mpi
@@ -206,6 +206,9 @@ def run(
         record["settings"]["inputs"] = "csr" if takes else "csr, each batch made dense"
     if isinstance(parts["topology"], Topology) and parts["topology"].needs.scans:
         record["settings"]["scans"] = True
+    still = record["measures"].get("topology_seconds") == 0 and not result.diverged
+    if still and updates_in_time(parts["topology"]):
+        record["settings"]["never_updated"] = True
     if keeper is not None:
         record["settings"] |= keeper.settings
         record["measures"] |= keeper.earlier

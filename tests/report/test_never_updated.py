@@ -1,0 +1,29 @@
+"""A topology that the training was too short to update is marked and explained wherever it stands."""
+
+from __future__ import annotations
+
+from records import FakeRun, make_record, make_trial
+
+from sparsebench.report.latex import chosen
+from sparsebench.report.markdown import report
+
+STILL = {"exact": True, "never_updated": True}
+RIGL = {"name": "rigl", "density": 0.05, "prune": None}
+
+
+def test_a_topology_that_was_never_updated_is_marked_in_every_table(tmp_path):
+    records = [
+        make_record(make_trial(seed=0)),
+        make_record(make_trial(seed=0, topology=RIGL), settings=STILL),
+    ]
+    text = report([FakeRun(records)], tmp_path)
+    assert "∅ the topology was never updated in some or all of these trials" in text
+    for table in ("Accuracy", "Time", "Memory"):
+        rows = text.split(f"## {table}\n")[1].split("\n## ")[0]
+        assert "rigl ∅" in rows and "set ∅" not in rows, table
+    tex = chosen([FakeRun(records)], ["topology"], [], ["test_accuracy"])
+    assert r"rigl $\emptyset$" in tex
+
+
+def test_without_such_a_trial_nothing_is_said(tmp_path):
+    assert "∅" not in report([FakeRun([make_record(make_trial(seed=0))])], tmp_path)
