@@ -57,7 +57,12 @@ def complaint(error: ValidationError, model: Any = None, table: str = "a table")
         expected = expected or context["expected"]
     if not expected:
         return f"{at}: {first['msg']}, found {shown(found)}"
-    return f"{at or 'it'}: expected {expected}, found {shown(found)}"
+    hint = f"; write [{shown(found)}]" if expected == "a list" and _is_plain(found) else ""
+    return f"{at or 'it'}: expected {expected}, found {shown(found)}{hint}"
+
+
+def _is_plain(found: object) -> bool:
+    return isinstance(found, int | float | str) and not isinstance(found, bool)
 
 
 def _field(model: Any, steps: tuple[int | str, ...]) -> tuple[str, list[str]]:

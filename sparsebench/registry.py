@@ -246,7 +246,10 @@ class Plugins:
         known = [f.name for f in dataclasses.fields(cls) if f.init]
         for key in values:
             if key not in known:
-                raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
+                raise SuiteError(
+                    f"{where}.{key}: {kind} {given['name']!r} has no such parameter."
+                    f"{nearest(key, known)}"
+                )
         nested, defaults = nested_kinds(cls), _defaults(cls)
         for key, nested_kind in nested.items():
             value = values.get(key, defaults.get(key))
@@ -261,15 +264,23 @@ class Plugins:
         except (TypeError, ValueError) as error:
             raise SuiteError(f"{where}: {error}") from None
         data: Component = {"name": given["name"], **adapter.dump_python(built, mode="json")}
-        for key in (
-            n for n, mark in _marks(cls) if isinstance(mark, OmittedIfDefault) and n in defaults
-        ):
-            default = defaults[key]
-            if key in nested and default is not None:
-                default = self.validate(nested[key], default, f"{where}.{key}")
-            if data[key] == default:
-                del data[key]
-        return data
+        omittable = self._omittable(cls)
+        return {k: v for k, v in data.items() if k not in omittable or v != omittable[k]}
+
+    def omitted(self, kind: str, component: Component) -> Component:
+        """The parameters that a component's data leave out, with the defaults that they have."""
+        found = self._omittable(self.entry(kind, component["name"]).parameters())
+        return {key: value for key, value in found.items() if key not in component}
+
+    def _omittable(self, cls: type) -> Component:
+        """The defaults, as data, of the parameters that are left out if they have them."""
+        nested, defaults = nested_kinds(cls), _defaults(cls)
+        marked = (n for n, mark in _marks(cls) if isinstance(mark, OmittedIfDefault))
+        return {
+            key: defaults[key] if key not in nested or defaults[key] is None
+            else self.validate(nested[key], defaults[key], key)
+            for key in marked if key in defaults
+        }  # fmt: skip
 
     def build(self, kind: str, component: Component) -> Any:
         """Build a component from validated data; imports the modules that this needs. Raises

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,9 @@ from sparsebench.analysis.statistics import (
     welch,
 )
 from sparsebench.core.metric import Metric
-from sparsebench.core.trial import canonical
+from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.metrics import PRIMARY
+from sparsebench.suite.labels import brief, flat
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
@@ -236,15 +237,38 @@ def _cells(frame: pd.DataFrame) -> Iterator[Side]:
 
 def _pairs(seen: ReportData, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
     """Yield each cell of the first side with each cell of the second side that differs from it only
-    in the keys that the claim names. Without such a cell, the second has no rows."""
+    in the keys that the claim names. Without such a cell, the second has no rows.
+
+    A claim that names a component names its parameters too, except those that vary within each
+    side, such as the density of two methods on one grid of densities."""
     keys = [*claim["where"], *claim["against"]]
+    own, against = (_rows_at(seen, frame, claim[side]) for side in ("where", "against"))
+    sides = [[record.trial for record in seen.records_of(part)] for part in (own, against)]
     alike = pd.Series(families(seen, *keys), index=seen.frame.index)
-    against = _rows_at(seen, frame, claim["against"])
-    for label, cell in _cells(_rows_at(seen, frame, claim["where"])):
+    for key in _on_both_grids(keys, *sides):
+        for part, trials in zip((own, against), sides):
+            alike[part.index] += [f" {key}={brief(_value(trial, key))}" for trial in trials]
+    for label, cell in _cells(own):
         same = alike[against.index].isin(alike[cell.index].unique())
         same &= against["apart"].isin(cell["apart"].unique())
         for other in _cells(against[same] if len(cell) else against):
             yield (label, cell), other
+
+
+def _on_both_grids(keys: Sequence[str], *sides: Sequence[Trial]) -> Iterator[str]:
+    """Yield the parameters that vary within each side, of components that `keys` names as a
+    whole."""
+    for part in (key for key in PARTS if key in keys):
+        found = [[flat(getattr(trial, part)) for trial in side] for side in sides]
+        for name in dict.fromkeys(name for side in found for one in side for name in one):
+            key = f"{part}.{name}"
+            if key not in keys and all(len({brief(one.get(name)) for one in s}) > 1 for s in found):
+                yield key
+
+
+def _value(trial: Trial, key: str) -> Any:
+    part, _, name = key.partition(".")
+    return flat(getattr(trial, part)).get(name)
 
 
 def _rows_at(seen: ReportData, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
 from sparsebench.run.request import RunRequest, resolve
 from sparsebench.run.reuse import reusable, why_not_runnable
+from sparsebench.run.trial_sizes import without_size
 from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import brief, label, label_columns
@@ -147,6 +148,10 @@ def _print_plan(request: RunRequest, format: str, *, measure: bool = False) -> N
     needs += [f"the largest needs at least {brief_size(max(sizes))}"] if sizes else []
     needs += [f"{brief_seconds(sum(times))} of training"] if times else []
     typer.echo("; ".join(needs), err=True)
+    if unsized := dict.fromkeys(
+        name for trial in request.trials for name in without_size(trial, request.plugins)
+    ):
+        typer.echo(f"memory is unknown where no size is declared: {', '.join(unsized)}", err=True)
 
 
 def short_ids(trials: Sequence[Trial]) -> list[str]:
@@ -208,8 +213,8 @@ def validate(
         "not_runnable_here": dict(reasons),
     }
     if format == "text":
-        counts = f"{len(full.trials)} trials, {len(quick.trials)} with --quick"
-        typer.echo(f"{full.suite.name}: {counts}")
+        in_quick = f"{len(quick.trials)} with --quick" if full.suite.quick else "no [quick]"
+        typer.echo(f"{full.suite.name}: {len(full.trials)} trials, {in_quick}")
     else:
         row = {**found, "not_runnable_here": reasons.total()}
         found |= {"never_updated": len(still), "never_updated_quick": len(still_quick)}
@@ -218,7 +223,7 @@ def validate(
         return
     for reason, count in reasons.items():
         typer.echo(f"note: {count} trials {reason}", err=True)
-    for trials, how in ((still, ""), (still_quick, " with --quick")):
+    for trials, how in ((still, ""), (still_quick if full.suite.quick else [], " with --quick")):
         if trials:
             names = ", ".join(sorted({trial.topology["name"] for trial in trials}))
             text = f"in {len(trials)} trials{how} the topology ({names}) is never updated"

@@ -107,7 +107,7 @@ def _show_run(run: StoredRun, format: str) -> None:
 
 def _settings(trial: Trial) -> dict[str, Any]:
     """The hyperparameters and limits of a trial by dotted key, without those that are not set."""
-    left_out = ("data", "locations", "suite", "axes", "words")
+    left_out = ("data", "locations", "suite", "axes", "words", "defaults")
     settings = {k: v for k, v in trial.to_json().items() if k not in left_out}
     settings["observers"] = ", ".join(one["name"] for one in trial.observers)
     return {key: value for key, value in flat(settings).items() if value is not None}

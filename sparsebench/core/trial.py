@@ -26,7 +26,7 @@ SCALINGS = ("feature", "data", "range", "none")
 LIMITS = ("timeout", "memory_limit", "retries", "checkpoint", "keep_model")
 """Fields that limit a trial or decide what it stores, and do not change its result."""
 
-NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations")
+NOT_COMPUTED = (*LIMITS, "suite", "axes", "words", "observers", "locations", "defaults")
 """Fields that do not change a trial's result and are not part of its id."""
 
 
@@ -46,6 +46,7 @@ class Trial:
     observers   components; they change nothing, so they are not in the id
     suite, axes, words  labels that are not in the id: the suite's name, the trial's grid values by
                 dotted key, and these values in words
+    defaults    by component, parameters that its data leave out because they have their default
     split_seed  seed of the splits of the data; None: `seed`
     fold        "2/5": the second of five parts of the samples is the test part
     validation  fraction of the training samples that is held out
@@ -78,6 +79,7 @@ class Trial:
     suite: str = ""
     axes: dict[str, Any] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
     timeout: float | None = None
     memory_limit: int | None = None
     retries: int = 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from sparsebench.analysis.footnote_marks import marked_topologies
 from sparsebench.analysis.number_format import join
 from sparsebench.analysis.report_data import ReportData, settings, trials_of, with_keys_removed
 from sparsebench.core.trial import Trial
@@ -81,12 +82,15 @@ def key_labels(
     values = [value_at(trial, key) for trial in trials]
     components = list({repr(v): v for v in values if isinstance(v, dict)}.values())
     name = "" if bare else f"{key.rpartition('.')[2]}="
-    return [
+    found = [
         short_switches(printable(distinct_label(value, components))) if isinstance(value, dict)
         else "" if value is None
         else printable(name + brief(value))
         for value in values
     ]  # fmt: skip
+    if key != "topology":
+        return found
+    return marked_topologies(found, report_data.records_of(report_data.frame))
 
 
 def short_switches(label: str) -> str:

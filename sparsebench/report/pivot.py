@@ -8,7 +8,13 @@ from dataclasses import replace
 import pandas as pd
 
 from sparsebench.analysis.best import best_cells
-from sparsebench.analysis.number_format import UNKNOWN, join, sentence_list, upper_first
+from sparsebench.analysis.number_format import (
+    UNKNOWN,
+    join,
+    plural,
+    sentence_list,
+    upper_first,
+)
 from sparsebench.analysis.report_data import ReportData, groups, trials_of, with_keys_removed
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
@@ -48,15 +54,22 @@ def pivot(
             cells += _numbers(metric, places, with_n=len(several) > 1)
         made.append([*(word or UNKNOWN for word in row), *cells])
     names = [
-        join(*(word for word in (*head, metric.heading if len(shown) > 1 else "") if word))
+        join(*map(_head, across, head), metric.heading if len(shown) > 1 or not head else "")
         for metric in shown for head in heads
     ]  # fmt: skip
-    header = [*map(heading_of, down), *(name or shown[0].heading for name in names)]
-    seeds = f"over {several.pop()} seeds" if len(several) == 1 else "over n seeds"
+    header = [*map(heading_of, down), *names]
+    seeds = f"over {plural(several.pop(), 'seed')}" if len(several) == 1 else "over n seeds"
     what = upper_first(sentence_list([metric.heading for metric in shown]))
     bold = "Bold: the best of its row, and what is not shown to be worse."
     caption = f"{what}: mean ± standard deviation {seeds}. {bold}"
     return Table(header, made, left=len(down)).in_paper("pivot", caption)
+
+
+def _head(key: str, word: str) -> str:
+    """The heading of a column: the name of a component, or a parameter with its value."""
+    if "." not in key:
+        return word or f"no {key}"
+    return f"{heading_of(key)} {word}" if word else f"no {heading_of(key)}"
 
 
 def _metric(report_data: ReportData, name: str) -> Metric:

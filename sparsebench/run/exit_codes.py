@@ -44,8 +44,8 @@ def never_updated(records: Sequence[Record]) -> Iterator[str]:
     if still:
         names = ", ".join(sorted({str(trial.topology["name"]) for trial in still}))
         yield (
-            f"in {len(still)} of {len(records)} trials the topology ({names}) was never updated: the "
-            "training has fewer steps than come before its first update; see update_every and epochs"
+            f"in {len(still)} of {len(records)} trials the topology ({names}) was never updated: "
+            "they have fewer steps than come before its first update; see update_every and epochs"
         )
 
 

@@ -33,7 +33,7 @@ from sparsebench.run.signals import Signals
 from sparsebench.store import provenance
 from sparsebench.store.attempts import Attempt
 from sparsebench.store.record import Record
-from sparsebench.store.store import Store
+from sparsebench.store.store import LABELS, Store
 from sparsebench.suite.labels import label
 from sparsebench.suite.suite import Suite
 
@@ -209,7 +209,8 @@ class Session:
     def _reuse(self, trial: Trial, found: Record) -> None:
         self._reused += 1
         self._journal.recorded(found, reused=True)
-        labelled = replace(found.trial, suite=trial.suite, axes=trial.axes, words=trial.words)
+        labels = {key: getattr(trial, key) for key in LABELS}
+        labelled = replace(found.trial, **labels)
         self._records[trial.id] = replace(found, trial=labelled)
         self._listener.trial_ended(trial, self._records[trial.id], True)
 

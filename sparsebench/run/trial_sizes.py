@@ -81,6 +81,27 @@ class TrialSizes:
         return total
 
 
+PROTOCOLS: dict[str, type] = {
+    "dataset": SizedDataset, "model": SizedModel, "topology": SizedTopology,
+    "optimizer": SizedOptimizer, "objective": SizedObjective, "backend": SizedBackend,
+}  # fmt: skip
+"""Component of a trial -> the protocol of one that declares its sizes."""
+
+
+def without_size(trial: Trial, plugins: Plugins) -> list[str]:
+    """The components because of which the least memory of a trial is unknown: `dataset file`."""
+    found = []
+    for kind, protocol in PROTOCOLS.items():
+        data = {key: value for key, value in getattr(trial, kind).items() if key != "prune"}
+        one = plugins.parameters(kind, data)
+        sized = (
+            one.size() is not None if isinstance(one, SizedDataset) else isinstance(one, protocol)
+        )
+        if not sized and not (kind == "dataset" and "missing" in trial.data):
+            found.append(f"{kind} {data['name']}")
+    return found
+
+
 def declared_sizes(trial: Trial, plugins: Plugins) -> TrialSizes | None:
     """The trial's declared sizes. None if its data are missing, if a component other than the
     backend declares no size, or if the model refuses the data's number of features."""

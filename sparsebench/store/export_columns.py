@@ -208,7 +208,7 @@ def with_parameters(frame: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFram
         for name in axes
         if name not in frame.columns
     }
-    parameters = [_parameters(trial) for trial in trials]
+    parameters = _parameters_of(trials)
     for name in dict.fromkeys(chain(*parameters)):
         if name not in frame.columns and name not in added and varies(name, parameters):
             added[name] = _axis([one.get(name) for one in parameters])
@@ -227,6 +227,18 @@ def _components(trials: Sequence[Trial]) -> dict[str, list[dict[str, Any]]]:
 
 def _table(component: Any) -> dict[str, Any]:
     return dict(component) if isinstance(component, Mapping) else {"name": _name(component)}
+
+
+def _parameters_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The parameters of each trial. If one trial's component states a parameter that another's
+    leaves out, because it has its default, the default stands for that one."""
+    found = [_parameters(trial) for trial in trials]
+    stated = dict.fromkeys(chain(*found))
+    for trial, one in zip(trials, found):
+        left_out = {f"{part}.{k}": v for part, c in trial.defaults.items()
+                    for k, v in flat(c).items()}  # fmt: skip
+        one |= {k: v for k, v in left_out.items() if k in stated and k not in one}
+    return found
 
 
 def _parameters(trial: Trial) -> dict[str, Any]:

@@ -202,7 +202,9 @@ _METRIC = form(
 _METRICS = list[Annotated[Json, _METRIC]]
 """Declarations of metrics, as `core.metric.Metric.to_json` writes them."""
 
-_PLANNED = form({"id": TrialId, "suite": str, "axes": Json}, words=dict[str, str])
+_PLANNED = form(
+    {"id": TrialId, "suite": str, "axes": Json}, words=dict[str, str], defaults=dict[str, Json]
+)
 
 MANIFEST = _adapter(
     form(

@@ -77,7 +77,7 @@ LOCK_TIMEOUT = 10.0
 NEEDED_ONCE = ("result.json", "progress.json", "progress.tmp")
 """Files of an attempt that are deleted when its outcome is stored."""
 
-LABELS = ("suite", "axes", "words")
+LABELS = ("suite", "axes", "words", "defaults")
 """Fields of a trial that the manifest of each of its runs keeps, as they differ between suites."""
 
 NEVER_RESUMED = (Status.OK, Status.DIVERGED)

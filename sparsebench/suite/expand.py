@@ -31,6 +31,11 @@ MOST_TRIALS = 50_000
 """The most trials of a grid; a larger grid is refused before it is expanded."""
 
 
+HOW_TO_SPLIT = (
+    "; an axis of [grid] is for every trial: write it in the tables of the components that have it"
+)
+
+
 def expand(
     suite: Suite,
     plugins: Plugins,
@@ -197,7 +202,8 @@ def _placed(message: str, places: Mapping[str, str]) -> str:
     for key in sorted(places, key=len, reverse=True):
         rest = message.removeprefix(f"trial.{key}")
         if rest != message and rest[:1] in (".", ":", "["):
-            return places[key] + rest
+            from_grid = places[key].startswith("grid.") and "has no such parameter" in rest
+            return places[key] + rest + (HOW_TO_SPLIT if from_grid else "")
     return message
 
 

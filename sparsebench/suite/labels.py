@@ -39,13 +39,17 @@ def name_of(component: Mapping[str, Any]) -> str:
 
 
 def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    """A label that distinguishes a component from `others`: its name, its pruning after ` + `, and
-    the parameters in which components of that name differ: `set + importance (zeta=0.3)`. Files of
-    the same name are distinguished by the ends of their paths; no label has an absolute path."""
+    """A label that distinguishes a component from `others`: its name, its pruning after ` + `, the
+    parts that another component leaves to its method, and the parameters in which components of
+    that name differ: `set + importance (drop=magnitude, zeta=0.3)`. Files of the same name are
+    distinguished by the ends of their paths; no label has an absolute path."""
     name = name_of(component)
     same = [other for other in others if name_of(other) == name]
     own, alike = flat(component), [flat(other) for other in same]
-    varied = [k for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)]
+    named = [key for key, value in component.items() if isinstance(value, Mapping)
+             and any(key not in other for other in others if name_of(other) != name)]  # fmt: skip
+    varied = dict.fromkeys(named)
+    varied |= {k: None for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)}
     skipped = ("prune", *WHERE) if component.get("name") == FILE else ("prune",)
     values = [f"{k}={brief(own[k])}" for k in varied if k in own and k not in skipped]
     if component.get("name") == FILE and "path" in varied:

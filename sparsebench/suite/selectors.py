@@ -30,7 +30,8 @@ def matches(where: Mapping[str, Any], trial: Trial) -> bool:
 
     The key `topology` with "set" compares names, `model.hidden` a parameter, `prune` the name of
     the pruning ("" for none), and keys such as `seed` compare values. A table compares only the
-    keys that it has. A parameter that the trial's component does not have is unequal to everything.
+    keys that it has. A parameter that the trial's component does not have is unequal to everything;
+    one that its data leave out has its default.
     Raises SuiteError for a key that no trial can have.
     """
     for key, wanted in where.items():
@@ -73,6 +74,8 @@ def _found(key: str, trial: Trial) -> Any:
     check_key(key, SELECTOR_KEYS)
     head, *rest = key.split(".")
     value: Any = trial.topology.get("prune") if head == "prune" else getattr(trial, head)
+    if rest and rest[0] in trial.defaults.get(head, ()):
+        value = trial.defaults[head]
     for step in rest:
         value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
     return value
@@ -105,7 +108,11 @@ def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial])
         wheres.append((f"claims[{i}].where", claim.where, kept))
         if claim.against is not None:
             wheres.append((f"claims[{i}].against", claim.against, kept))
-    known = {key for trial in every for part in PARTS for key in _keys(part, getattr(trial, part))}
+    known = {
+        key
+        for trial in every for part in PARTS
+        for key in _keys(part, {**trial.defaults.get(part, {}), **getattr(trial, part)})
+    }  # fmt: skip
     wheres += [
         (f"claims[{i}].requires", claim.requires, ())
         for i, claim in enumerate(suite.claims)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sparsebench.core.data.catalogue import MANIFEST
 from sparsebench.core.data.openml import Place, fetch_command
+from sparsebench.core.methods.part_form import why_incomplete
 from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.errors import (
     MissingData,
@@ -21,7 +22,14 @@ from sparsebench.errors import (
     nearest,
     shown,
 )
-from sparsebench.registry import Component, Entry, Plugins, locations, nested_kinds
+from sparsebench.registry import (
+    Component,
+    Entry,
+    Plugins,
+    locations,
+    nested_components,
+    nested_kinds,
+)
 from sparsebench.suite.defaults import DEFAULT_NAMES
 from sparsebench.suite.keys import one_value, trial_values
 from sparsebench.suite.suite import Suite
@@ -38,6 +46,7 @@ class Builder:
     data_dir: Path
     _known: dict[str, Component] = field(default_factory=dict)
     _data: dict[str, tuple[Raw, list[str]]] = field(default_factory=dict)
+    _omitted: dict[str, Raw] = field(default_factory=dict)
 
     def trial(self, raw: Raw, axes: Raw) -> Trial:
         parts: dict[str, Any] = {part: self._component(part, raw.get(part)) for part in PARTS}
@@ -56,6 +65,7 @@ class Builder:
             **parts,
             **trial_values(raw),
             data=data,
+            defaults=self._left_out(parts),
             locations=where,
             observers=self._observers(raw.get("observers")),
             suite=self.suite.name,
@@ -145,14 +155,44 @@ class Builder:
                 known = [*(field.name for field in dataclasses.fields(cls) if field.init), "prune"]
                 for key in given:
                     if key != "name" and key not in known:
-                        raise SuiteError(f"{where}.{key}: unknown parameter.{nearest(key, known)}")
+                        raise SuiteError(
+                            f"{where}.{key}: topology {given['name']!r} has no such parameter."
+                            f"{nearest(key, known)}"
+                        )
             found = self.plugins.validate(part, given, where)
+            self._check_parts(part, found, where)
             if part == "topology":
                 found["prune"] = None
                 if prune is not None and prune != "":
                     found["prune"] = self.plugins.validate("pruning", prune, f"{where}.prune")
         except SuiteError as error:
             raise SuiteError(_with_hint(str(error), {part: given})) from None
+        return found
+
+    def _check_parts(self, kind: str, component: Component, where: str) -> None:
+        """Raise SuiteError if the class of a part, such as a drop criterion, is not complete. Only
+        classes that plugins registered themselves are looked at, since others are not imported."""
+        for key, kind_of_part, one in nested_components(
+            self.plugins.entry(kind, component["name"]).parameters(), component
+        ):
+            entry = self.plugins.entry(kind_of_part, one["name"])
+            if entry.params is None and isinstance(entry.target, type):
+                reason = why_incomplete(kind_of_part, entry.target)
+                if reason is not None:
+                    raise SuiteError(
+                        f"{where}.{key}: {kind_of_part} {entry.name!r} of {entry.owner} {reason}"
+                    )
+
+    def _left_out(self, parts: Mapping[str, Component]) -> dict[str, Raw]:
+        """By component, the parameters that its data leave out because they have their default."""
+        found = {}
+        for kind, one in parts.items():
+            key = f"{kind} {canonical(one)}"
+            if key not in self._omitted:
+                known = one["name"] in self.plugins[kind]
+                self._omitted[key] = self.plugins.omitted(kind, one) if known else {}
+            if self._omitted[key]:
+                found[kind] = copy.deepcopy(self._omitted[key])
         return found
 
     def _observers(self, given: Any) -> list[Component]:

@@ -247,6 +247,30 @@ def test_pairs_are_equal_but_for_what_the_claim_names():
     assert exit_code(rows) == 0
 
 
+def test_methods_on_one_grid_of_densities_are_compared_density_by_density():
+    def trials(method, densities):
+        return [
+            record(trial(seed=seed, topology={"name": method, "density": one, "prune": None}),
+                   measures={"test_accuracy": 0.9 + 0.001 * seed + one / 10})
+            for one in densities for seed in range(6)
+        ]  # fmt: skip
+
+    claim = SIDES.format(metric="test_accuracy", tolerance=0.02)
+    claim = claim.replace('backend = "numba-csr"', 'topology = "set"')
+    claim = claim.replace('backend = "scipy-csr"', 'topology = "static"')
+    both = [*trials("set", (0.05, 0.1)), *trials("static", (0.05, 0.1))]
+    rows = check(FakeRun(both, suite_text=claim))
+    assert [(row.trials, row.against) for row in rows] == [
+        ("set (density=0.05), numba-csr", "static (density=0.05), numba-csr"),
+        ("set (density=0.1), numba-csr", "static (density=0.1), numba-csr"),
+    ]
+    one = [*trials("set", (0.05, 0.1)), *trials("static", (0.05,))]  # stands for both
+    assert len(check(FakeRun(one, suite_text=claim))) == 2
+    other = [*trials("set", (0.05, 0.1)), *trials("static", (0.1, 0.2))]
+    rows = check(FakeRun(other, suite_text=claim))
+    assert [str(row.verdict) for row in rows] == ["not run", "holds"]
+
+
 def test_a_suite_without_claims():
     rows = check(FakeRun(measured([0.9]), suite_text='name = "demo"'))
     assert (rows, exit_code(rows)) == ([], 5)

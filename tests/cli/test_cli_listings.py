@@ -192,6 +192,12 @@ def test_a_faulty_config_is_named_and_stops_neither_help_nor_doctor(
 
 def test_validate(cli: Cli, folder: Path) -> None:
     assert cli("validate", "tiny.toml").out == "tiny: 4 trials, 2 with --quick\n"
+    plain = Path("tiny.toml").read_text().partition("[quick]")[0]
+    Path("plain.toml").write_text(plain.replace("[8]", "8"))
+    done = cli("validate", "plain.toml")
+    assert done.err.endswith("trial.model.hidden: expected a list, found 8; write [8]\n")
+    Path("plain.toml").write_text(plain)
+    assert cli("validate", "plain.toml").out == "tiny: 4 trials, no [quick]\n"
     assert cli("validate", "tiny.toml", "--json").json["trials"] == 4
     assert cli("validate", "tiny.toml", "--format", "json").json["quick_trials"] == 2
     assert cli("validate", "tiny.toml", "--format", "md").out == (

@@ -221,6 +221,9 @@ def test_plan_predicts_bytes_and_with_measure_seconds(cli: Cli) -> None:
     assert row["predicted_seconds"] == pytest.approx(2 * row["predicted_epoch_seconds"])
     unknown = cli("plan", "tiny.toml", "--set", "backend=mkl-csr", "-k", "dense and seed=0")
     assert "unknown" in unknown.out or "not installed" in unknown.out
+    Path("own.csv").write_text("a,b\n1,x\n2,y\n")
+    own = cli("plan", "tiny.toml", "--set", 'dataset={ name = "file", path = "own.csv" }')
+    assert "memory is unknown where no size is declared: dataset file\n" in own.err
 
 
 def test_a_run_keeps_what_was_predicted(cli: Cli) -> None:

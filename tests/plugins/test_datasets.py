@@ -169,7 +169,7 @@ def test_the_seed_of_generated_data_is_their_own(data_dir, name):
         ("microarray-like", {"samples": 20}, "at least 2 per class"),
         ("madelon-like", {"seed": -1}, "expected 0 or more"),
         ("madelon-like", {"train": "many"}, "expected a whole number"),
-        ("digits", {"seed": 1}, "unknown parameter"),
+        ("digits", {"seed": 1}, "no such parameter"),
         ("file", {}, "path"),
     ],
 )

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sparsebench.core.worker.classify import NO_DISK, End, classify
+from sparsebench.core.worker.classify import NO_DISK, End, classify, failure
 
 OK = {"status": "ok"}
 BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
@@ -45,3 +46,18 @@ ENDS: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(("end", "status", "cause"), ENDS)
 def test_ends(end: dict[str, Any], status: str, cause: str) -> None:
     assert classify(End(**end))[:2] == (status, cause)
+
+
+def test_a_bug_is_named_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "my_drop.py"
+    file.write_text("def scores(W):\n    return W.no_such_name\n")
+    found: dict[str, Any] = {}
+    exec(compile(file.read_text(), file, "exec"), found)
+    try:
+        found["scores"](3)
+    except AttributeError as error:
+        outcome = failure(error, tmp_path)
+    assert (outcome["status"], outcome["cause"]) == ("error", "AttributeError")
+    assert outcome["detail"] == (
+        "'int' object has no attribute 'no_such_name' (my_drop.py:2, in scores)"
+    )

@@ -84,7 +84,7 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
     a, b = trials("[grid]\n'topology.prune' = ['', 'importance']")
     assert a.topology["prune"] is None
     assert b.topology["prune"]["start"] == 200
-    with pytest.raises(SuiteError, match=r"trial\.topology\.prune\.strt: unknown parameter"):
+    with pytest.raises(SuiteError, match=r"prune\.strt: pruning 'importance' has no such"):
         trials("trial.topology = {name='set', prune={name='importance', strt=3}}")
 
 
@@ -94,7 +94,10 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
         ("trial.topology = 'sett'", "trial.topology.name: unknown topology 'sett'. Did you mean "
          "'set'? Known: dense, set"),
         ("grid.topology = ['dense', {name = 'set', zta = 1}]",
-         "grid.topology[1].zta: unknown parameter. Did you mean 'zeta'?"),
+         "grid.topology[1].zta: topology 'set' has no such parameter. Did you mean 'zeta'?"),
+        ("[grid]\ntopology = ['dense', 'set']\n'topology.zeta' = [0.1]",
+         "grid.\"topology.zeta\"[0]: topology 'dense' has no such parameter. Known: prune; an axis "
+         "of [grid] is for every trial: write it in the tables of the components that have it"),
         ("[grid]\n'model.hidden' = [['x']]", 'grid."model.hidden"[0][0]: '),
         ("trial.topology = {name='set', zeta=2.0}", "trial.topology: zeta must lie in [0, 1)"),
         ("trial.backend = ['numba-csr']", "trial.backend: found ['numba-csr']; a list means one "
@@ -102,8 +105,8 @@ def test_pruning_is_a_component_of_its_own(trials: Expand) -> None:
         ("trial.seed = [1, 2]", "trial.seed: found [1, 2]; a list means one trial each only in"),
         ("trial.optimizer = {learning_rate = [0.1, 0.2]}", "trial.optimizer.learning_rate: "),
         ("trial.optimizer = 3", "trial.optimizer: expected a optimizer name or a table with"),
-        ("trial.topology = {name='set', prun='importance'}", "trial.topology.prun: unknown "
-         "parameter. Did you mean 'prune'? Known: epsilon, prune, zeta"),
+        ("trial.topology = {name='set', prun='importance'}", "trial.topology.prun: topology "
+         "'set' has no such parameter. Did you mean 'prune'? Known: epsilon, prune, zeta"),
         ("trial.checkpoint = 'often'", "trial.checkpoint: expected a duration such as '30m'"),
         ("trial.checkpoint = 0", "trial.checkpoint: expected a duration such as '30m', more than"),
         ("trial.keep_model = 'yes'", "trial.keep_model: expected true or false, found 'yes'"),

@@ -93,7 +93,10 @@ observers = []
         ("observers = ['itopp']", "trial.observers[0].name: unknown observer 'itopp'. Did you"),
         ("observers = [3]", "trial.observers[0]: expected a observer name or a table"),
         ("observers = ['itop', 'itop']", "trial.observers[1]: observer 'itop' is listed twice"),
-        ("observers = [{name = 'other', shre = 1}]", "[0].shre: unknown parameter. Did you mean"),
+        (
+            "observers = [{name = 'other', shre = 1}]",
+            "[0].shre: observer 'other' has no such",
+        ),
         ("observers = ['itop', 'other']", "observers 'itop' and 'other' both give 'itop_rate'"),
         ("[grid]\nobservers = [[], ['itop']]", "grid: two trials are the same"),
     ],

@@ -15,6 +15,7 @@ from sparsebench.core.data.checksums import file_sha256
 from sparsebench.core.sizes import DataSize
 from sparsebench.errors import DataError
 from sparsebench.registry import Location, OmittedIfDefault
+from sparsebench_plugins.datasets.target_check import require_target
 
 TEST_FRACTION = 1 / 3
 """Share of the samples that become the test part of a set without a split of its own. The same as
@@ -220,6 +221,8 @@ class FileParams:
 
     def identity(self) -> Mapping[str, Any]:
         targets = self.targets_file()
+        if isinstance(self.target, str) and targets is None:
+            require_target(self.file(), self.target)
         found = {"sha256": file_sha256(self.file())}
         return found if targets is None else {**found, "targets": file_sha256(targets)}
 

@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import signal
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,22 @@ def failure(error: BaseException, folder: Path) -> dict[str, str]:
         status, cause, detail = Status.UNSUPPORTED, "", whole
     elif isinstance(error, SparsebenchError):
         detail = whole
+    else:
+        detail = " ".join(filter(None, [line, raised_at(error)]))
     return {"status": status, "cause": cause, "detail": detail}
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an exception was raised, `(my_drop.py:27, in scores)`: the innermost call that is not
+    in an installed package; empty if there is none."""
+    calls = [
+        call for call in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in call.filename and not call.filename.startswith("<")
+    ]  # fmt: skip
+    if not calls:
+        return ""
+    last = calls[-1]
+    return f"({Path(last.filename).name}:{last.lineno}, in {last.name})"
 
 
 def out_of_memory(error: BaseException) -> bool:
