@@ -102,10 +102,14 @@ def short_switches(label: str) -> str:
 
 def value_at(trial: Trial, key: str) -> object:
     """The value of a part of a trial such as "topology" or "epochs", or of a dotted key such as
-    "topology.epsilon"; None if the trial has no such key."""
+    "topology.epsilon", also if it is left out because it has its default; None if the trial has no
+    such key."""
     head, _, path = key.partition(".")
     value = getattr(trial, head, None)
-    return flat(value).get(path) if path and isinstance(value, dict) else None if path else value
+    if not path:
+        return value
+    whole = {**trial.defaults.get(head, {}), **value} if isinstance(value, dict) else {}
+    return flat(whole).get(path)
 
 
 def parameter_keys(report_data: ReportData) -> list[str]:

@@ -216,6 +216,13 @@ class Chart:
     shaped: Sequence[str] = ()
     notes: Sequence[str] = ()
 
+    def line_of(self, name: str) -> str:
+        """The line style of a name whose series are lines without marks in a style of their own;
+        else empty."""
+        found = [one for panel in self.panels for one in panel.series if one.shaped == name]
+        alone = found and all(one.dash and not one.sizes for one in found)
+        return found[0].dash if alone else ""
+
 
 # --- sections ------------------------------------------------------------------------
 

@@ -154,7 +154,8 @@ def column(report_data: ReportData, name: str) -> Column:
     if len(numbers) + values.count(None) == len(values):
         found = pd.Series(values, frame.index, dtype="float64")
         return Column(heading, found, Metric(key, "number"), keys=(key,))
-    labels = key_labels(report_data, trials_of(report_data), key, bare=True)
+    labels = [label or "none" for label in
+              key_labels(report_data, trials_of(report_data), key, bare=True)]  # fmt: skip
     names = tuple(dict.fromkeys(labels))
     found = pd.Series([names.index(one) for one in labels], frame.index, dtype="float64")
     return Column(heading, found, Metric(key), names, (key,))

@@ -24,6 +24,7 @@ from sparsebench.report.document import Axis, Chart, Panel, Series, plain
 
 INK = "0.35"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINESTYLES = {"solid": "-", "dashed": "--", "dotted": ":"}
 DASHES = ("-", "--", ":", "-.")
 WIDTH = 8.0
 ACROSS = 3
@@ -72,12 +73,13 @@ def drawn(chart: Chart) -> Figure:
     both = list(chart.toned) == list(chart.shaped)
     keys = [
         [(Line2D([], [], color=_tone(chart, name), linewidth=2,
-                 **(_look(chart, name) if both else {"marker": "o"})), name)
+                 **(_look_in_legend(chart, name) if both else {"marker": "o"})), name)
          for name in chart.toned]
     ]  # fmt: skip
     if not both and len(chart.shaped) > 1:
         keys.append(
-            [(Line2D([], [], color=INK, **_look(chart, name)), name) for name in chart.shaped]
+            [(Line2D([], [], color=INK, **_look_in_legend(chart, name)), name)
+             for name in chart.shaped]
         )
     if chart.toned:
         _legend_below(figure, *keys)
@@ -139,7 +141,7 @@ def _add(ax: Axes, chart: Chart, series: Series) -> None:
         ends = [[b - a for a, b in zip(series.left, x)], [b - a for a, b in zip(x, series.right)]]
         ax.errorbar(x, y, xerr=ends, fmt="none", ecolor="0.7", linewidth=1)
     if series.joined:
-        dash = {"solid": "-", "dashed": "--", "dotted": ":"}.get(series.dash, look["linestyle"])
+        dash = LINESTYLES.get(series.dash, look["linestyle"])
         style = "steps-mid" if series.joined == "steps" else "default"
         ax.plot(x, y, color=color, linestyle=dash, linewidth=0.8 * series.width, drawstyle=style)
     if series.sizes and not series.faint:
@@ -169,6 +171,11 @@ def _tone(chart: Chart, name: str | None) -> str:
 def _look(chart: Chart, name: str | None) -> dict[str, Any]:
     at = 0 if name is None else shape_of(chart, name)
     return {"linestyle": DASHES[at % len(DASHES)], "marker": MARKERS[at % len(MARKERS)]}
+
+
+def _look_in_legend(chart: Chart, name: str) -> dict[str, Any]:
+    line = chart.line_of(name)
+    return {"linestyle": LINESTYLES[line]} if line else _look(chart, name)
 
 
 def _words(text: object, most: int = 60) -> str:

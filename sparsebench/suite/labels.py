@@ -16,6 +16,10 @@ WHERE = ("path", "label")
 """The parameters of the data set FILE that are its path and its label."""
 
 
+METHOD_PARTS = ("drop", "grow", "update", "redistribution", "density_schedule")
+"""Parts of a topology method that its data have only if they are not the method's own."""
+
+
 def brief(value: Any) -> str:
     """A value as a short text: a component as its name and pruning, a list as 1000-1000, a float
     that is a whole number without a decimal point."""
@@ -46,9 +50,10 @@ def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, A
     name = name_of(component)
     same = [other for other in others if name_of(other) == name]
     own, alike = flat(component), [flat(other) for other in same]
-    named = [key for key, value in component.items() if isinstance(value, Mapping)
-             and any(key not in other for other in others if name_of(other) != name)]  # fmt: skip
-    varied = dict.fromkeys(named)
+    stated = [key for key in METHOD_PARTS if key in component]
+    varied = dict.fromkeys(
+        key for key in stated if any(key not in one for one in others if name_of(one) != name)
+    )
     varied |= {k: None for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)}
     skipped = ("prune", *WHERE) if component.get("name") == FILE else ("prune",)
     values = [f"{k}={brief(own[k])}" for k in varied if k in own and k not in skipped]

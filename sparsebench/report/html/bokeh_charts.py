@@ -86,8 +86,10 @@ def keys(chart: Chart) -> list[list[Key]]:
     both, shapes = list(chart.toned) == list(chart.shaped), []
     for i, name in enumerate(chart.shaped):
         at = shape_of(chart, name)
-        line = LINES[at % len(LINES)] if lines else ""
+        own = chart.line_of(name)
+        line = own or (LINES[at % len(LINES)] if lines else "")
         character = SHAPES[at % len(SHAPES)][1] if not lines or _marked(chart) else ""
+        character = "" if own else character
         tag, tone = (f"tone{i}", TONES[i % len(TONES)]) if both else (f"shape{i}", GREY)
         shapes.append(Key(name, tag, tone, line, character))
     if both:
