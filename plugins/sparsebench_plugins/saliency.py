@@ -167,7 +167,7 @@ def _flow(matrices: list[Any]) -> list[npt.NDArray[np.float64]]:
 class ScansOnce:
     """A method that takes the time of dense passes once, before training."""
 
-    needs: ClassVar[Needs] = Needs(scans=True)
+    needs: ClassVar[Needs] = Needs(scans=True, dense_start=True)
 
 
 @dataclass(frozen=True)

@@ -190,14 +190,23 @@ def contradicts_or_unsure(found: Evidence) -> bool:
 
 
 def judge_bytes(
-    layers: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], processes: int = 1
+    layers: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, Any],
+    processes: int = 1,
+    *,
+    dense_start: bool = False,
 ) -> Judgement:
     """Judge a trial's own bytes, given a record's `layers` and `measures`.
 
     processes  number of processes of the trial, each with its own network: the measured peak is
                that of all processes, declared bytes are those of one
+    dense_start  whether the method declares that it chooses connections from a full network before
+               training, which the peak shows
     """
     declared, peak = measures.get("stored_bytes"), measures.get("net_peak_bytes")
+    if declared:  # at the end; at the start a network that is pruned stored more
+        first, last = (measures.get(name) or 0 for name in ("initial_connections", "connections"))
+        declared = round(declared * max(1.0, first / last if last else 1.0))
     entries = [int(one["shape"][0]) * int(one["shape"][1]) for one in layers if "shape" in one]
     dense = FLOAT * int(measures.get("dense_connections") or 0)
     if layers and len(entries) == len(layers):
@@ -209,7 +218,7 @@ def judge_bytes(
             f"stores a value for each entry of K D in {len(full)} layers ({shapes})"
         )
     times_a_kernel = measures.get("kernel_seconds") is not None  # holds more than its network
-    if declared and peak and dense >= SMALL and not times_a_kernel:
+    if declared and peak and dense >= SMALL and not times_a_kernel and not dense_start:
         known = processes * (PEAK_SHARE * declared + PEAK_FLOOR)
         # a byte for each entry of the largest layer has to be missing: less hides no dense matrix
         if peak > known and peak - known >= max(entries, default=0):
@@ -218,7 +227,9 @@ def judge_bytes(
                 "declares"
             )
     why = "; ".join(flags.values())
-    if not why and not (declared and peak):
+    if not why and dense_start:
+        why = "its method chooses from a full network before training: its peak is not judged"
+    elif not why and not (declared and peak):
         why = "the trial left no bytes to compare"
     elif not why and dense < SMALL:
         why = f"a network whose dense weights are {brief_size(dense)} is too small to tell"
@@ -262,6 +273,7 @@ def audited(
     probed: Judgement | str,
     processes: int = 1,
     method: Judgement | str | None = None,
+    dense_start: bool = False,
 ) -> dict[str, Any]:
     """The `audit` field of a record.
 
@@ -269,8 +281,9 @@ def audited(
     processes  number of processes of the trial, each with its own network
     method     the judgement of the probe of model and topology, or why there is none; None if no
                such probe was needed
+    dense_start  see `judge_bytes`
     """
-    own = judge_bytes(layers, measures, processes)
+    own = judge_bytes(layers, measures, processes, dense_start=dense_start)
     if isinstance(probed, str):
         probed = Judgement((), False, f"no probe: {probed}", {})
     if not isinstance(method, Judgement):

@@ -78,8 +78,10 @@ def drawn(chart: Chart) -> Figure:
     ]  # fmt: skip
     if not both and len(chart.shaped) > 1:
         keys.append(
-            [(Line2D([], [], color=INK, **_look_in_legend(chart, name)), name)
-             for name in chart.shaped]
+            [
+                (Line2D([], [], color=INK, **_look_in_legend(chart, name)), name)
+                for name in chart.shaped
+            ]
         )
     if chart.toned:
         _legend_below(figure, *keys)

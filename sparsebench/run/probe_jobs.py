@@ -221,6 +221,7 @@ def audit_of(
         else backend or "it was not requested; --audit probes it",
         team["processes"] + team["forks"],
         judge_method(method, trial) if isinstance(method, Evidence) else method,
+        outcome.get("settings", {}).get("dense_start") is True,
     )
 
 

@@ -213,6 +213,18 @@ def test_a_trial_contradicts_a_claim_that_the_probe_let_pass():
     assert found["dense_bytes"] == 16_000_000
 
 
+def test_a_declared_dense_phase_is_not_taken_for_hidden_memory():
+    measures = {"stored_bytes": 600_000, "net_peak_bytes": 60 * MIB}
+    assert judge_bytes([layer()], measures).flags == (UNDECLARED,)
+    pruned = {**measures, "initial_connections": 4_000_000, "connections": 20_000}
+    assert judge_bytes([layer()], pruned).flags == ()
+    chosen = judge_bytes([layer()], measures, dense_start=True)
+    assert (chosen.flags, chosen.sure) == ((), False)
+    assert "chooses from a full network before training" in chosen.why
+    stores = judge_bytes([layer(stored=64_000_000)], measures, dense_start=True)
+    assert stores.flags == (DENSE_STORAGE,)  # this is no phase
+
+
 def test_a_dense_model_or_topology_contradicts_a_claim_too():
     found = audited("truly sparse", [], {}, CLEAN, 1, DENSE)
     assert (found["verdict"], found["why"]) == ("contradicted", DENSE.why)

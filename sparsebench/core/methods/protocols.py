@@ -233,11 +233,14 @@ class Needs:
     every_step  whether its growth observes every training step
     scans       whether an update computes something for each of the K D positions of a layer, in
                 tiles: time O(K D), memory O(nnz)
+    dense_start whether the connections are chosen from a full network before training, whose memory
+                or tiles the net peak then shows
     """
 
     signals: frozenset[Signal] = field(default_factory=frozenset)
     every_step: bool = False
     scans: bool = False
+    dense_start: bool = False
 
 
 @runtime_checkable

@@ -204,8 +204,10 @@ def run(
         first_layer = getattr(result.network, "layers", [None])[0]
         takes = getattr(first_layer, "takes_csr", False)
         record["settings"]["inputs"] = "csr" if takes else "csr, each batch made dense"
-    if isinstance(parts["topology"], Topology) and parts["topology"].needs.scans:
-        record["settings"]["scans"] = True
+    if isinstance(parts["topology"], Topology):
+        needs = parts["topology"].needs
+        declared = {"scans": needs.scans, "dense_start": needs.dense_start}
+        record["settings"] |= {name: True for name, does in declared.items() if does}
     still = record["measures"].get("topology_seconds") == 0 and not result.diverged
     if still and updates_in_time(parts["topology"]):
         record["settings"]["never_updated"] = True
