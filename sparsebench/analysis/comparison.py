@@ -23,8 +23,9 @@ from sparsebench.analysis.comparison_sides import (
 )
 from sparsebench.analysis.gates import Gate, Gates
 from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
+from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
-from sparsebench.errors import NothingMatched
+from sparsebench.errors import GateError, NothingMatched
 
 OK, GATE_FAILED, INCONCLUSIVE = 0, 3, 6
 
@@ -184,10 +185,12 @@ class Comparison:
 
 
 def compare(base: Side, head: Side, gates: Gates) -> Comparison:
-    """Compare two sides. Raises NothingMatched if they have no cell in common."""
+    """Compare two sides. Raises NothingMatched if they have no cell in common, and GateError for a
+    gate that the user named if none of these cells has values of its metric on both sides."""
     if not base.cells.keys() & head.cells.keys():
         sizes = f"{len(base.cells)} cells of BASE and {len(head.cells)} of HEAD have none in common"
         raise NothingMatched("; ".join(filter(None, [sizes, nearest_difference(base, head)])))
+    _check_named(base, head, gates)
     findings: list[Finding] = []
     for cell in dict.fromkeys([*head.cells, *base.cells]):
         findings += _findings(cell, base, head, gates)
@@ -207,6 +210,32 @@ def _awaits_test(finding: Finding) -> bool:
 
 
 # --- what is decided before any test -------------------------------------------------
+
+
+def _check_named(base: Side, head: Side, gates: Gates) -> None:
+    """Raise GateError for a named gate that would decide nothing, with the metrics that would."""
+    cells = [(base.cells[cell], head.cells[cell]) for cell in base.cells if cell in head.cells]
+    pairs = [(ours, theirs) for ours, theirs in cells if ours.ok and theirs.ok]
+
+    def measured(metric: Metric, *sides: int) -> bool:
+        return any(all(pair[side].values(metric) for side in sides) for pair in pairs)
+
+    for name in sorted(gates.named) if pairs else ():
+        metric = gates.by_metric[name].metric
+        if measured(metric, 0, 1):
+            continue
+        there = measured(metric, 0), measured(metric, 1)
+        who = {
+            (False, False): "neither side has a value of it",
+            (False, True): "BASE has no value of it",
+            (True, False): "HEAD has no value of it",
+            (True, True): "no cell has values of it on both sides",
+        }[there]
+        both = [m.name for m in (base.metrics | head.metrics).of_trials() if measured(m, 0, 1)]
+        raise GateError(
+            f"gate {name!r}: {who}, so it can decide nothing. "
+            f"Both have: {', '.join(sorted(both)) or 'none'}"
+        )
 
 
 def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iterator[Finding]:
@@ -388,6 +417,7 @@ def _notes(base: Side, head: Side) -> list[str]:
     if reused := len(attempts[0] & attempts[1]):
         notes.append(f"{reused} records are the same attempt on both sides: reused, not run again")
     for name, one in (("BASE", base), ("HEAD", head)):
+        notes += [f"{name}: {note}" for note in one.notes]
         met = Counter(str(mark) for r in one.records() for mark in r.noise.get("marks", ()))
         if marks := ", ".join(f"{count} {mark}" for mark, count in met.items()):
             notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")

@@ -137,12 +137,14 @@ class Side:
     missing  ids of planned trials without a record
     facts    for the heading of a comparison: run, store, suite, machines, commit
     declared  the metrics that the run's manifest declares
+    notes    sentences for the reader of a comparison
     """
 
     cells: Mapping[str, Cell]
     missing: frozenset[str] = frozenset()
     facts: Mapping[str, Any] = field(default_factory=dict)
     declared: Metrics = field(default_factory=Metrics)
+    notes: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> Metrics:

@@ -99,12 +99,15 @@ class Gates:
     alpha      error rate of the tests of a metric over all cells
     min_seeds  the least number of seeds, or of pairs, with which a metric that varies is judged
     strict     whether metrics that could not be decided end in exit code 6
+    named      metrics whose gate the user wrote to fail a comparison; without a value on both sides
+               there is no comparison
     """
 
     by_metric: Mapping[str, Gate]
     alpha: float = 0.05
     min_seeds: int = 5
     strict: bool = False
+    named: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self.by_metric.values())
@@ -153,9 +156,11 @@ def resolve_gates(
     gates = read_gates(file, defaults, metrics) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
-    gates = gates.with_gates(*(fail_if(one, metrics) for one in fail_if_any))
+    asked = [fail_if(one, metrics) for one in fail_if_any]
+    gates = gates.with_gates(*asked)
     return replace(
         gates,
+        named=gates.named | {gate.name for gate in asked},
         alpha=gates.alpha if alpha is None else alpha,
         min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
         strict=gates.strict or strict,
@@ -239,6 +244,7 @@ def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | Non
         if type(found.schema) is not int or found.schema != SCHEMA:
             raise GateError(f"schema: found {shown(found.schema)}; this sparsebench reads {SCHEMA}")
         gates = dict(defaults.by_metric) if found.defaults else {}
+        named = frozenset(name for name, table in found.gates.items() if table.action == "fail")
         for name, table in found.gates.items():
             gate = _gate(name, table, gates.pop(name, None), metrics)
             if table.action != "off":
@@ -249,7 +255,7 @@ def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | Non
         raise GateError(f"{file}: {complaint(error, GatesFile)}") from None
     except GateError as error:
         raise GateError(f"{file}: {error}") from None
-    return Gates(gates, found.alpha, found.min_seeds, found.strict)
+    return Gates(gates, found.alpha, found.min_seeds, found.strict, named)
 
 
 def _gate(name: str, table: GateTable, known: Gate | None, metrics: Metrics) -> Gate:

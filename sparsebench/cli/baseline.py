@@ -67,6 +67,8 @@ def show(
     if format != "json":
         commit = f", commit {found.commit}" if found.commit else ""
         typer.echo(f"baseline {found.name} of run {found.run}, made {found.made}{commit}", err=True)
+        if found.note:
+            typer.echo(f"note: {found.note}", err=True)
 
 
 @app.command("list")

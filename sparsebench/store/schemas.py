@@ -260,7 +260,7 @@ BASELINE = _adapter(
             "name": str, "run": str, "suite": str, "commit": str, "made": str,
             "missing": list[TrialId], "cells": list[Annotated[Json, _BASELINE_CELL]],
         },
-        metrics=_METRICS,
+        metrics=_METRICS, checksum=str,
     )
 )  # fmt: skip
 """A baseline, as `analysis.baseline` writes it. A cell is all trials that differ only in seed and

@@ -9,9 +9,9 @@ from records import measured as record
 
 from sparsebench.analysis.comparison import STATUS, compare
 from sparsebench.analysis.comparison_sides import Side, side_of
-from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if
+from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if, resolve_gates
 from sparsebench.core.status import Status
-from sparsebench.errors import NothingMatched
+from sparsebench.errors import GateError, NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics
 from sparsebench.report.comparison import (
@@ -452,6 +452,42 @@ def test_more_is_better_fails_downwards():
         base = cell([1000.0, 1001, 999, 1000, 1002], "samples_per_second")
         head = [v * factor for v in (1001.0, 1000, 1000, 999, 1001)]
         assert compared(base, cell(head, "samples_per_second"), gates).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "complaint"),
+    [
+        ("stored_bytes", "stored_bytes", "neither side has a value of it"),
+        ("stored_bytes", "net_peak_bytes", "BASE has no value of it"),
+        ("net_peak_bytes", "stored_bytes", "HEAD has no value of it"),
+    ],
+)
+def test_a_named_gate_has_something_to_compare(base, head, complaint):
+    """PASSED would say that it held."""
+    sides = [
+        [
+            record(trial(seed=seed), measures={name: MIB, "neurons": 3, "stored_bytes": 8})
+            for seed in range(5)
+        ]
+        for name in (base, head)
+    ]
+    gates = resolve_gates(None, ["net_peak_bytes:+5%"], None, None, False, default_gates())
+    with pytest.raises(GateError) as caught:
+        compared(*sides, gates)
+    assert str(caught.value) == (
+        f"gate 'net_peak_bytes': {complaint}, so it can decide nothing. "
+        "Both have: neurons, stored_bytes"
+    )
+    assert compared(*sides).exit_code == 0
+    assert compared(sides[0], failed(range(5), "error"), gates).exit_code == 3
+
+
+def test_a_named_gate_needs_a_cell_with_both_sides():
+    base = [*cell([MIB] * 5), *cell([8] * 5, "stored_bytes", size=3)]
+    head = [*cell([8] * 5, "stored_bytes"), *cell([MIB] * 5, size=3)]
+    gates = resolve_gates(None, ["net_peak_bytes:+5%"], None, None, False, default_gates())
+    with pytest.raises(GateError, match=r"no cell has values of it on both sides, .* have: none"):
+        compared(base, head, gates)
 
 
 def test_every_metric_of_a_claim_can_be_compared():

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from cli_words import Cli, validate
 
+from sparsebench.analysis.baseline import checksum
+
 
 def test_from_a_run_to_a_verdict(cli: Cli, ran: Path) -> None:
     done = cli("baseline", "set", "latest", "main")
@@ -40,6 +42,10 @@ def test_a_file_of_ones_own(cli: Cli, ran: Path) -> None:
     for one in worse:
         one["measures"]["stored_bytes"] -= 1
     (ran / "ci/base.json").write_text(json.dumps(data))
+    edited = cli("compare", "ci/base.json", "latest")
+    assert edited.code == 2
+    assert "ci/base.json cannot be read: its content is not that of its checksum" in edited.err
+    (ran / "ci/base.json").write_text(json.dumps({**data, "checksum": checksum(data)}))
     found = cli("compare", "ci/base.json", "latest", "--format", "junit")
     assert found.code == 3
     root = ElementTree.fromstring(found.out)
