@@ -43,7 +43,7 @@ FOLDER = "baselines"
 SAME = ("attempt", "cause", "started", "ended", "contended", "debug")
 """Fields of a record that a baseline stores under the same names."""
 
-SETTINGS = ("memory_method", "exact", "threading_layer")
+SETTINGS = ("memory_method", "exact", "threading_layer", "step")
 
 _NAME = re.compile(r"(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

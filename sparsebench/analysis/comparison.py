@@ -22,6 +22,7 @@ from sparsebench.analysis.comparison_sides import (
     nearest_difference,
 )
 from sparsebench.analysis.gates import Gate, Gates
+from sparsebench.analysis.number_format import plural
 from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
@@ -423,11 +424,25 @@ def _notes(base: Side, head: Side) -> list[str]:
             notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
         if one.missing:
             notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")
-    ways = [{str(r.settings.get("step", "")) for r in one.records()} - {""} for one in (base, head)]
-    if len(ways[0] | ways[1]) > 1:
-        found = [" and ".join(sorted(way)) or "neither" for way in ways]
-        notes.append(
-            f"training steps were not made in one way: {found[0]} in BASE, {found[1]} in HEAD "
-            "(settings.step), so times compare two programs"
+    return [*notes, *_steps(base, head)]
+
+
+def _steps(base: Side, head: Side) -> Iterator[str]:
+    """Yield a note for each change in how training steps were made, with the number of cells."""
+    changes: Counter[tuple[str, str]] = Counter()
+    for cell in base.cells.keys() & head.cells.keys():
+        ways = [
+            {
+                str(r.settings["step"])
+                for r in side.cells[cell].ok.values()
+                if r.settings.get("step")
+            }
+            for side in (base, head)
+        ]
+        if all(ways) and ways[0] != ways[1]:
+            changes[" and ".join(sorted(ways[0])), " and ".join(sorted(ways[1]))] += 1
+    for (was, now), cells in sorted(changes.items()):
+        yield (
+            f"training steps of {plural(cells, 'cell')}: {was} in BASE, {now} in HEAD "
+            "(settings.step), so their times compare two programs"
         )
-    return notes

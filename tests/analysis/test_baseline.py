@@ -42,7 +42,7 @@ def test_a_baseline_compares_as_its_run_does() -> None:
 
 
 def test_circumstances_and_plans_are_kept() -> None:
-    settings = {"memory_method": "VmHWM", "exact": True, "threading_layer": "omp"}
+    settings = {"memory_method": "VmHWM", "exact": True, "threading_layer": "omp", "step": "layers"}
     one = record(
         trial(), measures={"stored_bytes": 1, "test_loss": float("nan"), "odd": 3},
         settings={**settings, "blas": "/usr/lib/libblas.so"}, contended=True, debug=True,

@@ -365,13 +365,23 @@ def test_noise_and_reused_records_are_notes():
     assert compared(quiet, loud).exit_code == 0
 
 
-def test_steps_made_in_two_ways_are_a_note():
-    compiled = cell([MIB] * 5, started="t0", settings={"exact": True, "step": "compiled"})
-    layers = cell([MIB] * 5, started="t1", settings={"exact": True, "step": "layers"})
+def stepping(step, started, **of):
+    return cell([MIB] * 5, started=started, settings={"exact": True, "step": step}, **of)
+
+
+def test_cells_whose_steps_were_made_in_another_way_are_a_note():
+    compiled, layers = stepping("compiled", "t0"), stepping("layers", "t1")
     (note,) = compared(layers, compiled).notes
-    assert "layers in BASE, compiled in HEAD" in note
-    again = cell([MIB] * 5, started="t2", settings={"exact": True, "step": "layers"})
-    assert compared(layers, again).notes == []
+    assert note == (
+        "training steps of 1 cell: layers in BASE, compiled in HEAD (settings.step), so their "
+        "times compare two programs"
+    )
+    assert compared(layers, stepping("layers", "t2")).notes == []
+    assert compared(cell([MIB] * 5), compiled).notes == []
+    sides = [[*stepping("compiled", t), *stepping("layers", t, size=3)] for t in ("t3", "t4")]
+    assert compared(*sides).notes == []
+    (note,) = compared(sides[0], [*stepping("layers", "t5"), *sides[1][5:]]).notes
+    assert note.startswith("training steps of 1 cell: compiled in BASE, layers in HEAD")
 
 
 # --- what is shown -------------------------------------------------------------------
