@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -50,6 +50,9 @@ BAD = frozenset({Verdict.WORSE, Verdict.DIFFERENT, Verdict.NEWLY_FAILING})
 UNDECIDED = frozenset({Verdict.CANNOT_TELL, Verdict.NOT_COMPARABLE})
 DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.BELOW_FLOOR,
                      Verdict.NEWLY_PASSING})  # fmt: skip
+
+MOST_SEEDS = 10
+"""The most seeds that a note lists."""
 
 STATUS = "status"
 """The metric's name in findings on whether trials ended well."""
@@ -119,7 +122,7 @@ class Finding:
     @property
     def n(self) -> int:
         """The number of replicates: pairs of seeds or rounds, or the smaller number of seeds if the
-        two sides have different ones."""
+        two sides have none in common."""
         return min(len(self.base), len(self.head))
 
     @property
@@ -303,8 +306,8 @@ def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | Non
 def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) -> Finding:
     """The finding with its verdict; or with CANNOT_TELL and no reason if it still has to be
     tested."""
-    if found.replicates == "pairs":  # a pair cancels slow drifts of the machine
-        common = [key for key in found.base if key in found.head]
+    common = [key for key in found.base if key in found.head]
+    if common or found.replicates == "pairs":  # means of other seeds or rounds are no change
         kept = [{key: one[key] for key in common} for one in (found.base, found.head)]
         found = replace(found, base=kept[0], head=kept[1])
     if gate.exact:
@@ -349,7 +352,7 @@ def _exactly(finding: Finding) -> Finding:
 
 def _measured(finding: Finding, alpha: float) -> Finding:
     """The finding with the difference of the two sides, which have two seeds or more: paired if
-    they have the same seeds, else by Welch's test; of logarithms for ratios."""
+    they have seeds in common, else by Welch's test; of logarithms for ratios."""
     base, head = finding.base, finding.head
     if finding.is_ratio and min([*base.values(), *head.values()]) <= 0 and base != head:
         why = "a value is 0, so there is no ratio"
@@ -424,7 +427,42 @@ def _notes(base: Side, head: Side) -> list[str]:
             notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
         if one.missing:
             notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")
-    return [*notes, *_steps(base, head)]
+    return [*_seeds(base, head), *notes, *_steps(base, head)]
+
+
+def _seeds(base: Side, head: Side) -> Iterator[str]:
+    """Yield a note for each way in which the seeds of a cell differ between the sides; rounds are
+    not seeds."""
+    met: Counter[tuple[tuple[str, ...], ...]] = Counter()
+    cells = base.cells.keys() & head.cells.keys()
+    for cell in cells:
+        ours, theirs = base.cells[cell].ok, head.cells[cell].ok
+        seeds = ours.keys() | theirs.keys()
+        if (
+            ours
+            and theirs
+            and ours.keys() != theirs.keys()
+            and all(isinstance(s, int) for s in seeds)
+        ):
+            met[
+                base.cells[cell].seeds(ours.keys() & theirs.keys()),
+                base.cells[cell].seeds(ours),
+                head.cells[cell].seeds(theirs),
+            ] += 1
+    for (common, *apart), count in sorted(met.items()):
+        where = "" if count == len(cells) else f"{plural(count, 'cell')} of {len(cells)}: "
+        if common:
+            yield f"{where}compared on the seeds that both have: {_few(common)}"
+        else:
+            yield (
+                f"{where}no seed is on both sides, so nothing is paired: {_few(apart[0])} in BASE, "
+                f"{_few(apart[1])} in HEAD"
+            )
+
+
+def _few(words: Sequence[str]) -> str:
+    more = f" and {len(words) - MOST_SEEDS} more" if len(words) > MOST_SEEDS else ""
+    return ", ".join(words[:MOST_SEEDS]) + more
 
 
 def _steps(base: Side, head: Side) -> Iterator[str]:

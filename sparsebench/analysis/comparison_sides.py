@@ -86,6 +86,12 @@ class Cell:
             by_seed.setdefault(order(key)[0], []).append(value)
         return {seed: Spread.of(values).mean for seed, values in by_seed.items()}
 
+    def seeds(self, replicates: Iterable[Replicate]) -> tuple[str, ...]:
+        """The seeds of these replicates that ended well, in order, with their folds."""
+        trials = [self.ok[key].trial for key in replicates]
+        found = sorted((trial.seed, trial.fold or "") for trial in trials)
+        return tuple(f"{seed} fold {fold}" if fold else str(seed) for seed, fold in found)
+
     @property
     def exact_memory(self) -> bool:
         """Whether memory was measured exactly in all trials that ended well."""

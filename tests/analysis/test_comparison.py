@@ -384,6 +384,40 @@ def test_cells_whose_steps_were_made_in_another_way_are_a_note():
     assert note.startswith("training steps of 1 cell: compiled in BASE, layers in HEAD")
 
 
+def test_sides_of_other_seeds_are_compared_on_those_that_both_have():
+    accuracies = [0.90, 0.99, 0.98, 0.97, 0.96]
+    base, head = cell(accuracies[:1], "test_accuracy"), cell(accuracies, "test_accuracy")
+    for sides in ((base, head), (head, base)):
+        found = compared(*sides)
+        one = only(found, "test_accuracy")
+        assert (one.n, one.effect, one.reason) == (1, 0.0, "1 of at least 5 seeds")
+        assert found.notes[0] == "compared on the seeds that both have: 0"
+    found = compared(
+        cell(accuracies * 3, "test_accuracy"), cell(accuracies * 3, "test_accuracy", range(2, 17))
+    )
+    assert only(found, "test_accuracy").difference.paired
+    assert "both have: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more" in found.notes[0]
+
+
+def test_the_seeds_of_some_cells_and_folds_are_named():
+    same = cell([MIB] * 5)
+    folds = [
+        [record(trial(size=3, fold=f"{fold}/2"), measures={"neurons": 3}) for fold in kept]
+        for kept in ((1, 2), (2,))
+    ]
+    found = compared([*same, *folds[0]], [*same, *folds[1]])
+    assert found.notes[0] == "1 cell of 2: compared on the seeds that both have: 0 fold 2/2"
+
+
+def test_sides_without_a_common_seed_say_so():
+    base, head = (cell([0.9, 0.91, 0.92], "test_accuracy", range(s, s + 3)) for s in (0, 7))
+    found = compared(base, head, min_seeds=3)
+    assert not only(found, "test_accuracy").difference.paired
+    assert found.notes[0] == (
+        "no seed is on both sides, so nothing is paired: 0, 1, 2 in BASE, 7, 8, 9 in HEAD"
+    )
+
+
 # --- what is shown -------------------------------------------------------------------
 
 
