@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from sparsebench.analysis.comparison_notes import notes_on
 from sparsebench.analysis.comparison_sides import (
     MUST_AGREE,
     Cell,
@@ -22,10 +23,8 @@ from sparsebench.analysis.comparison_sides import (
     nearest_difference,
 )
 from sparsebench.analysis.gates import Gate, Gates
-from sparsebench.analysis.number_format import plural
 from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
 from sparsebench.core.metric import Metric
-from sparsebench.core.status import Status
 from sparsebench.errors import GateError, NothingMatched
 
 OK, GATE_FAILED, INCONCLUSIVE = 0, 3, 6
@@ -50,9 +49,6 @@ BAD = frozenset({Verdict.WORSE, Verdict.DIFFERENT, Verdict.NEWLY_FAILING})
 UNDECIDED = frozenset({Verdict.CANNOT_TELL, Verdict.NOT_COMPARABLE})
 DECIDED = frozenset({*BAD, Verdict.BETTER, Verdict.SAME, Verdict.OK, Verdict.BELOW_FLOOR,
                      Verdict.NEWLY_PASSING})  # fmt: skip
-
-MOST_SEEDS = 10
-"""The most seeds that a note lists."""
 
 STATUS = "status"
 """The metric's name in findings on whether trials ended well."""
@@ -206,7 +202,7 @@ def compare(base: Side, head: Side, gates: Gates) -> Comparison:
             tested[i] = _judged(tested[i], p, gates.alpha, len(ps))
         for i, one in tested.items():
             findings[i] = one
-    return Comparison(base, head, gates, findings, _notes(base, head))
+    return Comparison(base, head, gates, findings, [*notes_on(base, head)])
 
 
 def _awaits_test(finding: Finding) -> bool:
@@ -409,78 +405,3 @@ def _missing(n: int, half: float, needed: float) -> int | None:
     if not (half > 0 and needed > half / 10):
         return None
     return max(1, math.ceil(n * (half / needed) ** 2) - n)
-
-
-def _notes(base: Side, head: Side) -> list[str]:
-    notes = []
-    attempts = [
-        {(r.trial.id, r.attempt, r.started, r.ended) for r in one.records()
-         if r.status is Status.OK}
-        for one in (base, head)
-    ]  # fmt: skip
-    if reused := len(attempts[0] & attempts[1]):
-        notes.append(f"{reused} records are the same attempt on both sides: reused, not run again")
-    for name, one in (("BASE", base), ("HEAD", head)):
-        notes += [f"{name}: {note}" for note in one.notes]
-        met = Counter(str(mark) for r in one.records() for mark in r.noise.get("marks", ()))
-        if marks := ", ".join(f"{count} {mark}" for mark, count in met.items()):
-            notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
-        if one.missing:
-            notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")
-    return [*_seeds(base, head), *notes, *_steps(base, head)]
-
-
-def _seeds(base: Side, head: Side) -> Iterator[str]:
-    """Yield a note for each way in which the seeds of a cell differ between the sides; rounds are
-    not seeds."""
-    met: Counter[tuple[tuple[str, ...], ...]] = Counter()
-    cells = base.cells.keys() & head.cells.keys()
-    for cell in cells:
-        ours, theirs = base.cells[cell].ok, head.cells[cell].ok
-        seeds = ours.keys() | theirs.keys()
-        if (
-            ours
-            and theirs
-            and ours.keys() != theirs.keys()
-            and all(isinstance(s, int) for s in seeds)
-        ):
-            met[
-                base.cells[cell].seeds(ours.keys() & theirs.keys()),
-                base.cells[cell].seeds(ours),
-                head.cells[cell].seeds(theirs),
-            ] += 1
-    for (common, *apart), count in sorted(met.items()):
-        where = "" if count == len(cells) else f"{plural(count, 'cell')} of {len(cells)}: "
-        if common:
-            yield f"{where}compared on the seeds that both have: {_few(common)}"
-        else:
-            yield (
-                f"{where}no seed is on both sides, so nothing is paired: {_few(apart[0])} in BASE, "
-                f"{_few(apart[1])} in HEAD"
-            )
-
-
-def _few(words: Sequence[str]) -> str:
-    more = f" and {len(words) - MOST_SEEDS} more" if len(words) > MOST_SEEDS else ""
-    return ", ".join(words[:MOST_SEEDS]) + more
-
-
-def _steps(base: Side, head: Side) -> Iterator[str]:
-    """Yield a note for each change in how training steps were made, with the number of cells."""
-    changes: Counter[tuple[str, str]] = Counter()
-    for cell in base.cells.keys() & head.cells.keys():
-        ways = [
-            {
-                str(r.settings["step"])
-                for r in side.cells[cell].ok.values()
-                if r.settings.get("step")
-            }
-            for side in (base, head)
-        ]
-        if all(ways) and ways[0] != ways[1]:
-            changes[" and ".join(sorted(ways[0])), " and ".join(sorted(ways[1]))] += 1
-    for (was, now), cells in sorted(changes.items()):
-        yield (
-            f"training steps of {plural(cells, 'cell')}: {was} in BASE, {now} in HEAD "
-            "(settings.step), so their times compare two programs"
-        )
