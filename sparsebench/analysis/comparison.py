@@ -164,9 +164,15 @@ class Comparison:
         return [one for one in self.findings if one.verdict in UNDECIDED and one.enforced]
 
     @property
+    def stopped(self) -> bool:
+        """Whether the sides ran in turn and were stopped before the last pair."""
+        pairs = self.head.pairs
+        return pairs is not None and pairs.complete < pairs.planned
+
+    @property
     def exit_code(self) -> int:
-        """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate; else
-        0."""
+        """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate on all
+        planned pairs; else 0."""
         if self.failures:
             return GATE_FAILED
         decided = any(
@@ -175,7 +181,7 @@ class Comparison:
             and not (one.metric == STATUS and one.verdict is Verdict.SAME)
             for one in self.findings
         )  # fmt: skip
-        if not decided or (self.gates.strict and self.undecided):
+        if not decided or (self.gates.strict and (self.undecided or self.stopped)):
             return INCONCLUSIVE
         return OK
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.analysis.number_format import plural
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
@@ -136,6 +137,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """How many pairs of trials in turn are complete, of those planned."""
+
+    complete: int
+    planned: int
+
+    def __str__(self) -> str:
+        if self.complete >= self.planned:
+            return plural(self.complete, "pair")
+        return f"{self.complete} of {plural(self.planned, 'pair')}"
+
+
+@dataclass(frozen=True)
 class Side:
     """One side of a comparison.
 
@@ -144,6 +158,7 @@ class Side:
     facts    for the heading of a comparison: run, store, suite, machines, commit
     declared  the metrics that the run's manifest declares
     notes    sentences for the reader of a comparison
+    pairs    if the sides ran in turn
     """
 
     cells: Mapping[str, Cell]
@@ -151,6 +166,7 @@ class Side:
     facts: Mapping[str, Any] = field(default_factory=dict)
     declared: Metrics = field(default_factory=Metrics)
     notes: tuple[str, ...] = ()
+    pairs: Pairs | None = None
 
     @property
     def metrics(self) -> Metrics:

@@ -266,8 +266,8 @@ BASELINE = _adapter(
 """A baseline, as `analysis.baseline` writes it. A cell is all trials that differ only in seed and
 fold; its spec is without these."""
 
-AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
-"""The first line of turns.jsonl."""
+AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}, rounds=Count, pairs=Count))
+"""The first line of turns.jsonl; `pairs`, the number that is planned, is absent in older files."""
 
 TURN = _adapter(
     form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})

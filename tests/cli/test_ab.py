@@ -219,3 +219,5 @@ def test_stopped_in_the_middle(cli: Cli, folder: Path, number: signal.Signals, c
     done = cli("compare", *halves(folder), "--json")
     assert done.code == 0, done.err
     assert {one["metric"]: one["n"] for one in done.json["findings"]}["stored_bytes"] == 1
+    assert validate("compare", done.out)["pairs"] == {"complete": 1, "planned": 9}
+    assert cli("compare", *halves(folder), "--strict").code == 6
