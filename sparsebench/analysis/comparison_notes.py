@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from sparsebench.analysis.comparison_sides import Side
 from sparsebench.analysis.number_format import plural
 from sparsebench.core.status import Status
+from sparsebench.store.attempts import DAMAGED
 
 MOST_SEEDS = 10
 """The most seeds that a note lists."""
@@ -21,6 +22,13 @@ def notes_on(base: Side, head: Side) -> Iterator[str]:
         met = Counter(str(mark) for r in one.records() for mark in r.noise.get("marks", ()))
         if marks := ", ".join(f"{count} {mark}" for mark, count in met.items()):
             yield f"the machine was disturbed while trials of {name} ran: {marks}"
+        damaged = [record.detail for record in one.records() if record.cause == DAMAGED]
+        if damaged:
+            where = damaged[0].removeprefix(f"{DAMAGED}: ")
+            yield (
+                f"{name}: {plural(len(damaged), 'record')} damaged, as if not run"
+                f"{f': {where}' if where else ''}; see: sparsebench store verify"
+            )
         if one.missing:
             yield f"{name} is not complete: {len(one.missing)} trials have no record"
     yield from _steps(base, head)

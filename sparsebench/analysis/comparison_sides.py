@@ -18,6 +18,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.core.trial import REPLICATED, Trial
 from sparsebench.metrics import Metrics, of_run
+from sparsebench.store.attempts import DAMAGED
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import FILE, brief, flat, label, name_of
 
@@ -131,8 +132,10 @@ class Cell:
         return f"{words} on {len(marked)} of {len(self.ok)} trials"
 
     def outcome(self) -> str:
-        """How the trials ended: `2 ok, 1 timeout`."""
-        counts = Counter(str(record.status) for record in self.records)
+        """How the trials ended: `2 ok, 1 timeout`; or `damaged`, if a record cannot be read."""
+        counts = Counter(
+            DAMAGED if record.cause == DAMAGED else str(record.status) for record in self.records
+        )
         return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 

@@ -12,7 +12,13 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.output import print_json, print_rows, print_tables, result_table
+from sparsebench.cli.output import (
+    print_damage,
+    print_json,
+    print_rows,
+    print_tables,
+    result_table,
+)
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
 from sparsebench.metrics import BUILT_IN
@@ -103,6 +109,7 @@ def _show_run(run: StoredRun, format: str) -> None:
     _print_facts(facts, format)
     typer.echo()
     print_rows(result_table(records), format)
+    print_damage(state.damaged)
 
 
 def _settings(trial: Trial) -> dict[str, Any]:
@@ -193,6 +200,7 @@ def status(
         if listed:
             typer.echo(printable(", ".join(listed)))
         print_rows(running)
+        print_damage(state.damaged)
         return
     facts = {
         "run": found.id,
