@@ -164,6 +164,16 @@ class Comparison:
         return [one for one in self.findings if one.verdict in UNDECIDED and one.enforced]
 
     @property
+    def gates_used(self) -> list[Gate]:
+        """The gates as the findings used them; a metric has two if memory was measured exactly in
+        some cells only. One that no finding used is as it was given."""
+        used: dict[str, dict[float, Gate]] = {gate.name: {} for gate in self.gates}
+        for one in self.findings:
+            if one.gate is not None:
+                used[one.metric].setdefault(one.gate.floor, one.gate)
+        return [gate for given in self.gates for gate in used[given.name].values() or [given]]
+
+    @property
     def stopped(self) -> bool:
         """Whether the sides ran in turn and were stopped before the last pair."""
         pairs = self.head.pairs

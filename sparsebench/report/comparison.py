@@ -281,7 +281,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "min_seeds": gates.min_seeds,
         "strict": gates.strict,
         "pairs": asdict(pairs) if pairs is not None else None,
-        "gates": [gate.to_json() for gate in gates],
+        "gates": [gate.to_json() for gate in comparison.gates_used],
         "findings": [_finding(one, gates.alpha) for one in comparison.findings],
         "counts": comparison.counts(),
         "notes": comparison.notes,

@@ -465,6 +465,23 @@ def test_json_is_finite_and_complete():
     assert worse["base"]["interval_bca"][0] <= worse["base"]["mean"]
 
 
+def test_the_gates_in_json_are_those_that_were_used():
+    exact, rough = cell([MIB] * 5), cell([MIB] * 5, size=3, settings={**SETTINGS, "exact": False})
+
+    def floors(records):
+        data = to_json(compared(records, records))
+        gates = [gate for gate in data["gates"] if gate["metric"] == "net_peak_bytes"]
+        used = [one["gate"] for one in data["findings"] if one["metric"] == "net_peak_bytes"]
+        assert gates == used
+        return [gate["floor"] for gate in gates]
+
+    assert floors(exact) == [MIB / 2]
+    assert floors(rough) == [2 * MIB]
+    assert floors([*exact, *rough]) == [MIB / 2, 2 * MIB]
+    unused = to_json(compared(exact, exact))["gates"]
+    assert {gate["metric"] for gate in unused} == set(default_gates().by_metric)
+
+
 # --- gates ---------------------------------------------------------------------------
 
 
