@@ -169,22 +169,27 @@ def resolve_gates(
 
 def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
     """Parse `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
-    `stored_bytes:exact`. A percentage is the threshold, any other amount the floor."""
+    `stored_bytes:exact`. A percentage is the threshold, any other amount the floor. The first
+    amount has the sign of the direction that is worse."""
     name, _, amounts = text.partition(":")
     try:
         gate = Gate(metric := _comparable(name.strip(), metrics or Metrics()))
         if not amounts.strip():
             raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
-        for part in (part.strip() for part in amounts.split(",")):
+        bad = "-" if metric.better > 0 else "+"
+        for number, part in enumerate(part.strip() for part in amounts.split(",")):
             if part == "exact":
                 _check_exact(metric)
                 continue
-            amount, bad = part.lstrip("+-").strip(), "-" if metric.better > 0 else "+"
-            if metric.better and part[:1] in ("+", "-") and part[0] != bad:
-                more = "more" if metric.better > 0 else "less"
-                raise GateError(f"{more} {metric.name} is better; write {bad}{part[1:]}")
+            amount = part.lstrip("+-").strip()
             if gate.exact:
                 raise GateError(f"{metric.name} is compared exactly; write {metric.name}:exact")
+            if part[:1] in ("+", "-") and part[0] != bad:
+                more = {1: "more is better", -1: "less is better", 0: "an increase counts as worse"}
+                raise GateError(f"of {metric.name} {more[metric.better]}; write {bad}{part[1:]}")
+            if part[:1] != bad and not number:
+                right = f"{metric.name}:{bad}{amounts.strip()}"
+                raise GateError(f"expected a sign, the direction that is worse; write {right}")
             if amount.endswith("%"):
                 gate = replace(gate, threshold=_share(amount))
             else:

@@ -491,7 +491,7 @@ def test_the_gates_in_json_are_those_that_were_used():
         ("net_peak_bytes:+5%", Gate(METRICS["net_peak_bytes"], threshold=0.05)),
         ("net_peak_bytes:+5%,2MiB", Gate(METRICS["net_peak_bytes"], 0.05, 2 * MIB)),
         ("test_accuracy:-0.5 points", Gate(METRICS["test_accuracy"], floor=0.005)),
-        ("test_accuracy: 0.01", Gate(METRICS["test_accuracy"], floor=0.01)),
+        ("test_accuracy: -0.01", Gate(METRICS["test_accuracy"], floor=0.01)),
         ("epoch_seconds:+20ms", Gate(METRICS["epoch_seconds"], floor=0.02)),
         ("samples_per_second:-10%", Gate(METRICS["samples_per_second"], threshold=0.1)),
         ("stored_bytes:exact", Gate(METRICS["stored_bytes"])),
@@ -499,6 +499,26 @@ def test_the_gates_in_json_are_those_that_were_used():
 )
 def test_gates_of_the_command_line(text, gate):
     assert fail_if(text) == gate
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("net_peak_bytes:5%", "expected a sign, the direction that is worse; write "
+         "net_peak_bytes:+5%"),
+        ("test_accuracy:1 point", "write test_accuracy:-1 point"),
+        ("net_peak_bytes:5%,2MiB", "write net_peak_bytes:+5%,2MiB"),
+        ("net_peak_bytes:-5%", "of net_peak_bytes less is better; write +5%"),
+        ("test_accuracy:+1 point", "of test_accuracy more is better; write -1 point"),
+        ("peak_flops_per_second:-5%", "an increase counts as worse; write +5%"),
+        ("stored_bytes:5%", "stored_bytes is compared exactly; write stored_bytes:exact"),
+    ],
+)  # fmt: skip
+def test_a_gate_needs_the_sign_of_what_is_worse(text, complaint):
+    with pytest.raises(GateError) as caught:
+        fail_if(text)
+    assert str(caught.value).startswith(f"--fail-if '{text}': ")
+    assert complaint in str(caught.value)
 
 
 def test_a_gate_replaces_the_default_of_its_metric():
@@ -554,7 +574,9 @@ def test_a_named_gate_needs_a_cell_with_both_sides():
 
 def test_every_metric_of_a_claim_can_be_compared():
     names = [metric.name for metric in Metrics().of_trials()]
-    assert [fail_if(f"{name}: 1").name for name in names if METRICS[name].scale != "exact"]
+    for name in names:
+        if METRICS[name].scale != "exact":
+            assert fail_if(f"{name}: {'-' if METRICS[name].better > 0 else '+'}1").floor > 0
     assert all(fail_if(f"{n}: exact").exact for n in names if METRICS[n].scale == "exact")
     assert "learning_rate" not in names
     assert MACHINE["id"]
