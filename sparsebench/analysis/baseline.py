@@ -248,4 +248,11 @@ def side_named(shelf: Store, name: str) -> Side:
     if name in names(shelf) or folder.is_file():
         file = find(shelf, name)
         return read(file).side(file)
+    if not folder.is_dir() and not any(run.startswith(name) for run in shelf.runs()):
+        if os.sep in name:
+            raise StoreError(
+                f"{name} is not there: expected a run's or store's folder, or a baseline's file"
+            )
+        known = nearest(name, [*names(shelf), *shelf.runs()[-5:]])
+        raise StoreError(f"no run and no baseline {name!r} in {shelf.path}.{known}")
     return side(shelf.run(folder if folder.is_dir() else name))

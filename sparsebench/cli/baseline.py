@@ -50,7 +50,7 @@ def set(
     o.file_format(output, None, {"json": (".json",)}, "json")
     found = results.run(run)
     keep(found, name, file)
-    typer.echo(f"{file}: {len(found.records)} trials of {run}")
+    typer.echo(f"{file}: {len(found.records)} trials of {found.id}")
 
 
 @app.command()

@@ -54,8 +54,11 @@ def show(
     try:
         records = results.find_trial(name)
     except NothingMatched:
-        raise NothingMatched(
-            f"no run and no trial {name!r} in {results.path}; see: sparsebench ls runs"
+        from sparsebench.analysis.baseline import names
+
+        see = f"baseline show {name}" if name in names(results) else "ls runs"
+        raise StoreError(
+            f"no run and no trial {name!r} in {results.path}; see: sparsebench {see}"
         ) from None
     if format == "json":
         print_json([record.to_json() for record in records])
@@ -169,7 +172,7 @@ def logs(
         raise NothingMatched(f"no {wanted} at trial {trial}. Known: {listed}")
     for name in ("stdout.log", "stderr.log"):
         text = results.log(trial_id, chosen, name)
-        typer.echo(f"== {name} of attempt {chosen}", err=True)
+        typer.echo(f"== {name} of attempt {chosen}{'' if text else ' (empty)'}", err=True)
         typer.echo(text, nl=bool(text) and not text.endswith("\n"))
 
 

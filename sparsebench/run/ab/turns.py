@@ -71,10 +71,12 @@ class TurnsResult:
 
 
 def plan(one: Installation, words: Sequence[str]) -> list[Planned]:
-    """The trials that the side's `sparsebench plan` lists, given `words` as further options."""
+    """The trials that the side's `sparsebench plan` lists, given `words` as further options. Raises
+    NothingMatched if these select none."""
     code, out, errors = _call(one, ["plan", one.suite, "--json", *words], None)
     if code:
-        raise SparsebenchError(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
+        kind = NothingMatched if code == NothingMatched.exit_code else SparsebenchError
+        raise kind(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
     try:
         trials = json.loads(out)["trials"]
         return [Planned(str(t["id"]), int(t["seed"]), str(t["label"])) for t in trials]
