@@ -245,11 +245,11 @@ def _check_named(base: Side, head: Side, gates: Gates) -> None:
             (False, False): "neither side has a value of it",
             (False, True): "BASE has no value of it",
             (True, False): "HEAD has no value of it",
-            (True, True): "no cell has values of it on both sides",
+            (True, True): "none has values of it on both",
         }[there]
         both = [m.name for m in (base.metrics | head.metrics).of_trials() if measured(m, 0, 1)]
         raise GateError(
-            f"gate {name!r}: {who}, so it can decide nothing. "
+            f"gate {name!r}: in the cells of both, {who}, so it can decide nothing. "
             f"Both have: {', '.join(sorted(both)) or 'none'}"
         )
 

@@ -25,6 +25,7 @@ from sparsebench.registry import (
     parameter_schema,
     parameter_texts,
 )
+from sparsebench.store.safe_files import Damaged
 from sparsebench.store.store import Store, StoredRun
 from sparsebench.suite.suite import read_suite, suite_files
 from sparsebench.suite.trial_builder import identity
@@ -138,7 +139,8 @@ def _run(run: StoredRun) -> Row:
     try:
         state = run.state()
     except StoreError as error:
-        return {"run": run.id, "suite": "", "trials": None, "status": "damaged", "title": "",
+        status = "damaged" if isinstance(error, Damaged) else "not readable"
+        return {"run": run.id, "suite": "", "trials": None, "status": status, "title": "",
                 "problem": str(error)}  # fmt: skip
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
     word = "" if state.word == "over" else f"{state.word}: "

@@ -557,7 +557,7 @@ def test_a_named_gate_has_something_to_compare(base, head, complaint):
     with pytest.raises(GateError) as caught:
         compared(*sides, gates)
     assert str(caught.value) == (
-        f"gate 'net_peak_bytes': {complaint}, so it can decide nothing. "
+        f"gate 'net_peak_bytes': in the cells of both, {complaint}, so it can decide nothing. "
         "Both have: neurons, stored_bytes"
     )
     assert compared(*sides).exit_code == 0
@@ -568,7 +568,7 @@ def test_a_named_gate_needs_a_cell_with_both_sides():
     base = [*cell([MIB] * 5), *cell([8] * 5, "stored_bytes", size=3)]
     head = [*cell([8] * 5, "stored_bytes"), *cell([MIB] * 5, size=3)]
     gates = resolve_gates(None, ["net_peak_bytes:+5%"], None, None, False, default_gates())
-    with pytest.raises(GateError, match=r"no cell has values of it on both sides, .* have: none"):
+    with pytest.raises(GateError, match=r"none has values of it on both, .* have: none"):
         compared(base, head, gates)
 
 

@@ -42,7 +42,7 @@ def test_a_damaged_record_is_named_by_every_verb(cli: Cli, ran: Path) -> None:
     for words in (["ls", "runs"], ["status"], ["show", "latest"]):
         done = cli(*words)
         assert "3 ok, 1 damaged" in done.out or "1 damaged, 3 ok" in done.out
-        assert f"damaged: {name} cannot be read: " in done.err
+        assert f"note: {name} cannot be read: " in done.err
         assert "see: sparsebench store verify" in done.err
     compared = cli("compare", "main", "latest")
     assert "1 damaged" in compared.out
@@ -67,6 +67,14 @@ def test_a_damaged_manifest_hides_no_other_run(cli: Cli, store: Path) -> None:
     assert second.name in done.out
     assert "manifest.json cannot be read" in done.err
     assert "see: sparsebench store verify" in done.err
+
+
+def test_a_run_of_a_newer_version_hides_no_other_and_is_not_damaged(cli: Cli, ran: Path) -> None:
+    file = next(ran.glob(".sparsebench/trials/*/*/1/outcome.json"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    (row,) = cli("ls", "runs", "--json").json
+    assert row["status"] == "not readable"
+    assert "install a newer one" in row["problem"]
 
 
 def test_migrate_says_how_many(cli: Cli, store: Path) -> None:
