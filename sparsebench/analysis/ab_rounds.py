@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsebench.analysis.comparison import Comparison, compare
-from sparsebench.analysis.comparison_sides import Cell, Side, facts_of
+from sparsebench.analysis.comparison_sides import Cell, Pairs, Side, facts_of
 from sparsebench.analysis.gates import Gates, default_gates
-from sparsebench.analysis.number_format import plural
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import of_run
 from sparsebench.store.safe_files import OBJECT, parse, read_lines, reading
@@ -44,9 +43,8 @@ def ab_folder_of(base: Path, head: Path) -> Path | None:
 def compare_rounds(base: Side, head: Side, gates: Gates) -> Comparison:
     """Compare the two sides that `sides_of` returns, with a note on what a replicate is."""
     found = compare(base, head, gates)
-    pairs = sum(len({*c.ok, *c.failed, *c.not_run}) for c in head.cells.values())
     note = (
-        f"{plural(pairs, 'pair')} in turn: time and memory by pair of seed and round, accuracy by "
+        f"{head.pairs} in turn: time and memory by pair of seed and round, accuracy by "
         "seed over its rounds"
     )
     return replace(found, notes=[note, *found.notes])
@@ -63,10 +61,14 @@ def sides_of(folder: Path) -> tuple[Side, Side]:
     pairs = [key for key in head if key in base]
     if not pairs:
         raise NothingMatched(f"{folder}: no trial has run on both sides")
-    return (
-        _side(Store(folder / "base"), {key: base[key] for key in pairs}, header["base"]),
-        _side(Store(folder / "head"), {key: head[key] for key in pairs}, header["head"]),
+    trials = {turn["trial"] for turn in turns}
+    planned = header.get("pairs", header.get("rounds", 1) * len(trials))
+    sides = (
+        _side(Store(folder / side), {key: runs[key] for key in pairs}, header[side])
+        for side, runs in (("base", base), ("head", head))
     )
+    ours, theirs = (replace(side, pairs=Pairs(len(pairs), planned)) for side in sides)
+    return ours, theirs
 
 
 def _side(store: Store, runs: Mapping[tuple[str, int], str], name: str) -> Side:

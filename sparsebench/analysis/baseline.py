@@ -1,12 +1,15 @@
 """Baselines: the part of a run that a comparison needs, as one small JSON that can be committed.
 
-    {"kind": "sparsebench baseline", "schema": 1, "name": ..., "run": ..., "cells": [
+    {"kind": "sparsebench baseline", "schema": 2, "checksum": ..., "name": ..., "cells": [
       {"cell": id, "label": ..., "words": {...}, "spec": {...}, "trials": [
         {"trial": id, "seed": 0, "status": "ok", "measures": {...}, "machine": id, ...}]}]}
 
 A baseline contains no host name, no path and no log. A cell is all trials that differ only in seed
-and fold. Its id is the hash of its spec, so an edited spec, or one of another version, is noticed.
-A baseline is stored in a store under its name, or in any file.
+and fold. Its id is the hash of its spec, so a spec of another version is noticed; the checksum is
+the hash of all other content, so an edit is. A baseline is stored in a store under its name, or in
+any file.
+
+Schema 1 had no checksum. Such files are still read, with a note, because their runs may be gone.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from sparsebench.analysis.comparison_sides import Side, facts_of, side, side_of
 from sparsebench.core.files import jsonable
 from sparsebench.core.status import Status
-from sparsebench.core.trial import REPLICATED
+from sparsebench.core.trial import REPLICATED, digest
 from sparsebench.errors import StoreError, nearest
 from sparsebench.metrics import Metrics, of_run
 from sparsebench.store.record import Record, utc_now
@@ -35,12 +38,12 @@ if TYPE_CHECKING:
     from sparsebench.store.store import Store, StoredRun
 
 KIND = "sparsebench baseline"
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "baselines"
 SAME = ("attempt", "cause", "started", "ended", "contended", "debug")
 """Fields of a record that a baseline stores under the same names."""
 
-SETTINGS = ("memory_method", "exact", "threading_layer")
+SETTINGS = ("memory_method", "exact", "threading_layer", "step")
 
 _NAME = re.compile(r"(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -52,6 +55,7 @@ class Baseline:
     made     when, in UTC
     records  the run's records, with only what a comparison needs
     missing  ids of trials that the run planned and never ran
+    schema   of the file; 1 has no checksum
     """
 
     name: str
@@ -62,13 +66,25 @@ class Baseline:
     records: list[Record]
     missing: frozenset[str]
     metrics: Metrics
+    schema: int = SCHEMA
+
+    @property
+    def note(self) -> str:
+        """A sentence on a baseline whose content cannot be checked; else empty."""
+        if self.schema == SCHEMA:
+            return ""
+        return (
+            f"baseline {self.name} has no checksum (schema {self.schema}), so edits of it are not "
+            "noticed; make it again: sparsebench baseline set RUN NAME"
+        )
 
     def side(self, file: Path) -> Side:
         """This baseline as one side of a comparison; `file` is where it is stored."""
         run = f"baseline {self.name} of {self.run}"
         facts = facts_of({"suite": self.suite}, self.records, run=run, store=str(file))
         facts["commit"] = self.commit
-        return Side(side_of(self.records).cells, self.missing, facts, self.metrics)
+        notes = (self.note,) if self.note else ()
+        return Side(side_of(self.records).cells, self.missing, facts, self.metrics, notes)
 
 
 def to_json(run: StoredRun, name: str) -> dict[str, Any]:
@@ -100,9 +116,7 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
         )
     made = side(run)
     planned = [str(one["id"]) for one in run.manifest.get("trials", ())]
-    return {
-        "kind": KIND,
-        "schema": SCHEMA,
+    content = {
         "name": name,
         "run": run.id,
         "suite": made.facts["suite"],
@@ -112,23 +126,39 @@ def to_json(run: StoredRun, name: str) -> dict[str, Any]:
         "metrics": [metric.to_json() for metric in made.declared.added()],
         "cells": [*cells.values()],
     }
+    data: dict[str, Any] = jsonable({"kind": KIND, "schema": SCHEMA, **content})
+    return {**data, "checksum": checksum(data)}
+
+
+def checksum(data: Mapping[str, Any]) -> str:
+    """A hash of a baseline's JSON data, whatever its layout and the order of its keys."""
+    return digest({key: value for key, value in data.items() if key != "checksum"}, 16)
 
 
 def from_json(data: dict[str, Any]) -> Baseline:
-    """Read a baseline. Raises StoreError for another schema, ValueError if it is no baseline."""
+    """Read a baseline. Raises StoreError for another schema, ValueError if it is no baseline or its
+    content is not that of its checksum."""
     if data.get("kind") != KIND:
         raise ValueError("it is not a baseline; make one with: sparsebench baseline set RUN NAME")
-    if data.get("schema") != SCHEMA or isinstance(data.get("schema"), bool):
+    schema = data.get("schema")
+    if schema not in (1, SCHEMA) or isinstance(schema, bool):
         raise StoreError(
-            f"baseline of schema {data.get('schema')!r:.40}; this sparsebench reads {SCHEMA}: make "
-            "it again with `sparsebench baseline set`, or use the version that wrote it"
+            f"baseline of schema {schema!r:.40}; this sparsebench reads 1 and {SCHEMA}: make it "
+            "again with `sparsebench baseline set`, or use the version that wrote it"
         )
+    written = data
     data = parse(json.dumps(data).encode(), BASELINE)
+    if data.get("checksum") != (checksum(written) if schema == SCHEMA else None):
+        raise ValueError(
+            "its content is not that of its checksum, so it was edited or damaged; make "
+            "it again: sparsebench baseline set RUN NAME"
+        )
     return Baseline(
         **{key: str(data[key]) for key in ("name", "run", "suite", "commit", "made")},
         records=[_record(data, cell, one) for cell in data["cells"] for one in cell["trials"]],
         missing=frozenset(data["missing"]),
         metrics=of_run(data),
+        schema=data["schema"],
     )
 
 
@@ -176,7 +206,7 @@ def keep(run: StoredRun, name: str, file: Path) -> None:
     """Write the baseline of a run, replacing an older one."""
     if not run.records:
         raise StoreError(f"run {run.id} has no record yet: there is nothing to compare with")
-    text = json.dumps(jsonable(to_json(run, name)), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json(run, name), indent=1, ensure_ascii=False, allow_nan=False)
     write_output(file, text + "\n")
 
 
@@ -218,4 +248,11 @@ def side_named(shelf: Store, name: str) -> Side:
     if name in names(shelf) or folder.is_file():
         file = find(shelf, name)
         return read(file).side(file)
+    if not folder.is_dir() and not any(run.startswith(name) for run in shelf.runs()):
+        if os.sep in name:
+            raise StoreError(
+                f"{name} is not there: expected a run's or store's folder, or a baseline's file"
+            )
+        known = nearest(name, [*names(shelf), *shelf.runs()[-5:]])
+        raise StoreError(f"no run and no baseline {name!r} in {shelf.path}.{known}")
     return side(shelf.run(folder if folder.is_dir() else name))

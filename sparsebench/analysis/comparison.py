@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from sparsebench.analysis.comparison_notes import notes_on
 from sparsebench.analysis.comparison_sides import (
     MUST_AGREE,
     Cell,
@@ -23,8 +24,8 @@ from sparsebench.analysis.comparison_sides import (
 )
 from sparsebench.analysis.gates import Gate, Gates
 from sparsebench.analysis.statistics import Difference, Spread, from_zero, holm, welch
-from sparsebench.core.status import Status
-from sparsebench.errors import NothingMatched
+from sparsebench.core.metric import Metric
+from sparsebench.errors import GateError, NothingMatched
 
 OK, GATE_FAILED, INCONCLUSIVE = 0, 3, 6
 
@@ -117,7 +118,7 @@ class Finding:
     @property
     def n(self) -> int:
         """The number of replicates: pairs of seeds or rounds, or the smaller number of seeds if the
-        two sides have different ones."""
+        two sides have none in common."""
         return min(len(self.base), len(self.head))
 
     @property
@@ -163,9 +164,25 @@ class Comparison:
         return [one for one in self.findings if one.verdict in UNDECIDED and one.enforced]
 
     @property
+    def gates_used(self) -> list[Gate]:
+        """The gates as the findings used them; a metric has two if memory was measured exactly in
+        some cells only. One that no finding used is as it was given."""
+        used: dict[str, dict[float, Gate]] = {gate.name: {} for gate in self.gates}
+        for one in self.findings:
+            if one.gate is not None:
+                used[one.metric].setdefault(one.gate.floor, one.gate)
+        return [gate for given in self.gates for gate in used[given.name].values() or [given]]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the sides ran in turn and were stopped before the last pair."""
+        pairs = self.head.pairs
+        return pairs is not None and pairs.complete < pairs.planned
+
+    @property
     def exit_code(self) -> int:
-        """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate; else
-        0."""
+        """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate on all
+        planned pairs; else 0."""
         if self.failures:
             return GATE_FAILED
         decided = any(
@@ -174,7 +191,7 @@ class Comparison:
             and not (one.metric == STATUS and one.verdict is Verdict.SAME)
             for one in self.findings
         )  # fmt: skip
-        if not decided or (self.gates.strict and self.undecided):
+        if not decided or (self.gates.strict and (self.undecided or self.stopped)):
             return INCONCLUSIVE
         return OK
 
@@ -184,10 +201,12 @@ class Comparison:
 
 
 def compare(base: Side, head: Side, gates: Gates) -> Comparison:
-    """Compare two sides. Raises NothingMatched if they have no cell in common."""
+    """Compare two sides. Raises NothingMatched if they have no cell in common, and GateError for a
+    gate that the user named if none of these cells has values of its metric on both sides."""
     if not base.cells.keys() & head.cells.keys():
         sizes = f"{len(base.cells)} cells of BASE and {len(head.cells)} of HEAD have none in common"
         raise NothingMatched("; ".join(filter(None, [sizes, nearest_difference(base, head)])))
+    _check_named(base, head, gates)
     findings: list[Finding] = []
     for cell in dict.fromkeys([*head.cells, *base.cells]):
         findings += _findings(cell, base, head, gates)
@@ -199,7 +218,7 @@ def compare(base: Side, head: Side, gates: Gates) -> Comparison:
             tested[i] = _judged(tested[i], p, gates.alpha, len(ps))
         for i, one in tested.items():
             findings[i] = one
-    return Comparison(base, head, gates, findings, _notes(base, head))
+    return Comparison(base, head, gates, findings, [*notes_on(base, head)])
 
 
 def _awaits_test(finding: Finding) -> bool:
@@ -207,6 +226,32 @@ def _awaits_test(finding: Finding) -> bool:
 
 
 # --- what is decided before any test -------------------------------------------------
+
+
+def _check_named(base: Side, head: Side, gates: Gates) -> None:
+    """Raise GateError for a named gate that would decide nothing, with the metrics that would."""
+    cells = [(base.cells[cell], head.cells[cell]) for cell in base.cells if cell in head.cells]
+    pairs = [(ours, theirs) for ours, theirs in cells if ours.ok and theirs.ok]
+
+    def measured(metric: Metric, *sides: int) -> bool:
+        return any(all(pair[side].values(metric) for side in sides) for pair in pairs)
+
+    for name in sorted(gates.named) if pairs else ():
+        metric = gates.by_metric[name].metric
+        if measured(metric, 0, 1):
+            continue
+        there = measured(metric, 0), measured(metric, 1)
+        who = {
+            (False, False): "neither side has a value of it",
+            (False, True): "BASE has no value of it",
+            (True, False): "HEAD has no value of it",
+            (True, True): "none has values of it on both",
+        }[there]
+        both = [m.name for m in (base.metrics | head.metrics).of_trials() if measured(m, 0, 1)]
+        raise GateError(
+            f"gate {name!r}: in the cells of both, {who}, so it can decide nothing. "
+            f"Both have: {', '.join(sorted(both)) or 'none'}"
+        )
 
 
 def _findings(cell: str, base_side: Side, head_side: Side, gates: Gates) -> Iterator[Finding]:
@@ -273,8 +318,8 @@ def _outcome(base: Cell, head: Cell, lacking: bool) -> tuple[Verdict, str] | Non
 def _metric(found: Finding, gate: Gate, base: Cell, head: Cell, gates: Gates) -> Finding:
     """The finding with its verdict; or with CANNOT_TELL and no reason if it still has to be
     tested."""
-    if found.replicates == "pairs":  # a pair cancels slow drifts of the machine
-        common = [key for key in found.base if key in found.head]
+    common = [key for key in found.base if key in found.head]
+    if common or found.replicates == "pairs":  # means of other seeds or rounds are no change
         kept = [{key: one[key] for key in common} for one in (found.base, found.head)]
         found = replace(found, base=kept[0], head=kept[1])
     if gate.exact:
@@ -319,7 +364,7 @@ def _exactly(finding: Finding) -> Finding:
 
 def _measured(finding: Finding, alpha: float) -> Finding:
     """The finding with the difference of the two sides, which have two seeds or more: paired if
-    they have the same seeds, else by Welch's test; of logarithms for ratios."""
+    they have seeds in common, else by Welch's test; of logarithms for ratios."""
     base, head = finding.base, finding.head
     if finding.is_ratio and min([*base.values(), *head.values()]) <= 0 and base != head:
         why = "a value is 0, so there is no ratio"
@@ -376,28 +421,3 @@ def _missing(n: int, half: float, needed: float) -> int | None:
     if not (half > 0 and needed > half / 10):
         return None
     return max(1, math.ceil(n * (half / needed) ** 2) - n)
-
-
-def _notes(base: Side, head: Side) -> list[str]:
-    notes = []
-    attempts = [
-        {(r.trial.id, r.attempt, r.started, r.ended) for r in one.records()
-         if r.status is Status.OK}
-        for one in (base, head)
-    ]  # fmt: skip
-    if reused := len(attempts[0] & attempts[1]):
-        notes.append(f"{reused} records are the same attempt on both sides: reused, not run again")
-    for name, one in (("BASE", base), ("HEAD", head)):
-        met = Counter(str(mark) for r in one.records() for mark in r.noise.get("marks", ()))
-        if marks := ", ".join(f"{count} {mark}" for mark, count in met.items()):
-            notes.append(f"the machine was disturbed while trials of {name} ran: {marks}")
-        if one.missing:
-            notes.append(f"{name} is not complete: {len(one.missing)} trials have no record")
-    ways = [{str(r.settings.get("step", "")) for r in one.records()} - {""} for one in (base, head)]
-    if len(ways[0] | ways[1]) > 1:
-        found = [" and ".join(sorted(way)) or "neither" for way in ways]
-        notes.append(
-            f"training steps were not made in one way: {found[0]} in BASE, {found[1]} in HEAD "
-            "(settings.step), so times compare two programs"
-        )
-    return notes

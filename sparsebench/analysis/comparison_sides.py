@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.analysis.number_format import plural
 from sparsebench.analysis.statistics import Spread
 from sparsebench.core.metric import Metric
 from sparsebench.core.status import Status
 from sparsebench.core.trial import REPLICATED, Trial
 from sparsebench.metrics import Metrics, of_run
+from sparsebench.store.attempts import DAMAGED
 from sparsebench.store.record import Record
 from sparsebench.suite.labels import FILE, brief, flat, label, name_of
 
@@ -86,6 +88,12 @@ class Cell:
             by_seed.setdefault(order(key)[0], []).append(value)
         return {seed: Spread.of(values).mean for seed, values in by_seed.items()}
 
+    def seeds(self, replicates: Iterable[Replicate]) -> tuple[str, ...]:
+        """The seeds of these replicates that ended well, in order, with their folds."""
+        trials = [self.ok[key].trial for key in replicates]
+        found = sorted((trial.seed, trial.fold or "") for trial in trials)
+        return tuple(f"{seed} fold {fold}" if fold else str(seed) for seed, fold in found)
+
     @property
     def exact_memory(self) -> bool:
         """Whether memory was measured exactly in all trials that ended well."""
@@ -124,9 +132,24 @@ class Cell:
         return f"{words} on {len(marked)} of {len(self.ok)} trials"
 
     def outcome(self) -> str:
-        """How the trials ended: `2 ok, 1 timeout`."""
-        counts = Counter(str(record.status) for record in self.records)
+        """How the trials ended: `2 ok, 1 timeout`; or `damaged`, if a record cannot be read."""
+        counts = Counter(
+            DAMAGED if record.cause == DAMAGED else str(record.status) for record in self.records
+        )
         return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How many pairs of trials in turn are complete, of those planned."""
+
+    complete: int
+    planned: int
+
+    def __str__(self) -> str:
+        if self.complete >= self.planned:
+            return plural(self.complete, "pair")
+        return f"{self.complete} of {plural(self.planned, 'pair')}"
 
 
 @dataclass(frozen=True)
@@ -137,12 +160,16 @@ class Side:
     missing  ids of planned trials without a record
     facts    for the heading of a comparison: run, store, suite, machines, commit
     declared  the metrics that the run's manifest declares
+    notes    sentences for the reader of a comparison
+    pairs    if the sides ran in turn
     """
 
     cells: Mapping[str, Cell]
     missing: frozenset[str] = frozenset()
     facts: Mapping[str, Any] = field(default_factory=dict)
     declared: Metrics = field(default_factory=Metrics)
+    notes: tuple[str, ...] = ()
+    pairs: Pairs | None = None
 
     @property
     def metrics(self) -> Metrics:

@@ -99,12 +99,15 @@ class Gates:
     alpha      error rate of the tests of a metric over all cells
     min_seeds  the least number of seeds, or of pairs, with which a metric that varies is judged
     strict     whether metrics that could not be decided end in exit code 6
+    named      metrics whose gate the user wrote to fail a comparison; without a value on both sides
+               there is no comparison
     """
 
     by_metric: Mapping[str, Gate]
     alpha: float = 0.05
     min_seeds: int = 5
     strict: bool = False
+    named: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self.by_metric.values())
@@ -153,9 +156,11 @@ def resolve_gates(
     gates = read_gates(file, defaults, metrics) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
-    gates = gates.with_gates(*(fail_if(one, metrics) for one in fail_if_any))
+    asked = [fail_if(one, metrics) for one in fail_if_any]
+    gates = gates.with_gates(*asked)
     return replace(
         gates,
+        named=gates.named | {gate.name for gate in asked},
         alpha=gates.alpha if alpha is None else alpha,
         min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
         strict=gates.strict or strict,
@@ -164,22 +169,27 @@ def resolve_gates(
 
 def fail_if(text: str, metrics: Metrics | None = None) -> Gate:
     """Parse `METRIC:AMOUNT[,AMOUNT]`: `net_peak_bytes:+5%,2MiB`, `test_accuracy:-0.5 points`,
-    `stored_bytes:exact`. A percentage is the threshold, any other amount the floor."""
+    `stored_bytes:exact`. A percentage is the threshold, any other amount the floor. The first
+    amount has the sign of the direction that is worse."""
     name, _, amounts = text.partition(":")
     try:
         gate = Gate(metric := _comparable(name.strip(), metrics or Metrics()))
         if not amounts.strip():
             raise GateError("expected METRIC:AMOUNT, such as net_peak_bytes:+5%")
-        for part in (part.strip() for part in amounts.split(",")):
+        bad = "-" if metric.better > 0 else "+"
+        for number, part in enumerate(part.strip() for part in amounts.split(",")):
             if part == "exact":
                 _check_exact(metric)
                 continue
-            amount, bad = part.lstrip("+-").strip(), "-" if metric.better > 0 else "+"
-            if metric.better and part[:1] in ("+", "-") and part[0] != bad:
-                more = "more" if metric.better > 0 else "less"
-                raise GateError(f"{more} {metric.name} is better; write {bad}{part[1:]}")
+            amount = part.lstrip("+-").strip()
             if gate.exact:
                 raise GateError(f"{metric.name} is compared exactly; write {metric.name}:exact")
+            if part[:1] in ("+", "-") and part[0] != bad:
+                more = {1: "more is better", -1: "less is better", 0: "an increase counts as worse"}
+                raise GateError(f"of {metric.name} {more[metric.better]}; write {bad}{part[1:]}")
+            if part[:1] != bad and not number:
+                right = f"{metric.name}:{bad}{amounts.strip()}"
+                raise GateError(f"expected a sign, the direction that is worse; write {right}")
             if amount.endswith("%"):
                 gate = replace(gate, threshold=_share(amount))
             else:
@@ -239,6 +249,7 @@ def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | Non
         if type(found.schema) is not int or found.schema != SCHEMA:
             raise GateError(f"schema: found {shown(found.schema)}; this sparsebench reads {SCHEMA}")
         gates = dict(defaults.by_metric) if found.defaults else {}
+        named = frozenset(name for name, table in found.gates.items() if table.action == "fail")
         for name, table in found.gates.items():
             gate = _gate(name, table, gates.pop(name, None), metrics)
             if table.action != "off":
@@ -249,7 +260,7 @@ def read_gates(file: Path, defaults: Gates | None = None, metrics: Metrics | Non
         raise GateError(f"{file}: {complaint(error, GatesFile)}") from None
     except GateError as error:
         raise GateError(f"{file}: {error}") from None
-    return Gates(gates, found.alpha, found.min_seeds, found.strict)
+    return Gates(gates, found.alpha, found.min_seeds, found.strict, named)
 
 
 def _gate(name: str, table: GateTable, known: Gate | None, metrics: Metrics) -> Gate:

@@ -50,7 +50,7 @@ def set(
     o.file_format(output, None, {"json": (".json",)}, "json")
     found = results.run(run)
     keep(found, name, file)
-    typer.echo(f"{file}: {len(found.records)} trials of {run}")
+    typer.echo(f"{file}: {len(found.records)} trials of {found.id}")
 
 
 @app.command()
@@ -67,6 +67,8 @@ def show(
     if format != "json":
         commit = f", commit {found.commit}" if found.commit else ""
         typer.echo(f"baseline {found.name} of run {found.run}, made {found.made}{commit}", err=True)
+        if found.note:
+            typer.echo(f"note: {found.note}", err=True)
 
 
 @app.command("list")

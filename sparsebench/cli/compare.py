@@ -144,9 +144,9 @@ def ab(
         line = f"stopped after {ended.pairs} of {ended.planned} pairs"
         typer.echo(f"{line}; compare them: {again}" if ended.pairs else line, err=True)
         raise typer.Exit(ended.stopped)
+    typer.echo(f"kept; again, in another format: {again}", err=True)
     found = compare_rounds(*sides_of(folder), chosen)
     _print_comparison(found, format)
-    typer.echo(f"kept; again, in another format: {again}", err=True)
     raise typer.Exit(found.exit_code)
 
 

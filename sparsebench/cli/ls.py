@@ -12,10 +12,10 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.output import print_rows, print_tables
+from sparsebench.cli.output import print_damage, print_rows, print_tables
 from sparsebench.core.worker import mpi
 from sparsebench.discovery import load_plugins
-from sparsebench.errors import SparsebenchError, nearest
+from sparsebench.errors import SparsebenchError, StoreError, nearest
 from sparsebench.registry import (
     KINDS,
     PLURALS,
@@ -25,6 +25,7 @@ from sparsebench.registry import (
     parameter_schema,
     parameter_texts,
 )
+from sparsebench.store.safe_files import Damaged
 from sparsebench.store.store import Store, StoredRun
 from sparsebench.suite.suite import read_suite, suite_files
 from sparsebench.suite.trial_builder import identity
@@ -85,6 +86,7 @@ def ls(
             typer.echo(f"suites in {folder}:", err=True)
         rows = [{key: row[key] for key in ("suite", "title", "error")} for row in rows]
     if kind == "runs" and format == "text":  # the id names the suite
+        print_damage(row["problem"] for row in rows)
         rows = [{key: row[key] for key in ("run", "trials", "status")} for row in rows]
     print_rows(rows, format)
 
@@ -114,7 +116,8 @@ def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
             for file in files
         ]
     if kind == "runs":
-        return [_run(Store(store).run(run)) for run in Store(store).runs()]
+        results = Store(store)
+        return [_run(results.run(run)) for run in results.runs()]
     if kind == "plugins":
         owners = {name: command.owner for name, command in plugins.commands.items()}
         return [
@@ -133,7 +136,12 @@ def _rows(kind: str, store: Path, plugins: Plugins) -> list[Row]:
 
 
 def _run(run: StoredRun) -> Row:
-    state = run.state()
+    try:
+        state = run.state()
+    except StoreError as error:
+        status = "damaged" if isinstance(error, Damaged) else "not readable"
+        return {"run": run.id, "suite": "", "trials": None, "status": status, "title": "",
+                "problem": str(error)}  # fmt: skip
     counts = ", ".join(f"{count} {status}" for status, count in state.counts.items())
     word = "" if state.word == "over" else f"{state.word}: "
     return {
@@ -142,6 +150,7 @@ def _run(run: StoredRun) -> Row:
         "trials": state.planned,
         "status": f"{word}{counts or 'none ended'}",
         "title": run.manifest.get("title", ""),
+        "problem": "; ".join(state.damaged),
     }
 
 

@@ -12,7 +12,13 @@ import typer
 
 from sparsebench.cli import completion
 from sparsebench.cli import options as o
-from sparsebench.cli.output import print_json, print_rows, print_tables, result_table
+from sparsebench.cli.output import (
+    print_damage,
+    print_json,
+    print_rows,
+    print_tables,
+    result_table,
+)
 from sparsebench.core.trial import Trial
 from sparsebench.errors import NothingMatched, StoreError, printable, printable_lines
 from sparsebench.metrics import BUILT_IN
@@ -48,8 +54,11 @@ def show(
     try:
         records = results.find_trial(name)
     except NothingMatched:
-        raise NothingMatched(
-            f"no run and no trial {name!r} in {results.path}; see: sparsebench ls runs"
+        from sparsebench.analysis.baseline import names
+
+        see = f"baseline show {name}" if name in names(results) else "ls runs"
+        raise StoreError(
+            f"no run and no trial {name!r} in {results.path}; see: sparsebench {see}"
         ) from None
     if format == "json":
         print_json([record.to_json() for record in records])
@@ -103,6 +112,7 @@ def _show_run(run: StoredRun, format: str) -> None:
     _print_facts(facts, format)
     typer.echo()
     print_rows(result_table(records), format)
+    print_damage(state.damaged)
 
 
 def _settings(trial: Trial) -> dict[str, Any]:
@@ -162,7 +172,7 @@ def logs(
         raise NothingMatched(f"no {wanted} at trial {trial}. Known: {listed}")
     for name in ("stdout.log", "stderr.log"):
         text = results.log(trial_id, chosen, name)
-        typer.echo(f"== {name} of attempt {chosen}", err=True)
+        typer.echo(f"== {name} of attempt {chosen}{'' if text else ' (empty)'}", err=True)
         typer.echo(text, nl=bool(text) and not text.endswith("\n"))
 
 
@@ -193,6 +203,7 @@ def status(
         if listed:
             typer.echo(printable(", ".join(listed)))
         print_rows(running)
+        print_damage(state.damaged)
         return
     facts = {
         "run": found.id,

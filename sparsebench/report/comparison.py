@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree as xml
@@ -70,10 +71,13 @@ def whys(finding: Finding) -> Iterator[str]:
 def verdict_line(comparison: Comparison) -> str:
     """The meaning of the exit code, in words."""
     failed = len(comparison.failures)
+    on = f" on {comparison.head.pairs}" if comparison.stopped else ""
     undecided = [one for one in comparison.findings if one.verdict in UNDECIDED]
     if failed:
         gates = sorted({one.metric for one in comparison.failures})
-        return f"FAILED: {plural(failed, 'finding')} beyond a gate, marked '!': {', '.join(gates)}"
+        return (
+            f"FAILED{on}: {plural(failed, 'finding')} beyond a gate, marked '!': {', '.join(gates)}"
+        )
     warned = sum(one.verdict is Verdict.WORSE for one in comparison.findings)
     tail = f"; {warned} worse, as a warning" if warned else ""
     floored = [one.metric for one in comparison.findings if one.verdict is Verdict.BELOW_FLOOR]
@@ -83,10 +87,13 @@ def verdict_line(comparison: Comparison) -> str:
         left = len(comparison.undecided)
         strictly = " and the comparison is strict" if comparison.gates.strict else ""
         hint = f" ({_undecided(undecided)})" if undecided else ""
-        return f"INCONCLUSIVE: {plural(left, 'finding')} could not be decided{hint}{strictly}{tail}"
+        what = f"{plural(left, 'finding')} could not be decided{hint}{strictly}"
+        if comparison.stopped and not left and comparison.gates.strict:
+            what = "not all pairs ran and the comparison is strict"
+        return f"INCONCLUSIVE{on}: {what}{tail}"
     if undecided:
-        return f"PASSED, {len(undecided)} undecided ({_undecided(undecided)}){tail}"
-    return f"PASSED: no gate failed{tail}"
+        return f"PASSED{on}, {len(undecided)} undecided ({_undecided(undecided)}){tail}"
+    return f"PASSED{on}: no gate failed{tail}"
 
 
 def _undecided(findings: Sequence[Finding]) -> str:
@@ -265,7 +272,7 @@ def _table(findings: Sequence[Finding]) -> Table:
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The whole comparison as JSON data; numbers are finite or null. Bootstrap intervals and the p
     of sign flips are computed only here."""
-    gates = comparison.gates
+    gates, pairs = comparison.gates, comparison.head.pairs
     return {
         "schema": SCHEMA,
         "base": dict(comparison.base.facts),
@@ -273,7 +280,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "alpha": gates.alpha,
         "min_seeds": gates.min_seeds,
         "strict": gates.strict,
-        "gates": [gate.to_json() for gate in gates],
+        "pairs": asdict(pairs) if pairs is not None else None,
+        "gates": [gate.to_json() for gate in comparison.gates_used],
         "findings": [_finding(one, gates.alpha) for one in comparison.findings],
         "counts": comparison.counts(),
         "notes": comparison.notes,

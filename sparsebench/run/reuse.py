@@ -14,7 +14,7 @@ from sparsebench.errors import DataChanged
 from sparsebench.registry import Plugins
 from sparsebench.run.fingerprint import agrees, entries, observers
 from sparsebench.run.options import Listener, Options
-from sparsebench.store.attempts import OUTCOME, SPEC, Attempt, is_alive, read_spec
+from sparsebench.store.attempts import DAMAGED, OUTCOME, SPEC, Attempt, is_alive, read_spec
 from sparsebench.store.record import NEVER_REUSED, Record
 from sparsebench.store.safe_files import Damaged
 from sparsebench.store.store import Store
@@ -50,10 +50,13 @@ def reusable(
     """The newest finished record of a trial with the same code, or None if it may not be reused.
     `records` are the oldest first.
 
+    A damaged record hides what the newest attempt found, so nothing older is reused.
     A failure is reused unless failed trials are rerun. Running out of memory or time is reused only
     if the present limit is no larger.
     """
     for record in reversed(records) if shares(options) else ():
+        if record.cause == DAMAGED:
+            return None
         if record.status in NEVER_REUSED or record.cause == DataChanged.__name__ or record.debug:
             continue
         if not record.trial.observes_all_of(trial):

@@ -31,7 +31,7 @@ from sparsebench.run.preflight import Preflight
 from sparsebench.run.reuse import ConcurrentRuns, reusable, shares, why_not_runnable
 from sparsebench.run.signals import Signals
 from sparsebench.store import provenance
-from sparsebench.store.attempts import Attempt
+from sparsebench.store.attempts import DAMAGED, Attempt
 from sparsebench.store.record import Record
 from sparsebench.store.store import LABELS, Store
 from sparsebench.suite.labels import label
@@ -187,6 +187,9 @@ class Session:
         if found is not None:
             self._reuse(trial, found)
             return
+        newest = self._store.records(trial.id)[-1:] if shares(self._options) else []
+        for damaged in (one for one in newest if one.cause == DAMAGED):
+            self._listener.note(f"{label(trial)}: runs anew, as its record is {damaged.detail}")
         if self._options.predict:
             self._predictions[trial.id] = predict(trial, self._plugins)
             detail = refusal(trial, self._predictions[trial.id])

@@ -18,6 +18,9 @@ from sparsebench.store.schemas import is_attempt
 
 OUTCOME, SPEC = "outcome.json", "spec.json"
 
+DAMAGED = "damaged"
+"""Cause of a record that replaces one whose files cannot be read."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -126,7 +129,7 @@ def lost(folder: Path, root: str, detail: str) -> Record:
         trial=trial,
         attempt=int(folder.name),
         status=Status.INTERRUPTED,
-        cause="damaged",
+        cause=DAMAGED,
         detail=detail,
     )
 

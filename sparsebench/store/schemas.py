@@ -262,14 +262,14 @@ BASELINE = _adapter(
             "name": str, "run": str, "suite": str, "commit": str, "made": str,
             "missing": list[TrialId], "cells": list[Annotated[Json, _BASELINE_CELL]],
         },
-        metrics=_METRICS,
+        metrics=_METRICS, checksum=str,
     )
 )  # fmt: skip
 """A baseline, as `analysis.baseline` writes it. A cell is all trials that differ only in seed and
 fold; its spec is without these."""
 
-AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}))
-"""The first line of turns.jsonl."""
+AB_HEADER = _adapter(form({"ab": Count, "base": str, "head": str}, rounds=Count, pairs=Count))
+"""The first line of turns.jsonl; `pairs`, the number that is planned, is absent in older files."""
 
 TURN = _adapter(
     form({"side": Literal["base", "head"], "round": Count, "trial": TrialId, "run": RunId})

@@ -36,6 +36,7 @@ from sparsebench.errors import (
     printable,
 )
 from sparsebench.store.attempts import (
+    DAMAGED,
     OUTCOME,
     SPEC,
     Attempt,
@@ -368,7 +369,13 @@ class Store:
             os.lstat(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        schema: int = read_json(file, self.root, STORE_MARKER)["schema"]
+        try:
+            schema: int = read_json(file, self.root, STORE_MARKER)["schema"]
+        except Damaged as error:
+            all_of_it = json.dumps({"schema": STORE_SCHEMA})
+            raise Damaged(
+                f"{error}; restore it from a copy, or write {all_of_it} into it"
+            ) from None
         if schema > STORE_SCHEMA:
             raise StoreError(
                 f"{self.path} has store schema {schema!r}; this sparsebench reads schemas up to "
@@ -435,16 +442,18 @@ class RunState:
     """The progress of a run.
 
     planned  number of its trials
-    counts   number of ended trials by status
+    counts   number of ended trials by status, or `damaged` where the record cannot be read
     running  attempts that have begun and not ended: trial -> number of the attempt
     word     "over"; "interrupted": ended by a signal; "running"; or "stopped": its process ended
              before the run was over
+    damaged  for each damaged record, which file cannot be read and why
     """
 
     planned: int
     counts: dict[str, int]
     running: dict[str, int]
     word: Literal["over", "interrupted", "running", "stopped"]
+    damaged: tuple[str, ...] = ()
 
     @property
     def ended(self) -> int:
@@ -502,19 +511,25 @@ class StoredRun:
         for planned in self.manifest["trials"]:
             if (number := chosen.get(planned["id"])) is None:
                 continue
-            record = self.store.record(planned["id"], number)
-            folder = self.store.attempt_folder(planned["id"], number)
-            if record is None and not os.path.lexists(folder / SPEC):
-                record = lost(folder, self.store.root, f"damaged: {folder} is not there")
+            record = self._record(planned["id"], number)
             if record is not None:
                 labels = {key: planned[key] for key in LABELS if key in planned}
                 found.append(replace(record, trial=replace(record.trial, **labels)))
         return found
 
+    def _record(self, trial_id: str, attempt: int) -> Record | None:
+        """The record of an attempt; a damaged one if its folder is not there."""
+        record = self.store.record(trial_id, attempt)
+        folder = self.store.attempt_folder(trial_id, attempt)
+        if record is None and not os.path.lexists(folder / SPEC):
+            return lost(folder, self.store.root, f"{DAMAGED}: {folder} is not there")
+        return record
+
     def state(self) -> RunState:
-        """The progress of the run according to its journal. Records are read only for attempts
-        whose end is not in the journal."""
+        """The progress of the run according to its journal, but for attempts whose end is not in
+        the journal and for damaged records."""
         ended: dict[str, str] = {}
+        attempts: dict[str, int] = {}
         started: dict[str, int] = {}
         word: Literal["over", "interrupted", ""] = ""
         for event in self.events():
@@ -522,10 +537,14 @@ class StoredRun:
                 word = "interrupted" if event.get("exit_code") in SIGNALLED else "over"
             if event["event"] == "recorded":
                 ended[event["trial"]] = str(event.get("status", ""))
+                attempts[event["trial"]] = event["attempt"]
                 started.pop(event["trial"], None)
             elif event["event"] == "began":
                 ended.pop(event["trial"], None)
                 started[event["trial"]] = event["attempt"]
+        recorded = [self._record(trial, attempts[trial]) for trial in ended]
+        damaged = [one for one in recorded if one is not None and one.cause == DAMAGED]
+        ended.update((one.trial.id, DAMAGED) for one in damaged)
         unfinished = {t: self.store.record(t, number) for t, number in started.items()}
         running = {t: started[t] for t, record in unfinished.items() if record is None}
         counts = Counter(ended.values())
@@ -537,6 +556,7 @@ class StoredRun:
             counts=dict(counts),
             running=running,
             word=word or ("running" if alive else "stopped"),
+            damaged=tuple(one.detail.removeprefix(f"{DAMAGED}: ") for one in damaged),
         )
 
     def folder(self, record: Record) -> Path:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from binomial import at_most
 from records import cell_trial as trial
-from records import compared
+from records import compared, stored
 from records import measured as record
 
-from sparsebench.analysis.ab_rounds import ab_folder_of, gates_of_rounds, sides_of
+from sparsebench.analysis.ab_rounds import ab_folder_of, compare_rounds, gates_of_rounds, sides_of
 from sparsebench.analysis.comparison import Comparison, Finding, compare
 from sparsebench.analysis.comparison_sides import Cell, Side
 from sparsebench.analysis.gates import default_gates
 from sparsebench.errors import NothingMatched, StoreError
 from sparsebench.metrics import BUILT_IN
-from sparsebench.report.comparison import as_text, to_json
+from sparsebench.report.comparison import as_text, to_json, verdict_line
 from sparsebench.run.ab.turns import Planned, in_common, order
 from sparsebench.store.record import Record
 from sparsebench.store.schemas import TURNS
@@ -206,6 +207,41 @@ def journal(folder: Path, *lines: object, tail: str = "") -> Path:
 def test_half_a_pair_is_not_compared(tmp_path: Path) -> None:
     with pytest.raises(NothingMatched, match="no trial has run on both sides"):
         sides_of(journal(tmp_path, HEADER, TURN, tail='{"side": "he'))
+
+
+def stopped(folder: Path, header: dict[str, object]) -> Comparison:
+    """After three of the six pairs of three trials in two rounds."""
+    turns = []
+    for side in ("base", "head"):
+        for seed in range(3):
+            one = record(trial(seed=seed), measures={"stored_bytes": 8}, started=side)
+            run = stored(folder / side, [one]).runs()[-1]
+            turns.append({"side": side, "round": 0, "trial": one.trial.id, "run": run})
+    journal(folder, header, *turns)
+    return compare_rounds(*sides_of(folder), gates_of_rounds())
+
+
+@pytest.mark.parametrize("header", [{**HEADER, "rounds": 2}, {**HEADER, "pairs": 6}])
+def test_a_stopped_comparison_says_how_many_pairs_it_rests_on(
+    tmp_path: Path, header: dict[str, object]
+) -> None:
+    """The older journals name only the rounds."""
+    found = stopped(tmp_path, header)
+    assert found.exit_code == 0
+    assert verdict_line(found) == "PASSED on 3 of 6 pairs: no gate failed"
+    assert found.notes[0].startswith("3 of 6 pairs in turn: ")
+    assert to_json(found)["pairs"] == {"complete": 3, "planned": 6}
+    strictly = replace(found, gates=replace(found.gates, strict=True))
+    assert strictly.exit_code == 6
+    assert verdict_line(strictly) == (
+        "INCONCLUSIVE on 3 of 6 pairs: not all pairs ran and the comparison is strict"
+    )
+
+
+def test_a_complete_comparison_does_not_mention_pairs_left(tmp_path: Path) -> None:
+    found = stopped(tmp_path, {**HEADER, "pairs": 3})
+    assert verdict_line(found) == "PASSED: no gate failed"
+    assert found.notes[0].startswith("3 pairs in turn: ")
 
 
 @pytest.mark.parametrize(

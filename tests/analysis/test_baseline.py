@@ -42,7 +42,7 @@ def test_a_baseline_compares_as_its_run_does() -> None:
 
 
 def test_circumstances_and_plans_are_kept() -> None:
-    settings = {"memory_method": "VmHWM", "exact": True, "threading_layer": "omp"}
+    settings = {"memory_method": "VmHWM", "exact": True, "threading_layer": "omp", "step": "layers"}
     one = record(
         trial(), measures={"stored_bytes": 1, "test_loss": float("nan"), "odd": 3},
         settings={**settings, "blas": "/usr/lib/libblas.so"}, contended=True, debug=True,
@@ -82,7 +82,7 @@ TRIAL = ("cells", 0, "trials", 0)
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (spoil("schema", value=2), "baseline of schema 2; this sparsebench reads 1"),
+        (spoil("schema", value=3), "baseline of schema 3; this sparsebench reads 1 and 2"),
         (spoil("schema", value=True), "baseline of schema True"),
         (spoil("kind", value="x"), "it is not a baseline; make one with"),
         (spoil("cells", value={}), "cells: expected a list"),
@@ -91,10 +91,12 @@ TRIAL = ("cells", 0, "trials", 0)
         (spoil(*TRIAL, "status", value=[]), "status: expected 'ok', "),
         (spoil(*TRIAL, "measures", value={"net_peak_bytes": "1"}), "expected a number"),
         (spoil(*TRIAL, "seed", value=-1), "seed: expected 0 or more"),
-        (spoil(*TRIAL, "seed", value=7), "its spec has been changed"),
-        (spoil("cells", 0, "spec", "epochs", value=99), "its spec has been changed"),
-        (spoil("cells", 0, "spec", "more", value=1), "more: unknown key"),
-        (spoil("cells", 0, "spec", "model", value=1), "expected an object"),
+        (spoil(*TRIAL, "seed", value=7), "not that of its checksum, so it was edited or damaged"),
+        (spoil(*TRIAL, "measures", "stored_bytes", value=2), "make it again: sparsebench baseline"),
+        (spoil(*TRIAL, "measures", value={"stored_byte": 1}), "not that of its checksum"),
+        (spoil("metrics", value=[{"name": "stored_bytes"}]), "not that of its checksum"),
+        (spoil("checksum", value="0" * 32), "not that of its checksum"),
+        (spoil("schema", value=1), "not that of its checksum"),
     ],
 )
 def test_what_is_no_baseline_is_one_line(
@@ -109,6 +111,43 @@ def test_what_is_no_baseline_is_one_line(
         baseline.read(file)
     assert str(file) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (spoil(*TRIAL, "seed", value=7), "its spec has been changed"),
+        (spoil("cells", 0, "spec", "epochs", value=99), "its spec has been changed"),
+        (spoil("cells", 0, "spec", "more", value=1), "more: unknown key"),
+        (spoil("cells", 0, "spec", "model", value=1), "expected an object"),
+    ],
+)
+def test_a_spec_is_checked_under_a_good_checksum_too(
+    change: Callable[[Any], None], complaint: str
+) -> None:
+    run: Any = FakeRun([record(trial(), measures={"stored_bytes": 1})])
+    data = to_json(run, "main")
+    change(data)
+    with pytest.raises(ValueError, match=complaint):
+        from_json({**data, "checksum": baseline.checksum(data)})
+
+
+def test_the_checksum_is_of_the_content_and_not_of_its_layout(tmp_path: Path) -> None:
+    run: Any = FakeRun([record(trial(), measures={"stored_bytes": 1, "test_loss": 0.1})])
+    (tmp_path / "main.json").write_text(json.dumps(to_json(run, "main"), sort_keys=True, indent=8))
+    assert baseline.read(tmp_path / "main.json").note == ""
+
+
+def test_a_baseline_from_before_checksums_is_read_with_a_note() -> None:
+    records = [record(trial(), measures={"stored_bytes": 1})]
+    run: Any = FakeRun(records)
+    data = {**to_json(run, "main"), "schema": 1}
+    del data["checksum"]
+    found = compare(from_json(data).side(Path("b.json")), side_of(records), default_gates())
+    assert (
+        "BASE: baseline main has no checksum (schema 1), so edits of it are not noticed; make it "
+        "again: sparsebench baseline set RUN NAME"
+    ) in found.notes
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"kind": NaN}', b"[" * 10_000])

@@ -9,9 +9,9 @@ from records import measured as record
 
 from sparsebench.analysis.comparison import STATUS, compare
 from sparsebench.analysis.comparison_sides import Side, side_of
-from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if
+from sparsebench.analysis.gates import Gate, Gates, default_gates, fail_if, resolve_gates
 from sparsebench.core.status import Status
-from sparsebench.errors import NothingMatched
+from sparsebench.errors import GateError, NothingMatched
 from sparsebench.metrics import BUILT_IN as METRICS
 from sparsebench.metrics import Metrics
 from sparsebench.report.comparison import (
@@ -357,21 +357,66 @@ def test_a_side_of_two_machines_is_not_comparable():
 def test_noise_and_reused_records_are_notes():
     quiet = cell([MIB] * 5, started="t0")
     loud = cell([MIB] * 5, started="t1", noise={"marks": ["load"]})
-    assert compared(quiet, quiet).notes == [
-        "5 records are the same attempt on both sides: reused, not run again"
-    ]
+    again = "reused and not measured again; measure anew: sparsebench run SUITE --rerun all"
+    assert compared(quiet, quiet).notes == [f"5 of HEAD's 5 records are BASE's own, {again}"]
+    some = [*quiet[:2], *cell([MIB] * 3, seeds=range(2, 5), started="t1")]
+    assert compared(quiet, some).notes == [f"2 of HEAD's 5 records are BASE's own, {again}"]
     (note,) = compared(quiet, loud).notes
     assert note == "the machine was disturbed while trials of HEAD ran: 5 load"
     assert compared(quiet, loud).exit_code == 0
 
 
-def test_steps_made_in_two_ways_are_a_note():
-    compiled = cell([MIB] * 5, started="t0", settings={"exact": True, "step": "compiled"})
-    layers = cell([MIB] * 5, started="t1", settings={"exact": True, "step": "layers"})
+def stepping(step, started, **of):
+    return cell([MIB] * 5, started=started, settings={"exact": True, "step": step}, **of)
+
+
+def test_cells_whose_steps_were_made_in_another_way_are_a_note():
+    compiled, layers = stepping("compiled", "t0"), stepping("layers", "t1")
     (note,) = compared(layers, compiled).notes
-    assert "layers in BASE, compiled in HEAD" in note
-    again = cell([MIB] * 5, started="t2", settings={"exact": True, "step": "layers"})
-    assert compared(layers, again).notes == []
+    assert note == (
+        "training steps of 1 cell: layers in BASE, compiled in HEAD (settings.step), so their "
+        "times compare two programs"
+    )
+    assert compared(layers, stepping("layers", "t2")).notes == []
+    assert compared(cell([MIB] * 5), compiled).notes == []
+    sides = [[*stepping("compiled", t), *stepping("layers", t, size=3)] for t in ("t3", "t4")]
+    assert compared(*sides).notes == []
+    (note,) = compared(sides[0], [*stepping("layers", "t5"), *sides[1][5:]]).notes
+    assert note.startswith("training steps of 1 cell: compiled in BASE, layers in HEAD")
+
+
+def test_sides_of_other_seeds_are_compared_on_those_that_both_have():
+    accuracies = [0.90, 0.99, 0.98, 0.97, 0.96]
+    base, head = cell(accuracies[:1], "test_accuracy"), cell(accuracies, "test_accuracy")
+    for sides in ((base, head), (head, base)):
+        found = compared(*sides)
+        one = only(found, "test_accuracy")
+        assert (one.n, one.effect, one.reason) == (1, 0.0, "1 of at least 5 seeds")
+        assert "compared on the seeds that both have: 0" in found.notes
+    found = compared(
+        cell(accuracies * 3, "test_accuracy"), cell(accuracies * 3, "test_accuracy", range(2, 17))
+    )
+    assert only(found, "test_accuracy").difference.paired
+    assert "both have: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more" in " ".join(found.notes)
+
+
+def test_the_seeds_of_some_cells_and_folds_are_named():
+    same = cell([MIB] * 5)
+    folds = [
+        [record(trial(size=3, fold=f"{fold}/2"), measures={"neurons": 3}) for fold in kept]
+        for kept in ((1, 2), (2,))
+    ]
+    found = compared([*same, *folds[0]], [*same, *folds[1]])
+    assert "1 cell of 2: compared on the seeds that both have: 0 fold 2/2" in found.notes
+
+
+def test_sides_without_a_common_seed_say_so():
+    base, head = (cell([0.9, 0.91, 0.92], "test_accuracy", range(s, s + 3)) for s in (0, 7))
+    found = compared(base, head, min_seeds=3)
+    assert not only(found, "test_accuracy").difference.paired
+    assert found.notes[0] == (
+        "no seed is on both sides, so nothing is paired: 0, 1, 2 in BASE, 7, 8, 9 in HEAD"
+    )
 
 
 # --- what is shown -------------------------------------------------------------------
@@ -420,6 +465,23 @@ def test_json_is_finite_and_complete():
     assert worse["base"]["interval_bca"][0] <= worse["base"]["mean"]
 
 
+def test_the_gates_in_json_are_those_that_were_used():
+    exact, rough = cell([MIB] * 5), cell([MIB] * 5, size=3, settings={**SETTINGS, "exact": False})
+
+    def floors(records):
+        data = to_json(compared(records, records))
+        gates = [gate for gate in data["gates"] if gate["metric"] == "net_peak_bytes"]
+        used = [one["gate"] for one in data["findings"] if one["metric"] == "net_peak_bytes"]
+        assert gates == used
+        return [gate["floor"] for gate in gates]
+
+    assert floors(exact) == [MIB / 2]
+    assert floors(rough) == [2 * MIB]
+    assert floors([*exact, *rough]) == [MIB / 2, 2 * MIB]
+    unused = to_json(compared(exact, exact))["gates"]
+    assert {gate["metric"] for gate in unused} == set(default_gates().by_metric)
+
+
 # --- gates ---------------------------------------------------------------------------
 
 
@@ -429,7 +491,7 @@ def test_json_is_finite_and_complete():
         ("net_peak_bytes:+5%", Gate(METRICS["net_peak_bytes"], threshold=0.05)),
         ("net_peak_bytes:+5%,2MiB", Gate(METRICS["net_peak_bytes"], 0.05, 2 * MIB)),
         ("test_accuracy:-0.5 points", Gate(METRICS["test_accuracy"], floor=0.005)),
-        ("test_accuracy: 0.01", Gate(METRICS["test_accuracy"], floor=0.01)),
+        ("test_accuracy: -0.01", Gate(METRICS["test_accuracy"], floor=0.01)),
         ("epoch_seconds:+20ms", Gate(METRICS["epoch_seconds"], floor=0.02)),
         ("samples_per_second:-10%", Gate(METRICS["samples_per_second"], threshold=0.1)),
         ("stored_bytes:exact", Gate(METRICS["stored_bytes"])),
@@ -437,6 +499,26 @@ def test_json_is_finite_and_complete():
 )
 def test_gates_of_the_command_line(text, gate):
     assert fail_if(text) == gate
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("net_peak_bytes:5%", "expected a sign, the direction that is worse; write "
+         "net_peak_bytes:+5%"),
+        ("test_accuracy:1 point", "write test_accuracy:-1 point"),
+        ("net_peak_bytes:5%,2MiB", "write net_peak_bytes:+5%,2MiB"),
+        ("net_peak_bytes:-5%", "of net_peak_bytes less is better; write +5%"),
+        ("test_accuracy:+1 point", "of test_accuracy more is better; write -1 point"),
+        ("peak_flops_per_second:-5%", "an increase counts as worse; write +5%"),
+        ("stored_bytes:5%", "stored_bytes is compared exactly; write stored_bytes:exact"),
+    ],
+)  # fmt: skip
+def test_a_gate_needs_the_sign_of_what_is_worse(text, complaint):
+    with pytest.raises(GateError) as caught:
+        fail_if(text)
+    assert str(caught.value).startswith(f"--fail-if '{text}': ")
+    assert complaint in str(caught.value)
 
 
 def test_a_gate_replaces_the_default_of_its_metric():
@@ -454,9 +536,47 @@ def test_more_is_better_fails_downwards():
         assert compared(base, cell(head, "samples_per_second"), gates).exit_code == code
 
 
+@pytest.mark.parametrize(
+    ("base", "head", "complaint"),
+    [
+        ("stored_bytes", "stored_bytes", "neither side has a value of it"),
+        ("stored_bytes", "net_peak_bytes", "BASE has no value of it"),
+        ("net_peak_bytes", "stored_bytes", "HEAD has no value of it"),
+    ],
+)
+def test_a_named_gate_has_something_to_compare(base, head, complaint):
+    """PASSED would say that it held."""
+    sides = [
+        [
+            record(trial(seed=seed), measures={name: MIB, "neurons": 3, "stored_bytes": 8})
+            for seed in range(5)
+        ]
+        for name in (base, head)
+    ]
+    gates = resolve_gates(None, ["net_peak_bytes:+5%"], None, None, False, default_gates())
+    with pytest.raises(GateError) as caught:
+        compared(*sides, gates)
+    assert str(caught.value) == (
+        f"gate 'net_peak_bytes': in the cells of both, {complaint}, so it can decide nothing. "
+        "Both have: neurons, stored_bytes"
+    )
+    assert compared(*sides).exit_code == 0
+    assert compared(sides[0], failed(range(5), "error"), gates).exit_code == 3
+
+
+def test_a_named_gate_needs_a_cell_with_both_sides():
+    base = [*cell([MIB] * 5), *cell([8] * 5, "stored_bytes", size=3)]
+    head = [*cell([8] * 5, "stored_bytes"), *cell([MIB] * 5, size=3)]
+    gates = resolve_gates(None, ["net_peak_bytes:+5%"], None, None, False, default_gates())
+    with pytest.raises(GateError, match=r"none has values of it on both, .* have: none"):
+        compared(base, head, gates)
+
+
 def test_every_metric_of_a_claim_can_be_compared():
     names = [metric.name for metric in Metrics().of_trials()]
-    assert [fail_if(f"{name}: 1").name for name in names if METRICS[name].scale != "exact"]
+    for name in names:
+        if METRICS[name].scale != "exact":
+            assert fail_if(f"{name}: {'-' if METRICS[name].better > 0 else '+'}1").floor > 0
     assert all(fail_if(f"{n}: exact").exact for n in names if METRICS[n].scale == "exact")
     assert "learning_rate" not in names
     assert MACHINE["id"]

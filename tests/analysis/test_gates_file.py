@@ -45,6 +45,7 @@ def test_a_file_says_what_differs(gates):
     assert found.by_metric["epoch_seconds"] == Gate(METRICS["epoch_seconds"], 0.5, 0.02, "fail")
     assert found.by_metric["test_accuracy"] == Gate(METRICS["test_accuracy"], 0.0, 0.01, "warn")
     assert "kernel_seconds" not in found.by_metric
+    assert found.named == {"net_peak_bytes", "epoch_seconds", "stored_bytes"}
     assert found.by_metric["connections"] == default_gates().by_metric["connections"]
 
 

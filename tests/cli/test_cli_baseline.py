@@ -8,11 +8,14 @@ from xml.etree import ElementTree
 
 from cli_words import Cli, validate
 
+from sparsebench.analysis.baseline import checksum
+
 
 def test_from_a_run_to_a_verdict(cli: Cli, ran: Path) -> None:
     done = cli("baseline", "set", "latest", "main")
-    assert (done.code, done.out) == (0, ".sparsebench/baselines/main.json: 4 trials of latest\n")
     (run,) = (ran / ".sparsebench/runs").iterdir()
+    said = f".sparsebench/baselines/main.json: 4 trials of {run.name}\n"
+    assert (done.code, done.out) == (0, said)
     listed = cli("baseline", "list", "--json").json
     assert listed == [
         {"name": "main", "suite": "tiny", "trials": 4, "run": run.name, "problem": ""}
@@ -40,6 +43,10 @@ def test_a_file_of_ones_own(cli: Cli, ran: Path) -> None:
     for one in worse:
         one["measures"]["stored_bytes"] -= 1
     (ran / "ci/base.json").write_text(json.dumps(data))
+    edited = cli("compare", "ci/base.json", "latest")
+    assert edited.code == 2
+    assert "ci/base.json cannot be read: its content is not that of its checksum" in edited.err
+    (ran / "ci/base.json").write_text(json.dumps({**data, "checksum": checksum(data)}))
     found = cli("compare", "ci/base.json", "latest", "--format", "junit")
     assert found.code == 3
     root = ElementTree.fromstring(found.out)
@@ -55,6 +62,11 @@ def test_a_mistake_is_one_line(cli: Cli, ran: Path) -> None:
         (["baseline", "set", "nix", "x"], "no run 'nix'"),
         (["baseline", "show", "man"], "Did you mean 'main'?"),
         (["baseline", "rm", "man"], "Did you mean 'main'?"),
+        (["compare", "mian", "latest"], "no run and no baseline 'mian' in .sparsebench. Did you"),
+        (["compare", "mian", "latest"], "Did you mean 'main'? Known: 2"),
+        (["compare", "ci/x.json", "latest"], "ci/x.json is not there: expected a run's"),
+        (["show", "main"], "no run and no trial 'main' in .sparsebench; see: sparsebench baseline"),
+        (["show", "nix"], "no run and no trial 'nix' in .sparsebench; see: sparsebench ls runs"),
         (["compare", "odd.json", "latest"], "odd.json cannot be read: it is not a baseline"),
     ):
         done = cli(*words)

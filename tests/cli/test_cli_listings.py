@@ -84,8 +84,7 @@ def test_a_mistake_is_one_line_and_2(
 
 
 def test_nothing_matched_is_5(cli: Cli) -> None:
-    for words in (["plan", "tiny.toml", "-k", "torch"],
-                  ["run", "tiny.toml", "-k", "torch"], ["show", "abcdef"],
+    for words in (["plan", "tiny.toml", "-k", "torch"], ["run", "tiny.toml", "-k", "torch"],
                   ["logs", "topology=set seed=7"]):  # fmt: skip
         assert cli(*words).code == 5
 

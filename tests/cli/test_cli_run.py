@@ -83,7 +83,9 @@ def test_a_run_its_reuse_and_what_reads_it(
     assert re.search(r"\nwall_seconds +\S+ m?s\n", shown)
     assert cli("show", "dense seed=0").out == shown
     assert cli("show", trial, "--json").json[0]["status"] == "ok"
-    assert cli("logs", trial).code == 0
+    done = cli("logs", trial)
+    assert (done.code, done.out) == (0, "")
+    assert "== stderr.log of attempt 1 (empty)" in done.err
     for attempt in ("0", "7"):
         done = cli("logs", trial, "--attempt", attempt)
         assert done.code == 5

@@ -34,6 +34,49 @@ def test_a_whole_store_is_0_and_a_damaged_one_is_2(cli: Cli, store: Path) -> Non
     assert "restore it from a copy" in line
 
 
+def test_a_damaged_record_is_named_by_every_verb(cli: Cli, ran: Path) -> None:
+    assert cli("baseline", "set", "latest", "main").code == 0
+    file = next(ran.glob(".sparsebench/trials/*/*/1/outcome.json"))
+    file.write_text(file.read_text()[:99])
+    name = str(file.relative_to(ran))
+    for words in (["ls", "runs"], ["status"], ["show", "latest"]):
+        done = cli(*words)
+        assert "3 ok, 1 damaged" in done.out or "1 damaged, 3 ok" in done.out
+        assert f"note: {name} cannot be read: " in done.err
+        assert "see: sparsebench store verify" in done.err
+    compared = cli("compare", "main", "latest")
+    assert "1 damaged" in compared.out
+    assert "HEAD: 1 record damaged, as if not run: " in " ".join(compared.out.split())
+    assert name in "".join(compared.out.split())
+    done = cli("run", "tiny.toml", "--no-plan")
+    assert (done.code, "4 records, 3 of them reused" in done.err + done.out) == (0, True)
+    assert f"runs anew, as its record is damaged: {name} cannot be read" in done.err
+
+
+def test_a_damaged_manifest_hides_no_other_run(cli: Cli, store: Path) -> None:
+    first, second = sorted((store / "runs").iterdir())
+    (first / "manifest.json").write_text("{")
+    done = cli("ls", "runs", "--json")
+    assert done.code == 0
+    damaged, whole = done.json
+    assert (damaged["run"], damaged["status"], damaged["trials"]) == (first.name, "damaged", None)
+    assert "manifest.json cannot be read" in damaged["problem"]
+    assert (whole["run"], whole["problem"]) == (second.name, "")
+    done = cli("ls", "runs")
+    assert first.name in done.out
+    assert second.name in done.out
+    assert "manifest.json cannot be read" in done.err
+    assert "see: sparsebench store verify" in done.err
+
+
+def test_a_run_of_a_newer_version_hides_no_other_and_is_not_damaged(cli: Cli, ran: Path) -> None:
+    file = next(ran.glob(".sparsebench/trials/*/*/1/outcome.json"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    (row,) = cli("ls", "runs", "--json").json
+    assert row["status"] == "not readable"
+    assert "install a newer one" in row["problem"]
+
+
 def test_migrate_says_how_many(cli: Cli, store: Path) -> None:
     done = cli("store", "migrate", "--json")
     assert done.code == 0

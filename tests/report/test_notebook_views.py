@@ -133,7 +133,7 @@ def test_a_comparison_shows_what_is_not_the_same():
 
 def test_gates_as_given_win():
     gates = resolve_gates(
-        None, ["test_accuracy:10points"], 3, 0.01, True, default_gates(), time_gate=True
+        None, ["test_accuracy:-10points"], 3, 0.01, True, default_gates(), time_gate=True
     )
     assert (gates.alpha, gates.min_seeds, gates.strict) == (0.01, 3, True)
     assert gates.by_metric["test_accuracy"].floor == pytest.approx(0.1)

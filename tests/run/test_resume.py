@@ -22,6 +22,7 @@ from sparsebench.run.kernel_cache import (
 )
 from sparsebench.run.options import Options
 from sparsebench.run.reuse import reusable
+from sparsebench.store.attempts import DAMAGED
 from sparsebench.store.provenance import hash_of, plugin_list
 from sparsebench.store.record import Record
 
@@ -91,6 +92,16 @@ def test_the_newest_that_counts_decides(
     assert reusable(trial("fine"), late, TODAY, options) is good
     assert reusable(trial("fine"), [good, bad], TODAY, replace(options, rerun="failed")) is None
     assert reusable(trial("fine"), [], TODAY, options) is None
+
+
+def test_a_damaged_record_is_not_passed_over(
+    record: Callable[..., Record], trial: MakeTrial, options: Options
+) -> None:
+    """An older attempt may have ended otherwise."""
+    damaged = record("interrupted", cause=DAMAGED)
+    assert reusable(trial("fine"), [record(), damaged], TODAY, options) is None
+    good = record()
+    assert reusable(trial("fine"), [damaged, good], TODAY, options) is good
 
 
 def test_the_commit_does_not_count() -> None:

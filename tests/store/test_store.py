@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,22 @@ def test_a_run_has_the_records_it_chose_with_its_own_labels(store: Store, trial:
     assert ended.state().word == "interrupted"
 
 
+def test_a_damaged_record_is_not_counted_as_it_ended(store: Store, trial: Trial) -> None:
+    other = replace(trial, seed=1)
+    journal = store.open_run("mine", {"trials": planned([trial, other])})
+    for one in (trial, other):
+        journal.recorded(keep(store, one))
+    journal.event("ended")
+    file = store.attempt_folder(trial.id, 1) / "outcome.json"
+    file.write_text(file.read_text()[:50])
+    state = store.run("latest").state()
+    assert (state.counts, state.ended, state.word) == ({"damaged": 1, "ok": 1}, 2, "over")
+    (problem,) = state.damaged
+    assert problem.startswith(f"{file} cannot be read: it is not JSON")
+    shutil.rmtree(file.parent)
+    assert store.run("latest").state().damaged == (f"{file.parent} is not there",)
+
+
 def test_runs_are_found_by_id_start_latest_and_folder(store: Store) -> None:
     first = store.open_run("one", {"trials": []})
     second = store.open_run("two", {"trials": []})
@@ -181,6 +198,15 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
         stream.write('{"epoch": 3, "trai')
     assert list(read_lines(file)) == [{"epoch": 1, "train_loss": "nan"}, {"epoch": 2}]
     assert list(read_lines(tmp_path / "none.jsonl")) == []
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": "x"}'])
+def test_a_damaged_marker_says_what_to_do(tmp_path: Path, content: str) -> None:
+    (tmp_path / "store.json").write_text(content)
+    with pytest.raises(StoreError) as raised:
+        Store(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}/store.json cannot be read: ")
+    assert 'restore it from a copy, or write {"schema": 2} into it' in str(raised.value)
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -71,10 +71,12 @@ class TurnsResult:
 
 
 def plan(one: Installation, words: Sequence[str]) -> list[Planned]:
-    """The trials that the side's `sparsebench plan` lists, given `words` as further options."""
+    """The trials that the side's `sparsebench plan` lists, given `words` as further options. Raises
+    NothingMatched if these select none."""
     code, out, errors = _call(one, ["plan", one.suite, "--json", *words], None)
     if code:
-        raise SparsebenchError(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
+        kind = NothingMatched if code == NothingMatched.exit_code else SparsebenchError
+        raise kind(f"{one.side} ({one.name}) cannot run the suite: {_last(errors)}")
     try:
         trials = json.loads(out)["trials"]
         return [Planned(str(t["id"]), int(t["seed"]), str(t["label"])) for t in trials]
@@ -116,21 +118,22 @@ def take_turns(
 
     words  further options of each `sparsebench run`
     """
-    _begin(folder, base, head, rounds)
-    pairs = 0
+    pairs, planned = 0, rounds * len(trials)
+    _begin(folder, base, head, rounds, planned)
     with Signals() as signals:
         for round, trial, head_first in order(trials, rounds):
             for one in (head, base) if head_first else (base, head):
                 turn = _turn(one, trial, round, folder, words, signals)
                 if turn is None or signals.exit_code is not None:
-                    return TurnsResult(pairs, rounds * len(trials), signals.exit_code or 130)
+                    return TurnsResult(pairs, planned, signals.exit_code or 130)
                 on_turn(turn)
             pairs += 1
-    return TurnsResult(pairs, rounds * len(trials), None)
+    return TurnsResult(pairs, planned, None)
 
 
-def _begin(folder: Path, base: Installation, head: Installation, rounds: int) -> None:
-    header = {"ab": TURNS_SCHEMA, "base": base.name, "head": head.name, "rounds": rounds}
+def _begin(folder: Path, base: Installation, head: Installation, rounds: int, pairs: int) -> None:
+    header = {"ab": TURNS_SCHEMA, "base": base.name, "head": head.name, "rounds": rounds,
+              "pairs": pairs}  # fmt: skip
     with writing_to(folder):
         folder.mkdir(parents=True)
         append_line(folder / TURNS, header, durable=True)
