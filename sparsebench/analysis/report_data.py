@@ -305,16 +305,33 @@ def ended(record: Record) -> str:
 
 def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     """The keys in which the trials differ, except topology, backend and seed; and for each trial
-    its values of these keys in words. If there is one key, the words do not repeat its name."""
+    its values of these keys in words. If there is one key, the words do not repeat its name. A
+    parameter that follows from its component's name, as the learning rate of two optimizers that
+    have one each, is left out."""
     datasets = datasets_of(trials)
     specs = [_flat_spec(trial, data) for trial, data in zip(trials, _labelled(datasets))]
     keys = [k for k in dict.fromkeys(k for s in specs for k in s) if varies(k, specs)]
+    keys = [key for key in keys if not _follows_from_name(key, keys, specs)]
     bare = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     if len(keys) == 1:
         return bare, [brief(spec.get(keys[0], "")) for spec in specs]
     return bare, [
         join(*(_words(key, name, spec.get(key)) for key, name in zip(keys, bare))) for spec in specs
     ]
+
+
+def _follows_from_name(
+    key: str, varied: Sequence[str], specs: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether a parameter differs only between components of different names."""
+    part, _, parameter = key.partition(".")
+    name = f"{part}.name"
+    if not parameter or key == name or name not in varied:
+        return False
+    values: dict[str, set[str]] = {}
+    for spec in specs:
+        values.setdefault(str(spec.get(name)), set()).add(brief(spec.get(key)))
+    return all(len(found) == 1 for found in values.values())
 
 
 def common_settings(trials: Sequence[Trial]) -> dict[str, str]:
