@@ -320,9 +320,7 @@ def settings(trials: Sequence[Trial]) -> tuple[list[str], list[str]]:
     ]
 
 
-def _follows_from_name(
-    key: str, varied: Sequence[str], specs: Sequence[Mapping[str, Any]]
-) -> bool:
+def _follows_from_name(key: str, varied: Sequence[str], specs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a parameter differs only between components of different names."""
     part, _, parameter = key.partition(".")
     name = f"{part}.name"
