@@ -180,9 +180,14 @@ class Comparison:
         return pairs is not None and pairs.complete < pairs.planned
 
     @property
+    def removed(self) -> int:
+        """The number of cells of BASE that HEAD does not have."""
+        return sum(one.verdict is Verdict.REMOVED for one in self.findings)
+
+    @property
     def exit_code(self) -> int:
         """3 if a gate failed; 6 if no gate could be decided, or with `strict` not every gate on all
-        planned pairs; else 0."""
+        planned pairs and all cells of BASE; else 0."""
         if self.failures:
             return GATE_FAILED
         decided = any(
@@ -191,7 +196,7 @@ class Comparison:
             and not (one.metric == STATUS and one.verdict is Verdict.SAME)
             for one in self.findings
         )  # fmt: skip
-        if not decided or (self.gates.strict and (self.undecided or self.stopped)):
+        if not decided or (self.gates.strict and (self.undecided or self.stopped or self.removed)):
             return INCONCLUSIVE
         return OK
 

@@ -332,19 +332,49 @@ def _follows_from_name(key: str, varied: Sequence[str], specs: Sequence[Mapping[
     return all(len(found) == 1 for found in values.values())
 
 
+OFF: tuple[Any, ...] = (None, False, "", [], {})
+"""Values of parameters that are off, which tables of settings leave out."""
+
+
 def common_settings(trials: Sequence[Trial]) -> dict[str, str]:
     """The keys that have the same value in all trials, with that value in words. Seeds, paths of
     data, and keys that are off or have no value are left out."""
     specs = [
-        {**_flat_spec(trial, data), **_flat_methods(trial)}
+        {**_flat_spec(trial, data), **_flat_methods(trial), **_of_file(trial),
+         "scaling": trial.scaling}
         for trial, data in zip(trials, _labelled(datasets_of(trials)))
-    ]
+    ]  # fmt: skip
     first = specs[0] if specs else {}
-    return {
-        key: brief(value)
-        for key, value in first.items()
-        if value not in (None, False, "", []) and not varies(key, specs)
-    }
+    return {k: brief(v) for k, v in first.items() if v not in OFF and not varies(k, specs)}
+
+
+def _of_file(trial: Trial) -> dict[str, Any]:
+    """How a user's own file is read, by dotted key; empty for other data sets."""
+    if trial.dataset.get("name") != FILE:
+        return {}
+    whole = {**trial.defaults.get("dataset", {}), **trial.dataset}
+    return {f"dataset.{k}": v for k, v in whole.items() if k not in ("name", *trial.locations)}
+
+
+def component_settings(trials: Sequence[Trial]) -> dict[str, str]:
+    """For each component, if there are several of its kind, the parameters that it has in all of
+    its trials and that not all trials have, defaults included: `topology rigl` ->
+    `drop=magnitude, grow=gradient, update_every=100`."""
+    common, found = common_settings(trials), {}
+    for part in ("topology", "optimizer", "trainer", "backend", "objective"):
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for trial in trials:
+            whole = {**trial.defaults.get(part, {}), **getattr(trial, part)}
+            by_name.setdefault(str(whole.get("name")), []).append(flat(whole))
+        for name, specs in by_name.items() if len(by_name) > 1 else ():
+            words = [
+                f"{key}={brief(value)}" for key, value in specs[0].items()
+                if key != "name" and value not in OFF and f"{part}.{key}" not in common
+                and all(brief(one.get(key)) == brief(value) for one in specs)
+            ]  # fmt: skip
+            if words:
+                found[f"{part} {name}"] = join(*words)
+    return found
 
 
 def _words(key: str, name: str, value: Any) -> str:

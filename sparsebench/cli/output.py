@@ -56,7 +56,7 @@ def print_tables(tables: Sequence[Sequence[Row]], format: str, *, json: Any) -> 
 def print_damage(problems: Iterable[str]) -> None:
     """Print a line on stderr for what cannot be read in a store: the first problem, and how many
     more there are; nothing if all are empty."""
-    found = [problem for problem in problems if problem]
+    found = list(dict.fromkeys(problem for problem in problems if problem))
     more = f" and {len(found) - 1} more" if found[1:] else ""
     if found:
         typer.echo(f"note: {printable(found[0])}{more}; see: sparsebench store verify", err=True)

@@ -111,5 +111,8 @@ LONG = 10**9
 
 
 def updates_in_time(topology: object) -> TypeGuard[SizedTopology]:
-    """Whether a training that is long enough updates the topology."""
-    return isinstance(topology, SizedTopology) and topology.updates(1, 2, LONG) > 0
+    """Whether the topology is one that changes: a training that is long enough updates it, or it
+    has a schedule, whose settings may leave no time for an update."""
+    return isinstance(topology, SizedTopology) and (
+        topology.updates(1, 2, LONG) > 0 or hasattr(topology, "schedule")
+    )

@@ -45,6 +45,8 @@ def distinctions(
     inside = [with_keys_removed(trial, *in_panels) for trial in trials]
     tone_key = color or next((key for key in COMPONENTS if _varies(inside, key)), "")
     tones = key_labels(report_data, trials, tone_key) if tone_key else [""] * len(trials)
+    if color:
+        tones = [tone or "none" for tone in tones]
     if len(set(tones)) > MOST_TONES:
         tones = [brief(value_at(trial, tone_key) or "") for trial in trials]
     rest = [with_keys_removed(trial, tone_key) if tone_key else trial for trial in inside]

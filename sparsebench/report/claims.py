@@ -103,14 +103,17 @@ def verdicts_sentence(rows: Sequence[Judged]) -> str:
     return f"{plural(len(rows), 'verdict')}: {_counts(rows)}."
 
 
-def claim_sentence(row: Judged) -> str:
+def claim_sentence(row: Judged, at: str = "") -> str:
     """A claim with its verdict: `SET reaches it: holds (+0.12 points, 90 % interval [...],
-    tolerance 1.00 points).`"""
+    tolerance 1.00 points).`
+
+    at  the trials that it is about, if other verdicts are on the same claim
+    """
     tolerance = signed(row.metric, row.tolerance).removeprefix("+")
     found = join(
         _effect(row), _interval(row), f"tolerance {tolerance}" if row.tolerance else "", row.reason
     )
-    return f"{row.text}: {row.verdict} ({found})."
+    return f"{row.text}{f', {at}' if at else ''}: {row.verdict} ({found})."
 
 
 def against(row: Judged) -> str:

@@ -83,6 +83,8 @@ def verdict_line(comparison: Comparison) -> str:
     floored = [one.metric for one in comparison.findings if one.verdict is Verdict.BELOW_FLOOR]
     if floored:
         tail += f"; {len(floored)} below the floor ({', '.join(dict.fromkeys(floored))})"
+    if removed := comparison.removed:
+        tail += f"; {plural(removed, 'cell')} of BASE not in HEAD"
     if comparison.exit_code:
         left = len(comparison.undecided)
         strictly = " and the comparison is strict" if comparison.gates.strict else ""
@@ -90,6 +92,8 @@ def verdict_line(comparison: Comparison) -> str:
         what = f"{plural(left, 'finding')} could not be decided{hint}{strictly}"
         if comparison.stopped and not left and comparison.gates.strict:
             what = "not all pairs ran and the comparison is strict"
+        elif removed and not left and comparison.gates.strict:
+            what = "HEAD lacks cells of BASE and the comparison is strict"
         return f"INCONCLUSIVE{on}: {what}{tail}"
     if undecided:
         return f"PASSED{on}, {len(undecided)} undecided ({_undecided(undecided)}){tail}"

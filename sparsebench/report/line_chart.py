@@ -16,6 +16,7 @@ from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.report.chart_encoding import (
     SIZE,
+    SPREAD_OVER,
     distinctions,
     key_labels,
     parameter_keys,
@@ -98,6 +99,8 @@ def line(
     """
     if report_data.ok.empty:
         return None
+    if x in SPREAD_OVER:
+        raise SparsebenchError(f"x: each mark is a mean over the {x}s; choose another column")
     across, up = column(report_data, x), column(report_data, y or report_data.primary.name)
     if up.names:
         raise SparsebenchError(f"y: {y!r} holds words; choose a metric, such as test_accuracy")

@@ -60,8 +60,8 @@ def pivot(
     header = [*map(heading_of, down), *names]
     seeds = f"over {plural(several.pop(), 'seed')}" if len(several) == 1 else "over n seeds"
     what = upper_first(sentence_list([metric.heading for metric in shown]))
-    bold = "Bold: the best of its row, and what is not shown to be worse."
-    caption = f"{what}: mean ± standard deviation {seeds}. {bold}"
+    bold = " Bold: the best of its row, and what is not shown to be worse."
+    caption = f"{what}: mean ± standard deviation {seeds}.{bold if len(heads) > 1 else ''}"
     return Table(header, made, left=len(down)).in_paper("pivot", caption)
 
 

@@ -32,6 +32,7 @@ from sparsebench.analysis.report_data import (
     NOT_RUN,
     ReportData,
     common_settings,
+    component_settings,
     groups,
     outcome,
     trials_of,
@@ -276,8 +277,10 @@ def not_run_table(report_data: ReportData) -> Table | None:
 
 
 def settings_table(report_data: ReportData) -> Table | None:
-    """The keys that have the same value in all trials, with that value."""
-    found = common_settings(trials_of(report_data))
+    """The keys that have the same value in all trials, with that value; then the parameters of
+    each component."""
+    trials = trials_of(report_data)
+    found = common_settings(trials) | component_settings(trials)
     return table(["key", "value"], [[printable(k), printable(v)] for k, v in found.items()], left=2)
 
 

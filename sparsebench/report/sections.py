@@ -87,7 +87,8 @@ NOTE_AUDIT = (
     "declare, the median and the largest; temporary arrays and batches are in it."
 )
 NOTE_SETTINGS = (
-    "What all trials have in common, defaults included; what differs is in the tables above."
+    "What all trials have in common, and what all trials of a component have in common, defaults "
+    "included; what differs is in the tables above."
 )
 NOTE_INEXACT = [
     "Memory was not measured exactly on every machine: see the column ", Code("exact"),
@@ -144,6 +145,12 @@ def contents(runs: Sequence[StoredRun], earlier: Sequence[StoredRun] = ()) -> Co
     except (SparsebenchError, TypeError) as error:  # the file's form was checked, its columns not
         sections, shown = _with_lead(made, found, lead, None)
         notes.append(f"The leading chart that the suite describes cannot be drawn: {error}.")
+    drawn = [chart.name for chart in (*shown, *(c for s in sections for c in s.charts))]
+    if lead and drawn and lead not in drawn:
+        names = sentence_list(list(dict.fromkeys(drawn)))
+        notes.append(
+            f"The suite leads with the chart {lead!r}, which is not here: there is {names}."
+        )
     return Contents(
         found=found,
         title=sentence_list(list(dict.fromkeys(titles))) or "No runs",

@@ -10,6 +10,7 @@ are written in `claims`, `against_dense` and `scaling_laws`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -87,7 +88,9 @@ def _statements(report_data: ReportData) -> Iterator[Text]:
         yield f"The suite's claims have {verdicts_sentence(claims)}"
         tested = [claim for claim in claims if claim.difference is not None]
         if len(tested) <= FEW_CLAIMS:
-            yield from map(claim_sentence, tested)
+            texts = Counter(claim.text for claim in tested)
+            for claim in tested:
+                yield claim_sentence(claim, claim.trials if texts[claim.text] > 1 else "")
     leads = [one.get("lead") for one in facts]
     known = {name for names in ABOUT.values() for name in names}
     wanted = [

@@ -18,7 +18,7 @@ from typing import Any
 
 from sparsebench.core.trial import Trial
 from sparsebench.errors import SuiteError, nearest
-from sparsebench.metrics import declared_metrics
+from sparsebench.metrics import Metrics, declared_metrics
 from sparsebench.registry import Plugins
 from sparsebench.suite.keys import TRIAL_KEYS, check_key
 from sparsebench.suite.labels import axis_words, label
@@ -61,13 +61,7 @@ def expand(
         kept = [t for t in every if not any(_excluded(t, e) for e in suite.excludes)]
         if not (quick or settings or seeds is not None):
             check_selectors(suite, every, kept)
-        known = [metric.name for metric in declared_metrics(plugins, kept).of_trials()]
-        for i, claim in enumerate(suite.claims):
-            for key in ("metric", "against_metric"):
-                name = getattr(claim, key)
-                if name is not None and name not in known:
-                    hint = nearest(name, known)
-                    raise SuiteError(f"claims[{i}].{key}: unknown metric {name!r}.{hint}")
+        _check_metrics(suite, declared_metrics(plugins, kept))
         seen: dict[str, Trial] = {}
         for trial in kept:
             twin = seen.setdefault(trial.id, trial)
@@ -77,6 +71,24 @@ def expand(
     except (SuiteError, ValueError) as error:
         raise SuiteError(f"{suite.place}: {error}") from None
     return kept
+
+
+def _check_metrics(suite: Suite, declared: Metrics) -> None:
+    """Raise SuiteError for a claim on an unknown metric, or with a percentage for a share."""
+    known = [metric.name for metric in declared.of_trials()]
+    for i, claim in enumerate(suite.claims):
+        for key in ("metric", "against_metric"):
+            name = getattr(claim, key)
+            if name is not None and name not in known:
+                hint = nearest(name, known)
+                raise SuiteError(f"claims[{i}].{key}: unknown metric {name!r}.{hint}")
+        for key in ("value", "std", "tolerance"):
+            found = getattr(claim, key)
+            if declared[claim.metric].unit == "fraction" and found is not None and found > 1:
+                raise SuiteError(
+                    f"claims[{i}].{key}: {claim.metric} is a share from 0 to 1; found {found:g}, "
+                    f"write {found / 100:g} for {found:g} %"
+                )
 
 
 Grid = dict[str, list[Any]]

@@ -108,6 +108,11 @@ def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial])
         wheres.append((f"claims[{i}].where", claim.where, kept))
         if claim.against is not None:
             wheres.append((f"claims[{i}].against", claim.against, kept))
+    for i, claim in enumerate(suite.claims):
+        sides = [{t.id for t in kept if matches(one, t)} for one in (claim.where, claim.against)
+                 if one is not None]  # fmt: skip
+        if len(sides) == 2 and sides[0] and sides[0] == sides[1] and not claim.against_metric:
+            raise SuiteError(f"claims[{i}].against: selects the same trials as `where`")
     known = {
         key
         for trial in every for part in PARTS

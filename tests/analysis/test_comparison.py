@@ -266,6 +266,10 @@ def test_new_and_removed_cells_are_listed_and_fail_nothing():
     found = compared([*same, *cell([1] * 5, size=3)], [*same, *cell([1] * 5, size=4)])
     assert verdicts(found, STATUS) == ["new", "removed"]
     assert found.exit_code == 0
+    assert verdict_line(found).endswith("; 1 cell of BASE not in HEAD")
+    strict = replace(found, gates=replace(found.gates, strict=True))
+    assert strict.exit_code == 6
+    assert "HEAD lacks cells of BASE and the comparison is strict" in verdict_line(strict)
 
 
 def test_a_planned_trial_without_a_record_is_not_removed():

@@ -26,6 +26,7 @@ from sparsebench.core.nn.parametrisation import ParametrisedLayer
 from sparsebench.core.protocols import LayerSignals
 from sparsebench.core.sparse.csr import AppliedChange, Change, CsrMatrix, CsrPattern
 from sparsebench.discovery import load_plugins
+from sparsebench.errors import PluginError
 from sparsebench.testing.fixtures import PlainDescent, UniformWeights, random_matrix, to_dense
 
 STEP = TrainingStep(1, 10, 10, 10, True)
@@ -165,6 +166,22 @@ def test_a_layer_settles_once_it_grows_again_what_it_drops(build):
     network = NetworkView.of([W, W], UniformWeights(), STEP, state=state)
     assert len(list(topology.layer_updates(network))) == 2
     assert list(topology.layer_updates(network)) == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "problem"),
+    [
+        (lambda layer: layer.W.data[:-1], r"Odd.scores\(\) gives an array \(\d+,\); layer 0 has"),
+        (lambda layer: np.full_like(layer.W.data, np.nan), "gives only nan for layer 0"),
+    ],
+)
+def test_scores_that_are_none_are_refused_by_the_name_of_their_part(build, scores, problem):
+    topology = build("topology", {"name": "dynamic", "density": 0.5})
+    Odd = type("Odd", (), {"signals": (), "by_sign": False, "scores": lambda _, at: scores(at)})
+    object.__setattr__(topology, "drop", Odd())
+    network = NetworkView.of([W, W], UniformWeights(), STEP, state=State())
+    with pytest.raises(PluginError, match=problem):
+        list(topology.layer_updates(network))
 
 
 # --- link prediction -----------------------------------------------------------------

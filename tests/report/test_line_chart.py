@@ -14,6 +14,7 @@ from sparsebench.report.charts import charts, density
 from sparsebench.report.learning_curves import curves
 from sparsebench.report.line_chart import line
 from sparsebench.report.png import drawn
+from sparsebench.report.sections import contents
 from sparsebench.report.sweep_chart import sweep
 
 HIDDEN = {"digits": [100, 100], "wine": [30]}
@@ -71,6 +72,8 @@ def test_the_dense_network_is_a_line_across():
     runs = [FakeRun([*(record(epsilon=e) for e in (5, 10, 20)), dense])]
     across = density(report_data(runs)).panels[0].series[-1]
     assert (across.toned, across.dash, across.x) == ("dense", "dotted", [0.05, 1.0])
+    chart = density(report_data(runs))
+    assert [chart.line_of(name) for name in chart.shaped] == ["", "dotted"]  # the legend's too
 
 
 def test_a_column_is_named_by_its_end_and_the_nearest_is_reported():
@@ -80,6 +83,8 @@ def test_a_column_is_named_by_its_end_and_the_nearest_is_reported():
         line(sparse(), "topology.epsilom")
     with pytest.raises(SparsebenchError, match="holds words"):
         line(sparse(), "density", "topology")
+    with pytest.raises(SparsebenchError, match="a mean over the seeds"):
+        line(sparse(), "seed")
 
 
 def test_only_networks_that_differ_in_what_is_across_are_joined():
@@ -108,6 +113,14 @@ def test_a_sweep_has_a_panel_for_each_parameter_and_joins_the_best():
     best, cells = chart.panels[0].series
     assert (len(cells.x), best.x) == (6, [5.0, 10.0, 20.0])
     assert best.y[0] == max(y for x, y in zip(cells.x, cells.y) if x == 5.0)
+
+
+def test_a_leading_chart_that_is_not_there_is_named():
+    suite = 'name = "demo"\nlead = "learning-curve"\n'
+    notes = contents([FakeRun(sparse().records, suite_text=suite)]).notes
+    (note,) = [note for note in notes if "leads with" in note]
+    assert note.startswith("The suite leads with the chart 'learning-curve', which is not here: ")
+    assert "density" in note
 
 
 def test_the_suite_chooses_the_leading_chart():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from records import FakeRun, make_record
 
-from sparsebench.analysis.report_data import report_data
+from sparsebench.analysis.report_data import component_settings, report_data
 from sparsebench.core.methods.part_form import why_incomplete
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
@@ -72,6 +72,23 @@ def test_the_label_of_a_combination_says_what_is_its_own() -> None:
     assert list(found.frame["topology_label"]) == ["set", "rigl", "dynamic (drop=random)"]
 
 
+def test_the_settings_say_what_each_method_is() -> None:
+    found = component_settings(trials_of(SUITE))
+    assert found["topology rigl"].startswith("drop=magnitude, grow=gradient, update=cosine")
+    assert "update_every=100" in found["topology rigl"]
+    assert "drop=per-sign" in found["topology set"]
+    assert "drop=random" in found["topology dynamic"]
+    assert component_settings(trials_of(SUITE)[:1]) == {}
+
+
+def test_a_claim_needs_two_sides_and_shares() -> None:
+    itself = CLAIM.replace('"set", "topology.drop" = "per-sign"', '"dynamic"')
+    with pytest.raises(SuiteError, match=r"claims\[0\]\.against: selects the same trials"):
+        trials_of(SUITE + itself)
+    with pytest.raises(SuiteError, match=r"tolerance: test_accuracy is a share .* write 0.02 for"):
+        trials_of(SUITE + CLAIM + "tolerance = 2.0\n")
+
+
 @dataclass(frozen=True)
 class Complete:
     signals = ("batch",)
@@ -94,6 +111,9 @@ def test_a_part_that_lacks_something_is_refused_before_the_run(tmp_path: Path) -
     )
     assert why_incomplete("drop", changed(signals="batch")) == (
         "signals is the text 'batch'; expected a tuple, such as ('batch',)"
+    )
+    assert why_incomplete("drop", changed(by_sign="no")) == (
+        "by_sign is 'no'; expected True or False"
     )
     file = tmp_path / "mine.py"
     file.write_text(PLUGIN)

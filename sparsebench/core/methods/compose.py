@@ -28,6 +28,7 @@ from sparsebench.core.protocols import Initializer
 from sparsebench.core.sparse.csr import Change, CsrPattern
 from sparsebench.core.sparse.positions import places, revive
 from sparsebench.core.sparse.selection import all_but_smallest, weakest_per_sign_dropped
+from sparsebench.errors import PluginError
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,13 @@ class UpdateParts:
             yield self._alone(network.layer(index)) if takes_part else LayerUpdate()
 
     def _alone(self, layer: LayerView) -> LayerUpdate:
-        keep = self._strongest(self.drop.scores(layer))
+        keep = self._strongest(self._scores(layer))
         found = self.grow.candidates(layer, keep, _dropped(keep))
         return LayerUpdate(self._change(layer, keep, found), state_kept=self.state_kept)
 
     def _together(self, network: NetworkView) -> Iterator[LayerUpdate]:
         part, shares = self.takes_part, self.redistribution.shares
-        scores = [self.drop.scores(network.layer(index)) for index in part]
+        scores = [self._scores(network.layer(index)) for index in part]
         stays = self._after_pruning(scores)
         left = [one[stay] for one, stay in zip(scores, stays, strict=True)]
         if shares == "ranked":
@@ -117,6 +118,19 @@ class UpdateParts:
             change = self._change(layer, keep, found)
             pruned = min(_dropped(stays[number]), change.dropped)
             yield LayerUpdate(change, pruned, self.state_kept)
+
+    def _scores(self, layer: LayerView) -> Vector:
+        """The drop criterion's scores. Raises PluginError for another number of scores than
+        connections, or if none is a number."""
+        scores, nnz, name = self.drop.scores(layer), layer.W.nnz, type(self.drop).__name__
+        if scores.shape != (nnz,):
+            raise PluginError(
+                f"{name}.scores() gives an array {scores.shape}; layer {layer.index} has {nnz} "
+                f"connections: expected {(nnz,)}"
+            )
+        if nnz and np.isnan(scores).all():
+            raise PluginError(f"{name}.scores() gives only nan for layer {layer.index}")
+        return scores
 
     def _strongest(self, scores: Vector) -> Mask:
         return strongest(self.drop, scores, self.fraction)

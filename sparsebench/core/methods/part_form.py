@@ -36,6 +36,10 @@ def why_incomplete(kind: str, part: type) -> str | None:
     lacking = [name for name in asked if not hasattr(part, name) and name not in fields]
     if lacking:
         return f"has no {' and no '.join(lacking)}; a {kind} has {', '.join(asked)}"
+    for name in ("by_sign", "ranks", "scans", "globally"):
+        value = getattr(part, name, True)
+        if name in asked and isinstance(value, str | int | None) and not isinstance(value, bool):
+            return f"{name} is {value!r}; expected True or False"
     signals, known = getattr(part, "signals", ()), get_args(Signal)
     if isinstance(signals, str):
         return f"signals is the text {signals!r}; expected a tuple, such as ({signals!r},)"
