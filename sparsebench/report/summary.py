@@ -19,6 +19,7 @@ import pandas as pd
 from sparsebench.analysis.chance import beats_chance
 from sparsebench.analysis.claims import judge
 from sparsebench.analysis.crossover import crossings
+from sparsebench.analysis.footnote_marks import CONTRADICTED_MARK
 from sparsebench.analysis.number_format import (
     count,
     in_unit,
@@ -73,9 +74,12 @@ def _statements(report_data: ReportData) -> Iterator[Text]:
         yield "The run has no trials, so there is nothing to report."
         return
     yield _counts(report_data)
-    wrong = frame[frame["audit"] == CONTRADICTED]
+    names = zip(frame["backend_label"], frame["topology_label"])
+    blamed = pd.Series([CONTRADICTED_MARK in a + b for a, b in names], frame.index, dtype=bool)
+    wrong = frame[(frame["audit"] == CONTRADICTED) & blamed]
     if len(wrong):
-        liars = [Bold(name) for name in dict.fromkeys(wrong["backend_label"])]
+        every = dict.fromkeys([*wrong["backend_label"], *wrong["topology_label"]])
+        liars = [Bold(name) for name in every if CONTRADICTED_MARK in name]
         between = [", "] * max(0, len(liars) - 2) + [" and "] * (len(liars) > 1) + [""]
         named = [part for pair in zip(liars, between) for part in pair]
         yield [

@@ -225,10 +225,24 @@ def test_a_declared_dense_phase_is_not_taken_for_hidden_memory():
     assert stores.flags == (DENSE_STORAGE,)  # this is no phase
 
 
+def of_topology(name, audit):
+    return SimpleNamespace(audit=audit, settings={}, trial=SimpleNamespace(topology={"name": name}))
+
+
+def test_a_high_peak_of_one_method_is_not_its_backends():
+    high = audited("truly sparse", [layer()], {"stored_bytes": 600_000,
+                   "net_peak_bytes": 60 * MIB}, "it was not asked for")  # fmt: skip
+    assert high["verdict"] == "contradicted"
+    both = [of_topology("ch3-l3", high), of_topology("set", {})]
+    assert marked_labels(["numba-csr"] * 2, both) == ["numba-csr"] * 2
+    every = [of_topology("ch3-l3", high), of_topology("set", high)]
+    assert marked_labels(["numba-csr"] * 2, every) == ["numba-csr ‡"] * 2
+
+
 def test_a_dense_model_or_topology_contradicts_a_claim_too():
     found = audited("truly sparse", [], {}, CLEAN, 1, DENSE)
     assert (found["verdict"], found["why"]) == ("contradicted", DENSE.why)
-    records = [SimpleNamespace(audit=one, settings={}) for one in (found, {})]
+    records = [of_topology(name, one) for name, one in (("mine", found), ("set", {}))]
     assert marked_labels(["numba-csr"] * 2, records) == ["numba-csr"] * 2  # not its fault
     assert marked_topologies(["mine", "set"], records) == ["mine ‡", "set"]
     masks = audited("simulated", [], {}, DENSE, 1, DENSE)  # on a dense backend all are dense
