@@ -46,15 +46,13 @@ from sparsebench.core.metric import Metric
 from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.metrics import PRIMARY
 from sparsebench.suite.labels import brief, flat
+from sparsebench.suite.suite import VERDICT_SEEDS
 
 if TYPE_CHECKING:
     from sparsebench.store.store import StoredRun
 
 ERROR_RATE = 0.05
 """The probability that any verdict of a report is wrong, at most; see `judge`."""
-
-FEW = 5
-"""The least number of seeds for a verdict on a measure that varies from seed to seed."""
 
 EQUAL = 1e-9
 """Differences whose spread, relative to the values, is below this are equal except for rounding."""
@@ -312,7 +310,7 @@ def _two_sides(claim: Claim, metric: Metric, second: Metric, side: Side, other: 
         other_label = join(other_label, second.name)
     ours, theirs = _values(cell, metric), _values(other_cell, second)
     folds = int(cell["folds"].max()) if len(cell) else 0
-    if folds and len(common := ours.keys() & theirs.keys()) >= FEW:
+    if folds and len(common := ours.keys() & theirs.keys()) >= VERDICT_SEEDS:
         ours, theirs = ({one: side[one] for one in sorted(common)} for side in (ours, theirs))
     mine, their = Spread.of(ours.values()), Spread.of(theirs.values())
     row = Judged(
@@ -365,9 +363,9 @@ def _without_test(row: Judged, *sides: tuple[pd.DataFrame, Mapping[int, float]])
         return replace(row, verdict=verdict, reproduction=said)
     seeds = min(len(values) for _, values in sides)
     cells = [cell for cell, _ in sides]
-    if seeds < FEW:
+    if seeds < VERDICT_SEEDS:
         what = "fold" if cells[0]["folds"].any() else "seed"
-        why = f"{plural(seeds, what)}, and a verdict needs {FEW}: compared only"
+        why = f"{plural(seeds, what)}, and a verdict needs {VERDICT_SEEDS}: compared only"
         return replace(row, verdict=Holds.TOO_FEW, reason=why)
     if row.metric.is_time and (disturbed := _disturbed(*cells)):
         return replace(row, reason=disturbed)

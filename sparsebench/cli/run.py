@@ -34,6 +34,7 @@ from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import brief, label, label_columns
 from sparsebench.suite.selectors import matches
+from sparsebench.suite.suite import VERDICT_SEEDS
 from sparsebench.units import brief_seconds, brief_size
 
 POLL_SECONDS = 0.05
@@ -234,7 +235,6 @@ def validate(
 
 def _too_few_seeds(request: RunRequest) -> str:
     """A line on the claims whose trials have too few seeds for a verdict; empty if none has."""
-    from sparsebench.analysis.claims import FEW
     from sparsebench.metrics import declared_metrics
 
     declared = declared_metrics(request.plugins, request.trials)
@@ -242,12 +242,12 @@ def _too_few_seeds(request: RunRequest) -> str:
     for number, claim in enumerate(request.suite.claims):
         sides = [one for one in (claim.where, claim.against) if one is not None]
         seeds = [{t.replicate for t in request.trials if matches(one, t)} for one in sides]
-        if 0 < min(map(len, seeds)) < FEW and declared[claim.metric].scale != "exact":
+        if 0 < min(map(len, seeds)) < VERDICT_SEEDS and declared[claim.metric].scale != "exact":
             few.append(f"claims[{number}]")
     if not few:
         return ""
     listed = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if few[5:] else "")
-    return f"a verdict needs {FEW} seeds; with fewer, only compared: {listed}"
+    return f"a verdict needs {VERDICT_SEEDS} seeds; with fewer, only compared: {listed}"
 
 
 @o.with_options(o.selection)

@@ -8,7 +8,6 @@ from typing import Any
 
 from sparsebench.analysis.claims import (
     ERROR_RATE,
-    FEW,
     Holds,
     Judged,
     compared,
@@ -22,6 +21,7 @@ from sparsebench.analysis.statistics import Spread
 from sparsebench.errors import escape_unprintable
 from sparsebench.report.document import Bold, Cell, Section, Table, number, section
 from sparsebench.report.markdown_blocks import printed
+from sparsebench.suite.suite import VERDICT_SEEDS
 
 SCHEMA = 1
 """The version of the JSON, which docs/schemas/check.json describes."""
@@ -37,10 +37,10 @@ NOTE_COMPARED = (
 )
 NOTE_TESTED = (
     "Non-inferiority: at least as good, less the tolerance; superiority: better, where the claim "
-    f"gives no tolerance. A verdict needs {FEW} seeds. p is that of a one-sided t-test that the "
-    "claim holds; beside the verdict fails, that it fails. p and interval are adjusted alike, so "
-    f"that any verdict of the report is wrong with a probability of {100 * ERROR_RATE:.0f} % at "
-    "most (Holm)."
+    f"gives no tolerance. A verdict needs {VERDICT_SEEDS} seeds. p is that of a one-sided t-test "
+    "that the claim holds; beside the verdict fails, that it fails. p and interval are adjusted "
+    "alike, so that any verdict of the report is wrong with a probability of "
+    f"{100 * ERROR_RATE:.0f} % at most (Holm)."
 )
 NO_TRIAL = "no trial"
 NOT_JUDGED = (Holds.SHOWN, Holds.NOT_RUN, Holds.TOO_FEW)

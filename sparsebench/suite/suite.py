@@ -32,6 +32,9 @@ from sparsebench.toml_file import check_plain, parse_toml, quoted, read_toml
 
 SCHEMA = 1
 
+VERDICT_SEEDS = 5
+"""The least number of seeds for a verdict on a claim about a measure that varies with the seed."""
+
 REQUIRED = ("dataset", "model", "epochs")
 """The keys that [trial] or [grid] must have; all others have a default."""
 
