@@ -240,6 +240,19 @@ def judge_bytes(
     return Judgement(tuple(flags), bool(flags), why, numbers)
 
 
+def only_a_high_peak(audit: Mapping[str, Any]) -> bool:
+    """Whether the only finding of a record's `audit` is that the trial's net peak is above what its
+    network declares, which is also the memory of its method and of its observers."""
+    probe = audit.get("probe") or {}
+    held, declared = probe.get("held_bytes", 0), probe.get("declared_bytes", 0)
+    of_probes = audit.get("backend_flags") or audit.get("method_flags")
+    return (
+        audit.get("flags") == [UNDECLARED]
+        and not of_probes
+        and held <= HELD_SHARE * declared + HELD_FLOOR
+    )
+
+
 def _stores_all(layer: Mapping[str, Any]) -> bool:
     """Whether a layer declares a float for every entry of W although its connections need less than
     half of that. A dense topology proves nothing."""

@@ -42,6 +42,7 @@ from sparsebench.analysis.statistics import (
     holm,
     welch,
 )
+from sparsebench.analysis.trial_settings import value_at
 from sparsebench.core.metric import Metric
 from sparsebench.core.trial import PARTS, Trial, canonical
 from sparsebench.metrics import PRIMARY
@@ -245,7 +246,7 @@ def _pairs(seen: ReportData, frame: pd.DataFrame, claim: Claim) -> Iterator[tupl
     alike = pd.Series(families(seen, *keys), index=seen.frame.index)
     for key in _on_both_grids(keys, *sides):
         for part, trials in zip((own, against), sides):
-            alike[part.index] += [f" {key}={brief(_value(trial, key))}" for trial in trials]
+            alike[part.index] += [f" {key}={brief(value_at(trial, key))}" for trial in trials]
     for label, cell in _cells(own):
         same = alike[against.index].isin(alike[cell.index].unique())
         same &= against["apart"].isin(cell["apart"].unique())
@@ -257,16 +258,11 @@ def _on_both_grids(keys: Sequence[str], *sides: Sequence[Trial]) -> Iterator[str
     """Yield the parameters that vary within each side, of components that `keys` names as a
     whole."""
     for part in (key for key in PARTS if key in keys):
-        found = [[flat(getattr(trial, part)) for trial in side] for side in sides]
+        found = [[flat(trial.whole(part)) for trial in side] for side in sides]
         for name in dict.fromkeys(name for side in found for one in side for name in one):
             key = f"{part}.{name}"
             if key not in keys and all(len({brief(one.get(name)) for one in s}) > 1 for s in found):
                 yield key
-
-
-def _value(trial: Trial, key: str) -> Any:
-    part, _, name = key.partition(".")
-    return flat(getattr(trial, part)).get(name)
 
 
 def _rows_at(seen: ReportData, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

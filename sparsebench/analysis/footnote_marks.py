@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from sparsebench.analysis.audit_verdict import UNDECLARED
+from sparsebench.analysis.audit_verdict import only_a_high_peak
 from sparsebench.analysis.number_format import plural, sentence_list
 from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
 
@@ -37,18 +37,20 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
     """Names of backends with marks for their audits' findings, or for their own claims if no audit
     could decide. The finding of one trial marks the name in every row, because it is about the
     backend. Findings on model and topology do not mark the backend; nor does a high peak alone, if
-    trials of another topology have none, because then it is the method's working memory."""
+    trials of another topology have none or observers watched, because then it may be the memory of
+    the method or of the observers."""
     records = list(records)
     methods: dict[str, dict[str, bool]] = {}
     for label, record in zip(labels, records, strict=True):
         high = methods.setdefault(label, {})
         name = str(record.trial.topology.get("name"))
-        high[name] = high.get(name, True) and _is_high_peak(record)
+        unwatched = only_a_high_peak(record.audit) and not record.trial.observers
+        high[name] = high.get(name, True) and unwatched
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
         audit, known = record.audit, found.setdefault(label, set())
         of_method = audit.get("method_flags") and not audit.get("backend_flags")
-        if not of_method and not (_is_high_peak(record) and not all(methods[label].values())):
+        if not of_method and not (only_a_high_peak(audit) and not all(methods[label].values())):
             known.add(str(audit.get("verdict", "")))
         if audit.get("claims") == SIMULATED or record.settings.get("truly_sparse") is False:
             known.add(SIMULATED)
@@ -58,14 +60,6 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
         for label, verdicts in found.items()
     }  # fmt: skip
     return [f"{label} {marks[label]}".strip() for label in labels]
-
-
-def _is_high_peak(record: Record) -> bool:
-    """Whether the only finding is that the trial's net peak is above what its network declares."""
-    audit = record.audit
-    of_probes = audit.get("backend_flags") or audit.get("method_flags")
-    is_peak = "its net peak of" in str(audit.get("why", ""))
-    return is_peak and not of_probes and audit.get("flags") == [UNDECLARED]
 
 
 def marked_topologies(labels: Sequence[str], records: Iterable[Record]) -> list[str]:

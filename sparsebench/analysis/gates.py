@@ -156,11 +156,11 @@ def resolve_gates(
     gates = read_gates(file, defaults, metrics) if file is not None else defaults
     if time_gate:
         gates = gates.failing_on_time()
-    asked = [fail_if(one, metrics) for one in fail_if_any]
-    gates = gates.with_gates(*asked)
+    given = [fail_if(one, metrics) for one in fail_if_any]
+    gates = gates.with_gates(*given)
     return replace(
         gates,
-        named=gates.named | {gate.name for gate in asked},
+        named=gates.named | {gate.name for gate in given},
         alpha=gates.alpha if alpha is None else alpha,
         min_seeds=gates.min_seeds if min_seeds is None else min_seeds,
         strict=gates.strict or strict,

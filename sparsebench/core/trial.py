@@ -105,6 +105,11 @@ class Trial:
             spec["dataset"] = {key: value for key, value in parameters if key not in self.locations}
         return {"format": SPEC_FORMAT, **spec}
 
+    def whole(self, part: str) -> dict[str, Any]:
+        """A component with the parameters that its data leave out because they have their
+        default."""
+        return {**self.defaults.get(part, {}), **getattr(self, part)}
+
     @cached_property
     def id(self) -> str:
         """16 hex digits, a hash of the spec: the same trial has the same id in every suite."""

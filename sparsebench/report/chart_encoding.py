@@ -10,7 +10,8 @@ import pandas as pd
 
 from sparsebench.analysis.footnote_marks import marked_topologies
 from sparsebench.analysis.number_format import join
-from sparsebench.analysis.report_data import ReportData, settings, trials_of, with_keys_removed
+from sparsebench.analysis.report_data import ReportData, trials_of
+from sparsebench.analysis.trial_settings import settings, value_at, with_keys_removed
 from sparsebench.core.trial import Trial
 from sparsebench.errors import printable
 from sparsebench.suite.labels import brief, distinct_label, flat
@@ -100,18 +101,6 @@ def short_switches(label: str) -> str:
     `wasap (workers=2, average)`."""
     found = re.sub(r"(, )?\b\w+=False\b", "", label.replace("=True", ""))
     return found.replace("(, ", "(").removesuffix(" ()")
-
-
-def value_at(trial: Trial, key: str) -> object:
-    """The value of a part of a trial such as "topology" or "epochs", or of a dotted key such as
-    "topology.epsilon", also if it is left out because it has its default; None if the trial has no
-    such key."""
-    head, _, path = key.partition(".")
-    value = getattr(trial, head, None)
-    if not path:
-        return value
-    whole = {**trial.defaults.get(head, {}), **value} if isinstance(value, dict) else {}
-    return flat(whole).get(path)
 
 
 def parameter_keys(report_data: ReportData) -> list[str]:

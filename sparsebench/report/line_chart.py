@@ -12,6 +12,7 @@ import pandas as pd
 from sparsebench.analysis.number_format import in_unit, join, upper_first
 from sparsebench.analysis.report_data import SPARSITY, ReportData, groups, trials_of
 from sparsebench.analysis.statistics import Spread
+from sparsebench.analysis.trial_settings import value_at
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.report.chart_encoding import (
@@ -20,7 +21,6 @@ from sparsebench.report.chart_encoding import (
     distinctions,
     key_labels,
     parameter_keys,
-    value_at,
 )
 from sparsebench.report.chart_style import (
     MARK,

@@ -15,8 +15,9 @@ from sparsebench.analysis.number_format import (
     sentence_list,
     upper_first,
 )
-from sparsebench.analysis.report_data import ReportData, groups, trials_of, with_keys_removed
+from sparsebench.analysis.report_data import ReportData, groups, trials_of
 from sparsebench.analysis.statistics import Spread
+from sparsebench.analysis.trial_settings import with_keys_removed
 from sparsebench.core.metric import Metric
 from sparsebench.errors import SparsebenchError, nearest
 from sparsebench.report.chart_encoding import key_labels, parameter_keys

@@ -31,13 +31,12 @@ from sparsebench.analysis.report_data import (
     CELL,
     NOT_RUN,
     ReportData,
-    common_settings,
-    component_settings,
     groups,
     outcome,
     trials_of,
 )
 from sparsebench.analysis.statistics import Spread, interquartile
+from sparsebench.analysis.trial_settings import common_settings, component_settings
 from sparsebench.core.metric import STEP_PARTS, Metric
 from sparsebench.core.status import Status
 from sparsebench.errors import printable

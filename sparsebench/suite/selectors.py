@@ -74,8 +74,8 @@ def _found(key: str, trial: Trial) -> Any:
     check_key(key, SELECTOR_KEYS)
     head, *rest = key.split(".")
     value: Any = trial.topology.get("prune") if head == "prune" else getattr(trial, head)
-    if rest and rest[0] in trial.defaults.get(head, ()):
-        value = trial.defaults[head]
+    if rest and head in PARTS:
+        value = trial.whole(head)
     for step in rest:
         value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
     return value
@@ -116,7 +116,7 @@ def check_selectors(suite: Suite, every: Sequence[Trial], kept: Sequence[Trial])
     known = {
         key
         for trial in every for part in PARTS
-        for key in _keys(part, {**trial.defaults.get(part, {}), **getattr(trial, part)})
+        for key in _keys(part, trial.whole(part))
     }  # fmt: skip
     wheres += [
         (f"claims[{i}].requires", claim.requires, ())

@@ -4,8 +4,9 @@ import pytest
 from records import MACHINE, PRUNED, SET, STATIC, FakeRun, make_record, make_trial, realistic
 
 from sparsebench.analysis.number_format import one, p_value, percent, ratio, seconds, size, spread
-from sparsebench.analysis.report_data import report_data, settings
+from sparsebench.analysis.report_data import report_data
 from sparsebench.analysis.statistics import Spread
+from sparsebench.analysis.trial_settings import settings
 from sparsebench.report import results
 from sparsebench.report.document import Code, Table
 from sparsebench.report.markdown_blocks import inline, printed

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from sparsebench.analysis.report_data import settings
+from sparsebench.analysis.trial_settings import settings
 from sparsebench.core.trial import Trial
 from sparsebench.registry import Location, Plugins, locations
 from sparsebench.run.options import Options

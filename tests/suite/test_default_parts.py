@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from records import FakeRun, make_record
 
-from sparsebench.analysis.report_data import component_settings, report_data
+from sparsebench.analysis.report_data import report_data
+from sparsebench.analysis.trial_settings import component_settings
 from sparsebench.core.methods.part_form import why_incomplete
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins

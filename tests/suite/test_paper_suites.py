@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sparsebench.analysis.report_data import with_keys_removed
+from sparsebench.analysis.trial_settings import with_keys_removed
 from sparsebench.core.trial import Trial
 from sparsebench.discovery import load_plugins
 from sparsebench.suite.expand import expand

@@ -1,5 +1,5 @@
 """Checks before a run that the class of a part of a topology method has all that its protocol
-asks for, so that no trial has to begin to find that out."""
+requires, so that no trial has to begin to find that out."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def why_incomplete(kind: str, part: type) -> str | None:
     protocol = PROTOCOLS.get(kind)
     if protocol is None:
         return None
-    asked = [name for name in vars(protocol) if not name.startswith("_")]
+    required = [name for name in vars(protocol) if not name.startswith("_")]
     fields = {name for base in part.__mro__ for name in inspect.get_annotations(base)}
-    lacking = [name for name in asked if not hasattr(part, name) and name not in fields]
+    lacking = [name for name in required if not hasattr(part, name) and name not in fields]
     if lacking:
-        return f"has no {' and no '.join(lacking)}; a {kind} has {', '.join(asked)}"
+        return f"has no {' and no '.join(lacking)}; a {kind} has {', '.join(required)}"
     for name in ("by_sign", "ranks", "scans", "globally"):
         value = getattr(part, name, True)
-        if name in asked and isinstance(value, str | int | None) and not isinstance(value, bool):
+        if name in required and isinstance(value, str | int | None) and not isinstance(value, bool):
             return f"{name} is {value!r}; expected True or False"
     signals, known = getattr(part, "signals", ()), get_args(Signal)
     if isinstance(signals, str):

@@ -13,8 +13,9 @@ from bokeh.plotting import figure
 
 from sparsebench.analysis.number_format import join
 from sparsebench.analysis.report_data import CELL, ReportData, trials_of
+from sparsebench.analysis.trial_settings import value_at
 from sparsebench.errors import printable
-from sparsebench.report.chart_encoding import parameter_keys, value_at
+from sparsebench.report.chart_encoding import parameter_keys
 from sparsebench.report.html.bokeh_charts import TONES, TOOLTIP
 from sparsebench.report.line_chart import DRIVERS
 from sparsebench.suite.labels import brief
